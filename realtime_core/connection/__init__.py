@@ -1,0 +1,70 @@
+"""One connection protocol for both peers: the phone's socket and the model's.
+
+`Connection` is what the bridge, the model, the embedded server and the simulated phone are written against. Its adapters:
+
+- `realtime_core.connection.memory`: a pair in memory, with faults (delay, jitter, drop, stall, break)
+- `realtime_core.connection.websocket`: a WebSocket, client or server side, on the sans-I/O core of `websockets`
+- `telephony.web.connection`: Starlette's `WebSocket`
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Close", "Connection", "MessageHandler"]
+
+MessageHandler = Callable[[str | bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """How a connection ended.
+
+    `code` and `reason` are those of RFC 6455, section 7.4 (1005: the peer gave none; 1006: no closing handshake).
+    `by` tells who ended it: `"us"`, the `"peer"`, or the `"network"` (reset, time-out, end of file in mid-stream).
+    """
+
+    code: int
+    reason: str
+    by: Literal["us", "peer", "network"]
+
+
+class Connection(ABC):
+    """An open, ordered, message-based connection.
+
+    Messages that arrive before `run` is called are kept and delivered first. One task calls `run`; everything else is
+    synchronous and called from the event loop's thread.
+    """
+
+    @abstractmethod
+    def send(self, text: str) -> None:
+        """Send one text message. Never blocks and never raises: what is sent after the end is dropped, because the end
+        is reported once, by `run`. Look at `buffered_bytes` to see whether the peer keeps up."""
+
+    @property
+    @abstractmethod
+    def buffered_bytes(self) -> int:
+        """Bytes that `send` has taken and the network has not."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Stop delivering messages (and, where there is a socket, reading from it). Idempotent."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Deliver again, in order, nothing lost. Idempotent."""
+
+    @abstractmethod
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Begin to close, after what was sent has gone out. Idempotent. A peer that never answers is given up after the adapter's close time-out."""
+
+    @abstractmethod
+    async def run(self, on_message: MessageHandler) -> Close:
+        """Call `on_message` with every message, in order, until the connection has ended; return how it ended.
+
+        Cancelling `run` drops the connection at once. An exception of `on_message` closes the connection with 1011 and
+        is raised here.
+        """

@@ -1,0 +1,81 @@
+"""The errors of the session engine.
+
+```
+RealtimeCoreError
+├── UserError                     the caller's code or configuration is at fault; the message says what to do
+├── ModelBehaviorError            the model sent something that cannot be followed (a call id used twice, ...)
+├── TransportError              the network or the server is at fault
+│   ├── ConnectFailed             could not connect, or the handshake was refused
+│   └── ConnectionLost            an open connection ended before its time (carries the `Close`)
+├── ServerRejected                the server understood and said no (carries code, param and message)
+│   └── SessionExpired            the session reached the server's maximum length
+└── ScriptError                   `realtime_core.testing`, `realtime_core.local`: the script does not fit
+```
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .connection import Close
+
+__all__ = [
+    "ConnectFailed",
+    "TransportError",
+    "ConnectionLost",
+    "ModelBehaviorError",
+    "RealtimeCoreError",
+    "ScriptError",
+    "ServerRejected",
+    "SessionExpired",
+    "UserError",
+]
+
+
+class RealtimeCoreError(Exception):
+    """Every error that this package raises on purpose."""
+
+
+class UserError(RealtimeCoreError):
+    """The using code or its configuration is at fault."""
+
+
+class ModelBehaviorError(RealtimeCoreError):
+    """The model did something that cannot be followed."""
+
+
+class TransportError(RealtimeCoreError):
+    """The connection to the model is at fault."""
+
+
+class ConnectFailed(TransportError):
+    """The model could not be reached, or refused the handshake."""
+
+
+class ConnectionLost(TransportError):
+    """The connection to the model ended before its time."""
+
+    def __init__(self, close: Close) -> None:
+        super().__init__(f"The model's connection ended: code {close.code}, {close.reason or 'no reason given'} (by {close.by}).")
+        self.close = close
+
+
+class ServerRejected(RealtimeCoreError):
+    """The server understood a command and refused it. `code`, `param` and `event_id` are the server's own."""
+
+    def __init__(self, message: str, *, type: str = "", code: str = "", param: str = "", event_id: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.type = type
+        self.code = code
+        self.param = param
+        self.event_id = event_id
+
+
+class SessionExpired(ServerRejected):
+    """The session reached the server's maximum length."""
+
+
+class ScriptError(RealtimeCoreError):
+    """A script of the embedded server or of the testing tools does not fit what happened, or cannot be read."""

@@ -1,0 +1,73 @@
+"""The interface between a session and a speech model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from .config import RealtimeSessionModelSettings
+    from .model_events import RealtimeModelEvent
+    from .model_inputs import RealtimeModelSendEvent
+    from .playback import Player
+
+__all__ = ["RealtimeModel", "RealtimeModelConfig", "RealtimeModelListener"]
+
+
+class RealtimeModelConfig(TypedDict, total=False):
+    """How to reach the model. Every key may be absent."""
+
+    api_key: str | Callable[[], str | Awaitable[str]]
+    """The key, or a function (or coroutine function) that returns it; else `OPENAI_API_KEY`."""
+    url: str
+    """The full WebSocket address; it overrides `OPENAI_BASE_URL`, the model name and `call_id`."""
+    headers: dict[str, str]
+    """Sent as they are, in place of the `Authorization` header."""
+    initial_model_settings: RealtimeSessionModelSettings
+    playback_tracker: Player
+    """Whatever plays the audio and knows what was heard; else a clock that supposes undisturbed playback."""
+    call_id: str
+    """Attach to a SIP call that the server already holds."""
+    transport: Any
+    """A coroutine function `(url, headers) -> Connection` that opens the connection, in place of a WebSocket."""
+
+
+class RealtimeModelListener(ABC):
+    """Somebody who is told what the model emits."""
+
+    @abstractmethod
+    async def on_event(self, event: RealtimeModelEvent) -> None:
+        """Called with each event, in order."""
+
+    def on_event_now(self, event: RealtimeModelEvent) -> bool:
+        """Take the event in the same step, without awaiting; return whether it was taken. A listener that does not
+        override this gets every event through `on_event`."""
+        return False
+
+
+class RealtimeModel(ABC):
+    """A speech model at the other end of some transport."""
+
+    @abstractmethod
+    async def connect(self, options: RealtimeModelConfig) -> None:
+        """Open the connection; return when the model has accepted its configuration."""
+
+    @abstractmethod
+    def add_listener(self, listener: RealtimeModelListener) -> None: ...
+
+    @abstractmethod
+    def remove_listener(self, listener: RealtimeModelListener) -> None: ...
+
+    @abstractmethod
+    async def send_event(self, event: RealtimeModelSendEvent) -> None:
+        """Send one input to the model."""
+
+    def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
+        """Send in the same step, without awaiting; return whether it was sent. A model that does not override this gets
+        every input through `send_event`, in order."""
+        return False
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the connection. Idempotent."""

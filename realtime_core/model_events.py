@@ -1,0 +1,325 @@
+"""What a model emits. Each class carries its name as `type`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from .connection import Close
+    from .items import RealtimeItem
+    from .playback import HeardItem, Truncation
+
+RealtimeConnectionStatus = Literal["connecting", "connected", "reconnecting", "disconnected"]
+
+
+@dataclass(slots=True)
+class RealtimeModelErrorEvent:
+    """The server complained about something and goes on. `error` is a `ServerRejected` or the server's own object."""
+
+    error: Any
+    type: ClassVar[Literal["error"]] = "error"
+
+
+@dataclass(slots=True)
+class RealtimeModelToolCallEvent:
+    """The model calls a tool. `arguments` is JSON text; `id` the item's id."""
+
+    name: str
+    call_id: str
+    arguments: str
+    id: str | None = None
+    previous_item_id: str | None = None
+    response_id: str | None = None
+    type: ClassVar[Literal["function_call"]] = "function_call"
+
+
+@dataclass(slots=True)
+class RealtimeModelAudioEvent:
+    """A piece of the agent's voice, in the session's output format (PCM16 little-endian 24 kHz mono by default)."""
+
+    data: bytes
+    response_id: str
+    item_id: str
+    content_index: int
+    type: ClassVar[Literal["audio"]] = "audio"
+
+
+@dataclass(slots=True)
+class RealtimeModelAudioInterruptedEvent:
+    """What was being played has been cut. `audio_end_ms` is how much of `item_id` was heard; `items` and `truncations`
+    tell it for every part that was playing or queued."""
+
+    item_id: str
+    content_index: int
+    audio_end_ms: int = 0
+    items: tuple[HeardItem, ...] = ()
+    truncations: tuple[Truncation, ...] = ()
+    response_id: str | None = None
+    type: ClassVar[Literal["audio_interrupted"]] = "audio_interrupted"
+
+
+@dataclass(slots=True)
+class RealtimeModelAudioDoneEvent:
+    """All audio of this part has been received (not heard)."""
+
+    item_id: str
+    content_index: int
+    response_id: str = ""
+    type: ClassVar[Literal["audio_done"]] = "audio_done"
+
+
+@dataclass(slots=True)
+class RealtimeModelInputAudioTranscriptionCompletedEvent:
+    item_id: str
+    transcript: str
+    content_index: int = 0
+    usage: dict[str, Any] | None = None
+    type: ClassVar[Literal["input_audio_transcription_completed"]] = "input_audio_transcription_completed"
+
+
+@dataclass(slots=True)
+class RealtimeModelInputAudioTranscriptionDeltaEvent:
+    item_id: str
+    delta: str
+    content_index: int = 0
+    type: ClassVar[Literal["input_audio_transcription_delta"]] = "input_audio_transcription_delta"
+
+
+@dataclass(slots=True)
+class RealtimeModelInputAudioTranscriptionFailedEvent:
+    item_id: str
+    error: Any
+    content_index: int = 0
+    type: ClassVar[Literal["input_audio_transcription_failed"]] = "input_audio_transcription_failed"
+
+
+@dataclass(slots=True)
+class RealtimeModelInputAudioTimeoutTriggeredEvent:
+    item_id: str
+    audio_start_ms: int
+    audio_end_ms: int
+    type: ClassVar[Literal["input_audio_timeout_triggered"]] = "input_audio_timeout_triggered"
+
+
+@dataclass(slots=True)
+class RealtimeModelSpeechStartedEvent:
+    """The caller began to speak, `audio_start_ms` into the input audio of the session."""
+
+    item_id: str
+    audio_start_ms: int
+    type: ClassVar[Literal["speech_started"]] = "speech_started"
+
+
+@dataclass(slots=True)
+class RealtimeModelSpeechStoppedEvent:
+    item_id: str
+    audio_end_ms: int
+    type: ClassVar[Literal["speech_stopped"]] = "speech_stopped"
+
+
+@dataclass(slots=True)
+class RealtimeModelInputAudioCommittedEvent:
+    item_id: str
+    previous_item_id: str | None = None
+    type: ClassVar[Literal["input_audio_committed"]] = "input_audio_committed"
+
+
+@dataclass(slots=True)
+class RealtimeModelTranscriptDeltaEvent:
+    item_id: str
+    delta: str
+    response_id: str
+    content_index: int = 0
+    type: ClassVar[Literal["transcript_delta"]] = "transcript_delta"
+
+
+@dataclass(slots=True)
+class RealtimeModelTranscriptDoneEvent:
+    item_id: str
+    transcript: str
+    response_id: str
+    content_index: int = 0
+    type: ClassVar[Literal["transcript_done"]] = "transcript_done"
+
+
+@dataclass(slots=True)
+class RealtimeModelOutputTextDeltaEvent:
+    item_id: str
+    delta: str
+    response_id: str
+    content_index: int = 0
+    type: ClassVar[Literal["output_text_delta"]] = "output_text_delta"
+
+
+@dataclass(slots=True)
+class RealtimeModelItemUpdatedEvent:
+    """An item of the conversation was added or changed. `previous_item_id` orders it (None: unknown, "": first)."""
+
+    item: RealtimeItem
+    previous_item_id: str | None = None
+    type: ClassVar[Literal["item_updated"]] = "item_updated"
+
+
+@dataclass(slots=True)
+class RealtimeModelItemDeletedEvent:
+    item_id: str
+    type: ClassVar[Literal["item_deleted"]] = "item_deleted"
+
+
+@dataclass(slots=True)
+class RealtimeModelItemTruncatedEvent:
+    """The server confirms a truncation: this much was heard."""
+
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+    type: ClassVar[Literal["item_truncated"]] = "item_truncated"
+
+
+@dataclass(slots=True)
+class RealtimeModelConnectionStatusEvent:
+    status: RealtimeConnectionStatus
+    close: Close | None = None
+    type: ClassVar[Literal["connection_status"]] = "connection_status"
+
+
+@dataclass(slots=True)
+class RealtimeModelEndOfStreamEvent:
+    """Nothing more will come, and nothing failed."""
+
+    type: ClassVar[Literal["end_of_stream"]] = "end_of_stream"
+
+
+@dataclass(slots=True)
+class RealtimeModelTurnStartedEvent:
+    """A response has begun."""
+
+    response_id: str = ""
+    type: ClassVar[Literal["turn_started"]] = "turn_started"
+
+
+@dataclass(slots=True)
+class RealtimeModelTurnEndedEvent:
+    """A response is over. `status` is the protocol's: completed, cancelled, incomplete, failed; `reason` and `error`
+    come from its `status_details`."""
+
+    response_id: str = ""
+    status: str = "completed"
+    reason: str | None = None
+    error: Any = None
+    type: ClassVar[Literal["turn_ended"]] = "turn_ended"
+
+
+@dataclass(slots=True)
+class RealtimeModelUsageEvent:
+    """The tokens of one response; `details` is the protocol's `usage` object."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    details: dict[str, Any] = field(default_factory=dict)
+    response_id: str = ""
+    type: ClassVar[Literal["usage"]] = "usage"
+
+
+@dataclass(slots=True)
+class RealtimeModelRateLimitsEvent:
+    rate_limits: list[dict[str, Any]]
+    type: ClassVar[Literal["rate_limits"]] = "rate_limits"
+
+
+@dataclass(slots=True)
+class RealtimeModelDtmfEvent:
+    """A key on a SIP call held by the server."""
+
+    digit: str
+    type: ClassVar[Literal["dtmf"]] = "dtmf"
+
+
+@dataclass(slots=True)
+class RealtimeModelOtherEvent:
+    data: Any
+    type: ClassVar[Literal["other"]] = "other"
+
+
+@dataclass(slots=True)
+class RealtimeModelExceptionEvent:
+    """Something fatal: the session delivers what is queued, then raises `exception`."""
+
+    exception: Exception
+    context: str | None = None
+    type: ClassVar[Literal["exception"]] = "exception"
+
+
+@dataclass(slots=True)
+class RealtimeModelRawServerEvent:
+    """A server event as it came. `data` is the decoded JSON object."""
+
+    data: Any
+    type: ClassVar[Literal["raw_server_event"]] = "raw_server_event"
+
+
+RealtimeModelEvent = (
+    RealtimeModelErrorEvent
+    | RealtimeModelToolCallEvent
+    | RealtimeModelAudioEvent
+    | RealtimeModelAudioInterruptedEvent
+    | RealtimeModelAudioDoneEvent
+    | RealtimeModelInputAudioTranscriptionCompletedEvent
+    | RealtimeModelInputAudioTranscriptionDeltaEvent
+    | RealtimeModelInputAudioTranscriptionFailedEvent
+    | RealtimeModelInputAudioTimeoutTriggeredEvent
+    | RealtimeModelSpeechStartedEvent
+    | RealtimeModelSpeechStoppedEvent
+    | RealtimeModelInputAudioCommittedEvent
+    | RealtimeModelTranscriptDeltaEvent
+    | RealtimeModelTranscriptDoneEvent
+    | RealtimeModelOutputTextDeltaEvent
+    | RealtimeModelItemUpdatedEvent
+    | RealtimeModelItemDeletedEvent
+    | RealtimeModelItemTruncatedEvent
+    | RealtimeModelConnectionStatusEvent
+    | RealtimeModelEndOfStreamEvent
+    | RealtimeModelTurnStartedEvent
+    | RealtimeModelTurnEndedEvent
+    | RealtimeModelUsageEvent
+    | RealtimeModelRateLimitsEvent
+    | RealtimeModelDtmfEvent
+    | RealtimeModelOtherEvent
+    | RealtimeModelExceptionEvent
+    | RealtimeModelRawServerEvent
+)
+
+__all__ = [
+    "RealtimeConnectionStatus",
+    "RealtimeModelAudioDoneEvent",
+    "RealtimeModelAudioEvent",
+    "RealtimeModelAudioInterruptedEvent",
+    "RealtimeModelConnectionStatusEvent",
+    "RealtimeModelDtmfEvent",
+    "RealtimeModelEndOfStreamEvent",
+    "RealtimeModelErrorEvent",
+    "RealtimeModelEvent",
+    "RealtimeModelExceptionEvent",
+    "RealtimeModelInputAudioCommittedEvent",
+    "RealtimeModelInputAudioTimeoutTriggeredEvent",
+    "RealtimeModelInputAudioTranscriptionCompletedEvent",
+    "RealtimeModelInputAudioTranscriptionDeltaEvent",
+    "RealtimeModelInputAudioTranscriptionFailedEvent",
+    "RealtimeModelItemDeletedEvent",
+    "RealtimeModelItemTruncatedEvent",
+    "RealtimeModelItemUpdatedEvent",
+    "RealtimeModelOtherEvent",
+    "RealtimeModelOutputTextDeltaEvent",
+    "RealtimeModelRateLimitsEvent",
+    "RealtimeModelRawServerEvent",
+    "RealtimeModelSpeechStartedEvent",
+    "RealtimeModelSpeechStoppedEvent",
+    "RealtimeModelToolCallEvent",
+    "RealtimeModelTranscriptDeltaEvent",
+    "RealtimeModelTranscriptDoneEvent",
+    "RealtimeModelTurnEndedEvent",
+    "RealtimeModelTurnStartedEvent",
+    "RealtimeModelUsageEvent",
+]

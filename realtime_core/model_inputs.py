@@ -1,0 +1,136 @@
+"""What a session sends to a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from .config import RealtimeSessionModelSettings
+    from .model_events import RealtimeModelToolCallEvent
+
+__all__ = [
+    "RealtimeModelInputImageContent",
+    "RealtimeModelInputTextContent",
+    "RealtimeModelRawClientMessage",
+    "RealtimeModelSendAudio",
+    "RealtimeModelSendEvent",
+    "RealtimeModelSendInterrupt",
+    "RealtimeModelSendRawMessage",
+    "RealtimeModelSendResponseCancel",
+    "RealtimeModelSendResponseCreate",
+    "RealtimeModelSendSessionUpdate",
+    "RealtimeModelSendToolOutput",
+    "RealtimeModelSendUserInput",
+    "RealtimeModelUserInput",
+    "RealtimeModelUserInputMessage",
+]
+
+
+class RealtimeModelRawClientMessage(TypedDict):
+    """A client event as the protocol has it; `other_data` are its fields besides `type`."""
+
+    type: str
+    other_data: NotRequired[dict[str, Any]]
+
+
+class RealtimeModelInputTextContent(TypedDict):
+    type: Literal["input_text"]
+    text: str
+
+
+class RealtimeModelInputImageContent(TypedDict, total=False):
+    type: Literal["input_image"]
+    image_url: str
+    detail: Literal["auto", "low", "high"]
+
+
+class RealtimeModelUserInputMessage(TypedDict):
+    """One message in full. `role` is `user`, or `system` for what the caller did not say."""
+
+    type: Literal["message"]
+    role: Literal["user", "system"]
+    content: list[RealtimeModelInputTextContent | RealtimeModelInputImageContent]
+
+
+RealtimeModelUserInput = str | RealtimeModelUserInputMessage
+
+
+@dataclass(slots=True)
+class RealtimeModelSendRawMessage:
+    """Send a client event of the protocol as it is."""
+
+    message: RealtimeModelRawClientMessage
+
+
+@dataclass(slots=True)
+class RealtimeModelSendUserInput:
+    """Add a message to the conversation and, with `respond`, have the model answer."""
+
+    user_input: RealtimeModelUserInput
+    respond: bool = True
+
+
+@dataclass(slots=True)
+class RealtimeModelSendAudio:
+    """The listener's microphone: audio in the session's input format. `commit` ends the turn by hand."""
+
+    audio: bytes
+    commit: bool = False
+
+
+@dataclass(slots=True)
+class RealtimeModelSendToolOutput:
+    """The result of a tool call and, with `start_response`, a response to it."""
+
+    tool_call: RealtimeModelToolCallEvent
+    output: str
+    start_response: bool = True
+
+
+@dataclass(slots=True)
+class RealtimeModelSendInterrupt:
+    """Stop what is being said: playback, and the response if it is still being made.
+
+    With `response_id` only that response is meant; `playback_only` leaves the response alone; `cancel_response_only`
+    leaves playback alone. `force_response_cancel` is accepted for compatibility: an interrupt always cancels.
+    """
+
+    force_response_cancel: bool = False
+    response_id: str | None = None
+    cancel_response_only: bool = False
+    playback_only: bool = False
+
+
+@dataclass(slots=True)
+class RealtimeModelSendSessionUpdate:
+    """Change the session's settings; only what differs from what the server has acknowledged is sent."""
+
+    session_settings: RealtimeSessionModelSettings
+
+
+@dataclass(slots=True)
+class RealtimeModelSendResponseCreate:
+    """Ask for a response. `options` are the fields of the protocol's `response` object (`instructions`, `conversation`,
+    `metadata`, ...)."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RealtimeModelSendResponseCancel:
+    """Cancel the response that is being made, without touching what is playing."""
+
+    response_id: str | None = None
+
+
+RealtimeModelSendEvent = (
+    RealtimeModelSendRawMessage
+    | RealtimeModelSendUserInput
+    | RealtimeModelSendAudio
+    | RealtimeModelSendToolOutput
+    | RealtimeModelSendInterrupt
+    | RealtimeModelSendSessionUpdate
+    | RealtimeModelSendResponseCreate
+    | RealtimeModelSendResponseCancel
+)
