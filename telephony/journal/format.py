@@ -1,0 +1,95 @@
+"""What the lines of a journal are. Pure.
+
+Each line is one JSON object, `{"t": seconds since the call's start, "kind": str, ...}`, in the order in which things
+happened. Every sample is stored once: the caller's in `twilio.in` as Twilio sent it, the agent's in `model.in` as the
+model sent it; what is derived from them is stored as length and CRC-32.
+
+| kind | fields besides `t` |
+|---|---|
+| `header` | `schema`, `versions`, `agent`, `call_sid`, `stream_sid`, `started_at` (ISO 8601), ... |
+| `twilio.in` | `message`: as received (`text` instead where it is not JSON) |
+| `twilio.out` | `message`: as sent; of `media` only `{event, bytes, crc32, position, segments}` (see `segments_of`) |
+| `model.in` | `message`: as received |
+| `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}` |
+| `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
+| `tool.end` | `call_id`, `name`, `output`, `ms` |
+| `stream` | `runs`: `[[position, twilio_ms], ...]`: from this stream position on, playout runs without a gap, and the \
+caller hears that sample at that media timestamp. A later record about the same position corrects an earlier one. |
+| `interruption` | `item_id`, `speech_started_ms`, `position` (where the stream fell silent), `heard`: \
+`[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id, content_index, audio_end_ms], ...]` |
+| `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by` |
+| `lost` | `records`: so many were dropped here because the disk did not keep up |
+| `end` | `cpu_s`, ... |
+
+Positions count samples at 8 kHz on the one stream timeline of what was sent to Twilio since `start`. Media timestamps
+are Twilio's: milliseconds since `start`, on the clock of the caller's audio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["SCHEMA", "Journal", "Record", "Segment", "segments_of"]
+
+SCHEMA = 1
+"""The version of this format; a reader takes its own and older ones."""
+
+
+class Journal(Protocol):
+    """Where records go. Nothing here blocks or raises, except `close`, which waits for the disk."""
+
+    def write(self, kind: str, t: float, /, **fields: Any) -> None:
+        """Write one record. Fields are JSON values; anything else is written as its `repr`."""
+
+    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+        """Write one record whose `message` is JSON text already. It has to be valid JSON, and is not looked at."""
+
+    def close(self) -> None:
+        """Write what is queued, and close. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line. `data` holds the fields besides `t` and `kind`."""
+
+    t: float
+    kind: str
+    data: Mapping[str, Any]
+
+    @property
+    def message(self) -> Mapping[str, Any]:
+        """The message of a `twilio.*` or `model.*` record; empty where there is none."""
+        message = self.data.get("message")
+        return message if isinstance(message, dict) else {}
+
+    @property
+    def event(self) -> str:
+        """The name of the message: Twilio's `event` or the model's `type`."""
+        name = self.message.get("event" if self.kind.startswith("twilio") else "type", "")
+        return name if isinstance(name, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`length` samples of one audio part, from its sample `offset` on, at `position` of the stream.
+
+    An empty `item_id` is what came from nobody: padding or ambience.
+    """
+
+    position: int
+    item_id: str
+    content_index: int
+    offset: int
+    length: int
+
+
+def segments_of(message: Mapping[str, Any]) -> list[Segment]:
+    """The segments of a `twilio.out` media message, in order; their lengths add up to its `bytes`."""
+    segments = []
+    position = int(message["position"])
+    for item_id, content_index, offset, length in message["segments"]:
+        segments.append(Segment(position, item_id or "", content_index, offset, length))
+        position += length
+    return segments
