@@ -50,7 +50,9 @@ class TransportError(RealtimeCoreError):
 
 
 class ConnectFailed(TransportError):
-    """The model could not be reached, or refused the handshake."""
+    """The model could not be reached, or refused the handshake (then `status` is the HTTP status it answered)."""
+
+    status: int | None = None
 
 
 class ConnectionLost(TransportError):

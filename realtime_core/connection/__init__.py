@@ -1,6 +1,7 @@
 """One connection protocol for both peers: the phone's socket and the model's.
 
-`Connection` is what the bridge, the model, the embedded server and the simulated phone are written against. Its adapters:
+`Connection` is what the bridge, the model, the embedded server and the simulated phone are written against. Its
+adapters:
 
 - `realtime_core.connection.memory`: a pair in memory, with faults (delay, jitter, drop, stall, break)
 - `realtime_core.connection.websocket`: a WebSocket, client or server side, on the sans-I/O core of `websockets`
@@ -59,7 +60,10 @@ class Connection(ABC):
 
     @abstractmethod
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Begin to close, after what was sent has gone out. Idempotent. A peer that never answers is given up after the adapter's close time-out."""
+        """Begin to close, after what was sent has gone out; from now on nothing is delivered. Idempotent. A peer that
+        never answers is given up after the adapter's close time-out.
+
+        Raises `ValueError` for a code that must not be sent; a reason is cut to 123 bytes."""
 
     @abstractmethod
     async def run(self, on_message: MessageHandler) -> Close:

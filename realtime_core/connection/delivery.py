@@ -1,0 +1,126 @@
+"""What every adapter of `Connection` shares: keeping messages until somebody runs, pausing, and one end."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections import deque
+
+from . import Close, Connection, MessageHandler
+
+__all__ = ["DeliveringConnection", "check_close", "size_bytes"]
+
+MAX_REASON_BYTES = 123
+"""RFC 6455, section 5.5: a control frame carries 125 bytes, two of which are the code."""
+
+
+def size_bytes(message: str | bytes) -> int:
+    """The length of a message in UTF-8."""
+    return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
+
+
+def check_close(code: int, reason: str) -> str:
+    """The reason, cut to what a close frame can carry.
+
+    Raises `ValueError` for a code that RFC 6455, section 7.4, does not let an endpoint send.
+    """
+    if not (1000 <= code <= 1014 and code not in {1004, 1005, 1006}) and not 3000 <= code <= 4999:
+        raise ValueError(f"{code} is not a close code that may be sent: use 1000-1014 (but 1004-1006) or 3000-4999.")
+    return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+
+
+class DeliveringConnection(Connection):
+    """Calls `on_message` in the step in which `_deliver` is called; keeps what cannot be delivered yet.
+
+    An adapter calls `_deliver` with each message that arrives and `_end` once. Whatever ends the connection, messages
+    that arrived before are delivered before `run` returns; after our own `close`, nothing more is.
+    """
+
+    def __init__(self) -> None:
+        self._kept: deque[str | bytes] = deque()
+        self._kept_bytes = 0
+        self._paused = False
+        self._deaf = False
+        self._delivering = False
+        self._on_message: MessageHandler | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
+        self._ended: Close | None = None
+
+    async def run(self, on_message: MessageHandler) -> Close:
+        if self._waiter is not None:
+            raise RuntimeError("A connection is run once.")
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._on_message = on_message
+        self._flush()
+        self._listening_changed()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self._stop_delivering()
+            self._drop()
+            raise
+        finally:
+            self._on_message = None
+        if self._failure is not None:
+            raise self._failure
+        assert self._ended is not None
+        return self._ended
+
+    def pause(self) -> None:
+        self._paused = True
+        self._listening_changed()
+
+    def resume(self) -> None:
+        self._paused = False
+        self._flush()
+        self._listening_changed()
+
+    @abstractmethod
+    def _drop(self) -> None:
+        """End the connection at once, without a closing handshake. Idempotent."""
+
+    @abstractmethod
+    def _listening_changed(self) -> None:
+        """`_listening` may have changed: read from the socket, or do not."""
+
+    @property
+    def _listening(self) -> bool:
+        """Whether messages are delivered as they come, or (after `close`) thrown away as they come."""
+        return self._deaf or (self._on_message is not None and not self._paused)
+
+    def _deliver(self, message: str | bytes) -> None:
+        if self._deaf:
+            return
+        self._kept.append(message)
+        self._kept_bytes += size_bytes(message)
+        self._flush()
+
+    def _stop_delivering(self) -> None:
+        self._deaf = True
+        self._kept.clear()
+        self._kept_bytes = 0
+
+    def _end(self, close: Close) -> None:
+        if self._ended is None:
+            self._ended = close
+            self._flush()
+
+    def _flush(self) -> None:
+        # A handler may pause, resume or close: whoever delivers goes on delivering, nobody delivers inside of him.
+        if self._delivering or self._on_message is None:
+            return
+        self._delivering = True
+        try:
+            while self._kept and not self._paused:
+                message = self._kept.popleft()
+                self._kept_bytes -= size_bytes(message)
+                self._on_message(message)
+        except Exception as error:  # noqa: BLE001 - the handler is the user's: `run` raises it
+            self._failure = error
+            self._stop_delivering()
+            self.close(1011, "internal error")
+        finally:
+            self._delivering = False
+        if self._ended is not None and not self._kept and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,277 @@
+"""WebSockets (RFC 6455) as connections: `connect` for the client side, `serve` for the server side.
+
+permessage-deflate is never offered nor accepted: it costs more than it saves on base64 audio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import ssl as tls
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
+
+from ..errors import ConnectFailed
+from .websocket_connection import WebSocketConnection
+
+__all__ = ["WebSocketConnection", "WebSocketServer", "connect", "serve"]
+
+MAX_MESSAGE_BYTES = 16 * 2**20
+MAX_BUFFERED_BYTES = 16 * 2**20
+
+# `websockets` tells INFO of every connection that opens and closes; here `run` tells that to whom it concerns.
+_logger = logging.getLogger("realtime_core.websocket")
+_logger.setLevel(logging.WARNING)
+
+
+@functools.cache
+def _default_tls() -> tls.SSLContext:
+    return tls.create_default_context()  # some 20 ms: once for the process
+
+
+async def connect(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    ssl: tls.SSLContext | None = None,
+    open_timeout_s: float = 5.0,
+    close_timeout_s: float = 1.0,
+    ping_interval_s: float | None = 20.0,
+    ping_timeout_s: float = 20.0,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    max_buffered_bytes: int = MAX_BUFFERED_BYTES,
+    subprotocols: Sequence[str] | None = None,
+) -> WebSocketConnection:
+    """Open a WebSocket to a `ws:` or `wss:` address. `ping_interval_s=None` sends no pings.
+
+    Raises `ConnectFailed`, which says what happened and what to look at.
+    """
+    try:
+        uri = parse_uri(url)
+    except InvalidURI as error:
+        raise ConnectFailed(f"{url!r} is not a ws: or wss: address.") from error
+    protocol = ClientProtocol(
+        uri,
+        subprotocols=[Subprotocol(name) for name in subprotocols] if subprotocols else None,
+        max_size=max_message_bytes,
+        logger=_logger,
+    )
+
+    def on_handshake(connection: WebSocketConnection, event: Request | Response) -> None:
+        if protocol.handshake_exc is None:
+            connection.opened()
+            handshake.set_result(None)
+
+    loop = asyncio.get_running_loop()
+    handshake: asyncio.Future[None] = loop.create_future()
+    connection: WebSocketConnection | None = None
+    try:
+        async with asyncio.timeout(open_timeout_s):
+            _, connection = await loop.create_connection(
+                lambda: WebSocketConnection(
+                    protocol,
+                    on_handshake,
+                    close_timeout_s=close_timeout_s,
+                    ping_interval_s=ping_interval_s,
+                    ping_timeout_s=ping_timeout_s,
+                    max_buffered_bytes=max_buffered_bytes,
+                ),
+                uri.host,
+                uri.port,
+                ssl=(ssl or _default_tls()) if uri.secure else None,
+                server_hostname=uri.host if uri.secure else None,
+                happy_eyeballs_delay=0.25,
+            )
+            request = protocol.connect()
+            for name, value in (headers or {}).items():
+                request.headers[name] = value
+            protocol.send_request(request)
+            connection.write_handshake()
+            await asyncio.wait((handshake, connection.lost), return_when=asyncio.FIRST_COMPLETED)
+    except TimeoutError as error:
+        raise ConnectFailed(
+            f"{url} did not answer within {open_timeout_s:g} s: check the address, the network and any firewall."
+        ) from error
+    except OSError as error:
+        raise ConnectFailed(f"{url} cannot be reached: {error}. Check the address and the network.") from error
+    finally:
+        if connection is not None and not handshake.done():
+            connection._drop()
+    if not handshake.done():
+        raise _handshake_failure(url, protocol.handshake_exc)
+    return connection
+
+
+def _handshake_failure(url: str, error: Exception | None) -> ConnectFailed:
+    if isinstance(error, InvalidStatus):
+        response = error.response
+        said = bytes(response.body or b"")[:500].decode(errors="replace").strip()
+        cure = {
+            401: " Check the API key.",
+            403: " The key or the address is not allowed to do this.",
+            404: " Check the path of the address.",
+            429: " Too many requests or no quota left: try again later.",
+        }.get(response.status_code, "")
+        failure = ConnectFailed(
+            f"{url} refused the connection: {response.status_code} {response.reason_phrase}"
+            + (f": {said}" if said else ".")
+            + cure
+        )
+        failure.status = response.status_code
+        return failure
+    if isinstance(error, InvalidHandshake):
+        failure = ConnectFailed(f"{url} does not speak WebSocket: {error}.")
+    else:
+        failure = ConnectFailed(f"{url} ended the connection during the handshake.")
+    failure.__cause__ = error
+    return failure
+
+
+Handler = Callable[[WebSocketConnection, Request], Awaitable[None]]
+ProcessRequest = Callable[[Request], Response | None]
+
+
+class WebSocketServer:
+    """A listening WebSocket server; made by `serve`. Leaving it closes what is open and ends every handler."""
+
+    def __init__(self, start: Callable[[WebSocketServer], Awaitable[asyncio.Server]], close_timeout_s: float) -> None:
+        self._start = start
+        self._close_timeout_s = close_timeout_s
+        self._server: asyncio.Server | None = None
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._connections: set[WebSocketConnection] = set()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None, "the server has not been started"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def __await__(self) -> Generator[object, None, Self]:
+        return self.__aenter__().__await__()
+
+    async def __aenter__(self) -> Self:
+        if self._server is None:
+            self._server = await self._start(self)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop listening and close every connection with 1001; after `close_timeout_s` cancel the handlers that are
+        left. Returns when all have ended."""
+        assert self._server is not None, "the server has not been started"
+        self._server.close()
+        for connection in list(self._connections):
+            if connection._protocol.state is State.CONNECTING:
+                connection._drop()
+            else:
+                connection.close(1001, "going away")
+        try:
+            pending: set[asyncio.Future[None]] = {*self._handlers, *(each.lost for each in self._connections)}
+            if pending:
+                await asyncio.wait(pending, timeout=self._close_timeout_s)
+        finally:
+            for task in self._handlers:
+                task.cancel()
+            await asyncio.gather(*self._handlers, *(each.lost for each in self._connections), return_exceptions=True)
+
+    def _handle(self, handler: Handler, connection: WebSocketConnection, request: Request) -> None:
+        async def handle() -> None:
+            try:
+                await handler(connection, request)
+            except Exception as error:  # noqa: BLE001 - the handler is the user's
+                connection.close(1011, "internal error")
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"The handler of {request.path} failed", "exception": error}
+                )
+            finally:
+                connection.close()
+
+        task = asyncio.get_running_loop().create_task(handle(), name=f"websocket {request.path}")
+        self._handlers.add(task)
+        task.add_done_callback(self._handlers.discard)
+
+
+def serve(
+    handler: Handler,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    process_request: ProcessRequest | None = None,
+    ssl: tls.SSLContext | None = None,
+    open_timeout_s: float = 5.0,
+    close_timeout_s: float = 1.0,
+    ping_interval_s: float | None = 20.0,
+    ping_timeout_s: float = 20.0,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    max_buffered_bytes: int = MAX_BUFFERED_BYTES,
+    subprotocols: Sequence[str] | None = None,
+) -> WebSocketServer:
+    """Listen: `async with serve(handler, host, port) as server`, or `server = await serve(...)` and `server.close()`.
+
+    `handler` is awaited with each connection and its request; when it returns, the connection is closed (1000; 1011 if
+    it failed, which the loop's exception handler is told). `process_request` may answer a request with an HTTP response
+    of its own in place of the upgrade.
+    """
+
+    async def start(server: WebSocketServer) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+
+        def accept() -> WebSocketConnection:
+            protocol = ServerProtocol(
+                subprotocols=[Subprotocol(name) for name in subprotocols] if subprotocols else None,
+                select_subprotocol=_first_in_common,
+                max_size=max_message_bytes,
+                logger=_logger,
+            )
+
+            def on_handshake(connection: WebSocketConnection, event: Request | Response) -> None:
+                assert isinstance(event, Request)
+                response = (process_request(event) if process_request else None) or protocol.accept(event)
+                protocol.send_response(response)
+                connection.write_handshake()
+                if protocol.state is State.OPEN:
+                    connection.opened()
+                    deadline.cancel()
+                    server._handle(handler, connection, event)
+
+            connection = WebSocketConnection(
+                protocol,
+                on_handshake,
+                close_timeout_s=close_timeout_s,
+                ping_interval_s=ping_interval_s,
+                ping_timeout_s=ping_timeout_s,
+                max_buffered_bytes=max_buffered_bytes,
+            )
+            deadline = loop.call_later(open_timeout_s, connection._drop)
+
+            def forget(_: object) -> None:
+                deadline.cancel()
+                server._connections.discard(connection)
+
+            server._connections.add(connection)
+            connection.lost.add_done_callback(forget)
+            return connection
+
+        return await loop.create_server(accept, host, port, ssl=ssl)
+
+    return WebSocketServer(start, close_timeout_s)
+
+
+def _first_in_common(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """A client that offers none of ours is served without, as browsers' and vendors' clients expect."""
+    return next((name for name in offered if name in (protocol.available_subprotocols or ())), None)

@@ -1,0 +1,215 @@
+"""One end of a WebSocket (RFC 6455): the sans-I/O core of `websockets` under an `asyncio.Protocol` of ours.
+
+`send` writes to the transport in the same step and `on_message` is called straight from `data_received`: there is no
+queue and no task between the socket and its user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from . import Close
+from .delivery import DeliveringConnection, check_close
+
+__all__ = ["WebSocketConnection"]
+
+
+class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
+    """One end of a WebSocket; made by `connect` and `serve`. What `asyncio.Protocol` has is the event loop's to call.
+
+    A connection whose peer does not read is broken off (1006, by the network) once more than `max_buffered_bytes` wait.
+    """
+
+    def __init__(
+        self,
+        protocol: ClientProtocol | ServerProtocol,
+        on_handshake: Callable[[WebSocketConnection, Request | Response], None],
+        *,
+        close_timeout_s: float,
+        ping_interval_s: float | None,
+        ping_timeout_s: float,
+        max_buffered_bytes: int,
+    ) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._protocol = protocol
+        self._on_handshake = on_handshake
+        self._close_timeout_s = close_timeout_s
+        self._ping_interval_s = ping_interval_s
+        self._ping_timeout_s = ping_timeout_s
+        self._max_buffered_bytes = max_buffered_bytes
+        self._transport: asyncio.Transport
+        self._fate: Close | None = None
+        self._fragments: list[bytes | bytearray] = []
+        self._fragments_opcode = Opcode.TEXT
+        self._alive = True
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+        """Done when the socket is gone."""
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that both ends have agreed upon."""
+        return self._protocol.subprotocol
+
+    def send(self, text: str) -> None:
+        if self._protocol.state is not State.OPEN:
+            return
+        if self._transport.get_write_buffer_size() > self._max_buffered_bytes:
+            self._break("the peer does not read")
+            return
+        self._protocol.send_text(text.encode())
+        self._write()
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        reason = check_close(code, reason)
+        if self._protocol.state is not State.OPEN:
+            return
+        self._fate = Close(code, reason, "us")
+        self._stop_delivering()
+        self._protocol.send_close(code, reason)
+        self._write()
+        self._expect_end()
+        self._listening_changed()
+
+    def _drop(self) -> None:
+        self._transport.abort()
+
+    def _break(self, why: str) -> None:
+        self._fate = self._fate or Close(1006, why, "network")
+        self._transport.abort()
+
+    def _listening_changed(self) -> None:
+        if self._listening:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._alive = True
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame):
+                self._frame_received(event)
+            else:
+                self._on_handshake(self, event)
+        self._write()
+        if self._protocol.parser_exc is not None:
+            self._expect_end()
+
+    def eof_received(self) -> None:
+        self._protocol.receive_eof()
+        self._write()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.receive_eof()
+        for timer in (self._ping_timer, self._close_timer):
+            if timer is not None:
+                timer.cancel()
+        self._end(self._how_it_ended(exc))
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def _how_it_ended(self, exc: Exception | None) -> Close:
+        protocol = self._protocol
+        if self._fate is not None:
+            return self._fate
+        if protocol.close_rcvd is not None and protocol.parser_exc is None:
+            return Close(int(protocol.close_rcvd.code), protocol.close_rcvd.reason, "peer")
+        if protocol.close_sent is not None:  # for what the peer sent: 1002, 1007, 1009
+            return Close(int(protocol.close_sent.code), protocol.close_sent.reason, "us")
+        return Close(1006, str(exc or ""), "network")
+
+    # Frames
+
+    def opened(self) -> None:
+        """The handshake is done. Nothing more is read until somebody runs."""
+        self._listening_changed()
+        self._schedule_ping()
+
+    def write_handshake(self) -> None:
+        """Write what the opening handshake has to say."""
+        self._write()
+
+    def _frame_received(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
+            if frame.fin:
+                self._message_received(opcode, cast(bytes | bytearray, frame.data))
+            else:
+                self._fragments_opcode = opcode
+                self._fragments = [cast(bytes | bytearray, frame.data)]
+        elif opcode is Opcode.CONT:
+            self._fragments.append(cast(bytes | bytearray, frame.data))
+            if frame.fin:
+                data, self._fragments = b"".join(self._fragments), []
+                self._message_received(self._fragments_opcode, data)
+        elif opcode is Opcode.CLOSE:
+            # Both CLOSE frames are exchanged; RFC 6455, section 7.1.1, lets the client, too, end the TCP connection.
+            self._write()
+            self._expect_end()
+            self._transport.close()
+
+    def _message_received(self, opcode: Opcode, data: bytes | bytearray) -> None:
+        if opcode is Opcode.BINARY:
+            self._deliver(bytes(data))
+            return
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self.close(1007, "text that is not UTF-8")
+        else:
+            self._deliver(text)
+
+    def _write(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            elif self._protocol.parser_exc is None or not self._transport.can_write_eof():
+                self._transport.close()
+            else:
+                # The peer may still be sending what we refuse. Were the socket closed now, what it has sent and we have
+                # not read would turn into a reset, and our CLOSE frame be lost: say no more, and read on to its end.
+                self._transport.write_eof()
+
+    def _expect_end(self) -> None:
+        if self._close_timer is None:
+            self._close_timer = self._loop.call_later(self._close_timeout_s, self._transport.abort)
+
+    # Keepalive
+
+    def _schedule_ping(self) -> None:
+        if self._ping_interval_s is not None:
+            self._ping_timer = self._loop.call_later(self._ping_interval_s, self._ping)
+
+    def _ping(self) -> None:
+        if self._protocol.state is State.OPEN:
+            self._alive = False
+            self._protocol.send_ping(b"")
+            self._write()
+            self._ping_timer = self._loop.call_later(self._ping_timeout_s, self._check_alive)
+
+    def _check_alive(self) -> None:
+        # Anything that arrives proves life; while nothing is read, nothing can be proved.
+        if self._alive or not self._listening:
+            self._schedule_ping()
+        else:
+            self._break(f"no answer to a ping within {self._ping_timeout_s:g} s")
