@@ -1,0 +1,116 @@
+"""Agents: instructions, tools, handoffs, guardrails and hooks, as a user declares them."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic
+
+from .errors import UserError
+from .run_context import RunContextWrapper, TContext
+
+if TYPE_CHECKING:
+    from .guardrails import InputGuardrail, OutputGuardrail
+    from .handoffs import Handoff
+    from .tools import Tool
+
+__all__ = ["Instructions", "RealtimeAgent", "RealtimeAgentHooks", "RealtimeRunHooks"]
+
+Instructions = str | Callable[[RunContextWrapper[Any], Any], "str | Awaitable[str | None] | None"]
+"""The system prompt, or a function (or coroutine function) `(context, agent) -> str` that makes it."""
+
+
+@dataclass(eq=False)
+class RealtimeAgent(Generic[TContext]):
+    """Somebody to speak with.
+
+    Only what a realtime model can do differently within one session is here: the model itself is the session's, and
+    `voice` can be chosen until the first audio was made (an agent that takes over later keeps the voice there is).
+
+    `mcp_servers`: objects with `await list_tools()` and `await call_tool(name, arguments)`, already connected.
+    """
+
+    name: str
+    handoff_description: str | None = None
+    tools: Sequence[Tool] = field(default_factory=list)
+    mcp_servers: Sequence[Any] = field(default_factory=list)
+    mcp_config: Mapping[str, Any] = field(default_factory=dict)
+    instructions: Instructions | None = None
+    prompt: Any = None
+    handoffs: Sequence[RealtimeAgent[Any] | Handoff[TContext, Any]] = field(default_factory=list)
+    output_guardrails: Sequence[OutputGuardrail[TContext]] = field(default_factory=list)
+    input_guardrails: Sequence[InputGuardrail[TContext]] = field(default_factory=list)
+    hooks: RealtimeAgentHooks[TContext] | None = None
+    voice: str | Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise UserError("RealtimeAgent: `name` must be a text that is not empty.")
+        if self.instructions is not None and not isinstance(self.instructions, str) and not callable(self.instructions):
+            raise UserError("RealtimeAgent: `instructions` must be text or a function of (context, agent).")
+
+    def clone(self, **changes: Any) -> RealtimeAgent[TContext]:
+        """A copy with some fields changed: `agent.clone(instructions="New instructions")`. Lists are shared."""
+        return dataclasses.replace(self, **changes)
+
+    async def get_system_prompt(self, run_context: RunContextWrapper[TContext]) -> str | None:
+        """The instructions, computed if they are a function."""
+        if self.instructions is None or isinstance(self.instructions, str):
+            return self.instructions
+        made = self.instructions(run_context, self)
+        return await made if inspect.isawaitable(made) else made
+
+    async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
+        """The tools of this agent and of its MCP servers that are enabled now."""
+        from .tools import enabled_tools
+
+        return await enabled_tools(self, run_context)
+
+
+class RealtimeAgentHooks(Generic[TContext]):
+    """Told what becomes of one agent: subclass and override. Each is awaited; an exception in one becomes an `error`
+    event, and the session goes on."""
+
+    async def on_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any]) -> None:
+        """The agent became the current one."""
+
+    async def on_end(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], output: Any) -> None:
+        """The agent ended a response; `output` is the text of it."""
+
+    async def on_handoff(
+        self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], source: RealtimeAgent[Any]
+    ) -> None:
+        """The agent was handed the conversation by `source`."""
+
+    async def on_tool_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any) -> None:
+        """A tool of the agent is about to run."""
+
+    async def on_tool_end(
+        self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any, result: Any
+    ) -> None:
+        """A tool of the agent has run."""
+
+
+class RealtimeRunHooks(Generic[TContext]):
+    """Told what becomes of all agents of a session: `run_config={"hooks": MyHooks()}`."""
+
+    async def on_agent_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any]) -> None:
+        """`agent` became the current one."""
+
+    async def on_agent_end(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], output: Any) -> None:
+        """`agent` ended a response; `output` is the text of it."""
+
+    async def on_handoff(
+        self, context: RunContextWrapper[TContext], from_agent: RealtimeAgent[Any], to_agent: RealtimeAgent[Any]
+    ) -> None:
+        """`from_agent` handed over to `to_agent`."""
+
+    async def on_tool_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any) -> None:
+        """A tool is about to run."""
+
+    async def on_tool_end(
+        self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any, result: Any
+    ) -> None:
+        """A tool has run."""

@@ -1,0 +1,390 @@
+"""What a session emits. Each class carries its name as `type`; `info.context` is the run context.
+
+The first fifteen are those of the OpenAI Agents SDK's realtime layer; the others tell what it keeps to itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from .agent import RealtimeAgent
+    from .connection import Close
+    from .guardrails import InputGuardrailResult, OutputGuardrailResult
+    from .items import RealtimeItem
+    from .model_events import RealtimeConnectionStatus, RealtimeModelEvent
+    from .playback import HeardItem
+    from .run_context import RunContextWrapper
+    from .tools import Tool
+
+__all__ = [
+    "AudioData",
+    "RealtimeAgentEndEvent",
+    "RealtimeAgentStartEvent",
+    "RealtimeAudio",
+    "RealtimeAudioEnd",
+    "RealtimeAudioInterrupted",
+    "RealtimeConnectionStatusEvent",
+    "RealtimeDtmf",
+    "RealtimeError",
+    "RealtimeEventInfo",
+    "RealtimeGuardrailTripped",
+    "RealtimeHandoffEvent",
+    "RealtimeHistoryAdded",
+    "RealtimeHistoryUpdated",
+    "RealtimeInputAudioTimeoutTriggered",
+    "RealtimeInputAudioTranscriptionDelta",
+    "RealtimeInputAudioTranscriptionFailed",
+    "RealtimeRateLimits",
+    "RealtimeRawModelEvent",
+    "RealtimeResponseFailed",
+    "RealtimeResponseIncomplete",
+    "RealtimeSessionEnded",
+    "RealtimeSessionEvent",
+    "RealtimeSpeechStarted",
+    "RealtimeSpeechStopped",
+    "RealtimeToolApprovalRequired",
+    "RealtimeToolEnd",
+    "RealtimeToolStart",
+    "RealtimeTranscriptDelta",
+]
+
+
+@dataclass(slots=True)
+class RealtimeEventInfo:
+    """What is common to all events."""
+
+    context: RunContextWrapper[Any]
+
+
+class AudioData(bytes):
+    """A piece of the agent's voice: bytes, which also know whose they are.
+
+    Both `play(event.audio)` and `event.audio.data` work.
+    """
+
+    item_id: str
+    response_id: str
+    content_index: int
+
+    def __new__(cls, data: bytes, *, item_id: str = "", response_id: str = "", content_index: int = 0) -> AudioData:
+        self = super().__new__(cls, data)
+        self.item_id = item_id
+        self.response_id = response_id
+        self.content_index = content_index
+        return self
+
+    @property
+    def data(self) -> bytes:
+        """The audio itself, in the session's output format."""
+        return self
+
+    @property
+    def type(self) -> Literal["audio"]:
+        return "audio"
+
+
+@dataclass(slots=True)
+class RealtimeAgentStartEvent:
+    """An agent began a response."""
+
+    agent: RealtimeAgent[Any]
+    info: RealtimeEventInfo
+    response_id: str = ""
+    type: Literal["agent_start"] = "agent_start"
+
+
+@dataclass(slots=True)
+class RealtimeAgentEndEvent:
+    """An agent's response is over: completed, cancelled, incomplete or failed."""
+
+    agent: RealtimeAgent[Any]
+    info: RealtimeEventInfo
+    response_id: str = ""
+    status: str = "completed"
+    type: Literal["agent_end"] = "agent_end"
+
+
+@dataclass(slots=True)
+class RealtimeHandoffEvent:
+    """One agent handed over to another."""
+
+    from_agent: RealtimeAgent[Any]
+    to_agent: RealtimeAgent[Any]
+    info: RealtimeEventInfo
+    type: Literal["handoff"] = "handoff"
+
+
+@dataclass(slots=True)
+class RealtimeToolStart:
+    """A tool is about to run. `arguments` is JSON text."""
+
+    agent: RealtimeAgent[Any]
+    tool: Tool
+    arguments: str
+    info: RealtimeEventInfo
+    call_id: str = ""
+    type: Literal["tool_start"] = "tool_start"
+
+
+@dataclass(slots=True)
+class RealtimeToolEnd:
+    """A tool has run and its output was sent. `output` is what the tool returned."""
+
+    agent: RealtimeAgent[Any]
+    tool: Tool
+    arguments: str
+    output: Any
+    info: RealtimeEventInfo
+    call_id: str = ""
+    duration_s: float = 0.0
+    type: Literal["tool_end"] = "tool_end"
+
+
+@dataclass(slots=True)
+class RealtimeToolApprovalRequired:
+    """A tool waits for `session.approve_tool_call(call_id)` or `reject_tool_call(call_id)`."""
+
+    agent: RealtimeAgent[Any]
+    tool: Tool
+    call_id: str
+    arguments: str
+    info: RealtimeEventInfo
+    type: Literal["tool_approval_required"] = "tool_approval_required"
+
+
+@dataclass(slots=True)
+class RealtimeRawModelEvent:
+    """What the model emitted, as it came, before it was acted on."""
+
+    data: RealtimeModelEvent
+    info: RealtimeEventInfo
+    type: Literal["raw_model_event"] = "raw_model_event"
+
+
+@dataclass(slots=True)
+class RealtimeAudioEnd:
+    """All audio of a part has been received (not heard)."""
+
+    info: RealtimeEventInfo
+    item_id: str
+    content_index: int
+    type: Literal["audio_end"] = "audio_end"
+
+
+@dataclass(slots=True)
+class RealtimeAudio:
+    """A piece of the agent's voice."""
+
+    audio: AudioData
+    item_id: str
+    content_index: int
+    info: RealtimeEventInfo
+    type: Literal["audio"] = "audio"
+
+
+@dataclass(slots=True)
+class RealtimeAudioInterrupted:
+    """What was being played was cut; drop what is not played yet. Emitted only when something was really cut.
+
+    `played_ms` is how much of `item_id` was heard; `items` tells it for every part that was playing or queued.
+    """
+
+    info: RealtimeEventInfo
+    item_id: str
+    content_index: int
+    played_ms: int = 0
+    items: tuple[HeardItem, ...] = ()
+    type: Literal["audio_interrupted"] = "audio_interrupted"
+
+
+@dataclass(slots=True)
+class RealtimeError:
+    """Something went wrong and the session goes on."""
+
+    error: Any
+    info: RealtimeEventInfo
+    type: Literal["error"] = "error"
+
+
+@dataclass(slots=True)
+class RealtimeHistoryUpdated:
+    """The conversation changed; `history` is all of it."""
+
+    history: list[RealtimeItem]
+    info: RealtimeEventInfo
+    type: Literal["history_updated"] = "history_updated"
+
+
+@dataclass(slots=True)
+class RealtimeHistoryAdded:
+    """The conversation has a new item."""
+
+    item: RealtimeItem
+    info: RealtimeEventInfo
+    type: Literal["history_added"] = "history_added"
+
+
+@dataclass(slots=True)
+class RealtimeGuardrailTripped:
+    """A guardrail objected; `message` is the text that it objected to."""
+
+    guardrail_results: list[OutputGuardrailResult | InputGuardrailResult]
+    message: str
+    info: RealtimeEventInfo
+    response_id: str = ""
+    type: Literal["guardrail_tripped"] = "guardrail_tripped"
+
+
+@dataclass(slots=True)
+class RealtimeInputAudioTimeoutTriggered:
+    """The caller has said nothing for `idle_timeout_ms`."""
+
+    info: RealtimeEventInfo
+    item_id: str = ""
+    audio_start_ms: int = 0
+    audio_end_ms: int = 0
+    type: Literal["input_audio_timeout_triggered"] = "input_audio_timeout_triggered"
+
+
+@dataclass(slots=True)
+class RealtimeSpeechStarted:
+    """The caller began to speak, `audio_start_ms` into the session's input audio."""
+
+    info: RealtimeEventInfo
+    item_id: str
+    audio_start_ms: int
+    type: Literal["speech_started"] = "speech_started"
+
+
+@dataclass(slots=True)
+class RealtimeSpeechStopped:
+    """The caller stopped, `audio_end_ms` into the session's input audio."""
+
+    info: RealtimeEventInfo
+    item_id: str
+    audio_end_ms: int
+    type: Literal["speech_stopped"] = "speech_stopped"
+
+
+@dataclass(slots=True)
+class RealtimeTranscriptDelta:
+    """More of what the agent says or writes."""
+
+    info: RealtimeEventInfo
+    item_id: str
+    delta: str
+    response_id: str = ""
+    content_index: int = 0
+    type: Literal["transcript_delta"] = "transcript_delta"
+
+
+@dataclass(slots=True)
+class RealtimeInputAudioTranscriptionDelta:
+    """More of what the caller says, as it is transcribed."""
+
+    info: RealtimeEventInfo
+    item_id: str
+    delta: str
+    content_index: int = 0
+    type: Literal["input_audio_transcription_delta"] = "input_audio_transcription_delta"
+
+
+@dataclass(slots=True)
+class RealtimeInputAudioTranscriptionFailed:
+    """What the caller said could not be transcribed; the model has heard it all the same."""
+
+    info: RealtimeEventInfo
+    item_id: str
+    error: Any
+    content_index: int = 0
+    type: Literal["input_audio_transcription_failed"] = "input_audio_transcription_failed"
+
+
+@dataclass(slots=True)
+class RealtimeResponseFailed:
+    """The server could not make a response. `error` is the protocol's: type, code, message."""
+
+    info: RealtimeEventInfo
+    response_id: str
+    error: Any = None
+    reason: str | None = None
+    type: Literal["response_failed"] = "response_failed"
+
+
+@dataclass(slots=True)
+class RealtimeResponseIncomplete:
+    """A response ended early: `reason` is `max_output_tokens` or `content_filter`."""
+
+    info: RealtimeEventInfo
+    response_id: str
+    reason: str | None = None
+    type: Literal["response_incomplete"] = "response_incomplete"
+
+
+@dataclass(slots=True)
+class RealtimeRateLimits:
+    """What is left of the account's limits: name, limit, remaining, reset_seconds."""
+
+    info: RealtimeEventInfo
+    rate_limits: list[dict[str, Any]]
+    type: Literal["rate_limits"] = "rate_limits"
+
+
+@dataclass(slots=True)
+class RealtimeDtmf:
+    """A key was pressed (SIP calls held by the server)."""
+
+    info: RealtimeEventInfo
+    digit: str
+    type: Literal["dtmf"] = "dtmf"
+
+
+@dataclass(slots=True)
+class RealtimeConnectionStatusEvent:
+    """The connection to the model changed; `close` tells how it ended."""
+
+    info: RealtimeEventInfo
+    status: RealtimeConnectionStatus
+    close: Close | None = None
+    type: Literal["connection_status"] = "connection_status"
+
+
+@dataclass(slots=True)
+class RealtimeSessionEnded:
+    """The last event: the model's stream ended (`exception` None), or failed."""
+
+    info: RealtimeEventInfo
+    exception: Exception | None = None
+    type: Literal["session_ended"] = "session_ended"
+
+
+RealtimeSessionEvent = (
+    RealtimeAgentStartEvent
+    | RealtimeAgentEndEvent
+    | RealtimeHandoffEvent
+    | RealtimeToolStart
+    | RealtimeToolEnd
+    | RealtimeToolApprovalRequired
+    | RealtimeRawModelEvent
+    | RealtimeAudioEnd
+    | RealtimeAudio
+    | RealtimeAudioInterrupted
+    | RealtimeError
+    | RealtimeHistoryUpdated
+    | RealtimeHistoryAdded
+    | RealtimeGuardrailTripped
+    | RealtimeInputAudioTimeoutTriggered
+    | RealtimeSpeechStarted
+    | RealtimeSpeechStopped
+    | RealtimeTranscriptDelta
+    | RealtimeInputAudioTranscriptionDelta
+    | RealtimeInputAudioTranscriptionFailed
+    | RealtimeResponseFailed
+    | RealtimeResponseIncomplete
+    | RealtimeRateLimits
+    | RealtimeDtmf
+    | RealtimeConnectionStatusEvent
+    | RealtimeSessionEnded
+)

@@ -1,0 +1,207 @@
+"""Guardrails: users' checks on what the agent says, on what the caller said, and on what a tool is called with."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, overload
+
+from .errors import RealtimeCoreError, UserError
+from .run_context import RunContextWrapper, TContext, ToolContext
+
+if TYPE_CHECKING:
+    from .agent import RealtimeAgent
+
+__all__ = [
+    "GuardrailFunctionOutput",
+    "InputGuardrail",
+    "InputGuardrailResult",
+    "OutputGuardrail",
+    "OutputGuardrailResult",
+    "ToolGuardrailFunctionOutput",
+    "ToolInputGuardrail",
+    "ToolInputGuardrailData",
+    "ToolInputGuardrailTripwireTriggered",
+    "input_guardrail",
+    "output_guardrail",
+    "tool_input_guardrail",
+]
+
+
+@dataclass(slots=True)
+class GuardrailFunctionOutput:
+    """What a guardrail found. `output_info` is the user's own; `tripwire_triggered` stops the agent."""
+
+    output_info: Any
+    tripwire_triggered: bool
+
+
+@dataclass(slots=True)
+class OutputGuardrailResult:
+    guardrail: OutputGuardrail[Any]
+    agent_output: Any
+    agent: RealtimeAgent[Any]
+    output: GuardrailFunctionOutput
+
+
+@dataclass(slots=True)
+class InputGuardrailResult:
+    guardrail: InputGuardrail[Any]
+    output: GuardrailFunctionOutput
+
+
+GuardrailFunction = Callable[..., "GuardrailFunctionOutput | Awaitable[GuardrailFunctionOutput]"]
+
+
+@dataclass(eq=False)
+class OutputGuardrail(Generic[TContext]):
+    """A check `(context, agent, text) -> GuardrailFunctionOutput`, plain or async, on what the agent says.
+
+    It is given the whole text of a response so far: each time `debounce_text_length` more characters were said, and
+    once at its end.
+    """
+
+    guardrail_function: GuardrailFunction
+    name: str | None = None
+
+    def get_name(self) -> str:
+        return self.name or str(getattr(self.guardrail_function, "__name__", "guardrail"))
+
+    async def run(
+        self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], agent_output: Any
+    ) -> OutputGuardrailResult:
+        if not callable(self.guardrail_function):
+            raise UserError(f"Guardrail function must be callable, got {self.guardrail_function!r}.")
+        output = self.guardrail_function(context, agent, agent_output)
+        return OutputGuardrailResult(self, agent_output, agent, await output if inspect.isawaitable(output) else output)
+
+
+@dataclass(eq=False)
+class InputGuardrail(Generic[TContext]):
+    """A check `(context, agent, transcript) -> GuardrailFunctionOutput`, plain or async, on what the caller said.
+
+    Transcripts come after the reply to them has begun: a tripped guardrail cuts the reply short, no more.
+    """
+
+    guardrail_function: GuardrailFunction
+    name: str | None = None
+    run_in_parallel: bool = True
+
+    def get_name(self) -> str:
+        return self.name or str(getattr(self.guardrail_function, "__name__", "guardrail"))
+
+    async def run(
+        self, agent: RealtimeAgent[Any], input: Any, context: RunContextWrapper[TContext]
+    ) -> InputGuardrailResult:
+        if not callable(self.guardrail_function):
+            raise UserError(f"Guardrail function must be callable, got {self.guardrail_function!r}.")
+        output = self.guardrail_function(context, agent, input)
+        return InputGuardrailResult(self, await output if inspect.isawaitable(output) else output)
+
+
+@overload
+def output_guardrail(func: GuardrailFunction, /) -> OutputGuardrail[Any]: ...
+@overload
+def output_guardrail(*, name: str | None = ...) -> Callable[[GuardrailFunction], OutputGuardrail[Any]]: ...
+def output_guardrail(
+    func: GuardrailFunction | None = None, /, *, name: str | None = None
+) -> OutputGuardrail[Any] | Callable[[GuardrailFunction], OutputGuardrail[Any]]:
+    """Make an `OutputGuardrail` of a function, as `@output_guardrail` or `@output_guardrail(name=...)`."""
+    if func is not None:
+        return OutputGuardrail(func, name)
+    return lambda f: OutputGuardrail(f, name)
+
+
+@overload
+def input_guardrail(func: GuardrailFunction, /) -> InputGuardrail[Any]: ...
+@overload
+def input_guardrail(
+    *, name: str | None = ..., run_in_parallel: bool = ...
+) -> Callable[[GuardrailFunction], InputGuardrail[Any]]: ...
+def input_guardrail(
+    func: GuardrailFunction | None = None, /, *, name: str | None = None, run_in_parallel: bool = True
+) -> InputGuardrail[Any] | Callable[[GuardrailFunction], InputGuardrail[Any]]:
+    """Make an `InputGuardrail` of a function, as `@input_guardrail` or `@input_guardrail(name=...)`."""
+    if func is not None:
+        return InputGuardrail(func, name, run_in_parallel)
+    return lambda f: InputGuardrail(f, name, run_in_parallel)
+
+
+class _RejectContent(TypedDict):
+    type: Literal["reject_content"]
+    message: str
+
+
+class _Plain(TypedDict):
+    type: Literal["allow", "raise_exception"]
+
+
+@dataclass(slots=True)
+class ToolGuardrailFunctionOutput:
+    """Whether a tool may run: made by `allow`, `reject_content` or `raise_exception`."""
+
+    output_info: Any = None
+    behavior: _RejectContent | _Plain = field(default_factory=lambda: _Plain(type="allow"))
+
+    @classmethod
+    def allow(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
+        """Run the tool."""
+        return cls(output_info)
+
+    @classmethod
+    def reject_content(cls, message: str, output_info: Any = None) -> ToolGuardrailFunctionOutput:
+        """Do not run the tool; the model is told `message` as its output."""
+        return cls(output_info, _RejectContent(type="reject_content", message=message))
+
+    @classmethod
+    def raise_exception(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
+        """Do not run the tool; an `error` event is reported, and the model is told that the call was blocked."""
+        return cls(output_info, _Plain(type="raise_exception"))
+
+
+@dataclass(slots=True)
+class ToolInputGuardrailData:
+    """What a tool input guardrail is given."""
+
+    context: ToolContext[Any]
+    agent: RealtimeAgent[Any]
+
+
+@dataclass(eq=False)
+class ToolInputGuardrail(Generic[TContext]):
+    """A check `(ToolInputGuardrailData) -> ToolGuardrailFunctionOutput`, plain or async, before a tool runs."""
+
+    guardrail_function: Callable[
+        [ToolInputGuardrailData], ToolGuardrailFunctionOutput | Awaitable[ToolGuardrailFunctionOutput]
+    ]
+    name: str | None = None
+
+    def get_name(self) -> str:
+        return self.name or str(getattr(self.guardrail_function, "__name__", "guardrail"))
+
+    async def run(self, data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
+        output = self.guardrail_function(data)
+        return await output if inspect.isawaitable(output) else output
+
+
+class ToolInputGuardrailTripwireTriggered(RealtimeCoreError):
+    """A tool input guardrail answered `raise_exception`; `guardrail` and its `output` are at hand."""
+
+    def __init__(self, guardrail: ToolInputGuardrail[Any], output: ToolGuardrailFunctionOutput) -> None:
+        super().__init__(f"Tool input guardrail {guardrail.get_name()} triggered its tripwire.")
+        self.guardrail = guardrail
+        self.output = output
+
+
+@overload
+def tool_input_guardrail(func: Callable[..., Any], /) -> ToolInputGuardrail[Any]: ...
+@overload
+def tool_input_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., Any]], ToolInputGuardrail[Any]]: ...
+def tool_input_guardrail(
+    func: Callable[..., Any] | None = None, /, *, name: str | None = None
+) -> ToolInputGuardrail[Any] | Callable[[Callable[..., Any]], ToolInputGuardrail[Any]]:
+    """Make a `ToolInputGuardrail` of a function, as `@tool_input_guardrail` or `@tool_input_guardrail(name=...)`."""
+    if func is not None:
+        return ToolInputGuardrail(func, name)
+    return lambda f: ToolInputGuardrail(f, name)

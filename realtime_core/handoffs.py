@@ -1,0 +1,159 @@
+"""Handoffs: one agent gives the conversation to another, by a tool that the model calls."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+
+from .errors import ModelBehaviorError, UserError
+from .run_context import RunContextWrapper, TContext
+from .tools import ToolEnabled
+
+if TYPE_CHECKING:
+    from .agent import RealtimeAgent
+
+__all__ = ["Handoff", "realtime_handoff"]
+
+TAgent = TypeVar("TAgent")
+THandoffInput = TypeVar("THandoffInput")
+
+OnHandoffWithInput = Callable[[RunContextWrapper[Any], THandoffInput], Any]
+OnHandoffWithoutInput = Callable[[RunContextWrapper[Any]], Any]
+
+_NO_INPUT: dict[str, Any] = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+
+
+@dataclass(eq=False)
+class Handoff(Generic[TContext, TAgent]):
+    """A tool that hands over. Make one with `realtime_handoff`."""
+
+    tool_name: str
+    tool_description: str
+    input_json_schema: dict[str, Any]
+    on_invoke_handoff: Callable[[RunContextWrapper[Any], str], Awaitable[TAgent]]
+    """Called with the context and the arguments as JSON text; returns the agent that takes over."""
+    agent_name: str
+    strict_json_schema: bool = True
+    is_enabled: ToolEnabled = field(default=True)
+
+    def get_transfer_message(self, agent: RealtimeAgent[Any]) -> str:
+        """What the model is told as the tool's output."""
+        return json.dumps({"assistant": agent.name}, ensure_ascii=False)
+
+    @classmethod
+    def default_tool_name(cls, agent: RealtimeAgent[Any]) -> str:
+        """`transfer_to_<the agent's name, in lower case with underscores>`."""
+        return "transfer_to_" + re.sub(r"[^a-zA-Z0-9_]", "_", agent.name.replace(" ", "_")).lower()
+
+    @classmethod
+    def default_tool_description(cls, agent: RealtimeAgent[Any]) -> str:
+        return f"Handoff to the {agent.name} agent to handle the request. {agent.handoff_description or ''}".rstrip()
+
+
+@overload
+def realtime_handoff(
+    agent: RealtimeAgent[TContext],
+    *,
+    tool_name_override: str | None = ...,
+    tool_description_override: str | None = ...,
+    is_enabled: ToolEnabled = ...,
+) -> Handoff[TContext, RealtimeAgent[TContext]]: ...
+@overload
+def realtime_handoff(
+    agent: RealtimeAgent[TContext],
+    *,
+    on_handoff: OnHandoffWithInput[THandoffInput],
+    input_type: type[THandoffInput],
+    tool_description_override: str | None = ...,
+    tool_name_override: str | None = ...,
+    is_enabled: ToolEnabled = ...,
+) -> Handoff[TContext, RealtimeAgent[TContext]]: ...
+@overload
+def realtime_handoff(
+    agent: RealtimeAgent[TContext],
+    *,
+    on_handoff: OnHandoffWithoutInput,
+    tool_description_override: str | None = ...,
+    tool_name_override: str | None = ...,
+    is_enabled: ToolEnabled = ...,
+) -> Handoff[TContext, RealtimeAgent[TContext]]: ...
+def realtime_handoff(
+    agent: RealtimeAgent[TContext],
+    tool_name_override: str | None = None,
+    tool_description_override: str | None = None,
+    on_handoff: Callable[..., Any] | None = None,
+    input_type: Any = None,
+    is_enabled: ToolEnabled = True,
+) -> Handoff[TContext, RealtimeAgent[TContext]]:
+    """A handoff to `agent`. Listing the agent itself among `handoffs` is the same without the options.
+
+    `on_handoff(context)`, plain or async, is called when the handoff happens; with `input_type` the model has to give
+    an input of that type (anything pydantic can read), and `on_handoff(context, input)` gets it.
+
+    Raises `UserError` when `on_handoff` and `input_type` do not fit each other.
+    """
+    _check_callback(on_handoff, input_type)
+    adapter: Any = None
+    schema = dict(_NO_INPUT)
+    if input_type is not None:
+        from pydantic import TypeAdapter
+
+        from .tool_schema import strict_schema
+
+        adapter = TypeAdapter(input_type)
+        schema = strict_schema(adapter.json_schema())
+
+    async def on_invoke_handoff(context: RunContextWrapper[Any], arguments: str) -> RealtimeAgent[TContext]:
+        if on_handoff is not None:
+            extra = () if adapter is None else (_read_input(adapter, arguments, agent.name),)
+            done = on_handoff(context, *extra)
+            if inspect.isawaitable(done):
+                await done
+        return agent
+
+    return Handoff(
+        tool_name=tool_name_override or Handoff.default_tool_name(agent),
+        tool_description=tool_description_override or Handoff.default_tool_description(agent),
+        input_json_schema=schema,
+        on_invoke_handoff=on_invoke_handoff,
+        agent_name=agent.name,
+        is_enabled=is_enabled,
+    )
+
+
+def _check_callback(on_handoff: Callable[..., Any] | None, input_type: Any) -> None:
+    if on_handoff is None:
+        if input_type is not None:
+            raise UserError("realtime_handoff: `input_type` needs an `on_handoff` that takes the input.")
+        return
+    if not callable(on_handoff):
+        raise UserError("realtime_handoff: `on_handoff` must be callable.")
+    takes = ("context",) if input_type is None else ("context", "input")
+    try:
+        inspect.signature(on_handoff).bind(*takes)
+    except TypeError:
+        raise UserError(f"realtime_handoff: `on_handoff` must take ({', '.join(takes)}).") from None
+
+
+def _read_input(adapter: Any, arguments: str, agent_name: str) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return adapter.validate_json(arguments or "null", strict=True)
+    except ValidationError as error:
+        raise ModelBehaviorError(f"Invalid input for the handoff to {agent_name}: {error}") from error
+
+
+def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
+    """An entry of `RealtimeAgent.handoffs` as a handoff. Raises `UserError` for what is neither agent nor handoff."""
+    from .agent import RealtimeAgent
+
+    if isinstance(handoff, RealtimeAgent):
+        return realtime_handoff(handoff)
+    if hasattr(handoff, "on_invoke_handoff") and hasattr(handoff, "tool_name"):
+        return cast("Handoff[Any, RealtimeAgent[Any]]", handoff)
+    raise UserError(f"{handoff!r} in `handoffs` is neither a RealtimeAgent nor made by realtime_handoff.")

@@ -1,0 +1,247 @@
+"""What a conversation consists of: messages and tool calls, as the Realtime protocol names them.
+
+Items are immutable values; the history (`realtime_core.history`) replaces them. No item holds audio: the `audio` fields
+exist for compatibility and stay `None`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .errors import UserError
+
+__all__ = [
+    "AssistantAudio",
+    "AssistantContent",
+    "AssistantMessageItem",
+    "AssistantText",
+    "InputAudio",
+    "InputImage",
+    "InputText",
+    "ItemStatus",
+    "RealtimeItem",
+    "RealtimeMessageItem",
+    "RealtimeResponse",
+    "RealtimeToolCallItem",
+    "SystemMessageItem",
+    "UserContent",
+    "UserMessageItem",
+    "item_from_dict",
+]
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+
+class _Dumpable:
+    """`model_dump`, as users of pydantic items know it."""
+
+    __slots__ = ()
+
+    def model_dump(self, *, mode: str = "python", exclude_none: bool = False) -> dict[str, Any]:
+        """The value as plain dicts and lists, fit for JSON. `item_from_dict` reads it back."""
+        data: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return _without_none(data) if exclude_none else data
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return [_without_none(v) for v in value] if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputText(_Dumpable):
+    """Text that was given to the model."""
+
+    type: Literal["input_text"] = "input_text"
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputAudio(_Dumpable):
+    """Something that the caller said; `transcript` is None until (and unless) it has been transcribed."""
+
+    type: Literal["input_audio"] = "input_audio"
+    audio: str | None = None
+    transcript: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputImage(_Dumpable):
+    """An image that was given to the model: an `https:` or `data:` address."""
+
+    type: Literal["input_image"] = "input_image"
+    image_url: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistantText(_Dumpable):
+    """Text that the model wrote."""
+
+    type: Literal["text"] = "text"
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistantAudio(_Dumpable):
+    """Something that the model said.
+
+    `transcript` is all that the model generated. `heard_ms` is None unless playback was cut; then it is how much was
+    heard, and `heard_transcript` the words of that time, estimated in proportion and cut at a word's end.
+    `received_ms` is the length of the audio received so far.
+    """
+
+    type: Literal["audio"] = "audio"
+    audio: str | None = None
+    transcript: str | None = None
+    received_ms: float = 0.0
+    heard_ms: int | None = None
+    heard_transcript: str | None = None
+
+    @property
+    def heard(self) -> str | None:
+        """The words that reached the listener: `transcript` unless playback was cut."""
+        return self.transcript if self.heard_ms is None else self.heard_transcript
+
+
+UserContent = InputText | InputAudio | InputImage
+AssistantContent = AssistantText | AssistantAudio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemMessageItem(_Dumpable):
+    """An instruction within the conversation."""
+
+    item_id: str
+    previous_item_id: str | None = None
+    type: Literal["message"] = "message"
+    role: Literal["system"] = "system"
+    content: list[InputText]
+    status: ItemStatus | None = None
+
+    @property
+    def text(self) -> str:
+        return " ".join(part.text for part in self.content if part.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserMessageItem(_Dumpable):
+    """A turn of the user, spoken or written."""
+
+    item_id: str
+    previous_item_id: str | None = None
+    type: Literal["message"] = "message"
+    role: Literal["user"] = "user"
+    content: list[UserContent]
+    status: ItemStatus | None = None
+
+    @property
+    def text(self) -> str:
+        """What was written and, where it is transcribed, said."""
+        return " ".join(t for part in self.content if (t := _user_text(part)))
+
+
+def _user_text(part: UserContent) -> str | None:
+    if isinstance(part, InputText):
+        return part.text
+    return part.transcript if isinstance(part, InputAudio) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistantMessageItem(_Dumpable):
+    """A turn of the agent."""
+
+    item_id: str
+    previous_item_id: str | None = None
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    status: ItemStatus | None = None
+    content: list[AssistantContent]
+
+    @property
+    def text(self) -> str:
+        """All that the model generated, heard or not."""
+        return " ".join(t for p in self.content if (t := p.transcript if isinstance(p, AssistantAudio) else p.text))
+
+    @property
+    def heard_text(self) -> str:
+        """What reached the listener."""
+        return " ".join(t for p in self.content if (t := p.heard if isinstance(p, AssistantAudio) else p.text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeToolCallItem(_Dumpable):
+    """A tool call and, once it is there, its output."""
+
+    item_id: str
+    previous_item_id: str | None = None
+    call_id: str | None = None
+    type: Literal["function_call"] = "function_call"
+    status: ItemStatus = "in_progress"
+    arguments: str
+    name: str
+    output: str | None = None
+
+
+RealtimeMessageItem = SystemMessageItem | UserMessageItem | AssistantMessageItem
+RealtimeItem = RealtimeMessageItem | RealtimeToolCallItem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeResponse(_Dumpable):
+    """One response of the model."""
+
+    id: str
+    output: list[RealtimeMessageItem]
+
+
+_USER_PARTS: dict[str, type[UserContent]] = {
+    "input_text": InputText,
+    "input_audio": InputAudio,
+    "input_image": InputImage,
+}
+_ASSISTANT_PARTS: dict[str, type[AssistantContent]] = {
+    "text": AssistantText,
+    "output_text": AssistantText,
+    "audio": AssistantAudio,
+    "output_audio": AssistantAudio,
+}
+
+
+def item_from_dict(data: Mapping[str, Any]) -> RealtimeItem:
+    """An item from what `model_dump` made, or from the protocol's own form (`id` for `item_id`, `output_audio`, ...).
+
+    Unknown fields and content parts are left out, audio too. Raises `UserError` for a type or role that no item has.
+    """
+    head: dict[str, Any] = {
+        "item_id": data.get("item_id") or data.get("id") or "",
+        "previous_item_id": data.get("previous_item_id"),
+    }
+    if data.get("type") == "function_call":
+        fields = {k: data[k] for k in ("call_id", "arguments", "name", "output", "status") if data.get(k) is not None}
+        return RealtimeToolCallItem(**head, **{"arguments": "", "name": "", **fields})
+    head["status"] = data.get("status")
+    content = [part for part in data.get("content") or () if isinstance(part, Mapping)]
+    match data.get("role"):
+        case "user":
+            return UserMessageItem(**head, content=_parts(_USER_PARTS, content))
+        case "assistant":
+            return AssistantMessageItem(**head, content=_parts(_ASSISTANT_PARTS, content))
+        case "system" | "developer":
+            texts = [InputText(text=part.get("text")) for part in content if part.get("type") == "input_text"]
+            return SystemMessageItem(**head, content=texts)
+        case role:
+            raise UserError(f"Not an item of a conversation: type {data.get('type')!r}, role {role!r}.")
+
+
+def _parts(classes: Mapping[str, Any], content: list[Mapping[str, Any]]) -> list[Any]:
+    parts = []
+    for raw in content:
+        if (cls := classes.get(str(raw.get("type")))) is not None:
+            names = {f.name for f in dataclasses.fields(cls)} - {"type", "audio"}
+            parts.append(cls(**{k: v for k, v in raw.items() if k in names}))
+    return parts

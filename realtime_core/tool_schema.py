@@ -1,0 +1,198 @@
+"""A JSON schema out of a function's signature, and calls back into the function out of JSON, both by pydantic."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .docstrings import Docstring, parse_docstring
+from .errors import ModelBehaviorError, UserError
+
+__all__ = ["FunctionSchema", "function_schema", "strict_schema"]
+
+_CONTEXT_CLASSES = frozenset({"RunContextWrapper", "ToolContext"})
+_CONTEXT_TEXT = re.compile(r"""^["']?(\w+\.)*(RunContextWrapper|ToolContext)\b""")
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSchema:
+    """What a tool's model is told of a function, and how JSON text becomes its arguments.
+
+    `takes_context`: the first parameter is a `RunContextWrapper` (or `ToolContext`) and is not in the schema.
+    """
+
+    name: str
+    description: str
+    params_json_schema: dict[str, Any]
+    takes_context: bool
+    _model: Any
+    _parameters: tuple[inspect.Parameter, ...]
+
+    def parse(self, arguments: str) -> tuple[list[Any], dict[str, Any]]:
+        """Validate JSON text; return positional and keyword arguments. Raises `ModelBehaviorError`, in words that a
+        model can act on."""
+        from pydantic import ValidationError
+
+        try:
+            values = self._model.model_validate_json(arguments or "{}")
+        except ValidationError as error:
+            told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors())
+            raise ModelBehaviorError(f"Invalid arguments for tool {self.name}: {told}") from error
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for index, parameter in enumerate(self._parameters):
+            value = getattr(values, f"p{index}")
+            match parameter.kind:
+                case inspect.Parameter.VAR_POSITIONAL:
+                    args.extend(value)
+                case inspect.Parameter.VAR_KEYWORD:
+                    kwargs.update(value)
+                case inspect.Parameter.KEYWORD_ONLY:
+                    kwargs[parameter.name] = value
+                case _:
+                    args.append(value)
+        return args, kwargs
+
+
+def function_schema(
+    func: Callable[..., Any],
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    use_docstring: bool = True,
+    strict: bool = True,
+) -> FunctionSchema:
+    """Read a function's signature and docstring. Raises `UserError` for what cannot become a schema."""
+    doc = parse_docstring(func.__doc__) if use_docstring else Docstring()
+    name = name or getattr(func, "__name__", None) or type(func).__name__
+    parameters = list(inspect.signature(func).parameters.values())
+    hints = _type_hints(func)
+    takes_context = bool(parameters) and _is_context(parameters[0], hints)
+    if takes_context:
+        del parameters[0]
+    if late := next((p.name for p in parameters if _is_context(p, hints)), None):
+        raise UserError(f"Tool {name}: the context must be the first parameter, not {late!r}.")
+    model = _arguments_model(name, parameters, hints, doc)
+    schema = model.model_json_schema(by_alias=True)
+    return FunctionSchema(
+        name=name,
+        description=description if description is not None else doc.description,
+        params_json_schema=strict_schema(schema) if strict else schema,
+        takes_context=takes_context,
+        _model=model,
+        _parameters=tuple(parameters),
+    )
+
+
+def _type_hints(func: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations by name, evaluated one by one: one that cannot be (imported for type checkers only) stays text."""
+    target = func if inspect.isroutine(func) else getattr(func, "__call__", func)  # noqa: B004
+    try:
+        return typing.get_type_hints(target, include_extras=True)
+    except NameError:
+        scope = dict(getattr(target, "__globals__", None) or vars(sys.modules[func.__module__]))
+        if isinstance(target, types.FunctionType):
+            scope |= inspect.getclosurevars(target).nonlocals
+        hints: dict[str, Any] = {}
+        for name, annotation in getattr(target, "__annotations__", {}).items():
+            probe = types.SimpleNamespace(__annotations__={name: annotation})
+            try:
+                hints |= typing.get_type_hints(probe, globalns=scope, include_extras=True)
+            except NameError:
+                hints[name] = annotation
+        return hints
+
+
+def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
+    # By name, not by identity: the context classes of SDKs with the same vocabulary are meant as well.
+    hint = hints.get(parameter.name, parameter.annotation)
+    if isinstance(hint, str):
+        return _CONTEXT_TEXT.match(hint) is not None
+    cls = typing.get_origin(hint) or hint
+    return isinstance(cls, type) and any(base.__name__ in _CONTEXT_CLASSES for base in cls.__mro__)
+
+
+def _arguments_model(name: str, parameters: list[inspect.Parameter], hints: dict[str, Any], doc: Docstring) -> Any:
+    from pydantic import ConfigDict, Field, create_model
+    from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+    from pydantic.fields import FieldInfo
+
+    fields: dict[str, Any] = {}
+    for index, parameter in enumerate(parameters):
+        hint = hints.get(parameter.name, Any)
+        if isinstance(hint, str):
+            raise UserError(f"Tool {name}: the annotation {hint!r} of {parameter.name!r} cannot be found at run time.")
+        told = doc.parameters.get(parameter.name) or _annotated_text(hint)
+        default: Any = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            hint, default = list[hint], Field(default_factory=list)  # type: ignore[valid-type]
+        elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            hint, default = dict[str, hint], Field(default_factory=dict)  # type: ignore[valid-type]
+        info = default if isinstance(default, FieldInfo) else Field(default)
+        alias = dict.fromkeys(("alias", "validation_alias", "serialization_alias"), parameter.name)
+        fields[f"p{index}"] = (
+            hint,
+            FieldInfo.merge_field_infos(
+                info,
+                title=info.title or parameter.name.replace("_", " ").title(),
+                description=info.description or told,
+                **alias,
+            ),
+        )
+    try:
+        # Own field names with aliases, so that a parameter may be called `json` or `_x` as well.
+        return create_model(
+            f"{name}_args", __config__=ConfigDict(extra="ignore", arbitrary_types_allowed=False), **fields
+        )
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError, TypeError) as error:
+        raise UserError(f"Tool {name}: its parameters cannot be described as a JSON schema: {error}") from error
+
+
+def _annotated_text(hint: Any) -> str | None:
+    """The description in `Annotated[str, "description"]`."""
+    return next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, str)), None)
+
+
+def strict_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema in the strict form of OpenAI's function calling: every object closed, every property required.
+
+    Returns a new schema. Raises `UserError` for an object with free keys, which strict mode cannot express.
+    Source: https://platform.openai.com/docs/guides/function-calling (strict mode).
+    """
+    strict = _strict(schema)
+    assert isinstance(strict, dict)
+    strict.setdefault("type", "object")
+    strict.setdefault("properties", {})
+    strict.setdefault("required", [])
+    strict["additionalProperties"] = False
+    return strict
+
+
+def _strict(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_strict(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    made = {
+        key: {k: _strict(v) for k, v in value.items()} if key in _NAMED_SCHEMAS and isinstance(value, dict)
+        else value if key in _LITERALS else _strict(value)
+        for key, value in node.items()
+        if not (key == "default" and value is None)
+    }  # fmt: skip
+    if node.get("type") == "object":
+        if node.get("additionalProperties"):
+            raise UserError("A strict schema cannot hold free keys (a dict, or **kwargs): pass strict_mode=False.")
+        made["additionalProperties"] = False
+    if "properties" in made:
+        made["required"] = list(made["properties"])
+    return made
+
+
+_NAMED_SCHEMAS = frozenset({"properties", "$defs", "definitions"})
+_LITERALS = frozenset({"default", "enum", "const", "examples", "required"})
