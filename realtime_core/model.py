@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from .config import RealtimeSessionModelSettings
+    from .connection import Connection
     from .model_events import RealtimeModelEvent
     from .model_inputs import RealtimeModelSendEvent
     from .playback import Player
@@ -22,6 +23,8 @@ class RealtimeModelConfig(TypedDict, total=False):
     """The key, or a function (or coroutine function) that returns it; else `OPENAI_API_KEY`."""
     url: str
     """The full WebSocket address; it overrides `OPENAI_BASE_URL`, the model name and `call_id`."""
+    base_url: str
+    """Where a compatible server listens (`https://host/v1`, also http, ws, wss); else `OPENAI_BASE_URL`, else OpenAI."""
     headers: dict[str, str]
     """Sent as they are, in place of the `Authorization` header."""
     initial_model_settings: RealtimeSessionModelSettings
@@ -31,6 +34,8 @@ class RealtimeModelConfig(TypedDict, total=False):
     """Attach to a SIP call that the server already holds."""
     transport: Any
     """A coroutine function `(url, headers) -> Connection` that opens the connection, in place of a WebSocket."""
+    tap: Callable[[Connection], Connection]
+    """Wraps each connection when it has been opened, to record what crosses it."""
 
 
 class RealtimeModelListener(ABC):
@@ -48,6 +53,9 @@ class RealtimeModelListener(ABC):
 
 class RealtimeModel(ABC):
     """A speech model at the other end of some transport."""
+
+    drives_player: bool = False
+    """Does the model itself call the `Player` of its configuration? Else whoever listens to the session has to."""
 
     @abstractmethod
     async def connect(self, options: RealtimeModelConfig) -> None:

@@ -1,0 +1,177 @@
+"""Where is the playhead at the far end? Estimates on Twilio's own clock what the caller has heard.
+
+Pure. Everything that we send takes the same way, so what counts is *when something sent now takes effect*, told on the
+clock of the caller's frames (`media.timestamp`). Two offsets join that clock (X) to ours:
+
+- up: a frame stamped T arrives at `T + up`; the smallest difference of the last seconds is the line without jitter.
+- round trip: a *probe* mark, sent while nothing is buffered, comes back at once. What it took beyond `up` is
+  the way down.
+
+A *run* is an unbroken stretch of playback. Its origin S is the moment X at which its first sample plays: position p is
+heard at `S + (p - base)`. Until marks speak, S is predicted (send time + way down + the start delay seen so far). Then
+
+- a mark dated X proves `S <= X - (p - base)`: the smallest of the last seconds counts, jitter only ever adds;
+- the frame before a mark, or a frame that comes while a mark is still out, proves `S >= T - (p - base)`: the mark was
+  not on the socket yet. Where this contradicts S, playout ran dry or stalled, and S moves.
+
+Dating a mark between the two frames that enclose it cancels the jitter of the way back: it is the same ordered socket.
+Twilio documents marks, clears and timestamps (Media Streams, "WebSocket messages"), but none of these delays.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+__all__ = ["LineClock", "Run"]
+
+FRAME_S = 0.020
+_WINDOW_S = 8
+"""How long an observation counts: long against jitter, short against a clock drift of 100 ppm (0.8 ms)."""
+_PROBES = 16
+_TOLERANCE_S = 0.001
+
+
+@dataclass(slots=True)
+class _Bucket:
+    second: int
+    smallest: float
+    total: float
+    count: int
+
+
+class LineClock:
+    """Joins our clock to the clock of the caller's frames. All times in seconds."""
+
+    def __init__(self) -> None:
+        self._buckets: deque[_Bucket] = deque()
+        self._trips: deque[float] = deque(maxlen=_PROBES)
+        self.last_frame: float | None = None
+        """The stamp of the newest frame, in seconds."""
+
+    def frame(self, stamp_s: float, now: float) -> None:
+        """A caller frame stamped `stamp_s` arrived."""
+        difference = now - stamp_s
+        second = int(now)
+        if self._buckets and self._buckets[-1].second == second:
+            bucket = self._buckets[-1]
+            bucket.smallest = min(bucket.smallest, difference)
+            bucket.total += difference
+            bucket.count += 1
+        else:
+            self._buckets.append(_Bucket(second, difference, difference, 1))
+            while self._buckets[0].second <= second - _WINDOW_S:
+                self._buckets.popleft()
+        self.last_frame = stamp_s
+
+    @property
+    def up(self) -> float:
+        """The smallest `arrival - stamp` of the window: the way up without jitter (plus the offset of the clocks)."""
+        return min((bucket.smallest for bucket in self._buckets), default=0.0)
+
+    @property
+    def jitter(self) -> float:
+        """The mean delay beyond the smallest, measured on the way up and supposed for the way down."""
+        count = sum(bucket.count for bucket in self._buckets)
+        return sum(bucket.total for bucket in self._buckets) / count - self.up if count else 0.0
+
+    def date(self, now: float) -> tuple[float, float]:
+        """Between which two moments X was something sent that arrived now?"""
+        latest = now - self.up
+        if self.last_frame is None:
+            return latest, latest
+        earliest = min(self.last_frame, latest)
+        return earliest, min(latest, self.last_frame + FRAME_S)
+
+    def probe(self, sent_at: float, now: float) -> float:
+        """A probe mark came back. Returns its date X."""
+        _, x = self.date(now)
+        self._trips.append(x - sent_at + self.up)
+        return x
+
+    @property
+    def known(self) -> bool:
+        """Has a probe come back yet?"""
+        return bool(self._trips)
+
+    @property
+    def round_trip(self) -> float:
+        """The shortest round trip that the probes saw; 0 before the first."""
+        return min(self._trips, default=0.0)
+
+    def effect(self, now: float) -> float:
+        """When (X) does something take effect that is sent now, if nothing on the way delays it?"""
+        return now + self.round_trip - self.up
+
+    def expected_effect(self, now: float) -> float:
+        """The same with the delay that is to be expected on the way."""
+        return self.effect(now) + self.jitter
+
+
+class Run:
+    """One unbroken stretch of playback. Positions in samples of the stream timeline, times in seconds."""
+
+    def __init__(self, line: LineClock, base: int, rate: int, sent_at: float, start_delay: float) -> None:
+        self._line = line
+        self._rate = rate
+        self.base = base
+        self.sent_at = sent_at
+        self._assumed_delay = start_delay
+        self._arrived: float | None = None
+        self._evidence: deque[tuple[float, float]] = deque()  # (when, bound), bounds rising: a sliding minimum
+        self._lower: float | None = None
+        self.shifts = 0
+        """How often evidence moved the origin later: each is playout that ran dry or a line that stalled."""
+
+    @property
+    def origin(self) -> float:
+        """S: when (X) the run's first sample plays, as far as is known."""
+        if self._evidence:
+            origin = self._evidence[0][1]
+        else:
+            arrived = self._arrived if self._arrived is not None else self._line.expected_effect(self.sent_at)
+            origin = arrived + self._assumed_delay
+        return origin if self._lower is None else max(origin, self._lower)
+
+    @property
+    def start_delay(self) -> float | None:
+        """How long after its arrival the run began to play, once that is known."""
+        if self._arrived is None or not self._evidence or self.shifts:
+            return None
+        return max(0.0, self.origin - self._arrived)
+
+    def arrived(self, x: float) -> None:
+        """The probe before the run's first sample is dated `x`."""
+        self._arrived = x
+
+    def played(self, position: int, now: float) -> bool:
+        """The mark at `position` came back, not flushed. Returns whether the origin had to move."""
+        earliest, latest = self._line.date(now)
+        offset = (position - self.base) / self._rate
+        moved = self._not_before(earliest - offset)
+        bound = latest - offset
+        if self._lower is not None and bound < self._lower - _TOLERANCE_S:
+            self._lower = None  # what was taken for a shift did not persist
+        while self._evidence and self._evidence[-1][1] >= bound:
+            self._evidence.pop()
+        self._evidence.append((now, bound))
+        while self._evidence[0][0] < now - _WINDOW_S:
+            self._evidence.popleft()
+        return moved
+
+    def waiting(self, position: int, stamp_s: float) -> bool:
+        """A frame stamped `stamp_s` came while the mark at `position` was still out. Returns as `played` does."""
+        return self._not_before(stamp_s - (position - self.base) / self._rate)
+
+    def _not_before(self, bound: float) -> bool:
+        if bound <= self.origin + _TOLERANCE_S:
+            return False
+        moved = bool(self._evidence)
+        self.shifts += moved
+        self._evidence.clear()
+        self._lower = bound
+        return moved
+
+    def position(self, x: float) -> int:
+        """What plays at X, counted from the run's base and never before it."""
+        return self.base + max(0, int((x - self.origin) * self._rate))

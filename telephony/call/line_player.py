@@ -1,0 +1,183 @@
+"""The phone line as the model's `Player`: transcodes what it is given, and sends what `Playout` says."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+from collections.abc import Sequence
+
+from realtime_core.audio import g711
+from realtime_core.audio.resample import DOWN_DELAY, Downsampler3
+from realtime_core.connection import Connection
+from realtime_core.playback import HeardItem
+
+from ..twilio import media_stream
+from .playout import Clear, Command, Cut, Mark, Media, Playout, Source
+from .record import CallRecord
+
+__all__ = ["LinePlayer"]
+
+_SAMPLES_PER_MS = 8
+
+
+class LinePlayer:
+    """Plays to one media stream. `passthrough`: the model speaks mu-law 8 kHz itself, and nothing is transcoded."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream_sid: str,
+        record: CallRecord,
+        *,
+        playout: Playout | None = None,
+        passthrough: bool = False,
+    ) -> None:
+        self.playout = playout or Playout()
+        self._connection = connection
+        self._stream_sid = stream_sid
+        self._record = record
+        self._loop = asyncio.get_running_loop()
+        self._down = None if passthrough else Downsampler3()
+        self._source: Source | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self.last_stop: tuple[int, tuple[HeardItem, ...]] = (0, ())
+        """Where the last `stop` fell on the stream timeline, and what had been heard."""
+        self._send(self.playout.start(self._loop.time()))
+
+    # --- the model's side: realtime_core.playback.Player ---------------------------------------------------------
+
+    def play(self, item_id: str, content_index: int, audio: bytes) -> None:
+        source = (item_id, content_index)
+        if self._source is not None and self._source != source:
+            self._end_source()
+        self._source = source
+        self._enqueue(g711.encode(self._down.push(audio)) if self._down else audio)
+
+    def end(self, item_id: str, content_index: int) -> None:
+        if self._source == (item_id, content_index):
+            self._end_source()
+
+    def stop(self) -> Sequence[HeardItem]:
+        now = self._loop.time()
+        position = self.playout.heard_position(now)
+        commands, cuts = self.playout.stop(now)
+        self._send(commands)
+        if self._down:
+            self._down.reset()
+        self._source = None
+        self._settle()
+        self.last_stop = (position, tuple(self._heard(cut) for cut in cuts))
+        return self.last_stop[1]
+
+    def hold(self) -> None:
+        self._send(self.playout.hold(self._loop.time()))
+        self._pump()
+
+    def release(self) -> None:
+        self.playout.release()
+        self._pump()
+
+    def heard(self) -> Sequence[HeardItem]:
+        return [self._heard(cut) for cut in self.playout.cuts(self._loop.time())]
+
+    # --- the bridge's side ---------------------------------------------------------------------------------------
+
+    def frame(self, timestamp_ms: int) -> None:
+        """A caller frame arrived."""
+        self.playout.frame(timestamp_ms / 1000, self._loop.time())
+
+    def mark(self, name: str) -> None:
+        """A mark came back."""
+        self.playout.mark(name, self._loop.time())
+        self._settle()
+
+    def play_clip(self, name: str, ulaw: bytes) -> None:
+        """Queue a clip (mu-law, 8 kHz) behind what is being said."""
+        if self._source is not None:
+            self._end_source()
+        self._source = (name, 0)
+        self._enqueue(ulaw)
+        self._end_source(flush=False)
+
+    async def quiet(self) -> None:
+        """Return when everything that was queued has been heard (marks prove it), or dropped."""
+        await self._quiet.wait()
+
+    def close(self) -> None:
+        """The stream is over. Nothing is sent any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.playout.finish()
+        self._record_runs()
+        self._quiet.set()
+
+    # -------------------------------------------------------------------------------------------------------------
+
+    def _heard(self, cut: Cut) -> HeardItem:
+        item_id, content_index = cut.source
+        delay = DOWN_DELAY if self._down else 0
+        return HeardItem(item_id, content_index, max(0, cut.samples - delay) / _SAMPLES_PER_MS, cut.finished)
+
+    def _enqueue(self, ulaw: bytes) -> None:
+        assert self._source is not None
+        self.playout.enqueue(self._source, ulaw)
+        self._settle()
+        self._pump()
+
+    def _end_source(self, *, flush: bool = True) -> None:
+        assert self._source is not None
+        if self._down and flush:
+            self.playout.enqueue(self._source, g711.encode(self._down.flush()))
+        self.playout.end(self._source)
+        self._source = None
+        self._pump()
+
+    def _pump(self) -> None:
+        """Send what is due, and set the one timer."""
+        now = self._loop.time()
+        self._send(self.playout.poll(now))
+        wake = self.playout.next_wake(now)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if wake is None else self._loop.call_at(wake, self._pump)
+
+    def _settle(self) -> None:
+        if self.playout.busy:
+            self._quiet.clear()
+        else:
+            self._quiet.set()
+
+    def _send(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            match command:
+                case Media(payload, position, segments):
+                    self._connection.send(media_stream.encode_media(self._stream_sid, payload))
+                    self._record.write(
+                        "twilio.out",
+                        message={
+                            "event": "media",
+                            "bytes": len(payload),
+                            "crc32": binascii.crc32(payload),
+                            "position": position,
+                            "segments": [
+                                [*(part.source or ("", 0)), part.offset, part.end - part.start] for part in segments
+                            ],
+                        },
+                    )
+                case Mark(name):
+                    self._forward(media_stream.encode_mark(self._stream_sid, name))
+                case Clear():
+                    self._forward(media_stream.encode_clear(self._stream_sid))
+        if self.playout.runs:
+            self._record_runs()
+
+    def _forward(self, text: str) -> None:
+        self._connection.send(text)
+        self._record.message("twilio.out", text)
+
+    def _record_runs(self) -> None:
+        if self.playout.runs:
+            self._record.write("stream", runs=[[base, round(x * 1000, 3)] for base, x in self.playout.runs])
+            self.playout.runs.clear()

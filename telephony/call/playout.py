@@ -1,0 +1,385 @@
+"""What goes to Twilio, when, and what the caller has heard of it.
+
+Pure: methods take `now` (seconds) and return the commands to send; `next_wake` says when to call `poll` again.
+
+All audio lies on *one stream timeline*, counted in mu-law samples (8 kHz) sent since the stream began. A `Segment` says
+whose samples lie where, so answers, clips and ambience are one arithmetic. Playout keeps a bounded lead at Twilio: what
+is not sent waits here, where it can be dropped at once. The lead grows when marks show that the line ran dry and
+shrinks slowly. Marks name (generation, position); a `clear` ends a generation, and its sentinel mark
+tells the marks that the clear flushed (they come before it) from all that comes later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .heard import LineClock, Run
+
+__all__ = ["Clear", "Command", "Cut", "Mark", "Media", "Playout", "Segment", "Source"]
+
+RATE = 8000
+FRAME = 160
+SILENCE = b"\xff"
+
+_FIRST_MARK = FRAME
+"""The first mark of a run stands after 20 ms: it tells the start delay as early as can be."""
+_MARK_EVERY = 5 * FRAME
+_STEP = 4 * FRAME
+"""How much more than the lead is sent at a time: one wake-up each 80 ms, not each 20."""
+_LEAD_MIN = int(0.400 * RATE)
+_LEAD_MAX = int(2.000 * RATE)
+_LEAD_GROWTH = int(0.200 * RATE)
+_LEAD_DECAY = RATE // 1000
+"""The lead shrinks by 1 ms with each mark that came in time (about 10 ms a second)."""
+_BED_LEAD = int(0.120 * RATE)
+"""Ambience alone keeps this much ahead: an answer has to wait behind it."""
+
+Source = tuple[str, int]
+"""(item id, content index); clips and ambience have ids of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Send `payload` (mu-law). `position` is that of its first sample on the stream timeline."""
+
+    payload: bytes
+    position: int
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    pass
+
+
+Command = Media | Mark | Clear
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Samples `start` to `end` of the stream are samples `offset` and on of `source` (None: padding or silence)."""
+
+    start: int
+    end: int
+    source: Source | None
+    offset: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What of a source was heard when playback stopped: `samples` of it, `finished` if that is all there ever is."""
+
+    source: Source
+    samples: int
+    finished: bool
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Audio that is not sent yet."""
+
+    source: Source | None
+    offset: int
+    payload: bytes
+
+
+@dataclass(slots=True)
+class _Track:
+    """One source: samples received so far, samples that are certainly heard or dropped, whether it is complete."""
+
+    received: int = 0
+    gone: int = 0
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A mark that is out. A probe stands before all audio of its run, or behind a clear (`run` is None)."""
+
+    name: str
+    position: int
+    sent_at: float
+    probe: bool
+    run: Run | None
+
+
+class Playout:
+    """The audio of one stream. `bed`, if given, is asked for ambience: `bed(n)` returns n samples of mu-law, mixed
+    under what is said by `mix(speech, bed)` and played alone in between."""
+
+    def __init__(
+        self, *, bed: Callable[[int], bytes] | None = None, mix: Callable[[bytes, bytes], bytes] | None = None
+    ) -> None:
+        self.line = LineClock()
+        self.lead = _LEAD_MIN
+        self.sent = 0
+        self.generation = 0
+        self.underruns = 0
+        """How often playout ran dry in the middle of a source."""
+        self.runs: list[tuple[int, float]] = []
+        """(position, X in seconds) of each run that is over; whoever keeps a record takes them out."""
+        self._bed, self._mix = bed, mix
+        self._queue: deque[_Chunk] = deque()
+        self._queued = 0
+        self._tracks: dict[Source, _Track] = {}
+        self._segments: deque[Segment] = deque()
+        self._marks: deque[_Pending] = deque()
+        self._run: Run | None = None
+        self._start_delay = 0.0
+        self._marked = 0
+        self._serial = 0
+        self._proved = 0
+        self._held = False
+
+    # --- what comes in -------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Command]:
+        """The stream has started: a probe, so that the line is known before the first audio."""
+        return [self._mark(now, probe=True)]
+
+    def enqueue(self, source: Source, payload: bytes) -> None:
+        """More mu-law of a source, behind everything queued before."""
+        if payload:
+            track = self._tracks.setdefault(source, _Track())
+            self._push(_Chunk(source, track.received, payload))
+            track.received += len(payload)
+
+    def end(self, source: Source) -> None:
+        """The source is complete. Its last frame is filled up with silence."""
+        if (track := self._tracks.get(source)) is None:
+            return
+        track.ended = True
+        self._drop_finished(source)
+        if self._queue and self._queue[-1].source == source:
+            self._push(_Chunk(None, 0, SILENCE * (-self._queued % FRAME)))
+
+    def frame(self, stamp_s: float, now: float) -> None:
+        """A frame of the caller arrived."""
+        self.line.frame(stamp_s, now)
+        if (run := self._run) is not None:
+            waiting = next((mark for mark in self._marks if not mark.probe), None)
+            if waiting is not None and run.waiting(waiting.position, stamp_s):
+                self._grow_lead()
+
+    def mark(self, name: str, now: float) -> None:
+        """A mark came back. What a clear flushed, and strangers, are ignored."""
+        if all(pending.name != name for pending in self._marks):
+            return
+        while (pending := self._marks.popleft()).name != name:
+            pass
+        if pending.probe:
+            x = self.line.probe(pending.sent_at, now)
+            if pending.run is not None:
+                pending.run.arrived(x)
+        elif (run := self._run) is not None:
+            if run.played(pending.position, now):
+                self._grow_lead()
+            self._proved = pending.position
+            self.lead = max(_LEAD_MIN, self.lead - _LEAD_DECAY)
+            if run.start_delay is not None:
+                self._start_delay = run.start_delay
+            self._forget(self._proved)
+
+    def _grow_lead(self) -> None:
+        """The line ran dry or stalled: keep more ahead from now on."""
+        self.lead = min(_LEAD_MAX, self.lead + _LEAD_GROWTH)
+
+    # --- what goes out -------------------------------------------------------------------------------------------
+
+    def poll(self, now: float) -> list[Command]:
+        """Send what the lead allows."""
+        commands: list[Command] = []
+        if self._held:
+            return commands
+        ahead = self._ahead(now)
+        lead = self._lead_now()
+        room = lead + _STEP - ahead if ahead <= lead else 0
+        while (size := self._sendable(room)) > 0:
+            if ahead <= 0:
+                commands.append(self._begin_run(now))
+                ahead = FRAME
+            first = self._run is not None and self.sent == self._run.base
+            size = min(size, _FIRST_MARK if first else self._marked + _MARK_EVERY - self.sent)
+            commands.append(self._media(size))
+            room -= size
+            if first or self.sent - self._marked >= _MARK_EVERY or self._sendable(room) <= 0:
+                commands.append(self._mark(now))
+        return commands
+
+    def next_wake(self, now: float) -> float | None:
+        """When to poll again: when the lead has shrunk to its size. None: not before something comes in."""
+        if self._held or (self._queued < FRAME and self._bed is None):
+            return None
+        return now + max(0.0, (self._ahead(now) - self._lead_now()) / RATE)
+
+    def _ahead(self, now: float) -> int:
+        """How many samples Twilio will still hold when something that is sent now arrives."""
+        return 0 if self._run is None else self.sent - self._run.position(self.line.effect(now))
+
+    def _lead_now(self) -> int:
+        return self.lead if self._queued >= FRAME or self._bed is None else _BED_LEAD
+
+    def _sendable(self, room: int) -> int:
+        """Whole frames for this room."""
+        available = self._queued - self._queued % FRAME
+        if available == 0 and self._bed is not None:
+            room, available = room - self._lead_now() + _BED_LEAD, room
+        return min(available, -(-room // FRAME) * FRAME)
+
+    def _begin_run(self, now: float) -> Command:
+        if self._run is not None:
+            self._end_run(self._run)
+            if self._segments and self._queue and self._segments[-1].source == self._queue[0].source is not None:
+                self.underruns += 1
+                self._grow_lead()
+        self._run = Run(self.line, self.sent, RATE, now, self._start_delay)
+        self._marked = self.sent
+        return self._mark(now, probe=True)
+
+    def _end_run(self, run: Run) -> None:
+        self.runs.append((run.base, run.origin))
+
+    def _media(self, size: int) -> Media:
+        position, segments = self.sent, []
+        while self.sent < position + size and self._queue:
+            chunk = self._queue[0]
+            payload = chunk.payload[: position + size - self.sent]
+            segments.append(Segment(self.sent, self.sent + len(payload), chunk.source, chunk.offset, payload))
+            self.sent += len(payload)
+            self._queued -= len(payload)
+            if len(payload) == len(chunk.payload):
+                self._queue.popleft()
+            else:
+                chunk.payload = chunk.payload[len(payload) :]
+                chunk.offset += len(payload)
+        speech = b"".join(segment.payload for segment in segments)
+        if self._bed is not None:
+            bed = self._bed(size)
+            speech = self._mix(speech, bed) if speech and self._mix is not None else speech or bed
+            if not segments:
+                segments = [Segment(position, position + size, None, 0, speech)]
+                self.sent += size
+        self._segments.extend(segments)
+        return Media(speech, position, tuple(segments))
+
+    def _mark(self, now: float, *, probe: bool = False) -> Mark:
+        self._serial += 1
+        name = f"{'probe' if probe else 'heard'}:{self.generation}:{self.sent}:{self._serial}"
+        self._marks.append(_Pending(name, self.sent, now, probe, self._run))
+        if not probe:
+            self._marked = self.sent
+        return Mark(name)
+
+    # --- what was heard ------------------------------------------------------------------------------------------
+
+    def heard_position(self, now: float) -> int:
+        """What plays at the caller's ear when a clear that is sent now takes effect: never past what was sent, never
+        before what marks have proved."""
+        if self._run is None:
+            return self.sent
+        return max(self._proved, min(self.sent, self._run.position(self.line.expected_effect(now))))
+
+    def cuts(self, now: float) -> list[Cut]:
+        """The sources that are queued, playing, or not complete, in playing order."""
+        heard = self.heard_position(now)
+        samples = {source: track.received for source, track in self._tracks.items()}
+        for chunk in reversed(self._queue):
+            if chunk.source is not None:
+                samples[chunk.source] = chunk.offset
+        for segment in reversed(self._segments):
+            if segment.source is not None and segment.end > heard:
+                samples[segment.source] = segment.offset + max(0, heard - segment.start)
+        return [
+            Cut(source, count, track.ended and count >= track.received)
+            for source, track in self._tracks.items()
+            for count in (samples[source],)
+        ]
+
+    def stop(self, now: float) -> tuple[list[Command], list[Cut]]:
+        """Fall silent: drop the queue, clear what Twilio holds, and say what was heard. Nothing is cleared when all was
+        heard to its end."""
+        cuts = [cut for cut in self.cuts(now) if not cut.finished]
+        commands = self._clear(now)
+        self._queue.clear()
+        self._queued = 0
+        self._tracks.clear()
+        self._held = False
+        return commands, cuts
+
+    def hold(self, now: float) -> list[Command]:
+        """Fall silent, but keep what was not heard: after `release` it goes on from there, to the sample."""
+        if self._held:
+            return []
+        self._held = True
+        heard = self.heard_position(now)
+        self._forget(heard)
+        for segment in reversed(self._segments):
+            if segment.source is None:
+                continue
+            skip = max(0, heard - segment.start)
+            self._queue.appendleft(_Chunk(segment.source, segment.offset + skip, segment.payload[skip:]))
+            self._queued += len(segment.payload) - skip
+            self._tracks[segment.source].gone += skip
+        commands = self._clear(now)
+        if self._queue and self._all_ended():
+            self._push(_Chunk(None, 0, SILENCE * (-self._queued % FRAME)))
+        return commands
+
+    def release(self) -> None:
+        """Go on after `hold`."""
+        self._held = False
+
+    def finish(self) -> None:
+        """The stream is over: the last run ends."""
+        if self._run is not None:
+            self._end_run(self._run)
+            self._run = None
+
+    @property
+    def busy(self) -> bool:
+        """Is anything queued, or sent and not proved to have been heard?"""
+        return bool(self._tracks)
+
+    def _clear(self, now: float) -> list[Command]:
+        """A clear, and behind it a sentinel: it comes back at once, and all marks before it may have been flushed. None
+        if the caller has heard everything."""
+        run, needed = self._run, self.sent > self.heard_position(now)
+        self._segments.clear()
+        if not needed:
+            return []
+        if run is not None:
+            self._end_run(run)
+        self.generation += 1
+        self._marks.clear()
+        self._run = None
+        self._proved = self.sent
+        return [Clear(), self._mark(now, probe=True)]
+
+    def _forget(self, heard: int) -> None:
+        """Drop what was certainly heard, so that nothing grows with the call."""
+        while self._segments and self._segments[0].end <= heard:
+            segment = self._segments.popleft()
+            if segment.source is not None and (track := self._tracks.get(segment.source)) is not None:
+                track.gone += segment.end - segment.start
+                self._drop_finished(segment.source)
+
+    def _drop_finished(self, source: Source) -> None:
+        track = self._tracks[source]
+        if track.ended and track.gone >= track.received:
+            del self._tracks[source]
+
+    def _all_ended(self) -> bool:
+        return all(track.ended for track in self._tracks.values())
+
+    def _push(self, chunk: _Chunk) -> None:
+        if chunk.payload:
+            self._queue.append(chunk)
+            self._queued += len(chunk.payload)

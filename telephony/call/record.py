@@ -1,0 +1,76 @@
+"""One call's line to its journal: counts from the call's start, and taps the model's connection."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+from typing import Any
+
+from realtime_core.connection import Close, Connection, MessageHandler
+
+from ..journal.format import Journal
+
+__all__ = ["CallRecord", "TappedConnection"]
+
+
+class CallRecord:
+    """Writes records stamped with the seconds since this object was made."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._clock = asyncio.get_running_loop().time
+        self._start = self._clock()
+
+    def write(self, kind: str, **fields: Any) -> None:
+        self._journal.write(kind, self._clock() - self._start, **fields)
+
+    def message(self, kind: str, text: str | bytes) -> None:
+        """A message that crossed a boundary, as it was; one that is no JSON object goes in as text."""
+        if isinstance(text, str) and text.startswith("{") and text.endswith("}"):
+            self._journal.write_raw(kind, self._clock() - self._start, text)
+        else:
+            self.write(kind, text=text if isinstance(text, str) else repr(text[:200]))
+
+    def close(self) -> None:
+        self._journal.close()
+
+
+class TappedConnection(Connection):
+    """The model's connection, written down. The caller's audio is not stored a second time: length and CRC-32 do."""
+
+    def __init__(self, connection: Connection, record: CallRecord) -> None:
+        self._connection = connection
+        self._record = record
+
+    def send(self, text: str) -> None:
+        self._connection.send(text)
+        if '"input_audio_buffer.append"' in text[:120]:
+            message = json.loads(text)
+            audio = binascii.a2b_base64(message.pop("audio"))
+            message |= {"bytes": len(audio), "crc32": binascii.crc32(audio)}
+            self._record.write("model.out", message=message)
+        else:
+            self._record.message("model.out", text)
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._connection.buffered_bytes
+
+    def pause(self) -> None:
+        self._connection.pause()
+
+    def resume(self) -> None:
+        self._connection.resume()
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        self._connection.close(code, reason)
+
+    async def run(self, on_message: MessageHandler) -> Close:
+        def tap(message: str | bytes) -> None:
+            self._record.message("model.in", message)
+            on_message(message)
+
+        close = await self._connection.run(tap)
+        self._record.write("close", peer="model", code=close.code, reason=close.reason, by=close.by)
+        return close

@@ -1,0 +1,59 @@
+"""The WebSocket that Twilio opens for each call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.websockets import WebSocket
+
+from ..call.bridge import CallOptions, run_call
+from ..call.call import CallInfo
+from ..errors import StreamRefused
+from ..journal.format import Journal
+from ..journal.writer import open_journal
+from ..twilio.media_stream import Start
+from .connection import StarletteConnection
+
+if TYPE_CHECKING:
+    from .app import Phone
+
+__all__ = ["media_stream"]
+
+
+async def media_stream(websocket: WebSocket) -> None:
+    """Serve one media stream until the call is over."""
+    phone: Phone = websocket.app.state.phone
+    if not phone.guard.admits_stream(websocket):
+        await websocket.close(1008)  # before `accept` this is HTTP 403
+        return
+    await websocket.accept()
+    await run_call(StarletteConnection(websocket), phone.agent, _options(phone))
+
+
+def _options(phone: Phone) -> CallOptions:
+    return CallOptions(
+        greeting=phone.greeting,
+        model=phone.model,
+        model_config=phone.model_config,
+        run_config=phone.run_config,
+        journal=lambda info: _journal(phone, info),
+        admit=lambda start: _admit(phone, start),
+        data=phone.data,
+        on_start=phone.registry.add,
+        on_end=phone.registry.remove,
+    )
+
+
+def _admit(phone: Phone, start: Start) -> CallInfo:
+    account = phone.settings.twilio_account_sid
+    if account is not None and start.account_sid != account:
+        raise StreamRefused("the stream is of another account than TWILIO_ACCOUNT_SID")
+    if not phone.registry.has_room:
+        raise StreamRefused("no room for another call")
+    return CallInfo.of(start)
+
+
+def _journal(phone: Phone, info: CallInfo) -> Journal:
+    folder = phone.settings.telephony_journal_dir
+    safe = "".join(c for c in info.sid if c.isalnum())[:64] or "unknown"
+    return open_journal(None if folder is None else folder / safe / "journal.jsonl")
