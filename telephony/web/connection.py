@@ -1,0 +1,128 @@
+"""Starlette's `WebSocket` as a `Connection`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from realtime_core.connection import Close, MessageHandler
+from realtime_core.connection.delivery import DeliveringConnection, check_close, size_bytes
+
+__all__ = ["StarletteConnection"]
+
+_SERVERS_OWN = {1002, 1007, 1009}
+"""With these an ASGI server closes by itself, for what the peer sent; ASGI does not tell who closed."""
+
+
+class StarletteConnection(DeliveringConnection):
+    """An accepted Starlette `WebSocket`. Whoever calls `run` returns from the endpoint after it: that ends the socket.
+
+    `buffered_bytes` counts what was not yet handed to the server, which takes no more once 64 KiB wait in its transport
+    (asyncio's default high-water mark). A connection whose peer does not read is given up (1006, by the network) once
+    more than `max_buffered_bytes` wait. The largest message is the server's setting (uvicorn: `ws_max_size`).
+    """
+
+    def __init__(
+        self, websocket: WebSocket, *, close_timeout_s: float = 1.0, max_buffered_bytes: int = 16 * 2**20
+    ) -> None:
+        super().__init__()
+        self._websocket = websocket
+        self._close_timeout_s = close_timeout_s
+        self._max_buffered_bytes = max_buffered_bytes
+        self._outbox: deque[str | Close] = deque()
+        self._outbox_bytes = 0
+        self._outbox_filled = asyncio.Event()
+        self._reading = asyncio.Event()
+        self._closing: Close | None = None
+        self._running = False
+
+    def send(self, text: str) -> None:
+        if self._closing is not None or self._ended is not None:
+            return
+        if self._outbox_bytes > self._max_buffered_bytes:
+            self._end(Close(1006, "the peer does not read", "network"))
+            return
+        self._outbox.append(text)
+        self._outbox_bytes += size_bytes(text)
+        self._outbox_filled.set()
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._outbox_bytes
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        reason = check_close(code, reason)
+        if self._closing is not None or self._ended is not None:
+            return
+        self._closing = Close(code, reason, "us")
+        self._stop_delivering()
+        self._outbox.append(self._closing)
+        self._outbox_filled.set()
+        self._listening_changed()
+        if self._running:
+            self._expect_end(self._closing)
+
+    async def run(self, on_message: MessageHandler) -> Close:
+        self._running = True
+        if self._closing is not None:
+            self._expect_end(self._closing)
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as tasks:
+            helpers = (tasks.create_task(self._read()), tasks.create_task(self._write()))
+            try:
+                return await super().run(on_message)
+            except Exception as error:  # noqa: BLE001 - the handler's; raised below, outside of the group
+                failure = error
+            finally:
+                for task in helpers:
+                    task.cancel()
+        raise failure
+
+    def _expect_end(self, close: Close) -> None:
+        asyncio.get_running_loop().call_later(self._close_timeout_s, self._end, close)
+
+    def _drop(self) -> None:
+        # ASGI has no way to break a connection off: the server does when the endpoint returns without having closed.
+        self._end(Close(1006, "", "us"))
+
+    def _listening_changed(self) -> None:
+        if self._listening:
+            self._reading.set()
+        else:
+            self._reading.clear()
+
+    async def _read(self) -> None:
+        while True:
+            await self._reading.wait()
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                self._end(self._closing or _how_it_ended(message.get("code"), message.get("reason")))
+                return
+            text: str | None = message.get("text")
+            self._deliver(message["bytes"] if text is None else text)
+
+    async def _write(self) -> None:
+        while True:
+            await self._outbox_filled.wait()
+            self._outbox_filled.clear()
+            while self._outbox:
+                message = self._outbox.popleft()
+                try:
+                    if isinstance(message, Close):
+                        await self._websocket.close(message.code, message.reason)
+                        return
+                    await self._websocket.send_text(message)
+                except (WebSocketDisconnect, RuntimeError):
+                    return  # the reader is told how it ended
+                self._outbox_bytes -= size_bytes(message)
+
+
+def _how_it_ended(code: int | None, reason: str | None) -> Close:
+    # uvicorn's sans-I/O protocol gives a reason with every CLOSE frame, were it "", and none (but 1005, which RFC 6455
+    # keeps for an empty CLOSE) for a connection that broke; 1012 without one is its own shutdown.
+    if reason is None:
+        return Close(1012, "", "us") if code == 1012 else Close(1006, "", "network")
+    code = 1005 if code is None else code
+    return Close(code, reason, "us" if code in _SERVERS_OWN else "peer")
