@@ -160,7 +160,7 @@ def test_down_lets_no_alias_through() -> None:
     alias = np.array(
         [
             _decibels(_rms(_signal(Downsampler3().push(_pcm(_tone(hz, 24000, 0.25))))[100:]) / level)
-            for hz in frequencies
+            for hz in frequencies.tolist()
         ]
     )
     assert alias.max() <= -60
