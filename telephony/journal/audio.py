@@ -1,0 +1,183 @@
+"""The two sides of a recorded call as sound, on one timeline: the caller as it came, the agent as it was *heard*. Pure.
+
+The journal holds the agent's audio once, as the model sent it. What was heard of it is made again here: the same
+resampler and codec give the same mu-law samples, the media records say which of them were sent at which position of the
+stream, the runs when each position was played, and the interruptions what was sent and then cleared.
+"""
+
+from __future__ import annotations
+
+import wave
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_core.audio import g711
+from realtime_core.audio.resample import Downsampler3
+
+from .format import Segment
+from .recorded import Media, Part, PartId, RecordedCall
+
+__all__ = ["CallAudio", "HeardSpan", "pcm_of", "rebuild", "voice_of", "write_wav"]
+
+RATE = 8000
+SILENCE = b"\xff"
+MIN_DRY_MS = 100
+SAME_STEP_S = 0.02
+"""An interruption is recorded in the step in which its clear is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSpan:
+    """`length` samples of a part, from its sample `offset` on, heard from sample `at` of the call on."""
+
+    part: PartId
+    offset: int
+    at: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallAudio:
+    """Both sides in mu-law at 8 kHz, equally long; sample n was heard at n / 8 ms of the call.
+
+    `spans` tell what the agent's side consists of, in order. `mismatches` counts media messages whose samples, made
+    again, do not have the checksum that the journal noted when they were sent: 0 unless something is missing.
+    """
+
+    caller: bytes
+    agent: bytes
+    spans: tuple[HeardSpan, ...]
+    mismatches: int
+
+
+def rebuild(call: RecordedCall) -> CallAudio:
+    """Make both sides again. The agent's side ends where the caller's ends: nobody listened any longer."""
+    voices = {part_id: voice_of(part, call.output_format) for part_id, part in call.parts.items()}
+    agent = bytearray(SILENCE * len(call.caller))
+    spans: list[HeardSpan] = []
+    mismatches = 0
+    stretches = played_stretches(call)
+    for media in call.media:
+        payload = b"".join(_samples(voices, segment) for segment in media.segments)
+        mismatches += len(payload) != media.n_bytes or zlib.crc32(payload) != media.crc32
+        for start, end, at in stretches:
+            first, last = max(start, media.position), min(end, media.position + len(payload))
+            last = min(last, first + len(agent) - (at + first - start))
+            if first >= last:
+                continue
+            where = at + first - start
+            agent[where : where + last - first] = payload[first - media.position : last - media.position]
+            spans += _heard(media, first, last, where - first)
+    return CallAudio(bytes(call.caller), bytes(agent), tuple(_joined(spans)), mismatches)
+
+
+def voice_of(part: Part, output_format: str) -> bytes:
+    """A part as mu-law, chunk by chunk as it went through the live path: the filter's end comes with the part's end."""
+    if output_format == "audio/pcmu":
+        return b"".join(part.chunks)
+    resampler = Downsampler3()
+    pcm = [resampler.push(chunk) for chunk in part.chunks]
+    if part.complete:
+        pcm.append(resampler.flush())
+    return b"".join(g711.encode(piece) for piece in pcm)
+
+
+def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
+    """Which positions of the stream were played: (first, end, sample of the call at which the first was heard)."""
+    sent = max((media.position + media.n_bytes for media in call.media), default=0)
+    runs = sorted(call.runs.items())
+    runs += _open_runs(call, runs[-1] if runs else None)
+    dead = [(_cut_position(call, t, runs), _sent_at(call, t)) for t in call.clears]
+    stretches = []
+    for n, (position, ms) in enumerate(runs):
+        end = runs[n + 1][0] if n + 1 < len(runs) else sent
+        at = round(ms * 8)
+        for start, stop in _without(position, end, dead):
+            stretches.append((start, stop, at + start - position))
+    return stretches
+
+
+def write_wav(path: Path, audio: CallAudio) -> None:
+    """A stereo WAV file, 8 kHz, 16 bit: left the caller, right the agent as heard."""
+    stereo = np.stack([pcm_of(audio.caller), pcm_of(audio.agent)], axis=1)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, RATE, 0, "NONE", "not compressed"))
+        file.writeframes(stereo.tobytes())
+
+
+def pcm_of(ulaw: bytes) -> NDArray[np.int16]:
+    """mu-law as samples."""
+    return np.frombuffer(g711.decode(ulaw), dtype="<i2")
+
+
+def _samples(voices: Mapping[PartId, bytes], segment: Segment) -> bytes:
+    voice = voices.get((segment.item_id, segment.content_index), b"") if segment.item_id else b""
+    return voice[segment.offset : segment.offset + segment.length].ljust(segment.length, SILENCE)
+
+
+def _heard(media: Media, first: int, last: int, shift: int) -> list[HeardSpan]:
+    spans = []
+    for segment in media.segments:
+        start, end = max(first, segment.position), min(last, segment.position + segment.length)
+        if segment.item_id and start < end:
+            offset = segment.offset + start - segment.position
+            spans.append(HeardSpan((segment.item_id, segment.content_index), offset, start + shift, end - start))
+    return spans
+
+
+def _joined(spans: list[HeardSpan]) -> list[HeardSpan]:
+    joined: list[HeardSpan] = []
+    for span in spans:
+        last = joined[-1] if joined else None
+        if last and last.part == span.part and span.offset - last.offset == span.at - last.at == last.length:
+            joined[-1] = HeardSpan(last.part, last.offset, last.at, last.length + span.length)
+        else:
+            joined.append(span)
+    return joined
+
+
+def _open_runs(call: RecordedCall, last: tuple[int, float] | None) -> list[tuple[int, float]]:
+    """The runs that a journal cut short does not tell: a run begins where something is sent after playout ran dry."""
+    runs: list[tuple[int, float]] = []
+    after_clear = {_sent_at(call, t) for t in call.clears}
+    for media in call.media:
+        if last and media.position < last[0]:
+            continue
+        now_ms = call.ms(media.t)
+        dry = last is None or now_ms > last[1] + (media.position - last[0]) / 8 + MIN_DRY_MS
+        if dry or (media.position in after_clear and last is not None and media.position > last[0]):
+            last = (media.position, now_ms)
+            runs.append(last)
+    return runs
+
+
+def _cut_position(call: RecordedCall, t: float, runs: list[tuple[int, float]]) -> int:
+    """Where on the stream a clear fell: as the interruption has it, else what was playing at that time."""
+    for interruption in call.interruptions:
+        if interruption.position is not None and abs(interruption.t - t) < SAME_STEP_S:
+            return interruption.position
+    sent = _sent_at(call, t)
+    playing = [(position, ms) for position, ms in runs if position < sent and ms <= call.ms(t)]
+    return min(sent, playing[-1][0] + int((call.ms(t) - playing[-1][1]) * 8)) if playing else sent
+
+
+def _sent_at(call: RecordedCall, t: float) -> int:
+    return max((media.position + media.n_bytes for media in call.media if media.t <= t), default=0)
+
+
+def _without(start: int, end: int, dead: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The interval without the dead ones."""
+    pieces = [(start, end)]
+    for dead_start, dead_end in dead:
+        pieces = [
+            piece
+            for a, b in pieces
+            for piece in ((a, min(b, dead_start)), (max(a, dead_end), b))
+            if piece[0] < piece[1]
+        ]
+    return pieces

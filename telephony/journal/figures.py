@@ -1,0 +1,163 @@
+"""The figures of a recorded call. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from .audio import CallAudio, HeardSpan, pcm_of
+from .recorded import RecordedCall, Speech
+
+__all__ = ["Figures", "Latency", "Silence", "Underrun", "figures_of"]
+
+FRAME = 160
+MIN_UNDERRUN_MS = 5
+"""A run that begins later than the one before it ended by less than this is a better estimate, not a gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """The caller stopped speaking (or pressed a key) at `from_ms`; the first sample of the answer was heard at `to_ms`.
+
+    The end of speech is that of the last loud frame in the caller's audio, not the moment at which anybody noticed.
+    """
+
+    after: Literal["speech", "key"]
+    from_ms: float
+    to_ms: float
+
+    @property
+    def ms(self) -> float:
+        return self.to_ms - self.from_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The agent was interrupted: `from_ms` is when `speech_started` came, `to_ms` where its voice ended at the ear."""
+
+    from_ms: float
+    to_ms: float
+
+    @property
+    def ms(self) -> float:
+        return self.to_ms - self.from_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Underrun:
+    """Playout ran dry in the middle of a part: at `at_ms`, for `gap_ms`."""
+
+    at_ms: float
+    gap_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    call_s: float
+    greeting_ms: float | None
+    latencies: tuple[Latency, ...]
+    silences: tuple[Silence, ...]
+    truncations: tuple[tuple[str, int], ...]
+    underruns: tuple[Underrun, ...]
+    cpu_s: float | None
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; milliseconds with one decimal."""
+        answers = [latency.ms for latency in self.latencies if latency.after == "speech"]
+        return {
+            "call_s": round(self.call_s, 3),
+            "greeting_ms": _tenth(self.greeting_ms),
+            "response_latency_ms": {
+                "p50": _tenth(statistics.median(answers) if answers else None),
+                "worst": _tenth(max(answers, default=None)),
+                "turns": [{"after": x.after, "at_ms": _tenth(x.from_ms), "ms": _tenth(x.ms)} for x in self.latencies],
+            },
+            "interruption_to_silence_ms": [_tenth(silence.ms) for silence in self.silences],
+            "truncations": [{"item_id": item_id, "audio_end_ms": ms} for item_id, ms in self.truncations],
+            "underruns": [{k: _tenth(v) for k, v in asdict(underrun).items()} for underrun in self.underruns],
+            "cpu_ms_per_call_s": _tenth(self.cpu_s * 1000 / self.call_s if self.cpu_s and self.call_s else None),
+            "counts": self.counts,
+        }
+
+
+def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
+    """All figures that the journal alone can tell."""
+    cpu_s = (call.end or {}).get("cpu_s")
+    return Figures(
+        call_s=call.duration_ms / 1000,
+        greeting_ms=audio.spans[0].at / 8 if audio.spans else None,
+        latencies=tuple(_latencies(call, audio)),
+        silences=tuple(_silences(call, audio)),
+        truncations=tuple((item, ms) for i in call.interruptions for (item, _), ms in i.truncations),
+        underruns=tuple(_underruns(call, audio)),
+        cpu_s=float(cpu_s) if cpu_s is not None else None,
+        counts={
+            "caller_frames": call.frames,
+            "caller_gaps": call.gaps,
+            "media_sent": len(call.media),
+            "marks_sent": len(call.marks),
+            "marks_returned": sum(mark.back_t is not None for mark in call.marks),
+            "clears": len(call.clears),
+            "keys": len(call.keys),
+            "tool_calls": len(call.tools),
+            "interruptions": len(call.interruptions),
+            "records_lost": call.lost,
+            "samples_mismatched": audio.mismatches,
+        },
+    )
+
+
+def end_of_voice_ms(caller: bytes, speech: Speech, end_ms: float) -> float:
+    """Where the caller's voice ended within a turn: its last 20 ms frame within 30 dB of the loudest."""
+    first, last = int(speech.start_ms * 8) // FRAME, int(end_ms * 8) // FRAME
+    pcm = pcm_of(caller)[first * FRAME : last * FRAME].astype(np.float64)
+    frames = pcm[: len(pcm) // FRAME * FRAME].reshape(-1, FRAME)
+    power = (frames**2).mean(axis=1)
+    if not power.size or power.max() == 0:
+        return end_ms
+    return float((first + 1 + np.flatnonzero(power >= power.max() / 1000)[-1]) * FRAME / 8)
+
+
+def _latencies(call: RecordedCall, audio: CallAudio) -> list[Latency]:
+    asked: list[tuple[float, Literal["speech", "key"]]] = [(call.ms(key.t), "key") for key in call.keys]
+    asked += [(end_of_voice_ms(audio.caller, x, x.end_ms), "speech") for x in call.speech if x.end_ms is not None]
+    asked.sort()
+    answers = [span.at / 8 for span in audio.spans if span.offset == 0]
+    latencies = []
+    for n, (from_ms, after) in enumerate(asked):
+        until = asked[n + 1][0] if n + 1 < len(asked) else float("inf")
+        answer = next((at for at in answers if from_ms <= at < until), None)
+        if answer is not None:
+            latencies.append(Latency(after, from_ms, answer))
+    return latencies
+
+
+def _silences(call: RecordedCall, audio: CallAudio) -> list[Silence]:
+    silences = []
+    for interruption in call.interruptions:
+        at_ms = call.ms(interruption.t)
+        cut = {part for part, _ in interruption.heard}
+        ends = [span.at + span.length for span in audio.spans if span.part in cut and span.at / 8 <= at_ms + 2000]
+        if ends:
+            silences.append(Silence(at_ms, max(at_ms, max(ends) / 8)))
+    return silences
+
+
+def _underruns(call: RecordedCall, audio: CallAudio) -> list[Underrun]:
+    underruns = []
+    before: HeardSpan | None = None
+    for span in audio.spans:
+        if before and span.part == before.part and span.offset == before.offset + before.length:
+            gap_ms = (span.at - before.at - before.length) / 8
+            if gap_ms >= MIN_UNDERRUN_MS:
+                underruns.append(Underrun((before.at + before.length) / 8, gap_ms))
+        before = span
+    return underruns
+
+
+def _tenth(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

@@ -1,0 +1,316 @@
+"""A recorded call: what the records say, gathered in one pass. Pure.
+
+Everything is put on one clock, the media timestamps of the caller's audio (milliseconds since `start`): a record that
+Twilio itself does not stamp counts as happening when the frame that arrives at that moment was sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .format import Record, Segment, segments_of
+
+__all__ = ["Interruption", "Key", "Mark", "Media", "Part", "PartId", "RecordedCall", "Speech", "ToolCall", "collect"]
+
+PartId = tuple[str, int]
+"""(item id, content index) of one audio part."""
+
+
+@dataclass(slots=True)
+class Part:
+    """One audio part of the agent, as the model sent it. `chunks` are in the session's output format."""
+
+    item_id: str
+    content_index: int
+    response_id: str = ""
+    chunks: list[bytes] = field(default_factory=list)
+    transcript: str = ""
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One media message to Twilio: its place on the stream timeline, and what it was made of."""
+
+    t: float
+    position: int
+    n_bytes: int
+    crc32: int
+    segments: tuple[Segment, ...]
+
+
+@dataclass(slots=True)
+class Speech:
+    """The caller speaks, as the model's voice activity detection has it. `text` is the model's transcript, if any."""
+
+    item_id: str
+    start_ms: float
+    end_ms: float | None = None
+    text: str = ""
+    stopped_t: float | None = None
+
+
+@dataclass(slots=True)
+class ToolCall:
+    call_id: str
+    name: str
+    arguments: str
+    t: float
+    end_t: float | None = None
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """The agent was cut off. `heard` is (part, ms) for what was playing or queued; `position` is where the stream fell
+    silent, where the journal says so."""
+
+    t: float
+    item_id: str
+    position: int | None
+    heard: tuple[tuple[PartId, float], ...]
+    truncations: tuple[tuple[PartId, int], ...]
+
+
+@dataclass(slots=True)
+class Mark:
+    """A mark: sent at `t`, back at `back_t`; `flushed` where a `clear` sent it back, not the playout."""
+
+    name: str
+    t: float
+    back_t: float | None = None
+    flushed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that the caller pressed."""
+
+    t: float
+    digit: str
+
+
+@dataclass(slots=True)
+class RecordedCall:
+    """What a journal says. Times named `t` are seconds of the journal's own clock: `ms` puts them on the call's."""
+
+    header: Mapping[str, Any] = field(default_factory=dict)
+    caller: bytearray = field(default_factory=bytearray)
+    """The caller's audio, mu-law, from media timestamp 0 on; 0xFF where nothing came."""
+    frames: int = 0
+    gaps: int = 0
+    """How often the caller's timestamps jumped."""
+    parts: dict[PartId, Part] = field(default_factory=dict)
+    media: list[Media] = field(default_factory=list)
+    runs: dict[int, float] = field(default_factory=dict)
+    """Stream position -> media timestamp (ms) at which it is heard, for each run of unbroken playout."""
+    interruptions: list[Interruption] = field(default_factory=list)
+    speech: list[Speech] = field(default_factory=list)
+    tools: list[ToolCall] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    clears: list[float] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
+    closes: list[Record] = field(default_factory=list)
+    end: Mapping[str, Any] | None = None
+    lost: int = 0
+    malformed: int = 0
+    """Records that do not hold what their kind should, such as messages of a peer that the call itself had to skip."""
+    output_format: str = "audio/pcm"
+    input_format: str = "audio/pcm"
+    lag_s: float = 0.0
+    """The smallest difference between a frame's arrival and its timestamp."""
+
+    def ms(self, t: float) -> float:
+        """A time of the journal as a media timestamp."""
+        return max(0.0, (t - self.lag_s) * 1000)
+
+    @property
+    def duration_ms(self) -> float:
+        return len(self.caller) / 8
+
+
+def collect(records: Iterable[Record]) -> RecordedCall:
+    """Gather a call from its records. Tolerates what is missing: a journal cut short is a shorter call."""
+    return _Collector().run(records)
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.call = RecordedCall()
+        self._lags: list[float] = []
+        self._stamp_ms = 0  # where the caller's audio ends
+        self._appended_bytes = 0  # of the caller's audio to the model
+        self._handlers: dict[tuple[str, str], Callable[[Record], None]] = {
+            ("twilio.in", "media"): self._caller_frame,
+            ("twilio.in", "mark"): self._mark_back,
+            ("twilio.in", "dtmf"): self._key,
+            ("twilio.out", "media"): self._media,
+            ("twilio.out", "mark"): self._mark,
+            ("twilio.out", "clear"): self._clear,
+            ("model.in", "session.created"): self._session,
+            ("model.in", "session.updated"): self._session,
+            ("model.in", "response.output_audio.delta"): self._audio_delta,
+            ("model.in", "response.output_audio.done"): self._audio_done,
+            ("model.in", "response.output_audio_transcript.delta"): self._transcript_delta,
+            ("model.in", "response.output_audio_transcript.done"): self._transcript_done,
+            ("model.in", "input_audio_buffer.speech_started"): self._speech_started,
+            ("model.in", "input_audio_buffer.speech_stopped"): self._speech_stopped,
+            ("model.in", "conversation.item.input_audio_transcription.completed"): self._speech_text,
+            ("model.out", "input_audio_buffer.append"): self._append,
+            ("header", ""): self._header,
+            ("stream", ""): self._stream,
+            ("interruption", ""): self._interruption,
+            ("tool.start", ""): self._tool_start,
+            ("tool.end", ""): self._tool_end,
+            ("close", ""): self._close,
+            ("lost", ""): self._lost,
+            ("end", ""): self._end,
+        }
+
+    def run(self, records: Iterable[Record]) -> RecordedCall:
+        for record in records:
+            if handler := self._handlers.get((record.kind, record.event)):
+                try:
+                    handler(record)
+                except (AttributeError, KeyError, TypeError, ValueError):
+                    self.call.malformed += 1
+        self.call.lag_s = min(self._lags, default=0.0)
+        return self.call
+
+    # --- the phone -----------------------------------------------------------------------------------------------
+
+    def _caller_frame(self, record: Record) -> None:
+        media = record.message["media"]
+        payload = base64.b64decode(media["payload"])
+        stamp_ms = int(media["timestamp"])
+        lane, at = self.call.caller, stamp_ms * 8
+        if at > len(lane):
+            self.call.gaps += self.call.frames > 0
+            lane.extend(b"\xff" * (at - len(lane)))
+        lane[at : at + len(payload)] = payload
+        self.call.frames += 1
+        self._stamp_ms = len(lane) // 8
+        self._lags.append(record.t - stamp_ms / 1000)
+
+    def _media(self, record: Record) -> None:
+        message = record.message
+        segments = tuple(segments_of(message))
+        self.call.media.append(Media(record.t, message["position"], message["bytes"], message["crc32"], segments))
+
+    def _mark(self, record: Record) -> None:
+        self.call.marks.append(Mark(record.message["mark"]["name"], record.t))
+
+    def _mark_back(self, record: Record) -> None:
+        name = record.message["mark"]["name"]
+        for mark in reversed(self.call.marks):
+            if mark.name == name:
+                mark.back_t = record.t
+                mark.flushed = any(mark.t <= t <= record.t for t in self.call.clears)
+                return
+
+    def _clear(self, record: Record) -> None:
+        self.call.clears.append(record.t)
+
+    def _key(self, record: Record) -> None:
+        self.call.keys.append(Key(record.t, str(record.message["dtmf"]["digit"])))
+
+    # --- the model -----------------------------------------------------------------------------------------------
+
+    def _session(self, record: Record) -> None:
+        audio = record.message.get("session", {}).get("audio", {})
+        self.call.input_format = _format(audio.get("input"), self.call.input_format)
+        self.call.output_format = _format(audio.get("output"), self.call.output_format)
+
+    def _part(self, message: Mapping[str, Any]) -> Part:
+        key = (str(message["item_id"]), int(message.get("content_index", 0)))
+        part = self.call.parts.get(key)
+        if part is None:
+            part = self.call.parts[key] = Part(*key, response_id=str(message.get("response_id", "")))
+        return part
+
+    def _audio_delta(self, record: Record) -> None:
+        self._part(record.message).chunks.append(base64.b64decode(record.message["delta"]))
+
+    def _audio_done(self, record: Record) -> None:
+        self._part(record.message).complete = True
+
+    def _transcript_delta(self, record: Record) -> None:
+        self._part(record.message).transcript += str(record.message.get("delta", ""))
+
+    def _transcript_done(self, record: Record) -> None:
+        self._part(record.message).transcript = str(record.message.get("transcript", ""))
+
+    def _append(self, record: Record) -> None:
+        self._appended_bytes += int(record.message.get("bytes", 0))
+
+    def _input_ms(self, ms: float) -> float:
+        """A position in the session's input audio as a media timestamp: what was sent last was said last."""
+        bytes_per_ms = 8 if self.call.input_format == "audio/pcmu" else 48
+        return ms + self._stamp_ms - self._appended_bytes / bytes_per_ms
+
+    def _speech_started(self, record: Record) -> None:
+        message = record.message
+        self.call.speech.append(Speech(str(message.get("item_id", "")), self._input_ms(message["audio_start_ms"])))
+
+    def _speech_stopped(self, record: Record) -> None:
+        speech = self._speech_of(record.message)
+        if speech is not None:
+            speech.end_ms = self._input_ms(record.message["audio_end_ms"])
+            speech.stopped_t = record.t
+
+    def _speech_text(self, record: Record) -> None:
+        speech = self._speech_of(record.message)
+        if speech is not None:
+            speech.text = str(record.message.get("transcript", "")).strip()
+
+    def _speech_of(self, message: Mapping[str, Any]) -> Speech | None:
+        item_id = message.get("item_id")
+        return next((speech for speech in reversed(self.call.speech) if speech.item_id == item_id), None)
+
+    # --- our own -------------------------------------------------------------------------------------------------
+
+    def _header(self, record: Record) -> None:
+        self.call.header = record.data
+
+    def _stream(self, record: Record) -> None:
+        self.call.runs.update((int(position), float(ms)) for position, ms in record.data.get("runs", ()))
+
+    def _interruption(self, record: Record) -> None:
+        data = record.data
+        heard = tuple(((str(item), int(index)), float(ms)) for item, index, ms in data.get("heard", ()))
+        truncations = tuple(((str(item), int(index)), int(ms)) for item, index, ms in data.get("truncations", ()))
+        position = data.get("position")
+        item_id = str(data.get("item_id") or (heard[0][0][0] if heard else ""))
+        self.call.interruptions.append(Interruption(record.t, item_id, position, heard, truncations))
+
+    def _tool_start(self, record: Record) -> None:
+        data = record.data
+        self.call.tools.append(ToolCall(data["call_id"], data["name"], _text(data.get("arguments")), record.t))
+
+    def _tool_end(self, record: Record) -> None:
+        for tool in reversed(self.call.tools):
+            if tool.call_id == record.data["call_id"]:
+                tool.end_t, tool.output = record.t, _text(record.data.get("output"))
+                return
+
+    def _close(self, record: Record) -> None:
+        self.call.closes.append(record)
+
+    def _lost(self, record: Record) -> None:
+        self.call.lost += int(record.data.get("records", 0))
+
+    def _end(self, record: Record) -> None:
+        self.call.end = record.data
+
+
+def _format(side: Any, default: str) -> str:
+    kind = side.get("format", {}).get("type") if isinstance(side, dict) else None
+    return str(kind or default)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

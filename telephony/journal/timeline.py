@@ -1,0 +1,198 @@
+"""A recorded call as one picture: both lanes of sound, who said what, and what happened when. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .audio import CallAudio, pcm_of, voice_of
+from .drawing import Line, Polygon, Rect, Shape, Text, png, svg, text_width, wrap
+from .figures import Figures, Latency
+from .recorded import RecordedCall
+from .transcript import Event, Turn
+
+__all__ = ["timeline_png", "timeline_svg"]
+
+WIDTH, HEIGHT = 1600, 500
+LEFT, RIGHT = 104, 1576
+CALLER_Y, EVENTS_Y, AGENT_Y, AXIS_Y = 148, 234, 320, 446
+LANE = 44
+"""Half the height of a lane."""
+INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
+CALLER, AGENT, UNHEARD, CUT, TOOL, KEY, ANSWER, MARK = (
+    "#2563eb", "#0f8a6d", "#ccd5de", "#d64545", "#8250df", "#b7791f", "#52606d", "#9fb3c8",
+)  # fmt: skip
+
+
+def timeline_png(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event], figures: Figures) -> bytes:
+    """The picture as a PNG file."""
+    return png(_shapes(call, audio, entries, figures), WIDTH, HEIGHT)
+
+
+def timeline_svg(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event], figures: Figures) -> str:
+    """The picture as an SVG document."""
+    return svg(_shapes(call, audio, entries, figures), WIDTH, HEIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    duration_ms: float
+
+    def x(self, ms: float) -> float:
+        share = min(1.0, max(0.0, ms / self.duration_ms)) if self.duration_ms else 0.0
+        return LEFT + share * (RIGHT - LEFT)
+
+
+def _shapes(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event], figures: Figures) -> list[Shape]:
+    axis = _Axis(call.duration_ms)
+    turns = [entry for entry in entries if isinstance(entry, Turn)]
+    events = [entry for entry in entries if isinstance(entry, Event)]
+    return [
+        *_frame(call, axis),
+        *_interruptions(axis, events, figures),
+        *_wave(audio.caller, CALLER_Y, CALLER, axis),
+        *_wave(_unheard(call, turns), AGENT_Y, UNHEARD, axis),
+        *_wave(audio.agent, AGENT_Y, AGENT, axis),
+        *_marks(call, axis),
+        *_texts(axis, [turn for turn in turns if turn.speaker == "caller"], CALLER_Y - LANE - 10, CALLER, upwards=True),
+        *_texts(axis, [turn for turn in turns if turn.speaker == "agent"], AGENT_Y + LANE + 22, AGENT, upwards=False),
+        *_answers(axis, figures.latencies),
+        *_happenings(axis, events),
+        *_legend(),
+    ]
+
+
+def _frame(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
+    agent = str(call.header.get("agent") or "Agent")
+    title = f"{agent}   ·   {call.header.get('call_sid', '')}   ·   {axis.duration_ms / 1000:.1f} s"
+    yield Text(24, 22, title, INK, 16)
+    step = next((s for s in (1, 2, 5, 10, 30, 60, 300, 600) if axis.duration_ms / 1000 / s <= 16), 3600)
+    for second in range(0, int(axis.duration_ms / 1000) + 1, step):
+        x = axis.x(second * 1000)
+        yield Line(x, CALLER_Y - LANE, x, AXIS_Y, GRID)
+        yield Text(x, AXIS_Y + 12, f"{second // 60}:{second % 60:02d}", FAINT, 12, "middle")
+    yield Line(LEFT, AXIS_Y, RIGHT, AXIS_Y, FAINT)
+    for y, name, detail, color in (
+        (CALLER_Y, "Caller", "", CALLER),
+        (AGENT_Y, "Agent", "as heard", AGENT),
+    ):
+        yield Text(24, y - (8 if detail else 0), name, color, 16)
+        yield Text(24, y + 10, detail, FAINT, 12)
+        yield Line(LEFT, y, RIGHT, y, GRID)
+
+
+def _unheard(call: RecordedCall, turns: Sequence[Turn]) -> bytes:
+    """What the agent had ready when it was cut off, where it would have gone on, up to its next turn."""
+    lane = bytearray(b"\xff" * len(call.caller))
+    spoken = [turn for turn in turns if turn.speaker == "agent"]
+    for turn, following in itertools.zip_longest(spoken, spoken[1:]):
+        part = call.parts.get((turn.item_id, turn.content_index))
+        if part is not None and turn.interrupted and turn.heard_ms > 0:
+            start = round(turn.end_ms * 8)
+            room = (round(following.start_ms * 8) if following else len(lane)) - start
+            rest = voice_of(part, call.output_format)[round(turn.heard_ms * 8) :][: max(0, room)]
+            lane[start : start + len(rest)] = rest
+    return bytes(lane[: len(call.caller)])
+
+
+def _wave(ulaw: bytes, y: float, color: str, axis: _Axis) -> Iterator[Shape]:
+    """The envelope: the loudest sample of each pixel column, both ways; columns of silence are left out."""
+    pcm = np.abs(pcm_of(ulaw).astype(np.int32))
+    columns = int(RIGHT - LEFT) * 2
+    edges = np.linspace(0, len(pcm), columns + 1).astype(int)
+    peaks = np.array([pcm[a:b].max(initial=0) for a, b in itertools.pairwise(edges)])
+    loudest = max(float(np.percentile(peaks[peaks > 0], 99.5)) if peaks.any() else 1.0, 3000.0)
+    heights = np.minimum(1.0, peaks / loudest) * LANE
+    for column in np.flatnonzero(heights >= 0.25):
+        x = LEFT + column / 2
+        yield Rect(x, y - heights[column], 0.5, 2 * heights[column], color)
+
+
+def _marks(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
+    """A tick where a mark came back: the audio before it was played, or flushed."""
+    y = AGENT_Y + LANE + 6
+    for mark in call.marks:
+        if mark.back_t is not None:
+            x = axis.x(call.ms(mark.back_t))
+            yield Line(x, y, x, y + 6, CUT if mark.flushed else MARK)
+
+
+def _texts(axis: _Axis, turns: Sequence[Turn], y: float, color: str, *, upwards: bool) -> Iterator[Shape]:
+    """What was said, each turn in the room up to the next one of the same speaker."""
+    size, line_height = 13.0, 17
+    for n, turn in enumerate(turns):
+        x = axis.x(turn.start_ms)
+        end = axis.x(turns[n + 1].start_ms) - 14 if n + 1 < len(turns) else RIGHT
+        if end - x < 40:
+            x, end = min(x, RIGHT - 40), max(end, x + 40)
+        lines = wrap(turn.heard or turn.said or "(speech)", size, end - x, 3)
+        if turn.interrupted and turn.heard != turn.said:
+            lines = wrap(turn.heard + "…", size, end - x, 3)
+        top = y - line_height * (len(lines) - 1) if upwards else y
+        for row, line in enumerate(lines):
+            yield Text(x, top + row * line_height, line, color if turn.heard else FAINT, size)
+
+
+def _interruptions(axis: _Axis, events: Sequence[Event], figures: Figures) -> Iterator[Shape]:
+    silences = {round(silence.from_ms): silence for silence in figures.silences}
+    for event in events:
+        if event.kind != "interruption":
+            continue
+        x = axis.x(event.start_ms)
+        yield Line(x, CALLER_Y - LANE, x, AGENT_Y + LANE, CUT, 1.5)
+        silence = silences.get(round(event.start_ms))
+        label = "interrupted" if silence is None else f"interrupted, silent after {silence.ms:.0f} ms"
+        yield from _label(x + 6, EVENTS_Y, label, CUT)
+
+
+def _answers(axis: _Axis, latencies: Sequence[Latency]) -> Iterator[Shape]:
+    """From the end of what the caller said to the first sample of the answer."""
+    for latency in latencies:
+        x1, x2, y = axis.x(latency.from_ms), axis.x(latency.to_ms), EVENTS_Y + 24
+        yield Line(x1, y - 5, x1, y + 5, ANSWER, 1.2)
+        yield Line(x1, y, x2, y, ANSWER, 1.2)
+        yield Polygon([(x2, y), (x2 - 6, y - 4), (x2 - 6, y + 4)], ANSWER)
+        yield from _label(x2 + 5, y, f"{latency.ms:.0f} ms", ANSWER)
+
+
+def _happenings(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
+    for event in events:
+        x = axis.x(event.start_ms)
+        if event.kind == "tool":
+            yield Rect(x - 1.5, EVENTS_Y - 34, max(3.0, axis.x(event.end_ms) - x), 20, TOOL, 1.5)
+            yield from _label(x + max(3.0, axis.x(event.end_ms) - x) + 5, EVENTS_Y - 24, _short(event.text), TOOL)
+        elif event.kind == "key":
+            yield Rect(x - 9, EVENTS_Y - 10, 18, 20, KEY, 4)
+            yield Text(x, EVENTS_Y, event.text, "white", 13, "middle")
+
+
+def _label(x: float, y: float, text: str, color: str) -> Iterator[Shape]:
+    """A text that stays inside the picture, on a white ground."""
+    width = text_width(text, 12.5)
+    x = min(x, WIDTH - 8 - width)
+    yield Rect(x - 2, y - 8, width + 4, 16, "#ffffff", 2)
+    yield Text(x, y, text, color, 12.5)
+
+
+def _short(text: str) -> str:
+    return " ".join(wrap(text, 12.5, 420, 1))
+
+
+def _legend() -> Iterator[Shape]:
+    x, y = 24.0, 484.0
+    for color, text in (
+        (CALLER, "caller's voice"),
+        (AGENT, "agent's voice, as heard"),
+        (UNHEARD, "ready, but not heard"),
+        (ANSWER, "end of speech to answer"),
+        (TOOL, "tool call"),
+        (KEY, "key pressed"),
+        (CUT, "interruption, clear, flushed marks"),
+        (MARK, "mark came back: played"),
+    ):
+        yield Rect(x, y - 5, 10, 10, color, 2)
+        yield Text(x + 16, y, text, INK, 12.5)
+        x += 16 + text_width(text, 12.5) + 26

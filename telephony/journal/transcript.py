@@ -1,0 +1,154 @@
+"""What was said in a call, and what of it was heard. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from .audio import CallAudio, HeardSpan, pcm_of, voice_of
+from .recorded import Interruption, Part, PartId, RecordedCall
+
+__all__ = ["Event", "Turn", "events_of", "to_json", "to_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Somebody speaks, from `start_ms` to `end_ms` of the call. `said` is the model's transcript.
+
+    Of an agent's turn, `heard` is the part of the text that the caller heard (estimated from the audio: text and speech
+    are supposed to go forward together) and `heard_ms` of `received_ms` the audio (exact). A caller is always heard.
+    """
+
+    start_ms: float
+    end_ms: float
+    speaker: Literal["agent", "caller"]
+    item_id: str
+    said: str
+    heard: str
+    heard_ms: float
+    received_ms: float
+    content_index: int = 0
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that is not speech: a `tool` call with its result, a `key` of the caller, an `interruption`."""
+
+    start_ms: float
+    end_ms: float
+    kind: Literal["tool", "key", "interruption"]
+    text: str
+
+
+def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
+    """Turns and events in the order of their beginnings."""
+    entries: list[Turn | Event] = [*_caller_turns(call), *_agent_turns(call, audio)]
+    entries += [Event(call.ms(key.t), call.ms(key.t), "key", key.digit) for key in call.keys]
+    for tool in call.tools:
+        result = "" if tool.end_t is None else f" -> {tool.output}"
+        start, end = call.ms(tool.t), call.ms(tool.t if tool.end_t is None else tool.end_t)
+        entries.append(Event(start, end, "tool", f"{tool.name}({_arguments(tool.arguments)}){result}"))
+    entries += [Event(call.ms(i.t), call.ms(i.t), "interruption", _cut_text(i)) for i in call.interruptions]
+    return sorted(entries, key=lambda entry: entry.start_ms)
+
+
+def to_json(entries: Sequence[Turn | Event]) -> list[dict[str, Any]]:
+    """The entries as JSON objects; `type` is `turn` or the event's kind, times are whole milliseconds."""
+    objects = []
+    for entry in entries:
+        data = {k: round(v) if isinstance(v, float) else v for k, v in asdict(entry).items() if k != "kind"}
+        objects.append({"type": "turn" if isinstance(entry, Turn) else entry.kind, **data})
+    return objects
+
+
+def to_text(entries: Sequence[Turn | Event]) -> str:
+    """The entries as lines for people: what the caller did not hear stands in square brackets."""
+    return "".join(f"{_clock(entry.start_ms)}  {line_of(entry)}\n" for entry in entries)
+
+
+def line_of(entry: Turn | Event) -> str:
+    """One entry without its time."""
+    match entry:
+        case Turn(speaker="caller"):
+            return f"Caller  {entry.said or '(speech)'}"
+        case Turn():
+            unheard = entry.said[len(entry.heard) :].strip()
+            return f"Agent   {entry.heard}" + (f" [not heard: {unheard}]" if unheard else "")
+        case Event(kind="tool"):
+            return f"        tool {entry.text}"
+        case Event(kind="key"):
+            return f"        the caller pressed {entry.text}"
+        case _:
+            return f"        {entry.text}"
+
+
+def _caller_turns(call: RecordedCall) -> list[Turn]:
+    turns = []
+    for speech in call.speech:
+        end_ms = speech.end_ms if speech.end_ms is not None else call.duration_ms
+        length = end_ms - speech.start_ms
+        turns.append(Turn(speech.start_ms, end_ms, "caller", speech.item_id, speech.text, speech.text, length, length))
+    return turns
+
+
+def _agent_turns(call: RecordedCall, audio: CallAudio) -> list[Turn]:
+    spans: dict[PartId, list[HeardSpan]] = {}
+    for span in audio.spans:
+        spans.setdefault(span.part, []).append(span)
+    cut = {part: i for i in call.interruptions for part, _ in i.heard}
+    turns = []
+    for part_id, part in call.parts.items():
+        heard = spans.get(part_id)
+        if heard:
+            start_ms, end_ms = heard[0].at / 8, (heard[-1].at + heard[-1].length) / 8
+        elif part_id in cut:
+            start_ms = end_ms = call.ms(cut[part_id].t)
+        else:
+            continue
+        voice = voice_of(part, call.output_format)
+        samples = min(max((span.offset + span.length for span in heard or ()), default=0), len(voice))
+        turns.append(
+            Turn(start_ms, end_ms, "agent", part.item_id, part.transcript.strip(), _heard_text(part, voice, samples),
+                 samples / 8, len(voice) / 8, part.content_index, interrupted=part_id in cut)
+        )  # fmt: skip
+    return turns
+
+
+def _heard_text(part: Part, voice: bytes, samples: int) -> str:
+    """The words in the first `samples` of the voice: as many of the letters as of the time that is not silence."""
+    text = part.transcript.strip()
+    if samples == 0:
+        return ""
+    if samples >= len(voice) - 160:
+        return text
+    frames = np.abs(pcm_of(voice)[: len(voice) // 160 * 160].astype(np.int32)).reshape(-1, 160).max(axis=1)
+    voiced = frames > 300
+    share = voiced[: samples // 160].sum() / max(1, voiced.sum())
+    cut = round(share * len(text))
+    return text[:cut].rsplit(None, 1)[0] if text[:cut].strip() and not text[cut : cut + 1].isspace() else text[:cut]
+
+
+def _cut_text(interruption: Interruption) -> str:
+    if not interruption.truncations:
+        return "the caller interrupts"
+    return f"the caller interrupts: {interruption.truncations[0][1]} ms were heard"
+
+
+def _arguments(text: str) -> str:
+    try:
+        arguments = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(arguments, dict):
+        return text
+    return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
+
+
+def _clock(ms: float) -> str:
+    tenths = int(ms // 100)
+    return f"{tenths // 600:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
