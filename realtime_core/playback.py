@@ -6,11 +6,15 @@ ledger knows what was *received*; `PlaybackLedger.truncations` puts the two toge
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["HeardItem", "Player", "Truncation"]
+__all__ = ["ClockPlayer", "HeardItem", "PlaybackLedger", "Player", "Truncation"]
+
+Part = tuple[str, int]
+"""One audio part: item id and content index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +62,149 @@ class Player(Protocol):
 
     def heard(self) -> Sequence[HeardItem]:
         """Where the parts are that are queued or playing now, without touching them."""
+
+
+@dataclass(slots=True)
+class _Received:
+    n_bytes: int = 0
+    done: bool = False
+    truncated: bool = False
+
+
+class PlaybackLedger:
+    """How much audio of each part was received; from that and what was heard, the truncations.
+
+    `bytes_per_ms` is that of the output format: 48 for PCM16 at 24 kHz, 8 for G.711. Of parts that were heard to their
+    end nothing is kept once `forget_heard` was told; beyond `max_parts` the oldest are forgotten and never truncated.
+    """
+
+    def __init__(self, bytes_per_ms: int = 48, *, max_parts: int = 256) -> None:
+        self.bytes_per_ms = bytes_per_ms
+        self._max_parts = max_parts
+        self._parts: dict[Part, _Received] = {}
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def received(self, item_id: str, content_index: int, n_bytes: int) -> None:
+        """Audio of a part has come from the model."""
+        part = self._parts.get((item_id, content_index))
+        if part is None:
+            part = self._parts[item_id, content_index] = _Received()
+            while len(self._parts) > self._max_parts:
+                del self._parts[next(iter(self._parts))]
+        part.n_bytes += n_bytes
+
+    def done(self, item_id: str, content_index: int) -> None:
+        """No more audio of the part will come."""
+        if (part := self._parts.get((item_id, content_index))) is not None:
+            part.done = True
+
+    def received_ms(self, item_id: str, content_index: int) -> float:
+        part = self._parts.get((item_id, content_index))
+        return part.n_bytes / self.bytes_per_ms if part else 0.0
+
+    def forget_heard(self, heard: Sequence[HeardItem]) -> None:
+        """Forget the parts that need no care any more: complete or truncated, and not among what a player still has
+        (`Player.heard()`)."""
+        playing = {(h.item_id, h.content_index) for h in heard if not h.finished}
+        for key in [k for k, part in self._parts.items() if (part.done or part.truncated) and k not in playing]:
+            del self._parts[key]
+
+    def truncations(self, heard: Sequence[HeardItem]) -> list[Truncation]:
+        """The truncations that make the server's conversation end where the listener stopped hearing it.
+
+        Each part at its heard position, rounded down, and never past what was received: the server refuses a position
+        past the part's real length. None for a part without received audio (the server refuses that, too), for one
+        heard to its end, and for one that is truncated already.
+        """
+        truncations = []
+        for each in heard:
+            part = self._parts.get((each.item_id, each.content_index))
+            if part is None or part.truncated or each.finished or not part.n_bytes:
+                continue
+            received_ms = part.n_bytes / self.bytes_per_ms
+            if part.done and each.heard_ms >= received_ms:
+                continue
+            heard_ms = min(each.heard_ms, received_ms) if each.heard_ms > 0 else 0
+            part.truncated = True
+            truncations.append(Truncation(each.item_id, each.content_index, int(heard_ms)))
+        return truncations
+
+
+@dataclass(slots=True)
+class _Playing:
+    heard_ms: float = 0.0
+    segments: int = 0
+    ended: bool = False
+
+
+class ClockPlayer:
+    """The player where nobody plays for us: it supposes that what was received is heard undisturbed, in order, one
+    millisecond per millisecond from its arrival on; when it runs dry, the playhead waits. `now` returns seconds."""
+
+    def __init__(self, now: Callable[[], float], bytes_per_ms: int = 48) -> None:
+        self.bytes_per_ms = bytes_per_ms
+        self._now = now
+        self._at = now()
+        self._held = False
+        self._queue: deque[tuple[Part, float]] = deque()
+        self._parts: dict[Part, _Playing] = {}
+
+    def play(self, item_id: str, content_index: int, audio: bytes) -> None:
+        self._advance()
+        part = item_id, content_index
+        ms = len(audio) / self.bytes_per_ms
+        playing = self._parts.setdefault(part, _Playing())
+        if self._queue and self._queue[-1][0] == part:
+            ms += self._queue.pop()[1]
+        else:
+            playing.segments += 1
+        self._queue.append((part, ms))
+
+    def end(self, item_id: str, content_index: int) -> None:
+        self._advance()
+        part = item_id, content_index
+        if (playing := self._parts.get(part)) is not None:
+            playing.ended = True
+            self._drop_if_heard(part, playing)
+
+    def stop(self) -> Sequence[HeardItem]:
+        heard = self.heard()
+        self._queue.clear()
+        self._parts.clear()
+        self._held = False
+        return heard
+
+    def hold(self) -> None:
+        self._advance()
+        self._held = True
+
+    def release(self) -> None:
+        self._advance()
+        self._held = False
+
+    def heard(self) -> Sequence[HeardItem]:
+        self._advance()
+        return [HeardItem(*part, playing.heard_ms) for part, playing in self._parts.items()]
+
+    def _advance(self) -> None:
+        """Move the playhead to now."""
+        now = self._now()
+        elapsed_ms = 0.0 if self._held else max(0.0, (now - self._at) * 1000)
+        self._at = now
+        while self._queue and elapsed_ms > 0:
+            part, ms = self._queue.popleft()
+            played = min(ms, elapsed_ms)
+            elapsed_ms -= played
+            playing = self._parts[part]
+            playing.heard_ms += played
+            if ms > played:
+                self._queue.appendleft((part, ms - played))
+            else:
+                playing.segments -= 1
+                self._drop_if_heard(part, playing)
+
+    def _drop_if_heard(self, part: Part, playing: _Playing) -> None:
+        if playing.ended and not playing.segments:
+            del self._parts[part]

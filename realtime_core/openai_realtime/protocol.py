@@ -1,0 +1,341 @@
+"""The codec of the OpenAI Realtime protocol: server events decoded, client events encoded.
+
+Pure and tolerant: whatever arrives becomes a value, never an exception. A type that is not in the table is `Unknown`; a
+field that is missing or of the wrong kind makes the event `Malformed`; an event that asks nothing of a client is a
+`Notice`. The table has the 46 server events of the GA protocol and the beta names that compatible servers still send;
+the 11 client events follow.
+
+Sources: https://platform.openai.com/docs/api-reference/realtime-server-events and `.../realtime-client-events`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from .server_events import (
+    AudioDelta,
+    AudioDone,
+    Cleared,
+    Committed,
+    Dtmf,
+    ItemAdded,
+    ItemDeleted,
+    ItemDone,
+    ItemRetrieved,
+    ItemTruncated,
+    Malformed,
+    Notice,
+    Object,
+    OutputItemAdded,
+    OutputItemDone,
+    RateLimits,
+    ResponseCreated,
+    ResponseDone,
+    ServerError,
+    ServerEvent,
+    SessionCreated,
+    SessionUpdated,
+    SpeechStarted,
+    SpeechStopped,
+    TextDelta,
+    TextDone,
+    TimeoutTriggered,
+    TranscriptDelta,
+    TranscriptDone,
+    TranscriptionCompleted,
+    TranscriptionDelta,
+    TranscriptionFailed,
+    Unknown,
+)
+
+__all__ = [
+    "CLIENT_EVENTS",
+    "SERVER_EVENTS",
+    "EventIds",
+    "decode",
+    "decode_object",
+    "encode",
+    "encode_append",
+    "parse",
+]
+
+
+class _Bad(Exception):
+    """A field is not what it should be. Never leaves this module."""
+
+
+def _text(data: Object, name: str) -> str:
+    value = data.get(name)
+    if not isinstance(value, str):
+        raise _Bad(f"{name!r} is not a string")
+    return value
+
+
+def _text_or_empty(data: Object, name: str) -> str:
+    return _text(data, name) if data.get(name) is not None else ""
+
+
+def _count(data: Object, name: str) -> int:
+    """A whole number; absent or null: 0. Compatible servers leave `content_index` out or send floating milliseconds."""
+    value = data.get(name)
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _Bad(f"{name!r} is not a number")
+    return int(value)
+
+
+def _object(data: Object, name: str) -> Object:
+    value = data.get(name)
+    if not isinstance(value, dict):
+        raise _Bad(f"{name!r} is not an object")
+    return value
+
+
+def _object_or_none(data: Object, name: str) -> Object | None:
+    return _object(data, name) if data.get(name) is not None else None
+
+
+def _object_or_empty(data: Object, name: str) -> Object:
+    return _object_or_none(data, name) or {}
+
+
+def _objects(data: Object, name: str) -> list[Object]:
+    value = data.get(name)
+    if not isinstance(value, list):
+        raise _Bad(f"{name!r} is not a list")
+    return [each for each in value if isinstance(each, dict)]
+
+
+def _previous(data: Object, name: str) -> str | None:
+    """Absent: unknown. Null: the first item of the conversation."""
+    return None if name not in data else _text_or_empty(data, name)
+
+
+def _audio(data: Object, name: str) -> bytes:
+    return _from_base64(_text(data, name))
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as error:
+        raise _Bad("the audio is not base64") from error
+
+
+Reader = Callable[[Object, str], Any]
+Decode = Callable[[Object], ServerEvent]
+
+
+def _row(event: Callable[..., ServerEvent], /, **readers: Reader) -> Decode:
+    fields = tuple(readers.items())
+    return lambda data: event(*[read(data, name) for name, read in fields])
+
+
+def _item(event: Callable[..., ServerEvent]) -> Decode:
+    return _row(event, item=_object, previous_item_id=_previous)
+
+
+def _output_item(event: Callable[..., ServerEvent]) -> Decode:
+    return _row(event, response_id=_text_or_empty, item=_object)
+
+
+def _response(event: Callable[..., ServerEvent]) -> Decode:
+    def decode(data: Object) -> ServerEvent:
+        response = _object(data, "response")
+        return event(_text(response, "id"), response)
+
+    return decode
+
+
+def _part(event: Callable[..., ServerEvent], /, **readers: Reader) -> Decode:
+    return _row(event, response_id=_text_or_empty, item_id=_text, content_index=_count, **readers)
+
+
+def _transcription(event: Callable[..., ServerEvent], /, **readers: Reader) -> Decode:
+    return _row(event, item_id=_text, content_index=_count, **readers)
+
+
+def _error(data: Object) -> ServerError:
+    error = data.get("error")
+    if not isinstance(error, dict):
+        return ServerError("", "", str(error or data.get("message") or "unknown error"), "", "")
+    return ServerError(*(str(error.get(name) or "") for name in ("type", "code", "message", "param", "event_id")))
+
+
+def _notice(data: Object) -> Notice:
+    return Notice(data["type"], data)
+
+
+SERVER_EVENTS: Mapping[str, Decode] = {
+    "error": _error,
+    "session.created": _row(SessionCreated, session=_object),
+    "session.updated": _row(SessionUpdated, session=_object),
+    "conversation.created": _notice,
+    "conversation.item.added": _item(ItemAdded),
+    "conversation.item.created": _item(ItemAdded),  # beta
+    "conversation.item.done": _item(ItemDone),
+    "conversation.item.retrieved": _row(ItemRetrieved, item=_object),
+    "conversation.item.deleted": _row(ItemDeleted, item_id=_text),
+    "conversation.item.truncated": _row(ItemTruncated, item_id=_text, content_index=_count, audio_end_ms=_count),
+    "conversation.item.input_audio_transcription.delta": _transcription(TranscriptionDelta, delta=_text_or_empty),
+    "conversation.item.input_audio_transcription.completed": _transcription(
+        TranscriptionCompleted, transcript=_text_or_empty, usage=_object_or_none
+    ),
+    "conversation.item.input_audio_transcription.segment": _notice,
+    "conversation.item.input_audio_transcription.failed": _transcription(TranscriptionFailed, error=_object_or_empty),
+    "input_audio_buffer.speech_started": _row(SpeechStarted, item_id=_text_or_empty, audio_start_ms=_count),
+    "input_audio_buffer.speech_stopped": _row(SpeechStopped, item_id=_text_or_empty, audio_end_ms=_count),
+    "input_audio_buffer.committed": _row(Committed, item_id=_text_or_empty, previous_item_id=_previous),
+    "input_audio_buffer.cleared": _row(Cleared),
+    "input_audio_buffer.timeout_triggered": _row(
+        TimeoutTriggered, item_id=_text_or_empty, audio_start_ms=_count, audio_end_ms=_count
+    ),
+    "input_audio_buffer.dtmf_event_received": _row(Dtmf, event=_text),
+    "output_audio_buffer.started": _notice,
+    "output_audio_buffer.stopped": _notice,
+    "output_audio_buffer.cleared": _notice,
+    "response.created": _response(ResponseCreated),
+    "response.done": _response(ResponseDone),
+    "response.output_item.added": _output_item(OutputItemAdded),
+    "response.output_item.done": _output_item(OutputItemDone),
+    "response.content_part.added": _notice,
+    "response.content_part.done": _notice,
+    "response.output_audio.delta": _part(AudioDelta, delta=_audio),
+    "response.audio.delta": _part(AudioDelta, delta=_audio),  # beta
+    "response.output_audio.done": _part(AudioDone),
+    "response.audio.done": _part(AudioDone),  # beta
+    "response.output_audio_transcript.delta": _part(TranscriptDelta, delta=_text),
+    "response.audio_transcript.delta": _part(TranscriptDelta, delta=_text),  # beta
+    "response.output_audio_transcript.done": _part(TranscriptDone, transcript=_text_or_empty),
+    "response.audio_transcript.done": _part(TranscriptDone, transcript=_text_or_empty),  # beta
+    "response.output_text.delta": _part(TextDelta, delta=_text),
+    "response.text.delta": _part(TextDelta, delta=_text),  # beta
+    "response.output_text.done": _part(TextDone, text=_text_or_empty),
+    "response.text.done": _part(TextDone, text=_text_or_empty),  # beta
+    "response.function_call_arguments.delta": _notice,
+    "response.function_call_arguments.done": _notice,
+    "response.mcp_call_arguments.delta": _notice,
+    "response.mcp_call_arguments.done": _notice,
+    "response.mcp_call.in_progress": _notice,
+    "response.mcp_call.completed": _notice,
+    "response.mcp_call.failed": _notice,
+    "mcp_list_tools.in_progress": _notice,
+    "mcp_list_tools.completed": _notice,
+    "mcp_list_tools.failed": _notice,
+    "rate_limits.updated": _row(RateLimits, rate_limits=_objects),
+}
+
+_AUDIO_DELTAS = frozenset({"response.output_audio.delta", "response.audio.delta"})
+_WORTH_SLICING = 1024
+
+
+def parse(message: str | bytes) -> Object | Malformed:
+    """The JSON object of a message."""
+    try:
+        data = orjson.loads(message)
+    except ValueError as error:
+        return Malformed(f"not JSON: {error}")
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+        return Malformed("not an object with a type")
+    return data
+
+
+def decode_object(data: Object) -> ServerEvent:
+    """The event of a JSON object that has a `type`."""
+    decode_row = SERVER_EVENTS.get(data["type"])
+    if decode_row is None:
+        return Unknown(data["type"], data)
+    try:
+        return decode_row(data)
+    except _Bad as error:
+        return Malformed(f"{data['type']}: {error}", data)
+
+
+def decode(message: str | bytes) -> ServerEvent:
+    """The event of a message as it came."""
+    if len(message) > _WORTH_SLICING and isinstance(message, str):
+        event = _decode_audio_delta(message)
+        if event is not None:
+            return event
+    data = parse(message)
+    return data if isinstance(data, Malformed) else decode_object(data)
+
+
+def _decode_audio_delta(message: str) -> AudioDelta | None:
+    """An audio delta without parsing its audio as JSON, or None where that is not safe.
+
+    The audio is cut out and the small rest parsed in full. `"delta":` with its quotes cannot occur inside a JSON
+    string, where they would be escaped; that it was the object's own and only `delta` shows in the rest, being empty.
+    """
+    name = message.find('"delta":')
+    start = message.find('"', name + 8, name + 10) + 1
+    if name < 0 or not start:
+        return None
+    end = message.find('"', start)
+    try:
+        data = orjson.loads(message[:start] + message[end:])
+    except ValueError:
+        return None
+    if not isinstance(data, dict) or data.get("type") not in _AUDIO_DELTAS or data.get("delta") != "":
+        return None
+    try:
+        return AudioDelta(
+            _text_or_empty(data, "response_id"),
+            _text(data, "item_id"),
+            _count(data, "content_index"),
+            _from_base64(message[start:end]),
+        )
+    except _Bad:
+        return None
+
+
+CLIENT_EVENTS = frozenset(
+    {
+        "session.update",
+        "input_audio_buffer.append",
+        "input_audio_buffer.commit",
+        "input_audio_buffer.clear",
+        "output_audio_buffer.clear",
+        "conversation.item.create",
+        "conversation.item.retrieve",
+        "conversation.item.truncate",
+        "conversation.item.delete",
+        "response.create",
+        "response.cancel",
+    }
+)
+
+
+class EventIds:
+    """Ids for client events, `evt_1`, `evt_2`, ...: the server names them in its errors, so that an error is known by
+    the command that caused it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self) -> str:
+        self._count += 1
+        return f"evt_{self._count}"
+
+
+def encode(event_id: str, type: str, fields: Mapping[str, Any] = {}) -> str:
+    """A client event as JSON text. Raises TypeError for what JSON cannot hold."""
+    return orjson.dumps({"type": type, "event_id": event_id, **fields}, default=_plain).decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+
+
+def encode_append(event_id: str, audio: bytes) -> str:
+    """`input_audio_buffer.append`, fifty times a second. `event_id` must need no escaping."""
+    base64 = binascii.b2a_base64(audio, newline=False).decode("ascii")
+    return f'{{"type":"input_audio_buffer.append","event_id":"{event_id}","audio":"{base64}"}}'

@@ -1,0 +1,426 @@
+"""The life of responses: at most one at a time, none lost, nothing said twice.
+
+Pure. The server makes at most one response at a time in its default conversation, some by itself (when a turn of the
+caller ends), some because we send `response.create`; it refuses ours while another is being made. `Responses` decides
+when to send ours. Whoever calls it executes the effects that it returns, in order, and calls `on_time` at `deadline`.
+
+The rule of collisions: a response answers every item that the server had acknowledged before it was created. So a
+request of ours that meets a response of the server's is done, unless one of its items was acknowledged later: then it
+is sent again when that response is over. Which response is ours, its metadata tells (`client_event_id`). From a server
+that has never returned metadata, a response that came and went without an error for our request is taken for ours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from .floor import Floor
+from .outcomes import Outcome, RetryPolicy
+
+__all__ = [
+    "COLLISION",
+    "CancelResponse",
+    "CreateResponse",
+    "ResponseFailed",
+    "ResponseState",
+    "Responses",
+]
+
+COLLISION = "conversation_already_has_active_response"
+_METADATA_KEY = "client_event_id"
+
+Options = Mapping[str, Any]
+"""The `response` object of `response.create`."""
+
+
+class ResponseState(Enum):
+    IDLE = auto()
+    REQUESTED = auto()
+    """Our `response.create` is under way."""
+    ACTIVE = auto()
+    """A response is being made."""
+    COLLIDING = auto()
+    """One of the server's own is being made, and our `response.create` is under way."""
+
+
+class _On(Enum):
+    SENT = auto()
+    CREATED_OURS = auto()
+    CREATED_OTHER = auto()
+    REFUSED = auto()
+    DONE = auto()
+
+
+_IDLE, _REQUESTED, _ACTIVE, _COLLIDING = ResponseState
+_TABLE: Mapping[tuple[ResponseState, _On], ResponseState] = {
+    (_IDLE, _On.SENT): _REQUESTED,
+    (_IDLE, _On.CREATED_OTHER): _ACTIVE,
+    (_REQUESTED, _On.CREATED_OURS): _ACTIVE,
+    (_REQUESTED, _On.CREATED_OTHER): _COLLIDING,
+    (_REQUESTED, _On.REFUSED): _IDLE,
+    (_COLLIDING, _On.REFUSED): _ACTIVE,
+    (_COLLIDING, _On.DONE): _REQUESTED,
+    (_COLLIDING, _On.CREATED_OURS): _ACTIVE,
+    (_ACTIVE, _On.DONE): _IDLE,
+}
+"""What is not in the table changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateResponse:
+    """Send `response.create`."""
+
+    event_id: str
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResponse:
+    """Send `response.cancel`. With `mute` nothing of the response may be heard."""
+
+    event_id: str
+    response_id: str
+    mute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFailed:
+    """A response did not do what it was made for, or was refused (`response_id` is ""). `reason` is the protocol's;
+    `empty` or `text_only` for one without audio in an audio session; `no_reaction` if the server never answered. With
+    `retrying` it is asked for once more."""
+
+    response_id: str
+    status: str
+    reason: str
+    error: Any
+    retrying: bool
+
+
+Effect = CreateResponse | CancelResponse | ResponseFailed
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """A response that we want. Without `options` any response will do that answers `items`."""
+
+    options: Options | None = None
+    items: set[str] = field(default_factory=set)
+    attempt: int = 0
+    not_before: float = 0.0
+    event_id: str = ""
+    sent_at: float = 0.0
+    satisfied: bool = False
+    doomed: bool = False
+
+
+@dataclass(slots=True)
+class _Active:
+    """The response that is being made; `request` is None for one of the server's own."""
+
+    response_id: str
+    request: _Request | None
+    spoke: bool = False
+
+
+class Responses:
+    """The lifecycle of one server session's responses.
+
+    `ids` makes event ids. `audio`: responses are to be spoken. `server_responds`: the server answers turns by itself.
+    A request waits until `floor` is free. A `response.create` without any reaction is given up after `request_limit_s`
+    and sent again; one that was refused for no reason that we know of, after `collision_delay_s`. Times are in seconds.
+    """
+
+    def __init__(
+        self,
+        ids: Callable[[], str],
+        *,
+        audio: bool = True,
+        server_responds: bool = True,
+        floor: Floor | None = None,
+        retry: RetryPolicy | None = None,
+        request_limit_s: float = 10.0,
+        collision_delay_s: float = 0.25,
+    ) -> None:
+        self.audio = audio
+        self.server_responds = server_responds
+        self.state = ResponseState.IDLE
+        self._ids = ids
+        self._floor = floor or Floor()
+        self._retry_policy = retry or RetryPolicy()
+        self._request_limit_s = request_limit_s
+        self._collision_delay_s = collision_delay_s
+        self._queue: deque[_Request] = deque()
+        self._sent: _Request | None = None
+        self._active: _Active | None = None
+        self._acknowledged: set[str] = set()
+        self._echoes = False
+        self._presumed_id: str | None = None
+        self._cancel_id: str | None = None
+        self._side_requests: set[str] = set()
+        self._side_responses: set[str] = set()
+
+    @property
+    def active_id(self) -> str | None:
+        """The response that is being made in the default conversation."""
+        return self._active.response_id if self._active else None
+
+    @property
+    def cancelling(self) -> bool:
+        return self._cancel_id is not None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being made, asked for or waiting."""
+        return self.state is ResponseState.IDLE and not self._queue
+
+    @property
+    def deadline(self) -> float | None:
+        """When `on_time` is to be called."""
+        if self._sent is not None:
+            return self._sent.sent_at + self._request_limit_s
+        if self._queue and self.state is ResponseState.IDLE:
+            return max(self._floor.free_at, self._queue[0].not_before)
+        return None
+
+    def is_out_of_band(self, response_id: str) -> bool:
+        """The response is not part of the default conversation."""
+        return response_id in self._side_responses
+
+    # What is wanted.
+
+    def want(self, now: float, item_id: str | None = None, *, acknowledged: bool = False) -> list[Effect]:
+        """A response is wanted, to the item if one is named. Wants that are not sent yet become one request."""
+        request = next((each for each in self._queue if each.options is None), None)
+        if request is None:
+            request = _Request()
+            self._queue.append(request)
+        if item_id is not None:
+            request.items.add(item_id)
+            if acknowledged:
+                self._acknowledged.add(item_id)
+        return self._next(now)
+
+    def request(self, now: float, options: Options) -> list[Effect]:
+        """A response with options of its own is wanted: no other will do. Out of band it is sent at once."""
+        if not options:
+            return self.want(now)
+        if options.get("conversation") == "none":
+            event_id = self._ids()
+            self._side_requests.add(event_id)
+            return [CreateResponse(event_id, _with_metadata(options, event_id))]
+        self._queue.append(_Request(options))
+        return self._next(now)
+
+    def cancel(self, response_id: str | None = None, *, mute: bool = False) -> list[Effect]:
+        """Cancel the response that is being made, or the one that is under way as soon as it is created. At most one
+        `response.cancel` is under way."""
+        if response_id is not None and response_id != self.active_id:
+            return [CancelResponse(self._ids(), response_id, mute)] if response_id in self._side_responses else []
+        if self._sent is not None and response_id is None:
+            self._sent.doomed = True
+        return self._cancel_active(mute)
+
+    def hold(self, now: float, limit_s: float) -> None:
+        """Send nothing until `release`, at most `limit_s`."""
+        self._floor.hold(now + limit_s)
+
+    def release(self, now: float) -> list[Effect]:
+        self._floor.release()
+        return self._next(now)
+
+    def unanswered(self) -> list[Options]:
+        """What was asked for and will not be answered, the server being lost: the options of each request, empty for a
+        plain one. A response that was being made counts if nothing of it was heard."""
+        requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.doomed else []
+        if self._active and not self._active.spoke and not self.cancelling:
+            requests.insert(0, self._active.request or _Request())
+        options = [each.options or {} for each in (*requests, *self._queue)]
+        plain = [each for each in options if not each]
+        return [*(each for each in options if each), *plain[:1]]
+
+    # What the server says.
+
+    def acknowledged(self, item_id: str) -> None:
+        """The item is in the conversation."""
+        if any(item_id in request.items for request in self._requests()):
+            self._acknowledged.add(item_id)
+
+    def item_refused(self, item_id: str) -> None:
+        """The item will not be in the conversation, so nobody need answer it."""
+        for request in self._queue:
+            if item_id in request.items:
+                request.items.discard(item_id)
+                request.satisfied = not request.items
+        self._drop_satisfied()
+
+    def created(self, now: float, response_id: str, response: Mapping[str, Any]) -> list[Effect]:
+        """`response.created`."""
+        echoed = _echo(response)
+        if self._is_side(response, echoed):
+            self._side_requests.discard(echoed or next(iter(self._side_requests)))
+            self._side_responses.add(response_id)
+            return []
+        self._echoes = self._echoes or echoed is not None
+        request = self._sent if self._sent and self._sent.event_id == echoed else None
+        self._active, self._cancel_id = _Active(response_id, request), None
+        self._step(_On.CREATED_OURS if request else _On.CREATED_OTHER)
+        unwanted = echoed is not None and echoed == self._presumed_id
+        if request is not None:
+            unwanted = request.doomed or request.satisfied
+            request.items.clear()
+            self._sent = None
+        elif self._sent is not None and not self._echoes:
+            unwanted = self._sent.doomed
+        self._floor.answered()
+        if request is None or "input" not in (request.options or {}):
+            self._satisfy()
+        return self._cancel_active(mute=True) if unwanted else []
+
+    def spoke(self, response_id: str) -> None:
+        """Audio of the response has come."""
+        if self._active and self._active.response_id == response_id:
+            self._active.spoke = True
+
+    def done(self, now: float, response_id: str, outcome: Outcome) -> list[Effect]:
+        """`response.done`."""
+        if response_id in self._side_responses:
+            self._side_responses.discard(response_id)
+            return []
+        active = self._active
+        if active is None or active.response_id != response_id:
+            return []
+        self._active, self._cancel_id = None, None
+        self._step(_On.DONE)
+        if self._sent is not None and not self._echoes:
+            request, self._sent = self._sent, None
+            self._presumed_id = request.event_id if request.satisfied else None
+            request.items.clear()
+            active.request = request
+            self._step(_On.REFUSED)
+        return [*self._judge(now, active, outcome), *self._next(now)]
+
+    def refused(self, now: float, event_id: str, code: str, error: Any = None) -> list[Effect]:
+        """An error of the server's; nothing happens if it was not for a command of ours."""
+        if event_id and event_id == self._cancel_id:
+            self._cancel_id = None
+        self._side_requests.discard(event_id)
+        request = self._sent
+        if request is None or (event_id != request.event_id and (event_id or code != COLLISION)):
+            return []
+        self._sent = None
+        self._step(_On.REFUSED)
+        effects: list[Effect] = []
+        if code != COLLISION:
+            effects = self._fail(now, request, code, error, again=code in self._retry_policy.transient)
+        elif not request.satisfied and not request.doomed:
+            # Should we not know of the response that is in the way, asking again at once would only go round.
+            request.not_before = 0.0 if self._active else now + self._collision_delay_s
+            self._queue.appendleft(request)
+        return [*effects, *self._next(now)]
+
+    def speech_started(self, now: float) -> None:
+        self._floor.speech_started(now)
+
+    def speech_stopped(self, now: float) -> list[Effect]:
+        self._floor.speech_stopped(now)
+        return self._next(now)
+
+    def committed(self, now: float, *, by_hand: bool = False) -> list[Effect]:
+        """A turn was taken; the server answers it by itself if it does so at all, unless it was ended by hand."""
+        self._floor.committed(now, server_answers=self.server_responds and not by_hand)
+        return self._next(now)
+
+    def on_time(self, now: float) -> list[Effect]:
+        request, effects = self._sent, list[Effect]()
+        if request is not None and now >= request.sent_at + self._request_limit_s:
+            self._sent = None
+            self._step(_On.REFUSED)
+            effects = self._fail(now, request, "no_reaction", None, again=True)
+        return [*effects, *self._next(now)]
+
+    # The rest is how.
+
+    def _cancel_active(self, mute: bool) -> list[Effect]:
+        if self._active is None or self.cancelling:
+            return []
+        self._cancel_id = self._ids()
+        return [CancelResponse(self._cancel_id, self._active.response_id, mute)]
+
+    def _step(self, event: _On) -> None:
+        self.state = _TABLE.get((self.state, event), self.state)
+
+    def _requests(self) -> Iterable[_Request]:
+        return (self._sent, *self._queue) if self._sent else tuple(self._queue)
+
+    def _is_side(self, response: Mapping[str, Any], echoed: str | None) -> bool:
+        if echoed is not None:
+            return echoed in self._side_requests
+        return bool(self._side_requests) and "conversation_id" in response and response["conversation_id"] is None
+
+    def _satisfy(self) -> None:
+        """A response was created: it answers all that was acknowledged."""
+        for request in self._requests():
+            if request.options is None:
+                request.items -= self._acknowledged
+                request.satisfied = not request.items
+        self._drop_satisfied()
+
+    def _drop_satisfied(self) -> None:
+        self._queue = deque(each for each in self._queue if not each.satisfied)
+        self._acknowledged.intersection_update({item_id for each in self._requests() for item_id in each.items})
+
+    def _next(self, now: float) -> list[Effect]:
+        """Send the next request, if one may be sent."""
+        if self.state is not ResponseState.IDLE or not self._queue:
+            return []
+        if now < max(self._floor.free_at, self._queue[0].not_before):
+            return []
+        request = self._queue.popleft()
+        request.event_id, request.sent_at = self._ids(), now
+        self._sent = request
+        self._step(_On.SENT)
+        return [CreateResponse(request.event_id, _with_metadata(request.options or {}, request.event_id))]
+
+    def _judge(self, now: float, active: _Active, outcome: Outcome) -> list[Effect]:
+        request = active.request or _Request()
+        policy = self._retry_policy
+        silent = outcome.status == "completed" and not (outcome.spoke or active.spoke or outcome.called)
+        if silent and self.audio and (request.options or {}).get("output_modalities") != ["text"]:
+            reason, delay_s = "text_only" if outcome.wrote else "empty", 0.0
+            retrying = request.attempt < policy.empty
+        elif outcome.status in ("failed", "incomplete"):
+            reason, delay_s = outcome.reason or ", ".join(sorted(outcome.names())) or outcome.status, policy.delay_s
+            transient = outcome.status == "failed" and not outcome.names().isdisjoint(policy.transient)
+            retrying = transient and request.attempt < policy.failed
+        else:
+            return []
+        if retrying:
+            self._again(now, request, delay_s)
+        return [ResponseFailed(active.response_id, outcome.status, reason, outcome.error, retrying)]
+
+    def _fail(self, now: float, request: _Request, reason: str, error: Any, *, again: bool) -> list[Effect]:
+        """A request came to nothing before there was a response."""
+        if request.satisfied or request.doomed:
+            return []
+        retrying = again and request.attempt < self._retry_policy.failed
+        if retrying:
+            self._again(now, request, self._retry_policy.delay_s)
+        return [ResponseFailed("", "failed", reason, error, retrying)]
+
+    def _again(self, now: float, request: _Request, delay_s: float) -> None:
+        retry = _Request(request.options, set(request.items), request.attempt + 1, not_before=now + delay_s)
+        self._queue.appendleft(retry)
+
+
+def _with_metadata(options: Options, event_id: str) -> Options:
+    return {**options, "metadata": {**(options.get("metadata") or {}), _METADATA_KEY: event_id}}
+
+
+def _echo(response: Mapping[str, Any]) -> str | None:
+    metadata = response.get("metadata")
+    value = metadata.get(_METADATA_KEY) if isinstance(metadata, Mapping) else None
+    return value if isinstance(value, str) else None
