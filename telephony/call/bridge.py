@@ -1,7 +1,7 @@
 """One call: joins Twilio's media stream and the model's session for as long as both want.
 
-A shell: it owns the two connections and their tasks, all children of one TaskGroup, and decides nothing that a pure part
-could. Caller audio takes the shortest way: message -> `media_stream.decode` -> gap check -> mu-law -> x3 -> the model's
+A shell: it owns the two connections and their tasks, all children of one TaskGroup, and decides nothing that a pure
+part could. Caller audio takes the shortest way: message -> `media_stream.decode` -> gap check -> mu-law -> x3 -> the model's
 socket, all in the step in which the frame arrived. Agent audio goes from the model's socket to `LinePlayer` likewise.
 """
 
@@ -15,8 +15,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime_core import RealtimeAgent, RealtimeModel, RealtimeModelConfig, RealtimeRunConfig, RealtimeRunner
-from realtime_core import RealtimeSession
+from realtime_core import (
+    RealtimeAgent,
+    RealtimeModel,
+    RealtimeModelConfig,
+    RealtimeRunConfig,
+    RealtimeRunner,
+    RealtimeSession,
+)
 from realtime_core import events as session_events
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Upsampler3
@@ -30,7 +36,7 @@ from ..twilio import media_stream
 from .call import Call, CallInfo, set_current_call
 from .clips import apology
 from .line_player import LinePlayer
-from .record import CallRecord, TappedConnection
+from .record import CallRecord, TappedConnection, pressed
 
 __all__ = ["AgentSource", "Bridge", "CallOptions", "CallOutcome", "run_call"]
 
@@ -196,7 +202,7 @@ class Bridge:
             self._held_digits.append(digit)
 
     async def _tell_digit(self, digit: str) -> None:
-        await self.session.send_message(f"The caller pressed {digit}.")
+        await self.session.send_message(pressed(digit))
 
     # --- the conversation ----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What the caller hears where the model cannot speak: clips that are stored in the package (mu-law, 8 kHz, no header)."""
+"""What the caller hears where the model cannot speak: clips in the package (mu-law, 8 kHz, no header)."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ Twilio documents marks, clears and timestamps (Media Streams, "WebSocket message
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ class LineClock:
 
     @property
     def jitter(self) -> float:
-        """The mean delay beyond the smallest, measured on the way up and supposed for the way down."""
+        """The mean delay beyond the smallest on the way up: the scale of the jitter, supposed for the way down, too."""
         count = sum(bucket.count for bucket in self._buckets)
         return sum(bucket.total for bucket in self._buckets) / count - self.up if count else 0.0
 
@@ -85,7 +86,8 @@ class LineClock:
 
     def probe(self, sent_at: float, now: float) -> float:
         """A probe mark came back. Returns its date X."""
-        _, x = self.date(now)
+        earliest, latest = self.date(now)
+        x = (max(earliest, now - self.up - 2 * self.jitter) + latest) / 2
         self._trips.append(x - sent_at + self.up)
         return x
 
@@ -100,12 +102,14 @@ class LineClock:
         return min(self._trips, default=0.0)
 
     def effect(self, now: float) -> float:
-        """When (X) does something take effect that is sent now, if nothing on the way delays it?"""
+        """When (X) does something take effect that is sent now, at the earliest?"""
         return now + self.round_trip - self.up
 
     def expected_effect(self, now: float) -> float:
-        """The same with the delay that is to be expected on the way."""
-        return self.effect(now) + self.jitter
+        """The same with the delay that the probes met on the mean, those aside that a stall held up."""
+        shortest = self.round_trip
+        usual = [trip for trip in self._trips if trip <= shortest + 4 * self.jitter + _TOLERANCE_S]
+        return now + (sum(usual) / len(usual) if usual else 0.0) - self.up
 
 
 class Run:
@@ -119,7 +123,8 @@ class Run:
         self._assumed_delay = start_delay
         self._arrived: float | None = None
         self._evidence: deque[tuple[float, float]] = deque()  # (when, bound), bounds rising: a sliding minimum
-        self._lower: float | None = None
+        self._seen = 0
+        self._lower = -math.inf
         self.shifts = 0
         """How often evidence moved the origin later: each is playout that ran dry or a line that stalled."""
 
@@ -127,11 +132,12 @@ class Run:
     def origin(self) -> float:
         """S: when (X) the run's first sample plays, as far as is known."""
         if self._evidence:
-            origin = self._evidence[0][1]
+            # The smallest of n uniform delays is expected at 1/(n + 1) of their range.
+            origin = self._evidence[0][1] - 2 * self._line.jitter / (self._seen + 1)
         else:
             arrived = self._arrived if self._arrived is not None else self._line.expected_effect(self.sent_at)
             origin = arrived + self._assumed_delay
-        return origin if self._lower is None else max(origin, self._lower)
+        return max(origin, self._lower)
 
     @property
     def start_delay(self) -> float | None:
@@ -149,9 +155,10 @@ class Run:
         earliest, latest = self._line.date(now)
         offset = (position - self.base) / self._rate
         moved = self._not_before(earliest - offset)
+        self._seen += 1
         bound = latest - offset
-        if self._lower is not None and bound < self._lower - _TOLERANCE_S:
-            self._lower = None  # what was taken for a shift did not persist
+        if bound < self._lower - _TOLERANCE_S:
+            self._lower = -math.inf  # what was taken for a shift did not persist
         while self._evidence and self._evidence[-1][1] >= bound:
             self._evidence.pop()
         self._evidence.append((now, bound))
@@ -164,14 +171,15 @@ class Run:
         return self._not_before(stamp_s - (position - self.base) / self._rate)
 
     def _not_before(self, bound: float) -> bool:
-        if bound <= self.origin + _TOLERANCE_S:
-            return False
-        moved = bool(self._evidence)
-        self.shifts += moved
-        self._evidence.clear()
-        self._lower = bound
+        moved = False
+        if bound > self.origin + _TOLERANCE_S:
+            moved = bool(self._evidence)
+            self.shifts += moved
+            self._evidence.clear()
+            self._seen = 0
+        self._lower = max(self._lower, bound)
         return moved
 
     def position(self, x: float) -> int:
         """What plays at X, counted from the run's base and never before it."""
-        return self.base + max(0, int((x - self.origin) * self._rate))
+        return self.base + max(0, int((x - self.origin) * self._rate + 1e-3))

@@ -218,7 +218,8 @@ class Playout:
         """When to poll again: when the lead has shrunk to its size. None: not before something comes in."""
         if self._held or (self._queued < FRAME and self._bed is None):
             return None
-        return now + max(0.0, (self._ahead(now) - self._lead_now()) / RATE)
+        excess = self._ahead(now) - self._lead_now()
+        return now if excess <= 0 else now + (excess + 1) / RATE
 
     def _ahead(self, now: float) -> int:
         """How many samples Twilio will still hold when something that is sent now arrives."""
@@ -231,7 +232,7 @@ class Playout:
         """Whole frames for this room."""
         available = self._queued - self._queued % FRAME
         if available == 0 and self._bed is not None:
-            room, available = room - self._lead_now() + _BED_LEAD, room
+            available = room + FRAME
         return min(available, -(-room // FRAME) * FRAME)
 
     def _begin_run(self, now: float) -> Command:

@@ -5,13 +5,29 @@ from __future__ import annotations
 import asyncio
 import binascii
 import json
+import re
 from typing import Any
 
 from realtime_core.connection import Close, Connection, MessageHandler
 
 from ..journal.format import Journal
 
-__all__ = ["CallRecord", "TappedConnection"]
+__all__ = ["CallRecord", "TappedConnection", "mask_digits", "pressed"]
+
+_TOLD = "The caller pressed "
+_DIGITS = re.compile(r'(The caller pressed |"digit" ?: ?")[0-9*#A-D]+')
+
+
+def pressed(digits: str) -> str:
+    """How the model is told of keys; `mask_digits` knows the form."""
+    return f"{_TOLD}{digits}."
+
+
+def mask_digits(text: str) -> str:
+    """Put a bullet for what the caller typed: it may be a card number or a PIN."""
+    if _TOLD in text or '"dtmf"' in text:
+        return _DIGITS.sub("\\1•", text)
+    return text
 
 
 class CallRecord:
@@ -28,7 +44,7 @@ class CallRecord:
     def message(self, kind: str, text: str | bytes) -> None:
         """A message that crossed a boundary, as it was; one that is no JSON object goes in as text."""
         if isinstance(text, str) and text.startswith("{") and text.endswith("}"):
-            self._journal.write_raw(kind, self._clock() - self._start, text)
+            self._journal.write_raw(kind, self._clock() - self._start, mask_digits(text))
         else:
             self.write(kind, text=text if isinstance(text, str) else repr(text[:200]))
 

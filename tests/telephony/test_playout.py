@@ -1,0 +1,273 @@
+"""Playout and the heard position: what goes out, what is counted as heard, and that neither ever breaks its rules."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from telephony.call.playout import Clear, Command, Mark, Media, Playout
+
+SECOND = 8000
+
+
+def media(commands: list[Command]) -> bytes:
+    return b"".join(command.payload for command in commands if isinstance(command, Media))
+
+
+def marks(commands: list[Command]) -> list[str]:
+    return [command.name for command in commands if isinstance(command, Mark)]
+
+
+def test_the_first_audio_goes_out_at_once_and_the_lead_bounds_the_rest() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    playout.enqueue(("a", 0), bytes(SECOND * 5))
+    sent = len(media(playout.poll(0.1)))
+    assert 0.400 * SECOND <= sent <= 0.500 * SECOND
+    wake = playout.next_wake(0.1)
+    assert wake is not None
+    assert 0.1 < wake <= 0.2
+    assert media(playout.poll(0.1 + 1e-4)) == b"", "nothing more before the lead has shrunk"
+    assert len(media(playout.poll(wake))) in (640, 800)
+
+
+def test_a_stalled_loop_catches_up_in_one_step() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    playout.enqueue(("a", 0), bytes(SECOND * 5))
+    sent = len(media(playout.poll(0.0)))
+    caught_up = len(media(playout.poll(0.3)))
+    assert sent > 0.3 * SECOND, "the caller heard no gap"
+    assert sent + caught_up >= 0.7 * SECOND, "and the lead is whole again"
+
+
+def test_everything_goes_out_in_whole_frames_and_the_tail_is_filled_with_silence() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), b"\x01" * 200)
+    assert media(playout.poll(0.0)) == b"\x01" * 160
+    playout.end(("a", 0))
+    assert media(playout.poll(0.01)) == b"\x01" * 40 + b"\xff" * 120
+
+
+def test_a_mark_stands_after_20_ms_and_then_about_every_100() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(2400))
+    kinds = [
+        (type(command).__name__, len(command.payload) if isinstance(command, Media) else 0)
+        for command in playout.poll(0.0)
+    ]
+    assert kinds == [
+        ("Mark", 0),
+        ("Media", 160),
+        ("Mark", 0),
+        ("Media", 800),
+        ("Mark", 0),
+        ("Media", 800),
+        ("Mark", 0),
+        ("Media", 640),
+        ("Mark", 0),
+    ]
+
+
+def test_stop_tells_what_was_heard_of_the_playing_part_and_nothing_of_what_waits_behind_it() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    playout.enqueue(("a", 0), bytes(SECOND))
+    playout.end(("a", 0))
+    playout.enqueue(("b", 0), bytes(SECOND))
+    playout.poll(0.0)
+    playout.poll(0.25)
+    commands, cuts = playout.stop(0.5)
+    assert isinstance(commands[0], Clear)
+    assert [(cut.source, cut.samples, cut.finished) for cut in cuts] == [
+        (("a", 0), 0.5 * SECOND, False),
+        (("b", 0), 0, False),
+    ]
+    assert playout.stop(0.6) == ([], [])
+    assert playout.poll(0.6) == []
+
+
+def test_what_was_heard_to_its_end_is_neither_cleared_nor_cut() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(1600))
+    playout.end(("a", 0))
+    playout.poll(0.0)
+    assert playout.stop(0.3) == ([], [])
+
+
+def test_a_part_that_ran_dry_in_the_middle_is_cut_where_it_ran_dry() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(1600))
+    out = playout.poll(0.0)
+    for name in marks(out):
+        playout.frame(0.2, 0.2)
+        playout.mark(name, 0.2)
+    commands, cuts = playout.stop(3.0)
+    assert commands == []
+    assert [(cut.source, cut.samples) for cut in cuts] == [(("a", 0), 1600)]
+
+
+def test_the_clock_restarts_where_playout_ran_dry() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(1600))
+    playout.poll(0.0)
+    playout.enqueue(("a", 0), bytes(SECOND))
+    playout.poll(5.0)
+    assert playout.underruns == 1
+    (cut,) = playout.cuts(5.1)
+    assert cut.samples == 1600 + 800
+
+
+def test_flushed_marks_do_not_move_what_comes_after_the_clear() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(SECOND))
+    old = marks(playout.poll(0.0))
+    playout.stop(0.1)
+    playout.enqueue(("b", 0), bytes(SECOND))
+    playout.poll(0.1)
+    for name in old:
+        playout.mark(name, 0.12)
+    (cut,) = playout.cuts(0.2)
+    assert (cut.source, cut.samples) == (("b", 0), 800)
+
+
+def test_hold_and_release_go_on_from_the_sample_that_was_heard_last() -> None:
+    playout = Playout()
+    audio = bytes(itertools.islice(itertools.cycle(range(251)), SECOND))
+    playout.enqueue(("a", 0), audio)
+    playout.end(("a", 0))
+    playout.poll(0.0)
+    commands = playout.hold(0.2)
+    assert isinstance(commands[0], Clear)
+    assert playout.poll(0.5) == []
+    playout.release()
+    resumed = media(playout.poll(1.0))
+    assert resumed == audio[1600 : 1600 + len(resumed)]
+    _, cuts = playout.stop(1.1)
+    assert cuts[0].samples == 1600 + 800
+
+
+def test_ambience_goes_on_without_speech_and_lies_under_it() -> None:
+    playout = Playout(bed=lambda n: b"\x10" * n, mix=lambda speech, bed: bytes(s | b for s, b in zip(speech, bed)))
+    alone = media(playout.poll(0.0))
+    assert 0 < len(alone) <= 0.25 * SECOND, "an answer must not wait long behind it"
+    assert set(alone) == {0x10}
+    playout.enqueue(("a", 0), b"\x01" * 800)
+    assert b"\x11" * 160 in media(playout.poll(0.05))
+    _, cuts = playout.stop(0.06)
+    assert cuts[0].samples == 0
+
+
+class Line(RuleBasedStateMachine):
+    """Any order of deltas, ends, marks (on time, late, flushed), frames, holds, stops and time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.playout = Playout()
+        self.now = 0.0
+        self.items = itertools.count()
+        self.current: tuple[str, int] | None = None
+        self.enqueued: dict[tuple[str, int], bytes] = {}
+        self.dead: set[tuple[str, int]] = set()
+        self.out: list[str] = []
+        self.position = 0
+        self.last_heard = 0
+
+    def take(self, commands: list[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Mark):
+                self.out.append(command.name)
+            elif isinstance(command, Media):
+                assert len(command.payload) % 160 == 0
+                assert command.position == self.position
+                self.position += len(command.payload)
+                assert sum(part.end - part.start for part in command.segments) == len(command.payload)
+                for part in command.segments:
+                    if part.source is not None:
+                        assert part.source not in self.dead, "a sample of something that was stopped"
+                        whole = self.enqueued[part.source]
+                        assert part.payload == whole[part.offset : part.offset + part.end - part.start]
+
+    @initialize()
+    def begin(self) -> None:
+        self.take(self.playout.start(self.now))
+
+    @rule(size=st.integers(1, 4000))
+    def delta(self, size: int) -> None:
+        if self.current is None:
+            self.current = (f"item{next(self.items)}", 0)
+            self.enqueued[self.current] = b""
+        start = len(self.enqueued[self.current])
+        audio = bytes((start + n) % 249 for n in range(size))
+        self.enqueued[self.current] += audio
+        self.playout.enqueue(self.current, audio)
+        self.take(self.playout.poll(self.now))
+
+    @rule()
+    def end(self) -> None:
+        if self.current is not None:
+            self.playout.end(self.current)
+            self.current = None
+            self.take(self.playout.poll(self.now))
+
+    @rule(seconds=st.floats(0, 1.5))
+    def wait(self, seconds: float) -> None:
+        until = self.now + seconds
+        for _ in range(200):
+            wake = self.playout.next_wake(self.now)
+            if wake is None or wake > until:
+                break
+            assert wake >= self.now
+            self.now = max(wake, self.now + 1e-6)
+            before = self.position
+            self.take(self.playout.poll(self.now))
+            assert self.position - before <= 2.2 * SECOND
+        self.now = max(self.now, until)
+
+    @rule(stamp=st.floats(0, 0.2))
+    def frame(self, stamp: float) -> None:
+        self.playout.frame(max(0.0, self.now - stamp), self.now)
+
+    @rule(count=st.integers(1, 6))
+    def marks_return(self, count: int) -> None:
+        for name in self.out[:count]:
+            self.playout.mark(name, self.now)
+        del self.out[:count]
+
+    @rule(name=st.text(max_size=20))
+    def stranger(self, name: str) -> None:
+        self.playout.mark(name, self.now)
+
+    @rule()
+    def stop(self) -> None:
+        commands, cuts = self.playout.stop(self.now)
+        self.take(commands)
+        order = [int(cut.source[0][4:]) for cut in cuts]
+        assert order == sorted(order)
+        for index, cut in enumerate(cuts):
+            assert 0 <= cut.samples <= len(self.enqueued[cut.source])
+            if index and cuts[index - 1].samples < len(self.enqueued[cuts[index - 1].source]):
+                assert cut.samples == 0, "what waits behind a cut part was not heard"
+        self.dead.update(self.enqueued)
+        self.current = None
+
+    @rule()
+    def hold(self) -> None:
+        self.take(self.playout.hold(self.now))
+        assert self.playout.poll(self.now) == []
+
+    @rule()
+    def release(self) -> None:
+        self.playout.release()
+        self.take(self.playout.poll(self.now))
+
+    @invariant()
+    def heard_is_never_past_what_was_sent(self) -> None:
+        assert 0 <= self.playout.heard_position(self.now) <= self.playout.sent == self.position
+
+
+Line.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLine = Line.TestCase
