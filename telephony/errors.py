@@ -6,13 +6,30 @@ TelephonyError
 ├── ServerFailed                  the server could not start
 ├── SettingsError                 the environment's settings do not fit; carries every problem with its cure
 ├── StreamRefused                 a media stream was not admitted: no valid `start`, or not ours
-└── JournalError                  a journal cannot be read
+├── JournalError                  a journal cannot be read
+└── MediaStreamError              a message of Twilio's media stream cannot be used, or comes out of turn
+    ├── BinaryFrame               it is binary; the protocol is text
+    ├── BadJson                   it is no JSON object
+    ├── BadField                  a field is missing or of a wrong type (carries its name)
+    └── BadAudio                  a payload is no base64
 ```
 """
 
 from __future__ import annotations
 
-__all__ = ["JournalError", "NoCurrentCall", "ServerFailed", "SettingsError", "StreamRefused", "TelephonyError"]
+__all__ = [
+    "BadAudio",
+    "BadField",
+    "BadJson",
+    "BinaryFrame",
+    "JournalError",
+    "MediaStreamError",
+    "NoCurrentCall",
+    "ServerFailed",
+    "SettingsError",
+    "StreamRefused",
+    "TelephonyError",
+]
 
 
 class TelephonyError(Exception):
@@ -41,3 +58,27 @@ class SettingsError(TelephonyError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class MediaStreamError(TelephonyError):
+    """A message of Twilio's media stream cannot be used."""
+
+
+class BinaryFrame(MediaStreamError):
+    """A binary message came; the protocol is text."""
+
+
+class BadJson(MediaStreamError):
+    """A message is no JSON object."""
+
+
+class BadField(MediaStreamError):
+    """A field is missing or of a wrong type."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"the field `{field}` is missing or of a wrong type")
+        self.field = field
+
+
+class BadAudio(MediaStreamError):
+    """A payload is no base64."""

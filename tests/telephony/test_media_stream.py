@@ -1,0 +1,214 @@
+"""The codec of Twilio's media stream: the documented examples, every field's type, round trips and fuzz."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.errors import BadAudio, BadField, BadJson, BinaryFrame, MediaStreamError
+from telephony.twilio import media_stream as ms
+
+SID = "MZ" + "0123456789abcdef" * 2
+CALL = "CA" + "0" * 32
+ACCOUNT = "AC" + "1" * 32
+
+START: dict[str, Any] = {
+    "event": "start",
+    "sequenceNumber": "1",
+    "streamSid": SID,
+    "start": {
+        "accountSid": ACCOUNT,
+        "streamSid": SID,
+        "callSid": CALL,
+        "tracks": ["inbound"],
+        "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+        "customParameters": {"token": "t"},
+    },
+}
+MEDIA: dict[str, Any] = {
+    "event": "media",
+    "sequenceNumber": "4",
+    "streamSid": SID,
+    "media": {"track": "inbound", "chunk": "2", "timestamp": "5", "payload": "//8="},
+}
+DTMF: dict[str, Any] = {
+    "event": "dtmf",
+    "sequenceNumber": "5",
+    "streamSid": SID,
+    "dtmf": {"track": "inbound_track", "digit": "#"},
+}
+MARK: dict[str, Any] = {"event": "mark", "sequenceNumber": "4", "streamSid": SID, "mark": {"name": "my label"}}
+STOP: dict[str, Any] = {
+    "event": "stop",
+    "sequenceNumber": "5",
+    "streamSid": SID,
+    "stop": {"accountSid": ACCOUNT, "callSid": CALL},
+}
+DOCUMENTED = [
+    ({"event": "connected", "protocol": "Call", "version": "1.0.0"}, ms.Connected("Call", "1.0.0")),
+    (
+        START,
+        ms.Start(SID, CALL, ACCOUNT, ("inbound",), "audio/x-mulaw", 8000, 1, {"token": "t"}, 1, START),
+    ),
+    (MEDIA, ms.Media(b"\xff\xff", 5, 2, 4, SID, "inbound")),
+    (DTMF, ms.Dtmf("#", "inbound_track", 5, SID)),
+    (MARK, ms.Mark("my label", 4, SID)),
+    (STOP, ms.Stop(CALL, ACCOUNT, SID)),
+]
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(("message", "expected"), DOCUMENTED)
+def test_decodes_the_documented_messages(message: dict[str, Any], expected: ms.Message) -> None:
+    got = ms.decode(json.dumps(message))
+    assert got == expected
+    assert type(got) is type(expected)
+
+
+@pytest.mark.parametrize(("message", "expected"), DOCUMENTED)
+def test_ignores_unknown_fields(message: dict[str, Any], expected: ms.Message) -> None:
+    if message is START:
+        return  # carries the whole message as `raw`
+    body = {key: value | {"new": 1} if isinstance(value, dict) else value for key, value in message.items()}
+    assert ms.decode(json.dumps(body | {"future": [1, None]})) == expected
+
+
+def test_an_unknown_event_is_data() -> None:
+    message = {"event": "telepathy", "strength": 3}
+    assert ms.decode(json.dumps(message)) == ms.Unknown("telepathy", message)
+
+
+@pytest.mark.parametrize("text", ["", "{", "nonsense", "[]", "17", "null", '"media"', '{"event":"media"', "\ud800"])
+def test_what_is_no_json_object(text: str) -> None:
+    with pytest.raises(BadJson):
+        ms.decode(text)
+
+
+@pytest.mark.parametrize("data", [b"", json.dumps(MEDIA).encode(), b"\xff\x00"])
+def test_what_is_binary(data: bytes) -> None:
+    with pytest.raises(BinaryFrame):
+        ms.decode(data)
+
+
+@pytest.mark.parametrize("payload", ["!", "//8", "//8=\n", "//8=//8=", "é", "a", "//8=="])
+def test_what_is_no_base64(payload: str) -> None:
+    with pytest.raises(BadAudio):
+        ms.decode(json.dumps(MEDIA | {"media": MEDIA["media"] | {"payload": payload}}))
+
+
+REQUIRED = [
+    (MEDIA, "media", ["payload", "chunk", "timestamp"]),
+    (START, "start", ["callSid", "accountSid", "mediaFormat"]),
+    (MARK, "mark", ["name"]),
+    (DTMF, "dtmf", ["digit"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("message", "body", "field"), [(m, body, field) for m, body, fields in REQUIRED for field in fields]
+)
+@pytest.mark.parametrize("wrong", [None, 1.5, True, [], {}, -1])
+def test_a_field_of_a_wrong_type_is_named(message: dict[str, Any], body: str, field: str, wrong: Any) -> None:
+    if field == "mediaFormat" and wrong == {}:
+        field = "encoding"
+    broken = message | {body: message[body] | {field if field != "encoding" else "mediaFormat": wrong}}
+    with pytest.raises(BadField) as caught:
+        ms.decode(json.dumps(broken))
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("message", [MEDIA, START, MARK, DTMF])
+@pytest.mark.parametrize("field", ["sequenceNumber", "streamSid"])
+def test_a_missing_frame_field_is_named(message: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadField) as caught:
+        ms.decode(json.dumps({key: value for key, value in message.items() if key != field}))
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("number", ["", "-1", "+1", "1_0", " 1", "1.0", "٣", "9" * 20])
+def test_a_number_is_decimal_digits(number: str) -> None:
+    with pytest.raises(BadField):
+        ms.decode(json.dumps(MARK | {"sequenceNumber": number}))
+
+
+def test_a_plain_number_is_understood_too() -> None:
+    assert ms.decode(json.dumps(MARK | {"sequenceNumber": 4})) == ms.decode(json.dumps(MARK))
+
+
+@pytest.mark.parametrize("message", [{"event": "stop"}, {"event": "stop", "stop": None}])
+def test_a_stop_needs_nothing_else(message: dict[str, Any]) -> None:
+    assert ms.decode(json.dumps(message)) == ms.Stop("", "", "")
+
+
+@pytest.mark.parametrize("wrong", [{"customParameters": {"a": 1}}, {"tracks": [1]}, {"tracks": "inbound"}])
+def test_start_checks_what_it_hands_on(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadField):
+        ms.decode(json.dumps(START | {"start": START["start"] | wrong}))
+
+
+@given(st.text() | st.binary())
+def test_anything_gives_a_value_or_a_typed_error(message: str | bytes) -> None:
+    try:
+        ms.decode(message)
+    except MediaStreamError:
+        pass
+
+
+@given(
+    st.sampled_from(["connected", "start", "media", "dtmf", "mark", "stop", "other"]),
+    st.dictionaries(
+        st.sampled_from(["sequenceNumber", "streamSid", "start", "media", "dtmf", "mark", "stop"]), JSON_VALUES
+    ),
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "payload",
+                "timestamp",
+                "chunk",
+                "track",
+                "digit",
+                "name",
+                "callSid",
+                "accountSid",
+                "tracks",
+                "mediaFormat",
+                "customParameters",
+            ]
+        ),
+        JSON_VALUES,
+    ),
+)
+def test_any_fields_give_a_value_or_a_typed_error(event: str, frame: dict[str, Any], body: dict[str, Any]) -> None:
+    try:
+        ms.decode(json.dumps({"event": event, "sequenceNumber": "1", "streamSid": SID, event: body} | frame))
+    except MediaStreamError:
+        pass
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(NAMES, NAMES, st.binary(max_size=2000))
+def test_what_we_send_has_exactly_twilios_fields(sid: str, name: str, ulaw: bytes) -> None:
+    payload = base64.b64encode(ulaw).decode()
+    assert json.loads(ms.encode_media(sid, ulaw)) == {"event": "media", "streamSid": sid, "media": {"payload": payload}}
+    assert json.loads(ms.encode_mark(sid, name)) == {"event": "mark", "streamSid": sid, "mark": {"name": name}}
+    assert json.loads(ms.encode_clear(sid)) == {"event": "clear", "streamSid": sid}
+
+
+@given(NAMES, st.binary(max_size=2000), st.integers(0, 2**62), st.integers(1, 2**62), st.integers(1, 2**62))
+def test_round_trip_of_media(sid: str, ulaw: bytes, timestamp_ms: int, chunk: int, sequence_number: int) -> None:
+    payload = base64.b64encode(ulaw).decode()
+    media = {"track": "inbound", "chunk": str(chunk), "timestamp": str(timestamp_ms), "payload": payload}
+    message = {"event": "media", "sequenceNumber": str(sequence_number), "streamSid": sid, "media": media}
+    assert ms.decode(json.dumps(message)) == ms.Media(ulaw, timestamp_ms, chunk, sequence_number, sid, "inbound")
