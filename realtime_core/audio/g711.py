@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import audioop
 
-__all__ = ["SAMPLE_RATE", "SILENCE", "decode", "encode"]
+__all__ = ["SAMPLE_RATE", "SILENCE", "decode", "encode", "mix"]
 
 SAMPLE_RATE = 8000
 
@@ -36,3 +36,8 @@ def encode(pcm16: bytes) -> bytes:
         raise ValueError("Half a sample: 16-bit PCM has an even number of bytes.")
     ulaw: bytes = audioop.lin2ulaw(pcm16, 2)
     return ulaw
+
+
+def mix(one: bytes, other: bytes) -> bytes:
+    """The sum of two mu-law sounds of the same length, clipped."""
+    return encode(audioop.add(decode(one), decode(other), 2))

@@ -1,8 +1,8 @@
 """One call: joins Twilio's media stream and the model's session for as long as both want.
 
 A shell: it owns the two connections and their tasks, all children of one TaskGroup, and decides nothing that a pure
-part could. Caller audio takes the shortest way: message -> `media_stream.decode` -> gap check -> mu-law -> x3 -> the model's
-socket, all in the step in which the frame arrived. Agent audio goes from the model's socket to `LinePlayer` likewise.
+part could. Caller audio takes the shortest way: message -> `media_stream.decode` -> gap check -> mu-law -> x3 -> the
+model's socket, all in the step in which the frame arrived. Agent audio goes from there to `LinePlayer` likewise.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from realtime_core.audio.resample import Upsampler3
 from realtime_core.connection import Close, Connection
 from realtime_core.errors import RealtimeCoreError
 
+from ..audio.mixer import Loop
 from ..errors import MediaStreamError, StreamRefused
 from ..journal.format import Journal
 from ..journal.writer import NullJournal
@@ -36,6 +37,7 @@ from ..twilio import media_stream
 from .call import Call, CallInfo, set_current_call
 from .clips import apology
 from .line_player import LinePlayer
+from .playout import Playout
 from .record import CallRecord, TappedConnection, pressed
 
 __all__ = ["AgentSource", "Bridge", "CallOptions", "CallOutcome", "run_call"]
@@ -64,6 +66,8 @@ class CallOptions:
     journal: Callable[[CallInfo], Journal] = lambda info: NullJournal()
     admit: Callable[[media_stream.Start], CallInfo] | None = None
     """Checks the stream's `start` and says whose call it is; raises `StreamRefused`."""
+    ambience: bytes | None = None
+    """A loop of mu-law 8 kHz that lies under the agent's voice and between its answers."""
     digits_to_model: bool = True
     """Tell the model which key was pressed, and have it answer."""
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -223,7 +227,7 @@ class Bridge:
             self._write_header(info)
             self._record.write("twilio.in", message=start.raw)
             self._options.on_start(call)
-            self._player = LinePlayer(self._connection, info.stream_sid, self._record)
+            self._player = LinePlayer(self._connection, info.stream_sid, self._record, playout=self._new_playout())
             await self._talk(call)
         finally:
             self._options.on_end(call)
@@ -246,6 +250,11 @@ class Bridge:
             log.error("Call %s: the conversation failed: %s", call.sid, error)
             self._end(f"failed: {error}")
             await self._apologise()
+
+    def _new_playout(self) -> Playout:
+        if self._options.ambience is None:
+            return Playout()
+        return Playout(bed=Loop(self._options.ambience).take, mix=g711.mix)
 
     async def _pick_agent(self, info: CallInfo) -> RealtimeAgent[Any]:
         if isinstance(self._agent, RealtimeAgent):

@@ -1,7 +1,7 @@
 """The TwiML documents that we answer with. Pure: text in, text out, built by Twilio's own library.
 
-https://www.twilio.com/docs/voice/twiml/stream: `<Connect><Stream>` blocks until the stream ends; what follows it is what
-the caller gets then. A document never ends in silence.
+https://www.twilio.com/docs/voice/twiml/stream: `<Connect><Stream>` blocks until the stream ends; what follows it is
+what the caller gets then. A document never ends in silence.
 """
 
 from __future__ import annotations

@@ -1,0 +1,24 @@
+"""What lies under what is said. Pure; mu-law 8 kHz."""
+
+from __future__ import annotations
+
+__all__ = ["Loop"]
+
+
+class Loop:
+    """Endless ambience from a finite recording."""
+
+    def __init__(self, ulaw: bytes) -> None:
+        if not ulaw:
+            raise ValueError("An empty recording cannot be looped.")
+        self._ulaw = ulaw
+        self._at = 0
+
+    def take(self, n: int) -> bytes:
+        """The next `n` samples."""
+        out = bytearray()
+        while len(out) < n:
+            part = self._ulaw[self._at : self._at + n - len(out)]
+            out += part
+            self._at = (self._at + len(part)) % len(self._ulaw)
+        return bytes(out)
