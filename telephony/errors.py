@@ -2,6 +2,7 @@
 
 ```
 TelephonyError
+├── DemoFailed                    a process of `telephony demo` did not start, or failed
 ├── NoCurrentCall                 `current_call()` was used outside of a call
 ├── ServerFailed                  the server could not start
 ├── SettingsError                 the environment's settings do not fit; carries every problem with its cure
@@ -22,6 +23,7 @@ __all__ = [
     "BadField",
     "BadJson",
     "BinaryFrame",
+    "DemoFailed",
     "JournalError",
     "MediaStreamError",
     "NoCurrentCall",
@@ -34,6 +36,10 @@ __all__ = [
 
 class TelephonyError(Exception):
     """Every error that this package raises on purpose."""
+
+
+class DemoFailed(TelephonyError):
+    """A process of `telephony demo` did not start, or failed."""
 
 
 class JournalError(TelephonyError):
