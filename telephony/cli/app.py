@@ -1,0 +1,89 @@
+"""What the command line takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import reporting
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="A realtime voice agent on the phone: Twilio Media Streams on one side, a speech model on the other.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Agent = Annotated[
+    str | None,
+    typer.Argument(help="Import string of the agent: module:attribute. Default: the demo's.", show_default=False),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more, and show tracebacks.")]
+
+
+@app.command()
+def serve(
+    agent: Agent = None,
+    host: Annotated[
+        str | None, typer.Option(help="Where to listen. [HOST, else 127.0.0.1]", show_default=False)
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="0: any free one. [PORT, else 8000]", show_default=False)] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="openai, or scripted: the embedded script, which is no AI.", show_default=False),
+    ] = None,
+    greeting: Annotated[
+        str, typer.Option(help="Instructions for the first words; empty: the caller speaks first.")
+    ] = "Greet the caller and ask how you can help.",
+    stub_tools: Annotated[bool, typer.Option("--stub-tools", help="Answer for the tools; do not run them.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON line with the address when ready.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Answer phone calls: /incoming-call is Twilio's webhook, /media-stream the socket."""
+    from .serve import run_server
+
+    with reporting(verbose=verbose):
+        run_server(
+            agent,
+            host=host,
+            port=port,
+            model=model,
+            greeting=greeting,
+            stub_tools=stub_tools,
+            json=json,
+            verbose=verbose,
+        )
+
+
+@app.command()
+def demo(
+    agent: Agent = None,
+    script: Annotated[
+        Path | None, typer.Option(help="The embedded model's script, a TOML file.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Use the real model (OPENAI_API_KEY). It costs money.")] = False,
+    run_tools: Annotated[
+        bool, typer.Option("--run-tools", help="Run the given agent's tools; else stubs answer for them.")
+    ] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="One process, virtual time: a second for the whole call.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="With --fast: the seed. [fresh, and printed]", show_default=False)
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where the call's folder goes.")] = Path("calls"),
+    verbose: Verbose = False,
+) -> None:
+    """Ring an agent on this machine: server, model and caller are three processes, joined by sockets."""
+    from .demo import run_demo
+
+    with reporting(verbose=verbose):
+        run_demo(
+            agent, script=script, json=json, live=live, run_tools=run_tools, fast=fast, seed=seed, folder=folder,
+            verbose=verbose,
+        )  # fmt: skip

@@ -1,0 +1,71 @@
+"""Finds the agent that an import string names, as uvicorn finds an application."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .errors import USAGE, CliError
+
+if TYPE_CHECKING:
+    from telephony.call.bridge import AgentSource
+
+__all__ = ["load_agent"]
+
+_FORM = "AGENT is an import string, module:attribute, such as examples.receptionist:agent."
+
+
+def load_agent(name: str) -> AgentSource:
+    """The `RealtimeAgent` at `module:attribute`, or the function there that picks one for a call.
+
+    The current directory is searched first. Raises `CliError`.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not module_name or not attribute:
+        raise CliError(f"{name!r} names no agent.", _FORM, code=USAGE)
+    if module_name.endswith(".py") or "/" in module_name:
+        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise CliError(f"{module_name!r} is a path.", f"Write {dotted}:{attribute}.", code=USAGE)
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    return _agent(_attribute(_module(module_name), attribute, module_name), name)
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            where = f"looked in {os.getcwd()} and among the installed packages"
+            raise CliError(f"There is no module {error.name!r}.", f"{_FORM} ({where})", code=USAGE) from error
+        raise CliError(f"{name} imports {error.name!r}, which is not installed.") from error
+    except Exception as error:
+        raise CliError(f"{name} raises {type(error).__name__}: {error}", "-v shows where.") from error
+
+
+def _attribute(module: Any, path: str, name: str) -> Any:
+    value = module
+    for part in path.split("."):
+        if not hasattr(value, part):
+            close = difflib.get_close_matches(part, [n for n in dir(value) if not n.startswith("_")], 1)
+            raise CliError(f"{name} has no {path!r}.", f"Did you mean {close[0]!r}?" if close else _FORM, code=USAGE)
+        value = getattr(value, part)
+    return value
+
+
+def _agent(value: Any, name: str) -> AgentSource:
+    from starlette.applications import Starlette
+
+    from realtime_core import RealtimeAgent
+
+    if isinstance(value, Starlette):
+        raise CliError(
+            f"{name} is an application, not an agent.", f"Name the agent, or run: uvicorn {name}", code=USAGE
+        )
+    if not isinstance(value, RealtimeAgent) and (not callable(value) or isinstance(value, type)):
+        message = f"{name} is a {type(value).__name__}, not a RealtimeAgent or a function that returns one."
+        raise CliError(message, code=USAGE)
+    return value

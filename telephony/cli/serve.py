@@ -1,0 +1,57 @@
+"""`telephony serve`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import logging
+import os
+
+import typer
+
+from telephony.call.bridge import AgentSource
+from telephony.settings import load_settings
+from telephony.web.app import create_app
+from telephony.web.server import serve
+
+from .load import load_agent
+
+__all__ = ["run_server"]
+
+DEMO_AGENT = "telephony.demo.agent:agent"
+
+
+def run_server(
+    agent: str | None,
+    *,
+    host: str | None,
+    port: int | None,
+    model: str | None,
+    greeting: str,
+    stub_tools: bool,
+    json: bool,
+    verbose: bool,
+) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    settings = load_settings(host=host, port=port, telephony_model=model)
+    level = "debug" if verbose else settings.log_level
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    source: AgentSource = load_agent(agent or DEMO_AGENT)
+    if stub_tools:
+        from telephony.demo.stubs import stubbed
+
+        source = stubbed(source)
+
+    def listening(address: str) -> None:
+        if json:
+            typer.echo(jsonlib.dumps({"listening": address, "pid": os.getpid()}))
+        else:
+            typer.echo(
+                f"Answering at {address}/incoming-call (webhook) and {_socket(address)}/media-stream. Ctrl-C stops."
+            )
+
+    application = create_app(source, greeting=greeting or None, settings=settings)
+    serve(application, host=settings.host, port=settings.port, log_level=level, on_listening=listening)
+
+
+def _socket(address: str) -> str:
+    return "ws" + address.removeprefix("http")

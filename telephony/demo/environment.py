@@ -1,0 +1,23 @@
+"""What the demo's processes may know of the user's environment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["child_environment"]
+
+_PREFIXES = ("OPENAI_", "TWILIO_", "TELEPHONY_", "UVICORN_")
+_NAMES = frozenset({"PUBLIC_URL", "DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT", "WEB_CONCURRENCY"})
+_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY"})
+
+
+def child_environment(environment: Mapping[str, str], *, keep: tuple[str, ...] = (), **own: str) -> dict[str, str]:
+    """The environment without everything that configures a real telephone or a real model (but `keep`), and no proxy in
+    between the processes; `own` is added. What is configured for production neither helps nor harms a demonstration."""
+    cleaned = {name: value for name, value in environment.items() if name in keep or not _configures(name)}
+    return {**cleaned, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", **own}
+
+
+def _configures(name: str) -> bool:
+    upper = name.upper()
+    return upper.startswith(_PREFIXES) or upper in _NAMES or upper in _PROXIES

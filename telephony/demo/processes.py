@@ -1,0 +1,101 @@
+"""The demo's child processes: started, heard, and ended by their own ids, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from telephony.errors import DemoFailed
+
+__all__ = ["Child", "child"]
+
+_READY_S = 30.0
+_STOP_S = 3.0
+_MAX_LINE = 2**22
+
+
+class Child:
+    """A Python process that prints JSON lines. What it says on standard error is kept (its end) or passed through."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, *, verbose: bool) -> None:
+        self.name = name
+        self.pid = process.pid
+        self._process = process
+        self._verbose = verbose
+        self._said: deque[str] = deque(maxlen=50)
+
+    async def listen(self) -> None:
+        """Read standard error until it ends."""
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            text = line.decode(errors="replace").rstrip()
+            self._said.append(text)
+            if self._verbose:
+                sys.stderr.write(f"[{self.name}] {text}\n")
+
+    async def ready(self) -> dict[str, Any]:
+        """The first line that it prints. Raises `DemoFailed` where none comes."""
+        try:
+            async with asyncio.timeout(_READY_S):
+                line = await self._line()
+        except TimeoutError:
+            raise DemoFailed(f"The {self.name} was not ready after {_READY_S:.0f} s.{self._last_words()}") from None
+        if line is None:
+            raise DemoFailed(f"The {self.name} did not start.{self._last_words()}")
+        return line
+
+    async def lines(self) -> AsyncIterator[dict[str, Any]]:
+        """Whatever else it prints, until it is done. Raises `DemoFailed` where it fails."""
+        while (line := await self._line()) is not None:
+            yield line
+        if code := await self._process.wait():
+            raise DemoFailed(f"The {self.name} failed (exit code {code}).{self._last_words()}")
+
+    async def stop(self) -> None:
+        """End it: politely, then not."""
+        for end in (self._process.terminate, self._process.kill):
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    end()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_STOP_S):
+                        await self._process.wait()
+
+    async def _line(self) -> dict[str, Any] | None:
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            with contextlib.suppress(ValueError):
+                value = json.loads(line)
+                if isinstance(value, dict):
+                    return value
+        return None
+
+    def _last_words(self) -> str:
+        told = [line for line in self._said if line.strip()]
+        return f" It said: {told[-1].strip()}" if told else ""
+
+
+@asynccontextmanager
+async def child(
+    name: str, arguments: Sequence[str], environment: Mapping[str, str], *, verbose: bool
+) -> AsyncIterator[Child]:
+    """`python ARGUMENTS` in a session of its own, so that Ctrl-C reaches us alone, and we end it in order."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE, env=dict(environment), cwd=os.getcwd(), start_new_session=True, limit=_MAX_LINE,
+    )  # fmt: skip
+    started = Child(name, process, verbose=verbose)
+    listener = asyncio.create_task(started.listen())
+    try:
+        yield started
+    finally:
+        await started.stop()
+        listener.cancel()
+        await asyncio.wait([listener])

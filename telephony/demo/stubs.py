@@ -1,0 +1,42 @@
+"""An agent whose tools do nothing: what somebody's agent may be rung with before anybody looked at what it does."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from realtime_core import FunctionTool, RealtimeAgent
+
+__all__ = ["STUB_RESULT", "stubbed"]
+
+STUB_RESULT = "Done. (This answer is a stub: the tool was not run.)"
+
+AgentSource = RealtimeAgent[Any] | Callable[[Any], "RealtimeAgent[Any] | Awaitable[RealtimeAgent[Any]]"]
+
+
+def stubbed(source: AgentSource) -> AgentSource:
+    """The same agent (or the same choice of agents) with every tool replaced by one that answers `STUB_RESULT`."""
+    if isinstance(source, RealtimeAgent):
+        return _stubbed_agent(source, {})
+
+    async def pick(info: Any) -> RealtimeAgent[Any]:
+        agent = source(info)
+        return _stubbed_agent(await agent if inspect.isawaitable(agent) else agent, {})
+
+    return pick
+
+
+def _stubbed_agent(agent: RealtimeAgent[Any], done: dict[int, RealtimeAgent[Any]]) -> RealtimeAgent[Any]:
+    if id(agent) in done:  # agents may hand over to each other in a circle
+        return done[id(agent)]
+    copy = done[id(agent)] = agent.clone(tools=[_stub(tool) for tool in agent.tools], mcp_servers=[])
+    copy.handoffs = [_stubbed_agent(h, done) if isinstance(h, RealtimeAgent) else h for h in agent.handoffs]
+    return copy
+
+
+def _stub(tool: Any) -> FunctionTool:
+    async def answer(context: Any, arguments: str) -> str:
+        return STUB_RESULT
+
+    return FunctionTool(tool.name, tool.description, tool.params_json_schema, answer)

@@ -1,0 +1,146 @@
+"""What the demo shows while the call runs: a live view on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from .watch import Line, LiveCall
+
+__all__ = ["LiveView", "NoView", "PlainView", "View"]
+
+_BAR = " ▏▎▍▌▋▊▉█"
+_NAMES = {"caller": "Caller", "agent": "Agent", "tool": "tool", "key": "Caller", "interruption": ""}
+_STYLES = {"caller": "blue", "agent": "green", "tool": "magenta", "key": "yellow", "interruption": "red"}
+_SETTLED_MS = 3000.0
+"""After this long a line is printed as it is: a transcript may never come."""
+_LATER_MS = 1e12
+"""A moment after everything."""
+
+
+class View(Protocol):
+    """Shows a call. `show` is called every now and then with the moment to show (journal's milliseconds)."""
+
+    def show(self, call: LiveCall, ms: float) -> None: ...
+    def close(self) -> None: ...
+
+
+class NoView:
+    """Shows nothing."""
+
+    def show(self, call: LiveCall, ms: float) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class PlainView:
+    """Prints each line of the conversation when it is complete."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._printed = 0
+        self._call = LiveCall()
+
+    def show(self, call: LiveCall, ms: float) -> None:
+        self._call = call
+        while self._printed < len(call.lines) and _settled(call.lines[self._printed], ms):
+            self._print(call.lines[self._printed], ms)
+
+    def close(self) -> None:
+        for line in self._call.lines[self._printed :]:
+            self._print(line, _LATER_MS)
+
+    def _print(self, line: Line, ms: float) -> None:
+        self._printed += 1
+        self._console.print(
+            Text.assemble(f"{_clock(line.start_ms)}  {_NAMES[line.kind]:<7} ", _text(line, ms)), soft_wrap=True
+        )
+
+
+class LiveView:
+    """Two level bars, the marks, and as many of the last lines as there is room for."""
+
+    def __init__(self, console: Console) -> None:
+        self._frame = _Frame(LiveCall(), 0.0)
+        self._live = Live(self._frame, console=console, refresh_per_second=12, vertical_overflow="crop")
+        self._live.start()
+
+    def show(self, call: LiveCall, ms: float) -> None:
+        self._frame.call, self._frame.ms = call, ms
+
+    def close(self) -> None:
+        self._frame.ms, self._frame.whole = _LATER_MS, True
+        self._live.vertical_overflow = "visible"
+        self._live.stop()
+
+
+class _Frame:
+    """One picture of the call."""
+
+    def __init__(self, call: LiveCall, ms: float) -> None:
+        self.call, self.ms, self.whole = call, ms, False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.whole:
+            yield from self._meters(options.max_width)
+        lines = [line for line in self.call.lines if line.start_ms <= self.ms and (line.kind != "agent" or line.played)]
+        lines.sort(key=lambda line: line.start_ms)
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column()
+        for line in lines if self.whole else lines[-self._room(console, options) :]:
+            name = Text(_NAMES[line.kind], style=f"bold {_STYLES[line.kind]}")
+            table.add_row(_clock(line.start_ms), name, _text(line, self.ms))
+        yield table
+
+    def _room(self, console: Console, options: ConsoleOptions) -> int:
+        """How many lines of conversation fit under the meters, if each takes two rows."""
+        return max(1, (console.height - 5) // (2 if options.max_width >= 80 else 3))
+
+    def _meters(self, width: int) -> RenderResult:
+        caller, agent = self.call.levels(self.ms)
+        size = max(8, min(40, width - 30))
+        marks = f"marks {self.call.marks_back}/{self.call.marks_sent}"
+        for name, level, style, note in (
+            ("Caller", caller, "blue", _clock(self.ms)),
+            ("Agent ", agent, "green", marks),
+        ):
+            yield Text.assemble((f" {name} ", f"bold {style}"), (_bar(level, size), style), (f"  {note}", "dim"))
+        yield Text()
+
+
+def _text(line: Line, ms: float) -> Text:
+    style = _STYLES[line.kind]
+    if line.kind in ("tool", "key", "interruption"):
+        return Text(line.text, style=style)
+    heard = line.heard(ms)
+    text = Text(heard)
+    if line.cut and line.done_ms is not None and line.done_ms <= ms:
+        text.append(" [not heard: ", style="dim")
+        text.append(line.text[len(heard) :].strip(), style="dim strike")
+        text.append("]", style="dim")
+    return text
+
+
+def _settled(line: Line, ms: float) -> bool:
+    if line.done_ms is None:
+        return line.kind in ("key", "interruption") or (line.kind == "tool" and ms > line.start_ms + _SETTLED_MS)
+    return line.done_ms <= ms and (line.complete or line.cut or ms > line.done_ms + _SETTLED_MS)
+
+
+def _bar(level: float, size: int) -> str:
+    eighths = round(level * size * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_BAR[rest] if rest else "")).ljust(size)
+
+
+def _clock(ms: float) -> str:
+    tenths = int(max(0.0, ms) // 100)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"

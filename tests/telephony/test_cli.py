@@ -1,0 +1,112 @@
+"""The command line: what it loads, what it says when it cannot, and its exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from realtime_core import RealtimeAgent
+from telephony.cli.app import app
+from telephony.cli.errors import CliError
+from telephony.cli.load import load_agent
+
+AGENTS = """
+from realtime_core import RealtimeAgent
+from starlette.applications import Starlette
+agent = RealtimeAgent(name="Desk")
+class Shop:
+    desk = agent
+def pick(call):
+    return agent
+app = Starlette()
+number = 5
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's project: the current directory, on nobody's path."""
+    (tmp_path / "shopdesk.py").write_text(AGENTS)
+    (tmp_path / "raising.py").write_text("1 / 0\n")
+    (tmp_path / "needing.py").write_text("import a_package_that_is_not_there\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("PUBLIC_URL", "TWILIO_AUTH_TOKEN", "OPENAI_API_KEY", "OPENAI_BASE_URL", "HOST", "PORT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["shopdesk:agent", "shopdesk:Shop.desk"])
+def test_an_agent_is_found_in_the_current_directory(project: Path, name: str) -> None:
+    agent = load_agent(name)
+    assert isinstance(agent, RealtimeAgent) and agent.name == "Desk"
+
+
+def test_a_function_that_picks_an_agent(project: Path) -> None:
+    assert callable(load_agent("shopdesk:pick"))
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint", "hint", "code"),
+    [
+        ("shopdesk", "'shopdesk' names no agent.", "module:attribute", 2),
+        ("shopdesk.py:agent", "is a path", "Write shopdesk:agent.", 2),
+        ("./shop/desk.py:agent", "is a path", "Write shop.desk:agent.", 2),
+        ("nothere:agent", "There is no module 'nothere'.", "looked in", 2),
+        ("shopdesk:agnet", "shopdesk has no 'agnet'.", "Did you mean 'agent'?", 2),
+        ("shopdesk:number", "is a int, not a RealtimeAgent", "", 2),
+        ("shopdesk:Shop", "is a type, not a RealtimeAgent", "", 2),
+        ("shopdesk:app", "is an application", "uvicorn shopdesk:app", 2),
+        ("raising:agent", "raising raises ZeroDivisionError: division by zero", "-v shows where.", 1),
+        ("needing:agent", "imports 'a_package_that_is_not_there', which is not installed", "", 1),
+    ],
+)
+def test_what_cannot_be_loaded(project: Path, name: str, complaint: str, hint: str, code: int) -> None:
+    with pytest.raises(CliError) as caught:
+        load_agent(name)
+    assert complaint in str(caught.value)
+    assert hint in caught.value.hint
+    assert caught.value.code == code
+
+    for command in ("serve", "demo"):
+        result = CliRunner().invoke(app, [command, name])
+        assert result.exit_code == code
+        assert result.stderr.startswith(f"telephony: {caught.value}")
+        assert "Traceback" not in result.stderr
+        assert len(result.stderr.splitlines()) <= 2
+        assert not result.stdout
+
+
+def test_the_traceback_is_shown_with_v(project: Path) -> None:
+    result = CliRunner().invoke(app, ["serve", "raising:agent", "-v"])
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr and "1 / 0" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["serve", "--colour"], ["sevre"], ["serve", "--port", "many"], ["demo", "--script"], []]
+)
+def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+def test_all_problems_of_the_settings_are_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBLIC_URL", "https://phone.example.com")
+    result = CliRunner().invoke(app, ["serve", "shopdesk:agent"])
+    assert result.exit_code == 1
+    assert [line.split(":")[1].strip() for line in result.stderr.splitlines()] == [
+        "TWILIO_AUTH_TOKEN",
+        "OPENAI_API_KEY",
+    ]
+
+
+def test_it_runs_as_a_module(project: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "telephony", "serve", "nothere:agent"], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("telephony: There is no module 'nothere'.\n  hint: AGENT is an import string")
