@@ -34,7 +34,7 @@ from ..errors import MediaStreamError, StreamRefused
 from ..journal.format import Journal
 from ..journal.writer import NullJournal
 from ..twilio import media_stream
-from .call import Call, CallInfo, set_current_call
+from .call import TOKEN_PARAMETER, Call, CallInfo, set_current_call
 from .clips import apology
 from .line_player import LinePlayer
 from .playout import Playout
@@ -225,7 +225,7 @@ class Bridge:
         cpu = time.process_time()
         try:
             self._write_header(info)
-            self._record.write("twilio.in", message=start.raw)
+            self._record.write("twilio.in", message=_without_token(start.raw))
             self._options.on_start(call)
             self._player = LinePlayer(self._connection, info.stream_sid, self._record, playout=self._new_playout())
             await self._talk(call)
@@ -374,3 +374,11 @@ def _check_format(start: media_stream.Start) -> None:
     got = (start.encoding, start.sample_rate, start.channels)
     if got != ("audio/x-mulaw", 8000, 1):
         raise StreamRefused(f"the stream's format is {got}, and only audio/x-mulaw at 8000 Hz, 1 channel, is served")
+
+
+def _without_token(message: Mapping[str, Any]) -> dict[str, Any]:
+    start = dict(message["start"])
+    start["customParameters"] = {
+        name: value for name, value in (start.get("customParameters") or {}).items() if name != TOKEN_PARAMETER
+    }
+    return {**message, "start": start}

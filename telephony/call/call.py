@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "CallInfo", "current_call"]
 
+TOKEN_PARAMETER = "token"  # noqa: S105 (its name, not its value)
+"""The stream parameter that carries our token; nobody else gets to see it."""
+
 _current: ContextVar[Call] = ContextVar("telephony_call")
 
 
@@ -39,7 +42,7 @@ class CallInfo:
     @classmethod
     def of(cls, start: Start) -> CallInfo:
         """What a stream's `start` says; caller and called are the parameters that our TwiML put there."""
-        parameters = dict(start.parameters)
+        parameters = {name: value for name, value in start.parameters.items() if name != TOKEN_PARAMETER}
         return cls(
             sid=start.call_sid,
             caller=parameters.pop("caller", ""),

@@ -18,6 +18,7 @@ from ..call.bridge import AgentSource
 from ..call.registry import Registry
 from ..settings import Settings, load_settings
 from . import health, media_streams, webhooks
+from .admission import Admission
 from .guard import Guard
 
 __all__ = ["Phone", "create_app"]
@@ -32,6 +33,7 @@ class Phone:
     agent: AgentSource
     settings: Settings
     guard: Guard
+    admission: Admission
     greeting: str | None
     model: RealtimeModel | Callable[[], RealtimeModel] | None
     model_config: RealtimeModelConfig
@@ -73,15 +75,17 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             loaded = settings if settings is not None else load_settings()
+            registry = Registry(loaded.telephony_max_calls)
             phone = Phone(
                 agent=agent,
                 settings=loaded,
                 guard=Guard(loaded),
+                admission=Admission(loaded, registry, sources),
                 greeting=greeting,
                 model=model,
                 model_config=await _model_config(loaded, model, model_config, stack),
                 run_config=run_config or RealtimeRunConfig(),
-                registry=Registry(loaded.telephony_max_calls),
+                registry=registry,
                 sources=sources,
                 data=data or {},
             )

@@ -8,10 +8,8 @@ from starlette.websockets import WebSocket
 
 from ..call.bridge import CallOptions, run_call
 from ..call.call import CallInfo
-from ..errors import StreamRefused
 from ..journal.format import Journal
 from ..journal.writer import open_journal
-from ..twilio.media_stream import Start
 from .connection import StarletteConnection
 
 if TYPE_CHECKING:
@@ -37,20 +35,11 @@ def _options(phone: Phone) -> CallOptions:
         model_config=phone.model_config,
         run_config=phone.run_config,
         journal=lambda info: _journal(phone, info),
-        admit=lambda start: _admit(phone, start),
+        admit=phone.admission.admit,
         data=phone.data,
         on_start=phone.registry.add,
         on_end=phone.registry.remove,
     )
-
-
-def _admit(phone: Phone, start: Start) -> CallInfo:
-    account = phone.settings.twilio_account_sid
-    if account is not None and start.account_sid != account:
-        raise StreamRefused("the stream is of another account than TWILIO_ACCOUNT_SID")
-    if not phone.registry.has_room:
-        raise StreamRefused("no room for another call")
-    return CallInfo.of(start)
 
 
 def _journal(phone: Phone, info: CallInfo) -> Journal:

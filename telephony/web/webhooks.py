@@ -30,6 +30,7 @@ async def incoming_call(request: Request) -> Response:
         return _twiml(twiml.busy())
     public_url = phone.settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
     parameters = {"caller": form.get("From", ""), "called": form.get("To", "")}
+    parameters |= phone.admission.parameters(form.get("CallSid", ""))
     return _twiml(twiml.connect_stream(websocket_address(public_url, "/media-stream"), parameters))
 
 

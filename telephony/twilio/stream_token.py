@@ -1,0 +1,57 @@
+"""A stream token: binds a media stream to the call of the signed webhook that asked for it. Pure.
+
+A signature on the upgrade says that some call of the account opens a stream, not which; the token travels in a
+`<Parameter>` and says it. It carries all that is needed to check it (so any process with the key can), lives shortly,
+and is used once: whoever admits a stream remembers `StreamToken.nonce` until it expires.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+
+__all__ = ["StreamToken", "TokenRefused", "mint", "verify"]
+
+_VERSION = "v1"
+
+
+class TokenRefused(ValueError):
+    """The token does not fit. The message says why and is fit for a log."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamToken:
+    """What a token says: whose stream it opens, until when (Unix seconds), and its own number."""
+
+    call_sid: str
+    expires_at: int
+    nonce: str
+
+
+def mint(key: bytes, token: StreamToken) -> str:
+    """The token as text, under 200 characters for Twilio's sids."""
+    body = f"{_VERSION}.{token.call_sid}.{token.expires_at}.{token.nonce}"
+    return f"{body}.{_sign(key, body)}"
+
+
+def verify(key: bytes, text: str, *, call_sid: str, now: float) -> StreamToken:
+    """Check a token against the call that presents it.
+
+    Raises:
+        TokenRefused: it is not ours, not this call's, or too old.
+    """
+    body, _, signature = text.rpartition(".")
+    if not hmac.compare_digest(_sign(key, body).encode(), signature.encode("utf-8", "replace")):
+        raise TokenRefused("the stream token is missing or not ours")
+    _, token_sid, expires_at, nonce = body.split(".")
+    if token_sid != call_sid:
+        raise TokenRefused("the stream token is another call's")
+    if now >= int(expires_at):
+        raise TokenRefused("the stream token has expired")
+    return StreamToken(token_sid, int(expires_at), nonce)
+
+
+def _sign(key: bytes, body: str) -> str:
+    digest = hmac.digest(key, body.encode("utf-8", "replace"), "sha256")
+    return urlsafe_b64encode(digest).decode().rstrip("=")

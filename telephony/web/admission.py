@@ -1,0 +1,69 @@
+"""Which media streams are let in once they have said whose they are."""
+
+from __future__ import annotations
+
+import hashlib
+
+from realtime_core.sources import Sources
+
+from ..call.call import TOKEN_PARAMETER, CallInfo
+from ..call.registry import Registry
+from ..errors import StreamRefused
+from ..settings import Settings
+from ..twilio.media_stream import Start
+from ..twilio.stream_token import StreamToken, TokenRefused, mint, verify
+
+__all__ = ["Admission"]
+
+_LIFETIME_S = 60
+
+
+class Admission:
+    """Gives out stream tokens, and takes each one once. Without an auth token in the settings there is nothing to check
+    with, and only this machine gets here (see `Guard`)."""
+
+    def __init__(self, settings: Settings, registry: Registry, sources: Sources) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._sources = sources
+        secret = settings.twilio_auth_token
+        self._key = None if secret is None else _derive(secret.get_secret_value())
+        self._used: dict[str, int] = {}
+
+    def parameters(self, call_sid: str) -> dict[str, str]:
+        """The parameters that the stream of this call has to bring along."""
+        if self._key is None:
+            return {}
+        expires_at = int(self._sources.now().timestamp()) + _LIFETIME_S
+        return {TOKEN_PARAMETER: mint(self._key, StreamToken(call_sid, expires_at, self._sources.token(8)))}
+
+    def admit(self, start: Start) -> CallInfo:
+        """Whose call is this?
+
+        Raises:
+            StreamRefused: it is not ours, or there is no room.
+        """
+        account = self._settings.twilio_account_sid
+        if account is not None and start.account_sid != account:
+            raise StreamRefused("the stream is of another account than TWILIO_ACCOUNT_SID")
+        if self._key is not None:
+            self._check_token(self._key, start)
+        if not self._registry.has_room:
+            raise StreamRefused("no room for another call")
+        return CallInfo.of(start)
+
+    def _check_token(self, key: bytes, start: Start) -> None:
+        now = self._sources.now().timestamp()
+        try:
+            token = verify(key, start.parameters.get(TOKEN_PARAMETER, ""), call_sid=start.call_sid, now=now)
+        except TokenRefused as error:
+            raise StreamRefused(str(error)) from None
+        self._used = {nonce: expires_at for nonce, expires_at in self._used.items() if expires_at > now}
+        if token.nonce in self._used:
+            raise StreamRefused("the stream token has been used")
+        self._used[token.nonce] = token.expires_at
+
+
+def _derive(auth_token: str) -> bytes:
+    """A key of our own, so that what we sign is no oracle for what Twilio signs."""
+    return hashlib.sha256(b"telephony stream token\0" + auth_token.encode()).digest()
