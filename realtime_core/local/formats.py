@@ -1,0 +1,55 @@
+"""The audio formats of the wire, as the session object names them.
+
+PCM is 16-bit little-endian mono at 24 kHz; G.711 is 8 kHz, one byte for a sample.
+https://platform.openai.com/docs/api-reference/realtime-sessions, `audio.input.format` and `audio.output.format`.
+"""
+
+from __future__ import annotations
+
+import audioop
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..audio import g711
+
+__all__ = ["ALAW", "PCM", "ULAW", "WireFormat", "wire_format"]
+
+
+@dataclass(frozen=True, slots=True)
+class WireFormat:
+    """One format: its name, its rate, and how it is made from and turned into 16-bit samples of that rate."""
+
+    type: str
+    rate_hz: int
+    bytes_per_sample: int
+    encode: Callable[[bytes], bytes]
+    decode: Callable[[bytes], bytes]
+
+    @property
+    def bytes_per_ms(self) -> int:
+        return self.rate_hz * self.bytes_per_sample // 1000
+
+
+def _same(audio: bytes) -> bytes:
+    return audio
+
+
+def _encode_alaw(pcm16: bytes) -> bytes:
+    return audioop.lin2alaw(pcm16, 2)
+
+
+def _decode_alaw(alaw: bytes) -> bytes:
+    return audioop.alaw2lin(alaw, 2)
+
+
+PCM = WireFormat("audio/pcm", 24000, 2, _same, _same)
+ULAW = WireFormat("audio/pcmu", 8000, 1, g711.encode, g711.decode)
+ALAW = WireFormat("audio/pcma", 8000, 1, _encode_alaw, _decode_alaw)
+
+_FORMATS = {format.type: format for format in (PCM, ULAW, ALAW)}
+
+
+def wire_format(config: Mapping[str, Any]) -> WireFormat:
+    """The format that a session object's `format` names."""
+    return _FORMATS[config["type"]]

@@ -1,0 +1,113 @@
+"""Who thinks without a script: greets by the agent's name, tries each of its tools once, and steers by keypad. Pure.
+
+It is no AI and says so: it understands no word of the caller's. Speech goes on to the next tool; a key N (as the text
+"The caller pressed N.") tries tool N, any other key repeats what it can do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .example_arguments import example_arguments
+from .reply import Call, Heard, Reply, Situation
+
+__all__ = ["Improviser", "agent_name"]
+
+_NAMED = re.compile(
+    r"(?:answer(?:ing)?(?: \w+){0,2} for|[Yy]our name is|[Yy]ou are|on behalf of|work(?:ing)? (?:for|at))"
+    r"(?: the| an?)?(?: [a-z]+)*?(?: (?:of|at|for|named|called))? ((?:[A-Z][\w'&-]*)(?: (?:[A-Z][\w'&-]*|of|and|&))*)"
+)
+_ENDS_A_CALL = re.compile(r"hang|end_|goodbye|transfer|handoff|voicemail", re.IGNORECASE)
+_KEY = re.compile(r"pressed ([0-9*#])")
+_MAX_SPOKEN_RESULT = 200
+_MAX_MENU = 9
+
+
+def agent_name(instructions: str) -> str | None:
+    """The name that instructions give to the agent or its house: "You answer for Trattoria Blu." -> "Trattoria Blu"."""
+    found = _NAMED.search(instructions)
+    return None if found is None else re.sub(r"( (of|and|&))+$", "", found[1])
+
+
+class Improviser:
+    def __init__(self) -> None:
+        self._tried: set[str] = set()
+        self._greeted = False
+        self._calling: tuple[Reply, str] | None = None
+        self._last_result: str | None = None
+
+    def heard(self) -> Heard:
+        return Heard()
+
+    def reply(self, situation: Situation) -> Reply:
+        tools = _in_order(situation.tools)
+        if situation.outputs:
+            self._last_result = self._results(situation)
+            return Reply(say=f"{self._last_result} {self._what_next(tools)}")
+        for text in situation.texts:
+            if found := _KEY.search(text):
+                return self._pressed(found[1], tools, situation)
+        if situation.idle:
+            return Reply(say=f"Are you still there? {self._what_next(tools)}")
+        untried = [tool for tool in tools if tool["name"] not in self._tried]
+        if untried and (situation.speech_s or situation.texts):
+            return self._call(untried[0])
+        return self._menu(situation, tools)
+
+    def begun(self, reply: Reply) -> None:
+        self._greeted = True
+        if self._calling is not None and self._calling[0] is reply:
+            self._tried.add(self._calling[1])
+
+    def _pressed(self, key: str, tools: Sequence[Mapping[str, Any]], situation: Situation) -> Reply:
+        if key in "*#0":
+            return self._menu(situation, tools)
+        if key.isdecimal() and 1 <= int(key) <= len(tools):
+            return self._call(tools[int(key) - 1])
+        return Reply(say=f"You pressed {key}. There is nothing on that key. {self._what_next(tools)}")
+
+    def _call(self, tool: Mapping[str, Any]) -> Reply:
+        name = tool["name"]
+        arguments = json.dumps(example_arguments(tool.get("parameters")))
+        reply = Reply(say=f"One moment, please. I call {_spoken(name)}.", calls=[Call(name, arguments)])
+        self._calling = (reply, name)
+        return reply
+
+    def _menu(self, situation: Situation, tools: Sequence[Mapping[str, Any]]) -> Reply:
+        hello = ""
+        if not self._greeted:
+            hello = f"Hello, this is {agent_name(situation.instructions) or 'your agent'}. "
+        script = "I am a script, not an AI."
+        if not tools:
+            return Reply(say=f"{hello}{script} Your agent has no tools.")
+        keys = ", ".join(f"press {i} for {_spoken(tool['name'])}" for i, tool in enumerate(tools[:_MAX_MENU], 1))
+        return Reply(say=f"{hello}{script} I can try your tools, one by one: {keys}. {self._what_next(tools)}")
+
+    def _what_next(self, tools: Sequence[Mapping[str, Any]]) -> str:
+        if not tools:
+            return "To hear this again, press zero."
+        if all(tool["name"] in self._tried for tool in tools):
+            return "I have tried all your tools. To try one again, press its number."
+        return "Say something, and I try the next one."
+
+    @staticmethod
+    def _results(situation: Situation) -> str:
+        return " ".join(f"{_spoken(done.name)}: it answered: {_short(done.output)}." for done in situation.outputs)
+
+
+def _in_order(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The functions among the tools, those that would end or hand over the call last."""
+    functions = [tool for tool in tools if tool.get("type") == "function"]
+    return sorted(functions, key=lambda tool: bool(_ENDS_A_CALL.search(tool["name"])))
+
+
+def _spoken(name: str) -> str:
+    return re.sub(r"[_-]+", " ", name)
+
+
+def _short(output: str) -> str:
+    text = " ".join(output.split()).rstrip(".")
+    return text if len(text) <= _MAX_SPOKEN_RESULT else text[:_MAX_SPOKEN_RESULT].rsplit(" ", 1)[0]

@@ -1,0 +1,137 @@
+"""The input audio buffer: decoding, positions, and turn detection. Pure.
+
+Positions are milliseconds of the audio appended in the session, as the events of the protocol give them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..audio.resample import Downsampler3
+from .formats import PCM, WireFormat, wire_format
+from .rejection import Rejected
+from .vad import Edge, SpeechDetector
+
+__all__ = ["Committed", "InputAudio", "TurnDetection"]
+
+MIN_COMMIT_MS = 100
+_SEMANTIC_SILENCE_MS = {"high": 300, "auto": 500, "medium": 500, "low": 1000}
+"""The real semantic detector waits by what was said; this one knows no words, and waits by eagerness alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDetection:
+    """`audio.input.turn_detection`, read once."""
+
+    threshold: float
+    prefix_ms: int
+    silence_ms: int
+    create_response: bool
+    interrupt_response: bool
+    idle_timeout_s: float | None
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any] | None) -> TurnDetection | None:
+        if config is None:
+            return None
+        idle_ms = config.get("idle_timeout_ms")
+        semantic = config["type"] == "semantic_vad"
+        return cls(
+            threshold=config.get("threshold", 0.5),
+            prefix_ms=config.get("prefix_padding_ms", 300),
+            silence_ms=_SEMANTIC_SILENCE_MS[config["eagerness"]] if semantic else config["silence_duration_ms"],
+            create_response=config["create_response"],
+            interrupt_response=config["interrupt_response"],
+            idle_timeout_s=None if idle_ms is None else idle_ms / 1000,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What left the buffer: from where to where, in ms of the session."""
+
+    start_ms: float
+    end_ms: float
+
+    @property
+    def duration_ms(self) -> float:
+        return self.end_ms - self.start_ms
+
+
+class InputAudio:
+    """What the caller says, until it is committed."""
+
+    def __init__(self) -> None:
+        self._format: WireFormat = PCM
+        self._down = Downsampler3()
+        self._turns: TurnDetection | None = None
+        self._detector: SpeechDetector | None = None
+        self._detector_start_ms = 0.0
+        self._start_ms = 0.0
+        self.position_ms = 0.0
+
+    @property
+    def speaking(self) -> bool:
+        return self._detector is not None and self._detector.speaking
+
+    @property
+    def turns(self) -> TurnDetection | None:
+        return self._turns
+
+    def configure(self, audio_input: Mapping[str, Any]) -> None:
+        """Follow `audio.input` of the session. A speech that has begun goes on unless detection changes."""
+        format = wire_format(audio_input["format"])
+        if format is not self._format:
+            self._format = format
+            self._down.reset()
+        turns = TurnDetection.read(audio_input["turn_detection"])
+        if turns == self._turns:
+            return
+        if turns is None:
+            self._detector = None
+        elif self._detector is None or self._turns is None or turns.threshold != self._turns.threshold:
+            self._detector = SpeechDetector(threshold=turns.threshold, silence_ms=turns.silence_ms)
+            self._detector_start_ms = self.position_ms
+        else:
+            self._detector.silence_ms = turns.silence_ms
+        self._turns = turns
+
+    def append(self, audio: bytes) -> Iterator[Edge]:
+        """Take audio in the session's input format; find where speech begins and ends, in ms of the session.
+
+        Iterate over it to its end, acting on each edge before the next.
+        """
+        format, detector = self._format, self._detector
+        self.position_ms += len(audio) / format.bytes_per_ms
+        if detector is None or self._turns is None:
+            return
+        pcm8k = self._down.push(audio) if format is PCM else format.decode(audio)
+        for edge in detector.push(pcm8k):
+            yield self._edge(edge, self._turns)
+
+    def _edge(self, edge: Edge, turns: TurnDetection) -> Edge:
+        at_ms = self._detector_start_ms + edge.at_ms
+        if edge.kind == "started":
+            self._start_ms = at_ms = max(self._start_ms, at_ms - turns.prefix_ms)
+        return Edge(edge.kind, int(at_ms))
+
+    def commit(self, end_ms: float | None = None) -> Committed:
+        """Take out what is in the buffer: up to where a speech ended, or all. Raises `Rejected` for under 100 ms."""
+        committed = Committed(self._start_ms, self.position_ms if end_ms is None else end_ms)
+        if committed.duration_ms < MIN_COMMIT_MS:
+            raise Rejected(
+                "Error committing input audio buffer: buffer too small. Expected at least "
+                f"{MIN_COMMIT_MS}ms of audio, but buffer only has {committed.duration_ms:.2f}ms of audio.",
+                code="input_audio_buffer_commit_empty",
+            )
+        self._start_ms = committed.end_ms
+        if self._detector is not None and end_ms is None:
+            self._detector.reset()
+        return committed
+
+    def clear(self) -> None:
+        self._start_ms = self.position_ms
+        if self._detector is not None:
+            self._detector.reset()

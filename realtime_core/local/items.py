@@ -1,0 +1,185 @@
+"""The conversation's items in their order, and the rules for changing them. Pure.
+
+Rules: the Realtime API's reference, `conversation.item.create`, `.delete`, `.truncate`, `.retrieve`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .checks import choice, integer, items, obj, text
+from .formats import PCM, WireFormat
+from .rejection import Rejected, invalid_type, invalid_value, missing, no_such_item
+from .voice import Speech
+
+__all__ = ["Item", "Items"]
+
+_STATUS = choice("completed", "incomplete", "in_progress")
+_CALL_ID = text(64, "[a-zA-Z0-9_-]+")
+_BASE = {"type": text(), "id": text(32), "object": choice("realtime.item"), "status": _STATUS}
+_PART = {
+    "type": choice("input_text", "input_audio", "input_image", "output_text", "output_audio"),
+    "text": text(),
+    "audio": text(),
+    "transcript": text(),
+    "image_url": text(),
+    "detail": choice("auto", "low", "high"),
+}
+_KINDS = {
+    "message": obj(
+        {**_BASE, "role": choice("system", "user", "assistant"), "content": items(obj(_PART, "type"))},
+        "role",
+        "content",
+    ),
+    "function_call": obj({**_BASE, "name": text(), "call_id": _CALL_ID, "arguments": text()}, "name", "arguments"),
+    "function_call_output": obj({**_BASE, "call_id": _CALL_ID, "output": text()}, "call_id", "output"),
+}
+_PARTS_OF = {
+    "system": ("input_text",),
+    "user": ("input_text", "input_audio", "input_image"),
+    "assistant": ("output_text",),
+}
+_TRUNCATE = obj(
+    {
+        "type": text(),
+        "event_id": text(),
+        "item_id": text(),
+        "content_index": integer(0, 0),
+        "audio_end_ms": integer(0, 10**9),
+    },
+    "item_id",
+    "content_index",
+    "audio_end_ms",
+)
+
+
+@dataclass(slots=True)
+class Item:
+    """One item: as the events show it (`wire`, never with audio), and the audio of the model's that was sent for it."""
+
+    wire: dict[str, Any]
+    speech: Speech | None = None
+    format: WireFormat = PCM
+    audio_bytes: int = 0
+    audio_tokens: int = 0
+    has_model_audio: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.wire["id"]  # type: ignore[no-any-return]
+
+    @property
+    def audio_ms(self) -> float:
+        return self.audio_bytes / self.format.bytes_per_ms
+
+    def with_audio(self) -> dict[str, Any]:
+        """As `conversation.item.retrieved` shows it."""
+        if self.speech is None:
+            return self.wire
+        audio = base64.b64encode(self.speech.encoded(self.format)[: self.audio_bytes]).decode()
+        return {**self.wire, "content": [{**part, "audio": audio} for part in self.wire["content"]]}
+
+
+class Items:
+    """The default conversation."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, Item] = {}
+        self._order: list[str] = []
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self._items[item_id] for item_id in self._order)
+
+    @property
+    def last_id(self) -> str | None:
+        return self._order[-1] if self._order else None
+
+    def append(self, item: Item) -> str | None:
+        """Put an item at the end; return the id before it."""
+        previous = self.last_id
+        self._items[item.id] = item
+        self._order.append(item.id)
+        return previous
+
+    def previous_id(self, item_id: str) -> str | None:
+        at = self._order.index(item_id) if item_id in self._items else 0
+        return self._order[at - 1] if at else None
+
+    def call(self, call_id: str) -> Item | None:
+        """The function call with this call id."""
+        return next((i for i in self if i.wire["type"] == "function_call" and i.wire["call_id"] == call_id), None)
+
+    def create(self, wire: Any, previous_item_id: Any, new_id: str) -> Item:
+        """A client's item, checked and put in its place: at the end, behind `previous_item_id`, or at the `root`."""
+        wire = self.check(wire, new_id)
+        if wire["id"] in self._items:
+            message = f"Error adding item: the item with id '{wire['id']}' already exists."
+            raise Rejected(message, code="item_create_duplicate_item_id", param="item.id")
+        if wire["type"] == "function_call_output" and self.call(wire["call_id"]) is None:
+            raise Rejected(f"Tool call ID '{wire['call_id']}' not found in conversation.", code="invalid_tool_call_id")
+        item = Item(wire)
+        if previous_item_id is None:
+            self.append(item)
+            return item
+        if previous_item_id != "root" and (
+            not isinstance(previous_item_id, str) or previous_item_id not in self._items
+        ):
+            message = f"Error adding item: the previous item with id '{previous_item_id}' does not exist."
+            raise Rejected(message, code="item_create_invalid_previous_item_id", param="previous_item_id")
+        self._items[item.id] = item
+        self._order.insert(0 if previous_item_id == "root" else self._order.index(previous_item_id) + 1, item.id)
+        return item
+
+    @staticmethod
+    def check(wire: Any, new_id: str) -> dict[str, Any]:
+        """An item that a client made, as the server will show it. Raises `Rejected`."""
+        if not isinstance(wire, dict):
+            raise missing("item") if wire is None else invalid_type("item", "an object", wire)
+        if "type" not in wire:
+            raise missing("item.type")
+        if not isinstance(wire["type"], str) or wire["type"] not in _KINDS:
+            raise invalid_value("item.type", wire["type"], *_KINDS)
+        _KINDS[wire["type"]](wire, "item")
+        made: dict[str, Any] = {"id": new_id, "object": "realtime.item", "status": "completed", **wire}
+        if made["type"] == "function_call":
+            made.setdefault("call_id", new_id.replace("item_", "call_"))
+        for i, part in enumerate(made.get("content", ())):
+            if part["type"] not in _PARTS_OF[made["role"]]:
+                raise invalid_value(f"item.content[{i}].type", part["type"], *_PARTS_OF[made["role"]])
+            if part["type"].endswith("_text") and "text" not in part:
+                raise missing(f"item.content[{i}].text")
+        if "content" in made:
+            made["content"] = [{k: v for k, v in part.items() if k != "audio"} for part in made["content"]]
+        return made
+
+    def retrieve(self, item_id: Any) -> Item:
+        return self._get(item_id, "retrieving", "retrieve")
+
+    def delete(self, item_id: Any) -> None:
+        self._get(item_id, "deleting", "delete")
+        del self._items[item_id]
+        self._order.remove(item_id)
+
+    def truncate(self, event: dict[str, Any]) -> Item:
+        """Cut the model's audio to what was heard; its transcript goes, for nobody knows which words were heard."""
+        _TRUNCATE(event, "")
+        item = self._get(event["item_id"], "truncating", "truncate")
+        if not item.has_model_audio:
+            raise Rejected("Only model output audio messages can be truncated", code="unsupported_content_type")
+        if event["audio_end_ms"] > item.audio_ms:
+            message = f"Audio content of {int(item.audio_ms)}ms is already shorter than {event['audio_end_ms']}ms"
+            raise Rejected(message, code="invalid_value", param="audio_end_ms")
+        item.audio_bytes = event["audio_end_ms"] * item.format.bytes_per_ms
+        item.wire = {**item.wire, "content": [{"type": "output_audio", "transcript": ""}]}
+        return item
+
+    def _get(self, item_id: Any, doing: str, verb: str) -> Item:
+        if item_id is None:
+            raise missing("item_id")
+        item = self._items.get(item_id) if isinstance(item_id, str) else None
+        if item is None:
+            raise no_such_item(doing, verb, item_id)
+        return item

@@ -1,0 +1,284 @@
+"""The script that the embedded server follows, and its TOML form.
+
+```toml
+name = "Trattoria Blu"       # all of these are optional
+latency_s = 0.3              # from a request to the first audio of its answer
+expires_after_s = 3600       # then the server ends the session: error session_expired, close 1001
+
+[greeting]                   # for a response that is asked for before the caller has said anything
+say = "Hello, this is Trattoria Blu."
+clip = "hello.wav"           # a WAV file beside the script, or the name of a stored line; else the voice speaks `say`
+
+[[turn]]                     # the caller's first spoken turn; the next [[turn]] is his second, and so on
+heard = "A table for two, please."       # its transcript
+heard_fails = false          # true: the transcription fails
+filler = "One moment."       # said before the call
+tool = "book_table"          # called with `arguments`; `say` is then said when its result is in, and may hold {result}
+arguments = { day = "Friday", people = 2 }
+calls = [{ tool = "a", arguments = {} }, { tool = "b" }]   # instead of `tool`: several calls in one response
+say = "Booked."
+pauses = [{ at_s = 1.0, pause_s = 0.7 }]   # the model stops sending for 0.7 s when 1.0 s of this answer's audio is out
+
+[[turn]]
+text = "pressed 1"           # or: for a text of the client's (or instructions of a `response.create`) that holds this,
+say = "Again, then."         # each time it comes; such a turn is no part of the order of the spoken ones
+
+[otherwise]                  # when the script has nothing (more) to say
+say = "That is all I know."
+```
+
+What goes wrong on demand, at most one for a turn (also in `greeting` and `otherwise`):
+
+- `fail = "server_error"`: the response ends as failed with this error code
+- `incomplete = "max_output_tokens"` or `"content_filter"`: it ends there as incomplete
+- `close = 1011`: the connection is closed with this code (1006: dropped without a word)
+- `stall_s = 2.0`: the server neither reads nor writes for so long
+- `error = "rate_limit_exceeded"`: an `error` event comes in place of the answer
+- `empty = true`: a response without output
+- `text_only = true`: the answer is text, though audio was asked for
+
+with `at_s = 1.2`, where in the answer's audio it happens (without it: before any output; `incomplete`: half-way), and
+`message = "..."`. Positions are rounded up to 200 ms, the length of a burst.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ..errors import ScriptError
+from .reply import Call, Pause, Reply, Trouble
+
+__all__ = ["Script", "Turn", "builtin_script", "load_script", "parse_script"]
+
+DEFAULT_OTHERWISE = "I have come to the end of my script."
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn: when it is taken (`text`; None: in order), what was `heard`, and what is answered.
+
+    With `calls`, `first` is the response that makes them and `answer` the one to their results; else `answer` is all.
+    """
+
+    answer: Reply = field(default_factory=Reply)
+    text: str | None = None
+    heard: str | None = None
+    heard_fails: bool = False
+    filler: str = ""
+    calls: Sequence[Call] = ()
+
+    @property
+    def first(self) -> Reply:
+        return Reply(say=self.filler, calls=self.calls) if self.calls else self.answer
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script, checked. `greeting` None: the server greets as it does without a script."""
+
+    turns: Sequence[Turn] = ()
+    name: str = ""
+    greeting: Reply | None = None
+    otherwise: Reply = field(default_factory=lambda: Reply(say=DEFAULT_OTHERWISE))
+    latency_s: float = 0.3
+    expires_after_s: float = 3600.0
+
+
+def load_script(path: str | Path) -> Script:
+    """Read a script file. Raises `ScriptError` that names the place and the cure."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScriptError(f"The script {path} cannot be read: {error}.") from error
+    return parse_script(text, name=str(path), folder=path.parent)
+
+
+def builtin_script(name: str) -> Script:
+    """A script that comes with the package: `trattoria`."""
+    source = files(__package__).joinpath("scripts", f"{name}.toml")
+    return parse_script(source.read_text(encoding="utf-8"), name=f"{name}.toml")
+
+
+def parse_script(text: str, *, name: str = "script", folder: Path | None = None) -> Script:
+    """A script from TOML. `folder` is where its WAV files lie. Raises `ScriptError`."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScriptError(f"{name} is not valid TOML: {error}.") from error
+    return _Reader(name, text, folder).script(table)
+
+
+_STR, _NUMBER, _BOOL, _INT, _TABLE, _TABLES = (
+    "a string",
+    "a number",
+    "true or false",
+    "an integer",
+    "a table",
+    "an array of tables",
+)
+_IS: dict[str, Callable[[Any], bool]] = {
+    _STR: lambda value: isinstance(value, str),
+    _NUMBER: lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value >= 0,
+    _BOOL: lambda value: isinstance(value, bool),
+    _INT: lambda value: isinstance(value, int) and not isinstance(value, bool),
+    _TABLE: lambda value: isinstance(value, dict),
+    _TABLES: lambda value: isinstance(value, list) and all(isinstance(element, dict) for element in value),
+}
+_ANSWER = {
+    "say": _STR, "clip": _STR, "text_only": _BOOL, "empty": _BOOL, "pauses": _TABLES, "at_s": _NUMBER, "message": _STR,
+    "fail": _STR, "incomplete": _STR, "close": _INT, "stall_s": _NUMBER, "error": _STR,
+}  # fmt: skip
+_TURN = {
+    **_ANSWER, "text": _STR, "heard": _STR, "heard_fails": _BOOL, "filler": _STR,
+    "tool": _STR, "arguments": _TABLE, "calls": _TABLES,
+}  # fmt: skip
+_SCRIPT = {
+    "name": _STR, "latency_s": _NUMBER, "expires_after_s": _NUMBER,
+    "greeting": _TABLE, "turn": _TABLES, "otherwise": _TABLE,
+}  # fmt: skip
+_TROUBLES = ("fail", "incomplete", "close", "stall_s", "error")
+
+
+class _Reader:
+    """Checks one file. Errors name the key by its path and, where it can be found, the line."""
+
+    def __init__(self, name: str, text: str, folder: Path | None) -> None:
+        self._name = name
+        self._lines = text.splitlines()
+        self._folder = folder
+
+    def script(self, table: Mapping[str, Any]) -> Script:
+        self._check(table, _SCRIPT, "")
+        turns = [self._turn(turn, f"turn[{i}]") for i, turn in enumerate(table.get("turn", ()))]
+        otherwise = table.get("otherwise")
+        return Script(
+            turns=turns,
+            name=table.get("name", ""),
+            greeting=self._spoken(table["greeting"], "greeting") if "greeting" in table else None,
+            otherwise=self._spoken(otherwise, "otherwise") if otherwise is not None else Reply(say=DEFAULT_OTHERWISE),
+            latency_s=float(table.get("latency_s", 0.3)),
+            expires_after_s=float(table.get("expires_after_s", 3600.0)),
+        )
+
+    def _turn(self, table: Mapping[str, Any], where: str) -> Turn:
+        self._check(table, _TURN, where)
+        calls = [self._call(call, f"{where}.calls[{i}]") for i, call in enumerate(table.get("calls", ()))]
+        if "tool" in table:
+            if calls:
+                self._fail(f"{where}.tool", "and `calls` exclude each other", "name all calls under `calls`")
+            calls = [Call(table["tool"], json.dumps(table.get("arguments", {}), default=str))]
+        elif "arguments" in table:
+            self._fail(f"{where}.arguments", "needs a `tool`", "name the tool, or remove the arguments")
+        if "filler" in table and not calls:
+            self._fail(f"{where}.filler", "is said before a call, and there is none", "put it into `say`")
+        if "text" in table and ("heard" in table or "heard_fails" in table):
+            self._fail(
+                f"{where}.heard", "belongs to a spoken turn, and `text` makes this one written", "remove one of the two"
+            )
+        return Turn(
+            answer=self._answer(table, where),
+            text=table.get("text"),
+            heard=table.get("heard"),
+            heard_fails=table.get("heard_fails", False),
+            filler=table.get("filler", ""),
+            calls=tuple(calls),
+        )
+
+    def _call(self, table: Mapping[str, Any], where: str) -> Call:
+        self._check(table, {"tool": _STR, "arguments": _TABLE}, where)
+        if "tool" not in table:
+            self._fail(f"{where}.tool", "is missing", "name the tool that is called")
+        return Call(table["tool"], json.dumps(table.get("arguments", {}), default=str))
+
+    def _spoken(self, table: Mapping[str, Any], where: str) -> Reply:
+        self._check(table, _ANSWER, where)
+        return self._answer(table, where)
+
+    def _answer(self, table: Mapping[str, Any], where: str) -> Reply:
+        for i, pause in enumerate(table.get("pauses", ())):
+            self._check(pause, {"at_s": _NUMBER, "pause_s": _NUMBER}, f"{where}.pauses[{i}]")
+            if len(pause) != 2:
+                self._fail(f"{where}.pauses[{i}]", "needs both `at_s` and `pause_s`", "say where and how long")
+        trouble = self._trouble(table, where)
+        silent = table.get("empty", False) or (
+            trouble is not None and trouble.at_s is None and trouble.kind != "incomplete"
+        )
+        if not table.get("say") and not silent:
+            self._fail(f"{where}.say", "is missing", "write what is said, or `empty = true`")
+        if table.get("empty") and ("say" in table or trouble is not None):
+            self._fail(
+                f"{where}.empty", "is an answer without anything", "remove `empty`, or `say` and what goes wrong"
+            )
+        return Reply(
+            say=table.get("say", ""),
+            clip=self._clip(table.get("clip")),
+            text_only=table.get("text_only", False),
+            pauses=tuple(Pause(float(pause["at_s"]), float(pause["pause_s"])) for pause in table.get("pauses", ())),
+            trouble=trouble,
+        )
+
+    def _trouble(self, table: Mapping[str, Any], where: str) -> Trouble | None:
+        kinds = [kind for kind in _TROUBLES if kind in table]
+        if len(kinds) > 1:
+            self._fail(
+                f"{where}.{kinds[1]}", f"comes on top of `{kinds[0]}`", "keep one: only one thing goes wrong in a turn"
+            )
+        if not kinds:
+            if "at_s" in table:
+                self._fail(
+                    f"{where}.at_s", "says where something goes wrong, and nothing does", "add `fail`, `close`, ..."
+                )
+            return None
+        kind, value = kinds[0], table[kinds[0]]
+        if kind == "incomplete" and value not in ("max_output_tokens", "content_filter"):
+            self._fail(f"{where}.incomplete", f"is {value!r}", "use max_output_tokens or content_filter")
+        if kind == "close" and not (value in (1000, 1001, 1006) or 1007 <= value <= 1014 or 3000 <= value <= 4999):
+            self._fail(f"{where}.close", f"is {value}, no code that an endpoint may send", "use 1000-1014 or 3000-4999")
+        at_s = float(table["at_s"]) if "at_s" in table else None
+        message = table.get("message", "The script says so.")
+        match kind:
+            case "close":
+                return Trouble("close", at_s, message=message, close_code=value)
+            case "stall_s":
+                return Trouble("stall", at_s, stall_s=float(value))
+            case "fail" | "incomplete" | "error":
+                return Trouble(kind, at_s, code=value, message=message)
+        return None
+
+    def _clip(self, clip: str | None) -> str | None:
+        """A file beside the script by its full path; else the name of a stored line."""
+        if clip is None or self._folder is None or not (self._folder / clip).is_file():
+            return clip
+        return str(self._folder / clip)
+
+    def _check(self, table: Mapping[str, Any], keys: Mapping[str, str], where: str) -> None:
+        for key, value in table.items():
+            path = f"{where}.{key}" if where else key
+            if key not in keys:
+                self._fail(path, "is no key of a script", f"use one of: {', '.join(sorted(keys))}")
+            if not _IS[keys[key]](value):
+                self._fail(path, f"is {value!r}", f"write {keys[key]}")
+
+    def _fail(self, path: str, what: str, cure: str) -> None:
+        raise ScriptError(f"{self._name}{self._line(path)}: `{path}` {what}: {cure}.")
+
+    def _line(self, path: str) -> str:
+        """`, line N`: tomllib keeps no positions, so the key is looked for below its table's header."""
+        head, _, key = path.rpartition(".")
+        table, _, index = head.removesuffix("]").partition("[")
+        seen, inside = -1, not table
+        for number, line in enumerate(self._lines, 1):
+            text = line.strip()
+            if text.startswith("["):
+                seen += text.strip("[] ") == table
+                inside = text.strip("[] ") == table and (not index.isdecimal() or seen == int(index))
+            elif inside and text.split("=", 1)[0].strip() == key:
+                return f", line {number}"
+        return ""

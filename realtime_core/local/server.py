@@ -1,0 +1,281 @@
+"""The embedded server's shell: sockets, timers and threads around `Conversation`, which decides everything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from ..connection import Connection
+from ..connection.memory import Faults, memory_pair
+from ..connection.websocket import WebSocketConnection, WebSocketServer, serve
+from ..model import RealtimeModelConfig
+from ..sources import SYSTEM, Sources
+from .conversation import Conversation, HangUp
+from .improviser import Improviser
+from .reply import Director
+from .script import Script, builtin_script, load_script
+from .script_director import ScriptDirector
+from .voice import Voice
+
+__all__ = ["LocalRealtimeServer"]
+
+_PATH = "/v1/realtime"
+_MAX_MESSAGE_BYTES = 32 * 2**20
+"""An append of 15 MiB of audio, in base64, fits."""
+
+
+class LocalRealtimeServer:
+    """A server in the OpenAI Realtime protocol that needs no key, no network and no model: an async context manager.
+
+    ```python
+    async with LocalRealtimeServer() as server:
+        session = await RealtimeRunner(agent).run(model_config=server.model_config)
+    ```
+
+    `script` is a `Script`, the path of a TOML file, or the name of one that comes with the package (`"trattoria"`);
+    without one the server greets, tries the agent's tools and steers by keypad (`improviser`).
+
+    With `in_memory=True` there is no socket: `model_config` then holds a `transport` that connects in memory (with
+    `faults`, each way), and everything runs in virtual time as well. Audio is sent at `speed` times real time.
+
+    Text without stored speech is put together from stored words, and hummed where there are none; `synthesise=True` has
+    it spoken by flite or espeak-ng where one is on PATH. Transcripts always carry the full text.
+
+    Raises `ScriptError` for a script that does not hold.
+    """
+
+    def __init__(
+        self,
+        script: Script | str | Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        in_memory: bool = False,
+        speed: float = 5.0,
+        sources: Sources = SYSTEM,
+        faults: Faults | None = None,
+        synthesise: bool = False,
+    ) -> None:
+        self.script = _find_script(script)
+        self._host = host
+        self._port = port
+        self._in_memory = in_memory
+        self._speed = speed
+        self._sources = sources
+        self._faults = faults
+        self._voice = _voice(synthesise)
+        self._sessions = 0
+        self._listening: WebSocketServer | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._connections: set[Connection] = set()
+        self._check_clips()
+
+    @property
+    def url(self) -> str:
+        """Where it listens: `ws://127.0.0.1:<port>/v1/realtime`. A `?model=...` names the session's model."""
+        if self._in_memory:
+            return f"ws://in-memory{_PATH}"
+        return f"ws://{self._host}:{self.port}{_PATH}"
+
+    @property
+    def base_url(self) -> str:
+        """For `OPENAI_BASE_URL`."""
+        return "http" + self.url.removeprefix("ws").removesuffix("/realtime")
+
+    @property
+    def port(self) -> int:
+        if self._listening is None:
+            raise RuntimeError("The embedded server listens only within `async with`, and not in memory.")
+        return self._listening.port
+
+    @property
+    def model_config(self) -> RealtimeModelConfig:
+        """What a session needs to reach this server."""
+        if self._in_memory:
+            return {"url": self.url, "api_key": "local", "transport": self._connect}
+        return {"url": self.url, "api_key": "local"}
+
+    async def __aenter__(self) -> Self:
+        if self._in_memory:
+            self._tasks = asyncio.TaskGroup()
+            await self._tasks.__aenter__()
+        else:
+            server = serve(
+                self._handle,
+                self._host,
+                self._port,
+                process_request=_only_realtime,
+                max_message_bytes=_MAX_MESSAGE_BYTES,
+            )
+            self._listening = await server
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for connection in list(self._connections):
+            connection.close(1001, "the embedded server stops")
+        if self._listening is not None:
+            await self._listening.close()
+            self._listening = None
+        if self._tasks is not None:
+            tasks, self._tasks = self._tasks, None
+            await tasks.__aexit__(exc_type, exc, traceback)
+
+    async def serve_connection(self, connection: Connection, *, model: str | None = None) -> None:
+        """Hold one session over an open connection; return when it has ended. `model` is that of the URL."""
+        loop = asyncio.get_running_loop()
+        self._sessions += 1
+        sources = self._sources.fork(f"session {self._sessions}")
+        script = self.script
+        expires_after_s = 3600.0 if script is None else script.expires_after_s
+        director: Director = Improviser() if script is None else ScriptDirector(script)
+        conversation = Conversation(
+            director,
+            self._voice,
+            sources=sources,
+            now=loop.time(),
+            expires_at=int(sources.now().timestamp() + expires_after_s),
+            expires_after_s=expires_after_s,
+            model=model,
+            speed=self._speed,
+            latency_s=0.3 if script is None else script.latency_s,
+        )
+        self._connections.add(connection)
+        try:
+            await _Session(conversation, connection, self._voice).run()
+        finally:
+            self._connections.discard(connection)
+
+    async def _handle(self, connection: WebSocketConnection, request: Request) -> None:
+        await self.serve_connection(connection, model=_model_of(request.path))
+
+    async def _connect(self, url: str, headers: Mapping[str, str]) -> Connection:
+        """The `transport` of `model_config`."""
+        if self._tasks is None:
+            raise RuntimeError("The embedded server takes connections only within `async with`.")
+        near, far = memory_pair(faults=self._faults, reverse_faults=self._faults)
+        self._tasks.create_task(self._guarded(far, _model_of(url)))
+        return near
+
+    async def _guarded(self, connection: Connection, model: str | None) -> None:
+        # As the WebSocket server does it: a session that fails is closed and told of, and the others go on.
+        try:
+            await self.serve_connection(connection, model=model)
+        except Exception as error:  # noqa: BLE001
+            connection.close(1011, "internal error")
+            context = {"message": "A session of the embedded server failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+    def _check_clips(self) -> None:
+        if self.script is not None:
+            replies = [self.script.greeting, self.script.otherwise, *(turn.answer for turn in self.script.turns)]
+            for reply in replies:
+                if reply is not None and reply.clip is not None:
+                    self._voice.speech(reply.say, reply.clip)
+
+
+class _Session:
+    """One conversation on one connection: messages in, outbox out, one timer for what is due."""
+
+    def __init__(self, conversation: Conversation, connection: Connection, voice: Voice) -> None:
+        self._conversation = conversation
+        self._connection = connection
+        self._voice = voice
+        self._loop = asyncio.get_running_loop()
+        self._due: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks = asyncio.TaskGroup()
+        self._running: asyncio.Task[object] | None = None
+        self._over = False
+
+    async def run(self) -> None:
+        try:
+            async with self._tasks as tasks:
+                self._flush()
+                self._running = tasks.create_task(self._connection.run(self._on_message))
+        finally:
+            self._over = True
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _on_message(self, message: str | bytes) -> None:
+        self._conversation.receive(message, self._loop.time())
+        self._flush()
+
+    def _on_timer(self) -> None:
+        # A loop may call a little early, by its clock's resolution.
+        due, self._due = self._due, None
+        self._conversation.run(max(self._loop.time(), due or 0.0))
+        self._flush()
+
+    def _flush(self) -> None:
+        conversation = self._conversation
+        if conversation.outbox:
+            for action in conversation.outbox:
+                if isinstance(action, str):
+                    self._connection.send(action)
+                else:
+                    self._hang_up(action)
+            conversation.outbox.clear()
+        while conversation.wanted_speech:
+            self._tasks.create_task(self._prepare(conversation.wanted_speech.pop(0)))
+        due = conversation.next_due
+        if due != self._due and not self._over:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._due = due
+            self._timer = None if due is None else self._loop.call_at(due, self._on_timer)
+
+    def _hang_up(self, action: HangUp) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if action.code != 1006:
+            self._connection.close(action.code, action.reason)
+        elif self._running is not None:
+            self._running.cancel()
+
+    async def _prepare(self, text: str) -> None:
+        await asyncio.to_thread(self._voice.prepare, text)
+        if not self._over:
+            self._conversation.speech_is_ready(self._loop.time())
+            self._flush()
+
+
+@cache
+def _voice(synthesise: bool) -> Voice:
+    """One for the process: what was rendered for one session serves all."""
+    return Voice(synthesise=synthesise)
+
+
+def _find_script(script: Script | str | Path | None) -> Script | None:
+    if script is None or isinstance(script, Script):
+        return script
+    if isinstance(script, str) and script.isidentifier() and not Path(script).exists():
+        try:
+            return builtin_script(script)
+        except FileNotFoundError:
+            pass
+    return load_script(script)
+
+
+def _only_realtime(request: Request) -> Response | None:
+    if urlsplit(request.path).path == _PATH:
+        return None
+    body = f"The embedded realtime server answers at {_PATH} only.\n".encode()
+    headers = Headers([("Content-Type", "text/plain"), ("Content-Length", str(len(body))), ("Connection", "close")])
+    return Response(HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase, headers, body)
+
+
+def _model_of(url: str) -> str | None:
+    return parse_qs(urlsplit(url).query).get("model", [None])[0]

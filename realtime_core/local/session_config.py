@@ -1,0 +1,233 @@
+"""The session object: its defaults, what an update may hold, and what is in effect afterwards.
+
+Shape and limits: the Realtime API's reference (`session.update`, `response.create`), GA form. Pure.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from .checks import Check, anything, boolean, choice, either, integer, items, number, obj, or_null, text
+from .rejection import Rejected, invalid_value
+
+__all__ = ["SessionConfig", "check_response_options"]
+
+DEFAULT_MODEL = "gpt-realtime"
+DEFAULT_INSTRUCTIONS = "You are a helpful voice agent. (The embedded server follows a script and no instructions.)"
+
+_SERVER_VAD: dict[str, Any] = {
+    "type": "server_vad",
+    "threshold": 0.5,
+    "prefix_padding_ms": 300,
+    "silence_duration_ms": 500,
+    "idle_timeout_ms": None,
+    "create_response": True,
+    "interrupt_response": True,
+}
+_SEMANTIC_VAD: dict[str, Any] = {
+    "type": "semantic_vad",
+    "eagerness": "auto",
+    "create_response": True,
+    "interrupt_response": True,
+}
+_TURN_DETECTION = {"server_vad": _SERVER_VAD, "semantic_vad": _SEMANTIC_VAD}
+
+
+def _turn_detection(value: Any, path: str) -> None:
+    kind = value.get("type", "server_vad") if isinstance(value, dict) else "server_vad"
+    common = {"type": choice(*_TURN_DETECTION), "create_response": boolean, "interrupt_response": boolean}
+    if kind == "semantic_vad":
+        obj({**common, "eagerness": choice("low", "medium", "high", "auto")})(value, path)
+        return
+    server = {
+        "threshold": number(0, 1),
+        "prefix_padding_ms": integer(0, 10_000),
+        "silence_duration_ms": integer(0, 10_000),
+        "idle_timeout_ms": or_null(integer(5_000, 30_000)),
+    }
+    obj({**common, **server})(value, path)
+
+
+def _format(value: Any, path: str) -> None:
+    obj({"type": choice("audio/pcm", "audio/pcmu", "audio/pcma"), "rate": integer(8000, 24000)}, "type")(value, path)
+    rate = 24000 if value["type"] == "audio/pcm" else 8000
+    if value.get("rate", rate) != rate:
+        raise invalid_value(f"{path}.rate", value["rate"], str(rate))
+
+
+def _voice(value: Any, path: str) -> None:
+    if isinstance(value, dict):
+        obj({"id": text()}, "id")(value, path)
+    else:
+        choice("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")(value, path)
+
+
+def _modalities(value: Any, path: str) -> None:
+    items(choice("text", "audio"))(value, path)
+    if value not in (["audio"], ["text"]):
+        raise invalid_value(path, value, '["audio"]', '["text"]')
+
+
+def _tool(value: Any, path: str) -> None:
+    if isinstance(value, dict) and value.get("type") == "mcp":
+        return  # Hosted tools are taken and never called.
+    name = text(64, "[a-zA-Z0-9_-]+")
+    function = {"type": choice("function", "mcp"), "name": name, "description": text(1024), "parameters": anything}
+    obj(function, "type", "name")(value, path)
+
+
+_TOOLS = items(_tool)
+_FORCED_TOOL: dict[str, Check] = {"type": choice("function", "mcp"), "name": text(), "server_label": text()}
+_TOOL_CHOICE = either("auto", either("none", either("required", obj(_FORCED_TOOL, "type"))))
+_MAX_OUTPUT_TOKENS = either("inf", integer(1, 4096))
+_TRANSCRIPTION: dict[str, Check] = {
+    "model": text(),
+    "language": text(),
+    "languages": items(text()),
+    "prompt": text(),
+    "keywords": items(text()),
+    "delay": choice("minimal", "low", "medium", "high", "xhigh"),
+}
+_INPUT: dict[str, Check] = {
+    "format": _format,
+    "noise_reduction": or_null(obj({"type": choice("near_field", "far_field"), "strength": number(0, 10)})),
+    "transcription": or_null(obj(_TRANSCRIPTION)),
+    "turn_detection": or_null(_turn_detection),
+}
+_OUTPUT: dict[str, Check] = {"format": _format, "voice": _voice, "speed": number(0.25, 1.5)}
+_COMMON: dict[str, Check] = {
+    "instructions": text(),
+    "max_output_tokens": _MAX_OUTPUT_TOKENS,
+    "output_modalities": _modalities,
+    "parallel_tool_calls": boolean,
+    "prompt": or_null(anything),
+    "reasoning": or_null(anything),
+    "tool_choice": _TOOL_CHOICE,
+    "tools": _TOOLS,
+}
+_SESSION = obj(
+    {
+        **_COMMON,
+        "type": choice("realtime"),
+        "model": text(),
+        "audio": obj({"input": obj(_INPUT), "output": obj(_OUTPUT)}),
+        "include": or_null(items(choice("item.input_audio_transcription.logprobs"))),
+        "tracing": or_null(anything),
+        "truncation": anything,
+    },
+    "type",
+)
+_RESPONSE = obj(
+    {
+        **_COMMON,
+        "audio": obj({"output": obj({"format": _format, "voice": _voice})}),
+        "conversation": choice("auto", "none"),
+        "input": items(anything),
+        "metadata": or_null(anything),
+    }
+)
+
+
+def check_response_options(options: Any) -> None:
+    """The `response` of a `response.create`. Raises `Rejected`."""
+    _RESPONSE(options, "response")
+
+
+class SessionConfig:
+    """The effective configuration of one session. `model=None`: the first update may name it."""
+
+    def __init__(self, session_id: str, model: str | None, expires_at: int) -> None:
+        self._model_is_open = model is None
+        self._said_anything = False
+        pcm = {"type": "audio/pcm", "rate": 24000}
+        self.object: dict[str, Any] = {
+            "type": "realtime",
+            "object": "realtime.session",
+            "id": session_id,
+            "model": model or DEFAULT_MODEL,
+            "output_modalities": ["audio"],
+            "instructions": DEFAULT_INSTRUCTIONS,
+            "tools": [],
+            "tool_choice": "auto",
+            "parallel_tool_calls": True,
+            "max_output_tokens": "inf",
+            "tracing": None,
+            "truncation": "auto",
+            "prompt": None,
+            "reasoning": None,
+            "expires_at": expires_at,
+            "include": None,
+            "audio": {
+                "input": {
+                    "format": pcm,
+                    "transcription": None,
+                    "noise_reduction": None,
+                    "turn_detection": dict(_SERVER_VAD),
+                },
+                "output": {"format": pcm, "voice": "alloy", "speed": 1.0},
+            },
+        }
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """`audio.input`."""
+        return self.object["audio"]["input"]  # type: ignore[no-any-return]
+
+    @property
+    def output(self) -> dict[str, Any]:
+        """`audio.output`."""
+        return self.object["audio"]["output"]  # type: ignore[no-any-return]
+
+    def audio_was_sent(self) -> None:
+        """From now on the voice is fixed."""
+        self._said_anything = True
+
+    def update(self, change: Any, *, responding: bool) -> None:
+        """Apply a `session.update`: all of it or, raising `Rejected`, nothing. What it leaves out stays."""
+        _SESSION(change, "session")
+        self._check_frozen(change, responding)
+        effective = copy.deepcopy(self.object)
+        audio = change.get("audio", {})
+        for name, value in change.items():
+            if name != "audio":
+                effective[name] = value
+        for direction in ("input", "output"):
+            for name, value in audio.get(direction, {}).items():
+                _merge(effective["audio"][direction], name, value)
+        self._model_is_open = False
+        self.object = effective
+
+    def _check_frozen(self, change: dict[str, Any], responding: bool) -> None:
+        model = change.get("model", self.object["model"])
+        if model != self.object["model"] and not self._model_is_open:
+            message = f"Cannot update a session's model: it is '{self.object['model']}'."
+            raise Rejected(message, code="cannot_update_model", param="session.model")
+        output = change.get("audio", {}).get("output", {})
+        if self._said_anything and output.get("voice", self.output["voice"]) != self.output["voice"]:
+            message = "Cannot update a conversation's voice if assistant audio is present."
+            raise Rejected(message, code="cannot_update_voice")
+        if responding and output.get("speed", self.output["speed"]) != self.output["speed"]:
+            message = "Cannot update speed while a response is in progress."
+            raise Rejected(message, code="cannot_update_speed", param="session.audio.output.speed")
+        tracing = self.object["tracing"]
+        if tracing is not None and change.get("tracing", tracing) != tracing:
+            message = "Cannot update a session's tracing once it is enabled."
+            raise Rejected(message, code="cannot_update_tracing", param="session.tracing")
+
+
+def _merge(section: dict[str, Any], name: str, value: Any) -> None:
+    """Objects keep the fields that an update leaves out, except where they become another kind of object."""
+    current = section.get(name)
+    if name == "format":
+        section[name] = (
+            {"type": "audio/pcm", "rate": 24000} if value["type"] == "audio/pcm" else {"type": value["type"]}
+        )
+    elif name == "turn_detection" and value is not None:
+        kind = value.get("type") or (current or _SERVER_VAD)["type"]
+        base = current if current is not None and current["type"] == kind else _TURN_DETECTION[kind]
+        section[name] = {**base, **value, "type": kind}
+    elif isinstance(current, dict) and isinstance(value, dict):
+        section[name] = {**current, **value}
+    else:
+        section[name] = value

@@ -1,0 +1,62 @@
+"""One line of speech, rendered once: audio in bursts for the wire, and the words that go with each burst."""
+
+from __future__ import annotations
+
+import base64
+
+from ..formats import PCM, WireFormat
+from .wav import resample
+
+__all__ = ["BURST_MS", "RATE_HZ", "Speech"]
+
+RATE_HZ = 24000
+BURST_MS = 200
+"""How much audio one `response.output_audio.delta` carries."""
+
+
+class Speech:
+    """A line: its text, and its audio as 16-bit samples at 24 kHz. Immutable but for its caches."""
+
+    __slots__ = ("_bursts", "_encoded", "captions", "pcm", "text")
+
+    def __init__(self, text: str, pcm: bytes) -> None:
+        self.text = text
+        self.pcm = pcm
+        self.captions = _captions(text, len(pcm) // 2 / RATE_HZ * 1000)
+        self._encoded: dict[str, bytes] = {}
+        self._bursts: dict[str, list[tuple[str, int]]] = {}
+
+    @property
+    def duration_ms(self) -> float:
+        return len(self.pcm) // 2 / RATE_HZ * 1000
+
+    def encoded(self, format: WireFormat) -> bytes:
+        """The whole line in a format of the wire."""
+        audio = self._encoded.get(format.type)
+        if audio is None:
+            audio = format.encode(self.pcm if format is PCM else resample(self.pcm, RATE_HZ, format.rate_hz))
+            self._encoded[format.type] = audio
+        return audio
+
+    def bursts(self, format: WireFormat) -> list[tuple[str, int]]:
+        """The line cut into bursts of `BURST_MS`: base64 text and length in bytes of each."""
+        bursts = self._bursts.get(format.type)
+        if bursts is None:
+            audio, size = self.encoded(format), BURST_MS * format.bytes_per_ms
+            cut = [audio[at : at + size] for at in range(0, len(audio), size)]
+            bursts = self._bursts[format.type] = [(base64.b64encode(part).decode(), len(part)) for part in cut]
+        return bursts
+
+
+def _captions(text: str, duration_ms: float) -> list[str]:
+    """The words of each burst: a word goes with the burst in which it begins, words spread by their letters."""
+    n_bursts = max(1, -int(-duration_ms // BURST_MS))
+    captions = [""] * n_bursts
+    words = text.split()
+    letters = sum(len(word) + 1 for word in words)
+    at = 0
+    for word in words:
+        burst = min(n_bursts - 1, int(at / letters * duration_ms / BURST_MS))
+        captions[burst] += f" {word}" if at else word
+        at += len(word) + 1
+    return captions
