@@ -9,7 +9,10 @@ RealtimeCoreError
 │   └── ConnectionLost            an open connection ended before its time (carries the `Close`)
 ├── ServerRejected                the server understood and said no (carries code, param and message)
 │   └── SessionExpired            the session reached the server's maximum length
-└── ScriptError                   `realtime_core.testing`, `realtime_core.local`: the script does not fit
+├── ScriptError                   `realtime_core.testing`, `realtime_core.local`: the script does not fit
+└── VirtualTimeError              `realtime_core.testing.virtual_time` cannot go on
+    ├── Deadlock                  nothing is ready, no timer runs, and somebody waits
+    └── WatchdogExpired           a thread, or a loop that never sleeps, used up its real time
 ```
 """
 
@@ -22,14 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConnectFailed",
-    "TransportError",
     "ConnectionLost",
+    "Deadlock",
     "ModelBehaviorError",
     "RealtimeCoreError",
     "ScriptError",
     "ServerRejected",
     "SessionExpired",
+    "TransportError",
     "UserError",
+    "VirtualTimeError",
+    "WatchdogExpired",
 ]
 
 
@@ -59,7 +65,9 @@ class ConnectionLost(TransportError):
     """The connection to the model ended before its time."""
 
     def __init__(self, close: Close) -> None:
-        super().__init__(f"The model's connection ended: code {close.code}, {close.reason or 'no reason given'} (by {close.by}).")
+        super().__init__(
+            f"The model's connection ended: code {close.code}, {close.reason or 'no reason given'} (by {close.by})."
+        )
         self.close = close
 
 
@@ -81,3 +89,15 @@ class SessionExpired(ServerRejected):
 
 class ScriptError(RealtimeCoreError):
     """A script of the embedded server or of the testing tools does not fit what happened, or cannot be read."""
+
+
+class VirtualTimeError(RealtimeCoreError):
+    """Virtual time cannot go on."""
+
+
+class Deadlock(VirtualTimeError):
+    """Nothing is ready, no timer runs, and somebody waits; the message names who and where."""
+
+
+class WatchdogExpired(VirtualTimeError):
+    """A worker thread did not end, or the loop never came to rest, within the real time that was allowed."""

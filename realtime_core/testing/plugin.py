@@ -1,2 +1,98 @@
-def pytest_configure(config):
-    pass
+"""The pytest plugin: coroutine tests in virtual or in real time. Installed with the package, without configuration.
+
+```python
+@pytest.mark.virtual_time                      # or (seed=7, watchdog_s=10); `pytestmark = ...` for a whole module
+async def test_a_call_of_ten_minutes(sources: Sources) -> None:
+    await asyncio.sleep(600)                   # takes no time
+
+@pytest.mark.real_time                         # asyncio.run: for real sockets
+async def test_over_a_socket() -> None: ...
+
+def test_by_hand(run_virtual) -> None:         # virtual_time.run with this test's seed
+    assert run_virtual(main()) == 3
+```
+
+- `virtual_time(seed=0, watchdog_s=60)`: the test runs under `realtime_core.testing.virtual_time.run`. Plain functions
+  are left alone, and Hypothesis's `@given` works on coroutines.
+- `real_time`: the test runs under `asyncio.run`.
+- Fixture `sources`: a `Sources` with the marker's seed (0 where there is none).
+- Fixture `run_virtual`: `virtual_time.run` with the marker's arguments.
+
+Coroutine functions without either marker are left to pytest and to other plugins. There are no coroutine fixtures: what
+has to be opened and closed in the loop is an `async with` within the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from ..sources import Sources
+
+__all__ = ["run_virtual", "sources"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "virtual_time(seed=0, watchdog_s=60): run the coroutine test in virtual time")
+    config.addinivalue_line("markers", "real_time: run the coroutine test with asyncio.run")
+
+
+@pytest.fixture
+def sources(request: pytest.FixtureRequest) -> Sources:
+    """Ids, tokens, dates and randomness that repeat: seeded with the `virtual_time` marker's `seed`, else with 0."""
+    from ..sources import Sources
+
+    return Sources(_arguments(request.node)["seed"])
+
+
+@pytest.fixture
+def run_virtual(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """`virtual_time.run` with the arguments of the test's `virtual_time` marker."""
+    from . import virtual_time
+
+    return functools.partial(virtual_time.run, **_arguments(request.node))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    test = pyfuncitem.obj
+    inner = test.hypothesis.inner_test if getattr(test, "is_hypothesis_test", False) else test
+    if not inspect.iscoroutinefunction(inner):
+        return
+    run = _runner(pyfuncitem)
+    if run is None:
+        return
+
+    @functools.wraps(inner)
+    def call(*args: Any, **kwargs: Any) -> None:
+        run(inner(*args, **kwargs))
+
+    if inner is test:
+        pyfuncitem.obj = call
+    else:
+        test.hypothesis.inner_test = call
+
+
+def _runner(item: pytest.Item) -> Callable[[Any], object] | None:
+    virtual, real = item.get_closest_marker("virtual_time"), item.get_closest_marker("real_time")
+    if virtual is not None and real is not None:
+        pytest.fail("A test runs in virtual_time or in real_time, not in both.", pytrace=False)
+    if virtual is not None:
+        from . import virtual_time
+
+        return functools.partial(virtual_time.run, **_arguments(item))
+    return asyncio.run if real is not None else None
+
+
+def _arguments(item: pytest.Item) -> dict[str, Any]:
+    marker = item.get_closest_marker("virtual_time")
+    given = dict(marker.kwargs) if marker is not None else {}
+    if marker is not None and (marker.args or given.keys() - {"seed", "watchdog_s"}):
+        pytest.fail("virtual_time takes the keywords seed and watchdog_s.", pytrace=False)
+    return {"seed": 0, **given}

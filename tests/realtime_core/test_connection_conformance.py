@@ -9,6 +9,7 @@ import pytest
 from connection_links import CLOSE_TIMEOUT_S, LINKS, MAX_MESSAGE_BYTES, Link
 
 from realtime_core.connection import Close
+from realtime_core.testing import virtual_time
 
 Scenario = Callable[[Link], Awaitable[None]]
 Play = Callable[[Scenario], None]
@@ -16,15 +17,17 @@ NEVER_S = 10.0
 """No scenario takes so long, unless something hangs."""
 
 
-@pytest.fixture(params=LINKS)
+@pytest.fixture(params=[*LINKS, "memory-in-virtual-time"])
 def play(request: pytest.FixtureRequest) -> Play:
-    """Play a scenario over one adapter, in real time."""
+    """Play a scenario over one adapter."""
+    adapter, in_virtual_time, _ = request.param.partition("-in-virtual-time")
+    run: Callable[..., None] = virtual_time.run if in_virtual_time else asyncio.run
 
     async def main(scenario: Scenario) -> None:
-        async with asyncio.timeout(NEVER_S), LINKS[request.param]() as link:
+        async with asyncio.timeout(NEVER_S), LINKS[adapter]() as link:
             await scenario(link)
 
-    return lambda scenario: asyncio.run(main(scenario))
+    return lambda scenario: run(main(scenario))
 
 
 def test_messages_arrive_in_order_both_ways(play: Play) -> None:

@@ -1,0 +1,332 @@
+"""Worker threads under virtual time: one runs at a time, and only while the event loop waits for it.
+
+The loop and its threads hand each other one baton. A thread gets it when nothing else is ready in the loop, in the
+order of submission. It gives it back when it has finished, when it declares virtual time (`spend`), or when it waits
+for what it has asked of the loop (`run_coroutine_threadsafe(...).result()`, `anyio.from_thread.run`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import functools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import WatchdogExpired
+
+__all__ = ["Threads", "Worker", "current_worker", "patched", "spend"]
+
+_local = threading.local()
+
+
+def current_worker() -> Worker | None:
+    """The job that this thread works on for a virtual-time loop, if any."""
+    return getattr(_local, "worker", None)
+
+
+def spend(seconds: float) -> None:
+    """Called in a worker thread: this job takes so long. In virtual time others go on meanwhile; elsewhere the thread
+    sleeps. Without it a job takes no virtual time, however long it computes."""
+    worker = current_worker()
+    if worker is not None:
+        worker.give_back(_Sleep(seconds))
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        time.sleep(seconds)
+    else:
+        raise RuntimeError("spend() is for worker threads: in the event loop's thread, await asyncio.sleep().")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sleep:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    future: concurrent.futures.Future[Any]
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    result: Any = None
+    error: BaseException | None = None
+
+
+class _Abandoned(BaseException):
+    """Ends a thread whose loop is gone."""
+
+
+class Worker:
+    """One job, and the thread that does it."""
+
+    def __init__(
+        self, threads: Threads, executor: concurrent.futures.Executor | None, call: Callable[[], Any], name: str
+    ) -> None:
+        self.name = name
+        self.executor = executor
+        self.future: asyncio.Future[Any] = threads.loop.create_future()
+        self.asked_the_loop = False
+        self.abandoned = False
+        self.started = False
+        self.waits_for = ""
+        self.request: _Sleep | _Wait | _Finished = _Finished()
+        self.threads = threads
+        self._call = call
+        self._go = threading.Semaphore(0)
+
+    def go(self) -> None:
+        """Hand this thread the baton (from the loop's thread)."""
+        if not self.started:
+            self.started = True
+            threading.Thread(target=self._work, name=f"virtual-time {self.name}", daemon=True).start()
+        self._go.release()
+
+    def give_back(self, request: _Sleep | _Wait) -> None:
+        """Hand the baton back, and get it again when the request is granted (from this thread)."""
+        if self.abandoned:
+            raise _Abandoned
+        self.request = request
+        self.threads.baton.release()
+        self._take()
+
+    def _take(self) -> None:
+        self._go.acquire()
+        if self.abandoned:
+            raise _Abandoned
+
+    def _work(self) -> None:
+        try:
+            self._take()
+            self.request = self._outcome()
+        except _Abandoned:
+            return
+        if not self.abandoned:
+            self.threads.baton.release()
+
+    def _outcome(self) -> _Finished:
+        try:
+            if self.executor is None:
+                return _Finished(self._as_worker())
+            if isinstance(self.executor, concurrent.futures.ThreadPoolExecutor):
+                return _Finished(self.executor.submit(self._as_worker).result())
+            return _Finished(self.executor.submit(self._call).result())
+        except _Abandoned:
+            raise
+        except StopIteration as error:  # which no future may carry
+            failure = RuntimeError("the job raised StopIteration")
+            failure.__cause__ = error
+            return _Finished(error=failure)
+        except BaseException as error:  # noqa: BLE001 - as executors do: whatever the job raises is its outcome
+            return _Finished(error=error)
+
+    def _as_worker(self) -> Any:
+        _local.worker = self
+        try:
+            return self._call()
+        finally:
+            del _local.worker
+
+
+class Threads:
+    """The jobs of one loop. All but `Worker`'s own methods is called from the loop's thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, watchdog_s: float) -> None:
+        self.loop = loop
+        self.baton = threading.Semaphore(0)
+        self.current: Worker | None = None
+        self.unfinished: dict[Worker, None] = {}
+        self._watchdog_s = watchdog_s
+        self._queued: deque[Worker] = deque()
+        self._runnable: deque[Worker] = deque()
+        self._all_done: asyncio.Future[None] | None = None
+
+    def submit(
+        self, executor: concurrent.futures.Executor | None, call: Callable[[], Any], name: str
+    ) -> asyncio.Future[Any]:
+        worker = Worker(self, executor, call, name)
+        self.unfinished[worker] = None
+        self._queued.append(worker)
+        return worker.future
+
+    def run_one(self) -> bool:
+        """Let one thread run until it gives the baton back; return whether there was one to run."""
+        worker = self._next()
+        if worker is None:
+            return False
+        self.current = worker
+        try:
+            worker.go()
+            if not self.baton.acquire(timeout=self._watchdog_s):
+                raise WatchdogExpired(
+                    f"The thread of {worker.name} has not come back after {self._watchdog_s:g} s of real time. Does it "
+                    "sleep (use virtual_time.spend), or wait for something that only the event loop can do?"
+                )
+        except BaseException:
+            self._abandon(worker)
+            raise
+        finally:
+            self.current = None
+        self._grant(worker)
+        return True
+
+    async def finished(self) -> None:
+        """Return when every job has ended."""
+        while self.unfinished:
+            self._all_done = self._all_done or self.loop.create_future()
+            await self._all_done
+
+    def abandon_all(self) -> None:
+        for worker in list(self.unfinished):
+            self._abandon(worker)
+            if worker.started:
+                worker._go.release()
+
+    def _next(self) -> Worker | None:
+        if self._runnable:
+            return self._runnable.popleft()
+        for worker in list(self._queued):
+            if worker.future.cancelled():
+                self._queued.remove(worker)
+                self._forget(worker)
+            elif not self._is_full(worker.executor):
+                self._queued.remove(worker)
+                return worker
+        return None
+
+    def _is_full(self, executor: concurrent.futures.Executor | None) -> bool:
+        # A given pool has a size, and whoever gave it may rely on that; the default one's would depend on the machine.
+        size = getattr(executor, "_max_workers", None)
+        return size is not None and sum(w.started and w.executor is executor for w in self.unfinished) >= size
+
+    def _grant(self, worker: Worker) -> None:
+        request = worker.request
+        if isinstance(request, _Finished):
+            self._forget(worker)
+            if not worker.future.cancelled():
+                if request.error is not None:
+                    worker.future.set_exception(request.error)
+                else:
+                    worker.future.set_result(request.result)
+            return
+        woken = False
+
+        def wake(_: object = None) -> None:
+            nonlocal woken
+            if not woken:
+                woken = True
+                self._runnable.append(worker)
+
+        if isinstance(request, _Sleep):
+            worker.waits_for = f"{request.seconds:g} s"
+            self.loop.call_later(max(0.0, request.seconds), wake)
+        else:
+            worker.waits_for = "what it asked of the loop"
+            if request.timeout_s is not None:
+                self.loop.call_later(request.timeout_s, wake)
+            request.future.add_done_callback(wake)
+
+    def _forget(self, worker: Worker) -> None:
+        self.unfinished.pop(worker, None)
+        if not self.unfinished and self._all_done is not None:
+            if not self._all_done.done():
+                self._all_done.set_result(None)
+            self._all_done = None
+
+    def _abandon(self, worker: Worker) -> None:
+        worker.abandoned = True
+        self._forget(worker)
+
+
+_original_result = concurrent.futures.Future.result
+_patches_lock = threading.Lock()
+_patches: list[Callable[[], None]] = []
+"""How to take them back, once for each loop that runs now."""
+
+
+@contextlib.contextmanager
+def patched(counts: Callable[[object], bool]) -> Iterator[None]:
+    """While a virtual-time loop runs: a job that waits for the loop gives the baton back, and anyio's worker threads
+    are jobs like any other. Both fall through where a thread, or a loop (`counts`), is not concerned."""
+    with _patches_lock:
+        _patches.append(_patches[-1] if _patches else _patch(counts))
+    try:
+        yield
+    finally:
+        with _patches_lock:
+            restore = _patches.pop()
+            if not _patches:
+                restore()
+
+
+def _patch(counts: Callable[[object], bool]) -> Callable[[], None]:
+    concurrent.futures.Future.result = _result  # type: ignore[method-assign]
+    restore_anyio = _patch_anyio(counts)
+
+    def restore() -> None:
+        concurrent.futures.Future.result = _original_result  # type: ignore[method-assign]
+        restore_anyio()
+
+    return restore
+
+
+def _result(self: concurrent.futures.Future[Any], timeout: float | None = None) -> Any:
+    worker = current_worker()
+    if worker is None or not worker.asked_the_loop or self.done():
+        return _original_result(self, timeout)
+    worker.asked_the_loop = False
+    worker.give_back(_Wait(self, timeout))
+    return _original_result(self, 0)
+
+
+def _patch_anyio(counts: Callable[[object], bool]) -> Callable[[], None]:
+    try:
+        from anyio._backends import _asyncio as backend
+    except ImportError:
+        return lambda: None
+    original = backend.WorkerThread
+
+    class CountedWorkerThread(original):  # type: ignore[misc,valid-type]
+        """Never starts a thread: each item of its queue becomes a job that runs anyio's own code for one item."""
+
+        def start(self) -> None:
+            if not counts(self.loop):
+                super().start()
+            else:
+                self.queue = _ItemsAsJobs(self)
+
+    backend.WorkerThread = CountedWorkerThread  # type: ignore[misc]
+
+    def restore() -> None:
+        backend.WorkerThread = original  # type: ignore[misc]
+
+    return restore
+
+
+class _ItemsAsJobs:
+    """In place of the queue of one anyio worker thread. `None` is its command to stop."""
+
+    def __init__(self, thread: Any) -> None:
+        self._thread = thread
+        self._items: deque[Any] = deque()
+
+    def put_nowait(self, item: Any) -> None:
+        if item is not None:
+            self._items += (item, None)
+            _, func, *_ = item
+            self._thread.loop.run_in_executor(None, functools.wraps(func)(lambda: self._thread.run()))
+
+    def get(self) -> Any:
+        return self._items.popleft()
+
+    def task_done(self) -> None:
+        pass
