@@ -1,0 +1,212 @@
+"""What the WebSocket adapter does beyond `Connection`: opening, refusing, keepalive, the server's life."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from connection_links import SocketPeer
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from realtime_core.connection import Close
+from realtime_core.connection.websocket import WebSocketConnection, connect, serve
+from realtime_core.errors import ConnectFailed
+
+pytestmark = pytest.mark.real_time
+
+
+async def echo(connection: WebSocketConnection, request: Request) -> None:
+    await connection.run(lambda message: connection.send(str(message)))
+
+
+@contextlib.asynccontextmanager
+async def raw_server(answer: bytes, *, then_close: bool = True) -> AsyncIterator[str]:
+    """A server that answers any request with these bytes."""
+
+    over: asyncio.Queue[None] = asyncio.Queue()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        if not then_close:
+            await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        over.put_nowait(None)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    async with server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await over.get()
+
+
+async def test_both_ends_of_ours_talk_to_each_other() -> None:
+    seen: list[Request] = []
+
+    async def handler(connection: WebSocketConnection, request: Request) -> None:
+        seen.append(request)
+        assert connection.subprotocol == "realtime"
+        await echo(connection, request)
+
+    async with serve(handler, subprotocols=["realtime"]) as server:
+        connection = await connect(
+            f"ws://127.0.0.1:{server.port}/v1/realtime?model=x",
+            headers={"Authorization": "Bearer key"},
+            subprotocols=["other", "realtime"],
+        )
+        assert connection.subprotocol == "realtime"
+        got: list[str | bytes] = []
+
+        def on_message(message: str | bytes) -> None:
+            got.append(message)
+            connection.close(4000, "heard it")
+
+        connection.send("hello")
+        assert await connection.run(on_message) == Close(4000, "heard it", "us")
+        assert got == ["hello"]
+        assert seen[0].path == "/v1/realtime?model=x"
+        assert seen[0].headers["Authorization"] == "Bearer key"
+        assert "Sec-WebSocket-Extensions" not in seen[0].headers
+
+
+async def test_awaiting_serve_starts_it_and_close_ends_it() -> None:
+    server = await serve(echo)
+    port = server.port
+    async with server:
+        assert server.port == port
+    with pytest.raises(ConnectFailed, match="cannot be reached"):
+        await connect(f"ws://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "message"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 7\r\n\r\nbad key", 401, r"401 Unauthorized: bad key Check the"),
+        (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", 503, r"refused the connection: 503 Serv"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "200 OK"),
+        (b"220 smtp.example.com ESMTP\r\n", None, "does not speak WebSocket"),
+        (b"", None, "does not speak WebSocket"),
+        (b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", None, "not speak WebSocket"),
+    ],
+)
+async def test_a_refused_handshake_says_why(answer: bytes, status: int | None, message: str) -> None:
+    async with raw_server(answer) as url:
+        with pytest.raises(ConnectFailed, match=message) as caught:
+            await connect(url)
+        assert caught.value.status == status
+
+
+async def test_a_server_that_never_answers_is_given_up() -> None:
+    async with raw_server(b"", then_close=False) as url:
+        with pytest.raises(ConnectFailed, match=r"did not answer within 0\.05 s"):
+            await connect(url, open_timeout_s=0.05)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "127.0.0.1", "ws://"])
+async def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ConnectFailed, match="is not a ws: or wss: address"):
+        await connect(url)
+
+
+async def test_the_server_may_answer_in_place_of_the_upgrade() -> None:
+    def process_request(request: Request) -> Response | None:
+        if request.headers.get("Authorization") == "Bearer right":
+            return None
+        return Response(401, "Unauthorized", Headers({"Content-Length": "4"}), b"who?")
+
+    async with serve(echo, process_request=process_request) as server:
+        url = f"ws://127.0.0.1:{server.port}/"
+        with pytest.raises(ConnectFailed, match="401 Unauthorized: who"):
+            await connect(url)
+        connection = await connect(url, headers={"Authorization": "Bearer right"})
+        connection.close()
+        assert (await connection.run(lambda _: None)).by == "us"
+
+
+async def test_leaving_the_server_closes_what_is_open_and_ends_every_handler() -> None:
+    ended: list[str] = []
+
+    async def stubborn(connection: WebSocketConnection, request: Request) -> None:
+        try:
+            assert await connection.run(lambda _: None) == Close(1001, "going away", "us")
+            await asyncio.Event().wait()
+        finally:
+            ended.append("handler")
+
+    async with serve(stubborn, close_timeout_s=0.1) as server:
+        connection = await connect(f"ws://127.0.0.1:{server.port}/")
+        running = asyncio.create_task(connection.run(lambda _: None))
+        await asyncio.sleep(0)
+    assert ended == ["handler"]
+    assert await running == Close(1001, "going away", "peer")
+
+
+async def test_a_handler_that_fails_is_told_and_its_connection_closed_with_1011() -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+
+    async def fails(connection: WebSocketConnection, request: Request) -> None:
+        raise LookupError("the handler's own")
+
+    async with serve(fails) as server:
+        connection = await connect(f"ws://127.0.0.1:{server.port}/path")
+        assert await connection.run(lambda _: None) == Close(1011, "internal error", "peer")
+    assert told[0]["message"] == "The handler of /path failed"
+
+
+async def test_a_peer_that_does_not_answer_pings_is_given_up_unless_nobody_listens() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(await SocketPeer.server(reader, writer))
+
+    peers: list[SocketPeer] = []
+    listening = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with listening:
+        connection = await connect(
+            f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/", ping_interval_s=0.02, ping_timeout_s=0.04
+        )
+        await asyncio.sleep(0.15)
+        assert not connection.lost.done()
+        started = asyncio.get_running_loop().time()
+        assert await connection.run(lambda _: None) == Close(1006, "no answer to a ping within 0.04 s", "network")
+        assert asyncio.get_running_loop().time() - started < 0.5
+        peers[0].break_()
+
+
+async def test_a_peer_that_answers_pings_stays() -> None:
+    async with serve(echo, ping_interval_s=None) as server:
+        connection = await connect(f"ws://127.0.0.1:{server.port}/", ping_interval_s=0.01, ping_timeout_s=0.02)
+        running = asyncio.create_task(connection.run(lambda _: None))
+        await asyncio.sleep(0.1)
+        assert not running.done()
+        connection.close()
+        await running
+
+
+async def test_text_that_is_not_utf_8_closes_with_1007_and_a_broken_frame_with_1002() -> None:
+    closes: list[Close] = []
+    closed = asyncio.Event()
+
+    async def handler(connection: WebSocketConnection, request: Request) -> None:
+        closes.append(await connection.run(lambda _: None))
+        closed.set()
+
+    async with serve(handler) as server:
+        for frame, code in ((b"\x81\x82\x00\x00\x00\x00\xff\xfe", 1007), (b"\x83\x80\x00\x00\x00\x00", 1002)):
+            peer = await SocketPeer.client(server.port)
+            peer._writer.write(frame)
+            answer = await peer.receive()
+            assert isinstance(answer, Close)
+            assert answer.code == code
+            await closed.wait()
+            closed.clear()
+            assert (closes[-1].code, closes[-1].by) == (code, "us")
+
+
+async def test_a_connection_nobody_runs_can_be_closed() -> None:
+    async with serve(echo) as server:
+        connection = await connect(f"ws://127.0.0.1:{server.port}/")
+        connection.close()
+        await asyncio.wait_for(connection.lost, 1)
