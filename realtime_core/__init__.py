@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from .errors import SessionExpired as SessionExpired
     from .errors import TransportError as TransportError
     from .errors import UserError as UserError
-    from .event_queue import EventsOverflowed as EventsOverflowed
-    from .event_queue import EventStream as EventStream
+    from .event_streams import EventsOverflowed as EventsOverflowed
+    from .event_streams import EventStream as EventStream
     from .events import AudioData as AudioData
     from .events import RealtimeAgentEndEvent as RealtimeAgentEndEvent
     from .events import RealtimeAgentStartEvent as RealtimeAgentStartEvent
@@ -225,7 +225,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "TransportError",
         "UserError",
     ),
-    "event_queue": (
+    "event_streams": (
         "EventStream",
         "EventsOverflowed",
     ),

@@ -132,6 +132,8 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
     max_output_tokens: int | Literal["inf"]
     input_audio_format: RealtimeAudioFormat
     output_audio_format: RealtimeAudioFormat
+    audio_format: RealtimeAudioFormat
+    """Both formats in one."""
     input_audio_transcription: RealtimeInputAudioTranscriptionConfig | None
     input_audio_noise_reduction: RealtimeInputAudioNoiseReductionConfig | None
     turn_detection: RealtimeTurnDetectionConfig | None
@@ -140,7 +142,8 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
     reasoning: Mapping[str, Any]
     truncation: Any
     include: list[str]
-    tools: list[Tool]
+    tools: list[Tool | dict[str, Any]]
+    """Function tools; a dict is a tool that the server runs, in the protocol's form (hosted MCP)."""
     handoffs: list[Handoff[Any, Any]]
     tracing: RealtimeModelTracingConfig | Literal["auto"] | None
 
@@ -149,6 +152,9 @@ class RealtimeGuardrailsSettings(TypedDict, total=False):
     debounce_text_length: int
     """Output guardrails run each time this many more characters were said (default 100), and always once at the end of
     a response; -1: only at the end."""
+    feedback: str | None
+    """What the model is told (as system text) when a guardrail has stopped it, `{names}` standing for the guardrails;
+    None: nothing, and no other answer is made."""
 
 
 ToolFiller = Callable[["ToolContext[Any]"], "str | Awaitable[str | None] | None"]

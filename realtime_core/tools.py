@@ -272,7 +272,9 @@ async def enabled_tools(agent: RealtimeAgent[Any], run_context: RunContextWrappe
 
 
 def check_tool(tool: Any) -> Tool:
-    """The object itself if it has a tool's shape, else `UserError`."""
+    """The object itself if it has a tool's shape (or is a dict: a tool that the server runs), else `UserError`."""
+    if isinstance(tool, Mapping):
+        return cast("Tool", tool)
     missing = [n for n in ("name", "description", "params_json_schema", "on_invoke_tool") if not hasattr(tool, n)]
     if missing:
         what = getattr(tool, "name", None) or repr(tool)

@@ -1,0 +1,113 @@
+"""From an agent to the settings of the model's session: what is in force while that agent speaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .config import RealtimeRunConfig, RealtimeSessionModelSettings
+from .errors import UserError
+from .handoffs import Handoff, as_handoff
+from .tools import Tool, check_tool, is_enabled
+
+if TYPE_CHECKING:
+    from .agent import RealtimeAgent
+    from .run_context import RunContextWrapper
+
+__all__ = ["ActiveAgent", "activate", "output_bytes_per_ms"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveAgent:
+    """An agent as the model knows it: tool calls are looked up here, whatever has become current meanwhile."""
+
+    agent: RealtimeAgent[Any]
+    settings: RealtimeSessionModelSettings
+    tools: Mapping[str, Tool]
+    handoffs: Mapping[str, Handoff[Any, Any]]
+
+
+async def activate(
+    agent: RealtimeAgent[Any],
+    context: RunContextWrapper[Any],
+    run_config: RealtimeRunConfig,
+    base: RealtimeSessionModelSettings,
+    *,
+    overrides: RealtimeSessionModelSettings | None = None,
+    voice_of: RealtimeSessionModelSettings | None = None,
+) -> ActiveAgent:
+    """Compute instructions, tools and handoffs of an agent.
+
+    Precedence, the later the stronger: `base` (run config, then initial settings), the agent, `overrides` (the initial
+    settings once more, for the starting agent). `voice_of` are the settings under which a voice has been heard: it
+    stays, for the server takes no other then.
+
+    Raises `UserError` for what is no tool and for two enabled tools (or handoffs) of one name, and whatever users'
+    callables raise.
+    """
+    settings = base.copy()
+    if agent.prompt is not None:
+        settings["prompt"] = agent.prompt
+    if agent.voice is not None and voice_of is None:
+        settings = _with_voice(settings, agent.voice)
+    instructions, tools, handoffs = await asyncio.gather(
+        agent.get_system_prompt(context),
+        agent.get_all_tools(context),
+        _enabled(agent.handoffs, as_handoff, context, agent),
+    )
+    settings["instructions"] = instructions or ""
+    settings["tools"] = tools
+    settings["handoffs"] = handoffs
+    if overrides:
+        settings.update(overrides)
+        settings["tools"] = await _enabled(settings["tools"] or [], check_tool, context, agent)
+        settings["handoffs"] = await _enabled(settings["handoffs"] or [], as_handoff, context, agent)
+    if voice_of is not None and (heard := _voice(voice_of)) is not None:
+        settings = _with_voice(settings, heard)
+    if run_config.get("tracing_disabled"):
+        settings["tracing"] = None
+    return ActiveAgent(agent, settings, *_by_name(settings["tools"], settings["handoffs"]))
+
+
+async def _enabled(entries: Any, check: Any, context: RunContextWrapper[Any], agent: RealtimeAgent[Any]) -> list[Any]:
+    checked = [check(entry) for entry in entries]
+    enabled = await asyncio.gather(*(is_enabled(entry, context, agent) for entry in checked))
+    return [entry for entry, is_on in zip(checked, enabled, strict=True) if is_on]
+
+
+def _by_name(
+    tools: list[Any], handoffs: list[Handoff[Any, Any]]
+) -> tuple[dict[str, Tool], dict[str, Handoff[Any, Any]]]:
+    """What is called in this process, by name; tools that the server runs (plain dicts) are not."""
+    local = [tool for tool in tools if not isinstance(tool, Mapping)]
+    names = [*(tool.name for tool in local), *(handoff.tool_name for handoff in handoffs)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"Two tools or handoffs are called {twice!r}: the model could not tell them apart.")
+    return {tool.name: tool for tool in local}, {handoff.tool_name: handoff for handoff in handoffs}
+
+
+def _with_voice(settings: RealtimeSessionModelSettings, voice: Any) -> RealtimeSessionModelSettings:
+    """The settings with another voice, also where it is given in the nested form, which wins."""
+    changed = settings.copy()
+    changed["voice"] = voice
+    output = (settings.get("audio") or {}).get("output") or {}
+    if "voice" in output:
+        audio: Any = {**settings["audio"], "output": {**output, "voice": voice}}
+        changed["audio"] = audio
+    return changed
+
+
+def _voice(settings: RealtimeSessionModelSettings) -> Any:
+    """The voice in force, or None where the settings name none."""
+    return ((settings.get("audio") or {}).get("output") or {}).get("voice") or settings.get("voice")
+
+
+def output_bytes_per_ms(settings: RealtimeSessionModelSettings) -> float:
+    """Bytes in a millisecond of the agent's audio: 8 for G.711, 48 for PCM16 at 24 kHz."""
+    nested = ((settings.get("audio") or {}).get("output") or {}).get("format")
+    flat = settings.get("output_audio_format") or settings.get("audio_format")
+    wanted = nested if nested is not None else flat
+    name = str(wanted.get("type", "")) if isinstance(wanted, Mapping) else str(getattr(wanted, "type", wanted) or "")
+    return 8.0 if any(g711 in name.lower() for g711 in ("g711", "pcmu", "pcma")) else 48.0

@@ -1,0 +1,254 @@
+"""Session events on their way to those who want them: bounded streams, and functions called at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Literal
+
+from .errors import RealtimeCoreError
+
+if TYPE_CHECKING:
+    from .config import RealtimeQueueSettings
+    from .events import RealtimeSessionEvent
+
+__all__ = ["EventHub", "EventStream", "EventsOverflowed"]
+
+logger = logging.getLogger(__name__)
+
+_Class = Literal["audio", "raw", "history", "control"]
+_DROPPABLE: dict[str, _Class] = {
+    "audio": "audio",
+    "raw_model_event": "raw",
+    "transcript_delta": "raw",
+    "input_audio_transcription_delta": "raw",
+    "history_updated": "history",
+}
+_RAW_BYTES = 1_000_000
+
+
+class EventsOverflowed(RealtimeCoreError):
+    """A consumer let so many events gather that it was given up. The session goes on."""
+
+
+class _Slot:
+    """A place in the queue; `event` is None once it was dropped."""
+
+    __slots__ = ("event", "size")
+
+    def __init__(self, event: RealtimeSessionEvent, size: int) -> None:
+        self.event: RealtimeSessionEvent | None = event
+        self.size = size
+
+
+class EventStream:
+    """One consumer's events, in order: `async for event in stream`.
+
+    Bounded by kind: control events are lossless; audio is kept up to a number of bytes and raw events and text deltas
+    up to a number of events, the oldest dropped first; of `history_updated` only the latest waits. When the session
+    ends, what is queued is delivered first; then iteration stops, or raises what the session failed with.
+    """
+
+    def __init__(self, *, audio_bytes: int, raw_events: int, control_events: int) -> None:
+        self._slots: deque[_Slot] = deque()
+        self._live = 0
+        self._of: dict[_Class, deque[_Slot]] = {
+            "audio": deque(),
+            "raw": deque(),
+            "history": deque(),
+            "control": deque(),
+        }
+        self._size = dict.fromkeys(self._of, 0)
+        self._audio_bytes = audio_bytes
+        self._raw_events = raw_events
+        self._control_events = control_events
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._ended = False
+        self._error: Exception | None = None
+        self.dropped_audio_bytes = 0
+        """Audio that was not taken in time."""
+        self.dropped_raw_events = 0
+        """Raw events and text deltas that were not taken in time."""
+
+    def __len__(self) -> int:
+        """How many events wait."""
+        return self._live
+
+    def put(self, event: RealtimeSessionEvent) -> None:
+        """Queue an event, by the rules of its kind. Does nothing after the end."""
+        if self._ended:
+            return
+        kind = _DROPPABLE.get(event.type, "control")
+        slot = _Slot(event, _size(event, kind))
+        self._slots.append(slot)
+        self._of[kind].append(slot)
+        self._size[kind] += slot.size
+        self._live += 1
+        self._keep_bound(kind)
+        self._wake()
+
+    def _keep_bound(self, kind: _Class) -> None:
+        waiting = self._of[kind]
+        if kind == "history":
+            while len(waiting) > 1:
+                self._drop(kind)
+        elif kind == "audio":
+            while self._size[kind] > self._audio_bytes and len(waiting) > 1:
+                self.dropped_audio_bytes += self._drop(kind)
+        elif kind == "raw":
+            while len(waiting) > self._raw_events or (self._size[kind] > _RAW_BYTES and len(waiting) > 1):
+                self._drop(kind)
+                self.dropped_raw_events += 1
+        elif len(waiting) > self._control_events:
+            self.end(EventsOverflowed(f"{len(waiting)} events were not taken: this consumer gets no more."))
+            self._clear()
+
+    def _drop(self, kind: _Class) -> int:
+        """Drop the oldest of a kind. Its slot stays behind empty, until half of the slots are."""
+        slot = self._of[kind].popleft()
+        self._size[kind] -= slot.size
+        slot.event = None
+        self._live -= 1
+        if len(self._slots) > 64 and self._live < len(self._slots) // 2:
+            self._slots = deque(s for s in self._slots if s.event is not None)
+        return slot.size
+
+    def _clear(self) -> None:
+        self._slots.clear()
+        self._live = 0
+        for waiting in self._of.values():
+            waiting.clear()
+
+    def end(self, error: Exception | None = None) -> None:
+        """Nothing more will come. Idempotent: the first end counts."""
+        if not self._ended:
+            self._ended = True
+            self._error = error
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def close(self) -> None:
+        """The consumer wants no more: drop what is queued and end."""
+        self.end()
+        self._error = None
+        self._clear()
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _take(self) -> RealtimeSessionEvent | None:
+        while self._slots:
+            slot = self._slots.popleft()
+            if (event := slot.event) is not None:
+                kind = _DROPPABLE.get(event.type, "control")
+                self._of[kind].popleft()
+                self._size[kind] -= slot.size
+                self._live -= 1
+                return event
+        return None
+
+    async def __anext__(self) -> RealtimeSessionEvent:
+        while True:
+            if (event := self._take()) is not None:
+                return event
+            if self._ended:
+                if self._error is not None:
+                    raise self._error
+                raise StopAsyncIteration
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled() and self._live:
+                    self._wake()  # what woke this consumer is for another one now
+                raise
+
+    def __aiter__(self) -> AsyncIterator[RealtimeSessionEvent]:
+        return self
+
+    async def __aenter__(self) -> EventStream:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _size(event: RealtimeSessionEvent, kind: _Class) -> int:
+    """Roughly the bytes that an event keeps alive; 0 where only the number counts."""
+    if event.type == "audio":
+        return len(event.audio)
+    if event.type == "raw_model_event":
+        data = getattr(event.data, "data", None)
+        payload = data.get("delta") if isinstance(data, dict) else data
+        return len(payload) if isinstance(payload, str | bytes) else 0
+    return 0
+
+
+EventHandler = Callable[["RealtimeSessionEvent"], None]
+
+
+class EventHub:
+    """Hands each event to the handlers, at once and in order, and to all streams."""
+
+    def __init__(self, settings: RealtimeQueueSettings, audio_bytes_per_ms: float) -> None:
+        self._settings = settings
+        self._audio_bytes_per_ms = audio_bytes_per_ms
+        self._handlers: tuple[EventHandler, ...] = ()
+        self._streams: tuple[EventStream, ...] = ()
+        self._ended = False
+        self._error: Exception | None = None
+
+    @property
+    def has_handlers(self) -> bool:
+        return bool(self._handlers)
+
+    def add_handler(self, handler: EventHandler) -> None:
+        if handler not in self._handlers:
+            self._handlers = (*self._handlers, handler)
+
+    def remove_handler(self, handler: EventHandler) -> None:
+        self._handlers = tuple(h for h in self._handlers if h != handler)
+
+    def open_stream(self) -> EventStream:
+        """A stream of the events from now on."""
+        stream = EventStream(
+            audio_bytes=int(self._settings.get("audio_ms", 120_000) * self._audio_bytes_per_ms),
+            raw_events=self._settings.get("raw_events", 256),
+            control_events=self._settings.get("control_events", 10_000),
+        )
+        if self._ended:
+            stream.end(self._error)
+        else:
+            self._streams = (*(s for s in self._streams if not s.ended), stream)
+        return stream
+
+    def emit(self, event: RealtimeSessionEvent) -> None:
+        if self._ended:
+            return
+        for handler in self._handlers:
+            try:
+                handler(event)
+            except Exception:  # a user's code
+                logger.exception("An event handler of the session failed at %r.", event.type)
+        for stream in self._streams:
+            stream.put(event)
+
+    def end(self, error: Exception | None = None) -> None:
+        """Nothing more will come: streams deliver what they have, then stop, or raise `error`."""
+        self._ended = True
+        self._error = self._error or error
+        for stream in self._streams:
+            stream.end(error)
+        self._streams = ()

@@ -1,0 +1,327 @@
+"""The conversation as a pure reducer: `reduce(items, event) -> (items, changes)`.
+
+`items` is a tuple in the order of the conversation; neither it nor its items are ever changed in place. Order follows
+the protocol's `previous_item_id`, also when an item comes before the one it follows. No audio is kept: of each audio
+part of the agent, the length received, the text said and, once playback was cut, the text heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from .history_merge import later_status, merged, words_within
+from .items import (
+    AssistantAudio,
+    AssistantContent,
+    AssistantMessageItem,
+    AssistantText,
+    InputAudio,
+    InputText,
+    ItemStatus,
+    RealtimeItem,
+    RealtimeToolCallItem,
+    UserMessageItem,
+)
+from .model_events import (
+    RealtimeModelAudioEvent,
+    RealtimeModelAudioInterruptedEvent,
+    RealtimeModelEvent,
+    RealtimeModelInputAudioCommittedEvent,
+    RealtimeModelInputAudioTranscriptionCompletedEvent,
+    RealtimeModelInputAudioTranscriptionDeltaEvent,
+    RealtimeModelInputAudioTranscriptionFailedEvent,
+    RealtimeModelItemDeletedEvent,
+    RealtimeModelItemTruncatedEvent,
+    RealtimeModelItemUpdatedEvent,
+    RealtimeModelOutputTextDeltaEvent,
+    RealtimeModelToolCallEvent,
+    RealtimeModelTranscriptDeltaEvent,
+    RealtimeModelTranscriptDoneEvent,
+)
+
+__all__ = ["Added", "Change", "Deleted", "Items", "ToolOutputSent", "Updated", "reduce"]
+
+Items = tuple[RealtimeItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    item: RealtimeItem
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    item: RealtimeItem
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    item_id: str
+
+
+Change = Added | Updated | Deleted
+Reduced = tuple[Items, tuple[Change, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutputSent:
+    """The one event that comes from the session itself: the output of a call has been given to the model."""
+
+    call_id: str
+    output: str
+
+
+def reduce(items: Items, event: RealtimeModelEvent | ToolOutputSent, *, bytes_per_ms: float = 48.0) -> Reduced:
+    """The conversation after `event`, and what changed. Events that say nothing of the conversation change nothing.
+
+    `bytes_per_ms` is that of the session's output audio: 48 for PCM16 at 24 kHz, 8 for G.711.
+    """
+    match event:
+        case RealtimeModelAudioEvent():
+            return _received(items, event, len(event.data) / bytes_per_ms)
+        case (
+            RealtimeModelTranscriptDeltaEvent()
+            | RealtimeModelTranscriptDoneEvent()
+            | RealtimeModelOutputTextDeltaEvent()
+        ):
+            return _said(items, event)
+        case RealtimeModelItemUpdatedEvent():
+            return _upsert(items, event.item, event.previous_item_id)
+        case RealtimeModelInputAudioCommittedEvent():
+            turn = UserMessageItem(item_id=event.item_id, content=[InputAudio()], status="in_progress")
+            return _upsert(items, turn, event.previous_item_id)
+        case RealtimeModelInputAudioTranscriptionCompletedEvent():
+            return _transcribed(items, event.item_id, event.content_index, lambda _: event.transcript, "completed")
+        case RealtimeModelInputAudioTranscriptionDeltaEvent():
+            grown: Callable[[str], str] = lambda known: known + event.delta  # noqa: E731
+            return _transcribed(items, event.item_id, event.content_index, grown, "in_progress")
+        case RealtimeModelInputAudioTranscriptionFailedEvent():
+            return _update(items, event.item_id, UserMessageItem, lambda item: replace(item, status="incomplete"))
+        case RealtimeModelAudioInterruptedEvent():
+            return _interrupted(items, event)
+        case RealtimeModelItemTruncatedEvent():
+            return _cut(items, event.item_id, event.content_index, event.audio_end_ms)
+        case RealtimeModelItemDeletedEvent():
+            return _deleted(items, event.item_id)
+        case RealtimeModelToolCallEvent():
+            return _upsert(items, _tool_call_item(event), event.previous_item_id)
+        case ToolOutputSent():
+            return _tool_output(items, event)
+        case _:
+            return items, ()
+
+
+# Finding and placing
+
+
+def _index(items: Items, item_id: str) -> int | None:
+    """Where an item is. What changes is nearly always near the end."""
+    return next((i for i in range(len(items) - 1, -1, -1) if items[i].item_id == item_id), None)
+
+
+def _call_index(items: Items, call_id: str | None) -> int | None:
+    if not call_id:
+        return None
+    for i in range(len(items) - 1, -1, -1):
+        item = items[i]
+        if isinstance(item, RealtimeToolCallItem) and item.call_id == call_id:
+            return i
+    return None
+
+
+def _chain_end(items: Items, start: int) -> int:
+    """The end of the run that begins at `start` and in which each item names the one before it as its previous."""
+    end = start + 1
+    while end < len(items) and items[end].previous_item_id == items[end - 1].item_id:
+        end += 1
+    return end
+
+
+def _place(items: Items, chain: Items) -> Items:
+    """Insert a chain where its head belongs; then bring behind its tail whatever was waiting for that."""
+    previous = chain[0].previous_item_id
+    if previous is None:
+        at = len(items)
+    elif previous == "":
+        at = 0
+    else:
+        known = _index(items, previous)
+        at = len(items) if known is None else known + 1
+    waiting = next((i for i, item in enumerate(items) if item.previous_item_id == chain[-1].item_id), None)
+    if waiting is None:
+        return items[:at] + chain + items[at:]
+    end = _chain_end(items, waiting)
+    followers, rest = items[waiting:end], items[:waiting] + items[end:]
+    if waiting < at:
+        at = max(waiting, at - len(followers))
+    return rest[:at] + chain + followers + rest[at:]
+
+
+def _upsert(items: Items, new: RealtimeItem, previous_item_id: str | None) -> Reduced:
+    previous = new.previous_item_id if previous_item_id is None else previous_item_id
+    at = _index(items, new.item_id)
+    if at is None and isinstance(new, RealtimeToolCallItem):
+        at = _call_index(items, new.call_id)
+    if at is None:
+        item = replace(new, previous_item_id=previous)
+        return _place(items, (item,)), (Added(item),)
+    old = items[at]
+    item = merged(
+        old, replace(new, previous_item_id=old.previous_item_id if old.previous_item_id is not None else previous)
+    )
+    if item == old:
+        return items, ()
+    if item.previous_item_id == old.previous_item_id:
+        return _replaced(items, at, item)
+    end = _chain_end(items, at)
+    return _place(items[:at] + items[end:], (item, *items[at + 1 : end])), (Updated(item),)
+
+
+def _replaced(items: Items, at: int, item: RealtimeItem) -> Reduced:
+    if items[at] == item:
+        return items, ()
+    return (*items[:at], item, *items[at + 1 :]), (Updated(item),)
+
+
+TItem = TypeVar("TItem", UserMessageItem, AssistantMessageItem)
+
+
+def _update(items: Items, item_id: str, cls: type[TItem], change: Callable[[TItem], TItem]) -> Reduced:
+    """Change an item of that class, if there is one."""
+    at = _index(items, item_id)
+    if at is None:
+        return items, ()
+    item = items[at]
+    return _replaced(items, at, change(item)) if isinstance(item, cls) else (items, ())
+
+
+def _deleted(items: Items, item_id: str) -> Reduced:
+    at = _index(items, item_id)
+    return (items, ()) if at is None else (items[:at] + items[at + 1 :], (Deleted(item_id),))
+
+
+# What the agent says
+
+
+def _with_part(
+    content: list[AssistantContent], index: int, cls: type[AssistantAudio] | type[AssistantText]
+) -> tuple[list[AssistantContent], AssistantContent]:
+    """A copy of the content that has a part of that class at `index`, and the part."""
+    grown = [*content, *(cls() for _ in range(index + 1 - len(content)))]
+    if not isinstance(grown[index], cls):
+        grown[index] = cls()
+    return grown, grown[index]
+
+
+def _said(
+    items: Items,
+    event: RealtimeModelTranscriptDeltaEvent | RealtimeModelTranscriptDoneEvent | RealtimeModelOutputTextDeltaEvent,
+) -> Reduced:
+    spoken = not isinstance(event, RealtimeModelOutputTextDeltaEvent)
+
+    def change(item: AssistantMessageItem) -> AssistantMessageItem:
+        content, part = _with_part(item.content, event.content_index, AssistantAudio if spoken else AssistantText)
+        if isinstance(part, AssistantText):
+            assert isinstance(event, RealtimeModelOutputTextDeltaEvent)
+            content[event.content_index] = replace(part, text=(part.text or "") + event.delta)
+        elif isinstance(event, RealtimeModelTranscriptDoneEvent):
+            content[event.content_index] = _heard(replace(part, transcript=event.transcript or part.transcript))
+        else:
+            content[event.content_index] = _heard(replace(part, transcript=(part.transcript or "") + event.delta))
+        return replace(item, content=content)
+
+    if _index(items, event.item_id) is None:
+        item = change(AssistantMessageItem(item_id=event.item_id, content=[], status="in_progress"))
+        return (*items, item), (Added(item),)
+    return _update(items, event.item_id, AssistantMessageItem, change)
+
+
+def _received(items: Items, event: RealtimeModelAudioEvent, ms: float) -> Reduced:
+    """Count the audio of a part; nobody needs to be told of that."""
+
+    def change(item: AssistantMessageItem) -> AssistantMessageItem:
+        content, part = _with_part(item.content, event.content_index, AssistantAudio)
+        assert isinstance(part, AssistantAudio)
+        content[event.content_index] = replace(part, received_ms=part.received_ms + ms)
+        return replace(item, content=content)
+
+    return _update(items, event.item_id, AssistantMessageItem, change)[0], ()
+
+
+# What the listener heard of it
+
+
+def _interrupted(items: Items, event: RealtimeModelAudioInterruptedEvent) -> Reduced:
+    cuts = [(cut.item_id, cut.content_index, cut.audio_end_ms) for cut in event.truncations]
+    if not cuts and event.audio_end_ms > 0:
+        cuts = [(event.item_id, event.content_index, event.audio_end_ms)]
+    changes: list[Change] = []
+    for item_id, content_index, audio_end_ms in cuts:
+        items, changed = _cut(items, item_id, content_index, audio_end_ms)
+        changes += changed
+    return items, tuple(changes)
+
+
+def _cut(items: Items, item_id: str, content_index: int, audio_end_ms: int) -> Reduced:
+    def change(item: AssistantMessageItem) -> AssistantMessageItem:
+        if content_index >= len(item.content):
+            return item
+        part = item.content[content_index]
+        if not isinstance(part, AssistantAudio) or (
+            part.heard_ms == audio_end_ms and part.heard_transcript is not None
+        ):
+            return item
+        content = list(item.content)
+        content[content_index] = _heard(replace(part, heard_ms=audio_end_ms, heard_transcript=None))
+        return replace(item, content=content)
+
+    return _update(items, item_id, AssistantMessageItem, change)
+
+
+def _heard(part: AssistantAudio) -> AssistantAudio:
+    """The part with the words of what was heard of it, once: text that comes after the cut belongs to what was not."""
+    if part.heard_ms is None or part.heard_transcript is not None or part.transcript is None:
+        return part
+    fraction = part.heard_ms / part.received_ms if part.received_ms > 0 else float(part.heard_ms > 0)
+    return replace(part, heard_transcript=words_within(part.transcript, fraction))
+
+
+# What the caller says, and tools
+
+
+def _transcribed(
+    items: Items, item_id: str, content_index: int, text: Callable[[str], str], status: ItemStatus
+) -> Reduced:
+    def change(item: UserMessageItem) -> UserMessageItem:
+        content = list(item.content) or [InputAudio()]
+        places = [i for i, part in enumerate(content) if isinstance(part, InputAudio)]
+        if not places:
+            return item
+        at = content_index if content_index in places else places[0]
+        part = content[at]
+        assert isinstance(part, InputAudio)
+        content[at] = replace(part, transcript=text(part.transcript or ""))
+        return replace(item, content=content, status=later_status(item.status, status))
+
+    if _index(items, item_id) is None:
+        known = InputText(text=text("")) if status == "completed" else InputAudio(transcript=text(""))
+        item = UserMessageItem(item_id=item_id, content=[known], status=status)
+        return (*items, item), (Added(item),)
+    return _update(items, item_id, UserMessageItem, change)
+
+
+def _tool_call_item(event: RealtimeModelToolCallEvent) -> RealtimeToolCallItem:
+    return RealtimeToolCallItem(
+        item_id=event.id or event.call_id, call_id=event.call_id, name=event.name, arguments=event.arguments
+    )
+
+
+def _tool_output(items: Items, event: ToolOutputSent) -> Reduced:
+    at = _call_index(items, event.call_id)
+    if at is None:
+        return items, ()
+    call = items[at]
+    assert isinstance(call, RealtimeToolCallItem)
+    return _replaced(items, at, replace(call, output=event.output, status="completed"))

@@ -1,0 +1,69 @@
+"""Calling the hooks of agents and runs: in order, one after another, never in the way of the session."""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from .session_core import SessionCore
+
+if TYPE_CHECKING:
+    from .agent import RealtimeAgent
+    from .tools import Tool
+
+__all__ = ["Hooks"]
+
+_Call = tuple[Any, str, tuple[Any, ...]]
+
+
+class Hooks:
+    """Tells the run's hooks, then the agent's. What a hook raises is reported as an `error` event."""
+
+    def __init__(self, core: SessionCore) -> None:
+        self._core = core
+        self._run = core.run_config.get("hooks")
+        self._waiting: deque[_Call] = deque()
+        self._running = False
+
+    def started(self, agent: RealtimeAgent[Any]) -> None:
+        self._queue((self._run, "on_agent_start", (agent,)), (agent.hooks, "on_start", (agent,)))
+
+    def ended(self, agent: RealtimeAgent[Any], output: str) -> None:
+        self._queue((self._run, "on_agent_end", (agent, output)), (agent.hooks, "on_end", (agent, output)))
+
+    def handed_off(self, source: RealtimeAgent[Any], target: RealtimeAgent[Any]) -> None:
+        self._queue((self._run, "on_handoff", (source, target)), (target.hooks, "on_handoff", (target, source)))
+
+    async def tool_started(self, agent: RealtimeAgent[Any], tool: Tool) -> None:
+        """Awaited before the tool runs."""
+        for hooks in (self._run, agent.hooks):
+            await self._call((hooks, "on_tool_start", (agent, tool)))
+
+    async def tool_ended(self, agent: RealtimeAgent[Any], tool: Tool, result: Any) -> None:
+        for hooks in (self._run, agent.hooks):
+            await self._call((hooks, "on_tool_end", (agent, tool, result)))
+
+    def _queue(self, *calls: _Call) -> None:
+        self._waiting.extend(call for call in calls if call[0] is not None)
+        if self._waiting and not self._running:
+            self._running = self._core.start(self._work(), "hooks") is not None
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                await self._call(self._waiting.popleft())
+        finally:
+            self._running = False
+
+    async def _call(self, call: _Call) -> None:
+        hooks, name, args = call
+        hook = getattr(hooks, name, None)
+        if hook is None:
+            return
+        try:
+            done = hook(self._core.context, *args)
+            if inspect.isawaitable(done):
+                await done
+        except Exception as error:  # noqa: BLE001  a user's code
+            self._core.report(error)

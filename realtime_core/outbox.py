@@ -1,0 +1,116 @@
+"""The one ordered way from a session to its model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from .errors import UserError
+from .model import RealtimeModel
+from .model_inputs import RealtimeModelSendAudio, RealtimeModelSendEvent
+
+__all__ = ["Outbox"]
+
+_Entry = tuple[RealtimeModelSendEvent, "asyncio.Future[None] | None"]
+
+
+class Outbox:
+    """Sends in the same step where the model can (`send_event_now`), else in order from a task of its own.
+
+    Caller audio that waits is bounded (`max_audio_bytes`): the oldest is dropped and counted, for by then it is worth
+    nothing. Everything else is kept.
+    """
+
+    def __init__(
+        self,
+        model: RealtimeModel,
+        start: Callable[[Coroutine[Any, Any, None], str], object],
+        on_error: Callable[[Exception], None],
+        max_audio_bytes: int = 480_000,
+    ) -> None:
+        self._model = model
+        self._start = start
+        self._on_error = on_error
+        self._max_audio_bytes = max_audio_bytes
+        self._waiting: deque[_Entry] = deque()
+        self._audio_bytes = 0
+        self._pumping = False
+        self.dropped_audio_bytes = 0
+
+    def post(self, event: RealtimeModelSendEvent) -> None:
+        """Send, and do not wait; what goes wrong is reported."""
+        try:
+            if not self._sent_now(event):
+                self._queue(event, None)
+        except Exception as error:  # noqa: BLE001  the model may be a user's
+            self._on_error(error)
+
+    async def deliver(self, event: RealtimeModelSendEvent) -> None:
+        """Send, and return when it was sent. Raises what the model raises."""
+        if not self._sent_now(event):
+            sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._queue(event, sent)
+            await sent
+
+    def _sent_now(self, event: RealtimeModelSendEvent) -> bool:
+        return not self._waiting and not self._pumping and self._model.send_event_now(event)
+
+    def _queue(self, event: RealtimeModelSendEvent, sent: asyncio.Future[None] | None) -> None:
+        self._waiting.append((event, sent))
+        if isinstance(event, RealtimeModelSendAudio):
+            self._audio_bytes += len(event.audio)
+            while self._audio_bytes > self._max_audio_bytes and self._drop_oldest_audio():
+                pass
+        if not self._pumping:
+            self._pumping = self._start(self._pump(), "outbox") is not None
+            if not self._pumping:
+                self._drop_all()
+
+    def _drop_oldest_audio(self) -> bool:
+        for entry in self._waiting:
+            event, sent = entry
+            if isinstance(event, RealtimeModelSendAudio) and not event.commit and event.audio:
+                self._waiting.remove(entry)
+                self._audio_bytes -= len(event.audio)
+                self.dropped_audio_bytes += len(event.audio)
+                if sent is not None and not sent.done():
+                    sent.set_result(None)
+                return True
+        return False
+
+    async def _pump(self) -> None:
+        try:
+            while self._waiting:
+                event, sent = self._waiting.popleft()
+                if isinstance(event, RealtimeModelSendAudio):
+                    self._audio_bytes -= len(event.audio)
+                await self._send(event, sent)
+        finally:
+            self._pumping = False
+            self._drop_all()
+
+    def _drop_all(self) -> None:
+        """The session is not open any more."""
+        for _, sent in self._waiting:
+            if sent is not None and not sent.done():
+                sent.set_exception(UserError("The session is closed."))
+        self._waiting.clear()
+        self._audio_bytes = 0
+
+    async def _send(self, event: RealtimeModelSendEvent, sent: asyncio.Future[None] | None) -> None:
+        try:
+            await self._model.send_event(event)
+        except Exception as error:  # noqa: BLE001  the model may be a user's
+            if sent is None or sent.done():
+                self._on_error(error)
+            else:
+                sent.set_exception(error)
+        except asyncio.CancelledError:
+            if sent is not None:
+                sent.cancel()
+            raise
+        else:
+            if sent is not None and not sent.done():
+                sent.set_result(None)

@@ -1,0 +1,230 @@
+"""Running users' guardrails on what is being said, and stopping it.
+
+Output guardrails see the whole text of a response so far, each time `debounce_text_length` more characters were said
+and once at its end. The guardrails of a pass run side by side. Of the passes of one response at most one is under way
+and the newest waits (latest wins); the last pass waits for nobody. A response trips at most once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .events import RealtimeGuardrailTripped
+from .guardrails import InputGuardrail, InputGuardrailResult, OutputGuardrail, OutputGuardrailResult
+from .model_inputs import RealtimeModelSendInterrupt, RealtimeModelSendUserInput
+from .session_core import SessionCore
+
+if TYPE_CHECKING:
+    from .agent import RealtimeAgent
+
+__all__ = ["FEEDBACK", "InputChecks", "OutputChecks"]
+
+FEEDBACK = (
+    "Your reply was stopped because it broke these rules: {names}. Do not go on with it and do not repeat it. "
+    "Say briefly, within the rules, what you can say instead."
+)
+INPUT_FEEDBACK = (
+    "Your reply was stopped because what the user said is not allowed here: {names}. Do not go into it; say so briefly "
+    "and offer what you can do."
+)
+MAX_TRIPS_IN_A_ROW = 3
+"""After that many tripped responses one after another no further one is asked for: the model does not understand."""
+_REMEMBERED = 64
+
+
+@dataclass(eq=False, slots=True)
+class _Response:
+    id: str
+    agent: RealtimeAgent[Any]
+    guardrails: Sequence[OutputGuardrail[Any]]
+    text: list[str] = field(default_factory=list)
+    length: int = 0
+    next_check_at: int = 0
+    checked: int = 0
+    has_audio: bool = False
+    over: bool = False
+    tripped: bool = False
+    checking: bool = False
+    check_again: bool = False
+
+
+class OutputChecks:
+    """Output guardrails of a session: those of the agent that began the response, and the run's."""
+
+    def __init__(self, core: SessionCore, current_agent: Callable[[], RealtimeAgent[Any]]) -> None:
+        self._core = core
+        self._current_agent = current_agent
+        settings = core.run_config.get("guardrails_settings") or {}
+        self._debounce = settings.get("debounce_text_length", 100)
+        self._feedback = Feedback(core, FEEDBACK)
+        self._responses: OrderedDict[str, _Response] = OrderedDict()
+
+    def began(self, response_id: str) -> None:
+        """A response began, by the agent that is current now."""
+        if response_id in self._responses and self._responses[response_id].over:
+            del self._responses[response_id]  # a model that gives no ids
+        self._response(response_id)
+
+    def audio(self, response_id: str) -> bool:
+        """Audio of a response has come; return whether it may be heard."""
+        response = self._responses.get(response_id)
+        if response is None:
+            return True
+        response.has_audio = True
+        return not response.tripped
+
+    def said(self, response_id: str, delta: str) -> None:
+        """More text of a response."""
+        response = self._response(response_id)
+        if response.over:
+            return
+        response.text.append(delta)
+        response.length += len(delta)
+        if self._debounce >= 0 and response.length >= response.next_check_at:
+            response.next_check_at = (response.length // max(self._debounce, 1) + 1) * max(self._debounce, 1)
+            self._check(response)
+
+    def ended(self, response_id: str) -> str:
+        """A response is over; return its text."""
+        response = self._responses.get(response_id)
+        if response is None:
+            return ""
+        response.over = True
+        text = "".join(response.text)
+        response.text.clear()
+        if response.length > response.checked:
+            self._start(response, text)
+        return text
+
+    def _response(self, response_id: str) -> _Response:
+        if response_id not in self._responses:
+            agent = self._current_agent()
+            both = [*agent.output_guardrails, *(self._core.run_config.get("output_guardrails") or ())]
+            self._responses[response_id] = _Response(
+                response_id, agent, list({id(g): g for g in both}.values()), next_check_at=max(self._debounce, 0)
+            )
+            while len(self._responses) > _REMEMBERED:
+                self._responses.popitem(last=False)
+        return self._responses[response_id]
+
+    def _check(self, response: _Response) -> None:
+        if response.checking:
+            response.check_again = True
+        else:
+            self._start(response, "".join(response.text))
+
+    def _start(self, response: _Response, text: str) -> None:
+        if not response.guardrails or response.tripped:
+            return
+        response.checked = len(text)
+        response.checking = True
+        response.check_again = False
+        self._core.start(self._pass(response, text), "output guardrails")
+
+    async def _pass(self, response: _Response, text: str) -> None:
+        checks = [lambda g=g: g.run(self._core.context, response.agent, text) for g in response.guardrails]
+        result: OutputGuardrailResult | None = await first_tripped(checks, self._core.report)
+        if result is not None and not response.tripped:
+            self._trip(response, result, text)
+        elif response.over and not response.tripped:
+            self._feedback.went_well()
+        response.checking = False
+        if response.check_again and not response.over:
+            self._start(response, "".join(response.text))
+
+    def _trip(self, response: _Response, result: OutputGuardrailResult, text: str) -> None:
+        """One step: nothing else of this response is heard after it."""
+        response.tripped = True
+        response_id = response.id or None
+        newest = next(reversed(self._responses), None) == response.id
+        self._core.emit(RealtimeGuardrailTripped([result], text, self._core.info, response_id=response.id))
+        if not response.over:
+            self._core.send(
+                RealtimeModelSendInterrupt(
+                    force_response_cancel=True,
+                    response_id=response_id,
+                    cancel_response_only=not response.has_audio,
+                )
+            )
+        elif response.has_audio:
+            self._core.send(RealtimeModelSendInterrupt(response_id=response_id, playback_only=True))
+        if newest:  # else the conversation has gone on
+            self._feedback.send(result.guardrail.get_name())
+
+
+class InputChecks:
+    """Input guardrails of a session, on the transcripts of what the caller said. The reply has begun by then."""
+
+    def __init__(self, core: SessionCore, current_agent: Callable[[], RealtimeAgent[Any]]) -> None:
+        self._core = core
+        self._current_agent = current_agent
+        self._feedback = Feedback(core, INPUT_FEEDBACK)
+
+    def heard(self, transcript: str) -> None:
+        agent = self._current_agent()
+        both = [*agent.input_guardrails, *(self._core.run_config.get("input_guardrails") or ())]
+        guardrails = list({id(g): g for g in both}.values())
+        if guardrails and transcript:
+            self._core.start(self._pass(agent, guardrails, transcript), "input guardrails")
+
+    async def _pass(self, agent: RealtimeAgent[Any], guardrails: list[InputGuardrail[Any]], transcript: str) -> None:
+        checks = [lambda g=g: g.run(agent, transcript, self._core.context) for g in guardrails]
+        result: InputGuardrailResult | None = await first_tripped(checks, self._core.report)
+        if result is not None:
+            self._core.emit(RealtimeGuardrailTripped([result], transcript, self._core.info))
+            self._core.send(RealtimeModelSendInterrupt(force_response_cancel=True))
+            self._feedback.send(result.guardrail.get_name())
+
+
+class Feedback:
+    """Tells the model why it was stopped, as system text, and has it answer anew."""
+
+    def __init__(self, core: SessionCore, default: str) -> None:
+        self._core = core
+        self._text = (core.run_config.get("guardrails_settings") or {}).get("feedback", default)
+        self._in_a_row = 0
+
+    def went_well(self) -> None:
+        self._in_a_row = 0
+
+    def send(self, names: str) -> None:
+        self._in_a_row += 1
+        if self._text is not None and self._in_a_row <= MAX_TRIPS_IN_A_ROW:
+            text = self._text.replace("{names}", names)
+            self._core.send(
+                RealtimeModelSendUserInput(
+                    {"type": "message", "role": "system", "content": [{"type": "input_text", "text": text}]}
+                )
+            )
+
+
+TResult = TypeVar("TResult", OutputGuardrailResult, InputGuardrailResult)
+
+
+async def first_tripped(
+    checks: Sequence[Callable[[], Awaitable[TResult]]], report: Callable[[Exception], None]
+) -> TResult | None:
+    """Run checks side by side; the result of the first that trips, the others cancelled; None if none does. A check
+    that raises is reported and counts as passed."""
+
+    async def run(check: Callable[[], Awaitable[TResult]]) -> TResult | None:
+        try:
+            return await check()
+        except Exception as error:  # noqa: BLE001  a user's code
+            report(error)
+            return None
+
+    tripped: TResult | None = None
+    async with asyncio.TaskGroup() as group:
+        running = {group.create_task(run(check)) for check in checks}
+        while running and tripped is None:
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            results = [task.result() for task in done if not task.cancelled()]
+            tripped = next((r for r in results if r is not None and r.output.tripwire_triggered), None)
+        for task in running:
+            task.cancel()
+    return tripped

@@ -1,0 +1,59 @@
+"""Where sessions come from."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from .agent import RealtimeAgent
+from .config import RealtimeRunConfig
+from .errors import UserError
+from .model import RealtimeModel, RealtimeModelConfig
+from .session import RealtimeSession
+
+__all__ = ["RealtimeRunner"]
+
+
+class RealtimeRunner:
+    """Makes sessions of an agent, any number of them at once.
+
+    `model` is a model class or another function that makes a model for each session (default:
+    `OpenAIRealtimeWebSocketModel`); a model object works, too, for one session at a time.
+    """
+
+    def __init__(
+        self,
+        starting_agent: RealtimeAgent[Any],
+        *,
+        model: RealtimeModel | Callable[[], RealtimeModel] | None = None,
+        config: RealtimeRunConfig | None = None,
+    ) -> None:
+        self._starting_agent = starting_agent
+        self._config = config
+        self._model = model
+        self._session_of_model: weakref.ref[RealtimeSession] | None = None
+
+    async def run(self, *, context: Any = None, model_config: RealtimeModelConfig | None = None) -> RealtimeSession:
+        """A new session, not yet connected: `async with await runner.run() as session`. Nothing is sent here.
+
+        Raises `UserError` when the one given model is still in use.
+        """
+        session = RealtimeSession(self._make_model(), self._starting_agent, context, model_config, self._config)
+        if isinstance(self._model, RealtimeModel):
+            self._session_of_model = weakref.ref(session)
+        return session
+
+    def _make_model(self) -> RealtimeModel:
+        if self._model is None:
+            from .openai_realtime import OpenAIRealtimeWebSocketModel
+
+            return OpenAIRealtimeWebSocketModel()
+        if not isinstance(self._model, RealtimeModel):
+            return self._model()
+        last = None if self._session_of_model is None else self._session_of_model()
+        if last is not None and last.status not in ("new", "closed"):
+            raise UserError(
+                "This model object serves an open session: give RealtimeRunner a class or a function instead."
+            )
+        return self._model

@@ -1,0 +1,389 @@
+"""A conversation with an agent over a speech model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from .agent_settings import ActiveAgent, activate, output_bytes_per_ms
+from .config import RealtimeRunConfig, RealtimeSessionModelSettings, RealtimeUserInput
+from .errors import RealtimeCoreError, UserError
+from .event_streams import EventHandler, EventHub, EventStream
+from .events import (
+    RealtimeHandoffEvent,
+    RealtimeHistoryAdded,
+    RealtimeHistoryUpdated,
+    RealtimeRawModelEvent,
+    RealtimeSessionEnded,
+    RealtimeSessionEvent,
+)
+from .handoffs import Handoff
+from .history import Added, Items, ToolOutputSent, reduce
+from .history_edits import history_edits
+from .hooks import Hooks
+from .items import RealtimeItem
+from .model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
+from .model_events import RealtimeModelEvent
+from .model_inputs import (
+    RealtimeModelSendAudio,
+    RealtimeModelSendInterrupt,
+    RealtimeModelSendRawMessage,
+    RealtimeModelSendResponseCancel,
+    RealtimeModelSendResponseCreate,
+    RealtimeModelSendSessionUpdate,
+    RealtimeModelSendUserInput,
+)
+from .output_checks import InputChecks, OutputChecks
+from .run_context import RunContextWrapper
+from .session_core import SessionCore
+from .session_turns import SessionTurns
+from .tool_approvals import Decision
+from .tool_calls import ToolCall, ToolCalls
+
+if TYPE_CHECKING:
+    from .agent import RealtimeAgent
+    from .usage import Usage
+
+__all__ = ["RealtimeSession", "SessionStatus"]
+
+logger = logging.getLogger(__name__)
+
+SessionStatus = Literal["new", "connecting", "connected", "reconnecting", "disconnected", "closing", "closed"]
+
+CLOSE_TIMEOUT_S = 1.0
+"""How long `close` takes at most: half of it for users' code to end, the rest for the model's connection."""
+
+
+class RealtimeSession(RealtimeModelListener):
+    """A conversation: `async with session:` connects, `async for event in session:` tells what happens.
+
+    ```python
+    async with await RealtimeRunner(agent).run() as session:
+        await session.send_message("Hello, agent!")
+        async for event in session:
+            if event.type == "audio":
+                play(event.audio)
+    ```
+
+    Events of the model are handled in the step in which they come; only users' code (tools, guardrails, hooks, dynamic
+    instructions) runs in tasks, which end with the session.
+    """
+
+    def __init__(
+        self,
+        model: RealtimeModel,
+        agent: RealtimeAgent[Any],
+        context: Any = None,
+        model_config: RealtimeModelConfig | None = None,
+        run_config: RealtimeRunConfig | None = None,
+    ) -> None:
+        self._model = model
+        self._model_config: RealtimeModelConfig = model_config or {}
+        self._run_config: RealtimeRunConfig = run_config or {}
+        self._overrides: RealtimeSessionModelSettings = self._model_config.get("initial_model_settings") or {}
+        self._base: RealtimeSessionModelSettings = (self._run_config.get("model_settings") or {}) | self._overrides
+        wrapped = context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
+        self._events = EventHub(self._run_config.get("queues") or {}, output_bytes_per_ms(self._base))
+        self._core = SessionCore(model, wrapped, self._run_config, self._events.emit, self._task_failed)
+        self._active = ActiveAgent(agent, self._base, {}, {})
+        self._switching = asyncio.Lock()
+        self._hooks = Hooks(self._core)
+        self._checks = OutputChecks(self._core, lambda: self.current_agent)
+        self._tools = ToolCalls(self._core, self._hooks, lambda: self._active, self._hand_off, self._reduce)
+        input_checks = InputChecks(self._core, lambda: self.current_agent)
+        self._turns = SessionTurns(self._core, self._hooks, self._checks, input_checks, lambda: self.current_agent)
+        self._history: Items = ()
+        self._bytes_per_ms = output_bytes_per_ms(self._base)
+        self._stream: EventStream | None = None
+        self._status: SessionStatus = "new"
+        self._closing: asyncio.Task[None] | None = None
+        self._ended = False
+        self._failure: Exception | None = None
+
+    # What the session is
+
+    @property
+    def model(self) -> RealtimeModel:
+        """The model, for what this class has no method for: `session.model.send_event(...)`."""
+        return self._model
+
+    @property
+    def context(self) -> RunContextWrapper[Any]:
+        """The run context: the user's own object and the usage."""
+        return self._core.context
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens spent so far."""
+        return self._core.context.usage
+
+    @property
+    def current_agent(self) -> RealtimeAgent[Any]:
+        """The agent that is in charge now."""
+        return self._active.agent
+
+    @property
+    def history(self) -> list[RealtimeItem]:
+        """The conversation so far, in order."""
+        return list(self._history)
+
+    @property
+    def status(self) -> SessionStatus:
+        """Where the session is in its life; while it is open, where the model's connection is."""
+        return self._status
+
+    # Opening and closing
+
+    async def __aenter__(self) -> Self:
+        """Connect; return when the model has accepted the configuration.
+
+        Raises what dynamic instructions raise, `UserError` for tools that cannot be told apart, and what the model
+        raises (`ConnectFailed`, `ServerRejected`).
+        """
+        if self._status != "new":
+            raise UserError("A RealtimeSession is entered once; make another with RealtimeRunner.run().")
+        self._status = "connecting"
+        if not self._events.has_handlers:
+            self._stream = self._events.open_stream()
+        try:
+            self._active = await self._activate(self.current_agent, overrides=self._overrides)
+            self._bytes_per_ms = output_bytes_per_ms(self._active.settings)
+            await self._core.tasks.open()
+            self._model.add_listener(self)
+            await self._model.connect({**self._model_config, "initial_model_settings": self._active.settings})
+        except BaseException:
+            self._model.remove_listener(self)
+            self._end()
+            await self._core.tasks.close(CLOSE_TIMEOUT_S / 2)
+            self._status = "closed"
+            raise
+        if self._status == "connecting":
+            self._status = "connected"
+        self._core.emit(RealtimeHistoryUpdated(self.history, self._core.info))
+        self._hooks.started(self.current_agent)
+        return self
+
+    async def enter(self) -> Self:
+        """The same as `async with`; then `close()` is yours to call."""
+        return await self.__aenter__()
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the session: users' code is cancelled, the model is closed, iteration stops. Takes at most a second.
+
+        Idempotent, and safe to call from several tasks, a tool among them: all wait for the one closing, and cancelling
+        one of them does not stop it. If the model fails to close, all get its error, and a later call tries again.
+        """
+        if self._status == "closed":
+            return
+        if self._closing is None or (self._closing.done() and _failed(self._closing)):
+            self._closing = asyncio.create_task(self._close(), name="realtime session closing")
+        await asyncio.wait({self._closing})
+        self._closing.result()
+
+    async def _close(self) -> None:
+        self._status = "closing"
+        deadline = asyncio.get_running_loop().time() + CLOSE_TIMEOUT_S
+        self._model.remove_listener(self)
+        self._end()
+        await self._core.tasks.close(CLOSE_TIMEOUT_S / 2)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._model.close()
+        except TimeoutError:
+            logger.warning("The model's connection did not close within %g s and was dropped.", CLOSE_TIMEOUT_S)
+        self._status = "closed"
+
+    def _end(self, error: Exception | None = None) -> None:
+        """No more events: consumers get what is queued, then the end (or `error`)."""
+        self._ended = True
+        self._events.end(error)
+
+    def _task_failed(self, error: BaseException) -> None:
+        failure = RealtimeCoreError("A task of the session failed; this is a defect of the session engine.")
+        failure.__cause__ = error
+        self._finish(failure)
+
+    def _finish(self, error: Exception | None) -> None:
+        """The model's stream is over."""
+        if not self._ended:
+            self._status = "disconnected"
+            self._failure = error
+            self._core.emit(RealtimeSessionEnded(self._core.info, exception=error))
+            self._end(error)
+
+    # Events: iteration, further consumers, handlers
+
+    def __aiter__(self) -> AsyncIterator[RealtimeSessionEvent]:
+        return self
+
+    async def __anext__(self) -> RealtimeSessionEvent:
+        """The next event. Several iterations share the events among them; `subscribe` for a consumer of its own.
+
+        When the model has failed, what was queued comes first; then the session is closed and the error raised.
+        """
+        if self._stream is None:
+            self._stream = self._events.open_stream()
+        try:
+            return await anext(self._stream)
+        except (StopAsyncIteration, asyncio.CancelledError):
+            raise
+        except Exception:
+            if self._ended:
+                await self.close()
+            raise
+
+    def subscribe(self) -> EventStream:
+        """Another consumer of all events from now on: `async for event in session.subscribe()`. Close it, or use it as
+        a context manager, when it is not needed any more."""
+        return self._events.open_stream()
+
+    def add_handler(self, handler: EventHandler) -> None:
+        """Have `handler(event)` called with each event, in order, in the very step that caused it. It must not block.
+
+        If a handler was added before the session is entered, events are kept for `async for` only from its start on.
+        """
+        self._events.add_handler(handler)
+
+    def remove_handler(self, handler: EventHandler) -> None:
+        self._events.remove_handler(handler)
+
+    # What the model emits
+
+    async def on_event(self, event: RealtimeModelEvent) -> None:
+        """For models that await their listeners."""
+        self.on_event_now(event)
+
+    def on_event_now(self, event: RealtimeModelEvent) -> bool:
+        if self._ended:
+            return True
+        self._core.emit(RealtimeRawModelEvent(event, self._core.info))
+        match event.type:
+            case "function_call":
+                self._reduce(event)
+                self._tools.begin(event)
+            case "connection_status":
+                self._status = event.status
+                self._turns.handle(event)
+            case "end_of_stream":
+                self._finish(None)
+            case "exception":
+                self._finish(event.exception)
+            case _:
+                if self._turns.handle(event):
+                    self._reduce(event)
+        return True
+
+    def _reduce(self, event: RealtimeModelEvent | ToolOutputSent) -> None:
+        self._history, changes = reduce(self._history, event, bytes_per_ms=self._bytes_per_ms)
+        for change in changes:
+            if isinstance(change, Added):
+                self._core.emit(RealtimeHistoryAdded(change.item, self._core.info))
+        if any(not isinstance(change, Added) for change in changes):
+            self._core.emit(RealtimeHistoryUpdated(self.history, self._core.info))
+
+    # What the user sends
+
+    async def send_message(self, message: RealtimeUserInput, *, respond: bool = True) -> None:
+        """Say something in writing: text, or a message with text and images. `respond=False` adds it silently."""
+        await self._deliver(RealtimeModelSendUserInput(message, respond=respond))
+
+    async def send_audio(self, audio: bytes, *, commit: bool = False) -> None:
+        """The user's microphone, in the session's input format. `commit` ends the turn by hand."""
+        await self._deliver(RealtimeModelSendAudio(audio, commit=commit))
+
+    def post_audio(self, audio: bytes) -> None:
+        """`send_audio` without awaiting; nothing happens when the session is not open."""
+        if not self._ended:
+            self._core.send(RealtimeModelSendAudio(audio))
+
+    async def interrupt(self) -> None:
+        """Stop what is being said, at once: playback, and the response if it is still being made."""
+        await self._deliver(RealtimeModelSendInterrupt())
+
+    async def request_response(self, instructions: str | None = None, **options: Any) -> None:
+        """Have the model say something now. `options` are the fields of the protocol's `response` object: `input`,
+        `conversation` (`"none"`: beside the conversation), `metadata`, `tools`, `output_modalities`, ..."""
+        told = {} if instructions is None else {"instructions": instructions}
+        await self._deliver(RealtimeModelSendResponseCreate({**told, **options}))
+
+    async def cancel_response(self, response_id: str | None = None) -> None:
+        """Stop the response that is being made; what was received of it plays on."""
+        await self._deliver(RealtimeModelSendResponseCancel(response_id))
+
+    async def update_settings(self, settings: RealtimeSessionModelSettings) -> None:
+        """Change settings of the model's session; they hold for later agents, too."""
+        self._base = self._base | settings
+        await self._deliver(RealtimeModelSendSessionUpdate(settings))
+
+    async def update_history(
+        self, history: Sequence[RealtimeItem] | Callable[[list[RealtimeItem]], Sequence[RealtimeItem]]
+    ) -> None:
+        """Make the conversation what `history` (or a function of the present one) says, by deleting and creating items.
+
+        What was spoken goes in as text: the protocol takes no audio back. The history follows as the server confirms.
+        """
+        wanted = history(self.history) if callable(history) else history
+        for message in history_edits(self._history, wanted):
+            await self._deliver(RealtimeModelSendRawMessage(message))
+
+    async def _deliver(self, event: Any) -> None:
+        if self._status == "new":
+            raise UserError("The session is not open: use `async with await runner.run() as session`.")
+        if self._ended:
+            raise UserError("The session is over.") from self._failure
+        await self._core.deliver(event)
+
+    # Agents
+
+    async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
+        """Put another agent in charge, without a handoff. Raises what its dynamic instructions raise; the present agent
+        stays then."""
+        async with self._switching:
+            self._switch_to(await self._activate(agent))
+
+    async def _activate(
+        self, agent: RealtimeAgent[Any], overrides: RealtimeSessionModelSettings | None = None
+    ) -> ActiveAgent:
+        speaking = self._active.settings if self._turns.voice_was_heard else None
+        return await activate(agent, self.context, self._run_config, self._base, overrides=overrides, voice_of=speaking)
+
+    def _switch_to(self, active: ActiveAgent) -> None:
+        self._active = active
+        self._core.send(RealtimeModelSendSessionUpdate(active.settings))
+        self._hooks.started(active.agent)
+
+    async def _hand_off(self, call: ToolCall, handoff: Handoff[Any, Any]) -> None:
+        """Session update, then the tool's output, then the response: in this order, so that the new agent answers."""
+        async with self._switching:
+            source = call.active.agent
+            if self.current_agent is not source:
+                await self._tools.answer(call, "Multiple handoffs detected, ignoring this one.")
+                return
+            target = await handoff.on_invoke_handoff(call.context, call.event.arguments)
+            active = await self._activate(target)
+            self._core.emit(RealtimeHandoffEvent(source, target, self._core.info))
+            self._hooks.handed_off(source, target)
+            self._switch_to(active)
+            await self._tools.answer(call, handoff.get_transfer_message(target))
+
+    # Approvals
+
+    async def approve_tool_call(self, call_id: str, *, always: bool = False) -> None:
+        """Let a call run that waits for approval; with `always`, every call of its tool from now on. An unknown call is
+        none of our business: nothing happens."""
+        self._tools.decide(call_id, Decision(approved=True), always=always)
+
+    async def reject_tool_call(
+        self, call_id: str, *, always: bool = False, rejection_message: str | None = None
+    ) -> None:
+        """Do not let a call run that waits for approval; the model is told `rejection_message`."""
+        self._tools.decide(call_id, Decision(approved=False, message=rejection_message), always=always)
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.cancelled() or task.exception() is not None

@@ -1,0 +1,103 @@
+"""What the parts of a session share: the context, a way out for events, one to the model, tasks for users' code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from .config import RealtimeRunConfig
+from .events import RealtimeError, RealtimeEventInfo, RealtimeSessionEvent
+from .model import RealtimeModel
+from .outbox import Outbox
+from .run_context import RunContextWrapper
+
+__all__ = ["SessionCore", "TaskScope"]
+
+logger = logging.getLogger(__name__)
+
+
+class _Stop(Exception):
+    """Raised within the scope to end it."""
+
+
+class TaskScope:
+    """A TaskGroup in a task of its own, so that it can be opened in one task and closed in another."""
+
+    def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
+        self._on_failure = on_failure
+        self._group: asyncio.TaskGroup | None = None
+        self._body: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+
+    async def open(self) -> None:
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._body = asyncio.create_task(self._run(opened), name="realtime session")
+        self._body.add_done_callback(self._ended)
+        await opened
+
+    async def _run(self, opened: asyncio.Future[None]) -> None:
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                opened.set_result(None)
+                await self._stop.wait()
+                raise _Stop
+        except* _Stop:
+            pass
+        finally:
+            self._group = None
+
+    def _ended(self, body: asyncio.Task[None]) -> None:
+        if not self._stop.is_set():  # users' exceptions are caught where their code is called: this is ours
+            self._on_failure(asyncio.CancelledError() if body.cancelled() else body.exception() or _Stop())
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+        """Run `work` as a task of the scope; None, and `work` is dropped, when the scope is not open."""
+        if self._group is None or self._stop.is_set():
+            work.close()
+            return None
+        return self._group.create_task(work, name=name)
+
+    async def close(self, within_s: float) -> bool:
+        """Cancel all tasks and wait for them; return whether they ended in time. Those that did not are left to end."""
+        self._stop.set()
+        if self._body is None:
+            return True
+        done, _ = await asyncio.wait({self._body}, timeout=within_s)
+        if not done:
+            logger.warning("Tasks of a realtime session did not end within %g s of being cancelled.", within_s)
+        elif not self._body.cancelled() and (error := self._body.exception()) is not None:
+            logger.error("A task of a realtime session failed.", exc_info=error)
+        return bool(done)
+
+
+class SessionCore:
+    """The common ground of a session's parts. Only the session makes one."""
+
+    def __init__(
+        self,
+        model: RealtimeModel,
+        context: RunContextWrapper[Any],
+        run_config: RealtimeRunConfig,
+        emit: Callable[[RealtimeSessionEvent], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self.context = context
+        self.info = RealtimeEventInfo(context)
+        self.run_config = run_config
+        self.emit = emit
+        self.tasks = TaskScope(on_failure)
+        self._outbox = Outbox(model, self.tasks.start, self.report)
+        self.send = self._outbox.post
+        """Send an input to the model, in order, without waiting."""
+        self.deliver = self._outbox.deliver
+        """Send an input to the model, in order; return when it was sent, raise what the model raises."""
+
+    def report(self, error: Any) -> None:
+        """Something went wrong and the session goes on."""
+        self.emit(RealtimeError(error=error, info=self.info))
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
+        """Run users' code as a task that ends with the session."""
+        return self.tasks.start(work, name)

@@ -1,0 +1,152 @@
+"""From what the model emits to what the session emits, response by response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .events import (
+    AudioData,
+    RealtimeAgentEndEvent,
+    RealtimeAgentStartEvent,
+    RealtimeAudio,
+    RealtimeAudioEnd,
+    RealtimeAudioInterrupted,
+    RealtimeConnectionStatusEvent,
+    RealtimeDtmf,
+    RealtimeInputAudioTimeoutTriggered,
+    RealtimeInputAudioTranscriptionDelta,
+    RealtimeInputAudioTranscriptionFailed,
+    RealtimeRateLimits,
+    RealtimeResponseFailed,
+    RealtimeResponseIncomplete,
+    RealtimeSessionEvent,
+    RealtimeSpeechStarted,
+    RealtimeSpeechStopped,
+    RealtimeTranscriptDelta,
+)
+from .hooks import Hooks
+from .model_events import (
+    RealtimeModelAudioEvent,
+    RealtimeModelEvent,
+    RealtimeModelTurnEndedEvent,
+    RealtimeModelTurnStartedEvent,
+    RealtimeModelUsageEvent,
+)
+from .output_checks import InputChecks, OutputChecks
+from .session_core import SessionCore
+
+if TYPE_CHECKING:
+    from .agent import RealtimeAgent
+
+__all__ = ["SessionTurns"]
+
+
+class SessionTurns:
+    """Knows which agent speaks which response, and turns model events into session events."""
+
+    def __init__(
+        self,
+        core: SessionCore,
+        hooks: Hooks,
+        output_checks: OutputChecks,
+        input_checks: InputChecks,
+        current_agent: Callable[[], RealtimeAgent[Any]],
+    ) -> None:
+        self._core = core
+        self._hooks = hooks
+        self._output_checks = output_checks
+        self._input_checks = input_checks
+        self._current_agent = current_agent
+        self._speakers: dict[str, RealtimeAgent[Any]] = {}
+        self.voice_was_heard = False
+        """From the first audio on the server refuses another voice."""
+
+    def handle(self, event: RealtimeModelEvent) -> bool:
+        """Emit what the event means; return False when it is to be passed over (audio of a stopped response)."""
+        match event.type:
+            case "audio":
+                return self._audio(event)
+            case "turn_started":
+                self._started(event)
+            case "turn_ended":
+                self._ended(event)
+            case "transcript_delta" | "output_text_delta":
+                self._emit(
+                    RealtimeTranscriptDelta(
+                        self._core.info, event.item_id, event.delta, event.response_id, event.content_index
+                    )
+                )
+                self._output_checks.said(event.response_id, event.delta)
+            case "input_audio_transcription_completed":
+                self._input_checks.heard(event.transcript)
+            case "usage":
+                self._usage(event)
+            case "error":
+                self._core.report(event.error)
+            case _:
+                self._translate(event)
+        return True
+
+    def _emit(self, event: RealtimeSessionEvent) -> None:
+        self._core.emit(event)
+
+    def _audio(self, event: RealtimeModelAudioEvent) -> bool:
+        self.voice_was_heard = True
+        if not self._output_checks.audio(event.response_id):
+            return False
+        audio = AudioData(
+            event.data, item_id=event.item_id, response_id=event.response_id, content_index=event.content_index
+        )
+        self._emit(RealtimeAudio(audio, event.item_id, event.content_index, self._core.info))
+        return True
+
+    def _started(self, event: RealtimeModelTurnStartedEvent) -> None:
+        agent = self._current_agent()
+        self._speakers[event.response_id] = agent
+        self._output_checks.began(event.response_id)
+        self._emit(RealtimeAgentStartEvent(agent, self._core.info, event.response_id))
+
+    def _ended(self, event: RealtimeModelTurnEndedEvent) -> None:
+        info, agent = self._core.info, self._speakers.pop(event.response_id, None) or self._current_agent()
+        if event.status == "failed":
+            self._emit(RealtimeResponseFailed(info, event.response_id, event.error, event.reason))
+        elif event.status == "incomplete":
+            self._emit(RealtimeResponseIncomplete(info, event.response_id, event.reason))
+        text = self._output_checks.ended(event.response_id)
+        self._emit(RealtimeAgentEndEvent(agent, info, event.response_id, event.status))
+        self._hooks.ended(agent, text)
+
+    def _usage(self, event: RealtimeModelUsageEvent) -> None:
+        self._core.context.usage.add_response(
+            event.input_tokens, event.output_tokens, event.total_tokens, event.details, event.response_id
+        )
+
+    def _translate(self, event: RealtimeModelEvent) -> None:
+        """Events that only change their class."""
+        info = self._core.info
+        match event.type:
+            case "audio_done":
+                self._emit(RealtimeAudioEnd(info, event.item_id, event.content_index))
+            case "audio_interrupted":
+                self._emit(
+                    RealtimeAudioInterrupted(info, event.item_id, event.content_index, event.audio_end_ms, event.items)
+                )
+            case "speech_started":
+                self._emit(RealtimeSpeechStarted(info, event.item_id, event.audio_start_ms))
+            case "speech_stopped":
+                self._emit(RealtimeSpeechStopped(info, event.item_id, event.audio_end_ms))
+            case "input_audio_timeout_triggered":
+                self._emit(
+                    RealtimeInputAudioTimeoutTriggered(info, event.item_id, event.audio_start_ms, event.audio_end_ms)
+                )
+            case "input_audio_transcription_delta":
+                self._emit(RealtimeInputAudioTranscriptionDelta(info, event.item_id, event.delta, event.content_index))
+            case "input_audio_transcription_failed":
+                self._emit(RealtimeInputAudioTranscriptionFailed(info, event.item_id, event.error, event.content_index))
+            case "rate_limits":
+                self._emit(RealtimeRateLimits(info, event.rate_limits))
+            case "dtmf":
+                self._emit(RealtimeDtmf(info, event.digit))
+            case "connection_status":
+                self._emit(RealtimeConnectionStatusEvent(info, event.status, event.close))

@@ -1,0 +1,220 @@
+"""A model that follows a script, for tests of agents, tools and of code that uses a session.
+
+```python
+from realtime_core import RealtimeAgent, RealtimeRunner, function_tool
+from realtime_core.model_events import RealtimeModelToolCallEvent
+from realtime_core.model_inputs import RealtimeModelSendToolOutput, RealtimeModelSendUserInput
+from realtime_core.testing import RealtimeStep, ScriptedRealtimeModel
+
+@function_tool
+def opening_hours(day: str) -> str:
+    return f"On {day} from noon to eleven."
+
+async def test_the_tool_answers():
+    call = RealtimeModelToolCallEvent(name="opening_hours", call_id="call_1", arguments='{"day": "Friday"}')
+    model = ScriptedRealtimeModel(
+        [
+            RealtimeStep(expect=RealtimeModelSendUserInput("When are you open?"), emit=[call]),
+            RealtimeStep(expect=RealtimeModelSendToolOutput(call, "On Friday from noon to eleven.")),
+        ]
+    )
+    agent = RealtimeAgent(name="Desk", tools=[opening_hours])
+    async with await RealtimeRunner(agent, model=model).run() as session:
+        await session.send_message("When are you open?")
+        async for event in session:
+            if event.type == "tool_end":
+                break
+    model.assert_complete()
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ScriptError
+from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
+from ..model_events import RealtimeModelEvent
+from ..model_inputs import RealtimeModelSendEvent
+
+__all__ = [
+    "RealtimeScriptError",
+    "RealtimeSendMatcher",
+    "RealtimeStep",
+    "ScriptedRealtimeModel",
+    "UnconsumedRealtimeSteps",
+    "UnexpectedRealtimeSend",
+]
+
+RealtimeSendMatcher = RealtimeModelSendEvent | type[Any] | Callable[[Any], bool]
+"""An input equal to this one, any input of this class, or any for which this function says yes."""
+
+
+class RealtimeScriptError(ScriptError, AssertionError):
+    """What happened is not what the script says."""
+
+
+class UnexpectedRealtimeSend(RealtimeScriptError):
+    """The session sent `actual`, and the script said `expected` (None: nothing more)."""
+
+    def __init__(
+        self, message: str, *, actual: RealtimeModelSendEvent, expected: RealtimeSendMatcher | None = None
+    ) -> None:
+        super().__init__(message)
+        self.actual = actual
+        self.expected = expected
+
+
+class UnconsumedRealtimeSteps(RealtimeScriptError):
+    """The session did not send all that the script says."""
+
+    def __init__(self, message: str, *, remaining_steps: int) -> None:
+        super().__init__(message)
+        self.remaining_steps = remaining_steps
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeStep:
+    """When the session sends what `expect` says, the model emits `emit`, or fails with `error`."""
+
+    expect: RealtimeSendMatcher
+    emit: Sequence[RealtimeModelEvent] = ()
+    error: Exception | None = None
+
+
+class ScriptedRealtimeModel(RealtimeModel):
+    """A model without a server: it expects inputs in order and emits events in answer.
+
+    - `connect_events` are emitted at the end of `connect`; `connect_error` and `close_error` are raised.
+    - `strict`: an input that the script does not expect raises `UnexpectedRealtimeSend` to the sender, and again from
+      `assert_complete`. Otherwise such inputs are only recorded.
+    - `immediate`: take inputs in the step in which they are sent (`send_event_now`), as the real model does; otherwise
+      through `send_event`. What a step emits comes in a later step of the event loop, as over a network.
+    """
+
+    def __init__(
+        self,
+        steps: Iterable[RealtimeStep] = (),
+        *,
+        connect_events: Iterable[RealtimeModelEvent] = (),
+        connect_error: Exception | None = None,
+        close_error: Exception | None = None,
+        strict: bool = True,
+        immediate: bool = True,
+    ) -> None:
+        self._steps = deque(steps)
+        self._connect_events = tuple(connect_events)
+        self._connect_error = connect_error
+        self._close_error = close_error
+        self._strict = strict
+        self._immediate = immediate
+        self._listeners: list[RealtimeModelListener] = []
+        self._sent: list[RealtimeModelSendEvent] = []
+        self._connect_calls: list[RealtimeModelConfig] = []
+        self._mismatch: UnexpectedRealtimeSend | None = None
+        self.close_calls = 0
+
+    @property
+    def listeners(self) -> tuple[RealtimeModelListener, ...]:
+        return tuple(self._listeners)
+
+    @property
+    def connect_calls(self) -> tuple[RealtimeModelConfig, ...]:
+        """What `connect` was called with; a key and headers only as `"..."`, for test reports are kept."""
+        return tuple(self._connect_calls)
+
+    @property
+    def sent_events(self) -> tuple[RealtimeModelSendEvent, ...]:
+        """All inputs, in order."""
+        return tuple(self._sent)
+
+    @property
+    def remaining_steps(self) -> int:
+        return len(self._steps)
+
+    async def connect(self, options: RealtimeModelConfig) -> None:
+        shown = options.copy()
+        if "api_key" in shown:
+            shown["api_key"] = "..."
+        if "headers" in shown:
+            shown["headers"] = dict.fromkeys(shown["headers"], "...")
+        self._connect_calls.append(shown)
+        if self._connect_error is not None:
+            raise self._connect_error
+        await self.emit(*self._connect_events)
+
+    def add_listener(self, listener: RealtimeModelListener) -> None:
+        if listener not in self._listeners:
+            self._listeners.append(listener)
+
+    def remove_listener(self, listener: RealtimeModelListener) -> None:
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
+        if self._immediate:
+            self._take(event)
+        return self._immediate
+
+    async def send_event(self, event: RealtimeModelSendEvent) -> None:
+        self._take(event)
+
+    def _take(self, event: RealtimeModelSendEvent) -> None:
+        self._sent.append(event)
+        if not self._steps or not _fits(self._steps[0].expect, event):
+            if self._strict:
+                expected = self._steps[0].expect if self._steps else None
+                error = UnexpectedRealtimeSend(
+                    f"The session sent {event!r}; the script said {expected or 'nothing more'!r}.",
+                    actual=event,
+                    expected=expected,
+                )
+                self._mismatch = self._mismatch or error
+                raise error
+            return
+        step = self._steps.popleft()
+        if step.error is not None:
+            raise step.error
+        for emitted in step.emit:
+            asyncio.get_running_loop().call_soon(self.emit_now, emitted)
+
+    def emit_now(self, *events: RealtimeModelEvent) -> None:
+        """Emit events in this step. Listeners that must be awaited are not told."""
+        for event in events:
+            for listener in self.listeners:
+                listener.on_event_now(event)
+
+    async def emit(self, *events: RealtimeModelEvent) -> None:
+        """Emit events to all listeners, in order."""
+        for event in events:
+            for listener in self.listeners:
+                if not listener.on_event_now(event):
+                    await listener.on_event(event)
+
+    async def close(self) -> None:
+        self.close_calls += 1
+        if self._close_error is not None:
+            raise self._close_error
+
+    def assert_complete(self) -> None:
+        """Raise what did not fit: `UnexpectedRealtimeSend` for the first unexpected input, else
+        `UnconsumedRealtimeSteps` when the script goes on."""
+        if self._mismatch is not None:
+            raise self._mismatch
+        if self._steps:
+            raise UnconsumedRealtimeSteps(
+                f"{len(self._steps)} steps were not reached; the next expects {self._steps[0].expect!r}.",
+                remaining_steps=len(self._steps),
+            )
+
+
+def _fits(expectation: RealtimeSendMatcher, event: RealtimeModelSendEvent) -> bool:
+    if isinstance(expectation, type):
+        return isinstance(event, expectation)
+    if callable(expectation):
+        return bool(expectation(event))
+    return event == expectation

@@ -1,0 +1,74 @@
+"""Tool calls that wait for somebody's word."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .run_context import ToolContext
+from .tools import Tool
+
+__all__ = ["DEFAULT_REJECTION", "Approvals", "Decision", "needs_approval"]
+
+DEFAULT_REJECTION = "Tool execution was not approved."
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`message` is what the model is told of a rejection; None: the default."""
+
+    approved: bool
+    message: str | None = None
+
+
+class Approvals:
+    """Decisions on single calls, and those that hold for all calls of a tool in this session (`always`)."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, tuple[str, asyncio.Future[Decision]]] = {}
+        self._always: dict[str, Decision] = {}
+
+    async def decision(self, call_id: str, tool_name: str, ask: Callable[[], None]) -> Decision:
+        """The decision on a call; `ask` is called if there is none yet."""
+        if tool_name in self._always:
+            return self._always[tool_name]
+        decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self._waiting[call_id] = (tool_name, decided)
+        try:
+            ask()
+            return await decided
+        finally:
+            del self._waiting[call_id]
+
+    def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
+        """Decide on a call that waits; with `always`, on all later calls of its tool and on those that wait, too.
+        Returns False, and does nothing, when no such call waits."""
+        if call_id not in self._waiting:
+            return False
+        tool_name = self._waiting[call_id][0]
+        if always:
+            self._always[tool_name] = decision
+        for other_id, (name, decided) in self._waiting.items():
+            if (other_id == call_id or (always and name == tool_name)) and not decided.done():
+                decided.set_result(decision)
+        return True
+
+
+async def needs_approval(tool: Tool, context: ToolContext[Any], arguments: str) -> bool:
+    """Whether this call of the tool waits. Arguments that are no JSON object wait wherever the tool wants to look at
+    them."""
+    rule = getattr(tool, "needs_approval", False)
+    if not callable(rule):
+        return bool(rule)
+    try:
+        parsed = json.loads(arguments or "{}")
+    except ValueError:
+        return True
+    if not isinstance(parsed, dict):
+        return True
+    answer = rule(context, parsed, context.tool_call_id)
+    return bool(await answer if inspect.isawaitable(answer) else answer)

@@ -1,0 +1,258 @@
+"""The life of a tool call: approval, guardrails, the run itself, and the output's way back to the model.
+
+Whatever happens, the model is told something that it can speak about: a call without an output is a silent line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from .agent_settings import ActiveAgent
+from .config import RealtimeToolExecutionConfig
+from .errors import ModelBehaviorError
+from .events import RealtimeToolApprovalRequired, RealtimeToolEnd, RealtimeToolStart
+from .guardrails import ToolInputGuardrailData, ToolInputGuardrailTripwireTriggered
+from .handoffs import Handoff
+from .history import ToolOutputSent
+from .hooks import Hooks
+from .model_events import RealtimeModelToolCallEvent
+from .model_inputs import RealtimeModelSendToolOutput
+from .run_context import ToolContext
+from .session_core import SessionCore
+from .tool_approvals import DEFAULT_REJECTION, Approvals, Decision, needs_approval
+from .tool_filler import Filler
+from .tools import SilentResult, Tool, ToolTimeoutError, invoke_tool, is_enabled, tool_output_text
+
+__all__ = ["ToolCall", "ToolCalls"]
+
+FAILED = "An error occurred while running the tool."
+BLOCKED = "The tool call was blocked by a guardrail."
+_REMEMBERED_CALLS = 1024
+
+
+@dataclass(eq=False, slots=True)
+class ToolCall:
+    """One call. `active` is the agent that made it, as it was then."""
+
+    event: RealtimeModelToolCallEvent
+    active: ActiveAgent
+    context: ToolContext[Any]
+    over: bool = False
+    unsent: tuple[str, bool] | None = field(default=None)
+    """An output that the model could not be given: sent when the model asks again; the tool does not run twice."""
+
+    @property
+    def call_id(self) -> str:
+        return self.event.call_id
+
+
+class _Refused(Exception):
+    """The tool will not run; the model is told `message`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ToolCalls:
+    """All tool calls of a session.
+
+    `current` tells the agent that is speaking; `hand_off` switches to the agent of a handoff and answers the call;
+    `note` takes what the history should know.
+    """
+
+    def __init__(
+        self,
+        core: SessionCore,
+        hooks: Hooks,
+        current: Callable[[], ActiveAgent],
+        hand_off: Callable[[ToolCall, Handoff[Any, Any]], Awaitable[None]],
+        note: Callable[[ToolOutputSent], None],
+    ) -> None:
+        self._core = core
+        self._hooks = hooks
+        self._current = current
+        self._hand_off = hand_off
+        self._note = note
+        self._config: RealtimeToolExecutionConfig = core.run_config.get("tool_execution") or {}
+        in_order = not core.run_config.get("async_tool_calls", True)
+        self._limit = asyncio.Semaphore(1 if in_order else self._config.get("max_concurrent", 8))
+        self._calls: OrderedDict[str, ToolCall] = OrderedDict()
+        self._approvals = Approvals()
+        self._filler = Filler(core, self._config)
+
+    def begin(self, event: RealtimeModelToolCallEvent) -> None:
+        """The model calls a tool. A call that is known already does not run again."""
+        if not event.call_id:
+            self._core.report(ModelBehaviorError(f"A call of {event.name!r} has no call_id: it cannot be answered."))
+        elif (known := self._calls.get(event.call_id)) is not None:
+            self._again(known, event)
+        else:
+            context = ToolContext(
+                self._core.context.context,
+                self._core.context.usage,
+                tool_name=event.name,
+                tool_call_id=event.call_id,
+                tool_arguments=event.arguments,
+                agent=self._current().agent,
+            )
+            call = self._calls[event.call_id] = ToolCall(event, self._current(), context)
+            self._forget_old()
+            self._core.start(self._run(call), f"tool {event.name}")
+
+    def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
+        """Approve or reject a call that waits; False when no such call waits."""
+        return self._approvals.decide(call_id, decision, always=always)
+
+    def _again(self, known: ToolCall, event: RealtimeModelToolCallEvent) -> None:
+        if (known.event.name, known.event.arguments) != (event.name, event.arguments):
+            told = f"{known.event.name}{known.event.arguments}, then {event.name}{event.arguments}"
+            self._core.report(ModelBehaviorError(f"Call id {event.call_id} was used twice: {told}."))
+        elif known.unsent is not None:
+            output, respond = known.unsent
+            known.unsent = None
+            self._core.start(self._resend(known, output, respond), "tool output")
+
+    def _forget_old(self) -> None:
+        while len(self._calls) > _REMEMBERED_CALLS:
+            oldest = next((call_id for call_id, call in self._calls.items() if call.over), None)
+            if oldest is None:
+                return
+            del self._calls[oldest]
+
+    async def _run(self, call: ToolCall) -> None:
+        try:
+            await self._dispatch(call)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  users' code: rules, guardrails, callbacks
+            self._core.report(_own_failure(error))
+            await self.answer(call, FAILED)
+        finally:
+            call.over = True
+
+    async def _dispatch(self, call: ToolCall) -> None:
+        agent, name = call.active.agent, call.event.name
+        handoff = call.active.handoffs.get(name)
+        entry: Any = handoff or call.active.tools.get(name)
+        if entry is None or not await is_enabled(entry, self._core.context, agent):
+            self._core.report(ModelBehaviorError(f"Tool {name} not found."))
+            await self.answer(call, f"Tool {name} not found")
+        elif handoff is not None:
+            await self._hand_off(call, handoff)
+        else:
+            await self._call_tool(call, entry)
+
+    async def _call_tool(self, call: ToolCall, tool: Tool) -> None:
+        try:
+            await self._permit(call, tool)
+        except _Refused as refused:
+            await self._finish(call, tool, refused.message, 0.0)
+            return
+        async with self._limit:
+            agent, loop = call.active.agent, asyncio.get_running_loop()
+            self._core.emit(RealtimeToolStart(agent, tool, call.event.arguments, self._core.info, call_id=call.call_id))
+            await self._hooks.tool_started(agent, tool)
+            started = loop.time()
+            with self._filler.while_running(call.context):
+                result = await self._invoke(call, tool)
+            await self._finish(call, tool, result, loop.time() - started)
+        await self._hooks.tool_ended(agent, tool, result.output if isinstance(result, SilentResult) else result)
+
+    async def _permit(self, call: ToolCall, tool: Tool) -> None:
+        """Return when the call may run; raise `_Refused` when it may not."""
+        if await needs_approval(tool, call.context, call.event.arguments):
+            if self._config.get("pre_approval_tool_input_guardrails"):
+                await self._check_input(call, tool)
+            decision = await self._approvals.decision(call.call_id, tool.name, lambda: self._ask(call, tool))
+            if not decision.approved:
+                raise _Refused(await self._rejection(call, tool, decision))
+        await self._check_input(call, tool)
+
+    def _ask(self, call: ToolCall, tool: Tool) -> None:
+        arguments = call.event.arguments
+        self._core.emit(RealtimeToolApprovalRequired(call.active.agent, tool, call.call_id, arguments, self._core.info))
+
+    async def _check_input(self, call: ToolCall, tool: Tool) -> None:
+        for guardrail in getattr(tool, "tool_input_guardrails", None) or ():
+            output = await guardrail.run(ToolInputGuardrailData(call.context, call.active.agent))
+            match output.behavior["type"]:
+                case "reject_content":
+                    raise _Refused(output.behavior["message"])
+                case "raise_exception":
+                    self._core.report(ToolInputGuardrailTripwireTriggered(guardrail, output))
+                    raise _Refused(BLOCKED)
+
+    async def _rejection(self, call: ToolCall, tool: Tool, decision: Decision) -> str:
+        """What the model is told: the explicit message, else the run's, else the default."""
+        formatter = self._core.run_config.get("tool_error_formatter")
+        if decision.message is not None or formatter is None:
+            return DEFAULT_REJECTION if decision.message is None else decision.message
+        made = formatter(
+            SimpleNamespace(
+                kind="approval_rejected",
+                tool_type="function",
+                tool_name=tool.name,
+                call_id=call.call_id,
+                default_message=DEFAULT_REJECTION,
+                run_context=self._core.context,
+            )
+        )
+        return (await made if inspect.isawaitable(made) else made) or DEFAULT_REJECTION
+
+    async def _invoke(self, call: ToolCall, tool: Tool) -> Any:
+        """The tool's result; what goes wrong as text for the model."""
+        try:
+            return await invoke_tool(tool, call.context, call.event.arguments, self._config.get("timeout_seconds"))
+        except ToolTimeoutError as error:
+            if getattr(tool, "timeout_behavior", "error_as_result") == "raise_exception":
+                self._core.report(error)
+            formatter = getattr(tool, "timeout_error_function", None)
+            made = str(error) if formatter is None else formatter(call.context, error)
+            return await made if inspect.isawaitable(made) else made
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  a user's code
+            self._core.report(_own_failure(error))
+            return FAILED
+
+    async def _finish(self, call: ToolCall, tool: Tool, result: Any, duration_s: float) -> None:
+        silent = isinstance(result, SilentResult)
+        value = result.output if isinstance(result, SilentResult) else result
+        if await self.answer(call, tool_output_text(value), respond=not silent):
+            self._core.emit(
+                RealtimeToolEnd(
+                    call.active.agent,
+                    tool,
+                    call.event.arguments,
+                    value,
+                    self._core.info,
+                    call_id=call.call_id,
+                    duration_s=duration_s,
+                )
+            )
+
+    async def answer(self, call: ToolCall, output: str, *, respond: bool = True) -> bool:
+        """Give the model the output, and have it respond. False when that fails: it is reported, the output kept."""
+        try:
+            await self._core.deliver(RealtimeModelSendToolOutput(call.event, output, start_response=respond))
+        except Exception as error:  # noqa: BLE001  the model may be a user's
+            call.unsent = (output, respond)
+            self._core.report(error)
+            return False
+        self._note(ToolOutputSent(call.call_id, output))
+        return True
+
+    async def _resend(self, call: ToolCall, output: str, respond: bool) -> None:
+        await self.answer(call, output, respond=respond)
+
+
+def _own_failure(error: BaseException) -> BaseException:
+    """What users' code failed with. A cancellation that comes from the session's closing is raised again; one that the
+    code brought about itself is a failure like others."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
+    return error

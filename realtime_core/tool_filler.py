@@ -1,0 +1,51 @@
+"""Saying something while a tool takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .config import RealtimeToolExecutionConfig
+from .model_inputs import RealtimeModelSendResponseCreate
+from .run_context import ToolContext
+from .session_core import SessionCore
+
+__all__ = ["Filler"]
+
+
+class Filler:
+    """Asks for one short response when a tool runs longer than `filler_after_seconds`."""
+
+    def __init__(self, core: SessionCore, config: RealtimeToolExecutionConfig) -> None:
+        self._core = core
+        self._policy = config.get("filler")
+        self._after_s = config.get("filler_after_seconds", 3.0)
+
+    @contextmanager
+    def while_running(self, context: ToolContext[Any]) -> Iterator[None]:
+        if self._policy is None:
+            yield
+            return
+        running = True
+
+        async def fill() -> None:
+            try:
+                made = self._policy(context) if callable(self._policy) else self._policy
+                instructions = await made if inspect.isawaitable(made) else made
+            except Exception as error:  # noqa: BLE001  a user's code
+                self._core.report(error)
+                return
+            if instructions and running:
+                # No tools: a filler that calls the tool again would never end.
+                options = {"instructions": instructions, "tool_choice": "none"}
+                self._core.send(RealtimeModelSendResponseCreate(options))
+
+        timer = asyncio.get_running_loop().call_later(self._after_s, lambda: self._core.start(fill(), "tool filler"))
+        try:
+            yield
+        finally:
+            running = False
+            timer.cancel()
