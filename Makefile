@@ -1,0 +1,62 @@
+# Everything here sets up what it needs: a machine with make, git and a Python of 3.11 or newer is enough.
+#
+#   make demo                         a whole phone call on this machine
+#   make test | check                 the tests | lint, format, types, import contracts
+#   make proof | bench                the long forms of the proofs | load, beside a bare bridge
+#   make test PYTHON=python3.13       another interpreter, in an environment of its own
+#   make demo ARGS="--fast"           arguments of the command
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test check proof bench clean
+
+ARGS ?=
+ifeq ($(origin PYTHON), undefined)
+  ENV := .venv
+  # An environment that exists keeps its interpreter. Names on PATH may be pyenv's shims, which do not always run.
+  PYTHON := $(shell for python in $(ENV)/bin/python python3.13 python3.12 python3.11 python3 \
+      "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.*/bin/python; do \
+    "$$python" -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1); print(getattr(sys, "_base_executable", sys.executable))' \
+      2>/dev/null && break; done)
+else
+  ENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+endif
+BIN := $(ENV)/bin
+READY := $(ENV)/.ready
+export UV_PROJECT_ENVIRONMENT := $(ENV)
+export UV_PYTHON_DOWNLOADS := never
+
+help:
+	@sed -n '/^$$/q; s/^#//p' Makefile
+
+demo: $(READY)
+	$(BIN)/telephony demo $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --cache-dir $(ENV)/.import_linter_cache
+
+proof: $(READY)
+	$(BIN)/python -m benchmarks.proof $(ARGS)
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.bench $(ARGS)
+
+clean:
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache
+
+# uv from PATH; else from the package index, into an environment of its own.
+$(READY): pyproject.toml uv.lock
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "No Python of 3.11 or newer was found: install one, or say make PYTHON=/path/to/python." >&2; exit 1; }
+	@uv=uv; if ! $$uv --version >/dev/null 2>&1; then uv=.venv-uv/bin/uv; \
+	  if ! $$uv --version >/dev/null 2>&1; then \
+	    "$(PYTHON)" -m venv --clear .venv-uv && .venv-uv/bin/python -m pip install --quiet --disable-pip-version-check uv || { \
+	    echo "uv could not be installed: install it (https://docs.astral.sh/uv/), or Python's venv module (Debian: python3-venv)." >&2; exit 1; }; \
+	  fi; fi; \
+	echo "Setting up $(ENV) with $(PYTHON)"; $$uv sync --quiet --locked --python "$(PYTHON)"
+	@touch $(READY)
