@@ -28,6 +28,8 @@ __all__ = [
     "RealtimeModelName",
     "RealtimeModelTracingConfig",
     "RealtimeQueueSettings",
+    "RealtimeReasoningConfig",
+    "RealtimeReasoningEffort",
     "RealtimeRunConfig",
     "RealtimeSessionModelSettings",
     "RealtimeToolExecutionConfig",
@@ -118,6 +120,13 @@ class RealtimeModelTracingConfig(TypedDict, total=False):
     metadata: dict[str, Any]
 
 
+RealtimeReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+
+
+class RealtimeReasoningConfig(TypedDict, total=False):
+    effort: RealtimeReasoningEffort
+
+
 class RealtimeSessionModelSettings(TypedDict, total=False):
     """Settings of the model's session. An explicit None switches off what can be switched off (turn detection, ...)."""
 
@@ -139,7 +148,7 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
     turn_detection: RealtimeTurnDetectionConfig | None
     tool_choice: Any
     parallel_tool_calls: bool
-    reasoning: Mapping[str, Any]
+    reasoning: RealtimeReasoningConfig
     truncation: Any
     include: list[str]
     tools: list[Tool | dict[str, Any]]
