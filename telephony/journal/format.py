@@ -13,8 +13,9 @@ model sent it; what is derived from them is stored as length and CRC-32.
 | `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}` |
 | `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
 | `tool.end` | `call_id`, `name`, `output`, `ms` |
-| `stream` | `runs`: `[[position, twilio_ms], ...]`: from this stream position on, playout runs without a gap, and the \
-caller hears that sample at that media timestamp. A later record about the same position corrects an earlier one. |
+| `stream` | `runs`: `[[position, stamp_ms], ...]`: from this stream position on, playout runs without a gap, and that \
+sample was heard when the frame with this media timestamp was sent: a frame's length later, because a frame is stamped \
+by its first sample and sent after its last. A later record about the same position corrects an earlier one. |
 | `interruption` | `item_id`, `speech_started_ms`, `position` (where the stream fell silent), `heard`: \
 `[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id, content_index, audio_end_ms], ...]` |
 | `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by` |

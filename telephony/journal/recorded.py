@@ -1,7 +1,7 @@
 """A recorded call: what the records say, gathered in one pass. Pure.
 
-Everything is put on one clock, the media timestamps of the caller's audio (milliseconds since `start`): a record that
-Twilio itself does not stamp counts as happening when the frame that arrives at that moment was sent.
+Everything is put on one clock, that of the caller's audio (milliseconds since `start`). A frame is sent when its last
+sample was said, so a record that Twilio does not stamp happened at the end of the frame that arrives at that moment.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import Any
 from .format import Record, Segment, segments_of
 
 __all__ = ["Interruption", "Key", "Mark", "Media", "Part", "PartId", "RecordedCall", "Speech", "ToolCall", "collect"]
+
+FRAME_MS = 20
+RATE = 8000
 
 PartId = tuple[str, int]
 """(item id, content index) of one audio part."""
@@ -107,7 +110,7 @@ class RecordedCall:
     parts: dict[PartId, Part] = field(default_factory=dict)
     media: list[Media] = field(default_factory=list)
     runs: dict[int, float] = field(default_factory=dict)
-    """Stream position -> media timestamp (ms) at which it is heard, for each run of unbroken playout."""
+    """Stream position -> when (ms) it was heard, for each run of unbroken playout."""
     interruptions: list[Interruption] = field(default_factory=list)
     speech: list[Speech] = field(default_factory=list)
     tools: list[ToolCall] = field(default_factory=list)
@@ -122,10 +125,10 @@ class RecordedCall:
     output_format: str = "audio/pcm"
     input_format: str = "audio/pcm"
     lag_s: float = 0.0
-    """The smallest difference between a frame's arrival and its timestamp."""
+    """The smallest difference between a frame's arrival and its end."""
 
     def ms(self, t: float) -> float:
-        """A time of the journal as a media timestamp."""
+        """A time of the journal on the call's clock."""
         return max(0.0, (t - self.lag_s) * 1000)
 
     @property
@@ -194,7 +197,7 @@ class _Collector:
         lane[at : at + len(payload)] = payload
         self.call.frames += 1
         self._stamp_ms = len(lane) // 8
-        self._lags.append(record.t - stamp_ms / 1000)
+        self._lags.append(record.t - stamp_ms / 1000 - len(payload) / RATE)
 
     def _media(self, record: Record) -> None:
         message = record.message
@@ -277,7 +280,7 @@ class _Collector:
         self.call.header = record.data
 
     def _stream(self, record: Record) -> None:
-        self.call.runs.update((int(position), float(ms)) for position, ms in record.data.get("runs", ()))
+        self.call.runs.update((int(position), float(ms) + FRAME_MS) for position, ms in record.data.get("runs", ()))
 
     def _interruption(self, record: Record) -> None:
         data = record.data

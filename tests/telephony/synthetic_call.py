@@ -14,7 +14,7 @@ from realtime_core.local.voice import Voice
 from telephony.journal.writer import JournalWriter
 
 LAG_S = 0.007
-"""How long after its timestamp a frame of the caller arrives."""
+"""How long a message from the phone is on its way."""
 LEAD_MS = 400
 
 
@@ -90,7 +90,7 @@ class SyntheticCall:
         heard = stop - start if cut_ms is None else min(stop - start, (cut_ms - run_ms) * 8)
         self.heard[run_ms * 8 : run_ms * 8 + heard] = voice[start : start + heard]
         end_ms = run_ms + heard // 8
-        self.add(end_ms, "stream", runs=[[base, run_ms]])
+        self.add(end_ms, "stream", runs=[[base, run_ms - 20]])
         if cut_ms is not None:
             self.twilio(cut_ms, "clear")
             ms = (start + heard) / 8
@@ -110,9 +110,10 @@ class SyntheticCall:
             payload = base64.b64encode(self.caller[at : at + 160]).decode()
             appended += 960
             media = {"track": "inbound", "chunk": str(at // 160), "timestamp": str(at // 8), "payload": payload}
-            self.add(at / 8 + self._random.choice((0, 0, 3)), "twilio.in", message={"event": "media", "media": media})
+            arrival = at / 8 + 20 + self._random.choice((0, 0, 3))
+            self.add(arrival, "twilio.in", message={"event": "media", "media": media})
             message = {"type": "input_audio_buffer.append", "bytes": appended, "crc32": 0}
-            self.add(at / 8 + 3, "model.out", message=message)
+            self.add(at / 8 + 23, "model.out", message=message)
             appended = 0
         journal = JournalWriter(path)
         for t, kind, fields in sorted(self._records, key=lambda record: record[0]):
