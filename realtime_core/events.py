@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .guardrails import InputGuardrailResult, OutputGuardrailResult
     from .items import RealtimeItem
     from .model_events import RealtimeConnectionStatus, RealtimeModelEvent
-    from .playback import HeardItem
+    from .playback import HeardItem, Truncation
     from .run_context import RunContextWrapper
     from .tools import Tool
 
@@ -196,6 +196,7 @@ class RealtimeAudioInterrupted:
     content_index: int
     played_ms: int = 0
     items: tuple[HeardItem, ...] = ()
+    truncations: tuple[Truncation, ...] = ()
     type: Literal["audio_interrupted"] = "audio_interrupted"
 
 

@@ -130,7 +130,9 @@ class SessionTurns:
                 self._emit(RealtimeAudioEnd(info, event.item_id, event.content_index))
             case "audio_interrupted":
                 self._emit(
-                    RealtimeAudioInterrupted(info, event.item_id, event.content_index, event.audio_end_ms, event.items)
+                    RealtimeAudioInterrupted(
+                        info, event.item_id, event.content_index, event.audio_end_ms, event.items, event.truncations
+                    )
                 )
             case "speech_started":
                 self._emit(RealtimeSpeechStarted(info, event.item_id, event.audio_start_ms))

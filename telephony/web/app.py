@@ -126,7 +126,7 @@ async def _model_config(
 
     server = await stack.enter_async_context(LocalRealtimeServer(settings.telephony_script))
     log.info("The embedded script answers the calls; it is no AI. Set OPENAI_API_KEY for a real model.")
-    return RealtimeModelConfig(**{**config, **server.model_config})  # type: ignore[typeddict-item]
+    return RealtimeModelConfig(**{**config, **server.model_config})
 
 
 def _wants_script(settings: Settings) -> bool:

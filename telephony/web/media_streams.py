@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from starlette.websockets import WebSocket
@@ -37,6 +38,7 @@ def _options(phone: Phone) -> CallOptions:
         journal=lambda info: _journal(phone, info),
         admit=phone.admission.admit,
         data=phone.data,
+        cpu_clock=time.process_time,
         on_start=phone.registry.add,
         on_end=phone.registry.remove,
     )
