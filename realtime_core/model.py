@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from .config import RealtimeSessionModelSettings
     from .connection import Connection
+    from .items import RealtimeItem
     from .model_events import RealtimeModelEvent
     from .model_inputs import RealtimeModelSendEvent
     from .playback import Player
@@ -24,7 +25,7 @@ class RealtimeModelConfig(TypedDict, total=False):
     url: str
     """The full WebSocket address; it overrides `OPENAI_BASE_URL`, the model name and `call_id`."""
     base_url: str
-    """Where a compatible server listens (`https://host/v1`, also http, ws, wss); else `OPENAI_BASE_URL`, else OpenAI."""
+    """Where a compatible server listens (`https://host/v1`; http, ws, wss); else `OPENAI_BASE_URL`, else OpenAI."""
     headers: dict[str, str]
     """Sent as they are, in place of the `Authorization` header."""
     initial_model_settings: RealtimeSessionModelSettings
@@ -32,6 +33,8 @@ class RealtimeModelConfig(TypedDict, total=False):
     """Whatever plays the audio and knows what was heard; else a clock that supposes undisturbed playback."""
     call_id: str
     """Attach to a SIP call that the server already holds."""
+    conversation: Callable[[], Sequence[RealtimeItem]]
+    """What was said so far, for a new server session after one was lost; the session gives its history."""
     transport: Any
     """A coroutine function `(url, headers) -> Connection` that opens the connection, in place of a WebSocket."""
     tap: Callable[[Connection], Connection]

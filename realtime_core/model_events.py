@@ -212,6 +212,21 @@ class RealtimeModelTurnEndedEvent:
 
 
 @dataclass(slots=True)
+class RealtimeModelResponseFailedEvent:
+    """A response did not do what it was made for; comes after its `turn_ended`. `reason` is the protocol's (an error
+    code, `max_output_tokens`, `content_filter`), `empty` or `text_only` for a response without audio in an audio
+    session, `no_reaction` if the server never answered the request. `response_id` is "" for a response that was refused
+    before it began. With `retrying` it is asked for once more; without, nobody will speak unless somebody acts."""
+
+    response_id: str
+    status: str
+    reason: str
+    error: Any = None
+    retrying: bool = False
+    type: ClassVar[Literal["response_failed"]] = "response_failed"
+
+
+@dataclass(slots=True)
 class RealtimeModelUsageEvent:
     """The tokens of one response; `details` is the protocol's `usage` object."""
 
@@ -283,6 +298,7 @@ RealtimeModelEvent = (
     | RealtimeModelEndOfStreamEvent
     | RealtimeModelTurnStartedEvent
     | RealtimeModelTurnEndedEvent
+    | RealtimeModelResponseFailedEvent
     | RealtimeModelUsageEvent
     | RealtimeModelRateLimitsEvent
     | RealtimeModelDtmfEvent
@@ -314,6 +330,7 @@ __all__ = [
     "RealtimeModelOutputTextDeltaEvent",
     "RealtimeModelRateLimitsEvent",
     "RealtimeModelRawServerEvent",
+    "RealtimeModelResponseFailedEvent",
     "RealtimeModelSpeechStartedEvent",
     "RealtimeModelSpeechStoppedEvent",
     "RealtimeModelToolCallEvent",

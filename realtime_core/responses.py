@@ -224,6 +224,11 @@ class Responses:
             self._sent.doomed = True
         return self._cancel_active(mute)
 
+    def cancelled_by_server(self) -> None:
+        """The server cancels what it makes, as the caller has begun to speak: what is under way goes the same way."""
+        if self._sent is not None:
+            self._sent.doomed = True
+
     def hold(self, now: float, limit_s: float) -> None:
         """Send nothing until `release`, at most `limit_s`."""
         self._floor.hold(now + limit_s)

@@ -1,0 +1,274 @@
+"""One session with the server: its state, and what is done in it.
+
+A dialogue lives as long as its connection. What outlives it (player, turn policy, sources) comes in a `Setup`.
+Everything here is synchronous; `incoming` handles what the server says, `outgoing` what the user sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..connection import Connection
+from ..errors import ServerRejected
+from ..model_events import (
+    RealtimeModelAudioInterruptedEvent,
+    RealtimeModelEvent,
+    RealtimeModelRawServerEvent,
+    RealtimeModelResponseFailedEvent,
+)
+from ..outcomes import RetryPolicy
+from ..playback import ClockPlayer, HeardItem, PlaybackLedger, Player, Truncation
+from ..responses import CancelResponse, CreateResponse, Effect, ResponseFailed, Responses, ResponseState
+from ..sources import Sources
+from ..turns import TurnAction, TurnPolicy
+from .incoming import handle
+from .protocol import EventIds, decode, decode_object, encode, encode_append, parse
+from .server_events import Malformed
+from .session_config import SessionConfig, bytes_per_ms
+
+__all__ = ["Dialogue", "Recent", "Setup"]
+
+
+class Recent(OrderedDict[str, Any]):
+    """The last entries only: a mapping of at most `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if len(self) > self._limit:
+            self.popitem(last=False)
+
+
+@dataclass(slots=True)
+class Setup:
+    """What a dialogue is given and leaves behind."""
+
+    policy: TurnPolicy
+    player: Player
+    sources: Sources
+    emit: Callable[[RealtimeModelEvent], None]
+    now: Callable[[], float]
+    ids: EventIds = field(default_factory=EventIds)
+    retry: RetryPolicy | None = None
+    emit_raw: bool = True
+    swallowed: Counter[str] = field(default_factory=Counter)
+    """Errors that nobody was told about, by code: the benign ones, and those that are our own fault."""
+
+
+class Dialogue:
+    """The state of one server session. `created` and `configured` are set when the server has said so; `configured`
+    raises the server's complaint."""
+
+    def __init__(self, connection: Connection, setup: Setup, config: SessionConfig) -> None:
+        loop = asyncio.get_running_loop()
+        self.connection = connection
+        self.setup = setup
+        self.config = config
+        self.created: asyncio.Future[None] = loop.create_future()
+        self.configured: asyncio.Future[None] = loop.create_future()
+        self.expires_at: float | None = None
+        self.expired = False
+        self.responses = Responses(setup.ids, retry=setup.retry)
+        self.ledger = PlaybackLedger()
+        self.muted = Recent(64)
+        self.speaking_of = Recent(256)
+        """Item id -> response id, of audio that came."""
+        self.open_parts: dict[tuple[str, int], str] = {}
+        """Audio parts that are not complete -> response id."""
+        self.commits_by_hand: deque[str] = deque()
+        self.created_items = Recent(256)
+        """Event id of a `conversation.item.create` -> item id."""
+        self.unacknowledged = Recent(256)
+        """Item id -> the item, as long as the server has not confirmed it."""
+        self.hidden_items = Recent(256)
+        """Items that are none of the user's business."""
+        self.open_calls: set[str] = set()
+        """Tool calls of this session without an output."""
+        self.caller_speaks = False
+        self.is_successor = False
+        """There was another session before, whose calls this one does not know."""
+        self.retired = False
+        """Another session has taken its place: what still comes is nobody's business."""
+
+    @property
+    def emit(self) -> Callable[[RealtimeModelEvent], None]:
+        return self.setup.emit
+
+    @property
+    def player(self) -> Player:
+        return self.setup.player
+
+    @property
+    def deadline(self) -> float | None:
+        """When `on_time` is to be called."""
+        deadlines = [each for each in (self.responses.deadline, self.setup.policy.deadline) if each is not None]
+        return min(deadlines, default=None)
+
+    # In and out.
+
+    def receive(self, message: str | bytes) -> None:
+        """A message of the server's."""
+        if not self.setup.emit_raw:
+            handle(self, decode(message))
+            return
+        data = parse(message)
+        if isinstance(data, Malformed):
+            handle(self, data)
+        else:
+            self.emit(RealtimeModelRawServerEvent(data))
+            handle(self, decode_object(data))
+
+    def command(self, type: str, fields: Mapping[str, Any] | None = None, *, event_id: str | None = None) -> str:
+        """Send a client event; returns its id."""
+        event_id = event_id or self.setup.ids()
+        self.connection.send(encode(event_id, type, fields or {}))
+        return event_id
+
+    def append(self, audio: bytes) -> None:
+        self.connection.send(encode_append(self.setup.ids(), audio))
+
+    def create_item(self, item: dict[str, Any], *, hidden: bool = False) -> str:
+        """Send `conversation.item.create`; returns the item's id, which is ours to choose."""
+        item_id: str = item.setdefault("id", self.setup.sources.id("item"))
+        self.created_items[self.command("conversation.item.create", {"item": item})] = item_id
+        self.unacknowledged[item_id] = item
+        if hidden:
+            self.hidden_items[item_id] = True
+        return item_id
+
+    def create_note(self, text: str) -> str:
+        """Tell the model something that is not part of what was said."""
+        content = [{"type": "input_text", "text": text}]
+        return self.create_item({"type": "message", "role": "system", "content": content}, hidden=True)
+
+    def configure(self) -> None:
+        """Send the whole configuration; `configured` tells the answer."""
+        if not self.update_session():
+            self.configured.set_result(None)
+
+    def update_session(self, *, assert_formats: bool = False) -> bool:
+        """Send what is desired and not known to be in effect; returns whether there was anything."""
+        event_id = self.setup.ids()
+        session = self.config.update(event_id, assert_formats=assert_formats)
+        if session is not None:
+            self.command("session.update", {"session": session}, event_id=event_id)
+        return session is not None
+
+    def session_taken(self, session: Mapping[str, Any]) -> None:
+        """`session.updated`."""
+        self.config.updated(session)
+        effective = self.config.effective
+        self.responses.audio = effective.speaks
+        self.responses.server_responds = effective.create_response
+        self.ledger.bytes_per_ms = bytes_per_ms(effective.output_format)
+        if isinstance(self.player, ClockPlayer):
+            self.player.bytes_per_ms = self.ledger.bytes_per_ms
+        if self.created.done() and not self.configured.done():
+            self.configured.set_result(None)
+
+    def reject_configuration(self, error: ServerRejected) -> bool:
+        """An error came before the configuration was taken; returns whether somebody waits for it."""
+        for step in (self.created, self.configured):
+            if not step.done():
+                step.set_exception(error)
+                return True
+        return False
+
+    # Responses and turns.
+
+    def perform(self, effects: Sequence[Effect]) -> None:
+        """Do what `Responses` asks."""
+        for effect in effects:
+            match effect:
+                case CreateResponse(event_id, options):
+                    self.command("response.create", {"response": options}, event_id=event_id)
+                case CancelResponse(event_id, response_id, mute):
+                    if mute:
+                        self.mute(response_id)
+                    self.command("response.cancel", {"response_id": response_id}, event_id=event_id)
+                case ResponseFailed(response_id, status, reason, error, retrying):
+                    self.emit(RealtimeModelResponseFailedEvent(response_id, status, reason, error, retrying))
+
+    def on_time(self) -> None:
+        now = self.setup.now()
+        self.perform(self.responses.on_time(now))
+        if interrupted := self.act(self.setup.policy.on_time(now)):
+            self.emit(interrupted)
+
+    def act(self, actions: Sequence[TurnAction]) -> RealtimeModelAudioInterruptedEvent | None:
+        """Do what the turn policy asks (all but `RESPOND`, which needs to know the turn)."""
+        interrupted = None
+        for action in actions:
+            if action is TurnAction.INTERRUPT:
+                interrupted = self.silence()
+                if self.config.effective.interrupt_response:
+                    self.responses.cancelled_by_server()
+                else:
+                    self.perform(self.responses.cancel(mute=True))
+            elif action is TurnAction.HOLD:
+                self.player.hold()
+            elif action is TurnAction.RELEASE:
+                self.player.release()
+        return interrupted
+
+    @property
+    def agent_active(self) -> bool:
+        """A response is under way, being made or being heard."""
+        made = self.responses.state is not ResponseState.IDLE
+        return made or any(not each.finished for each in self.player.heard())
+
+    @property
+    def at_rest(self) -> bool:
+        """Nobody speaks, nothing is being made or waited for."""
+        return self.responses.idle and not self.agent_active and not self.caller_speaks and not self.open_calls
+
+    def mute(self, response_id: str) -> None:
+        """Drop what is still to come of the response."""
+        self.muted[response_id] = True
+
+    def silence(self) -> RealtimeModelAudioInterruptedEvent | None:
+        """Stop what is playing, truncate it at what was heard, and drop what is still to come of the response (which is
+        not cancelled by that). Returns what was cut, if anything was."""
+        heard = self.player.stop()
+        truncations = self.ledger.truncations(heard)
+        for each in truncations:
+            position = {"item_id": each.item_id, "content_index": each.content_index, "audio_end_ms": each.audio_end_ms}
+            self.command("conversation.item.truncate", position)
+        if self.responses.active_id is not None:
+            self.mute(self.responses.active_id)
+        return self._cut(heard, truncations)
+
+    def _cut(
+        self, heard: Sequence[HeardItem], truncations: list[Truncation]
+    ) -> RealtimeModelAudioInterruptedEvent | None:
+        cut = tuple(each for each in heard if not each.finished)
+        if not cut:
+            return None
+        first = cut[0]
+        positions = {(each.item_id, each.content_index): each.audio_end_ms for each in truncations}
+        return RealtimeModelAudioInterruptedEvent(
+            item_id=first.item_id,
+            content_index=first.content_index,
+            audio_end_ms=positions.get((first.item_id, first.content_index), int(max(first.heard_ms, 0.0))),
+            items=cut,
+            truncations=tuple(truncations),
+            response_id=self.speaking_of.get(first.item_id),
+        )
+
+    def end_parts(self, response_id: str) -> None:
+        """The response is over: whatever audio it began is complete."""
+        for (item_id, content_index), owner in list(self.open_parts.items()):
+            if owner == response_id:
+                self.end_part(item_id, content_index)
+
+    def end_part(self, item_id: str, content_index: int) -> None:
+        self.open_parts.pop((item_id, content_index), None)
+        self.ledger.done(item_id, content_index)
+        self.player.end(item_id, content_index)

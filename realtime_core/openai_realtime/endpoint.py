@@ -1,0 +1,81 @@
+"""Where the server is, and how we show who we are.
+
+Sources: https://platform.openai.com/docs/guides/realtime-websocket,
+https://platform.openai.com/docs/guides/realtime-sip (`call_id`), and for Azure
+https://learn.microsoft.com/azure/ai-foundry/openai/how-to/realtime-audio (`/openai/v1/realtime`, header `api-key`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from ..errors import UserError
+from ..model import RealtimeModelConfig
+
+__all__ = ["Endpoint", "realtime_url", "resolve_endpoint"]
+
+_OPENAI = "https://api.openai.com/v1"
+_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+_AZURE_HOSTS = (".azure.com", ".azure.us", ".azure.cn", ".azure-api.net")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address and the headers to open it with. The headers hold the key, so they never print."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+def realtime_url(base_url: str, query: str) -> str:
+    """The WebSocket address for the base URL of an API: `https://host/v1` -> `wss://host/v1/realtime?<query>`.
+
+    Raises `UserError` for anything but http, https, ws and wss.
+    """
+    scheme, host, path, old_query, _ = urlsplit(base_url.strip())
+    if scheme not in _SCHEMES or not host:
+        raise UserError(f"The base URL is {base_url!r}: it must be an address such as {_OPENAI}.")
+    path = path.rstrip("/")
+    if not path.endswith("/realtime"):
+        path += "/realtime"
+    return urlunsplit((_SCHEMES[scheme], host, path, "&".join(filter(None, (old_query, query))), ""))
+
+
+async def resolve_endpoint(
+    options: RealtimeModelConfig, model_name: str | None, default_model: str, environ: Mapping[str, str]
+) -> Endpoint:
+    """The endpoint for a model's options. Raises `UserError` where they contradict each other or a key is wanting.
+
+    `url` is taken as it is; else the base is `base_url`, `OPENAI_BASE_URL` or OpenAI's. `headers` stand in place of any
+    key. A `transport` of the caller's own needs no key, and is shown only one that was given for it.
+    """
+    url, call_id = options.get("url"), options.get("call_id")
+    if call_id and model_name:
+        raise UserError("Give either call_id or model_name: a call that is attached to has its model already.")
+    if not url:
+        query = (
+            f"call_id={quote(call_id, safe='')}" if call_id else f"model={quote(model_name or default_model, safe='')}"
+        )
+        url = realtime_url(options.get("base_url") or environ.get("OPENAI_BASE_URL") or _OPENAI, query)
+    headers = options.get("headers")
+    if headers is not None:
+        return Endpoint(url, dict(headers))
+    own_transport = options.get("transport") is not None
+    key = await _key(options) or ("" if own_transport else environ.get("OPENAI_API_KEY", "")).strip()
+    if not key and not own_transport:
+        raise UserError("No API key: set OPENAI_API_KEY, or give api_key or headers in the model's configuration.")
+    return Endpoint(url, _authorization(url, key) if key else {})
+
+
+async def _key(options: RealtimeModelConfig) -> str:
+    key = options.get("api_key")
+    value = key() if callable(key) else key
+    return (await value if inspect.isawaitable(value) else value) or ""
+
+
+def _authorization(url: str, key: str) -> dict[str, str]:
+    host = urlsplit(url).hostname or ""
+    return {"api-key": key} if host.endswith(_AZURE_HOSTS) else {"Authorization": f"Bearer {key}"}

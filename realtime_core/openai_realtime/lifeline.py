@@ -1,0 +1,299 @@
+"""One conversation, kept alive over connections that end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from .. import model_inputs as sent
+from ..connection import Close, Connection
+from ..errors import ConnectionLost, RealtimeCoreError, SessionExpired
+from ..items import RealtimeItem
+from ..model_events import (
+    RealtimeModelConnectionStatusEvent,
+    RealtimeModelEndOfStreamEvent,
+    RealtimeModelTurnEndedEvent,
+)
+from .dialogue import Dialogue, Setup
+from .outgoing import send
+from .recovery import AudioBacklog, ReconnectPolicy, is_recoverable, is_worth_retrying, replayed, summary
+from .session_config import SessionConfig, bytes_per_ms
+from .websocket import Link, open_link
+
+__all__ = ["Lifeline"]
+
+_logger = logging.getLogger(__name__)
+
+_STALLED_BYTES = 2**18
+"""So much unsent, and the socket is taken to be stalled: newer audio waits where the oldest can be dropped."""
+_OUTBOX = 256
+_POLL_S = 0.25
+_ROLLOVER_AGAIN_S = 10.0
+
+_AT_ONCE = (
+    sent.RealtimeModelSendInterrupt,
+    sent.RealtimeModelSendSessionUpdate,
+    sent.RealtimeModelSendResponseCancel,
+)
+"""What has its effect without a connection, too: playback stops, settings are desired, nothing is being made."""
+
+
+class Lifeline:
+    """Opens connections, and replaces one that is lost or about to expire.
+
+    `conversation` returns what was said so far, for the new session; without it a new session knows nothing. Between
+    two sessions the caller's audio and all that is sent wait. `is_attached`: the server holds the call itself, and with
+    it the conversation.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        config: SessionConfig,
+        connect: Callable[[], Awaitable[Connection]],
+        *,
+        policy: ReconnectPolicy,
+        timeout_s: float,
+        conversation: Callable[[], Sequence[RealtimeItem]] | None = None,
+        is_attached: bool = False,
+    ) -> None:
+        self.setup = setup
+        self._config = config
+        self._connect = connect
+        self._policy = policy
+        self._timeout_s = timeout_s
+        self._conversation = conversation
+        self._is_attached = is_attached
+        self._link: Link | None = None
+        self._ready = False
+        self._closing = False
+        self._outbox: deque[sent.RealtimeModelSendEvent] = deque()
+        self._backlog = AudioBacklog(int(policy.gap_audio_s * 1000) * bytes_per_ms(config.effective.input_format))
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+
+    @property
+    def config(self) -> SessionConfig:
+        return self._link.dialogue.config if self._link else self._config
+
+    @property
+    def dropped_audio_bytes(self) -> int:
+        """Of the caller's audio, because the connection was away or stalled for too long."""
+        return self._backlog.dropped_bytes
+
+    async def begin(self, tasks: asyncio.TaskGroup) -> None:
+        """Open the first session. Raises what `open_link` raises."""
+        self.setup.emit(RealtimeModelConnectionStatusEvent("connecting"))
+        self._link = await self._open(tasks)
+        self._ready = True
+        self.setup.emit(RealtimeModelConnectionStatusEvent("connected"))
+
+    async def stay(self, tasks: asyncio.TaskGroup) -> None:
+        """Stay until the conversation has ended. Raises `ConnectionLost` or `SessionExpired` where it was not meant to
+        end and cannot go on, and `ServerRejected` or `UserError` where a new session is refused."""
+        while True:
+            assert self._link is not None
+            close = await self._watch(self._link, tasks)
+            if self._closing:
+                return
+            dialogue = self._link.dialogue
+            if not (dialogue.expired or is_recoverable(close)) or not self._policy.attempts:
+                self._set_timer()
+                self.setup.emit(RealtimeModelConnectionStatusEvent("disconnected", close))
+                if dialogue.expired:
+                    raise SessionExpired("The session reached the server's maximum length.", code="session_expired")
+                if close.code != 1000:
+                    raise ConnectionLost(close)
+                self.setup.emit(RealtimeModelEndOfStreamEvent())
+                return
+            await self._reconnect(close, tasks)
+
+    def send(self, event: sent.RealtimeModelSendEvent) -> None:
+        """Send it, or keep it until there is a session again."""
+        assert self._link is not None
+        if isinstance(event, sent.RealtimeModelSendAudio):
+            self._send_audio(event)
+        elif self._ready or isinstance(event, _AT_ONCE):
+            send(self._link.dialogue, event)
+            self._set_timer()
+        elif len(self._outbox) < _OUTBOX:
+            self._outbox.append(event)
+        else:
+            _logger.warning("The model has been away for long: a %s is dropped.", type(event).__name__)
+
+    def close(self) -> None:
+        self._closing = True
+        self._cancel_timer()
+        if self._link is not None:
+            self._link.connection.close()
+
+    def pause(self, paused: bool) -> None:
+        """Stop taking messages from the server, or go on."""
+        if self._link is not None:
+            (self._link.connection.pause if paused else self._link.connection.resume)()
+
+    def _send_audio(self, event: sent.RealtimeModelSendAudio) -> None:
+        assert self._link is not None
+        if not self._ready or (self._link.connection.buffered_bytes > _STALLED_BYTES and not event.commit):
+            self._backlog.add(event.audio)
+            if event.commit:
+                self._outbox.append(sent.RealtimeModelSendAudio(b"", commit=True))
+            return
+        if self._backlog:
+            for audio in self._backlog.take():
+                self._link.dialogue.append(audio)
+        send(self._link.dialogue, event)
+
+    # Connections.
+
+    async def _open(self, tasks: asyncio.TaskGroup) -> Link:
+        def begin(connection: Connection) -> Dialogue:
+            config = self._link.dialogue.config.renewed() if self._link else self._config
+            return Dialogue(connection, self.setup, config)
+
+        return await open_link(self._connect, begin, self._receive, tasks, self._timeout_s)
+
+    def _receive(self, dialogue: Dialogue, message: str | bytes) -> None:
+        if not dialogue.retired:
+            dialogue.receive(message)
+            self._set_timer()
+
+    async def _reconnect(self, close: Close, tasks: asyncio.TaskGroup) -> None:
+        """Replace a session that is lost, or raise."""
+        assert self._link is not None
+        lost = self._link.dialogue
+        self._ready = False
+        self._retire(lost)
+        self.setup.emit(RealtimeModelConnectionStatusEvent("reconnecting", close))
+        failure: RealtimeCoreError = ConnectionLost(close)
+        for attempt in range(self._policy.attempts):
+            await asyncio.sleep(self._policy.delay_s(attempt, self.setup.sources.random))
+            try:
+                link = await self._open(tasks)
+            except RealtimeCoreError as error:
+                failure = error
+                if not is_worth_retrying(error):
+                    break
+                _logger.info("Attempt %d to reach the model again failed: %s", attempt + 1, error)
+            else:
+                self._take_over(link)
+                return
+        self.setup.emit(RealtimeModelConnectionStatusEvent("disconnected", close))
+        raise failure
+
+    def _retire(self, dialogue: Dialogue) -> None:
+        """The session is lost: what was being made in it is over."""
+        dialogue.retired = True
+        self.setup.policy.reset()
+        self._set_timer()
+        active_id = dialogue.responses.active_id
+        for response_id in dict.fromkeys((*dialogue.open_parts.values(), active_id)):
+            if response_id is not None:
+                dialogue.end_parts(response_id)
+        if active_id is not None:
+            self.setup.emit(RealtimeModelTurnEndedEvent(active_id, "failed", "connection_lost"))
+
+    def _take_over(self, link: Link) -> None:
+        """The new session goes on where the old one ended."""
+        assert self._link is not None
+        old, new = self._link.dialogue, link.dialogue
+        self._link, self._ready = link, True
+        new.config.wish_like(old.config)
+        new.update_session()
+        if not self._is_attached:
+            self._tell(new)
+        for item in old.unacknowledged.values():
+            if item["type"] == "message" and item["id"] not in old.hidden_items:
+                new.create_item(item)
+        for audio in self._backlog.take():
+            new.append(audio)
+        now = self.setup.now()
+        for options in old.responses.unanswered():
+            new.perform(new.responses.request(now, options))
+        for _ in range(len(self._outbox)):
+            send(new, self._outbox.popleft())
+        self._set_timer()
+        self.setup.emit(RealtimeModelConnectionStatusEvent("connected"))
+
+    def _tell(self, dialogue: Dialogue) -> None:
+        """Tell the new session what was said so far. That asks for no response."""
+        dialogue.is_successor = True
+        items = self._conversation() if self._conversation else ()
+        if self._policy.memory == "items":
+            for item in replayed(items, self._policy.max_chars):
+                dialogue.create_item(item, hidden=True)
+                if item["type"] == "function_call":
+                    dialogue.open_calls.add(item["call_id"])
+                elif item["type"] == "function_call_output":
+                    dialogue.open_calls.discard(item["call_id"])
+        elif (text := summary(items, self._policy.max_chars)) is not None:
+            dialogue.create_note(text)
+
+    # Time.
+
+    async def _watch(self, link: Link, tasks: asyncio.TaskGroup) -> Close:
+        """Wait for the connection's end; before the session expires, replace it in a pause of the talk."""
+        loop = asyncio.get_running_loop()
+        due = self._rollover_at(link.dialogue)
+        quiet = 0
+        while True:
+            timeout = None if due is None else max(due - loop.time(), _POLL_S)
+            done, _ = await asyncio.wait((link.run,), timeout=timeout)
+            if done:
+                return link.run.result()
+            if due is None or loop.time() < due:
+                continue
+            quiet = quiet + 1 if link.dialogue.at_rest else 0
+            if quiet < 2:
+                continue
+            try:
+                successor = await self._open(tasks)
+            except RealtimeCoreError as error:
+                _logger.warning("The session could not be renewed before its end: %s", error)
+                due = loop.time() + _ROLLOVER_AGAIN_S
+                continue
+            if link.run.done() or not link.dialogue.at_rest:
+                successor.dialogue.retired = True  # the talk went on meanwhile
+                successor.connection.close()
+                quiet = 0
+                continue
+            self.setup.emit(RealtimeModelConnectionStatusEvent("reconnecting"))
+            self._retire(link.dialogue)
+            self._take_over(successor)
+            link.connection.close()
+            link = successor
+            due = self._rollover_at(link.dialogue)
+            quiet = 0
+
+    def _rollover_at(self, dialogue: Dialogue) -> float | None:
+        """When to begin to look for a pause, on the loop's clock. A server whose clock is off is not believed."""
+        if dialogue.expires_at is None or not self._policy.attempts:
+            return None
+        left_s = dialogue.expires_at - self.setup.sources.now().timestamp()
+        if left_s <= 0:
+            return None
+        return self.setup.now() + max(left_s - self._policy.rollover_margin_s, left_s / 2)
+
+    def _set_timer(self) -> None:
+        """One timer for all that is due in the dialogue."""
+        link = self._link
+        at = link.dialogue.deadline if link and not link.dialogue.retired and not self._closing else None
+        if at == self._timer_at:
+            return
+        self._cancel_timer()
+        if at is not None:
+            self._timer_at = at
+            self._timer = asyncio.get_running_loop().call_at(at, self._on_time)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._timer_at = None
+
+    def _on_time(self) -> None:
+        self._timer = self._timer_at = None
+        if self._link is not None and not self._link.dialogue.retired:
+            self._link.dialogue.on_time()
+            self._set_timer()

@@ -1,0 +1,81 @@
+"""Telling listeners, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from ..model import RealtimeModelListener
+from ..model_events import RealtimeModelEvent
+
+__all__ = ["Listeners"]
+
+_FULL = 1024
+_ROOM_AGAIN = 256
+
+
+class Listeners:
+    """Tells each event to every listener: in the same step to those that take it (`on_event_now`), and through one
+    ordered queue to those that want to await. When that queue is full, `on_full(True)` asks for a pause of the source,
+    and `on_full(False)` ends it: nothing is dropped."""
+
+    def __init__(self, on_full: Callable[[bool], None]) -> None:
+        self._on_full = on_full
+        self._listeners: tuple[RealtimeModelListener, ...] = ()
+        self._waiting: deque[tuple[RealtimeModelListener, RealtimeModelEvent]] = deque()
+        self._wake = asyncio.Event()
+        self._slow: set[RealtimeModelListener] = set()
+        self._is_full = False
+        self._ended = False
+
+    def add(self, listener: RealtimeModelListener) -> None:
+        if listener not in self._listeners:
+            self._listeners = (*self._listeners, listener)
+
+    def remove(self, listener: RealtimeModelListener) -> None:
+        self._listeners = tuple(each for each in self._listeners if each is not listener)
+        self._slow.discard(listener)
+
+    def emit(self, event: RealtimeModelEvent) -> None:
+        for listener in self._listeners:
+            if listener in self._slow or not listener.on_event_now(event):
+                self._slow.add(listener)  # from now on all of its events take the queue, so that they stay in order
+                self._waiting.append((listener, event))
+                self._wake.set()
+        if len(self._waiting) >= _FULL and not self._is_full:
+            self._is_full = True
+            self._on_full(True)
+
+    def end(self) -> None:
+        """No more events: `deliver` returns when the queue is empty."""
+        self._ended = True
+        self._wake.set()
+
+    def restart(self) -> None:
+        """Events may come again after `end`."""
+        self._ended = False
+
+    async def deliver(self) -> None:
+        """Await the slow listeners, until `end`. An exception of theirs goes to the loop's exception handler."""
+        while True:
+            while self._waiting:
+                listener, event = self._waiting.popleft()
+                if self._is_full and len(self._waiting) <= _ROOM_AGAIN:
+                    self._is_full = False
+                    self._on_full(False)
+                if listener in self._listeners:
+                    await _tell(listener, event)
+            if self._ended:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+
+async def _tell(listener: RealtimeModelListener, event: RealtimeModelEvent) -> None:
+    try:
+        await listener.on_event(event)
+    except Exception as error:  # noqa: BLE001 - the listener is the user's
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"{type(listener).__name__}.on_event failed for {event.type!r}", "exception": error}
+        )

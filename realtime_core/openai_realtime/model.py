@@ -1,0 +1,209 @@
+"""The OpenAI Realtime API over a WebSocket, as a model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+
+from ..connection import Connection
+from ..errors import ConnectFailed, UserError
+from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
+from ..model_events import RealtimeModelEvent, RealtimeModelExceptionEvent
+from ..model_inputs import RealtimeModelSendEvent
+from ..outcomes import RetryPolicy
+from ..playback import ClockPlayer
+from ..sources import SYSTEM, Sources
+from ..turns import ServerTurns, TurnPolicy
+from .dialogue import Setup
+from .endpoint import resolve_endpoint
+from .lifeline import Lifeline
+from .listeners import Listeners
+from .recovery import ReconnectPolicy
+from .session_config import DEFAULT_MODEL, Effective, SessionConfig
+from .websocket import Transport, TransportConfig, websocket_transport
+
+__all__ = ["OpenAIRealtimeWebSocketModel"]
+
+_CLOSE_S = 0.9
+
+
+class OpenAIRealtimeWebSocketModel(RealtimeModel):
+    """A session with a server of the OpenAI Realtime protocol (GA; beta names are understood).
+
+    Everything happens in the step in which it arrives: a server event is decoded, acted on and told to the listeners
+    without awaiting; `send_event_now` writes at once. The model asks for responses one at a time (`Responses`), keeps
+    account of what was heard (`PlaybackLedger` and the `playback_tracker`), leaves turns to `turn_policy`, and replaces
+    a session that is lost or about to expire (`reconnect`; `ReconnectPolicy(attempts=0)`: never).
+
+    `transport` opens connections (default: a WebSocket with `transport_config`); `retry`: how often a response that
+    failed is asked for again. One session at a time; after `close` the model may be connected again.
+    """
+
+    drives_player = True
+
+    def __init__(
+        self,
+        *,
+        transport_config: TransportConfig | None = None,
+        turn_policy: TurnPolicy | None = None,
+        transport: Transport | None = None,
+        sources: Sources = SYSTEM,
+        reconnect: ReconnectPolicy | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._transport_config = transport_config or {}
+        self._turn_policy = turn_policy or ServerTurns()
+        self._transport = transport
+        self._sources = sources
+        self._reconnect = reconnect or ReconnectPolicy()
+        self._retry = retry
+        self._listeners = Listeners(self._pause)
+        self._emit_raw = True
+        self._lifeline: Lifeline | None = None
+        self._live: asyncio.Task[None] | None = None
+        self._ready = False
+
+    @property
+    def emit_raw(self) -> bool:
+        """Emit `raw_server_event` for every frame (default). Off, audio is decoded without parsing it as JSON."""
+        return self._emit_raw
+
+    @emit_raw.setter
+    def emit_raw(self, value: bool) -> None:
+        self._emit_raw = value
+        if self._lifeline is not None:
+            self._lifeline.setup.emit_raw = value
+
+    @property
+    def effective(self) -> Effective | None:
+        """What the server says is in effect: audio formats, who answers and interrupts. None before `connect`."""
+        return self._lifeline.config.effective if self._lifeline else None
+
+    @property
+    def swallowed(self) -> Counter[str]:
+        """Errors of the server that nobody was told about, by code: two things that crossed, or a fault of ours."""
+        return self._lifeline.setup.swallowed if self._lifeline else Counter()
+
+    def add_listener(self, listener: RealtimeModelListener) -> None:
+        self._listeners.add(listener)
+
+    def remove_listener(self, listener: RealtimeModelListener) -> None:
+        self._listeners.remove(listener)
+
+    async def connect(self, options: RealtimeModelConfig) -> None:
+        """Open the connection; return when the server has acknowledged the configuration.
+
+        Raises `UserError` (no key, contradicting options, or connected already), `ConnectFailed`, or `ServerRejected`
+        with the server's complaint about the configuration. Nothing is left open then.
+        """
+        if self._live is not None and not self._live.done():
+            raise UserError("The model is connected already: use one model for each session.")
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._live = asyncio.create_task(self._run(options, ready), name="realtime model")
+        try:
+            await ready
+        except BaseException:
+            await self.close()
+            raise
+
+    async def send_event(self, event: RealtimeModelSendEvent) -> None:
+        self.send_event_now(event)
+
+    def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
+        """Send it in this step; between two sessions it is kept. What is sent after the end is dropped, because the
+        end is told once, by the events. Raises `UserError` before `connect`."""
+        if not self._ready or self._lifeline is None:
+            raise UserError("The model is not connected: call connect() first.")
+        if self._live is not None:
+            self._lifeline.send(event)
+        return True
+
+    async def close(self) -> None:
+        """Close the connection; takes at most a second, however the server behaves. Nothing is emitted any more."""
+        live, self._live = self._live, None
+        if live is None:
+            return
+        if self._lifeline is not None and self._ready:
+            self._lifeline.close()
+            await asyncio.wait((live,), timeout=_CLOSE_S)
+        live.cancel()
+        await asyncio.wait((live,))
+
+    async def _run(self, options: RealtimeModelConfig, ready: asyncio.Future[None]) -> None:
+        """All that goes on in the background, until the end."""
+        self._ready = False
+        self._listeners.restart()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listeners.deliver(), name="model listeners")
+                try:
+                    self._lifeline = await self._prepare(options)
+                    await self._lifeline.begin(tasks)
+                    self._ready = True
+                    if not ready.done():
+                        ready.set_result(None)
+                    await self._lifeline.stay(tasks)
+                finally:
+                    self._listeners.end()
+        except BaseExceptionGroup as group:
+            error = _first_of(group)
+            if not ready.done():
+                ready.set_exception(error)
+            elif isinstance(error, Exception) and self._live is not None:
+                self._emit(RealtimeModelExceptionEvent(error))
+                await self._listeners.deliver()
+        finally:
+            if self._lifeline is not None:
+                self._lifeline.close()
+            if not ready.done():
+                ready.set_exception(ConnectFailed("The model was closed while it was connecting."))
+
+    async def _prepare(self, options: RealtimeModelConfig) -> Lifeline:
+        settings = options.get("initial_model_settings") or {}
+        model_name, call_id = settings.get("model_name"), options.get("call_id")
+        await resolve_endpoint(options, model_name, DEFAULT_MODEL, os.environ)
+        now = asyncio.get_running_loop().time
+        tap = options.get("tap")
+        transport = options.get("transport") or self._transport or websocket_transport(self._transport_config)
+
+        async def open_connection() -> Connection:
+            endpoint = await resolve_endpoint(options, model_name, DEFAULT_MODEL, os.environ)
+            connection: Connection = await transport(endpoint.url, endpoint.headers)
+            return tap(connection) if tap is not None else connection
+
+        self._turn_policy.reset()
+        setup = Setup(
+            policy=self._turn_policy,
+            player=options.get("playback_tracker") or ClockPlayer(now),
+            sources=self._sources,
+            emit=self._emit,
+            now=now,
+            retry=self._retry,
+            emit_raw=self._emit_raw,
+        )
+        return Lifeline(
+            setup,
+            SessionConfig(settings, turns=self._turn_policy.turn_detection, defaults=not call_id),
+            open_connection,
+            policy=self._reconnect,
+            timeout_s=self._transport_config.get("session_timeout", 15.0),
+            conversation=options.get("conversation"),
+            is_attached=bool(call_id),
+        )
+
+    def _emit(self, event: RealtimeModelEvent) -> None:
+        if self._live is not None:
+            self._listeners.emit(event)
+
+    def _pause(self, paused: bool) -> None:
+        if self._lifeline is not None:
+            self._lifeline.pause(paused)
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first failure; the others are mostly its consequences."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

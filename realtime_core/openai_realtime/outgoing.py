@@ -1,0 +1,134 @@
+"""What is done with each thing that the user sends: one function per input, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .. import model_inputs as sent
+from ..errors import UserError
+from ..items import RealtimeToolCallItem
+from ..model_events import RealtimeModelItemUpdatedEvent
+from .dialogue import Dialogue
+from .recovery import tool_note
+
+__all__ = ["send"]
+
+
+def send(dialogue: Dialogue, event: sent.RealtimeModelSendEvent) -> None:
+    """Send it now. Raises `UserError` for what is no input of a model."""
+    handler = _HANDLERS.get(type(event))
+    if handler is None:
+        raise UserError(f"{type(event).__name__} cannot be sent to a model.")
+    handler(dialogue, event)
+
+
+def _audio(dialogue: Dialogue, event: sent.RealtimeModelSendAudio) -> None:
+    if event.audio:
+        dialogue.append(event.audio)
+    if event.commit:
+        dialogue.commits_by_hand.append(dialogue.command("input_audio_buffer.commit"))
+
+
+def _user_input(dialogue: Dialogue, event: sent.RealtimeModelSendUserInput) -> None:
+    given = event.user_input
+    if isinstance(given, str):
+        message: dict[str, Any] = {"role": "user", "content": [{"type": "input_text", "text": given}]}
+    else:
+        content = [dict(part) for part in given.get("content", ()) if _is_sendable(part)]
+        message = {"role": given.get("role", "user"), "content": content}
+    item_id = dialogue.create_item({"type": "message", **message})
+    if event.respond:
+        dialogue.perform(dialogue.responses.want(dialogue.setup.now(), item_id))
+
+
+def _is_sendable(part: Mapping[str, Any]) -> bool:
+    return isinstance(part.get("text") if part.get("type") == "input_text" else part.get("image_url"), str)
+
+
+def _tool_output(dialogue: Dialogue, event: sent.RealtimeModelSendToolOutput) -> None:
+    call = event.tool_call
+    if dialogue.is_successor and call.call_id not in dialogue.open_calls:
+        item_id = dialogue.create_note(tool_note(call.name, call.arguments, event.output))
+    else:
+        output = {"type": "function_call_output", "call_id": call.call_id, "output": event.output}
+        item_id = dialogue.create_item(output)
+    dialogue.open_calls.discard(call.call_id)
+    dialogue.emit(
+        RealtimeModelItemUpdatedEvent(
+            RealtimeToolCallItem(
+                item_id=call.id or call.call_id,
+                previous_item_id=call.previous_item_id,
+                call_id=call.call_id,
+                name=call.name,
+                arguments=call.arguments,
+                status="completed",
+                output=event.output,
+            )
+        )
+    )
+    if event.start_response:
+        dialogue.perform(dialogue.responses.want(dialogue.setup.now(), item_id))
+
+
+def _interrupt(dialogue: Dialogue, event: sent.RealtimeModelSendInterrupt) -> None:
+    if event.response_id is not None and event.response_id not in _heard_or_made(dialogue):
+        return
+    if event.cancel_response_only:
+        _cancel(dialogue, event.response_id)
+        return
+    interrupted = dialogue.silence()
+    if not event.playback_only:
+        dialogue.perform(dialogue.responses.cancel(mute=True))
+    if interrupted:
+        dialogue.emit(interrupted)
+
+
+def _heard_or_made(dialogue: Dialogue) -> set[str | None]:
+    playing = {dialogue.speaking_of.get(each.item_id) for each in dialogue.player.heard() if not each.finished}
+    return {dialogue.responses.active_id, *playing}
+
+
+def _cancel(dialogue: Dialogue, response_id: str | None) -> None:
+    dialogue.perform(dialogue.responses.cancel(response_id))
+
+
+def _session_update(dialogue: Dialogue, event: sent.RealtimeModelSendSessionUpdate) -> None:
+    dialogue.config.change(event.session_settings)
+    dialogue.update_session(assert_formats=True)
+
+
+def _response_create(dialogue: Dialogue, event: sent.RealtimeModelSendResponseCreate) -> None:
+    dialogue.perform(dialogue.responses.request(dialogue.setup.now(), event.options))
+
+
+def _response_cancel(dialogue: Dialogue, event: sent.RealtimeModelSendResponseCancel) -> None:
+    _cancel(dialogue, event.response_id)
+
+
+def _raw(dialogue: Dialogue, event: sent.RealtimeModelSendRawMessage) -> None:
+    """As it is, but for what the lifecycle and the configuration have to know of."""
+    kind, fields = event.message["type"], dict(event.message.get("other_data") or {})
+    event_id = str(fields.pop("event_id", None) or dialogue.setup.ids())
+    if kind == "response.create":
+        dialogue.perform(dialogue.responses.request(dialogue.setup.now(), fields.get("response") or {}))
+    elif kind == "response.cancel":
+        _cancel(dialogue, fields.get("response_id"))
+    else:
+        if kind == "session.update" and isinstance(session := fields.get("session"), Mapping):
+            dialogue.config.sent_by_hand(event_id, session)
+        elif kind == "input_audio_buffer.commit":
+            dialogue.commits_by_hand.append(event_id)
+        dialogue.command(kind, fields, event_id=event_id)
+
+
+_HANDLERS: Mapping[type, Callable[[Dialogue, Any], None]] = {
+    sent.RealtimeModelSendAudio: _audio,
+    sent.RealtimeModelSendUserInput: _user_input,
+    sent.RealtimeModelSendToolOutput: _tool_output,
+    sent.RealtimeModelSendInterrupt: _interrupt,
+    sent.RealtimeModelSendSessionUpdate: _session_update,
+    sent.RealtimeModelSendResponseCreate: _response_create,
+    sent.RealtimeModelSendResponseCancel: _response_cancel,
+    sent.RealtimeModelSendRawMessage: _raw,
+}

@@ -1,0 +1,164 @@
+"""When a lost server session is replaced by a new one, and what the new one is told of the conversation.
+
+Pure. The server keeps no conversation beyond a session, and takes no assistant audio from a client: what was said goes
+in as text, of the agent's words those that were *heard*.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+from ..connection import Close
+from ..errors import ConnectFailed, RealtimeCoreError, ServerRejected, TransportError
+from ..items import AssistantMessageItem, RealtimeItem, RealtimeToolCallItem, SystemMessageItem, UserMessageItem
+
+__all__ = ["AudioBacklog", "ReconnectPolicy", "is_recoverable", "is_worth_retrying", "replayed", "summary", "tool_note"]
+
+_RECOVERABLE = frozenset({1001, 1005, 1006, 1011, 1012, 1013, 1015})
+_HOPELESS_STATUS = frozenset({400, 401, 403, 404})
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectPolicy:
+    """When and how a lost session is replaced by a new one. `attempts=0`: never.
+
+    Before attempt n (from 0) it waits `min(max_delay_s, first_delay_s * 2**n)`, half of it at random. `memory`: the
+    conversation goes in as one system message of at most `max_chars`, or item by item. Of the caller's audio the last
+    `gap_audio_s` are kept until there is a session again. A session is replaced in the first pause of the talk within
+    `rollover_margin_s` of its announced end.
+    """
+
+    attempts: int = 8
+    first_delay_s: float = 0.25
+    max_delay_s: float = 4.0
+    memory: Literal["summary", "items"] = "summary"
+    max_chars: int = 8000
+    gap_audio_s: float = 10.0
+    rollover_margin_s: float = 300.0
+
+    def delay_s(self, attempt: int, random: Random) -> float:
+        whole: float = min(self.max_delay_s, self.first_delay_s * 2**attempt)
+        return whole * random.uniform(0.5, 1.0)
+
+
+def is_recoverable(close: Close) -> bool:
+    """The connection ended for a reason that says nothing against a new one."""
+    return close.by == "network" or (close.by == "peer" and close.code in _RECOVERABLE)
+
+
+def is_worth_retrying(error: RealtimeCoreError) -> bool:
+    """A new connection failed for a reason that may pass."""
+    if isinstance(error, ConnectFailed) and error.status in _HOPELESS_STATUS:
+        return False
+    if isinstance(error, ServerRejected):
+        return error.type in ("server_error", "rate_limit_error") or error.code == "rate_limit_exceeded"
+    return isinstance(error, TransportError)
+
+
+class AudioBacklog:
+    """The caller's audio that cannot be sent yet: the last `limit_bytes` of it."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._pieces: deque[bytes] = deque()
+        self._n_bytes = 0
+        self.dropped_bytes = 0
+
+    def __len__(self) -> int:
+        return self._n_bytes
+
+    def add(self, audio: bytes) -> None:
+        self._pieces.append(audio)
+        self._n_bytes += len(audio)
+        while self._n_bytes > self._limit_bytes and len(self._pieces) > 1:
+            oldest = self._pieces.popleft()
+            self._n_bytes -= len(oldest)
+            self.dropped_bytes += len(oldest)
+
+    def take(self) -> list[bytes]:
+        pieces = list(self._pieces)
+        self._pieces.clear()
+        self._n_bytes = 0
+        return pieces
+
+
+_HEAD = (
+    "This conversation goes on from an earlier session that was lost for technical reasons. "
+    "What was said so far (of your own words, what was heard):"
+)
+_TAIL = (
+    "Go on from here. Do not greet again, do not repeat tool calls that have a result, and say nothing of this note."
+)
+_LEFT_OUT = "(Earlier parts are left out.)"
+
+
+def summary(items: Sequence[RealtimeItem], max_chars: int) -> str | None:
+    """The conversation as one text of at most `max_chars` (and a few hundred for what stands around it), the newest
+    lines first in claim. None if nothing was said."""
+    lines: deque[str] = deque()
+    room = max_chars
+    for item in reversed(items):
+        line = _line(item, max_chars // 2)
+        if line is None:
+            continue
+        if room < len(line) + 1:
+            lines.appendleft(_LEFT_OUT)
+            break
+        room -= len(line) + 1
+        lines.appendleft(line)
+    return "\n".join((_HEAD, *lines, _TAIL)) if lines else None
+
+
+def _line(item: RealtimeItem, max_chars: int) -> str | None:
+    match item:
+        case RealtimeToolCallItem():
+            outcome = "no result yet" if item.output is None else _short(item.output, max_chars // 2)
+            return f"Tool {item.name}({_short(item.arguments, max_chars // 2)}): {outcome}"
+        case AssistantMessageItem():
+            speaker, text = "You", item.heard_text
+        case UserMessageItem():
+            speaker, text = "User", item.text
+        case SystemMessageItem():
+            speaker, text = "System", item.text
+    return f"{speaker}: {_short(text, max_chars)}" if text.strip() else None
+
+
+def _short(text: str, max_chars: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
+
+
+def tool_note(name: str, arguments: str, output: str) -> str:
+    """The result of a tool that was called in an earlier session."""
+    return f"The tool {name}({arguments}), called earlier, has returned: {output}"
+
+
+def replayed(items: Sequence[RealtimeItem], max_chars: int) -> list[dict[str, Any]]:
+    """The conversation as the protocol's items, the newest that fit into `max_chars` of text."""
+    replay: deque[list[dict[str, Any]]] = deque()
+    room = max_chars
+    for item in reversed(items):
+        wire = _wire(item)
+        room -= sum(len(str(each)) for each in wire)
+        if room < 0:
+            break
+        replay.appendleft(wire)
+    return [each for wire in replay for each in wire]
+
+
+def _wire(item: RealtimeItem) -> list[dict[str, Any]]:
+    if isinstance(item, RealtimeToolCallItem):
+        if not item.call_id:
+            return []
+        call = {"type": "function_call", "call_id": item.call_id, "name": item.name, "arguments": item.arguments}
+        output = {"type": "function_call_output", "call_id": item.call_id, "output": item.output}
+        return [call] if item.output is None else [call, output]
+    text = item.heard_text if isinstance(item, AssistantMessageItem) else item.text
+    if not text.strip():
+        return []
+    kind = "output_text" if isinstance(item, AssistantMessageItem) else "input_text"
+    return [{"type": "message", "role": item.role, "content": [{"type": kind, "text": text}]}]

@@ -1,0 +1,61 @@
+"""What an error of the server means for us.
+
+Pure. Codes and texts are those met with the real server: see the issue threads of its clients; most errors leave the
+session open.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from ..errors import ServerRejected, SessionExpired
+from ..responses import COLLISION
+from .server_events import ServerError
+
+__all__ = ["Fault", "classify", "exception"]
+
+
+class Fault(Enum):
+    """Whose fault, and so what to do."""
+
+    BENIGN = "benign"
+    """Two things crossed on the way, and nothing is missing: nobody is told."""
+    OURS = "ours"
+    """We should not have sent that: counted, and nobody is told."""
+    CONFIGURATION = "configuration"
+    """The user's settings were refused."""
+    SERVICE = "service"
+    """The service fails or limits us."""
+    EXPIRED = "expired"
+    """The session has reached its maximum length."""
+    OTHER = "other"
+
+
+_BY_CODE = {
+    COLLISION: Fault.BENIGN,  # `Responses` asks again where that is needed
+    "response_cancel_not_active": Fault.BENIGN,
+    "input_audio_buffer_commit_empty": Fault.BENIGN,
+    "cannot_update_voice": Fault.CONFIGURATION,
+    "session_expired": Fault.EXPIRED,
+    "rate_limit_exceeded": Fault.SERVICE,
+    "insufficient_quota": Fault.SERVICE,
+    "server_error": Fault.SERVICE,
+    "internal_error": Fault.SERVICE,
+}
+
+
+def classify(error: ServerError) -> Fault:
+    if (fault := _BY_CODE.get(error.code)) is not None:
+        return fault
+    if "is already shorter than" in error.message or "audio messages can be truncated" in error.message:
+        return Fault.OURS
+    if error.param.startswith("session"):
+        return Fault.CONFIGURATION
+    if error.type in ("server_error", "rate_limit_error", "insufficient_quota"):
+        return Fault.SERVICE
+    return Fault.OTHER
+
+
+def exception(error: ServerError) -> ServerRejected:
+    kind = SessionExpired if classify(error) is Fault.EXPIRED else ServerRejected
+    return kind(error.message, type=error.type, code=error.code, param=error.param, event_id=error.event_id)

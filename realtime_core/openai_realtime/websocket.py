@@ -1,0 +1,102 @@
+"""Opening a connection to the server, until it has taken our configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypedDict
+
+from ..connection import Close, Connection
+from ..errors import ConnectFailed
+from .dialogue import Dialogue
+
+__all__ = ["Link", "Transport", "TransportConfig", "open_link", "websocket_transport"]
+
+Transport = Callable[[str, Mapping[str, str]], Awaitable[Connection]]
+"""Opens a connection to an address with these headers."""
+
+
+class TransportConfig(TypedDict, total=False):
+    """Settings of the WebSocket. Times in seconds, `max_size` in bytes; `ping_interval=None` sends no pings."""
+
+    ping_interval: float | None
+    ping_timeout: float
+    handshake_timeout: float
+    """For the TCP, TLS and WebSocket handshakes. Default 5."""
+    session_timeout: float
+    """For all of `connect`, until the server has taken the configuration. Default 15."""
+    max_size: int
+
+
+def websocket_transport(config: TransportConfig) -> Transport:
+    """The transport of `realtime_core.connection.websocket` with these settings."""
+
+    async def open_websocket(url: str, headers: Mapping[str, str]) -> Connection:
+        from ..connection.websocket import MAX_MESSAGE_BYTES, connect
+
+        return await connect(
+            url,
+            headers=headers,
+            open_timeout_s=config.get("handshake_timeout", 5.0),
+            ping_interval_s=config.get("ping_interval", 20.0),
+            ping_timeout_s=config.get("ping_timeout", 20.0),
+            max_message_bytes=config.get("max_size", MAX_MESSAGE_BYTES),
+        )
+
+    return open_websocket
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection that is being run, and the server session on it."""
+
+    connection: Connection
+    dialogue: Dialogue
+    run: asyncio.Task[Close]
+
+
+async def open_link(
+    connect: Callable[[], Awaitable[Connection]],
+    begin: Callable[[Connection], Dialogue],
+    receive: Callable[[Dialogue, str | bytes], None],
+    tasks: asyncio.TaskGroup,
+    timeout_s: float,
+) -> Link:
+    """Connect, wait for `session.created`, configure, wait for `session.updated`. Leaves nothing open on failure.
+
+    Raises `ConnectFailed`, or the `ServerRejected` that the server answered with.
+    """
+    link: Link | None = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            connection = await connect()
+            dialogue = begin(connection)
+            run = tasks.create_task(connection.run(functools.partial(receive, dialogue)), name="model connection")
+            link = Link(connection, dialogue, run)
+            await _first(link, dialogue.created)
+            dialogue.configure()
+            await _first(link, dialogue.configured)
+            return link
+    except BaseException as error:
+        if link is not None:
+            for step in (link.dialogue.created, link.dialogue.configured):
+                step.cancel()
+            link.connection.close()
+            link.run.cancel()
+        if isinstance(error, TimeoutError):
+            raise ConnectFailed(f"The server did not take the session within {timeout_s:g} s.") from error
+        raise
+
+
+async def _first(link: Link, step: asyncio.Future[None]) -> None:
+    """Wait for the step, or for the end of the connection."""
+    await asyncio.wait((step, link.run), return_when=asyncio.FIRST_COMPLETED)
+    if not step.done():
+        close = link.run.result()
+        raise ConnectFailed(
+            f"The server ended the connection before the session began: code {close.code}, "
+            f"{close.reason or 'no reason given'}."
+        )
+    step.result()
