@@ -1,0 +1,200 @@
+"""How far is what we say was heard from what was heard? Whole calls in virtual time, class by class.
+
+Each call runs the real bridge, session, model and embedded server against the simulated phone. The truth comes from the
+phone alone: at each `clear` it tells how many samples it had received and how many of these it flushed, so what was
+played is known to the sample. Whose samples they were is known from the order in which they were sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from realtime_core import RealtimeAgent, function_tool
+from realtime_core.audio import g711
+from realtime_core.audio.resample import DOWN_DELAY
+from realtime_core.connection.memory import memory_pair
+from realtime_core.local import Call, LocalRealtimeServer, Pause, Reply, Script, Turn
+from realtime_core.sources import Sources
+from realtime_core.testing import virtual_time
+from telephony.call.bridge import Bridge, CallOptions
+from telephony.simulator.events import Cleared
+from telephony.simulator.line import Line
+from telephony.simulator.peer import MediaPeer
+from telephony.simulator.phone import Phone
+
+__all__ = ["CLASSES", "CallResult", "LineClass", "measure"]
+
+ANSWER = (
+    "Your table for two on Friday at seven is booked. Tonight we serve a soup of white beans with sage, then fresh "
+    "tagliatelle with mushrooms, or sea bass from the oven with lemon and potatoes. For dessert there is tiramisu, made "
+    "this morning. Our house wine comes from a small village near Verona. Would you like to hear more?"
+)
+BARGE_INS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LineClass:
+    """One kind of call. `limit_ms` is what the 95th percentile of the error has to keep to (None: it is only told)."""
+
+    name: str
+    limit_ms: float | None
+    line: Callable[[int], Line]
+    pauses: bool = False
+    mixed: bool = False
+    """Answers queued behind answers, tools between them, ambience under all."""
+
+
+CLASSES: Sequence[LineClass] = (
+    LineClass("steady line, 20-200 ms round trip", 20, lambda seed: Line(round_trip_s=(0.02, 0.2), seed=seed)),
+    LineClass("hiccups of the model", 20, lambda seed: Line(round_trip_s=(0.02, 0.2), seed=seed), pauses=True),
+    LineClass(
+        "queued answers, tools, ambience", 20, lambda seed: Line(round_trip_s=(0.02, 0.2), seed=seed), mixed=True
+    ),
+    LineClass(
+        "start delay, ticks, drift",
+        25,
+        lambda seed: Line(
+            round_trip_s=(0.02, 0.2), start_delay_s=(0.0, 0.2), ticks=True, drift_ppm=(-100.0, 100.0), seed=seed
+        ),
+    ),
+    LineClass("jitter of 0-50 ms each way", 40, lambda seed: Line(round_trip_s=(0.02, 0.2), jitter_s=0.05, seed=seed)),
+    LineClass(
+        "TCP stalls",
+        None,
+        lambda seed: Line(round_trip_s=(0.02, 0.2), stalls_per_minute=6, stall_s=(0.2, 1.5), seed=seed),
+    ),
+)
+
+
+@dataclass(slots=True)
+class CallResult:
+    """`errors_ms`: truncation less truth, for each part that was playing. `faults`: rules that were broken."""
+
+    seed: int
+    errors_ms: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    underruns: int = 0
+
+
+class _Records:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, dict[str, Any]]] = []
+
+    def write(self, kind: str, t: float, /, **fields: Any) -> None:
+        self.records.append((kind, fields))
+
+    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+        if kind != "twilio.in":
+            self.records.append((kind, {"message": json.loads(json_text)}))
+
+    def close(self) -> None:
+        pass
+
+
+def measure(line_class: LineClass, seed: int) -> CallResult:
+    """Run one call of this class and compare every truncation with the truth."""
+    return virtual_time.run(_call(line_class, seed), seed=seed)
+
+
+async def _call(line_class: LineClass, seed: int) -> CallResult:
+    rng = random.Random(seed)
+    records = _Records()
+    ours, theirs = memory_pair()
+    peer = MediaPeer(theirs, line=line_class.line(seed), sources=Sources(seed))
+    script = _script(line_class, rng)
+    async with LocalRealtimeServer(script, in_memory=True, sources=Sources(seed)) as server:
+        options = CallOptions(
+            greeting="Greet the caller.",
+            model_config=server.model_config,
+            journal=lambda info: records,
+            ambience=g711.encode(bytes(rng.getrandbits(8) & 0x0F for _ in range(16000))) if line_class.mixed else None,
+        )
+        bridge = Bridge(ours, RealtimeAgent(name="Desk", tools=[look_up]), options)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(bridge.run())
+            await peer.run(lambda phone: _caller(phone, bridge, rng, line_class))
+    result = CallResult(seed, faults=[f"{v.code} {v.reason}" for v in peer.violations])
+    _compare(records.records, [event for event in peer.events if isinstance(event, Cleared)], result)
+    return result
+
+
+@function_tool
+async def look_up(word: str) -> str:
+    """Look something up."""
+    await asyncio.sleep(0.7)
+    return "It is there."
+
+
+def _script(line_class: LineClass, rng: random.Random) -> Script:
+    turns = []
+    for number in range(BARGE_INS + 1):
+        pauses = [Pause(rng.uniform(0.4, 3.0), rng.uniform(0.3, 3.0))] if line_class.pauses else []
+        calls = [Call("look_up", '{"word": "table"}')] if line_class.mixed and number % 2 else []
+        turns.append(Turn(Reply(say=ANSWER, pauses=pauses), calls=calls, filler=ANSWER[:48] if calls else ""))
+    return Script(turns=turns, greeting=Reply(say=ANSWER), otherwise=Reply(say=ANSWER))
+
+
+async def _caller(phone: Phone, bridge: Bridge, rng: random.Random, line_class: LineClass) -> None:
+    """Breaks into one answer after another, at any moment of it."""
+    for _ in range(BARGE_INS):
+        await phone.agent_speaks()
+        if line_class.mixed and rng.random() < 0.5:
+            await bridge.session.request_response("Go on.")
+        await phone.heard(rng.uniform(0.1, 6.0))
+        await phone.say("sorry_hours")
+        await asyncio.sleep(0.5)
+    await phone.agent_speaks()
+    await phone.heard(0.5)
+    phone.hang_up()
+
+
+def _compare(records: Sequence[tuple[str, dict[str, Any]]], clears: Sequence[Cleared], result: CallResult) -> None:
+    sent: list[tuple[int, str, int, int]] = []
+    """(position on the stream, item, offset in the item, length) of each segment that was sent."""
+    received_ms: dict[str, float] = {}
+    cleared = iter(clears)
+    truth: dict[str, float] = {}
+    for kind, fields in records:
+        message = fields.get("message", {})
+        if kind == "model.in" and message["type"] == "response.output_audio.delta":
+            size = len(message["delta"]) * 3 // 4 - message["delta"].count("=")
+            received_ms[message["item_id"]] = received_ms.get(message["item_id"], 0.0) + size / 48
+        elif kind == "twilio.out" and message["event"] == "media":
+            position = message["position"]
+            for item, _, offset, length in message["segments"]:
+                sent.append((position, item, offset, length))
+                position += length
+        elif kind == "twilio.out" and message["event"] == "clear":
+            played = next(cleared)
+            truth = _heard(sent, played.received - played.flushed)
+        elif kind == "model.out" and message["type"] == "conversation.item.truncate":
+            _check(message["item_id"], message["audio_end_ms"], truth, received_ms, result)
+
+
+def _heard(sent: Sequence[tuple[int, str, int, int]], position: int) -> dict[str, float]:
+    """Milliseconds heard of each item, when the stream was played up to `position`."""
+    heard: dict[str, float] = {}
+    for start, item, offset, length in sent:
+        samples = offset + max(0, min(length, position - start))
+        if item and position > start:
+            heard[item] = max(heard.get(item, 0.0), max(0, samples - DOWN_DELAY) / 8)
+    return heard
+
+
+def _check(
+    item: str, audio_end_ms: int, truth: dict[str, float], received_ms: dict[str, float], result: CallResult
+) -> None:
+    if item not in received_ms:
+        result.faults.append(f"{item}: truncated without audio")
+    elif audio_end_ms > received_ms[item]:
+        result.faults.append(f"{item}: truncated at {audio_end_ms} ms of {received_ms[item]} received")
+    heard = truth.get(item, 0.0)
+    if heard or audio_end_ms:
+        result.errors_ms.append(audio_end_ms - heard)
