@@ -22,6 +22,7 @@ __all__ = [
     "RealtimeAudioInputConfig",
     "RealtimeAudioOutputConfig",
     "RealtimeClientMessage",
+    "RealtimeCustomVoice",
     "RealtimeGuardrailsSettings",
     "RealtimeInputAudioNoiseReductionConfig",
     "RealtimeInputAudioTranscriptionConfig",
@@ -38,6 +39,7 @@ __all__ = [
     "RealtimeUserInputImage",
     "RealtimeUserInputMessage",
     "RealtimeUserInputText",
+    "RealtimeVoice",
     "ToolErrorFormatter",
     "ToolErrorFormatterArgs",
     "ToolFiller",
@@ -103,9 +105,18 @@ class RealtimeAudioInputConfig(TypedDict, total=False):
     turn_detection: RealtimeTurnDetectionConfig | None
 
 
+class RealtimeCustomVoice(TypedDict):
+    """A voice of one's own, by its id."""
+
+    id: str
+
+
+RealtimeVoice = str | RealtimeCustomVoice
+
+
 class RealtimeAudioOutputConfig(TypedDict, total=False):
     format: RealtimeAudioFormat | None
-    voice: str | Mapping[str, Any]
+    voice: RealtimeVoice
     speed: float
 
 
@@ -136,7 +147,7 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
     modalities: list[Literal["text", "audio"]]
     output_modalities: list[Literal["text", "audio"]]
     audio: RealtimeAudioConfig
-    voice: str | Mapping[str, Any]
+    voice: RealtimeVoice
     speed: float
     max_output_tokens: int | Literal["inf"]
     input_audio_format: RealtimeAudioFormat

@@ -305,12 +305,16 @@ class RealtimeInputAudioTranscriptionFailed:
 
 @dataclass(slots=True)
 class RealtimeResponseFailed:
-    """The server could not make a response. `error` is the protocol's: type, code, message."""
+    """A response did not do what it was made for. `error` is the protocol's: type, code, message; `reason` also tells
+    of a response without audio (`empty`, `text_only`) or of none at all (`no_reaction`). With `retrying` it is asked
+    for once more; without, nobody speaks unless somebody acts."""
 
     info: RealtimeEventInfo
     response_id: str
     error: Any = None
     reason: str | None = None
+    status: str = "failed"
+    retrying: bool = False
     type: Literal["response_failed"] = "response_failed"
 
 
@@ -321,6 +325,7 @@ class RealtimeResponseIncomplete:
     info: RealtimeEventInfo
     response_id: str
     reason: str | None = None
+    retrying: bool = False
     type: Literal["response_incomplete"] = "response_incomplete"
 
 

@@ -23,9 +23,13 @@ __all__ = [
     "ToolInputGuardrail",
     "ToolInputGuardrailData",
     "ToolInputGuardrailTripwireTriggered",
+    "ToolOutputGuardrail",
+    "ToolOutputGuardrailData",
+    "ToolOutputGuardrailTripwireTriggered",
     "input_guardrail",
     "output_guardrail",
     "tool_input_guardrail",
+    "tool_output_guardrail",
 ]
 
 
@@ -185,13 +189,45 @@ class ToolInputGuardrail(Generic[TContext]):
         return await output if inspect.isawaitable(output) else output
 
 
-class ToolInputGuardrailTripwireTriggered(RealtimeCoreError):
-    """A tool input guardrail answered `raise_exception`; `guardrail` and its `output` are at hand."""
+class ToolGuardrailTripwireTriggered(RealtimeCoreError):
+    """A tool guardrail answered `raise_exception`; `guardrail` and its `output` are at hand."""
 
-    def __init__(self, guardrail: ToolInputGuardrail[Any], output: ToolGuardrailFunctionOutput) -> None:
-        super().__init__(f"Tool input guardrail {guardrail.get_name()} triggered its tripwire.")
+    def __init__(self, guardrail: Any, output: ToolGuardrailFunctionOutput) -> None:
+        super().__init__(f"Tool guardrail {guardrail.get_name()} triggered its tripwire.")
         self.guardrail = guardrail
         self.output = output
+
+
+class ToolInputGuardrailTripwireTriggered(ToolGuardrailTripwireTriggered):
+    """Before the tool ran."""
+
+
+class ToolOutputGuardrailTripwireTriggered(ToolGuardrailTripwireTriggered):
+    """After the tool had run."""
+
+
+@dataclass(slots=True)
+class ToolOutputGuardrailData(ToolInputGuardrailData):
+    """What a tool output guardrail is given: also what the tool returned."""
+
+    output: Any
+
+
+@dataclass(eq=False)
+class ToolOutputGuardrail(Generic[TContext]):
+    """A check `(ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput`, plain or async, on what a tool returned."""
+
+    guardrail_function: Callable[
+        [ToolOutputGuardrailData], ToolGuardrailFunctionOutput | Awaitable[ToolGuardrailFunctionOutput]
+    ]
+    name: str | None = None
+
+    def get_name(self) -> str:
+        return self.name or str(getattr(self.guardrail_function, "__name__", "guardrail"))
+
+    async def run(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
+        output = self.guardrail_function(data)
+        return await output if inspect.isawaitable(output) else output
 
 
 @overload
@@ -205,3 +241,16 @@ def tool_input_guardrail(
     if func is not None:
         return ToolInputGuardrail(func, name)
     return lambda f: ToolInputGuardrail(f, name)
+
+
+@overload
+def tool_output_guardrail(func: Callable[..., Any], /) -> ToolOutputGuardrail[Any]: ...
+@overload
+def tool_output_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., Any]], ToolOutputGuardrail[Any]]: ...
+def tool_output_guardrail(
+    func: Callable[..., Any] | None = None, /, *, name: str | None = None
+) -> ToolOutputGuardrail[Any] | Callable[[Callable[..., Any]], ToolOutputGuardrail[Any]]:
+    """Make a `ToolOutputGuardrail` of a function, as `@tool_output_guardrail` or `@tool_output_guardrail(name=...)`."""
+    if func is not None:
+        return ToolOutputGuardrail(func, name)
+    return lambda f: ToolOutputGuardrail(f, name)

@@ -37,10 +37,13 @@ class Outbox:
         self._waiting: deque[_Entry] = deque()
         self._audio_bytes = 0
         self._pumping = False
+        self._closed = False
         self.dropped_audio_bytes = 0
 
     def post(self, event: RealtimeModelSendEvent) -> None:
-        """Send, and do not wait; what goes wrong is reported."""
+        """Send, and do not wait; what goes wrong is reported. Does nothing when the outbox is closed."""
+        if self._closed:
+            return
         try:
             if not self._sent_now(event):
                 self._queue(event, None)
@@ -48,11 +51,17 @@ class Outbox:
             self._on_error(error)
 
     async def deliver(self, event: RealtimeModelSendEvent) -> None:
-        """Send, and return when it was sent. Raises what the model raises."""
+        """Send, and return when it was sent. Raises what the model raises, and `UserError` when the outbox is closed."""
+        if self._closed:
+            raise UserError("The session is closed.")
         if not self._sent_now(event):
             sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._queue(event, sent)
             await sent
+
+    def close(self) -> None:
+        """Send nothing more. Idempotent."""
+        self._closed = True
 
     def _sent_now(self, event: RealtimeModelSendEvent) -> bool:
         return not self._waiting and not self._pumping and self._model.send_event_now(event)

@@ -36,6 +36,7 @@ from .model_inputs import (
     RealtimeModelSendUserInput,
 )
 from .output_checks import InputChecks, OutputChecks
+from .playback_tracker import RealtimePlaybackTracker
 from .run_context import RunContextWrapper
 from .session_core import SessionCore
 from .session_turns import SessionTurns
@@ -150,6 +151,7 @@ class RealtimeSession(RealtimeModelListener):
         try:
             self._active = await self._activate(self.current_agent, overrides=self._overrides)
             self._bytes_per_ms = output_bytes_per_ms(self._active.settings)
+            self._tell_tracker()
             await self._core.tasks.open()
             self._model.add_listener(self)
             await self._model.connect({**self._model_config, "initial_model_settings": self._active.settings})
@@ -164,6 +166,11 @@ class RealtimeSession(RealtimeModelListener):
         self._core.emit(RealtimeHistoryUpdated(self.history, self._core.info))
         self._hooks.started(self.current_agent)
         return self
+
+    def _tell_tracker(self) -> None:
+        tracker = self._model_config.get("playback_tracker")
+        if isinstance(tracker, RealtimePlaybackTracker):
+            tracker.set_audio_format("g711" if self._bytes_per_ms == 8 else "pcm16")
 
     async def enter(self) -> Self:
         """The same as `async with`; then `close()` is yours to call."""
@@ -201,6 +208,7 @@ class RealtimeSession(RealtimeModelListener):
     def _end(self, error: Exception | None = None) -> None:
         """No more events: consumers get what is queued, then the end (or `error`)."""
         self._ended = True
+        self._core.outbox.close()
         self._events.end(error)
 
     def _task_failed(self, error: BaseException) -> None:

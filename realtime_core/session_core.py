@@ -88,10 +88,10 @@ class SessionCore:
         self.run_config = run_config
         self.emit = emit
         self.tasks = TaskScope(on_failure)
-        self._outbox = Outbox(model, self.tasks.start, self.report)
-        self.send = self._outbox.post
+        self.outbox = Outbox(model, self.tasks.start, self.report)
+        self.send = self.outbox.post
         """Send an input to the model, in order, without waiting."""
-        self.deliver = self._outbox.deliver
+        self.deliver = self.outbox.deliver
         """Send an input to the model, in order; return when it was sent, raise what the model raises."""
 
     def report(self, error: Any) -> None:

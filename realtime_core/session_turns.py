@@ -109,10 +109,6 @@ class SessionTurns:
 
     def _ended(self, event: RealtimeModelTurnEndedEvent) -> None:
         info, agent = self._core.info, self._speakers.pop(event.response_id, None) or self._current_agent()
-        if event.status == "failed":
-            self._emit(RealtimeResponseFailed(info, event.response_id, event.error, event.reason))
-        elif event.status == "incomplete":
-            self._emit(RealtimeResponseIncomplete(info, event.response_id, event.reason))
         text = self._output_checks.ended(event.response_id)
         self._emit(RealtimeAgentEndEvent(agent, info, event.response_id, event.status))
         self._hooks.ended(agent, text)
@@ -146,6 +142,14 @@ class SessionTurns:
                 self._emit(RealtimeInputAudioTranscriptionDelta(info, event.item_id, event.delta, event.content_index))
             case "input_audio_transcription_failed":
                 self._emit(RealtimeInputAudioTranscriptionFailed(info, event.item_id, event.error, event.content_index))
+            case "response_failed" if event.status == "incomplete":
+                self._emit(RealtimeResponseIncomplete(info, event.response_id, event.reason, event.retrying))
+            case "response_failed":
+                self._emit(
+                    RealtimeResponseFailed(
+                        info, event.response_id, event.error, event.reason, event.status, event.retrying
+                    )
+                )
             case "rate_limits":
                 self._emit(RealtimeRateLimits(info, event.rate_limits))
             case "dtmf":

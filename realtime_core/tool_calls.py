@@ -17,7 +17,13 @@ from .agent_settings import ActiveAgent
 from .config import RealtimeToolExecutionConfig
 from .errors import ModelBehaviorError
 from .events import RealtimeToolApprovalRequired, RealtimeToolEnd, RealtimeToolStart
-from .guardrails import ToolInputGuardrailData, ToolInputGuardrailTripwireTriggered
+from .guardrails import (
+    ToolGuardrailFunctionOutput,
+    ToolInputGuardrailData,
+    ToolInputGuardrailTripwireTriggered,
+    ToolOutputGuardrailData,
+    ToolOutputGuardrailTripwireTriggered,
+)
 from .handoffs import Handoff
 from .history import ToolOutputSent
 from .hooks import Hooks
@@ -180,12 +186,20 @@ class ToolCalls:
     async def _check_input(self, call: ToolCall, tool: Tool) -> None:
         for guardrail in getattr(tool, "tool_input_guardrails", None) or ():
             output = await guardrail.run(ToolInputGuardrailData(call.context, call.active.agent))
-            match output.behavior["type"]:
-                case "reject_content":
-                    raise _Refused(output.behavior["message"])
-                case "raise_exception":
-                    self._core.report(ToolInputGuardrailTripwireTriggered(guardrail, output))
-                    raise _Refused(BLOCKED)
+            self._heed(output, ToolInputGuardrailTripwireTriggered(guardrail, output))
+
+    async def _check_output(self, call: ToolCall, tool: Tool, result: Any) -> None:
+        for guardrail in getattr(tool, "tool_output_guardrails", None) or ():
+            output = await guardrail.run(ToolOutputGuardrailData(call.context, call.active.agent, result))
+            self._heed(output, ToolOutputGuardrailTripwireTriggered(guardrail, output))
+
+    def _heed(self, output: ToolGuardrailFunctionOutput, tripped: Exception) -> None:
+        match output.behavior["type"]:
+            case "reject_content":
+                raise _Refused(output.behavior["message"])
+            case "raise_exception":
+                self._core.report(tripped)
+                raise _Refused(BLOCKED)
 
     async def _rejection(self, call: ToolCall, tool: Tool, decision: Decision) -> str:
         """What the model is told: the explicit message, else the run's, else the default."""
@@ -207,7 +221,12 @@ class ToolCalls:
     async def _invoke(self, call: ToolCall, tool: Tool) -> Any:
         """The tool's result; what goes wrong as text for the model."""
         try:
-            return await invoke_tool(tool, call.context, call.event.arguments, self._config.get("timeout_seconds"))
+            limit = self._config.get("timeout_seconds")
+            result = await invoke_tool(tool, call.context, call.event.arguments, limit)
+            await self._check_output(call, tool, result)
+            return result
+        except _Refused as refused:
+            return refused.message
         except ToolTimeoutError as error:
             if getattr(tool, "timeout_behavior", "error_as_result") == "raise_exception":
                 self._core.report(error)

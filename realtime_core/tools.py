@@ -20,7 +20,7 @@ from .errors import ModelBehaviorError, RealtimeCoreError, UserError
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
-    from .guardrails import ToolInputGuardrail
+    from .guardrails import ToolInputGuardrail, ToolOutputGuardrail
     from .run_context import RunContextWrapper, ToolContext
 
 __all__ = [
@@ -87,6 +87,7 @@ class FunctionTool:
     needs_approval: ToolApproval = False
     """Whether a call waits for `session.approve_tool_call`: a bool, or a function of (context, arguments, call_id)."""
     tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None
     timeout_seconds: float | None = None
     timeout_behavior: ToolTimeoutBehavior = "error_as_result"
     """`raise_exception` reports an `error` event besides telling the model."""
@@ -117,6 +118,7 @@ def function_tool(
     is_enabled: ToolEnabled = ...,
     needs_approval: ToolApproval = ...,
     tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = ...,
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = ...,
     timeout: float | None = ...,
     timeout_behavior: ToolTimeoutBehavior = ...,
     timeout_error_function: ToolErrorFunction | None = ...,
@@ -133,6 +135,7 @@ def function_tool(
     is_enabled: ToolEnabled = ...,
     needs_approval: ToolApproval = ...,
     tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = ...,
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = ...,
     timeout: float | None = ...,
     timeout_behavior: ToolTimeoutBehavior = ...,
     timeout_error_function: ToolErrorFunction | None = ...,
@@ -149,6 +152,7 @@ def function_tool(
     is_enabled: ToolEnabled = True,
     needs_approval: ToolApproval = False,
     tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None,
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None,
     timeout: float | None = None,
     timeout_behavior: ToolTimeoutBehavior = "error_as_result",
     timeout_error_function: ToolErrorFunction | None = None,
@@ -204,6 +208,7 @@ def function_tool(
             is_enabled=is_enabled,
             needs_approval=needs_approval,
             tool_input_guardrails=tool_input_guardrails,
+            tool_output_guardrails=tool_output_guardrails,
             timeout_seconds=timeout,
             timeout_behavior=timeout_behavior,
             timeout_error_function=timeout_error_function,

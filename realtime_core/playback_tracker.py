@@ -1,0 +1,113 @@
+"""A player that is told what was played: for audio that is played by other code."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from .playback import HeardItem
+
+__all__ = ["RealtimePlaybackState", "RealtimePlaybackTracker"]
+
+_REMEMBERED_PARTS = 64
+
+
+class RealtimePlaybackState(TypedDict):
+    """What is being played, and for how long it has been."""
+
+    current_item_id: str | None
+    current_item_content_index: int | None
+    elapsed_ms: float | None
+
+
+class RealtimePlaybackTracker:
+    """Tell it what the listener has heard: `on_play_bytes` or `on_play_ms`, piece by piece. Pass it as
+    `model_config={"playback_tracker": tracker}`; stop your own playback on `audio_interrupted`.
+
+    What was not reported counts as not heard. Reports that come after an interruption for what it stopped are ignored.
+    """
+
+    def __init__(self) -> None:
+        self._bytes_per_ms = 48.0
+        self._received: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._played: dict[tuple[str, int], float] = {}
+        self._complete: set[tuple[str, int]] = set()
+        self._stopped: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._current: tuple[str, int] | None = None
+
+    def on_play_bytes(self, item_id: str, item_content_index: int, bytes: bytes) -> None:
+        """These bytes of a part have been played to their end."""
+        self.on_play_ms(item_id, item_content_index, len(bytes) / self._bytes_per_ms)
+
+    def on_play_ms(self, item_id: str, item_content_index: int, ms: float) -> None:
+        """So many more milliseconds of a part have been played."""
+        part = (item_id, item_content_index)
+        if part not in self._stopped and ms > 0:
+            self._current = part
+            self._played[part] = self._played.get(part, 0.0) + ms
+
+    def on_interrupted(self) -> None:
+        """Playback has been stopped."""
+        self.stop()
+
+    def set_audio_format(self, format: str | Mapping[str, Any] | None) -> None:
+        """The format of the bytes that are reported; the session calls this."""
+        name = str(format.get("type") if isinstance(format, Mapping) else format)
+        self._bytes_per_ms = 8.0 if any(g711 in name for g711 in ("g711", "pcmu", "pcma")) else 48.0
+
+    def get_state(self) -> RealtimePlaybackState:
+        if self._current is None:
+            return {"current_item_id": None, "current_item_content_index": None, "elapsed_ms": None}
+        item_id, index = self._current
+        return {
+            "current_item_id": item_id,
+            "current_item_content_index": index,
+            "elapsed_ms": self._played.get(self._current),
+        }
+
+    # What the model asks of a player
+
+    def play(self, item_id: str, content_index: int, audio: bytes) -> None:
+        part = (item_id, content_index)
+        self._received[part] = self._received.get(part, 0.0) + len(audio) / self._bytes_per_ms
+        while len(self._received) > _REMEMBERED_PARTS:
+            self._forget(next(iter(self._received)))
+
+    def end(self, item_id: str, content_index: int) -> None:
+        self._complete.add((item_id, content_index))
+
+    def stop(self) -> Sequence[HeardItem]:
+        cut = [heard for heard in self.heard() if not heard.finished]
+        for part in list(self._received):
+            self._stopped[part] = None
+            self._forget(part)
+        while len(self._stopped) > _REMEMBERED_PARTS:
+            self._stopped.popitem(last=False)
+        self._current = None
+        return cut
+
+    def hold(self) -> None:
+        """Somebody else's playback cannot be held."""
+
+    def release(self) -> None:
+        """See `hold`."""
+
+    def heard(self) -> Sequence[HeardItem]:
+        parts = list(self._received)
+        # What comes before the part that is being played has been played, whatever its reports add up to.
+        at = parts.index(self._current) if self._current in parts else 0
+        return [
+            HeardItem(*part, self._received[part], finished=True) if index < at else self._heard_part(part)
+            for index, part in enumerate(parts)
+        ]
+
+    def _heard_part(self, part: tuple[str, int]) -> HeardItem:
+        received = self._received[part]
+        played = min(self._played.get(part, 0.0), received)
+        return HeardItem(*part, played, finished=part in self._complete and played >= received)
+
+    def _forget(self, part: tuple[str, int]) -> None:
+        del self._received[part]
+        self._played.pop(part, None)
+        self._complete.discard(part)
