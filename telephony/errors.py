@@ -2,8 +2,12 @@
 
 ```
 TelephonyError
+├── AudioFileError                a file is no WAV, or of a kind that is not read
+├── CallerError                   the description of a simulated caller does not fit
+├── CallerTimeout                 a simulated caller waited in vain (a TimeoutError, too)
 ├── DemoFailed                    a process of `telephony demo` did not start, or failed
 ├── NoCurrentCall                 `current_call()` was used outside of a call
+├── RingFailed                    the simulated phone could not ring: the webhook's answer, its TwiML or the stream
 ├── ServerFailed                  the server could not start
 ├── SettingsError                 the environment's settings do not fit; carries every problem with its cure
 ├── StreamRefused                 a media stream was not admitted: no valid `start`, or not ours
@@ -19,14 +23,18 @@ TelephonyError
 from __future__ import annotations
 
 __all__ = [
+    "AudioFileError",
     "BadAudio",
     "BadField",
     "BadJson",
     "BinaryFrame",
+    "CallerError",
+    "CallerTimeout",
     "DemoFailed",
     "JournalError",
     "MediaStreamError",
     "NoCurrentCall",
+    "RingFailed",
     "ServerFailed",
     "SettingsError",
     "StreamRefused",
@@ -88,3 +96,19 @@ class BadField(MediaStreamError):
 
 class BadAudio(MediaStreamError):
     """A payload is no base64."""
+
+
+class AudioFileError(TelephonyError):
+    """A file is no WAV file, or of a kind that is not read."""
+
+
+class CallerError(TelephonyError):
+    """The description of a simulated caller does not fit."""
+
+
+class CallerTimeout(TelephonyError, TimeoutError):
+    """A simulated caller waited in vain."""
+
+
+class RingFailed(TelephonyError):
+    """The simulated phone could not ring. The message says what Twilio would have reported."""

@@ -26,6 +26,12 @@ def decode(ulaw: bytes) -> bytes:
     return pcm
 
 
+def decode_alaw(alaw: bytes) -> bytes:
+    """A-law, the other law of G.711, to 16-bit PCM: for files."""
+    pcm: bytes = audioop.alaw2lin(alaw, 2)
+    return pcm
+
+
 def encode(pcm16: bytes) -> bytes:
     """16-bit PCM, native byte order, to mu-law; half as many bytes.
 

@@ -1,0 +1,59 @@
+"""A stereo WAV that grows while a call runs, and can be played at any moment, also after a crash."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from .files import PCM, wav_header
+
+__all__ = ["StereoWriter"]
+
+
+class StereoWriter:
+    """Writes 16-bit PCM; keeps nothing in memory. The header's sizes are brought up to date each second of audio, so
+    that after a crash at most the last second is missing. Raises `OSError`."""
+
+    def __init__(self, path: str | os.PathLike[str], rate: int = 8000) -> None:
+        self.rate = rate
+        self.samples = 0
+        """Samples written on each side."""
+        self._stated = 0
+        self._file = open(path, "wb")  # noqa: SIM115 - closed by `close`
+        self._state()
+
+    def write(self, left: bytes, right: bytes) -> None:
+        """Append 16-bit PCM of both sides, of the same length."""
+        if len(left) != len(right) or len(left) % 2:
+            raise ValueError(f"Both sides have to be equally long and whole samples: {len(left)}, {len(right)} bytes.")
+        sides = np.stack([np.frombuffer(left, "<i2"), np.frombuffer(right, "<i2")], axis=1)
+        self._file.write(sides.tobytes())
+        self.samples += len(sides)
+        if self.samples - self._stated >= self.rate:
+            self._state()
+
+    def close(self) -> None:
+        """Idempotent."""
+        if not self._file.closed:
+            self._state()
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _state(self) -> None:
+        """Write the sizes into the header, audio first."""
+        self._file.flush()
+        self._file.seek(0)
+        self._file.write(wav_header(PCM, 2, self.rate, 16, 4 * self.samples))
+        self._file.seek(0, os.SEEK_END)
+        self._file.flush()
+        self._stated = self.samples

@@ -1,0 +1,178 @@
+"""Callers to put on the phone, by name, from a TOML file, or from code.
+
+A TOML caller is a list of steps, one thing each:
+
+```toml
+steps = [
+  { agent_speaks = 20 },      # wait until the agent speaks, 20 s at most
+  { agent_silent = 1.0 },     # wait until nothing was heard for a second
+  { say = "booking" },        # a clip by name, or a WAV file beside this one; and wait until it is said
+  { agent_speaks = 20 },
+  { heard = 4.0 },            # wait until four more seconds of the agent's speech were heard
+  { say = "mine.wav" },
+  { pause = 0.5 },
+  { press = "1" },
+  { hang_up = true },
+]
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import math
+import tomllib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from ..audio.files import read_ulaw
+from ..errors import AudioFileError, CallerError
+from . import clips
+from .peer import Caller
+from .phone import KEYS, Phone
+
+__all__ = ["demo", "find", "load", "patient"]
+
+BETWEEN_SENTENCES_S = 1.0
+
+
+async def demo(phone: Phone) -> None:
+    """Books a table, interrupts the long answer, presses a key, says goodbye. Waits for what it hears, not for times."""
+    await _hear_out(phone)
+    await phone.say("booking")
+    await phone.agent_speaks()
+    await phone.heard(4.0)
+    await phone.say("sorry_hours")
+    await _hear_out(phone)
+    phone.press("1")
+    await _hear_out(phone)
+    await phone.say("goodbye")
+    await _hear_out(phone)
+    phone.hang_up()
+
+
+async def patient(phone: Phone) -> None:
+    """Answers each of the agent's turns with another sentence, for as long as the call lasts."""
+    while True:
+        for clip in ("busy", "next_in_line", "no_service", "echo"):
+            await _hear_out(phone)
+            await phone.say(clip)
+
+
+async def _hear_out(phone: Phone) -> None:
+    """Wait for the agent to speak and to be done."""
+    await phone.agent_speaks()
+    await phone.agent_silent(BETWEEN_SENTENCES_S)
+
+
+NAMED: dict[str, Caller] = {"demo": demo, "patient": patient}
+
+
+def find(name: str) -> Caller:
+    """A caller of this module by name, a TOML file, or an import string (`module:function`). Raises `CallerError`."""
+    if name in NAMED:
+        return NAMED[name]
+    if name.endswith(".toml"):
+        return load(name)
+    module, _, attribute = name.partition(":")
+    try:
+        caller = getattr(importlib.import_module(module), attribute) if attribute else None
+    except (ImportError, AttributeError) as error:
+        raise CallerError(f"There is no caller {name!r}: {error}") from error
+    if not callable(caller):
+        raise CallerError(f"There is no caller {name!r}; say {', '.join(NAMED)}, FILE.toml or module:function.")
+    found: Caller = caller
+    return found
+
+
+def load(path: str | Path) -> Caller:
+    """A caller from a TOML file; every step is checked now. Raises `CallerError`, and `OSError` for the file."""
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CallerError(f"{path}: {error}") from error
+    steps = document.get("steps")
+    if not isinstance(steps, list) or document.keys() - {"steps"}:
+        raise CallerError(f"{path}: a caller is `steps = [...]` and nothing else.")
+    actions = [_action(step, f"{path}: step {number}", path.parent) for number, step in enumerate(steps, 1)]
+
+    async def caller(phone: Phone) -> None:
+        for action in actions:
+            await action(phone)
+
+    return caller
+
+
+_Action = Callable[[Phone], Awaitable[None]]
+
+
+def _action(step: Any, where: str, folder: Path) -> _Action:
+    if not isinstance(step, dict) or len(step) != 1:
+        raise CallerError(f"{where} is not one thing to do: {step!r}")
+    ((verb, value),) = step.items()
+    make = _VERBS.get(verb)
+    if make is None:
+        raise CallerError(f"{where}: {verb!r} is not known; {', '.join(_VERBS)} are.")
+    try:
+        return make(value, folder)
+    except (ValueError, OSError, AudioFileError, CallerError) as error:
+        raise CallerError(f"{where}: {verb}: {error}") from error
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{value!r} is no number of seconds")
+    return float(value)
+
+
+def _say(value: Any, folder: Path) -> _Action:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no clip")
+    clip = read_ulaw(folder / value) if value.endswith(".wav") else clips.load(value)
+
+    async def say(phone: Phone) -> None:
+        await phone.say(clip)
+
+    return say
+
+
+def _press(value: Any, folder: Path) -> _Action:
+    if not isinstance(value, str) or value not in KEYS:
+        raise ValueError(f"{value!r} is no key")
+
+    async def press(phone: Phone) -> None:
+        phone.press(value)
+
+    return press
+
+
+def _hang_up(value: Any, folder: Path) -> _Action:
+    if value is not True:
+        raise ValueError("say `hang_up = true`")
+
+    async def hang_up(phone: Phone) -> None:
+        phone.hang_up()
+
+    return hang_up
+
+
+def _timed(wait: Callable[[Phone, float], Awaitable[None]]) -> Callable[[Any, Path], _Action]:
+    def make(value: Any, folder: Path) -> _Action:
+        seconds = _seconds(value)
+        return lambda phone: wait(phone, seconds)
+
+    return make
+
+
+_VERBS: dict[str, Callable[[Any, Path], _Action]] = {
+    "agent_speaks": _timed(lambda phone, seconds: phone.agent_speaks(within_s=seconds)),
+    "agent_silent": _timed(lambda phone, seconds: phone.agent_silent(seconds)),
+    "heard": _timed(lambda phone, seconds: phone.heard(seconds)),
+    "pause": _timed(lambda phone, seconds: asyncio.sleep(seconds)),
+    "say": _say,
+    "press": _press,
+    "hang_up": _hang_up,
+}

@@ -1,0 +1,35 @@
+"""What simulated callers say: recorded prompts of a human voice, mu-law at 8 kHz (`voice/LICENSE` names their source).
+
+| clip | words |
+|---|---|
+| `hello` | Hello. |
+| `booking` | Hello. For two, Friday, at seven p.m. |
+| `sorry_hours` | I'm sorry. Hours. |
+| `goodbye` | Goodbye. |
+| `busy`, `echo`, `next_in_line`, `no_service` | sentences of five to nine seconds, for load |
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib.resources import files
+
+from ..audio.files import read_ulaw
+from ..errors import CallerError
+
+__all__ = ["load", "names"]
+
+_VOICE = files(__package__) / "voice"
+
+
+def names() -> list[str]:
+    """The clips there are."""
+    return sorted(file.name.removesuffix(".wav") for file in _VOICE.iterdir() if file.name.endswith(".wav"))
+
+
+@functools.cache
+def load(name: str) -> bytes:
+    """A clip as mu-law. Raises `CallerError` when there is none of this name."""
+    if name not in names():
+        raise CallerError(f"There is no clip {name!r}; there are {', '.join(names())}.")
+    return read_ulaw((_VOICE / f"{name}.wav").read_bytes())

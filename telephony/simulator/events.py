@@ -1,0 +1,124 @@
+"""What happens on the simulated phone, as it happens. `at_s` counts on the phone's clock from the stream's start,
+positions in samples (8 kHz) of what the ear got.
+
+`as_dict` gives the form that `python -m telephony.simulator --json` prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+__all__ = [
+    "AudioReceived",
+    "Cleared",
+    "Closed",
+    "Event",
+    "HungUp",
+    "MarkReturned",
+    "Pressed",
+    "RanDry",
+    "SaidSomething",
+    "Violation",
+    "as_dict",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioReceived:
+    """The server's audio was taken into the buffer; `buffered` is what then waits there."""
+
+    kind: ClassVar[str] = "audio_received"
+    at_s: float
+    samples: int
+    buffered: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkReturned:
+    """A mark was sent back: played at `position`, or flushed by a clear."""
+
+    kind: ClassVar[str] = "mark_returned"
+    at_s: float
+    name: str
+    position: int
+    flushed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A clear took effect: the ear got no buffered audio from `position` on. Of the `received` samples since the
+    stream's start the last `flushed` were never played."""
+
+    kind: ClassVar[str] = "cleared"
+    at_s: float
+    position: int
+    received: int
+    flushed: int
+    marks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RanDry:
+    """Playout reached the end of what was buffered: the end of an answer, or a gap in it."""
+
+    kind: ClassVar[str] = "ran_dry"
+    at_s: float
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """The server sent what Twilio does not take: 31931 (ten minutes are buffered), 31950 (binary), 31951 (invalid).
+    Twilio reports each code once per stream; here each message counts."""
+
+    kind: ClassVar[str] = "violation"
+    at_s: float
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaidSomething:
+    """The caller began to say this."""
+
+    kind: ClassVar[str] = "said"
+    at_s: float
+    what: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """The caller pressed a key."""
+
+    kind: ClassVar[str] = "pressed"
+    at_s: float
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """The caller hung up."""
+
+    kind: ClassVar[str] = "hung_up"
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The connection has ended; see `realtime_core.connection.Close`."""
+
+    kind: ClassVar[str] = "closed"
+    at_s: float
+    code: int
+    reason: str
+    by: str
+
+
+Event = AudioReceived | MarkReturned | Cleared | RanDry | Violation | SaidSomething | Pressed | HungUp | Closed
+
+
+def as_dict(event: Event) -> dict[str, Any]:
+    fields = asdict(event)
+    return {"t": round(fields.pop("at_s"), 6), "event": event.kind, **fields}

@@ -1,0 +1,105 @@
+"""What a phone line does to a call: delay, jitter, stalls, a playout that starts late, ticks, and drifts. Pure.
+
+`Line` says what may happen, `Line.draw` decides it for one call. One seed gives one line.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from realtime_core.sources import SYSTEM
+
+__all__ = ["DrawnLine", "Line", "Range", "Way"]
+
+Range = float | tuple[float, float]
+"""A value, or the two ends between which it is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Times in seconds. `Line()` is a perfect line; `Line.rough()` has everything that a real one may have.
+
+    - `round_trip_s`: the network's delay, half of it each way.
+    - `jitter_s`: extra delay of each message, uniform from 0 to this, each way. The order is kept, as TCP keeps it.
+    - `stalls_per_minute`, `stall_s`: how often, and for how long, a TCP connection gets nothing through, each way by
+      itself; then everything comes at once.
+    - `start_delay_s`: between audio reaching the empty buffer and its playing; the same for the whole call.
+    - `ticks`: playout, marks and clear take effect each 20 ms only.
+    - `drift_ppm`: how much faster the phone's clock runs than ours; frames and playout go by it.
+    - `seed`: of all that is drawn; fresh by default.
+    """
+
+    round_trip_s: Range = 0.0
+    jitter_s: float = 0.0
+    stalls_per_minute: float = 0.0
+    stall_s: Range = (0.2, 1.5)
+    start_delay_s: Range = 0.0
+    ticks: bool = False
+    drift_ppm: Range = 0.0
+    seed: int = field(default_factory=lambda: SYSTEM.random.getrandbits(32))
+
+    @classmethod
+    def rough(cls, *, seed: int | None = None) -> Line:
+        """20-200 ms of round trip, 30 ms of jitter, three stalls a minute, a late start, ticks and drift."""
+        line = cls(
+            round_trip_s=(0.02, 0.2),
+            jitter_s=0.03,
+            stalls_per_minute=3.0,
+            start_delay_s=(0.0, 0.2),
+            ticks=True,
+            drift_ppm=(-100.0, 100.0),
+        )
+        return line if seed is None else replace(line, seed=seed)
+
+    def draw(self) -> DrawnLine:
+        """Decide for one call."""
+        random = Random(self.seed)
+        round_trip_s = _draw(self.round_trip_s, random)
+        start_delay_s = _draw(self.start_delay_s, random)
+        drift_ppm = _draw(self.drift_ppm, random)
+        up, down = (Way(self, round_trip_s / 2, Random(random.getrandbits(64))) for _ in range(2))
+        return DrawnLine(round_trip_s, start_delay_s, self.ticks, drift_ppm, up, down)
+
+
+class Way:
+    """One direction of a line: when does a message arrive?"""
+
+    def __init__(self, line: Line, delay_s: float, random: Random) -> None:
+        self.delay_s = delay_s
+        self._jitter_s = line.jitter_s
+        self._stalls_per_s = line.stalls_per_minute / 60
+        self._stall_s = line.stall_s
+        self._random = random
+        self._last = 0.0
+        self._stall = (math.inf, math.inf) if not self._stalls_per_s else (0.0, 0.0)
+
+    def arrival(self, now: float) -> float:
+        """When a message arrives that is sent now; times count from the call's start and never go back."""
+        at = now + self.delay_s
+        if self._jitter_s:
+            at += self._random.uniform(0.0, self._jitter_s)
+        while self._stall[1] <= at:
+            start = self._stall[1] + self._random.expovariate(self._stalls_per_s)
+            self._stall = (start, start + _draw(self._stall_s, self._random))
+        if self._stall[0] <= at:
+            at = self._stall[1]
+        self._last = max(self._last, at)
+        return self._last
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnLine:
+    """What was decided for one call."""
+
+    round_trip_s: float
+    start_delay_s: float
+    ticks: bool
+    drift_ppm: float
+    up: Way = field(repr=False)
+    down: Way = field(repr=False)
+
+
+def _draw(value: Range, random: Random) -> float:
+    return random.uniform(*value) if isinstance(value, tuple) else value

@@ -1,0 +1,244 @@
+"""The media peer: Twilio's end of a media stream, with a caller on the phone. A thin shell; the physics are in `line`
+(the network), `playout` (the buffer) and `wire` (the messages).
+
+Two clocks are one here: frames leave and audio plays by the phone's clock, which drifts against the event loop's.
+A frame leaves when its last sample was said; its timestamp is that of its first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+
+from realtime_core.connection import Close, Connection
+from realtime_core.sources import SYSTEM, Sources
+
+from .events import (
+    AudioReceived,
+    Cleared,
+    Closed,
+    Event,
+    HungUp,
+    MarkReturned,
+    Pressed,
+    RanDry,
+    SaidSomething,
+    Violation,
+)
+from .line import Line
+from .phone import Phone
+from .pipe import Pipe
+from .playout import FRAME, RATE, Playout, Returned
+from .wire import Clear, Mark, Play, Rejected, Sender, decode
+
+__all__ = ["Caller", "MediaPeer"]
+
+Caller = Callable[[Phone], Awaitable[None]]
+"""Somebody on the phone. Returning hangs up."""
+
+_NO_PARAMETERS: Mapping[str, str] = {}
+
+
+class MediaPeer:
+    """One call's media stream over `connection`. Imports nothing of the product's own accounting.
+
+    `drawn` is what the line is like in this call, `events` what happened, `heard` what the ear got.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        stream_sid: str | None = None,
+        call_sid: str | None = None,
+        account_sid: str | None = None,
+        parameters: Mapping[str, str] = _NO_PARAMETERS,
+        line: Line | None = None,
+        sources: Sources = SYSTEM,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        self.stream_sid = stream_sid or sources.id("MZ")
+        self.call_sid = call_sid or sources.id("CA")
+        self.account_sid = account_sid or sources.id("AC")
+        self.line = line or Line()
+        self.drawn = self.line.draw()
+        self.events: list[Event] = []
+        self.started_at: float = 0.0
+        """The event loop's time at the stream's start."""
+        self._connection = connection
+        self._on_event = on_event
+        self._sender = Sender(self.stream_sid, self.call_sid, self.account_sid, parameters)
+        self._samples_per_s = RATE * (1 + self.drawn.drift_ppm * 1e-6)
+        self._playout = Playout(
+            start_delay=round(self.drawn.start_delay_s * RATE), grain=FRAME if self.drawn.ticks else 1
+        )
+        self._phone = Phone(now=lambda: self.now, on_say=self._said, on_press=self._press, on_hang_up=self._hang_up)
+        self._inbox: list[str | bytes] = []
+        self._frames = 0
+        self._live = False
+
+    @property
+    def heard(self) -> bytes:
+        """What the caller's ear got since the stream's start: mu-law, sample by sample, 0xFF where nothing played."""
+        return bytes(self._playout.heard)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the stream's start, on the phone's clock."""
+        return (self._loop.time() - self.started_at) * self._samples_per_s / RATE
+
+    @property
+    def violations(self) -> list[Violation]:
+        return [event for event in self.events if isinstance(event, Violation)]
+
+    async def run(self, caller: Caller) -> Close:
+        """Start the stream, let `caller` talk, and return how the connection ended. What `caller` raises is raised; the
+        connection is dropped then. `caller` is cancelled when the server ends the stream."""
+        self._begin()
+        try:
+            async with asyncio.TaskGroup() as group:
+                call = group.create_task(self._call(caller))
+                close = await self._connection.run(self._down.push)
+                call.cancel()
+        except ExceptionGroup as errors:
+            if len(errors.exceptions) == 1:
+                raise errors.exceptions[0] from None
+            raise
+        finally:
+            self._stop()
+            self._up.close()
+            self._down.close()
+        self._log(Closed(self.now, close.code, close.reason, close.by))
+        return close
+
+    async def _call(self, caller: Caller) -> None:
+        await caller(self._phone)
+        self._hang_up()
+
+    # --- the phone's clock ---------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.started_at = self._loop.time()
+        self._up: Pipe[str | None] = Pipe(self.drawn.up, self._send)
+        self._down: Pipe[str | bytes] = Pipe(self.drawn.down, self._arrived)
+        self._mark_timer: asyncio.TimerHandle | None = None
+        self._up.push(self._sender.connected())
+        self._up.push(self._sender.start())
+        self._live = True
+        self._frame_timer = self._loop.call_at(self._time_of(FRAME), self._tick)
+
+    def _stop(self) -> None:
+        if self._live:
+            self._advance(self._position())
+            self._live = False
+            self._frame_timer.cancel()
+            if self._mark_timer is not None:
+                self._mark_timer.cancel()
+
+    def _position(self) -> int:
+        """The stream position that plays now. A timer may fire a hair early: a thousandth of a sample is forgiven."""
+        return math.floor((self._loop.time() - self.started_at) * self._samples_per_s + 1e-3)
+
+    def _time_of(self, position: int) -> float:
+        return self.started_at + position / self._samples_per_s
+
+    def _tick(self) -> None:
+        """A frame's time is over. After a stall of this process, catch up."""
+        position = self._position()
+        while self._live and (end := (self._frames + 1) * FRAME) <= position:
+            self._frames += 1
+            self._advance(end)
+            if self._inbox:
+                messages, self._inbox = self._inbox, []
+                for message in messages:
+                    self._obey(message)
+            self._up.push(self._sender.media((end - FRAME) * 1000 // RATE, self._phone.speak()))
+            self._phone.hear(bytes(self._playout.heard[end - FRAME : end]))
+        if self._live:
+            self._frame_timer = self._loop.call_at(self._time_of((self._frames + 1) * FRAME), self._tick)
+
+    # --- what the server sends -----------------------------------------------------------------------------------
+
+    def _arrived(self, message: str | bytes) -> None:
+        if not self._live:
+            return
+        if self.drawn.ticks:
+            self._inbox.append(message)
+        else:
+            self._advance(self._position())
+            self._obey(message)
+            self._await_mark()
+
+    def _obey(self, message: str | bytes) -> None:
+        try:
+            command = decode(message, self.stream_sid)
+        except Rejected as error:
+            self._log(Violation(self.now, error.code, error.reason))
+            return
+        playout = self._playout
+        match command:
+            case Play(ulaw):
+                if playout.media(ulaw):
+                    self._log(AudioReceived(self.now, len(ulaw), playout.buffered))
+                else:
+                    self._log(Violation(self.now, 31931, "more than ten minutes of audio are buffered"))
+            case Mark(name):
+                self._return(playout.mark(name))
+            case Clear():
+                flushed, returned = playout.clear()
+                marks = tuple(mark.name for mark in returned)
+                self._log(Cleared(self.now, playout.position, playout.received, flushed, marks))
+                self._return(returned)
+
+    def _advance(self, position: int) -> None:
+        playout = self._playout
+        buffered = playout.buffered
+        self._return(playout.advance(position))
+        if buffered and not playout.buffered:
+            self._log(RanDry(self.now, playout.dry_at))
+
+    def _return(self, marks: list[Returned]) -> None:
+        for mark in marks:
+            self._up.push(self._sender.mark(mark.name))
+            self._log(MarkReturned(self.now, mark.name, mark.position, mark.flushed))
+
+    def _await_mark(self) -> None:
+        """Without ticks a mark goes back at the very sample: set the timer for the next one."""
+        if self._mark_timer is not None:
+            self._mark_timer.cancel()
+        due = self._playout.next_mark
+        self._mark_timer = None if due is None else self._loop.call_at(self._time_of(due), self._mark_due)
+
+    def _mark_due(self) -> None:
+        self._advance(self._position())
+        self._await_mark()
+
+    # --- what the caller does ------------------------------------------------------------------------------------
+
+    def _said(self, what: str, samples: int) -> None:
+        self._log(SaidSomething(self.now, what, samples))
+
+    def _press(self, digit: str) -> None:
+        if self._live:
+            self._log(Pressed(self.now, digit))
+            self._up.push(self._sender.dtmf(digit))
+
+    def _hang_up(self) -> None:
+        if self._live:
+            self._stop()
+            self._log(HungUp(self.now))
+            self._up.push(self._sender.stop())
+            self._up.push(None)
+
+    def _send(self, message: str | None) -> None:
+        if message is None:
+            self._connection.close(1000)
+        else:
+            self._connection.send(message)
+
+    def _log(self, event: Event) -> None:
+        self.events.append(event)
+        if self._on_event is not None:
+            self._on_event(event)

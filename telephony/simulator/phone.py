@@ -1,0 +1,148 @@
+"""The caller's handset: a mouth, an ear and a keypad, for a caller written as `async def caller(phone)`.
+
+```python
+async def impatient(phone: Phone) -> None:
+    await phone.agent_speaks()
+    await phone.heard(2.0)              # two seconds of the agent's speech
+    await phone.say("sorry_hours")      # ... and over it
+    await phone.agent_silent(1.0)
+    phone.press("1")
+    await phone.agent_speaks()
+    phone.hang_up()                     # as does returning
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from realtime_core.audio import g711
+
+from ..errors import CallerTimeout
+from . import clips
+from .playout import FRAME, RATE, SILENCE
+
+__all__ = ["Phone"]
+
+FRAME_S = FRAME / RATE
+KEYS = frozenset("0123456789*#ABCD")
+
+_LOUD = 400
+"""A sample beyond this magnitude (of 32124) is loud, a frame with this share of loud samples is voiced."""
+_VOICED_SHARE = 0.1
+_BREATH_FRAMES = 15
+"""Pauses up to this length (300 ms) are part of speech."""
+
+_IS_LOUD = bytes(abs(int.from_bytes(g711.decode(bytes([code])), "little", signed=True)) > _LOUD for code in range(256))
+
+
+class Phone:
+    """Waits count the phone's own 20 ms frames; one that lasts longer than its `within_s` raises `CallerTimeout`."""
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float],
+        on_say: Callable[[str, int], None],
+        on_press: Callable[[str], None],
+        on_hang_up: Callable[[], None],
+    ) -> None:
+        self._now = now
+        self._on_say = on_say
+        self._on_press = on_press
+        self._on_hang_up = on_hang_up
+        self._words: deque[tuple[str, bytes, asyncio.Future[None]]] = deque()
+        self._said = 0
+        self._frames = 0
+        self._voiced_in_a_row = 0
+        self._silent_in_a_row = 0
+        self._speech_frames = 0
+        self._waits: list[tuple[Callable[[], bool], int, asyncio.Future[None], str]] = []
+
+    # --- for the caller ------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Seconds since the stream's start, on the phone's clock."""
+        return self._now()
+
+    def say(self, clip: str | bytes) -> asyncio.Future[None]:
+        """Say a clip (by name, see `clips`) or mu-law audio, behind what is being said. Await it to have it said."""
+        name, ulaw = (clip, clips.load(clip)) if isinstance(clip, str) else ("", clip)
+        said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._words.append((name, ulaw, said))
+        return said
+
+    def press(self, digit: str) -> None:
+        """Press one key."""
+        if digit not in KEYS:
+            raise ValueError(f"{digit!r} is no key; the keys are 0-9, *, # and A-D.")
+        self._on_press(digit)
+
+    def hang_up(self) -> None:
+        self._on_hang_up()
+
+    async def agent_speaks(self, *, within_s: float = 60.0) -> None:
+        """Wait until a voice is heard: 40 ms of it. At once if one is heard now."""
+        await self._until(lambda: self._voiced_in_a_row >= 2, within_s, "the agent to speak")
+
+    async def agent_silent(self, for_s: float = 0.8, *, within_s: float = 120.0) -> None:
+        """Wait until no voice has been heard for so long."""
+        frames = round(for_s / FRAME_S)
+        await self._until(lambda: self._silent_in_a_row >= frames, within_s, f"{for_s} s of silence")
+
+    async def heard(self, seconds: float, *, within_s: float = 120.0) -> None:
+        """Wait until so much more of the agent's speech was heard, its short pauses included."""
+        target = self._speech_frames + round(seconds / FRAME_S)
+        await self._until(lambda: self._speech_frames >= target, within_s, f"{seconds} s of the agent's speech")
+
+    # --- for the line --------------------------------------------------------------------------------------------
+
+    def speak(self) -> bytes:
+        """The next 20 ms of what the caller says."""
+        if not self._words:
+            return SILENCE * FRAME
+        name, ulaw, said = self._words[0]
+        if self._said == 0:
+            self._on_say(name, len(ulaw))
+        frame = ulaw[self._said : self._said + FRAME]
+        self._said += FRAME
+        if self._said >= len(ulaw):
+            self._words.popleft()
+            self._said = 0
+            if not said.done():
+                said.set_result(None)
+        return frame.ljust(FRAME, SILENCE)
+
+    def hear(self, frame: bytes) -> None:
+        """The next 20 ms of what comes to the ear."""
+        self._frames += 1
+        if frame.translate(_IS_LOUD).count(1) >= _VOICED_SHARE * FRAME:
+            self._voiced_in_a_row += 1
+            if self._silent_in_a_row <= _BREATH_FRAMES:
+                self._speech_frames += self._silent_in_a_row
+            self._silent_in_a_row = 0
+            self._speech_frames += 1
+        else:
+            self._voiced_in_a_row = 0
+            self._silent_in_a_row += 1
+        if self._waits:
+            self._waits = [wait for wait in self._waits if not self._settle(*wait)]
+
+    async def _until(self, condition: Callable[[], bool], within_s: float, what: str) -> None:
+        if condition():
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waits.append((condition, self._frames + round(within_s / FRAME_S), future, what))
+        await future
+
+    def _settle(self, condition: Callable[[], bool], last: int, future: asyncio.Future[None], what: str) -> bool:
+        if future.done():
+            return True
+        if condition():
+            future.set_result(None)
+        elif self._frames >= last:
+            future.set_exception(CallerTimeout(f"The caller waited in vain for {what}."))
+        return future.done()

@@ -1,0 +1,49 @@
+"""One way of the line, in motion: what is pushed in comes out when the line lets it, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from .line import Way
+
+__all__ = ["Pipe"]
+
+T = TypeVar("T")
+
+
+class Pipe(Generic[T]):
+    """`deliver` is called straight from `push` where there is no delay, else by one timer for the head of the line."""
+
+    def __init__(self, way: Way, deliver: Callable[[T], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time()
+        self._way = way
+        self._deliver = deliver
+        self._flight: deque[tuple[float, T]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def push(self, item: T) -> None:
+        now = self._loop.time() - self._start
+        at = self._way.arrival(now)
+        if at <= now and not self._flight:
+            self._deliver(item)
+            return
+        self._flight.append((at, item))
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._start + at, self._arrive)
+
+    def close(self) -> None:
+        """Lose what is in flight."""
+        self._flight.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arrive(self) -> None:
+        # What arrives at this very moment arrives together: a stall's burst is one turn of the loop.
+        at = self._flight[0][0]
+        while self._flight and self._flight[0][0] <= at:
+            self._deliver(self._flight.popleft()[1])
+        self._timer = self._loop.call_at(self._start + self._flight[0][0], self._arrive) if self._flight else None

@@ -1,0 +1,123 @@
+"""Twilio's end of a bidirectional stream: the buffer, its playout, marks and clear, what the caller's ear got. Pure.
+
+https://www.twilio.com/docs/voice/media-streams/websocket-messages: audio is buffered and played in the order of its
+coming; a mark is sent back when all audio before it was played, or at once when none is buffered; a clear empties the
+buffer and sends all pending marks back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+__all__ = ["FRAME", "RATE", "SILENCE", "Playout", "Returned"]
+
+RATE = 8000
+FRAME = 160
+SILENCE = b"\xff"
+CAPACITY = 10 * 60 * RATE
+"""Twilio discards audio beyond some ten minutes (31931)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A mark to send back. `position` is where the ear was when it fell due."""
+
+    name: str
+    position: int
+    flushed: bool = False
+
+
+class Playout:
+    """Positions and lengths in samples at 8 kHz; a position counts from the stream's start, whether audio plays or not.
+
+    Audio that reaches the empty buffer plays `start_delay` later, rounded up to a multiple of `grain`.
+    """
+
+    def __init__(self, *, start_delay: int = 0, grain: int = 1) -> None:
+        self._start_delay = start_delay
+        self._grain = grain
+        self._chunks: deque[bytes] = deque()
+        self._offset = 0
+        self._starts_at = 0
+        self._marks: deque[tuple[str, int]] = deque()
+        self.heard = bytearray()
+        """What the ear got, sample by sample: mu-law, 0xFF where nothing played."""
+        self.received = 0
+        """Samples that were taken into the buffer."""
+        self.buffered = 0
+        """Samples that wait in it."""
+        self.dry_at = 0
+        """Where playout last reached the end of the buffer."""
+
+    @property
+    def position(self) -> int:
+        """Where the ear is."""
+        return len(self.heard)
+
+    @property
+    def next_mark(self) -> int | None:
+        """The position at which the next pending mark falls due, if nothing changes."""
+        if not self._marks:
+            return None
+        return max(self.position, self._starts_at) + self._marks[0][1] - (self.received - self.buffered)
+
+    def advance(self, position: int) -> list[Returned]:
+        """Play up to `position`; returns the marks that fell due."""
+        due: list[Returned] = []
+        while (n := position - self.position) > 0:
+            if self.buffered and self.position >= self._starts_at:
+                self._play(n)
+                due += self._due()
+            else:
+                wait = self._starts_at - self.position if self.buffered else n
+                self.heard += SILENCE * min(n, wait)
+        return due
+
+    def media(self, ulaw: bytes) -> bool:
+        """Queue audio. False: the buffer is full, and the audio is discarded."""
+        if self.buffered + len(ulaw) > CAPACITY:
+            return False
+        if not ulaw:
+            return True
+        if not self.buffered:
+            self._starts_at = -(-(self.position + self._start_delay) // self._grain) * self._grain
+        self._chunks.append(ulaw)
+        self.received += len(ulaw)
+        self.buffered += len(ulaw)
+        return True
+
+    def mark(self, name: str) -> list[Returned]:
+        """Queue a mark; returned at once when nothing is buffered."""
+        self._marks.append((name, self.received))
+        return self._due() if not self.buffered else []
+
+    def clear(self) -> tuple[int, list[Returned]]:
+        """Empty the buffer: (how many samples were flushed, the marks to send back)."""
+        flushed = self.buffered
+        returned = [Returned(name, self.position, flushed=True) for name, _ in self._marks]
+        self._chunks.clear()
+        self._marks.clear()
+        self._offset = self.buffered = 0
+        return flushed, returned
+
+    def _play(self, n: int) -> None:
+        chunk = self._chunks[0]
+        piece = chunk[self._offset : self._offset + n]
+        self.heard += piece
+        self.buffered -= len(piece)
+        self._offset += len(piece)
+        if self._offset == len(chunk):
+            self._chunks.popleft()
+            self._offset = 0
+        if not self.buffered:
+            self.dry_at = self.position
+
+    def _due(self) -> list[Returned]:
+        """The marks that the played samples have passed; called after each unbroken stretch of them."""
+        due: list[Returned] = []
+        played = self.received - self.buffered
+        while self._marks and self._marks[0][1] <= played:
+            name, after = self._marks.popleft()
+            due.append(Returned(name, self.position - (played - after)))
+        return due
