@@ -92,8 +92,11 @@ class DeliveringConnection(Connection):
     def _deliver(self, message: str | bytes) -> None:
         if self._deaf:
             return
-        self._kept.append(message)
-        self._kept_bytes += size_bytes(message)
+        if self._on_message is not None and not (self._kept or self._paused or self._delivering):
+            self._hand_over(message)  # the usual case: no need to keep it for a moment
+        else:
+            self._kept.append(message)
+            self._kept_bytes += size_bytes(message)
         self._flush()
 
     def _stop_delivering(self) -> None:
@@ -110,17 +113,21 @@ class DeliveringConnection(Connection):
         # A handler may pause, resume or close: whoever delivers goes on delivering, nobody delivers inside of him.
         if self._delivering or self._on_message is None:
             return
+        while self._kept and not self._paused and not self._deaf:
+            message = self._kept.popleft()
+            self._kept_bytes -= size_bytes(message)
+            self._hand_over(message)
+        if self._ended is not None and not self._kept and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _hand_over(self, message: str | bytes) -> None:
+        assert self._on_message is not None
         self._delivering = True
         try:
-            while self._kept and not self._paused:
-                message = self._kept.popleft()
-                self._kept_bytes -= size_bytes(message)
-                self._on_message(message)
+            self._on_message(message)
         except Exception as error:  # noqa: BLE001 - the handler is the user's: `run` raises it
             self._failure = error
             self._stop_delivering()
             self.close(1011, "internal error")
         finally:
             self._delivering = False
-        if self._ended is not None and not self._kept and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)

@@ -48,7 +48,6 @@ class _Wire:
         self._made_at = self._loop.time()
         self._last_arrival = 0.0
         self._stalled_until = 0.0
-        self._flight_bytes = 0
 
     def send(self, message: str | bytes | Close) -> None:
         faults = self._faults
@@ -62,15 +61,14 @@ class _Wire:
                 at = self._made_at + start + length
         self._last_arrival = at = max(at, self._last_arrival)
         self._flight.append((at, message))
-        self._flight_bytes += _size(message)
-        self._schedule()
+        if self._handle is None:
+            self._schedule()
 
     def stall(self, seconds: float) -> None:
         self._stalled_until = max(self._stalled_until, self._loop.time() + seconds)
 
     def cut(self) -> None:
         self._flight.clear()
-        self._flight_bytes = 0
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -78,7 +76,9 @@ class _Wire:
     @property
     def held_bytes(self) -> int:
         """Bytes that cannot get through just now."""
-        return self._flight_bytes if self._loop.time() < self._stalled_until else 0
+        if self._loop.time() >= self._stalled_until:
+            return 0
+        return sum(_size(message) for _, message in self._flight)
 
     def _schedule(self) -> None:
         if self._handle is not None or not self._flight:
@@ -97,7 +97,6 @@ class _Wire:
             if not self._flight or max(self._flight[0][0], self._stalled_until) > now:
                 break
             _, message = self._flight.popleft()
-            self._flight_bytes -= _size(message)
             self._to._arrived(message)
         self._schedule()
 

@@ -42,39 +42,41 @@ class _Bucket:
 
 
 class LineClock:
-    """Joins our clock to the clock of the caller's frames. All times in seconds."""
+    """Joins our clock to the clock of the caller's frames. All times in seconds.
+
+    `up` is the smallest `arrival - stamp` of the window: the way up without jitter (plus the offset of the clocks).
+    `jitter` is the mean delay beyond it: the scale of the jitter, supposed for the way down, too.
+    `last_frame` is the stamp of the newest frame.
+    """
 
     def __init__(self) -> None:
+        self.up = 0.0
+        self.jitter = 0.0
+        self.last_frame: float | None = None
         self._buckets: deque[_Bucket] = deque()
         self._trips: deque[float] = deque(maxlen=_PROBES)
-        self.last_frame: float | None = None
-        """The stamp of the newest frame, in seconds."""
 
     def frame(self, stamp_s: float, now: float) -> None:
         """A caller frame stamped `stamp_s` arrived."""
+        self.last_frame = stamp_s
         difference = now - stamp_s
         second = int(now)
-        if self._buckets and self._buckets[-1].second == second:
-            bucket = self._buckets[-1]
-            bucket.smallest = min(bucket.smallest, difference)
-            bucket.total += difference
-            bucket.count += 1
-        else:
-            self._buckets.append(_Bucket(second, difference, difference, 1))
-            while self._buckets[0].second <= second - _WINDOW_S:
-                self._buckets.popleft()
-        self.last_frame = stamp_s
-
-    @property
-    def up(self) -> float:
-        """The smallest `arrival - stamp` of the window: the way up without jitter (plus the offset of the clocks)."""
-        return min((bucket.smallest for bucket in self._buckets), default=0.0)
-
-    @property
-    def jitter(self) -> float:
-        """The mean delay beyond the smallest on the way up: the scale of the jitter, supposed for the way down, too."""
-        count = sum(bucket.count for bucket in self._buckets)
-        return sum(bucket.total for bucket in self._buckets) / count - self.up if count else 0.0
+        buckets = self._buckets
+        if not buckets or buckets[-1].second != second:
+            buckets.append(_Bucket(second, difference, 0.0, 0))
+            while buckets[0].second <= second - _WINDOW_S:
+                buckets.popleft()
+        newest = buckets[-1]
+        newest.total += difference
+        newest.count += 1
+        if difference < newest.smallest:
+            newest.smallest = difference
+        self.up = min([bucket.smallest for bucket in buckets])
+        total = count = 0.0
+        for bucket in buckets:
+            total += bucket.total
+            count += bucket.count
+        self.jitter = total / count - self.up
 
     def date(self, now: float) -> tuple[float, float]:
         """Between which two moments X was something sent that arrived now?"""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-import json
 import re
 from typing import Any
 
@@ -62,9 +61,9 @@ class TappedConnection(Connection):
     def send(self, text: str) -> None:
         self._connection.send(text)
         if '"input_audio_buffer.append"' in text[:120]:
-            message = json.loads(text)
-            audio = binascii.a2b_base64(message.pop("audio"))
-            message |= {"bytes": len(audio), "crc32": binascii.crc32(audio)}
+            start = text.index('"audio":"') + len('"audio":"')
+            audio = binascii.a2b_base64(text[start : text.index('"', start)])
+            message = {"type": "input_audio_buffer.append", "bytes": len(audio), "crc32": binascii.crc32(audio)}
             self._record.write("model.out", message=message)
         else:
             self._record.message("model.out", text)
