@@ -11,7 +11,7 @@ import logging
 import ssl as tls
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
@@ -75,6 +75,8 @@ async def connect(
     loop = asyncio.get_running_loop()
     handshake: asyncio.Future[None] = loop.create_future()
     connection: WebSocketConnection | None = None
+    # uvloop has no such argument.
+    eyeballs: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
     try:
         async with asyncio.timeout(open_timeout_s):
             _, connection = await loop.create_connection(
@@ -90,7 +92,7 @@ async def connect(
                 uri.port,
                 ssl=(ssl or _default_tls()) if uri.secure else None,
                 server_hostname=uri.host if uri.secure else None,
-                happy_eyeballs_delay=0.25,
+                **eyeballs,
             )
             request = protocol.connect()
             for name, value in (headers or {}).items():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 from connection_links import CLOSE_TIMEOUT_S, LINKS, MAX_MESSAGE_BYTES, Link
@@ -17,11 +18,22 @@ NEVER_S = 10.0
 """No scenario takes so long, unless something hangs."""
 
 
-@pytest.fixture(params=[*LINKS, "memory-in-virtual-time"])
+def on_uvloop(main: Coroutine[Any, Any, None]) -> None:
+    pytest.importorskip("uvloop").run(main)
+
+
+LOOPS: dict[str, Callable[[Coroutine[Any, Any, None]], None]] = {
+    "": asyncio.run,
+    "uvloop": on_uvloop,
+    "virtual-time": virtual_time.run,
+}
+
+
+@pytest.fixture(params=[*LINKS, *(f"{name} on uvloop" for name in LINKS), "memory on virtual-time"])
 def play(request: pytest.FixtureRequest) -> Play:
     """Play a scenario over one adapter."""
-    adapter, in_virtual_time, _ = request.param.partition("-in-virtual-time")
-    run: Callable[..., None] = virtual_time.run if in_virtual_time else asyncio.run
+    adapter, _, loop = request.param.partition(" on ")
+    run = LOOPS[loop]
 
     async def main(scenario: Scenario) -> None:
         async with asyncio.timeout(NEVER_S), LINKS[adapter]() as link:
