@@ -30,7 +30,7 @@ from realtime_core.errors import RealtimeCoreError
 
 from ..audio.mixer import Loop
 from ..errors import MediaStreamError, StreamRefused
-from ..journal.format import Journal
+from ..journal.format import SCHEMA, Journal
 from ..journal.writer import NullJournal
 from ..twilio import media_stream
 from .call import TOKEN_PARAMETER, Call, CallInfo, set_current_call
@@ -132,6 +132,16 @@ class Bridge:
             await reader
             self._helpers = None
         return CallOutcome(self._call, self._reason, self._close, self._skipped)
+
+    @property
+    def player(self) -> LinePlayer | None:
+        """The line's player, once the stream has started."""
+        return self._player
+
+    @property
+    def underruns(self) -> int:
+        """How often playout ran dry in the middle of an answer."""
+        return self._player.playout.underruns if self._player is not None else 0
 
     # --- Twilio's side -------------------------------------------------------------------------------------------
 
@@ -364,7 +374,8 @@ class Bridge:
         assert self._record is not None
         self._record.write(
             "header",
-            schema=1,
+            schema=SCHEMA,
+            agent=self._agent.name if isinstance(self._agent, RealtimeAgent) else "",
             call_sid=info.sid,
             stream_sid=info.stream_sid,
             direction=info.direction,
