@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -19,7 +20,9 @@ NEVER_S = 10.0
 
 
 def on_uvloop(main: Coroutine[Any, Any, None]) -> None:
-    pytest.importorskip("uvloop").run(main)
+    import uvloop
+
+    uvloop.run(main)
 
 
 LOOPS: dict[str, Callable[[Coroutine[Any, Any, None]], None]] = {
@@ -29,7 +32,11 @@ LOOPS: dict[str, Callable[[Coroutine[Any, Any, None]], None]] = {
 }
 
 
-@pytest.fixture(params=[*LINKS, *(f"{name} on uvloop" for name in LINKS), "memory on virtual-time"])
+NO_UVLOOP = pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="uvloop is an extra")
+ON_UVLOOP = [pytest.param(f"{name} on uvloop", marks=NO_UVLOOP) for name in LINKS]
+
+
+@pytest.fixture(params=[*LINKS, *ON_UVLOOP, "memory on virtual-time"])
 def play(request: pytest.FixtureRequest) -> Play:
     """Play a scenario over one adapter."""
     adapter, _, loop = request.param.partition(" on ")
