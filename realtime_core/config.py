@@ -198,7 +198,7 @@ class RealtimeQueueSettings(TypedDict, total=False):
     """Bounds of each consumer's event queue (`async for` and `subscribe`)."""
 
     audio_ms: float
-    """Audio not yet taken; beyond it the oldest is dropped and counted. Default 120,000."""
+    """Audio not yet taken; beyond it the oldest is dropped and counted. Default 60,000."""
     raw_events: int
     """Raw model events and text deltas not yet taken; beyond it the oldest are dropped and counted. Default 256."""
     control_events: int

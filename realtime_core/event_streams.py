@@ -224,7 +224,7 @@ class EventHub:
     def open_stream(self) -> EventStream:
         """A stream of the events from now on."""
         stream = EventStream(
-            audio_bytes=int(self._settings.get("audio_ms", 120_000) * self._audio_bytes_per_ms),
+            audio_bytes=int(self._settings.get("audio_ms", 60_000) * self._audio_bytes_per_ms),
             raw_events=self._settings.get("raw_events", 256),
             control_events=self._settings.get("control_events", 10_000),
         )

@@ -51,7 +51,7 @@ class Outbox:
             self._on_error(error)
 
     async def deliver(self, event: RealtimeModelSendEvent) -> None:
-        """Send, and return when it was sent. Raises what the model raises, and `UserError` when the outbox is closed."""
+        """Send, and return when it was sent. Raises what the model raises, and `UserError` when closed."""
         if self._closed:
             raise UserError("The session is closed.")
         if not self._sent_now(event):

@@ -1,0 +1,500 @@
+"""The history reducer: rows 19 to 30 of the behaviour table, and any order of events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from session_kit import audio, call, opened, said, types
+
+from realtime_core.history import Added, Change, Deleted, Items, ToolOutputSent, Updated, reduce
+from realtime_core.history_merge import words_within
+from realtime_core.items import (
+    AssistantAudio,
+    AssistantMessageItem,
+    AssistantText,
+    InputAudio,
+    InputImage,
+    InputText,
+    RealtimeItem,
+    RealtimeToolCallItem,
+    SystemMessageItem,
+    UserMessageItem,
+)
+from realtime_core.model_events import (
+    RealtimeModelAudioInterruptedEvent,
+    RealtimeModelInputAudioCommittedEvent,
+    RealtimeModelInputAudioTranscriptionCompletedEvent,
+    RealtimeModelInputAudioTranscriptionDeltaEvent,
+    RealtimeModelInputAudioTranscriptionFailedEvent,
+    RealtimeModelItemDeletedEvent,
+    RealtimeModelItemTruncatedEvent,
+    RealtimeModelItemUpdatedEvent,
+    RealtimeModelOutputTextDeltaEvent,
+    RealtimeModelTranscriptDoneEvent,
+    RealtimeModelTurnStartedEvent,
+)
+from realtime_core.playback import Truncation
+
+
+def play(*events: Any, items: Items = (), bytes_per_ms: float = 48.0) -> tuple[Items, list[Change]]:
+    changes: list[Change] = []
+    for event in events:
+        items, changed = reduce(items, event, bytes_per_ms=bytes_per_ms)
+        changes += changed
+    return items, changes
+
+
+def ids(items: Items) -> list[str]:
+    return [item.item_id for item in items]
+
+
+def user(item_id: str, *content: Any, **fields: Any) -> UserMessageItem:
+    return UserMessageItem(item_id=item_id, content=list(content), **fields)
+
+
+def agent(item_id: str, *content: Any, **fields: Any) -> AssistantMessageItem:
+    return AssistantMessageItem(item_id=item_id, content=list(content), **fields)
+
+
+def updated(item: RealtimeItem, previous: str | None = None) -> RealtimeModelItemUpdatedEvent:
+    return RealtimeModelItemUpdatedEvent(item, previous)
+
+
+def only(items: Items) -> Any:
+    (item,) = items
+    return item
+
+
+# Row 19 and 20: order
+
+
+def test_an_item_goes_behind_its_previous_one() -> None:
+    items, changes = play(updated(user("a")), updated(user("c"), "a"), updated(user("b"), "a"))
+    assert ids(items) == ["a", "b", "c"]
+    assert [type(change) for change in changes] == [Added] * 3
+
+
+def test_without_a_previous_item_it_goes_to_the_end() -> None:
+    items, _ = play(updated(user("a")), updated(user("b")), updated(user("c"), "unknown"))
+    assert ids(items) == ["a", "b", "c"]
+
+
+def test_an_empty_previous_item_means_first() -> None:
+    assert ids(play(updated(user("b")), updated(user("a"), ""))[0]) == ["a", "b"]
+
+
+def test_the_items_own_previous_item_counts_too() -> None:
+    assert ids(play(updated(user("a")), updated(user("b")), updated(user("c", previous_item_id="a")))[0]) == list("acb")
+
+
+def test_an_update_keeps_the_place() -> None:
+    items, changes = play(updated(user("a")), updated(user("b")), updated(user("a", InputText(text="x"))))
+    assert ids(items) == ["a", "b"]
+    assert isinstance(changes[-1], Updated)
+
+
+def test_a_place_that_is_learned_later_is_taken_then() -> None:
+    """The transcript of a turn may come before the server says where the turn belongs."""
+    items, _ = play(
+        updated(user("a")),
+        updated(agent("b"), "a"),
+        RealtimeModelInputAudioTranscriptionCompletedEvent("x", "Hi"),
+        updated(user("x", InputAudio()), "a"),
+    )
+    assert ids(items) == ["a", "x", "b"]
+
+
+def test_a_turn_has_its_place_from_the_moment_it_is_committed() -> None:
+    items, changes = play(
+        updated(user("a"), ""),
+        RealtimeModelInputAudioCommittedEvent("u1", "a"),
+        RealtimeModelInputAudioCommittedEvent("u2", "u1"),
+        updated(agent("b"), "u2"),
+        RealtimeModelInputAudioTranscriptionCompletedEvent("u2", "second"),
+        RealtimeModelInputAudioTranscriptionCompletedEvent("u1", "first"),
+    )
+    assert [(item.item_id, getattr(item, "text", "")) for item in items] == [
+        ("a", ""),
+        ("u1", "first"),
+        ("u2", "second"),
+        ("b", ""),
+    ]
+    assert [type(change) for change in changes] == [Added] * 4 + [Updated] * 2
+
+
+@given(st.permutations(range(12)))
+def test_a_chain_is_in_order_whatever_order_it_comes_in(order: list[int]) -> None:
+    names = [f"i{n:02}" for n in range(12)]
+    events = [updated(user(names[n]), names[n - 1] if n else "") for n in order]
+    assert ids(play(*events)[0]) == names
+
+
+@given(st.data())
+def test_items_inserted_in_the_middle_are_where_the_server_has_them(data: st.DataObject) -> None:
+    server: list[str] = []
+    items: Items = ()
+    for number in range(data.draw(st.integers(1, 20))):
+        at = data.draw(st.integers(0, len(server)))
+        items, _ = reduce(items, updated(user(f"i{number}"), server[at - 1] if at else ""))
+        server.insert(at, f"i{number}")
+    assert ids(items) == server
+
+
+# Rows 21 to 23: what the agent says
+
+
+def test_transcript_deltas_grow_one_item_and_each_is_a_change() -> None:
+    items, changes = play(updated(agent("item_a"), ""), said("Good "), said("morning."))
+    assert only(items).text == "Good morning."
+    assert [type(change) for change in changes] == [Added, Updated, Updated]
+
+
+def test_deltas_without_an_item_make_one() -> None:
+    items, changes = play(said("Hi"), RealtimeModelOutputTextDeltaEvent("text", "Hello", "r"))
+    assert [(item.item_id, item.text, item.status) for item in items] == [  # type: ignore[union-attr]
+        ("item_a", "Hi", "in_progress"),
+        ("text", "Hello", "in_progress"),
+    ]
+    assert [type(change) for change in changes] == [Added, Added]
+
+
+def test_parts_are_kept_apart() -> None:
+    delta = RealtimeModelTranscriptDoneEvent("item_a", "two", "r", content_index=1)
+    item = only(play(said("one"), delta, RealtimeModelTranscriptDoneEvent("item_a", "", "r", 0))[0])
+    assert [part.transcript for part in item.content] == ["one", "two"]
+
+
+def test_the_servers_item_without_transcript_keeps_what_was_said() -> None:
+    item = only(play(said("Good morning."), updated(agent("item_a", AssistantAudio(), status="completed")))[0])
+    assert (item.text, item.status) == ("Good morning.", "completed")
+    item = only(play(updated(agent("item_a")), items=(item,))[0])
+    assert (item.text, item.status) == ("Good morning.", "completed")
+
+
+def test_the_servers_transcript_wins_over_the_deltas() -> None:
+    item = only(play(said("Good mor"), updated(agent("item_a", AssistantAudio(transcript="Good morning."))))[0])
+    assert item.text == "Good morning."
+
+
+def test_an_item_that_is_over_does_not_begin_again() -> None:
+    """Announcements of an item come with the status it had at first, in whatever order."""
+    done, announced = agent("a", status="completed"), agent("a", status="in_progress")
+    assert only(play(updated(done), updated(announced))[0]).status == "completed"
+
+
+def test_the_same_again_is_no_change() -> None:
+    item = agent("a", AssistantText(text="x"), status="completed")
+    _, changes = play(updated(item), updated(item))
+    assert [type(change) for change in changes] == [Added]
+
+
+# Rows 24 and 25: what the caller says
+
+
+def test_a_transcript_fills_the_turn_and_completes_it() -> None:
+    event = RealtimeModelInputAudioTranscriptionCompletedEvent("u", "Hello.")
+    item = only(play(updated(user("u", InputText(text="typed"), InputAudio(), status="in_progress")), event)[0])
+    assert item.content == [InputText(text="typed"), InputAudio(transcript="Hello.")]
+    assert item.status == "completed"
+
+
+def test_a_transcript_without_a_turn_makes_one() -> None:
+    item = only(play(RealtimeModelInputAudioTranscriptionCompletedEvent("u", "Hello."))[0])
+    assert (item.role, item.content) == ("user", [InputText(text="Hello.")])
+    merged = only(play(updated(user("u", InputAudio())), items=(item,))[0])
+    assert merged.content == [InputAudio(transcript="Hello.")]
+
+
+def test_written_text_is_not_touched_by_a_transcript() -> None:
+    event = RealtimeModelInputAudioTranscriptionCompletedEvent("u", "other")
+    items, changes = play(updated(user("u", InputText(text="typed"))), event)
+    assert only(items).content == [InputText(text="typed")]
+    assert len(changes) == 1
+
+
+def test_deltas_of_a_transcript_show_early_and_the_whole_one_replaces_them() -> None:
+    deltas = [RealtimeModelInputAudioTranscriptionDeltaEvent("u", text) for text in ("Hel", "lo")]
+    items, _ = play(*deltas)
+    assert (only(items).text, only(items).status) == ("Hello", "in_progress")
+    item = only(play(RealtimeModelInputAudioTranscriptionCompletedEvent("u", "Hello!"), items=items)[0])
+    assert (item.text, item.status) == ("Hello!", "completed")
+
+
+def test_a_failed_transcription_marks_the_turn() -> None:
+    item = only(play(updated(user("u", InputAudio())), RealtimeModelInputAudioTranscriptionFailedEvent("u", "?"))[0])
+    assert (item.status, item.text) == ("incomplete", "")
+
+
+def test_images_and_transcripts_that_an_update_leaves_out_stay() -> None:
+    image = InputImage(image_url="https://x/y.png")
+    known = user("u", image, InputAudio(transcript="Look."))
+    item = only(play(updated(known), updated(user("u", InputAudio())))[0])
+    assert item.content == [image, InputAudio(transcript="Look.")]
+    assert only(play(updated(known), updated(user("u")))[0]).content == known.content
+    item = only(play(updated(known), updated(user("u", image, InputText(text="See"), InputText(text="this"))))[0])
+    assert item.content == [image, InputText(text="See"), InputText(text="this")]
+
+
+def test_another_role_replaces_the_item() -> None:
+    item = only(play(updated(user("x", InputText(text="u"))), updated(agent("x", AssistantText(text="a"))))[0])
+    assert (item.role, item.text) == ("assistant", "a")
+
+
+# Row 26: tools
+
+
+def test_a_call_and_its_output_are_one_item() -> None:
+    event = call("book", '{"day": "Friday"}')
+    announced = RealtimeToolCallItem(
+        item_id="item_call_1", call_id="call_1", name="book", arguments="", status="in_progress"
+    )
+    items, changes = play(updated(announced, ""), event, ToolOutputSent("call_1", "done"), updated(announced))
+    item = only(items)
+    assert (item.item_id, item.status, item.arguments, item.output) == (
+        "item_call_1",
+        "completed",
+        '{"day": "Friday"}',
+        "done",
+    )
+    assert [type(change) for change in changes] == [Added, Updated, Updated]
+
+
+def test_a_call_without_an_item_id_is_found_by_its_call_id() -> None:
+    item = only(
+        play(
+            replace(call("book"), id=None),
+            updated(RealtimeToolCallItem(item_id="item_9", call_id="call_1", name="book", arguments="{}")),
+        )[0]
+    )
+    assert item.item_id == "item_9"
+
+
+def test_an_output_of_an_unknown_call_is_nothing() -> None:
+    assert play(ToolOutputSent("call_9", "x")) == ((), [])
+
+
+# Row 27: deletion
+
+
+def test_deletion() -> None:
+    items, changes = play(updated(user("a")), updated(user("b")), RealtimeModelItemDeletedEvent("a"))
+    assert (ids(items), changes[-1]) == (["b"], Deleted("a"))
+    assert play(RealtimeModelItemDeletedEvent("x"), items=items) == (items, [])
+
+
+# Row 28 and 5c: what was heard, without any audio being kept
+
+
+def interrupted(*cuts: tuple[str, int]) -> RealtimeModelAudioInterruptedEvent:
+    truncations = tuple(Truncation(item_id, 0, ms) for item_id, ms in cuts)
+    return RealtimeModelAudioInterruptedEvent(cuts[0][0], 0, cuts[0][1], truncations=truncations)
+
+
+def test_said_and_heard_are_both_kept() -> None:
+    items, changes = play(said("one two three four"), audio(1000), audio(1000), interrupted(("item_a", 1000)))
+    (part,) = only(items).content
+    assert (part.transcript, part.heard_transcript, part.heard_ms, part.received_ms) == (
+        "one two three four",
+        "one two",
+        1000,
+        2000.0,
+    )
+    assert (only(items).text, only(items).heard_text) == ("one two three four", "one two")
+    assert isinstance(changes[-1], Updated)
+
+
+def test_what_was_not_cut_was_heard() -> None:
+    assert only(play(said("all of it"), audio(10))[0]).heard_text == "all of it"
+
+
+def test_the_playing_item_is_cut_and_the_queued_one_is_unheard() -> None:
+    items, _ = play(
+        said("playing now", "p"),
+        audio(1000, "p"),
+        said("queued", "q"),
+        audio(500, "q"),
+        interrupted(("p", 999), ("q", 0)),
+    )
+    assert [item.heard_text for item in items] == ["playing", ""]  # type: ignore[union-attr]
+
+
+def test_text_that_comes_after_the_cut_was_not_heard() -> None:
+    items, _ = play(said("one two"), audio(1000), interrupted(("item_a", 1000)), said(" three"))
+    assert (only(items).text, only(items).heard_text) == ("one two three", "one two")
+
+
+def test_the_heard_text_waits_for_the_text() -> None:
+    items, _ = play(updated(agent("item_a")), audio(1000), interrupted(("item_a", 500)))
+    assert only(items).heard_text == ""
+    assert only(play(said("one two"), items=items)[0]).heard_text == "one"
+
+
+def test_g711_has_eight_bytes_in_a_millisecond() -> None:
+    items, _ = play(said("one two"), audio(1000), interrupted(("item_a", 3000)), bytes_per_ms=8)
+    assert only(items).content[0].received_ms == 6000
+    assert only(items).heard_text == "one"
+
+
+def test_the_servers_confirmation_changes_nothing_and_a_foreign_truncation_counts() -> None:
+    items, _ = play(said("one two"), audio(1000), interrupted(("item_a", 500)))
+    assert reduce(items, RealtimeModelItemTruncatedEvent("item_a", 0, 500)) == (items, ())
+    items, _ = play(RealtimeModelItemTruncatedEvent("item_a", 0, 0), items=items)
+    assert only(items).heard_text == ""
+
+
+def test_an_interruption_without_truncations_uses_its_own_position_if_it_has_one() -> None:
+    items, _ = play(said("one two"), audio(1000))
+    assert only(play(RealtimeModelAudioInterruptedEvent("item_a", 0, 500), items=items)[0]).heard_text == "one"
+    assert play(RealtimeModelAudioInterruptedEvent("item_a", 0), items=items) == (items, [])
+
+
+def test_the_servers_item_after_a_truncation_keeps_both_texts() -> None:
+    items, _ = play(said("one two"), audio(1000), interrupted(("item_a", 500)))
+    item = only(play(updated(agent("item_a", AssistantAudio(), status="incomplete")), items=items)[0])
+    assert (item.text, item.heard_text, item.content[0].heard_ms) == ("one two", "one", 500)
+
+
+def test_nothing_is_kept_of_the_audio() -> None:
+    item = only(play(updated(agent("item_a")), audio(10_000))[0])
+    assert len(repr(item)) < 500
+    assert play(updated(agent("item_a")), audio(10_000))[1] == [Added(agent("item_a"))]
+
+
+@given(st.text(alphabet="ab ", max_size=30), st.floats(0, 1.5))
+def test_words_within_gives_whole_words_from_the_start(text: str, fraction: float) -> None:
+    heard = words_within(text, fraction)
+    assert text.startswith(heard)
+    assert heard == text or (len(heard) <= len(text) * fraction and text[len(heard)].isspace()) or heard == ""
+    assert heard == text or heard == heard.rstrip()
+
+
+def test_events_that_say_nothing_of_the_conversation() -> None:
+    items = (user("a"),)
+    assert reduce(items, RealtimeModelTurnStartedEvent("r")) == (items, ())
+
+
+# Any order of events
+
+IDS = st.sampled_from(["a", "b", "c", "d"])
+PREVIOUS = st.sampled_from([None, "", "a", "b", "c", "d", "z"])
+
+
+class AnyOrder(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: Items = ()
+        self.known: list[str] = []
+
+    def do(self, event: Any) -> None:
+        before = self.items
+        frozen = repr(before)
+        self.items, changes = reduce(self.items, event)
+        assert repr(before) == frozen
+        for change in changes:
+            match change:
+                case Added(item):
+                    assert item.item_id not in self.known
+                    self.known.append(item.item_id)
+                case Updated(item):
+                    assert item.item_id in self.known
+                    assert item in self.items
+                case Deleted(item_id):
+                    self.known.remove(item_id)
+        if not changes:
+            assert ids(self.items) == ids(before)
+
+    @rule(item_id=IDS, previous=PREVIOUS, status=st.sampled_from(["in_progress", "completed", None]))
+    def user_item(self, item_id: str, previous: str | None, status: Any) -> None:
+        self.do(updated(user(item_id, InputAudio(), status=status), None if previous == item_id else previous))
+
+    @rule(item_id=IDS, previous=PREVIOUS)
+    def agent_item(self, item_id: str, previous: str | None) -> None:
+        self.do(updated(agent(item_id), None if previous == item_id else previous))
+
+    @rule(item_id=IDS, previous=PREVIOUS)
+    def committed(self, item_id: str, previous: str | None) -> None:
+        self.do(RealtimeModelInputAudioCommittedEvent(item_id, None if previous == item_id else previous))
+
+    @rule(item_id=IDS, text=st.sampled_from(["one ", "two "]))
+    def says(self, item_id: str, text: str) -> None:
+        self.do(said(text, item_id))
+
+    @rule(item_id=IDS)
+    def audio(self, item_id: str) -> None:
+        self.do(audio(100, item_id))
+
+    @rule(item_id=IDS)
+    def transcribed(self, item_id: str) -> None:
+        self.do(RealtimeModelInputAudioTranscriptionCompletedEvent(item_id, "said"))
+
+    @rule(item_id=IDS, ms=st.integers(0, 500))
+    def cut(self, item_id: str, ms: int) -> None:
+        self.do(interrupted((item_id, ms)))
+
+    @rule(item_id=IDS)
+    def deleted(self, item_id: str) -> None:
+        self.do(RealtimeModelItemDeletedEvent(item_id))
+
+    @rule(item_id=IDS)
+    def called(self, item_id: str) -> None:
+        self.do(replace(call("tool", call_id=f"call_{item_id}"), id=item_id))
+        self.do(ToolOutputSent(f"call_{item_id}", "out"))
+
+    @invariant()
+    def each_item_is_there_once(self) -> None:
+        assert sorted(ids(self.items)) == sorted(self.known)
+
+    @invariant()
+    def heard_is_the_beginning_of_what_was_said(self) -> None:
+        for item in self.items:
+            if isinstance(item, AssistantMessageItem):
+                for part in item.content:
+                    if isinstance(part, AssistantAudio) and part.heard is not None:
+                        assert (part.transcript or "").startswith(part.heard)
+
+
+TestAnyOrder = AnyOrder.TestCase
+
+
+# In a session
+
+
+@pytest.mark.virtual_time
+async def test_a_session_keeps_the_history_and_tells_of_it() -> None:
+    async with opened() as kit:
+        item = user("u", InputText(text="Hi"))
+        kit.emit(updated(item, ""), said("Hel"), said("lo"), RealtimeModelItemDeletedEvent("u"))
+        assert kit.types == [
+            "history_updated",
+            "history_added",
+            "transcript_delta",
+            "history_added",
+            "transcript_delta",
+            "history_updated",
+            "history_updated",
+        ]
+        added = kit.of("history_added")[0].item
+        assert (added.item_id, added.previous_item_id, added.content) == ("u", "", item.content)
+        assert [i.item_id for i in kit.session.history] == ["item_a"]
+        assert kit.of("history_updated")[-1].history == kit.session.history
+        kit.session.history.clear()
+        assert len(kit.session.history) == 1
+
+
+@pytest.mark.virtual_time
+async def test_a_session_knows_the_length_of_its_audio() -> None:
+    config: Any = {"initial_model_settings": {"output_audio_format": "g711_ulaw"}}
+    async with opened(model_config=config) as kit:
+        kit.emit(said("one two"), audio(1000), interrupted(("item_a", 3000)))
+        assert kit.session.history[0].heard_text == "one"  # type: ignore[union-attr]
+        assert types(kit.events)[-1] == "history_updated"
+
+
+def test_system_items_are_kept_as_they_are() -> None:
+    item = SystemMessageItem(item_id="s", content=[InputText(text="Be brief.")])
+    assert only(play(updated(item, ""))[0]).text == "Be brief."
