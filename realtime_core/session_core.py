@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -33,6 +34,7 @@ class TaskScope:
 
     async def open(self) -> None:
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._context = contextvars.copy_context()
         self._body = asyncio.create_task(self._run(opened), name="realtime session")
         self._body.add_done_callback(self._ended)
         await opened
@@ -57,7 +59,8 @@ class TaskScope:
         if self._group is None or self._stop.is_set():
             work.close()
             return None
-        return self._group.create_task(work, name=name)
+        # Users' code runs in the context of whoever opened the session, not in that of the message that caused it.
+        return self._group.create_task(work, name=name, context=self._context.copy())
 
     async def close(self, within_s: float) -> bool:
         """Cancel all tasks and wait for them; return whether they ended in time. Those that did not are left to end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -151,7 +152,7 @@ def test_hold_and_release_go_on_from_the_sample_that_was_heard_last() -> None:
 
 
 def test_ambience_goes_on_without_speech_and_lies_under_it() -> None:
-    playout = Playout(bed=lambda n: b"\x10" * n, mix=lambda speech, bed: bytes(s | b for s, b in zip(speech, bed)))
+    playout = Playout(bed=lambda n: b"\x10" * n, mix=lambda speech, bed: bytes(map(operator.or_, speech, bed)))
     alone = media(playout.poll(0.0))
     assert 0 < len(alone) <= 0.25 * SECOND, "an answer must not wait long behind it"
     assert set(alone) == {0x10}
