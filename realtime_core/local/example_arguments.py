@@ -39,6 +39,8 @@ _NAMES: dict[str, Any] = {
 """By the last word of a property's name: what a tool of that kind is likely to take."""
 
 _MAX_DEPTH = 8
+_DEEP = 4
+"""From here on what may be null is null: a schema that holds itself has an end."""
 
 
 def example_arguments(schema: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class _Example:
     def of(self, schema: Any, name: str, depth: int) -> Any:
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return None
-        schema = self._resolved(schema)
+        schema = self._resolved(schema, depth)
         if "const" in schema:
             return schema["const"]
         if schema.get("examples"):
@@ -85,14 +87,14 @@ class _Example:
         one = self.of(schema.get("items", {}), name.removesuffix("s"), depth + 1)
         return (prefix + [one] * wanted)[:wanted]
 
-    def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """References followed, `allOf` put together, the first choice of `anyOf` and `oneOf` that is not null."""
+    def _resolved(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
+        """References followed, `allOf` put together, the first choice of `anyOf` or `oneOf` (null deep down)."""
         for _ in range(_MAX_DEPTH):
             if "$ref" in schema:
                 schema = {**self._target(schema["$ref"]), **{k: v for k, v in schema.items() if k != "$ref"}}
             elif schema.get("allOf"):
                 merged: dict[str, Any] = {k: v for k, v in schema.items() if k != "allOf"}
-                for part in map(self._resolved, schema["allOf"]):
+                for part in (self._resolved(part, depth) for part in schema["allOf"]):
                     properties = {**merged.get("properties", {}), **part.get("properties", {})}
                     required = [*merged.get("required", ()), *part.get("required", ())]
                     merged = {**part, **merged}
@@ -101,7 +103,8 @@ class _Example:
                     )
                 schema = merged
             elif choices := schema.get("anyOf") or schema.get("oneOf"):
-                best = next((choice for choice in choices if choice.get("type") != "null"), choices[0])
+                null = depth >= _DEEP
+                best = next((choice for choice in choices if (choice.get("type") == "null") == null), choices[0])
                 schema = {**best, **{k: v for k, v in schema.items() if k not in ("anyOf", "oneOf")}}
             else:
                 break

@@ -6,12 +6,16 @@ https://platform.openai.com/docs/api-reference/realtime-sessions, `audio.input.f
 
 from __future__ import annotations
 
-import audioop
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..audio import g711
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import audioop
 
 __all__ = ["ALAW", "PCM", "ULAW", "WireFormat", "wire_format"]
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from .formats import wire_format
 from .items import Item, Items
+from .outbox import Outbox
 from .reply import Call, Reply, Trouble
 from .usage import audio_limit_s, usage
 from .voice import Speech
@@ -31,17 +32,18 @@ Status = Literal["completed", "cancelled", "failed", "incomplete"]
 
 
 class Host(Protocol):
-    """What a response needs of its conversation."""
+    """What a response needs of its session."""
 
-    items: Items
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def items(self) -> Items: ...
 
-    def emit(self, type: str, /, **fields: Any) -> None: ...
-    def emit_audio(self, response_id: str, item_id: str, output_index: int, audio_base64: str) -> None: ...
     def new_id(self, prefix: str) -> str: ...
     def speech(self, text: str, clip: str | None) -> Speech | None: ...
-    def hang_up(self, code: int, reason: str) -> None: ...
     def stall(self, seconds: float) -> None: ...
     def begun(self, response: Response) -> None: ...
+    def audio_was_sent(self) -> None: ...
     def finished(self, response: Response) -> None: ...
 
 
@@ -63,6 +65,7 @@ class Response:
         self.in_conversation = conversation_id is not None
         self.audio_s = 0.0
         self._host = host
+        self._outbox = host.outbox
         self._options = options
         self._speed = speed
         self._latency_s = latency_s
@@ -89,8 +92,8 @@ class Response:
 
     def perform(self) -> Waits:
         reply, trouble = self.reply, self.reply.trouble
-        self._host.emit("response.created", response=self.wire)
-        self._host.emit("rate_limits.updated", rate_limits=_RATE_LIMITS)
+        self._outbox.emit("response.created", response=self.wire)
+        self._outbox.emit("rate_limits.updated", rate_limits=_RATE_LIMITS)
         yield self._latency_s
         if trouble is not None and trouble.at_s is None and (trouble.kind != "incomplete" or not reply.say):
             yield from self._suffer(trouble)
@@ -118,7 +121,7 @@ class Response:
                 yield _STEP_S
                 return
             case "close":
-                self._host.hang_up(trouble.close_code, trouble.message)
+                self._outbox.hang_up(trouble.close_code, trouble.message)
             case "incomplete":
                 self._finish("incomplete", reason=trouble.code)
             case _:
@@ -148,9 +151,11 @@ class Response:
             if speech.captions[i]:
                 self._part("response.output_audio_transcript.delta", delta=speech.captions[i])
                 self._said += speech.captions[i]
-            self._host.emit_audio(self.id, item.id, len(self._output) - 1, audio)
+            self._outbox.emit_audio(self.id, item.id, len(self._output) - 1, audio)
             item.audio_bytes += size
-            item.has_model_audio = True
+            if not item.has_model_audio:
+                item.has_model_audio = True
+                self._host.audio_was_sent()
             self.audio_s = item.audio_ms / 1000
             yield _BURST_S / self._speed
         self._close("completed")
@@ -206,7 +211,7 @@ class Response:
         self._output_event("response.output_item.added", item=item.wire)
         if self.in_conversation:
             previous = self._host.items.append(item)
-            self._host.emit("conversation.item.added", previous_item_id=previous, item=item.wire)
+            self._outbox.emit("conversation.item.added", previous_item_id=previous, item=item.wire)
         return item
 
     def _close(self, status: Literal["completed", "incomplete"]) -> None:
@@ -228,7 +233,7 @@ class Response:
             item.wire = {**item.wire, "status": status, "content": content}
         if self.in_conversation:
             previous = self._host.items.previous_id(item.id)
-            self._host.emit("conversation.item.done", previous_item_id=previous, item=item.wire)
+            self._outbox.emit("conversation.item.done", previous_item_id=previous, item=item.wire)
         self._output_event("response.output_item.done", item=item.wire)
         self._open = None
 
@@ -246,11 +251,11 @@ class Response:
             "output": [item.wire for item in self._output],
             "usage": usage(self._options, self._host.items, self._output),
         }
-        self._host.emit("response.done", response=self.wire)
+        self._outbox.emit("response.done", response=self.wire)
         self._host.finished(self)
 
     def _output_event(self, type: str, **fields: Any) -> None:
-        self._host.emit(type, response_id=self.id, output_index=len(self._output) - 1, **fields)
+        self._outbox.emit(type, response_id=self.id, output_index=len(self._output) - 1, **fields)
 
     def _item_event(self, type: str, **fields: Any) -> None:
         self._output_event(type, item_id=self._output[-1].id, **fields)

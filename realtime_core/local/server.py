@@ -129,7 +129,8 @@ class LocalRealtimeServer:
             self._listening = None
         if self._tasks is not None:
             tasks, self._tasks = self._tasks, None
-            await tasks.__aexit__(exc_type, exc, traceback)
+            # Its tasks do not fail, and the body's own exception needs no group around it.
+            await tasks.__aexit__(None, None, None)
 
     async def serve_connection(self, connection: Connection, *, model: str | None = None) -> None:
         """Hold one session over an open connection; return when it has ended. `model` is that of the URL."""

@@ -6,12 +6,16 @@ and ends after the configured silence.
 
 from __future__ import annotations
 
-import audioop
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import webrtcvad
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import audioop
 
 __all__ = ["Edge", "SpeechDetector"]
 

@@ -1,0 +1,187 @@
+"""The responses of a session: one at a time in the conversation, any number out of band. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..sources import Sources
+from .items import Items
+from .outbox import Outbox
+from .rejection import Rejected
+from .reply import Director, Situation, ToolOutput
+from .response import Response, Waits
+from .schedule import Deadline, Schedule
+from .session_config import SessionConfig
+from .voice import Speech, Voice
+
+__all__ = ["News", "Responder", "texts_of"]
+
+
+@dataclass(slots=True)
+class News:
+    """What came in since the last response."""
+
+    speech_s: float = 0.0
+    texts: list[str] = field(default_factory=list)
+    outputs: list[ToolOutput] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A response at work, and when to go on with it (None: when its speech is there)."""
+
+    response: Response
+    waits: Waits
+    deadline: Deadline | None = None
+
+
+class Responder:
+    """Starts, steps and ends responses; it is the `Host` of each. `latency_s`: from a request to the first output."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        items: Items,
+        config: SessionConfig,
+        schedule: Schedule,
+        director: Director,
+        voice: Voice,
+        sources: Sources,
+        *,
+        speed: float,
+        latency_s: float,
+    ) -> None:
+        self.outbox = outbox
+        self.items = items
+        self.news = News()
+        self.wanted_speech: list[str] = []
+        self.when_idle: Callable[[float], None] = lambda audio_s: None
+        """Called when the conversation's response is over, with the length of its audio."""
+        self.conversation_id = sources.id("conv")
+        self._config = config
+        self._schedule = schedule
+        self._director = director
+        self._voice = voice
+        self._sources = sources
+        self._speed = speed
+        self._latency_s = latency_s
+        self._running: dict[str, _Running] = {}
+        self._active: Response | None = None
+
+    @property
+    def responding(self) -> bool:
+        """Whether a response is being written into the conversation."""
+        return self._active is not None
+
+    def respond(self, options: Mapping[str, Any], *, idle: bool = False) -> None:
+        """Start a response. Raises `Rejected` when the conversation has one already."""
+        in_conversation = options.get("conversation") != "none"
+        if in_conversation and self._active is not None:
+            raise Rejected(
+                f"Conversation already has an active response in progress: {self._active.id}. "
+                "Wait until the response is finished before creating a new one.",
+                code="conversation_already_has_active_response",
+            )
+        effective = self._effective(options)
+        reply = self._director.reply(self._situation(options, effective, idle=idle))
+        trouble = reply.trouble
+        if trouble is not None and trouble.kind == "error":
+            self._director.begun(reply)
+            raise Rejected(trouble.message, code=trouble.code, type=trouble.code)
+        response = Response(
+            self,
+            reply,
+            effective,
+            conversation_id=self.conversation_id if in_conversation else None,
+            speed=self._speed,
+            latency_s=self._latency_s,
+        )
+        if in_conversation:
+            self._active = response
+        running = self._running[response.id] = _Running(response, response.perform())
+        self._step(running)
+
+    def interrupt(self) -> None:
+        """The caller speaks: the conversation's response ends."""
+        if self._active is not None:
+            self._end(self._active, "turn_detected")
+
+    def cancel(self, response_id: Any) -> None:
+        """End a response (None: the conversation's). Raises `Rejected` when there is none."""
+        running = self._running.get(response_id) if isinstance(response_id, str) else None
+        response = running.response if running is not None else self._active if response_id is None else None
+        if response is None:
+            raise Rejected("Cancellation failed: no active response found", code="response_cancel_not_active")
+        self._end(response, "client_cancelled")
+
+    def speech_is_ready(self) -> None:
+        """A line of `wanted_speech` can be had now."""
+        for running in list(self._running.values()):
+            if running.deadline is None:
+                self._step(running)
+
+    def _effective(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The session's configuration with the options of one response over it."""
+        session = self._config.object
+        output = {**session["audio"]["output"], **options.get("audio", {}).get("output", {})}
+        return {**session, **options, "audio": {"output": output}}
+
+    def _situation(self, options: Mapping[str, Any], effective: Mapping[str, Any], *, idle: bool) -> Situation:
+        instructions, asked = effective["instructions"], options.get("instructions", "")
+        tools = [] if effective["tool_choice"] == "none" else effective["tools"]
+        if "input" in options or options.get("conversation") == "none":
+            # Out of band, or with an input of its own: what came in before still waits for its answer.
+            texts = [text for wire in options.get("input", ()) if isinstance(wire, dict) for text in texts_of(wire)]
+            return Situation(instructions, tools, texts=texts, asked=asked)
+        news, self.news = self.news, News()
+        return Situation(instructions, tools, news.speech_s, news.texts, news.outputs, asked, idle)
+
+    def _step(self, running: _Running) -> None:
+        """Go on with a response; when it waits, come back."""
+        running.deadline = None
+        wait = next(running.waits, None)
+        if wait is not None and running.response.id in self._running:
+            running.deadline = self._schedule.after(wait, lambda: self._step(running))
+
+    def _end(self, response: Response, reason: Literal["turn_detected", "client_cancelled"]) -> None:
+        running = self._running[response.id]
+        running.waits.close()
+        if running.deadline is not None:
+            running.deadline.cancel()
+        response.cancel(reason)
+
+    # What a response needs (`response.Host`).
+
+    def new_id(self, prefix: str) -> str:
+        return self._sources.id(prefix)
+
+    def speech(self, text: str, clip: str | None) -> Speech | None:
+        speech = self._voice.speech(text, clip)
+        if speech is None and text not in self.wanted_speech:
+            self.wanted_speech.append(text)
+        return speech
+
+    def stall(self, seconds: float) -> None:
+        self._schedule.stall(seconds)
+
+    def audio_was_sent(self) -> None:
+        self._config.audio_was_sent()
+
+    def begun(self, response: Response) -> None:
+        self._director.begun(response.reply)
+
+    def finished(self, response: Response) -> None:
+        del self._running[response.id]
+        if response is self._active:
+            self._active = None
+            self.when_idle(response.audio_s)
+
+
+def texts_of(wire: Mapping[str, Any]) -> list[str]:
+    """What was written in a message."""
+    parts = wire.get("content")
+    if not isinstance(parts, list):
+        return []
+    return [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
