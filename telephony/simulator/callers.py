@@ -39,7 +39,7 @@ BETWEEN_SENTENCES_S = 1.0
 
 
 async def demo(phone: Phone) -> None:
-    """Books a table, interrupts the long answer, presses a key, says goodbye. Waits for what it hears, not for times."""
+    """Books a table, interrupts the long answer, presses a key, says goodbye. Goes by what it hears, not by times."""
     await _hear_out(phone)
     await phone.say("booking")
     await phone.agent_speaks()
