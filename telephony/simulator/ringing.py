@@ -115,6 +115,7 @@ def _post(url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> byte
                 raise RingFailed(f"The webhook answered {kind}; Twilio wants text/xml (12300).")
             document: bytes = response.read(MAX_BYTES + 1)
     except urllib.error.HTTPError as error:
+        error.close()
         raise RingFailed(f"The webhook answered {error.code} {error.reason} (11200).") from error
     except OSError as error:
         raise RingFailed(f"The webhook at {url} did not answer (11200): {error}") from error
