@@ -51,10 +51,10 @@ class Outcome:
             called=any(item.get("type") != "message" for item in items),
         )
 
-    def names(self) -> set[str]:
-        """Code and type of the error."""
+    def names(self) -> list[str]:
+        """Code and type of the error, as far as it has them."""
         error = self.error if isinstance(self.error, Mapping) else {}
-        return {str(error[name]) for name in ("code", "type") if error.get(name)}
+        return [str(error[name]) for name in ("code", "type") if error.get(name)]
 
 
 def _parts(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -158,7 +158,8 @@ class Responses:
         self._active: _Active | None = None
         self._acknowledged: set[str] = set()
         self._echoes = False
-        self._presumed_id: str | None = None
+        self._presumed: _Request | None = None
+        """The request that a response without metadata was taken for; an error may still say otherwise."""
         self._cancel_id: str | None = None
         self._side_requests: set[str] = set()
         self._side_responses: set[str] = set()
@@ -273,7 +274,8 @@ class Responses:
         request = self._sent if self._sent and self._sent.event_id == echoed else None
         self._active, self._cancel_id = _Active(response_id, request), None
         self._step(_On.CREATED_OURS if request else _On.CREATED_OTHER)
-        unwanted = echoed is not None and echoed == self._presumed_id
+        presumed = self._presumed
+        unwanted = presumed is not None and presumed.event_id == echoed and presumed.satisfied
         if request is not None:
             unwanted = request.doomed or request.satisfied
             request.items.clear()
@@ -300,11 +302,10 @@ class Responses:
             return []
         self._active, self._cancel_id = None, None
         self._step(_On.DONE)
-        if self._sent is not None and not self._echoes:
-            request, self._sent = self._sent, None
-            self._presumed_id = request.event_id if request.satisfied else None
-            request.items.clear()
-            active.request = request
+        # A cancelled one may have come and gone while our request was still on its way.
+        if self._sent is not None and not self._echoes and outcome.status != "cancelled":
+            active.request = self._presumed = self._sent
+            self._sent = None
             self._step(_On.REFUSED)
         return [*self._judge(now, active, outcome), *self._next(now)]
 
@@ -314,10 +315,13 @@ class Responses:
             self._cancel_id = None
         self._side_requests.discard(event_id)
         request = self._sent
-        if request is None or (event_id != request.event_id and (event_id or code != COLLISION)):
+        if self._presumed is not None and event_id == self._presumed.event_id:
+            request, self._presumed = self._presumed, None
+        elif request is None or (event_id != request.event_id and (event_id or code != COLLISION)):
             return []
-        self._sent = None
-        self._step(_On.REFUSED)
+        else:
+            self._sent = None
+            self._step(_On.REFUSED)
         effects: list[Effect] = []
         if code != COLLISION:
             effects = self._fail(now, request, code, error, again=code in self._retry_policy.transient)
@@ -359,7 +363,7 @@ class Responses:
         self.state = _TABLE.get((self.state, event), self.state)
 
     def _requests(self) -> Iterable[_Request]:
-        return (self._sent, *self._queue) if self._sent else tuple(self._queue)
+        return (*(each for each in (self._presumed, self._sent) if each), *self._queue)
 
     def _is_side(self, response: Mapping[str, Any], echoed: str | None) -> bool:
         if echoed is not None:
@@ -398,8 +402,8 @@ class Responses:
             reason, delay_s = "text_only" if outcome.wrote else "empty", 0.0
             retrying = request.attempt < policy.empty
         elif outcome.status in ("failed", "incomplete"):
-            reason, delay_s = outcome.reason or ", ".join(sorted(outcome.names())) or outcome.status, policy.delay_s
-            transient = outcome.status == "failed" and not outcome.names().isdisjoint(policy.transient)
+            reason, delay_s = (*outcome.names(), outcome.reason or outcome.status)[0], policy.delay_s
+            transient = outcome.status == "failed" and not policy.transient.isdisjoint(outcome.names())
             retrying = transient and request.attempt < policy.failed
         else:
             return []

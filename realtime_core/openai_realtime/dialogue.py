@@ -92,6 +92,8 @@ class Dialogue:
         self.open_calls: set[str] = set()
         """Tool calls of this session without an output."""
         self.caller_speaks = False
+        self.completes_items = False
+        """The server sends `conversation.item.done` (GA); else `response.output_item.done` says the same (beta)."""
         self.is_successor = False
         """There was another session before, whose calls this one does not know."""
         self.retired = False

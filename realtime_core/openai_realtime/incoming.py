@@ -234,6 +234,7 @@ def _item_added(dialogue: Dialogue, event: wire.ItemAdded) -> None:
 
 
 def _item_done(dialogue: Dialogue, event: wire.ItemDone) -> None:
+    dialogue.completes_items = True
     _item_acknowledged(dialogue, event.item)
     _item_updated(dialogue, event.item, event.previous_item_id)
 
@@ -248,12 +249,13 @@ def _item_retrieved(dialogue: Dialogue, event: wire.ItemRetrieved) -> None:
     _item_updated(dialogue, event.item, None)
 
 
-def _output_item(dialogue: Dialogue, event: wire.OutputItemAdded | wire.OutputItemDone) -> None:
+def _output_item_done(dialogue: Dialogue, event: wire.OutputItemDone) -> None:
     if dialogue.responses.is_out_of_band(event.response_id):
         return
-    _item_updated(dialogue, event.item, None)
-    if isinstance(event, wire.OutputItemDone) and event.item.get("type") == "function_call":
+    if event.item.get("type") == "function_call":
         _tool_call(dialogue, event.response_id, event.item)
+    elif not dialogue.completes_items:
+        _item_updated(dialogue, event.item, None)
 
 
 def _item_updated(dialogue: Dialogue, item: Mapping[str, Any], previous_item_id: str | None) -> None:
@@ -334,8 +336,8 @@ _HANDLERS: Mapping[type, Callable[[Dialogue, Any], None]] = {
     wire.ItemAdded: _item_added,
     wire.ItemDone: _item_done,
     wire.ItemRetrieved: _item_retrieved,
-    wire.OutputItemAdded: _output_item,
-    wire.OutputItemDone: _output_item,
+    wire.OutputItemAdded: _nothing,
+    wire.OutputItemDone: _output_item_done,
     wire.ItemDeleted: _item_deleted,
     wire.ItemTruncated: _item_truncated,
     wire.Notice: _other,

@@ -1,0 +1,518 @@
+"""The lifecycle of responses: tables of what happens, and a server that does things in any order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from realtime_core.openai_realtime.protocol import EventIds
+from realtime_core.outcomes import Outcome, RetryPolicy
+from realtime_core.responses import (
+    COLLISION,
+    CancelResponse,
+    CreateResponse,
+    ResponseFailed,
+    Responses,
+    ResponseState,
+)
+
+SPOKEN = Outcome("completed", None, None, spoke=True, wrote=False, called=False)
+SILENT = Outcome("completed", None, None, spoke=False, wrote=False, called=False)
+WRITTEN = Outcome("completed", None, None, spoke=False, wrote=True, called=False)
+CALLED = Outcome("completed", None, None, spoke=False, wrote=False, called=True)
+CANCELLED = Outcome("cancelled", "turn_detected", None, spoke=False, wrote=False, called=False)
+FAILED = Outcome("failed", None, {"type": "server_error", "code": "server_error"}, False, False, False)
+HOPELESS = Outcome("failed", None, {"type": "x", "code": "content_policy"}, False, False, False)
+
+
+def new(**options: Any) -> Responses:
+    return Responses(EventIds(), **options)
+
+
+def create(effects: list[Any]) -> CreateResponse:
+    assert len(effects) == 1 and isinstance(effects[0], CreateResponse), effects
+    return effects[0]
+
+
+def ours(effect: CreateResponse) -> Mapping[str, Any]:
+    """The `response` object of a server that returns our metadata."""
+    return {"metadata": effect.options["metadata"]}
+
+
+def test_one_request_is_sent_and_ends() -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    assert responses.state is ResponseState.REQUESTED
+    responses.acknowledged("item_1")
+    assert responses.created(0.1, "resp_1", ours(sent)) == []
+    assert responses.state is ResponseState.ACTIVE and responses.active_id == "resp_1"
+    assert responses.done(1.0, "resp_1", SPOKEN) == []
+    assert responses.idle and responses.deadline is None
+
+
+def test_wants_while_a_response_is_made_become_one_request() -> None:
+    responses = new()
+    first = create(responses.want(0.0, "item_1"))
+    responses.created(0.1, "resp_1", ours(first))
+    assert responses.want(0.2, "item_2") == responses.want(0.3, "item_3") == []
+    create(responses.done(1.0, "resp_1", SPOKEN))
+    assert responses.created(1.1, "resp_2", {}) == []
+    assert responses.state is ResponseState.COLLIDING or responses.active_id == "resp_2"
+
+
+def test_a_response_of_the_servers_satisfies_what_was_acknowledged_before_it() -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    responses.acknowledged("item_1")
+    responses.created(0.1, "resp_server", {"metadata": None})
+    assert responses.state is ResponseState.COLLIDING
+    assert responses.refused(0.2, sent.event_id, COLLISION) == []
+    assert responses.done(1.0, "resp_server", SPOKEN) == []
+    assert responses.idle
+
+
+def test_what_was_acknowledged_after_it_is_asked_for_again() -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    responses.created(0.1, "resp_server", {"metadata": None})
+    responses.acknowledged("item_1")
+    assert responses.refused(0.2, sent.event_id, COLLISION) == []
+    again = create(responses.done(1.0, "resp_server", SPOKEN))
+    assert again.event_id != sent.event_id
+
+
+def test_a_request_with_options_is_asked_for_again_whatever_the_server_said() -> None:
+    responses = new()
+    sent = create(responses.request(0.0, {"instructions": "Greet."}))
+    responses.created(0.1, "resp_server", {"metadata": None})
+    responses.refused(0.2, sent.event_id, COLLISION)
+    again = create(responses.done(1.0, "resp_server", SPOKEN))
+    assert again.options["instructions"] == "Greet."
+
+
+def test_a_collision_with_a_response_nobody_told_of_does_not_go_round() -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    assert responses.refused(0.1, sent.event_id, COLLISION) == []
+    assert responses.deadline == pytest.approx(0.35)
+    create(responses.on_time(0.35))
+
+
+def test_a_late_twin_of_what_was_answered_is_cancelled_unheard() -> None:
+    responses = new()
+    create(responses.want(0.0))
+    responses.created(0.0, "resp_0", {"metadata": {"client_event_id": "evt_1"}})
+    responses.done(0.1, "resp_0", SPOKEN)
+    sent = create(responses.want(0.2, "item_1"))
+    responses.acknowledged("item_1")
+    responses.created(0.3, "resp_server", {})
+    responses.done(0.4, "resp_server", SPOKEN)
+    (cancel,) = responses.created(0.5, "resp_twin", ours(sent))
+    assert isinstance(cancel, CancelResponse) and cancel.response_id == "resp_twin" and cancel.mute
+
+
+def test_a_server_that_returns_no_metadata() -> None:
+    responses = new()
+    for number in range(3):
+        create(responses.want(number, f"item_{number}"))
+        responses.acknowledged(f"item_{number}")
+        assert responses.created(number + 0.1, f"resp_{number}", {}) == []
+        assert responses.done(number + 0.2, f"resp_{number}", SPOKEN) == []
+        assert responses.idle
+
+
+def test_creates_wait_while_the_caller_speaks_and_for_the_servers_own_answer() -> None:
+    responses = new()
+    responses.speech_started(10.0)
+    assert responses.want(11.0, "item_1") == []
+    responses.acknowledged("item_1")
+    assert responses.speech_stopped(12.0) == [] and responses.committed(12.0) == []
+    responses.created(12.1, "resp_server", {})
+    assert responses.done(13.0, "resp_server", SPOKEN) == []
+    assert responses.idle
+
+
+def test_a_server_that_does_not_answer_by_itself_is_not_waited_for() -> None:
+    responses = new(server_responds=False)
+    responses.speech_started(10.0)
+    assert responses.want(11.0, "item_1") == []
+    assert responses.speech_stopped(12.0) == []
+    create(responses.committed(12.0))
+
+
+def test_a_detector_that_is_stuck_is_waited_for_eight_seconds() -> None:
+    responses = new()
+    responses.speech_started(10.0)
+    assert responses.want(11.0, "item_1") == []
+    assert responses.on_time(17.9) == []
+    assert responses.deadline == 18.0
+    create(responses.on_time(18.0))
+
+
+def test_a_turn_ended_by_hand_is_answered_at_once() -> None:
+    responses = new()
+    assert responses.committed(1.0, by_hand=True) == []
+    create(responses.want(1.0, "item_1", acknowledged=True))
+
+
+def test_out_of_band_responses_go_beside() -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    side = create(responses.request(0.1, {"conversation": "none", "metadata": {"topic": "label"}}))
+    assert side.options["metadata"]["topic"] == "label"
+    assert responses.created(0.2, "resp_side", ours(side)) == []
+    assert responses.is_out_of_band("resp_side") and responses.state is ResponseState.REQUESTED
+    responses.created(0.3, "resp_1", ours(sent))
+    assert responses.done(0.4, "resp_side", SILENT) == []
+    assert responses.active_id == "resp_1"
+
+
+def test_out_of_band_without_metadata_is_known_by_its_conversation() -> None:
+    responses = new()
+    create(responses.request(0.0, {"conversation": "none"}))
+    responses.created(0.1, "resp_side", {"conversation_id": None})
+    assert responses.is_out_of_band("resp_side") and responses.state is ResponseState.IDLE
+
+
+def test_one_cancel_at_a_time() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    (cancel,) = responses.cancel()
+    assert responses.cancelling and responses.cancel() == []
+    responses.refused(0.1, cancel.event_id, "response_cancel_not_active")
+    assert not responses.cancelling
+    assert len(responses.cancel()) == 1
+
+
+def test_a_request_that_is_cancelled_under_way_is_cancelled_when_it_is_created() -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    assert responses.cancel() == []
+    (cancel,) = responses.created(0.1, "resp_1", ours(sent))
+    assert isinstance(cancel, CancelResponse) and cancel.mute
+    assert responses.done(0.2, "resp_1", CANCELLED) == [] and responses.idle
+
+
+def test_cancelling_another_response_than_the_present_one_does_nothing() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    assert responses.cancel("resp_0") == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"), [(SILENT, "empty"), (WRITTEN, "text_only"), (FAILED, "server_error")]
+)
+def test_what_may_pass_is_asked_for_once_more_and_then_reported(outcome: Outcome, reason: str) -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    responses.created(0.0, "resp_1", ours(sent))
+    failed, *effects = responses.done(0.1, "resp_1", outcome)
+    assert failed == ResponseFailed("resp_1", outcome.status, reason, outcome.error, True)
+    effects = effects or responses.on_time(responses.deadline or 0.0)
+    sent = create(effects)
+    responses.created(2.0, "resp_2", ours(sent))
+    assert responses.done(2.1, "resp_2", outcome) == [
+        ResponseFailed("resp_2", outcome.status, reason, outcome.error, False)
+    ]
+    assert responses.idle
+
+
+def test_what_will_not_pass_is_reported_at_once() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    (failed,) = responses.done(0.1, "resp_1", HOPELESS)
+    assert failed == ResponseFailed("resp_1", "failed", "content_policy", HOPELESS.error, False)
+    incomplete = Outcome.of({"status": "incomplete", "status_details": {"reason": "max_output_tokens"}})
+    responses.created(1.0, "resp_2", {})
+    (failed,) = responses.done(1.1, "resp_2", incomplete)
+    assert (failed.reason, failed.retrying) == ("max_output_tokens", False)
+
+
+@pytest.mark.parametrize("outcome", [SPOKEN, CALLED, CANCELLED])
+def test_what_is_no_failure(outcome: Outcome) -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    assert responses.done(0.1, "resp_1", outcome) == []
+
+
+def test_text_is_no_failure_where_text_was_asked_for() -> None:
+    responses = new(audio=False)
+    responses.created(0.0, "resp_1", {})
+    assert responses.done(0.1, "resp_1", WRITTEN) == []
+    responses = new()
+    sent = create(responses.request(0.0, {"output_modalities": ["text"]}))
+    responses.created(0.0, "resp_1", ours(sent))
+    assert responses.done(0.1, "resp_1", WRITTEN) == []
+
+
+def test_a_refused_request_frees_the_place_and_is_reported() -> None:
+    responses = new()
+    sent = create(responses.request(0.0, {"voice": "?"}))
+    assert responses.refused(0.1, "evt_of_something_else", "invalid_value") == []
+    assert responses.state is ResponseState.REQUESTED
+    assert responses.refused(0.2, sent.event_id, "invalid_value", "why") == [
+        ResponseFailed("", "failed", "invalid_value", "why", False)
+    ]
+    assert responses.idle
+
+
+def test_no_reaction_is_not_waited_for_forever() -> None:
+    responses = new(retry=RetryPolicy(delay_s=0.0))
+    create(responses.want(0.0, "item_1"))
+    assert responses.deadline == 10.0
+    failed, again = responses.on_time(10.0)
+    assert failed == ResponseFailed("", "failed", "no_reaction", None, True)
+    assert isinstance(again, CreateResponse)
+    assert responses.on_time(20.0) == [ResponseFailed("", "failed", "no_reaction", None, False)]
+    assert responses.idle
+
+
+def test_a_refused_item_needs_no_answer() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    responses.want(0.1, "item_1")
+    responses.item_refused("item_1")
+    assert responses.done(0.2, "resp_1", SPOKEN) == []
+
+
+def test_what_a_lost_server_leaves_unanswered() -> None:
+    responses = new()
+    assert responses.unanswered() == []
+    sent = create(responses.request(0.0, {"instructions": "Greet."}))
+    assert responses.want(0.0, "item_1") == []
+    assert responses.unanswered() == [{"instructions": "Greet."}, {}]
+    responses.created(0.1, "resp_1", ours(sent))
+    responses.spoke("resp_1")
+    assert responses.unanswered() == [{}]  # item_1 was not acknowledged before
+
+
+def test_an_answer_that_was_heard_in_part_is_not_asked_for_again() -> None:
+    responses = new()
+    responses.created(0.1, "resp_1", {})
+    assert responses.unanswered() == [{}]
+    responses.spoke("resp_1")
+    assert responses.unanswered() == []
+
+
+def test_outcomes_of_the_wire() -> None:
+    audio = {"type": "message", "content": [{"type": "output_audio", "transcript": "Hi"}]}
+    assert Outcome.of({"status": "completed", "output": [audio]}) == SPOKEN
+    assert Outcome.of({"status": "completed", "output": [{"type": "function_call"}]}) == CALLED
+    text = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}
+    assert Outcome.of({"status": "completed", "output": [text]}) == WRITTEN
+    assert Outcome.of({}) == SILENT
+    for odd in ({"output": 5}, {"output": [None, {"content": 3}]}, {"status_details": "x"}):
+        assert Outcome.of(odd).status == "completed"
+
+
+# A server, a wire each way, a caller and a user, in any order.
+
+
+@dataclass
+class Made:
+    """A response that the server made."""
+
+    id: str
+    items: frozenset[str]
+    create_id: str | None
+    custom: str | None
+    status: str = "active"
+
+
+@dataclass
+class FakeServer:
+    """Keeps one response at a time in a conversation of items."""
+
+    echoes: bool
+    items: list[str] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+    out: deque[tuple[Any, ...]] = field(default_factory=deque)
+
+    @property
+    def active(self) -> Made | None:
+        return self.made[-1] if self.made and self.made[-1].status == "active" else None
+
+    def take(self, command: tuple[Any, ...]) -> None:
+        match command:
+            case ("item", item_id):
+                self.items.append(item_id)
+                self.out.append(("added", item_id))
+            case ("create", event_id, options):
+                if self.active:
+                    self.out.append(("error", event_id, COLLISION))
+                else:
+                    self.make(event_id, options)
+            case ("cancel", event_id, response_id):
+                if self.active and self.active.id == response_id:
+                    self.finish(CANCELLED)
+                else:
+                    self.out.append(("error", event_id, "response_cancel_not_active"))
+
+    def make(self, create_id: str | None, options: Mapping[str, Any]) -> None:
+        made = Made(f"resp_{len(self.made)}", frozenset(self.items), create_id, options.get("instructions"))
+        self.made.append(made)
+        metadata = options.get("metadata") if self.echoes else None
+        self.out.append(("created", made.id, {"metadata": metadata}))
+
+    def finish(self, outcome: Outcome) -> None:
+        assert self.active
+        made, made.status = self.active, outcome.status
+        self.out.append(("done", made.id, outcome))
+
+
+class ResponsesMachine(RuleBasedStateMachine):
+    @initialize(echoes=st.booleans(), server_responds=st.booleans())
+    def start(self, echoes: bool, server_responds: bool) -> None:
+        self.now = 0.0
+        self.server = FakeServer(echoes)
+        self.client = Responses(EventIds(), server_responds=server_responds)
+        self.to_server: deque[tuple[Any, ...]] = deque()
+        self.wanted: set[str] = set()
+        self.customs: set[str] = set()
+        self.given_up: set[str] = set()
+        self.speaking = False
+        self.cancelled = False
+        self.muted: set[str] = set()
+        self.turns = 0
+        if echoes:  # the first exchange shows that it does
+            self.wants()
+            self.quiesce()
+
+    def run(self, effects: list[Any]) -> None:
+        for effect in effects:
+            match effect:
+                case CreateResponse(event_id, options):
+                    self.to_server.append(("create", event_id, options))
+                case CancelResponse(event_id, response_id, mute):
+                    self.muted |= {response_id} if mute else set()
+                    self.to_server.append(("cancel", event_id, response_id))
+                case ResponseFailed():
+                    raise AssertionError("nothing has failed")
+
+    @rule()
+    def wants(self) -> None:
+        item_id = f"item_{len(self.wanted)}"
+        self.wanted.add(item_id)
+        self.to_server.append(("item", item_id))
+        self.run(self.client.want(self.now, item_id))
+
+    @rule()
+    def wants_something_special(self) -> None:
+        name = f"special {len(self.customs)}"
+        self.customs.add(name)
+        self.run(self.client.request(self.now, {"instructions": name}))
+
+    @rule()
+    def interrupts(self) -> None:
+        self.cancelled = True
+        self.given_up |= self.wanted
+        self.run(self.client.cancel())
+
+    @precondition(lambda self: self.to_server)
+    @rule()
+    def server_takes(self) -> None:
+        self.server.take(self.to_server.popleft())
+
+    @precondition(lambda self: self.server.out)
+    @rule()
+    def client_hears(self) -> None:
+        event = self.server.out.popleft()
+        hear: dict[str, Callable[..., Any]] = {
+            "added": self.client.acknowledged,
+            "created": lambda *a: self.run(self.client.created(self.now, *a)),
+            "done": lambda *a: self.run(self.client.done(self.now, *a)),
+            "error": lambda *a: self.run(self.client.refused(self.now, *a)),
+            "started": lambda: self.client.speech_started(self.now),
+            "stopped": lambda: self.run(self.client.speech_stopped(self.now)),
+            "committed": lambda item: self.run(self.client.committed(self.now)),
+        }
+        hear[event[0]](*event[1:])
+
+    # Without metadata the client goes by this: a response takes longer than a command on its way.
+    @precondition(lambda self: self.server.active and (self.server.echoes or not self.to_server))
+    @rule(outcome=st.sampled_from([SPOKEN, SPOKEN, SPOKEN, CALLED]))
+    def server_finishes(self, outcome: Outcome) -> None:
+        self.server.finish(outcome)
+
+    @precondition(lambda self: not self.speaking)
+    @rule()
+    def caller_speaks(self) -> None:
+        self.speaking = True
+        if self.server.active and self.client.server_responds:
+            self.server.finish(CANCELLED)
+        self.server.out.append(("started",))
+
+    @precondition(lambda self: self.speaking)
+    @rule()
+    def caller_stops(self) -> None:
+        self.speaking = False
+        self.turns += 1
+        item = f"turn_{self.turns}"
+        self.server.items.append(item)
+        self.server.out.extend([("stopped",), ("committed", item), ("added", item)])
+        if self.client.server_responds:
+            if self.server.active:
+                self.server.finish(CANCELLED)
+            self.server.make(None, {})
+
+    @precondition(lambda self: not self.to_server and not self.server.out)  # else it passes without any reaction
+    @rule(dt=st.sampled_from([0.01, 0.3, 1.0, 3.0]))
+    def time_passes(self, dt: float) -> None:
+        self.now += dt
+        deadline = self.client.deadline
+        if deadline is not None and self.now >= deadline:
+            self.run(self.client.on_time(self.now))
+
+    def quiesce(self) -> None:
+        if self.speaking:
+            self.caller_stops()
+        for _ in range(2000):
+            if self.to_server:
+                self.server_takes()
+            elif self.server.out:
+                self.client_hears()
+            elif self.server.active:
+                self.server_finishes(SPOKEN)
+            elif (deadline := self.client.deadline) is not None:
+                self.now = max(self.now, deadline)
+                self.run(self.client.on_time(self.now))
+            else:
+                return
+        raise AssertionError("it never comes to rest")
+
+    @invariant()
+    def one_at_a_time(self) -> None:
+        assert sum(1 for each in getattr(self, "to_server", ()) if each[0] == "create") <= 1
+
+    def teardown(self) -> None:
+        if not hasattr(self, "to_server"):
+            return
+        self.quiesce()
+        assert self.client.idle and self.client.active_id is None
+        answered = frozenset[str]().union(*(each.items for each in self.server.made))
+        assert not self.wanted - self.given_up - answered, "a response is lost"
+        specials = [each.custom for each in self.server.made if each.custom]
+        assert len(specials) == len(set(specials)), "something special is said twice"
+        if not self.cancelled and not self.client.server_responds:
+            assert set(specials) == self.customs, "something special is lost"
+        if self.server.echoes:
+            self.nothing_is_said_twice()
+
+    def nothing_is_said_twice(self) -> None:
+        said: set[str] = set()
+        for made in self.server.made:
+            plain = made.create_id is not None and made.custom is None
+            if plain and made.status == "completed" and made.id not in self.muted:
+                assert (made.items & self.wanted) - said, f"{made.id} says nothing new"
+            said |= made.items
+
+
+ResponsesMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+test_any_order_of_events_loses_no_response_and_doubles_none = ResponsesMachine.TestCase
