@@ -158,6 +158,8 @@ class Response:
                 self._host.audio_was_sent()
             self.audio_s = item.audio_ms / 1000
             yield _BURST_S / self._speed
+        if trouble is not None and trouble_at >= len(speech.captions):
+            yield from self._suffer(trouble)
         self._close("completed")
 
     def _write(self) -> Waits:
@@ -165,8 +167,10 @@ class Response:
         self._part("response.content_part.added", part={"type": "text", "text": ""})
         self._begin()
         words, trouble = self.reply.say.split(), self.reply.trouble
+        if trouble is not None and trouble.at_s is None and trouble.kind != "incomplete":
+            trouble = None  # It has been suffered.
         for i, word in enumerate(words):
-            if trouble is not None and trouble.kind == "incomplete" and i == len(words) // 2:
+            if trouble is not None and i == len(words) // 2:
                 yield from self._suffer(trouble)
             delta = f" {word}" if self._said else word
             self._part("response.output_text.delta", delta=delta)

@@ -9,7 +9,7 @@ expires_after_s = 3600       # then the server ends the session: error session_e
 say = "Hello, this is Trattoria Blu."
 clip = "hello.wav"           # a WAV file beside the script, or the name of a stored line; else the voice speaks `say`
 
-[[turn]]                     # the caller's first spoken turn; the next [[turn]] is his second, and so on
+[[turn]]                     # the caller's first spoken turn; the next [[turn]] is the second, and so on
 heard = "A table for two, please."       # its transcript
 heard_fails = false          # true: the transcription fails
 filler = "One moment."       # said before the call
@@ -38,7 +38,8 @@ What goes wrong on demand, at most one for a turn (also in `greeting` and `other
 - `text_only = true`: the answer is text, though audio was asked for
 
 with `at_s = 1.2`, where in the answer's audio it happens (without it: before any output; `incomplete`: half-way), and
-`message = "..."`. Positions are rounded up to 200 ms, the length of a burst.
+`message = "..."`. Positions are rounded up to 200 ms, the length of a burst; one past the end is at the end,
+and in an answer that is text they are half-way.
 """
 
 from __future__ import annotations

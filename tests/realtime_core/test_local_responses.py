@@ -285,6 +285,15 @@ async def test_failed_at_once_and_in_the_midst() -> None:
             assert (await client.answer(2))["status"] == "completed"
 
 
+@pytest.mark.parametrize(("text_only", "deltas"), [(False, 26), (True, 9)])
+async def test_trouble_past_the_end_comes_at_the_end_and_in_text_half_way(text_only: bool, deltas: int) -> None:
+    trouble = Trouble("fail", 99.0)
+    async with session(says(Reply(say=HOURS, trouble=trouble, text_only=text_only))) as client:
+        client.respond()
+        assert (await client.answer())["status"] == "failed"
+        assert len(client.all("response.output_text.delta") or client.all("response.output_audio.delta")) == deltas
+
+
 @pytest.mark.parametrize("reason", ["max_output_tokens", "content_filter"])
 async def test_incomplete(reason: str) -> None:
     trouble = Trouble("incomplete", code=reason)
