@@ -280,7 +280,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS, st.integers(0, 2**32), st.booleans())
 def test_physics(steps: list[tuple[str, int, float]], seed: int, rough: bool) -> None:
     sent: list[str] = []
