@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from .agent import RealtimeAgent, RealtimeAgentHooks, RealtimeRunHooks
     from .config import (
         RealtimeAudioConfig, RealtimeAudioFormat, RealtimeAudioInputConfig, RealtimeAudioOutputConfig,
-        RealtimeClientMessage, RealtimeGuardrailsSettings, RealtimeInputAudioNoiseReductionConfig,
-        RealtimeInputAudioTranscriptionConfig, RealtimeModelName, RealtimeModelTracingConfig, RealtimeQueueSettings,
-        RealtimeReasoningConfig, RealtimeReasoningEffort, RealtimeRunConfig, RealtimeSessionModelSettings,
-        RealtimeToolExecutionConfig, RealtimeTurnDetectionConfig, RealtimeUserInput, RealtimeUserInputImage,
-        RealtimeUserInputMessage, RealtimeUserInputText,
+        RealtimeClientMessage, RealtimeCustomVoice, RealtimeGuardrailsSettings,
+        RealtimeInputAudioNoiseReductionConfig, RealtimeInputAudioTranscriptionConfig, RealtimeModelName,
+        RealtimeModelTracingConfig, RealtimeQueueSettings, RealtimeReasoningConfig, RealtimeReasoningEffort,
+        RealtimeRunConfig, RealtimeSessionModelSettings, RealtimeToolExecutionConfig, RealtimeTurnDetectionConfig,
+        RealtimeUserInput, RealtimeUserInputImage, RealtimeUserInputMessage, RealtimeUserInputText, RealtimeVoice,
     )
     from .errors import (
         ConnectFailed, ConnectionLost, ModelBehaviorError, RealtimeCoreError, ServerRejected, SessionExpired,
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from .guardrails import (
         GuardrailFunctionOutput, InputGuardrail, InputGuardrailResult, OutputGuardrail, OutputGuardrailResult,
         ToolGuardrailFunctionOutput, ToolInputGuardrail, ToolInputGuardrailData, ToolInputGuardrailTripwireTriggered,
-        input_guardrail, output_guardrail, tool_input_guardrail,
+        ToolOutputGuardrail, ToolOutputGuardrailData, ToolOutputGuardrailTripwireTriggered, input_guardrail,
+        output_guardrail, tool_input_guardrail, tool_output_guardrail,
     )
     from .handoffs import Handoff, realtime_handoff
     from .items import (
@@ -54,7 +55,9 @@ if TYPE_CHECKING:
         RealtimeMessageItem, RealtimeResponse, RealtimeToolCallItem, SystemMessageItem, UserMessageItem,
         item_from_dict,
     )
-    from .model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
+    from .model import (
+        RealtimeModel, RealtimeModelConfig, RealtimeModelListener, RealtimePlaybackState, RealtimePlaybackTracker,
+    )
     from .model_events import (
         RealtimeConnectionStatus, RealtimeModelAudioDoneEvent, RealtimeModelAudioEvent,
         RealtimeModelAudioInterruptedEvent, RealtimeModelConnectionStatusEvent, RealtimeModelDtmfEvent,
@@ -88,11 +91,12 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "agent": ("RealtimeAgent", "RealtimeAgentHooks", "RealtimeRunHooks",),
     "config": (
         "RealtimeAudioConfig", "RealtimeAudioFormat", "RealtimeAudioInputConfig", "RealtimeAudioOutputConfig",
-        "RealtimeClientMessage", "RealtimeGuardrailsSettings", "RealtimeInputAudioNoiseReductionConfig",
-        "RealtimeInputAudioTranscriptionConfig", "RealtimeModelName", "RealtimeModelTracingConfig",
-        "RealtimeQueueSettings", "RealtimeReasoningConfig", "RealtimeReasoningEffort", "RealtimeRunConfig",
-        "RealtimeSessionModelSettings", "RealtimeToolExecutionConfig", "RealtimeTurnDetectionConfig",
-        "RealtimeUserInput", "RealtimeUserInputImage", "RealtimeUserInputMessage", "RealtimeUserInputText",
+        "RealtimeClientMessage", "RealtimeCustomVoice", "RealtimeGuardrailsSettings",
+        "RealtimeInputAudioNoiseReductionConfig", "RealtimeInputAudioTranscriptionConfig", "RealtimeModelName",
+        "RealtimeModelTracingConfig", "RealtimeQueueSettings", "RealtimeReasoningConfig", "RealtimeReasoningEffort",
+        "RealtimeRunConfig", "RealtimeSessionModelSettings", "RealtimeToolExecutionConfig",
+        "RealtimeTurnDetectionConfig", "RealtimeUserInput", "RealtimeUserInputImage", "RealtimeUserInputMessage",
+        "RealtimeUserInputText", "RealtimeVoice",
     ),
     "errors": (
         "ConnectFailed", "ConnectionLost", "ModelBehaviorError", "RealtimeCoreError", "ServerRejected",
@@ -112,7 +116,9 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "guardrails": (
         "GuardrailFunctionOutput", "InputGuardrail", "InputGuardrailResult", "OutputGuardrail",
         "OutputGuardrailResult", "ToolGuardrailFunctionOutput", "ToolInputGuardrail", "ToolInputGuardrailData",
-        "ToolInputGuardrailTripwireTriggered", "input_guardrail", "output_guardrail", "tool_input_guardrail",
+        "ToolInputGuardrailTripwireTriggered", "ToolOutputGuardrail", "ToolOutputGuardrailData",
+        "ToolOutputGuardrailTripwireTriggered", "input_guardrail", "output_guardrail", "tool_input_guardrail",
+        "tool_output_guardrail",
     ),
     "handoffs": ("Handoff", "realtime_handoff",),
     "items": (
@@ -120,7 +126,10 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "RealtimeItem", "RealtimeMessageItem", "RealtimeResponse", "RealtimeToolCallItem", "SystemMessageItem",
         "UserMessageItem", "item_from_dict",
     ),
-    "model": ("RealtimeModel", "RealtimeModelConfig", "RealtimeModelListener",),
+    "model": (
+        "RealtimeModel", "RealtimeModelConfig", "RealtimeModelListener", "RealtimePlaybackState",
+        "RealtimePlaybackTracker",
+    ),
     "model_events": (
         "RealtimeConnectionStatus", "RealtimeModelAudioDoneEvent", "RealtimeModelAudioEvent",
         "RealtimeModelAudioInterruptedEvent", "RealtimeModelConnectionStatusEvent", "RealtimeModelDtmfEvent",
@@ -164,9 +173,9 @@ __all__ = [
     "RealtimeAgentEndEvent", "RealtimeAgentHooks", "RealtimeAgentStartEvent", "RealtimeAudio", "RealtimeAudioConfig",
     "RealtimeAudioEnd", "RealtimeAudioFormat", "RealtimeAudioInputConfig", "RealtimeAudioInterrupted",
     "RealtimeAudioOutputConfig", "RealtimeClientMessage", "RealtimeConnectionStatus", "RealtimeConnectionStatusEvent",
-    "RealtimeCoreError", "RealtimeDtmf", "RealtimeError", "RealtimeEventInfo", "RealtimeGuardrailTripped",
-    "RealtimeGuardrailsSettings", "RealtimeHandoffEvent", "RealtimeHistoryAdded", "RealtimeHistoryUpdated",
-    "RealtimeInputAudioNoiseReductionConfig", "RealtimeInputAudioTimeoutTriggered",
+    "RealtimeCoreError", "RealtimeCustomVoice", "RealtimeDtmf", "RealtimeError", "RealtimeEventInfo",
+    "RealtimeGuardrailTripped", "RealtimeGuardrailsSettings", "RealtimeHandoffEvent", "RealtimeHistoryAdded",
+    "RealtimeHistoryUpdated", "RealtimeInputAudioNoiseReductionConfig", "RealtimeInputAudioTimeoutTriggered",
     "RealtimeInputAudioTranscriptionConfig", "RealtimeInputAudioTranscriptionDelta",
     "RealtimeInputAudioTranscriptionFailed", "RealtimeItem", "RealtimeMessageItem", "RealtimeModel",
     "RealtimeModelAudioDoneEvent", "RealtimeModelAudioEvent", "RealtimeModelAudioInterruptedEvent",
@@ -185,18 +194,20 @@ __all__ = [
     "RealtimeModelSpeechStoppedEvent", "RealtimeModelToolCallEvent", "RealtimeModelTracingConfig",
     "RealtimeModelTranscriptDeltaEvent", "RealtimeModelTranscriptDoneEvent", "RealtimeModelTurnEndedEvent",
     "RealtimeModelTurnStartedEvent", "RealtimeModelUsageEvent", "RealtimeModelUserInput",
-    "RealtimeModelUserInputMessage", "RealtimeQueueSettings", "RealtimeRateLimits", "RealtimeRawModelEvent",
-    "RealtimeReasoningConfig", "RealtimeReasoningEffort", "RealtimeResponse", "RealtimeResponseFailed",
-    "RealtimeResponseIncomplete", "RealtimeRunConfig", "RealtimeRunHooks", "RealtimeRunner", "RealtimeSession",
-    "RealtimeSessionEnded", "RealtimeSessionEvent", "RealtimeSessionModelSettings", "RealtimeSpeechStarted",
-    "RealtimeSpeechStopped", "RealtimeToolApprovalRequired", "RealtimeToolCallItem", "RealtimeToolEnd",
-    "RealtimeToolExecutionConfig", "RealtimeToolStart", "RealtimeTranscriptDelta", "RealtimeTurnDetectionConfig",
-    "RealtimeUserInput", "RealtimeUserInputImage", "RealtimeUserInputMessage", "RealtimeUserInputText",
-    "RunContextWrapper", "ServerRejected", "SessionExpired", "SilentResult", "Sources", "SystemMessageItem",
-    "TContext", "Tool", "ToolContext", "ToolGuardrailFunctionOutput", "ToolInputGuardrail", "ToolInputGuardrailData",
-    "ToolInputGuardrailTripwireTriggered", "ToolTimeoutError", "TransportError", "Truncation", "Usage", "UsageEntry",
+    "RealtimeModelUserInputMessage", "RealtimePlaybackState", "RealtimePlaybackTracker", "RealtimeQueueSettings",
+    "RealtimeRateLimits", "RealtimeRawModelEvent", "RealtimeReasoningConfig", "RealtimeReasoningEffort",
+    "RealtimeResponse", "RealtimeResponseFailed", "RealtimeResponseIncomplete", "RealtimeRunConfig",
+    "RealtimeRunHooks", "RealtimeRunner", "RealtimeSession", "RealtimeSessionEnded", "RealtimeSessionEvent",
+    "RealtimeSessionModelSettings", "RealtimeSpeechStarted", "RealtimeSpeechStopped", "RealtimeToolApprovalRequired",
+    "RealtimeToolCallItem", "RealtimeToolEnd", "RealtimeToolExecutionConfig", "RealtimeToolStart",
+    "RealtimeTranscriptDelta", "RealtimeTurnDetectionConfig", "RealtimeUserInput", "RealtimeUserInputImage",
+    "RealtimeUserInputMessage", "RealtimeUserInputText", "RealtimeVoice", "RunContextWrapper", "ServerRejected",
+    "SessionExpired", "SilentResult", "Sources", "SystemMessageItem", "TContext", "Tool", "ToolContext",
+    "ToolGuardrailFunctionOutput", "ToolInputGuardrail", "ToolInputGuardrailData",
+    "ToolInputGuardrailTripwireTriggered", "ToolOutputGuardrail", "ToolOutputGuardrailData",
+    "ToolOutputGuardrailTripwireTriggered", "ToolTimeoutError", "TransportError", "Truncation", "Usage", "UsageEntry",
     "UserError", "UserMessageItem", "default_tool_error_function", "function_tool", "input_guardrail",
-    "item_from_dict", "output_guardrail", "realtime_handoff", "tool_input_guardrail",
+    "item_from_dict", "output_guardrail", "realtime_handoff", "tool_input_guardrail", "tool_output_guardrail",
 ]
 # fmt: on
 

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from .playback_tracker import RealtimePlaybackState, RealtimePlaybackTracker
+
 if TYPE_CHECKING:
     from .config import RealtimeSessionModelSettings
     from .connection import Connection
@@ -13,8 +15,15 @@ if TYPE_CHECKING:
     from .model_events import RealtimeModelEvent
     from .model_inputs import RealtimeModelSendEvent
     from .playback import Player
+    from .sources import Sources
 
-__all__ = ["RealtimeModel", "RealtimeModelConfig", "RealtimeModelListener"]
+__all__ = [
+    "RealtimeModel",
+    "RealtimeModelConfig",
+    "RealtimeModelListener",
+    "RealtimePlaybackState",
+    "RealtimePlaybackTracker",
+]
 
 
 class RealtimeModelConfig(TypedDict, total=False):
@@ -37,6 +46,8 @@ class RealtimeModelConfig(TypedDict, total=False):
     """What was said so far, for a new server session after one was lost; the session gives its history."""
     transport: Any
     """A coroutine function `(url, headers) -> Connection` that opens the connection, in place of a WebSocket."""
+    sources: Sources
+    """Where the model's ids and its jitter come from; else the operating system's."""
     tap: Callable[[Connection], Connection]
     """Wraps each connection when it has been opened, to record what crosses it."""
 
