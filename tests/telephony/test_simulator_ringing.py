@@ -41,6 +41,7 @@ class Twin:
     twiml: str = TWIML
     content_type: str = "text/xml"
     status: int = 200
+    nonsense: tuple[str | bytes, ...] = ()
     address: str = ""
     form: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
@@ -60,6 +61,8 @@ class Twin:
                 message = json.loads(await websocket.receive_text())
                 self.messages.append(message)
                 if message["event"] == "start":
+                    for each in self.nonsense:
+                        await (websocket.send_text(each) if isinstance(each, str) else websocket.send_bytes(each))
                     await websocket.send_text(encode_media(message["streamSid"], LOUD))
                     await websocket.send_text(encode_mark(message["streamSid"], "played"))
         except WebSocketDisconnect:
@@ -126,6 +129,13 @@ def test_a_call_over_real_sockets() -> None:
     assert [m["media"]["timestamp"] for m in twin.messages if m["event"] == "media"] == [
         str(20 * n) for n in range(events.count("media"))
     ]
+
+
+def test_nonsense_over_a_real_socket_is_reported_and_the_call_goes_on() -> None:
+    twin = Twin(nonsense=(b"\xff" * 160, "", '{"event":"clear"}', encode_mark("MZother", "m"), b""))
+    peer: MediaPeer = served(twin, lambda address: ring(f"{address}/incoming-call", listener))
+    assert [violation.code for violation in peer.violations] == [31950, 31951, 31951, 31951, 31950]
+    assert peer.heard.strip(b"\xff") == LOUD.strip(b"\xff")
 
 
 def test_a_stream_can_be_dialled_without_a_webhook() -> None:
