@@ -27,12 +27,12 @@ from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
 from telephony.simulator.phone import Phone
 
-__all__ = ["CLASSES", "CallResult", "LineClass", "measure"]
+__all__ = ["CLASSES", "CallResult", "LineClass", "Summary", "measure", "summarise"]
 
 ANSWER = (
     "Your table for two on Friday at seven is booked. Tonight we serve a soup of white beans with sage, then fresh "
-    "tagliatelle with mushrooms, or sea bass from the oven with lemon and potatoes. For dessert there is tiramisu, made "
-    "this morning. Our house wine comes from a small village near Verona. Would you like to hear more?"
+    "tagliatelle with mushrooms, or sea bass from the oven with lemon and potatoes. For dessert there is tiramisu, "
+    "made this morning. Our house wine comes from a small village near Verona. Would you like to hear more?"
 )
 BARGE_INS = 5
 
@@ -79,6 +79,47 @@ class CallResult:
     errors_ms: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     underruns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The errors of many calls, as absolute milliseconds."""
+
+    line_class: LineClass
+    calls: int
+    truncations: int
+    p50_ms: float
+    p95_ms: float
+    worst_ms: float
+    faults: Sequence[str]
+
+    @property
+    def holds(self) -> bool:
+        return not self.faults and (self.line_class.limit_ms is None or self.p95_ms <= self.line_class.limit_ms)
+
+    def __str__(self) -> str:
+        limit = "told only" if self.line_class.limit_ms is None else f"limit {self.line_class.limit_ms:g} ms"
+        return (
+            f"{self.line_class.name:36} {self.calls:4} calls {self.truncations:5} truncations   p50 {self.p50_ms:5.1f}"
+            f"   p95 {self.p95_ms:6.1f}   worst {self.worst_ms:7.1f} ms   ({limit})"
+        )
+
+
+def summarise(line_class: LineClass, results: Sequence[CallResult]) -> Summary:
+    errors = sorted(abs(error) for result in results for error in result.errors_ms)
+    faults = [f"seed {result.seed}: {fault}" for result in results for fault in result.faults]
+    if len(errors) < len(results):
+        faults.append(f"only {len(errors)} truncations in {len(results)} calls")
+        errors = errors or [0.0]
+    return Summary(
+        line_class,
+        len(results),
+        len(errors),
+        errors[len(errors) // 2],
+        errors[min(len(errors) - 1, int(len(errors) * 0.95))],
+        errors[-1],
+        faults,
+    )
 
 
 class _Records:
@@ -135,7 +176,7 @@ async def look_up(word: str) -> str:
 def _script(line_class: LineClass, rng: random.Random) -> Script:
     turns = []
     for number in range(BARGE_INS + 1):
-        pauses = [Pause(rng.uniform(0.4, 3.0), rng.uniform(0.3, 3.0))] if line_class.pauses else []
+        pauses = [Pause(rng.uniform(0.2, 1.0), rng.uniform(0.3, 3.0))] if line_class.pauses else []
         calls = [Call("look_up", '{"word": "table"}')] if line_class.mixed and number % 2 else []
         turns.append(Turn(Reply(say=ANSWER, pauses=pauses), calls=calls, filler=ANSWER[:48] if calls else ""))
     return Script(turns=turns, greeting=Reply(say=ANSWER), otherwise=Reply(say=ANSWER))
@@ -160,7 +201,8 @@ def _compare(records: Sequence[tuple[str, dict[str, Any]]], clears: Sequence[Cle
     """(position on the stream, item, offset in the item, length) of each segment that was sent."""
     received_ms: dict[str, float] = {}
     cleared = iter(clears)
-    truth: dict[str, float] = {}
+    truth: dict[str, float] | None = None
+    truncated: set[str] = set()
     for kind, fields in records:
         message = fields.get("message", {})
         if kind == "model.in" and message["type"] == "response.output_audio.delta":
@@ -175,7 +217,18 @@ def _compare(records: Sequence[tuple[str, dict[str, Any]]], clears: Sequence[Cle
             played = next(cleared)
             truth = _heard(sent, played.received - played.flushed)
         elif kind == "model.out" and message["type"] == "conversation.item.truncate":
+            if truth is None:  # nothing had to be cleared: all that was sent is heard
+                truth = _heard(sent, sent[-1][0] + sent[-1][3])
             _check(message["item_id"], message["audio_end_ms"], truth, received_ms, result)
+            if message["item_id"] in truncated:
+                result.faults.append(f"{message['item_id']}: truncated twice")
+            truncated.add(message["item_id"])
+        elif kind == "interruption":
+            truth = None
+            playing, *behind = fields["truncations"]
+            cut = playing[2] < int(received_ms[playing[0]])
+            if cut and any(end_ms for _, _, end_ms in behind):
+                result.faults.append("a part behind the playing one was not truncated at 0")
 
 
 def _heard(sent: Sequence[tuple[int, str, int, int]], position: int) -> dict[str, float]:

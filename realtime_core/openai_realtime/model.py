@@ -37,7 +37,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     a session that is lost or about to expire (`reconnect`; `ReconnectPolicy(attempts=0)`: never).
 
     `transport` opens connections (default: a WebSocket with `transport_config`); `retry`: how often a response that
-    failed is asked for again. One session at a time; after `close` the model may be connected again.
+    failed is asked for again; `hold_for_tools`: what the caller says while a tool runs is answered when the tool has
+    returned, so that nobody invents its result. One session at a time; after `close` the model may be connected again.
     """
 
     drives_player = True
@@ -51,6 +52,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         sources: Sources = SYSTEM,
         reconnect: ReconnectPolicy | None = None,
         retry: RetryPolicy | None = None,
+        hold_for_tools: bool = True,
     ) -> None:
         self._transport_config = transport_config or {}
         self._turn_policy = turn_policy or ServerTurns()
@@ -58,6 +60,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         self._sources = sources
         self._reconnect = reconnect or ReconnectPolicy()
         self._retry = retry
+        self._hold_for_tools = hold_for_tools
         self._listeners = Listeners(self._pause)
         self._emit_raw = True
         self._lifeline: Lifeline | None = None
@@ -176,10 +179,12 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         setup = Setup(
             policy=self._turn_policy,
             player=options.get("playback_tracker") or ClockPlayer(now),
-            sources=self._sources,
+            sources=options.get("sources") or self._sources,
             emit=self._emit,
             now=now,
             retry=self._retry,
+            hold_for_tools=self._hold_for_tools,
+            log_payloads=self._transport_config.get("log_payloads", False),
             emit_raw=self._emit_raw,
         )
         return Lifeline(

@@ -27,6 +27,7 @@ from realtime_core.audio import g711
 from realtime_core.audio.resample import Upsampler3
 from realtime_core.connection import Close, Connection
 from realtime_core.errors import RealtimeCoreError
+from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.mixer import Loop
 from ..errors import MediaStreamError, StreamRefused
@@ -70,6 +71,7 @@ class CallOptions:
     digits_to_model: bool = True
     """Tell the model which key was pressed, and have it answer."""
     data: Mapping[str, Any] = field(default_factory=dict)
+    sources: Sources = SYSTEM
     cpu_clock: Callable[[], float] = lambda: 0.0
     """CPU seconds of this process, for the journal's last record."""
     on_start: Callable[[Call], None] = lambda call: None
@@ -277,6 +279,7 @@ class Bridge:
         assert self._player is not None
         config = RealtimeModelConfig(**self._options.model_config)
         config["playback_tracker"] = self._player
+        config.setdefault("sources", self._options.sources)
         if self._record is not None:
             config["tap"] = self._tap
         return config

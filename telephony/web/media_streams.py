@@ -38,6 +38,7 @@ def _options(phone: Phone) -> CallOptions:
         journal=lambda info: _journal(phone, info),
         admit=phone.admission.admit,
         data=phone.data,
+        sources=phone.sources,
         cpu_clock=time.process_time,
         on_start=phone.registry.add,
         on_end=phone.registry.remove,

@@ -1,0 +1,87 @@
+"""Whole calls in virtual time: how long they take, and whether they repeat to the byte."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+import time
+from pathlib import Path
+
+from realtime_core import RealtimeAgent, function_tool
+from realtime_core.connection.memory import memory_pair
+from realtime_core.local import LocalRealtimeServer, Reply, Script
+from realtime_core.sources import Sources
+from realtime_core.testing import virtual_time
+from telephony.call.bridge import CallOptions, run_call
+from telephony.journal.writer import open_journal
+from telephony.simulator.callers import demo
+from telephony.simulator.line import Line
+from telephony.simulator.peer import Caller, MediaPeer
+from telephony.simulator.phone import Phone
+
+from .truth import ANSWER
+
+__all__ = ["journal_of", "repeats", "ten_minutes"]
+
+
+@function_tool
+async def book_table(day: str, people: int, time: str) -> str:
+    """Book a table; returns the confirmation number."""
+    await asyncio.sleep(0.4)
+    return "17"
+
+
+AGENT = RealtimeAgent(name="Trattoria Blu", instructions="You answer for Trattoria Blu.", tools=[book_table])
+
+
+async def _call(caller: Caller, script: Script | str, line: Line, seed: int, journal: Path) -> None:
+    ours, theirs = memory_pair()
+    peer = MediaPeer(theirs, line=line, sources=Sources(seed).fork("phone"))
+    async with LocalRealtimeServer(script, in_memory=True, sources=Sources(seed).fork("model")) as server:
+        options = CallOptions(
+            greeting="Greet the caller.",
+            model_config=server.model_config,
+            journal=lambda info: open_journal(journal),
+            sources=Sources(seed).fork("call"),
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_call(ours, AGENT, options))
+            await peer.run(caller)
+
+
+def journal_of(seed: int) -> bytes:
+    """The journal of the demonstration's call over a rough line."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.jsonl"
+        virtual_time.run(_call(demo, "trattoria", Line.rough(seed=seed), seed, path), seed=seed)
+        return path.read_bytes()
+
+
+def repeats(runs: int, seed: int) -> bool:
+    """Are all journals of so many runs with one seed the same to the byte?"""
+    return len({hashlib.sha256(journal_of(seed)).digest() for _ in range(runs)}) == 1
+
+
+def ten_minutes(seed: int) -> tuple[float, float, int]:
+    """A call of ten minutes with a barge-in every six seconds: (CPU seconds, seconds of the call, barge-ins)."""
+    barge_ins = 0
+
+    async def impatient(phone: Phone) -> None:
+        nonlocal barge_ins
+        await phone.agent_speaks()
+        while phone.now < 600:
+            since = phone.now
+            await phone.agent_speaks()
+            await phone.heard(1.0)
+            await phone.say("sorry_hours")
+            barge_ins += 1
+            await asyncio.sleep(max(0.0, 6 - (phone.now - since)))
+        phone.hang_up()
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.jsonl"
+        start = time.process_time()
+        script = Script(greeting=Reply(say=ANSWER), otherwise=Reply(say=ANSWER))
+        virtual_time.run(_call(impatient, script, Line(round_trip_s=0.08, seed=seed), seed, path), seed=seed)
+        return time.process_time() - start, 600.0, barge_ins

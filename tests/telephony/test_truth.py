@@ -1,0 +1,26 @@
+"""What we say was heard, against what was heard: 20 calls of each class (`make proof`: 200), and exact repetition."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.repeat import journal_of
+from benchmarks.truth import CLASSES, LineClass, measure, summarise
+
+
+@pytest.mark.parametrize("line_class", CLASSES, ids=lambda line_class: line_class.name)
+def test_truncations_are_where_the_caller_stopped_hearing(
+    line_class: LineClass, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = summarise(line_class, [measure(line_class, seed) for seed in range(20)])
+    with capsys.disabled():
+        print(f"\n{summary}", end="")
+    assert summary.faults == []
+    assert summary.holds
+
+
+def test_one_seed_gives_one_journal_to_the_byte() -> None:
+    first = journal_of(7)
+    assert first.count(b"\n") > 1000
+    assert journal_of(7) == first
+    assert journal_of(8) != first
