@@ -65,6 +65,9 @@ def demo(
     script: Annotated[
         Path | None, typer.Option(help="The embedded model's script, a TOML file.", show_default=False)
     ] = None,
+    caller: Annotated[
+        str | None, typer.Option(help="Who calls: demo, patient, FILE.toml or module:function.", show_default=False)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Use the real model (OPENAI_API_KEY). It costs money.")] = False,
     run_tools: Annotated[
@@ -84,6 +87,6 @@ def demo(
 
     with reporting(verbose=verbose):
         run_demo(
-            agent, script=script, json=json, live=live, run_tools=run_tools, fast=fast, seed=seed, folder=folder,
-            verbose=verbose,
+            agent, script=script, caller=caller, json=json, live=live, run_tools=run_tools, fast=fast, seed=seed,
+            folder=folder, verbose=verbose,
         )  # fmt: skip

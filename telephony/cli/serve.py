@@ -33,8 +33,10 @@ def run_server(
 ) -> None:
     """Serve until SIGINT or SIGTERM."""
     settings = load_settings(host=host, port=port, telephony_model=model)
-    level = "debug" if verbose else settings.log_level
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    if verbose:
+        for name in ("telephony", "realtime_core"):
+            logging.getLogger(name).setLevel(logging.DEBUG)
     source: AgentSource = load_agent(agent or DEMO_AGENT)
     if stub_tools:
         from telephony.demo.stubs import stubbed
@@ -50,7 +52,7 @@ def run_server(
             )
 
     application = create_app(source, greeting=greeting or None, settings=settings)
-    serve(application, host=settings.host, port=settings.port, log_level=level, on_listening=listening)
+    serve(application, host=settings.host, port=settings.port, log_level=settings.log_level, on_listening=listening)
 
 
 def _socket(address: str) -> str:

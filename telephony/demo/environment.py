@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 __all__ = ["child_environment"]
 
@@ -11,11 +11,13 @@ _NAMES = frozenset({"PUBLIC_URL", "DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY"})
 
 
-def child_environment(environment: Mapping[str, str], *, keep: tuple[str, ...] = (), **own: str) -> dict[str, str]:
+def child_environment(
+    environment: Mapping[str, str], own: Mapping[str, str] | None = None, *, keep: Collection[str] = ()
+) -> dict[str, str]:
     """The environment without everything that configures a real telephone or a real model (but `keep`), and no proxy in
     between the processes; `own` is added. What is configured for production neither helps nor harms a demonstration."""
     cleaned = {name: value for name, value in environment.items() if name in keep or not _configures(name)}
-    return {**cleaned, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", **own}
+    return {**cleaned, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", **(own or {})}
 
 
 def _configures(name: str) -> bool:

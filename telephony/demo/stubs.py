@@ -10,7 +10,7 @@ from realtime_core import FunctionTool, RealtimeAgent
 
 __all__ = ["STUB_RESULT", "stubbed"]
 
-STUB_RESULT = "Done. (This answer is a stub: the tool was not run.)"
+STUB_RESULT = "done (a stub: the tool was not run)"
 
 AgentSource = RealtimeAgent[Any] | Callable[[Any], "RealtimeAgent[Any] | Awaitable[RealtimeAgent[Any]]"]
 

@@ -18,6 +18,8 @@ _NAMES = {"caller": "Caller", "agent": "Agent", "tool": "tool", "key": "Caller",
 _STYLES = {"caller": "blue", "agent": "green", "tool": "magenta", "key": "yellow", "interruption": "red"}
 _SETTLED_MS = 3000.0
 """After this long a line is printed as it is: a transcript may never come."""
+_MARGIN = 14
+"""Columns before the text of a line."""
 _LATER_MS = 1e12
 """A moment after everything."""
 
@@ -89,20 +91,26 @@ class _Frame:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if not self.whole:
             yield from self._meters(options.max_width)
-        lines = [line for line in self.call.lines if line.start_ms <= self.ms and (line.kind != "agent" or line.played)]
+        lines = [
+            line for line in self.call.lines if line.start_ms <= self.ms and (line.kind != "agent" or line.done_ms)
+        ]
         lines.sort(key=lambda line: line.start_ms)
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(style="dim", no_wrap=True)
         table.add_column(no_wrap=True)
         table.add_column()
-        for line in lines if self.whole else lines[-self._room(console, options) :]:
+        for line in lines if self.whole else self._last(lines, console.height - 4, options.max_width - _MARGIN):
             name = Text(_NAMES[line.kind], style=f"bold {_STYLES[line.kind]}")
             table.add_row(_clock(line.start_ms), name, _text(line, self.ms))
         yield table
 
-    def _room(self, console: Console, options: ConsoleOptions) -> int:
-        """How many lines of conversation fit under the meters, if each takes two rows."""
-        return max(1, (console.height - 5) // (2 if options.max_width >= 80 else 3))
+    def _last(self, lines: list[Line], rows: int, width: int) -> list[Line]:
+        """As many of the last lines as fit into so many rows."""
+        for n in range(len(lines) - 1, -1, -1):
+            rows -= -(-_text(lines[n], self.ms).cell_len // max(1, width - 8)) or 1
+            if rows < 0:
+                return lines[n + 1 :] or lines[n:]
+        return lines
 
     def _meters(self, width: int) -> RenderResult:
         caller, agent = self.call.levels(self.ms)
@@ -121,9 +129,9 @@ def _text(line: Line, ms: float) -> Text:
     if line.kind in ("tool", "key", "interruption"):
         return Text(line.text, style=style)
     heard = line.heard(ms)
-    text = Text(heard)
+    text = Text(heard.rstrip())
     if line.cut and line.done_ms is not None and line.done_ms <= ms:
-        text.append(" [not heard: ", style="dim")
+        text.append(" [not heard: " if heard else "[not heard: ", style="dim")
         text.append(line.text[len(heard) :].strip(), style="dim strike")
         text.append("]", style="dim")
     return text

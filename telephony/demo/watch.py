@@ -10,14 +10,16 @@ import base64
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from realtime_core.audio import g711
 from telephony.journal.format import Record, segments_of
+from telephony.journal.reader import read_journal
 
-__all__ = ["Line", "LiveCall"]
+__all__ = ["Line", "LiveCall", "whole_call"]
 
 Kind = Literal["caller", "agent", "tool", "key", "interruption"]
 
@@ -50,7 +52,7 @@ class Line:
         if frames >= len(voiced) and self.complete:
             return self.text
         share = sum(voiced[: max(0, frames)]) / max(1, sum(voiced))
-        return self.text[: round(share * len(self.text))]
+        return self.text[: self.text.rfind(" ", 0, round(share * len(self.text)) + 1) + 1]
 
 
 class LiveCall:
@@ -94,7 +96,8 @@ class LiveCall:
         self.marks_back += 1
 
     def _on_twilio_in_dtmf(self, record: Record, message: Any) -> None:
-        self._add(record, "key", f"presses {message['dtmf']['digit']}")
+        digit = str(message["dtmf"]["digit"])
+        self._add(record, "key", f"presses {digit if digit.isascii() else 'a key'}")
 
     def _on_twilio_out_mark(self, record: Record, message: Any) -> None:
         self.marks_sent += 1
@@ -119,7 +122,7 @@ class LiveCall:
         while self._agent and self._agent[-1][0] > now:
             self._agent.pop()
         for line in self._parts.values():
-            if line.done_ms is not None and line.done_ms > now:
+            if line.done_ms is None or line.done_ms > now:
                 line.played = [(ms, a, min(b, a + int((now - ms) / FRAME_MS))) for ms, a, b in line.played if ms < now]
                 line.done_ms, line.cut = now, True
 
@@ -177,6 +180,14 @@ class LiveCall:
         line = Line(record.t * 1000, kind, text)
         self.lines.append(line)
         return line
+
+
+def whole_call(journal: Path) -> tuple[LiveCall, float]:
+    """A call that is over, and the moment of its end."""
+    call = LiveCall()
+    for record in read_journal(journal):
+        call.feed(record)
+    return call, call.now_ms
 
 
 def _level(pcm: Any) -> float:

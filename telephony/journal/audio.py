@@ -7,7 +7,6 @@ stream, the runs when each position was played, and the interruptions what was s
 
 from __future__ import annotations
 
-import wave
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Downsampler3
+from telephony.audio.files import write_pcm16
 
 from .format import Segment
 from .recorded import Media, Part, PartId, RecordedCall
@@ -105,9 +105,7 @@ def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
 def write_wav(path: Path, audio: CallAudio) -> None:
     """A stereo WAV file, 8 kHz, 16 bit: left the caller, right the agent as heard."""
     stereo = np.stack([pcm_of(audio.caller), pcm_of(audio.agent)], axis=1)
-    with wave.open(str(path), "wb") as file:
-        file.setparams((2, 2, RATE, 0, "NONE", "not compressed"))
-        file.writeframes(stereo.tobytes())
+    write_pcm16(path, stereo.tobytes(), rate=RATE, channels=2)
 
 
 def pcm_of(ulaw: bytes) -> NDArray[np.int16]:

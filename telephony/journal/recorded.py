@@ -51,10 +51,10 @@ class Speech:
     """The caller speaks, as the model's voice activity detection has it. `text` is the model's transcript, if any."""
 
     item_id: str
+    started_t: float
     start_ms: float
     end_ms: float | None = None
     text: str = ""
-    stopped_t: float | None = None
 
 
 @dataclass(slots=True)
@@ -257,13 +257,13 @@ class _Collector:
 
     def _speech_started(self, record: Record) -> None:
         message = record.message
-        self.call.speech.append(Speech(str(message.get("item_id", "")), self._input_ms(message["audio_start_ms"])))
+        start_ms = self._input_ms(message["audio_start_ms"])
+        self.call.speech.append(Speech(str(message.get("item_id", "")), record.t, start_ms))
 
     def _speech_stopped(self, record: Record) -> None:
         speech = self._speech_of(record.message)
         if speech is not None:
             speech.end_ms = self._input_ms(record.message["audio_end_ms"])
-            speech.stopped_t = record.t
 
     def _speech_text(self, record: Record) -> None:
         speech = self._speech_of(record.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -123,6 +124,7 @@ def _marks(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
 def _texts(axis: _Axis, turns: Sequence[Turn], y: float, color: str, *, upwards: bool) -> Iterator[Shape]:
     """What was said, each turn in the room up to the next one of the same speaker."""
     size, line_height = 13.0, 17
+    turns = [turn for turn in turns if turn.heard or turn.speaker == "caller"]
     for n, turn in enumerate(turns):
         x = axis.x(turn.start_ms)
         end = axis.x(turns[n + 1].start_ms) - 14 if n + 1 < len(turns) else RIGHT
@@ -144,7 +146,7 @@ def _interruptions(axis: _Axis, events: Sequence[Event], figures: Figures) -> It
         x = axis.x(event.start_ms)
         yield Line(x, CALLER_Y - LANE, x, AGENT_Y + LANE, CUT, 1.5)
         silence = silences.get(round(event.start_ms))
-        label = "interrupted" if silence is None else f"interrupted, silent after {silence.ms:.0f} ms"
+        label = "interrupted" if silence is None else f"interrupted, silent within {math.ceil(silence.ms) or 1} ms"
         yield from _label(x + 6, EVENTS_Y, label, CUT)
 
 
@@ -159,14 +161,19 @@ def _answers(axis: _Axis, latencies: Sequence[Latency]) -> Iterator[Shape]:
 
 
 def _happenings(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
-    for event in events:
-        x = axis.x(event.start_ms)
-        if event.kind == "tool":
-            yield Rect(x - 1.5, EVENTS_Y - 34, max(3.0, axis.x(event.end_ms) - x), 20, TOOL, 1.5)
-            yield from _label(x + max(3.0, axis.x(event.end_ms) - x) + 5, EVENTS_Y - 24, _short(event.text), TOOL)
-        elif event.kind == "key":
-            yield Rect(x - 9, EVENTS_Y - 10, 18, 20, KEY, 4)
-            yield Text(x, EVENTS_Y, event.text, "white", 13, "middle")
+    tools = [event for event in events if event.kind == "tool"]
+    for tool, following in itertools.zip_longest(tools, tools[1:]):
+        x, end = axis.x(tool.start_ms), axis.x(tool.end_ms)
+        yield Rect(x - 1.5, EVENTS_Y - 34, max(3.0, end - x), 20, TOOL, 1.5)
+        room = (axis.x(following.start_ms) if following else RIGHT) - x - 20
+        for text in wrap(tool.text, 12.5, min(420.0, max(40.0, room)), 1):
+            yield from _label(max(x + 3, end) + 5, EVENTS_Y - 24, text, TOOL)
+    for key in events:
+        if key.kind == "key":
+            text = key.text if len(key.text) == 1 else "key"
+            width = text_width(text, 13) + 12
+            yield Rect(axis.x(key.start_ms) - width / 2, EVENTS_Y - 10, width, 20, KEY, 4)
+            yield Text(axis.x(key.start_ms), EVENTS_Y, text, "white", 13, "middle")
 
 
 def _label(x: float, y: float, text: str, color: str) -> Iterator[Shape]:
@@ -175,10 +182,6 @@ def _label(x: float, y: float, text: str, color: str) -> Iterator[Shape]:
     x = min(x, WIDTH - 8 - width)
     yield Rect(x - 2, y - 8, width + 4, 16, "#ffffff", 2)
     yield Text(x, y, text, color, 12.5)
-
-
-def _short(text: str) -> str:
-    return " ".join(wrap(text, 12.5, 420, 1))
 
 
 def _legend() -> Iterator[Shape]:

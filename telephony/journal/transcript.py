@@ -48,7 +48,7 @@ class Event:
 def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
     """Turns and events in the order of their beginnings."""
     entries: list[Turn | Event] = [*_caller_turns(call), *_agent_turns(call, audio)]
-    entries += [Event(call.ms(key.t), call.ms(key.t), "key", key.digit) for key in call.keys]
+    entries += [Event(call.ms(key.t), call.ms(key.t), "key", _key(key.digit)) for key in call.keys]
     for tool in call.tools:
         result = "" if tool.end_t is None else f" -> {tool.output}"
         start, end = call.ms(tool.t), call.ms(tool.t if tool.end_t is None else tool.end_t)
@@ -78,7 +78,7 @@ def line_of(entry: Turn | Event) -> str:
             return f"Caller  {entry.said or '(speech)'}"
         case Turn():
             unheard = entry.said[len(entry.heard) :].strip()
-            return f"Agent   {entry.heard}" + (f" [not heard: {unheard}]" if unheard else "")
+            return "Agent   " + " ".join(filter(None, [entry.heard, f"[not heard: {unheard}]" if unheard else ""]))
         case Event(kind="tool"):
             return f"        tool {entry.text}"
         case Event(kind="key"):
@@ -137,6 +137,11 @@ def _cut_text(interruption: Interruption) -> str:
     if not interruption.truncations:
         return "the caller interrupts"
     return f"the caller interrupts: {interruption.truncations[0][1]} ms were heard"
+
+
+def _key(digit: str) -> str:
+    """The journal may have put a bullet for it."""
+    return digit if digit.isascii() else "a key"
 
 
 def _arguments(text: str) -> str:

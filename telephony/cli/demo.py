@@ -1,0 +1,92 @@
+"""`telephony demo`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from realtime_core.sources import SYSTEM
+from telephony.demo.agent import GREETING
+from telephony.demo.over_sockets import ring_over_sockets
+from telephony.demo.plan import DEMO_AGENT, Plan
+from telephony.demo.report import make_report, show_report
+from telephony.demo.stubs import stubbed
+from telephony.demo.view import LiveView, NoView, PlainView, View
+from telephony.demo.watch import whole_call
+
+from .errors import USAGE, CliError
+from .load import load_agent
+
+__all__ = ["run_demo"]
+
+
+def run_demo(
+    agent: str | None,
+    *,
+    script: Path | None,
+    caller: str | None,
+    json: bool,
+    live: bool,
+    run_tools: bool,
+    fast: bool,
+    seed: int | None,
+    folder: Path,
+    verbose: bool,
+) -> None:
+    """Make one call and say how it was."""
+    if live and (fast or script is not None):
+        raise CliError(
+            "--live goes with neither --fast nor --script.", "A real model has its own time and words.", code=USAGE
+        )
+    if live and not os.environ.get("OPENAI_API_KEY"):
+        raise CliError("--live needs a key.", "Set OPENAI_API_KEY; without --live the embedded script answers.")
+    if seed is not None and not fast:
+        raise CliError("--seed goes with --fast: sockets take their own time.", code=USAGE)
+    plan = Plan(agent, script, live, run_tools, folder, verbose, caller)
+    console = Console(stderr=json)
+    _make(folder)
+    source = load_agent(agent or DEMO_AGENT)
+    _announce(plan, console, json=json)
+    view = _view(console, json=json, verbose=verbose)
+    try:
+        if fast:
+            from telephony.demo.in_memory import ring_in_memory
+
+            seed = SYSTEM.random.getrandbits(32) if seed is None else seed
+            rung = ring_in_memory(plan, stubbed(source) if plan.stub_tools else source, GREETING, seed)
+            view.show(*whole_call(rung.journal))
+        else:
+            rung = ring_over_sockets(plan, view)
+    finally:
+        view.close()
+    report = make_report(rung, seed=seed)
+    if json:
+        typer.echo(jsonlib.dumps(report.figures, indent=1))
+    else:
+        show_report(report, console)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CliError(f"{folder} cannot be made: {error.strerror}.", "--folder names another.") from error
+
+
+def _announce(plan: Plan, console: Console, *, json: bool) -> None:
+    if plan.live:
+        console.print("The real model answers: this costs money.", style="bold yellow")
+    elif not json:
+        console.print("A script answers, not an AI: real server, embedded model, simulated caller.", style="dim")
+    if plan.stub_tools and not json:
+        console.print("The agent's tools are not run: stubs answer for them (--run-tools runs them).", style="dim")
+
+
+def _view(console: Console, *, json: bool, verbose: bool) -> View:
+    if json:
+        return NoView()
+    return LiveView(console) if console.is_terminal and not verbose else PlainView(console)

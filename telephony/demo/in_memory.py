@@ -1,0 +1,43 @@
+"""`telephony demo --fast`: the same bridge, session, model and phone in one process, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from realtime_core.connection.memory import memory_pair
+from realtime_core.local import LocalRealtimeServer
+from realtime_core.sources import Sources
+from realtime_core.testing import virtual_time
+from telephony.call.bridge import AgentSource, CallOptions, run_call
+from telephony.call.call import CallInfo
+from telephony.journal.format import Journal
+from telephony.journal.writer import JournalWriter
+from telephony.simulator import Line, MediaPeer, callers
+from telephony.simulator.events import as_dict
+
+from .plan import Plan, Rung
+
+__all__ = ["ring_in_memory"]
+
+
+def ring_in_memory(plan: Plan, agent: AgentSource, greeting: str | None, seed: int) -> Rung:
+    """Make the call. One seed gives one journal, to the byte, on each version of Python."""
+    return virtual_time.run(lambda: _ring(plan, agent, greeting, Sources(seed)), seed=seed)
+
+
+async def _ring(plan: Plan, agent: AgentSource, greeting: str | None, sources: Sources) -> Rung:
+    here, there = memory_pair()
+    line = Line(seed=sources.fork("line").random.getrandbits(32))
+    peer = MediaPeer(here, line=line, sources=sources.fork("phone"))
+    journal = plan.folder / peer.call_sid / "journal.jsonl"
+    journal.unlink(missing_ok=True)  # the same seed makes the same call
+
+    def write(info: CallInfo) -> Journal:
+        return JournalWriter(journal)
+
+    async with LocalRealtimeServer(plan.model_script, in_memory=True, sources=sources.fork("model")) as model:
+        options = CallOptions(greeting=greeting, model_config=model.model_config, journal=write)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_call(there, agent, options))
+            await peer.run(callers.find(plan.caller))
+    return Rung(journal, [as_dict(event) for event in peer.events], peer.heard)

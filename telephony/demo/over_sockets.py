@@ -1,0 +1,120 @@
+"""The demonstration as it is meant: server, model and caller are processes of their own, joined by loopback sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from telephony.audio.files import read_ulaw
+from telephony.errors import DemoFailed
+
+from .environment import child_environment
+from .plan import DEMO_AGENT, Plan, Rung
+from .processes import Child, child
+from .tail import JournalTail
+from .view import View
+from .watch import LiveCall
+
+__all__ = ["ring_over_sockets"]
+
+_OF_THE_MODEL = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TELEPHONY_MODEL_NAME")
+_CALL_S = 300.0
+_SETTLE_S = 5.0
+_SHOW_EVERY_S = 0.08
+_BEHIND_MS = 400.0
+"""The view runs so much behind: the journal is flushed each quarter of a second."""
+
+
+def ring_over_sockets(plan: Plan, view: View) -> Rung:
+    """Make the call. Whatever happens, no process is left. Raises `DemoFailed`, `KeyboardInterrupt`."""
+    return asyncio.run(_ring(plan, view))
+
+
+async def _ring(plan: Plan, view: View) -> Rung:
+    _end_on_signals()
+    try:
+        async with AsyncExitStack() as stack:
+            heard = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "heard.wav"
+            server = await stack.enter_async_context(_server(plan))
+            address = (await server.ready())["listening"]
+            arguments = f"-m telephony.simulator ring {address}/incoming-call --json".split()
+            arguments += ["--heard", str(heard), "--caller", plan.caller]
+            ringing = child("caller", arguments, child_environment(os.environ), verbose=plan.verbose)
+            journal, events = await _follow(plan, view, await stack.enter_async_context(ringing))
+            return Rung(journal, events, read_ulaw(heard))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def _end_on_signals() -> None:
+    """The first signal ends the call in order; impatient ones after it must not leave processes behind."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def end() -> None:
+        if not task.cancelling():
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end)
+
+
+@asynccontextmanager
+async def _server(plan: Plan) -> AsyncIterator[Child]:
+    """The real server, and the model that it is told of."""
+    serve = ["-m", "telephony", "serve", plan.agent or DEMO_AGENT, "--port", "0", "--json"]
+    serve += ["--stub-tools"] * plan.stub_tools + ["-v"] * plan.verbose
+    ours = {"TELEPHONY_JOURNAL_DIR": str(plan.folder.resolve()), "LOG_LEVEL": "info" if plan.verbose else "warning"}
+    async with AsyncExitStack() as stack:
+        if plan.live:
+            ours["TELEPHONY_MODEL"] = "openai"
+            environment = child_environment(os.environ, ours, keep=_OF_THE_MODEL)
+        else:
+            script = ["--script", plan.model_script] if plan.model_script else []
+            arguments = ["-m", "realtime_core.local", *script]
+            model = child("model", arguments, child_environment(os.environ), verbose=plan.verbose)
+            ready = await (await stack.enter_async_context(model)).ready()
+            ours |= {"OPENAI_BASE_URL": ready["base_url"], "OPENAI_API_KEY": "none"}
+            environment = child_environment(os.environ, ours)
+        yield await stack.enter_async_context(child("server", serve, environment, verbose=plan.verbose))
+
+
+async def _follow(plan: Plan, view: View, caller: Child) -> tuple[Path, list[Mapping[str, Any]]]:
+    """Show the call while it runs; return its journal and the caller's events."""
+    started = await caller.ready()
+    journal = plan.folder / started["call_sid"] / "journal.jsonl"
+    events: list[Mapping[str, Any]] = [started]
+    call = LiveCall()
+    show = asyncio.create_task(_show(call, JournalTail(journal), view, started["clock"]))
+    try:
+        async with asyncio.timeout(_CALL_S):
+            events += [event async for event in caller.lines()]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                await show
+    except TimeoutError:
+        raise DemoFailed(f"The call was not over after {_CALL_S:.0f} s.") from None
+    finally:
+        show.cancel()
+        await asyncio.wait([show])
+    if not journal.exists():
+        raise DemoFailed(f"The server wrote no journal at {journal}.")
+    return journal, events
+
+
+async def _show(call: LiveCall, tail: JournalTail, view: View, clock: float) -> None:
+    """Until the journal's end. `clock` is the monotonic clock at the stream's start."""
+    with contextlib.closing(tail):
+        while not call.over:
+            for record in tail.read():
+                call.feed(record)
+            view.show(call, (time.monotonic() - clock) * 1000 - _BEHIND_MS)
+            await asyncio.sleep(_SHOW_EVERY_S)

@@ -1,0 +1,103 @@
+"""What is left of a demonstration call: a folder with its journal, sound, transcript, picture and figures."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from telephony.errors import DemoFailed
+from telephony.journal.audio import rebuild, write_wav
+from telephony.journal.figures import figures_of
+from telephony.journal.reader import read_journal
+from telephony.journal.recorded import collect
+from telephony.journal.timeline import timeline_png
+from telephony.journal.transcript import events_of, to_json, to_text
+
+from .plan import Rung
+from .truth import truth_of
+
+__all__ = ["Report", "make_report", "show_report"]
+
+
+_NOTHING = ""
+_GOOD_ENDS = ("hung up", "agent hung up")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures as a JSON object, and where the files are."""
+
+    figures: Mapping[str, Any]
+    folder: Path
+
+
+def make_report(rung: Rung, *, seed: int | None = None) -> Report:
+    """Make the call's files beside its journal. Raises `DemoFailed` for a call that did not end as calls do."""
+    folder = rung.journal.parent
+    call = collect(read_journal(rung.journal))
+    audio = rebuild(call)
+    entries, figures = events_of(call, audio), figures_of(call, audio)
+    if (reason := str((call.end or {}).get("reason", "no record of its end"))) not in _GOOD_ENDS:
+        raise DemoFailed(f"The call failed ({reason or 'the server gave no reason'}); see {rung.journal}.")
+    ear = truth_of(call, audio, rung.events, rung.heard)
+    told = {"call_sid": call.header.get("call_sid"), "seed": seed, **figures.to_json(), "ear": ear.to_json()}
+    write_wav(folder / "call.wav", audio)
+    (folder / "transcript.txt").write_text(to_text(entries), encoding="utf-8")
+    (folder / "timeline.png").write_bytes(timeline_png(call, audio, entries, figures))
+    (folder / "figures.json").write_text(
+        json.dumps({**told, "transcript": to_json(entries)}, indent=1), encoding="utf-8"
+    )
+    return Report(told, folder)
+
+
+def show_report(report: Report, console: Console) -> None:
+    """Print the table and the folder."""
+    figures, ear = report.figures, report.figures["ear"]
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    notes = console.width >= 80
+    if notes:
+        table.add_column(style="dim", no_wrap=True)
+    for name, value, note in _rows(figures, ear):
+        if value != _NOTHING:
+            table.add_row(name, value, *[note] * notes)
+    console.print()
+    console.print(table)
+    console.print()
+    folder = os.path.relpath(report.folder)
+    files = ", ".join(sorted(path.name for path in report.folder.iterdir()))
+    console.print(f"{folder}{os.sep}  {files}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _rows(figures: Mapping[str, Any], ear: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    latency = figures["response_latency_ms"]
+    answered = f"{latency['p50']:.0f} / {latency['worst']:.0f} ms" if latency["p50"] is not None else _NOTHING
+    return [
+        ("Response latency", answered, "p50 / worst, end of speech to ear"),
+        ("Barge-in to silence", _worst(ear["barge_in_to_silence_ms"]), "speech_started to silence at the ear"),
+        ("Truncation error", _worst(ear["truncation_error_ms"], signed=True), "told to the model, less heard"),
+        ("Underruns", str(len(ear["underruns"])), "gaps within answers, at the ear"),
+        ("Server CPU", _ms(figures["cpu_ms_per_call_s"]), "of one core, per second of call"),
+        ("Seed", _text(figures["seed"]), "the same call again: --fast --seed"),
+    ]
+
+
+def _text(value: object) -> str:
+    return _NOTHING if value is None else str(value)
+
+
+def _ms(value: float | None) -> str:
+    return _NOTHING if value is None else f"{value:.0f} ms"
+
+
+def _worst(values: Sequence[float], *, signed: bool = False) -> str:
+    worst = max(values, key=abs, default=None)
+    return _NOTHING if worst is None else f"{worst:{'+' if signed else ''}.1f} ms"

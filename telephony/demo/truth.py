@@ -1,0 +1,143 @@
+"""What the simulated caller's ear knows, held against what the journal says. Pure.
+
+The simulated phone keeps no account of items: it knows how many samples it took, played and flushed, and when. The
+journal says which sample of the stream was whose.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from realtime_core.audio.resample import DOWN_DELAY
+from telephony.journal.audio import CallAudio, HeardSpan
+from telephony.journal.format import Segment
+from telephony.journal.recorded import Interruption, PartId, RecordedCall
+
+__all__ = ["BargeIn", "EarUnderrun", "Truth", "truth_of"]
+
+_SAME_EVENT_MS = 1000.0
+_COMPARED, _SEARCHED = 4000, 2000
+
+
+@dataclass(frozen=True, slots=True)
+class BargeIn:
+    """One interruption. `silence_ms`: from the arrival of `speech_started` at the server to silence at the ear.
+    `heard_ms`: how much of the interrupted part the ear got; `truncated_ms`: where it was truncated."""
+
+    silence_ms: float
+    heard_ms: float
+    truncated_ms: int
+
+    @property
+    def error_ms(self) -> float:
+        return self.truncated_ms - self.heard_ms
+
+
+@dataclass(frozen=True, slots=True)
+class EarUnderrun:
+    """Silence in the middle of a part, at the ear."""
+
+    at_ms: float
+    gap_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    barge_ins: tuple[BargeIn, ...]
+    underruns: tuple[EarUnderrun, ...]
+    violations: int
+    wav_shift_ms: float | None
+    """How much later than at the ear the journal's tools put the agent's audio: the worst of its spans."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "barge_in_to_silence_ms": [_tenth(b.silence_ms) for b in self.barge_ins],
+            "truncation_error_ms": [_tenth(b.error_ms) for b in self.barge_ins],
+            "underruns": [{"at_ms": _tenth(u.at_ms), "gap_ms": _tenth(u.gap_ms)} for u in self.underruns],
+            "violations": self.violations,
+            "wav_shift_ms": None if self.wav_shift_ms is None else _tenth(self.wav_shift_ms),
+        }
+
+
+def truth_of(call: RecordedCall, audio: CallAudio, events: Sequence[Mapping[str, Any]], heard: bytes) -> Truth:
+    """`events` are those of `telephony.simulator.events`, as dictionaries; `heard` is what the ear got (mu-law)."""
+    stream = _Stream(call)
+    barge_ins = [
+        found
+        for event in events
+        if event["event"] == "cleared" and (found := _barge_in(call, stream, event)) is not None
+    ]
+    violations = sum(event["event"] == "violation" for event in events)
+    shifts = [shift for span in audio.spans if (shift := _shift_ms(audio, heard, span)) is not None]
+    return Truth(tuple(barge_ins), tuple(_underruns(stream, events)), violations, max(shifts, key=abs, default=None))
+
+
+class _Stream:
+    """Whose samples lie where on the stream."""
+
+    def __init__(self, call: RecordedCall) -> None:
+        self._segments = sorted((s for media in call.media for s in media.segments), key=lambda s: s.position)
+        self._starts = [segment.position for segment in self._segments]
+
+    def at(self, position: int) -> Segment | None:
+        n = bisect_right(self._starts, position) - 1
+        return self._segments[n] if n >= 0 and position < self._starts[n] + self._segments[n].length else None
+
+    def part(self, position: int) -> PartId | None:
+        segment = self.at(position)
+        return (segment.item_id, segment.content_index) if segment and segment.item_id else None
+
+
+def _barge_in(call: RecordedCall, stream: _Stream, cleared: Mapping[str, Any]) -> BargeIn | None:
+    interruption = _nearest(call.interruptions, call, cleared["position"] / 8)
+    if interruption is None or not interruption.truncations:
+        return None
+    (item_id, _), truncated_ms = interruption.truncations[0]
+    heard_to = cleared["received"] - cleared["flushed"]
+    segment = stream.at(heard_to - 1)
+    if segment is None or segment.item_id != item_id:
+        return None
+    delay = DOWN_DELAY if call.output_format != "audio/pcmu" else 0
+    heard = segment.offset + heard_to - segment.position - delay
+    started = [s.started_t for s in call.speech if s.started_t <= interruption.t]
+    began_ms = call.ms(max(started, default=interruption.t))
+    return BargeIn(cleared["position"] / 8 - began_ms, max(0, heard) / 8, truncated_ms)
+
+
+def _shift_ms(audio: CallAudio, heard: bytes, span: HeardSpan) -> float | None:
+    """Where the ear got the beginning of a span, against where the rebuilt side has it."""
+    sound = audio.agent[span.at : span.at + min(span.length, _COMPARED)]
+    start = max(0, span.at - _SEARCHED)
+    found = heard.find(sound, start, span.at + len(sound) + _SEARCHED)
+    return None if found < 0 or len(set(sound)) < 20 else (span.at - found) / 8
+
+
+def _nearest(interruptions: Sequence[Interruption], call: RecordedCall, ms: float) -> Interruption | None:
+    near = [i for i in interruptions if abs(call.ms(i.t) - ms) < _SAME_EVENT_MS]
+    return min(near, key=lambda i: abs(call.ms(i.t) - ms), default=None)
+
+
+def _underruns(stream: _Stream, events: Sequence[Mapping[str, Any]]) -> list[EarUnderrun]:
+    underruns = []
+    received = 0
+    dry: Mapping[str, Any] | None = None
+    for event in events:
+        if event["event"] == "audio_received":
+            part = stream.part(received)
+            if dry is not None and part is not None and part == stream.part(received - 1):
+                dry_ms = dry["position"] / 8
+                underruns.append(EarUnderrun(dry_ms, event["t"] * 1000 - dry_ms))
+            received += event["samples"]
+            dry = None
+        elif event["event"] == "ran_dry":
+            dry = event
+        elif event["event"] == "cleared":
+            dry = None
+    return underruns
+
+
+def _tenth(ms: float) -> float:
+    return round(ms, 1) + 0.0  # no minus before a zero
