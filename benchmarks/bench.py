@@ -200,8 +200,8 @@ def show(report: dict[str, Any]) -> None:
     console.print(table)
     late = report["systems"]["ours"]["load_late_ms"]
     console.print(
-        f"CPU, ours / bare: {report['cpu_ratio']:.2f}   "
-        f"(CPU in ms per call-second, times in ms; the load's own frames went out {late['p50']:.1f} / {late['p99']:.1f} late)"
+        f"CPU, ours / bare: {report['cpu_ratio']:.2f}. CPU in ms per call-second, times in ms; "
+        f"the load's own frames went out {late['p50']:.1f}/{late['p99']:.1f} late."
     )
 
 
