@@ -299,29 +299,44 @@ class Bridge:
             await self._tell_digit(digit)
 
     def _on_session_event(self, event: session_events.RealtimeSessionEvent) -> None:
-        record, player = self._record, self._player
-        assert record is not None and player is not None
-        if isinstance(event, session_events.RealtimeAudio):
-            if not self.session.model.drives_player:
-                player.play(event.item_id, event.content_index, event.audio)
-        elif isinstance(event, session_events.RealtimeAudioEnd):
-            if not self.session.model.drives_player:
-                player.end(event.item_id, event.content_index)
-        elif isinstance(event, session_events.RealtimeAudioInterrupted):
-            if not self.session.model.drives_player:
-                player.stop()
+        match event.type:
+            case "raw_model_event":
+                return  # most events: the others say the same in better words
+            case "audio" | "audio_end" | "audio_interrupted":
+                self._on_audio(event)
+            case "tool_start" | "tool_end":
+                self._record_tool(event)
+            case "error":
+                log.warning("The model complained: %s", event.error)
+                self._write("error", error=str(event.error))
+            case "session_ended":
+                self._on_session_ended(event)
+
+    def _on_audio(
+        self,
+        event: session_events.RealtimeAudio | session_events.RealtimeAudioEnd | session_events.RealtimeAudioInterrupted,
+    ) -> None:
+        player = self._player
+        assert player is not None
+        if not self.session.model.drives_player:
+            match event.type:
+                case "audio":
+                    player.play(event.item_id, event.content_index, event.audio)
+                case "audio_end":
+                    player.end(event.item_id, event.content_index)
+                case "audio_interrupted":
+                    player.stop()
+        if event.type == "audio_interrupted":
             self._record_interruption(event)
-        elif isinstance(event, session_events.RealtimeToolStart):
-            record.write("tool.start", call_id=event.call_id, name=event.tool.name, arguments=event.arguments)
-        elif isinstance(event, session_events.RealtimeToolEnd):
+
+    def _record_tool(self, event: session_events.RealtimeToolStart | session_events.RealtimeToolEnd) -> None:
+        name = event.tool.name
+        if event.type == "tool_start":
+            self._write("tool.start", call_id=event.call_id, name=name, arguments=event.arguments)
+        else:
             output = event.output if isinstance(event.output, str) else repr(event.output)
             ms = round(event.duration_s * 1000, 3)
-            record.write("tool.end", call_id=event.call_id, name=event.tool.name, output=output, ms=ms)
-        elif isinstance(event, session_events.RealtimeError):
-            log.warning("The model complained: %s", event.error)
-            record.write("error", error=str(event.error))
-        elif isinstance(event, session_events.RealtimeSessionEnded):
-            self._on_session_ended(event)
+            self._write("tool.end", call_id=event.call_id, name=name, output=output, ms=ms)
 
     def _on_session_ended(self, event: session_events.RealtimeSessionEnded) -> None:
         if not self._over.is_set() and self._helpers is not None:
@@ -372,6 +387,10 @@ class Bridge:
         self._reason = self._reason or reason
         self._live = False
         self._over.set()
+
+    def _write(self, kind: str, **fields: Any) -> None:
+        if self._record is not None:
+            self._record.write(kind, **fields)
 
     def _write_header(self, info: CallInfo) -> None:
         assert self._record is not None
