@@ -12,8 +12,8 @@ _PAST = float("-inf")
 
 class Floor:
     """The agent waits while the caller speaks, at most `speech_limit_s` (then the detector is presumed stuck), and
-    after speech at most `answer_limit_s` for the turn to be taken and for the server's own answer to it.
-    `free_at` is when it may begin."""
+    after speech at most `answer_limit_s` for the turn to be taken and for the server's own answer to it. Answers can be
+    held back besides. `free_at` is when it may begin, `answers_at` when to answer."""
 
     def __init__(self, *, speech_limit_s: float = 8.0, answer_limit_s: float = 1.0) -> None:
         self._speech_limit_s = speech_limit_s
@@ -24,6 +24,10 @@ class Floor:
 
     @property
     def free_at(self) -> float:
+        return self._closed_until
+
+    @property
+    def answers_at(self) -> float:
         return max(self._closed_until, self._held_until)
 
     def speech_started(self, now: float) -> None:
@@ -44,7 +48,7 @@ class Floor:
             self._closed_until = _PAST
 
     def hold(self, until: float) -> None:
-        """Wait for `release`, at most until then."""
+        """Hold answers back until `release`, at most until then."""
         self._held_until = until
 
     def release(self) -> None:

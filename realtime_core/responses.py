@@ -184,7 +184,7 @@ class Responses:
         if self._sent is not None:
             return self._sent.sent_at + self._request_limit_s
         if self._queue and self.state is ResponseState.IDLE:
-            return max(self._floor.free_at, self._queue[0].not_before)
+            return min(self._due(request) for request in self._queue)
         return None
 
     def is_out_of_band(self, response_id: str) -> bool:
@@ -231,7 +231,7 @@ class Responses:
             self._sent.doomed = True
 
     def hold(self, now: float, limit_s: float) -> None:
-        """Send nothing until `release`, at most `limit_s`."""
+        """Answer nothing until `release`, at most for `limit_s`. Requests with options are sent nevertheless."""
         self._floor.hold(now + limit_s)
 
     def release(self, now: float) -> list[Effect]:
@@ -384,15 +384,17 @@ class Responses:
 
     def _next(self, now: float) -> list[Effect]:
         """Send the next request, if one may be sent."""
-        if self.state is not ResponseState.IDLE or not self._queue:
+        request = next((each for each in self._queue if self._due(each) <= now), None)
+        if self.state is not ResponseState.IDLE or request is None:
             return []
-        if now < max(self._floor.free_at, self._queue[0].not_before):
-            return []
-        request = self._queue.popleft()
+        self._queue.remove(request)
         request.event_id, request.sent_at = self._ids(), now
         self._sent = request
         self._step(_On.SENT)
         return [CreateResponse(request.event_id, _with_metadata(request.options or {}, request.event_id))]
+
+    def _due(self, request: _Request) -> float:
+        return max(self._floor.answers_at if request.options is None else self._floor.free_at, request.not_before)
 
     def _judge(self, now: float, active: _Active, outcome: Outcome) -> list[Effect]:
         request = active.request or _Request()

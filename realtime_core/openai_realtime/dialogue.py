@@ -7,6 +7,7 @@ Everything here is synchronous; `incoming` handles what the server says, `outgoi
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ from .incoming import handle
 from .protocol import EventIds, decode, decode_object, encode, encode_append, parse
 from .server_events import Malformed
 from .session_config import SessionConfig, bytes_per_ms
+
+_HOLD_LIMIT_S = 20.0
+_logger = logging.getLogger(__name__)
 
 __all__ = ["Dialogue", "Recent", "Setup"]
 
@@ -57,6 +61,8 @@ class Setup:
     now: Callable[[], float]
     ids: EventIds = field(default_factory=EventIds)
     retry: RetryPolicy | None = None
+    hold_for_tools: bool = True
+    log_payloads: bool = False
     emit_raw: bool = True
     swallowed: Counter[str] = field(default_factory=Counter)
     """Errors that nobody was told about, by code: the benign ones, and those that are our own fault."""
@@ -91,6 +97,9 @@ class Dialogue:
         """Items that are none of the user's business."""
         self.open_calls: set[str] = set()
         """Tool calls of this session without an output."""
+        self.holds_answers = False
+        """Turns are not answered until the tools that run have returned."""
+        self._held_server = False
         self.caller_speaks = False
         self.completes_items = False
         """The server sends `conversation.item.done` (GA); else `response.output_item.done` says the same (beta)."""
@@ -117,6 +126,8 @@ class Dialogue:
 
     def receive(self, message: str | bytes) -> None:
         """A message of the server's."""
+        if self.setup.log_payloads:
+            _logger.debug("< %s", message)
         if not self.setup.emit_raw:
             handle(self, decode(message))
             return
@@ -130,7 +141,10 @@ class Dialogue:
     def command(self, type: str, fields: Mapping[str, Any] | None = None, *, event_id: str | None = None) -> str:
         """Send a client event; returns its id."""
         event_id = event_id or self.setup.ids()
-        self.connection.send(encode(event_id, type, fields or {}))
+        text = encode(event_id, type, fields or {})
+        if self.setup.log_payloads:
+            _logger.debug("> %s", text)
+        self.connection.send(text)
         return event_id
 
     def append(self, audio: bytes) -> None:
@@ -197,6 +211,26 @@ class Dialogue:
                     self.command("response.cancel", {"response_id": response_id}, event_id=event_id)
                 case ResponseFailed(response_id, status, reason, error, retrying):
                     self.emit(RealtimeModelResponseFailedEvent(response_id, status, reason, error, retrying))
+
+    def hold_answers(self) -> None:
+        """The caller speaks while a tool runs. An answer now would invent the tool's result: it has to wait."""
+        if not self.setup.hold_for_tools or not self.open_calls or self.holds_answers:
+            return
+        self.holds_answers = True
+        self.responses.hold(self.setup.now(), _HOLD_LIMIT_S)
+        self._held_server = self.config.let_server_respond(False)
+        self.update_session()
+
+    def call_answered(self, call_id: str) -> None:
+        """The tool has returned: one response answers it and what was said meanwhile."""
+        self.open_calls.discard(call_id)
+        if not self.holds_answers or self.open_calls:
+            return
+        self.holds_answers = False
+        if self._held_server:
+            self.config.let_server_respond(True)
+            self.update_session()
+        self.perform(self.responses.release(self.setup.now()))
 
     def on_time(self) -> None:
         now = self.setup.now()

@@ -73,6 +73,7 @@ def _speech_started(dialogue: Dialogue, event: wire.SpeechStarted) -> None:
     now = dialogue.setup.now()
     active = dialogue.agent_active
     dialogue.caller_speaks = True
+    dialogue.hold_answers()
     dialogue.responses.speech_started(now)
     interrupted = dialogue.act(dialogue.setup.policy.speech_started(now, agent_active=active))
     dialogue.emit(emitted.RealtimeModelSpeechStartedEvent(event.item_id, event.audio_start_ms))
@@ -101,7 +102,7 @@ def _committed(dialogue: Dialogue, event: wire.Committed) -> None:
     if interrupted:
         dialogue.emit(interrupted)
     dialogue.perform(dialogue.responses.committed(now, by_hand=by_hand))
-    if by_hand or TurnAction.RESPOND in actions:
+    if by_hand or TurnAction.RESPOND in actions or dialogue.holds_answers:
         dialogue.perform(dialogue.responses.want(now, event.item_id or None, acknowledged=True))
 
 
@@ -276,6 +277,8 @@ def _tool_call(dialogue: Dialogue, response_id: str, item: Mapping[str, Any]) ->
     name, call_id, arguments = (str(item.get(key) or "") for key in ("name", "call_id", "arguments"))
     item_id = str(item.get("id") or call_id)
     dialogue.open_calls.add(call_id)
+    if dialogue.caller_speaks:
+        dialogue.hold_answers()
     dialogue.emit(
         emitted.RealtimeModelItemUpdatedEvent(
             RealtimeToolCallItem(item_id=item_id, call_id=call_id, name=name, arguments=arguments)

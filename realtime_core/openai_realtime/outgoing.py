@@ -53,7 +53,6 @@ def _tool_output(dialogue: Dialogue, event: sent.RealtimeModelSendToolOutput) ->
     else:
         output = {"type": "function_call_output", "call_id": call.call_id, "output": event.output}
         item_id = dialogue.create_item(output)
-    dialogue.open_calls.discard(call.call_id)
     dialogue.emit(
         RealtimeModelItemUpdatedEvent(
             RealtimeToolCallItem(
@@ -69,6 +68,7 @@ def _tool_output(dialogue: Dialogue, event: sent.RealtimeModelSendToolOutput) ->
     )
     if event.start_response:
         dialogue.perform(dialogue.responses.want(dialogue.setup.now(), item_id))
+    dialogue.call_answered(call.call_id)
 
 
 def _interrupt(dialogue: Dialogue, event: sent.RealtimeModelSendInterrupt) -> None:

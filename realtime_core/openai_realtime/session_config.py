@@ -242,11 +242,14 @@ class SessionConfig:
         """Wish for other settings. Keys that are absent stay as they are; the voice stays once it was heard."""
         self._wish(session_object(settings, defaults=False, turns=self._turns))
 
-    def patch(self, **turn_detection: Any) -> None:
-        """Wish for single fields of turn detection, if there is any."""
+    def let_server_respond(self, value: bool) -> bool:
+        """Wish for `create_response` of turn detection; returns whether that is a change."""
         path = ("audio", "input", "turn_detection")
-        if isinstance(current := self._desired.get(path), Mapping):
-            self._desired[path] = {**current, **turn_detection}
+        current = self._desired.get(path)
+        if not isinstance(current, Mapping) or current.get("create_response", True) is value:
+            return False
+        self._desired[path] = {**current, "create_response": value}
+        return True
 
     def sent_by_hand(self, event_id: str, session: Mapping[str, Any]) -> None:
         """The user sends this `session.update` himself: it becomes part of what is desired."""

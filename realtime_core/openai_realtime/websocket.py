@@ -28,6 +28,8 @@ class TransportConfig(TypedDict, total=False):
     session_timeout: float
     """For all of `connect`, until the server has taken the configuration. Default 15."""
     max_size: int
+    log_payloads: bool
+    """Log what is said over the connection (not the audio that is sent) at DEBUG. Default: never."""
 
 
 def websocket_transport(config: TransportConfig) -> Transport:
