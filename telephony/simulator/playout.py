@@ -114,10 +114,8 @@ class Playout:
             self.dry_at = self.position
 
     def _due(self) -> list[Returned]:
-        """The marks that the played samples have passed; called after each unbroken stretch of them."""
+        """The marks that the played samples have passed; called at the end of each chunk, which is where marks lie."""
         due: list[Returned] = []
-        played = self.received - self.buffered
-        while self._marks and self._marks[0][1] <= played:
-            name, after = self._marks.popleft()
-            due.append(Returned(name, self.position - (played - after)))
+        while self._marks and self._marks[0][1] <= self.received - self.buffered:
+            due.append(Returned(self._marks.popleft()[0], self.position))
         return due

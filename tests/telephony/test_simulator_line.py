@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_core.testing import virtual_time
 from telephony.simulator import Line
+from telephony.simulator.line import Way
+from telephony.simulator.pipe import Pipe
 
 TIMES = st.lists(st.floats(0, 0.2), min_size=1, max_size=200)
 
@@ -56,6 +61,36 @@ def test_a_seed_repeats_a_line_and_is_shown() -> None:
     fresh = [Line().seed for _ in range(8)]
     assert len(set(fresh)) == 8
     assert f"seed={fresh[0]}" in repr(Line(seed=fresh[0]))
+
+
+def test_what_comes_later_waits_behind_what_is_late() -> None:
+    """A loop that is held up past an arrival must not let the next message pass it."""
+
+    class Scripted(Way):
+        def __init__(self, *arrivals: float) -> None:
+            super().__init__(Line(), 0.0, Random(0))
+            self._arrivals = list(arrivals)
+
+        def arrival(self, now: float) -> float:
+            return self._arrivals.pop(0)
+
+    async def main() -> list[str]:
+        delivered: list[str] = []
+        pipe = Pipe(Scripted(0.5, 1.0, 2.0), delivered.append)
+        pipe.push("first")
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, virtual_time.VirtualTimeLoop)
+        loop.stall(1.0)
+        pipe.push("second")
+        assert delivered == []
+        await asyncio.sleep(0.1)
+        assert delivered == ["first", "second"]
+        pipe.push("lost")
+        pipe.close()
+        await asyncio.sleep(2.0)
+        return delivered
+
+    assert virtual_time.run(main) == ["first", "second"]
 
 
 def test_both_ways_are_drawn_apart() -> None:
