@@ -1,6 +1,7 @@
 """Where ids, tokens, randomness and wall-clock dates come from: one source, injected, seedable.
 
-Nothing else in the two packages calls `random`, `secrets`, `uuid` or the wall clock. Monotonic time is the event loop's.
+Nothing else in the two packages calls `random`, `secrets`, `uuid` or the wall clock. Monotonic time is the event
+loop's.
 """
 
 from __future__ import annotations

@@ -253,18 +253,18 @@ async def starlette_link() -> AsyncIterator[Link]:
         lifespan="off",
         timeout_graceful_shutdown=1,
     )
+    # What `Server.serve` does, without its signal handlers and its clock that ticks ten times a second.
+    config.load()
     server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        task = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started:  # noqa: ASYNC110 - uvicorn offers nothing to await
-            await asyncio.sleep(0)
+        await server.startup(sockets=[listening])
         peer = await SocketPeer.client(listening.getsockname()[1])
         connection, over = await accepted.get()
         yield Link(connection, peer, over)
         over.set()
         peer.break_()
-        server.should_exit = True
-        await task
+        await server.shutdown(sockets=[listening])
 
 
 LINKS: dict[str, Callable[[], AbstractAsyncContextManager[Link]]] = {
