@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,10 +22,9 @@ class ModalityTokens:
     cached_image: int = 0
 
     @classmethod
-    def from_details(cls, details: Mapping[str, Any] | None) -> ModalityTokens:
-        """From `input_token_details` or `output_token_details` of the protocol."""
-        details = details or {}
-        cached = details.get("cached_tokens_details") or {}
+    def from_details(cls, details: Any) -> ModalityTokens:
+        """From `input_token_details` or `output_token_details` of the protocol; what is not there counts as 0."""
+        cached = details.get("cached_tokens_details") if isinstance(details, Mapping) else None
         plain = {name: _count(details, f"{name}_tokens") for name in ("text", "audio", "image")}
         return cls(**plain, **{f"cached_{name}": _count(cached, f"{name}_tokens") for name in plain})
 
@@ -74,8 +74,8 @@ PRICES_PER_MILLION: dict[str, Prices] = {
     "gpt-realtime": Prices(4.0, 16.0, 32.0, 64.0, 5.0, 0.4, 0.4, 0.5),
     "gpt-realtime-mini": Prices(0.6, 2.4, 10.0, 20.0, 0.8, 0.06, 0.3, 0.08),
 }
-"""By model name; the longest name that a model's name begins with counts. Prices change: pass your own table, or change
-this one. These are the list prices of the pages for the two models as known in early 2026."""
+"""By model name; a dated snapshot (`gpt-realtime-2025-08-28`) has the price of its model. Prices change: pass your own
+table, or change this one. Source: https://platform.openai.com/docs/pricing, as known in early 2026."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +146,10 @@ class Usage:
         """An estimate for `model` by a price table (default `PRICES_PER_MILLION`). Tokens that the server did not break
         down by modality count as text, the cheapest."""
         table = PRICES_PER_MILLION if prices is None else prices
-        name = max((n for n in table if model.startswith(n)), key=len, default=None)
-        if name is None:
+        price = table.get(model) or table.get(_SNAPSHOT.sub("", model))
+        if price is None:
             return CostEstimate(0.0, 0.0, known=False)
-        price, i, o = table[name], self.input_details, self.output_details
+        i, o = self.input_details, self.output_details
         unknown_in = max(0, self.input_tokens - i.text - i.audio - i.image)
         unknown_out = max(0, self.output_tokens - o.text - o.audio)
         spent_in = (
@@ -165,3 +165,4 @@ class Usage:
 
 
 _MAX_ENTRIES = 1000
+_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")

@@ -1,0 +1,37 @@
+"""`import realtime_core` costs next to nothing, and an agent can be declared without the heavy libraries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+HEAVY = ("numpy", "websockets", "pydantic", "orjson", "ssl")
+
+
+def measured(code: str) -> dict[str, Any]:
+    """CPU seconds of a piece of code (best of three, each in a process of its own), and the heavy modules it loads."""
+    program = (
+        "import json, sys, time\nbefore = time.process_time()\n"
+        f"{code}\n"
+        "cost = time.process_time() - before\n"
+        f"print(json.dumps({{'cpu_s': cost, 'heavy': [m for m in {HEAVY!r} if m in sys.modules]}}))"
+    )
+    runs = [
+        json.loads(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)
+        for _ in range(3)
+    ]
+    return min(runs, key=lambda run: float(run["cpu_s"]))
+
+
+def test_the_package() -> None:
+    cost = measured("import realtime_core")
+    assert cost["heavy"] == []
+    assert cost["cpu_s"] < 0.15, cost
+
+
+def test_an_agent_and_a_runner() -> None:
+    code = "from realtime_core import RealtimeAgent, RealtimeRunner\nRealtimeRunner(RealtimeAgent(name='A'))"
+    cost = measured(code)
+    assert [module for module in cost["heavy"] if module != "ssl"] == []  # asyncio imports ssl

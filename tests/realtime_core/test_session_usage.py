@@ -1,0 +1,79 @@
+"""Tokens and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from realtime_core import PRICES_PER_MILLION, ModalityTokens, Prices, Usage
+
+DETAILS: dict[str, Any] = {
+    "input_token_details": {
+        "text_tokens": 100,
+        "audio_tokens": 200,
+        "image_tokens": 10,
+        "cached_tokens": 80,
+        "cached_tokens_details": {"text_tokens": 50, "audio_tokens": 30},
+    },
+    "output_token_details": {"text_tokens": 20, "audio_tokens": 60},
+}
+
+
+def test_responses_are_summed_with_their_modalities() -> None:
+    usage = Usage()
+    usage.add_response(310, 80, 390, DETAILS, "r1")
+    usage.add_response(10, 5, 0, {"input_token_details": None, "output_token_details": "odd"})
+    assert (usage.requests, usage.input_tokens, usage.output_tokens, usage.total_tokens) == (2, 320, 85, 405)
+    assert usage.input_details == ModalityTokens(100, 200, 10, 50, 30, 0)
+    assert usage.output_details == ModalityTokens(20, 60)
+    assert [entry.response_id for entry in usage.request_usage_entries] == ["r1", ""]
+
+
+def test_sums_of_sums_and_snapshots() -> None:
+    one, two = Usage(), Usage()
+    one.add_response(310, 80, 390, DETAILS, "r1")
+    two.add_response(1, 1, 2, {}, "r2")
+    before = one.snapshot()
+    one.add(two)
+    assert (one.requests, one.total_tokens, before.requests, before.total_tokens) == (2, 392, 1, 390)
+    assert [entry.response_id for entry in one.request_usage_entries] == ["r1", "r2"]
+    assert len(before.request_usage_entries) == 1
+
+
+def test_single_responses_are_kept_up_to_a_bound() -> None:
+    usage = Usage()
+    for _ in range(1100):
+        usage.add_response(1, 1, 2, {})
+    assert (usage.requests, len(usage.request_usage_entries)) == (1100, 1000)
+
+
+def test_cost_by_modality() -> None:
+    usage = Usage()
+    usage.add_response(310, 80, 390, DETAILS)
+    prices = {"m": Prices(1, 2, 10, 20, image_in=5, cached_text_in=0.5, cached_audio_in=0.25)}
+    cost = usage.cost("m", prices)
+    assert cost.input == pytest.approx((50 * 1 + 170 * 10 + 10 * 5 + 50 * 0.5 + 30 * 0.25) / 1e6)
+    assert cost.output == pytest.approx((20 * 2 + 60 * 20) / 1e6)
+    assert cost.total == cost.input + cost.output
+
+
+def test_tokens_without_details_count_as_text() -> None:
+    usage = Usage()
+    usage.add_response(1_000_000, 1_000_000, 0, {})
+    assert usage.cost("m", {"m": Prices(1, 2, 10, 20)}).total == 3.0
+
+
+@pytest.mark.parametrize(
+    ("model", "known"), [("gpt-realtime", True), ("gpt-realtime-mini-2025-10-06", True), ("gpt-realtime-x", False)]
+)
+def test_which_models_have_a_price(model: str, known: bool) -> None:
+    """A dated snapshot has its model's price; another model has none, rather than a wrong one."""
+    assert Usage().cost(model).known is known
+
+
+def test_the_table_can_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = Usage(input_tokens=1_000_000)
+    monkeypatch.setitem(PRICES_PER_MILLION, "mine", Prices(7, 0, 0, 0))
+    assert usage.cost("mine").total == 7.0
+    assert usage.cost("nobody's").known is False
