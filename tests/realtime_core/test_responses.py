@@ -206,9 +206,7 @@ def test_cancelling_another_response_than_the_present_one_does_nothing() -> None
     assert responses.cancel("resp_0") == []
 
 
-@pytest.mark.parametrize(
-    ("outcome", "reason"), [(SILENT, "empty"), (WRITTEN, "text_only"), (FAILED, "server_error")]
-)
+@pytest.mark.parametrize(("outcome", "reason"), [(SILENT, "empty"), (WRITTEN, "text_only"), (FAILED, "server_error")])
 def test_what_may_pass_is_asked_for_once_more_and_then_reported(outcome: Outcome, reason: str) -> None:
     responses = new()
     sent = create(responses.want(0.0, "item_1"))

@@ -1,0 +1,604 @@
+"""The model against a server that says exactly what it is told to: what goes out, and what is emitted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from realtime_peer import Peer, Recorder, Talk, settle
+
+from realtime_core.connection import Close
+from realtime_core.errors import ConnectFailed, ConnectionLost, ServerRejected, UserError
+from realtime_core.model import RealtimeModelListener
+from realtime_core.model_events import RealtimeModelEvent, RealtimeModelToolCallEvent
+from realtime_core.model_inputs import (
+    RealtimeModelSendAudio,
+    RealtimeModelSendInterrupt,
+    RealtimeModelSendRawMessage,
+    RealtimeModelSendResponseCancel,
+    RealtimeModelSendResponseCreate,
+    RealtimeModelSendSessionUpdate,
+    RealtimeModelSendToolOutput,
+    RealtimeModelSendUserInput,
+)
+from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
+from realtime_core.openai_realtime.recovery import ReconnectPolicy
+from realtime_core.turns import OurTurns
+
+pytestmark = pytest.mark.virtual_time
+
+CALL = RealtimeModelToolCallEvent("lookup", "call_1", "{}", id="item_call")
+
+
+@pytest.fixture(autouse=True)
+def no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+async def test_connect_sends_the_configuration_and_waits_until_it_is_taken() -> None:
+    talk = Talk(options={"initial_model_settings": {"instructions": "Be brief.", "tools": []}})
+    await talk.model.connect(talk.options)
+    (update,) = talk.peer.sent
+    assert update["event_id"] == "evt_1"
+    assert update["session"] == {
+        "type": "realtime",
+        "instructions": "Be brief.",
+        "tools": [],
+        "output_modalities": ["audio"],
+        "audio": {
+            "input": {
+                "format": {"type": "audio/pcm", "rate": 24000},
+                "transcription": {"model": "gpt-4o-mini-transcribe"},
+                "turn_detection": {"type": "semantic_vad", "create_response": True, "interrupt_response": True},
+            },
+            "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "ash"},
+        },
+    }
+    assert talk.heard.types() == ["connection_status", "connection_status"]
+    assert [each["type"] for each in talk.heard.raw] == ["session.created", "session.updated"]
+    assert talk.peer.asked == [("wss://api.openai.com/v1/realtime?model=gpt-realtime-2.1", {})]
+    await talk.model.close()
+
+
+async def test_connect_raises_the_servers_complaint_and_leaves_nothing_open() -> None:
+    talk = Talk(Peer(accepts=False))
+    talk.peer.on_client = lambda event: talk.peer.error(
+        "unknown_parameter", "Unknown parameter: 'session.colour'.", event_id=event["event_id"], param="session.colour"
+    )
+    with pytest.raises(ServerRejected, match=r"session\.colour") as raised:
+        await talk.model.connect(talk.options)
+    assert raised.value.code == "unknown_parameter"
+    await settle()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    talk.peer.on_client, talk.peer.accepts = talk.peer.accept, True
+    await talk.model.connect(talk.options)  # the same model may try again
+    await talk.model.close()
+
+
+async def test_connect_does_not_wait_for_ever() -> None:
+    started = asyncio.get_running_loop().time()
+    talk = Talk(Peer(accepts=False), transport_config={"session_timeout": 4.0})
+    with pytest.raises(ConnectFailed, match="within 4 s"):
+        await talk.model.connect(talk.options)
+    assert asyncio.get_running_loop().time() - started == pytest.approx(4.0, abs=1.1)
+
+
+async def test_a_server_that_hangs_up_instead() -> None:
+    talk = Talk(Peer(accepts=False))
+    talk.peer.on_client = lambda event: talk.peer.connection and talk.peer.connection.close(1008, "no such model")
+    with pytest.raises(ConnectFailed, match="1008, no such model"):
+        await talk.model.connect(talk.options)
+
+
+async def test_cancelling_connect_leaves_nothing_open() -> None:
+    talk = Talk(Peer(accepts=False))
+    connecting = asyncio.create_task(talk.model.connect(talk.options))
+    await settle(1.0)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    await settle(2.0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_the_model_has_one_session_at_a_time() -> None:
+    async with Talk() as talk:
+        with pytest.raises(UserError, match="connected already"):
+            await talk.model.connect(talk.options)
+    with pytest.raises(UserError, match="connect"):
+        OpenAIRealtimeWebSocketModel().send_event_now(RealtimeModelSendAudio(b""))
+
+
+async def test_a_message_is_created_and_answered() -> None:
+    async with Talk() as talk:
+        await talk.model.send_event(RealtimeModelSendUserInput("Hello"))
+        await settle()
+        item, create = talk.peer.commands()
+        assert item["item"]["content"] == [{"type": "input_text", "text": "Hello"}]
+        assert item["item"]["role"] == "user" and item["item"]["id"].startswith("item_")
+        assert create["type"] == "response.create"
+        talk.send(RealtimeModelSendUserInput("By the way", respond=False))
+        await settle()
+        assert len(talk.peer.commands()) == 3
+
+
+async def test_odd_parts_of_a_message_are_left_out() -> None:
+    async with Talk() as talk:
+        content: Any = [
+            {"type": "input_text", "text": "Look"},
+            {"type": "input_image", "image_url": "data:,", "detail": "low"},
+            {"type": "input_image"},
+            {"type": "input_text", "text": None},
+        ]
+        talk.send(RealtimeModelSendUserInput({"type": "message", "role": "system", "content": content}, respond=False))
+        await settle()
+        (item,) = talk.peer.commands()
+        assert item["item"]["role"] == "system" and item["item"]["content"] == content[:2]
+
+
+async def test_audio_goes_out_at_once() -> None:
+    async with Talk() as talk:
+        talk.send(RealtimeModelSendAudio(b"\x01\x02", commit=True))
+        await settle()
+        assert talk.peer.commands() == [
+            {"type": "input_audio_buffer.append", "audio": "AQI="},
+            {"type": "input_audio_buffer.commit"},
+        ]
+        talk.peer.emit("input_audio_buffer.committed", item_id="item_u")
+        await settle()
+        assert talk.peer.types()[-1] == "response.create"
+
+
+async def test_audio_that_comes_in() -> None:
+    async with Talk() as talk:
+        talk.peer.respond()
+        talk.peer.audio(200)
+        talk.peer.emit(
+            "response.output_audio_transcript.delta",
+            response_id="resp_1",
+            item_id="item_a",
+            content_index=0,
+            delta="Hi",
+        )
+        talk.peer.audio_done()
+        usage = {"input_tokens": 3, "output_tokens": 4, "input_token_details": {"audio_tokens": 3}}
+        talk.peer.done(usage=usage, output=[{"type": "message", "content": [{"type": "output_audio"}]}])
+        await settle()
+        assert talk.heard.types() == [
+            "turn_started", "audio", "transcript_delta", "audio_done", "usage", "turn_ended",
+        ]  # fmt: skip
+        audio = talk.heard.one("audio")
+        assert (len(audio.data), audio.response_id, audio.item_id) == (9600, "resp_1", "item_a")
+        assert (talk.heard.one("usage").total_tokens, talk.heard.one("usage").details) == (7, usage)
+
+
+async def test_barge_in_is_one_step_and_the_server_cancels() -> None:
+    async with Talk() as talk:
+        talk.peer.respond()
+        talk.peer.audio(1000)
+        talk.peer.audio_done()
+        talk.peer.audio(1000, item_id="item_b")
+        await settle(0.4)
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=900)
+        talk.peer.audio(200, item_id="item_b")
+        talk.peer.done(status="cancelled", status_details={"type": "cancelled", "reason": "turn_detected"})
+        await settle()
+        assert talk.peer.commands() == [
+            {"type": "conversation.item.truncate", "item_id": "item_a", "content_index": 0, "audio_end_ms": 400},
+            {"type": "conversation.item.truncate", "item_id": "item_b", "content_index": 0, "audio_end_ms": 0},
+        ]
+        assert talk.heard.types() == [
+            "turn_started", "audio", "audio_done", "audio", "speech_started", "audio_interrupted", "turn_ended",
+        ]  # fmt: skip
+        interrupted = talk.heard.one("audio_interrupted")
+        assert (interrupted.item_id, interrupted.audio_end_ms, interrupted.response_id) == ("item_a", 400, "resp_1")
+        assert [each.item_id for each in interrupted.items] == ["item_a", "item_b"]
+        assert talk.heard.one("turn_ended").reason == "turn_detected"
+
+
+async def test_barge_in_where_the_server_does_not_cancel() -> None:
+    settings = {"turn_detection": {"type": "server_vad", "interrupt_response": False}}
+    async with Talk(options={"initial_model_settings": settings}) as talk:
+        talk.peer.respond()
+        await settle()
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=900)
+        talk.peer.audio(200)
+        await settle()
+        assert talk.peer.commands() == [{"type": "response.cancel", "response_id": "resp_1"}]
+        assert talk.heard.types() == ["turn_started", "speech_started"], "nothing was cut, nothing is heard"
+
+
+async def test_speech_into_the_silence_interrupts_nothing() -> None:
+    async with Talk() as talk:
+        talk.peer.respond()
+        talk.peer.audio(100)
+        talk.peer.audio_done()
+        talk.peer.done(output=[{"type": "message", "content": [{"type": "output_audio"}]}])
+        await settle(5.0)
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=900)
+        await settle()
+        assert talk.peer.commands() == [] and not talk.heard.of("audio_interrupted")
+
+
+async def test_a_part_that_its_response_left_open_ends_with_it() -> None:
+    async with Talk() as talk:
+        talk.peer.respond()
+        talk.peer.audio(100)
+        talk.peer.done(status="incomplete", status_details={"reason": "max_output_tokens"})
+        await settle(1.0)
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=900)
+        await settle()
+        assert talk.peer.commands() == [] and not talk.heard.of("audio_interrupted")
+        failed = talk.heard.one("response_failed")
+        assert (failed.status, failed.reason, failed.retrying) == ("incomplete", "max_output_tokens", False)
+
+
+async def test_interrupt_always_cancels() -> None:
+    async with Talk() as talk:
+        talk.peer.respond()
+        talk.peer.audio(1000)
+        await settle(0.25)
+        talk.send(RealtimeModelSendInterrupt())
+        talk.send(RealtimeModelSendInterrupt())
+        talk.peer.audio(1000)
+        await settle()
+        assert talk.peer.commands() == [
+            {"type": "conversation.item.truncate", "item_id": "item_a", "content_index": 0, "audio_end_ms": 250},
+            {"type": "response.cancel", "response_id": "resp_1"},
+        ]
+        assert talk.heard.types() == ["turn_started", "audio", "audio_interrupted"]
+        talk.peer.error("response_cancel_not_active", event_id=talk.peer.sent[-1]["event_id"])
+        await settle()
+        assert not talk.heard.of("error") and talk.model.swallowed["response_cancel_not_active"] == 1
+
+
+async def test_interrupts_with_a_scope() -> None:
+    async with Talk() as talk:
+        talk.peer.respond()
+        talk.peer.audio(1000)
+        await settle(0.25)
+        talk.send(RealtimeModelSendInterrupt(response_id="resp_0"))
+        await settle()
+        assert talk.peer.commands() == []
+        talk.send(RealtimeModelSendInterrupt(response_id="resp_1", cancel_response_only=True))
+        await settle()
+        assert [each["type"] for each in talk.peer.commands()] == ["response.cancel"]
+        talk.peer.done(status="cancelled")
+        await settle()
+        talk.send(RealtimeModelSendInterrupt(response_id="resp_1", playback_only=True))
+        await settle()
+        assert [each["type"] for each in talk.peer.commands()] == ["response.cancel", "conversation.item.truncate"]
+        assert talk.heard.of("audio_interrupted")
+
+
+async def test_cancelling_a_response_lets_play_what_was_received() -> None:
+    async with Talk() as talk:
+        talk.peer.respond()
+        talk.peer.audio(100)
+        await settle()
+        talk.send(RealtimeModelSendResponseCancel())
+        talk.peer.audio(100)
+        await settle()
+        assert len(talk.heard.of("audio")) == 2 and not talk.heard.of("audio_interrupted")
+
+
+async def test_a_request_that_a_barge_in_overtakes_is_cancelled_unheard() -> None:
+    async with Talk() as talk:
+        talk.send(RealtimeModelSendUserInput("Hello"))
+        await settle()
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+        talk.peer.respond(metadata=talk.peer.sent[-1]["response"]["metadata"])
+        talk.peer.audio(200)
+        await settle()
+        assert talk.peer.commands()[-1] == {"type": "response.cancel", "response_id": "resp_1"}
+        assert not talk.heard.of("audio")
+
+
+async def test_tool_calls_and_their_outputs() -> None:
+    async with Talk() as talk:
+        talk.peer.respond()
+        item = {"id": "item_call", "type": "function_call", "name": "lookup", "call_id": "call_1", "arguments": "{}"}
+        talk.peer.emit("response.output_item.added", response_id="resp_1", item={**item, "status": "in_progress"})
+        talk.peer.emit("response.output_item.done", response_id="resp_1", item={**item, "status": "incomplete"})
+        talk.peer.emit("response.output_item.done", response_id="resp_1", item={**item, "status": "completed"})
+        talk.peer.done(output=[item])
+        await settle()
+        call = talk.heard.one("function_call")
+        assert (call.name, call.call_id, call.arguments, call.response_id) == ("lookup", "call_1", "{}", "resp_1")
+        talk.send(RealtimeModelSendToolOutput(call, "42"))
+        await settle()
+        output, create = talk.peer.commands()
+        assert {**output["item"], "id": ""} == {
+            "id": "", "type": "function_call_output", "call_id": "call_1", "output": "42",
+        }  # fmt: skip
+        assert create["type"] == "response.create"
+        before, after = [each.item for each in talk.heard.of("item_updated")]
+        assert (before.status, before.output, after.status, after.output) == ("in_progress", None, "completed", "42")
+
+
+async def test_a_silent_tool_output_asks_for_no_response() -> None:
+    async with Talk() as talk:
+        talk.send(RealtimeModelSendToolOutput(CALL, "42", start_response=False))
+        await settle()
+        assert [each["type"] for each in talk.peer.commands()] == ["conversation.item.create"]
+
+
+def _call(peer: Peer) -> None:
+    item = {"id": "item_call", "type": "function_call", "name": "lookup", "call_id": "call_1", "arguments": "{}"}
+    peer.respond("resp_call")
+    peer.emit("response.output_item.done", response_id="resp_call", item={**item, "status": "completed"})
+    peer.done("resp_call", output=[item])
+
+
+def _turn(peer: Peer) -> None:
+    peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+    peer.emit("input_audio_buffer.speech_stopped", item_id="item_u", audio_end_ms=500)
+    peer.emit("input_audio_buffer.committed", item_id="item_u")
+
+
+async def test_while_a_tool_runs_a_turn_waits_for_its_result() -> None:
+    async with Talk() as talk:
+        _call(talk.peer)
+        _turn(talk.peer)
+        await settle(5.0)
+        update = talk.peer.sent[-1]
+        assert update["session"]["audio"] == {
+            "input": {"turn_detection": {"type": "semantic_vad", "create_response": False, "interrupt_response": True}}
+        }
+        talk.send(RealtimeModelSendResponseCreate({"instructions": "Say: one moment."}))
+        await settle()
+        assert talk.peer.types()[-1] == "response.create", "a filler need not wait"
+        talk.peer.respond("resp_filler", metadata=talk.peer.sent[-1]["response"]["metadata"])
+        talk.peer.audio(100, response_id="resp_filler")
+        talk.peer.done("resp_filler")
+        talk.peer.emit("conversation.item.added", item={"id": "item_u", "type": "message", "role": "user"})
+        await settle()
+        talk.send(RealtimeModelSendToolOutput(CALL, "42"))
+        await settle()
+        assert talk.peer.types()[-3:] == ["conversation.item.create", "session.update", "response.create"]
+        turn_detection = talk.peer.sent[-2]["session"]["audio"]["input"]["turn_detection"]
+        assert turn_detection["create_response"] is True
+
+
+async def test_while_a_tool_runs_a_turn_is_answered_if_so_wanted() -> None:
+    async with Talk(hold_for_tools=False) as talk:
+        _call(talk.peer)
+        _turn(talk.peer)
+        await settle(5.0)
+        assert talk.peer.types() == ["session.update"]
+
+
+async def test_a_tool_that_never_returns_does_not_silence_the_agent() -> None:
+    async with Talk() as talk:
+        _call(talk.peer)
+        _turn(talk.peer)
+        await settle(19.0)
+        assert "response.create" not in talk.peer.types()
+        await settle(2.0)
+        assert talk.peer.types()[-1] == "response.create"
+
+
+async def test_settings_are_sent_as_differences_with_the_formats() -> None:
+    async with Talk(options={"initial_model_settings": {"instructions": "A", "voice": "ash"}}) as talk:
+        talk.send(RealtimeModelSendSessionUpdate({"instructions": "A", "voice": "ash"}))
+        await settle()
+        assert len(talk.peer.sent) == 1, "nothing differs"
+        talk.peer.respond()
+        talk.peer.audio(20)
+        await settle()
+        talk.send(RealtimeModelSendSessionUpdate({"instructions": "B", "voice": "coral"}))
+        await settle()
+        pcm = {"format": {"type": "audio/pcm", "rate": 24000}}
+        assert talk.peer.sent[-1]["session"] == {
+            "type": "realtime",
+            "instructions": "B",
+            "audio": {"input": pcm, "output": pcm},
+        }
+
+
+async def test_raw_messages() -> None:
+    async with Talk() as talk:
+        talk.send(RealtimeModelSendRawMessage({"type": "conversation.item.delete", "other_data": {"item_id": "x"}}))
+        talk.send(
+            RealtimeModelSendRawMessage({"type": "session.update", "other_data": {"session": {"instructions": "R"}}})
+        )
+        talk.send(RealtimeModelSendRawMessage({"type": "response.create"}))
+        talk.send(RealtimeModelSendRawMessage({"type": "response.create", "other_data": {"response": {"input": []}}}))
+        await settle()
+        assert talk.peer.types()[1:] == ["conversation.item.delete", "session.update", "response.create"]
+        assert len({each["event_id"] for each in talk.peer.sent}) == 4
+        talk.peer.respond(metadata=talk.peer.sent[-1]["response"]["metadata"])
+        talk.peer.audio(20)
+        talk.peer.done()
+        await settle()
+        assert talk.peer.sent[-1]["response"]["input"] == []
+        talk.send(RealtimeModelSendSessionUpdate({"instructions": "R"}))
+        await settle()
+        assert talk.peer.types().count("session.update") == 2, "what was set by hand is known"
+
+
+async def test_our_turns() -> None:
+    options = {"initial_model_settings": {"turn_detection": {"type": "server_vad"}}}
+    async with Talk(turn_policy=OurTurns(0.3, silence_s=0.5), options=options) as talk:
+        detection = talk.peer.sent[0]["session"]["audio"]["input"]["turn_detection"]
+        assert detection == {"type": "server_vad", "create_response": False, "interrupt_response": False}
+        talk.peer.respond()
+        talk.peer.audio(3000)
+        await settle(1.0)
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="noise", audio_start_ms=0)
+        await settle(0.6)
+        talk.peer.emit("input_audio_buffer.speech_stopped", item_id="noise", audio_end_ms=100)
+        talk.peer.emit("input_audio_buffer.committed", item_id="noise")
+        await settle(0.4)
+        assert talk.peer.commands() == []
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+        await settle(0.9)
+        truncate, cancel = talk.peer.commands()
+        assert truncate["audio_end_ms"] == pytest.approx(1400, abs=5), "the time of the hold was not heard"
+        assert cancel["type"] == "response.cancel"
+        talk.peer.done(status="cancelled")
+        talk.peer.emit("input_audio_buffer.speech_stopped", item_id="item_u", audio_end_ms=100)
+        talk.peer.emit("input_audio_buffer.committed", item_id="item_u")
+        await settle()
+        assert talk.peer.commands()[-1]["type"] == "response.create"
+        assert talk.heard.types().index("audio_interrupted") > talk.heard.types().index("speech_started")
+
+
+async def test_what_else_the_server_says() -> None:
+    async with Talk() as talk:
+        emit = talk.peer.emit
+        emit("conversation.item.input_audio_transcription.delta", item_id="u", delta="He")
+        emit("conversation.item.input_audio_transcription.completed", item_id="u", transcript="Hello", content_index=0)
+        emit("conversation.item.input_audio_transcription.failed", item_id="u", error={"code": "x"})
+        emit("input_audio_buffer.timeout_triggered", item_id="u", audio_start_ms=1, audio_end_ms=2)
+        emit("input_audio_buffer.dtmf_event_received", event="5")
+        emit("rate_limits.updated", rate_limits=[{"name": "tokens"}])
+        emit("conversation.item.deleted", item_id="u")
+        emit("conversation.item.truncated", item_id="a", content_index=0, audio_end_ms=5)
+        emit("conversation.item.added", item={"id": "s", "type": "message", "role": "ghost"})
+        emit("response.invented")
+        assert talk.peer.connection is not None
+        talk.peer.connection.send("no JSON")
+        await settle()
+        assert talk.heard.types() == [
+            "input_audio_transcription_delta",
+            "input_audio_transcription_completed",
+            "input_audio_transcription_failed",
+            "input_audio_timeout_triggered",
+            "dtmf",
+            "rate_limits",
+            "item_deleted",
+            "item_truncated",
+            "other",
+            "other",
+        ]
+        assert talk.model.swallowed["malformed"] == 1
+        assert talk.peer.commands() == [], "nothing is ever retrieved"
+
+
+async def test_items_come_with_their_order_and_status() -> None:
+    async with Talk() as talk:
+        item = {"id": "u", "type": "message", "role": "user", "content": [{"type": "input_audio", "transcript": None}]}
+        talk.peer.emit("conversation.item.added", item=item, previous_item_id="before")
+        talk.peer.emit("conversation.item.done", item={**item, "status": "completed"}, previous_item_id="before")
+        await settle()
+        first, second = talk.heard.of("item_updated")
+        assert (first.previous_item_id, first.item.item_id, second.item.status) == ("before", "u", "completed")
+
+
+async def test_complaints_are_told_and_races_are_not() -> None:
+    async with Talk() as talk:
+        talk.peer.error("cannot_update_voice", "Cannot update a conversation's voice.")
+        talk.peer.error("input_audio_buffer_commit_empty")
+        talk.peer.error("invalid_value", "Audio content of 90ms is already shorter than 100ms")
+        await settle()
+        error = talk.heard.one("error").error
+        assert isinstance(error, ServerRejected) and error.code == "cannot_update_voice"
+        assert sum(talk.model.swallowed.values()) == 2
+
+
+async def test_out_of_band_responses_make_no_turn() -> None:
+    async with Talk() as talk:
+        talk.send(RealtimeModelSendResponseCreate({"conversation": "none", "output_modalities": ["text"]}))
+        await settle()
+        metadata = talk.peer.sent[-1]["response"]["metadata"]
+        talk.peer.respond("resp_side", metadata=metadata, conversation_id=None)
+        text = {"response_id": "resp_side", "item_id": "side", "content_index": 0}
+        talk.peer.emit("response.output_text.delta", **text, delta="label")
+        talk.peer.done("resp_side", usage={"input_tokens": 1, "output_tokens": 1, "total_tokens": 2})
+        await settle()
+        assert talk.heard.types() == ["other", "output_text_delta", "usage", "other"]
+
+
+async def test_without_raw_events_nothing_else_changes() -> None:
+    async with Talk() as talk:
+        talk.model.emit_raw = False
+        talk.heard.raw.clear()
+        talk.peer.respond()
+        talk.peer.audio(200)
+        talk.peer.done()
+        await settle()
+        assert talk.heard.raw == [] and talk.heard.one("audio").data == bytes(9600)
+
+
+class Slow(RealtimeModelListener):
+    def __init__(self) -> None:
+        self.types: list[str] = []
+
+    async def on_event(self, event: RealtimeModelEvent) -> None:
+        await asyncio.sleep(0.01)
+        self.types.append(event.type)
+        if event.type == "turn_started":
+            raise RuntimeError("the listener's own fault")
+
+
+async def test_listeners_that_await_get_everything_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    talk, slow = Talk(), Slow()
+    talk.model.add_listener(slow)
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    async with talk:
+        talk.model.emit_raw = False
+        talk.peer.respond()
+        for _ in range(2000):
+            talk.peer.audio(1)
+        talk.peer.done()
+        await settle(1.0)
+        assert len(talk.heard.events) < 1200, "the source waits for the slowest listener"
+        await settle(60.0)
+        told = [each for each in slow.types if each not in ("connection_status", "raw_server_event")]
+        assert told == talk.heard.types()
+        assert complaints == ["Slow.on_event failed for 'turn_started'"]
+
+
+async def test_the_servers_end_is_told() -> None:
+    async with Talk() as talk:
+        assert talk.peer.connection is not None
+        talk.peer.connection.close(1000, "bye")
+        await settle()
+        assert talk.heard.types() == ["connection_status", "end_of_stream"]
+        status = talk.heard.events[0]
+        assert getattr(status, "close", None) == Close(1000, "bye", "peer")
+        talk.send(RealtimeModelSendAudio(b"late"))
+        talk.send(RealtimeModelSendUserInput("late"))
+        await talk.model.close()
+        await talk.model.connect(talk.options)
+
+
+async def test_a_loss_is_told_when_nobody_reconnects() -> None:
+    async with Talk(reconnect=ReconnectPolicy(attempts=0)) as talk:
+        assert talk.peer.connection is not None
+        talk.peer.connection.break_()
+        await settle()
+        assert talk.heard.types() == ["connection_status", "exception"]
+        assert isinstance(talk.heard.one("exception").exception, ConnectionLost)
+
+
+async def test_close_says_nothing_and_takes_a_second_at_most() -> None:
+    talk = Talk()
+    await talk.model.connect(talk.options)
+    assert talk.peer.connection is not None
+    talk.peer.connection.pause()  # never reads the CLOSE, so never answers it
+    talk.heard.events.clear()
+    started = asyncio.get_running_loop().time()
+    await talk.model.close()
+    assert asyncio.get_running_loop().time() - started <= 1.0
+    await talk.model.close()
+    assert talk.heard.events == []
+
+
+async def test_a_failing_listener_of_ours_is_told_as_an_exception() -> None:
+    class Broken(Recorder):
+        def on_event_now(self, event: RealtimeModelEvent) -> bool:
+            if event.type == "turn_started":
+                raise ValueError("a defect")
+            return super().on_event_now(event)
+
+    talk, broken = Talk(), Broken()
+    talk.model.add_listener(broken)
+    async with talk:
+        talk.peer.respond()
+        await settle(2.0)
+        assert isinstance(talk.heard.one("exception").exception, ValueError)
