@@ -17,6 +17,8 @@ from telephony.demo.report import make_report, show_report
 from telephony.demo.stubs import stubbed
 from telephony.demo.view import LiveView, NoView, PlainView, View
 from telephony.demo.watch import whole_call
+from telephony.journal.reader import read_journal
+from telephony.simulator import callers
 
 from .errors import USAGE, CliError
 from .load import load_agent
@@ -50,6 +52,7 @@ def run_demo(
     console = Console(stderr=json)
     _make(folder)
     source = load_agent(agent or DEMO_AGENT)
+    _check_caller(plan.caller)
     _announce(plan, console, json=json)
     view = _view(console, json=json, verbose=verbose)
     try:
@@ -58,7 +61,7 @@ def run_demo(
 
             seed = SYSTEM.random.getrandbits(32) if seed is None else seed
             rung = ring_in_memory(plan, stubbed(source) if plan.stub_tools else source, GREETING, seed)
-            view.show(*whole_call(rung.journal))
+            view.show(*whole_call(read_journal(rung.journal)))
         else:
             rung = ring_over_sockets(plan, view)
     finally:
@@ -75,6 +78,13 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CliError(f"{folder} cannot be made: {error.strerror}.", "--folder names another.") from error
+
+
+def _check_caller(name: str) -> None:
+    try:
+        callers.find(name)
+    except OSError as error:
+        raise CliError(f"The caller {name} cannot be read: {error.strerror}.") from error
 
 
 def _announce(plan: Plan, console: Console, *, json: bool) -> None:

@@ -36,8 +36,16 @@ async def _ring(plan: Plan, agent: AgentSource, greeting: str | None, sources: S
         return JournalWriter(journal)
 
     async with LocalRealtimeServer(plan.model_script, in_memory=True, sources=sources.fork("model")) as model:
-        options = CallOptions(greeting=greeting, model_config=model.model_config, journal=write)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(run_call(there, agent, options))
-            await peer.run(callers.find(plan.caller))
+        options = CallOptions(
+            greeting=greeting,
+            model_config=model.model_config,
+            journal=write,
+            sources=sources.fork("session"),
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(run_call(there, agent, options))
+                await peer.run(callers.find(plan.caller))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
     return Rung(journal, [as_dict(event) for event in peer.events], peer.heard)

@@ -9,15 +9,14 @@ from __future__ import annotations
 import base64
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from realtime_core.audio import g711
 from telephony.journal.format import Record, segments_of
-from telephony.journal.reader import read_journal
 
 __all__ = ["Line", "LiveCall", "whole_call"]
 
@@ -182,10 +181,10 @@ class LiveCall:
         return line
 
 
-def whole_call(journal: Path) -> tuple[LiveCall, float]:
+def whole_call(records: Iterable[Record]) -> tuple[LiveCall, float]:
     """A call that is over, and the moment of its end."""
     call = LiveCall()
-    for record in read_journal(journal):
+    for record in records:
         call.feed(record)
     return call, call.now_ms
 
