@@ -28,7 +28,7 @@ async def opening_hours(day: str) -> str:
 
 agent = RealtimeAgent(
     name="Trattoria Blu",
-    instructions="You answer the phone of the restaurant Trattoria Blu. Short sentences.",
+    instructions="You answer for Trattoria Blu. Short sentences.",
     tools=[book_table, opening_hours],
 )
 app = create_app(agent, greeting="Greet the caller and ask how you can help.")

@@ -25,6 +25,6 @@ async def book_table(ctx: RunContextWrapper[Any], day: str, people: int, time: s
 
 agent: RealtimeAgent[Any] = RealtimeAgent(
     name="Trattoria Blu",
-    instructions="You answer the phone of the restaurant Trattoria Blu. Short sentences.",
+    instructions="You answer for Trattoria Blu. Short sentences.",
     tools=[book_table],
 )

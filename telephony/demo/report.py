@@ -12,8 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from telephony.audio.files import write_pcm16
 from telephony.errors import DemoFailed
-from telephony.journal.audio import rebuild, write_wav
+from telephony.journal.audio import rebuild, stereo
 from telephony.journal.figures import figures_of
 from telephony.journal.reader import read_journal
 from telephony.journal.recorded import collect
@@ -48,7 +49,7 @@ def make_report(rung: Rung, *, seed: int | None = None) -> Report:
         raise DemoFailed(f"The call failed ({reason or 'the server gave no reason'}); see {rung.journal}.")
     ear = truth_of(call, audio, rung.events, rung.heard)
     told = {"call_sid": call.header.get("call_sid"), "seed": seed, **figures.to_json(), "ear": ear.to_json()}
-    write_wav(folder / "call.wav", audio)
+    write_pcm16(folder / "call.wav", stereo(audio), channels=2)
     (folder / "transcript.txt").write_text(to_text(entries), encoding="utf-8")
     (folder / "timeline.png").write_bytes(timeline_png(call, audio, entries, figures))
     (folder / "figures.json").write_text(

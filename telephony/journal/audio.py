@@ -10,19 +10,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Downsampler3
-from telephony.audio.files import write_pcm16
 
 from .format import Segment
 from .recorded import Media, Part, PartId, RecordedCall
 
-__all__ = ["CallAudio", "HeardSpan", "pcm_of", "rebuild", "voice_of", "write_wav"]
+__all__ = ["CallAudio", "HeardSpan", "pcm_of", "rebuild", "stereo", "voice_of"]
 
 RATE = 8000
 SILENCE = b"\xff"
@@ -102,10 +100,9 @@ def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
     return stretches
 
 
-def write_wav(path: Path, audio: CallAudio) -> None:
-    """A stereo WAV file, 8 kHz, 16 bit: left the caller, right the agent as heard."""
-    stereo = np.stack([pcm_of(audio.caller), pcm_of(audio.agent)], axis=1)
-    write_pcm16(path, stereo.tobytes(), rate=RATE, channels=2)
+def stereo(audio: CallAudio) -> bytes:
+    """Both sides as 16-bit PCM at 8 kHz, interleaved: left the caller, right the agent as heard."""
+    return np.stack([pcm_of(audio.caller), pcm_of(audio.agent)], axis=1).tobytes()
 
 
 def pcm_of(ulaw: bytes) -> NDArray[np.int16]:

@@ -48,7 +48,7 @@ def parse_line(line: bytes) -> Record:
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError:
-        data = json.loads(line)  # takes lone surrogates and numbers past 64 bits
+        data = json.loads(line)  # takes lone surrogates
     t, kind = (data.pop("t", None), data.pop("kind", None)) if isinstance(data, dict) else (None, None)
     if not isinstance(t, int | float) or not isinstance(kind, str):
         raise ValueError("not a record of a journal")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,11 @@ from telephony.journal.reader import parse_lines, read_journal
 from telephony.journal.writer import JournalWriter, NullJournal, open_journal
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
     max_leaves=6,
 )
@@ -105,6 +111,22 @@ def test_what_the_disk_does_not_take_is_counted_where_it_is_missing(
     records = list(read_journal(tmp_path / "journal.jsonl"))
     assert [r.kind for r in records] == ["a", *["b"] * (20 - journal.lost), "lost", "c"]
     assert records[-2].data == {"records": journal.lost}
+
+
+def test_a_killed_process_leaves_a_journal_up_to_its_last_second(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    program = (
+        "import sys, time, pathlib; from telephony.journal.writer import JournalWriter\n"
+        "journal = JournalWriter(pathlib.Path(sys.argv[1]))\n"
+        "for n in range(10**6):\n"
+        "    journal.write('tick', n / 100, n=n, text='x' * 300); print(n, flush=True); time.sleep(0.01)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        written = next(int(line) for line in process.stdout if int(line) >= 150)
+        process.kill()
+    ticks = [record.data["n"] for record in read_journal(path)]
+    assert ticks == list(range(len(ticks))) and len(ticks) >= written - 100
 
 
 def test_a_full_disk_ends_the_journal_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

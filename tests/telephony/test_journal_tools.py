@@ -14,7 +14,8 @@ from PIL import Image
 from synthetic_call import GREETING, HOURS, LAG_S, LONG_ANSWER, SyntheticCall, restaurant_call
 
 from realtime_core.audio import g711
-from telephony.journal.audio import CallAudio, rebuild, write_wav
+from telephony.audio.files import write_pcm16
+from telephony.journal.audio import CallAudio, rebuild, stereo
 from telephony.journal.drawing import text_width, wrap
 from telephony.journal.figures import figures_of
 from telephony.journal.format import Record
@@ -45,12 +46,12 @@ def test_both_sides_are_rebuilt_to_the_sample(tmp_path: Path, seed: int) -> None
 
 def test_the_wav_is_aligned_to_the_sample(call: SyntheticCall, tmp_path: Path) -> None:
     _, audio = load(call, tmp_path)
-    write_wav(tmp_path / "call.wav", audio)
+    write_pcm16(tmp_path / "call.wav", stereo(audio), channels=2)
     with wave.open(str(tmp_path / "call.wav")) as file:
         assert (file.getnchannels(), file.getframerate(), file.getsampwidth()) == (2, 8000, 2)
-        stereo = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
-    assert stereo[:, 0].tobytes() == g711.decode(bytes(call.caller))
-    assert stereo[:, 1].tobytes() == g711.decode(bytes(call.heard))
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    assert samples[:, 0].tobytes() == g711.decode(bytes(call.caller))
+    assert samples[:, 1].tobytes() == g711.decode(bytes(call.heard))
 
 
 def test_holes_in_the_callers_audio_are_silence_and_counted(call: SyntheticCall, tmp_path: Path) -> None:
