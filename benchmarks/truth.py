@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import telephony
 from realtime_core import RealtimeAgent, function_tool
 from realtime_core.audio import g711
 from realtime_core.audio.resample import DOWN_DELAY
@@ -21,7 +22,7 @@ from realtime_core.connection.memory import memory_pair
 from realtime_core.local import Call, LocalRealtimeServer, Pause, Reply, Script, Turn
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
-from telephony.call.bridge import Bridge, CallOptions
+from telephony.call.bridge import CallOptions, run_call
 from telephony.simulator.events import Cleared
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
@@ -147,6 +148,7 @@ def measure(line_class: LineClass, seed: int) -> CallResult:
 async def _call(line_class: LineClass, seed: int) -> CallResult:
     rng = random.Random(seed)
     records = _Records()
+    calls: list[telephony.Call] = []
     ours, theirs = memory_pair()
     peer = MediaPeer(theirs, line=line_class.line(seed), sources=Sources(seed))
     script = _script(line_class, rng)
@@ -155,12 +157,13 @@ async def _call(line_class: LineClass, seed: int) -> CallResult:
             greeting="Greet the caller.",
             model_config=server.model_config,
             journal=lambda info: records,
+            on_start=calls.append,
             ambience=g711.encode(bytes(rng.getrandbits(8) & 0x0F for _ in range(16000))) if line_class.mixed else None,
         )
-        bridge = Bridge(ours, RealtimeAgent(name="Desk", tools=[look_up]), options)
+        agent = RealtimeAgent(name="Desk", tools=[look_up])
         async with asyncio.TaskGroup() as group:
-            group.create_task(bridge.run())
-            await peer.run(lambda phone: _caller(phone, bridge, rng, line_class))
+            group.create_task(run_call(ours, agent, options))
+            await peer.run(lambda phone: _caller(phone, calls, rng, line_class))
     result = CallResult(seed, faults=[f"{v.code} {v.reason}" for v in peer.violations])
     _compare(records.records, [event for event in peer.events if isinstance(event, Cleared)], result)
     return result
@@ -182,12 +185,12 @@ def _script(line_class: LineClass, rng: random.Random) -> Script:
     return Script(turns=turns, greeting=Reply(say=ANSWER), otherwise=Reply(say=ANSWER))
 
 
-async def _caller(phone: Phone, bridge: Bridge, rng: random.Random, line_class: LineClass) -> None:
+async def _caller(phone: Phone, calls: list[telephony.Call], rng: random.Random, line_class: LineClass) -> None:
     """Breaks into one answer after another, at any moment of it."""
     for _ in range(BARGE_INS):
         await phone.agent_speaks()
         if line_class.mixed and rng.random() < 0.5:
-            await bridge.session.request_response("Go on.")
+            await calls[0].session.request_response("Go on.")
         await phone.heard(rng.uniform(0.1, 6.0))
         await phone.say("sorry_hours")
         await asyncio.sleep(0.5)

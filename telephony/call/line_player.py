@@ -21,20 +21,15 @@ _SAMPLES_PER_MS = 8
 
 
 class LinePlayer:
-    """Plays to one media stream. `passthrough`: the model speaks mu-law 8 kHz itself, and nothing is transcoded."""
+    """Plays to the media stream that is attached; while there is none, it keeps what is to be played.
 
-    def __init__(
-        self,
-        connection: Connection,
-        stream_sid: str,
-        record: CallRecord,
-        *,
-        playout: Playout | None = None,
-        passthrough: bool = False,
-    ) -> None:
+    `passthrough`: the model speaks mu-law 8 kHz itself, and nothing is transcoded.
+    """
+
+    def __init__(self, record: CallRecord, *, playout: Playout | None = None, passthrough: bool = False) -> None:
         self.playout = playout or Playout()
-        self._connection = connection
-        self._stream_sid = stream_sid
+        self._connection: Connection | None = None
+        self._stream_sid = ""
         self._record = record
         self._loop = asyncio.get_running_loop()
         self._down = None if passthrough else Downsampler3()
@@ -44,7 +39,6 @@ class LinePlayer:
         self._quiet.set()
         self.last_stop: tuple[int, tuple[HeardItem, ...]] = (0, ())
         """Where the last `stop` fell on the stream timeline, and what had been heard."""
-        self._send(self.playout.start(self._loop.time()))
 
     # --- the model's side: realtime_core.playback.Player ---------------------------------------------------------
 
@@ -84,6 +78,21 @@ class LinePlayer:
 
     # --- the bridge's side ---------------------------------------------------------------------------------------
 
+    def attach(self, connection: Connection, stream_sid: str) -> None:
+        """A stream is there: begin, or go on where the last one stopped."""
+        self._connection = connection
+        self._stream_sid = stream_sid
+        self._send(self.playout.start(self._loop.time()))
+        self._pump()
+
+    def detach(self) -> None:
+        """The stream is gone; what was not heard of it waits for the next."""
+        if self._connection is not None:
+            self.playout.lose_line(self._loop.time())
+            self._record_runs()
+            self._connection = None
+            self._pump()
+
     def frame(self, timestamp_ms: int) -> None:
         """A caller frame arrived."""
         self.playout.frame(timestamp_ms / 1000, self._loop.time())
@@ -106,11 +115,11 @@ class LinePlayer:
         await self._quiet.wait()
 
     def close(self) -> None:
-        """The stream is over. Nothing is sent any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """The call is over. Nothing is sent any more."""
         self.playout.finish()
         self._record_runs()
+        self._connection = None
+        self._pump()
         self._quiet.set()
 
     # -------------------------------------------------------------------------------------------------------------
@@ -136,12 +145,15 @@ class LinePlayer:
 
     def _pump(self) -> None:
         """Send what is due, and set the one timer."""
-        now = self._loop.time()
-        self._send(self.playout.poll(now))
-        wake = self.playout.next_wake(now)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if wake is None else self._loop.call_at(wake, self._pump)
+            self._timer = None
+        if self._connection is None:
+            return
+        now = self._loop.time()
+        self._send(self.playout.poll(now))
+        if (wake := self.playout.next_wake(now)) is not None:
+            self._timer = self._loop.call_at(wake, self._pump)
 
     def _settle(self) -> None:
         if self.playout.busy:
@@ -150,10 +162,13 @@ class LinePlayer:
             self._quiet.set()
 
     def _send(self, commands: Sequence[Command]) -> None:
+        connection = self._connection
+        if connection is None:
+            return
         for command in commands:
             match command:
                 case Media(payload, position, segments):
-                    self._connection.send(media_stream.encode_media(self._stream_sid, payload))
+                    connection.send(media_stream.encode_media(self._stream_sid, payload))
                     self._record.write(
                         "twilio.out",
                         message={
@@ -167,14 +182,14 @@ class LinePlayer:
                         },
                     )
                 case Mark(name):
-                    self._forward(media_stream.encode_mark(self._stream_sid, name))
+                    self._forward(connection, media_stream.encode_mark(self._stream_sid, name))
                 case Clear():
-                    self._forward(media_stream.encode_clear(self._stream_sid))
+                    self._forward(connection, media_stream.encode_clear(self._stream_sid))
         if self.playout.runs:
             self._record_runs()
 
-    def _forward(self, text: str) -> None:
-        self._connection.send(text)
+    def _forward(self, connection: Connection, text: str) -> None:
+        connection.send(text)
         self._record.message("twilio.out", text)
 
     def _record_runs(self) -> None:

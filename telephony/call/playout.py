@@ -320,6 +320,19 @@ class Playout:
         if self._held:
             return []
         self._held = True
+        return self._rewind(now)
+
+    def lose_line(self, now: float) -> None:
+        """The stream is gone. What was not heard is kept for the next one; what was learnt of the line is not."""
+        self._rewind(now)
+        self.finish()
+        self.generation += 1
+        self._marks.clear()
+        self._proved = self.sent
+        self.line = LineClock()
+
+    def _rewind(self, now: float) -> list[Command]:
+        """Take back what was sent and not heard."""
         heard = self.heard_position(now)
         self._forget(heard)
         for segment in reversed(self._segments):

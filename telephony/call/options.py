@@ -1,0 +1,60 @@
+"""How to run a call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from realtime_core import RealtimeAgent, RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
+from realtime_core.connection import Close
+from realtime_core.sources import SYSTEM, Sources
+
+from ..journal.format import Journal
+from ..journal.writer import NullJournal
+from ..twilio import media_stream
+from .call import Call, CallInfo
+
+__all__ = ["AgentSource", "CallOptions", "CallOutcome"]
+
+AgentSource = RealtimeAgent[Any] | Callable[[CallInfo], "RealtimeAgent[Any] | Awaitable[RealtimeAgent[Any]]"]
+"""An agent, or a function that picks one for a call."""
+
+
+@dataclass(slots=True)
+class CallOptions:
+    """Everything has a default."""
+
+    greeting: str | None = None
+    """Instructions for the first response; None: the caller speaks first."""
+    model: RealtimeModel | Callable[[], RealtimeModel] | None = None
+    model_config: RealtimeModelConfig = field(default_factory=RealtimeModelConfig)
+    run_config: RealtimeRunConfig = field(default_factory=RealtimeRunConfig)
+    journal: Callable[[CallInfo], Journal] = lambda info: NullJournal()
+    admit: Callable[[media_stream.Start], CallInfo] = CallInfo.of
+    """Checks the stream's `start` and says whose call it is; raises `StreamRefused`."""
+    ambience: bytes | None = None
+    """A loop of mu-law 8 kHz that lies under the agent's voice and between its answers."""
+    digits_to_model: bool = True
+    """Tell the model which key was pressed, and have it answer."""
+    reattach_s: float = 0.0
+    """How long a call that has lost its stream waits for another one; 0 where nobody would open one."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    sources: Sources = SYSTEM
+    cpu_clock: Callable[[], float] = lambda: 0.0
+    """CPU seconds of this process, for the journal's last record."""
+    on_start: Callable[[Call], None] = lambda call: None
+    on_end: Callable[[Call], None] = lambda call: None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """How a call ended. `call` is None where none began."""
+
+    call: Call | None
+    reason: str
+    close: Close | None = None
+    skipped: int = 0
+    """How many messages of the peer could not be understood."""
+    underruns: int = 0
+    """How often playout ran dry in the middle of an answer."""

@@ -1,0 +1,136 @@
+"""One media stream: reads what Twilio sends, and hands it to the call it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from realtime_core.audio import g711
+from realtime_core.connection import Close, Connection
+
+from ..errors import MediaStreamError, StreamRefused
+from ..twilio import media_stream
+from .record import CallRecord
+
+__all__ = ["MediaStream", "StreamListener"]
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 5.0
+_MAX_GAP_MS = 10_000
+_MAX_LOGGED = 100
+
+
+class StreamListener(Protocol):
+    """The call that a stream belongs to. Called in the step in which the message arrived."""
+
+    def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
+        """The caller's audio, mu-law; holes in it are filled with silence. `timestamp_ms` is that of its last frame."""
+
+    def on_mark(self, name: str) -> None: ...
+
+    def on_digit(self, digit: str) -> None: ...
+
+    def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
+        """The stream is over, once: Twilio said `stop` (or closed in good order), or it broke."""
+
+
+class MediaStream:
+    """`run` reads until the connection is over. Until `listen`, only `start` is understood and audio is dropped."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.close: Close | None = None
+        self.skipped = 0
+        """How many messages could not be used."""
+        self._started: asyncio.Future[media_stream.Start] = asyncio.get_running_loop().create_future()
+        self._listener: StreamListener | None = None
+        self._record: CallRecord | None = None
+        self._expected_ms: int | None = None
+        self._ended = False
+
+    async def start(self) -> media_stream.Start:
+        """Wait for the stream's `start`.
+
+        Raises:
+            StreamRefused: none came in time, or its format is not the one that we speak.
+        """
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                start = await self._started
+        except TimeoutError:
+            raise StreamRefused(f"no `start` came within {START_TIMEOUT_S:g} s") from None
+        got = (start.encoding, start.sample_rate, start.channels)
+        if got != ("audio/x-mulaw", 8000, 1):
+            raise StreamRefused(f"its format is {got}, and only audio/x-mulaw at 8000 Hz, 1 channel, is served")
+        return start
+
+    def listen(self, listener: StreamListener, record: CallRecord) -> None:
+        """From now on, tell `listener`; it is told at once if the stream is over already."""
+        self._listener = listener
+        self._record = record
+        if self._ended:
+            listener.on_stream_end(self, stopped=False)
+
+    async def run(self) -> Close:
+        """Read until the connection is over."""
+        self.close = close = await self.connection.run(self._on_message)
+        if self._record is not None:
+            self._record.write("close", peer="twilio", code=close.code, reason=close.reason, by=close.by)
+        if not self._started.done():
+            self._started.set_exception(StreamRefused("the connection ended before its `start`"))
+            self._started.exception()  # nobody may wait for it any more
+        self._end(stopped=close.by != "network")
+        return close
+
+    def _on_message(self, text: str | bytes) -> None:
+        try:
+            event = media_stream.decode(text)
+        except MediaStreamError as error:
+            self._skip(text, str(error))
+            return
+        if isinstance(event, media_stream.Start):
+            self._on_start(text, event)
+            return
+        if self._record is not None:
+            self._record.message("twilio.in", text)
+        if isinstance(event, media_stream.Unknown):
+            self._skip(text, "an event that is not known")
+        elif self._listener is not None:
+            if isinstance(event, media_stream.Media):
+                self._on_media(event, self._listener)
+            elif isinstance(event, media_stream.Mark):
+                self._listener.on_mark(event.name)
+            elif isinstance(event, media_stream.Dtmf):
+                self._listener.on_digit(event.digit)
+            elif isinstance(event, media_stream.Stop):
+                self._end(stopped=True)
+
+    def _on_start(self, text: str | bytes, start: media_stream.Start) -> None:
+        if self._started.done():
+            self._skip(text, "a second `start`")
+        else:
+            self._started.set_result(start)
+
+    def _on_media(self, media: media_stream.Media, listener: StreamListener) -> None:
+        audio, expected = media.payload, self._expected_ms
+        self._expected_ms = media.timestamp_ms + len(audio) // 8
+        if expected is not None and expected < media.timestamp_ms:
+            # A hole: the far voice activity detection counts samples, so it has to hear the time pass.
+            audio = g711.SILENCE * (8 * min(media.timestamp_ms - expected, _MAX_GAP_MS)) + audio
+        listener.on_frame(media.timestamp_ms, audio)
+
+    def _skip(self, text: str | bytes, why: str) -> None:
+        """A message that cannot be used: counted, logged (with a bound), and the call goes on."""
+        self.skipped += 1
+        if self.skipped <= _MAX_LOGGED:
+            log.warning("Skipped a message of the media stream: %s", why)
+        if self._record is not None:
+            self._record.write("skipped", error=why, chars=len(text))
+
+    def _end(self, *, stopped: bool) -> None:
+        if not self._ended:
+            self._ended = True
+            if self._listener is not None:
+                self._listener.on_stream_end(self, stopped=stopped)
