@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING, Literal
 
 from .errors import RealtimeCoreError
@@ -49,9 +49,12 @@ class EventStream:
     Bounded by kind: control events are lossless; audio is kept up to a number of bytes and raw events and text deltas
     up to a number of events, the oldest dropped first; of `history_updated` only the latest waits. When the session
     ends, what is queued is delivered first; then iteration stops, or raises what the session failed with.
+
+    `types`: only events of these types; none: all.
     """
 
-    def __init__(self, *, audio_bytes: int, raw_events: int, control_events: int) -> None:
+    def __init__(self, types: Collection[str] = (), *, audio_bytes: int, raw_events: int, control_events: int) -> None:
+        self._types = frozenset(types)
         self._slots: deque[_Slot] = deque()
         self._live = 0
         self._of: dict[_Class, deque[_Slot]] = {
@@ -78,7 +81,7 @@ class EventStream:
 
     def put(self, event: RealtimeSessionEvent) -> None:
         """Queue an event, by the rules of its kind. Does nothing after the end."""
-        if self._ended:
+        if self._ended or (self._types and event.type not in self._types):
             return
         kind = _DROPPABLE.get(event.type, "control")
         slot = _Slot(event, _size(event, kind))
@@ -221,9 +224,10 @@ class EventHub:
     def remove_handler(self, handler: EventHandler) -> None:
         self._handlers = tuple(h for h in self._handlers if h != handler)
 
-    def open_stream(self) -> EventStream:
+    def open_stream(self, types: Collection[str] = ()) -> EventStream:
         """A stream of the events from now on."""
         stream = EventStream(
+            types,
             audio_bytes=int(self._settings.get("audio_ms", 60_000) * self._audio_bytes_per_ms),
             raw_events=self._settings.get("raw_events", 256),
             control_events=self._settings.get("control_events", 10_000),

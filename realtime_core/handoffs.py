@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Handoff", "realtime_handoff"]
 
-TAgent = TypeVar("TAgent")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    TAgent = TypeVarWithDefault("TAgent", default=Any)
+else:
+    TAgent = TypeVar("TAgent")
 THandoffInput = TypeVar("THandoffInput")
 
 OnHandoffWithInput = Callable[[RunContextWrapper[Any], THandoffInput], Any]

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from .usage import Usage
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+else:
+    from typing import TypeVar
+
 __all__ = ["RunContextWrapper", "TContext", "ToolContext"]
 
-TContext = TypeVar("TContext")
+if TYPE_CHECKING:
+    TContext = TypeVar("TContext", default=Any)  # so that `RealtimeAgent(name="A")` needs no annotation
+else:
+    TContext = TypeVar("TContext")  # the default is Python 3.13's
 
 
 @dataclass(eq=False)
@@ -31,6 +39,9 @@ class ToolContext(RunContextWrapper[TContext]):
     tool_call_id: str
     tool_arguments: str = ""
     agent: Any = None
+    # What tools made by openai-agents (0.24) look for in their context, so that they run here as they are.
+    run_config: Any = None
+    _function_tool_arguments = None
 
     @property
     def call_id(self) -> str:

@@ -245,10 +245,10 @@ class RealtimeSession(RealtimeModelListener):
                 await self.close()
             raise
 
-    def subscribe(self) -> EventStream:
-        """Another consumer of all events from now on: `async for event in session.subscribe()`. Close it, or use it as
-        a context manager, when it is not needed any more."""
-        return self._events.open_stream()
+    def subscribe(self, *types: str) -> EventStream:
+        """Another consumer of the events from now on: `async for event in session.subscribe("audio", "audio_end")`;
+        without types, of all. Close it, or use it as a context manager, when it is not needed any more."""
+        return self._events.open_stream(types)
 
     def add_handler(self, handler: EventHandler) -> None:
         """Have `handler(event)` called with each event, in order, in the very step that caused it. It must not block.

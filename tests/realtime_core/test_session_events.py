@@ -264,11 +264,20 @@ async def test_subscribers_see_everything_and_iterations_share() -> None:
     assert [e async for e in one] == []
 
 
+@virtual
+async def test_a_subscriber_may_want_some_types_only() -> None:
+    async with opened() as kit:
+        some = kit.session.subscribe("audio", "agent_end")
+        kit.emit(started(), audio(), ended())
+    assert types([event async for event in some]) == ["audio", "agent_end"]
+
+
 # Bounds
 
 
 def stream(**bounds: int) -> EventStream:
-    return EventStream(**{"audio_bytes": 1000, "raw_events": 3, "control_events": 100, **bounds})
+    given = {"audio_bytes": 1000, "raw_events": 3, "control_events": 100} | bounds
+    return EventStream((), **given)
 
 
 def audio_event(size: int, number: int = 0) -> RealtimeAudio:

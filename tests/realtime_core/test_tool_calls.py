@@ -179,6 +179,9 @@ async def test_names_must_be_unique_among_what_is_enabled() -> None:
 
 async def test_tools_by_shape() -> None:
     async def on_invoke_tool(ctx: Any, arguments: str) -> Any:
+        # openai-agents' tools look for these in their context.
+        prepared, ctx._function_tool_arguments = ctx._function_tool_arguments, None
+        assert (prepared, ctx.run_config) == (None, None)
         return {"got": json.loads(arguments)}
 
     foreign = SimpleNamespace(name="foreign", description="", params_json_schema={}, on_invoke_tool=on_invoke_tool)
