@@ -49,7 +49,7 @@ async def _ring(plan: Plan, view: View) -> Rung:
             arguments += ["--heard", str(heard), "--caller", plan.caller]
             ringing = child("caller", arguments, child_environment(os.environ), verbose=plan.verbose)
             journal, events = await _follow(plan, view, await stack.enter_async_context(ringing))
-            return Rung(journal, events, read_ulaw(heard))
+            return Rung(journal, events, read_ulaw(heard), server.last_words)
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 

@@ -52,3 +52,5 @@ class Rung:
     journal: Path
     events: Sequence[Mapping[str, Any]]
     heard: bytes
+    server_said: str = ""
+    """The server's last words, if it said anything."""

@@ -46,9 +46,9 @@ class Child:
             async with asyncio.timeout(_READY_S):
                 line = await self._line()
         except TimeoutError:
-            raise DemoFailed(f"The {self.name} was not ready after {_READY_S:.0f} s.{self._last_words()}") from None
+            raise DemoFailed(f"The {self.name} was not ready after {_READY_S:.0f} s.{self._told()}") from None
         if line is None:
-            raise DemoFailed(f"The {self.name} did not start.{self._last_words()}")
+            raise DemoFailed(f"The {self.name} did not start.{self._told()}")
         return line
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
@@ -56,7 +56,7 @@ class Child:
         while (line := await self._line()) is not None:
             yield line
         if code := await self._process.wait():
-            raise DemoFailed(f"The {self.name} failed (exit code {code}).{self._last_words()}")
+            raise DemoFailed(f"The {self.name} failed (exit code {code}).{self._told()}")
 
     async def stop(self) -> None:
         """End it: politely, then not."""
@@ -77,9 +77,13 @@ class Child:
                     return value
         return None
 
-    def _last_words(self) -> str:
-        told = [line for line in self._said if line.strip()]
-        return f" It said: {told[-1].strip()}" if told else ""
+    @property
+    def last_words(self) -> str:
+        """The last that it said on standard error."""
+        return next((line.strip() for line in reversed(self._said) if line.strip()), "")
+
+    def _told(self) -> str:
+        return f" It said: {self.last_words}" if self.last_words else ""
 
 
 @asynccontextmanager

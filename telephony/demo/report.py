@@ -17,7 +17,7 @@ from telephony.errors import DemoFailed
 from telephony.journal.audio import rebuild, stereo
 from telephony.journal.figures import figures_of
 from telephony.journal.reader import read_journal
-from telephony.journal.recorded import collect
+from telephony.journal.recorded import RecordedCall, collect
 from telephony.journal.timeline import timeline_png
 from telephony.journal.transcript import events_of, to_json, to_text
 
@@ -45,8 +45,8 @@ def make_report(rung: Rung, *, seed: int | None = None) -> Report:
     call = collect(read_journal(rung.journal))
     audio = rebuild(call)
     entries, figures = events_of(call, audio), figures_of(call, audio)
-    if (reason := str((call.end or {}).get("reason", "no record of its end"))) not in _GOOD_ENDS:
-        raise DemoFailed(f"The call failed ({reason or 'the server gave no reason'}); see {rung.journal}.")
+    if (failure := _failure(call)) is not None:
+        raise DemoFailed(f"{failure}: {rung.server_said or 'no reason was given'} (see {rung.journal})")
     ear = truth_of(call, audio, rung.events, rung.heard)
     told = {"call_sid": call.header.get("call_sid"), "seed": seed, **figures.to_json(), "ear": ear.to_json()}
     write_pcm16(folder / "call.wav", stereo(audio), channels=2)
@@ -56,6 +56,15 @@ def make_report(rung: Rung, *, seed: int | None = None) -> Report:
         json.dumps({**told, "transcript": to_json(entries)}, indent=1), encoding="utf-8"
     )
     return Report(told, folder)
+
+
+def _failure(call: RecordedCall) -> str | None:
+    if call.end is None:
+        return "The server broke off"
+    if not call.reached_model:
+        return "The model was not reached"
+    reason = call.end.get("reason")
+    return None if reason in _GOOD_ENDS else f"The call failed{f' ({reason})' if reason else ''}"
 
 
 def show_report(report: Report, console: Console) -> None:

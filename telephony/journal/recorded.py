@@ -122,6 +122,8 @@ class RecordedCall:
     lost: int = 0
     malformed: int = 0
     """Records that do not hold what their kind should, such as messages of a peer that the call itself had to skip."""
+    reached_model: bool = False
+    """Did the model open a session?"""
     output_format: str = "audio/pcm"
     input_format: str = "audio/pcm"
     lag_s: float = 0.0
@@ -224,6 +226,7 @@ class _Collector:
     # --- the model -----------------------------------------------------------------------------------------------
 
     def _session(self, record: Record) -> None:
+        self.call.reached_model = True
         audio = record.message.get("session", {}).get("audio", {})
         self.call.input_format = _format(audio.get("input"), self.call.input_format)
         self.call.output_format = _format(audio.get("output"), self.call.output_format)
