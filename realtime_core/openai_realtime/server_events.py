@@ -6,188 +6,159 @@ Source: https://platform.openai.com/docs/api-reference/realtime-server-events
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Object = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class SessionCreated:
+class SessionCreated(NamedTuple):
     session: Object
 
 
-@dataclass(frozen=True, slots=True)
-class SessionUpdated:
+class SessionUpdated(NamedTuple):
     session: Object
 
 
-@dataclass(frozen=True, slots=True)
-class ItemAdded:
+class ItemAdded(NamedTuple):
     """`previous_item_id` is None where the server did not name it, and "" where the item is the first."""
 
     item: Object
     previous_item_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ItemDone:
+class ItemDone(NamedTuple):
     item: Object
     previous_item_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRetrieved:
+class ItemRetrieved(NamedTuple):
     item: Object
 
 
-@dataclass(frozen=True, slots=True)
-class ItemDeleted:
+class ItemDeleted(NamedTuple):
     item_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ItemTruncated:
+class ItemTruncated(NamedTuple):
     item_id: str
     content_index: int
     audio_end_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptionDelta:
+class TranscriptionDelta(NamedTuple):
     item_id: str
     content_index: int
     delta: str
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptionCompleted:
+class TranscriptionCompleted(NamedTuple):
     item_id: str
     content_index: int
     transcript: str
     usage: Object | None
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptionFailed:
+class TranscriptionFailed(NamedTuple):
     item_id: str
     content_index: int
     error: Object
 
 
-@dataclass(frozen=True, slots=True)
-class SpeechStarted:
+class SpeechStarted(NamedTuple):
     item_id: str
     audio_start_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class SpeechStopped:
+class SpeechStopped(NamedTuple):
     item_id: str
     audio_end_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     item_id: str
     previous_item_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Cleared:
+class Cleared(NamedTuple):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class TimeoutTriggered:
+class TimeoutTriggered(NamedTuple):
     item_id: str
     audio_start_ms: int
     audio_end_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Dtmf:
+class Dtmf(NamedTuple):
     digit: str
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseCreated:
+class ResponseCreated(NamedTuple):
     response_id: str
     response: Object
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseDone:
+class ResponseDone(NamedTuple):
     response_id: str
     response: Object
 
 
-@dataclass(frozen=True, slots=True)
-class OutputItemAdded:
+class OutputItemAdded(NamedTuple):
     response_id: str
     item: Object
 
 
-@dataclass(frozen=True, slots=True)
-class OutputItemDone:
+class OutputItemDone(NamedTuple):
     response_id: str
     item: Object
 
 
-@dataclass(frozen=True, slots=True)
-class AudioDelta:
+class AudioDelta(NamedTuple):
     response_id: str
     item_id: str
     content_index: int
     audio: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AudioDone:
+class AudioDone(NamedTuple):
     response_id: str
     item_id: str
     content_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptDelta:
+class TranscriptDelta(NamedTuple):
     response_id: str
     item_id: str
     content_index: int
     delta: str
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptDone:
+class TranscriptDone(NamedTuple):
     response_id: str
     item_id: str
     content_index: int
     transcript: str
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(NamedTuple):
     response_id: str
     item_id: str
     content_index: int
     delta: str
 
 
-@dataclass(frozen=True, slots=True)
-class TextDone:
+class TextDone(NamedTuple):
     response_id: str
     item_id: str
     content_index: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimits:
+class RateLimits(NamedTuple):
     rate_limits: list[Object]
 
 
-@dataclass(frozen=True, slots=True)
-class ServerError:
+class ServerError(NamedTuple):
     """`event_id` names the client event that caused it; "" where the server does not say."""
 
     type: str
@@ -197,24 +168,21 @@ class ServerError:
     event_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     """An event that is in the protocol and asks nothing of us."""
 
     type: str
     data: Object
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(NamedTuple):
     """An event that is not in the table: a newer server."""
 
     type: str
     data: Object
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
+class Malformed(NamedTuple):
     """Not JSON, not an object with a `type`, or an event whose fields are not as they should be."""
 
     reason: str

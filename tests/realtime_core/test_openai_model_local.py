@@ -93,7 +93,7 @@ class Caller:
 
     async def until(self, type: str, count: int = 1, within_s: float = 30.0) -> Any:
         async with asyncio.timeout(within_s):
-            while len(self.heard.of(type)) < count:
+            while len(self.heard.of(type)) < count:  # noqa: ASYNC110 - the loop's time is what the test goes by
                 await asyncio.sleep(0.01)
         return self.heard.of(type)[count - 1]
 
@@ -179,43 +179,43 @@ async def test_a_reset_in_the_middle_of_an_answer(sources: Sources) -> None:
 @pytest.mark.virtual_time
 async def test_a_session_that_expires_while_the_agent_speaks(sources: Sources) -> None:
     script = parse_script(SCRIPT.replace("greeting", "expires_after_s = 20\ngreeting", 1))
-    async with LocalRealtimeServer(script, in_memory=True, sources=sources) as server:
-        async with Caller(server, sources=sources) as caller:
-            await asyncio.sleep(5)
-            for _ in range(6):
-                caller.write("the menu, please")
-                await asyncio.sleep(10)
-            statuses = [each.status for each in caller.heard.of("connection_status")]
-            assert statuses.count("connected") >= 3 and statuses[-1] == "connected"
-            assert not caller.heard.of("exception", "error")
+    server = LocalRealtimeServer(script, in_memory=True, sources=sources)
+    async with server, Caller(server, sources=sources) as caller:
+        await asyncio.sleep(5)
+        for _ in range(6):
+            caller.write("the menu, please")
+            await asyncio.sleep(10)
+        statuses = [each.status for each in caller.heard.of("connection_status")]
+        assert statuses.count("connected") >= 3 and statuses[-1] == "connected"
+        assert not caller.heard.of("exception", "error")
 
 
 @pytest.mark.virtual_time
 async def test_a_hundred_things_at_once_are_answered(sources: Sources) -> None:
     """Interrupts, messages and requests as they come: in the end there is rest, and no complaint."""
     random = sources.random
-    async with in_memory(sources, faults=Faults(delay_s=0.05, jitter_s=0.05, random=random)) as server:
-        async with Caller(server, sources=sources) as caller:
-            for _ in range(100):
-                match random.randrange(4):
-                    case 0:
-                        caller.send(RealtimeModelSendInterrupt())
-                    case 1:
-                        caller.send(RealtimeModelSendResponseCreate({"instructions": "menu"}))
-                    case 2:
-                        await caller.say(human()[: 48 * 600])
-                        await caller.say(bytes(48 * 700))
-                    case _:
-                        caller.write("menu")
-                await asyncio.sleep(random.random() * 2)
-            await asyncio.sleep(60)
-            assert not caller.heard.of("error", "exception")
-            assert set(caller.model.swallowed) <= {
-                "response_cancel_not_active",
-                "conversation_already_has_active_response",
-            }
-            started, ended = len(caller.heard.of("turn_started")), len(caller.heard.of("turn_ended"))
-            assert started == ended > 30
+    server = in_memory(sources, faults=Faults(delay_s=0.05, jitter_s=0.05, random=random))
+    async with server, Caller(server, sources=sources) as caller:
+        for _ in range(100):
+            match random.randrange(4):
+                case 0:
+                    caller.send(RealtimeModelSendInterrupt())
+                case 1:
+                    caller.send(RealtimeModelSendResponseCreate({"instructions": "menu"}))
+                case 2:
+                    await caller.say(human()[: 48 * 600])
+                    await caller.say(bytes(48 * 700))
+                case _:
+                    caller.write("menu")
+            await asyncio.sleep(random.random() * 2)
+        await asyncio.sleep(60)
+        assert not caller.heard.of("error", "exception")
+        assert set(caller.model.swallowed) <= {
+            "response_cancel_not_active",
+            "conversation_already_has_active_response",
+        }
+        started, ended = len(caller.heard.of("turn_started")), len(caller.heard.of("turn_ended"))
+        assert started == ended > 30
 
 
 @pytest.mark.virtual_time
