@@ -41,8 +41,8 @@ class RealtimeAgent(Generic[TContext]):
     prompt: Any = None
     handoffs: Sequence[RealtimeAgent[Any] | Handoff[TContext, Any]] = field(default_factory=list)
     output_guardrails: Sequence[OutputGuardrail[TContext]] = field(default_factory=list)
-    input_guardrails: Sequence[InputGuardrail[TContext]] = field(default_factory=list)
     hooks: RealtimeAgentHooks[TContext] | None = None
+    input_guardrails: Sequence[InputGuardrail[TContext]] = field(default_factory=list)
     voice: str | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ Keys and defaults are those that users of the OpenAI Agents SDK's realtime layer
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
@@ -206,7 +207,8 @@ class RealtimeQueueSettings(TypedDict, total=False):
     `EventsOverflowed`."""
 
 
-class ToolErrorFormatterArgs(TypedDict):
+@dataclass(frozen=True, slots=True)
+class ToolErrorFormatterArgs:
     """What `tool_error_formatter` is given."""
 
     kind: Literal["approval_rejected"]
@@ -217,9 +219,8 @@ class ToolErrorFormatterArgs(TypedDict):
     run_context: RunContextWrapper[Any]
 
 
-ToolErrorFormatter = Callable[[Any], "str | Awaitable[str | None] | None"]
-"""Takes an object with the fields of `ToolErrorFormatterArgs` as attributes; returns the text for the model, or None
-for the default."""
+ToolErrorFormatter = Callable[[ToolErrorFormatterArgs], "str | Awaitable[str | None] | None"]
+"""Returns the text for the model, or None for the default."""
 
 
 class RealtimeRunConfig(TypedDict, total=False):

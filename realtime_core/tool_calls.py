@@ -10,11 +10,10 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 from .agent_settings import ActiveAgent
-from .config import RealtimeToolExecutionConfig
+from .config import RealtimeToolExecutionConfig, ToolErrorFormatterArgs
 from .errors import ModelBehaviorError
 from .events import RealtimeToolApprovalRequired, RealtimeToolEnd, RealtimeToolStart
 from .guardrails import (
@@ -207,7 +206,7 @@ class ToolCalls:
         if decision.message is not None or formatter is None:
             return DEFAULT_REJECTION if decision.message is None else decision.message
         made = formatter(
-            SimpleNamespace(
+            ToolErrorFormatterArgs(
                 kind="approval_rejected",
                 tool_type="function",
                 tool_name=tool.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -69,10 +70,11 @@ def function_schema(
     strict: bool = True,
 ) -> FunctionSchema:
     """Read a function's signature and docstring. Raises `UserError` for what cannot become a schema."""
-    doc = parse_docstring(func.__doc__) if use_docstring else Docstring()
-    name = name or getattr(func, "__name__", None) or type(func).__name__
+    inner = func.func if isinstance(func, functools.partial) else func
+    doc = parse_docstring(inner.__doc__) if use_docstring else Docstring()
+    name = name or getattr(inner, "__name__", None) or type(inner).__name__
     parameters = list(inspect.signature(func).parameters.values())
-    hints = _type_hints(func)
+    hints = _type_hints(inner)
     takes_context = bool(parameters) and _is_context(parameters[0], hints)
     if takes_context:
         del parameters[0]

@@ -84,10 +84,10 @@ class FunctionTool:
     is_enabled: ToolEnabled = True
     """Whether the model is told of the tool: a bool, or a function of (context, agent), asked when an agent becomes the
     current one and again at each call."""
-    needs_approval: ToolApproval = False
-    """Whether a call waits for `session.approve_tool_call`: a bool, or a function of (context, arguments, call_id)."""
     tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None
     tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None
+    needs_approval: ToolApproval = False
+    """Whether a call waits for `session.approve_tool_call`: a bool, or a function of (context, arguments, call_id)."""
     timeout_seconds: float | None = None
     timeout_behavior: ToolTimeoutBehavior = "error_as_result"
     """`raise_exception` reports an `error` event besides telling the model."""
@@ -161,8 +161,9 @@ def function_tool(
     """Make a tool of a function, as `@function_tool` or `@function_tool(...)`.
 
     Name, description and parameters come from the signature and the docstring (any of the three styles). Coroutine
-    functions run as they are, plain functions in a thread. A first parameter annotated `RunContextWrapper[...]` or
-    `ToolContext[...]` is given the context. With `strict_mode` every parameter is required of the model.
+    functions run as they are, plain functions in a thread (a time-out lets go of the thread; it cannot end it). A first
+    parameter annotated `RunContextWrapper[...]` or `ToolContext[...]` is given the context. With `strict_mode` every
+    parameter is required of the model.
 
     `failure_error_function(context, error)` makes the text for the model when the function raises or the arguments do
     not fit; None: the session reports an `error` event and tells the model of the failure without details.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import enum
+import functools
 import json
 import threading
 from types import SimpleNamespace
@@ -264,6 +265,16 @@ def test_methods_and_objects_are_functions_too() -> None:
     assert (tool.name, tool.description, invoke(tool, '{"day": "Friday"}')) == ("book", "Book.", "Friday")
     called = function_tool(Bookings(), name_override="book")
     assert invoke(called, '{"day": "Friday"}') == "Friday!"
+
+
+def test_partial_functions_have_what_is_left_of_their_parameters() -> None:
+    def book(table: int, day: str) -> str:
+        """Book."""
+        return f"{table} {day}"
+
+    tool = function_tool(functools.partial(book, 4))
+    assert (tool.name, tool.description, list(tool.params_json_schema["properties"])) == ("book", "Book.", ["day"])
+    assert invoke(tool, '{"day": "Friday"}') == "4 Friday"
 
 
 # Running
