@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -110,3 +113,17 @@ def test_it_runs_as_a_module(project: Path) -> None:
     )
     assert result.returncode == 2
     assert result.stderr.startswith("telephony: There is no module 'nothere'.\n  hint: AGENT is an import string")
+
+
+def test_it_serves_until_it_is_interrupted(project: Path) -> None:
+    command = [sys.executable, "-m", "telephony", "serve", "shopdesk:agent", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["pid"] == process.pid
+        with urllib.request.urlopen(f"{ready['listening']}/healthz", timeout=10) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode in (0, 130)
+    assert "Traceback" not in err
