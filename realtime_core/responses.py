@@ -181,7 +181,7 @@ class Responses:
     @property
     def deadline(self) -> float | None:
         """When `on_time` is to be called."""
-        if self._sent is not None:
+        if self._sent is not None and self._active is None:
             return self._sent.sent_at + self._request_limit_s
         if self._queue and self.state is ResponseState.IDLE:
             return min(self._due(request) for request in self._queue)
@@ -302,6 +302,8 @@ class Responses:
             return []
         self._active, self._cancel_id = None, None
         self._step(_On.DONE)
+        if self._sent is not None:
+            self._sent.sent_at = now  # while another was being made, no reaction was due
         # A cancelled one may have come and gone while our request was still on its way.
         if self._sent is not None and not self._echoes and outcome.status != "cancelled":
             active.request = self._presumed = self._sent
@@ -345,7 +347,7 @@ class Responses:
 
     def on_time(self, now: float) -> list[Effect]:
         request, effects = self._sent, list[Effect]()
-        if request is not None and now >= request.sent_at + self._request_limit_s:
+        if request and not self._active and now >= request.sent_at + self._request_limit_s:
             self._sent = None
             self._step(_On.REFUSED)
             effects = self._fail(now, request, "no_reaction", None, again=True)

@@ -124,7 +124,7 @@ json_values = st.recursive(
 @pytest.mark.parametrize(("type", "fields", "expected"), GA, ids=[type for type, _, _ in GA])
 def test_each_event_of_the_protocol(type: str, fields: dict[str, Any], expected: Any) -> None:
     data = {"type": type, **fields}
-    expected = expected or wire.Notice(type, data)
+    expected = wire.Notice(type, data) if expected is None else expected
     for event in (decode(json.dumps(data)), decode(orjson.dumps(data)), decode_object(data)):
         assert event == expected and event.__class__ is expected.__class__
 

@@ -128,6 +128,14 @@ def test_a_server_that_returns_no_metadata() -> None:
         assert responses.idle
 
 
+def test_a_long_answer_without_metadata_is_not_taken_for_silence() -> None:
+    responses = new()
+    create(responses.request(0.0, {"instructions": "Read the menu."}))
+    responses.created(0.1, "resp_1", {})
+    assert responses.deadline is None and responses.on_time(30.0) == []
+    assert responses.done(31.0, "resp_1", SPOKEN) == [] and responses.idle
+
+
 def test_creates_wait_while_the_caller_speaks_and_for_the_servers_own_answer() -> None:
     responses = new()
     responses.speech_started(10.0)
