@@ -154,7 +154,7 @@ class RealtimeSession(RealtimeModelListener):
             self._tell_tracker()
             await self._core.tasks.open()
             self._model.add_listener(self)
-            await self._model.connect({**self._model_config, "initial_model_settings": self._active.settings})
+            await self._model.connect(self._model_options())
         except BaseException:
             self._model.remove_listener(self)
             self._end()
@@ -166,6 +166,13 @@ class RealtimeSession(RealtimeModelListener):
         self._core.emit(RealtimeHistoryUpdated(self.history, self._core.info))
         self._hooks.started(self.current_agent)
         return self
+
+    def _model_options(self) -> RealtimeModelConfig:
+        """The user's model configuration, the settings of the starting agent, and a way to the history for a model that
+        has to begin anew."""
+        options: RealtimeModelConfig = {"conversation": lambda: self._history, **self._model_config}
+        options["initial_model_settings"] = self._active.settings
+        return options
 
     def _tell_tracker(self) -> None:
         tracker = self._model_config.get("playback_tracker")
