@@ -152,6 +152,19 @@ async def test_what_is_sent_in_the_gap_waits_in_order_and_audio_is_bounded() -> 
         assert talk.peer.opened == 2 and len(talk.peer.asked) == 4
 
 
+async def test_settings_that_change_while_the_new_session_begins() -> None:
+    async with Talk(options={"initial_model_settings": {"instructions": "Old."}}) as talk:
+        talk.peer.accepts = False
+        lose(talk.peer)
+        await settle(1.0)
+        assert talk.peer.opened == 2 and talk.peer.sent[0]["session"]["instructions"] == "Old."
+        talk.send(RealtimeModelSendSessionUpdate({"instructions": "New."}))
+        talk.peer.accepts = True
+        talk.peer.accept(talk.peer.sent[0])
+        await settle()
+        assert talk.peer.sent[1]["session"] == {"type": "realtime", "instructions": "New."}
+
+
 async def test_an_interrupt_in_the_gap_silences_at_once() -> None:
     async with Talk() as talk:
         talk.peer.respond()
@@ -305,6 +318,30 @@ async def test_the_old_session_serves_until_the_new_one_is_ready() -> None:
         await settle()
         assert peer.types()[-1] == "response.create"
         assert not talk.heard.of("connection_status")
+
+
+async def test_a_talk_that_goes_on_while_the_new_session_begins() -> None:
+    peer = expiring(600)
+    async with Talk(peer, reconnect=ReconnectPolicy(rollover_margin_s=60)) as talk:
+        old = peer.connection
+        assert old is not None
+        peer.created = {**peer.created, "expires_at": peer.created["expires_at"] + 3600}
+        peer.accepts = False
+        await settle(542)
+        assert peer.opened == 2
+        new, peer.connection = peer.connection, old
+        peer.emit("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+        await settle()
+        peer.connection, peer.accepts = new, True
+        peer.accept(peer.sent[0])
+        await settle(2.0)
+        assert not talk.heard.of("connection_status"), "the talk stays where it is"
+        peer.connection = old
+        peer.emit("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=0)
+        peer.emit("input_audio_buffer.committed", item_id="u")
+        await settle(2.0)
+        assert peer.opened == 3
+        assert [each.status for each in talk.heard.of("connection_status")] == ["reconnecting", "connected"]
 
 
 async def test_a_server_whose_clock_is_off_is_not_believed() -> None:

@@ -553,6 +553,25 @@ async def test_listeners_that_await_get_everything_in_order(caplog: pytest.LogCa
         assert complaints == ["Slow.on_event failed for 'turn_started'"]
 
 
+async def test_a_listener_that_takes_some_events_at_once_still_gets_them_in_order() -> None:
+    class Sometimes(Slow):
+        def on_event_now(self, event: RealtimeModelEvent) -> bool:
+            if event.type == "audio":
+                return False
+            self.types.append(event.type)
+            return True
+
+    talk, listener = Talk(), Sometimes()
+    talk.model.add_listener(listener)
+    async with talk:
+        talk.model.emit_raw = False
+        listener.types.clear()
+        talk.peer.audio(20)
+        talk.peer.audio_done()
+        await settle(1.0)
+        assert listener.types == ["audio", "audio_done"]
+
+
 async def test_the_servers_end_is_told() -> None:
     async with Talk() as talk:
         assert talk.peer.connection is not None

@@ -128,6 +128,23 @@ def test_a_server_that_returns_no_metadata() -> None:
         assert responses.idle
 
 
+def presumed_wrongly() -> tuple[Responses, CreateResponse]:
+    """The server's own response came and went before our request was there, and nothing is known of metadata."""
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    responses.created(0.1, "resp_server", {})
+    responses.acknowledged("item_1")
+    assert responses.done(0.2, "resp_server", CALLED) == [] and responses.idle
+    return responses, sent
+
+
+def test_a_response_that_was_taken_for_ours_and_was_not() -> None:
+    responses, sent = presumed_wrongly()
+    create(responses.refused(0.3, sent.event_id, COLLISION) or responses.on_time(responses.deadline or 0.0))
+    responses, sent = presumed_wrongly()
+    assert responses.created(0.3, "resp_ours", ours(sent)) == [], "item_1 has no other answer"
+
+
 def test_a_long_answer_without_metadata_is_not_taken_for_silence() -> None:
     responses = new()
     create(responses.request(0.0, {"instructions": "Read the menu."}))
