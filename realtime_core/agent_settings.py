@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .config import RealtimeRunConfig, RealtimeSessionModelSettings
 from .errors import UserError
 from .handoffs import Handoff, as_handoff
+from .side_by_side import side_by_side
 from .tools import Tool, check_tool, is_enabled
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def activate(
         settings["prompt"] = agent.prompt
     if agent.voice is not None and voice_of is None:
         settings = _with_voice(settings, agent.voice)
-    instructions, tools, handoffs = await asyncio.gather(
+    instructions, tools, handoffs = await side_by_side(
         agent.get_system_prompt(context),
         agent.get_all_tools(context),
         _enabled(agent.handoffs, as_handoff, context, agent),
@@ -73,7 +73,7 @@ async def activate(
 
 async def _enabled(entries: Any, check: Any, context: RunContextWrapper[Any], agent: RealtimeAgent[Any]) -> list[Any]:
     checked = [check(entry) for entry in entries]
-    enabled = await asyncio.gather(*(is_enabled(entry, context, agent) for entry in checked))
+    enabled = await side_by_side(*(is_enabled(entry, context, agent) for entry in checked))
     return [entry for entry, is_on in zip(checked, enabled, strict=True) if is_on]
 
 

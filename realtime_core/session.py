@@ -249,7 +249,10 @@ class RealtimeSession(RealtimeModelListener):
             raise
         except Exception:
             if self._ended:
-                await self.close()
+                try:
+                    await self.close()
+                except Exception:  # what the session failed with is what the consumer has to know
+                    logger.exception("The model failed to close.")
             raise
 
     def subscribe(self, *types: str) -> EventStream:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, overload
 
 from .errors import ModelBehaviorError, RealtimeCoreError, UserError
+from .side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
@@ -273,7 +274,7 @@ async def enabled_tools(agent: RealtimeAgent[Any], run_context: RunContextWrappe
         tools += await mcp_tools(agent.mcp_servers, run_context, agent)
     for tool in tools:
         check_tool(tool)
-    enabled = await asyncio.gather(*(is_enabled(tool, run_context, agent) for tool in tools))
+    enabled = await side_by_side(*(is_enabled(tool, run_context, agent) for tool in tools))
     return [tool for tool, is_on in zip(tools, enabled, strict=True) if is_on]
 
 

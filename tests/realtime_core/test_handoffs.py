@@ -140,6 +140,26 @@ async def test_a_failing_update_keeps_the_agent() -> None:
         assert (kit.session.current_agent, kit.sent) == (desk, [])
 
 
+async def test_when_one_of_several_callables_fails_the_others_do_not_run_on() -> None:
+    ends: list[str] = []
+
+    async def slow(context: Any, agent: Any) -> bool:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ends.append("cancelled")
+        return True
+
+    async def fails(context: Any, agent: Any) -> bool:
+        raise ValueError("no")
+
+    tools = [function_tool(lambda: 1, name_override=f.__name__, is_enabled=f) for f in (slow, fails)]
+    with pytest.raises(ValueError, match="no"):
+        async with opened(RealtimeAgent(name="A", instructions=lambda context, agent: "x", tools=tools)):
+            pass
+    assert (ends, len(asyncio.all_tasks())) == (["cancelled"], 1)
+
+
 async def test_tools_that_the_server_runs_go_through() -> None:
     mcp: Any = {"type": "mcp", "server_label": "x"}
     async with opened(model_config={"initial_model_settings": {"tools": [mcp]}}) as kit:

@@ -312,6 +312,17 @@ async def test_what_was_queued_comes_before_the_exception() -> None:
     assert (session.status, model.close_calls) == ("closed", 1)
 
 
+async def test_a_failing_close_does_not_hide_the_failure() -> None:
+    failure = ConnectionLost(Close(1011, "", "peer"))
+    session = await RealtimeSession(model := ScriptedRealtimeModel(close_error=OSError("stuck")), AGENT).enter()
+    model.emit_now(RealtimeModelExceptionEvent(failure))
+    with pytest.raises(ConnectionLost):
+        while True:
+            await anext(session)
+    with pytest.raises(OSError, match="stuck"):
+        await session.close()
+
+
 async def test_sending_after_a_failure_names_the_failure() -> None:
     async with opened() as kit:
         failure = ConnectionLost(Close(1006, "", "network"))
