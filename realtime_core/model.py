@@ -71,6 +71,9 @@ class RealtimeModel(ABC):
     drives_player: bool = False
     """Does the model itself call the `Player` of its configuration? Else whoever listens to the session has to."""
 
+    emit_raw: bool = True
+    """Emit `raw_server_event` for every message of the server, where the model has such; off, it may save the work."""
+
     @abstractmethod
     async def connect(self, options: RealtimeModelConfig) -> None:
         """Open the connection; return when the model has accepted its configuration."""

@@ -160,6 +160,7 @@ class Bridge:
             agent = await self._pick_agent()
             runner = RealtimeRunner(agent, model=self._options.model, config=self._options.run_config)
             session = self.session = await runner.run(context=self.call, model_config=self._model_config())
+            session.model.emit_raw = False
             session.add_handler(self._on_session_event)
             async with session:
                 self._open = True
