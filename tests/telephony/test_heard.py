@@ -1,0 +1,106 @@
+"""The estimate of the far playhead, by itself: what each observation proves, and what it must not move."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from telephony.call.heard import LineClock, Run
+
+RATE = 8000
+WAY = 0.05
+
+
+def steady(seconds: float = 2.0, *, offset: float = 3.0, drift_ppm: float = 0.0, jitter: float = 0.0) -> LineClock:
+    """A line of 50 ms each way, whose far clock is `offset` behind ours."""
+    line, rng, last = LineClock(), random.Random(1), 0.0
+    for number in range(int(seconds * 50)):
+        stamp = number * 0.02
+        arrival = stamp / (1 + drift_ppm * 1e-6) + offset + WAY + rng.uniform(0, jitter)
+        last = max(last, arrival)
+        line.frame(stamp, last)
+    return line
+
+
+def far(now: float, offset: float = 3.0) -> float:
+    """What the far clock says."""
+    return now - offset
+
+
+def test_a_probe_gives_the_way_there() -> None:
+    line = steady(2.06)
+    sent = 5.0
+    assert line.probe(sent, sent + 2 * WAY) == pytest.approx(far(sent) + WAY)
+    assert line.round_trip == pytest.approx(2 * WAY)
+    assert line.effect(6.0) == line.expected_effect(6.0) == pytest.approx(far(6.0) + WAY)
+
+
+def test_a_clock_that_drifts_is_followed_without_another_probe() -> None:
+    line = LineClock()
+    ppm = 100e-6
+    for number in range(50):
+        line.frame(number * 0.02 * (1 + ppm), number * 0.02 + WAY)
+    line.probe(0.5, 0.5 + 2 * WAY)
+    for number in range(50, 30_000):
+        line.frame(number * 0.02 * (1 + ppm), number * 0.02 + WAY)
+    now = 600.0
+    assert line.effect(now) == pytest.approx((now + WAY) * (1 + ppm), abs=0.001)
+
+
+def test_an_arrival_is_dated_between_the_frames_that_enclose_it() -> None:
+    line = steady(jitter=0.05)
+    stamp = 100 * 0.02
+    held_up = stamp + 3.0 + WAY + 0.5  # the whole socket was held up for half a second
+    line.frame(stamp, held_up)
+    earliest, latest = line.date(held_up + 0.001)
+    assert (earliest, latest) == pytest.approx((stamp, stamp + 0.02))
+
+
+def test_a_run_is_predicted_until_marks_speak_and_then_exact() -> None:
+    line = steady()
+    line.probe(4.9, 4.9 + 2 * WAY)
+    run = Run(line, 1000, RATE, sent_at=5.0, start_delay=0.0)
+    assert run.position(line.effect(5.5)) == pytest.approx(1000 + 0.5 * RATE, abs=1)
+    started = far(5.0) + WAY + 0.150  # Twilio began 150 ms late
+    for position in (1160, 1960, 2760):
+        played = started + (position - 1000) / RATE
+        line.frame(played - 0.005, played - 0.005 + 3.0 + WAY)
+        run.played(position, played + 3.0 + WAY)
+    assert run.origin == pytest.approx(started, abs=0.001)
+    run.arrived(far(5.0) + WAY)
+    assert run.start_delay == pytest.approx(0.150, abs=0.001)
+
+
+def test_a_mark_that_stays_out_proves_that_playout_stalled() -> None:
+    line = steady()
+    run = Run(line, 0, RATE, sent_at=5.0, start_delay=0.0)
+    run.arrived(2.05)
+    line.frame(2.06, 2.06 + 3.0 + WAY)
+    assert not run.played(160, 2.07 + 3.0 + WAY)
+    assert not run.waiting(960, 2.10)
+    assert run.waiting(960, 2.67), "a mark due at 2.17 is still out at 2.67"
+    assert run.position(2.67) == 960
+    assert run.shifts == 1
+
+
+def test_what_was_taken_for_a_stall_is_forgotten_when_it_does_not_persist() -> None:
+    line = steady()
+    run = Run(line, 0, RATE, sent_at=5.0, start_delay=0.0)
+    line.frame(2.06, 2.06 + 3.0 + WAY)
+    run.played(160, 2.07 + 3.0 + WAY)
+    before = run.origin
+    run.waiting(960, 2.40)  # this one mark was sent late
+    assert run.origin > before + 0.2
+    line.frame(2.44, 2.44 + 3.0 + WAY)
+    run.played(960, 2.445 + 3.0 + WAY)
+    line.frame(2.44, 2.45 + 3.0 + WAY)
+    played = before + 3200 / RATE
+    line.frame(played - 0.005, played - 0.005 + 3.0 + WAY)
+    run.played(3200, played + 3.0 + WAY)
+    assert run.origin == pytest.approx(before, abs=0.001)
+
+
+def test_nothing_plays_before_the_run() -> None:
+    run = Run(LineClock(), 500, RATE, sent_at=5.0, start_delay=0.2)
+    assert run.position(4.0) == run.position(5.2) == 500
