@@ -1,0 +1,64 @@
+"""Collecting the keys that the caller presses. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["DigitCollector", "Digits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """What was pressed, without the terminator. `complete`: up to the terminator, or as many as were wanted. Printed,
+    it shows how many there are, not which."""
+
+    value: str = field(repr=False)
+    complete: bool
+
+    def __str__(self) -> str:
+        return "•" * len(self.value)
+
+
+class DigitCollector:
+    """Ends with the terminator, with `max_digits`, `first_s` without a first key (counted from `begin`: the end of the
+    prompt), or `between_s` without a further one."""
+
+    def __init__(
+        self, *, max_digits: int = 32, terminator: str = "#", first_s: float = 8.0, between_s: float = 4.0
+    ) -> None:
+        self._max_digits = max_digits
+        self._terminator = terminator
+        self._first_s = first_s
+        self._between_s = between_s
+        self._keys = ""
+        self.deadline: float | None = None
+        self.result: Digits | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Was a key pressed?"""
+        return bool(self._keys) or self.result is not None
+
+    def begin(self, now: float) -> None:
+        """The prompt was heard."""
+        if not self.begun:
+            self.deadline = now + self._first_s
+
+    def press(self, key: str, now: float) -> None:
+        if self.result is not None:
+            return
+        if key == self._terminator:
+            self._end(complete=True)
+            return
+        self._keys += key
+        self.deadline = now + self._between_s
+        if len(self._keys) >= self._max_digits:
+            self._end(complete=True)
+
+    def on_time(self, now: float) -> None:
+        if self.deadline is not None and now >= self.deadline and self.result is None:
+            self._end(complete=False)
+
+    def _end(self, *, complete: bool) -> None:
+        self.result = Digits(self._keys, complete)
+        self.deadline = None
