@@ -48,7 +48,7 @@ class Outcome:
             error=details.get("error"),
             spoke=any(part.get("type") in ("audio", "output_audio") for part in contents),
             wrote=any(part.get("type") in ("text", "output_text") and part.get("text") for part in contents),
-            called=any(item.get("type") != "message" for item in items),
+            called=any(item.get("type") not in ("message", "reasoning") for item in items),
         )
 
     def names(self) -> list[str]:

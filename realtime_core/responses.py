@@ -300,6 +300,7 @@ class Responses:
         active = self._active
         if active is None or active.response_id != response_id:
             return []
+        unwanted = self.cancelling
         self._active, self._cancel_id = None, None
         self._step(_On.DONE)
         if self._sent is not None:
@@ -309,7 +310,8 @@ class Responses:
             active.request = self._presumed = self._sent
             self._sent = None
             self._step(_On.REFUSED)
-        return [*self._judge(now, active, outcome), *self._next(now)]
+        failure = [] if unwanted else self._judge(now, active, outcome)
+        return [*failure, *self._next(now)]
 
     def refused(self, now: float, event_id: str, code: str, error: Any = None) -> list[Effect]:
         """An error of the server's; nothing happens if it was not for a command of ours."""

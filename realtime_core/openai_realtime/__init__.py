@@ -1,7 +1,27 @@
-"""The OpenAI Realtime API."""
+"""The OpenAI Realtime API.
+
+```
+model       OpenAIRealtimeWebSocketModel: what a session sees          sip  the same, attached to a SIP call
+lifeline    one conversation over connections that end                 recovery (pure): when, and what it is told
+websocket   opening a connection until the session is accepted         endpoint: address, headers, key
+dialogue    one server session: its state and what is done in it
+incoming    one function per server event                              outgoing: one per input of the user's
+protocol    (pure) the codec; server_events its values                 server_errors (pure): whose fault
+session_config  (pure) desired and acknowledged configuration          listeners: who is told
+```
+"""
 
 from __future__ import annotations
 
 from .model import OpenAIRealtimeWebSocketModel
+from .recovery import ReconnectPolicy
+from .sip import OpenAIRealtimeSIPModel, accept_payload
+from .websocket import TransportConfig
 
-__all__ = ["OpenAIRealtimeWebSocketModel"]
+__all__ = [
+    "OpenAIRealtimeSIPModel",
+    "OpenAIRealtimeWebSocketModel",
+    "ReconnectPolicy",
+    "TransportConfig",
+    "accept_payload",
+]

@@ -273,6 +273,7 @@ class Dialogue:
         """Stop what is playing, truncate it at what was heard, and drop what is still to come of the response (which is
         not cancelled by that). Returns what was cut, if anything was."""
         heard = self.player.stop()
+        self.player.release()
         truncations = self.ledger.truncations(heard)
         for each in truncations:
             position = {"item_id": each.item_id, "content_index": each.content_index, "audio_end_ms": each.audio_end_ms}

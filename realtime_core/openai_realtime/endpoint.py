@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from ..errors import UserError
+from ..errors import ConnectFailed, UserError
 from ..model import RealtimeModelConfig
 
 __all__ = ["Endpoint", "realtime_url", "resolve_endpoint"]
@@ -51,6 +51,7 @@ async def resolve_endpoint(
 
     `url` is taken as it is; else the base is `base_url`, `OPENAI_BASE_URL` or OpenAI's. `headers` stand in place of any
     key. A `transport` of the caller's own needs no key, and is shown only one that was given for it.
+    `ConnectFailed`: the function that should return the key failed.
     """
     url, call_id = options.get("url"), options.get("call_id")
     if call_id and model_name:
@@ -72,8 +73,13 @@ async def resolve_endpoint(
 
 async def _key(options: RealtimeModelConfig) -> str:
     key = options.get("api_key")
-    value = key() if callable(key) else key
-    return (await value if inspect.isawaitable(value) else value) or ""
+    if not callable(key):
+        return key or ""
+    try:
+        value = key()
+        return (await value if inspect.isawaitable(value) else value) or ""
+    except Exception as error:  # the function is the user's
+        raise ConnectFailed(f"The function api_key failed: {error!r}.") from error
 
 
 def _authorization(url: str, key: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from ..items import RealtimeItem
 from ..model_events import (
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
+    RealtimeModelResponseFailedEvent,
     RealtimeModelTurnEndedEvent,
 )
 from .dialogue import Dialogue, Setup
@@ -187,13 +188,16 @@ class Lifeline:
         """The session is lost: what was being made in it is over."""
         dialogue.retired = True
         self.setup.policy.reset()
+        self.setup.player.release()
         self._set_timer()
         active_id = dialogue.responses.active_id
         for response_id in dict.fromkeys((*dialogue.open_parts.values(), active_id)):
             if response_id is not None:
                 dialogue.end_parts(response_id)
         if active_id is not None:
+            again = bool(dialogue.responses.unanswered())
             self.setup.emit(RealtimeModelTurnEndedEvent(active_id, "failed", "connection_lost"))
+            self.setup.emit(RealtimeModelResponseFailedEvent(active_id, "failed", "connection_lost", retrying=again))
 
     def _take_over(self, link: Link) -> None:
         """The new session goes on where the old one ended."""

@@ -165,7 +165,6 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     async def _prepare(self, options: RealtimeModelConfig) -> Lifeline:
         settings = options.get("initial_model_settings") or {}
         model_name, call_id = settings.get("model_name"), options.get("call_id")
-        await resolve_endpoint(options, model_name, DEFAULT_MODEL, os.environ)
         now = asyncio.get_running_loop().time
         tap = options.get("tap")
         transport = options.get("transport") or self._transport or websocket_transport(self._transport_config)

@@ -84,7 +84,8 @@ async def open_link(
     except BaseException as error:
         if link is not None:
             for step in (link.dialogue.created, link.dialogue.configured):
-                step.cancel()
+                if not step.cancel():
+                    step.exception()  # seen
             link.connection.close()
             link.run.cancel()
         if isinstance(error, TimeoutError):

@@ -80,6 +80,14 @@ def test_keys_from_functions() -> None:
     assert resolve({"url": "ws://x", "api_key": fetch}).headers == BEARER
 
 
+def test_a_function_that_fails_may_be_tried_again() -> None:
+    def fails() -> str:
+        raise OSError("the vault is closed")
+
+    with pytest.raises(ConnectFailed, match="vault"):
+        resolve({"url": "ws://x", "api_key": fails})
+
+
 def test_what_is_wrong_is_said_with_the_cure() -> None:
     with pytest.raises(UserError, match="set OPENAI_API_KEY"):
         resolve({})

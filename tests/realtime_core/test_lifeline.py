@@ -31,6 +31,7 @@ from realtime_core.model_inputs import (
 )
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
 from realtime_core.sources import Sources
+from realtime_core.turns import OurTurns
 
 pytestmark = pytest.mark.virtual_time
 
@@ -71,8 +72,9 @@ async def test_a_new_session_is_told_what_was_heard_and_asked_for_nothing() -> N
         lose(talk.peer)
         await settle(1.0)
         assert talk.heard.types() == [
-            "turn_started", "audio", "turn_ended", "connection_status", "connection_status",
+            "turn_started", "audio", "turn_ended", "response_failed", "connection_status", "connection_status",
         ]  # fmt: skip
+        assert not talk.heard.one("response_failed").retrying, "half an answer was heard"
         ended = talk.heard.one("turn_ended")
         assert (ended.response_id, ended.status, ended.reason) == ("resp_1", "failed", "connection_lost")
         assert [each.status for each in talk.heard.of("connection_status")] == ["reconnecting", "connected"]
@@ -163,6 +165,20 @@ async def test_settings_that_change_while_the_new_session_begins() -> None:
         talk.peer.accept(talk.peer.sent[0])
         await settle()
         assert talk.peer.sent[1]["session"] == {"type": "realtime", "instructions": "New."}
+
+
+async def test_an_agent_that_was_held_goes_on_when_the_server_is_lost() -> None:
+    async with Talk(turn_policy=OurTurns()) as talk:
+        talk.peer.respond()
+        talk.peer.audio(1000)
+        talk.peer.audio_done()
+        await settle(0.2)
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+        await settle(0.1)
+        lose(talk.peer)
+        await settle(0.5)
+        talk.send(RealtimeModelSendInterrupt())
+        assert talk.heard.one("audio_interrupted").audio_end_ms == pytest.approx(700, abs=5)
 
 
 async def test_an_interrupt_in_the_gap_silences_at_once() -> None:

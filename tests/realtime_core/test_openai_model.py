@@ -85,6 +85,21 @@ async def test_connect_does_not_wait_for_ever() -> None:
     assert asyncio.get_running_loop().time() - started == pytest.approx(4.0, abs=1.1)
 
 
+async def test_the_key_is_asked_for_once_for_each_connection() -> None:
+    asked: list[int] = []
+
+    def key() -> str:
+        asked.append(1)
+        return "sk-1"
+
+    async with Talk(options={"api_key": key}) as talk:
+        assert len(asked) == 1 and talk.peer.asked[0][1] == {"Authorization": "Bearer sk-1"}
+        assert talk.peer.connection is not None
+        talk.peer.connection.break_()
+        await settle(1.0)
+        assert len(asked) == 2
+
+
 async def test_a_server_that_hangs_up_instead() -> None:
     talk = Talk(Peer(accepts=False))
     talk.peer.on_client = lambda event: talk.peer.connection and talk.peer.connection.close(1008, "no such model")

@@ -265,6 +265,13 @@ def test_what_is_no_failure(outcome: Outcome) -> None:
     assert responses.done(0.1, "resp_1", outcome) == []
 
 
+def test_what_was_cancelled_is_not_asked_for_again() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    responses.cancel()
+    assert responses.done(0.1, "resp_1", SILENT) == [] and responses.idle
+
+
 def test_text_is_no_failure_where_text_was_asked_for() -> None:
     responses = new(audio=False)
     responses.created(0.0, "resp_1", {})
