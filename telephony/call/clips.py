@@ -1,14 +1,41 @@
-"""What the caller hears where the model cannot speak: clips in the package (mu-law, 8 kHz, no header)."""
+"""What the caller hears where the model cannot speak: clips in the package (mu-law, 8 kHz, no header).
+
+Made with `flite -voice slt`; the waiting sound with `sox` (four plucked notes).
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["apology"]
+__all__ = ["apology", "farewell", "one_moment", "repeat", "waiting"]
+
+
+def apology() -> bytes:
+    """ "I am sorry, something went wrong at our end. Please call again later." """
+    return _clip("apology")
+
+
+def farewell() -> bytes:
+    """ "I am sorry, we have to end this call now. Please call again in a few minutes. Goodbye." """
+    return _clip("farewell")
+
+
+def one_moment() -> bytes:
+    """ "One moment, please." """
+    return _clip("one_moment")
+
+
+def repeat() -> bytes:
+    """ "I am sorry, I did not get that. Could you say it again?" """
+    return _clip("repeat")
+
+
+def waiting() -> bytes:
+    """A sound to wait by; it is meant to be looped."""
+    return _clip("waiting")
 
 
 @cache
-def apology() -> bytes:
-    """ "I am sorry, something went wrong at our end. Please call again later." """
-    return files(__package__).joinpath("apology.ulaw").read_bytes()
+def _clip(name: str) -> bytes:
+    return files(__package__).joinpath(f"{name}.ulaw").read_bytes()

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 from realtime_core.audio import g711
 from realtime_core.audio.resample import DOWN_DELAY, Downsampler3
 from realtime_core.connection import Connection
 from realtime_core.playback import HeardItem
 
+from ..audio.mixer import Loop
 from ..twilio import media_stream
 from .playout import Clear, Command, Cut, Mark, Media, Playout, Source
 from .record import CallRecord
 
 __all__ = ["LinePlayer"]
 
+log = logging.getLogger(__name__)
+
 _SAMPLES_PER_MS = 8
+_MAX_QUEUED = 15 * 60 * 8000
+"""A quarter of an hour that nobody has heard yet: what comes then is dropped."""
 
 
 class LinePlayer:
@@ -26,9 +32,23 @@ class LinePlayer:
     `passthrough`: the model speaks mu-law 8 kHz itself, and nothing is transcoded.
     """
 
-    def __init__(self, record: CallRecord, *, playout: Playout | None = None, passthrough: bool = False) -> None:
-        self.playout = playout or Playout()
+    on_sound: Callable[[float], None] = staticmethod(lambda until: None)
+    """Told until when (on the loop's clock) the caller will hear what is queued, each time that this changes."""
+    on_sent: Callable[[int], None] = staticmethod(lambda buffered_bytes: None)
+    """Told how much waits in the connection, each time that something was sent."""
+
+    def __init__(
+        self,
+        record: CallRecord,
+        *,
+        playout: Playout | None = None,
+        ambience: bytes | None = None,
+        passthrough: bool = False,
+    ) -> None:
+        self.playout = playout or Playout(mix=g711.mix)
+        self._ambience = ambience
         self._connection: Connection | None = None
+        self.sound(None)
         self._stream_sid = ""
         self._record = record
         self._loop = asyncio.get_running_loop()
@@ -62,6 +82,7 @@ class LinePlayer:
             self._down.reset()
         self._source = None
         self._settle()
+        self._sounded()
         self.last_stop = (position, tuple(self._heard(cut) for cut in cuts))
         return self.last_stop[1]
 
@@ -72,6 +93,7 @@ class LinePlayer:
     def release(self) -> None:
         self.playout.release()
         self._pump()
+        self._sounded()
 
     def heard(self) -> Sequence[HeardItem]:
         return [self._heard(cut) for cut in self.playout.cuts(self._loop.time())]
@@ -84,6 +106,7 @@ class LinePlayer:
         self._stream_sid = stream_sid
         self._send(self.playout.start(self._loop.time()))
         self._pump()
+        self._sounded()
 
     def detach(self) -> None:
         """The stream is gone; what was not heard of it waits for the next."""
@@ -110,6 +133,18 @@ class LinePlayer:
         self._enqueue(ulaw)
         self._end_source(flush=False)
 
+    def sound(self, ulaw: bytes | None) -> None:
+        """Loop this under and between what is said; None: back to the call's ambience."""
+        bed = self._ambience if ulaw is None else ulaw
+        self.playout.set_bed(None if bed is None else Loop(bed).take)
+        if self._connection is not None:
+            self._pump()
+
+    @property
+    def mid_sentence(self) -> bool:
+        """The model has begun a part and not ended it."""
+        return self._source is not None
+
     async def quiet(self) -> None:
         """Return when everything that was queued has been heard (marks prove it), or dropped."""
         await self._quiet.wait()
@@ -131,9 +166,13 @@ class LinePlayer:
 
     def _enqueue(self, ulaw: bytes) -> None:
         assert self._source is not None
+        if self.playout.queued > _MAX_QUEUED:
+            log.warning("The model says more than anybody will hear; what is beyond a quarter of an hour is dropped.")
+            return
         self.playout.enqueue(self._source, ulaw)
         self._settle()
         self._pump()
+        self._sounded()
 
     def _end_source(self, *, flush: bool = True) -> None:
         assert self._source is not None
@@ -154,6 +193,10 @@ class LinePlayer:
         self._send(self.playout.poll(now))
         if (wake := self.playout.next_wake(now)) is not None:
             self._timer = self._loop.call_at(wake, self._pump)
+
+    def _sounded(self) -> None:
+        now = self._loop.time()
+        self.on_sound(now + self.playout.speech_left(now) / (1000 * _SAMPLES_PER_MS))
 
     def _settle(self) -> None:
         if self.playout.busy:
@@ -187,6 +230,8 @@ class LinePlayer:
                     self._forward(connection, media_stream.encode_clear(self._stream_sid))
         if self.playout.runs:
             self._record_runs()
+        if commands:
+            self.on_sent(connection.buffered_bytes)
 
     def _forward(self, connection: Connection, text: str) -> None:
         connection.send(text)

@@ -362,6 +362,23 @@ class Playout:
         """Is anything queued, or sent and not proved to have been heard?"""
         return bool(self._tracks)
 
+    @property
+    def queued(self) -> int:
+        """How many samples wait here."""
+        return self._queued
+
+    def speech_left(self, now: float) -> int:
+        """How many samples the caller has still to hear, up to the last of any source; ambience does not count."""
+        heard = self.heard_position(now)
+        if self._queued:
+            return self.sent - heard + self._queued
+        last = next((segment.end for segment in reversed(self._segments) if segment.source is not None), heard)
+        return max(0, last - heard)
+
+    def set_bed(self, bed: Callable[[int], bytes] | None) -> None:
+        """From now on this is the ambience, or none. What is sent already plays out."""
+        self._bed = bed
+
     def _clear(self, now: float) -> list[Command]:
         """A clear, and behind it a sentinel: it comes back at once, and all marks before it may have been flushed. None
         if the caller has heard everything."""
