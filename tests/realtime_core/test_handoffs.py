@@ -402,6 +402,19 @@ async def test_hooks_are_called_in_order() -> None:
     ]
 
 
+async def test_a_tool_that_the_closing_cancels_has_not_ended() -> None:
+    @function_tool
+    async def slow() -> None:
+        await asyncio.sleep(60)
+
+    log: list[str] = []
+    async with opened(RealtimeAgent(name="A", tools=[slow]), run_config={"hooks": Told(log)}) as kit:
+        await settle(0.1)
+        kit.emit(call("slow"))
+        await settle(0.1)
+    assert log == ["run: start A", "run: tool slow"]
+
+
 async def test_a_hook_that_raises_is_reported_and_the_others_are_called() -> None:
     class Broken(RealtimeAgentHooks[Any]):
         async def on_start(self, context: Any, agent: Any) -> None:

@@ -137,6 +137,15 @@ async def test_the_last_pass_waits_for_nobody() -> None:
         assert len(kit.of("guardrail_tripped")) == 1
 
 
+async def test_two_passes_that_both_trip_are_one_trip() -> None:
+    async with opened(agent(guardrail(seconds=10))) as kit:
+        kit.emit(started(), said("bad " * 30))
+        await settle()
+        kit.emit(ended())
+        await settle(11)
+        assert (len(kit.of("guardrail_tripped")), len(feedback(kit))) == (1, 1)
+
+
 async def test_the_first_that_trips_ends_the_pass() -> None:
     async with opened(agent(guardrail(seconds=60), guardrail(seconds=1, name="quick"))) as kit:
         kit.emit(started(), said("bad"), ended())
@@ -246,7 +255,9 @@ async def test_text_before_its_response_was_announced_counts() -> None:
 async def test_late_text_of_a_response_that_is_over_is_nothing() -> None:
     seen: list[str] = []
     async with opened(agent(guardrail(seen=seen))) as kit:
-        kit.emit(started(), said("fine"), ended(), said("bad " * 100))
+        kit.emit(started(), said("fine"), ended())
+        await settle()
+        kit.emit(said("bad " * 100))
         await settle()
         assert seen == ["fine"]
 

@@ -55,10 +55,14 @@ def test_reports_that_come_after_the_interruption_are_ghosts() -> None:
     tracker = RealtimePlaybackTracker()
     tracker.play("old", 0, bytes(48 * 100))
     tracker.on_interrupted()
-    tracker.play("new", 0, bytes(48 * 100))
+    for name in ("new", "newer"):
+        tracker.play(name, 0, bytes(48 * 100))
+        tracker.end(name, 0)
+    tracker.on_play_ms("new", 0, 99)
+    tracker.on_play_ms("newer", 0, 20)
     tracker.on_play_ms("old", 0, 50)
-    tracker.on_play_ms("new", 0, 20)
-    assert [(item.item_id, item.heard_ms) for item in tracker.stop()] == [("new", 20.0)]
+    assert tracker.get_state()["current_item_id"] == "newer"
+    assert [(item.item_id, item.heard_ms) for item in tracker.stop()] == [("newer", 20.0)]
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -272,6 +272,18 @@ async def test_a_subscriber_may_want_some_types_only() -> None:
     assert types([event async for event in some]) == ["audio", "agent_end"]
 
 
+@virtual
+async def test_an_event_for_a_consumer_that_was_cancelled_goes_to_the_next_one() -> None:
+    async with opened() as kit:
+        events = kit.session.subscribe("audio")
+        first, second = (asyncio.create_task(anext(events)) for _ in range(2))
+        await settle()
+        kit.emit(audio())
+        first.cancel()
+        async with asyncio.timeout(1):
+            assert (await second).type == "audio"
+
+
 # Bounds
 
 

@@ -28,6 +28,7 @@ from realtime_core.model_events import (
     RealtimeModelOtherEvent,
 )
 from realtime_core.model_inputs import RealtimeModelSendAudio, RealtimeModelSendUserInput
+from realtime_core.outbox import Outbox
 from realtime_core.testing import ScriptedRealtimeModel
 
 pytestmark = pytest.mark.virtual_time
@@ -386,6 +387,38 @@ async def test_the_model_gets_what_was_sent_in_order_also_when_it_wants_to_be_aw
             RealtimeModelSendUserInput("three"),
             RealtimeModelSendAudio(b"4", commit=True),
         ]
+
+
+async def test_a_model_that_cannot_send_at_once_for_a_while_gets_everything_in_order() -> None:
+    class Busy(ScriptedRealtimeModel):
+        busy = True
+
+        def send_event_now(self, event: Any) -> bool:
+            return not self.busy and super().send_event_now(event)
+
+        async def send_event(self, event: Any) -> None:
+            await asyncio.sleep(1)
+            await super().send_event(event)
+
+    async with opened(model=(model := Busy(strict=False))) as kit:
+        kit.session.post_audio(b"1")
+        model.busy = False
+        kit.session.post_audio(b"2")
+        await settle(0.5)
+        kit.session.post_audio(b"3")
+        await settle(5)
+        kit.session.post_audio(b"4")
+        assert [event.audio for event in kit.sent] == [b"1", b"2", b"3", b"4"]
+
+
+async def test_a_closed_outbox_sends_nothing() -> None:
+    model = ScriptedRealtimeModel()
+    outbox = Outbox(model, lambda work, name: None, lambda error: None)
+    outbox.close()
+    outbox.post(RealtimeModelSendAudio(b"1"))
+    with pytest.raises(UserError, match="closed"):
+        await outbox.deliver(RealtimeModelSendAudio(b"1"))
+    assert model.sent_events == ()
 
 
 async def test_what_sending_raises_reaches_the_sender() -> None:

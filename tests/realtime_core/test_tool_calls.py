@@ -538,7 +538,10 @@ async def test_a_silent_result_starts_no_response() -> None:
 
 
 async def test_a_long_tool_is_covered_by_a_filler_once() -> None:
+    asked: list[str] = []
+
     async def filler(ctx: ToolContext[Any]) -> str | None:
+        asked.append(ctx.tool_name)
         return f"Say that you are still at {ctx.tool_name}." if ctx.tool_name == "long" else None
 
     async with opened(
@@ -547,6 +550,7 @@ async def test_a_long_tool_is_covered_by_a_filler_once() -> None:
     ) as kit:
         kit.emit(call("long", call_id="1"), call("quiet", call_id="2"), call("short", call_id="3"))
         await settle(9)
+        assert asked == ["long", "quiet"]
         fillers = [event for event in kit.sent if isinstance(event, RealtimeModelSendResponseCreate)]
         assert fillers == [
             RealtimeModelSendResponseCreate({"instructions": "Say that you are still at long.", "tool_choice": "none"})
