@@ -78,13 +78,17 @@ if TYPE_CHECKING:
         RealtimeModelSendToolOutput, RealtimeModelSendUserInput, RealtimeModelUserInput,
         RealtimeModelUserInputMessage,
     )
-    from .openai_realtime import OpenAIRealtimeWebSocketModel
+    from .openai_realtime import (
+        OpenAIRealtimeSIPModel, OpenAIRealtimeWebSocketModel, ReconnectPolicy, TransportConfig,
+    )
+    from .outcomes import RetryPolicy
     from .playback import ClockPlayer, HeardItem, PlaybackLedger, Player, Truncation
     from .run_context import RunContextWrapper, TContext, ToolContext
     from .runner import RealtimeRunner
     from .session import RealtimeSession
     from .sources import Sources
     from .tools import FunctionTool, SilentResult, Tool, ToolTimeoutError, default_tool_error_function, function_tool
+    from .turns import OurTurns, ServerTurns, TurnAction, TurnPolicy
     from .usage import CostEstimate, ModalityTokens, PRICES_PER_MILLION, Prices, Usage, UsageEntry
 
 _EXPORTS: dict[str, tuple[str, ...]] = {
@@ -151,7 +155,10 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "RealtimeModelSendSessionUpdate", "RealtimeModelSendToolOutput", "RealtimeModelSendUserInput",
         "RealtimeModelUserInput", "RealtimeModelUserInputMessage",
     ),
-    "openai_realtime": ("OpenAIRealtimeWebSocketModel",),
+    "openai_realtime": (
+        "OpenAIRealtimeSIPModel", "OpenAIRealtimeWebSocketModel", "ReconnectPolicy", "TransportConfig",
+    ),
+    "outcomes": ("RetryPolicy",),
     "playback": ("ClockPlayer", "HeardItem", "PlaybackLedger", "Player", "Truncation",),
     "run_context": ("RunContextWrapper", "TContext", "ToolContext",),
     "runner": ("RealtimeRunner",),
@@ -160,6 +167,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "tools": (
         "FunctionTool", "SilentResult", "Tool", "ToolTimeoutError", "default_tool_error_function", "function_tool",
     ),
+    "turns": ("OurTurns", "ServerTurns", "TurnAction", "TurnPolicy",),
     "usage": ("CostEstimate", "ModalityTokens", "PRICES_PER_MILLION", "Prices", "Usage", "UsageEntry",),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
@@ -168,46 +176,48 @@ __all__ = [
     "AssistantAudio", "AssistantMessageItem", "AssistantText", "AudioData", "ClockPlayer", "ConnectFailed",
     "ConnectionLost", "CostEstimate", "EventStream", "EventsOverflowed", "FunctionTool", "GuardrailFunctionOutput",
     "Handoff", "HeardItem", "InputAudio", "InputGuardrail", "InputGuardrailResult", "InputImage", "InputText",
-    "ModalityTokens", "ModelBehaviorError", "OpenAIRealtimeWebSocketModel", "OutputGuardrail",
-    "OutputGuardrailResult", "PRICES_PER_MILLION", "PlaybackLedger", "Player", "Prices", "RealtimeAgent",
-    "RealtimeAgentEndEvent", "RealtimeAgentHooks", "RealtimeAgentStartEvent", "RealtimeAudio", "RealtimeAudioConfig",
-    "RealtimeAudioEnd", "RealtimeAudioFormat", "RealtimeAudioInputConfig", "RealtimeAudioInterrupted",
-    "RealtimeAudioOutputConfig", "RealtimeClientMessage", "RealtimeConnectionStatus", "RealtimeConnectionStatusEvent",
-    "RealtimeCoreError", "RealtimeCustomVoice", "RealtimeDtmf", "RealtimeError", "RealtimeEventInfo",
-    "RealtimeGuardrailTripped", "RealtimeGuardrailsSettings", "RealtimeHandoffEvent", "RealtimeHistoryAdded",
-    "RealtimeHistoryUpdated", "RealtimeInputAudioNoiseReductionConfig", "RealtimeInputAudioTimeoutTriggered",
-    "RealtimeInputAudioTranscriptionConfig", "RealtimeInputAudioTranscriptionDelta",
-    "RealtimeInputAudioTranscriptionFailed", "RealtimeItem", "RealtimeMessageItem", "RealtimeModel",
-    "RealtimeModelAudioDoneEvent", "RealtimeModelAudioEvent", "RealtimeModelAudioInterruptedEvent",
-    "RealtimeModelConfig", "RealtimeModelConnectionStatusEvent", "RealtimeModelDtmfEvent",
-    "RealtimeModelEndOfStreamEvent", "RealtimeModelErrorEvent", "RealtimeModelEvent", "RealtimeModelExceptionEvent",
-    "RealtimeModelInputAudioCommittedEvent", "RealtimeModelInputAudioTimeoutTriggeredEvent",
-    "RealtimeModelInputAudioTranscriptionCompletedEvent", "RealtimeModelInputAudioTranscriptionDeltaEvent",
-    "RealtimeModelInputAudioTranscriptionFailedEvent", "RealtimeModelInputImageContent",
-    "RealtimeModelInputTextContent", "RealtimeModelItemDeletedEvent", "RealtimeModelItemTruncatedEvent",
-    "RealtimeModelItemUpdatedEvent", "RealtimeModelListener", "RealtimeModelName", "RealtimeModelOtherEvent",
-    "RealtimeModelOutputTextDeltaEvent", "RealtimeModelRateLimitsEvent", "RealtimeModelRawClientMessage",
-    "RealtimeModelRawServerEvent", "RealtimeModelResponseFailedEvent", "RealtimeModelSendAudio",
-    "RealtimeModelSendEvent", "RealtimeModelSendInterrupt", "RealtimeModelSendRawMessage",
-    "RealtimeModelSendResponseCancel", "RealtimeModelSendResponseCreate", "RealtimeModelSendSessionUpdate",
-    "RealtimeModelSendToolOutput", "RealtimeModelSendUserInput", "RealtimeModelSpeechStartedEvent",
-    "RealtimeModelSpeechStoppedEvent", "RealtimeModelToolCallEvent", "RealtimeModelTracingConfig",
-    "RealtimeModelTranscriptDeltaEvent", "RealtimeModelTranscriptDoneEvent", "RealtimeModelTurnEndedEvent",
-    "RealtimeModelTurnStartedEvent", "RealtimeModelUsageEvent", "RealtimeModelUserInput",
-    "RealtimeModelUserInputMessage", "RealtimePlaybackState", "RealtimePlaybackTracker", "RealtimeQueueSettings",
-    "RealtimeRateLimits", "RealtimeRawModelEvent", "RealtimeReasoningConfig", "RealtimeReasoningEffort",
-    "RealtimeResponse", "RealtimeResponseFailed", "RealtimeResponseIncomplete", "RealtimeRunConfig",
-    "RealtimeRunHooks", "RealtimeRunner", "RealtimeSession", "RealtimeSessionEnded", "RealtimeSessionEvent",
-    "RealtimeSessionModelSettings", "RealtimeSpeechStarted", "RealtimeSpeechStopped", "RealtimeToolApprovalRequired",
-    "RealtimeToolCallItem", "RealtimeToolEnd", "RealtimeToolExecutionConfig", "RealtimeToolStart",
-    "RealtimeTranscriptDelta", "RealtimeTurnDetectionConfig", "RealtimeUserInput", "RealtimeUserInputImage",
-    "RealtimeUserInputMessage", "RealtimeUserInputText", "RealtimeVoice", "RunContextWrapper", "ServerRejected",
+    "ModalityTokens", "ModelBehaviorError", "OpenAIRealtimeSIPModel", "OpenAIRealtimeWebSocketModel", "OurTurns",
+    "OutputGuardrail", "OutputGuardrailResult", "PRICES_PER_MILLION", "PlaybackLedger", "Player", "Prices",
+    "RealtimeAgent", "RealtimeAgentEndEvent", "RealtimeAgentHooks", "RealtimeAgentStartEvent", "RealtimeAudio",
+    "RealtimeAudioConfig", "RealtimeAudioEnd", "RealtimeAudioFormat", "RealtimeAudioInputConfig",
+    "RealtimeAudioInterrupted", "RealtimeAudioOutputConfig", "RealtimeClientMessage", "RealtimeConnectionStatus",
+    "RealtimeConnectionStatusEvent", "RealtimeCoreError", "RealtimeCustomVoice", "RealtimeDtmf", "RealtimeError",
+    "RealtimeEventInfo", "RealtimeGuardrailTripped", "RealtimeGuardrailsSettings", "RealtimeHandoffEvent",
+    "RealtimeHistoryAdded", "RealtimeHistoryUpdated", "RealtimeInputAudioNoiseReductionConfig",
+    "RealtimeInputAudioTimeoutTriggered", "RealtimeInputAudioTranscriptionConfig",
+    "RealtimeInputAudioTranscriptionDelta", "RealtimeInputAudioTranscriptionFailed", "RealtimeItem",
+    "RealtimeMessageItem", "RealtimeModel", "RealtimeModelAudioDoneEvent", "RealtimeModelAudioEvent",
+    "RealtimeModelAudioInterruptedEvent", "RealtimeModelConfig", "RealtimeModelConnectionStatusEvent",
+    "RealtimeModelDtmfEvent", "RealtimeModelEndOfStreamEvent", "RealtimeModelErrorEvent", "RealtimeModelEvent",
+    "RealtimeModelExceptionEvent", "RealtimeModelInputAudioCommittedEvent",
+    "RealtimeModelInputAudioTimeoutTriggeredEvent", "RealtimeModelInputAudioTranscriptionCompletedEvent",
+    "RealtimeModelInputAudioTranscriptionDeltaEvent", "RealtimeModelInputAudioTranscriptionFailedEvent",
+    "RealtimeModelInputImageContent", "RealtimeModelInputTextContent", "RealtimeModelItemDeletedEvent",
+    "RealtimeModelItemTruncatedEvent", "RealtimeModelItemUpdatedEvent", "RealtimeModelListener",
+    "RealtimeModelName", "RealtimeModelOtherEvent", "RealtimeModelOutputTextDeltaEvent",
+    "RealtimeModelRateLimitsEvent", "RealtimeModelRawClientMessage", "RealtimeModelRawServerEvent",
+    "RealtimeModelResponseFailedEvent", "RealtimeModelSendAudio", "RealtimeModelSendEvent",
+    "RealtimeModelSendInterrupt", "RealtimeModelSendRawMessage", "RealtimeModelSendResponseCancel",
+    "RealtimeModelSendResponseCreate", "RealtimeModelSendSessionUpdate", "RealtimeModelSendToolOutput",
+    "RealtimeModelSendUserInput", "RealtimeModelSpeechStartedEvent", "RealtimeModelSpeechStoppedEvent",
+    "RealtimeModelToolCallEvent", "RealtimeModelTracingConfig", "RealtimeModelTranscriptDeltaEvent",
+    "RealtimeModelTranscriptDoneEvent", "RealtimeModelTurnEndedEvent", "RealtimeModelTurnStartedEvent",
+    "RealtimeModelUsageEvent", "RealtimeModelUserInput", "RealtimeModelUserInputMessage", "RealtimePlaybackState",
+    "RealtimePlaybackTracker", "RealtimeQueueSettings", "RealtimeRateLimits", "RealtimeRawModelEvent",
+    "RealtimeReasoningConfig", "RealtimeReasoningEffort", "RealtimeResponse", "RealtimeResponseFailed",
+    "RealtimeResponseIncomplete", "RealtimeRunConfig", "RealtimeRunHooks", "RealtimeRunner", "RealtimeSession",
+    "RealtimeSessionEnded", "RealtimeSessionEvent", "RealtimeSessionModelSettings", "RealtimeSpeechStarted",
+    "RealtimeSpeechStopped", "RealtimeToolApprovalRequired", "RealtimeToolCallItem", "RealtimeToolEnd",
+    "RealtimeToolExecutionConfig", "RealtimeToolStart", "RealtimeTranscriptDelta", "RealtimeTurnDetectionConfig",
+    "RealtimeUserInput", "RealtimeUserInputImage", "RealtimeUserInputMessage", "RealtimeUserInputText",
+    "RealtimeVoice", "ReconnectPolicy", "RetryPolicy", "RunContextWrapper", "ServerRejected", "ServerTurns",
     "SessionExpired", "SilentResult", "Sources", "SystemMessageItem", "TContext", "Tool", "ToolContext",
     "ToolGuardrailFunctionOutput", "ToolInputGuardrail", "ToolInputGuardrailData",
     "ToolInputGuardrailTripwireTriggered", "ToolOutputGuardrail", "ToolOutputGuardrailData",
-    "ToolOutputGuardrailTripwireTriggered", "ToolTimeoutError", "TransportError", "Truncation", "Usage", "UsageEntry",
-    "UserError", "UserMessageItem", "default_tool_error_function", "function_tool", "input_guardrail",
-    "item_from_dict", "output_guardrail", "realtime_handoff", "tool_input_guardrail", "tool_output_guardrail",
+    "ToolOutputGuardrailTripwireTriggered", "ToolTimeoutError", "TransportConfig", "TransportError", "Truncation",
+    "TurnAction", "TurnPolicy", "Usage", "UsageEntry", "UserError", "UserMessageItem",
+    "default_tool_error_function", "function_tool", "input_guardrail", "item_from_dict", "output_guardrail",
+    "realtime_handoff", "tool_input_guardrail", "tool_output_guardrail",
 ]
 # fmt: on
 
