@@ -141,7 +141,7 @@ async def test_two_passes_that_both_trip_are_one_trip() -> None:
     async with opened(agent(guardrail(seconds=10))) as kit:
         kit.emit(started(), said("bad " * 30))
         await settle()
-        kit.emit(ended())
+        kit.emit(said("more"), ended())
         await settle(11)
         assert (len(kit.of("guardrail_tripped")), len(feedback(kit))) == (1, 1)
 
