@@ -55,6 +55,11 @@ say = "Only text."
 [[turn]]
 text = "fail"
 fail = "server_error"
+[[turn]]
+text = "stall"
+say = "Bread, soup, fish and wine."
+stall_s = 3.0
+at_s = 0.4
 [otherwise]
 say = "At your service."
 '''
@@ -160,6 +165,19 @@ async def test_what_fails_is_tried_once_more_and_reported(sources: Sources, what
         await caller.until("turn_ended", 2)
         second = caller.heard.of("response_failed")[1:]
         assert caller.heard.of("audio") or [(each.reason, each.retrying) for each in second] == [(reason, False)]
+
+
+@pytest.mark.virtual_time
+async def test_a_server_that_stalls(sources: Sources) -> None:
+    async with in_memory(sources) as server, Caller(server, sources=sources) as caller:
+        caller.write("stall")
+        await caller.until("audio", 2)
+        for _ in range(100):
+            caller.send(RealtimeModelSendAudio(bytes(960)))
+            await asyncio.sleep(0.02)
+        await caller.until("turn_ended")
+        assert caller.said() == ["Bread, soup, fish and wine."]
+        assert [each.status for each in caller.heard.of("connection_status")] == ["connecting", "connected"]
 
 
 @pytest.mark.virtual_time
