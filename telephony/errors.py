@@ -12,6 +12,17 @@ TelephonyError
 ├── SettingsError                 the environment's settings do not fit; carries every problem with its cure
 ├── StreamRefused                 a media stream was not admitted: no valid `start`, or not ours
 ├── JournalError                  a journal cannot be read
+├── TwimlError                    a document that Twilio would refuse was asked for
+├── TwilioError                   Twilio's REST API did not do what it was asked (carries status, code, and what to do)
+│   ├── TwilioNotConfigured       there are no credentials to ask with
+│   ├── TwilioAuthError           the credentials do not fit, or are not allowed this
+│   ├── TwilioNotFound            there is no such call, number or participant (any more)
+│   ├── TwilioInvalidState        the call is not in a state for this; most often it is over
+│   ├── TwilioRejected            another no: a number, a permission, a limit of the account
+│   ├── TwilioRateLimited         too many requests; nothing was done, and it may be asked again
+│   ├── TwilioServerError         Twilio failed; whether it was done is not known
+│   ├── TwilioTimeout             no answer in time; whether it was done is not known (a TimeoutError, too)
+│   └── TwilioUnreachable         no connection; nothing was done
 └── MediaStreamError              a message of Twilio's media stream cannot be used, or comes out of turn
     ├── BinaryFrame               it is binary; the protocol is text
     ├── BadJson                   it is no JSON object
@@ -39,6 +50,17 @@ __all__ = [
     "SettingsError",
     "StreamRefused",
     "TelephonyError",
+    "TwilioAuthError",
+    "TwilioError",
+    "TwilioInvalidState",
+    "TwilioNotConfigured",
+    "TwilioNotFound",
+    "TwilioRateLimited",
+    "TwilioRejected",
+    "TwilioServerError",
+    "TwilioTimeout",
+    "TwilioUnreachable",
+    "TwimlError",
 ]
 
 
@@ -112,3 +134,82 @@ class CallerTimeout(TelephonyError, TimeoutError):
 
 class RingFailed(TelephonyError):
     """The simulated phone could not ring. The message says what Twilio would have reported."""
+
+
+class TwimlError(TelephonyError):
+    """A document that Twilio would refuse: a parameter, or the whole, is longer than it takes."""
+
+
+class TwilioError(TelephonyError):
+    """Twilio's REST API did not do what it was asked.
+
+    `status` is the HTTP status and `code` Twilio's own (https://www.twilio.com/docs/api/errors), where there was an
+    answer; `advice` says what to do.
+    """
+
+    advice = "See https://www.twilio.com/docs/api/errors."
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: int | None = None, advice: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        if advice is not None:
+            self.advice = advice
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name} {value}" for name, value in (("HTTP", self.status), ("code", self.code)) if value)
+        return f"{self.args[0]}{f' ({told})' if told else ''} {self.advice}"
+
+
+class TwilioNotConfigured(TwilioError):
+    """There are no credentials to ask with."""
+
+    advice = "Set TWILIO_ACCOUNT_SID, and TWILIO_AUTH_TOKEN or TWILIO_API_KEY with TWILIO_API_SECRET."
+
+
+class TwilioAuthError(TwilioError):
+    """The credentials do not fit, or are not allowed this."""
+
+    advice = "Check TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or TWILIO_API_KEY with TWILIO_API_SECRET."
+
+
+class TwilioNotFound(TwilioError):
+    """There is no such call, number or participant (any more)."""
+
+    advice = "It is over, or belongs to another account."
+
+
+class TwilioInvalidState(TwilioError):
+    """The call is not in a state for this; most often it is over."""
+
+    advice = "Only a call that is in progress can be redirected."
+
+
+class TwilioRejected(TwilioError):
+    """Twilio understood, and said no."""
+
+
+class TwilioRateLimited(TwilioError):
+    """Too many requests. Nothing was done."""
+
+    advice = "Ask again, later and later."
+
+
+class TwilioServerError(TwilioError):
+    """Twilio failed. Whether it was done is not known."""
+
+    advice = "Look whether it was done before asking again; https://status.twilio.com tells of outages."
+
+
+class TwilioTimeout(TwilioError, TimeoutError):
+    """No answer came in time. Whether it was done is not known."""
+
+    advice = "Look whether it was done before asking again."
+
+
+class TwilioUnreachable(TwilioError):
+    """No connection to Twilio. Nothing was done."""
+
+    advice = "Check the network, the proxy settings and the name server."

@@ -1,32 +1,92 @@
 """The TwiML documents that we answer with. Pure: text in, text out, built by Twilio's own library.
 
-https://www.twilio.com/docs/voice/twiml/stream: `<Connect><Stream>` blocks until the stream ends; what follows it is
-what the caller gets then. A document never ends in silence.
+https://www.twilio.com/docs/voice/twiml/stream: `<Connect><Stream>` blocks until the stream ends; then Twilio asks the
+`action` what comes next, and without one goes on behind `</Connect>`. A document never ends in silence.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from twilio.twiml.voice_response import VoiceResponse
 
-__all__ = ["busy", "connect_stream", "say_and_hang_up"]
+from ..errors import TwimlError
+from .refusal import Refusal
+
+__all__ = [
+    "StreamTarget",
+    "apologise",
+    "busy",
+    "conference",
+    "connect_stream",
+    "dial",
+    "enqueue",
+    "hang_up",
+    "play_digits",
+    "redirect",
+    "refuse",
+    "say_and_hang_up",
+]
+
+_MAX_PARAMETER_CHARS = 499
+"""https://www.twilio.com/docs/voice/twiml/stream: name and value together stay under 500."""
+_MAX_SAY_CHARS = 4096
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot hold, and the library writes all the same."""
 
 
-def connect_stream(stream_url: str, parameters: Mapping[str, str]) -> str:
-    """Connect the call to our media stream; hang up when the stream is over. Each parameter's name and value together
-    stay under 500 characters, which is Twilio's limit."""
+@dataclass(frozen=True, slots=True)
+class StreamTarget:
+    """Where a call's media stream goes, and who is told of it."""
+
+    url: str
+    """`wss:`, without a query: Twilio drops that."""
+    action: str | None = None
+    """Asked what comes next when the stream is over, unless the caller hung up."""
+    status_callback: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def connect_stream(target: StreamTarget) -> str:
+    """Connect the call to our media stream.
+
+    Raises:
+        TwimlError: a parameter is too long.
+    """
     response = VoiceResponse()
-    stream = response.connect().stream(url=stream_url)
-    for name, value in parameters.items():
-        stream.parameter(name=name, value=value[: 499 - len(name)])
+    _connect(response, target)
+    return str(response)
+
+
+def play_digits(digits: str, target: StreamTarget) -> str:
+    """Press keys for the far end (`w` is half a second), then come back to a stream: Twilio takes no tones from one."""
+    response = VoiceResponse()
+    response.play(digits=digits)
+    _connect(response, target)
+    return str(response)
+
+
+def hang_up() -> str:
+    response = VoiceResponse()
     response.hangup()
     return str(response)
 
 
 def say_and_hang_up(text: str) -> str:
     response = VoiceResponse()
-    response.say(text)
+    _say(response, text)
+    response.hangup()
+    return str(response)
+
+
+def apologise(text: str, fallback_number: str | None = None) -> str:
+    """Say sorry; then have somebody else take the call, or end it."""
+    response = VoiceResponse()
+    _say(response, text)
+    if fallback_number is not None:
+        response.dial(fallback_number)
     response.hangup()
     return str(response)
 
@@ -36,3 +96,72 @@ def busy() -> str:
     response = VoiceResponse()
     response.reject(reason="busy")
     return str(response)
+
+
+def enqueue(name: str) -> str:
+    """Let the caller wait in one of the account's queues."""
+    response = VoiceResponse()
+    response.enqueue(name)
+    return str(response)
+
+
+def refuse(refusal: Refusal) -> str:
+    """The answer to a call that is not taken."""
+    match refusal.kind:
+        case "busy":
+            return busy()
+        case "queue":
+            return enqueue(refusal.value)
+        case "url":
+            return redirect(refusal.value)
+        case "number":
+            return dial(refusal.value)
+        case "say":
+            return say_and_hang_up(refusal.value)
+
+
+def redirect(url: str) -> str:
+    """Have another address say what to do."""
+    response = VoiceResponse()
+    response.redirect(url)
+    return str(response)
+
+
+def dial(to: str, *, action: str | None = None, ring_s: int = 30, caller_id: str | None = None) -> str:
+    """A cold transfer. `action` is asked what comes next when it is over or has failed; without one the call ends.
+    `to`: a number, or a `sip:` address."""
+    response = VoiceResponse()
+    dialling = response.dial(action=action, timeout=ring_s, caller_id=caller_id, answer_on_bridge=True)
+    if to.startswith(("sip:", "sips:")):
+        dialling.sip(to)
+    else:
+        dialling.number(to)
+    response.hangup()
+    return str(response)
+
+
+def conference(name: str, *, action: str | None = None, end_on_exit: bool = False, beep: bool = False) -> str:
+    """Join a conference; it begins with the second who joins."""
+    response = VoiceResponse()
+    dialling = response.dial(action=action)
+    dialling.conference(name, beep="true" if beep else "false", end_conference_on_exit=end_on_exit)
+    response.hangup()
+    return str(response)
+
+
+def _connect(response: VoiceResponse, target: StreamTarget) -> None:
+    stream = response.connect(action=target.action).stream(url=target.url, status_callback=target.status_callback)
+    for name, value in target.parameters.items():
+        if len(name) + len(value) > _MAX_PARAMETER_CHARS:
+            raise TwimlError(
+                f"The stream parameter {name!r} has {len(value)} characters; with its name, Twilio takes "
+                f"{_MAX_PARAMETER_CHARS}."
+            )
+        stream.parameter(name=name, value=_NO_XML.sub("", value))
+    response.hangup()  # for a document without an action
+
+
+def _say(response: VoiceResponse, text: str) -> None:
+    if len(text) > _MAX_SAY_CHARS:
+        raise TwimlError(f"<Say> takes {_MAX_SAY_CHARS} characters, not {len(text)}.")
+    response.say(_NO_XML.sub("", text))
