@@ -1,0 +1,69 @@
+"""What comes after a media stream: the answer to the `action` of `<Connect>`, and to that of `<Dial>`. Pure.
+
+Twilio opens no second stream by itself when one breaks; it asks the `action` what comes next. What we answer follows
+from why the stream ended, which only the process that held it knows. Another one, or one that was restarted meanwhile,
+has nothing but the request, and then the caller gets an apology and somebody else, or the end of the call: never a
+silent line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+__all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "after_dial", "after_stream"]
+
+MAX_REATTACHED = 2
+"""How often one call gets a new stream for one that was lost."""
+
+Why = Literal["goodbye", "lost", "stalled", "failed", "refused", "transfer", "digits", "conference"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """Why a call's stream ended."""
+
+    why: Why
+    """`goodbye`: we hung up; `lost`: the socket broke; `stalled`: it took or gave nothing any more; `failed`: we cannot
+    go on (no model); `refused`: we did not let it in; the others are ours, and `twiml` says how the call goes on."""
+    reattached: int = 0
+    """How many streams this call was given for lost ones so far."""
+    twiml: str | None = None
+    """The document that waits for this request."""
+
+
+class StreamEnds(Protocol):
+    """Who knows the calls of this process."""
+
+    def stream_end(self, call_sid: str) -> StreamEnd | None:
+        """Why this call's last stream ended; None: the call is not known here. A call that is known, and whose stream
+        still seems to be there, has lost it: else nobody would ask."""
+
+
+Next = Literal["hang up", "new stream", "apologise", "document"]
+
+
+def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
+    """What comes next; `document`: that of `end.twiml`."""
+    if call_ended:
+        return "hang up"  # nobody is there to hear anything
+    if end is None:
+        return "apologise"
+    if end.twiml is not None:
+        return "document"
+    match end.why:
+        case "goodbye":
+            return "hang up"
+        case "failed" | "refused":
+            return "apologise"
+        case "digits":
+            return "new stream"
+        case _:
+            return "new stream" if end.reattached < MAX_REATTACHED else "apologise"
+
+
+def after_dial(*, connected: bool, call_ended: bool, known: bool) -> Next:
+    """What comes after a cold transfer: the end where it came about, else back to the agent, who says so."""
+    if connected or call_ended:
+        return "hang up"
+    return "new stream" if known else "apologise"

@@ -1,0 +1,221 @@
+"""What Twilio tells us in its requests, as values. Pure, and tolerant: what is missing is empty, never an error.
+
+https://www.twilio.com/docs/voice/twiml#request-parameters (the voice webhook, `<Dial action>`),
+https://www.twilio.com/docs/voice/api/call-resource#statuscallback,
+https://www.twilio.com/docs/voice/twiml/stream#statuscallback,
+https://www.twilio.com/docs/voice/answering-machine-detection
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = [
+    "CallProgress",
+    "CallStatus",
+    "DialResult",
+    "MachineDetection",
+    "ProgressBook",
+    "StreamStatus",
+    "VoiceRequest",
+]
+
+ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+"""The states that a call does not leave."""
+
+Form = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceRequest:
+    """Twilio asks what to do with a call: the voice webhook, and every `action`."""
+
+    call_sid: str
+    account_sid: str = ""
+    caller: str = ""
+    """Who claims to call. May be empty, `anonymous`, or a `sip:` or `client:` address."""
+    called: str = ""
+    status: str = ""
+    direction: str = ""
+    forwarded_from: str = ""
+    caller_name: str = ""
+    parent_call_sid: str = ""
+    stir_verstat: str = ""
+    """What the carriers attest of the caller's number, like `TN-Validation-Passed-A`."""
+
+    @classmethod
+    def parse(cls, form: Form) -> VoiceRequest:
+        return cls(
+            call_sid=form.get("CallSid", ""),
+            account_sid=form.get("AccountSid", ""),
+            caller=form.get("From", "") or form.get("Caller", ""),
+            called=form.get("To", "") or form.get("Called", ""),
+            status=form.get("CallStatus", ""),
+            direction=form.get("Direction", ""),
+            forwarded_from=form.get("ForwardedFrom", ""),
+            caller_name=form.get("CallerName", ""),
+            parent_call_sid=form.get("ParentCallSid", ""),
+            stir_verstat=form.get("StirVerstat", ""),
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Is the call over, so that no answer of ours will be heard?"""
+        return self.status in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class CallStatus:
+    """A call has come to a state. Callbacks come in any order, and more than once: see `CallProgress`."""
+
+    call_sid: str
+    status: str
+    """`initiated`, `queued`, `ringing`, `in-progress`, or one of the last: `completed`, `busy`, `failed`, `no-answer`,
+    `canceled`."""
+    sequence_number: int = 0
+    duration_s: int | None = None
+    answered_by: str = ""
+    sip_response_code: int | None = None
+    timestamp: str = ""
+    """RFC 2822."""
+
+    @classmethod
+    def parse(cls, form: Form) -> CallStatus:
+        return cls(
+            call_sid=form.get("CallSid", ""),
+            status=form.get("CallStatus", ""),
+            sequence_number=_int(form.get("SequenceNumber")) or 0,
+            duration_s=_int(form.get("CallDuration")),
+            answered_by=form.get("AnsweredBy", ""),
+            sip_response_code=_int(form.get("SipResponseCode")),
+            timestamp=form.get("Timestamp", ""),
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+@dataclass(slots=True)
+class CallProgress:
+    """The states of one call, put in order: `states` by sequence number, each one once."""
+
+    states: list[CallStatus] = field(default_factory=list)
+
+    def add(self, status: CallStatus) -> bool:
+        """Take a callback. False: it came before, and says nothing new."""
+        key = (status.sequence_number, status.status)
+        if any((known.sequence_number, known.status) == key for known in self.states):
+            return False
+        self.states.append(status)
+        self.states.sort(key=lambda known: (known.sequence_number, known.ended))
+        return True
+
+    @property
+    def now(self) -> CallStatus | None:
+        """The newest state; a last state stays, whatever comes after it."""
+        return next((known for known in self.states if known.ended), self.states[-1] if self.states else None)
+
+
+class ProgressBook:
+    """The progress of the calls that were last told of."""
+
+    def __init__(self, max_calls: int = 1000) -> None:
+        self._max_calls = max_calls
+        self._calls: OrderedDict[str, CallProgress] = OrderedDict()
+
+    def add(self, status: CallStatus) -> bool:
+        """As `CallProgress.add`."""
+        progress = self._calls.setdefault(status.call_sid, CallProgress())
+        self._calls.move_to_end(status.call_sid)
+        if len(self._calls) > self._max_calls:
+            self._calls.popitem(last=False)
+        return progress.add(status)
+
+    def of(self, call_sid: str) -> CallProgress | None:
+        return self._calls.get(call_sid)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """A media stream has started, stopped or failed."""
+
+    call_sid: str
+    stream_sid: str
+    event: str
+    """`stream-started`, `stream-stopped` or `stream-error`."""
+    error: str = ""
+    timestamp: str = ""
+    """ISO 8601."""
+
+    @classmethod
+    def parse(cls, form: Form) -> StreamStatus:
+        return cls(
+            call_sid=form.get("CallSid", ""),
+            stream_sid=form.get("StreamSid", ""),
+            event=form.get("StreamEvent", ""),
+            error=form.get("StreamError", "") or form.get("StreamErrorCode", ""),
+            timestamp=form.get("Timestamp", ""),
+        )
+
+    @property
+    def failed(self) -> bool:
+        return self.event == "stream-error"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineDetection:
+    """Who answered an outgoing call."""
+
+    call_sid: str
+    answered_by: str
+    """`human`, `machine_start`, `machine_end_beep`, `machine_end_silence`, `machine_end_other`, `fax` or `unknown`."""
+    duration_ms: int | None = None
+
+    @classmethod
+    def parse(cls, form: Form) -> MachineDetection:
+        return cls(
+            call_sid=form.get("CallSid", ""),
+            answered_by=form.get("AnsweredBy", "") or "unknown",
+            duration_ms=_int(form.get("MachineDetectionDuration")),
+        )
+
+    @property
+    def is_machine(self) -> bool:
+        return self.answered_by.startswith("machine") or self.answered_by == "fax"
+
+    @property
+    def may_leave_message(self) -> bool:
+        """Has the machine said its greeting?"""
+        return self.answered_by.startswith("machine_end")
+
+
+@dataclass(frozen=True, slots=True)
+class DialResult:
+    """How a `<Dial>` ended. The caller is still there, unless `VoiceRequest.ended`."""
+
+    call_sid: str
+    status: str
+    """`completed`, `answered`, `busy`, `no-answer`, `failed` or `canceled`."""
+    dial_call_sid: str = ""
+    duration_s: int | None = None
+
+    @classmethod
+    def parse(cls, form: Form) -> DialResult:
+        return cls(
+            call_sid=form.get("CallSid", ""),
+            status=form.get("DialCallStatus", ""),
+            dial_call_sid=form.get("DialCallSid", ""),
+            duration_s=_int(form.get("DialCallDuration")),
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Did the two speak?"""
+        return self.status in ("completed", "answered")
+
+
+def _int(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
