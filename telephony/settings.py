@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -11,12 +12,16 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
+from .twilio.refusal import parse_refusal
 
 __all__ = ["Settings", "is_loopback", "load_settings"]
 
 
 class Settings(BaseSettings):
-    """Every setting and its default. Names are the environment's; ours start with `TELEPHONY_`."""
+    """Every setting and its default. Names are the environment's; ours start with `TELEPHONY_`.
+
+    `deploy/.env.example` lists them with what they mean.
+    """
 
     model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True)
 
@@ -26,8 +31,11 @@ class Settings(BaseSettings):
     twilio_account_sid: str | None = None
     twilio_auth_token: SecretStr | None = None
     """With it, webhooks and streams must be signed by Twilio."""
+    twilio_shared_key_secret: SecretStr | None = None
+    """Of the SharedKey that signs webhooks (HMAC-SHA256), where Twilio was told to use one."""
     twilio_api_key: str | None = None
     twilio_api_secret: SecretStr | None = None
+    """For the REST API, instead of the auth token."""
     twilio_phone_number: str | None = None
     public_url: str | None = None
     """The address that Twilio was given: signatures and stream URLs are computed from it."""
@@ -44,7 +52,61 @@ class Settings(BaseSettings):
     """A script for the embedded server."""
     telephony_journal_dir: Path | None = None
     """Where to write a journal of each call: `<dir>/<call sid>/journal.jsonl`."""
+    telephony_journal_days: float = Field(30.0, ge=0)
+    """How old a journal may become before `telephony calls purge` removes it."""
+    telephony_journal_compress: bool = False
+    """Compress each journal when its call is over, by a process of the lowest priority."""
+    telephony_redact: bool = True
+    """The one switch: mask keys, secrets, `TELEPHONY_REDACT_PATTERNS` and, where wanted, the voices in journals."""
+    telephony_redact_patterns: list[str] = []
+    """Regular expressions (a JSON list) of what no journal may hold, such as card numbers."""
+    telephony_redact_audio: bool = False
+    """Put noise of the same level in place of both voices in journals."""
+
+    telephony_instance: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    """This process's name in the URLs that Twilio gets (`/i/<instance>/...`), so that a proxy can bring requests home;
+    default: a random one."""
+    telephony_api_token: SecretStr | None = None
+    """The bearer token for `/metrics`, off this machine."""
+    telephony_allow_unsigned: bool = False
+    """Serve requests that nobody signed, on any address. Whoever finds the port can spend your money."""
+    telephony_twilio_api_url: str | None = None
+    """Where Twilio's REST API is, if not at Twilio (a simulator)."""
+
     telephony_max_calls: int = Field(100, ge=1)
+    """Calls at once."""
+    telephony_calls_per_caller_hour: int = Field(20, ge=0)
+    """Calls of one number within an hour; a withheld number is one caller. 0: any number."""
+    telephony_minutes_per_day: int = Field(6000, ge=0)
+    """Minutes of all calls within a day (UTC), in this process. 0: no budget."""
+
+    telephony_when_full: str = "busy"
+    """The answer to a call for which there is no room: `busy`, `queue:NAME`, a URL to redirect to, a number to dial, or
+    `say:TEXT`."""
+    telephony_when_limited: str = "busy"
+    """The same for a caller who called too often, and for a day whose budget is used up."""
+    telephony_when_draining: str = "busy"
+    """The same for a process that is about to stop."""
+    telephony_fallback_number: str | None = None
+    """Who takes a call that we have lost; default: an apology, then the call ends."""
+    telephony_apology: str = "We are sorry, something went wrong at our end."
+    telephony_unknown_number: str = "The number you have called is not in service here. Goodbye."
+    """What is said where agents are chosen by number, and this number has none."""
+
+    telephony_drain_s: float = Field(300.0, ge=0)
+    """After SIGTERM, how long live calls may go on."""
+    telephony_farewell_s: float = Field(15.0, ge=0)
+    """Then, how long they may take to say goodbye."""
+
+    @field_validator("telephony_redact_patterns")
+    @classmethod
+    def _check_patterns(cls, value: list[str]) -> list[str]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return value
 
     @field_validator("public_url")
     @classmethod
@@ -64,10 +126,42 @@ class Settings(BaseSettings):
             raise ValueError("write the server's address, like https://host/v1 or ws://127.0.0.1:8080/v1")
         return value
 
+    @field_validator("telephony_twilio_api_url")
+    @classmethod
+    def _check_api_url(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("write the server's address, like http://127.0.0.1:9000")
+        return value
+
+    @field_validator("twilio_account_sid")
+    @classmethod
+    def _check_account(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("AC"):
+            raise ValueError("an account's sid begins with AC; the Twilio Console shows it")
+        return value
+
+    @field_validator("twilio_phone_number", "telephony_fallback_number")
+    @classmethod
+    def _check_number(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"\+[1-9][0-9]{1,14}", value):
+            raise ValueError("write the number in E.164, like +14155550100")
+        return value
+
+    @field_validator("telephony_when_full", "telephony_when_limited", "telephony_when_draining")
+    @classmethod
+    def _check_refusal(cls, value: str) -> str:
+        parse_refusal(value)
+        return value
+
     @property
     def can_be_rung(self) -> bool:
         """May a real caller come? Then nothing is done unsigned, and no script answers unless told to."""
-        return self.public_url is not None or self.twilio_auth_token is not None
+        return self.public_url is not None or self.twilio_auth_token is not None or self.telephony_allow_unsigned
+
+    @property
+    def checks_signatures(self) -> bool:
+        """Is there a secret to check Twilio's signatures with?"""
+        return self.twilio_auth_token is not None or self.twilio_shared_key_secret is not None
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -89,17 +183,22 @@ def load_settings(**overrides: object) -> Settings:
 
 def _contradictions(settings: Settings) -> list[str]:
     problems = []
-    if settings.public_url is not None and settings.twilio_auth_token is None:
+    if settings.public_url is not None and not settings.checks_signatures and not settings.telephony_allow_unsigned:
         problems.append(
             "TWILIO_AUTH_TOKEN: PUBLIC_URL is set, so anybody can come: set the account's auth token, "
             "with which Twilio signs its requests"
         )
-    if settings.twilio_auth_token is not None and settings.public_url is None:
+    if settings.checks_signatures and settings.public_url is None:
         problems.append("PUBLIC_URL: TWILIO_AUTH_TOKEN is set: set the address that Twilio calls; signatures need it")
-    if settings.twilio_auth_token is None and not is_loopback(settings.host):
+    if not settings.checks_signatures and not settings.telephony_allow_unsigned and not is_loopback(settings.host):
         problems.append(
-            f"HOST: without TWILIO_AUTH_TOKEN nothing can be checked, so only loopback is served, not {settings.host}"
+            f"HOST: without TWILIO_AUTH_TOKEN nothing can be checked, so only loopback is served, not {settings.host}; "
+            "TELEPHONY_ALLOW_UNSIGNED=1 serves it all the same"
         )
+    if (settings.twilio_api_key is None) != (settings.twilio_api_secret is None):
+        problems.append("TWILIO_API_KEY: an API key and its secret go together: set TWILIO_API_SECRET, too, or neither")
+    if settings.twilio_api_key is not None and settings.twilio_account_sid is None:
+        problems.append("TWILIO_ACCOUNT_SID: an API key is set: set the account that it belongs to")
     if (
         settings.can_be_rung
         and settings.telephony_model == "auto"

@@ -3,17 +3,43 @@
 Twilio signs the URL *that it was told to call* and the form (https://www.twilio.com/docs/usage/webhooks/webhooks-security),
 so the URL is computed from the configured public address and never from a Host header. The upgrade of a media stream is
 signed like a GET of its `wss://` address.
+
+There are two schemes. By default the secret is the account's auth token, and the digest HMAC-SHA1. Where the header
+`X-Twilio-Webhooks-Signature-Settings` names `algorithm=HMAC_SHA256`, the secret is that of a SharedKey (twilio 9.13).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import HMAC_SHA1, HMAC_SHA256, RequestValidator, get_signature_algorithm
 
-__all__ = ["is_signed", "public_address", "websocket_address"]
+__all__ = [
+    "Fault",
+    "SigningKeys",
+    "check",
+    "explain",
+    "is_signed",
+    "other_slash",
+    "public_address",
+    "websocket_address",
+]
+
+Fault = Literal["unsigned", "no key", "unknown algorithm", "mismatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """The secrets that Twilio may sign with."""
+
+    auth_token: str | None = None
+    shared_key_secret: str | None = None
+
+    def __repr__(self) -> str:
+        return "SigningKeys(...)"
 
 
 def public_address(public_url: str, path: str, query: str = "") -> str:
@@ -27,11 +53,75 @@ def websocket_address(public_url: str, path: str) -> str:
     return urlunsplit(parts._replace(scheme={"https": "wss", "http": "ws"}.get(parts.scheme, parts.scheme)))
 
 
-def is_signed(auth_token: str, url: str, form: Mapping[str, Any], signature: str | None) -> bool:
+def is_signed(
+    secret: str, url: str, form: Mapping[str, Any], signature: str | None, algorithm: str = HMAC_SHA1
+) -> bool:
     """Does `signature` (the header `X-Twilio-Signature`) fit? Whatever the validator stumbles over is a no."""
     if not signature:
         return False
     try:
-        return bool(RequestValidator(auth_token).validate(url, form, signature))
+        return bool(RequestValidator(secret).validate(url, form, signature, algorithm))
     except (TypeError, ValueError, AttributeError, UnicodeError):
         return False
+
+
+def check(
+    keys: SigningKeys, url: str, form: Mapping[str, Any], signature: str | None, settings: str | None = None
+) -> Fault | None:
+    """What is wrong with the signature; None: nothing. `settings`: `X-Twilio-Webhooks-Signature-Settings`."""
+    if not signature:
+        return "unsigned"
+    algorithm = get_signature_algorithm(settings).upper()
+    if algorithm not in (HMAC_SHA1, HMAC_SHA256):
+        return "unknown algorithm"
+    secret = keys.auth_token if algorithm == HMAC_SHA1 else keys.shared_key_secret
+    if secret is None:
+        return "no key"
+    return None if is_signed(secret, url, form, signature, algorithm) else "mismatch"
+
+
+def explain(
+    fault: Fault,
+    keys: SigningKeys,
+    url: str,
+    form: Mapping[str, Any],
+    signature: str | None,
+    settings: str | None = None,
+    *,
+    asked: str = "",
+) -> str:
+    """A line for the log: what was checked, and what to do. Never holds a secret or a signature.
+
+    `asked` is the URL that the request itself names (from its Host header): good for a hint, and for nothing else.
+    """
+    match fault:
+        case "unsigned":
+            return f"it has no X-Twilio-Signature. URL: {url!r}."
+        case "unknown algorithm":
+            return f"its algorithm is not known: {settings!r:.80}. A newer version of the twilio package may know it."
+        case "no key" if get_signature_algorithm(settings).upper() == HMAC_SHA256:
+            return "it is signed with a SharedKey: set TWILIO_SHARED_KEY_SECRET."
+        case "no key":
+            return "it is signed with the account's auth token: set TWILIO_AUTH_TOKEN."
+    for other in _other_forms(url, asked):
+        if check(keys, other, form, signature, settings) is None:
+            return f"it is signed for {other!r}, and PUBLIC_URL makes it {url!r}: correct one of the two."
+    return (
+        f"its signature does not fit {url!r}. Is PUBLIC_URL what Twilio was told, character by character, and is "
+        "TWILIO_AUTH_TOKEN that of the account (or subaccount) which owns the number?"
+    )
+
+
+def other_slash(url: str) -> str:
+    """The URL with a slash at its path's end if it has none, else without."""
+    parts = urlsplit(url)
+    path = parts.path[:-1] if parts.path.endswith("/") else parts.path + "/"
+    return urlunsplit(parts._replace(path=path))
+
+
+def _other_forms(url: str, asked: str) -> list[str]:
+    """What the URL may have been at Twilio's end."""
+    schemes = {"https": "http", "http": "https", "wss": "https", "ws": "http"}
+    scheme = urlsplit(url).scheme
+    forms = [other_slash(url), asked, urlunsplit(urlsplit(url)._replace(scheme=schemes.get(scheme, scheme)))]
+    return [form for form in forms if form and form != url]

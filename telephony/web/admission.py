@@ -7,11 +7,13 @@ import hashlib
 from realtime_core.sources import Sources
 
 from ..call.call import TOKEN_PARAMETER, CallInfo
+from ..call.limits import Caps, Limits
 from ..call.registry import Registry
 from ..errors import StreamRefused
 from ..settings import Settings
 from ..twilio.media_stream import Start
 from ..twilio.stream_token import StreamToken, TokenRefused, mint, verify
+from .hooks import Hooks
 
 __all__ = ["Admission"]
 
@@ -22,11 +24,21 @@ class Admission:
     """Gives out stream tokens, and takes each one once. Without an auth token in the settings there is nothing to check
     with, and only this machine gets here (see `Guard`)."""
 
-    def __init__(self, settings: Settings, registry: Registry, sources: Sources) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        sources: Sources,
+        *,
+        limits: Limits | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._sources = sources
-        secret = settings.twilio_auth_token
+        self._limits = limits or Limits(Caps(settings.telephony_max_calls))
+        self._hooks = hooks or Hooks()
+        secret = settings.twilio_auth_token or settings.twilio_shared_key_secret
         self._key = None if secret is None else _derive(secret.get_secret_value())
         self._used: dict[str, int] = {}
 
@@ -34,7 +46,7 @@ class Admission:
         """The parameters that the stream of this call has to bring along."""
         if self._key is None:
             return {}
-        expires_at = int(self._sources.now().timestamp()) + _LIFETIME_S
+        expires_at = int(self._now()) + _LIFETIME_S
         return {TOKEN_PARAMETER: mint(self._key, StreamToken(call_sid, expires_at, self._sources.token(8)))}
 
     def admit(self, start: Start) -> CallInfo:
@@ -48,12 +60,23 @@ class Admission:
             raise StreamRefused("the stream is of another account than TWILIO_ACCOUNT_SID")
         if self._key is not None:
             self._check_token(self._key, start)
-        if not self._registry.has_room:
+        info = CallInfo.of(start)
+        if self._hooks.stream_end(info.sid) is None:
+            self._make_room(info)
+        return info
+
+    def _make_room(self, info: CallInfo) -> None:
+        """A call that comes back has its place, one whose webhook was answered here is expected; any other asks now."""
+        if self._limits.expects(info.sid):
+            return
+        if not self._registry.has_room or self._limits.admit(info.sid, info.caller, self._now()) is not None:
             raise StreamRefused("no room for another call")
-        return CallInfo.of(start)
+
+    def _now(self) -> float:
+        return self._sources.now().timestamp()
 
     def _check_token(self, key: bytes, start: Start) -> None:
-        now = self._sources.now().timestamp()
+        now = self._now()
         try:
             token = verify(key, start.parameters.get(TOKEN_PARAMETER, ""), call_sid=start.call_sid, now=now)
         except TokenRefused as error:

@@ -1,51 +1,31 @@
-"""The ASGI application: webhooks, media streams, health."""
+"""The ASGI application: webhooks, media streams, health, figures."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
 from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.sources import SYSTEM, Sources
 
-from ..call.bridge import AgentSource
-from ..call.registry import Registry
 from ..settings import Settings, load_settings
-from . import health, media_streams, webhooks
-from .admission import Admission
-from .guard import Guard
+from . import callbacks, health, media_streams, webhooks
+from .phone import Phone
+from .routing import Agents
 
 __all__ = ["Phone", "create_app"]
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Phone:
-    """What the endpoints share: `app.state.phone`."""
-
-    agent: AgentSource
-    settings: Settings
-    guard: Guard
-    admission: Admission
-    greeting: str | None
-    model: RealtimeModel | Callable[[], RealtimeModel] | None
-    model_config: RealtimeModelConfig
-    run_config: RealtimeRunConfig
-    registry: Registry
-    sources: Sources
-    data: Mapping[str, Any] = field(default_factory=dict)
-    ready: bool = False
-
-
 def create_app(
-    agent: AgentSource,
+    agent: Agents,
     *,
     greeting: str | None = None,
     settings: Settings | None = None,
@@ -58,7 +38,8 @@ def create_app(
     """A Starlette application that answers the phone with `agent`.
 
     Args:
-        agent: A `RealtimeAgent`, or a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that picks one.
+        agent: A `RealtimeAgent`; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that picks one; or a
+            mapping of called numbers to these, where the caller of any other number is told that it is not in service.
         greeting: Instructions for the first words, like "Greet the caller". None: the caller speaks first.
         settings: Read from the environment when the application starts, unless given.
         model: A model or a function that makes one; by default OpenAI's, or the embedded server where no account is
@@ -75,34 +56,51 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             loaded = settings if settings is not None else load_settings()
-            registry = Registry(loaded.telephony_max_calls)
-            phone = Phone(
-                agent=agent,
-                settings=loaded,
-                guard=Guard(loaded),
-                admission=Admission(loaded, registry, sources),
+            phone = app.state.phone = Phone.assemble(
+                agent,
+                loaded,
                 greeting=greeting,
                 model=model,
                 model_config=await _model_config(loaded, model, model_config, stack),
                 run_config=run_config or RealtimeRunConfig(),
-                registry=registry,
-                sources=sources,
                 data=data or {},
+                sources=sources,
             )
-            app.state.phone = phone
-            phone.ready = True
-            yield
-            phone.registry.draining = True
+            if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
+                log.warning("TELEPHONY_ALLOW_UNSIGNED: whoever finds this address can call, and you pay.")
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(phone.lag.watch(), name="loop lag")
+                phone.ready = True
+                yield
+                phone.registry.draining = True
+                watch.cancel()
 
-    return Starlette(
+    app = Starlette(
         routes=[
-            Route("/incoming-call", webhooks.incoming_call, methods=["GET", "POST"]),
-            WebSocketRoute("/media-stream", media_streams.media_stream),
+            *_for_twilio(),
+            Mount("/i/{instance}", Router(_for_twilio(), redirect_slashes=False)),
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
+            Route("/metrics", health.metrics),
         ],
         lifespan=lifespan,
+        exception_handlers={Exception: webhooks.failed},
     )
+    app.router.redirect_slashes = False  # the address is signed to the character, and behind a proxy we do not know it
+    return app
+
+
+def _for_twilio() -> list[BaseRoute]:
+    both = ["GET", "POST"]
+    return [
+        Route("/incoming-call", webhooks.incoming_call, methods=both),
+        Route("/after-stream", webhooks.after_stream, methods=both),
+        Route("/after-dial", webhooks.after_dial, methods=both),
+        Route("/call-status", callbacks.call_status, methods=both),
+        Route("/stream-status", callbacks.stream_status, methods=both),
+        Route("/amd-status", callbacks.amd_status, methods=both),
+        WebSocketRoute("/media-stream", media_streams.media_stream),
+    ]
 
 
 async def _model_config(

@@ -1,15 +1,17 @@
-"""Who may come in. With an auth token only what Twilio signed; without one only this machine itself."""
+"""Who may come in. With a secret only what Twilio signed; without one only this machine itself."""
 
 from __future__ import annotations
 
+import hmac
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.requests import HTTPConnection
 
+from ..logs import Repeats
 from ..settings import Settings, is_loopback
-from ..twilio.signature import is_signed, public_address, websocket_address
+from ..twilio.signature import SigningKeys, check, explain, other_slash, public_address, websocket_address
 
 __all__ = ["Guard"]
 
@@ -17,34 +19,77 @@ log = logging.getLogger(__name__)
 
 
 class Guard:
-    """Decides on webhooks and on the upgrade of media streams."""
+    """Decides on webhooks, on the upgrade of media streams and on the operator's endpoints.
 
-    def __init__(self, settings: Settings) -> None:
+    What it refuses is logged once for each kind and then once a minute at most, with the number of the others: anybody
+    can send nonsense, and the log is no place for it. `on_refused` is told of every one.
+    """
+
+    def __init__(self, settings: Settings, *, on_refused: Callable[[str], None] = lambda kind: None) -> None:
         self._settings = settings
+        self._keys = SigningKeys(_reveal(settings.twilio_auth_token), _reveal(settings.twilio_shared_key_secret))
+        self._on_refused = on_refused
+        self._repeats = Repeats(log)
 
     def admits_webhook(self, request: HTTPConnection, form: Mapping[str, Any]) -> bool:
+        """`form` is that of a POST; for a GET, whose parameters are part of the URL, it is empty."""
         return self._admits(request, form, websocket=False)
 
     def admits_stream(self, websocket: HTTPConnection) -> bool:
         return self._admits(websocket, {}, websocket=True)
 
+    def admits_operator(self, request: HTTPConnection) -> bool:
+        """Is it this machine, or does it bear TELEPHONY_API_TOKEN?"""
+        token = self._settings.telephony_api_token
+        if token is None:
+            return _is_local(request)
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(
+            given.strip().encode(), token.get_secret_value().encode()
+        )
+
     def _admits(self, connection: HTTPConnection, form: Mapping[str, Any], *, websocket: bool) -> bool:
-        token, public_url = self._settings.twilio_auth_token, self._settings.public_url
-        if token is None or public_url is None:
-            if _is_local(connection):
+        public_url = self._settings.public_url
+        what = "a media stream" if websocket else "a webhook"
+        if not self._settings.checks_signatures or public_url is None:
+            if self._settings.telephony_allow_unsigned or _is_local(connection):
                 return True
-            log.warning(
-                "Refused %s: without TWILIO_AUTH_TOKEN and PUBLIC_URL only this machine is served.", connection.url.path
+            self._refuse(
+                "not local",
+                f"Refused {what}: without TWILIO_AUTH_TOKEN and PUBLIC_URL only this machine is served, and directly.",
             )
             return False
-        if websocket:
-            url = websocket_address(public_url, connection.url.path)
-        else:
-            url = public_address(public_url, connection.url.path, connection.url.query)
-        if is_signed(token.get_secret_value(), url, form, connection.headers.get("x-twilio-signature")):
+        url = _url(public_url, connection, websocket=websocket)
+        signature = connection.headers.get("x-twilio-signature")
+        settings = connection.headers.get("x-twilio-webhooks-signature-settings")
+        fault = check(self._keys, url, form, signature, settings)
+        if fault is None:
             return True
-        log.warning("Refused a request: its X-Twilio-Signature does not fit %s (from PUBLIC_URL).", url)
+        if websocket and fault == "mismatch":
+            # Not documented, but told of: the upgrade's URL is signed with a slash that the TwiML did not have.
+            other = other_slash(url)
+            if check(self._keys, other, form, signature, settings) is None:
+                self._repeats.info("slash", f"A media stream is signed for {other!r}, not {url!r}; let in.")
+                return True
+        asked = str(connection.url)
+        why = explain(fault, self._keys, url, form, signature, settings, asked=asked)
+        self._refuse(fault, f"Refused {what}: {why}")
         return False
+
+    def _refuse(self, kind: str, message: str) -> None:
+        self._on_refused(kind)
+        self._repeats.warning(kind, message)
+
+
+def _url(public_url: str, connection: HTTPConnection, *, websocket: bool) -> str:
+    path = connection.url.path
+    if websocket:
+        return websocket_address(public_url, path)
+    return public_address(public_url, path, connection.url.query)
+
+
+def _reveal(secret: Any) -> str | None:
+    return None if secret is None else str(secret.get_secret_value())
 
 
 def _is_local(connection: HTTPConnection) -> bool:

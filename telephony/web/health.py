@@ -1,26 +1,36 @@
-"""Is the process alive, and does it take calls?"""
+"""Is the process alive, does it take calls, and how does it do?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from ..metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from .app import Phone
+    from .phone import Phone
 
-__all__ = ["healthz", "readyz"]
+__all__ = ["healthz", "metrics", "readyz"]
 
 
 async def healthz(request: Request) -> JSONResponse:
     """Alive: 200 as long as the event loop turns."""
-    return JSONResponse({"status": "ok"})
+    return JSONResponse({"status": "ok", "service": "telephony"})
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Takes calls: 200, else 503 (full, or draining)."""
+    """Takes calls: 200, else 503 (full, draining, or the event loop is late)."""
     phone: Phone = request.app.state.phone
-    ready = phone.ready and phone.registry.has_room
+    ready = phone.takes_calls
     body = {"ready": ready, "calls": len(phone.registry), "draining": phone.registry.draining}
     return JSONResponse(body, status_code=200 if ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """For Prometheus: this machine, or the bearer of TELEPHONY_API_TOKEN."""
+    phone: Phone = request.app.state.phone
+    if not phone.guard.admits_operator(request):
+        return PlainTextResponse("This needs the bearer token TELEPHONY_API_TOKEN.", status_code=401)
+    return Response(phone.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from starlette.websockets import WebSocket
 
 from ..call.bridge import CallOptions, run_call
-from ..call.call import CallInfo
-from ..journal.format import Journal
-from ..journal.writer import open_journal
+from ..journal.opening import journal_for
 from .connection import StarletteConnection
 
 if TYPE_CHECKING:
-    from .app import Phone
+    from .phone import Phone
 
 __all__ = ["media_stream"]
 
@@ -26,7 +24,7 @@ async def media_stream(websocket: WebSocket) -> None:
         await websocket.close(1008)  # before `accept` this is HTTP 403
         return
     await websocket.accept()
-    await run_call(StarletteConnection(websocket), phone.agent, _options(phone))
+    await run_call(StarletteConnection(websocket), phone.routing.source, _options(phone))
 
 
 def _options(phone: Phone) -> CallOptions:
@@ -35,17 +33,11 @@ def _options(phone: Phone) -> CallOptions:
         model=phone.model,
         model_config=phone.model_config,
         run_config=phone.run_config,
-        journal=lambda info: _journal(phone, info),
+        journal=lambda info: journal_for(phone.settings, info.sid),
         admit=phone.admission.admit,
         data=phone.data,
         sources=phone.sources,
         cpu_clock=time.process_time,
-        on_start=phone.registry.add,
-        on_end=phone.registry.remove,
+        on_start=phone.call_started,
+        on_end=phone.call_ended,
     )
-
-
-def _journal(phone: Phone, info: CallInfo) -> Journal:
-    folder = phone.settings.telephony_journal_dir
-    safe = "".join(c for c in info.sid if c.isalnum())[:64] or "unknown"
-    return open_journal(None if folder is None else folder / safe / "journal.jsonl")

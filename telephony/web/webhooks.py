@@ -1,43 +1,133 @@
-"""What Twilio asks for over HTTP."""
+"""Where Twilio asks what to do with a call, and gets TwiML. Whatever goes wrong, the answer is something to hear.
+
+https://www.twilio.com/docs/voice/twiml#twilios-voice-webhook-requests. Twilio may ask twice, in any order, and any of
+our processes; so nothing here depends on having been asked before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from ..call.after_stream import Next
+from ..call.after_stream import after_dial as decide_after_dial
+from ..call.after_stream import after_stream as decide_after_stream
+from ..logs import about_call
 from ..twilio import twiml
-from ..twilio.signature import websocket_address
+from ..twilio.callbacks import DialResult, VoiceRequest
+from .forms import BadForm, Form, read_form
 
 if TYPE_CHECKING:
-    from .app import Phone
+    from .phone import Phone
 
-__all__ = ["incoming_call"]
+__all__ = ["after_dial", "after_stream", "failed", "for_twilio", "incoming_call"]
+
+log = logging.getLogger(__name__)
+
+_SID = re.compile(r"[A-Za-z0-9]{1,64}")
+_MAX_CHARS = 400
+_ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial"}
+
+Answer = Callable[[Request, "Phone", Form], Response]
 
 
-async def incoming_call(request: Request) -> Response:
-    """A call comes in: connect it to our media stream.
+def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that only Twilio gets to, with the form that it sent; `CallSid` is there and well formed."""
 
-    https://www.twilio.com/docs/voice/twiml#twilios-voice-webhook-requests
-    """
+    async def endpoint(request: Request) -> Response:
+        phone: Phone = request.app.state.phone
+        request.state.wants_twiml = answer.__name__ in _ANSWERED_IN_TWIML
+        try:
+            form = await read_form(request)
+        except BadForm as error:
+            return PlainTextResponse(f"This is {error}.", status_code=error.status)
+        if not phone.guard.admits_webhook(request, form if request.method == "POST" else {}):
+            return PlainTextResponse("This request is not signed by Twilio.", status_code=403)
+        call_sid = form.get("CallSid", "")
+        if not _SID.fullmatch(call_sid):
+            return PlainTextResponse("This request has no CallSid.", status_code=400)
+        with about_call(call_sid):
+            return answer(request, phone, form)
+
+    endpoint.__name__ = answer.__name__
+    endpoint.__doc__ = answer.__doc__
+    return endpoint
+
+
+@for_twilio
+def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
+    """A call comes in: connect it to our media stream, or say why not."""
+    asked = VoiceRequest.parse(form)
+    if not phone.routing.serves(asked.called):
+        phone.metrics.call_refused("number")
+        log.warning("Refused a call: no agent answers %r.", asked.called)
+        return _twiml(twiml.say_and_hang_up(phone.settings.telephony_unknown_number))
+    if (refused := phone.refuse_call(asked.call_sid, asked.caller)) is not None:
+        why, answer = refused
+        phone.metrics.call_refused(why)
+        log.warning("Refused a call: %s.", why)
+        return _twiml(twiml.refuse(answer))
+    return _twiml(_new_stream(request, phone, asked))
+
+
+@for_twilio
+def after_stream(request: Request, phone: Phone, form: Form) -> Response:
+    """A stream is over, by our doing or not; the caller is still there. Relies on the CallSid alone."""
+    asked = VoiceRequest.parse(form)
+    end = phone.hooks.stream_end(asked.call_sid)
+    what = decide_after_stream(end, call_ended=asked.ended)
+    log.info("The stream is over (%s): %s.", "a call not known here" if end is None else end.why, what)
+    if what == "document" and end is not None and end.twiml is not None:
+        return _twiml(end.twiml)
+    return _twiml(_go_on(what, request, phone, asked))
+
+
+@for_twilio
+def after_dial(request: Request, phone: Phone, form: Form) -> Response:
+    """A cold transfer is over, or did not come about."""
+    asked, result = VoiceRequest.parse(form), DialResult.parse(form)
+    known = phone.hooks.stream_end(asked.call_sid) is not None
+    phone.hooks.dial_ended(result)
+    what = decide_after_dial(connected=result.connected, call_ended=asked.ended, known=known)
+    log.info("The transfer is over (%s): %s.", result.status, what)
+    return _twiml(_go_on(what, request, phone, asked))
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """The answer where an endpoint raised. The server logs the error."""
+    if not getattr(request.state, "wants_twiml", False):
+        return PlainTextResponse("Internal Server Error", status_code=500)
     phone: Phone = request.app.state.phone
-    form = await _form(request)
-    if not phone.guard.admits_webhook(request, form if request.method == "POST" else {}):
-        return PlainTextResponse("This request is not signed by Twilio.", status_code=403)
-    if not phone.registry.has_room:
-        return _twiml(twiml.busy())
-    public_url = phone.settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
-    parameters = {"caller": form.get("From", ""), "called": form.get("To", "")}
-    parameters |= phone.admission.parameters(form.get("CallSid", ""))
-    return _twiml(twiml.connect_stream(websocket_address(public_url, "/media-stream"), parameters))
+    return _twiml(_go_on("apologise", request, phone, None))
 
 
-async def _form(request: Request) -> Mapping[str, Any]:
-    if request.method == "POST":
-        return await request.form()
-    return request.query_params
+def _go_on(what: Next, request: Request, phone: Phone, asked: VoiceRequest | None) -> str:
+    if what == "hang up":
+        return twiml.hang_up()
+    if what == "new stream" and asked is not None:
+        phone.metrics.stream_reattached()
+        return _new_stream(request, phone, asked)
+    return twiml.apologise(phone.settings.telephony_apology, phone.settings.telephony_fallback_number)
+
+
+def _new_stream(request: Request, phone: Phone, asked: VoiceRequest) -> str:
+    parameters = {**_told(asked), **phone.admission.parameters(asked.call_sid)}
+    return twiml.connect_stream(phone.addresses(request).to_stream(parameters))
+
+
+def _told(asked: VoiceRequest) -> Mapping[str, str]:
+    """Who calls whom. A `sip:` address may be longer than a parameter; then it stays unknown."""
+    told = {"caller": asked.caller, "called": asked.called}
+    for name, value in told.items():
+        if len(value) > _MAX_CHARS:
+            log.warning("The %s's address has %d characters and is left out.", name, len(value))
+            told[name] = ""
+    return told
 
 
 def _twiml(document: str) -> Response:

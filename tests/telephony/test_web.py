@@ -27,13 +27,15 @@ def client(settings: Settings, base_url: str = "http://127.0.0.1:8000", peer: st
 
 @pytest.fixture
 def local() -> Iterator[TestClient]:
-    with client(load_settings(telephony_model="scripted")) as test_client:
+    with client(load_settings(telephony_model="scripted", telephony_instance="here")) as test_client:
         yield test_client
 
 
 @pytest.fixture
 def public() -> Iterator[TestClient]:
-    settings = load_settings(public_url=PUBLIC, twilio_auth_token=TOKEN, telephony_model="scripted")
+    settings = load_settings(
+        public_url=PUBLIC, twilio_auth_token=TOKEN, telephony_model="scripted", telephony_instance="here"
+    )
     with client(settings, base_url="http://internal:8000", peer="10.0.0.7") as test_client:
         yield test_client
 
@@ -49,7 +51,7 @@ def test_an_incoming_call_is_connected_to_the_media_stream(local: TestClient, me
     document = ElementTree.fromstring(response.text)
     stream = document.find("Connect/Stream")
     assert stream is not None
-    assert stream.get("url") == "ws://127.0.0.1:8000/media-stream"
+    assert stream.get("url") == "ws://127.0.0.1:8000/i/here/media-stream"
     assert {p.get("name"): p.get("value") for p in stream} == {"caller": "+15550001", "called": "+15550002"}
     assert [verb.tag for verb in document] == ["Connect", "Hangup"], "what follows the stream is never silence"
 
@@ -59,7 +61,7 @@ def test_signed_webhooks_get_the_public_address_and_a_token(public: TestClient) 
     response = public.post("/incoming-call", data=FORM, headers=signature(url, FORM))
     stream = ElementTree.fromstring(response.text).find("Connect/Stream")
     assert stream is not None
-    assert stream.get("url") == "wss://phone.example.com/media-stream"
+    assert stream.get("url") == "wss://phone.example.com/i/here/media-stream"
     assert "token" in {p.get("name") for p in stream}
 
 

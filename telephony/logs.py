@@ -1,0 +1,145 @@
+"""Logs for people (`text`) and for machines (`json`): each line says whose call it is about, and holds no secret.
+
+Secrets and typed digits are masked in the finished line, so that arguments, tracebacks and other libraries' messages
+are covered, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from .call.call import current_call
+from .errors import NoCurrentCall
+from .settings import Settings
+
+__all__ = ["Masker", "Repeats", "about_call", "configure_logs"]
+
+_sid: ContextVar[str] = ContextVar("telephony_log_call_sid", default="")
+
+_MASK = "•"
+_PATTERNS = (
+    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), _MASK),
+    (re.compile(r"(?i)\b(bearer|basic) [A-Za-z0-9+/=._~-]{8,}"), rf"\1 {_MASK}"),
+    (re.compile(r"(?i)(\bdigits?\b[\"']?\s*[:=]\s*[\"']?)[0-9*#A-D]+"), rf"\1{_MASK}"),
+    (re.compile(r"(The caller pressed )[0-9*#A-D]+"), rf"\1{_MASK}"),
+    (re.compile(r"(?<![+\w])(?:[0-9][ -]?){12,18}[0-9]\b"), _MASK),
+)
+"""Keys, credentials, what a caller typed, and what looks like a card's number."""
+_MIN_SECRET = 6
+
+
+class Masker:
+    """Takes secrets out of text: these ones by value, others by their form."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = sorted((s for s in secrets if len(s) >= _MIN_SECRET), key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Masker:
+        """One that knows every secret of the settings."""
+        values = (getattr(settings, name) for name in type(settings).model_fields)
+        return cls(value.get_secret_value() for value in values if hasattr(value, "get_secret_value"))
+
+    def __call__(self, text: str) -> str:
+        if self._known is not None:
+            text = self._known.sub(_MASK, text)
+        for pattern, mask in _PATTERNS:
+            text = pattern.sub(mask, text)
+        return text
+
+
+@contextmanager
+def about_call(call_sid: str) -> Iterator[None]:
+    """What is logged in here is about this call; in a call's own tasks that is known without."""
+    token = _sid.set(call_sid)
+    try:
+        yield
+    finally:
+        _sid.reset(token)
+
+
+def configure_logs(
+    level: str = "info",
+    form: Literal["text", "json"] = "text",
+    *,
+    masker: Masker | None = None,
+    stream: TextIO | None = None,
+    force: bool = False,
+) -> None:
+    """Send everything that is logged to `stream` (default: standard error). `force`: instead of what was configured."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter((_Json if form == "json" else _Text)(masker or Masker()))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=force)
+
+
+class _Text(logging.Formatter):
+    def __init__(self, masker: Masker) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(call)s%(message)s")
+        self._mask = masker
+
+    def format(self, record: logging.LogRecord) -> str:
+        sid = _call_sid()
+        record.call = f"[{sid}] " if sid else ""
+        return self._mask(super().format(record))
+
+
+class _Json(logging.Formatter):
+    def __init__(self, masker: Masker) -> None:
+        super().__init__()
+        self._mask = masker
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self._mask(record.getMessage()),
+        }
+        if sid := _call_sid():
+            line["call_sid"] = sid
+        if record.exc_info:
+            line["exception"] = self._mask(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=False)
+
+
+class Repeats:
+    """Logs what may come in masses: the first of a kind at once, then one a minute with how many there were."""
+
+    def __init__(self, log: logging.Logger, *, every_s: float = 60.0) -> None:
+        self._log = log
+        self._every_s = every_s
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def warning(self, kind: str, message: str) -> None:
+        self._say(logging.WARNING, kind, message)
+
+    def info(self, kind: str, message: str) -> None:
+        self._say(logging.INFO, kind, message)
+
+    def _say(self, level: int, kind: str, message: str) -> None:
+        now = asyncio.get_running_loop().time()
+        since, more = self._kinds.get(kind, (None, 0))
+        if since is not None and now - since < self._every_s:
+            self._kinds[kind] = (since, more + 1)
+            return
+        self._kinds[kind] = (now, 0)
+        self._log.log(level, "%s%s", message, f" ({more} more like it since)" if more else "")
+
+
+def _call_sid() -> str:
+    if sid := _sid.get():
+        return sid
+    try:
+        return current_call().sid
+    except NoCurrentCall:
+        return ""

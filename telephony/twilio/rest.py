@@ -1,0 +1,271 @@
+"""Twilio's REST API, for a process that has calls to carry: the official client in threads, with time-outs.
+
+The official client is synchronous and waits for ever by default; its asynchronous sibling ignores its time-out and
+posts again after a failure when told to retry, which may call somebody twice. So: the synchronous one, in
+`asyncio.to_thread`, with a time-out, and never a retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import requests
+from twilio.base.exceptions import TwilioException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+from urllib3.exceptions import NewConnectionError
+
+from ..errors import (
+    TwilioError,
+    TwilioInvalidState,
+    TwilioNotConfigured,
+    TwilioNotFound,
+    TwilioServerError,
+    TwilioTimeout,
+    TwilioUnreachable,
+    TwimlError,
+)
+from ..settings import Settings
+from .rest_errors import error_of
+
+__all__ = ["Account", "PhoneNumber", "TwilioRest"]
+
+_T = TypeVar("_T")
+
+MAX_TWIML_CHARS = 4000
+"""For TwiML that travels in a request (32018)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """https://www.twilio.com/docs/iam/api/account"""
+
+    sid: str
+    status: str
+    """`active`, `suspended` or `closed`."""
+    is_trial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneNumber:
+    """https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"""
+
+    sid: str
+    number: str
+    voice: bool
+    """Can it be called?"""
+    voice_url: str
+    voice_method: str
+    voice_fallback_url: str
+    status_callback: str
+    voice_application_sid: str
+    """With it, that application's settings count instead of the number's own."""
+    trunk_sid: str
+    """With it, calls go to a SIP trunk, and no webhook is asked."""
+
+
+class TwilioRest:
+    """What we ask of Twilio. Every method raises `TwilioError` and nothing else; TwiML that is too long, `TwimlError`.
+
+    Args:
+        account_sid: The account.
+        username: The account's sid, or an API key's.
+        password: The auth token, or the API key's secret.
+        base_url: Where the API is, if not at Twilio's (a simulator).
+        timeout_s: How long one request may take.
+    """
+
+    def __init__(
+        self, account_sid: str, username: str, password: str, *, base_url: str | None = None, timeout_s: float = 10.0
+    ) -> None:
+        self._account_sid = account_sid
+        self._timeout_s = timeout_s
+        self._http = TwilioHttpClient(timeout=timeout_s)
+        self._client = Client(username, password, account_sid, http_client=self._http)
+        if base_url is not None:
+            self._client.region = self._client.edge = None  # from the environment, they would be put into the host name
+            self._client.api.base_url = base_url.rstrip("/")
+
+    @classmethod
+    def of(cls, settings: Settings) -> TwilioRest:
+        """With the credentials of the settings; an API key goes before the auth token.
+
+        Raises:
+            TwilioNotConfigured: there are none.
+        """
+        account = settings.twilio_account_sid
+        key, secret, token = settings.twilio_api_key, settings.twilio_api_secret, settings.twilio_auth_token
+        base_url = settings.telephony_twilio_api_url
+        if account is not None and key is not None and secret is not None:
+            return cls(account, key, secret.get_secret_value(), base_url=base_url)
+        if account is not None and token is not None:
+            return cls(account, account, token.get_secret_value(), base_url=base_url)
+        raise TwilioNotConfigured("Twilio's REST API was needed, and is not configured.")
+
+    def close(self) -> None:
+        """Close the connections that were kept open."""
+        if self._http.session is not None:
+            self._http.session.close()
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    async def hang_up(self, call_sid: str) -> bool:
+        """End a call in whatever state it is; False: it was over already."""
+        try:
+            await self._ask(lambda: self._client.calls(call_sid).update(status="completed"))
+        except (TwilioNotFound, TwilioInvalidState):
+            return False
+        return True
+
+    async def redirect(self, call_sid: str, twiml: str) -> None:
+        """Go on with other TwiML. Its media stream, if it has one, ends with a `stop`."""
+        _check_length(twiml)
+        await self._ask(lambda: self._client.calls(call_sid).update(twiml=twiml))
+
+    async def create_call(
+        self,
+        *,
+        to: str,
+        from_: str,
+        twiml: str | None = None,
+        url: str | None = None,
+        status_callback: str | None = None,
+        machine_detection: Literal["Enable", "DetectMessageEnd"] | None = None,
+        amd_callback: str | None = None,
+        ring_s: int = 60,
+        max_s: int | None = None,
+        send_digits: str | None = None,
+    ) -> str:
+        """Call somebody; returns the CallSid. The stream may start before this returns.
+
+        Args:
+            to: Whom, E.164 (or `sip:`, `client:`).
+            from_: A number of ours, or one that was verified.
+            twiml: What to do when they answer, at most 4,000 characters; or `url`, where Twilio asks.
+            status_callback: Told of every state (`initiated`, `ringing`, `answered`, `completed`).
+            machine_detection: Is it a machine that answers? Told to `amd_callback` while the call goes on; without
+                one, the TwiML waits for it.
+            ring_s: For how long to ring.
+            max_s: The call's length at most.
+            send_digits: Keys to press when they answer.
+        """
+        options: dict[str, Any] = {"to": to, "from_": from_, "timeout": ring_s}
+        if twiml is not None:
+            _check_length(twiml)
+            options["twiml"] = twiml
+        else:
+            options["url"] = url
+        if status_callback is not None:
+            options["status_callback"] = status_callback
+            options["status_callback_event"] = ["initiated", "ringing", "answered", "completed"]
+        if machine_detection is not None:
+            options["machine_detection"] = machine_detection
+            if amd_callback is not None:
+                options["async_amd"] = "true"  # a string: the library would write True
+                options["async_amd_status_callback"] = amd_callback
+        if max_s is not None:
+            options["time_limit"] = max_s
+        if send_digits is not None:
+            options["send_digits"] = send_digits
+        return str((await self._ask(lambda: self._client.calls.create(**options))).sid)
+
+    async def call_status(self, call_sid: str) -> str:
+        """`queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer` or `canceled`. Twilio's copy
+        may lag behind the callbacks."""
+        return str((await self._ask(lambda: self._client.calls(call_sid).fetch())).status)
+
+    # --- conferences ---------------------------------------------------------------------------------------------
+
+    async def conference_sid(self, name: str) -> str | None:
+        """The sid of the conference of this name that is going on."""
+        listing = self._client.conferences
+        found = await self._ask(lambda: listing.list(friendly_name=name, status="in-progress", limit=1))
+        return str(found[0].sid) if found else None
+
+    async def add_participant(
+        self, conference: str, *, to: str, from_: str, label: str | None = None, end_on_exit: bool = False
+    ) -> str:
+        """Call somebody into a conference (its sid or name); returns the CallSid of that leg."""
+        options: dict[str, Any] = {"to": to, "from_": from_, "end_conference_on_exit": end_on_exit, "beep": "false"}
+        if label is not None:
+            options["label"] = label
+        participants = self._client.conferences(conference).participants
+        return str((await self._ask(lambda: participants.create(**options))).call_sid)
+
+    async def update_participant(
+        self, conference_sid: str, call_sid: str, *, hold: bool | None = None, muted: bool | None = None
+    ) -> None:
+        """Put on hold or take back, mute or unmute."""
+        options = {name: value for name, value in (("hold", hold), ("muted", muted)) if value is not None}
+        participant = self._client.conferences(conference_sid).participants(call_sid)
+        await self._ask(lambda: participant.update(**options))
+
+    async def remove_participant(self, conference_sid: str, call_sid: str) -> bool:
+        """Take somebody out, which ends that leg; False: they had left."""
+        try:
+            await self._ask(lambda: self._client.conferences(conference_sid).participants(call_sid).delete())
+        except TwilioNotFound:
+            return False
+        return True
+
+    # --- what is configured at Twilio ----------------------------------------------------------------------------
+
+    async def account(self) -> Account:
+        found = await self._ask(lambda: self._client.api.accounts(self._account_sid).fetch())
+        return Account(str(found.sid), str(found.status), str(found.type).lower() == "trial")
+
+    async def phone_number(self, number: str) -> PhoneNumber | None:
+        """The account's number `number` (E.164); None: the account has none such."""
+        listing = self._client.incoming_phone_numbers
+        found = await self._ask(lambda: listing.list(phone_number=number, limit=1))
+        if not found:
+            return None
+        it = found[0]
+        return PhoneNumber(
+            sid=str(it.sid),
+            number=str(it.phone_number),
+            voice=bool((it.capabilities or {}).get("voice", True)),
+            voice_url=it.voice_url or "",
+            voice_method=it.voice_method or "",
+            voice_fallback_url=it.voice_fallback_url or "",
+            status_callback=it.status_callback or "",
+            voice_application_sid=it.voice_application_sid or "",
+            trunk_sid=it.trunk_sid or "",
+        )
+
+    # -------------------------------------------------------------------------------------------------------------
+
+    async def _ask(self, request: Callable[[], _T]) -> _T:
+        try:
+            async with asyncio.timeout(self._timeout_s * 2):  # the client's own counts from byte to byte
+                return await asyncio.to_thread(request)
+        except TimeoutError:
+            raise TwilioTimeout(f"Twilio did not answer within {2 * self._timeout_s:g} s.") from None
+        except requests.ConnectTimeout as error:
+            raise TwilioUnreachable(f"Twilio could not be reached: {error}") from error
+        except requests.Timeout as error:
+            raise TwilioTimeout(f"Twilio did not answer within {self._timeout_s:g} s.") from error
+        except requests.ConnectionError as error:
+            raise _broken(error) from error
+        except TwilioException as error:
+            raise error_of(error) from error
+        except (requests.RequestException, ValueError) as error:
+            raise TwilioServerError(f"Twilio's answer could not be read: {error}") from error
+
+
+def _broken(error: requests.ConnectionError) -> TwilioError:
+    """A connection that was never made, or one that broke in the middle?"""
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    if isinstance(cause, NewConnectionError):  # the name's resolution is one of these
+        return TwilioUnreachable("Twilio could not be reached.")
+    return TwilioTimeout("The connection to Twilio broke before it answered.")
+
+
+def _check_length(twiml: str) -> None:
+    if len(twiml) > MAX_TWIML_CHARS:
+        raise TwimlError(
+            f"This TwiML has {len(twiml)} characters; Twilio takes {MAX_TWIML_CHARS} in a request (32018)."
+        )

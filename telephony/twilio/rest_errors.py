@@ -1,0 +1,69 @@
+"""Which of our errors an error of Twilio's REST API is, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+from twilio.base.exceptions import TwilioException
+
+from ..errors import (
+    TwilioAuthError,
+    TwilioError,
+    TwilioInvalidState,
+    TwilioNotFound,
+    TwilioRateLimited,
+    TwilioRejected,
+    TwilioServerError,
+)
+
+__all__ = ["error_of"]
+
+_BY_CODE: dict[int, type[TwilioError]] = {
+    20003: TwilioAuthError,
+    20404: TwilioNotFound,
+    20429: TwilioRateLimited,
+    21220: TwilioInvalidState,
+}
+
+_ADVICE = {
+    10001: "The account is not active: see the Twilio Console.",
+    10004: "Too many calls at once for this account: wait for one to end, or have the limit raised.",
+    13214: "Use a caller id that is the caller's, the called number's or a verified one.",
+    21205: "The URL has to be an absolute one, without underscores in its host name.",
+    21206: "Digits to send are 0-9, A-D, #, * and w (half a second) or W (a second), 32 at most.",
+    21210: "`from_` has to be a number of this account, or one that was verified.",
+    21211: "Write the number in E.164, like +14155550100.",
+    21212: "Write `from_` in E.164, like +14155550100.",
+    21214: "This number cannot be reached.",
+    21215: "Allow calls to this country: Console, Voice, Geographic permissions.",
+    21216: "Twilio does not call this number.",
+    21217: "This number is not valid.",
+    21219: "A trial account calls verified numbers only: verify it, or upgrade.",
+}
+"""https://www.twilio.com/docs/api/errors"""
+
+
+def error_of(error: TwilioException) -> TwilioError:
+    """Our error for the library's. It has two, and only some fields in common (`TwilioRestException`, and
+    `TwilioServiceException` for bodies after RFC 9457)."""
+    status, code = _number(getattr(error, "status", None)), _number(getattr(error, "code", None))
+    message = getattr(error, "detail", None) or getattr(error, "msg", None) or getattr(error, "title", None)
+    kind = _BY_CODE.get(code or 0) or _by_status(status)
+    text = str(message or error.__class__.__name__).strip().rstrip(".")
+    return kind(f"Twilio said no: {text}.", status=status, code=code, advice=_ADVICE.get(code or 0))
+
+
+def _by_status(status: int | None) -> type[TwilioError]:
+    match status:
+        case 401 | 403:
+            return TwilioAuthError
+        case 404:
+            return TwilioNotFound
+        case 429:
+            return TwilioRateLimited
+        case int() if status >= 500:
+            return TwilioServerError
+        case _:
+            return TwilioRejected
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else int(value) if isinstance(value, str) and value.isdigit() else None

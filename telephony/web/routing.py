@@ -1,0 +1,47 @@
+"""Which agent answers a call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from realtime_core import RealtimeAgent
+
+from ..call.bridge import AgentSource
+from ..call.call import CallInfo
+
+__all__ = ["Agents", "Routing"]
+
+Agents = AgentSource | Mapping[str, AgentSource]
+"""An agent; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that picks one; or one of these for each
+called number."""
+
+
+class Routing:
+    """`source` is what a call is run with."""
+
+    def __init__(self, agents: Agents) -> None:
+        self._by_number: dict[str, AgentSource] | None = None
+        if isinstance(agents, Mapping):
+            self._by_number = {_plain(number): source for number, source in agents.items()}
+            self.source: AgentSource = self._pick
+        else:
+            self.source = agents
+
+    def serves(self, called: str) -> bool:
+        """Is there an agent for this number?"""
+        return self._by_number is None or _plain(called) in self._by_number
+
+    async def _pick(self, info: CallInfo) -> RealtimeAgent[Any]:
+        assert self._by_number is not None
+        source = self._by_number[_plain(info.called)]  # the webhook has looked
+        if isinstance(source, RealtimeAgent):
+            return source
+        picked = source(info)
+        return await picked if isinstance(picked, Awaitable) else picked
+
+
+def _plain(number: str) -> str:
+    """`+1 (415) 555-0100` and `+14155550100` are one number; `sip:` and `client:` addresses stay as they are."""
+    return re.sub(r"[ ().-]", "", number) if number.lstrip().startswith("+") else number.strip()
