@@ -31,10 +31,12 @@ from .protocol import EventIds, decode, decode_object, encode, encode_append, pa
 from .server_events import Malformed
 from .session_config import SessionConfig, bytes_per_ms
 
-_HOLD_LIMIT_S = 20.0
+__all__ = ["Dialogue", "Recent", "Setup"]
+
 _logger = logging.getLogger(__name__)
 
-__all__ = ["Dialogue", "Recent", "Setup"]
+_HOLD_LIMIT_S = 20.0
+"""For so long at most nobody is answered because a tool runs."""
 
 
 class Recent(OrderedDict[str, Any]):
@@ -88,7 +90,7 @@ class Dialogue:
         """Item id -> response id, of audio that came."""
         self.open_parts: dict[tuple[str, int], str] = {}
         """Audio parts that are not complete -> response id."""
-        self.commits_by_hand: deque[str] = deque()
+        self.commits_by_hand: deque[str] = deque(maxlen=64)
         self.created_items = Recent(256)
         """Event id of a `conversation.item.create` -> item id."""
         self.unacknowledged = Recent(256)
