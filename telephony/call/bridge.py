@@ -25,6 +25,7 @@ from realtime_core.errors import RealtimeCoreError
 from ..audio.mixer import Loop
 from ..errors import StreamRefused
 from ..journal.format import SCHEMA
+from ..journal.header import configuration
 from ..twilio import media_stream
 from .call import TOKEN_PARAMETER, Call, CallInfo, set_current_call
 from .clips import apology
@@ -260,6 +261,7 @@ class Bridge:
 
     async def hang_up(self, within_s: float) -> None:
         """End the call when everything was heard."""
+        self._record.write("control", action="hang_up", within_s=within_s)
         await self._heard(within_s)
         self.end("agent hung up")
 
@@ -294,6 +296,7 @@ class Bridge:
             self._tasks.create_task(work)
 
     def _write_header(self, info: CallInfo) -> None:
+        options = self._options
         self._record.write(
             "header",
             schema=SCHEMA,
@@ -301,6 +304,15 @@ class Bridge:
             call_sid=info.sid,
             stream_sid=info.stream_sid,
             direction=info.direction,
+            started_at=options.sources.now().isoformat(timespec="milliseconds"),
+            config=configuration(
+                greeting=options.greeting,
+                model_config=options.model_config,
+                run_config=options.run_config,
+                ambience=options.ambience,
+                digits_to_model=options.digits_to_model,
+                reattach_s=options.reattach_s,
+            ),
         )
 
 

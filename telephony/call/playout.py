@@ -125,7 +125,7 @@ class Playout:
         self.underruns = 0
         """How often playout ran dry in the middle of a source."""
         self.runs: list[tuple[int, float]] = []
-        """(position, X in seconds) of each run that is over; whoever keeps a record takes them out."""
+        """(position, X in seconds) of each run as it begins, and again as it ends; a keeper of records takes them out."""
         self._bed, self._mix = bed, mix
         self._queue: deque[_Chunk] = deque()
         self._queued = 0
@@ -242,6 +242,7 @@ class Playout:
                 self.underruns += 1
                 self._grow_lead()
         self._run = Run(self.line, self.sent, RATE, now, self._start_delay)
+        self.runs.append((self._run.base, self._run.origin))
         self._marked = self.sent
         return self._mark(now, probe=True)
 

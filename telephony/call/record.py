@@ -36,6 +36,7 @@ class CallRecord:
         self._journal = journal
         self._clock = asyncio.get_running_loop().time
         self._start = self._clock()
+        self._masks = getattr(journal, "masks_digits", True)
 
     def write(self, kind: str, **fields: Any) -> None:
         self._journal.write(kind, self._clock() - self._start, **fields)
@@ -43,7 +44,7 @@ class CallRecord:
     def message(self, kind: str, text: str | bytes) -> None:
         """A message that crossed a boundary, as it was; one that is no JSON object goes in as text."""
         if isinstance(text, str) and text.startswith("{") and text.endswith("}"):
-            self._journal.write_raw(kind, self._clock() - self._start, mask_digits(text))
+            self._journal.write_raw(kind, self._clock() - self._start, mask_digits(text) if self._masks else text)
         else:
             self.write(kind, text=text if isinstance(text, str) else repr(text[:200]))
 
@@ -57,6 +58,7 @@ class TappedConnection(Connection):
     def __init__(self, connection: Connection, record: CallRecord) -> None:
         self._connection = connection
         self._record = record
+        record.write("open", peer="model")
 
     def send(self, text: str) -> None:
         self._connection.send(text)

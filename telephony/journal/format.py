@@ -6,7 +6,8 @@ model sent it; what is derived from them is stored as length and CRC-32.
 
 | kind | fields besides `t` |
 |---|---|
-| `header` | `schema`, `versions`, `agent`, `call_sid`, `stream_sid`, `started_at` (ISO 8601), ... |
+| `header` | `schema`, `versions`, `agent`, `call_sid`, `stream_sid`, `direction`, `started_at` (ISO 8601), `config` \
+(what the call was run with, without secrets), `redaction` (what was masked) |
 | `twilio.in` | `message`: as received (`text` instead where it is not JSON) |
 | `twilio.out` | `message`: as sent; of `media` only `{event, bytes, crc32, position, segments}` (see `segments_of`) |
 | `model.in` | `message`: as received |
@@ -15,12 +16,19 @@ model sent it; what is derived from them is stored as length and CRC-32.
 | `tool.end` | `call_id`, `name`, `output`, `ms` |
 | `stream` | `runs`: `[[position, stamp_ms], ...]`: from this stream position on, playout runs without a gap, and that \
 sample was heard when the frame with this media timestamp was sent: a frame's length later, because a frame is stamped \
-by its first sample and sent after its last. A later record about the same position corrects an earlier one. |
+by its first sample and sent after its last. Written when the run begins and when it ends; a later record about the \
+same position corrects an earlier one. |
 | `interruption` | `item_id`, `speech_started_ms`, `position` (where the stream fell silent), `heard`: \
 `[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id, content_index, audio_end_ms], ...]` |
+| `open` | `peer`: a connection was opened (the model's; Twilio's opens with `start`) |
 | `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by` |
+| `control` | `action` and its arguments: what users' code asked of the call (`hang_up`, `transfer`, ...) |
+| `timer` | `name`: a time-out of the call was up |
+| `rest` | `action`, `status`, `code`, `ms`: a request to Twilio's REST API, as its answer came |
 | `lost` | `records`: so many were dropped here because the disk did not keep up |
 | `end` | `cpu_s`, ... |
+
+Schema 1 had no `open`, `control`, `timer`, `rest`, `config` and `redaction`, and told of a run at its end alone.
 
 Positions count samples at 8 kHz on the one stream timeline of what was sent to Twilio since `start`. Media timestamps
 are Twilio's: milliseconds since `start`, on the clock of the caller's audio.
@@ -34,7 +42,7 @@ from typing import Any, Protocol
 
 __all__ = ["SCHEMA", "Journal", "Record", "Segment", "segments_of"]
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of this format; a reader takes its own and older ones."""
 
 

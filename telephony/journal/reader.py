@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -17,13 +19,24 @@ __all__ = ["parse_line", "parse_lines", "read_journal"]
 
 
 def read_journal(path: Path) -> Iterator[Record]:
-    """The records of the file, in order. Kinds that are not known are records, too; a last line that was cut is left
-    out. Raises `JournalError` where the file cannot be opened or is not a journal, and for a newer schema."""
+    """The records of the file, in order; it may have been compressed meanwhile. Kinds that are not known are records,
+    too; a last line that was cut is left out.
+
+    Raises `JournalError` where the file cannot be opened or is no journal, and for a newer schema."""
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             yield from parse_lines(file, str(path))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise JournalError(f"{path}: {error}") from error
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror}") from error
+
+
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+    packed = path if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
+    if path == packed or (packed.exists() and not path.exists()):
+        return gzip.open(packed, "rb")
+    return path.open("rb")
 
 
 def parse_lines(lines: Iterable[bytes], name: str = "journal") -> Iterator[Record]:

@@ -10,14 +10,19 @@ import itertools
 import json
 import logging
 import os
+import platform
 import threading
 from collections import deque
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from .compression import compress_later
 from .format import Journal
+from .redaction import Redaction
 
 __all__ = ["JournalWriter", "NullJournal", "open_journal"]
 
@@ -26,9 +31,9 @@ log = logging.getLogger(__name__)
 _LINE_BREAKS = str.maketrans("\r\n", "  ")
 
 
-def open_journal(path: Path | None) -> Journal:
+def open_journal(path: Path | None, *, redaction: Redaction | None = None, compress: bool = False) -> Journal:
     """A writer to `path`, or one that writes nowhere where there is none."""
-    return NullJournal() if path is None else JournalWriter(path)
+    return NullJournal() if path is None else JournalWriter(path, redaction=redaction, compress=compress)
 
 
 class NullJournal:
@@ -50,13 +55,27 @@ class JournalWriter:
     Where `path` exists, a number is put to its name: a journal is never written over. At most `max_queued_chars` wait
     for the disk. The thread writes whole lines every `flush_s` seconds of real time, so that a killed process leaves a
     readable file up to there. A disk that fails ends the journal, not the call: it is logged, and kept in `error`.
+
+    `redaction` says what is masked: in the thread, before anything reaches the disk (digits: before that). `compress`:
+    a process of the lowest priority does it afterwards.
     """
 
-    def __init__(self, path: Path, *, flush_s: float = 0.25, max_queued_chars: int = 32 * 2**20) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        redaction: Redaction | None = None,
+        compress: bool = False,
+        flush_s: float = 0.25,
+        max_queued_chars: int = 32 * 2**20,
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self._fd = _create(path)
         self.lost = 0
         self.error: OSError | None = None
+        self._redaction = redaction or Redaction()
+        self.masks_digits = self._redaction.digits
+        self._compress = compress
         self._flush_s = flush_s
         self._max_queued = max_queued_chars
         self._lines: deque[str] = deque()
@@ -69,6 +88,8 @@ class JournalWriter:
         self._thread.start()
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
+        if kind == "header":
+            fields = {**fields, "versions": _versions(), "redaction": self._redaction.stated()}
         body = _dumps(fields)
         self._put(t, f'{{"t":{t:.6f},"kind":"{kind}"{"," if fields else ""}{body[1:]}\n')
 
@@ -111,19 +132,31 @@ class JournalWriter:
             self._drain()
         finally:
             os.close(self._fd)
+            if self._compress and self.error is None:
+                compress_later(self.path)
 
     def _drain(self) -> None:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if not lines:
             return
-        text = "".join(lines)
+        text = "".join(lines if self._redaction.is_plain else map(self._redaction.line, lines))
         if self.error is None:
             try:
                 _write_all(self._fd, text.encode("utf-8", "replace"))
             except OSError as error:
                 self.error = error
                 log.error("The journal %s ends here: %s.", self.path, error.strerror)
-        self._written += len(text)
+        self._written += sum(map(len, lines))
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    try:
+        found["telephony-agent"] = version("telephony-agent")
+    except PackageNotFoundError:  # run from a source tree
+        pass
+    return found
 
 
 def _create(path: Path) -> tuple[Path, int]:

@@ -1,0 +1,145 @@
+"""What a journal must not hold: secrets, what patterns of the settings match, and, on request, the voices. Pure.
+
+Lines are changed while they are still JSON text, in the journal's own thread. Of a match each character becomes a
+bullet, so that lengths stay. Masked audio keeps its length and its level, frame by frame, as noise: playback, voice
+activity and timing replay unchanged. The digits of keys are masked before they come here (`telephony.call.record`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from realtime_core.audio import g711
+
+__all__ = ["PLAIN", "Redaction", "masked_pcm16", "masked_ulaw", "redaction"]
+
+BULLET = "•"
+_FRAME_S = 0.02
+_AUDIO = re.compile(r'("(?:payload|delta)": ?")([A-Za-z0-9+/=]+)"')
+_AUDIO_EVENTS = ('"event":"media"', '"event": "media"', '"response.output_audio.delta"', '"response.audio.delta"')
+_PIECES = re.compile(r'"type": ?"[a-z_.]*(?:transcript|transcription|text|arguments)\.delta"')
+_NOISE: NDArray[np.float64] = np.random.default_rng(1).standard_normal(48_000)
+
+
+@dataclass(slots=True)
+class Redaction:
+    """What is masked. `digits`: of keys; `secrets`: values, wherever they stand; `audio`: both voices.
+
+    A transcript comes in pieces, and a pattern may match across them: with `patterns` the pieces are masked as a whole,
+    and the complete texts by the patterns.
+    """
+
+    digits: bool = True
+    secrets: tuple[str, ...] = ()
+    patterns: tuple[re.Pattern[str], ...] = ()
+    audio: bool = False
+    _pcmu_out: bool = field(default=False, init=False)
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing is left to do on lines."""
+        return not (self.secrets or self.patterns or self.audio)
+
+    def stated(self) -> dict[str, Any]:
+        """For the header: what was masked, and never with what."""
+        return {"digits": self.digits, "patterns": len(self.patterns), "audio": self.audio}
+
+    def line(self, text: str) -> str:
+        """One line of a journal, masked; it stays valid JSON."""
+        if _is_audio(text):
+            return _AUDIO.sub(self._masked, text) if self.audio else text
+        if self.audio and '"session.updated"' in text[:200]:
+            self._pcmu_out = _speaks_pcmu(text)
+        for secret in self.secrets:
+            text = text.replace(secret, BULLET * 8)
+        if self.patterns:
+            if _PIECES.search(text, 0, 200):
+                return _mapped(text, lambda value: re.sub(r"\S", BULLET, value), only="delta")
+            if any(pattern.search(text) for pattern in self.patterns) or "\\" in text:
+                return _mapped(text, self._by_patterns)
+        return text
+
+    def _by_patterns(self, value: str) -> str:
+        for pattern in self.patterns:
+            value = pattern.sub(lambda match: BULLET * len(match[0]), value)
+        return value
+
+    def _masked(self, match: re.Match[str]) -> str:
+        name, payload = match[1], base64.b64decode(match[2])
+        ulaw = "payload" in name or self._pcmu_out
+        masked = masked_ulaw(payload) if ulaw else masked_pcm16(payload)
+        return f'{name}{base64.b64encode(masked).decode()}"'
+
+
+PLAIN = Redaction(digits=False)
+"""Nothing is masked: for tests."""
+
+
+def redaction(
+    *, on: bool = True, secrets: Iterable[str | None] = (), patterns: Iterable[str] = (), audio: bool = False
+) -> Redaction:
+    """From settings; `on` is the one switch for all. Raises `re.error` for a pattern that is none."""
+    if not on:
+        return Redaction(digits=False)
+    known = tuple(sorted({s for s in secrets if s and len(s) >= 8}, key=len, reverse=True))
+    return Redaction(secrets=known, patterns=tuple(re.compile(p) for p in patterns), audio=audio)
+
+
+def masked_ulaw(ulaw: bytes) -> bytes:
+    """Noise of the same length and, in each 20 ms, of the same level; silence stays silence."""
+    return g711.encode(masked_pcm16(g711.decode(ulaw), rate=8000))
+
+
+def masked_pcm16(pcm: bytes, rate: int = 24_000) -> bytes:
+    """The same for 16-bit samples."""
+    samples = np.frombuffer(pcm, "<i2").astype(np.float64)
+    frame = round(rate * _FRAME_S)
+    masked = np.empty_like(samples)
+    for at in range(0, len(samples), frame):
+        block = samples[at : at + frame]
+        noise = _NOISE[at % 24_000 : at % 24_000 + len(block)]
+        level = float(np.sqrt((block**2).mean()))
+        masked[at : at + frame] = noise * level / max(1e-9, float(np.sqrt((noise**2).mean())))
+    return np.clip(np.rint(masked), -32768, 32767).astype("<i2").tobytes()
+
+
+def _is_audio(text: str) -> bool:
+    head = text[:200]
+    return any(event in head for event in _AUDIO_EVENTS)
+
+
+def _speaks_pcmu(text: str) -> bool:
+    session: Any = json.loads(text).get("message", {}).get("session", {})
+    output = session.get("audio", {}).get("output", {}) if isinstance(session, Mapping) else {}
+    return bool(output.get("format", {}).get("type") == "audio/pcmu")
+
+
+def _mapped(text: str, change: Any, *, only: str | None = None) -> str:
+    """The line with `change` made to each string in it (or to those under the key `only`), but to no structure."""
+
+    def walk(value: Any, key: str | None) -> Any:
+        if isinstance(value, dict):
+            return {k: walk(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            return [walk(v, key) for v in value]
+        return change(value) if isinstance(value, str) and only in (None, key) and key not in _STRUCTURE else value
+
+    data = json.loads(text)
+    t = text[: text.index(",")]  # as it was written: six decimals
+    body = orjson.dumps(walk({k: v for k, v in data.items() if k != "t"}, None)).decode()
+    return f"{t},{body[1:]}\n"
+
+
+_STRUCTURE = frozenset(
+    ("kind", "type", "event", "event_id", "item_id", "response_id", "call_id", "id", "name", "object")
+)
+"""What these hold is no speech, and replay goes by it."""

@@ -1,0 +1,69 @@
+"""The folder of journals: one folder for each call, `<folder>/<call sid>/journal.jsonl`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ..errors import JournalError
+
+__all__ = ["StoredCall", "find_call", "purge", "stored_calls"]
+
+JOURNALS = ("journal.jsonl", "journal.jsonl.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCall:
+    """`written` is when its journal last changed."""
+
+    sid: str
+    journal: Path
+    written: datetime
+    n_bytes: int
+
+
+def stored_calls(folder: Path) -> list[StoredCall]:
+    """The calls in a folder, oldest first. Raises `JournalError` where there is no such folder."""
+    if not folder.is_dir():
+        raise JournalError(f"{folder} is no folder of journals.")
+    return sorted(_calls(folder), key=lambda call: (call.written, call.sid))
+
+
+def _calls(folder: Path) -> Iterator[StoredCall]:
+    for each in folder.iterdir():
+        for name in JOURNALS:
+            journal = each / name
+            if journal.is_file():
+                stat = journal.stat()
+                yield StoredCall(each.name, journal, datetime.fromtimestamp(stat.st_mtime, UTC), stat.st_size)
+                break
+
+
+def find_call(folder: Path, name: str) -> Path:
+    """The journal of a call: by its sid, by an unambiguous beginning of it, or by a path. Raises `JournalError`."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        for journal in JOURNALS:
+            if (path / journal).is_file():
+                return path / journal
+    found = [call.journal for call in stored_calls(folder) if call.sid.startswith(name)] if folder.is_dir() else []
+    if len(found) != 1:
+        raise JournalError(f"{name}: {len(found) or 'no'} calls of that name in {folder}.")
+    return found[0]
+
+
+def purge(folder: Path, *, days: float, now: datetime, dry_run: bool = False) -> list[StoredCall]:
+    """Remove the folders of calls that are older than `days`, with all that was made of them; returns which.
+
+    A folder without a journal is nobody's call and stays.
+    """
+    old = [call for call in stored_calls(folder) if call.written < now - timedelta(days=days)]
+    if not dry_run:
+        for call in old:
+            shutil.rmtree(call.journal.parent)
+    return old

@@ -1,0 +1,135 @@
+"""What a journal must not hold, and what a reader still finds in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_core.audio import g711
+from telephony.errors import SettingsError
+from telephony.journal.compression import compress, compress_later
+from telephony.journal.opening import journal_for
+from telephony.journal.reader import read_journal
+from telephony.journal.redaction import masked_ulaw, redaction
+from telephony.journal.writer import JournalWriter
+from telephony.settings import load_settings
+from telephony.simulator import clips
+
+CARD = r"\b\d{4}([ -]?\d{4}){3}\b"
+
+
+def written(tmp_path: Path, *messages: Any, **what: Any) -> list[Any]:
+    journal = JournalWriter(tmp_path / "journal.jsonl", redaction=redaction(**what))
+    for kind, message in messages:
+        journal.write_raw(kind, 1.5, json.dumps(message))
+    journal.close()
+    return [record.message for record in read_journal(tmp_path / "journal.jsonl")]
+
+
+def test_patterns_are_masked_in_every_string(tmp_path: Path) -> None:
+    text = 'It is "4111 1111 1111 1111".'
+    said = {"type": "response.output_audio_transcript.done", "item_id": "i", "transcript": text}
+    call = {"type": "x", "item": {"arguments": '{"card": "4111-1111-1111-1111"}', "call_id": "4111111111111111"}}
+    got = written(tmp_path, ("model.in", said), ("model.out", call), patterns=[CARD])
+    assert got[0]["transcript"] == f'It is "{"•" * 19}".'
+    assert got[1]["item"] == {"arguments": f'{{"card": "{"•" * 19}"}}', "call_id": "4111111111111111"}
+    assert "4111 1111" not in (tmp_path / "journal.jsonl").read_text("utf-8")
+
+
+def test_the_pieces_of_a_transcript_cannot_evade_a_pattern(tmp_path: Path) -> None:
+    kind = "response.output_audio_transcript.delta"
+    pieces = [{"type": kind, "item_id": "i", "delta": text} for text in ("4111 11", "11 ")]
+    got = written(tmp_path, *(("model.in", piece) for piece in pieces), patterns=[CARD])
+    assert [message["delta"] for message in got] == ["•••• ••", "•• "]
+    assert [message["type"] for message in got] == [pieces[0]["type"]] * 2
+
+
+@given(secret=st.from_regex(r"sk-[A-Za-z0-9]{8,20}", fullmatch=True), before=st.text(), after=st.text())
+def test_secrets_are_masked_wherever_they_stand(secret: str, before: str, after: str) -> None:
+    mask = redaction(secrets=[secret])
+    line = mask.line(json.dumps({"t": 1.0, "kind": "error", "error": f"{before} {secret} {after}"}) + "\n")
+    assert secret not in line
+    assert json.loads(line)["error"] == f"{before} {'•' * 8} {after}"
+
+
+def test_masked_audio_keeps_its_length_and_level_and_nothing_else() -> None:
+    voice = clips.load("booking")
+    masked = masked_ulaw(voice)
+    assert len(masked) == len(voice)
+
+    def levels(ulaw: bytes) -> Any:
+        pcm = np.frombuffer(g711.decode(ulaw), "<i2").astype(float)
+        return np.sqrt((pcm[: len(pcm) // 160 * 160].reshape(-1, 160) ** 2).mean(axis=1))
+
+    was, now = levels(voice), levels(masked)
+    loud = was > 100
+    assert np.abs(20 * np.log10(now[loud] / was[loud])).max() < 1.5
+    was_pcm, now_pcm = (np.frombuffer(g711.decode(x), "<i2").astype(float) for x in (voice, masked))
+    assert abs(np.corrcoef(was_pcm, now_pcm)[0, 1]) < 0.05
+    assert masked_ulaw(g711.SILENCE * 400) == g711.SILENCE * 400
+
+
+def test_both_voices_are_masked_on_request_and_only_then(tmp_path: Path) -> None:
+    voice = clips.load("hello")[:1600]
+    media = {"event": "media", "media": {"payload": base64.b64encode(voice).decode(), "timestamp": "0"}}
+    pcm = g711.decode(voice)
+    delta = {"type": "response.output_audio.delta", "item_id": "i", "delta": base64.b64encode(pcm).decode()}
+    for wanted in (False, True):
+        (tmp_path / str(wanted)).mkdir()
+        got = written(tmp_path / str(wanted), ("twilio.in", media), ("model.in", delta), audio=wanted)
+        kept = [base64.b64decode(got[0]["media"]["payload"]), base64.b64decode(got[1]["delta"])]
+        assert [len(each) for each in kept] == [len(voice), len(pcm)]
+        assert (kept != [voice, pcm]) == wanted
+
+
+def test_the_header_states_what_was_masked(tmp_path: Path) -> None:
+    settings = load_settings(
+        telephony_journal_dir=tmp_path, openai_api_key="sk-12345678", telephony_redact_patterns=[CARD]
+    )
+    journal = journal_for(settings, "CA1")
+    journal.write("header", 0.0, schema=2, note="sk-12345678")
+    journal.close()
+    (header,) = read_journal(tmp_path / "CA1" / "journal.jsonl")
+    assert header.data["redaction"] == {"digits": True, "patterns": 1, "audio": False}
+    assert header.data["versions"]["python"] and header.data["note"] == "•" * 8
+    off = load_settings(telephony_journal_dir=tmp_path, openai_api_key="sk-12345678", telephony_redact=False)
+    journal = journal_for(off, "CA2")
+    journal.write("header", 0.0, schema=2, note="sk-12345678")
+    journal.close()
+    (header,) = read_journal(tmp_path / "CA2" / "journal.jsonl")
+    assert header.data["note"] == "sk-12345678" and not header.data["redaction"]["digits"]
+
+
+def test_a_pattern_that_is_none_is_a_problem_of_the_settings() -> None:
+    with pytest.raises(SettingsError, match="regular expression"):
+        load_settings(telephony_redact_patterns=["("])
+
+
+def test_a_compressed_journal_is_the_same_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    written(tmp_path, *(("model.in", {"type": "x", "n": n}) for n in range(500)))
+    before, size = list(read_journal(path)), path.stat().st_size
+    packed = compress(path)
+    assert packed.stat().st_size < size / 5 and packed.stat().st_mode & 0o777 == 0o600 and not path.exists()
+    assert list(read_journal(packed)) == list(read_journal(path)) == before
+
+
+def test_a_process_of_low_priority_compresses(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b'{"t":0,"kind":"x"}\n')
+    compress_later(path)
+    from telephony.journal import compression
+
+    assert compression._running[-1].wait(20) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["journal.jsonl.gz"]
+    imported = "import sys, telephony.journal.compression; sys.exit('numpy' in sys.modules or 'orjson' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", imported], check=False).returncode == 0
