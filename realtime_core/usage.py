@@ -70,12 +70,9 @@ class Prices:
     cached_image_in: float = 0.0
 
 
-PRICES_PER_MILLION: dict[str, Prices] = {
-    "gpt-realtime": Prices(4.0, 16.0, 32.0, 64.0, 5.0, 0.4, 0.4, 0.5),
-    "gpt-realtime-mini": Prices(0.6, 2.4, 10.0, 20.0, 0.8, 0.06, 0.3, 0.08),
-}
-"""By model name; a dated snapshot (`gpt-realtime-2025-08-28`) has the price of its model. Prices change: pass your own
-table, or change this one. Source: https://platform.openai.com/docs/pricing, as known in early 2026."""
+PRICES_PER_MILLION: dict[str, Prices] = {}
+"""By model name; a dated snapshot (`gpt-realtime-2025-08-28`) has the price of its model. Empty, because prices change:
+enter those of your account (https://platform.openai.com/docs/pricing), or pass a table of your own."""
 
 
 @dataclass(frozen=True, slots=True)

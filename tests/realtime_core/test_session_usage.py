@@ -69,7 +69,9 @@ def test_tokens_without_details_count_as_text() -> None:
 )
 def test_which_models_have_a_price(model: str, known: bool) -> None:
     """A dated snapshot has its model's price; another model has none, rather than a wrong one."""
-    assert Usage().cost(model).known is known
+    prices = {"gpt-realtime": Prices(1, 1, 1, 1), "gpt-realtime-mini": Prices(1, 1, 1, 1)}
+    assert Usage().cost(model, prices).known is known
+    assert Usage().cost(model).known is False, "no price is built in: it would be somebody's guess"
 
 
 def test_the_table_can_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
