@@ -60,6 +60,10 @@ class Limits:
         """Was it admitted, and has no stream yet?"""
         return call_sid in self._expected
 
+    def expected(self, since: float) -> int:
+        """How many calls, admitted after `since`, have no stream yet."""
+        return sum(admitted > since for admitted in self._expected.values())
+
     def started(self, call_sid: str, now: float) -> None:
         """The call has its stream. Told of each stream of a call, the first counts."""
         self._expected.pop(call_sid, None)

@@ -9,6 +9,7 @@ import os
 import typer
 
 from telephony.call.bridge import AgentSource
+from telephony.logs import Masker, configure_logs
 from telephony.settings import load_settings
 from telephony.web.app import create_app
 from telephony.web.server import serve
@@ -33,7 +34,7 @@ def run_server(
 ) -> None:
     """Serve until SIGINT or SIGTERM."""
     settings = load_settings(host=host, port=port, telephony_model=model)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    configure_logs(settings.log_level, settings.log_format, masker=Masker.of(settings))
     if verbose:
         for name in ("telephony", "realtime_core"):
             logging.getLogger(name).setLevel(logging.DEBUG)

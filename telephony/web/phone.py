@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,6 +90,15 @@ class Phone:
     def call_ended(self, call: Call) -> None:
         self.registry.remove(call)
         self.metrics.call_ended(self.limits.ended(call.sid, self.now))
+
+    async def farewell(self) -> None:
+        """The process stops: have the live calls say goodbye and hang up."""
+        if self.hooks.farewell is not None:
+            await self.hooks.farewell()
+            return
+        async with asyncio.TaskGroup() as group:
+            for call in self.registry:
+                group.create_task(call.hang_up(within_s=self.settings.telephony_farewell_s / 2))
 
     @classmethod
     def assemble(

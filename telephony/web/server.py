@@ -1,14 +1,20 @@
-"""Runs the application on uvicorn, with the settings that long media streams want."""
+"""Runs the application on uvicorn, with the settings that long media streams want, and drains it before it stops."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.applications import Starlette
 
 from ..errors import ServerFailed
+
+if TYPE_CHECKING:
+    from .phone import Phone
 
 __all__ = ["serve"]
 
@@ -16,18 +22,68 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 2 * 2**20
 """A longer message closes the stream (1009); the codec refuses, one by one, what is longer than Twilio's are."""
+_POLL_S = 0.1
+_EXPECTED_S = 5.0
+"""A call whose webhook was answered so recently still gets its stream."""
 
 
 class _Server(uvicorn.Server):
-    """Tells where it listens: with port 0 that is not known before."""
+    """Tells where it listens (with port 0 that is not known before), and lets live calls finish.
+
+    uvicorn's own `shutdown` closes every WebSocket with 1012 at once. Here it comes after the drain, during which the
+    port stays open: the live calls' webhooks and streams still come, and `/readyz` says no. A second signal ends it.
+    """
 
     on_listening: Callable[[str], None] | None = None
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
         if self.started and self.on_listening is not None:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self.on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._captured_signals.append(sig)
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        try:
+            await self._drain(self.config.app.state.phone)  # type: ignore[union-attr]
+        finally:
+            await super().shutdown(sockets)
+            if not self.force_exit:
+                self._captured_signals.clear()  # else uvicorn raises them again, and a good end looks like a bad one
+
+    async def _drain(self, phone: Phone) -> None:
+        settings = phone.settings
+        phone.registry.draining = True
+        if await self._empty(phone, 0):
+            return
+        log.info(
+            "Draining: %d calls may go on for %g s; no new ones are taken. A second signal ends them.",
+            len(phone.registry),
+            settings.telephony_drain_s,
+        )
+        if await self._empty(phone, settings.telephony_drain_s) or self.force_exit:
+            return
+        log.warning("%d calls are still live: they say goodbye.", len(phone.registry))
+        async with asyncio.TaskGroup() as group:
+            farewell = group.create_task(phone.farewell(), name="farewell")
+            await self._empty(phone, settings.telephony_farewell_s)
+            farewell.cancel()
+
+    async def _empty(self, phone: Phone, within_s: float) -> bool:
+        """Wait until there is no call any more, for so long, or until a second signal."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + within_s
+        ticks = 0
+        while len(phone.registry) or phone.limits.expected(phone.now - _EXPECTED_S):
+            if self.force_exit or clock() >= deadline:
+                return False
+            await asyncio.sleep(_POLL_S)
+            await self.on_tick(ticks := ticks + 1)  # the date in the answers' headers goes on
+        return True
 
 
 def serve(
@@ -38,7 +94,8 @@ def serve(
     log_level: str = "info",
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `on_listening` is called with the address once connections are taken.
+    """Serve until SIGINT or SIGTERM, drain, and return. `on_listening` is called with the address once connections are
+    taken. Logs go where the program has them go (`telephony.logs`).
 
     Raises:
         ServerFailed: the application did not start, or the port is taken; the log says why.
@@ -52,6 +109,7 @@ def serve(
             ws_per_message_deflate=False,
             ws_max_size=MAX_MESSAGE_BYTES,
             log_level=log_level,
+            log_config=None,
             access_log=False,
             lifespan="on",
             timeout_graceful_shutdown=5,

@@ -1,0 +1,129 @@
+"""SIGTERM, to a real process with a real WebSocket: the live call goes on, new ones are refused, then it is over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from telephony.demo.environment import child_environment
+
+FRAME = "/" * 213 + "w=="  # 160 samples of silence
+START = {
+    "accountSid": "AC1",
+    "callSid": "CA1",
+    "streamSid": "MZ1",
+    "tracks": ["inbound"],
+    "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+    "customParameters": {"caller": "+1", "called": "+2"},
+}
+
+
+@contextmanager
+def server(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    environment = child_environment(os.environ, {"LOG_FORMAT": "json", **settings})
+    command = [sys.executable, "-m", "telephony", "serve", "--port", "0", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, json.loads(process.stdout.readline())["listening"]
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+@contextmanager
+def live_call(address: str) -> Iterator[ClientConnection]:
+    with connect(address.replace("http", "ws", 1) + "/media-stream", proxy=None) as phone:
+        phone.send(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
+        start = {"event": "start", "sequenceNumber": "1", "streamSid": "MZ1", "start": START}
+        phone.send(json.dumps(start))
+        while json.loads(phone.recv(timeout=10))["event"] != "media":
+            pass  # the agent greets: the call is live
+        yield phone
+
+
+def ask(url: str, data: bytes | None = None) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, data, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def frame(chunk: int) -> str:
+    media = {"track": "inbound", "chunk": str(chunk), "timestamp": str(20 * chunk), "payload": FRAME}
+    return json.dumps({"event": "media", "sequenceNumber": str(chunk + 1), "streamSid": "MZ1", "media": media})
+
+
+def talk(phone: ClientConnection, seconds: float) -> list[str]:
+    """Send silence as a telephone does, for so long or until the stream is closed; the events that came."""
+    events: list[str] = []
+    first = time.monotonic()
+    chunk = 0
+    while time.monotonic() - first < seconds:
+        phone.send(frame(chunk := chunk + 1))
+        try:
+            message: Any = json.loads(phone.recv(timeout=0.02))
+        except TimeoutError:
+            continue
+        events.append(message["event"])
+        if message["event"] == "mark":
+            phone.send(json.dumps({**message, "sequenceNumber": "1"}))
+    return events
+
+
+def close_code(phone: ClientConnection, within_s: float) -> int | None:
+    with pytest.raises(ConnectionClosed) as closed:
+        talk(phone, within_s)
+    return closed.value.rcvd.code if closed.value.rcvd else None
+
+
+def test_a_live_call_goes_on_and_then_says_goodbye() -> None:
+    with server(TELEPHONY_DRAIN_S="1.5", TELEPHONY_FAREWELL_S="4") as (process, address), live_call(address) as phone:
+        process.send_signal(signal.SIGTERM)
+        assert "media" in talk(phone, 0.7), "the agent speaks on"
+        assert ask(f"{address}/readyz")[0] == 503
+        assert ask(f"{address}/healthz")[0] == 200
+        status, document = ask(f"{address}/incoming-call", b"CallSid=CA2&From=%2B1&To=%2B2")
+        assert (status, "<Reject" in document) == (200, True)
+        assert process.poll() is None
+        assert close_code(phone, 10) == 1000, "hung up by us in good order, not cut off with 1012"
+        _, err = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert any("Draining" in json.loads(line)["message"] for line in err.splitlines())
+
+
+def test_a_call_that_ends_by_itself_ends_the_drain() -> None:
+    with server(TELEPHONY_DRAIN_S="60") as (process, address):
+        with live_call(address) as phone:
+            process.send_signal(signal.SIGTERM)
+            talk(phone, 0.3)
+            assert process.poll() is None
+        process.communicate(timeout=10)
+        assert process.returncode == 0
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    with server(TELEPHONY_DRAIN_S="60") as (process, address), live_call(address) as phone:
+        process.send_signal(signal.SIGTERM)
+        talk(phone, 0.3)
+        process.send_signal(signal.SIGTERM)
+        assert close_code(phone, 5) == 1012
+        process.communicate(timeout=5)
+        assert process.returncode == -signal.SIGTERM
