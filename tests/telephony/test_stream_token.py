@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core.sources import Sources
+from telephony.call.after_stream import StreamEnd
 from telephony.call.registry import Registry
 from telephony.errors import StreamRefused
 from telephony.settings import load_settings
 from telephony.twilio.media_stream import Start
 from telephony.twilio.stream_token import StreamToken, TokenRefused, mint, verify
 from telephony.web.admission import Admission
+from telephony.web.hooks import Hooks
 
 KEY = b"a key"
 TOKEN = StreamToken("CA1", 1000, "abcd")
@@ -66,3 +68,22 @@ async def test_a_stream_is_admitted_once() -> None:
     registry.draining = True
     with pytest.raises(StreamRefused, match="room"):
         admission.admit(start("CA3", admission.parameters("CA3")))
+
+
+@pytest.mark.real_time
+async def test_a_stream_that_lands_elsewhere_is_served_and_a_call_that_comes_back_has_its_place() -> None:
+    settings = load_settings(
+        public_url="https://a.example", twilio_auth_token="12345", telephony_model="scripted", telephony_max_calls=1
+    )
+    here, there = (Admission(settings, Registry(1), Sources()) for _ in range(2))
+    assert there.admit(start("CA1", here.parameters("CA1"))).sid == "CA1", "the token says all that is needed"
+
+    hooks, registry = Hooks(), Registry(1)
+    admission = Admission(settings, registry, Sources(), hooks=hooks)
+    registry.draining = True
+    with pytest.raises(StreamRefused, match="room"):
+        admission.admit(start("CA1", admission.parameters("CA1")))
+    hooks.stream_end = lambda call_sid: StreamEnd("lost") if call_sid == "CA1" else None
+    assert admission.admit(start("CA1", admission.parameters("CA1"))).sid == "CA1"
+    with pytest.raises(StreamRefused, match="room"):
+        admission.admit(start("CA2", admission.parameters("CA2")))

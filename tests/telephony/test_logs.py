@@ -1,0 +1,91 @@
+"""Logs: whose call a line is about, and that no secret is in it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from telephony.logs import Masker, Repeats, about_call, configure_logs
+from telephony.settings import load_settings
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger, put back as it was."""
+    logger = logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    yield logger
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("key sk-proj-abcdefgh1234", "key •"),
+        ("Authorization: Bearer eyJhbGciOiJIUzI1NiJ9", "Authorization: Bearer •"),
+        ('{"digit":"5"}', '{"digit":"•"}'),
+        ("Digits=1234#&From=x", "Digits=•&From=x"),
+        ("The caller pressed 4242.", "The caller pressed •."),
+        ("card 4242 4242 4242 4242 ok", "card • ok"),
+        ("call from +14155550100 of CA00000000000000000000000000000042", None),
+        ("after 15000 ms and 1234567 frames", None),
+        ("the tok3n-value is here", "the • is here"),
+    ],
+)
+def test_masks(text: str, masked: str | None) -> None:
+    assert Masker(["tok3n-value", "abc"])(text) == (masked or text)
+
+
+def test_every_secret_of_the_settings_is_known() -> None:
+    settings = load_settings(
+        public_url="https://phone.example.com",
+        twilio_auth_token="token-one",
+        twilio_shared_key_secret="secret-two",
+        openai_api_key="key-three",
+        telephony_api_token="token-four",
+    )
+    assert Masker.of(settings)("token-one secret-two key-three token-four") == "• • • •"
+
+
+def test_a_line_of_json(root: logging.Logger) -> None:
+    out = io.StringIO()
+    configure_logs("info", "json", masker=Masker(["tok3n-value"]), stream=out, force=True)
+    with about_call("CA1"):
+        try:
+            raise ValueError("tok3n-value")
+        except ValueError:
+            logging.getLogger("telephony.x").exception('said "%s"\nand more', "tok3n-value")
+    logging.getLogger("telephony.x").debug("not at this level")
+    logging.getLogger("telephony.x").info("outside of any call")
+    first, second = map(json.loads, out.getvalue().splitlines())
+    assert (first["level"], first["logger"], first["call_sid"]) == ("error", "telephony.x", "CA1")
+    assert first["message"] == 'said "•"\nand more'
+    assert "ValueError: •" in first["exception"]
+    assert "tok3n-value" not in out.getvalue()
+    assert "call_sid" not in second and second["time"].endswith("+00:00")
+
+
+def test_a_line_of_text(root: logging.Logger) -> None:
+    out = io.StringIO()
+    configure_logs("debug", "text", masker=Masker(["tok3n-value"]), stream=out, force=True)
+    with about_call("CA1"):
+        logging.getLogger("telephony.x").debug("hello %s", "tok3n-value")
+    assert out.getvalue().endswith("DEBUG   telephony.x: [CA1] hello •\n")
+
+
+@pytest.mark.virtual_time
+async def test_what_repeats_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    repeats = Repeats(logging.getLogger("telephony.x"), every_s=60)
+    for _ in range(5):
+        repeats.warning("a", "again")
+    repeats.warning("b", "another")
+    await asyncio.sleep(60)
+    repeats.warning("a", "again")
+    repeats.warning("a", "again")
+    assert caplog.messages == ["again", "another", "again (4 more like it since)"]

@@ -1,0 +1,170 @@
+"""What Twilio asks, and what it gets: new calls, what follows a stream, callbacks; never an error page."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from web_clients import FORM, PUBLIC, client, phone_of, post, signed, stream, verbs
+
+from realtime_core import RealtimeAgent
+from telephony.call.after_stream import StreamEnd
+from telephony.twilio.callbacks import CallStatus, DialResult, MachineDetection, StreamStatus
+
+
+def test_a_stream_comes_home_and_says_so() -> None:
+    with client() as twilio:
+        response = post(twilio, "/incoming-call")
+        assert verbs(response) == ["Connect", "Hangup"]
+        url, parameters = stream(response)
+        assert url == "wss://phone.example.com/i/here/media-stream"
+        assert (parameters["caller"], parameters["called"]) == ("+15550001", "+15550002")
+        assert parameters["token"]
+        connect = ElementTree.fromstring(response.text).find("Connect")
+        assert connect is not None and connect.get("action") == f"{PUBLIC}/i/here/after-stream"
+        status = connect[0].get("statusCallback")
+        assert status == f"{PUBLIC}/i/here/stream-status"
+
+
+def test_every_process_answers_for_every_other() -> None:
+    with client(telephony_instance="b") as twilio:
+        assert stream(post(twilio, "/i/a/incoming-call"))[0].endswith("/i/b/media-stream")
+        assert verbs(post(twilio, "/i/a/after-stream")) == ["Say", "Hangup"]
+        assert post(twilio, "/i/a/call-status", CallStatus="completed").status_code == 204
+
+
+def test_without_a_name_a_process_gets_one() -> None:
+    with client(telephony_instance=None) as twilio, client(telephony_instance=None) as other:
+        names = [re.search("/i/([0-9a-f]+)/", stream(post(it, "/incoming-call"))[0]) for it in (twilio, other)]
+        assert names[0] and names[1] and names[0][1] != names[1][1]
+
+
+def test_each_number_has_its_agent() -> None:
+    agents = {"+1 (555) 000-2": RealtimeAgent(name="Two"), "sip:desk@a.example": lambda call: RealtimeAgent(name="S")}
+    with client(agent=agents, telephony_unknown_number="Nobody lives here.") as twilio:
+        assert verbs(post(twilio, "/incoming-call")) == ["Connect", "Hangup"]
+        assert verbs(post(twilio, "/incoming-call", To="sip:desk@a.example")) == ["Connect", "Hangup"]
+        unknown = post(twilio, "/incoming-call", To="+15550003")
+        assert verbs(unknown) == ["Say", "Hangup"] and "Nobody lives here." in unknown.text
+        assert b'telephony_calls_refused_total{reason="number"} 1.0' in phone_of(twilio).metrics.render()
+
+
+@pytest.mark.parametrize(
+    ("setting", "verb"), [("busy", "Reject"), ("queue:desk", "Enqueue"), ("https://b.example/voice", "Redirect")]
+)
+def test_a_call_too_many(setting: str, verb: str) -> None:
+    with client(telephony_max_calls=1, telephony_when_full=setting) as twilio:
+        assert verbs(post(twilio, "/incoming-call"))[0] == "Connect"
+        assert verbs(post(twilio, "/incoming-call"))[0] == "Connect", "Twilio asks again for the same call"
+        assert verbs(post(twilio, "/incoming-call", CallSid="CA2"))[0] == verb
+
+
+def test_a_caller_too_often() -> None:
+    with client(telephony_calls_per_caller_hour=2, telephony_when_limited="say:Later.") as twilio:
+        answers = [verbs(post(twilio, "/incoming-call", CallSid=f"CA{n}"))[0] for n in range(3)]
+        assert answers == ["Connect", "Connect", "Say"]
+        assert verbs(post(twilio, "/incoming-call", CallSid="CA9", From="+1777"))[0] == "Connect"
+
+
+def test_a_process_that_drains_or_is_late() -> None:
+    with client(telephony_when_draining="https://other.example/incoming-call") as twilio:
+        phone = phone_of(twilio)
+        phone.lag.seconds = 10.0
+        assert verbs(post(twilio, "/incoming-call"))[0] == "Reject"
+        assert twilio.get("/readyz").status_code == 503
+        phone.registry.draining = True
+        assert verbs(post(twilio, "/incoming-call"))[0] == "Redirect"
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (None, ["Say", "Dial", "Hangup"]),
+        (StreamEnd("goodbye"), ["Hangup"]),
+        (StreamEnd("lost", reattached=1), ["Connect", "Hangup"]),
+        (StreamEnd("lost", reattached=2), ["Say", "Dial", "Hangup"]),
+        (StreamEnd("transfer", twiml="<Response><Dial/></Response>"), ["Dial"]),
+    ],
+)
+def test_after_a_stream(end: StreamEnd | None, expected: list[str]) -> None:
+    with client(telephony_fallback_number="+14155550123") as twilio:
+        phone_of(twilio).hooks.stream_end = {"CA1": end}.get
+        form = {"CallSid": "CA1"}  # nothing else is relied on
+        path = "/i/here/after-stream"
+        assert verbs(twilio.post(path, data=form, headers=signed(path, form))) == expected
+
+
+def test_a_new_stream_has_a_token_of_its_own() -> None:
+    with client() as twilio:
+        phone_of(twilio).hooks.stream_end = lambda call_sid: StreamEnd("lost")
+        first, second = (stream(post(twilio, "/after-stream"))[1]["token"] for _ in range(2))
+        assert first != second
+
+
+def test_after_a_transfer() -> None:
+    told: list[DialResult] = []
+    with client() as twilio:
+        hooks = phone_of(twilio).hooks
+        hooks.dial_ended = told.append
+        assert verbs(post(twilio, "/after-dial", DialCallStatus="no-answer")) == ["Say", "Hangup"]
+        hooks.stream_end = lambda call_sid: StreamEnd("transfer")
+        assert verbs(post(twilio, "/after-dial", DialCallStatus="no-answer")) == ["Connect", "Hangup"]
+        assert verbs(post(twilio, "/after-dial", DialCallStatus="completed")) == ["Hangup"]
+    assert [result.status for result in told] == ["no-answer", "no-answer", "completed"]
+
+
+def test_callbacks_are_told_once() -> None:
+    told: list[CallStatus | StreamStatus | MachineDetection] = []
+    with client() as twilio:
+        hooks = phone_of(twilio).hooks
+        hooks.call_status = hooks.stream_status = hooks.machine_detected = told.append
+        for number in ("1", "0", "1"):
+            answer = post(twilio, "/call-status", CallStatus="ringing", SequenceNumber=number)
+            assert (answer.status_code, answer.content) == (204, b"")
+        post(twilio, "/stream-status", StreamEvent="stream-error", StreamError="31920")
+        post(twilio, "/amd-status", AnsweredBy="human")
+    assert [type(it).__name__ for it in told] == ["CallStatus", "CallStatus", "StreamStatus", "MachineDetection"]
+
+
+@pytest.mark.parametrize("path", ["/incoming-call", "/after-stream", "/after-dial"])
+def test_a_fault_of_ours_is_heard_as_an_apology(path: str) -> None:
+    with client(telephony_apology="So sorry.") as twilio:
+
+        def broken(call_sid: str) -> StreamEnd | None:
+            raise RuntimeError
+
+        phone = phone_of(twilio)
+        phone.hooks.stream_end = broken
+        phone.routing.serves = broken  # type: ignore[method-assign, assignment]
+        response = post(twilio, path)
+        assert verbs(response) == ["Say", "Hangup"] and "So sorry." in response.text
+
+
+def test_what_is_no_form_of_twilios() -> None:
+    with client(public=False) as local:
+        assert local.post("/incoming-call", content=b"x" * 70_000).status_code == 413
+        assert local.post("/incoming-call", content=b"CallSid=\xff\xfe").status_code == 400
+        assert local.post("/incoming-call", content=b"a=1&" * 300).status_code == 400
+        for sid in ("", "CA1\nx", "C" * 65):
+            assert local.post("/incoming-call", data={**FORM, "CallSid": sid}).status_code == 400
+        long = local.post("/incoming-call", data={**FORM, "From": "sip:" + "x" * 600})
+        assert stream(long)[1]["caller"] == ""
+
+
+def test_addresses_are_served_to_the_character() -> None:
+    with client(public=False) as local:
+        for path in ("/incoming-call/", "/i/here/incoming-call/", "/i//incoming-call", "/i/a/b/incoming-call"):
+            assert local.post(path, data=FORM, follow_redirects=False).status_code == 404
+
+
+def test_figures() -> None:
+    with client(public=False) as local:
+        local.post("/incoming-call", data={"CallSid": "CAsecret", "From": "+15551234567", "To": "+1"})
+        phone = phone_of(local)
+        phone.metrics.response_latency(0.4)
+        phone.metrics.barge_in(0.05)
+        text = local.get("/metrics").text
+        assert 'telephony_response_latency_seconds_bucket{le="0.5"} 1.0' in text
+        assert "telephony_calls_live 0.0" in text
+        assert "CAsecret" not in text and "15551234567" not in text
