@@ -90,3 +90,33 @@ def demo(
             agent, script=script, caller=caller, json=json, live=live, run_tools=run_tools, fast=fast, seed=seed,
             folder=folder, verbose=verbose,
         )  # fmt: skip
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(help="Where the REST API listens; 0: any free one.")] = 0,
+    account_sid: Annotated[str | None, typer.Option(envvar="TWILIO_ACCOUNT_SID", show_default=False)] = None,
+    auth_token: Annotated[str | None, typer.Option(envvar="TWILIO_AUTH_TOKEN", show_default=False)] = None,
+    voice_url: Annotated[
+        str | None, typer.Option(help="The webhook of our number, on this machine.", show_default=False)
+    ] = None,
+    callee: Annotated[
+        list[str] | None,
+        typer.Option(help="Who answers: person, voicemail, screening, fax, busy, no-answer, failed, FILE.toml; "
+                     "+14155550123=voicemail for one number.", show_default=False),
+    ] = None,
+    ring: Annotated[
+        str | None, typer.Option(help="Have this caller ring our number once, and stop.", show_default=False)
+    ] = None,
+    calls_per_second: Annotated[float, typer.Option(help="Outbound calls beyond it wait in the queue.")] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Be Twilio on this machine: REST API, TwiML, signed webhooks, media streams, and people on the phone."""
+    from .simulate import run_simulator
+
+    with reporting(verbose=verbose):
+        run_simulator(
+            port=port, account_sid=account_sid, auth_token=auth_token, voice_url=voice_url, callee=callee or [],
+            ring=ring, calls_per_second=calls_per_second, json=json,
+        )  # fmt: skip

@@ -6,14 +6,34 @@ peer.heard      # mu-law: what the caller's ear got, sample by sample
 peer.events     # marks, clears, violations, with the phone's times
 ```
 
+```python
+async with SimulatedTwilio() as twilio:     # all of it: REST API, TwiML, webhooks, callees
+    twilio.callees["+14155550123"] = callees.voicemail()
+```
+
 As a process of its own: `python -m telephony.simulator ring http://127.0.0.1:8000/incoming-call --json`.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .line import Line
 from .peer import Caller, MediaPeer
 from .phone import Phone
 from .ringing import ring
 
-__all__ = ["Caller", "Line", "MediaPeer", "Phone", "ring"]
+if TYPE_CHECKING:
+    from .calls import SimulatedCall
+    from .twilio import SimulatedTwilio
+
+__all__ = ["Caller", "Line", "MediaPeer", "Phone", "SimulatedCall", "SimulatedTwilio", "ring"]
+
+_LAZY = {"SimulatedCall": "calls", "SimulatedTwilio": "twilio"}
+
+
+def __getattr__(name: str) -> Any:
+    if (home := _LAZY.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{home}", __name__), name)

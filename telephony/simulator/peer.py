@@ -57,7 +57,10 @@ class MediaPeer:
         line: Line | None = None,
         sources: Sources = SYSTEM,
         on_event: Callable[[Event], None] | None = None,
+        phone: Phone | None = None,
     ) -> None:
+        """`phone` is one that outlives the stream; whoever made it passes its keys and its end on, with `press` and
+        `hang_up`. By default the peer has its own."""
         self.stream_sid = stream_sid or sources.id("MZ")
         self.call_sid = call_sid or sources.id("CA")
         self.account_sid = account_sid or sources.id("AC")
@@ -73,7 +76,9 @@ class MediaPeer:
         self._playout = Playout(
             start_delay=round(self.drawn.start_delay_s * RATE), grain=FRAME if self.drawn.ticks else 1
         )
-        self._phone = Phone(now=lambda: self.now, on_say=self._said, on_press=self._press, on_hang_up=self._hang_up)
+        self._phone = phone or Phone(
+            now=lambda: self.now, on_say=self._said, on_press=self.press, on_hang_up=self.hang_up
+        )
         self._inbox: list[str | bytes] = []
         self._frames = 0
         self._live = False
@@ -114,7 +119,7 @@ class MediaPeer:
 
     async def _call(self, caller: Caller) -> None:
         await caller(self._phone)
-        self._hang_up()
+        self.hang_up()
 
     # --- the phone's clock ---------------------------------------------------------------------------------------
 
@@ -220,17 +225,28 @@ class MediaPeer:
     def _said(self, what: str, samples: int) -> None:
         self._log(SaidSomething(self.now, what, samples))
 
-    def _press(self, digit: str) -> None:
+    def press(self, digit: str) -> None:
+        """The caller presses a key."""
         if self._live:
             self._log(Pressed(self.now, digit))
             self._up.push(self._sender.dtmf(digit))
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """The caller hangs up."""
         if self._live:
             self._stop()
             self._log(HungUp(self.now))
-            self._up.push(self._sender.stop())
-            self._up.push(None)
+            self._say_stop()
+
+    def stop(self) -> None:
+        """Twilio ends the stream: the call is over, or goes on with other TwiML."""
+        if self._live:
+            self._stop()
+            self._say_stop()
+
+    def _say_stop(self) -> None:
+        self._up.push(self._sender.stop())
+        self._up.push(None)
 
     def _send(self, message: str | None) -> None:
         if message is None:

@@ -1,0 +1,77 @@
+"""`telephony simulate`."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+
+import typer
+
+from telephony.simulator import callees, callers
+from telephony.simulator.twilio import OWN_NUMBER, SimulatedTwilio
+
+from .errors import USAGE, CliError
+
+__all__ = ["run_simulator"]
+
+
+def run_simulator(
+    *,
+    port: int,
+    account_sid: str | None,
+    auth_token: str | None,
+    voice_url: str | None,
+    callee: list[str],
+    ring: str | None,
+    calls_per_second: float,
+    json: bool,
+) -> None:
+    """Be Twilio until SIGINT or SIGTERM, or make one call and say how it was."""
+    at = dict(_at_number(text) for text in callee)
+
+    async def main() -> None:
+        twilio = SimulatedTwilio(
+            account_sid=account_sid, auth_token=auth_token, calls_per_second=calls_per_second, port=port
+        )
+        async with twilio:
+            twilio.add_number(OWN_NUMBER, voice_url=voice_url or "")
+            twilio.callees |= {number: found for number, found in at.items() if number}
+            twilio.default_callee = at.get("", twilio.default_callee)
+            if ring is not None:
+                call = await twilio.ring(to=OWN_NUMBER, caller=callers.find(ring))
+                _show(json, call=call.sid, status=call.status, seconds=call.duration_s, warnings=call.warnings)
+                return
+            _show(
+                json,
+                TELEPHONY_TWILIO_API_URL=twilio.base_url,
+                TWILIO_ACCOUNT_SID=twilio.account_sid,
+                TWILIO_AUTH_TOKEN=twilio.auth_token,
+                TWILIO_PHONE_NUMBER=OWN_NUMBER,
+            )
+            await _log_forever(twilio, json)
+
+    asyncio.run(main())
+
+
+def _at_number(text: str) -> tuple[str, callees.Callee]:
+    """`+14155550123=voicemail`; without a number it is everybody else."""
+    number, equals, name = text.rpartition("=")
+    if equals and not number.startswith("+"):
+        raise CliError(f"{text!r} says no callee.", "Write +14155550123=voicemail, or voicemail for all.", code=USAGE)
+    return number, callees.find(name)
+
+
+async def _log_forever(twilio: SimulatedTwilio, json: bool) -> None:
+    while True:
+        while twilio.log_lines:
+            line = twilio.log_lines.popleft()
+            typer.echo(jsonlib.dumps({"log": line}) if json else line)
+        await asyncio.sleep(0.1)
+
+
+def _show(json: bool, **fields: object) -> None:
+    if json:
+        typer.echo(jsonlib.dumps(fields))
+    else:
+        for name, value in fields.items():
+            typer.echo(f"{name}={value}")

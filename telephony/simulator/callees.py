@@ -1,0 +1,143 @@
+"""Who is called, and what they do: `twilio.callees["+14155550123"] = callees.voicemail()`.
+
+A callee that answers is a caller, too (`async def person(phone)`): everything of `callers` works here, TOML files
+included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import CallerError
+from . import callers, clips
+from .handset import Handset, tone
+from .peer import Caller
+from .phone import Phone
+
+__all__ = ["Callee", "busy", "failed", "fax", "find", "no_answer", "person", "screening", "voicemail"]
+
+Outcome = Literal["answers", "busy", "no-answer", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """A number's owner.
+
+    - `after_s`: how long it rings before they answer, or the network says no (for `no-answer` the call's own
+      time-out counts, or this if it is shorter).
+    - `answered_by`: what Twilio's answering machine detection will say, right or wrong. Of `machine_*` it says
+      `machine_start` in the mode `Enable`, and waits for the beep in `DetectMessageEnd`.
+    - `verdict_after_s`: after how long it says it.
+    """
+
+    behaviour: Caller
+    outcome: Outcome = "answers"
+    after_s: float = 0.5
+    answered_by: str = "human"
+    verdict_after_s: float = 2.5
+
+
+async def _listens(phone: Phone) -> None:
+    """Says hello, hears the agent out each time and says a word to it, until the agent hangs up."""
+    await phone.say("hello")
+    while True:
+        await phone.agent_speaks(within_s=600)
+        await phone.agent_silent(1.0, within_s=600)
+        await phone.say("booking")
+
+
+async def _silent(phone: Phone) -> None:
+    await asyncio.Event().wait()
+
+
+def person(behaviour: Caller = _listens, *, after_s: float = 0.5, verdict_after_s: float = 2.5) -> Callee:
+    """Somebody who picks up."""
+    return Callee(behaviour, after_s=after_s, verdict_after_s=verdict_after_s)
+
+
+def voicemail(
+    greeting: str | bytes = "next_in_line",
+    *,
+    after_s: float = 0.5,
+    records_s: float = 30.0,
+    silence_s: float = 5.0,
+    answered_by: str = "machine_end_beep",
+) -> Callee:
+    """A greeting, a beep, then a recording, which ends when nothing was heard for `silence_s`."""
+
+    async def machine(phone: Phone) -> None:
+        assert isinstance(phone, Handset)
+        await asyncio.sleep(0.3)
+        await phone.say(greeting)
+        await asyncio.sleep(0.4)
+        await phone.beep()
+        try:
+            async with asyncio.timeout(records_s):
+                await phone.agent_speaks(within_s=silence_s)
+                await phone.agent_silent(silence_s)
+        except TimeoutError:
+            pass
+
+    return Callee(machine, after_s=after_s, answered_by=answered_by)
+
+
+def screening(*, after_s: float = 0.5, accepts: bool = True, then: Caller = _listens) -> Callee:
+    """A call screening: asks who calls and why, listens to one sentence, and puts the call through, or hangs up."""
+
+    async def assistant(phone: Phone) -> None:
+        await phone.say("no_service")
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+        if accepts:
+            await then(phone)
+
+    return Callee(assistant, after_s=after_s)
+
+
+def fax(*, after_s: float = 0.5) -> Callee:
+    """Calling tones of a fax machine (1,100 Hz, ITU-T T.30)."""
+
+    async def machine(phone: Phone) -> None:
+        while True:
+            await phone.say(tone((1100,), 0.5))
+            await asyncio.sleep(3)
+
+    return Callee(machine, after_s=after_s, answered_by="fax")
+
+
+def busy(*, after_s: float = 0.3) -> Callee:
+    return Callee(_silent, "busy", after_s)
+
+
+def no_answer(*, after_s: float = 600.0) -> Callee:
+    return Callee(_silent, "no-answer", after_s)
+
+
+def failed(*, after_s: float = 0.1) -> Callee:
+    """A number that does not exist."""
+    return Callee(_silent, "failed", after_s)
+
+
+_NAMED: dict[str, Callable[[], Callee]] = {
+    "person": person,
+    "voicemail": voicemail,
+    "screening": screening,
+    "fax": fax,
+    "busy": busy,
+    "no-answer": no_answer,
+    "failed": failed,
+}
+
+
+def find(name: str) -> Callee:
+    """By name (`person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`), or whoever
+    `callers.find` finds. Raises `CallerError`."""
+    if name in _NAMED:
+        return _NAMED[name]()
+    try:
+        return person(callers.find(name))
+    except CallerError as error:
+        raise CallerError(f"{error} As a callee also {', '.join(_NAMED)}; clips: {', '.join(clips.names())}.") from None

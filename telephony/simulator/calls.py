@@ -1,0 +1,359 @@
+"""One simulated call: its states, who is on the phone, and what Twilio does with it. A shell.
+
+https://www.twilio.com/docs/voice/api/call-resource
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from datetime import datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+from .callees import Callee
+from .documents import Document, DocumentRefused, Fetch, parse
+from .handset import Handset, hear
+from .peer import Caller, MediaPeer
+from .playout import FRAME, SILENCE
+from .rooms import Member, Room
+from .twiml_interpreter import RAN_OUT, interpret
+from .webhooks import WebhookFailed
+
+if TYPE_CHECKING:
+    from .twilio import SimulatedTwilio
+
+__all__ = ["FINAL", "SimulatedCall"]
+
+FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+_SIP = {"completed": 200, "busy": 486, "failed": 404, "no-answer": 487, "canceled": 487}
+
+
+class SimulatedCall:
+    """A call in whatever state it is. `status` is the resource's; `events` is what happened, for tests and logs."""
+
+    def __init__(
+        self,
+        twilio: SimulatedTwilio,
+        *,
+        to: str,
+        from_: str,
+        direction: str,
+        options: Mapping[str, Any],
+        parent: SimulatedCall | None = None,
+        room: Room | None = None,
+    ) -> None:
+        self.twilio = twilio
+        self.sid = twilio.sources.id("CA")
+        self.to, self.from_, self.direction = to, from_, direction
+        self.options = dict(options)
+        """As the REST API was told them: `StatusCallback`, `Timeout`, `MachineDetection`."""
+        self.parent = parent
+        self.room = room
+        """Where it goes when its document has run out: a leg of a `<Dial>`."""
+        self.status = "queued" if direction == "outbound-api" else "ringing"
+        self.answered_by: str | None = None
+        self.created = self.updated = twilio.sources.now()
+        self.started: datetime | None = None
+        self.ended: datetime | None = None
+        self.phone = Handset(self._pressed, self._hung_up)
+        self.streams: list[MediaPeer] = []
+        """The media streams that it has had; the last may be live."""
+        self.warnings: list[str] = []
+        """What Twilio's debugger would show: errors and warnings with their codes."""
+        self.digits: asyncio.Queue[str] = asyncio.Queue(64)
+        """Keys pressed outside of a media stream, for `<Gather>`."""
+        self.failure: BaseException | None = None
+        self.stream: MediaPeer | None = None
+        self._joined = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._answered_at = 0.0
+        self._end: asyncio.Future[str] = self._loop.create_future()
+        self._over = asyncio.Event()
+        self._sequence = 0
+        self._redirect: asyncio.Future[Document | Fetch] = self._loop.create_future()
+
+    def __repr__(self) -> str:
+        return f"<SimulatedCall {self.sid} {self.direction} {self.to} {self.status}>"
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def heard(self) -> bytes:
+        """What the ear got since the call was answered: mu-law, 8 kHz."""
+        return bytes(self.phone.ear)
+
+    @property
+    def duration_s(self) -> int:
+        if self.started is None:
+            return 0
+        return max(1, round(((self.ended or self.twilio.sources.now()) - self.started).total_seconds()))
+
+    async def ends(self) -> None:
+        """Wait for the end."""
+        await self._over.wait()
+
+    async def finished(self) -> None:
+        """Wait for the end. What the person on the phone raised is raised here."""
+        await self.ends()
+        if self.failure is not None:
+            raise self.failure
+
+    async def joins(self) -> bool:
+        """Wait until it enters its `room`; False: it ended before."""
+        over, joined = asyncio.create_task(self._over.wait()), asyncio.create_task(self._joined.wait())
+        try:
+            await asyncio.wait({over, joined}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+            joined.cancel()
+        return self._joined.is_set()
+
+    def end(self, status: str = "completed") -> None:
+        """Over, as `status`; the first word counts."""
+        if not self._end.done():
+            self._end.set_result(status)
+
+    def redirect(self, to: Document | Fetch) -> None:
+        """Go on with other TwiML; its stream is stopped."""
+        if not self._redirect.done():
+            self._redirect.set_result(to)
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def run(self, life: Coroutine[Any, Any, str]) -> None:
+        """Live, until `life` returns the final status or somebody ends the call."""
+        living = asyncio.create_task(life, name=self.sid)
+        status = "failed"
+        try:
+            await asyncio.wait({living, self._end}, return_when=asyncio.FIRST_COMPLETED)
+            living.cancel()
+            await asyncio.wait({living})
+            if self._end.done():
+                status = self._end.result()
+            elif not living.cancelled() and living.exception() is None:
+                status = living.result()
+            if not living.cancelled() and (error := living.exception()) is not None:
+                self.failure = _only(error)
+        finally:
+            living.cancel()
+            self.ended = self.twilio.sources.now()
+            if status == "completed" and self.started is None:
+                status = "canceled" if self.direction != "inbound" else "no-answer"
+            self.set_status(status, event="completed")
+            self._over.set()
+
+    async def be_called(self, callee: Callee, document: Document | Fetch) -> str:
+        """The life of an outbound call, from the queue to its end."""
+        if self.direction == "outbound-api":
+            await self.twilio.turn_to_dial()
+        self.set_status("queued" if self.direction == "outbound-api" else "ringing", event="initiated")
+        if callee.outcome == "failed":
+            await asyncio.sleep(callee.after_s)
+            return "failed"
+        await asyncio.sleep(min(0.05, callee.after_s))
+        self.set_status("ringing", event="ringing")
+        ring_s = float(self.options.get("Timeout") or 60)
+        if callee.after_s >= ring_s or callee.outcome == "no-answer":
+            await asyncio.sleep(min(callee.after_s, ring_s))
+            return "no-answer"
+        await asyncio.sleep(callee.after_s)
+        if callee.outcome == "busy":
+            return "busy"
+        self.answer()
+        return await self.converse(callee.behaviour, document, callee)
+
+    async def call_in(self, caller: Caller, fetch: Fetch) -> str:
+        """The life of an inbound call: what the webhook says is done."""
+        document = await self.read(fetch)
+        if document.verbs and document.verbs[0].name == "Reject":
+            return "busy" if document.verbs[0].get("reason") == "busy" else "failed"
+        self.answer()
+        return await self.converse(caller, document, None)
+
+    def answer(self) -> None:
+        self.started = self.twilio.sources.now()
+        self._answered_at = self._loop.time()
+        self.set_status("in-progress", event="answered")
+
+    async def converse(self, behaviour: Caller, document: Document | Fetch, callee: Callee | None) -> str:
+        """From the answer on: a person with a phone, and TwiML."""
+        if digits := self.options.get("SendDigits"):
+            self.phone.tones += "".join(key for key in str(digits) if key not in "wW")
+        limit_s = float(self.options.get("TimeLimit") or 14400)
+        person = asyncio.create_task(self._person(behaviour), name=f"{self.sid} person")
+        detection = asyncio.create_task(self._detect(callee), name=f"{self.sid} detection")
+        try:
+            async with asyncio.timeout(limit_s):
+                if not self._detects_aside():
+                    await self.while_silent(detection)
+                await self._follow(document)
+        except TimeoutError:
+            self.warnings.append(f"the call reached its time limit of {limit_s:g} s")
+        finally:
+            person.cancel()
+            detection.cancel()
+            await asyncio.wait({person, detection})
+            if not person.cancelled() and (error := person.exception()) is not None:
+                self.failure = self.failure or error
+        return "completed"
+
+    async def _person(self, behaviour: Caller) -> None:
+        try:
+            await behaviour(self.phone)
+        finally:
+            self._hung_up()
+
+    async def _follow(self, document: Document | Fetch) -> None:
+        following: Document | Fetch | None = document
+        while following is not None:
+            doing = asyncio.create_task(self._do(following), name=f"{self.sid} TwiML")
+            try:
+                waited: set[asyncio.Future[Any]] = {doing, self._redirect}
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not doing.done():
+                    doing.cancel()
+                    await asyncio.wait({doing})
+            if self._redirect.done():
+                following, self._redirect = self._redirect.result(), self._loop.create_future()
+            else:
+                following = doing.result()
+
+    async def _do(self, what: Document | Fetch) -> Document | Fetch | None:
+        following = await interpret(self, what)
+        if following is RAN_OUT:
+            if self.room is not None:
+                self._joined.set()
+                await self.room.stay(Member(self, ends=True))
+            return None
+        return following
+
+    async def while_silent(self, work: asyncio.Future[Any]) -> None:
+        """The ear hears nothing until `work` is done."""
+        while not work.done():
+            await hear(self.phone, SILENCE * FRAME)
+
+    # --- who answered --------------------------------------------------------------------------------------------
+
+    def _detects_aside(self) -> bool:
+        return str(self.options.get("AsyncAmd", "")).lower() == "true" or "MachineDetection" not in self.options
+
+    async def _detect(self, callee: Callee | None) -> None:
+        mode = self.options.get("MachineDetection")
+        if mode is None or callee is None:
+            return
+        start = self._loop.time()
+        limit_s = float(self.options.get("MachineDetectionTimeout") or 30)
+        verdict = callee.answered_by
+        try:
+            async with asyncio.timeout(limit_s):
+                if verdict.startswith("machine_end") and mode == "DetectMessageEnd":
+                    await self.phone.beeped.wait()
+                else:
+                    await asyncio.sleep(callee.verdict_after_s)
+                    verdict = "machine_start" if verdict.startswith("machine") and mode == "Enable" else verdict
+        except TimeoutError:
+            verdict = "unknown"
+        self.answered_by = verdict
+        if self._detects_aside() and (url := self.options.get("AsyncAmdStatusCallback")):
+            ms = round((self._loop.time() - start) * 1000)
+            form = {
+                "CallSid": self.sid,
+                "AccountSid": self.twilio.account_sid,
+                "AnsweredBy": verdict,
+                "MachineDetectionDuration": str(ms),
+            }
+            method = self.options.get("AsyncAmdStatusCallbackMethod", "POST")
+            self.twilio.notify(url, form, method, event="amd")
+
+    # --- what the application is told ------------------------------------------------------------------------------
+
+    def form(self) -> dict[str, str]:
+        """The fields of every request about this call."""
+        form = {
+            "CallSid": self.sid,
+            "AccountSid": self.twilio.account_sid,
+            "From": self.from_,
+            "To": self.to,
+            "Caller": self.from_,
+            "Called": self.to,
+            "CallStatus": self.status,
+            "Direction": self.direction,
+            "ApiVersion": "2010-04-01",
+        }
+        if self.parent is not None:
+            form["ParentCallSid"] = self.parent.sid
+        if self.answered_by is not None and not self._detects_aside():
+            form["AnsweredBy"] = self.answered_by
+        return form
+
+    async def read(self, what: Document | Fetch) -> Document:
+        """A document, asked for where it has to be. One that cannot be had is Twilio's apology."""
+        if isinstance(what, Document):
+            return what
+        for url, extra in ((what.url, what.extra), (what.fallback_url, {"ErrorUrl": what.url, "ErrorCode": "11200"})):
+            if not url:
+                continue
+            try:
+                answer = await self.twilio.webhooks.ask(url, self.form() | dict(extra), what.method)
+                if not answer.body:
+                    return Document((), base=url)
+                if answer.content_type not in ("text/xml", "application/xml", "text/html"):
+                    raise WebhookFailed(12300, f"{url} answered {answer.content_type}")
+                return self.parsed(answer.body, url)
+            except (WebhookFailed, DocumentRefused) as error:
+                self.warn(str(error))
+        return parse("<Response><Say>We are sorry, an application error has occurred. Goodbye.</Say></Response>")
+
+    def parsed(self, text: bytes | str, base: str) -> Document:
+        document = parse(text, base)
+        for warning in document.warnings:
+            self.warn(f"{warning} (12200)")
+        return document
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+        self.twilio.log(self, text)
+
+    def set_status(self, status: str, *, event: str) -> None:
+        self.status = status
+        self.updated = self.twilio.sources.now()
+        self.twilio.log(self, f"{event}: {status}")
+        url = self.options.get("StatusCallback")
+        wanted = self.options.get("StatusCallbackEvent") or ["completed"]
+        if not url or event not in wanted:
+            return
+        form = self.form() | {
+            "CallStatus": "initiated" if event == "initiated" else status,
+            "Timestamp": format_datetime(self.updated),
+            "CallbackSource": "call-progress-events",
+            "SequenceNumber": str(self._sequence),
+        }
+        self._sequence += 1
+        if event == "completed":
+            form |= {"SipResponseCode": str(_SIP[status]), "CallDuration": str(self.duration_s)}
+            form["Duration"] = str(-(-self.duration_s // 60))
+        self.twilio.notify(url, form, self.options.get("StatusCallbackMethod", "POST"), event=event)
+
+    # --- the person's hands ----------------------------------------------------------------------------------------
+
+    def _pressed(self, digit: str) -> None:
+        if self.stream is not None:
+            self.stream.press(digit)
+        elif not self.digits.full():
+            self.digits.put_nowait(digit)
+
+    def _hung_up(self) -> None:
+        if self.stream is not None:
+            self.stream.hang_up()
+        self.end("completed")
+
+
+def _only(error: BaseException) -> BaseException:
+    """What a group of one holds."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

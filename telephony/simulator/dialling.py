@@ -1,0 +1,133 @@
+"""`<Dial>`: other legs, and the rooms in which legs meet."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from .calls import SimulatedCall
+from .documents import Document, Fetch, Verb
+from .rooms import Member, Room
+from .webhooks import absolute
+
+if TYPE_CHECKING:
+    from .twilio import SimulatedTwilio
+
+__all__ = ["Rooms", "dial_numbers"]
+
+
+class Rooms:
+    """The conferences of the account."""
+
+    def __init__(self, twilio: SimulatedTwilio) -> None:
+        self._twilio = twilio
+        self.all: dict[str, Room] = {}
+
+    def live(self, name: str) -> Room | None:
+        """The one of this sid or name that is going on."""
+        rooms = (room for room in self.all.values() if not room.over and name in (room.sid, room.name))
+        return next(rooms, None)
+
+    async def join(self, call: SimulatedCall, noun: Verb, *, base: str) -> None:
+        """Be in a conference, as `<Conference>` says."""
+        room = self.live(noun.text) or self._open(noun, base)
+        member = Member(
+            call,
+            label=noun.get("participantLabel"),
+            muted=noun.flag("muted"),
+            starts=noun.flag("startConferenceOnEnter", True),
+            ends=noun.flag("endConferenceOnExit"),
+        )
+        await room.stay(member)
+
+    def _open(self, noun: Verb, base: str) -> Room:
+        url = absolute(base, noun.get("statusCallback")) if noun.get("statusCallback") else ""
+        wanted = noun.get("statusCallbackEvent").split()
+
+        def changed(event: str, member: Member) -> None:
+            name = event.removeprefix("conference-").removeprefix("participant-")
+            if url and name in wanted:
+                form = {
+                    "ConferenceSid": room.sid,
+                    "FriendlyName": room.name,
+                    "AccountSid": self._twilio.account_sid,
+                    "StatusCallbackEvent": event,
+                    "CallSid": member.call.sid,
+                    "ParticipantLabel": member.label,
+                    "Muted": str(member.muted).lower(),
+                    "Hold": str(member.hold).lower(),
+                    "Timestamp": self._twilio.sources.now().isoformat(),
+                }
+                self._twilio.notify(url, form, noun.get("statusCallbackMethod") or "POST", event=event)
+
+        room = Room(self._twilio.sources.id("CF"), noun.text, changed)
+        self.all[room.sid] = room
+        return room
+
+
+async def dial_numbers(
+    twilio: SimulatedTwilio, call: SimulatedCall, verb: Verb, numbers: list[Verb], *, base: str
+) -> tuple[str, str, int]:
+    """Call others, and join the first that answers (and ends its whisper, `<Number url>`, without hanging up) to
+    `call`, until one of both leaves. Returns `DialCallStatus`, the leg's sid and its seconds."""
+    if not numbers:
+        return "failed", "", 0
+    room = Room(name=f"dial of {call.sid}")
+    room.started = True
+    legs = [_leg(twilio, call, verb, noun, base, room) for noun in numbers[:10]]
+    for leg, noun in zip(legs, numbers, strict=False):
+        whisper = Fetch(absolute(base, noun.get("url")), noun.get("method") or "POST") if noun.get("url") else None
+        twilio.start(leg.run(leg.be_called(twilio.callee(leg.to), whisper or Document(()))))
+    winner: SimulatedCall | None = None
+    try:
+        winner = await _first_to_join(call, legs)
+        for leg in legs:
+            if leg is not winner:
+                leg.end("canceled")
+        if winner is not None:
+            await room.stay(Member(call, ends=True))
+    finally:
+        for leg in legs:
+            if leg is not winner:
+                leg.end("canceled")
+    if winner is not None:
+        return "completed", winner.sid, winner.duration_s
+    return legs[0].status, legs[0].sid, 0
+
+
+def _leg(twilio: SimulatedTwilio, call: SimulatedCall, verb: Verb, noun: Verb, base: str, room: Room) -> SimulatedCall:
+    options: dict[str, object] = {"Timeout": verb.get("timeout", "30"), "SendDigits": noun.get("sendDigits")}
+    if url := noun.get("statusCallback"):
+        options["StatusCallback"] = absolute(base, url)
+        options["StatusCallbackEvent"] = noun.get("statusCallbackEvent", "completed").split()
+    caller_id = verb.get("callerId") or (call.from_ if call.direction == "inbound" else call.to)
+    leg = SimulatedCall(
+        twilio, to=noun.text, from_=caller_id, direction="outbound-dial", options=options, parent=call, room=room
+    )
+    twilio.calls[leg.sid] = leg
+    return leg
+
+
+async def _first_to_join(call: SimulatedCall, legs: list[SimulatedCall]) -> SimulatedCall | None:
+    """The ear hears the ringing tone, which is silence here, meanwhile."""
+    waiting = asyncio.create_task(_any_joined(legs))
+    try:
+        await call.while_silent(waiting)
+    finally:
+        waiting.cancel()
+    return waiting.result()
+
+
+async def _any_joined(legs: list[SimulatedCall]) -> SimulatedCall | None:
+    joining = {asyncio.create_task(leg.joins()): leg for leg in legs}
+    pending = set(joining)
+    try:
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if task.result():
+                    return joining[task]
+    finally:
+        for task in pending:
+            task.cancel()
+    return None

@@ -1,0 +1,162 @@
+"""What `POST Calls` takes, and what Twilio says to the rest. Pure.
+
+https://www.twilio.com/docs/voice/api/call-resource, https://www.twilio.com/docs/iam/test-credentials
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from urllib.parse import urlsplit
+
+__all__ = ["Refused", "check_create", "check_test_create", "unknown_parameters"]
+
+Form = Mapping[str, Sequence[str]]
+
+CREATE = frozenset(
+    [
+        "To",
+        "From",
+        "Url",
+        "Twiml",
+        "ApplicationSid",
+        "Method",
+        "FallbackUrl",
+        "FallbackMethod",
+        "StatusCallback",
+        "StatusCallbackEvent",
+        "StatusCallbackMethod",
+        "SendDigits",
+        "Timeout",
+        "TimeLimit",
+        "Record",
+        "RecordingChannels",
+        "RecordingTrack",
+        "RecordingStatusCallback",
+        "RecordingStatusCallbackMethod",
+        "RecordingStatusCallbackEvent",
+        "RecordingConfigurationId",
+        "Trim",
+        "CallerId",
+        "CallReason",
+        "CallToken",
+        "MachineDetection",
+        "MachineDetectionTimeout",
+        "MachineDetectionSpeechThreshold",
+        "MachineDetectionSpeechEndThreshold",
+        "MachineDetectionSilenceTimeout",
+        "AsyncAmd",
+        "AsyncAmdStatusCallback",
+        "AsyncAmdStatusCallbackMethod",
+        "SipAuthUsername",
+        "SipAuthPassword",
+        "Byoc",
+        "Passports",
+        "ClientNotificationUrl",
+    ]
+)
+UPDATE = frozenset(
+    [
+        "Url",
+        "Twiml",
+        "Method",
+        "Status",
+        "FallbackUrl",
+        "FallbackMethod",
+        "StatusCallback",
+        "StatusCallbackMethod",
+        "TimeLimit",
+    ]
+)
+_EVENTS = {"initiated", "ringing", "answered", "completed"}
+_E164 = re.compile(r"\+[1-9]\d{6,14}")
+_DIGITS = re.compile(r"[0-9A-D#*wW]{1,32}")
+_SECONDS: dict[str, tuple[int, int]] = {
+    "Timeout": (1, 600),
+    "TimeLimit": (1, 86400),
+    "MachineDetectionTimeout": (3, 59),
+}
+
+_TEST_FROM = {"+15005550001": 21212, "+15005550007": 21606}
+_TEST_TO = {"+15005550001": 21217, "+15005550002": 21214, "+15005550003": 21215, "+15005550004": 21216}
+
+
+class Refused(Exception):
+    """Answered with this HTTP status and code."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+def unknown_parameters(form: Form, known: Collection[str]) -> list[str]:
+    """Twilio ignores them; whoever sends them is mistaken."""
+    return sorted(name for name in form if name not in known)
+
+
+def check_create(form: Form, *, owned: Collection[str]) -> None:
+    """Raises `Refused`."""
+    to, from_ = _one(form, "To"), _one(form, "From")
+    if not to:
+        raise Refused(400, 21201, "No 'To' number is specified")
+    if not from_:
+        raise Refused(400, 21213, "No 'From' number is specified")
+    if not _E164.fullmatch(to):
+        raise Refused(400, 21211, f"The phone number you are attempting to call, {to}, is not valid.")
+    if not _E164.fullmatch(from_):
+        raise Refused(400, 21212, f"The source phone number provided, {from_}, is not valid.")
+    if from_ not in owned:
+        raise Refused(400, 21210, f"The source phone number provided, {from_}, is not yet verified for your account.")
+    _check_what_to_do(form)
+    _check_detection(form)
+    for name, (low, high) in _SECONDS.items():
+        value = _one(form, name)
+        if value and not (value.isdecimal() and low <= int(value) <= high):
+            raise Refused(400, 21208, f"{name} {value} is not within {low} and {high}")
+    if (digits := _one(form, "SendDigits")) and not _DIGITS.fullmatch(digits):
+        raise Refused(400, 21206, f"SendDigits {digits} is not valid")
+    if strange := set(form.get("StatusCallbackEvent", ())) - _EVENTS:
+        raise Refused(400, 21626, f"Invalid StatusCallbackEvent: {', '.join(sorted(strange))}")
+
+
+def _check_what_to_do(form: Form) -> None:
+    twiml, url = _one(form, "Twiml"), _one(form, "Url")
+    if not (twiml or url or _one(form, "ApplicationSid")):
+        raise Refused(400, 21205, "Url parameter is required.")
+    if len(twiml) > 4000:
+        raise Refused(400, 32018, "The TwiML is longer than 4000 characters")
+    for name in ("Url", "StatusCallback", "AsyncAmdStatusCallback", "FallbackUrl"):
+        if (value := _one(form, name)) and not _is_url(value):
+            raise Refused(400, 21609 if name == "StatusCallback" else 21205, f"{name} is not a valid URL: {value}")
+
+
+def _check_detection(form: Form) -> None:
+    mode = _one(form, "MachineDetection")
+    if mode and mode not in ("Enable", "DetectMessageEnd"):
+        raise Refused(400, 20001, f"MachineDetection {mode} is not valid")
+    if _one(form, "AsyncAmd") == "true" and not _one(form, "AsyncAmdStatusCallback"):
+        raise Refused(400, 21262, "AsyncAmdStatusCallback is required for AsyncAmd")
+
+
+def check_test_create(form: Form) -> None:
+    """Under the test credentials, whose magic numbers stand for what may happen. Raises `Refused`."""
+    to, from_ = _one(form, "To"), _one(form, "From")
+    if from_ != "+15005550006":
+        code = _TEST_FROM.get(from_, 21210)
+        raise Refused(400, code, f"The source phone number provided, {from_}, is refused.")
+    if code := _TEST_TO.get(to, 0):
+        raise Refused(400, code, f"The phone number {to} is refused.")
+    check_create(form, owned={from_})
+
+
+def _one(form: Form, name: str) -> str:
+    return (form.get(name) or ("",))[0]
+
+
+def _is_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "_" not in (parts.hostname or "")

@@ -1,0 +1,159 @@
+"""REST resources as Twilio writes them, and its errors. Pure.
+
+https://www.twilio.com/docs/voice/api/call-resource, https://www.twilio.com/docs/usage/twilios-response
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+if TYPE_CHECKING:
+    from .calls import SimulatedCall
+    from .rooms import Member, Room
+
+__all__ = ["API", "OwnedNumber", "call", "conference", "error", "number", "page", "participant"]
+
+API = "/2010-04-01/Accounts"
+_PRICE_PER_MINUTE = 0.014
+
+
+class OwnedNumber:
+    """A number of the account. `voice_url` is asked when it is rung."""
+
+    FIELDS = (
+        "VoiceUrl", "VoiceMethod", "VoiceFallbackUrl", "VoiceFallbackMethod", "StatusCallback", "StatusCallbackMethod",
+        "FriendlyName", "VoiceApplicationSid", "TrunkSid",
+    )  # fmt: skip
+
+    def __init__(self, sid: str, phone_number: str, voice_url: str = "") -> None:
+        self.sid = sid
+        self.phone_number = phone_number
+        self.voice_url = voice_url
+        self.voice_method = self.status_callback_method = self.voice_fallback_method = "POST"
+        self.voice_fallback_url = self.status_callback = self.friendly_name = ""
+        self.voice_application_sid = self.trunk_sid = ""
+
+
+def error(status: int, code: int, message: str) -> dict[str, Any]:
+    return {
+        "code": code,
+        "message": message,
+        "more_info": f"https://www.twilio.com/docs/errors/{code}",
+        "status": status,
+    }
+
+
+def page(name: str, items: list[dict[str, Any]], path: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """The page of a listing that the request's query names."""
+    number, size = (int(query.get(key, default)) for key, default in (("Page", 0), ("PageSize", 50)))
+    shown = items[number * size : (number + 1) * size]
+
+    def uri(page: int) -> str:
+        return f"{path}?{urlencode({**query, 'PageSize': size, 'Page': page})}"
+
+    return {
+        name: shown,
+        "page": number,
+        "page_size": size,
+        "uri": uri(number),
+        "first_page_uri": uri(0),
+        "previous_page_uri": uri(number - 1) if number else None,
+        "next_page_uri": uri(number + 1) if (number + 1) * size < len(items) else None,
+        "start": number * size,
+        "end": number * size + max(0, len(shown) - 1),
+    }
+
+
+def call(it: SimulatedCall) -> dict[str, Any]:
+    account = it.twilio.account_sid
+    uri = f"{API}/{account}/Calls/{it.sid}"
+    over = it.ended is not None
+    minutes = -(-it.duration_s // 60)
+    return {
+        "sid": it.sid,
+        "account_sid": account,
+        "parent_call_sid": None if it.parent is None else it.parent.sid,
+        "to": it.to,
+        "to_formatted": it.to,
+        "from": it.from_,
+        "from_formatted": it.from_,
+        "status": it.status,
+        "direction": it.direction,
+        "answered_by": it.answered_by,
+        "date_created": _date(it.created),
+        "date_updated": _date(it.updated),
+        "start_time": _date(it.started),
+        "end_time": _date(it.ended),
+        "duration": str(it.duration_s) if over else None,
+        "price": f"{-_PRICE_PER_MINUTE * minutes:.5f}" if over else None,
+        "price_unit": "USD",
+        "phone_number_sid": None,
+        "api_version": "2010-04-01",
+        "forwarded_from": None,
+        "group_sid": None,
+        "caller_name": None,
+        "queue_time": "0",
+        "trunk_sid": None,
+        "annotation": None,
+        "uri": f"{uri}.json",
+        "subresource_uris": {"recordings": f"{uri}/Recordings.json"},
+    }
+
+
+def number(it: OwnedNumber, account: str) -> dict[str, Any]:
+    return {
+        "sid": it.sid,
+        "account_sid": account,
+        "phone_number": it.phone_number,
+        "friendly_name": it.friendly_name or it.phone_number,
+        "voice_url": it.voice_url,
+        "voice_method": it.voice_method,
+        "voice_fallback_url": it.voice_fallback_url,
+        "voice_fallback_method": it.voice_fallback_method,
+        "status_callback": it.status_callback,
+        "status_callback_method": it.status_callback_method,
+        "voice_application_sid": it.voice_application_sid,
+        "trunk_sid": it.trunk_sid or None,
+        "capabilities": {"voice": True, "sms": False, "mms": False, "fax": False},
+        "api_version": "2010-04-01",
+        "uri": f"{API}/{account}/IncomingPhoneNumbers/{it.sid}.json",
+    }
+
+
+def conference(it: Room, account: str) -> dict[str, Any]:
+    uri = f"{API}/{account}/Conferences/{it.sid}"
+    return {
+        "sid": it.sid,
+        "account_sid": account,
+        "friendly_name": it.name,
+        "status": it.status,
+        "region": "us1",
+        "api_version": "2010-04-01",
+        "uri": f"{uri}.json",
+        "subresource_uris": {"participants": f"{uri}/Participants.json"},
+    }
+
+
+def participant(room: Room, it: Member, account: str) -> dict[str, Any]:
+    return {
+        "account_sid": account,
+        "conference_sid": room.sid,
+        "call_sid": it.call.sid,
+        "label": it.label or None,
+        "muted": it.muted,
+        "hold": it.hold,
+        "start_conference_on_enter": it.starts,
+        "end_conference_on_exit": it.ends,
+        "coaching": False,
+        "status": "connected",
+        "api_version": "2010-04-01",
+        "uri": f"{API}/{account}/Conferences/{room.sid}/Participants/{it.call.sid}.json",
+    }
+
+
+def _date(value: datetime | None) -> str | None:
+    return None if value is None else format_datetime(value)

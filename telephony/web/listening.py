@@ -1,0 +1,83 @@
+"""An ASGI application on a socket, for as long as a block lasts: `async with listening(app) as address`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from ..errors import ServerFailed
+
+__all__ = ["listening"]
+
+_STOP_S = 5
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to whoever runs the loop, and tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def listening(
+    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
+) -> AsyncIterator[str]:
+    """Serve `app` and give its address, `http://HOST:PORT`; port 0 is any free one.
+
+    Raises:
+        ServerFailed: the port is taken, or the application did not start; the log says why.
+    """
+    bound = _bind(host, port)
+    config = uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        log_level=log_level,
+        log_config=None,  # a library does not configure the program's logging
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_STOP_S,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve([bound]), name="server")
+    try:
+        ready = asyncio.create_task(server.ready.wait())
+        await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if not server.started:
+            raise ServerFailed(f"The application did not start on {host}:{port}; see the line before.")
+        shown = f"[{host}]" if ":" in host else host
+        yield f"http://{shown}:{bound.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        with contextlib.suppress(SystemExit):
+            await serving
+        bound.close()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ServerFailed(f"Cannot listen on {host}:{port}: {error.strerror}. PORT names another; 0 is any.") from None
+    return bound
