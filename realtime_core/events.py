@@ -130,7 +130,7 @@ class RealtimeToolStart:
 
 @dataclass(slots=True)
 class RealtimeToolEnd:
-    """A tool has run and its output was sent. `output` is what the tool returned."""
+    """A tool has run and its output was sent. `output` is what the tool returned; `silent`: it wants no response."""
 
     agent: RealtimeAgent[Any]
     tool: Tool
@@ -139,6 +139,7 @@ class RealtimeToolEnd:
     info: RealtimeEventInfo
     call_id: str = ""
     duration_s: float = 0.0
+    silent: bool = False
     type: Literal["tool_end"] = "tool_end"
 
 

@@ -249,6 +249,7 @@ class ToolCalls:
                     self._core.info,
                     call_id=call.call_id,
                     duration_s=duration_s,
+                    silent=silent,
                 )
             )
 

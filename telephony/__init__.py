@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .call.call import Call, CallInfo, current_call
     from .errors import TelephonyError
     from .settings import Settings, load_settings
+    from .tools import collect_digits, hang_up, send_digits, transfer
     from .web.app import create_app
 
 __all__ = [
@@ -19,10 +20,14 @@ __all__ = [
     "CallOutcome",
     "Settings",
     "TelephonyError",
+    "collect_digits",
     "create_app",
     "current_call",
+    "hang_up",
     "load_settings",
     "run_call",
+    "send_digits",
+    "transfer",
 ]
 
 _HOMES = {
@@ -32,10 +37,14 @@ _HOMES = {
     "CallOutcome": "call.bridge",
     "Settings": "settings",
     "TelephonyError": "errors",
+    "collect_digits": "tools",
     "create_app": "web.app",
     "current_call": "call.call",
+    "hang_up": "tools",
     "load_settings": "settings",
     "run_call": "call.bridge",
+    "send_digits": "tools",
+    "transfer": "tools",
 }
 
 

@@ -3,6 +3,7 @@
 ```
 TelephonyError
 ├── AudioFileError                a file is no WAV, or of a kind that is not read
+├── CallError                     a live call cannot do what it was told to
 ├── CallerError                   the description of a simulated caller does not fit
 ├── CallerTimeout                 a simulated caller waited in vain (a TimeoutError, too)
 ├── DemoFailed                    a process of `telephony demo` did not start, or failed
@@ -39,6 +40,7 @@ __all__ = [
     "BadField",
     "BadJson",
     "BinaryFrame",
+    "CallError",
     "CallerError",
     "CallerTimeout",
     "DemoFailed",
@@ -66,6 +68,10 @@ __all__ = [
 
 class TelephonyError(Exception):
     """Every error that this package raises on purpose."""
+
+
+class CallError(TelephonyError):
+    """A live call cannot do what it was told to. The message says why; a model can speak about it."""
 
 
 class DemoFailed(TelephonyError):

@@ -1,8 +1,10 @@
 """One call: joins what Twilio sends and the model's session, for as long as both want.
 
-A shell: it owns the session and the tasks of the call, all children of one TaskGroup, and decides nothing that a pure
-part could. Caller audio takes the shortest way: message -> `media_stream.decode` -> gap check -> mu-law -> x3 -> the
-model's socket, all in the step in which the frame arrived. Agent audio goes from there to `LinePlayer` likewise.
+A shell: it owns the tasks of the call, all children of one TaskGroup, and puts its parts together: `Conversation` (the
+model), `LinePlayer` (what the caller hears), `CallerLeg` (where the caller is), `Conduct` (what the agent does of its
+own accord), `Controls` and `Transfers` (what it is told to do). Caller audio takes the shortest way: message ->
+`media_stream.decode` -> gap check -> mu-law -> x3 -> the model's socket, all in the step in which the frame arrived.
+Agent audio goes from there to `LinePlayer` likewise.
 
 A call outlives its media stream: streams attach and detach, the session and what is to be said stay.
 """
@@ -11,37 +13,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Coroutine, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from realtime_core import RealtimeAgent, RealtimeModelConfig, RealtimeRunner, RealtimeSession
+from realtime_core import RealtimeAgent
 from realtime_core import events as session_events
-from realtime_core.audio import g711
-from realtime_core.audio.resample import Upsampler3
 from realtime_core.connection import Connection
-from realtime_core.errors import RealtimeCoreError
 
-from ..audio.mixer import Loop
 from ..errors import StreamRefused
 from ..journal.format import SCHEMA
 from ..journal.header import configuration
-from ..twilio import media_stream
+from ..twilio import media_stream, twiml
+from .after_stream import MAX_REATTACHED, StreamEnd
 from .call import TOKEN_PARAMETER, Call, CallInfo, set_current_call
 from .clips import apology
+from .conduct import Conduct
+from .controls import Controls
+from .conversation import Conversation
+from .leg import CallerLeg
 from .line_player import LinePlayer
 from .options import AgentSource, CallOptions, CallOutcome
-from .playout import Playout
-from .record import CallRecord, TappedConnection, pressed
+from .record import CallRecord
 from .stream import MediaStream
+from .transfers import Transfers
 
 __all__ = ["AgentSource", "Bridge", "CallOptions", "CallOutcome", "run_call"]
 
 log = logging.getLogger(__name__)
 
-_MAX_HELD_FRAMES = 500
-"""Ten seconds of the caller wait for the model's connection; then the oldest are dropped."""
-_MAX_HELD_DIGITS = 32
+LetGo = Literal["hang up", "close"]
 
 
 async def run_call(connection: Connection, agent: AgentSource, options: CallOptions | None = None) -> CallOutcome:
@@ -60,32 +60,30 @@ async def run_call(connection: Connection, agent: AgentSource, options: CallOpti
         bridge = Bridge(info, agent, options)
         bridge.attach(stream, start)
         await bridge.run()
-        connection.close(1000)
-        close = await reader
-        return CallOutcome(bridge.call, bridge.reason, close, stream.skipped, bridge.player.playout.underruns)
+        return bridge.outcome(await reader, stream.skipped)
 
 
 class Bridge:
     """The life of one call. `run` is called once; streams are attached to it."""
 
-    session: RealtimeSession
-
     def __init__(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> None:
         self.call = Call(info, self, options.data)
+        self.options = options
         self.reason = ""
         """Why the call ended."""
-        self._agent = agent
-        self._options = options
-        self._record = CallRecord(options.journal(info))
-        self.player = LinePlayer(self._record, playout=_playout(options))
-        self._stream: MediaStream | None = None
-        self._attached = asyncio.Event()
+        self._agent_name = agent.name if isinstance(agent, RealtimeAgent) else ""
+        self.record = CallRecord(options.journal(info))
+        self.player = LinePlayer(self.record, ambience=options.ambience)
+        self.leg = CallerLeg(info.sid, options)
+        self.conversation = Conversation(self.call, agent, options, self.record, self.player)
+        greets = isinstance(options.greeting, str)
+        self.conduct = Conduct(self, self.player, options.policy, greets=greets)
+        self.controls = Controls(self)
+        self.transfers = Transfers(self)
+        self.conversation.handlers += [self.conduct.on_event, self._on_event]
         self._over = asyncio.Event()
         self._open = False
-        self._live = False
-        self._up = Upsampler3()
-        self._held: deque[bytes] = deque(maxlen=_MAX_HELD_FRAMES)
-        self._held_digits: list[str] = []
+        self._let_go: LetGo = "hang up"
         self._tasks: asyncio.TaskGroup | None = None
         self._losing: asyncio.TimerHandle | None = None
         self._write_header(info)
@@ -93,220 +91,205 @@ class Bridge:
     async def run(self) -> None:
         """The whole call; returns when it is over. Raises nothing that a call can bring about."""
         set_current_call(self.call)
-        cpu = self._options.cpu_clock()
-        self._options.on_start(self.call)
+        cpu = self.options.cpu_clock()
+        self.options.on_start(self.call)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 talk = self._tasks.create_task(self._talk(), name=f"conversation of {self.call.sid}")
                 await self._over.wait()
                 if not self._open:
                     talk.cancel()  # still connecting, and nobody is there to talk to
+                await self._release()
+                await self.transfers.close()
         finally:
-            self._options.on_end(self.call)
-            if self._losing is not None:
-                self._losing.cancel()
+            self.options.on_end(self.call)
+            self._stop_losing()
+            self.conduct.close()
             self.player.close()
-            self._record.write("end", reason=self.reason, cpu_s=round(self._options.cpu_clock() - cpu, 4))
-            self._record.close()
+            self.leg.let_go()
+            self.record.write("end", reason=self.reason, cpu_s=round(self.options.cpu_clock() - cpu, 4))
+            self.record.close()
+
+    @property
+    def over(self) -> bool:
+        return self._over.is_set()
 
     # --- streams: StreamListener ---------------------------------------------------------------------------------
 
     def attach(self, stream: MediaStream, start: media_stream.Start) -> None:
-        """The call's audio comes and goes over this stream from now on."""
-        if self._losing is not None:
-            self._losing.cancel()
-            self._losing = None
-        self._stream = stream
-        self._record.write("twilio.in", message=_without_token(start.raw))
+        """The call's audio comes and goes over this stream from now on; one that was there before is closed."""
+        self._stop_losing()
+        first = not self.leg.attached.is_set() and self.leg.away is None
+        if (before := self.leg.attach(stream)) is not None:
+            self.player.detach()
+            before.connection.close(1000, "another stream took its place")
+        self.record.write("twilio.in", message=_without_token(start.raw))
         self.player.attach(stream.connection, start.stream_sid)
-        self._attached.set()
-        stream.listen(self, self._record)
+        self.conduct.begin()
+        if first:
+            self._answer()
+        stream.listen(self, self.record)
+
+    def _answer(self) -> None:
+        """The first stream is there."""
+        if isinstance(self.options.greeting, bytes):
+            self.player.play_clip("clip:greeting", self.options.greeting)
+        if not self.conversation.live:
+            self.conduct.connecting()
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
+        self.conduct.frame()
         self.player.frame(timestamp_ms)
-        audio = self._up.push(g711.decode(ulaw))
-        if self._live:
-            self.session.post_audio(audio)
-        else:
-            self._held.append(audio)
+        self.conversation.hear(ulaw)
 
     def on_mark(self, name: str) -> None:
         self.player.mark(name)
 
     def on_digit(self, digit: str) -> None:
-        if not self._options.digits_to_model:
+        self.conduct.caller_acted()
+        self.options.on_digit(self.call, digit)
+        if self.controls.take_digit(digit) or not self.options.digits_to_model:
             return
-        if self._live:
-            self._start(self._tell_digit(digit))
-        elif len(self._held_digits) < _MAX_HELD_DIGITS:
-            self._held_digits.append(digit)
+        self.conduct.expect_answer()
+        self.start(self.conversation.press(digit, interrupt=self.options.policy.digits_interrupt))
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
-        if stream is not self._stream:
+        if stream is not self.leg.stream:
             return
-        self._stream = None
-        self._attached.clear()
+        self.leg.detach()
         self.player.detach()
-        if stopped or self._over.is_set() or not self._options.reattach_s:
+        self.conduct.away()
+        if self.over or self.leg.away is not None:
+            return
+        if stopped or not self.options.reattach_s:
             self.end("hung up" if stopped else "stream lost")
         else:
             log.warning("Call %s lost its stream; it waits for another.", self.call.sid)
-            loop = asyncio.get_running_loop()
-            self._losing = loop.call_later(self._options.reattach_s, self.end, "stream lost")
+            self.leg.away = StreamEnd("lost", self.leg.reattached)
+            self.wait_for_stream(self.options.reattach_s, "stream lost")
+
+    def wait_for_stream(self, within_s: float, reason: str) -> None:
+        """The call is over, for this reason, if no stream comes in time."""
+        self._stop_losing()
+        self._losing = asyncio.get_running_loop().call_later(within_s, self.end, reason)
+
+    def _stop_losing(self) -> None:
+        if self._losing is not None:
+            self._losing.cancel()
+            self._losing = None
+
+    def stream_end(self) -> StreamEnd:
+        """Why the stream is over, for whoever answers Twilio's question what comes next."""
+        if self.leg.away is not None:
+            return self.leg.away
+        if not self.over:
+            return StreamEnd("lost", self.leg.reattached)
+        if self.reason.startswith("failed") and self.options.fallback is not None:
+            return StreamEnd("failed", self.leg.reattached, twiml.dial(self.options.fallback))
+        return StreamEnd("goodbye", self.leg.reattached)  # what went wrong, the caller was told
 
     # --- the conversation ----------------------------------------------------------------------------------------
 
     async def _talk(self) -> None:
         try:
-            agent = await self._pick_agent()
-            runner = RealtimeRunner(agent, model=self._options.model, config=self._options.run_config)
-            session = self.session = await runner.run(context=self.call, model_config=self._model_config())
-            session.model.emit_raw = False
-            session.add_handler(self._on_session_event)
-            async with session:
+            async with await self.conversation.connect():
                 self._open = True
-                await self._attached.wait()
-                await self._go_live(session)
+                await self.leg.attached.wait()
+                self.conduct.go_live()
+                await self.conversation.begin()
                 await self._over.wait()
+                self.conversation.end()
         except Exception as error:  # the picker of the agent and its instructions are users' code, too
             log.exception("Call %s: the conversation failed.", self.call.sid)
-            await self._give_up(str(error) or type(error).__name__)
+            await self.give_up(str(error) or type(error).__name__)
 
-    async def _pick_agent(self) -> RealtimeAgent[Any]:
-        if isinstance(self._agent, RealtimeAgent):
-            return self._agent
-        picked = self._agent(self.call.info)
-        return picked if isinstance(picked, RealtimeAgent) else await picked
-
-    def _model_config(self) -> RealtimeModelConfig:
-        config = RealtimeModelConfig(**self._options.model_config)
-        config["playback_tracker"] = self.player
-        config["tap"] = lambda connection: TappedConnection(connection, self._record)
-        config.setdefault("sources", self._options.sources)
-        return config
-
-    async def _go_live(self, session: RealtimeSession) -> None:
-        """The model is there: it greets, and hears what the caller has said meanwhile."""
-        if self._options.greeting is not None:
-            await session.request_response(instructions=self._options.greeting)
-        self._live = not self._over.is_set()
-        while self._held:
-            session.post_audio(self._held.popleft())
-        for digit in self._held_digits:
-            await self._tell_digit(digit)
-
-    async def _tell_digit(self, digit: str) -> None:
-        try:
-            await self.session.send_message(pressed(digit))
-        except RealtimeCoreError as error:
-            log.warning("Call %s: a key was lost: %s", self.call.sid, error)
-
-    def _on_session_event(self, event: session_events.RealtimeSessionEvent) -> None:
-        match event.type:
-            case "raw_model_event":
-                return  # most events: the others say the same in better words
-            case "audio" | "audio_end" | "audio_interrupted":
-                self._on_audio(event)
-            case "tool_start" | "tool_end":
-                self._record_tool(event)
-            case "error":
-                log.warning("The model complained: %s", event.error)
-                self._record.write("error", error=str(event.error))
-            case "session_ended":
-                self._on_session_ended(event)
-
-    def _on_audio(
-        self,
-        event: session_events.RealtimeAudio | session_events.RealtimeAudioEnd | session_events.RealtimeAudioInterrupted,
-    ) -> None:
-        player = self.player
-        if not self.session.model.drives_player:
-            match event.type:
-                case "audio":
-                    player.play(event.item_id, event.content_index, event.audio)
-                case "audio_end":
-                    player.end(event.item_id, event.content_index)
-                case "audio_interrupted":
-                    player.stop()
-        if event.type == "audio_interrupted":
-            self._record_interruption(event)
-
-    def _record_tool(self, event: session_events.RealtimeToolStart | session_events.RealtimeToolEnd) -> None:
-        name = event.tool.name
-        if event.type == "tool_start":
-            self._record.write("tool.start", call_id=event.call_id, name=name, arguments=event.arguments)
-        else:
-            output = event.output if isinstance(event.output, str) else repr(event.output)
-            ms = round(event.duration_s * 1000, 3)
-            self._record.write("tool.end", call_id=event.call_id, name=name, output=output, ms=ms)
-
-    def _on_session_ended(self, event: session_events.RealtimeSessionEnded) -> None:
-        if not self._over.is_set():
+    def _on_event(self, event: session_events.RealtimeSessionEvent) -> None:
+        if event.type == "session_ended" and not self.over:
             why = str(event.exception or "the server ended the session")
             log.error("Call %s: the model's session ended: %s", self.call.sid, why)
-            self._live = False
-            self._start(self._give_up(why))
+            self.start(self.give_up(why))
 
-    def _record_interruption(self, event: session_events.RealtimeAudioInterrupted) -> None:
-        position, _ = self.player.last_stop
-        self._record.write(
-            "interruption",
-            item_id=event.item_id,
-            position=position,
-            heard=[[item.item_id, item.content_index, round(item.heard_ms, 3)] for item in event.items],
-            truncations=[[cut.item_id, cut.content_index, cut.audio_end_ms] for cut in event.truncations],
-        )
+    # --- what the conduct asks for: ConductedCall ----------------------------------------------------------------
 
-    # --- the end -------------------------------------------------------------------------------------------------
-
-    async def hang_up(self, within_s: float) -> None:
-        """End the call when everything was heard."""
-        self._record.write("control", action="hang_up", within_s=within_s)
-        await self._heard(within_s)
-        self.end("agent hung up")
-
-    def end(self, reason: str) -> None:
-        """The call is over; the first reason counts. Idempotent."""
-        self.reason = self.reason or reason
-        self._live = False
-        self._over.set()
-
-    async def _give_up(self, reason: str) -> None:
-        """Whatever breaks, the caller hears something."""
-        self._live = False
-        if self._stream is not None and not self._over.is_set():
-            self.player.stop()
-            self.player.play_clip("clip:apology", apology())
-            await self._heard(8)
-        self.end(f"failed: {reason}")
-
-    async def _heard(self, within_s: float) -> None:
-        """Wait until everything that was queued has been heard."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self.player.quiet()
-        except TimeoutError:
-            log.warning("Call %s: the line did not confirm within %g s what was said.", self.call.sid, within_s)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task of the call; nothing happens when the call is over."""
-        if self._tasks is None or self._over.is_set():
+        if self._tasks is None or self.over:
             work.close()
         else:
             self._tasks.create_task(work)
 
+    async def prompt(self, instructions: str) -> None:
+        if await self.conversation.ask(instructions):
+            self.conduct.expect_answer()
+
+    async def say_goodbye(self, instructions: str, reason: str) -> None:
+        await self.controls.hang_up(goodbye=instructions, reason=reason)
+
+    async def give_up(self, reason: str) -> None:
+        """Whatever breaks, the caller hears something."""
+        self.conversation.end()
+        self.conduct.rest("giving up")
+        if self.leg.stream is not None and not self.over:
+            self.player.sound(None)
+            self.player.stop()
+            self.player.play_clip("clip:apology", apology())
+            await self.controls.heard(8)
+        if self.options.fallback is not None:
+            self._let_go = "close"
+        self.end(f"failed: {reason}")
+
+    async def replace_stream(self) -> None:
+        way_back, stream = self.options.way_back, self.leg.stream
+        if stream is None or self.over:
+            return
+        if not self.options.reattach_s or self.leg.reattached >= MAX_REATTACHED:
+            self.end("stream lost")
+            return
+        self.record.write("timer", name="stalled")
+        self.wait_for_stream(self.options.reattach_s, "stream lost")
+        if self.options.control is not None and way_back is not None:
+            document = twiml.connect_stream(way_back.stream(self.call.info))
+            if (failure := await self.leg.send_away("stalled", document)) is None:
+                return
+            log.warning("Call %s: its stream could not be replaced: %s", self.call.sid, failure)
+        self.leg.away = StreamEnd("stalled", self.leg.reattached)
+        stream.connection.close(1000, "stalled")
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def end(self, reason: str, *, let_go: LetGo | None = None) -> None:
+        """The call is over; the first reason counts. Idempotent. `let_go="close"`: the caller goes on elsewhere."""
+        if self.over:
+            return
+        self.reason = reason
+        self._let_go = let_go or self._let_go
+        self.conversation.end()
+        self._over.set()
+
+    async def _release(self) -> None:
+        """Let the caller go, unless the caller has gone."""
+        if self.leg.stream is None:
+            return
+        if self._let_go == "hang up":
+            await self.leg.hang_up()
+        else:
+            self.leg.let_go()
+
+    def outcome(self, close: Any = None, skipped: int = 0) -> CallOutcome:
+        return CallOutcome(self.call, self.reason, close, skipped, self.player.playout.underruns)
+
     def _write_header(self, info: CallInfo) -> None:
-        options = self._options
-        self._record.write(
+        options = self.options
+        self.record.write(
             "header",
             schema=SCHEMA,
-            agent=self._agent.name if isinstance(self._agent, RealtimeAgent) else "",
+            agent=self._agent_name,
             call_sid=info.sid,
             stream_sid=info.stream_sid,
             direction=info.direction,
             started_at=options.sources.now().isoformat(timespec="milliseconds"),
             config=configuration(
-                greeting=options.greeting,
+                greeting=options.greeting if isinstance(options.greeting, str) else None,
                 model_config=options.model_config,
                 run_config=options.run_config,
                 ambience=options.ambience,
@@ -314,12 +297,6 @@ class Bridge:
                 reattach_s=options.reattach_s,
             ),
         )
-
-
-def _playout(options: CallOptions) -> Playout:
-    if options.ambience is None:
-        return Playout()
-    return Playout(bed=Loop(options.ambience).take, mix=g711.mix)
 
 
 def _without_token(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NoCurrentCall
+from ..errors import CallError, NoCurrentCall
+from ..turns.keys import DigitCollector, Digits
 
 if TYPE_CHECKING:
     from realtime_core import RealtimeSession
@@ -60,6 +62,8 @@ class Call:
         self.info = info
         self.data: dict[str, Any] = dict(data or {})
         """Whatever the application wants to keep with the call."""
+        self.transfer_targets: dict[str, str] = {}
+        """Name -> number. The `transfer` tools of the agents add theirs; a model only ever picks a name."""
         self._bridge = bridge
 
     @property
@@ -78,11 +82,76 @@ class Call:
     @property
     def session(self) -> RealtimeSession:
         """The conversation with the model."""
-        return self._bridge.session
+        return self._bridge.conversation.session
 
-    async def hang_up(self, *, within_s: float = 10.0) -> None:
-        """End the call once everything that was said has been heard, after `within_s` seconds at the latest."""
-        await self._bridge.hang_up(within_s)
+    # --- controls ------------------------------------------------------------------------------------------------
+
+    async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool:
+        """End the call once everything that was said has been heard, after `within_s` seconds at the latest. With
+        `goodbye` (instructions) the model says that first. Returns False, and the call goes on, when the caller speaks
+        meanwhile."""
+        return await self._bridge.controls.hang_up(goodbye=goodbye, within_s=within_s)
+
+    async def transfer(self, target: str, *, summary: str | None = None) -> str:
+        """Hand the caller over to one of `transfer_targets`. Returns, in words for the model, what came of it. With a
+        `summary`, whoever answers hears it and may decline (a warm transfer); the caller hears music meanwhile.
+
+        Raises:
+            CallError: there is no such target, or a transfer is going on.
+        """
+        number = self.transfer_targets.get(target)
+        if number is None:
+            names = ", ".join(self.transfer_targets) or "none"
+            raise CallError(f"There is no transfer target {target!r}; there are: {names}.")
+        return await self._bridge.transfers.transfer(target, number, summary=summary)
+
+    async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
+        """Have the model say something now; returns whether the caller heard it to its end. While what is not
+        `interruptible` is said, the model hears silence."""
+        return await self._bridge.controls.say(instructions, interruptible=interruptible) == "heard"
+
+    async def play(self, ulaw: bytes, *, interruptible: bool = True) -> bool:
+        """Play a clip (mu-law, 8 kHz; see `telephony.audio.files.read_ulaw`); returns whether it was heard to its
+        end."""
+        return await self._bridge.controls.play(ulaw, interruptible=interruptible) == "heard"
+
+    def hold(self, ulaw: bytes | None = None) -> AbstractContextManager[None]:
+        """`with call.hold():` the caller hears a waiting sound (or `ulaw`, looped), and is not heard."""
+        return self._bridge.controls.hold(ulaw)
+
+    def muted(self) -> AbstractContextManager[None]:
+        """`with call.muted():` the model hears silence in place of the caller."""
+        return self._bridge.controls.muted()
+
+    async def send_digits(self, digits: str) -> None:
+        """Press keys for the far end, once all was heard: 0-9, *, #, A-D; `w` is a pause of half a second, `W` of one.
+
+        Raises:
+            CallError: it cannot be done.
+        """
+        await self._bridge.controls.send_digits(digits)
+
+    async def collect_digits(
+        self,
+        prompt: str | bytes | None = None,
+        *,
+        max_digits: int = 32,
+        terminator: str = "#",
+        first_s: float = 8.0,
+        between_s: float = 4.0,
+    ) -> Digits:
+        """Ask for keys (instructions for the model, or a clip) and take them. They go to nobody else, and no record
+        shows them.
+
+        Raises:
+            CallError: digits are being collected already.
+        """
+        collector = DigitCollector(max_digits=max_digits, terminator=terminator, first_s=first_s, between_s=between_s)
+        return await self._bridge.controls.collect_digits(prompt, collector)
+
+    def machine_found(self) -> None:
+        """The far end is a machine: the call will not go on for long."""
+        self._bridge.conduct.machine_found()
 
     def __repr__(self) -> str:
         return f"<Call {self.sid}>"

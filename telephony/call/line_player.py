@@ -46,9 +46,10 @@ class LinePlayer:
         passthrough: bool = False,
     ) -> None:
         self.playout = playout or Playout(mix=g711.mix)
-        self._ambience = ambience
+        self._ambience = None if ambience is None else Loop(ambience).take
+        self._looped: bytes | None = None
+        self.playout.set_bed(self._ambience)
         self._connection: Connection | None = None
-        self.sound(None)
         self._stream_sid = ""
         self._record = record
         self._loop = asyncio.get_running_loop()
@@ -135,9 +136,9 @@ class LinePlayer:
 
     def sound(self, ulaw: bytes | None) -> None:
         """Loop this under and between what is said; None: back to the call's ambience."""
-        bed = self._ambience if ulaw is None else ulaw
-        self.playout.set_bed(None if bed is None else Loop(bed).take)
-        if self._connection is not None:
+        if ulaw is not self._looped:
+            self._looped = ulaw
+            self.playout.set_bed(self._ambience if ulaw is None else Loop(ulaw).take)
             self._pump()
 
     @property

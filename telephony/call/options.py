@@ -14,6 +14,7 @@ from ..journal.format import Journal
 from ..journal.writer import NullJournal
 from ..twilio import media_stream
 from .call import Call, CallInfo
+from .policy import CallPolicy, PhoneControl, WayBack
 
 __all__ = ["AgentSource", "CallOptions", "CallOutcome"]
 
@@ -25,8 +26,9 @@ AgentSource = RealtimeAgent[Any] | Callable[[CallInfo], "RealtimeAgent[Any] | Aw
 class CallOptions:
     """Everything has a default."""
 
-    greeting: str | None = None
-    """Instructions for the first response; None: the caller speaks first."""
+    greeting: str | bytes | None = None
+    """Instructions for the first response, or a clip (mu-law, 8 kHz) that needs no model; None: the caller speaks
+    first."""
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None
     model_config: RealtimeModelConfig = field(default_factory=RealtimeModelConfig)
     run_config: RealtimeRunConfig = field(default_factory=RealtimeRunConfig)
@@ -39,6 +41,14 @@ class CallOptions:
     """Tell the model which key was pressed, and have it answer."""
     reattach_s: float = 0.0
     """How long a call that has lost its stream waits for another one; 0 where nobody would open one."""
+    policy: CallPolicy = field(default_factory=CallPolicy)
+    control: PhoneControl | None = None
+    """Twilio's REST API; without it a call is ended and redirected by closing its stream."""
+    way_back: WayBack | None = None
+    """The addresses of this process; without them nobody who was sent elsewhere comes back."""
+    fallback: str | None = None
+    """The number that takes the call when we cannot go on."""
+    on_digit: Callable[[Call, str], None] = lambda call, digit: None
     data: Mapping[str, Any] = field(default_factory=dict)
     sources: Sources = SYSTEM
     cpu_clock: Callable[[], float] = lambda: 0.0

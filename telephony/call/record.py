@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import json
 import re
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..journal.format import Journal
 
 __all__ = ["CallRecord", "TappedConnection", "mask_digits", "pressed"]
 
+_SHORTEST_SECRET = 3
+"""What is shorter would turn up by chance, in the audio, too."""
 _TOLD = "The caller pressed "
 _DIGITS = re.compile(r'(The caller pressed |"digit" ?: ?")[0-9*#A-D]+')
 
@@ -37,19 +40,47 @@ class CallRecord:
         self._clock = asyncio.get_running_loop().time
         self._start = self._clock()
         self._masks = getattr(journal, "masks_digits", True)
+        self._secrets: list[str] = []
+
+    def hide(self, secret: str) -> None:
+        """From now on, put bullets for this wherever it appears: keys that were collected."""
+        if self._masks and len(secret) >= _SHORTEST_SECRET and secret not in self._secrets:
+            self._secrets.append(secret)
 
     def write(self, kind: str, **fields: Any) -> None:
+        if self._secrets:
+            fields = {name: self._masked(value) for name, value in fields.items()}
         self._journal.write(kind, self._clock() - self._start, **fields)
 
     def message(self, kind: str, text: str | bytes) -> None:
         """A message that crossed a boundary, as it was; one that is no JSON object goes in as text."""
         if isinstance(text, str) and text.startswith("{") and text.endswith("}"):
+            if self._secrets and not _is_audio(text) and any(secret in text for secret in self._secrets):
+                text = json.dumps(self._masked(json.loads(text)), ensure_ascii=False)
             self._journal.write_raw(kind, self._clock() - self._start, mask_digits(text) if self._masks else text)
         else:
             self.write(kind, text=text if isinstance(text, str) else repr(text[:200]))
 
     def close(self) -> None:
         self._journal.close()
+
+    def _masked(self, value: Any) -> Any:
+        """The value with bullets in its strings."""
+        match value:
+            case str():
+                for secret in self._secrets:
+                    value = value.replace(secret, "•" * len(secret))
+                return value
+            case dict():
+                return {name: self._masked(each) for name, each in value.items()}
+            case list():
+                return [self._masked(each) for each in value]
+        return value
+
+
+def _is_audio(text: str) -> bool:
+    """Digits turn up in base64 by chance."""
+    return '"payload"' in text[:250] or "audio.delta" in text[:120]
 
 
 class TappedConnection(Connection):

@@ -1,0 +1,200 @@
+"""The model's side of a call: the session, what goes up to it, and what the journal keeps of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig, RealtimeRunner, RealtimeSession
+from realtime_core import events as session_events
+from realtime_core.audio import g711
+from realtime_core.audio.resample import Upsampler3
+from realtime_core.errors import RealtimeCoreError
+
+from ..tools import targets_of
+from .call import Call
+from .line_player import LinePlayer
+from .options import AgentSource, CallOptions
+from .record import CallRecord, TappedConnection, pressed
+
+__all__ = ["Conversation", "SessionHandler"]
+
+log = logging.getLogger(__name__)
+
+SessionHandler = Callable[[session_events.RealtimeSessionEvent], None]
+
+_MAX_HELD_FRAMES = 500
+"""Ten seconds of the caller wait for the model's connection; then the oldest are dropped."""
+_MAX_HELD_DIGITS = 32
+
+
+class Conversation:
+    """`connect` makes the session, which is then entered as a context; `begin` lets the two talk.
+
+    `idle` is set while no response is being made. While anything is in `deaf`, the model hears silence.
+    """
+
+    session: RealtimeSession
+
+    def __init__(
+        self, call: Call, agent: AgentSource, options: CallOptions, record: CallRecord, player: LinePlayer
+    ) -> None:
+        self.handlers: list[SessionHandler] = []
+        """Told of each event of the session, in the step that caused it."""
+        self.deaf: set[str] = set()
+        self.live = False
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._call = call
+        self._agent = agent
+        self._options = options
+        self._record = record
+        self._player = player
+        self._up = Upsampler3()
+        self._held: deque[bytes] = deque(maxlen=_MAX_HELD_FRAMES)
+        self._held_digits: list[str] = []
+        self._responses: set[str] = set()
+
+    async def connect(self) -> RealtimeSession:
+        """Pick the agent and make its session; it is not connected yet."""
+        agent = await self._pick_agent()
+        self._call.transfer_targets.update(targets_of(agent.tools))
+        runner = RealtimeRunner(agent, model=self._options.model, config=self._options.run_config)
+        self.session = await runner.run(context=self._call, model_config=self._model_config())
+        self.session.model.emit_raw = False
+        self.session.add_handler(self._on_event)
+        return self.session
+
+    async def begin(self) -> None:
+        """The model is there: it greets, and hears what the caller has said meanwhile."""
+        if isinstance(self._options.greeting, str):
+            await self.session.request_response(instructions=self._options.greeting)
+        self.live = True
+        while self._held:
+            self.session.post_audio(self._held.popleft())
+        for digit in self._held_digits:
+            await self.tell(pressed(digit))
+
+    def end(self) -> None:
+        """Nothing goes up any more."""
+        self.live = False
+
+    # --- the caller ----------------------------------------------------------------------------------------------
+
+    def hear(self, ulaw: bytes) -> None:
+        """The caller's audio, mu-law."""
+        audio = self._up.push(g711.decode(g711.SILENCE * len(ulaw) if self.deaf else ulaw))
+        if self.live:
+            self.session.post_audio(audio)
+        else:
+            self._held.append(audio)
+
+    async def press(self, digit: str, *, interrupt: bool) -> None:
+        """Tell the model of a key, and have it answer."""
+        if self.live:
+            if interrupt:
+                await self.interrupt()
+            await self.tell(pressed(digit))
+        elif len(self._held_digits) < _MAX_HELD_DIGITS:
+            self._held_digits.append(digit)
+
+    async def tell(self, text: str) -> None:
+        """Say something to the model in the caller's name, and have it answer."""
+        try:
+            await self.session.send_message(text)
+        except RealtimeCoreError as error:
+            log.warning("Call %s: the model could not be told something: %s", self._call.sid, error)
+
+    async def ask(self, instructions: str) -> bool:
+        """Have the model say something now. False: it cannot."""
+        if not self.live:
+            return False
+        try:
+            await self.session.request_response(instructions, tool_choice="none")
+        except RealtimeCoreError as error:
+            log.warning("Call %s: the model could not be asked to speak: %s", self._call.sid, error)
+            return False
+        return True
+
+    async def interrupt(self) -> None:
+        """Silence the agent, at once."""
+        try:
+            if self.live:
+                await self.session.interrupt()
+        except RealtimeCoreError as error:
+            log.warning("Call %s: the model could not be interrupted: %s", self._call.sid, error)
+        self._player.stop()  # clips are none of the model's business
+
+    # --- the model -----------------------------------------------------------------------------------------------
+
+    async def _pick_agent(self) -> RealtimeAgent[Any]:
+        if isinstance(self._agent, RealtimeAgent):
+            return self._agent
+        picked = self._agent(self._call.info)
+        return picked if isinstance(picked, RealtimeAgent) else await picked
+
+    def _model_config(self) -> RealtimeModelConfig:
+        config = RealtimeModelConfig(**self._options.model_config)
+        config["playback_tracker"] = self._player
+        config["tap"] = lambda connection: TappedConnection(connection, self._record)
+        config.setdefault("sources", self._options.sources)
+        return config
+
+    def _on_event(self, event: session_events.RealtimeSessionEvent) -> None:
+        match event.type:
+            case "audio" | "audio_end" | "audio_interrupted":
+                self._on_audio(event)
+            case "tool_start" | "tool_end":
+                self._record_tool(event)
+            case "agent_start":
+                self._responses.add(event.response_id)
+                self.idle.clear()
+            case "agent_end":
+                self._responses.discard(event.response_id)
+                if not self._responses:
+                    self.idle.set()
+            case "error":
+                log.warning("The model complained: %s", event.error)
+                self._record.write("error", error=str(event.error))
+            case "session_ended":
+                self.live = False
+                self.idle.set()
+        for handler in tuple(self.handlers):
+            handler(event)
+
+    def _on_audio(
+        self,
+        event: session_events.RealtimeAudio | session_events.RealtimeAudioEnd | session_events.RealtimeAudioInterrupted,
+    ) -> None:
+        if not self.session.model.drives_player:
+            match event.type:
+                case "audio":
+                    self._player.play(event.item_id, event.content_index, event.audio)
+                case "audio_end":
+                    self._player.end(event.item_id, event.content_index)
+                case "audio_interrupted":
+                    self._player.stop()
+        if event.type == "audio_interrupted":
+            self._record_interruption(event)
+
+    def _record_tool(self, event: session_events.RealtimeToolStart | session_events.RealtimeToolEnd) -> None:
+        name = event.tool.name
+        if event.type == "tool_start":
+            self._record.write("tool.start", call_id=event.call_id, name=name, arguments=event.arguments)
+        else:
+            output = event.output if isinstance(event.output, str) else repr(event.output)
+            ms = round(event.duration_s * 1000, 3)
+            self._record.write("tool.end", call_id=event.call_id, name=name, output=output, ms=ms)
+
+    def _record_interruption(self, event: session_events.RealtimeAudioInterrupted) -> None:
+        position, _ = self._player.last_stop
+        self._record.write(
+            "interruption",
+            item_id=event.item_id,
+            position=position,
+            heard=[[item.item_id, item.content_index, round(item.heard_ms, 3)] for item in event.items],
+            truncations=[[cut.item_id, cut.content_index, cut.audio_end_ms] for cut in event.truncations],
+        )

@@ -1,0 +1,107 @@
+"""The caller's leg at Twilio: sent elsewhere, coming back, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from ..errors import TwilioError, TwilioInvalidState, TwilioNotFound, TwilioTimeout
+from .after_stream import StreamEnd, Why
+from .options import CallOptions
+
+if TYPE_CHECKING:
+    from .stream import MediaStream
+
+__all__ = ["CallerLeg"]
+
+log = logging.getLogger(__name__)
+
+_STOP_S = 5.0
+"""How long after a redirect the stream's `stop` may take."""
+_HANG_UP_S = 5.0
+
+
+class CallerLeg:
+    """Knows the stream that the caller is on, and why there is none. `away` is set while the caller is elsewhere on
+    our behalf: a `stop` does not end the call then."""
+
+    def __init__(self, call_sid: str, options: CallOptions) -> None:
+        self.stream: MediaStream | None = None
+        self.away: StreamEnd | None = None
+        self.reattached = 0
+        """How many streams took the place of one that was lost."""
+        self.attached = asyncio.Event()
+        self._detached = asyncio.Event()
+        self._call_sid = call_sid
+        self._control = options.control
+
+    def attach(self, stream: MediaStream) -> MediaStream | None:
+        """The caller is on this stream. Returns the one before, if it is still there."""
+        before, self.stream = self.stream, stream
+        if self.away is not None and self.away.why in ("lost", "stalled"):
+            self.reattached += 1
+        self.away = None
+        self.attached.set()
+        self._detached.clear()
+        return before
+
+    def detach(self) -> None:
+        self.stream = None
+        self.attached.clear()
+        self._detached.set()
+
+    async def send_away(self, why: Why, twiml: str) -> str | None:
+        """Have the caller's leg go on with `twiml`. Returns when the stream is over, or else why it is not."""
+        self.away = StreamEnd(why, self.reattached, twiml)
+        failure = await self._redirect(twiml)
+        if failure is None or self.stream is None:
+            return None
+        self.away = None
+        return failure
+
+    async def _redirect(self, twiml: str) -> str | None:
+        if self.stream is None:
+            return "the caller is not on the line"
+        if self._control is None:
+            # Twilio asks the action of <Connect> what comes next, and gets the document.
+            self.stream.connection.close(1000)
+        else:
+            try:
+                await self._control.redirect(self._call_sid, twiml)
+            except (TwilioNotFound, TwilioInvalidState):
+                return "the caller has hung up"
+            except TwilioTimeout as error:
+                log.warning("Call %s: a redirect was not answered; it may have worked: %s", self._call_sid, error)
+            except TwilioError as error:
+                return str(error)
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await self._detached.wait()
+        except TimeoutError:
+            return "the line did not let go of the caller"
+        return None
+
+    async def back(self, within_s: float) -> bool:
+        """Wait for the caller's next stream."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self.attached.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def hang_up(self) -> None:
+        """End the call at Twilio, by its API where there is one; closing the stream does it, too."""
+        if self._control is not None:
+            try:
+                async with asyncio.timeout(_HANG_UP_S):
+                    await self._control.hang_up(self._call_sid)
+            except (TwilioError, TimeoutError) as error:
+                log.warning("Call %s could not be ended by the API; its stream is closed: %s", self._call_sid, error)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the stream; what comes next is for Twilio to ask."""
+        if self.stream is not None:
+            self.stream.connection.close(1000)

@@ -1,0 +1,67 @@
+"""How a call is conducted, and what it needs of the telephone network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..turns.silence import SilencePolicy
+from ..twilio.twiml import StreamTarget
+from .call import CallInfo
+
+__all__ = ["CallPolicy", "PhoneControl", "WayBack"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallPolicy:
+    """Times in seconds; None switches off."""
+
+    silence: SilencePolicy | None = field(default_factory=SilencePolicy)
+    """What is said when nobody says anything."""
+    answer_line_s: float | None = 2.0
+    """After so much silence in which the agent owes an answer the caller hears a line, then a sound."""
+    answer_limit_s: float = 20.0
+    """For how long an answer may be owed; then the caller hears an apology, and the call ends."""
+    max_failures: int = 2
+    """After so many responses in a row that failed for good the call is given up."""
+    max_call_s: float | None = 3600.0
+    warning_s: float = 60.0
+    """How long before its end the caller is warned."""
+    warning: str = "Tell the caller in one short sentence that this call has to end within a minute."
+    farewell: str = "The call has to end now. Say goodbye in one short sentence."
+    machine_s: float | None = 60.0
+    """For how long a call with another machine goes on."""
+    stalled_s: float | None = 5.0
+    """After so long without a frame of the caller the stream is taken to be dead, and another one is asked for."""
+    digits_interrupt: bool = True
+    """A key silences the agent."""
+
+
+class PhoneControl(Protocol):
+    """Twilio's REST API (`telephony.twilio.rest.TwilioRest`). All raise `TwilioError`."""
+
+    async def hang_up(self, call_sid: str) -> bool: ...
+
+    async def redirect(self, call_sid: str, twiml: str) -> None: ...
+
+    async def create_call(
+        self, *, to: str, from_: str, twiml: str | None = None, status_callback: str | None = None, ring_s: int = 60
+    ) -> str: ...
+
+
+class WayBack(Protocol):
+    """How a caller who was sent elsewhere comes back to this process."""
+
+    def stream(self, info: CallInfo) -> StreamTarget:
+        """A stream for this call, with a fresh token."""
+
+    @property
+    def after_dial(self) -> str:
+        """Asked by Twilio when a cold transfer is over."""
+
+    @property
+    def call_status(self) -> str:
+        """Told of the states of a second leg."""
+
+    def leg_key(self, leg_id: str) -> str:
+        """Told of the key that was pressed on a second leg; answers with what `Registry.leg_key` returns."""

@@ -1,0 +1,184 @@
+"""Handing the caller to somebody else: at once (cold), or once they have agreed to take the call (warm)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..errors import CallError, TwilioError
+from ..twilio import twiml
+from ..twilio.briefing import briefing, declined
+from ..twilio.callbacks import DialResult
+from .policy import PhoneControl, WayBack
+from .warm_transfer import LegState, WarmTransfer
+
+if TYPE_CHECKING:
+    from .bridge import Bridge
+
+__all__ = ["Transfers"]
+
+log = logging.getLogger(__name__)
+
+_SPOKEN_S = 20.0
+_RING_S = 25
+_MARGIN_S = 10.0
+_DIAL_FAILURES = {
+    "busy": "the line is busy",
+    "no-answer": "nobody answered",
+    "canceled": "nobody answered",
+    "failed": "the call could not be made",
+}
+_IS_BACK = "The caller is back with you and knows nothing of this: say so, and offer something else."
+
+
+@dataclass(slots=True)
+class _Leg:
+    """The second leg of a warm transfer."""
+
+    leg_id: str
+    conference: str
+    transfer: WarmTransfer
+    call_sid: str = ""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Transfers:
+    """One call's transfers; one at a time."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._dialled: DialResult | None = None
+        self._leg: _Leg | None = None
+        self._busy = False
+
+    async def transfer(self, name: str, number: str, *, summary: str | None = None) -> str:
+        """Hand the caller to `number`, known as `name`; with a `summary` whoever answers hears it and decides. Returns,
+        in words for the model, what came of it; when the caller has gone, the call is over.
+
+        Raises:
+            CallError: another transfer is going on.
+        """
+        if self._busy:
+            raise CallError("The caller is being transferred already.")
+        self._busy = True
+        self._bridge.record.write("control", action="transfer", target=name, warm=summary is not None)
+        conduct = self._bridge.conduct
+        conduct.rest("transfer")
+        try:
+            if await self._bridge.controls.heard(_SPOKEN_S) == "interrupted":
+                return "The caller has begun to speak, so nobody was called. Listen, then decide anew."
+            if summary is None:
+                return await self._cold(name, number)
+            return await self._warm(name, number, summary)
+        finally:
+            self._busy = False
+            conduct.resume("transfer")
+
+    # --- cold ----------------------------------------------------------------------------------------------------
+
+    async def _cold(self, name: str, number: str) -> str:
+        bridge = self._bridge
+        way_back = bridge.options.way_back
+        self._dialled = None
+        action = None if way_back is None else way_back.after_dial
+        document = twiml.dial(number, action=action, ring_s=_RING_S)
+        if (failure := await bridge.leg.send_away("transfer", document)) is not None:
+            return f"{name} was not called: {failure}."
+        if way_back is None or not await bridge.leg.back(_RING_S + _MARGIN_S):
+            bridge.end(f"transferred to {name}", let_go="close")
+            return f"The caller was transferred to {name}."
+        status = self._dialled.status if self._dialled is not None else "failed"
+        return f"{name} did not take the call: {_DIAL_FAILURES.get(status, status)}. {_IS_BACK}"
+
+    def dial_ended(self, result: DialResult) -> None:
+        """Twilio tells how the `<Dial>` ended."""
+        self._dialled = result
+        if result.connected and self._busy:
+            self._bridge.end("transferred", let_go="close")
+
+    # --- warm ----------------------------------------------------------------------------------------------------
+
+    async def _warm(self, name: str, number: str, summary: str) -> str:
+        bridge = self._bridge
+        control, way_back = bridge.options.control, bridge.options.way_back
+        if control is None or way_back is None:
+            raise CallError("A warm transfer needs Twilio's REST API (TWILIO_ACCOUNT_SID) and PUBLIC_URL.")
+        now = asyncio.get_running_loop().time()
+        leg_id = bridge.options.sources.token(8)
+        leg = self._leg = _Leg(leg_id, f"transfer-{leg_id}", WarmTransfer(now, ring_s=_RING_S + _MARGIN_S))
+        try:
+            with bridge.controls.hold():
+                await self._call_second_leg(leg, number, summary, control, way_back)
+                await self._decision(leg)
+                if leg.transfer.state is LegState.ACCEPTED:
+                    await self._join(leg)
+        finally:
+            if not bridge.over:  # else the call itself does it, when it ends
+                await self.close()
+        if leg.transfer.state is LegState.JOINED:
+            bridge.end(f"transferred to {name}", let_go="close")
+            return f"The caller is speaking with {name}."
+        return f"{name} did not take the call: {leg.transfer.failure}. {_IS_BACK}"
+
+    async def _call_second_leg(
+        self, leg: _Leg, number: str, summary: str, control: PhoneControl, way_back: WayBack
+    ) -> None:
+        document = briefing(summary, way_back.leg_key(leg.leg_id))
+        from_ = self._bridge.call.called if self._bridge.call.info.direction == "inbound" else self._bridge.call.caller
+        try:
+            leg.call_sid = await control.create_call(
+                to=number, from_=from_, twiml=document, status_callback=way_back.call_status, ring_s=_RING_S
+            )
+        except TwilioError as error:
+            log.warning("Call %s: a second leg could not be called: %s", self._bridge.call.sid, error)
+            leg.transfer.fail("the call could not be made")
+
+    async def _decision(self, leg: _Leg) -> None:
+        while not leg.transfer.decided:
+            try:
+                async with asyncio.timeout_at(leg.transfer.deadline):
+                    await leg.changed.wait()
+            except TimeoutError:
+                leg.transfer.on_time(asyncio.get_running_loop().time())
+            leg.changed.clear()
+
+    async def _join(self, leg: _Leg) -> None:
+        """They have agreed, and wait in the conference: bring the caller."""
+        document = twiml.conference(leg.conference, end_on_exit=True)
+        failure = await self._bridge.leg.send_away("conference", document)
+        if failure is None:
+            leg.transfer.joined()
+        else:
+            leg.transfer.fail(failure)
+
+    def leg_key(self, leg_id: str, key: str) -> str | None:
+        """A key on a second leg: the TwiML for that leg; None: it is none of ours."""
+        leg = self._leg
+        if leg is None or leg.leg_id != leg_id:
+            return None
+        joins = leg.transfer.key(key)
+        leg.changed.set()
+        return twiml.conference(leg.conference, end_on_exit=True) if joins else declined()
+
+    def leg_status(self, call_sid: str, status: str) -> bool:
+        """A state of a second leg. Returns whether it is one of ours."""
+        leg = self._leg
+        if leg is None or leg.call_sid != call_sid:
+            return False
+        leg.transfer.status(status, asyncio.get_running_loop().time())
+        leg.changed.set()
+        return True
+
+    async def close(self) -> None:
+        """End a second leg that has not been joined. Idempotent."""
+        leg, self._leg = self._leg, None
+        control = self._bridge.options.control
+        if leg is None or not leg.call_sid or leg.transfer.state is LegState.JOINED or control is None:
+            return
+        leg.transfer.fail("the caller has hung up")
+        try:
+            await control.hang_up(leg.call_sid)
+        except TwilioError as error:
+            log.warning("A second leg could not be ended; it will end by itself: %s", error)

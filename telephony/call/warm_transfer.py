@@ -1,0 +1,75 @@
+"""A warm transfer's second leg, as a state machine: called, briefed, accepted by key, joined. Pure.
+
+Only an accepting key joins the two: a voicemail that answers hears the briefing, presses nothing, and the caller, who
+has been on our stream all the time, does not notice.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+__all__ = ["LegState", "WarmTransfer"]
+
+ACCEPT = "1"
+
+_FAILURES = {
+    "busy": "the line is busy",
+    "no-answer": "nobody answered",
+    "canceled": "nobody answered",
+    "failed": "the call could not be made",
+    "completed": "whoever answered hung up without taking the call; it may have been a voicemail",
+}
+
+
+class LegState(Enum):
+    CALLING = auto()
+    BRIEFING = auto()
+    ACCEPTED = auto()
+    JOINED = auto()
+    FAILED = auto()
+
+
+class WarmTransfer:
+    """`failure` says in words for the model why it came to nothing. What comes late or twice changes nothing."""
+
+    def __init__(self, now: float, *, ring_s: float = 30.0, brief_s: float = 45.0) -> None:
+        self.state = LegState.CALLING
+        self.failure = ""
+        self._brief_s = brief_s
+        self.deadline: float | None = now + ring_s
+
+    @property
+    def decided(self) -> bool:
+        return self.state not in (LegState.CALLING, LegState.BRIEFING)
+
+    def status(self, status: str, now: float) -> None:
+        """Twilio's state of the second leg."""
+        if status == "in-progress" and self.state is LegState.CALLING:
+            self.state = LegState.BRIEFING
+            self.deadline = now + self._brief_s
+        elif status in _FAILURES and self.state is not LegState.JOINED:
+            self.fail(_FAILURES[status])
+
+    def key(self, key: str) -> bool:
+        """A key was pressed on the second leg ("": none, though it was asked for). Returns whether the two are to be
+        joined."""
+        if self.decided:
+            return self.state is LegState.ACCEPTED and key == ACCEPT
+        if key != ACCEPT:
+            self.fail("the call was declined" if key else _FAILURES["completed"])
+            return False
+        self.state = LegState.ACCEPTED
+        self.deadline = None
+        return True
+
+    def joined(self) -> None:
+        if self.state is LegState.ACCEPTED:
+            self.state = LegState.JOINED
+
+    def fail(self, why: str) -> None:
+        if self.state not in (LegState.JOINED, LegState.FAILED):
+            self.state, self.failure, self.deadline = LegState.FAILED, why, None
+
+    def on_time(self, now: float) -> None:
+        if self.deadline is not None and now >= self.deadline:
+            self.fail(_FAILURES["no-answer" if self.state is LegState.CALLING else "completed"])

@@ -1,0 +1,135 @@
+"""Ready-made tools for agents on the phone.
+
+```python
+agent = RealtimeAgent(name="Desk", tools=[hang_up(), transfer(kitchen="+14155550123", manager="+14155550199")])
+```
+
+Each raises `UserError` for a declaration that cannot hold.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from realtime_core import FunctionTool, SilentResult
+from realtime_core.errors import UserError
+from realtime_core.run_context import ToolContext
+
+from .call.call import Call
+from .errors import CallError
+
+__all__ = ["collect_digits", "hang_up", "send_digits", "transfer"]
+
+_NUMBER = re.compile(r"\+[1-9][0-9]{5,14}|sips?:[^\s]+")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+
+_Do = Callable[[Call, Mapping[str, Any]], Awaitable[Any]]
+
+
+def hang_up(*, goodbye: str | None = None) -> FunctionTool:
+    """The tool `hang_up`: ends the call once the goodbye was heard. With `goodbye` (instructions) the model is asked
+    for one; else it is expected to have said it. When the caller speaks meanwhile, the call goes on."""
+
+    async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
+        if await call.hang_up(goodbye=goodbye):
+            return SilentResult("The call is over.")
+        return "The caller began to speak, so the call goes on. Answer, and hang up later."
+
+    said = "" if goodbye else " Say goodbye first, in the same turn."
+    return _tool("hang_up", f"End the phone call, when the caller has nothing more to ask.{said}", {}, do)
+
+
+def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> FunctionTool:
+    """The tool `transfer`: hands the caller to one of `targets` (name -> E.164 number or `sip:` address). The model
+    picks a name and never sees a number. `warm`: whoever answers hears a summary first, and presses 1 to take it."""
+    for target, number in targets.items():
+        if not _NAME.fullmatch(target) or not _NUMBER.fullmatch(number):
+            raise UserError(f"transfer({target}={number!r}): write a name and a number like +14155550123.")
+    if not targets:
+        raise UserError("transfer() needs targets: transfer(kitchen='+14155550123').")
+
+    async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
+        call.transfer_targets.update(targets)
+        target = str(arguments.get("target"))
+        if target not in targets:
+            return f"There is no {target!r}. There are: {', '.join(targets)}."
+        return await call.transfer(target, summary=str(arguments.get("summary") or "") if warm else None)
+
+    properties: dict[str, Any] = {"target": {"type": "string", "enum": list(targets), "description": "Who takes over."}}
+    if warm:
+        properties["summary"] = {
+            "type": "string",
+            "description": "What they are told before they take the call: who is calling, and what about.",
+        }
+    told = "Hand the caller over to somebody else. Say so first, in the same turn."
+    return _tool(name, told, properties, do, targets=targets)
+
+
+def send_digits() -> FunctionTool:
+    """The tool `send_digits`: presses keys for the far end, as in a menu that says "press 1"."""
+
+    async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
+        await call.send_digits(str(arguments.get("digits") or ""))
+        return "The keys were pressed. Listen to what comes."
+
+    told = "Press keys on the phone, as a recorded menu asks for. The line is away for a moment."
+    keys = {"type": "string", "description": "0-9, *, #; w is a pause of half a second."}
+    return _tool("send_digits", told, {"digits": keys}, do)
+
+
+def collect_digits(
+    *, max_digits: int = 32, terminator: str = "#", store: str | None = None, name: str = "collect_digits"
+) -> FunctionTool:
+    """The tool `collect_digits`: has the caller type, and gives the model what was typed. With `store` the model is
+    told how many keys there were, and `call.data[store]` has them: for card numbers and PINs."""
+
+    async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
+        ask = f"Ask the caller to type on the keypad: {arguments.get('what') or 'the number'}."
+        digits = await call.collect_digits(ask, max_digits=max_digits, terminator=terminator)
+        if not digits.value:
+            return "The caller typed nothing."
+        if store is not None:
+            call.data[store] = digits.value
+            return f"The caller typed {len(digits.value)} keys; they are stored."
+        return f"The caller typed: {digits.value}"
+
+    what = {"type": "string", "description": "What to ask for, like: your order number, then the hash key."}
+    return _tool(name, "Have the caller type digits on the keypad. You ask for them by this tool.", {"what": what}, do)
+
+
+class _CallTool(FunctionTool):
+    """A tool that needs a call; `targets` are the transfer targets that it brings along."""
+
+    targets: Mapping[str, str] = {}
+
+
+def _tool(
+    name: str, description: str, properties: dict[str, Any], do: _Do, *, targets: Mapping[str, str] | None = None
+) -> FunctionTool:
+    async def invoke(context: ToolContext[Any], arguments: str) -> Any:
+        call = context.context
+        if not isinstance(call, Call):
+            return f"{name} works on phone calls only."
+        try:
+            given = json.loads(arguments or "{}")
+            return await do(call, given if isinstance(given, dict) else {})
+        except (CallError, ValueError) as error:
+            return str(error)
+
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    tool = _CallTool(name=name, description=description, params_json_schema=schema, on_invoke_tool=invoke)
+    tool.targets = targets or {}
+    return tool
+
+
+def targets_of(tools: Any) -> dict[str, str]:
+    """The transfer targets that these tools bring along, for `Call.transfer` in users' own tools."""
+    return {name: number for tool in tools if isinstance(tool, _CallTool) for name, number in tool.targets.items()}

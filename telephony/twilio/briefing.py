@@ -1,0 +1,32 @@
+"""What the second leg of a warm transfer hears. Pure TwiML.
+
+https://www.twilio.com/docs/voice/twiml/gather: without a key `<Gather>` goes on behind itself, so it is asked twice.
+"""
+
+from __future__ import annotations
+
+from twilio.twiml.voice_response import VoiceResponse
+
+__all__ = ["briefing", "declined"]
+
+_MAX_SUMMARY_CHARS = 1500
+"""The document travels in a request, which takes 4,000 characters, and says it twice."""
+_ASK = "Press 1 to take the call, or any other key to decline."
+
+
+def briefing(summary: str, action: str, *, key_s: int = 6) -> str:
+    """Say what the call is about, and ask for a key; `action` is told which."""
+    response = VoiceResponse()
+    for intro in ("A call for you.", "Once more."):
+        gather = response.gather(num_digits=1, timeout=key_s, action=action, action_on_empty_result=False)
+        gather.say(f"{intro} {summary[:_MAX_SUMMARY_CHARS]} {_ASK}")
+    response.hangup()
+    return str(response)
+
+
+def declined(text: str = "Thank you. Goodbye.") -> str:
+    """The call was declined, or there is none any more."""
+    response = VoiceResponse()
+    response.say(text)
+    response.hangup()
+    return str(response)
