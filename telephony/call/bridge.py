@@ -83,6 +83,7 @@ class Bridge:
         self.conversation.handlers += [self.conduct.on_event, self._on_event]
         self._over = asyncio.Event()
         self._open = False
+        self._answered = False
         self._let_go: LetGo = "hang up"
         self._tasks: asyncio.TaskGroup | None = None
         self._losing: asyncio.TimerHandle | None = None
@@ -116,10 +117,13 @@ class Bridge:
 
     # --- streams: StreamListener ---------------------------------------------------------------------------------
 
-    def attach(self, stream: MediaStream, start: media_stream.Start) -> None:
-        """The call's audio comes and goes over this stream from now on; one that was there before is closed."""
+    def attach(self, stream: MediaStream, start: media_stream.Start, info: CallInfo | None = None) -> None:
+        """The call's audio comes and goes over this stream from now on; one that was there before is closed. `info` is
+        what the stream knows of the call, if the call began without one."""
         self._stop_losing()
-        first = not self.leg.attached.is_set() and self.leg.away is None
+        first = not self._answered
+        if first and info is not None:
+            self.call.info = info
         if (before := self.leg.attach(stream)) is not None:
             self.player.detach()
             before.connection.close(1000, "another stream took its place")
@@ -132,6 +136,7 @@ class Bridge:
 
     def _answer(self) -> None:
         """The first stream is there."""
+        self._answered = True
         if isinstance(self.options.greeting, bytes):
             self.player.play_clip("clip:greeting", self.options.greeting)
         if not self.conversation.live:
@@ -224,6 +229,13 @@ class Bridge:
 
     async def say_goodbye(self, instructions: str, reason: str) -> None:
         await self.controls.hang_up(goodbye=instructions, reason=reason)
+
+    async def say_farewell(self) -> None:
+        """The process stops: say goodbye whatever the caller says, and hang up."""
+        if self.leg.stream is None:
+            self.end("the process stops")
+        else:
+            await self.controls.hang_up(goodbye=self.options.policy.farewell, reason="drained", anyway=True)
 
     async def give_up(self, reason: str) -> None:
         """Whatever breaks, the caller hears something."""

@@ -39,7 +39,7 @@ class CallerLeg:
     def attach(self, stream: MediaStream) -> MediaStream | None:
         """The caller is on this stream. Returns the one before, if it is still there."""
         before, self.stream = self.stream, stream
-        if self.away is not None and self.away.why in ("lost", "stalled"):
+        if before is not None or (self.away is not None and self.away.why in ("lost", "stalled")):
             self.reattached += 1
         self.away = None
         self.attached.set()

@@ -1,35 +1,81 @@
-"""The live calls of this process, and whether it takes more."""
+"""The switchboard of this process: its live calls, whose streams come and go, and what is known of those that ended."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import OrderedDict
 from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
-from .call import Call
+from ..errors import StreamRefused
+from ..twilio.briefing import declined
+from .after_stream import StreamEnd
+from .call import Call, CallInfo
+from .options import AgentSource, CallOptions, CallOutcome
+from .stream import MediaStream
+
+if TYPE_CHECKING:
+    from realtime_core.connection import Connection
+
+    from ..twilio.callbacks import CallStatus, DialResult, MachineDetection
+    from .bridge import Bridge
 
 __all__ = ["Registry"]
 
+log = logging.getLogger(__name__)
+
+_WARM_S = 15.0
+"""How long a session that was connected ahead waits for its stream."""
+_MAX_ENDED = 1000
+_ENDED_S = 600.0
+"""For so long it is known why a call ended."""
+
 
 class Registry:
-    """Counts the live calls. `draining`: those that are there finish, new ones are refused."""
+    """An async context manager, within which calls live: `serve_stream` for each stream, `begin_warm` for a call that
+    is about to have one. It counts calls besides (`add`, `remove`), those of `run_call` too. `draining`: calls that are
+    there go on, new ones are refused. Left, it ends the calls that are still there.
+    """
 
     def __init__(self, max_calls: int) -> None:
         self.max_calls = max_calls
         self.draining = False
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[Call, None] = {}
+        self._lives: dict[str, Bridge] = {}
+        self._ended: OrderedDict[str, tuple[float, StreamEnd]] = OrderedDict()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._group: asyncio.TaskGroup | None = None
+
+    async def __aenter__(self) -> Self:
+        self._group = asyncio.TaskGroup()
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.draining = True
+        for bridge in list(self._lives.values()):
+            bridge.end("the process stops")
+        if self._group is not None:
+            group, self._group = self._group, None
+            await group.__aexit__(None, None, None)  # its tasks do not fail
+
+    # --- how many ------------------------------------------------------------------------------------------------
 
     @property
     def has_room(self) -> bool:
         return not self.draining and len(self._calls) < self.max_calls
 
     def add(self, call: Call) -> None:
-        self._calls[call.info.stream_sid] = call
+        self._calls[call] = None
         self._empty.clear()
 
     def remove(self, call: Call) -> None:
-        self._calls.pop(call.info.stream_sid, None)
+        self._calls.pop(call, None)
         if not self._calls:
             self._empty.set()
 
@@ -37,8 +83,128 @@ class Registry:
         return len(self._calls)
 
     def __iter__(self) -> Iterator[Call]:
-        return iter(list(self._calls.values()))
+        return iter(list(self._calls))
 
     async def empty(self) -> None:
         """Return when no call is left."""
         await self._empty.wait()
+
+    # --- calls and their streams ---------------------------------------------------------------------------------
+
+    async def serve_stream(self, connection: Connection, agent: AgentSource, options: CallOptions) -> CallOutcome:
+        """Serve one stream until it is over: that of a call which waits for one, or that of a new call. The call itself
+        may go on; `reason` is empty then."""
+        stream = MediaStream(connection)
+        async with asyncio.TaskGroup() as group:
+            reader = group.create_task(stream.run())
+            try:
+                start = await stream.start()
+                info = options.admit(start)
+            except StreamRefused as error:
+                log.warning("Refused a media stream: %s", error)
+                connection.close(1008, "refused")
+                return CallOutcome(None, f"refused: {error}", await reader, stream.skipped)
+            bridge = self._lives.get(info.sid) or self._begin(info, agent, options)
+            bridge.attach(stream, start, info)
+            close = await reader
+        return bridge.outcome(close, stream.skipped)
+
+    def begin_warm(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> bool:
+        """Connect the session of a call while Twilio is still setting its stream up, so that the first word is not
+        late. If no stream comes, it is dropped. False: there is no room, or the call is known already."""
+        if not self.has_room or info.sid in self._lives:
+            return False
+        self._begin(info, agent, options).wait_for_stream(_WARM_S, "no stream came")
+        return True
+
+    def _begin(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> Bridge:
+        from .bridge import Bridge
+
+        if self._group is None:
+            raise StreamRefused("the switchboard is closed")
+        bridge = self._lives[info.sid] = Bridge(info, agent, options)
+        self.add(bridge.call)
+        self._group.create_task(self._live(bridge), name=f"call {info.sid}")
+        return bridge
+
+    async def _live(self, bridge: Bridge) -> None:
+        sid, end = bridge.call.sid, StreamEnd("failed")
+        try:
+            await bridge.run()
+            end = bridge.stream_end()
+        except Exception:  # one call's defect is no other's
+            log.exception("Call %s failed; this is a defect.", sid)
+        finally:
+            del self._lives[sid]
+            self.remove(bridge.call)
+            self._remember(sid, end)
+
+    # --- what Twilio tells ---------------------------------------------------------------------------------------
+
+    def stream_end(self, call_sid: str) -> StreamEnd | None:
+        """Why this call's last stream ended; None: the call is not known here."""
+        if (bridge := self._lives.get(call_sid)) is not None:
+            return bridge.stream_end()
+        self._forget()
+        return self._ended[call_sid][1] if call_sid in self._ended else None
+
+    def call_status(self, status: CallStatus) -> None:
+        """A state of a call or of a second leg. Late and doubled ones change nothing."""
+        if (bridge := self._lives.get(status.call_sid)) is not None:
+            if status.ended:
+                bridge.end("hung up", let_go="close")
+            return
+        for bridge in list(self._lives.values()):
+            if bridge.transfers.leg_status(status.call_sid, status.status):
+                return
+
+    def machine_detected(self, found: MachineDetection) -> None:
+        """Answering machine detection has come to a result."""
+        if found.is_machine and (bridge := self._lives.get(found.call_sid)) is not None:
+            bridge.conduct.machine_found()
+
+    def dial_ended(self, result: DialResult) -> None:
+        """A cold transfer is over, or has failed."""
+        if (bridge := self._lives.get(result.call_sid)) is not None:
+            bridge.transfers.dial_ended(result)
+
+    def leg_key(self, leg_id: str, key: str) -> str:
+        """A key on the second leg of a warm transfer: the TwiML that this leg goes on with."""
+        for bridge in list(self._lives.values()):
+            if (document := bridge.transfers.leg_key(leg_id, key)) is not None:
+                return document
+        return declined("The caller is not there any more. Goodbye.")
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    async def drain(self, within_s: float, farewell_s: float = 20.0) -> None:
+        """Take no new calls; let those that are there finish; after `within_s` have them say goodbye."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(within_s):
+                await self.empty()
+        except TimeoutError:
+            log.warning("%d calls are still live: they say goodbye.", len(self))
+            try:
+                async with asyncio.timeout(farewell_s):
+                    await self.farewell()
+            except TimeoutError:
+                log.warning("%d calls are cut off.", len(self))
+
+    async def farewell(self) -> None:
+        """Have the live calls say goodbye and hang up."""
+        async with asyncio.TaskGroup() as group:
+            for bridge in list(self._lives.values()):
+                group.create_task(bridge.say_farewell())
+
+    def _remember(self, call_sid: str, end: StreamEnd) -> None:
+        self._ended[call_sid] = asyncio.get_running_loop().time(), end
+        self._ended.move_to_end(call_sid)
+        if len(self._ended) > _MAX_ENDED:
+            self._ended.popitem(last=False)
+        self._forget()
+
+    def _forget(self) -> None:
+        oldest = asyncio.get_running_loop().time() - _ENDED_S
+        while self._ended and next(iter(self._ended.values()))[0] < oldest:
+            self._ended.popitem(last=False)

@@ -75,7 +75,11 @@ class MediaStream:
 
     async def run(self) -> Close:
         """Read until the connection is over."""
-        self.close = close = await self.connection.run(self._on_message)
+        try:
+            self.close = close = await self.connection.run(self._on_message)
+        except BaseException:
+            self._end(stopped=False)
+            raise
         if self._record is not None:
             self._record.write("close", peer="twilio", code=close.code, reason=close.reason, by=close.by)
         if not self._started.done():
