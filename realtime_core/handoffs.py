@@ -44,6 +44,8 @@ class Handoff(Generic[TContext, TAgent]):
     agent_name: str
     strict_json_schema: bool = True
     is_enabled: ToolEnabled = field(default=True)
+    target: TAgent | None = None
+    """Who takes over, where that is known before it happens."""
 
     def get_transfer_message(self, agent: RealtimeAgent[Any]) -> str:
         """What the model is told as the tool's output."""
@@ -127,6 +129,7 @@ def realtime_handoff(
         on_invoke_handoff=on_invoke_handoff,
         agent_name=agent.name,
         is_enabled=is_enabled,
+        target=agent,
     )
 
 

@@ -13,6 +13,7 @@ TelephonyError
 ├── SettingsError                 the environment's settings do not fit; carries every problem with its cure
 ├── StreamRefused                 a media stream was not admitted: no valid `start`, or not ours
 ├── JournalError                  a journal cannot be read
+├── ReplayError                   a call cannot be replayed like this
 ├── TwimlError                    a document that Twilio would refuse was asked for
 ├── TwilioError                   Twilio's REST API did not do what it was asked (carries status, code, and what to do)
 │   ├── TwilioNotConfigured       there are no credentials to ask with
@@ -47,6 +48,7 @@ __all__ = [
     "JournalError",
     "MediaStreamError",
     "NoCurrentCall",
+    "ReplayError",
     "RingFailed",
     "ServerFailed",
     "SettingsError",
@@ -84,6 +86,10 @@ class JournalError(TelephonyError):
 
 class NoCurrentCall(TelephonyError):
     """There is no call here."""
+
+
+class ReplayError(TelephonyError):
+    """A call cannot be replayed like this: arguments that do not go together, a recording or an expectation missing."""
 
 
 class ServerFailed(TelephonyError):

@@ -125,7 +125,7 @@ class Playout:
         self.underruns = 0
         """How often playout ran dry in the middle of a source."""
         self.runs: list[tuple[int, float]] = []
-        """(position, X in seconds) of each run as it begins, and again as it ends; a keeper of records takes them out."""
+        """(position, X in seconds) of each run as it begins, and as it ends; whoever keeps a record takes them out."""
         self._bed, self._mix = bed, mix
         self._queue: deque[_Chunk] = deque()
         self._queued = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -32,5 +32,10 @@ class MemoryJournal:
         return len(self._lines)
 
     def records(self) -> Iterator[Record]:
-        for t, kind, body in self._lines:
-            yield Record(t, kind, {"message": orjson.loads(body)} if isinstance(body, str) else body)
+        return (record for _, record in self.numbered())
+
+    def numbered(self, wanted: Callable[[str], bool] = lambda kind: True) -> Iterator[tuple[int, Record]]:
+        """(place, record) of the records whose kind is wanted."""
+        for index, (t, kind, body) in enumerate(self._lines):
+            if wanted(kind):
+                yield index, Record(t, kind, {"message": orjson.loads(body)} if isinstance(body, str) else body)

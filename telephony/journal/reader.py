@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +15,7 @@ from telephony.errors import JournalError
 
 from .format import SCHEMA, Record
 
-__all__ = ["parse_line", "parse_lines", "read_journal"]
+__all__ = ["parse_line", "parse_lines", "raw_lines", "read_journal"]
 
 
 def read_journal(path: Path) -> Iterator[Record]:
@@ -66,3 +66,34 @@ def parse_line(line: bytes) -> Record:
     if not isinstance(t, int | float) or not isinstance(kind, str):
         raise ValueError("not a record of a journal")
     return Record(float(t), kind, data)
+
+
+def raw_lines(path: Path) -> Iterator[tuple[float, str, str | None, Mapping[str, Any] | None]]:
+    """(t, kind, text, data) of each record, for who replays: of messages that came in, which are most of the bytes, the
+    JSON text of the message, as it came; of all others the parsed fields. Raises as `read_journal` does."""
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, 1):
+                if (found := _incoming(line)) is not None:
+                    yield found
+                    continue
+                for record in parse_lines([line], f"{path}, at line {number}"):
+                    if record.kind in ("twilio.in", "model.in"):
+                        text = orjson.dumps(record.message).decode() if record.message else None
+                        yield record.t, record.kind, text, None
+                    else:
+                        yield record.t, record.kind, None, record.data
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise JournalError(f"{path}: {error}") from error
+    except OSError as error:
+        raise JournalError(f"{path}: {error.strerror}") from error
+
+
+def _incoming(line: bytes) -> tuple[float, str, str, None] | None:
+    """A line exactly as `JournalWriter.write_raw` writes it, taken apart without parsing it."""
+    comma = line.find(b",", 5, 24)
+    for kind in (b"twilio.in", b"model.in"):
+        head = b'"kind":"%b","message":{' % kind
+        if line.startswith(b'{"t":') and line.startswith(head, comma + 1) and line.endswith(b"}}\n"):
+            return float(line[5:comma]), kind.decode(), line[comma + len(head) : -2].decode(), None
+    return None

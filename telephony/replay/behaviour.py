@@ -1,0 +1,160 @@
+"""What an agent did in a call, told so that two calls can be held against each other. Pure.
+
+A *deed* is one thing done to the caller, the model or the world. Chunks of audio, marks and ids that we draw ourselves
+are no deeds: they may come out otherwise, and nobody would notice. What was said is told by item, with how much of it
+was sent, when, and the checksums of its pieces.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from ..journal.format import Record, segments_of
+from .causes import AUDIO, our_ids
+
+__all__ = ["Behaviour", "Deed", "Spoken", "behaviour_of"]
+
+Lane = Literal["phone", "model", "tools", "call", "config"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """`what` names it for alignment; `data` are its particulars. `index` is its place among the records."""
+
+    lane: Lane
+    t: float
+    index: int
+    what: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name}={_short(value)}" for name, value in self.data.items())
+        return f"{self.what}({told})" if told else self.what
+
+
+@dataclass(slots=True)
+class Spoken:
+    """What was sent of one audio part. `pieces`: (offset, length, checksum of exactly these samples, t)."""
+
+    item_id: str
+    content_index: int
+    t: float
+    index: int
+    end: int = 0
+    pieces: list[tuple[int, int, int | None, float]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """`caller` is what the model was given of the caller's audio: (bytes, checksum, t, index) of each message."""
+
+    deeds: list[Deed] = field(default_factory=list)
+    spoken: dict[tuple[str, int], Spoken] = field(default_factory=dict)
+    caller: list[tuple[int, int, float, int]] = field(default_factory=list)
+    cut: set[str] = field(default_factory=set)
+    """Items that were interrupted: how much of them was sent is a matter of milliseconds."""
+
+
+def behaviour_of(records: Iterable[tuple[int, Record]]) -> Behaviour:
+    """The deeds in a journal's records. Messages that came in may be left out: they are not looked at."""
+    teller = _Teller()
+    for index, record in records:
+        teller.take(index, record)
+    return teller.behaviour
+
+
+class _Teller:
+    def __init__(self) -> None:
+        self.behaviour = Behaviour()
+        self._items: dict[str, str] = {}
+        self._over = False
+
+    def take(self, index: int, record: Record) -> None:
+        data = record.data
+        match record.kind:
+            case "twilio.out":
+                self._to_phone(index, record)
+            case "model.out":
+                self._to_model(index, record)
+            case "tool.start":
+                self._add("tools", index, record, f"tool {data.get('name')}", arguments=_parsed(data.get("arguments")))
+            case "tool.end":
+                self._add("tools", index, record, f"tool {data.get('name')} returns", output=data.get("output"))
+            case "control":
+                what = str(data.get("action"))
+                self._add("call", index, record, what, **{k: v for k, v in data.items() if k != "action"})
+            case "interruption":
+                self.behaviour.cut.update(str(item) for item, *_ in data.get("heard", ()))
+            case "error":
+                self._add("call", index, record, "error", error=data.get("error"))
+            case "end":
+                self._add("call", index, record, "the call ends", reason=data.get("reason"))
+
+    def _add(self, lane: Lane, index: int, record: Record, what: str, /, **data: Any) -> None:
+        self.behaviour.deeds.append(Deed(lane, record.t, index, what, data))
+
+    def _to_phone(self, index: int, record: Record) -> None:
+        message = record.message
+        if record.event == "clear":
+            self._add("phone", index, record, "clear")
+        elif record.event == "media":
+            segments = segments_of(message)
+            whole = len(segments) == 1
+            for segment in segments:
+                if not segment.item_id:
+                    continue
+                key = (segment.item_id, segment.content_index)
+                spoken = self.behaviour.spoken.get(key)
+                if spoken is None:
+                    spoken = self.behaviour.spoken[key] = Spoken(*key, record.t, index)
+                    self._add("phone", index, record, f"speak {self._name(segment.item_id)}")
+                crc32 = message["crc32"] if whole else None
+                spoken.pieces.append((segment.offset, segment.length, crc32, record.t))
+                spoken.end = max(spoken.end, segment.offset + segment.length)
+
+    def _to_model(self, index: int, record: Record) -> None:
+        message = record.message
+        if record.event == AUDIO:
+            self.behaviour.caller.append((message["bytes"], message["crc32"], record.t, index))
+            return
+        if record.event == "conversation.item.create":
+            for our_id in our_ids(message)[1:]:
+                self._items[our_id] = f"our item {len(self._items) + 1}"
+        data = {k: v for k, v in message.items() if k not in ("type", "event_id")}
+        lane: Lane = "config" if record.event == "session.update" else "model"
+        self.behaviour.deeds.append(Deed(lane, record.t, index, record.event, self._named(data)))
+
+    def _name(self, item_id: str) -> str:
+        return self._items.get(item_id, item_id)
+
+    def _named(self, value: Any) -> Any:
+        """Without the ids that we draw: an item's becomes its number, an event's goes."""
+        if isinstance(value, dict):
+            return {k: self._named(v) for k, v in value.items() if k != "client_event_id"}
+        if isinstance(value, list):
+            return [self._named(each) for each in value]
+        return self._name(value) if isinstance(value, str) else value
+
+
+def _parsed(text: Any) -> Any:
+    try:
+        return orjson.loads(text)
+    except (orjson.JSONDecodeError, TypeError):
+        return text
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value, default=repr).decode()
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def by_lane(deeds: Iterable[Deed]) -> dict[str, list[Deed]]:
+    lanes: dict[str, list[Deed]] = defaultdict(list)
+    for deed in deeds:
+        lanes[deed.lane].append(deed)
+    return lanes

@@ -1,0 +1,276 @@
+"""A replayed call as plain data: what a test asserts, as it was at the caller's ear."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from ..audio.files import write_pcm16
+from ..journal.audio import CallAudio, pcm_of, rebuild, stereo
+from ..journal.figures import Figures, figures_of
+from ..journal.format import Record
+from ..journal.recorded import RecordedCall, collect
+from ..journal.transcript import Event, Turn, events_of, to_text
+from .compare import Comparison, Divergence
+
+__all__ = ["HeardCall", "Interruption", "NotCalled", "ReplayedCall", "ToolCall", "Usage"]
+
+_FRAME_MS = 20
+_LOUD = 400
+_WHOLE_MS = 40.0
+"""So much may be missing of an answer that was heard to its end: the silence that fills up its last frame."""
+
+
+class NotCalled(AssertionError):
+    """The tool was not called, or not that often."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """`arguments` as the model gave them; `ms`: how long it ran, None where it did not return."""
+
+    name: str
+    arguments: Any
+    output: str
+    at_ms: float
+    ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """The caller broke in. `silence_after_ms`: from the model's noticing to silence at the ear. `heard_text` and
+    `heard_ms`: what was heard of the answer until then; `unheard_text`: the rest; `told_ms`: what the model was told."""
+
+    at_ms: float
+    silence_after_ms: float
+    heard_text: str
+    heard_ms: float
+    unheard_text: str
+    told_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, by kind, of all responses: `{"input_text": 120, "output_audio": 800, ...}`."""
+
+    tokens: Mapping[str, int] = field(default_factory=dict)
+
+    def cost(self, per_million: Mapping[str, float]) -> float:
+        """With the prices of a million tokens of each kind; a kind without a price is a `KeyError`."""
+        return sum(count * per_million[kind] / 1e6 for kind, count in self.tokens.items() if count)
+
+
+class HeardCall:
+    """A call out of its journal. Everything is computed when it is asked for. Times are milliseconds of the call.
+
+    `ear`: what the caller's ear got, where a simulated phone knows that better than the journal.
+    """
+
+    def __init__(self, records: list[Record], name: str = "call", *, ear: bytes | None = None) -> None:
+        self.name = name
+        self.records = records
+        self._ear = ear
+
+    @cached_property
+    def recorded(self) -> RecordedCall:
+        return collect(self.records)
+
+    @cached_property
+    def audio(self) -> CallAudio:
+        return rebuild(self.recorded)
+
+    @cached_property
+    def figures(self) -> Figures:
+        return figures_of(self.recorded, self.audio)
+
+    @cached_property
+    def events(self) -> list[Turn | Event]:
+        """Turns, tools, keys and interruptions, in order."""
+        return events_of(self.recorded, self.audio)
+
+    @property
+    def turns(self) -> list[Turn]:
+        return [event for event in self.events if isinstance(event, Turn)]
+
+    @property
+    def transcript(self) -> str:
+        """For people: what was not heard stands in square brackets."""
+        return to_text(self.events)
+
+    @property
+    def duration_ms(self) -> float:
+        return self.recorded.duration_ms
+
+    @property
+    def ended(self) -> str:
+        """Why the call ended: `hung up` (by the caller), `agent hung up`, `failed: ...`."""
+        return str((self.recorded.end or {}).get("reason", ""))
+
+    # --- tools ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def tools(self) -> list[ToolCall]:
+        """All calls of tools, in order."""
+        ms = self.recorded.ms
+        return [
+            ToolCall(
+                t.name, _parsed(t.arguments), t.output, ms(t.t), None if t.end_t is None else (t.end_t - t.t) * 1000
+            )
+            for t in self.recorded.tools
+        ]
+
+    def called(self, name: str) -> bool:
+        return any(tool.name == name for tool in self.tools)
+
+    def tool(self, name: str, nth: int = 0) -> ToolCall:
+        """The `nth` call of this tool. Raises `NotCalled`, an `AssertionError`, that says what was called instead."""
+        found = [tool for tool in self.tools if tool.name == name]
+        if not -len(found) <= nth < len(found):
+            told = ", ".join(f"{tool.name}({tool.arguments})" for tool in self.tools) or "no tool at all"
+            raise NotCalled(f"{name} was called {len(found)} times, so there is no call {nth}. Called: {told}.")
+        return found[nth]
+
+    # --- the caller's ear ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def interruptions(self) -> list[Interruption]:
+        """Each time the caller broke into an answer."""
+        turns = {turn.item_id: turn for turn in self.turns if turn.speaker == "agent"}
+        found = []
+        for interruption in self.recorded.interruptions:
+            at_ms = self.recorded.ms(interruption.t)
+            turn = turns.get(interruption.item_id)
+            told = interruption.truncations[0][1] if interruption.truncations else None
+            heard, said = (turn.heard, turn.said) if turn else ("", "")
+            heard_ms = turn.heard_ms if turn else 0.0
+            silence = self._silence_from(at_ms)
+            found.append(Interruption(at_ms, silence, heard, heard_ms, said[len(heard) :].strip(), told))
+        return found
+
+    @property
+    def goodbye_heard(self) -> bool:
+        """Was the last thing that the agent said heard to its end before the call was over?"""
+        answers = [turn for turn in self.turns if turn.speaker == "agent"]
+        return bool(answers) and answers[-1].heard_ms >= answers[-1].received_ms - _WHOLE_MS
+
+    @property
+    def response_latencies_ms(self) -> list[float]:
+        """From the end of the caller's voice (or a key) to the first sample of the answer at the ear."""
+        return [latency.ms for latency in self.figures.latencies]
+
+    @property
+    def median_latency_ms(self) -> float | None:
+        return statistics.median(self.response_latencies_ms) if self.response_latencies_ms else None
+
+    @property
+    def longest_silence_ms(self) -> float:
+        """Dead air: the longest time in which nobody was heard, from the first voice to the last."""
+        anybody = np.flatnonzero(self._voiced[0] | self._voiced[1])
+        return float((np.diff(anybody) - 1).max() * _FRAME_MS) if len(anybody) > 1 else 0.0
+
+    @property
+    def talk_over_ms(self) -> float:
+        """How long both spoke at once."""
+        return float((self._voiced[0] & self._voiced[1]).sum() * _FRAME_MS)
+
+    @property
+    def underruns(self) -> int:
+        """Gaps in the middle of answers."""
+        return len(self.figures.underruns)
+
+    @property
+    def silence_prompts(self) -> int:
+        """How often the agent spoke up because the caller said nothing."""
+        return sum(record.kind == "timer" and "silen" in str(record.data.get("name")) for record in self.records)
+
+    @cached_property
+    def usage(self) -> Usage:
+        tokens: dict[str, int] = {}
+        for record in self.records:
+            if record.kind == "model.in" and record.event == "response.done":
+                usage = (record.message.get("response") or {}).get("usage") or {}
+                for side in ("input", "output"):
+                    details = usage.get(f"{side}_token_details") or {}
+                    for kind in ("text", "audio"):
+                        count = details.get(f"{kind}_tokens") or 0
+                        tokens[f"{side}_{kind}"] = tokens.get(f"{side}_{kind}", 0) + count
+        return Usage(tokens)
+
+    def write_wav(self, path: Path) -> None:
+        """Both sides: left the caller, right the agent as heard."""
+        write_pcm16(path, stereo(self.audio), channels=2)
+
+    @cached_property
+    def _agent(self) -> bytes:
+        if self._ear is None:
+            return self.audio.agent
+        return self._ear[: len(self.audio.agent)].ljust(len(self.audio.agent), b"\xff")
+
+    @cached_property
+    def _voiced(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Of each 20 ms: does the caller speak, does the agent?"""
+        return _voiced(self.audio.caller), _voiced(self._agent)
+
+    def _silence_from(self, at_ms: float) -> float:
+        """How long after `at_ms` the agent's voice was still heard, before it fell silent for 200 ms."""
+        loud = np.abs(pcm_of(self._agent[round(at_ms * 8) :]).astype(np.int32)) > 0
+        quiet = 0
+        for at in range(0, len(loud), 8):
+            quiet = 0 if loud[at : at + 8].any() else quiet + 1
+            if quiet == 200:
+                return max(0.0, at / 8 + 1 - 200)
+        return len(loud) / 8
+
+
+class ReplayedCall(HeardCall):
+    """A call that was made again. `divergence` is the first thing that differs from the recording, None where nothing
+    does; `notes` are differences that do not count (of instructions and schemas); `unrecorded_tools` are calls that the
+    recording does not answer."""
+
+    def __init__(
+        self,
+        records: list[Record],
+        comparison: Comparison,
+        original: HeardCall,
+        *,
+        mode: str = "recorded",
+        ear: bytes | None = None,
+        unrecorded_tools: list[tuple[str, str]] | None = None,
+        violations: list[str] | None = None,
+    ) -> None:
+        super().__init__(records, original.name, ear=ear)
+        self.mode = mode
+        self.original = original
+        self.comparison = comparison
+        self.unrecorded_tools = unrecorded_tools or []
+        self.violations = violations or []
+        """What Twilio would not have taken, where a simulated phone listened."""
+
+    @property
+    def divergence(self) -> Divergence | None:
+        return self.comparison.first
+
+    @property
+    def notes(self) -> list[Divergence]:
+        return self.comparison.notes
+
+
+def _voiced(ulaw: bytes) -> NDArray[np.bool_]:
+    frames = np.abs(pcm_of(ulaw[: len(ulaw) // 160 * 160]).astype(np.int32)).reshape(-1, 160)
+    voiced: NDArray[np.bool_] = (frames > _LOUD).mean(axis=1) >= 0.1
+    return voiced
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text

@@ -1,0 +1,111 @@
+"""The caller of a recording, on a simulated phone. Pure but for the waiting.
+
+*Verbatim*: the caller's audio as it was, at the times at which it was said, whatever the agent does meanwhile.
+*Re-timed*: turn by turn, where the caller waits for the agent as he did: so long after its end, or into its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from ..errors import CallerTimeout
+from ..journal.audio import CallAudio
+from ..journal.recorded import RecordedCall
+from ..simulator import Caller, Phone
+from ..simulator.phone import KEYS
+
+__all__ = ["Turn", "retimed", "turns_of", "verbatim"]
+
+_BEFORE_MS, _AFTER_MS = 240, 240
+"""So much around what voice activity detection calls speech belongs to it."""
+_MASKED_KEY = "0"
+"""Stands for a key of which the journal only tells that it was pressed."""
+_PATIENCE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the caller does next. `into_s`: so far into the agent's speech; else `after_s` its end."""
+
+    voice: bytes = b""
+    key: str = ""
+    into_s: float | None = None
+    after_s: float = 0.0
+
+
+def verbatim(call: RecordedCall) -> Caller:
+    """The whole of it, by the clock."""
+    keys = [(call.ms(key.t) / 1000, _key(key.digit)) for key in call.keys]
+
+    async def caller(phone: Phone) -> None:
+        said = phone.say(bytes(call.caller)) if call.caller else None
+        for at_s, key in keys:
+            await asyncio.sleep(max(0.0, at_s - phone.now))
+            phone.press(key)
+        if said is not None:
+            await said
+        phone.hang_up()
+
+    return caller
+
+
+def retimed(turns: list[Turn]) -> Caller:
+    """Turn by turn. A caller who waits in vain goes on after 20 s, as people do."""
+
+    async def caller(phone: Phone) -> None:
+        for turn in turns:
+            with contextlib.suppress(CallerTimeout):
+                await phone.agent_speaks(within_s=_PATIENCE_S)
+                if turn.into_s is not None:
+                    await phone.heard(turn.into_s, within_s=_PATIENCE_S)
+                else:
+                    await phone.agent_silent(turn.after_s, within_s=3 * _PATIENCE_S)
+            if turn.key:
+                phone.press(turn.key)
+            else:
+                await phone.say(turn.voice)
+        with contextlib.suppress(CallerTimeout):
+            await phone.agent_speaks(within_s=_PATIENCE_S)
+            await phone.agent_silent(1.2, within_s=3 * _PATIENCE_S)
+        phone.hang_up()
+
+    return caller
+
+
+def turns_of(call: RecordedCall, audio: CallAudio) -> list[Turn]:
+    """What the caller did, each time relative to the agent's speech before it."""
+    agent = _stretches(audio)
+    moments: list[tuple[float, bytes, str]] = [(call.ms(key.t), b"", _key(key.digit)) for key in call.keys]
+    for speech in call.speech:
+        end_ms = speech.end_ms if speech.end_ms is not None else call.duration_ms
+        first, last = max(0, round((speech.start_ms - _BEFORE_MS) * 8)), round((end_ms + _AFTER_MS) * 8)
+        moments.append((speech.start_ms, bytes(call.caller[first:last]), ""))
+    return [_turn(at_ms, voice, key, agent) for at_ms, voice, key in sorted(moments)]
+
+
+def _turn(at_ms: float, voice: bytes, key: str, agent: list[tuple[float, float]]) -> Turn:
+    before = [(start, end) for start, end in agent if start < at_ms]
+    if not before:
+        return Turn(voice, key)
+    start, end = before[-1]
+    if at_ms < end:
+        return Turn(voice, key, into_s=(at_ms - start) / 1000)
+    return Turn(voice, key, after_s=min(4.0, max(0.2, (at_ms - end) / 1000)))
+
+
+def _stretches(audio: CallAudio) -> list[tuple[float, float]]:
+    """When (ms) the agent was heard: spans less than 300 ms apart are one."""
+    found: list[tuple[float, float]] = []
+    for span in audio.spans:
+        start, end = span.at / 8, (span.at + span.length) / 8
+        if found and start - found[-1][1] < 300:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
+def _key(digit: str) -> str:
+    return digit if digit in KEYS else _MASKED_KEY

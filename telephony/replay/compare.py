@@ -1,0 +1,276 @@
+"""Two behaviours held against each other: where do they first part? Pure.
+
+Each lane (the phone, the model, the tools, the call itself) has its order. Between lanes nothing is compared but times,
+so independent streams may interleave as they like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import Any, Literal
+
+from .behaviour import Behaviour, Deed, Spoken, by_lane
+
+__all__ = ["Comparison", "Divergence", "Tolerances", "compare"]
+
+LANES = ("phone", "model", "tools", "call", "config")
+_SAME_DEED_S = 2.0
+
+Kind = Literal["missing", "extra", "changed", "late", "early", "audio"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """Milliseconds. `late`, `early`: of what is done; `audio`: of when audio is sent (it goes out in steps of 80 ms);
+    `heard`: of positions that the model is told of. `timing=False` compares no times and no positions: for another
+    line. `config`: differences of the configuration count, too. `lanes`: what is compared at all."""
+
+    late_ms: float = 40.0
+    early_ms: float = 250.0
+    audio_ms: float = 150.0
+    heard_ms: float = 25.0
+    timing: bool = True
+    samples: bool = True
+    config: bool = False
+    lanes: tuple[str, ...] = LANES
+
+    @classmethod
+    def strict(cls) -> Tolerances:
+        return cls(late_ms=2.0, early_ms=2.0, audio_ms=2.0, heard_ms=1.0, config=True)
+
+    @classmethod
+    def other_line(cls) -> Tolerances:
+        """The same model over another line: what is done, and not when."""
+        return cls(timing=False, samples=False)
+
+    @classmethod
+    def other_model(cls) -> Tolerances:
+        """Another model has other words: the tools that are called, with their arguments."""
+        return cls(timing=False, samples=False, lanes=("tools",))
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """One difference. `t` is when it shows, in seconds of the call; `index` the record at which it does."""
+
+    kind: Kind
+    lane: str
+    t: float
+    what: str
+    expected: str = ""
+    actual: str = ""
+    index: int = 0
+    context: tuple[str, ...] = ()
+    """What came and was done shortly before."""
+
+    def __str__(self) -> str:
+        lines = [f"At {self.t:.3f} s, {self.lane}: {self.what}"]
+        if self.expected:
+            lines.append(f"  recorded: {self.expected}")
+        if self.actual:
+            lines.append(f"  now:      {self.actual}")
+        if self.context:
+            lines += ["  before that:", *(f"    {line}" for line in self.context)]
+        return "\n".join(lines)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """`divergences` in the order of time; `notes` are differences that do not count."""
+
+    divergences: list[Divergence] = field(default_factory=list)
+    notes: list[Divergence] = field(default_factory=list)
+
+    @property
+    def first(self) -> Divergence | None:
+        return self.divergences[0] if self.divergences else None
+
+
+def compare(expected: Behaviour, actual: Behaviour, tolerances: Tolerances | None = None) -> Comparison:
+    """What differs, earliest first."""
+    tolerances = tolerances or Tolerances()
+    comparison = Comparison()
+    then, now = by_lane(expected.deeds), by_lane(actual.deeds)
+    for lane in tolerances.lanes:
+        found = list(_lane(then.get(lane, []), now.get(lane, []), tolerances))
+        counts = lane != "config" or tolerances.config
+        (comparison.divergences if counts else comparison.notes).extend(found)
+    if "phone" in tolerances.lanes:
+        comparison.divergences += _speech(expected, actual, tolerances)
+    if tolerances.samples:
+        comparison.divergences += _caller(expected, actual)
+    for each in (comparison.divergences, comparison.notes):
+        each.sort(key=lambda divergence: (round(divergence.t, 3), divergence.index))
+    return comparison
+
+
+# --- deeds -----------------------------------------------------------------------------------------------------------
+
+
+def _lane(then: Sequence[Deed], now: Sequence[Deed], tolerances: Tolerances) -> Iterator[Divergence]:
+    for expected, actual, place in (_by_time if tolerances.timing else _by_order)(then, now):
+        if expected is not None and actual is not None:
+            yield from _pair(expected, actual, tolerances)
+        elif expected is not None:
+            what = f"{expected.what} did not happen"
+            yield Divergence("missing", expected.lane, expected.t, what, expected=str(expected), index=expected.index)
+        elif actual is not None:
+            what = f"{actual.what} happened, and did not then"
+            yield Divergence("extra", actual.lane, actual.t, what, actual=str(actual), index=_place(then, place))
+
+
+_Aligned = Iterator[tuple[Deed | None, Deed | None, int]]
+
+
+def _by_order(then: Sequence[Deed], now: Sequence[Deed]) -> _Aligned:
+    """(then, now, how far then) of deeds that belong together, whenever they were done."""
+    matcher = SequenceMatcher(None, [deed.what for deed in then], [deed.what for deed in now], autojunk=False)
+    for tag, a, a_end, b, b_end in matcher.get_opcodes():
+        if tag == "equal":
+            yield from zip(then[a:a_end], now[b:b_end], range(a, a_end), strict=True)
+        else:
+            yield from ((deed, None, a) for deed in then[a:a_end])
+            yield from ((None, deed, a) for deed in now[b:b_end])
+
+
+def _by_time(then: Sequence[Deed], now: Sequence[Deed]) -> _Aligned:
+    """The same for calls that go on at the same times: what is far apart does not belong together."""
+    a = b = 0
+    while a < len(then) and b < len(now):
+        if _near(then[a], now[b]):
+            yield then[a], now[b], a
+            a, b = a + 1, b + 1
+        elif then[a].t <= now[b].t:
+            later = next((n for n in range(b + 1, len(now)) if _near(then[a], now[n])), None)
+            if later is None:
+                yield then[a], None, a
+                a += 1
+            else:
+                yield from ((None, deed, a) for deed in now[b:later])
+                b = later
+        else:
+            later = next((n for n in range(a + 1, len(then)) if _near(then[n], now[b])), None)
+            if later is None:
+                yield None, now[b], a
+                b += 1
+            else:
+                yield from ((deed, None, a) for deed in then[a:later])
+                a = later
+    yield from ((deed, None, a) for deed in then[a:])
+    yield from ((None, deed, a) for deed in now[b:])
+
+
+def _near(one: Deed, other: Deed) -> bool:
+    return one.what == other.what and abs(one.t - other.t) <= _SAME_DEED_S
+
+
+def _place(then: Sequence[Deed], at: int) -> int:
+    return then[min(at, len(then) - 1)].index if then else 0
+
+
+def _pair(expected: Deed, actual: Deed, tolerances: Tolerances) -> Iterator[Divergence]:
+    lane, index = expected.lane, expected.index
+    changed = [
+        name
+        for name in {**expected.data, **actual.data}
+        if not _same(name, expected.data.get(name), actual.data.get(name), tolerances)
+    ]
+    t = min(expected.t, actual.t) if tolerances.timing else actual.t
+    if changed:
+        what = f"{expected.what}: {', '.join(changed)} changed"
+        yield Divergence("changed", lane, t, what, str(expected), str(actual), index)
+        return
+    if not tolerances.timing or expected.what == "the call ends":
+        return
+    late_ms = (actual.t - expected.t) * 1000
+    allowed = (tolerances.audio_ms,) * 2 if expected.what.startswith("speak ") else _limits(tolerances)
+    if late_ms > allowed[0] or late_ms < -allowed[1]:
+        kind: Kind = "late" if late_ms > 0 else "early"
+        what = f"{expected.what} came {abs(late_ms):.0f} ms too {kind}"
+        yield Divergence(kind, lane, t, what, f"at {expected.t:.3f} s", f"at {actual.t:.3f} s", index)
+
+
+def _limits(tolerances: Tolerances) -> tuple[float, float]:
+    return tolerances.late_ms, tolerances.early_ms
+
+
+def _same(name: str, expected: Any, actual: Any, tolerances: Tolerances) -> bool:
+    if name == "audio_end_ms" and isinstance(expected, int) and isinstance(actual, int):
+        return not tolerances.timing or abs(expected - actual) <= tolerances.heard_ms
+    if name == "response" and not tolerances.config:
+        return True  # what a response was asked for with is instructions: told by the configuration
+    return bool(expected == actual)
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def _speech(expected: Behaviour, actual: Behaviour, tolerances: Tolerances) -> Iterator[Divergence]:
+    for key, then in expected.spoken.items():
+        now = actual.spoken.get(key)
+        if now is None:
+            continue  # its `speak` is missing
+        first = next(_differences(then, now, expected.cut | actual.cut, tolerances), None)
+        if first is not None:
+            yield first
+
+
+def _differences(then: Spoken, now: Spoken, cut: set[str], tolerances: Tolerances) -> Iterator[Divergence]:
+    item = then.item_id
+    sent = {(offset, length): crc32 for offset, length, crc32, _ in now.pieces}
+    timeline = _Timeline(now)
+    for offset, length, crc32, t in then.pieces:
+        other = sent.get((offset, length))
+        if tolerances.samples and crc32 is not None and other is not None and other != crc32:
+            what = f"{item}: the samples from {offset / 8:.0f} ms on are others"
+            yield Divergence("audio", "phone", t, what, f"CRC-32 {crc32:08x}", f"CRC-32 {other:08x}", then.index)
+        at = timeline.at(offset)
+        if at is None or not tolerances.timing:
+            continue
+        late_ms = (at - t) * 1000
+        if abs(late_ms) > tolerances.audio_ms:
+            kind: Kind = "late" if late_ms > 0 else "early"
+            what = f"{item}: its audio from {offset / 8:.0f} ms on was sent {abs(late_ms):.0f} ms too {kind}"
+            yield Divergence(kind, "phone", min(t, at), what, f"at {t:.3f} s", f"at {at:.3f} s", then.index)
+    limit = 0 if item not in cut else round(tolerances.audio_ms * 8) if tolerances.timing else 2**40
+    if abs(then.end - now.end) > limit:
+        what = f"{item}: {now.end / 8:.0f} ms of it were sent, and {then.end / 8:.0f} ms then"
+        t = then.pieces[-1][3] if now.end < then.end else now.pieces[-1][3]
+        yield Divergence("audio", "phone", t, what, f"{then.end} samples", f"{now.end} samples", then.index)
+
+
+class _Timeline:
+    """When was a sample of a part sent?"""
+
+    def __init__(self, spoken: Spoken) -> None:
+        self._pieces = sorted(spoken.pieces)
+        self._next = 0
+
+    def at(self, offset: int) -> float | None:
+        """Offsets are asked in rising order; one that was sent twice (after a hold) was sent when it was first."""
+        while self._next < len(self._pieces) and self._pieces[self._next][0] + self._pieces[self._next][1] <= offset:
+            self._next += 1
+        if self._next == len(self._pieces) or self._pieces[self._next][0] > offset:
+            return None
+        return self._pieces[self._next][3]
+
+
+def _caller(expected: Behaviour, actual: Behaviour) -> Iterator[Divergence]:
+    """The caller's audio, as the model got it: the first difference. The last moments of a call may be missing."""
+    for then, now in zip(expected.caller, actual.caller, strict=False):
+        if then[:2] != now[:2]:
+            what = "the caller's audio to the model is another"
+            told: Callable[[tuple[int, int, float, int]], str] = lambda x: f"{x[0]} bytes, CRC-32 {x[1]:08x}"  # noqa: E731
+            yield Divergence("audio", "model", min(then[2], now[2]), what, told(then), told(now), then[3])
+            return
+    short = len(expected.caller) - len(actual.caller)
+    if abs(short) > _LAST_FRAMES:
+        longer, at = (expected, len(actual.caller)) if short > 0 else (actual, len(expected.caller))
+        _, _, t, index = longer.caller[at]
+        what = f"{abs(short)} messages of the caller's audio {'are missing' if short > 0 else 'were not there then'}"
+        yield Divergence("audio", "model", t, what, index=index)
+
+
+_LAST_FRAMES = 5

@@ -1,0 +1,108 @@
+"""When is the model's next recorded message due? Pure: told what we send, and when. Times are seconds of the call."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from typing import Any
+
+from .causes import AUDIO, Need, our_ids
+from .recording import Incoming, Recording
+
+__all__ = ["ModelCues"]
+
+PATIENCE_S = 3.0
+"""So long the answer to something that we do not send is waited for; then it is left out."""
+_QUOTED = re.compile(r'"([A-Za-z0-9_\-]+)"')
+_DUE_LATER = 1e-9
+
+
+class ModelCues:
+    """The messages of one recording, in their order. `head` is what comes next, and `due` when.
+
+    `renamed` puts today's ids of our items and events in the place of the recorded ones.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._queue = deque(recording.model)
+        self._met: dict[str, list[float]] = defaultdict(list)
+        self._audio_bytes: list[int] = []
+        self._audio_t: list[float] = []
+        self._recorded_ids: dict[str, deque[list[str]]] = defaultdict(deque)
+        for _, record in recording.ours:
+            if record.kind == "model.out" and record.event != AUDIO:
+                self._recorded_ids[record.event].append(our_ids(record.message))
+        self._renames: dict[str, str] = {}
+        self._head_since = 0.0
+        self._last = 0.0
+        self.skipped = 0
+        """Messages that were left out, because what they answer was not sent."""
+
+    @property
+    def head(self) -> Incoming | None:
+        return self._queue[0] if self._queue else None
+
+    def opened(self, now: float) -> int:
+        """A connection was opened; returns which one it is."""
+        self._met["open"].append(now)
+        return len(self._met["open"]) - 1
+
+    def appended(self, n_bytes: int, now: float) -> None:
+        self._audio_bytes.append((self._audio_bytes[-1] if self._audio_bytes else 0) + n_bytes)
+        self._audio_t.append(now)
+
+    def sent(self, type: str, message: Mapping[str, Any], now: float) -> None:
+        """A command was sent, which is not audio."""
+        self._met[type].append(now)
+        if recorded := self._recorded_ids[type]:
+            for then, today in zip(recorded.popleft(), our_ids(message), strict=False):
+                if then != today:
+                    self._renames[then] = today
+
+    def due(self, now: float) -> float | None:
+        """When to look again: the head is due, or may be left out. None: not before something else is sent."""
+        head = self.head
+        if head is None:
+            return None
+        if head.session >= len(self._met["open"]):
+            return None
+        due = self._last
+        waits = False
+        for need in head.needs:
+            met = self._time_of(need)
+            if met is not None:
+                due = max(due, met + head.t - need.t)
+            elif need.type in (AUDIO, "open"):
+                return None
+            else:
+                waits = True
+        if not head.needs:
+            due = max(due, head.t)
+        return max(due, self._head_since) + PATIENCE_S if waits else due
+
+    def take(self, now: float) -> Incoming | None:
+        """The head, if it comes now. A message without its cause is left out, and None returned."""
+        due = self.due(now)
+        if due is None or due > now + _DUE_LATER:
+            return None
+        head = self._queue.popleft()
+        self._head_since = now
+        if any(self._time_of(need) is None for need in head.needs):
+            self.skipped += 1
+            return None
+        self._last = due
+        return head
+
+    def renamed(self, text: str) -> str:
+        if not self._renames:
+            return text
+        return _QUOTED.sub(lambda found: f'"{self._renames.get(found[1], found[1])}"', text)
+
+    def _time_of(self, need: Need) -> float | None:
+        if need.type == AUDIO:
+            at = bisect_left(self._audio_bytes, need.count)
+            return self._audio_t[at] if at < len(self._audio_t) else None
+        times = self._met[need.type]
+        return times[need.count - 1] if need.count <= len(times) else None

@@ -1,0 +1,94 @@
+"""Mode (a): a recording replayed against today's code, both sides recorded, in virtual time.
+
+What it proves: given what came then, the code does today what it did. Nothing is proved about other callers, lines or
+answers of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from realtime_core import RealtimeModelConfig, RealtimeRunConfig
+from realtime_core.sources import Sources
+from realtime_core.testing import virtual_time
+
+from ..call.bridge import run_call
+from ..call.options import AgentSource, CallOptions, CallOutcome
+from ..journal.format import Record
+from ..journal.memory import MemoryJournal
+from .answers import Answers, recorded_agent
+from .perturbation import Perturbation
+from .recording import Recording
+from .stage import Stage
+
+__all__ = ["Performance", "options_of", "perform_recorded"]
+
+
+@dataclass(slots=True)
+class Performance:
+    """A call that was made again: its journal, and how it went."""
+
+    journal: MemoryJournal
+    outcome: CallOutcome | None
+    unrecorded: list[tuple[str, str]] = field(default_factory=list)
+    """Tool calls for which the recording has no answer."""
+
+    def ours(self) -> Iterator[tuple[int, Record]]:
+        """All records but the messages that came in."""
+        return self.journal.numbered(lambda kind: kind not in ("twilio.in", "model.in"))
+
+
+def perform_recorded(
+    recording: Recording,
+    agent: AgentSource | None = None,
+    *,
+    perturbation: Perturbation | None = None,
+    run_tools: bool = False,
+    configure: Callable[[CallOptions], None] | None = None,
+    seed: int = 0,
+) -> Performance:
+    """Replay it. Tools answer from the recording; `run_tools=True` runs the agent's own, with all that they do."""
+
+    async def perform() -> Performance:
+        answers = Answers(recording.tools, slower_s=perturbation.slow_tools_s if perturbation else 0.0)
+        stage = Stage(recording, perturbation)
+        journal = MemoryJournal(masks_digits=recording.header.get("redaction", {}).get("digits", True))
+        options = options_of(recording, journal, stage.transport, seed)
+        if configure is not None:
+            configure(options)
+        source = agent if agent is not None else recorded_agent(recording, answers)
+        if not run_tools:
+            source = answers.silenced(source) if agent is not None else source
+        try:
+            outcome = await run_call(stage.phone, source, options)
+        finally:
+            stage.close()
+        return Performance(journal, outcome, answers.unrecorded)
+
+    return virtual_time.run(perform, seed=seed)
+
+
+def options_of(recording: Recording, journal: MemoryJournal, transport: Any, seed: int) -> CallOptions:
+    """How the call was run then, as far as its header says."""
+    config = recording.config
+    model_config = RealtimeModelConfig(url="ws://recorded", api_key="recorded", transport=transport)
+    if settings := _known((config.get("model_config") or {}).get("initial_model_settings") or {}):
+        model_config["initial_model_settings"] = settings
+    options = CallOptions(
+        greeting=config.get("greeting"),
+        model_config=model_config,
+        run_config=cast("RealtimeRunConfig", _known(config.get("run_config") or {})),
+        journal=lambda info: journal,
+        sources=Sources(seed),
+    )
+    for name in ("digits_to_model", "reattach_s"):
+        if name in config:
+            setattr(options, name, config[name])
+    return options
+
+
+def _known(values: Any) -> Any:
+    """Without what the header could only name: functions and objects."""
+    return {name: value for name, value in values.items() if not (isinstance(value, dict) and "$type" in value)}

@@ -1,0 +1,116 @@
+"""Replaying a journal: `replay_call`, which the pytest fixture and the command are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..call.options import AgentSource, CallOptions
+from ..errors import ReplayError
+from ..journal.reader import read_journal
+from ..simulator import Caller, Line
+from ..simulator import callers as scripted
+from .behaviour import behaviour_of
+from .call import HeardCall, ReplayedCall
+from .callers import retimed, turns_of, verbatim
+from .compare import Tolerances, compare
+from .performance import perform_recorded
+from .perturbation import Perturbation
+from .recording import read
+from .simulated import RECORDED, rehearse, stalls
+
+__all__ = ["replay_call"]
+
+SIMULATED = "simulated"
+
+
+def replay_call(
+    path: Path,
+    agent: AgentSource | None = None,
+    *,
+    caller: str | Caller = RECORDED,
+    model: str = RECORDED,
+    turns: str = "verbatim",
+    strict: bool = False,
+    tolerances: Tolerances | None = None,
+    round_trip_ms: float = 0.0,
+    jitter_ms: float = 0.0,
+    stall_ms: float = 0.0,
+    line: Line | None = None,
+    perturbation: Perturbation | None = None,
+    run_tools: bool = False,
+    configure: Callable[[CallOptions], None] | None = None,
+    seed: int = 0,
+) -> ReplayedCall:
+    """Make a recorded call again, and compare.
+
+    Args:
+        path: A journal.
+        agent: Today's agent. None: as the model was told of it in the recording.
+        caller: `recorded`; `simulated`: what the recorded caller said, on a simulated phone over a line with
+            `round_trip_ms`, `jitter_ms` and stalls of the event loop of `stall_ms` (or any `line`); or a caller of
+            `telephony.simulator.callers` (a name, FILE.toml, `module:function`, or the function itself).
+        model: `recorded`; `embedded`, or a script of the embedded server; `live`: the real one. It costs money.
+        turns: Of a recorded caller on a simulated phone: `verbatim` or `retimed`.
+        strict: Compare everything, to the sample and the millisecond.
+        run_tools: Run the agent's own tools, with all that they do. Else they answer from the recording.
+        configure: Changes the call's options before it is made.
+        seed: Of everything that is drawn.
+
+    Raises `JournalError`, `ReplayError` for arguments that do not go together, and what a scripted caller raises.
+    """
+    recording = read(path)
+    original = HeardCall(list(read_journal(path)), recording.name)
+    perturbation = perturbation or Perturbation(seed=seed)
+    if stall_ms:
+        perturbation.stalls = stalls(stall_ms / 1000, recording.duration_s, seed)
+    if caller == RECORDED and model == RECORDED:
+        if round_trip_ms or jitter_ms or line:
+            raise ReplayError('A recorded caller has the recorded line: say caller="simulated" for another.')
+        performance = perform_recorded(
+            recording, agent, perturbation=perturbation, run_tools=run_tools, configure=configure, seed=seed
+        )
+        ours = behaviour_of(performance.ours())
+        wanted = tolerances or (Tolerances.strict() if strict else Tolerances(samples=not recording.masks_audio))
+        compared = compare(behaviour_of(recording.ours), ours, wanted)
+        return ReplayedCall(
+            list(performance.journal.records()), compared, original, unrecorded_tools=performance.unrecorded
+        )
+    line = line or Line(round_trip_s=round_trip_ms / 1000, jitter_s=jitter_ms / 1000, seed=seed)
+    rehearsal = rehearse(
+        recording, agent, _caller(caller, turns, model, original), model=model, line=line, perturbation=perturbation,
+        run_tools=run_tools, configure=configure, seed=seed,
+    )  # fmt: skip
+    wanted = tolerances or _expected(caller, model)
+    compared = compare(behaviour_of(recording.ours), behaviour_of(rehearsal.ours()), wanted)
+    return ReplayedCall(
+        list(rehearsal.journal.records()), compared, original, mode=_mode(caller, model), ear=rehearsal.heard,
+        unrecorded_tools=rehearsal.unrecorded, violations=rehearsal.violations,
+    )  # fmt: skip
+
+
+def _caller(caller: str | Caller, turns: str, model: str, original: HeardCall) -> Caller:
+    if not isinstance(caller, str):
+        return caller
+    if caller not in (RECORDED, SIMULATED):
+        return scripted.find(caller)
+    if turns == "verbatim":
+        return verbatim(original.recorded)
+    if turns == "retimed":
+        if model == RECORDED:
+            raise ReplayError("A recorded model keeps its own time: re-timed turns need model='embedded' or 'live'.")
+        return retimed(turns_of(original.recorded, original.audio))
+    raise ReplayError(f"turns={turns!r} is neither verbatim nor retimed.")
+
+
+def _expected(caller: str | Caller, model: str) -> Tolerances:
+    """What a rehearsal has in common with the recording. A scripted caller: nothing."""
+    if caller not in (RECORDED, SIMULATED):
+        return Tolerances(timing=False, samples=False, lanes=())
+    return Tolerances.other_line() if model == RECORDED else Tolerances.other_model()
+
+
+def _mode(caller: str | Caller, model: str) -> str:
+    if caller not in (RECORDED, SIMULATED):
+        return "scripted"
+    return "simulated" if model == RECORDED else model

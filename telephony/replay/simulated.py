@@ -1,0 +1,131 @@
+"""Modes (b), (c) and (d): a simulated phone in place of the recorded one, and the recorded model or another.
+
+(b) the recorded caller over another line, the recorded model: does the code hold up when the network does not?
+(c) the recorded caller, a living model: do this prompt and this model handle the caller?
+(d) a caller from a script: whatever the script is about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from random import Random
+
+from realtime_core import RealtimeModelConfig
+from realtime_core.connection.memory import memory_pair
+from realtime_core.local import LocalRealtimeServer
+from realtime_core.sources import Sources
+from realtime_core.testing import virtual_time
+
+from ..call.bridge import run_call
+from ..call.options import AgentSource, CallOptions
+from ..journal.memory import MemoryJournal
+from ..simulator import Caller, Line, MediaPeer
+from .answers import Answers, recorded_agent
+from .performance import Performance, options_of
+from .perturbation import Perturbation
+from .recording import Recording
+from .stage import ModelStage
+
+__all__ = ["LIVE", "RECORDED", "Rehearsal", "rehearse"]
+
+RECORDED, LIVE = "recorded", "live"
+
+
+@dataclass(slots=True)
+class Rehearsal(Performance):
+    """A call on a simulated phone: `heard` is what its ear got (mu-law), `violations` what Twilio would not take."""
+
+    heard: bytes = b""
+    violations: list[str] = field(default_factory=list)
+
+
+def rehearse(
+    recording: Recording,
+    agent: AgentSource | None,
+    caller: Caller,
+    *,
+    model: str = RECORDED,
+    line: Line | None = None,
+    perturbation: Perturbation | None = None,
+    run_tools: bool = False,
+    configure: Callable[[CallOptions], None] | None = None,
+    seed: int = 0,
+) -> Rehearsal:
+    """Make the call. `model`: `recorded`; `live`, the real one, in real time, which costs money; or a script for the
+    embedded server (`embedded`: it tries the agent's tools)."""
+
+    async def perform() -> Rehearsal:
+        made = _Made(recording, agent, caller, line, perturbation or Perturbation(), run_tools, configure, seed)
+        return await made.perform(model)
+
+    return asyncio.run(perform()) if model == LIVE else virtual_time.run(perform, seed=seed)
+
+
+@dataclass(slots=True)
+class _Made:
+    recording: Recording
+    agent: AgentSource | None
+    caller: Caller
+    line: Line | None
+    perturbation: Perturbation
+    run_tools: bool
+    configure: Callable[[CallOptions], None] | None
+    seed: int
+
+    async def perform(self, model: str) -> Rehearsal:
+        recording, sources = self.recording, Sources(self.seed)
+        answers = Answers(recording.tools, slower_s=self.perturbation.slow_tools_s)
+        journal = MemoryJournal()
+        here, there = memory_pair()
+        line = self.line or Line(seed=self.seed)
+        peer = MediaPeer(here, line=line, call_sid=recording.header.get("call_sid"), sources=sources.fork("phone"))
+        async with AsyncExitStack() as stack:
+            options = options_of(recording, journal, None, self.seed)
+            options.model_config = await self._model_config(model, stack, sources, options.model_config)
+            if self.configure is not None:
+                self.configure(options)
+            for at_s, length_s in self.perturbation.stalls:
+                asyncio.get_running_loop().call_later(at_s, _stall, length_s)
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(run_call(there, self._source(answers), options))
+                await peer.run(self.caller)
+        violations = [f"{v.code} at {v.at_s:.3f} s: {v.reason}" for v in peer.violations]
+        return Rehearsal(journal, running.result(), answers.unrecorded, peer.heard, violations)
+
+    async def _model_config(
+        self, model: str, stack: AsyncExitStack, sources: Sources, recorded: RealtimeModelConfig
+    ) -> RealtimeModelConfig:
+        settings = recorded.get("initial_model_settings")
+        if model == RECORDED:
+            stage = ModelStage(self.recording, self.perturbation)
+            stack.callback(stage.close)
+            config = RealtimeModelConfig(url="ws://recorded", api_key="recorded", transport=stage.transport)
+        elif model == LIVE:
+            config = RealtimeModelConfig()
+        else:
+            script = None if model == "embedded" else model
+            server = LocalRealtimeServer(script, in_memory=True, sources=sources.fork("model"))
+            config = RealtimeModelConfig(**(await stack.enter_async_context(server)).model_config)
+        if settings:
+            config["initial_model_settings"] = settings
+        return config
+
+    def _source(self, answers: Answers) -> AgentSource:
+        if self.agent is None:
+            return recorded_agent(self.recording, answers)
+        return self.agent if self.run_tools else answers.silenced(self.agent)
+
+
+def stalls(length_s: float, duration_s: float, seed: int) -> list[tuple[float, float]]:
+    """A stall of the event loop about every ten seconds."""
+    random = Random(seed)
+    return [(random.uniform(at, at + 10.0), length_s) for at in range(1, max(2, int(duration_s)), 10)]
+
+
+def _stall(seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, virtual_time.VirtualTimeLoop):
+        loop.stall(seconds)
