@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     """The address that Twilio was given: signatures and stream URLs are computed from it."""
     database_url: str | None = None
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     """A script for the embedded server."""
     telephony_journal_dir: Path | None = None
     """Where to write a journal of each call: `<dir>/<call sid>/journal.jsonl`."""
-    telephony_journal_days: float = Field(30.0, ge=0)
+    telephony_journal_days: float = Field(default=30.0, ge=0)
     """How old a journal may become before `telephony calls purge` removes it."""
     telephony_journal_compress: bool = False
     """Compress each journal when its call is over, by a process of the lowest priority."""
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     telephony_redact_audio: bool = False
     """Put noise of the same level in place of both voices in journals."""
 
-    telephony_instance: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    telephony_instance: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
     """This process's name in the URLs that Twilio gets (`/i/<instance>/...`), so that a proxy can bring requests home;
     default: a random one."""
     telephony_api_token: SecretStr | None = None
@@ -73,11 +73,11 @@ class Settings(BaseSettings):
     telephony_twilio_api_url: str | None = None
     """Where Twilio's REST API is, if not at Twilio (a simulator)."""
 
-    telephony_max_calls: int = Field(100, ge=1)
+    telephony_max_calls: int = Field(default=100, ge=1)
     """Calls at once."""
-    telephony_calls_per_caller_hour: int = Field(20, ge=0)
+    telephony_calls_per_caller_hour: int = Field(default=20, ge=0)
     """Calls of one number within an hour; a withheld number is one caller. 0: any number."""
-    telephony_minutes_per_day: int = Field(6000, ge=0)
+    telephony_minutes_per_day: int = Field(default=6000, ge=0)
     """Minutes of all calls within a day (UTC), in this process. 0: no budget."""
 
     telephony_when_full: str = "busy"
@@ -93,9 +93,9 @@ class Settings(BaseSettings):
     telephony_unknown_number: str = "The number you have called is not in service here. Goodbye."
     """What is said where agents are chosen by number, and this number has none."""
 
-    telephony_drain_s: float = Field(300.0, ge=0)
+    telephony_drain_s: float = Field(default=300.0, ge=0)
     """After SIGTERM, how long live calls may go on."""
-    telephony_farewell_s: float = Field(15.0, ge=0)
+    telephony_farewell_s: float = Field(default=15.0, ge=0)
     """Then, how long they may take to say goodbye."""
 
     @field_validator("telephony_redact_patterns")

@@ -62,7 +62,7 @@ def create_app(
                 greeting=greeting,
                 model=model,
                 model_config=await _model_config(loaded, model, model_config, stack),
-                run_config=run_config or RealtimeRunConfig(),
+                run_config=_run_config(loaded, run_config),
                 data=data or {},
                 sources=sources,
             )
@@ -125,6 +125,13 @@ async def _model_config(
     server = await stack.enter_async_context(LocalRealtimeServer(settings.telephony_script))
     log.info("The embedded script answers the calls; it is no AI. Set OPENAI_API_KEY for a real model.")
     return RealtimeModelConfig(**{**config, **server.model_config})
+
+
+def _run_config(settings: Settings, given: RealtimeRunConfig | None) -> RealtimeRunConfig:
+    config = RealtimeRunConfig(**given) if given is not None else RealtimeRunConfig()
+    if settings.telephony_model_name is not None:
+        config["model_settings"] = {"model_name": settings.telephony_model_name, **config.get("model_settings", {})}
+    return config
 
 
 def _wants_script(settings: Settings) -> bool:

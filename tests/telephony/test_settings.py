@@ -61,3 +61,38 @@ def test_secrets_do_not_print() -> None:
     )
     assert "tok3n-value" not in repr(settings)
     assert "sk-value" not in str(settings.model_dump())
+
+
+def test_credentials_that_belong_together() -> None:
+    assert [line.split(":")[0] for line in problems(twilio_api_key="SK1")] == ["TWILIO_API_KEY", "TWILIO_ACCOUNT_SID"]
+    assert load_settings(twilio_api_key="SK1", twilio_api_secret="s", twilio_account_sid="AC1").twilio_api_key == "SK1"
+
+
+def test_unsigned_requests_have_to_be_asked_for() -> None:
+    settings = load_settings(host="0.0.0.0", telephony_allow_unsigned=True, telephony_model="scripted")
+    assert settings.can_be_rung and not settings.checks_signatures
+    assert "OPENAI_API_KEY" in problems(host="0.0.0.0", telephony_allow_unsigned=True)[0], "no script by accident"
+
+
+def test_a_shared_key_alone_checks_signatures() -> None:
+    settings = load_settings(
+        public_url="https://phone.example.com", twilio_shared_key_secret="s", telephony_model="scripted"
+    )
+    assert settings.checks_signatures
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        ("twilio_account_sid", "SK1", "begins with AC"),
+        ("twilio_phone_number", "0415 555", "E.164"),
+        ("telephony_fallback_number", "911", "E.164"),
+        ("telephony_when_full", "bsuy", "write busy, queue:NAME"),
+        ("telephony_instance", "a/b", "pattern"),
+        ("telephony_twilio_api_url", "127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("telephony_drain_s", "-1", "greater than or equal to 0"),
+    ],
+)
+def test_what_does_not_fit_names_its_cure(name: str, value: str, cure: str) -> None:
+    (problem,) = problems(**{name: value})
+    assert problem.startswith(name.upper()) and cure in problem
