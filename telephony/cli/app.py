@@ -120,3 +120,25 @@ def simulate(
             port=port, account_sid=account_sid, auth_token=auth_token, voice_url=voice_url, callee=callee or [],
             ring=ring, calls_per_second=calls_per_second, json=json,
         )  # fmt: skip
+
+
+@app.command()
+def doctor(
+    trace: Annotated[
+        str | None,
+        typer.Option(
+            help="Say what the line of this recorded call was like (a journal, or a CallSid), as JSON.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="With --trace: where to write it. [standard output]", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check settings, keys, number, webhook, public address, clock and codecs, and say what to do."""
+    from .doctor import run_doctor
+
+    with reporting(verbose=verbose):
+        run_doctor(traced=trace, output=output, json=json)

@@ -52,6 +52,8 @@ class Twilio(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answer: tuple[int, Any] = (200, {"sid": CALL, "status": "in-progress"})
+        self.answers: dict[str, tuple[int, Any]] = {}
+        """By the end of the path; else `answer`."""
         self.asked: list[tuple[str, str, dict[str, list[str]], str]] = []
         self.silent = threading.Event()
         self.ending = threading.Event()
@@ -77,7 +79,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.silent.is_set():
             self.server.ending.wait(10)
             return
-        status, value = self.server.answer
+        path = urlsplit(self.path).path
+        status, value = next((a for end, a in self.server.answers.items() if path.endswith(end)), self.server.answer)
         payload = value if isinstance(value, bytes) else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(0 if status == 204 else len(payload)))

@@ -1,0 +1,94 @@
+"""What can be checked without a network: settings, codecs, the journals' folder."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from array import array
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from realtime_core.audio import g711
+from realtime_core.audio.resample import Downsampler3, Upsampler3
+
+from ..errors import SettingsError
+from ..settings import Settings, load_settings
+from .findings import Finding, ok, skipped, warning, wrong
+
+__all__ = ["check_audio", "check_journal_folder", "check_model", "check_settings"]
+
+_TONE_S = 1.0
+_MAX_DB = 0.1
+_NOT_SETTINGS = {"TELEPHONY_SIMULATE"}
+
+
+def check_settings(environment: Mapping[str, str]) -> tuple[Settings | None, list[Finding]]:
+    """The settings, if they fit, and what there is to say about them."""
+    findings = list(_misspelt(environment))
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        problems = [problem.partition(": ") for problem in error.problems]
+        return None, [*findings, *(wrong(name, "does not fit", advice) for name, _, advice in problems)]
+    given = sum(bool(environment.get(name.upper())) for name in Settings.model_fields)
+    return settings, [*findings, ok("settings", f"{given} are set, all fit; the others have their defaults")]
+
+
+def _misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
+    known = {name.upper() for name in Settings.model_fields}
+    ours = sorted(name for name in environment if name.startswith("TELEPHONY_"))
+    for name in ours:
+        if name not in known | _NOT_SETTINGS:
+            close = difflib.get_close_matches(name, known, 1)
+            yield warning(name, "is no setting", f"Did you mean {close[0]}?" if close else "See deploy/.env.example.")
+
+
+def check_model(settings: Settings) -> Finding:
+    """Which model will answer?"""
+    if settings.telephony_model == "scripted":
+        return warning("model", "the embedded script answers, not an AI", "Set TELEPHONY_MODEL=openai for a model.")
+    if settings.openai_base_url is not None:
+        return ok("model", f"answers at {settings.openai_base_url}")
+    if settings.openai_api_key is not None:
+        return ok("model", "OpenAI answers")
+    if settings.telephony_model == "openai":
+        return wrong("model", "there is no key", "Set OPENAI_API_KEY.")
+    return warning("model", "the embedded script answers on this machine, not an AI", "Set OPENAI_API_KEY for a model.")
+
+
+def check_audio() -> list[Finding]:
+    """Do the codec and the resampler of this installation compute what they should?"""
+    every = bytes(range(256))
+    # 0x7F is the negative zero; it comes back as the positive one
+    exact = g711.encode(g711.decode(every)) == every.replace(b"\x7f", b"\xff")
+    codec = ok("codec", "mu-law is exact") if exact else wrong("codec", "mu-law is not exact", "Reinstall audioop-lts.")
+    db = _round_trip_db(1000)
+    message = f"a tone of 1 kHz comes back {db:+.2f} dB"
+    if abs(db) <= _MAX_DB:
+        return [codec, ok("resampler", message)]
+    return [codec, wrong("resampler", message, "Reinstall numpy.")]
+
+
+def _round_trip_db(hz: int) -> float:
+    rate = 8000
+    tone = array("h", (round(8000 * math.sin(2 * math.pi * hz * n / rate)) for n in range(int(rate * _TONE_S))))
+    back = array("h")
+    down = Downsampler3()
+    back.frombytes(down.push(Upsampler3().push(tone.tobytes())) + down.flush())
+    middle = slice(rate // 10, rate * 9 // 10)
+    return 20 * math.log10(_rms(back[middle]) / _rms(tone[middle]))
+
+
+def _rms(samples: array[int]) -> float:
+    return math.sqrt(sum(s * s for s in samples) / len(samples)) or 1e-9
+
+
+def check_journal_folder(settings: Settings) -> Finding:
+    folder = settings.telephony_journal_dir
+    if folder is None:
+        return skipped("journals", "none are written", "Set TELEPHONY_JOURNAL_DIR to keep what happened in each call.")
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+        return ok("journals", f"go to {folder}")
+    return wrong("journals", f"{Path(parent)} cannot be written to", "Name another TELEPHONY_JOURNAL_DIR.")
