@@ -1,0 +1,391 @@
+"""A telephone exchange for stories: one process's switchboard, the embedded model, and a Twilio that follows the TwiML,
+all in memory and in virtual time. A caller keeps the phone over all the streams that a call gets."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from phone_calls import Records
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core.audio import g711
+from realtime_core.audio.resample import Downsampler3
+from realtime_core.connection.memory import MemoryConnection, memory_pair
+from realtime_core.local import LocalRealtimeServer, Script
+from realtime_core.sources import Sources
+from telephony.call import clips
+from telephony.call.after_stream import after_dial, after_stream
+from telephony.call.call import CallInfo
+from telephony.call.options import CallOptions
+from telephony.call.registry import Registry
+from telephony.errors import TwilioNotFound
+from telephony.simulator.line import Line
+from telephony.simulator.peer import MediaPeer
+from telephony.simulator.phone import Phone
+from telephony.twilio import twiml
+from telephony.twilio.callbacks import CallStatus, DialResult
+from telephony.twilio.twiml import StreamTarget
+
+FRAME_S = 0.02
+FRAME = 160
+REST_S = 0.05
+CALLER = "+14155550100"
+Caller = Callable[["Ear"], Awaitable[None]]
+Human = Callable[["SecondLeg"], Awaitable[None]]
+
+
+class Ear(Phone):
+    """A phone that remembers what it heard and said, frame by frame, from the first stream's start to the end."""
+
+    def __init__(self, on_press: Callable[[str], None], on_hang_up: Callable[[], None]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.began = self.loop.time()
+        self.heard_frames: list[bytes] = []
+        self.spoke: list[bool] = []
+        self.acted: list[float] = []
+        super().__init__(
+            now=lambda: self.loop.time() - self.began,
+            on_say=lambda name, samples: None,
+            on_press=lambda key: (self.acted.append(self.now), on_press(key)) and None,
+            on_hang_up=on_hang_up,
+        )
+
+    def speak(self) -> bytes:
+        frame = super().speak()
+        self.spoke.append(frame.count(b"\xff") < FRAME)
+        return frame
+
+    def hear(self, frame: bytes) -> None:
+        super().hear(frame)
+        self.heard_frames.append(frame)
+
+    def elsewhere(self, seconds: float) -> None:
+        """The caller is on no stream for so long; what is heard there is none of ours."""
+        for _ in range(round(seconds / FRAME_S)):
+            self.heard_frames.append(b"")
+            self.spoke.append(False)
+
+
+@dataclass
+class SecondLeg:
+    """The second leg of a warm transfer, as whoever is called has it."""
+
+    exchange: Exchange
+    to: str
+    sid: str
+    document: ElementTree.Element
+    ended: bool = False
+    joined: str | None = None
+
+    @property
+    def briefing(self) -> str:
+        return self.document.findtext("Gather/Say") or ""
+
+    def status(self, status: str) -> None:
+        self.exchange.registry.call_status(CallStatus(self.sid, status))
+
+    def press(self, key: str) -> None:
+        gather = self.document.find("Gather")
+        assert gather is not None
+        answer = ElementTree.fromstring(self.exchange.registry.leg_key(gather.attrib["action"].rsplit("/", 1)[1], key))
+        self.joined = answer.findtext("Dial/Conference")
+
+
+@dataclass
+class Exchange:
+    """Twilio's side of one call: the REST API, the addresses, and what came of the TwiML."""
+
+    registry: Registry
+    dial_results: list[str] = field(default_factory=list)
+    human: Human | None = None
+    refuses: Callable[[str], Exception | None] = lambda what: None
+    hung_up: list[str] = field(default_factory=list)
+    redirected: list[str] = field(default_factory=list)
+    digits: list[str] = field(default_factory=list)
+    dialled: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    conference: str | None = None
+    streams: int = 0
+    legs: list[SecondLeg] = field(default_factory=list)
+    peer: MediaPeer | None = None
+    over: bool = False
+    _next: str | None = None
+    _group: asyncio.TaskGroup | None = None
+
+    # --- PhoneControl
+
+    async def hang_up(self, call_sid: str) -> bool:
+        await asyncio.sleep(REST_S)
+        if (error := self.refuses("hang_up")) is not None:
+            raise error
+        self.hung_up.append(call_sid)
+        for leg in self.legs:
+            if leg.sid == call_sid:
+                leg.ended = True
+                return True
+        if self.over:
+            return False
+        self.end()
+        return True
+
+    async def redirect(self, call_sid: str, twiml: str) -> None:
+        await asyncio.sleep(REST_S)
+        if (error := self.refuses("redirect")) is not None:
+            raise error
+        if self.over:
+            raise TwilioNotFound("There is no such call.")
+        self.redirected.append(twiml)
+        self._next = twiml
+        if self.peer is not None:
+            self.peer.stop()
+
+    async def create_call(self, *, to: str, from_: str, twiml: str | None = None, **options: Any) -> str:
+        await asyncio.sleep(REST_S)
+        if (error := self.refuses("create_call")) is not None:
+            raise error
+        assert twiml is not None
+        leg = SecondLeg(self, to, f"CA{len(self.legs):032x}", ElementTree.fromstring(twiml))
+        self.legs.append(leg)
+        if self.human is not None and self._group is not None:
+            self._group.create_task(self.human(leg))
+        return leg.sid
+
+    # --- WayBack
+
+    def stream(self, info: CallInfo) -> StreamTarget:
+        return StreamTarget("wss://phone.example.com/media-stream", "https://phone.example.com/after-stream")
+
+    after_dial = "https://phone.example.com/after-dial"
+    call_status = "https://phone.example.com/call-status"
+
+    def leg_key(self, leg_id: str) -> str:
+        return f"https://phone.example.com/leg/{leg_id}"
+
+    # --- following the TwiML
+
+    def end(self) -> None:
+        self.over = True
+        if self.peer is not None:
+            self.peer.stop()
+
+    async def follow(self, ear: Ear, sid: str) -> bool:
+        """What happens between two streams. Returns whether there is another one."""
+        document, self._next = self._next, None
+        while not self.over:
+            if document is None:
+                ended = self.registry.stream_end(sid)
+                what = after_stream(ended)
+                document = ended.twiml if what == "document" and ended else self._answer(what)
+            verbs = list(ElementTree.fromstring(document or "<Response/>"))
+            document = None
+            for verb in verbs:
+                if verb.tag == "Connect":
+                    return True
+                if verb.tag == "Play":
+                    self.digits.append(verb.attrib["digits"])
+                    await self._pass(ear, 0.3 * len(verb.attrib["digits"]))
+                elif verb.tag == "Say":
+                    self.said.append(verb.text or "")
+                elif verb.tag == "Dial":
+                    document = await self._dial(verb, ear, sid)
+                    break
+                elif verb.tag == "Hangup":
+                    return False
+            else:
+                return False
+            if document is None:
+                return False
+        return False
+
+    async def _dial(self, verb: ElementTree.Element, ear: Ear, sid: str) -> str | None:
+        if (room := verb.findtext("Conference")) is not None:
+            self.conference = room
+            return None
+        self.dialled.append(verb.findtext("Number") or verb.text or "")
+        result = self.dial_results.pop(0) if self.dial_results else "completed"
+        await self._pass(ear, 8.0)
+        if "action" not in verb.attrib:
+            return None
+        told = DialResult(sid, result)
+        known = self.registry.stream_end(sid) is not None
+        self.registry.dial_ended(told)
+        return self._answer(after_dial(connected=told.connected, call_ended=False, known=known))
+
+    async def _pass(self, ear: Ear, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        ear.elsewhere(seconds)
+
+    def _answer(self, what: str) -> str:
+        match what:
+            case "new stream":
+                return twiml.connect_stream(StreamTarget("wss://phone.example.com/media-stream"))
+            case "hang up":
+                return twiml.hang_up()
+        return twiml.apologise("Sorry.", None)
+
+
+@dataclass
+class Story:
+    """What a call left behind."""
+
+    ear: Ear
+    exchange: Exchange
+    records: Records
+    reasons: list[str]
+    peers: list[MediaPeer]
+
+    @property
+    def heard(self) -> bytes:
+        """What the ear got, stream after stream, without the times between them."""
+        return b"".join(self.ear.heard_frames)
+
+    @property
+    def reason(self) -> str:
+        """Why the call ended."""
+        return str(self.records.of("end")[-1][1]["reason"])
+
+    def spoken(self) -> dict[str, bytes]:
+        """What the model said, item by item, as the phone has to hear it: mu-law 8 kHz."""
+        pcm: dict[str, bytes] = {}
+        for _, message in self.records.of("model.in", "response.output_audio.delta"):
+            pcm[message["item_id"]] = pcm.get(message["item_id"], b"") + base64.b64decode(message["delta"])
+        ulaw = {}
+        for item, audio in pcm.items():
+            down = Downsampler3()
+            ulaw[item] = g711.encode(down.push(audio)) + g711.encode(down.flush())
+        return ulaw
+
+    def heard_whole(self, item: int) -> bool:
+        """Was this answer heard, from its first sample to its last, in one piece?"""
+        return list(self.spoken().values())[item] in self.heard
+
+    def silences(self, longer_than_s: float = 3.0) -> list[tuple[float, float]]:
+        """Stretches (begin, end, seconds) in which nobody was heard and which nobody decided: it was not the caller's
+        turn. It is the caller's turn when an answer of the model was heard to its last sample (or we asked the caller
+        to say it again), and the caller has done nothing since."""
+        ends = [answer.rstrip(b"\xff")[-1600:] for answer in (*self.spoken().values(), clips.repeat()) if answer]
+        heard, found, begin, at = b"", list[tuple[float, float]](), 0, 0.0
+        begin_at, owed = 0.0, True
+        for index, (frame, spoke) in enumerate(zip(self.ear.heard_frames, self.ear.spoke, strict=False)):
+            at = (index + 1) * FRAME_S
+            audible = frame != b"" and frame.count(b"\xff") < FRAME * 0.9 and _loud(frame)
+            if audible or spoke or frame == b"":
+                if owed and at - FRAME_S - begin_at > longer_than_s:
+                    found.append((round(begin_at, 2), round(at - FRAME_S, 2)))
+                begin_at = at
+                owed = True
+            heard = (heard + frame)[-24_000:]
+            if not audible and not spoke and owed:
+                quiet = heard.rstrip(b"\xff")
+                owed = not any(quiet.endswith(end) or end in heard[-len(end) - 2400 :] for end in ends)
+            if any(begin_at <= acted <= at for acted in self.ear.acted):
+                owed = True
+        if owed and at - begin_at > longer_than_s:
+            found.append((round(begin_at, 2), round(at, 2)))
+        return found
+
+    def assert_no_undecided_silence(self) -> None:
+        assert self.silences() == [], f"silences that nobody decided: {self.silences()}"
+
+
+def _loud(frame: bytes) -> bool:
+    pcm = g711.decode(frame)
+    loud = sum(abs(int.from_bytes(pcm[i : i + 2], "little", signed=True)) > 300 for i in range(0, len(pcm), 2))
+    return loud >= 0.05 * FRAME
+
+
+async def story(
+    caller: Caller,
+    *,
+    script: Script | str | None = "trattoria",
+    agent: RealtimeAgent[Any] | None = None,
+    line: Line | None = None,
+    rest: bool = True,
+    wire: Callable[[MemoryConnection], None] = lambda connection: None,
+    model_config: RealtimeModelConfig | None = None,
+    dial_results: Sequence[str] = (),
+    human: Human | None = None,
+    prepare: Callable[[Exchange], None] = lambda exchange: None,
+    **options: Any,
+) -> Story:
+    """Run one call from its first stream to its end. `wire` gets the phone's end of each connection."""
+    records, peers, reasons = Records(), list[MediaPeer](), list[str]()
+    agent = agent or RealtimeAgent(name="Desk", instructions="Short sentences.")
+    async with LocalRealtimeServer(script, in_memory=True, sources=Sources(2)) as server, Registry(10) as registry:
+        exchange = Exchange(registry, list(dial_results), human)
+        prepare(exchange)
+        config = RealtimeModelConfig(**{**server.model_config, **(model_config or {})})
+        options.setdefault("greeting", "Greet the caller.")
+        options.setdefault("reattach_s", 5.0)
+        call_options = CallOptions(
+            model_config=config,
+            journal=lambda info: records,
+            control=exchange if rest else None,
+            way_back=exchange,
+            sources=Sources(3),
+            **options,
+        )
+
+        def hang_up() -> None:
+            exchange.over = True
+            if exchange.peer is not None:
+                exchange.peer.hang_up()
+
+        ear = Ear(lambda key: exchange.peer.press(key) if exchange.peer is not None else None, hang_up)
+        sid = Sources(1).id("CA")
+
+        async def one_stream() -> None:
+            ours, theirs = memory_pair()
+            wire(theirs)
+            peer = MediaPeer(
+                theirs, call_sid=sid, line=line or Line(seed=1), sources=Sources(10 + exchange.streams), phone=ear,
+                parameters={"caller": CALLER, "called": "+14155550199"},
+            )  # fmt: skip
+            peers.append(peer)
+            exchange.peer = peer
+            exchange.streams += 1
+
+            async def serve() -> None:
+                outcome = await registry.serve_stream(ours, agent, call_options)
+                reasons.append(outcome.reason)
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(serve())
+                await peer.run(_holds_the_line)
+            exchange.peer = None
+
+        async with asyncio.TaskGroup() as group:
+            exchange._group = group
+            talking = group.create_task(_talk(caller, ear, hang_up))
+            while not exchange.over:
+                await one_stream()
+                if exchange.over or not await exchange.follow(ear, sid):
+                    break
+            exchange.over = True
+            talking.cancel()
+            registry.call_status(CallStatus(sid, "completed"))
+        async with asyncio.timeout(60):
+            await registry.empty()
+    for peer in peers:
+        assert peer.violations == [], "Twilio would not have taken this"
+    return Story(ear, exchange, records, reasons, peers)
+
+
+async def _holds_the_line(phone: Phone) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def _talk(caller: Caller, ear: Ear, hang_up: Callable[[], None]) -> None:
+    await caller(ear)
+    hang_up()
+
+
+async def hear_out(ear: Ear) -> None:
+    """Wait for the agent to speak, and to be done."""
+    await ear.agent_speaks()
+    await ear.agent_silent(1.0)
