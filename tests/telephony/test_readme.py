@@ -1,0 +1,68 @@
+"""The README says what is: its code runs as written, and its tables name every setting and endpoint."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from phone_calls import phone_call
+from starlette.routing import Mount
+
+from realtime_core import RealtimeAgent
+from telephony import create_app
+from telephony.settings import Settings
+from telephony.simulator.phone import Phone
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_every_setting_is_in_the_table() -> None:
+    named = set(re.findall(r"^\| `([A-Z_]+)` \|", README, re.MULTILINE))
+    assert named == {name.upper() for name in Settings.model_fields}
+
+
+def test_every_endpoint_is_in_the_table() -> None:
+    table = README.partition("## Endpoints")[2].partition("\n## ")[0]
+    for route in create_app(RealtimeAgent(name="Desk")).routes:
+        path = getattr(route, "path", "")
+        if not isinstance(route, Mount):
+            assert f"`{path}" in table, f"{path} is not in the README"
+
+
+@pytest.mark.virtual_time
+async def test_the_sketch_of_an_agent_runs_as_written() -> None:
+    (sketch,) = [code for code in CODE if "create_app" in code]
+    names: dict[str, Any] = {}
+    exec(compile(sketch, "desk.py", "exec"), names)
+
+    async def caller(phone: Phone) -> None:
+        await phone.agent_speaks()
+        await phone.agent_silent(1.5)
+        await phone.say("hello")
+        await phone.agent_speaks()
+        await phone.agent_silent(1.5)
+        phone.hang_up()
+
+    call = await phone_call(caller, script=None, agent=names["agent"])
+    assert [message["name"] for _, message in call.records.of("tool.start")][:1] == ["book_table"]
+
+
+def test_the_sketch_of_a_session_runs_as_written(tmp_path: Path) -> None:
+    (sketch,) = [code for code in CODE if "async for event in session" in code]
+    body = "\n".join("    " + line for line in sketch.splitlines())
+    body = body.replace(
+        "if event.type ==",
+        'if event.type == "agent_end":\n                    break\n                elif event.type ==',
+        1,
+    )
+    script = tmp_path / "sketch.py"
+    script.write_text(
+        "import asyncio\nheard = []\nplay_audio = heard.append\nalert_user = print\n"
+        f"async def main():\n{body}\nasyncio.run(main())\nassert sum(map(len, heard)) > 48000\n"
+    )
+    subprocess.run([sys.executable, str(script)], check=True, timeout=60)
