@@ -47,7 +47,8 @@ class ToolCall:
 @dataclass(frozen=True, slots=True)
 class Interruption:
     """The caller broke in. `silence_after_ms`: from the model's noticing to silence at the ear. `heard_text` and
-    `heard_ms`: what was heard of the answer until then; `unheard_text`: the rest; `told_ms`: what the model was told."""
+    `heard_ms`: what was heard of the answer until then; `unheard_text`: the rest; `told_ms`: what the model was told
+    of it."""
 
     at_ms: float
     silence_after_ms: float

@@ -1,7 +1,9 @@
 """When does a mark come back? As it was in the recording, read as the physics of one phone. Pure.
 
 A mark stands at a *place*: so many clears, and so many samples sent since the last one. Today's code may send its marks
-elsewhere and call them otherwise; its audio still plays when it played then.
+elsewhere and call them otherwise; its audio still plays when it played then. Playback goes on with the caller's frames,
+on the phone's one clock: a mark that stands so many frames before another comes back so many frames before it. That
+also keeps its place between the frames, which is how marks are dated.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from dataclasses import dataclass, field
 
 from ..journal.format import Record
 
-__all__ = ["MarkCurve", "Place"]
+__all__ = ["AFTER_ALL", "MarkCurve", "Place"]
 
-_PER_S = 8000
+_FRAME = 160
+AFTER_ALL = float(2**62)
+"""The order of what no record tells."""
 
 
 @dataclass(slots=True)
@@ -35,23 +39,30 @@ class Place:
 
 @dataclass(slots=True)
 class _Mark:
-    name: str
+    clears: int
     sent: float
     returned: float | None = None
-    index: int = 0
+    order: float = AFTER_ALL
+    frames: int = 0
+    """So many of the caller's frames had come when it came back."""
 
 
 @dataclass(slots=True)
 class MarkCurve:
-    """Of a recording: `sent` and `returned`, in order. Then `due` says when a mark comes back in a replay."""
+    """Of a recording: `frame`, `sent` and `returned`, in order. Then `due` says when a mark comes back in a replay."""
 
     turnaround_s: float = 0.0
     """The quickest return of all."""
+    _frames: list[tuple[float, int]] = field(default_factory=list)
     _place: Place = field(default_factory=Place)
     _out: dict[str, _Mark] = field(default_factory=dict)
     _marks: dict[tuple[int, int], list[_Mark]] = field(default_factory=lambda: defaultdict(list))
     _places: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     _asked: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
+
+    def frame(self, t: float, index: int) -> None:
+        """A frame of the caller came."""
+        self._frames.append((t, index))
 
     def sent(self, record: Record) -> None:
         match record.event:
@@ -61,12 +72,13 @@ class MarkCurve:
                 self._place.clear()
             case "mark":
                 name = str(record.message.get("mark", {}).get("name", ""))
-                mark = self._out[name] = _Mark(name, record.t)
+                mark = self._out[name] = _Mark(self._place.clears, record.t)
                 self._marks[self._place.clears, self._place.samples].append(mark)
 
     def returned(self, t: float, name: str, index: int) -> None:
-        if (mark := self._out.pop(name, None)) is not None:
-            mark.returned, mark.index = t, index
+        mark = self._out.pop(name, None)
+        if mark is not None and mark.clears == self._place.clears:  # else a clear may have flushed it: not played
+            mark.returned, mark.order, mark.frames = t, float(index), len(self._frames)
 
     def settle(self) -> None:
         """The recording is complete: forget what never came back, and begin to be asked."""
@@ -79,11 +91,10 @@ class MarkCurve:
         trips = [m.returned - m.sent for marks in self._marks.values() for m in marks if m.returned is not None]
         self.turnaround_s = min(trips, default=0.0)
 
-    def due(self, place: Place, now: float) -> tuple[float, int | None]:
-        """When the mark comes back that is sent now at this place, and the index of the record that says so, if one
-        does."""
+    def due(self, place: Place, now: float) -> tuple[float, float]:
+        """When the mark comes back that is sent now at this place: (time, order among what comes at that time)."""
         key = (place.clears, place.samples)
-        soonest = now + self.turnaround_s
+        soonest = (now + self.turnaround_s, AFTER_ALL)
         marks: Sequence[_Mark] = self._marks.get(key, ())
         nth = self._asked[key]
         self._asked[key] += 1
@@ -91,23 +102,31 @@ class MarkCurve:
             mark, first = marks[nth], marks[0]
             assert mark.returned is not None and first.returned is not None
             if place.samples == 0 or (nth and first.returned <= mark.sent):
-                return now + mark.returned - mark.sent, mark.index  # nothing was left to play before it
-            return max(mark.returned, soonest), mark.index
+                return now + mark.returned - mark.sent, mark.order  # nothing was left to play before it
+            return max((mark.returned, mark.order), soonest)
         if marks and marks[-1].returned is not None and marks[-1].returned <= now:
-            return soonest, None
-        return max(self._between(key, now), soonest), None
+            return soonest
+        return max(self._between(key) or soonest, soonest)
 
-    def _between(self, key: tuple[int, int], now: float) -> float:
+    def _between(self, key: tuple[int, int]) -> tuple[float, float] | None:
+        """When a place was played at which there is no recorded mark: told by those before and after."""
         clears, samples = key
         places = self._places.get(clears, [])
         before, after = bisect_right(places, samples) - 1, bisect_left(places, samples)
-        played = now
+        found = []
         if before >= 0:
-            last = self._marks[clears, places[before]][-1].returned
-            assert last is not None
-            played = last + (samples - places[before]) / _PER_S
+            found.append(self._shifted(self._marks[clears, places[before]][-1], samples - places[before]))
         if after < len(places):
-            first = self._marks[clears, places[after]][0].returned
-            assert first is not None
-            played = min(played, first) if before >= 0 else first - (places[after] - samples) / _PER_S
-        return played
+            found.append(self._shifted(self._marks[clears, places[after]][0], samples - places[after]))
+        return min(found, default=None)
+
+    def _shifted(self, mark: _Mark, samples: int) -> tuple[float, float]:
+        """When a mark so many samples further on comes back, if playback is not interrupted in between."""
+        assert mark.returned is not None
+        frames, rest = divmod(samples, _FRAME)
+        nth = mark.frames - 1 + frames
+        if mark.frames == 0 or not 0 <= nth < len(self._frames):
+            return mark.returned + samples / _FRAME * 0.02, AFTER_ALL
+        at, index = self._frames[nth]
+        due = at + mark.returned - self._frames[mark.frames - 1][0] + rest / _FRAME * 0.02
+        return (min(due, self._frames[nth + 1][0]) if nth + 1 < len(self._frames) else due), index + 0.5

@@ -35,6 +35,7 @@ class ModelCues:
             if record.kind == "model.out" and record.event != AUDIO:
                 self._recorded_ids[record.event].append(our_ids(record.message))
         self._renames: dict[str, str] = {}
+        self._awaited_bytes: int | None = None
         self._head_since = 0.0
         self._last = 0.0
         self.skipped = 0
@@ -49,9 +50,12 @@ class ModelCues:
         self._met["open"].append(now)
         return len(self._met["open"]) - 1
 
-    def appended(self, n_bytes: int, now: float) -> None:
-        self._audio_bytes.append((self._audio_bytes[-1] if self._audio_bytes else 0) + n_bytes)
+    def appended(self, n_bytes: int, now: float) -> bool:
+        """So much of the caller's audio was sent; returns whether `due` may be another now."""
+        total = (self._audio_bytes[-1] if self._audio_bytes else 0) + n_bytes
+        self._audio_bytes.append(total)
         self._audio_t.append(now)
+        return self._awaited_bytes is not None and total >= self._awaited_bytes
 
     def sent(self, type: str, message: Mapping[str, Any], now: float) -> None:
         """A command was sent, which is not audio."""
@@ -61,30 +65,30 @@ class ModelCues:
                 if then != today:
                     self._renames[then] = today
 
-    def due(self, now: float) -> float | None:
+    def due(self) -> float | None:
         """When to look again: the head is due, or may be left out. None: not before something else is sent."""
+        self._awaited_bytes = None
         head = self.head
-        if head is None:
+        if head is None or head.session >= len(self._met["open"]):
             return None
-        if head.session >= len(self._met["open"]):
-            return None
-        due = self._last
+        due = self._last if head.needs else max(self._last, head.t)
         waits = False
         for need in head.needs:
             met = self._time_of(need)
             if met is not None:
                 due = max(due, met + head.t - need.t)
-            elif need.type in (AUDIO, "open"):
+            elif need.type == AUDIO:
+                self._awaited_bytes = need.count
+                return None
+            elif need.type == "open":
                 return None
             else:
                 waits = True
-        if not head.needs:
-            due = max(due, head.t)
         return max(due, self._head_since) + PATIENCE_S if waits else due
 
     def take(self, now: float) -> Incoming | None:
-        """The head, if it comes now. A message without its cause is left out, and None returned."""
-        due = self.due(now)
+        """The head, which is due. A message without its cause is left out, and None returned."""
+        due = self.due()
         if due is None or due > now + _DUE_LATER:
             return None
         head = self._queue.popleft()

@@ -133,6 +133,7 @@ class _Loader:
         recording = self.recording
         if text.startswith('{"event":"media"'):
             recording.phone.append(Incoming(index, t, text, "media"))
+            recording.marks.frame(t, index)
             return
         event = str(orjson.loads(text).get("event", ""))
         if event == "start" and not recording.start:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from realtime_core.connection import Close, Connection
 from realtime_core.errors import ConnectFailed
 
 from .causes import AUDIO
-from .marks import Place
+from .marks import AFTER_ALL, Place
 from .model_cues import ModelCues
 from .peers import ReplayedConnection
 from .perturbation import Perturbation
@@ -27,8 +26,6 @@ __all__ = ["ModelStage", "Stage"]
 
 _LINGER_S = 5.0
 """After the last of the phone, so long our own closing is waited for."""
-_AFTER_ALL = 2**62
-_AUDIO = re.compile(r'"audio": ?"([^"]*)"')
 
 
 class ModelStage:
@@ -41,6 +38,8 @@ class ModelStage:
         self._reached = bool(recording.model)
         self._sessions: list[ReplayedConnection] = []
         self._start = self._loop.time()
+        self._model_next: tuple[float, float] | None = None
+        self._playing = False
         self._timer: asyncio.Handle | None = None
         self._timer_at: float | None = None
         if self.perturbation.disconnect_at_s is not None:
@@ -57,7 +56,7 @@ class ModelStage:
         connection = ReplayedConnection(self._on_command)
         self.cues.opened(self.now)
         self._sessions.append(connection)
-        self._set_timer()
+        self._model_changed()
         return connection
 
     def close(self) -> None:
@@ -66,13 +65,14 @@ class ModelStage:
     def _on_command(self, text: str) -> None:
         now = self.now
         if AUDIO in text[:120] or text.endswith(f'"{AUDIO}"}}'):
-            found = _AUDIO.search(text)
-            payload = found[1] if found else ""
-            self.cues.appended(len(payload) * 3 // 4 - payload[-2:].count("="), now)
+            start = text.find('"audio":"') + 9
+            payload = text[start : text.find('"', start)]
+            if not self.cues.appended(len(payload) * 3 // 4 - payload.count("=", -2), now):
+                return
         else:
             message = orjson.loads(text)
             self.cues.sent(str(message.get("type", "")), message, now)
-        self._set_timer()
+        self._model_changed()
 
     def _say(self, incoming: Incoming) -> None:
         connection = self._sessions[min(incoming.session, len(self._sessions) - 1)]
@@ -87,32 +87,41 @@ class ModelStage:
 
     # --- one timer -----------------------------------------------------------------------------------------------
 
-    def _next(self) -> tuple[float, int] | None:
+    def _model_changed(self) -> None:
+        """What the model says next may be another, or due at another time."""
+        due, head = self.cues.due(), self.cues.head
+        self._model_next = None if due is None or head is None else (due, head.index)
+        self._set_timer()
+
+    def _next(self) -> tuple[float, float] | None:
         """(when, the place in the recording) of what comes next."""
-        due = self.cues.due(self.now)
-        return None if due is None or self.cues.head is None else (due, self.cues.head.index)
+        return self._model_next
 
     def _play(self) -> None:
         """Do what is due now."""
         if (incoming := self.cues.take(self.now)) is not None:
             self._say(incoming)
+        self._model_changed()
 
     def _set_timer(self) -> None:
+        if self._playing:
+            return
         coming = self._next()
         at = None if coming is None else coming[0]
-        if at is not None and self._timer_at is not None and at == self._timer_at:
+        if at == self._timer_at:
             return
         self._cancel_timer()
         if at is not None:
             self._timer_at = at
-            when = self._start + at
-            self._timer = (
-                self._loop.call_at(when, self._fire) if when > self._loop.time() else self._loop.call_soon(self._fire)
-            )
+            self._timer = self._loop.call_at(self._start + at, self._fire)
 
     def _fire(self) -> None:
         self._timer = self._timer_at = None
-        self._play()
+        self._playing = True
+        try:
+            self._play()
+        finally:
+            self._playing = False
         self._set_timer()
 
     def _cancel_timer(self) -> None:
@@ -131,7 +140,7 @@ class Stage(ModelStage):
         self._frames = self.perturbation.phone(recording.phone)
         self._next_frame = 0
         self._place = Place()
-        self._marks: list[tuple[float, int, int, str]] = []
+        self._marks: list[tuple[float, float, int, str]] = []
         self._serial = 0
         self._over_at = recording.phone[-1].t if recording.phone else 0.0
         self.phone.say(recording.start)
@@ -153,36 +162,37 @@ class Stage(ModelStage):
         self._set_timer()
 
     def _on_mark(self, name: str, stream_sid: str) -> None:
-        due, index = self._recording.marks.due(self._place, self.now)
+        due, order = self._recording.marks.due(self._place, self.now)
         mark = {"event": "mark", "sequenceNumber": "1", "streamSid": stream_sid, "mark": {"name": name}}
         text = orjson.dumps(mark).decode()
         for at in self.perturbation.mark(due):
             self._serial += 1
-            heapq.heappush(self._marks, (at, _AFTER_ALL if index is None else index, self._serial, text))
+            heapq.heappush(self._marks, (at, order, self._serial, text))
 
     def _flush(self) -> None:
         """All that are out come back at once."""
         at = self.now + self._recording.marks.turnaround_s
-        self._marks = [(min(due, at), index, serial, text) for due, index, serial, text in self._marks]
+        self._marks = [(min(due, at), order, serial, text) for due, order, serial, text in self._marks]
         heapq.heapify(self._marks)
 
-    def _next(self) -> tuple[float, int] | None:
-        return min((each for each in (super()._next(), self._next_of_phone()) if each is not None), default=None)
+    def _next(self) -> tuple[float, float] | None:
+        phone, model = self._next_of_phone(), self._model_next
+        return phone if model is None or (phone is not None and phone < model) else model
 
-    def _next_of_phone(self) -> tuple[float, int] | None:
+    def _next_of_phone(self) -> tuple[float, float] | None:
         if self.phone.is_over:
             return None
-        coming = [self._marks[0][:2]] if self._marks else []
-        if self._next_frame < len(self._frames):
-            frame = self._frames[self._next_frame]
-            coming.append((frame.t, frame.index))
-        return min(coming, default=(self._over_at + _LINGER_S, _AFTER_ALL))
+        if self._next_frame == len(self._frames):
+            return self._marks[0][:2] if self._marks else (self._over_at + _LINGER_S, AFTER_ALL)
+        frame = self._frames[self._next_frame]
+        coming = (frame.t, frame.index)
+        return min(coming, self._marks[0][:2]) if self._marks else coming
 
     def _play(self) -> None:
-        phone, model = self._next_of_phone(), ModelStage._next(self)
-        if phone is None or (model is not None and model < phone):
+        coming = self._next_of_phone()
+        if coming is None or (self._model_next is not None and self._model_next < coming):
             super()._play()
-        elif self._marks and self._marks[0][:2] == phone:
+        elif self._marks and self._marks[0][:2] == coming:
             self.phone.say(heapq.heappop(self._marks)[3])
         elif self._next_frame < len(self._frames):
             frame = self._frames[self._next_frame]
