@@ -81,11 +81,14 @@ class Bridge:
         self.controls = Controls(self)
         self.transfers = Transfers(self)
         self.conversation.handlers += [self.conduct.on_event, self._on_event]
+        if options.on_event is not None:
+            self.conversation.handlers.append(options.on_event)
         self._over = asyncio.Event()
         self._open = False
         self._answered = False
         self._let_go: LetGo = "hang up"
         self._tasks: asyncio.TaskGroup | None = None
+        self._started: set[asyncio.Task[None]] = set()
         self._losing: asyncio.TimerHandle | None = None
         self._write_header(info)
 
@@ -100,6 +103,8 @@ class Bridge:
                 await self._over.wait()
                 if not self._open:
                     talk.cancel()  # still connecting, and nobody is there to talk to
+                for task in tuple(self._started):
+                    task.cancel()
                 await self._release()
                 await self.transfers.close()
         finally:
@@ -144,6 +149,8 @@ class Bridge:
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
         self.conduct.frame()
+        if self.options.on_frame is not None:
+            self.options.on_frame(ulaw)
         self.player.frame(timestamp_ms)
         self.conversation.hear(ulaw)
 
@@ -220,8 +227,10 @@ class Bridge:
         """Run `work` as a task of the call; nothing happens when the call is over."""
         if self._tasks is None or self.over:
             work.close()
-        else:
-            self._tasks.create_task(work)
+            return
+        task = self._tasks.create_task(work)
+        self._started.add(task)
+        task.add_done_callback(self._started.discard)
 
     async def prompt(self, instructions: str) -> None:
         if await self.conversation.ask(instructions):
@@ -245,7 +254,7 @@ class Bridge:
             self.player.sound(None)
             self.player.stop()
             self.player.play_clip("clip:apology", apology())
-            await self.controls.heard(8)
+            await self.controls.heard(8, to_come=False)
         if self.options.fallback is not None:
             self._let_go = "close"
         self.end(f"failed: {reason}")

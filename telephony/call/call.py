@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,11 @@ class Call:
         """The conversation with the model."""
         return self._bridge.conversation.session
 
+    @property
+    def is_live(self) -> bool:
+        """Is the model there, and the call not over?"""
+        return self._bridge.conversation.live
+
     # --- controls ------------------------------------------------------------------------------------------------
 
     async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool:
@@ -148,6 +153,15 @@ class Call:
         """
         collector = DigitCollector(max_digits=max_digits, terminator=terminator, first_s=first_s, between_s=between_s)
         return await self._bridge.controls.collect_digits(prompt, collector)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """`with call.listening():` the agent owes no answer: no line fills the silence, and nobody is prompted."""
+        self._bridge.conduct.rest("listening")
+        try:
+            yield
+        finally:
+            self._bridge.conduct.resume("listening")
 
     def machine_found(self) -> None:
         """The far end is a machine: the call will not go on for long."""

@@ -118,10 +118,11 @@ class Conduct:
 
     # --- pauses --------------------------------------------------------------------------------------------------
 
-    def rest(self, why: str) -> None:
-        """Nothing is prompted and nothing filled until `resume`."""
+    def rest(self, why: str, *, fill: bool = False) -> None:
+        """Nothing is prompted until `resume`; and no silence in which an answer is owed is filled, unless `fill`."""
         self._silence.rest(why)
-        self._owed.pause(why)
+        if not fill:
+            self._owed.pause(why)
         self._set()
 
     def resume(self, why: str) -> None:

@@ -25,9 +25,10 @@ log = logging.getLogger(__name__)
 
 Heard = Literal["heard", "interrupted", "not confirmed", "not said"]
 
-_BEGIN_S = 20.0
+_BEGIN_S = 6.0
 """How long the model may take to begin to speak when it was asked to."""
 _SPEAK_S = 60.0
+_MARGIN_S = 5.0
 _DIGIT_S = 0.5
 """Longer than `<Play digits>` takes for one key."""
 _BACK_S = 15.0
@@ -57,12 +58,13 @@ class Controls:
                 begun.set()
 
         with self._listening(interruptible), self._handler(on_event):
-            await conversation.idle.wait()
-            if not await conversation.ask(instructions):
-                return "not said"
-            bridge.conduct.expect_answer()
             try:
                 async with asyncio.timeout(_BEGIN_S):
+                    await conversation.idle.wait()
+                    begun.clear()
+                    if not await conversation.ask(instructions):
+                        return "not said"
+                    bridge.conduct.expect_answer()
                     await begun.wait()
             except TimeoutError:
                 return "not said"
@@ -73,10 +75,11 @@ class Controls:
         self._clips += 1
         with self._listening(interruptible):
             self._bridge.player.play_clip(f"clip:{self._clips}", ulaw)
-            return await self.heard(len(ulaw) / 8000 + _SPEAK_S)
+            return await self.heard(len(ulaw) / 8000 + _MARGIN_S, to_come=False)
 
-    async def heard(self, within_s: float) -> Heard:
-        """Wait until all that is being said has been heard, to the last sample, or the caller speaks."""
+    async def heard(self, within_s: float, *, to_come: bool = True) -> Heard:
+        """Wait until all that is being said has been heard, to the last sample, or the caller speaks. `to_come`: also
+        what is still to come of the response that is being made."""
         loop, player = asyncio.get_running_loop(), self._bridge.player
         interrupted = False
 
@@ -91,7 +94,8 @@ class Controls:
         with self._handler(on_event):
             try:
                 async with limit:
-                    await self._bridge.conversation.idle.wait()
+                    if to_come:
+                        await self._bridge.conversation.idle.wait()
                     await player.quiet()
             except TimeoutError:
                 if not interrupted:
@@ -186,7 +190,7 @@ class Controls:
         if (way_back := bridge.options.way_back) is None:
             raise CallError("Digits cannot be sent: this call has no way back to its stream.")
         bridge.record.write("control", action="send_digits", keys=len(digits))
-        bridge.conduct.rest("sending digits")
+        bridge.conduct.rest("sending digits", fill=True)
         try:
             if await self.heard(_SPEAK_S) != "heard":
                 await bridge.conversation.interrupt()  # what nobody has heard until now is not said again later
@@ -208,7 +212,7 @@ class Controls:
         does nothing, when the caller speaks meanwhile, unless `anyway`."""
         bridge = self._bridge
         bridge.record.write("control", action="hang_up", within_s=within_s)
-        bridge.conduct.rest("hanging up")
+        bridge.conduct.rest("hanging up", fill=True)
         try:
             said = await self.heard(within_s) if goodbye is None else await self.say(goodbye, interruptible=not anyway)
             if said == "not said":

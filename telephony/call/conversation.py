@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from realtime_core import RealtimeAgent, RealtimeModelConfig, RealtimeRunner, RealtimeSession
+from realtime_core import RealtimeAgent, RealtimeModelConfig, RealtimeRunConfig, RealtimeRunner, RealtimeSession
 from realtime_core import events as session_events
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Upsampler3
@@ -29,6 +29,8 @@ SessionHandler = Callable[[session_events.RealtimeSessionEvent], None]
 _MAX_HELD_FRAMES = 500
 """Ten seconds of the caller wait for the model's connection; then the oldest are dropped."""
 _MAX_HELD_DIGITS = 32
+_TOOL_S = 120.0
+"""For tools that name no time-out: longer than a warm transfer takes, and than anybody waits."""
 
 
 class Conversation:
@@ -62,7 +64,7 @@ class Conversation:
         """Pick the agent and make its session; it is not connected yet."""
         agent = await self._pick_agent()
         self._call.transfer_targets.update(targets_of(agent.tools))
-        runner = RealtimeRunner(agent, model=self._options.model, config=self._options.run_config)
+        runner = RealtimeRunner(agent, model=self._options.model, config=self._run_config())
         self.session = await runner.run(context=self._call, model_config=self._model_config())
         self.session.model.emit_raw = False
         self.session.add_handler(self._on_event)
@@ -135,6 +137,12 @@ class Conversation:
             return self._agent
         picked = self._agent(self._call.info)
         return picked if isinstance(picked, RealtimeAgent) else await picked
+
+    def _run_config(self) -> RealtimeRunConfig:
+        """The given one; and no tool hangs for ever, as nobody on the phone would wait so long."""
+        given = self._options.run_config
+        tools = given.get("tool_execution") or {}
+        return {**given, "tool_execution": {"timeout_seconds": _TOOL_S, **tools}}
 
     def _model_config(self) -> RealtimeModelConfig:
         config = RealtimeModelConfig(**self._options.model_config)

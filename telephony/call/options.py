@@ -8,6 +8,7 @@ from typing import Any
 
 from realtime_core import RealtimeAgent, RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.connection import Close
+from realtime_core.events import RealtimeSessionEvent
 from realtime_core.sources import SYSTEM, Sources
 
 from ..journal.format import Journal
@@ -53,6 +54,10 @@ class CallOptions:
     sources: Sources = SYSTEM
     cpu_clock: Callable[[], float] = lambda: 0.0
     """CPU seconds of this process, for the journal's last record."""
+    on_frame: Callable[[bytes], None] | None = None
+    """Gets the caller's audio as it comes (mu-law, 8 kHz), before the model does."""
+    on_event: Callable[[RealtimeSessionEvent], None] | None = None
+    """Told of each event of the session, in the step that caused it."""
     on_start: Callable[[Call], None] = lambda call: None
     on_end: Callable[[Call], None] = lambda call: None
 

@@ -65,7 +65,7 @@ class Transfers:
         self._busy = True
         self._bridge.record.write("control", action="transfer", target=name, warm=summary is not None)
         conduct = self._bridge.conduct
-        conduct.rest("transfer")
+        conduct.rest("transfer", fill=True)
         try:
             if await self._bridge.controls.heard(_SPOKEN_S) == "interrupted":
                 return "The caller has begun to speak, so nobody was called. Listen, then decide anew."

@@ -10,8 +10,8 @@ from collections import Counter
 
 __all__ = ["MachineCap"]
 
-_MIN_WORDS = 4
-"""Shorter sentences people do repeat: yes, hello, pardon."""
+_MIN_WORDS = 6
+"""Shorter sentences people do repeat: hello, can you hear me."""
 
 
 class MachineCap:
@@ -39,7 +39,9 @@ class MachineCap:
         self._said.clear()
 
     def heard(self, transcript: str, now: float) -> None:
-        """The far end said this."""
+        """The far end said this. What is in brackets is a note, and nobody's words."""
+        if "[" in transcript:
+            return
         words = "".join(c if c.isalnum() else " " for c in transcript.casefold()).split()
         if len(words) < _MIN_WORDS or len(self._said) > 500:
             return

@@ -269,24 +269,21 @@ class Story:
         turn. It is the caller's turn when an answer of the model was heard to its last sample (or we asked the caller
         to say it again), and the caller has done nothing since."""
         ends = [answer.rstrip(b"\xff")[-1600:] for answer in (*self.spoken().values(), clips.repeat()) if answer]
-        heard, found, begin, at = b"", list[tuple[float, float]](), 0, 0.0
-        begin_at, owed = 0.0, True
-        for index, (frame, spoke) in enumerate(zip(self.ear.heard_frames, self.ear.spoke, strict=False)):
-            at = (index + 1) * FRAME_S
-            audible = frame != b"" and frame.count(b"\xff") < FRAME * 0.9 and _loud(frame)
-            if audible or spoke or frame == b"":
-                if owed and at - FRAME_S - begin_at > longer_than_s:
-                    found.append((round(begin_at, 2), round(at - FRAME_S, 2)))
-                begin_at = at
-                owed = True
-            heard = (heard + frame)[-24_000:]
-            if not audible and not spoke and owed:
-                quiet = heard.rstrip(b"\xff")
-                owed = not any(quiet.endswith(end) or end in heard[-len(end) - 2400 :] for end in ends)
-            if any(begin_at <= acted <= at for acted in self.ear.acted):
-                owed = True
-        if owed and at - begin_at > longer_than_s:
-            found.append((round(begin_at, 2), round(at, 2)))
+        acted = {int(at / FRAME_S) for at in self.ear.acted}
+        found: list[tuple[float, float]] = []
+        heard, begin, owed = b"", 0, True
+        frames = [*zip(self.ear.heard_frames, self.ear.spoke, strict=False), (b"", False)]
+        for index, (frame, spoke) in enumerate(frames):
+            heard = (heard + frame)[-16_000:]
+            callers = spoke or index in acted or not frame
+            if not callers and not _loud(frame):
+                owed = owed and not any(heard.rstrip(b"\xff").endswith(end) for end in ends)
+                continue
+            if owed and (index - begin) * FRAME_S > longer_than_s:
+                found.append((round(begin * FRAME_S, 2), round(index * FRAME_S, 2)))
+            begin, owed = index + 1, True
+            if callers:
+                heard = b""  # whatever was heard before, it is the agent's turn now
         return found
 
     def assert_no_undecided_silence(self) -> None:

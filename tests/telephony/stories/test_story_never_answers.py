@@ -1,0 +1,110 @@
+"""The model never answers: the caller hears a line, a sound, an apology, and never more than three seconds of nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from exchange import Ear, hear_out, story
+
+from realtime_core import RealtimeModelConfig
+from realtime_core.connection import Connection
+from realtime_core.connection.memory import memory_pair
+from realtime_core.errors import ConnectFailed
+from realtime_core.local import Reply, Script, Trouble, Turn
+from telephony.call import clips
+from telephony.call.policy import CallPolicy
+
+pytestmark = pytest.mark.virtual_time
+
+
+async def waits(ear: Ear) -> None:
+    await ear.agent_silent(100.0, within_s=200)
+
+
+async def asks(ear: Ear) -> None:
+    await hear_out(ear)
+    await ear.say("sorry_hours")
+    await ear.agent_silent(100.0, within_s=200)
+
+
+async def silent_server(url: str, headers: object) -> Connection:
+    """It takes the connection, and says nothing."""
+    ours, _theirs = memory_pair()
+    return ours
+
+
+async def slow_refusal(url: str, headers: object) -> Connection:
+    await asyncio.sleep(6.0)
+    raise ConnectFailed("Nobody listens there.")
+
+
+@pytest.mark.parametrize("transport", [silent_server, slow_refusal])
+async def test_a_model_that_cannot_be_reached(transport: object) -> None:
+    told = await story(waits, model_config=RealtimeModelConfig(transport=transport))
+    assert told.reason.startswith("failed")
+    assert clips.one_moment() in told.heard
+    assert clips.apology() in told.heard
+    assert told.heard.index(clips.one_moment()) < 3 * 8000
+    told.assert_no_undecided_silence()
+
+
+STALLS = Script(
+    greeting=Reply(say="Hello. How can I help you?"),
+    turns=[Turn(Reply(say="We are open.", trouble=Trouble("stall", stall_s=300.0)))],
+)
+
+
+async def test_a_model_that_stalls_before_its_answer() -> None:
+    told = await story(asks, script=STALLS)
+    assert told.reason == "failed: no answer came"
+    assert clips.one_moment() in told.heard
+    assert told.heard.endswith(clips.apology()) or clips.apology() in told.heard
+    told.assert_no_undecided_silence()
+
+
+async def test_without_the_policy_the_same_call_is_found_silent() -> None:
+    """The check of these stories does find a silence that nobody decided."""
+    told = await story(asks, script=STALLS, policy=CallPolicy(answer_line_s=None, max_call_s=60.0))
+    assert told.silences() != []
+
+
+async def test_a_model_that_stalls_in_the_middle_of_its_answer() -> None:
+    reply = Reply(
+        say="Your table for two on Friday at seven is booked. Tonight we serve a soup of white beans with sage.",
+        trouble=Trouble("stall", at_s=1.0, stall_s=9.0),
+    )
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("booking")
+        await ear.agent_speaks()
+        await ear.agent_silent(4.0)
+
+    told = await story(caller, script=Script(greeting=Reply(say="Hello."), turns=[Turn(reply)]))
+    assert clips.one_moment() not in told.heard, "a line in the middle of a sentence would only confuse"
+    told.assert_no_undecided_silence()
+    assert told.reason == "hung up"
+
+
+async def test_responses_that_fail_are_asked_for_again_by_a_line_and_then_given_up() -> None:
+    fails = Turn(Reply(trouble=Trouble("fail", code="invalid_request_error")))
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        for _ in range(4):
+            await ear.say("sorry_hours")
+            await hear_out(ear)
+        await ear.agent_silent(60.0)
+
+    told = await story(caller, script=Script(greeting=Reply(say="Hello."), turns=[fails] * 6))
+    assert told.heard.count(clips.repeat()) == 2
+    assert clips.apology() in told.heard
+    assert told.reason == "failed: the model's responses fail"
+    told.assert_no_undecided_silence()
+
+
+async def test_a_call_that_is_given_up_goes_to_somebody_else() -> None:
+    told = await story(waits, model_config=RealtimeModelConfig(transport=slow_refusal), fallback="+14155550111")
+    assert told.exchange.dialled == ["+14155550111"]
+    assert told.exchange.hung_up == []
