@@ -87,6 +87,8 @@ class Settings(BaseSettings):
     """The same for a caller who called too often, and for a day whose budget is used up."""
     telephony_when_draining: str = "busy"
     """The same for a process that is about to stop."""
+    telephony_warm: bool = True
+    """Connect the model when a call is announced, before its stream is there: the first word comes sooner."""
     telephony_fallback_number: str | None = None
     """Who takes a call that we have lost; default: an apology, then the call ends."""
     telephony_apology: str = "We are sorry, something went wrong at our end."

@@ -6,9 +6,10 @@ several processes can bring them home by it; each process serves all of them, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ..call.call import CallInfo
 from ..twilio.signature import public_address, websocket_address
 from ..twilio.twiml import StreamTarget
 
@@ -17,26 +18,25 @@ __all__ = ["Addresses"]
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`base` is PUBLIC_URL, or what a request on this machine called us."""
+    """`base` is PUBLIC_URL, or what a request on this machine called us. A `WayBack` for calls."""
 
     base: str
     instance: str
+    parameters: Callable[[str], Mapping[str, str]]
+    """Makes what the stream of a call has to bring along: its token."""
 
-    @property
-    def stream(self) -> str:
-        return websocket_address(self.base, self._path("media-stream"))
-
-    @property
-    def after_stream(self) -> str:
-        return self._address("after-stream")
+    def stream(self, info: CallInfo) -> StreamTarget:
+        """A stream to this process that comes back to it, with a fresh token."""
+        return StreamTarget(
+            websocket_address(self.base, self._path("media-stream")),
+            action=self._address("after-stream"),
+            status_callback=self._address("stream-status"),
+            parameters={"caller": info.caller, "called": info.called, **self.parameters(info.sid)},
+        )
 
     @property
     def after_dial(self) -> str:
         return self._address("after-dial")
-
-    @property
-    def stream_status(self) -> str:
-        return self._address("stream-status")
 
     @property
     def call_status(self) -> str:
@@ -46,9 +46,8 @@ class Addresses:
     def amd_status(self) -> str:
         return self._address("amd-status")
 
-    def to_stream(self, parameters: Mapping[str, str]) -> StreamTarget:
-        """A stream to this process that comes back to it."""
-        return StreamTarget(self.stream, self.after_stream, self.stream_status, parameters)
+    def leg_key(self, leg_id: str) -> str:
+        return self._address(f"leg-key/{leg_id}")
 
     def _path(self, name: str) -> str:
         return f"/i/{self.instance}/{name}"

@@ -6,6 +6,7 @@ import hashlib
 
 from realtime_core.sources import Sources
 
+from ..call.after_stream import StreamEnds
 from ..call.call import TOKEN_PARAMETER, CallInfo
 from ..call.limits import Caps, Limits
 from ..call.registry import Registry
@@ -13,7 +14,6 @@ from ..errors import StreamRefused
 from ..settings import Settings
 from ..twilio.media_stream import Start
 from ..twilio.stream_token import StreamToken, TokenRefused, mint, verify
-from .hooks import Hooks
 
 __all__ = ["Admission"]
 
@@ -31,13 +31,13 @@ class Admission:
         sources: Sources,
         *,
         limits: Limits | None = None,
-        hooks: Hooks | None = None,
+        calls: StreamEnds | None = None,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._sources = sources
         self._limits = limits or Limits(Caps(settings.telephony_max_calls))
-        self._hooks = hooks or Hooks()
+        self._calls: StreamEnds = calls or registry
         secret = settings.twilio_auth_token or settings.twilio_shared_key_secret
         self._key = None if secret is None else _derive(secret.get_secret_value())
         self._used: dict[str, int] = {}
@@ -61,7 +61,7 @@ class Admission:
         if self._key is not None:
             self._check_token(self._key, start)
         info = CallInfo.of(start)
-        if self._hooks.stream_end(info.sid) is None:
+        if self._calls.stream_end(info.sid) is None:
             self._make_room(info)
         return info
 

@@ -14,7 +14,11 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.sources import SYSTEM, Sources
 
+from ..call.options import CallOptions
+from ..call.policy import CallPolicy, PhoneControl
+from ..errors import TwilioNotConfigured
 from ..settings import Settings, load_settings
+from ..twilio.rest import TwilioRest
 from . import callbacks, health, media_streams, webhooks
 from .phone import Phone
 from .routing import Agents
@@ -27,11 +31,13 @@ log = logging.getLogger(__name__)
 def create_app(
     agent: Agents,
     *,
-    greeting: str | None = None,
+    greeting: str | bytes | None = None,
     settings: Settings | None = None,
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None,
     model_config: RealtimeModelConfig | None = None,
     run_config: RealtimeRunConfig | None = None,
+    policy: CallPolicy | None = None,
+    ambience: bytes | None = None,
     data: Mapping[str, Any] | None = None,
     sources: Sources = SYSTEM,
 ) -> Starlette:
@@ -40,12 +46,15 @@ def create_app(
     Args:
         agent: A `RealtimeAgent`; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that picks one; or a
             mapping of called numbers to these, where the caller of any other number is told that it is not in service.
-        greeting: Instructions for the first words, like "Greet the caller". None: the caller speaks first.
+        greeting: Instructions for the first words, like "Greet the caller", or a clip (mu-law, 8 kHz). None: the caller
+            speaks first.
         settings: Read from the environment when the application starts, unless given.
         model: A model or a function that makes one; by default OpenAI's, or the embedded server where no account is
             configured and nobody but this machine can call.
         model_config: How to reach the model.
         run_config: The session's configuration.
+        policy: How calls are conducted: silences, limits, farewells.
+        ambience: A loop of mu-law 8 kHz that lies under the agent's voice and between its answers.
         data: The first content of each call's `data`.
 
     Raises:
@@ -56,16 +65,18 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             loaded = settings if settings is not None else load_settings()
-            phone = app.state.phone = Phone.assemble(
-                agent,
-                loaded,
+            options = CallOptions(
                 greeting=greeting,
                 model=model,
                 model_config=await _model_config(loaded, model, model_config, stack),
                 run_config=_run_config(loaded, run_config),
+                policy=policy or CallPolicy(),
+                ambience=ambience,
                 data=data or {},
                 sources=sources,
             )
+            phone = app.state.phone = Phone.assemble(agent, loaded, options, control=_control(loaded, stack))
+            await stack.enter_async_context(phone.registry)
             if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
                 log.warning("TELEPHONY_ALLOW_UNSIGNED: whoever finds this address can call, and you pay.")
             async with asyncio.TaskGroup() as group:
@@ -96,11 +107,22 @@ def _for_twilio() -> list[BaseRoute]:
         Route("/incoming-call", webhooks.incoming_call, methods=both),
         Route("/after-stream", webhooks.after_stream, methods=both),
         Route("/after-dial", webhooks.after_dial, methods=both),
+        Route("/leg-key/{leg}", webhooks.leg_key, methods=both),
         Route("/call-status", callbacks.call_status, methods=both),
         Route("/stream-status", callbacks.stream_status, methods=both),
         Route("/amd-status", callbacks.amd_status, methods=both),
         WebSocketRoute("/media-stream", media_streams.media_stream),
     ]
+
+
+def _control(settings: Settings, stack: AsyncExitStack) -> PhoneControl | None:
+    """Twilio's REST API, where it is configured."""
+    try:
+        rest = TwilioRest.of(settings)
+    except TwilioNotConfigured:
+        return None
+    stack.callback(rest.close)
+    return rest
 
 
 async def _model_config(

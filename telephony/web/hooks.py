@@ -1,36 +1,38 @@
-"""What the calls of this process are told by the web."""
+"""Who is told what Twilio tells. By default that is the registry of calls; whoever wants to hear it, too, wraps it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from ..call.after_stream import StreamEnd
+from ..call.registry import Registry
 from ..twilio.callbacks import CallStatus, DialResult, MachineDetection, StreamStatus
 
 __all__ = ["Hooks"]
 
 
-def _ignore(_: Any) -> None:
-    pass
-
-
-def _unknown(call_sid: str) -> StreamEnd | None:
-    return None
-
-
 @dataclass(slots=True)
 class Hooks:
-    """Set by whoever keeps the calls. They return at once and raise nothing."""
+    """They return at once and raise nothing."""
 
-    stream_end: Callable[[str], StreamEnd | None] = _unknown
+    stream_end: Callable[[str], StreamEnd | None]
     """By CallSid: see `StreamEnds`."""
-    call_status: Callable[[CallStatus], None] = _ignore
+    call_status: Callable[[CallStatus], None]
     """Each state once; in the order of arrival, which is not always that of `sequence_number`."""
-    stream_status: Callable[[StreamStatus], None] = _ignore
-    machine_detected: Callable[[MachineDetection], None] = _ignore
-    dial_ended: Callable[[DialResult], None] = _ignore
+    machine_detected: Callable[[MachineDetection], None]
+    dial_ended: Callable[[DialResult], None]
     """A cold transfer is over or has failed; if it failed, a new stream comes."""
-    farewell: Callable[[], Awaitable[None]] | None = None
-    """The process stops and these calls are still there: say goodbye, and hang up. Default: hang up what is live."""
+    leg_key: Callable[[str, str], str]
+    """(leg id, key) of the second leg of a warm transfer; the TwiML that this leg goes on with."""
+    stream_status: Callable[[StreamStatus], None] = lambda status: None
+
+    @classmethod
+    def of(cls, registry: Registry) -> Hooks:
+        return cls(
+            stream_end=registry.stream_end,
+            call_status=registry.call_status,
+            machine_detected=registry.machine_detected,
+            dial_ended=registry.dial_ended,
+            leg_key=registry.leg_key,
+        )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import time
+from dataclasses import dataclass, field, replace
 
 from starlette.requests import HTTPConnection
 
-from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.sources import Sources
 
-from ..call.call import Call
+from ..call.call import Call, CallInfo
 from ..call.limits import Caps, Limits
+from ..call.options import CallOptions
+from ..call.policy import PhoneControl
 from ..call.registry import Registry
+from ..journal.opening import journal_for
 from ..metrics import Metrics
 from ..settings import Settings
 from ..twilio.callbacks import ProgressBook
@@ -28,6 +28,8 @@ from .routing import Agents, Routing
 
 __all__ = ["Phone"]
 
+_REATTACH_S = 10.0
+"""Twilio asks for what comes next as soon as it finds a stream broken; then the new one takes a second or two."""
 MAX_LAG_S = 0.25
 """A loop that is so late serves the calls it has badly enough: it takes no more."""
 
@@ -45,13 +47,11 @@ class Phone:
     metrics: Metrics
     lag: LoopLag
     instance: str
-    greeting: str | None
-    model: RealtimeModel | Callable[[], RealtimeModel] | None
-    model_config: RealtimeModelConfig
-    run_config: RealtimeRunConfig
-    sources: Sources
-    data: Mapping[str, Any]
     hooks: Hooks
+    control: PhoneControl | None
+    sources: Sources
+    defaults: CallOptions
+    """What is the same for all calls."""
     progress: ProgressBook = field(default_factory=ProgressBook)
     ready: bool = False
 
@@ -66,8 +66,17 @@ class Phone:
 
     def addresses(self, connection: HTTPConnection) -> Addresses:
         """What Twilio may call us; without PUBLIC_URL, what this request called us."""
-        base = self.settings.public_url or f"{connection.url.scheme}://{connection.url.netloc}"
-        return Addresses(base, self.instance)
+        here = f"{connection.url.scheme}://{connection.url.netloc}".replace("ws", "http", 1)
+        return Addresses(self.settings.public_url or here, self.instance, self.admission.parameters)
+
+    def options(self, connection: HTTPConnection) -> CallOptions:
+        """How to run the call that this connection is about."""
+        return replace(self.defaults, way_back=self.addresses(connection))
+
+    def warm(self, connection: HTTPConnection, info: CallInfo) -> None:
+        """Connect the model while Twilio is still setting the stream up."""
+        if self.settings.telephony_warm:
+            self.registry.begin_warm(info, self.routing.source, self.options(connection))
 
     def refuse_call(self, call_sid: str, caller: str) -> tuple[str, Refusal] | None:
         """Why a new call is not taken, and how to answer it; None: it is, and has its place from now on."""
@@ -83,58 +92,48 @@ class Phone:
         return over, parse_refusal(answer)
 
     def call_started(self, call: Call) -> None:
-        self.registry.add(call)
         self.limits.started(call.sid, self.now)
         self.metrics.call_started()
 
     def call_ended(self, call: Call) -> None:
-        self.registry.remove(call)
         self.metrics.call_ended(self.limits.ended(call.sid, self.now))
-
-    async def farewell(self) -> None:
-        """The process stops: have the live calls say goodbye and hang up."""
-        if self.hooks.farewell is not None:
-            await self.hooks.farewell()
-            return
-        async with asyncio.TaskGroup() as group:
-            for call in self.registry:
-                group.create_task(call.hang_up(within_s=self.settings.telephony_farewell_s / 2))
 
     @classmethod
     def assemble(
-        cls,
-        agents: Agents,
-        settings: Settings,
-        *,
-        greeting: str | None,
-        model: RealtimeModel | Callable[[], RealtimeModel] | None,
-        model_config: RealtimeModelConfig,
-        run_config: RealtimeRunConfig,
-        data: Mapping[str, Any],
-        sources: Sources,
+        cls, agents: Agents, settings: Settings, options: CallOptions, *, control: PhoneControl | None
     ) -> Phone:
-        """Make the parts and join them."""
-        metrics, hooks = Metrics(), Hooks()
+        """Make the parts and join them. `options`: what the application says about its calls."""
+        metrics, sources = Metrics(), options.sources
         registry = Registry(settings.telephony_max_calls)
+        hooks = Hooks.of(registry)
         limits = Limits(_caps(settings))
-        return cls(
+        phone = cls(
             settings=settings,
             routing=Routing(agents),
             registry=registry,
             limits=limits,
             guard=Guard(settings, on_refused=metrics.request_refused),
-            admission=Admission(settings, registry, sources, limits=limits, hooks=hooks),
+            admission=Admission(settings, registry, sources, limits=limits, calls=hooks),
             metrics=metrics,
             lag=LoopLag(metrics.loop_lag),
             instance=settings.telephony_instance or sources.token(4),
-            greeting=greeting,
-            model=model,
-            model_config=model_config,
-            run_config=run_config,
-            sources=sources,
-            data=data,
             hooks=hooks,
+            control=control,
+            sources=sources,
+            defaults=options,
         )
+        phone.defaults = replace(
+            options,
+            journal=lambda info: journal_for(settings, info.sid),
+            admit=phone.admission.admit,
+            control=control,
+            reattach_s=_REATTACH_S,
+            fallback=settings.telephony_fallback_number,
+            cpu_clock=time.process_time,
+            on_start=phone.call_started,
+            on_end=phone.call_ended,
+        )
+        return phone
 
 
 def _caps(settings: Settings) -> Caps:

@@ -69,7 +69,7 @@ class _Server(uvicorn.Server):
             return
         log.warning("%d calls are still live: they say goodbye.", len(phone.registry))
         async with asyncio.TaskGroup() as group:
-            farewell = group.create_task(phone.farewell(), name="farewell")
+            farewell = group.create_task(phone.registry.farewell(), name="farewell")
             await self._empty(phone, settings.telephony_farewell_s)
             farewell.cancel()
 

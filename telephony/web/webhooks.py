@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from ..call.after_stream import Next
 from ..call.after_stream import after_dial as decide_after_dial
 from ..call.after_stream import after_stream as decide_after_stream
+from ..call.call import CallInfo
 from ..logs import about_call
 from ..twilio import twiml
 from ..twilio.callbacks import DialResult, VoiceRequest
@@ -25,13 +26,13 @@ from .forms import BadForm, Form, read_form
 if TYPE_CHECKING:
     from .phone import Phone
 
-__all__ = ["after_dial", "after_stream", "failed", "for_twilio", "incoming_call"]
+__all__ = ["after_dial", "after_stream", "failed", "for_twilio", "incoming_call", "leg_key"]
 
 log = logging.getLogger(__name__)
 
 _SID = re.compile(r"[A-Za-z0-9]{1,64}")
 _MAX_CHARS = 400
-_ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial"}
+_ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial", "leg_key"}
 
 Answer = Callable[[Request, "Phone", Form], Response]
 
@@ -72,7 +73,10 @@ def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
         phone.metrics.call_refused(why)
         log.warning("Refused a call: %s.", why)
         return _twiml(twiml.refuse(answer))
-    return _twiml(_new_stream(request, phone, asked))
+    info = _info(asked)
+    document = _new_stream(request, phone, info)
+    phone.warm(request, info)
+    return _twiml(document)
 
 
 @for_twilio
@@ -98,6 +102,12 @@ def after_dial(request: Request, phone: Phone, form: Form) -> Response:
     return _twiml(_go_on(what, request, phone, asked))
 
 
+@for_twilio
+def leg_key(request: Request, phone: Phone, form: Form) -> Response:
+    """Whoever was called for a warm transfer has pressed a key."""
+    return _twiml(phone.hooks.leg_key(request.path_params["leg"], form.get("Digits", "")))
+
+
 async def failed(request: Request, error: Exception) -> Response:
     """The answer where an endpoint raised. The server logs the error."""
     if not getattr(request.state, "wants_twiml", False):
@@ -111,23 +121,25 @@ def _go_on(what: Next, request: Request, phone: Phone, asked: VoiceRequest | Non
         return twiml.hang_up()
     if what == "new stream" and asked is not None:
         phone.metrics.stream_reattached()
-        return _new_stream(request, phone, asked)
+        return _new_stream(request, phone, _info(asked))
     return twiml.apologise(phone.settings.telephony_apology, phone.settings.telephony_fallback_number)
 
 
-def _new_stream(request: Request, phone: Phone, asked: VoiceRequest) -> str:
-    parameters = {**_told(asked), **phone.admission.parameters(asked.call_sid)}
-    return twiml.connect_stream(phone.addresses(request).to_stream(parameters))
+def _new_stream(request: Request, phone: Phone, info: CallInfo) -> str:
+    return twiml.connect_stream(phone.addresses(request).stream(info))
 
 
-def _told(asked: VoiceRequest) -> Mapping[str, str]:
-    """Who calls whom. A `sip:` address may be longer than a parameter; then it stays unknown."""
-    told = {"caller": asked.caller, "called": asked.called}
-    for name, value in told.items():
-        if len(value) > _MAX_CHARS:
-            log.warning("The %s's address has %d characters and is left out.", name, len(value))
-            told[name] = ""
-    return told
+def _info(asked: VoiceRequest) -> CallInfo:
+    """Who calls whom. A `sip:` address may be longer than a stream's parameter; then it stays unknown."""
+    caller, called = (_fitting(address) for address in (asked.caller, asked.called))
+    return CallInfo(asked.call_sid, caller=caller, called=called, account_sid=asked.account_sid)
+
+
+def _fitting(address: str) -> str:
+    if len(address) <= _MAX_CHARS:
+        return address
+    log.warning("An address of %d characters is left out.", len(address))
+    return ""
 
 
 def _twiml(document: str) -> Response:

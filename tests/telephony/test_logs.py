@@ -60,11 +60,11 @@ def test_a_line_of_json(root: logging.Logger) -> None:
         try:
             raise ValueError("tok3n-value")
         except ValueError:
-            logging.getLogger("telephony.x").exception('said "%s"\nand more', "tok3n-value")
-    logging.getLogger("telephony.x").debug("not at this level")
-    logging.getLogger("telephony.x").info("outside of any call")
+            logging.getLogger("elsewhere.x").exception('said "%s"\nand more', "tok3n-value")
+    logging.getLogger("elsewhere.x").debug("not at this level")
+    logging.getLogger("elsewhere.x").info("outside of any call")
     first, second = map(json.loads, out.getvalue().splitlines())
-    assert (first["level"], first["logger"], first["call_sid"]) == ("error", "telephony.x", "CA1")
+    assert (first["level"], first["logger"], first["call_sid"]) == ("error", "elsewhere.x", "CA1")
     assert first["message"] == 'said "•"\nand more'
     assert "ValueError: •" in first["exception"]
     assert "tok3n-value" not in out.getvalue()
@@ -75,13 +75,13 @@ def test_a_line_of_text(root: logging.Logger) -> None:
     out = io.StringIO()
     configure_logs("debug", "text", masker=Masker(["tok3n-value"]), stream=out, force=True)
     with about_call("CA1"):
-        logging.getLogger("telephony.x").debug("hello %s", "tok3n-value")
-    assert out.getvalue().endswith("DEBUG   telephony.x: [CA1] hello •\n")
+        logging.getLogger("elsewhere.x").debug("hello %s", "tok3n-value")
+    assert out.getvalue().endswith("DEBUG   elsewhere.x: [CA1] hello •\n")
 
 
 @pytest.mark.virtual_time
 async def test_what_repeats_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    repeats = Repeats(logging.getLogger("telephony.x"), every_s=60)
+    repeats = Repeats(logging.getLogger("elsewhere.x"), every_s=60)
     for _ in range(5):
         repeats.warning("a", "again")
     repeats.warning("b", "another")

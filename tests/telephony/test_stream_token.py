@@ -78,12 +78,13 @@ async def test_a_stream_that_lands_elsewhere_is_served_and_a_call_that_comes_bac
     here, there = (Admission(settings, Registry(1), Sources()) for _ in range(2))
     assert there.admit(start("CA1", here.parameters("CA1"))).sid == "CA1", "the token says all that is needed"
 
-    hooks, registry = Hooks(), Registry(1)
-    admission = Admission(settings, registry, Sources(), hooks=hooks)
+    registry = Registry(1)
+    calls = Hooks.of(registry)
+    admission = Admission(settings, registry, Sources(), calls=calls)
     registry.draining = True
     with pytest.raises(StreamRefused, match="room"):
         admission.admit(start("CA1", admission.parameters("CA1")))
-    hooks.stream_end = lambda call_sid: StreamEnd("lost") if call_sid == "CA1" else None
+    calls.stream_end = lambda call_sid: StreamEnd("lost") if call_sid == "CA1" else None
     assert admission.admit(start("CA1", admission.parameters("CA1"))).sid == "CA1"
     with pytest.raises(StreamRefused, match="room"):
         admission.admit(start("CA2", admission.parameters("CA2")))

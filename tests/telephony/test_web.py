@@ -27,14 +27,20 @@ def client(settings: Settings, base_url: str = "http://127.0.0.1:8000", peer: st
 
 @pytest.fixture
 def local() -> Iterator[TestClient]:
-    with client(load_settings(telephony_model="scripted", telephony_instance="here")) as test_client:
+    with client(
+        load_settings(telephony_model="scripted", telephony_instance="here", telephony_warm=False)
+    ) as test_client:
         yield test_client
 
 
 @pytest.fixture
 def public() -> Iterator[TestClient]:
     settings = load_settings(
-        public_url=PUBLIC, twilio_auth_token=TOKEN, telephony_model="scripted", telephony_instance="here"
+        public_url=PUBLIC,
+        twilio_auth_token=TOKEN,
+        telephony_model="scripted",
+        telephony_instance="here",
+        telephony_warm=False,
     )
     with client(settings, base_url="http://internal:8000", peer="10.0.0.7") as test_client:
         yield test_client

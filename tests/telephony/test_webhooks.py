@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from web_clients import FORM, PUBLIC, client, phone_of, post, signed, stream, verbs
 
 from realtime_core import RealtimeAgent
+from realtime_core.model import RealtimeModelConfig
 from telephony.call.after_stream import StreamEnd
 from telephony.twilio.callbacks import CallStatus, DialResult, MachineDetection, StreamStatus
 
@@ -168,3 +172,36 @@ def test_figures() -> None:
         assert 'telephony_response_latency_seconds_bucket{le="0.5"} 1.0' in text
         assert "telephony_calls_live 0.0" in text
         assert "CAsecret" not in text and "15551234567" not in text
+
+
+def test_the_second_leg_of_a_transfer_decides() -> None:
+    told: list[tuple[str, str]] = []
+    with client() as twilio:
+        gone = post(twilio, "/i/elsewhere/leg-key/abcd", Digits="1")
+        assert verbs(gone) == ["Say", "Hangup"], "no such transfer here"
+
+        def leg_key(leg_id: str, key: str) -> str:
+            told.append((leg_id, key))
+            return "<Response><Hangup/></Response>"
+
+        phone_of(twilio).hooks.leg_key = leg_key
+        assert verbs(post(twilio, "/i/here/leg-key/abcd", Digits="1")) == ["Hangup"]
+        assert verbs(post(twilio, "/i/here/leg-key/abcd")) == ["Hangup"]
+    assert told == [("abcd", "1"), ("abcd", "")]
+
+
+def test_a_call_is_warmed_by_its_webhook_and_by_nothing_unsigned() -> None:
+    async def slow(url: str, headers: Mapping[str, str]) -> Any:
+        await asyncio.Event().wait()
+
+    model_config = RealtimeModelConfig(transport=slow, api_key="none")
+    with client(telephony_warm=True, telephony_max_calls=1, model_config=model_config) as twilio:
+        registry = phone_of(twilio).registry
+        twilio.post("/incoming-call", data=FORM)
+        assert len(registry) == 0
+        post(twilio, "/after-stream")
+        assert len(registry) == 0, "only a new call"
+        post(twilio, "/incoming-call")
+        assert [call.sid for call in registry] == ["CA1"]
+        assert next(iter(registry)).caller == "+15550001"
+        assert verbs(post(twilio, "/incoming-call", CallSid="CA2")) == ["Reject"]

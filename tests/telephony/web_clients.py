@@ -30,6 +30,7 @@ def client(
     base_url: str = "http://internal:8000",
     peer: str = "10.0.0.7",
     sources: Sources = SYSTEM,
+    model_config: RealtimeModelConfig | None = None,
     **settings: Any,
 ) -> Iterator[TestClient]:
     """The application as Twilio reaches it (through a proxy), or with `public=False` as this machine does."""
@@ -37,8 +38,9 @@ def client(
         settings = {"public_url": PUBLIC, "twilio_auth_token": TOKEN, **settings}
     else:
         base_url, peer = "http://127.0.0.1:8000", "127.0.0.1"
-    loaded = load_settings(**{"telephony_model": "scripted", "telephony_instance": "here", **settings})
-    model_config = RealtimeModelConfig(url="ws://127.0.0.1:9/never", api_key="none")
+    defaults = {"telephony_model": "scripted", "telephony_instance": "here", "telephony_warm": False}
+    loaded = load_settings(**{**defaults, **settings})
+    model_config = model_config or RealtimeModelConfig(url="ws://127.0.0.1:9/never", api_key="none")
     app = create_app(agent or RealtimeAgent(name="Desk"), settings=loaded, model_config=model_config, sources=sources)
     with TestClient(app, base_url=base_url, client=(peer, 5000), raise_server_exceptions=False) as test_client:
         yield test_client
