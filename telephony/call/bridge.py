@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 
 LetGo = Literal["hang up", "close"]
 
+_REST_S = 10.0
+"""How long a request to Twilio may take."""
+
 
 async def run_call(connection: Connection, agent: AgentSource, options: CallOptions | None = None) -> CallOutcome:
     """Run one call over `connection` (a Media Streams peer) until it is over. Nothing runs on when it returns."""
@@ -260,20 +263,19 @@ class Bridge:
         self.end(f"failed: {reason}")
 
     async def replace_stream(self) -> None:
-        way_back, stream = self.options.way_back, self.leg.stream
+        """The stream is dead: let go of it, and have Twilio open another one."""
+        stream, options = self.leg.stream, self.options
         if stream is None or self.over:
             return
-        if not self.options.reattach_s or self.leg.reattached >= MAX_REATTACHED:
+        self.record.write("timer", name="stalled")
+        if not options.reattach_s or self.leg.reattached >= MAX_REATTACHED:
             self.end("stream lost")
             return
-        self.record.write("timer", name="stalled")
-        self.wait_for_stream(self.options.reattach_s, "stream lost")
-        if self.options.control is not None and way_back is not None:
-            document = twiml.connect_stream(way_back.stream(self.call.info))
-            if (failure := await self.leg.send_away("stalled", document)) is None:
-                return
-            log.warning("Call %s: its stream could not be replaced: %s", self.call.sid, failure)
         self.leg.away = StreamEnd("stalled", self.leg.reattached)
+        self.on_stream_end(stream, stopped=False)
+        self.wait_for_stream(options.reattach_s + _REST_S, "stream lost")
+        if options.way_back is not None:
+            await self.leg.redirect(twiml.connect_stream(options.way_back.stream(self.call.info)))
         stream.connection.close(1000, "stalled")
 
     # --- the end -------------------------------------------------------------------------------------------------
@@ -316,6 +318,8 @@ class Bridge:
                 ambience=options.ambience,
                 digits_to_model=options.digits_to_model,
                 reattach_s=options.reattach_s,
+                policy=options.policy,
+                has_control=options.control is not None,
             ),
         )
 

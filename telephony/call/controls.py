@@ -211,7 +211,7 @@ class Controls:
         """End the call when all was heard, `within_s` after the last word was said at the latest. Returns False, and
         does nothing, when the caller speaks meanwhile, unless `anyway`."""
         bridge = self._bridge
-        bridge.record.write("control", action="hang_up", within_s=within_s)
+        bridge.record.write("control", action="hang_up", goodbye=goodbye, within_s=within_s)
         bridge.conduct.rest("hanging up", fill=True)
         try:
             said = await self.heard(within_s) if goodbye is None else await self.say(goodbye, interruptible=not anyway)

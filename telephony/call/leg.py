@@ -54,32 +54,40 @@ class CallerLeg:
     async def send_away(self, why: Why, twiml: str) -> str | None:
         """Have the caller's leg go on with `twiml`. Returns when the stream is over, or else why it is not."""
         self.away = StreamEnd(why, self.reattached, twiml)
-        failure = await self._redirect(twiml)
+        failure = await self._leave(twiml)
         if failure is None or self.stream is None:
             return None
         self.away = None
         return failure
 
-    async def _redirect(self, twiml: str) -> str | None:
+    async def _leave(self, twiml: str) -> str | None:
         if self.stream is None:
             return "the caller is not on the line"
         if self._control is None:
             # Twilio asks the action of <Connect> what comes next, and gets the document.
             self.stream.connection.close(1000)
-        else:
-            try:
-                await self._control.redirect(self._call_sid, twiml)
-            except (TwilioNotFound, TwilioInvalidState):
-                return "the caller has hung up"
-            except TwilioTimeout as error:
-                log.warning("Call %s: a redirect was not answered; it may have worked: %s", self._call_sid, error)
-            except TwilioError as error:
-                return str(error)
+        elif (failure := await self.redirect(twiml)) is not None:
+            return failure
         try:
             async with asyncio.timeout(_STOP_S):
                 await self._detached.wait()
         except TimeoutError:
             return "the line did not let go of the caller"
+        return None
+
+    async def redirect(self, twiml: str) -> str | None:
+        """Ask Twilio to go on with `twiml`, by its API. Returns why it will not."""
+        if self._control is None:
+            return "there is no way to ask Twilio for it"
+        try:
+            await self._control.redirect(self._call_sid, twiml)
+        except (TwilioNotFound, TwilioInvalidState):
+            return "the caller has hung up"
+        except TwilioTimeout as error:
+            log.warning("Call %s: a redirect was not answered; it may have worked: %s", self._call_sid, error)
+        except TwilioError as error:
+            log.warning("Call %s could not be redirected: %s", self._call_sid, error)
+            return str(error)
         return None
 
     async def back(self, within_s: float) -> bool:

@@ -1,0 +1,202 @@
+"""Transfers: cold and warm, taken, declined, unanswered; what fails comes back to the agent with what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from exchange import Ear, SecondLeg, hear_out, story
+
+from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
+from realtime_core.local import Call as ToolCall
+from realtime_core.local import Reply, Script, Turn
+from telephony import Call, transfer
+from telephony.errors import TwilioRejected
+
+pytestmark = pytest.mark.virtual_time
+
+KITCHEN, MANAGER = "+14155550123", "+14155550199"
+LINE = "I will put you through to the kitchen."
+
+
+def script(**arguments: str) -> Script:
+    call = ToolCall("transfer", json.dumps(arguments))
+    return Script(
+        greeting=Reply(say="Hello. How can I help you?"),
+        turns=[Turn(Reply(say="I am sorry. {result}"), filler=LINE, calls=[call])],
+        otherwise=Reply(say="Yes, we are open."),
+    )
+
+
+COLD = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN, manager=MANAGER)])
+WARM = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN, manager=MANAGER, warm=True)])
+WARM_SCRIPT = script(target="kitchen", summary="Ada asks for the soup of today.")
+
+
+async def asks(ear: Ear) -> None:
+    await hear_out(ear)
+    await ear.say("sorry_hours")
+    await asyncio.sleep(90)
+
+
+async def test_a_cold_transfer_is_announced_to_its_last_sample() -> None:
+    told = await story(asks, script=script(target="kitchen"), agent=COLD)
+    assert told.exchange.dialled == [KITCHEN]
+    assert told.exchange.hung_up == [], "the caller is not hung up on"
+    assert told.heard_whole(1)
+    assert "transferred" in told.reason
+    told.assert_no_undecided_silence()
+
+
+async def test_without_the_api_a_cold_transfer_goes_by_the_action_of_the_stream() -> None:
+    told = await story(asks, script=script(target="kitchen"), agent=COLD, rest=False)
+    assert told.exchange.dialled == [KITCHEN]
+    assert told.heard_whole(1)
+
+
+@pytest.mark.parametrize(("status", "words"), [("busy", "busy"), ("no-answer", "nobody answered")])
+async def test_a_transfer_that_fails_comes_back_to_the_agent(status: str, words: str) -> None:
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("sorry_hours")
+        await hear_out(ear)  # the announcement
+        await hear_out(ear)  # back again
+        await ear.say("sorry_hours")
+        await hear_out(ear)
+
+    told = await story(caller, script=script(target="kitchen"), agent=COLD, dial_results=[status])
+    assert told.exchange.streams == 2
+    ((_, ended),) = told.records.of("tool.end")
+    assert words in ended["output"]
+    assert told.reason == "hung up"
+    assert told.heard.count(list(told.spoken().values())[1]) == 1, "the announcement is not said again"
+    assert told.heard_whole(2) and told.heard_whole(3), "the same session goes on"
+    told.assert_no_undecided_silence()
+
+
+async def test_a_transfer_that_twilio_refuses_stays_with_the_agent() -> None:
+    def refusing(exchange: object) -> None:
+        exchange.refuses = lambda what: TwilioRejected("Twilio said no.")  # type: ignore[attr-defined]
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("sorry_hours")
+        await hear_out(ear)
+        await hear_out(ear)
+
+    told = await story(caller, script=script(target="kitchen"), agent=COLD, prepare=refusing)
+    ((_, ended),) = told.records.of("tool.end")
+    assert "was not called" in ended["output"]
+    assert told.exchange.streams == 1 and told.reason == "hung up"
+    told.assert_no_undecided_silence()
+
+
+async def test_a_model_picks_names_and_never_numbers() -> None:
+    (tool,) = COLD.tools
+    assert tool.params_json_schema["properties"]["target"]["enum"] == ["kitchen", "manager"]  # type: ignore[union-attr]
+    assert "+1" not in json.dumps(tool.params_json_schema) + tool.description  # type: ignore[union-attr]
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("sorry_hours")
+        await hear_out(ear)
+        await hear_out(ear)
+
+    told = await story(caller, script=script(target="+19005550000"), agent=COLD)
+    assert told.exchange.dialled == []
+
+
+async def test_a_users_own_tool_transfers_to_the_declared_names() -> None:
+    @function_tool
+    async def to_kitchen(ctx: RunContextWrapper[Call]) -> str:
+        """Put the caller through."""
+        return await ctx.context.transfer("kitchen")
+
+    calls = Turn(Reply(say="{result}"), filler=LINE, calls=[ToolCall("to_kitchen", "{}")])
+    agent = RealtimeAgent(name="Desk", tools=[to_kitchen, *COLD.tools])
+    told = await story(asks, script=Script(greeting=Reply(say="Hello."), turns=[calls]), agent=agent)
+    assert told.exchange.dialled == [KITCHEN]
+
+
+# --- warm ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_warm_transfer_joins_the_two_when_a_key_accepts() -> None:
+    seen = {}
+
+    async def human(leg: SecondLeg) -> None:
+        await asyncio.sleep(4)
+        leg.status("in-progress")
+        seen["briefing"] = leg.briefing
+        await asyncio.sleep(6)
+        assert leg.exchange.redirected == [], "until then nothing of the caller's leg is touched"
+        leg.press("1")
+        seen["joined"] = leg.joined
+
+    told = await story(asks, script=WARM_SCRIPT, agent=WARM, human=human)
+    assert "Ada asks for the soup" in seen["briefing"]
+    assert told.exchange.conference == seen["joined"] is not None
+    assert told.exchange.legs[0].to == KITCHEN
+    assert told.exchange.hung_up == []
+    assert told.heard_whole(1)
+    assert told.reason == "transferred to kitchen"
+    told.assert_no_undecided_silence()
+
+
+async def declines(leg: SecondLeg) -> None:
+    await asyncio.sleep(4)
+    leg.status("in-progress")
+    await asyncio.sleep(5)
+    leg.press("2")
+
+
+async def busy(leg: SecondLeg) -> None:
+    await asyncio.sleep(2)
+    leg.status("busy")
+    leg.status("busy")
+
+
+async def voicemail(leg: SecondLeg) -> None:
+    await asyncio.sleep(10)
+    leg.status("in-progress")
+    await asyncio.sleep(25)
+    leg.status("completed")
+    leg.press("1")  # too late
+
+
+async def rings_for_ever(leg: SecondLeg) -> None:
+    leg.status("ringing")
+
+
+@pytest.mark.parametrize(
+    ("human", "words"),
+    [(declines, "declined"), (busy, "busy"), (voicemail, "voicemail"), (rings_for_ever, "nobody answered")],
+)
+async def test_a_warm_transfer_that_fails_touches_nothing_of_the_callers_leg(human: object, words: str) -> None:
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("sorry_hours")
+        await ear.agent_silent(3.5, within_s=200)  # the waiting sound never pauses so long
+        await ear.say("sorry_hours")
+        await hear_out(ear)
+
+    told = await story(caller, script=WARM_SCRIPT, agent=WARM, human=human)  # type: ignore[arg-type]
+    ((_, ended),) = told.records.of("tool.end")
+    assert words in ended["output"]
+    assert told.exchange.streams == 1 and told.exchange.redirected == []
+    assert told.exchange.hung_up == [told.exchange.legs[0].sid], "the second leg alone is ended"
+    assert told.exchange.legs[0].joined is None
+    assert told.heard_whole(3), "the agent went on with the caller"
+    told.assert_no_undecided_silence()
+
+
+async def test_a_caller_who_hangs_up_on_hold_leaves_nobody_ringing() -> None:
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("sorry_hours")
+        await asyncio.sleep(12)
+
+    told = await story(caller, script=WARM_SCRIPT, agent=WARM, human=rings_for_ever)
+    assert told.exchange.hung_up == [told.exchange.legs[0].sid]
+    assert told.reason == "hung up"
