@@ -110,6 +110,7 @@ class MediaStream:
                 self._listener.on_digit(event.digit)
             elif isinstance(event, media_stream.Stop):
                 self._end(stopped=True)
+                self.connection.close(1000)  # nothing more will come, and not every peer closes
 
     def _on_start(self, text: str | bytes, start: media_stream.Start) -> None:
         if self._started.done():

@@ -1,0 +1,170 @@
+"""The caller speaks over the agent: twice within 200 ms, in the middle of a handoff, as a cough, over what may not be
+interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from exchange import Ear, hear_out, story
+
+from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
+from realtime_core.local import Call as ToolCall
+from realtime_core.local import Reply, Script, Turn
+from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
+from realtime_core.turns import OurTurns
+from telephony import Call
+from telephony.simulator import clips
+from telephony.simulator.events import Cleared
+
+pytestmark = pytest.mark.virtual_time
+
+LONG = (
+    "Your table for two on Friday at seven is booked. Tonight we serve a soup of white beans with sage, then fresh "
+    "tagliatelle with mushrooms, or sea bass from the oven with lemon and potatoes."
+)
+
+
+async def test_two_barge_ins_within_200_ms() -> None:
+    async def caller(ear: Ear) -> None:
+        await ear.agent_speaks()
+        await ear.heard(2.0)
+        await ear.say("hello")
+        await asyncio.sleep(0.2)
+        await ear.say("sorry_hours")
+        await hear_out(ear)
+
+    script = Script(greeting=Reply(say=LONG), turns=[Turn(Reply(say="Yes, we are open."))] * 2)
+    told = await story(caller, script=script)
+    truncated = [m["item_id"] for _, m in told.records.of("model.out", "conversation.item.truncate")]
+    assert len(truncated) == len(set(truncated)) >= 1
+    greeting, *_, answer = told.spoken().values()
+    assert greeting[:16_000] in told.heard and greeting not in told.heard
+    assert answer in told.heard
+    (cut,) = [event for event in told.peers[0].events if isinstance(event, Cleared)][:1]
+    assert told.heard[cut.position : cut.position + 800] == b"\xff" * 800, "not one sample after the clear"
+    assert told.records.of("error") == []
+    told.assert_no_undecided_silence()
+
+
+async def test_a_barge_in_when_all_of_the_answer_is_already_at_twilio() -> None:
+    async def caller(ear: Ear) -> None:
+        await ear.agent_speaks()
+        await ear.heard(1.0)
+        await ear.say("sorry_hours")
+        await hear_out(ear)
+
+    script = Script(
+        greeting=Reply(say="Every day, from noon until eleven."), turns=[Turn(Reply(say="Yes, we are open."))]
+    )
+    told = await story(caller, script=script)
+    ((_, cut),) = told.records.of("model.out", "conversation.item.truncate")
+    greeting, answer = told.spoken().values()
+    heard_ms = (
+        told.heard.index(b"\xff" * 800, told.heard.index(greeting[:4000])) - told.heard.index(greeting[:4000])
+    ) / 8
+    assert cut["audio_end_ms"] == pytest.approx(heard_ms, abs=25)
+    assert answer in told.heard
+    told.assert_no_undecided_silence()
+
+
+async def test_a_handoff_in_mid_sentence() -> None:
+    other = RealtimeAgent(name="Kitchen", instructions="Soup.")
+    desk = RealtimeAgent(name="Desk", handoffs=[other])
+    script = Script(
+        greeting=Reply(say="Hello. How can I help you?"),
+        turns=[
+            Turn(Reply(say="Tonight we serve a soup of white beans."), filler=LONG, calls=[ToolCall("transfer_to_kitchen", "{}")]),
+            Turn(Reply(say="Yes, we are open.")),
+        ],
+    )  # fmt: skip
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("booking")
+        await ear.agent_speaks()
+        await ear.agent_silent(1.5)
+        await ear.say("sorry_hours")
+        await hear_out(ear)
+
+    told = await story(caller, script=script, agent=desk)
+    spoken = list(told.spoken().values())
+    assert len(spoken) == 4
+    assert all(told.heard_whole(item) for item in range(4)), "the one is heard out before the other begins"
+    assert [told.heard.index(each) for each in spoken] == sorted(told.heard.index(each) for each in spoken)
+    told.assert_no_undecided_silence()
+
+
+def ours() -> OpenAIRealtimeWebSocketModel:
+    return OpenAIRealtimeWebSocketModel(turn_policy=OurTurns(0.5, silence_s=0.5))
+
+
+async def test_a_cough_holds_the_agent_who_goes_on_from_the_exact_sample() -> None:
+    cough = clips.load("hello")[:2000]
+
+    async def caller(ear: Ear) -> None:
+        await ear.agent_speaks()
+        await ear.heard(3.0)
+        await ear.say(cough)
+        await ear.agent_silent(1.5)
+
+    told = await story(caller, script=Script(greeting=Reply(say=LONG)), model=ours)
+    (answer,) = told.spoken().values()
+    cuts = [event.position for event in told.peers[0].events if isinstance(event, Cleared)]
+    assert len(cuts) == 1
+    begin = told.heard.index(answer[:4000])
+    held = cuts[0] - begin
+    assert told.heard[begin : cuts[0]] == answer[:held]
+    rest = answer[held:].rstrip(b"\xff")
+    assert rest in told.heard[cuts[0] :], "not one sample lost, not one said twice"
+    assert told.records.of("model.out", "conversation.item.truncate") == []
+    assert told.records.of("model.out", "response.cancel") == []
+    told.assert_no_undecided_silence()
+
+
+async def test_speech_interrupts_the_agent_once_it_is_no_cough() -> None:
+    async def caller(ear: Ear) -> None:
+        await ear.agent_speaks()
+        await ear.heard(3.0)
+        await ear.say("booking")
+        await hear_out(ear)
+
+    script = Script(greeting=Reply(say=LONG), turns=[Turn(Reply(say="Yes, we are open."))])
+    told = await story(caller, script=script, model=ours)
+    assert not told.heard_whole(0) and told.heard_whole(1)
+    ((_, cut),) = told.records.of("model.out", "conversation.item.truncate")
+    assert 2900 < cut["audio_end_ms"] < 4000, "at the sample that was heard when it was held"
+    told.assert_no_undecided_silence()
+
+
+async def test_a_legal_notice_is_heard_to_its_end_whatever_the_caller_says() -> None:
+    @function_tool
+    async def read_notice(ctx: RunContextWrapper[Call]) -> str:
+        """Read the notice."""
+        return str(await ctx.context.say("notice", interruptible=False))
+
+    script = Script(
+        greeting=Reply(say="Hello. How can I help you?"),
+        turns=[
+            Turn(Reply(say="Yes, we are open."), calls=[ToolCall("read_notice", "{}")]),
+            Turn(Reply(say=LONG), text="notice"),
+            Turn(Reply(say="Goodbye!")),
+        ],
+    )
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("sorry_hours")
+        await ear.agent_speaks()
+        await ear.heard(2.0)
+        await ear.say("sorry_hours")
+        await ear.heard(8.0)
+        await ear.agent_silent(1.0)
+        await hear_out(ear)
+
+    told = await story(caller, script=script, agent=RealtimeAgent(name="Desk", tools=[read_notice]))
+    assert told.heard_whole(1)
+    ((_, ended),) = told.records.of("tool.end")
+    assert ended["output"] in ("True", "true", True)
+    assert told.records.of("interruption") == []
+    told.assert_no_undecided_silence()

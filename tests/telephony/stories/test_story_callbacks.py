@@ -1,0 +1,79 @@
+"""Twilio's callbacks come late, twice, and for calls that nobody knows: nothing changes but what they say first."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from exchange import Ear, Exchange, hear_out, story
+
+from telephony.call.registry import Registry
+from telephony.twilio.callbacks import CallStatus, DialResult, MachineDetection
+
+pytestmark = pytest.mark.virtual_time
+
+
+async def test_late_and_doubled_status_callbacks_change_nothing() -> None:
+    exchanges: list[Exchange] = []
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid  # type: ignore[union-attr]
+        for status in ("initiated", "ringing", "in-progress", "ringing", "in-progress"):
+            registry.call_status(CallStatus(sid, status))
+            registry.call_status(CallStatus(sid, status))
+        registry.call_status(CallStatus("CAsomebody", "completed"))
+        registry.dial_ended(DialResult(sid, "completed"))
+        registry.dial_ended(DialResult("CAsomebody", "busy"))
+        registry.machine_detected(MachineDetection("CAsomebody", "machine_start"))
+        registry.machine_detected(MachineDetection(sid, "human"))
+        assert "not there" in registry.leg_key("nobody", "1")
+        await ear.say("sorry_hours")
+        await hear_out(ear)
+
+    told = await story(caller, prepare=exchanges.append)
+    assert told.reason == "hung up"
+    assert told.heard_whole(0) and told.heard_whole(1)
+    told.assert_no_undecided_silence()
+
+
+async def test_a_call_that_is_over_by_its_status_ends_once() -> None:
+    """The socket says nothing, the status callback does; then `stop` and the close come after all."""
+    exchanges: list[Exchange] = []
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid  # type: ignore[union-attr]
+        registry.call_status(CallStatus(sid, "completed"))
+        registry.call_status(CallStatus(sid, "completed"))
+        await asyncio.sleep(0.5)
+        registry.call_status(CallStatus(sid, "completed"))
+
+    told = await story(caller, prepare=exchanges.append)
+    assert told.reason == "hung up"
+    assert len(told.records.of("end")) == 1
+    assert told.exchange.hung_up == []
+
+
+async def test_a_machine_is_not_talked_to_for_ever() -> None:
+    exchanges: list[Exchange] = []
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid  # type: ignore[union-attr]
+        registry.machine_detected(MachineDetection(sid, "machine_start"))
+        while True:
+            await ear.say("sorry_hours")
+            await hear_out(ear)
+
+    told = await story(caller, prepare=exchanges.append)
+    assert told.reason == "a machine"
+    assert 60 < len(told.heard) / 8000 < 90
+    told.assert_no_undecided_silence()
+
+
+async def test_of_ended_calls_so_much_is_known_and_no_more() -> None:
+    async with Registry(1) as registry:
+        assert registry.stream_end("CA1") is None
+    told = await story(hear_out)
+    assert told.reason == "hung up"

@@ -1,0 +1,106 @@
+"""Three live calls when the process is told to stop: they may finish, then they hear a farewell to its last sample."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+
+import pytest
+from phone_calls import Records
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core.audio import g711
+from realtime_core.audio.resample import Downsampler3
+from realtime_core.connection.memory import memory_pair
+from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
+from realtime_core.sources import Sources
+from telephony.call.call import CallInfo
+from telephony.call.options import CallOptions
+from telephony.call.registry import Registry
+from telephony.errors import StreamRefused
+from telephony.simulator.line import Line
+from telephony.simulator.peer import MediaPeer
+from telephony.simulator.phone import Phone
+
+pytestmark = pytest.mark.virtual_time
+
+FAREWELL = "Thank you for calling Trattoria Blu. Goodbye!"
+SCRIPT = Script(
+    greeting=Reply(say="Hello. How can I help you?"),
+    turns=[Turn(Reply(say=FAREWELL), text="Say goodbye")],
+    otherwise=Reply(say="Yes, we are open."),
+)
+
+
+async def test_three_live_calls_are_drained_with_a_farewell() -> None:
+    records: dict[str, Records] = {}
+    peers: list[MediaPeer] = []
+
+    def journal(info: CallInfo) -> Records:
+        return records.setdefault(info.sid, Records())
+
+    async with LocalRealtimeServer(SCRIPT, in_memory=True, sources=Sources(2)) as server, Registry(10) as registry:
+
+        def admit(start: object) -> CallInfo:
+            if not registry.has_room:
+                raise StreamRefused("draining")
+            return CallInfo.of(start)  # type: ignore[arg-type]
+
+        options = CallOptions(
+            greeting="Greet.", model_config=RealtimeModelConfig(**server.model_config), journal=journal, admit=admit
+        )
+
+        async def phone_call(number: int, caller: object) -> MediaPeer:
+            ours, theirs = memory_pair()
+            peer = MediaPeer(theirs, line=Line(seed=number), sources=Sources(number))
+            peers.append(peer)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(registry.serve_stream(ours, RealtimeAgent(name="Desk"), options))
+                await peer.run(caller)  # type: ignore[arg-type]
+            return peer
+
+        async def stays(phone: Phone) -> None:
+            await phone.agent_silent(200.0, within_s=300)
+
+        async def talks(phone: Phone) -> None:
+            while True:
+                await phone.agent_speaks()
+                await phone.agent_silent(1.0)
+                await phone.say("sorry_hours")
+
+        async def leaves(phone: Phone) -> None:
+            await asyncio.sleep(6)
+
+        async with asyncio.TaskGroup() as group:
+            for number, caller in enumerate((stays, talks, leaves)):
+                group.create_task(phone_call(number, caller))
+            await asyncio.sleep(4.0)
+            assert len(registry) == 3
+            began = asyncio.get_running_loop().time()
+            group.create_task(registry.drain(5.0))
+            await asyncio.sleep(1.0)
+            late = await phone_call(9, stays)
+            assert late.heard.strip(b"\xff") == b"", "new calls are refused"
+            await registry.empty()
+            took = asyncio.get_running_loop().time() - began
+    assert 5.0 < took < 15.0
+    reasons = [each.of("end")[0][1]["reason"] for each in records.values()]
+    assert reasons == ["hung up", "drained", "drained"] or sorted(reasons) == ["drained", "drained", "hung up"]
+    for sid, record in records.items():
+        if record.of("end")[0][1]["reason"] != "drained":
+            continue
+        (peer,) = [peer for peer in peers if peer.call_sid == sid]
+        *_, farewell = spoken(record)
+        assert farewell in peer.heard, "to its last sample"
+        assert len(peer.heard) - peer.heard.index(farewell) - len(farewell) < 8000
+
+
+def spoken(records: Records) -> list[bytes]:
+    pcm: dict[str, bytes] = {}
+    for _, message in records.of("model.in", "response.output_audio.delta"):
+        pcm[message["item_id"]] = pcm.get(message["item_id"], b"") + base64.b64decode(message["delta"])
+    answers = []
+    for audio in pcm.values():
+        down = Downsampler3()
+        answers.append(g711.encode(down.push(audio)) + g711.encode(down.flush()))
+    return answers
