@@ -19,7 +19,10 @@ from realtime_core import FunctionTool, RealtimeAgent
 from ..call.options import AgentSource
 from .recording import Recording, ToolAnswer
 
-__all__ = ["Answers", "recorded_agent"]
+__all__ = ["Answers", "perform", "recorded_agent"]
+
+_SOME_NUMBER = "+15550100000"
+"""Journals hold no targets of transfers; nobody is called."""
 
 
 class Answers:
@@ -55,16 +58,14 @@ class Answers:
         if tool is None:
             self.unrecorded.append((name, arguments))
             return f"There is no recorded answer of {name}."
-        async with asyncio.TaskGroup() as asked:
-            clock = asyncio.get_running_loop().time
-            start = clock()
-            for after_s, control in tool.controls:
-                await asyncio.sleep(max(0.0, start + after_s - clock()))
-                asked.create_task(perform(context.context, control))
-            if tool.seconds is None:
-                await asyncio.get_running_loop().create_future()  # as then: the call ended first
-            else:
-                await asyncio.sleep(max(0.0, start + tool.seconds + self._slower_s - clock()))
+        start = asyncio.get_running_loop().time()
+        for after_s, control in tool.controls:
+            await _until(start + after_s)
+            await perform(context.context, control)
+        if tool.seconds is None:
+            await asyncio.get_running_loop().create_future()  # as then: the call ended first
+        else:
+            await _until(start + tool.seconds + self._slower_s)
         return tool.output
 
     def silenced(self, source: AgentSource) -> AgentSource:
@@ -132,10 +133,18 @@ def _answering(answers: Answers, tool: Mapping[str, Any]) -> Callable[[Any, str]
 
 async def perform(call: Any, control: Mapping[str, Any]) -> None:
     """Ask of the call what was asked then. What this version does not know is left alone."""
-    arguments = {name: value for name, value in control.items() if name != "action"}
-    method = getattr(call, str(control.get("action")), None)
-    if callable(method) and (made := method(**arguments)) is not None and inspect.isawaitable(made):
-        await made
+    match control:
+        case {"action": "hang_up", "within_s": within_s}:
+            await call.hang_up(goodbye=control.get("goodbye"), within_s=within_s)
+        case {"action": "transfer", "target": target}:
+            call.transfer_targets.setdefault(target, _SOME_NUMBER)
+            await call.transfer(target, summary="" if control.get("warm") else None)
+
+
+async def _until(t: float) -> None:
+    """In no time where the time has come: what was one step then is one step again."""
+    if (left := t - asyncio.get_running_loop().time()) > 0:
+        await asyncio.sleep(left)
 
 
 def _same(arguments: str) -> Any:

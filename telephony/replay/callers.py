@@ -23,6 +23,7 @@ _BEFORE_MS, _AFTER_MS = 240, 240
 _MASKED_KEY = "0"
 """Stands for a key of which the journal only tells that it was pressed."""
 _PATIENCE_S = 20.0
+_LET_GO_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Turn:
     after_s: float = 0.0
 
 
-def verbatim(call: RecordedCall) -> Caller:
-    """The whole of it, by the clock."""
+def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
+    """The whole of it, by the clock. A caller who does not hang up waits to be let go, for a minute."""
     keys = [(call.ms(key.t) / 1000, _key(key.digit)) for key in call.keys]
 
     async def caller(phone: Phone) -> None:
@@ -46,6 +47,8 @@ def verbatim(call: RecordedCall) -> Caller:
             phone.press(key)
         if said is not None:
             await said
+        if not hangs_up:
+            await phone.agent_silent(_LET_GO_S, within_s=2 * _LET_GO_S)
         phone.hang_up()
 
     return caller

@@ -182,18 +182,21 @@ def _pair(expected: Deed, actual: Deed, tolerances: Tolerances) -> Iterator[Dive
         what = f"{expected.what}: {', '.join(changed)} changed"
         yield Divergence("changed", lane, t, what, str(expected), str(actual), index)
         return
-    if not tolerances.timing or expected.what == "the call ends":
+    if not tolerances.timing:
         return
     late_ms = (actual.t - expected.t) * 1000
-    allowed = (tolerances.audio_ms,) * 2 if expected.what.startswith("speak ") else _limits(tolerances)
+    allowed = _limits(expected.what, tolerances)
     if late_ms > allowed[0] or late_ms < -allowed[1]:
         kind: Kind = "late" if late_ms > 0 else "early"
         what = f"{expected.what} came {abs(late_ms):.0f} ms too {kind}"
         yield Divergence(kind, lane, t, what, f"at {expected.t:.3f} s", f"at {actual.t:.3f} s", index)
 
 
-def _limits(tolerances: Tolerances) -> tuple[float, float]:
-    return tolerances.late_ms, tolerances.early_ms
+def _limits(what: str, tolerances: Tolerances) -> tuple[float, float]:
+    """How many milliseconds a deed may be late, and early."""
+    if what == "the call ends":  # which may wait for the line to confirm what was heard
+        return tolerances.early_ms, tolerances.early_ms
+    return (tolerances.audio_ms,) * 2 if what.startswith("speak ") else (tolerances.late_ms, tolerances.early_ms)
 
 
 def _same(name: str, expected: Any, actual: Any, tolerances: Tolerances) -> bool:
@@ -237,7 +240,8 @@ def _differences(then: Spoken, now: Spoken, cut: set[str], tolerances: Tolerance
     limit = 0 if item not in cut else round(tolerances.audio_ms * 8) if tolerances.timing else 2**40
     if abs(then.end - now.end) > limit:
         what = f"{item}: {now.end / 8:.0f} ms of it were sent, and {then.end / 8:.0f} ms then"
-        t = then.pieces[-1][3] if now.end < then.end else now.pieces[-1][3]
+        longer, end = (now, then.end + limit) if now.end > then.end else (then, now.end + limit)
+        t = next(t for offset, length, _, t in longer.pieces if offset + length > end)
         yield Divergence("audio", "phone", t, what, f"{then.end} samples", f"{now.end} samples", then.index)
 
 

@@ -7,7 +7,7 @@ answers of the model.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from realtime_core import RealtimeModelConfig, RealtimeRunConfig
@@ -16,8 +16,10 @@ from realtime_core.testing import virtual_time
 
 from ..call.bridge import run_call
 from ..call.options import AgentSource, CallOptions, CallOutcome
+from ..call.policy import CallPolicy
 from ..journal.format import Record
 from ..journal.memory import MemoryJournal
+from ..turns.silence import SilencePolicy
 from .answers import Answers, recorded_agent
 from .perturbation import Perturbation
 from .recording import Recording
@@ -86,7 +88,37 @@ def options_of(recording: Recording, journal: MemoryJournal, transport: Any, see
     for name in ("digits_to_model", "reattach_s"):
         if name in config:
             setattr(options, name, config[name])
+    if isinstance(policy := config.get("policy"), dict):
+        options.policy = _policy(policy)
+    if config.get("has_control"):
+        options.control = AcceptingControl()
     return options
+
+
+class AcceptingControl:
+    """In place of Twilio's REST API: says yes, and does nothing. What came of it then is in the recording."""
+
+    async def hang_up(self, call_sid: str) -> bool:
+        return True
+
+    async def redirect(self, call_sid: str, twiml: str) -> None:
+        pass
+
+    async def create_call(
+        self, *, to: str, from_: str, twiml: str | None = None, status_callback: str | None = None, ring_s: int = 60
+    ) -> str:
+        return "CA" + "0" * 32
+
+
+def _policy(values: dict[str, Any]) -> CallPolicy:
+    """What an older or newer version does not know is left at its default."""
+    silence = values.get("silence")
+    known = {each.name: values[each.name] for each in fields(CallPolicy) if each.name in values}
+    if isinstance(silence, dict):
+        known["silence"] = SilencePolicy(
+            **{each.name: silence[each.name] for each in fields(SilencePolicy) if each.name in silence}
+        )
+    return CallPolicy(**known)
 
 
 def _known(values: Any) -> Any:

@@ -1,0 +1,231 @@
+"""The test of the test tool: bugs are put into the code one at a time. Replaying recorded calls finds each of them, and
+the first divergence points at the cause."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from recorded_calls import AGENT, recorded
+
+from realtime_core import model_inputs
+from realtime_core.audio.resample import Downsampler3, Upsampler3
+from realtime_core.openai_realtime import outgoing
+from realtime_core.openai_realtime.dialogue import Dialogue
+from realtime_core.playback import HeardItem, PlaybackLedger
+from realtime_core.responses import CancelResponse, CreateResponse
+from realtime_core.tool_calls import ToolCalls
+from telephony.call import playout
+from telephony.call.bridge import Bridge
+from telephony.call.controls import Controls
+from telephony.call.conversation import Conversation
+from telephony.call.line_player import LinePlayer
+from telephony.call.playout import Playout
+from telephony.replay.compare import Divergence
+from telephony.replay.replaying import replay_call
+
+Patch = pytest.MonkeyPatch
+
+
+def late_clear(patch: Patch) -> None:
+    forward = LinePlayer._forward
+
+    def late(self: LinePlayer, connection: Any, text: str) -> None:
+        if '"clear"' in text:
+            asyncio.get_running_loop().call_later(0.08, forward, self, connection, text)
+        else:
+            forward(self, connection, text)
+
+    patch.setattr(LinePlayer, "_forward", late)
+
+
+def truncation_at_sent(patch: Patch) -> None:
+    heard = LinePlayer._heard
+
+    def sent(self: LinePlayer, cut: Any) -> HeardItem:
+        item = heard(self, cut)
+        return HeardItem(item.item_id, item.content_index, item.heard_ms + 400, item.finished)
+
+    patch.setattr(LinePlayer, "_heard", sent)
+
+
+def old_mark_counted(patch: Patch) -> None:
+    mark = Playout.mark
+
+    def counted(self: Playout, name: str, now: float) -> None:
+        kind, generation, position, *_ = name.split(":")
+        if kind == "heard" and int(generation) < self.generation and self._run is not None:
+            self._run.played(int(position), now)
+        mark(self, name, now)
+
+    patch.setattr(Playout, "mark", counted)
+
+
+def lost_tool_result(patch: Patch) -> None:
+    patch.setitem(outgoing._HANDLERS, model_inputs.RealtimeModelSendToolOutput, lambda dialogue, event: None)  # type: ignore[arg-type]
+
+
+def doubled_response_create(patch: Patch) -> None:
+    perform = Dialogue.perform
+
+    def doubled(self: Dialogue, effects: Any) -> None:
+        perform(self, [twice for effect in effects for twice in [effect] * (1 + isinstance(effect, CreateResponse))])
+
+    patch.setattr(Dialogue, "perform", doubled)
+
+
+def resampler_reset_per_chunk(patch: Patch) -> None:
+    push = Downsampler3.push
+
+    def fresh(self: Downsampler3, pcm: bytes) -> bytes:
+        self.reset()
+        return push(self, pcm)
+
+    patch.setattr(Downsampler3, "push", fresh)
+
+
+def caller_resampler_loses_a_sample(patch: Patch) -> None:
+    push, calls = Upsampler3.push, iter(range(10**9))
+    patch.setattr(Upsampler3, "push", lambda self, pcm: push(self, pcm)[: -2 if next(calls) == 300 else None])
+
+
+def off_by_one_frame(patch: Patch) -> None:
+    enqueue = Playout.enqueue
+    patch.setattr(Playout, "enqueue", lambda self, source, payload: enqueue(self, source, payload[160:]))
+
+
+def hang_up_before_the_goodbye_is_heard(patch: Patch) -> None:
+    async def at_once(self: Controls, within_s: float, *, to_come: bool = True) -> str:
+        return "heard"
+
+    patch.setattr(Controls, "heard", at_once)
+
+
+def needless_cancel(patch: Patch) -> None:
+    silence = Dialogue.silence
+
+    def cancels(self: Dialogue) -> Any:
+        active = self.responses.active_id
+        interrupted = silence(self)
+        if active is not None:
+            self.perform([CancelResponse("evt_x", active, False)])
+        return interrupted
+
+    patch.setattr(Dialogue, "silence", cancels)
+
+
+def old_answer_goes_on_after_the_clear(patch: Patch) -> None:
+    stop = Playout.stop
+
+    def keeps(self: Playout, now: float) -> Any:
+        kept, queued, tracks = list(self._queue), self._queued, dict(self._tracks)
+        result = stop(self, now)
+        self._queue.extend(kept)
+        self._queued = queued
+        self._tracks.update(tracks)
+        return result
+
+    patch.setattr(Playout, "stop", keeps)
+
+
+def lead_too_long(patch: Patch) -> None:
+    patch.setattr(playout, "_LEAD_MIN", 16000)
+    init = Playout.__init__
+
+    def long(self: Playout, **options: Any) -> None:
+        init(self, **options)
+        self.lead = 16000
+
+    patch.setattr(Playout, "__init__", long)
+
+
+def key_told_twice(patch: Patch) -> None:
+    press = Conversation.press
+
+    async def twice(self: Conversation, *args: Any, **options: Any) -> None:
+        await press(self, *args, **options)
+        await press(self, *args, **options)
+
+    patch.setattr(Conversation, "press", twice)
+
+
+def tool_runs_twice(patch: Patch) -> None:
+    begin = ToolCalls.begin
+
+    def twice(self: ToolCalls, event: Any) -> None:
+        begin(self, event)
+        self._calls.clear()
+        begin(self, event)
+
+    patch.setattr(ToolCalls, "begin", twice)
+
+
+def truncation_forgotten(patch: Patch) -> None:
+    patch.setattr(PlaybackLedger, "truncations", lambda self, heard: [])
+
+
+def greeting_forgotten(patch: Patch) -> None:
+    begin = Conversation.begin
+
+    async def silent(self: Conversation) -> None:
+        self._options.greeting = None
+        await begin(self)
+
+    patch.setattr(Conversation, "begin", silent)
+
+
+def frames_dropped(patch: Patch) -> None:
+    hear, frames = Conversation.hear, iter(range(10**9))
+
+    def lossy(self: Conversation, ulaw: bytes) -> None:
+        if next(frames) != 200:
+            hear(self, ulaw)
+
+    patch.setattr(Conversation, "hear", lossy)
+
+
+def hang_up_is_not_noticed(patch: Patch) -> None:
+    patch.setattr(Bridge, "on_stream_end", lambda self, stream, *, stopped: asyncio.get_running_loop().call_later(
+        0.5, self.end, "hung up"
+    ))  # fmt: skip
+
+
+BUGS: list[tuple[Callable[[Patch], None], str, str, str]] = [
+    # the bug, a call that shows it, and what the first divergence is about: (kind, words)
+    (late_clear, "demo", "late", "clear"),
+    (truncation_at_sent, "demo", "changed", "conversation.item.truncate: audio_end_ms"),
+    (old_mark_counted, "keys", "late", "was sent"),  # the playhead seems to be further back than it is
+    (lost_tool_result, "demo", "missing", "conversation.item.create"),
+    (doubled_response_create, "demo", "extra", "response.create"),
+    (resampler_reset_per_chunk, "demo", "audio", "samples"),
+    (caller_resampler_loses_a_sample, "demo", "audio", "caller's audio"),
+    (off_by_one_frame, "demo", "audio", "the samples from 0 ms on"),
+    (hang_up_before_the_goodbye_is_heard, "let_go", "early", "the call ends"),
+    (needless_cancel, "breaks_in", "extra", "response.cancel"),
+    (old_answer_goes_on_after_the_clear, "demo", "audio", "ms of it were sent"),
+    (lead_too_long, "demo", "early", "was sent"),
+    (key_told_twice, "demo", "extra", "conversation.item.create"),
+    (tool_runs_twice, "demo", "extra", "tool book_table"),
+    (truncation_forgotten, "demo", "missing", "conversation.item.truncate"),
+    (greeting_forgotten, "demo", "missing", "response.create"),
+    (frames_dropped, "demo", "audio", "caller's audio"),
+    (hang_up_is_not_noticed, "demo", "late", "the call ends"),
+]
+
+
+@pytest.mark.parametrize(("bug", "kind", "divergence", "words"), BUGS, ids=[bug[0].__name__ for bug in BUGS])
+def test_a_bug_is_found(
+    bug: Callable[[Patch], None], kind: str, divergence: str, words: str, monkeypatch: Patch
+) -> None:
+    path = recorded(kind)
+    bug(monkeypatch)
+    found = replay_call(path, AGENT).divergence
+    assert isinstance(found, Divergence)
+    assert found.kind == divergence and words in found.what, str(found)
+
+
+@pytest.mark.parametrize("kind", ["demo", "breaks_in", "keys", "let_go"])
+def test_without_a_bug_nothing_is_found(kind: str) -> None:
+    assert replay_call(recorded(kind), AGENT).divergence is None
