@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .call.bridge import CallOptions, CallOutcome, run_call
     from .call.call import Call, CallInfo, current_call
     from .errors import TelephonyError
+    from .outbound import CallResult, Care, LeaveMessage, Telephony, opt_out
     from .settings import Settings, load_settings
     from .tools import collect_digits, hang_up, send_digits, transfer
     from .web.app import create_app
@@ -18,13 +19,18 @@ __all__ = [
     "CallInfo",
     "CallOptions",
     "CallOutcome",
+    "CallResult",
+    "Care",
+    "LeaveMessage",
     "Settings",
+    "Telephony",
     "TelephonyError",
     "collect_digits",
     "create_app",
     "current_call",
     "hang_up",
     "load_settings",
+    "opt_out",
     "run_call",
     "send_digits",
     "transfer",
@@ -35,13 +41,18 @@ _HOMES = {
     "CallInfo": "call.call",
     "CallOptions": "call.bridge",
     "CallOutcome": "call.bridge",
+    "CallResult": "outbound",
+    "Care": "outbound",
+    "LeaveMessage": "outbound",
     "Settings": "settings",
+    "Telephony": "outbound",
     "TelephonyError": "errors",
     "collect_digits": "tools",
     "create_app": "web.app",
     "current_call": "call.call",
     "hang_up": "tools",
     "load_settings": "settings",
+    "opt_out": "outbound",
     "run_call": "call.bridge",
     "send_digits": "tools",
     "transfer": "tools",

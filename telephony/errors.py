@@ -4,6 +4,7 @@
 TelephonyError
 ├── AudioFileError                a file is no WAV, or of a kind that is not read
 ├── CallError                     a live call cannot do what it was told to
+├── CallRefused                   an outgoing call must not be made: the number, the hour, a wish not to be called
 ├── CallerError                   the description of a simulated caller does not fit
 ├── CallerTimeout                 a simulated caller waited in vain (a TimeoutError, too)
 ├── DemoFailed                    a process of `telephony demo` did not start, or failed
@@ -42,6 +43,7 @@ __all__ = [
     "BadJson",
     "BinaryFrame",
     "CallError",
+    "CallRefused",
     "CallerError",
     "CallerTimeout",
     "DemoFailed",
@@ -82,6 +84,10 @@ class DemoFailed(TelephonyError):
 
 class JournalError(TelephonyError):
     """A journal cannot be read: not there, not a journal, or of a newer schema."""
+
+
+class CallRefused(TelephonyError):
+    """An outgoing call must not be made. The message says why, and what would allow it."""
 
 
 class NoCurrentCall(TelephonyError):

@@ -22,6 +22,7 @@ _NAMED = re.compile(
 )
 _ENDS_A_CALL = re.compile(r"hang|end_|goodbye|transfer|handoff|voicemail", re.IGNORECASE)
 _KEY = re.compile(r"pressed ([0-9*#])")
+_EXACTLY = re.compile(r"[Ss]ay exactly(?: this)?[^:\"]*: *\"?([^\"]+)")
 _MAX_SPOKEN_RESULT = 200
 _MAX_MENU = 9
 
@@ -50,6 +51,8 @@ class Improviser:
         for text in situation.texts:
             if found := _KEY.search(text):
                 return self._pressed(found[1], tools, situation)
+        if found := _EXACTLY.search(situation.asked):
+            return Reply(say=found[1].strip())
         if situation.idle:
             return Reply(say=f"Are you still there? {self._what_next(tools)}")
         untried = [tool for tool in tools if tool["name"] not in self._tried]

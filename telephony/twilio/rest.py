@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 import requests
@@ -31,7 +32,7 @@ from ..errors import (
 from ..settings import Settings
 from .rest_errors import error_of
 
-__all__ = ["Account", "PhoneNumber", "TwilioRest"]
+__all__ = ["Account", "CallRecord", "PhoneNumber", "TwilioRest"]
 
 _T = TypeVar("_T")
 
@@ -65,6 +66,26 @@ class PhoneNumber:
     """With it, that application's settings count instead of the number's own."""
     trunk_sid: str
     """With it, calls go to a SIP trunk, and no webhook is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """https://www.twilio.com/docs/voice/api/call-resource"""
+
+    sid: str
+    status: str
+    direction: str
+    created: datetime | None
+    duration_s: int
+    cost: float | None
+    """What it cost, once Twilio says it."""
+    currency: str
+
+    @classmethod
+    def of(cls, it: Any) -> CallRecord:
+        cost = None if it.price is None else -float(it.price)
+        seconds = int(it.duration or 0)
+        return cls(str(it.sid), str(it.status), str(it.direction), it.date_created, seconds, cost, it.price_unit or "")
 
 
 class TwilioRest:
@@ -176,6 +197,16 @@ class TwilioRest:
         """`queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer` or `canceled`. Twilio's copy
         may lag behind the callbacks."""
         return str((await self._ask(lambda: self._client.calls(call_sid).fetch())).status)
+
+    async def call(self, call_sid: str) -> CallRecord:
+        """One call. Twilio's copy may lag behind the callbacks."""
+        return CallRecord.of(await self._ask(lambda: self._client.calls(call_sid).fetch()))
+
+    async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallRecord]:
+        """The last calls from one number to another, newest first."""
+        listing = self._client.calls
+        found = await self._ask(lambda: listing.list(from_=from_, to=to, limit=limit))
+        return [CallRecord.of(it) for it in found]
 
     # --- conferences ---------------------------------------------------------------------------------------------
 

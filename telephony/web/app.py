@@ -19,7 +19,8 @@ from ..call.policy import CallPolicy, PhoneControl
 from ..errors import TwilioNotConfigured
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
-from . import callbacks, health, media_streams, webhooks
+from . import callbacks, health, media_streams, outgoing, webhooks
+from .calls_api import create_call, fetch_call, open_dialler
 from .phone import Phone
 from .routing import Agents
 
@@ -77,6 +78,8 @@ def create_app(
             )
             phone = app.state.phone = Phone.assemble(agent, loaded, options, control=_control(loaded, stack))
             await stack.enter_async_context(phone.registry)
+            if (dialler := open_dialler(phone)) is not None:
+                app.state.dialler = await stack.enter_async_context(dialler)
             if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
                 log.warning("TELEPHONY_ALLOW_UNSIGNED: whoever finds this address can call, and you pay.")
             async with asyncio.TaskGroup() as group:
@@ -90,6 +93,8 @@ def create_app(
         routes=[
             *_for_twilio(),
             Mount("/i/{instance}", Router(_for_twilio(), redirect_slashes=False)),
+            Route("/calls", create_call, methods=["POST"]),
+            Route("/calls/{id}", fetch_call),
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),
@@ -111,6 +116,9 @@ def _for_twilio() -> list[BaseRoute]:
         Route("/call-status", callbacks.call_status, methods=both),
         Route("/stream-status", callbacks.stream_status, methods=both),
         Route("/amd-status", callbacks.amd_status, methods=both),
+        Route("/outgoing-answer/{token}", outgoing.outgoing_call, methods=both),
+        Route("/outgoing-status/{token}", outgoing.outgoing_status, methods=both),
+        Route("/outgoing-machine/{token}", outgoing.outgoing_machine, methods=both),
         WebSocketRoute("/media-stream", media_streams.media_stream),
     ]
 

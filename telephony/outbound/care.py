@@ -1,0 +1,102 @@
+"""Whom we may call, and when. Pure.
+
+Twilio enforces none of this: not the callee's night, nor a wish not to be called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container
+from dataclasses import dataclass
+from datetime import datetime, time
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import phonenumbers
+from phonenumbers import PhoneNumber, PhoneNumberType
+from phonenumbers import timezone as zones
+
+from ..errors import CallRefused
+
+__all__ = ["Care"]
+
+_COSTLY = {
+    PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
+    PhoneNumberType.SHARED_COST: "a shared-cost number",
+    PhoneNumberType.PAGER: "a pager",
+    PhoneNumberType.UAN: "a company-wide number whose cost is not known",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """The rules. `check` raises `CallRefused` for a call that must not be made.
+
+    - `countries`: regions (`US`, `DE`) that may be called; None: that of our own number.
+    - `quiet_from`, `quiet_until`: nobody is called between these, in the callee's local time; equal: no quiet hours.
+    - `timezone`: of the callees, where it is known better than by the number.
+    - `do_not_call`: those who do not want to be called: a `DoNotCall` file, or numbers in E.164.
+    """
+
+    countries: Collection[str] | None = None
+    quiet_from: time = time(21, 0)
+    quiet_until: time = time(8, 0)
+    timezone: str | None = None
+    do_not_call: Container[str] = ()
+
+    @classmethod
+    def none(cls) -> Care:
+        """Any country, any hour: where nobody is really called."""
+        return cls(countries=phonenumbers.SUPPORTED_REGIONS, quiet_from=time(0), quiet_until=time(0))
+
+    def check(self, to: str, *, from_: str, now: datetime) -> str:
+        """The number in E.164.
+
+        Raises:
+            CallRefused: it is none, costs more than a call, lies in another country, is asleep, or wants no calls.
+        """
+        number = _parse(to, from_)
+        e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        if (what := _COSTLY.get(phonenumbers.number_type(number))) is not None:
+            raise CallRefused(f"{e164} is {what}; such numbers are not called.")
+        region = phonenumbers.region_code_for_number(number)
+        allowed = {_region(from_)} if self.countries is None else set(self.countries)
+        if region not in allowed:
+            where = ", ".join(sorted(filter(None, allowed))) or "nowhere"
+            raise CallRefused(f"{e164} lies in {region}, and calls go to {where}; say Care(countries=...) for more.")
+        if e164 in self.do_not_call:
+            raise CallRefused(f"{e164} does not want to be called.")
+        self._check_hours(number, e164, now)
+        return e164
+
+    def _check_hours(self, number: PhoneNumber, e164: str, now: datetime) -> None:
+        """Where a number may lie in several zones it is quiet while it is quiet in any of them."""
+        names = [self.timezone] if self.timezone else zones.time_zones_for_number(number)
+        for name in names:
+            try:
+                there = now.astimezone(ZoneInfo(name))
+            except (ZoneInfoNotFoundError, ValueError):
+                continue
+            if self._is_quiet(there.time()):
+                hours = f"{self.quiet_from:%H:%M} to {self.quiet_until:%H:%M}"
+                raise CallRefused(f"It is {there:%H:%M} where {e164} is ({name}); nobody is called from {hours}.")
+
+    def _is_quiet(self, at: time) -> bool:
+        if self.quiet_from <= self.quiet_until:
+            return self.quiet_from <= at < self.quiet_until
+        return at >= self.quiet_from or at < self.quiet_until
+
+
+def _parse(to: str, from_: str) -> PhoneNumber:
+    try:
+        number = phonenumbers.parse(to, _region(from_))
+    except phonenumbers.NumberParseException as error:
+        raise CallRefused(f"{to!r} is no phone number: write it like +14155550123.") from error
+    if not phonenumbers.is_valid_number(number):
+        raise CallRefused(f"{to!r} is no number that anybody can have.")
+    return number
+
+
+def _region(number: str) -> str | None:
+    try:
+        return phonenumbers.region_code_for_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
+        return None

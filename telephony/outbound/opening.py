@@ -1,0 +1,173 @@
+"""The first seconds of an outgoing call: hears who is there, and carries out what `WhoAnswered` decides. A shell."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from realtime_core.config import RealtimeSessionModelSettings
+from realtime_core.errors import RealtimeCoreError
+from realtime_core.events import RealtimeSessionEvent
+from realtime_core.model import RealtimeModelConfig
+
+from ..call.call import Call
+from ..call.options import CallOptions
+from .ear import Ear
+from .plan import AnsweredBy, CallPlan
+from .who import Move, WhoAnswered
+
+__all__ = ["Opening"]
+
+log = logging.getLogger(__name__)
+
+_READY_S = 15.0
+_SCREENED = (
+    "A call screening asks who is calling. In one sentence say your name, who you call for and why. Then stop and wait."
+)
+
+
+class Opening:
+    """One call's. `attach` before it begins, `begin` when it does, `end` when it is over."""
+
+    def __init__(self, plan: CallPlan, start: Callable[[Any], asyncio.Task[Any]]) -> None:
+        self.message_left = False
+        self._plan = plan
+        self._start = start
+        self._loop = asyncio.get_running_loop()
+        self._ear = Ear()
+        self._who: WhoAnswered | None = None
+        self._moves: asyncio.Queue[Move] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._turns: dict[str, Any] = {}
+        self._verdict = ""
+
+    @property
+    def answered_by(self) -> AnsweredBy:
+        return "" if self._who is None else self._who.answered_by or "unknown"
+
+    def attach(self, options: CallOptions) -> None:
+        """Have the model listen without answering, and hear what it hears."""
+        if self._plan.detect:
+            settings: RealtimeSessionModelSettings = {**options.model_config.get("initial_model_settings", {})}
+            given: Any = settings.get("turn_detection") or options.run_config.get("model_settings", {}).get(
+                "turn_detection"
+            )
+            self._turns = dict(given or {"type": "server_vad"})
+            settings["turn_detection"] = {**self._turns, "create_response": False}  # type: ignore[typeddict-item]
+            options.model_config = RealtimeModelConfig(**{**options.model_config, "initial_model_settings": settings})
+        options.on_frame = self._on_frame
+        options.on_event = self._on_event
+
+    def begin(self, call: Call, verdict: str = "") -> None:
+        """The call begins; its stream comes in a moment. `verdict`: Twilio's, if it was so quick."""
+        self._verdict = verdict
+        self._task = self._start(self._run(call))
+
+    def _first_frame(self) -> WhoAnswered:
+        who = self._who = WhoAnswered(self._loop.time(), leaves_message=self._plan.machine is not None)
+        if not self._plan.detect:
+            self._decided(who.on_time(math.inf))
+        elif self._verdict:
+            self._decided(who.verdict(self._verdict, self._loop.time()))
+        self._set()
+        return who
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    # --- what is heard -----------------------------------------------------------------------------------------------
+
+    def verdict(self, answered_by: str) -> None:
+        self._verdict = answered_by
+        if self._who is not None:
+            self._decided(self._who.verdict(answered_by, self._loop.time()))
+
+    def _on_frame(self, ulaw: bytes) -> None:
+        who = self._who or self._first_frame()
+        if not who.conversed:
+            for sound in self._ear.hear(ulaw):
+                log.debug("Heard: %s", sound)
+                self._decided(who.sound(sound, self._loop.time()))
+
+    def _on_event(self, event: RealtimeSessionEvent) -> None:
+        if self._who is None:
+            return
+        if event.type == "audio_end":
+            self._who.greeted()
+        elif event.type == "raw_model_event" and event.data.type == "input_audio_transcription_completed":
+            self._decided(self._who.transcript(event.data.transcript, self._loop.time()))
+
+    def _on_time(self) -> None:
+        assert self._who is not None
+        self._timer = None
+        self._decided(self._who.on_time(max(self._loop.time(), self._who.deadline)))
+
+    def _decided(self, move: Move) -> None:
+        if move:
+            log.info("Who answered: %s; so: %s.", self.answered_by, move)
+            self._moves.put_nowait(move)
+        self._set()
+
+    def _set(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._who is not None and self._who.deadline < math.inf:
+            self._timer = self._loop.call_at(self._who.deadline, self._on_time)
+
+    # --- what is done ------------------------------------------------------------------------------------------------
+
+    async def _run(self, call: Call) -> None:
+        with ExitStack() as listening:
+            if self._plan.detect:
+                listening.enter_context(call.listening())
+            while True:
+                move = await self._moves.get()
+                try:
+                    await self._session_ready(call)
+                    await self._do(move, call, listening)
+                except (RealtimeCoreError, TimeoutError) as error:
+                    log.warning("Call %s: %s failed: %s", call.sid, move, error or "no model")
+
+    async def _do(self, move: Move, call: Call, listening: ExitStack) -> None:
+        match move:
+            case "talk":
+                listening.close()
+                if self._plan.detect:
+                    await self._answer_by_itself(call, True)
+                await call.session.request_response(instructions=self._plan.greeting)
+            case "screen":
+                await self._answer_by_itself(call, False)
+                await call.say(_SCREENED)
+            case "message":
+                await self._leave_message(call)
+                await call.hang_up(within_s=2.0)
+            case "hang up":
+                await call.hang_up(within_s=2.0)
+
+    async def _answer_by_itself(self, call: Call, yes: bool) -> None:
+        await call.session.update_settings({"turn_detection": {**self._turns, "create_response": yes}})  # type: ignore[typeddict-item]
+
+    async def _leave_message(self, call: Call) -> None:
+        assert self._plan.machine is not None
+        message = self._plan.machine.message
+        await call.session.interrupt()
+        if isinstance(message, bytes):
+            self.message_left = await call.play(message, interruptible=False)
+        else:
+            words = f'Say exactly this, and nothing else: "{message}"'
+            self.message_left = await call.say(words, interruptible=False)
+
+    async def _session_ready(self, call: Call) -> None:
+        """The model's connection may take longer than a hello."""
+        async with asyncio.timeout(_READY_S):
+            while not call.is_live:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)

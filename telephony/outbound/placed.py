@@ -1,0 +1,247 @@
+"""One outgoing call, live: what `Telephony.call` gives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from realtime_core import AssistantMessageItem, RealtimeAgent, RealtimeModelConfig, UserMessageItem
+
+from ..call.call import Call
+from ..call.options import CallOptions
+from ..errors import CallError, TwilioError
+from ..twilio.callbacks import CallStatus
+from ..twilio.rest import CallRecord
+from .opening import Opening
+from .outcome import CallState
+from .plan import CallPlan, CallResult, Line, Status
+from .tools import Findings
+
+if TYPE_CHECKING:
+    from .dialler import Dialler
+
+__all__ = ["PlacedCall"]
+
+log = logging.getLogger(__name__)
+
+_TALK_ENDS_S = 10.0
+"""For so long the conversation may tidy up after Twilio's word that the call is over."""
+
+
+class PlacedCall:
+    """`await answered()`, `await finished()`; once answered, `live` is the call as tools know it, with its controls."""
+
+    def __init__(
+        self, dialler: Dialler, token: str, to: str, plan: CallPlan, fetch_s: float, time_scale: float
+    ) -> None:
+        self.token = token
+        self.to = to
+        self.plan = plan
+        self.state = CallState(fetch_s=fetch_s, time_scale=time_scale)
+        self.record: CallRecord | None = None
+        self.live: Call | None = None
+        self.cancelled = False
+        self.asked_at = dialler._sources.now()
+        self.findings = None if plan.result is None else Findings(plan.result)
+        self._model_config: RealtimeModelConfig = {}
+        self._dialler = dialler
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._talked = asyncio.Event()
+        self._talked.set()
+        self._finished: asyncio.Future[CallResult[Any]] = self._loop.create_future()
+        self._answered: asyncio.Future[bool] = self._loop.create_future()
+        self._transcript: tuple[Line, ...] = ()
+        self._opening: Opening | None = None
+        self._verdict = ""
+
+    @property
+    def now(self) -> float:
+        return self._loop.time()
+
+    @property
+    def sid(self) -> str | None:
+        """Twilio's `CallSid`, once it is known."""
+        return self.state.sid
+
+    @property
+    def is_over(self) -> bool:
+        return self._finished.done()
+
+    @property
+    def status(self) -> str:
+        return self.state.status or "queued"
+
+    # --- for users ---------------------------------------------------------------------------------------------------
+
+    async def answered(self) -> bool:
+        """Wait until somebody, or something, picks up. False: the call ended without."""
+        return await asyncio.shield(self._answered)
+
+    async def finished(self) -> CallResult[Any]:
+        """Wait for the end."""
+        return await asyncio.shield(self._finished)
+
+    async def hang_up(self) -> None:
+        """End the call in whatever state it is."""
+        self.cancelled = True
+        for _ in range(50):
+            if self.is_over or self.state.over:
+                return
+            if self.state.sid is not None:
+                try:
+                    await self._dialler.rest.hang_up(self.state.sid)
+                    return
+                except TwilioError as error:
+                    log.warning("The call to %s could not be hung up: %s", self.to, error)
+            await asyncio.sleep(0.2)
+
+    def __getattr__(self, name: str) -> Any:
+        """The controls of the live call: `say`, `play`, `transfer`, `send_digits`, `collect_digits`..."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self.live is None:
+            raise CallError(f"{name}: nobody has answered yet; `await call.answered()` comes first.")
+        return getattr(self.live, name)
+
+    # --- for the dialler ---------------------------------------------------------------------------------------------
+
+    async def news(self) -> None:
+        """Wait until something is heard, or the state has something to do."""
+        self._changed.clear()
+        delay = self.state.deadline - self.now
+        try:
+            async with asyncio.timeout(None if delay == float("inf") else max(0.0, delay)):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    def heard_of(self, sid: str) -> bool:
+        known = self.state.heard_of(sid, self.now)
+        self._changed.set()
+        return known
+
+    def told(self, status: CallStatus) -> None:
+        self.state.callback(status, self.now)
+        self._changed.set()
+
+    def detected(self, answered_by: str) -> None:
+        """Twilio's verdict, which may come before the stream and after the end."""
+        self._verdict = answered_by
+        if self._opening is not None:
+            self._opening.verdict(answered_by)
+
+    def prepare(self, options: CallOptions) -> None:
+        """Somebody picked up: run the call so."""
+        self.state.stream_started(self.now)
+        self._changed.set()
+        self._model_config = options.model_config
+        options.greeting = None
+        options.data = {**options.data, **self.plan.data}
+        options.policy = replace(options.policy, max_call_s=self.plan.max_s)
+        opening = self._opening = Opening(self.plan, self._dialler.start)
+        opening.attach(options)
+        began, ended = options.on_start, options.on_end
+
+        def on_start(call: Call) -> None:
+            began(call)
+            self.live = call
+            self._talked.clear()
+            opening.begin(call, self._verdict)
+            if not self._answered.done():
+                self._answered.set_result(True)
+
+        def on_end(call: Call) -> None:
+            self._transcript = _transcript(call)
+            opening.end()
+            self._talked.set()
+            self.state.stream_ended(self.now)
+            self._changed.set()
+            ended(call)
+
+        options.on_start, options.on_end = on_start, on_end
+
+    def agent(self) -> RealtimeAgent[Any] | None:
+        """The agent of this call, with what it has to know and the tool for its findings."""
+        agent = self.plan.agent
+        if agent is None:
+            return None
+        tools = list(agent.tools) + ([] if self.findings is None else [self.findings.tool()])
+        if not self.plan.data or not isinstance(agent.instructions, str | None):
+            return agent.clone(tools=tools)
+        facts = "; ".join(f"{name}: {value}" for name, value in self.plan.data.items())
+        return agent.clone(tools=tools, instructions=f"{agent.instructions or ''}\nAbout this call: {facts}.".strip())
+
+    async def conclude(self) -> None:
+        """Twilio says that it is over: gather what came of it."""
+        try:
+            async with asyncio.timeout(_TALK_ENDS_S):
+                await self._talked.wait()
+        except TimeoutError:
+            log.warning("The conversation with %s goes on after the call's end.", self.to)
+        if not self._answered.done():
+            self._answered.set_result(False)
+        await self._ask_for_the_rest()
+        if self.state.sid is not None and self.state.answered:
+            try:
+                self.record = await self._dialler.rest.call(self.state.sid)
+            except TwilioError as error:
+                log.info("What the call to %s cost is not known: %s", self.to, error)
+        self._finished.set_result(self._result())
+
+    async def _ask_for_the_rest(self) -> None:
+        if self.findings is None or not self.findings.missing or not self._transcript:
+            return
+        from .afterwards import ask_afterwards
+
+        await ask_afterwards(self.findings, self._transcript, self._model_config)
+
+    def _result(self) -> CallResult[Any]:
+        state, record, opening = self.state, self.record, self._opening
+        answered_by = opening.answered_by if opening is not None else ""
+        spoken = answered_by in ("human", "unknown")  # what was said to a machine is no finding
+        status = cast(Status, state.status)  # one of the last, as the state is over
+        return CallResult(
+            to=self.to,
+            status="canceled" if self.cancelled and not state.answered and state.status == "failed" else status,
+            answered_by=answered_by,
+            output=self.findings.output if self.findings is not None and spoken else None,
+            message_left=opening is not None and opening.message_left,
+            transcript=self._transcript,
+            duration_s=0 if record is None else record.duration_s,
+            cost=None if record is None else record.cost,
+            currency="" if record is None else record.currency,
+            sid=state.sid,
+            error=state.error,
+        )
+
+
+def _transcript(call: Call) -> tuple[Line, ...]:
+    try:
+        history = call.session.history
+    except AttributeError:  # the call ended before its session was made
+        return ()
+    lines = []
+    for item in history:
+        if isinstance(item, AssistantMessageItem):
+            said = " ".join(_words(part) for part in item.content).strip()
+            heard = " ".join(_heard(part) for part in item.content).strip()
+            if said:
+                lines.append(Line("agent", said, None if heard == said else heard))
+        elif isinstance(item, UserMessageItem):
+            said = " ".join(_words(part) for part in item.content).strip()
+            if said:
+                lines.append(Line("callee", said))
+    return tuple(lines)
+
+
+def _words(part: Any) -> str:
+    return getattr(part, "transcript", None) or getattr(part, "text", None) or ""
+
+
+def _heard(part: Any) -> str:
+    if getattr(part, "heard_ms", None) is None:
+        return _words(part)
+    return getattr(part, "heard_transcript", None) or ""

@@ -1,0 +1,81 @@
+"""What a call is to be, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from realtime_core import RealtimeAgent
+
+__all__ = ["GREETING", "AnsweredBy", "CallPlan", "CallResult", "LeaveMessage", "Line", "Status"]
+
+T = TypeVar("T")
+
+GREETING = "Greet the person you are calling, say who you are and why you call."
+
+Status = Literal["completed", "busy", "no-answer", "failed", "canceled", "refused"]
+"""Twilio's, and `refused`: the call was not asked for (`CallResult.error` says why)."""
+
+AnsweredBy = Literal["", "human", "machine", "screening", "fax", "unknown"]
+"""`screening`: an assistant that asks who calls, and did not put the call through."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveMessage:
+    """What a voicemail gets, after its beep and to its end: words for the model to say, or a clip (mu-law, 8 kHz)."""
+
+    message: str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Somebody said this. `heard` is what reached the callee of it, where that was less."""
+
+    who: Literal["agent", "callee"]
+    text: str
+    heard: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult(Generic[T]):
+    """How a call ended. It always says what happened, whatever went wrong.
+
+    `output` is the filled-in result model, or None where the conversation did not give it. `cost` is what Twilio says,
+    in `currency`, where it has said so already (it takes some minutes).
+    """
+
+    to: str
+    status: Status
+    answered_by: AnsweredBy = ""
+    output: T | None = None
+    message_left: bool = False
+    transcript: tuple[Line, ...] = ()
+    duration_s: int = 0
+    cost: float | None = None
+    currency: str = ""
+    sid: str | None = None
+    error: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """Did we speak with somebody?"""
+        return self.status == "completed" and self.answered_by in ("human", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """One call to make. `agent` None: the server's own."""
+
+    to: str
+    agent: RealtimeAgent[Any] | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    result: type[Any] | None = None
+    """A pydantic model."""
+    machine: LeaveMessage | None = None
+    """None: a machine is hung up on."""
+    greeting: str = GREETING
+    max_s: float | None = 600.0
+    ring_s: int = 30
+    detect: bool = True
+    """Find out who answered before a word is said."""

@@ -1,0 +1,242 @@
+"""Calls from a script.
+
+```python
+async with Telephony.from_env() as phone:
+    r = await phone.run_call(to, agent=agent, data={"name": name}, result=Outcome, machine=LeaveMessage("..."))
+print(r.status, r.answered_by, r.output)
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from pydantic import BaseModel
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core.sources import SYSTEM, Sources
+
+from ..call.call import CallInfo
+from ..errors import CallRefused, SettingsError
+from ..settings import Settings, load_settings
+from ..web.listening import listening
+from .care import Care
+from .dialler import Dialler
+from .placed import PlacedCall
+from .plan import GREETING, CallPlan, CallResult, LeaveMessage
+
+if TYPE_CHECKING:
+    from ..simulator.twilio import SimulatedTwilio
+    from .remote import RemoteServer
+
+__all__ = ["Telephony"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=BaseModel)
+
+SIMULATED_URL = "https://simulated.example"
+_HANG_UP_S = 15.0
+
+_NO_PHONE = (
+    "There is no phone: set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER, PUBLIC_URL and OPENAI_API_KEY; "
+    "or TELEPHONY_SIMULATE=1 to try it on this machine; or name a running server: Telephony(server=...)."
+)
+
+
+class Telephony:
+    """An async context manager. Entered, it serves Twilio's webhooks and streams in this process, on HOST and PORT
+    behind PUBLIC_URL. Left, also by Ctrl-C, it hangs up what still goes on.
+
+    Args:
+        settings: The account and the address; see `from_env`.
+        server: The address of a running `telephony serve`, which makes the calls with its own agent; `token`: its
+            TELEPHONY_API_TOKEN.
+        simulate: Run on a simulated Twilio of this machine with the embedded model, which is no AI. A text says who
+            answers there: `person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`, or a caller's file.
+        care: Whom to call, and when. Without one: our own number's country, not at night; simulated: anybody, any time.
+        model_config: How to reach the model.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        server: str | None = None,
+        token: str | None = None,
+        simulate: bool | str = False,
+        care: Care | None = None,
+        model_config: RealtimeModelConfig | None = None,
+        sources: Sources = SYSTEM,
+    ) -> None:
+        self.twilio: SimulatedTwilio | None = None
+        """The simulated one, where that is in use."""
+        self._settings = settings
+        self._server = server
+        self._token = token
+        self._simulate = simulate
+        self._care = care
+        self._model_config = model_config
+        self._sources = sources
+        self._stack = AsyncExitStack()
+        self._dialler: Dialler | None = None
+        self._remote: RemoteServer | None = None
+
+    @classmethod
+    def from_env(cls, *, care: Care | None = None, **overrides: Any) -> Self:
+        """As the environment says: TELEPHONY_SIMULATE (`1`, or who answers there), TELEPHONY_SERVER, else the Twilio
+        settings.
+
+        Raises:
+            SettingsError: there is no phone, or the settings do not fit; one line each, with its cure.
+        """
+        simulate = os.environ.get("TELEPHONY_SIMULATE", "")
+        if simulate not in ("", "0"):
+            return cls(simulate=True if simulate in ("1", "true", "yes") else simulate, care=care)
+        if server := os.environ.get("TELEPHONY_SERVER"):
+            return cls(server=server, token=os.environ.get("TELEPHONY_API_TOKEN"), care=care)
+        settings = load_settings(**overrides)
+        if not all((settings.twilio_account_sid, settings.twilio_auth_token, settings.twilio_phone_number,
+                    settings.public_url)):  # fmt: skip
+            raise SettingsError([_NO_PHONE])
+        return cls(settings, care=care)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            if self._server is not None:
+                from .remote import RemoteServer
+
+                self._remote = RemoteServer(self._server, self._token)
+            else:
+                settings = self._settings or await self._simulated(stack)
+                await self._serve(settings, stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._hang_up_all()
+        finally:
+            await self._stack.aclose()
+
+    # --- calls -------------------------------------------------------------------------------------------------------
+
+    def call(
+        self,
+        to: str,
+        *,
+        agent: RealtimeAgent[Any],
+        data: Mapping[str, Any] | None = None,
+        result: type[BaseModel] | None = None,
+        machine: LeaveMessage | None = None,
+        greeting: str = GREETING,
+        max_s: float | None = 600.0,
+        ring_s: int = 30,
+        detect: bool = True,
+    ) -> PlacedCall:
+        """Call somebody, and return at once: `await call.answered()`, `await call.finished()`, `await call.hang_up()`,
+        and the controls of a live call.
+
+        Args:
+            to: Whom.
+            agent: Who speaks.
+            data: What the agent knows of this call; tools find it in `ctx.context.data`.
+            result: A pydantic model of what the call is to find out: the agent fills it in by a tool.
+            machine: What a voicemail gets; None: it is hung up on.
+            greeting: Instructions for the first words to a person.
+            max_s: The call's length at most.
+            ring_s: For how long to ring.
+            detect: Find out who answered before a word is said.
+
+        Raises:
+            CallRefused: the call must not be made; see `Care`.
+        """
+        plan = CallPlan(to, agent, data or {}, result, machine, greeting, max_s, ring_s, detect)
+        return self._open_dialler().place(plan)
+
+    @overload
+    async def run_call(self, to: str, *, result: type[T], **options: Any) -> CallResult[T]: ...
+
+    @overload
+    async def run_call(self, to: str, **options: Any) -> CallResult[Any]: ...
+
+    async def run_call(self, to: str, **options: Any) -> CallResult[Any]:
+        """Call somebody, and wait until it is over. Takes what `call` takes; a call that must not be made is a result,
+        too (`refused`). Cancelled, it hangs up."""
+        if self._remote is not None:
+            return await self._remote.run_call(to, **options)
+        try:
+            call = self.call(to, **options)
+        except CallRefused as error:
+            return CallResult(to, "refused", error=str(error))
+        try:
+            return await call.finished()
+        except asyncio.CancelledError:
+            call.cancelled = True  # leaving the block hangs up
+            raise
+
+    # --- what is behind it -------------------------------------------------------------------------------------------
+
+    def _open_dialler(self) -> Dialler:
+        if self._dialler is None:
+            raise RuntimeError("Telephony makes calls only within `async with`, and not by a server.")
+        return self._dialler
+
+    async def _simulated(self, stack: AsyncExitStack) -> Settings:
+        if not self._simulate:
+            raise SettingsError([_NO_PHONE])
+        from ..simulator import callees
+        from ..simulator.twilio import OWN_NUMBER, SimulatedTwilio
+
+        twilio = self.twilio = await stack.enter_async_context(SimulatedTwilio(sources=self._sources))
+        if isinstance(self._simulate, str):
+            twilio.default_callee = callees.find(self._simulate)
+        self._care = self._care or Care.none()
+        log.info("Nobody is called: a simulated phone answers, and a script speaks.")
+        return Settings(
+            twilio_account_sid=twilio.account_sid,
+            twilio_auth_token=twilio.auth_token,  # type: ignore[arg-type]
+            twilio_api_key=None,
+            twilio_api_secret=None,
+            twilio_shared_key_secret=None,
+            twilio_phone_number=OWN_NUMBER,
+            telephony_twilio_api_url=twilio.base_url,
+            telephony_model="scripted",
+            public_url=SIMULATED_URL,
+            host="127.0.0.1",
+            port=0,
+        )
+
+    async def _serve(self, settings: Settings, stack: AsyncExitStack) -> None:
+        from ..web.app import create_app
+
+        app = create_app(self._agent, settings=settings, model_config=self._model_config, sources=self._sources)
+        address = await stack.enter_async_context(listening(app, host=settings.host, port=settings.port))
+        if self.twilio is not None:
+            self.twilio.webhooks.reach[SIMULATED_URL] = address
+        self._dialler = app.state.dialler
+        assert self._dialler is not None
+        self._dialler.care = self._care or self._dialler.care
+
+    def _agent(self, info: CallInfo) -> RealtimeAgent[Any]:
+        """Whoever calls us while we call others."""
+        return RealtimeAgent(name="Nobody", instructions="Say that nobody is here to answer calls, and say goodbye.")
+
+    async def _hang_up_all(self) -> None:
+        if self._dialler is None or not (live := self._dialler.live):
+            return
+        log.info("Hanging up %d calls.", len(live))
+        try:
+            async with asyncio.timeout(_HANG_UP_S):
+                await asyncio.gather(*(call.hang_up() for call in live))
+                await asyncio.gather(*(call.finished() for call in live))
+        except TimeoutError:
+            log.error("%d calls may still be going on.", len(self._dialler.live))
