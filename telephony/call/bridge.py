@@ -105,7 +105,7 @@ class Bridge:
                 talk = self._tasks.create_task(self._talk(), name=f"conversation of {self.call.sid}")
                 await self._over.wait()
                 if not self._open:
-                    talk.cancel()  # still connecting, and nobody is there to talk to
+                    talk.cancel()  # still connecting, or nobody has come to talk to
                 for task in tuple(self._started):
                     task.cancel()
                 await self._release()
@@ -166,7 +166,8 @@ class Bridge:
         if self.controls.take_digit(digit) or not self.options.digits_to_model:
             return
         self.conduct.expect_answer()
-        self.start(self.conversation.press(digit, interrupt=self.options.policy.digits_interrupt))
+        interrupt = self.options.policy.digits_interrupt and not self.conversation.deaf
+        self.start(self.conversation.press(digit, interrupt=interrupt))
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
         if stream is not self.leg.stream:
@@ -208,8 +209,8 @@ class Bridge:
     async def _talk(self) -> None:
         try:
             async with await self.conversation.connect():
-                self._open = True
                 await self.leg.attached.wait()
+                self._open = True
                 self.conduct.go_live()
                 await self.conversation.begin()
                 await self._over.wait()

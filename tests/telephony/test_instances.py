@@ -1,0 +1,142 @@
+"""Two processes behind a proxy (two applications, and Twilio's `reach`): wherever a stream or a webhook lands, the
+caller is served. Real sockets, the simulated Twilio, the embedded script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from starlette.applications import Starlette
+
+from realtime_core import RealtimeAgent
+from telephony import create_app, load_settings
+from telephony.simulator import Phone, SimulatedTwilio
+from telephony.simulator.calls import SimulatedCall
+from telephony.web.listening import listening
+from telephony.web.phone import Phone as OurPhone
+
+pytestmark = pytest.mark.real_time
+
+PUBLIC = "https://phone.example.com"
+TOKEN = "a-token"
+NUMBER = "+14155550199"
+
+
+@dataclass
+class World:
+    twilio: SimulatedTwilio
+    apps: dict[str, Starlette]
+    addresses: dict[str, str]
+
+    def phone(self, name: str) -> OurPhone:
+        phone: OurPhone = self.apps[name].state.phone
+        return phone
+
+    def route(self, **paths: str) -> None:
+        """The proxy: each address by its name in the path, but for these: `{path: application}`; the rest goes to a."""
+        special = {
+            f"{PUBLIC}/{path.replace('__', '/').replace('_', '-')}": self.addresses[to] for path, to in paths.items()
+        }
+        self.twilio.webhooks.reach = {
+            **{key: value + key.removeprefix(PUBLIC) for key, value in special.items()},
+            f"{PUBLIC}/i/b": f"{self.addresses['b']}/i/b",
+            PUBLIC: self.addresses["a"],
+        }
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        apps, addresses = {}, {}
+        for name in "ab":
+            settings = load_settings(
+                public_url=PUBLIC, twilio_auth_token=TOKEN, telephony_model="scripted", telephony_instance=name
+            )
+            apps[name] = create_app(RealtimeAgent(name="Desk"), settings=settings, greeting="Greet the caller.")
+            addresses[name] = await stack.enter_async_context(listening(apps[name]))
+        twilio = await stack.enter_async_context(SimulatedTwilio(auth_token=TOKEN))
+        twilio.add_number(NUMBER, voice_url=f"{PUBLIC}/incoming-call")
+        it = World(twilio, apps, addresses)
+        it.route()
+        yield it
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def break_stream(call: SimulatedCall) -> None:
+    """The connection is gone, without a word."""
+    assert call.stream is not None
+    call.stream._connection._transport.abort()  # type: ignore[attr-defined]
+
+
+async def listener(phone: Phone) -> None:
+    await phone.agent_speaks()
+    await phone.heard(0.5)
+    phone.hang_up()
+
+
+async def patient(phone: Phone) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_call_stays_with_its_process() -> None:
+    async with asyncio.timeout(20), world() as it:
+        call = await it.twilio.ring(caller=listener)
+        assert len(call.streams) == 1 and not call.warnings
+        await until(lambda: not it.phone("a").registry)
+        assert not it.phone("b").registry
+        assert b"telephony_calls_total 1.0" in it.phone("a").metrics.render()
+        assert b"telephony_calls_total 0.0" in it.phone("b").metrics.render()
+
+
+async def test_a_stream_that_lands_elsewhere_is_served() -> None:
+    async with asyncio.timeout(20), world() as it:
+        it.route(i__a__media_stream="b")
+        call = await it.twilio.ring(caller=listener)
+        assert not call.warnings
+        assert b"telephony_calls_total 1.0" in it.phone("b").metrics.render()
+
+
+async def test_a_lost_stream_comes_back_to_the_same_call() -> None:
+    async with asyncio.timeout(20), world() as it:
+        call = it.twilio.start_ringing(caller=patient)
+        registry = it.phone("a").registry
+        await until(lambda: call.streams and len(call.heard) > 4000 and len(registry))
+        (talking,) = registry
+        break_stream(call)
+        await until(lambda: len(call.streams) == 2 and call.stream is not None)
+        assert list(registry) == [talking]
+        await until(lambda: call.stream and len(call.stream.heard) > 4000)
+        call.phone.hang_up()
+        await call.finished()
+        await until(lambda: not registry)
+
+
+async def test_a_call_nobody_knows_gets_an_apology_and_an_end() -> None:
+    async with asyncio.timeout(20), world() as it:
+        it.route(i__a__after_stream="b")
+        call = it.twilio.start_ringing(caller=patient)
+        await until(lambda: call.streams and len(call.heard) > 4000)
+        break_stream(call)
+        await call.finished()
+        assert len(call.streams) == 1
+        assert call.status == "completed"
+
+
+async def test_a_stream_that_breaks_for_the_third_time_is_given_up() -> None:
+    async with asyncio.timeout(30), world() as it:
+        call = it.twilio.start_ringing(caller=patient)
+        for streams in (1, 2, 3):
+            await until(lambda: len(call.streams) == streams and call.stream is not None)  # noqa: B023
+            await until(lambda: len(it.phone("a").registry) == 1)
+            await asyncio.sleep(0.2)
+            break_stream(call)
+        await call.finished()
+        assert len(call.streams) == 3
