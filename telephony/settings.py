@@ -161,6 +161,13 @@ class Settings(BaseSettings):
         return self.public_url is not None or self.twilio_auth_token is not None or self.telephony_allow_unsigned
 
     @property
+    def wants_script(self) -> bool:
+        """Does the embedded script answer, and not a model?"""
+        if self.telephony_model == "auto":
+            return not self.can_be_rung and self.openai_api_key is None and self.openai_base_url is None
+        return self.telephony_model == "scripted"
+
+    @property
     def checks_signatures(self) -> bool:
         """Is there a secret to check Twilio's signatures with?"""
         return self.twilio_auth_token is not None or self.twilio_shared_key_secret is not None

@@ -51,6 +51,7 @@ def run_server(
             typer.echo(
                 f"Answering at {address}/incoming-call (webhook) and {_socket(address)}/media-stream. Ctrl-C stops."
             )
+            typer.echo(f"Ring it from a browser: {address}/console/phone")
 
     application = create_app(source, greeting=greeting or None, settings=settings)
     serve(application, host=settings.host, port=settings.port, log_level=settings.log_level, on_listening=listening)

@@ -16,6 +16,7 @@ from realtime_core.sources import SYSTEM, Sources
 
 from ..call.options import CallOptions
 from ..call.policy import CallPolicy, PhoneControl
+from ..console import softphone
 from ..errors import TwilioNotConfigured
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
@@ -92,12 +93,13 @@ def create_app(
     app = Starlette(
         routes=[
             *_for_twilio(),
-            Mount("/i/{instance}", Router(_for_twilio(), redirect_slashes=False)),
+            Mount("/i/{instance}", Router([*_for_twilio(), *softphone.routes()], redirect_slashes=False)),
             Route("/calls", create_call, methods=["POST"]),
             Route("/calls/{id}", fetch_call),
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),
+            *softphone.routes(),
         ],
         lifespan=lifespan,
         exception_handlers={Exception: webhooks.failed},
@@ -142,7 +144,7 @@ async def _model_config(
     config = RealtimeModelConfig(**given) if given is not None else RealtimeModelConfig()
     if model is not None or "url" in config or "transport" in config:
         return config
-    if not _wants_script(settings):
+    if not settings.wants_script:
         if settings.openai_api_key is not None:
             config.setdefault("api_key", settings.openai_api_key.get_secret_value())
         if settings.openai_base_url is not None:
@@ -162,9 +164,3 @@ def _run_config(settings: Settings, given: RealtimeRunConfig | None) -> Realtime
     if settings.telephony_model_name is not None:
         config["model_settings"] = {"model_name": settings.telephony_model_name, **config.get("model_settings", {})}
     return config
-
-
-def _wants_script(settings: Settings) -> bool:
-    if settings.telephony_model == "auto":
-        return not settings.can_be_rung and settings.openai_api_key is None and settings.openai_base_url is None
-    return settings.telephony_model == "scripted"

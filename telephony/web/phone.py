@@ -14,6 +14,7 @@ from ..call.limits import Caps, Limits
 from ..call.options import CallOptions
 from ..call.policy import PhoneControl
 from ..call.registry import Registry
+from ..console.feed import Feeds
 from ..journal.opening import journal_for
 from ..metrics import Metrics
 from ..settings import Settings
@@ -52,6 +53,7 @@ class Phone:
     sources: Sources
     defaults: CallOptions
     """What is the same for all calls."""
+    feeds: Feeds = field(default_factory=Feeds)
     progress: ProgressBook = field(default_factory=ProgressBook)
     ready: bool = False
 
@@ -124,7 +126,7 @@ class Phone:
         )
         phone.defaults = replace(
             options,
-            journal=lambda info: journal_for(settings, info.sid),
+            journal=lambda info: phone.feeds.tee(info.sid, journal_for(settings, info.sid)),
             admit=phone.admission.admit,
             control=control,
             reattach_s=_REATTACH_S,

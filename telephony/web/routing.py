@@ -29,6 +29,12 @@ class Routing:
         else:
             self.source = agents
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The agents' names by called number; the key is empty where one source answers all numbers."""
+        sources = self._by_number if self._by_number is not None else {"": self.source}
+        return {number: _name(source) for number, source in sources.items()}
+
     def serves(self, called: str) -> bool:
         """Is there an agent for this number?"""
         return self._by_number is None or _plain(called) in self._by_number
@@ -40,6 +46,10 @@ class Routing:
             return source
         picked = source(info)
         return await picked if isinstance(picked, Awaitable) else picked
+
+
+def _name(source: AgentSource) -> str:
+    return source.name if isinstance(source, RealtimeAgent) else getattr(source, "__name__", "agent")
 
 
 def _plain(number: str) -> str:

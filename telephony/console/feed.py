@@ -1,0 +1,106 @@
+"""Follow a call while it happens: a copy of what goes to its journal, for whoever asked before it began."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+
+from ..journal.format import Journal
+from .selection import select, wants
+
+__all__ = ["Feed", "Feeds"]
+
+_MAX_WAITING = 2000
+"""Records that wait for a page that does not read; then the oldest are dropped."""
+_MAX_FEEDS = 20
+
+
+class Feed:
+    """One page's view of one call."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[dict[str, Any]] = deque(maxlen=_MAX_WAITING)
+        self._filled = asyncio.Event()
+
+    def put(self, record: dict[str, Any]) -> None:
+        self._waiting.append(record)
+        self._filled.set()
+
+    async def records(self, *, start_s: float = 30.0) -> AsyncIterator[dict[str, Any] | None]:
+        """The records as they come, to the call's `end`; None now and then, while there are none. Ends as well when the
+        call has not begun within `start_s`."""
+        begun = False
+        while True:
+            if not self._waiting:
+                self._filled.clear()
+                try:
+                    async with asyncio.timeout(15.0 if begun else start_s):
+                        await self._filled.wait()
+                except TimeoutError:
+                    if not begun:
+                        return
+                    yield None
+                    continue
+            begun = True
+            record = self._waiting.popleft()
+            yield record
+            if record["kind"] == "end":
+                return
+
+
+class Feeds:
+    """All feeds of a process, by CallSid. A call that nobody follows costs nothing."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[str, list[Feed]] = {}
+
+    @property
+    def full(self) -> bool:
+        return sum(map(len, self._feeds.values())) >= _MAX_FEEDS
+
+    @contextmanager
+    def follow(self, call_sid: str) -> Iterator[Feed]:
+        """A feed of the call that will begin with this sid."""
+        feed = Feed()
+        self._feeds.setdefault(call_sid, []).append(feed)
+        try:
+            yield feed
+        finally:
+            followers = self._feeds[call_sid]
+            followers.remove(feed)
+            if not followers:
+                del self._feeds[call_sid]
+
+    def tee(self, call_sid: str, journal: Journal) -> Journal:
+        """The journal, or one that tells the call's followers as well."""
+        followers = self._feeds.get(call_sid)
+        return journal if followers is None else _Tee(journal, followers)
+
+
+class _Tee:
+    def __init__(self, journal: Journal, followers: list[Feed]) -> None:
+        self._journal = journal
+        self._followers = followers
+        self.masks_digits = getattr(journal, "masks_digits", True)
+
+    def write(self, kind: str, t: float, /, **fields: Any) -> None:
+        self._journal.write(kind, t, **fields)
+        self._tell(kind, t, fields)
+
+    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+        self._journal.write_raw(kind, t, json_text)
+        if self._followers and wants(kind):
+            self._tell(kind, t, {"message": orjson.loads(json_text)})
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def _tell(self, kind: str, t: float, fields: dict[str, Any]) -> None:
+        if self._followers and (record := select(kind, fields)) is not None:
+            for feed in self._followers:
+                feed.put({"t": round(t, 6), **record})

@@ -1,0 +1,51 @@
+"""Which of a journal's records the console follows, and what of them. Pure.
+
+The records keep the journal's form; audio is left out, but for how much there is of it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["select"]
+
+_KINDS = {"header", "tool.start", "tool.end", "interruption", "error", "end"}
+_FROM_MODEL = {
+    "input_audio_buffer.speech_started",
+    "input_audio_buffer.speech_stopped",
+    "conversation.item.input_audio_transcription.delta",
+    "conversation.item.input_audio_transcription.completed",
+    "conversation.item.input_audio_transcription.failed",
+    "response.output_audio.delta",
+    "response.output_audio_transcript.delta",
+    "response.output_audio_transcript.done",
+}
+
+
+def wants(kind: str) -> bool:
+    """Is there anything to select among records of this kind?"""
+    return kind in _KINDS or kind in ("model.in", "twilio.out")
+
+
+def select(kind: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The record as the page gets it; None: it does not. `fields` are those besides `t` and `kind`."""
+    if kind in _KINDS:
+        return {"kind": kind, **fields}
+    message = fields.get("message")
+    if not isinstance(message, Mapping):
+        return None
+    if kind == "model.in" and message.get("type") in _FROM_MODEL:
+        return {"kind": kind, "message": _without_audio(message)}
+    if kind == "twilio.out" and message.get("event") == "media":
+        return {"kind": kind, "message": {name: message.get(name) for name in ("event", "position", "segments")}}
+    return None
+
+
+def _without_audio(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    if message["type"] != "response.output_audio.delta":
+        return message
+    audio = message.get("delta")
+    rest = {name: value for name, value in message.items() if name != "delta"}
+    return {**rest, "bytes": len(base64.b64decode(audio)) if isinstance(audio, str) else 0}

@@ -1,0 +1,150 @@
+"""For tests in a real browser: Chromium with a fake microphone, a server in a process of its own, what it played."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soxr
+from numpy.typing import NDArray
+
+from realtime_core.audio import g711
+from telephony.simulator import clips
+
+TRATTORIA = Path(__file__).parents[2] / "realtime_core/local/scripts/trattoria.toml"
+RATE = 8000
+
+# What reaches the loudspeaker is recorded at the one place where it has to pass.
+RECORD_OUTPUT = """
+window.played = []
+const connect = AudioNode.prototype.connect
+AudioNode.prototype.connect = function (target, ...rest) {
+  if (target instanceof AudioDestinationNode) record(this)
+  return connect.call(this, target, ...rest)
+}
+async function record(node) {
+  window.playedRate = node.context.sampleRate
+  const tap = node.context.createMediaStreamDestination()
+  connect.call(node, tap)
+  const [track] = tap.stream.getAudioTracks()
+  const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 1000 }).readable.getReader()
+  for (;;) {
+    const { value: data, done } = await reader.read()
+    if (done) return
+    const samples = new Float32Array(data.numberOfFrames)
+    data.copyTo(samples, { planeIndex: 0, format: "f32-planar" })
+    data.close()
+    window.played.push(Array.from(samples))
+  }
+}
+"""
+
+
+def chromium() -> str:
+    """Where Chromium is, or skip the test."""
+    pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if (path := shutil.which(name)) is not None:
+            return path
+    pytest.skip("no Chromium on PATH (Debian: apt-get install chromium)")
+
+
+def flags(microphone: Path) -> list[str]:
+    quiet = ["background-networking", "component-update", "default-apps", "extensions", "gpu", "sync"]
+    return [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={microphone}",
+        "--no-first-run",
+        *(f"--disable-{name}" for name in quiet),
+        *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    ]
+
+
+def microphone(path: Path, clip: str, *, silence_s: float) -> Path:
+    """A WAV file that Chromium takes for a microphone: the clip, a silence, and again."""
+    voice = soxr.resample(np.frombuffer(g711.decode(clips.load(clip)), "<i2"), RATE, 48000)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 48000, 0, "NONE", ""))
+        file.writeframes(np.append(voice, np.zeros(int(silence_s * 48000), np.int16)).astype("<i2").tobytes())
+    return path
+
+
+@contextmanager
+def serving(environment: Mapping[str, str], *arguments: str) -> Iterator[str]:
+    """The address of `telephony serve`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "telephony", "serve", "--port", "0", "--json", *arguments],
+        env={**os.environ, "LOG_LEVEL": "warning", **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield str(json.loads(process.stdout.readline())["listening"])
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        finally:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+@dataclass
+class Watched:
+    """A page, and all that it complained of and asked for."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def until(self, condition: str, within_s: float = 20.0) -> None:
+        """Wait until a JavaScript expression is true. (`wait_for_function` needs `eval`, which the page forbids.)"""
+        deadline = time.monotonic() + within_s
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < deadline, f"not so after {within_s:g} s: {condition}; page: {self.complaints}"
+            self.page.wait_for_timeout(20)
+
+    def played(self) -> NDArray[np.float64]:
+        """What went to the loudspeaker, at 8 kHz."""
+        samples = np.array([s for block in self.page.evaluate("window.played") for s in block], dtype=np.float64)
+        return np.asarray(soxr.resample(samples, self.page.evaluate("window.playedRate"), RATE))
+
+
+def await_file(path: Path, text: str, within_s: float = 5.0) -> None:
+    """Wait until a file holds a text."""
+    deadline = time.monotonic() + within_s
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline, f"{path} does not hold {text!r}"
+        time.sleep(0.02)
+
+
+def find(reference: NDArray[Any], sound: NDArray[Any]) -> tuple[int, float]:
+    """Where `reference` lies in `sound`, and the normalised correlation there."""
+    n = 1 << (len(sound) + len(reference)).bit_length()
+    products = np.fft.irfft(np.fft.rfft(sound, n) * np.conj(np.fft.rfft(reference, n)))[: len(sound) - len(reference)]
+    energies = np.convolve(sound**2, np.ones(len(reference)), "valid")[: len(products)]
+    scores = products / np.sqrt(np.maximum(energies, 1e-9) * np.sum(reference**2))
+    best = int(np.argmax(scores))
+    return best, float(scores[best])

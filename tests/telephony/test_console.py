@@ -1,0 +1,203 @@
+"""The console's endpoints: who is let in, the signed way of a page's call, and what its feed tells."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig
+from telephony import Settings, create_app, load_settings
+from telephony.console.feed import Feeds
+from telephony.console.selection import select
+from telephony.journal.memory import MemoryJournal
+from telephony.simulator.wire import Sender
+
+PUBLIC = "https://phone.example.com"
+BEARER = {"Authorization": "Bearer letmein"}
+CALL = "CA" + "0" * 32
+ACCOUNT = "AC" + "1" * 32
+FORM = {"CallSid": CALL, "AccountSid": ACCOUNT, "From": "+14155550100", "To": "+14155550199"}
+PHONE = "/console/phone"
+
+
+def client(settings: Settings, base_url: str, peer: str) -> TestClient:
+    app = create_app(
+        RealtimeAgent(name="Desk"),
+        settings=settings,
+        model_config=RealtimeModelConfig(url="ws://127.0.0.1:9/never", api_key="none"),
+    )
+    return TestClient(app, base_url=base_url, client=(peer, 5000))
+
+
+@pytest.fixture
+def local() -> Iterator[TestClient]:
+    with client(load_settings(telephony_model="scripted"), "http://127.0.0.1:8000", "127.0.0.1") as test_client:
+        yield test_client
+
+
+@pytest.fixture
+def public() -> Iterator[TestClient]:
+    settings = load_settings(
+        public_url=PUBLIC,
+        twilio_auth_token="12345",
+        twilio_account_sid=ACCOUNT,
+        telephony_api_token="letmein",
+        telephony_model="scripted",
+    )
+    with client(settings, PUBLIC, "10.0.0.7") as test_client:
+        yield test_client
+
+
+def test_the_page_loads_nothing_but_its_own_files(local: TestClient) -> None:
+    page = local.get(PHONE)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert local.get(f"{PHONE}/worklet.js").headers["content-type"].startswith("text/javascript")
+    assert local.get(f"{PHONE}/..%2Fsoftphone.py").status_code == 404
+
+
+@pytest.mark.parametrize("method, path", [("GET", "about"), ("POST", "dial"), ("GET", f"feed/{CALL}")])
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
+def test_a_public_console_needs_its_token(public: TestClient, method: str, path: str, headers: dict[str, str]) -> None:
+    assert public.request(method, f"{PHONE}/{path}", headers=headers).status_code == 401
+
+
+def test_a_page_of_another_site_cannot_dial(local: TestClient) -> None:
+    assert local.post(f"{PHONE}/dial", data=FORM, headers={"Origin": "https://elsewhere.example"}).status_code == 401
+    assert local.post(f"{PHONE}/dial", data=FORM, headers={"Origin": "http://127.0.0.1:8000"}).status_code == 200
+
+
+def test_who_answers(public: TestClient) -> None:
+    told = public.get(f"{PHONE}/about", headers=BEARER).json()
+    assert told["agents"] == {"": "Desk"}
+    assert told["account_sid"] == ACCOUNT
+    assert public.get(f"/i/{told['instance']}{PHONE}/about", headers=BEARER).json() == told
+
+
+def dial(test_client: TestClient) -> tuple[dict[str, str], str | None]:
+    """The stream's parameters, and the ticket."""
+    response = test_client.post(f"{PHONE}/dial", data=FORM, headers=BEARER)
+    assert response.status_code == 200
+    stream = ElementTree.fromstring(response.text).find("Connect/Stream")
+    assert stream is not None
+    return {p.get("name", ""): p.get("value", "") for p in stream}, response.headers.get("X-Ticket")
+
+
+def test_on_this_machine_the_page_opens_the_stream_that_the_twiml_names(local: TestClient) -> None:
+    parameters, ticket = dial(local)
+    assert parameters == {"caller": FORM["From"], "called": FORM["To"]}
+    assert ticket is None
+
+
+def test_where_requests_are_signed_the_page_is_let_in_by_its_ticket(public: TestClient) -> None:
+    parameters, ticket = dial(public)
+    start = Sender("MZ" + "2" * 32, CALL, ACCOUNT, parameters).start()
+    with public.websocket_connect(f"{PHONE}/media-stream?call={CALL}&ticket={ticket}") as socket:
+        socket.send_text(start)
+        assert json.loads(socket.receive_text())["event"] == "mark", "the call runs: its line is measured"
+        with (
+            public.websocket_connect(f"{PHONE}/media-stream?call={CALL}&ticket={ticket}") as again,
+            pytest.raises(WebSocketDisconnect),
+        ):
+            again.send_text(start)
+            again.receive_text()
+
+
+@pytest.mark.parametrize("query", ["", f"?call={CALL}", f"?call={CALL}&ticket=0", "?call=CA2&ticket={ticket}"])
+def test_without_its_ticket_no_stream_is_opened(public: TestClient, query: str) -> None:
+    _, ticket = dial(public)
+    with (
+        pytest.raises(WebSocketDisconnect),
+        public.websocket_connect(f"{PHONE}/media-stream{query.format(ticket=ticket)}"),
+    ):
+        pass
+
+
+def test_a_form_that_is_too_long_is_refused(local: TestClient) -> None:
+    assert local.post(f"{PHONE}/dial", content=b"x" * 20_000).status_code == 413
+
+
+# --- the feed ----------------------------------------------------------------------------------------------------
+
+
+def audio_delta(audio: bytes) -> dict[str, Any]:
+    return {"type": "response.output_audio.delta", "item_id": "a", "delta": base64.b64encode(audio).decode()}
+
+
+def test_the_feed_counts_audio_and_leaves_it_out() -> None:
+    assert select("model.in", {"message": audio_delta(bytes(480))}) == {
+        "kind": "model.in",
+        "message": {"type": "response.output_audio.delta", "item_id": "a", "bytes": 480},
+    }
+    sent = {"event": "media", "bytes": 160, "crc32": 1, "position": 320, "segments": [["a", 0, 0, 160]]}
+    assert select("twilio.out", {"message": sent}) == {
+        "kind": "twilio.out",
+        "message": {"event": "media", "position": 320, "segments": [["a", 0, 0, 160]]},
+    }
+
+
+@pytest.mark.parametrize(
+    "kind, fields",
+    [
+        ("twilio.in", {"message": {"event": "media"}}),
+        ("twilio.out", {"message": {"event": "mark"}}),
+        ("model.in", {"message": {"type": "session.updated"}}),
+        ("model.in", {"text": "no JSON"}),
+        ("model.out", {"message": {"type": "session.update"}}),
+    ],
+)
+def test_what_a_page_has_no_use_for_stays_here(kind: str, fields: dict[str, Any]) -> None:
+    assert select(kind, fields) is None
+
+
+def test_a_call_that_nobody_follows_keeps_its_journal_as_it_is() -> None:
+    journal = MemoryJournal()
+    assert Feeds().tee(CALL, journal) is journal
+
+
+def test_a_follower_gets_the_records_to_the_end_and_the_journal_all_of_them() -> None:
+    async def main() -> list[Any]:
+        feeds, journal = Feeds(), MemoryJournal()
+        with feeds.follow(CALL) as feed:
+            followed = feeds.tee(CALL, journal)
+            followed.write("header", 0.0, agent="Desk")
+            followed.write_raw("model.in", 0.5, json.dumps(audio_delta(bytes(6))))
+            followed.write_raw("twilio.in", 0.6, '{"event":"mark"}')
+            followed.write("end", 1.0, reason="hung up")
+            seen = [record["kind"] async for record in feed.records() if record]
+        assert [record.kind for record in journal.records()] == ["header", "model.in", "twilio.in", "end"]
+        assert feeds.tee(CALL, journal) is journal
+        return seen
+
+    assert asyncio.run(main()) == ["header", "model.in", "end"]
+
+
+def test_a_feed_of_a_call_that_never_begins_ends() -> None:
+    async def main() -> list[Any]:
+        with Feeds().follow(CALL) as feed:
+            return [record async for record in feed.records(start_s=0.01)]
+
+    assert asyncio.run(main()) == []
+
+
+def test_a_page_that_does_not_read_loses_the_oldest() -> None:
+    async def main() -> list[Any]:
+        feeds = Feeds()
+        with feeds.follow(CALL) as feed:
+            followed = feeds.tee(CALL, MemoryJournal())
+            for n in range(3000):
+                followed.write("error", float(n), error="x")
+            followed.write("end", 3000.0)
+            return [record async for record in feed.records()]
+
+    seen = asyncio.run(main())
+    assert len(seen) == 2000
+    assert seen[-1]["kind"] == "end"

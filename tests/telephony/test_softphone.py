@@ -1,0 +1,273 @@
+"""The softphone in a real browser: one call, with a voice at its microphone, from the first word to the hang-up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from browser import RATE, RECORD_OUTPUT, TRATTORIA, Watched, await_file, chromium, find, flags, microphone, serving
+from numpy.typing import NDArray
+
+import telephony.console
+from realtime_core.audio import g711
+from telephony.journal.audio import pcm_of, voice_of
+from telephony.journal.reader import read_journal
+from telephony.journal.recorded import RecordedCall, collect
+from telephony.simulator import clips
+
+STATIC = Path(telephony.console.__file__).parent / "static"
+MAX_PAGE_BYTES = 150_000
+LINES = "[...document.querySelectorAll('#lines li')]"
+
+
+def heard_of(kind: str, text: str) -> str:
+    """JavaScript: has a line of this kind with this text been heard (or said) so far?"""
+    said = f"li.querySelector('{'.heard' if kind == 'agent' else '.text'}').textContent"
+    return f"{LINES}.some(li => li.classList.contains('{kind}') && {said}.includes('{text}'))"
+
+
+@dataclass
+class Rung:
+    address: str
+    watched: Watched
+    journal: RecordedCall
+    played: NDArray[Any]
+    status: str
+    bytes_loaded: int
+
+    def voice(self, begins: str) -> NDArray[Any]:
+        """What the model made of the answer that begins so, at 8 kHz."""
+        part = next(p for p in self.journal.parts.values() if p.transcript.startswith(begins))
+        return pcm_of(voice_of(part, self.journal.output_format)).astype(np.float64) / 32768
+
+
+@pytest.fixture(scope="module")
+def rung(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rung]:
+    """A whole call. The microphone says one sentence again and again; the mute button decides when it is heard."""
+    executable = chromium()
+    from playwright.sync_api import sync_playwright
+
+    folder = tmp_path_factory.mktemp("softphone")
+    voice = microphone(folder / "voice.wav", "booking", silence_s=2.0)
+    environment = {"TELEPHONY_SCRIPT": str(TRATTORIA), "TELEPHONY_JOURNAL_DIR": str(folder)}
+    with serving(environment) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=flags(voice))
+        context = browser.new_context(viewport={"width": 1280, "height": 860}, permissions=["microphone"])
+        context.add_init_script(RECORD_OUTPUT)
+        watched = Watched(context.new_page())
+        page = watched.page
+        sizes: list[int] = []
+        page.on("response", lambda r: sizes.append(int(r.headers.get("content-length", "0"))))
+        page.goto(f"{address}/console/phone")
+        watched.until("!document.querySelector('#call').disabled")
+        bytes_loaded = sum(sizes)
+
+        page.click("#mute")
+        page.focus("#call")
+        page.keyboard.press("Enter")
+        watched.until(heard_of("agent", "How can I help you?"))
+        page.click("#mute")
+        watched.until(heard_of("caller", "Hello. For two, Friday, at seven P.M."))
+        page.click("#mute")
+        watched.until(heard_of("agent", "Tonight we serve"))
+        page.click("#mute")
+        watched.until("document.querySelector('li.agent.cut')")
+        watched.until(heard_of("caller", "sorry. Hours?"))
+        page.click("#mute")
+        watched.until(heard_of("agent", "press one."))
+        screenshot(page, "softphone-1280")
+        page.focus("#keypad button")
+        page.keyboard.press("1")
+        watched.until(heard_of("agent", "Every day, from noon until eleven."))
+        page.set_viewport_size({"width": 390, "height": 844})
+        screenshot(page, "softphone-390")
+        page.click("#call")
+        watched.until("document.body.dataset.state === 'over'")
+        (file,) = folder.glob("*/journal.jsonl")
+        await_file(file, '"kind":"end"')
+        yield Rung(
+            address,
+            watched,
+            collect(read_journal(file)),
+            watched.played(),
+            page.inner_text("#status"),
+            bytes_loaded,
+        )
+        browser.close()
+
+
+def screenshot(page: Any, name: str) -> None:
+    """Kept where SCREENSHOTS says, for somebody to look at."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+def test_the_callers_voice_arrives(rung: Rung) -> None:
+    said = pcm_of(clips.load("booking")).astype(np.float64)[RATE : 2 * RATE]
+    arrived = pcm_of(bytes(rung.journal.caller)).astype(np.float64)
+    _, score = find(said, arrived)
+    assert score > 0.7, "the browser's echo and noise suppression take some"
+    assert rung.journal.gaps == 0
+    assert rung.journal.malformed == 0
+
+
+def test_the_agents_voice_is_heard(rung: Rung) -> None:
+    greeting = rung.voice("Hello, this is Trattoria Blu")
+    _, score = find(greeting, rung.played)
+    assert score > 0.98
+
+
+def test_an_interruption_silences_the_agent_where_the_model_was_told(rung: Rung) -> None:
+    answer = rung.voice("Your table for two")
+    start, score = find(answer[: 2 * RATE], rung.played)
+    assert score > 0.98
+    ((_, told_ms),) = rung.journal.interruptions[0].truncations
+    assert abs(heard_ms(answer, rung.played[start:]) - told_ms) < 60
+    assert told_ms < len(answer) / 8 - 1000, "most of it was not said any more"
+
+
+def heard_ms(answer: NDArray[Any], played: NDArray[Any]) -> float:
+    """How much of an answer plays from the start of `played` on: until a loud frame of it is missing."""
+    frame = 160
+    for n in range(0, len(answer) - frame, frame):
+        ours, theirs = answer[n : n + frame], played[n : n + frame]
+        if np.max(np.abs(ours)) > 0.05 and np.linalg.norm(ours - theirs) > 0.7 * np.linalg.norm(ours):
+            return n / 8
+    return len(answer) / 8
+
+
+def test_keys_arrive(rung: Rung) -> None:
+    assert len(rung.journal.keys) == 1
+    find(rung.voice("Every day, from noon until eleven."), rung.played)
+
+
+def test_hanging_up_ends_the_call(rung: Rung) -> None:
+    assert rung.status == "Over: you hung up"
+    assert rung.journal.end is not None
+    assert rung.journal.end["reason"] == "hung up"
+
+
+def test_every_mark_came_back(rung: Rung) -> None:
+    marks = rung.journal.marks
+    assert len(marks) > 50
+    lost = [mark for mark in marks if mark.back_t is None]
+    assert all(mark.t > marks[-1].t - 1 for mark in lost), "but what hanging up cut off"
+    assert any(mark.flushed for mark in marks)
+
+
+def test_what_was_cut_off_is_shown_as_not_heard(rung: Rung) -> None:
+    heard, rest = rung.watched.page.eval_on_selector(
+        "li.agent.cut", "li => [li.querySelector('.heard').textContent, li.querySelector('.rest').textContent]"
+    )
+    assert heard.startswith("Your table for two on Friday at seven is booked. Tonight we serve")
+    assert "For dessert there is tiramisu" in rest
+
+
+def test_each_turn_shows_its_latency(rung: Rung) -> None:
+    shown = rung.watched.page.inner_text("#lines")
+    assert shown.count("after ") >= 3
+    assert rung.watched.page.inner_text("#median").endswith(" ms")
+
+
+def test_the_page_is_small_silent_and_asks_nobody_else(rung: Rung) -> None:
+    assert rung.watched.complaints == []
+    assert {urlsplit(url).netloc for url in rung.watched.requests} == {urlsplit(rung.address).netloc}
+    assert rung.bytes_loaded <= sum(file.stat().st_size for file in STATIC.iterdir()) < MAX_PAGE_BYTES
+
+
+def test_the_page_can_be_used_without_eyes_and_mouse(rung: Rung) -> None:
+    page = rung.watched.page
+    assert page.eval_on_selector_all("button", "all => all.filter(b => !b.textContent.trim()).length") == 0
+    assert page.eval_on_selector_all("input, textarea", "all => all.filter(i => !i.labels.length).length") == 0
+    assert page.eval_on_selector_all("#told p", "all => all.length") >= 5, "each line is told once, when complete"
+    assert page.get_by_role("button", name="Call", exact=True).count() == 1
+
+
+# --- the page's own arithmetic -----------------------------------------------------------------------------------
+
+
+def test_mu_law_is_the_servers_to_the_bit(rung: Rung) -> None:
+    codes, samples = rung.watched.page.evaluate(
+        """async () => {
+          const { encode, decode } = await import("/console/phone/ulaw.js")
+          return [Array.from({ length: 65536 }, (_, n) => encode(n - 32768)),
+                  Array.from({ length: 256 }, (_, n) => decode(n))]
+        }"""
+    )
+    assert bytes(codes) == g711.encode(np.arange(-32768, 32768, dtype=np.int16).tobytes())
+    assert samples == np.frombuffer(g711.decode(bytes(range(256))), np.int16).tolist()
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 48000])
+def test_the_band_is_flat_and_nothing_folds_into_it(rung: Rung, rate: int) -> None:
+    def gain_db(from_: int, to: int, hertz: float, measured_at: float) -> float:
+        sound = rung.watched.page.evaluate(
+            """async ([from, to, hertz]) => {
+              const { Resampler } = await import("/console/phone/resampler.js")
+              const resampler = new Resampler(from, to)
+              const output = []
+              for (let at = 0; at < from; at += 128) {
+                output.push(...resampler.push(Float32Array.from({ length: 128 }, (_, n) =>
+                  Math.sin(2 * Math.PI * hertz * (at + n) / from))))
+              }
+              return output
+            }""",
+            [from_, to, hertz],
+        )
+        window = np.array(sound)[to // 10 :][: to // 2] * np.hanning(to // 2)
+        tone = np.exp(-2j * np.pi * measured_at / to * np.arange(to // 2))
+        return float(20 * np.log10(max(1e-9, abs(window @ tone) / (to // 2) * 4)))
+
+    for hertz in (300, 1000, 3400):
+        assert abs(gain_db(rate, RATE, hertz, hertz)) < 0.1
+        assert abs(gain_db(RATE, rate, hertz, hertz)) < 0.1
+        assert gain_db(RATE, rate, hertz, RATE - hertz) < -55
+    for hertz in (4700, 6000, 7500):
+        assert gain_db(rate, RATE, hertz, RATE - hertz) < -55
+
+
+def test_the_buffer_plays_as_the_simulated_twilios(rung: Rung) -> None:
+    from random import Random
+
+    from telephony.simulator.playout import Playout
+
+    random = Random(3)
+    steps = [(random.choice(["media", "mark", "play", "play", "clear"]), random.randrange(1, 400)) for _ in range(400)]
+    theirs = rung.watched.page.evaluate(
+        """async steps => {
+          const { Playout } = await import("/console/phone/playout.js")
+          const playout = new Playout(), heard = [], marks = []
+          steps.forEach(([what, n], step) => {
+            if (what === "media") playout.media(new Uint8Array(n).fill(step % 256))
+            if (what === "mark") playout.mark(`${step}`)
+            if (what === "clear") playout.clear()
+            if (what === "play") {
+              const ear = new Uint8Array(n)
+              playout.play(ear)
+              heard.push(...ear)
+            }
+            marks.push(...playout.due().map(name => [name, step]))
+          })
+          return [heard, marks, playout.position]
+        }""",
+        steps,
+    )
+    ours, marks = Playout(), []
+    for step, (what, n) in enumerate(steps):
+        due: list[Any] = []
+        if what == "media":
+            ours.media(bytes([step % 256]) * n)
+        elif what == "mark":
+            due = ours.mark(str(step))
+        elif what == "clear":
+            due = ours.clear()[1]
+        else:
+            due = ours.advance(ours.position + n)
+        marks += [[mark.name, step] for mark in due]
+    assert theirs == [list(ours.heard), marks, ours.received - ours.buffered]
