@@ -48,12 +48,17 @@ class Ear(Phone):
         self.heard_frames: list[bytes] = []
         self.spoke: list[bool] = []
         self.acted: list[float] = []
+        self._pass_on = on_press
         super().__init__(
             now=lambda: self.loop.time() - self.began,
             on_say=lambda name, samples: None,
-            on_press=lambda key: (self.acted.append(self.now), on_press(key)) and None,
+            on_press=self._pressed,
             on_hang_up=on_hang_up,
         )
+
+    def _pressed(self, key: str) -> None:
+        self.acted.append(self.now)
+        self._pass_on(key)
 
     def speak(self) -> bytes:
         frame = super().speak()

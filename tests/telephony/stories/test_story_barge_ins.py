@@ -60,9 +60,8 @@ async def test_a_barge_in_when_all_of_the_answer_is_already_at_twilio() -> None:
     told = await story(caller, script=script)
     ((_, cut),) = told.records.of("model.out", "conversation.item.truncate")
     greeting, answer = told.spoken().values()
-    heard_ms = (
-        told.heard.index(b"\xff" * 800, told.heard.index(greeting[:4000])) - told.heard.index(greeting[:4000])
-    ) / 8
+    begin = told.heard.index(greeting[:4000])
+    heard_ms = (told.heard.index(b"\xff" * 800, begin) - begin) / 8
     assert cut["audio_end_ms"] == pytest.approx(heard_ms, abs=25)
     assert answer in told.heard
     told.assert_no_undecided_silence()
@@ -71,10 +70,11 @@ async def test_a_barge_in_when_all_of_the_answer_is_already_at_twilio() -> None:
 async def test_a_handoff_in_mid_sentence() -> None:
     other = RealtimeAgent(name="Kitchen", instructions="Soup.")
     desk = RealtimeAgent(name="Desk", handoffs=[other])
+    handoff = ToolCall("transfer_to_kitchen", "{}")
     script = Script(
         greeting=Reply(say="Hello. How can I help you?"),
         turns=[
-            Turn(Reply(say="Tonight we serve a soup of white beans."), filler=LONG, calls=[ToolCall("transfer_to_kitchen", "{}")]),
+            Turn(Reply(say="Tonight we serve a soup of white beans."), filler=LONG, calls=[handoff]),
             Turn(Reply(say="Yes, we are open.")),
         ],
     )  # fmt: skip

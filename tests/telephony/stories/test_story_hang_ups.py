@@ -75,31 +75,31 @@ async def test_200_hang_ups_at_random_moments_leave_nothing() -> None:
             group.create_task(registry.serve_stream(ours, agent(), options))
             await peer.run(impatient)
 
-    async with LocalRealtimeServer("trattoria", in_memory=True, sources=Sources(2)) as server:
-        async with Registry(10) as registry:
-            exchange = Exchange(registry)
-            options = CallOptions(
-                greeting="Greet.",
-                model_config=RealtimeModelConfig(**server.model_config),
-                control=exchange,
-                way_back=exchange,
-                reattach_s=0.5,
-            )
-            await one_call(registry, options, 0)  # whatever is made once, is made now
+    model = LocalRealtimeServer("trattoria", in_memory=True, sources=Sources(2))
+    async with model as server, Registry(10) as registry:
+        exchange = Exchange(registry)
+        options = CallOptions(
+            greeting="Greet.",
+            model_config=RealtimeModelConfig(**server.model_config),
+            control=exchange,
+            way_back=exchange,
+            reattach_s=0.5,
+        )
+        await one_call(registry, options, 0)  # whatever is made once, is made now
+        await registry.empty()
+        await asyncio.sleep(5)
+        gc.collect()
+        before = len(asyncio.all_tasks()), timers(), threading.active_count(), len(os.listdir("/proc/self/fd"))
+        for batch in range(20):
+            async with asyncio.TaskGroup() as group:
+                for number in range(10):
+                    group.create_task(one_call(registry, options, 1 + 10 * batch + number))
             await registry.empty()
-            await asyncio.sleep(5)
-            gc.collect()
-            before = len(asyncio.all_tasks()), timers(), threading.active_count(), len(os.listdir("/proc/self/fd"))
-            for batch in range(20):
-                async with asyncio.TaskGroup() as group:
-                    for number in range(10):
-                        group.create_task(one_call(registry, options, 1 + 10 * batch + number))
-                await registry.empty()
-            await asyncio.sleep(5)
-            gc.collect()
-            after = len(asyncio.all_tasks()), timers(), threading.active_count(), len(os.listdir("/proc/self/fd"))
-            assert after == before
-            assert len(registry) == 0
+        await asyncio.sleep(5)
+        gc.collect()
+        after = len(asyncio.all_tasks()), timers(), threading.active_count(), len(os.listdir("/proc/self/fd"))
+        assert after == before
+        assert len(registry) == 0
 
 
 # --- fuzz ------------------------------------------------------------------------------------------------------------

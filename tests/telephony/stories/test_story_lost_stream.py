@@ -53,7 +53,7 @@ async def test_a_broken_stream_is_replaced_and_the_sentence_goes_on() -> None:
     told = await story(asks_after_it, script=SCRIPT, wire=breaking_once(3.0))  # type: ignore[arg-type]
     assert told.exchange.streams == 2
     assert told.reason == "hung up"
-    whole = list(told.spoken().values())[0].rstrip(b"\xff")
+    whole = next(iter(told.spoken().values())).rstrip(b"\xff")
     first, second = (peer.heard for peer in told.peers)
     assert whole[:16_000] in first
     assert whole[-32_000:] in second, "what was not heard is said on the new stream"
@@ -98,7 +98,7 @@ async def test_a_slow_socket_loses_nothing() -> None:
 
     told = await story(asks_after_it, script=SCRIPT, wire=slow)
     assert told.exchange.streams == 1
-    whole = list(told.spoken().values())[0].rstrip(b"\xff")
+    whole = next(iter(told.spoken().values())).rstrip(b"\xff")
     pieces = [whole[at : at + 1600] for at in range(0, len(whole) - 1600, 1600)]
     at = torn = 0
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""The model never answers: the caller hears a line, a sound, an apology, and never more than three seconds of nothing."""
+"""The model never answers: the caller hears a line, a sound, an apology, never more than three seconds of nothing."""
 
 from __future__ import annotations
 

@@ -1,0 +1,194 @@
+"""The switchboard: warm sessions, calls that harm no other, endings in any order, what is known of the ended."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from phone_calls import Records
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core.connection.memory import MemoryConnection, memory_pair
+from realtime_core.local import LocalRealtimeServer
+from realtime_core.sources import Sources
+from telephony.call.call import CallInfo
+from telephony.call.options import CallOptions
+from telephony.call.registry import Registry
+from telephony.simulator.line import Line
+from telephony.simulator.peer import MediaPeer
+from telephony.simulator.phone import Phone
+from telephony.twilio.callbacks import CallStatus
+
+pytestmark = pytest.mark.virtual_time
+
+AGENT = RealtimeAgent(name="Desk")
+
+
+@asynccontextmanager
+async def switchboard(max_calls: int = 10, **options: Any) -> AsyncIterator[tuple[Registry, CallOptions]]:
+    model = LocalRealtimeServer("trattoria", in_memory=True, sources=Sources(2))
+    async with model as server, Registry(max_calls) as registry:
+        config = RealtimeModelConfig(**server.model_config)
+        yield registry, CallOptions(**{"greeting": "Greet.", "model_config": config, **options})
+
+
+def peer_of(theirs: MemoryConnection, number: int = 1) -> MediaPeer:
+    return MediaPeer(theirs, line=Line(seed=number), sources=Sources(number))
+
+
+async def first_word_after(warm: bool) -> float:
+    heard = 0.0
+    async with switchboard() as (registry, options):
+        connect = options.model_config["transport"]
+
+        async def slowly(url: str, headers: Any) -> Any:
+            await asyncio.sleep(0.8)
+            return await connect(url, headers)
+
+        options.model_config["transport"] = slowly
+        ours, theirs = memory_pair()
+        peer = peer_of(theirs)
+        if warm:
+            assert registry.begin_warm(CallInfo(peer.call_sid, caller="+1"), AGENT, options)
+            assert not registry.begin_warm(CallInfo(peer.call_sid), AGENT, options), "once"
+            await asyncio.sleep(1.0)
+
+        async def caller(phone: Phone) -> None:
+            nonlocal heard
+            await phone.agent_speaks()
+            heard = phone.now
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(registry.serve_stream(ours, AGENT, options))
+            await peer.run(caller)
+        await registry.empty()
+    return heard
+
+
+async def test_a_warm_session_speaks_sooner() -> None:
+    assert await first_word_after(warm=False) - await first_word_after(warm=True) == pytest.approx(0.8, abs=0.1)
+
+
+async def test_a_warm_session_without_a_stream_is_dropped() -> None:
+    records = Records()
+    async with switchboard(max_calls=1, journal=lambda info: records) as (registry, options):
+        assert registry.begin_warm(CallInfo("CA1"), AGENT, options)
+        assert not registry.begin_warm(CallInfo("CA2"), AGENT, options), "there is no room"
+        assert len(registry) == 1
+        await asyncio.sleep(20)
+        assert len(registry) == 0
+    assert records.of("end")[0][1]["reason"] == "no stream came"
+    assert records.of("close")[0][1]["peer"] == "model"
+
+
+async def test_a_failing_call_harms_no_other() -> None:
+    records: dict[str, Records] = {}
+
+    def journal(info: CallInfo) -> Records:
+        return records.setdefault(info.sid, Records())
+
+    async with switchboard(journal=journal) as (registry, options):
+        (ours, theirs), (bad_ours, bad_theirs) = memory_pair(), memory_pair()
+        good, bad = peer_of(theirs, 1), peer_of(bad_theirs, 2)
+
+        async def patient(phone: Phone) -> None:
+            await phone.agent_speaks()
+            await phone.agent_silent(3.0)
+
+        async def breaks(phone: Phone) -> None:
+            await phone.agent_speaks()
+            (bridge,) = [b for sid, b in registry._lives.items() if sid == bad.call_sid]
+
+            async def defect() -> None:
+                raise RuntimeError("a defect of ours")
+
+            bridge.start(defect())
+            await phone.agent_silent(60.0)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(registry.serve_stream(ours, AGENT, options))
+            group.create_task(registry.serve_stream(bad_ours, AGENT, options))
+            group.create_task(good.run(patient))
+            group.create_task(bad.run(breaks))
+        await registry.empty()
+        end = registry.stream_end(bad.call_sid)
+        assert end is not None and end.why == "failed", "Twilio is told to apologise"
+    assert records[good.call_sid].of("end")[0][1]["reason"] == "hung up"
+
+
+STOP = json.dumps({"event": "stop", "sequenceNumber": "9", "streamSid": "MZ1", "stop": {}})
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["stop", "close", "status", "hang up"])))
+async def test_a_call_ends_once_whatever_tells_of_its_end_first(order: tuple[str, ...]) -> None:
+    records, ends = Records(), []
+    async with switchboard(journal=lambda info: records, on_end=ends.append) as (registry, options):
+        ours, theirs = memory_pair()
+        peer = peer_of(theirs)
+
+        async def caller(phone: Phone) -> None:
+            await phone.agent_speaks()
+            await phone.agent_silent(1.0)
+            for what in order:
+                match what:
+                    case "stop":
+                        theirs.send(STOP)
+                    case "close":
+                        theirs.close(1000)
+                    case "status":
+                        registry.call_status(CallStatus(peer.call_sid, "completed"))
+                    case "hang up":
+                        for call in registry:
+                            await call.hang_up(within_s=0.1)
+                await asyncio.sleep(0.01)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(registry.serve_stream(ours, AGENT, options))
+            await peer.run(caller)
+        await registry.empty()
+    assert len(ends) == len(records.of("end")) == 1
+    assert records.of("end")[0][1]["reason"] in ("hung up", "agent hung up")
+
+
+async def test_what_is_known_of_ended_calls_is_forgotten() -> None:
+    async with switchboard() as (registry, options):
+        ours, theirs = memory_pair()
+        peer = peer_of(theirs)
+        assert registry.stream_end(peer.call_sid) is None
+
+        async def caller(phone: Phone) -> None:
+            await phone.agent_speaks()
+            live = registry.stream_end(peer.call_sid)
+            assert live is not None and live.why == "lost", "a live call's stream is lost if Twilio asks"
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(registry.serve_stream(ours, AGENT, options))
+            await peer.run(caller)
+        await registry.empty()
+        end = registry.stream_end(peer.call_sid)
+        assert end is not None and end.why == "goodbye"
+        await asyncio.sleep(601)
+        assert registry.stream_end(peer.call_sid) is None
+
+
+async def test_leaving_ends_the_calls_that_are_still_there() -> None:
+    records = Records()
+    ours, theirs = memory_pair()
+    peer = peer_of(theirs)
+
+    async def caller(phone: Phone) -> None:
+        await phone.agent_silent(600.0)
+
+    async with asyncio.TaskGroup() as group:
+        async with switchboard(journal=lambda info: records) as (registry, options):
+            serving = group.create_task(registry.serve_stream(ours, AGENT, options))
+            talking = group.create_task(peer.run(caller))
+            await asyncio.sleep(2)
+        assert records.of("end")[0][1]["reason"] == "the process stops"
+        assert (await talking).code == 1000
+        await serving

@@ -1,0 +1,259 @@
+"""When the agent does something of its own accord: the state machines, by the second."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.call.warm_transfer import LegState, WarmTransfer
+from telephony.turns.keys import DigitCollector, Digits
+from telephony.turns.length import CallLength, LengthAction
+from telephony.turns.machine import MachineCap
+from telephony.turns.owed import Fill, OwedAnswer
+from telephony.turns.silence import Goodbye, Prompt, SilencePolicy, SilencePrompts
+from telephony.turns.stall import StreamWatch
+
+# --- silence ---------------------------------------------------------------------------------------------------------
+
+
+def prompts() -> SilencePrompts:
+    silence = SilencePrompts(SilencePolicy(10.0, ("a", "b"), "bye"))
+    silence.begin(0.0)
+    return silence
+
+
+def test_silence_escalates_from_the_heard_end_of_each_answer() -> None:
+    silence = prompts()
+    silence.heard_until(4.0)
+    assert silence.deadline == 14.0
+    assert silence.on_time(13.9) is None
+    assert silence.on_time(14.0) == Prompt("a")
+    silence.heard_until(16.0)
+    assert silence.on_time(26.0) == Prompt("b")
+    silence.heard_until(28.0)
+    assert silence.on_time(38.0) == Goodbye("bye")
+    assert silence.deadline is None
+
+
+@pytest.mark.parametrize("why", ["tool 1", "response 1", "hold", "digits", "transfer", "caller"])
+def test_silence_rests_while_somebody_is_busy(why: str) -> None:
+    silence = prompts()
+    silence.rest(why)
+    silence.rest("another")
+    assert silence.deadline is None
+    silence.resume("another", 20.0)
+    assert silence.deadline is None and silence.on_time(100.0) is None
+    silence.resume(why, 100.0)
+    silence.resume(why, 105.0)
+    assert silence.deadline == 110.0
+
+
+def test_a_caller_who_acts_is_prompted_from_the_first_again() -> None:
+    silence = prompts()
+    assert silence.on_time(10.0) == Prompt("a")
+    silence.caller_acted(15.0)
+    assert silence.on_time(25.0) == Prompt("a")
+
+
+def test_before_the_call_is_live_nothing_is_prompted() -> None:
+    silence = SilencePrompts(SilencePolicy())
+    silence.heard_until(5.0)
+    assert silence.deadline is None
+
+
+# --- an answer that is owed ------------------------------------------------------------------------------------------
+
+
+def test_a_debt_is_a_line_then_a_sound_then_the_end() -> None:
+    owed = OwedAnswer(line_s=2.0, limit_s=20.0)
+    owed.owe("turn", 10.0)
+    assert owed.on_time(12.0) is Fill.LINE
+    owed.heard_until(13.7)
+    assert owed.on_time(13.6) is None
+    assert owed.on_time(13.7) is Fill.SOUND
+    assert owed.deadline == 30.0
+    assert owed.on_time(30.0) is Fill.GIVE_UP
+    assert owed.deadline is None
+
+
+def test_what_is_still_being_heard_is_no_silence() -> None:
+    owed = OwedAnswer(line_s=2.0)
+    owed.owe("tool 1", 0.0)
+    owed.heard_until(9.0)
+    assert owed.deadline == 11.0
+
+
+def test_a_tool_does_not_run_into_the_limit() -> None:
+    owed = OwedAnswer(line_s=2.0, limit_s=20.0)
+    owed.owe("tool 1", 0.0)
+    owed.on_time(2.0)
+    assert owed.on_time(3.0) is Fill.SOUND
+    assert owed.deadline is None
+    owed.owe("turn", 60.0)
+    owed.pay("tool 1", 60.0)
+    assert owed.deadline == 80.0
+
+
+def test_the_models_voice_ends_the_sound_and_a_stall_begins_it_again() -> None:
+    owed = OwedAnswer(line_s=2.0)
+    owed.owe("response 1", 0.0)
+    owed.on_time(2.0)
+    owed.on_time(2.0)
+    assert owed.model_spoke(5.0) is True
+    assert owed.model_spoke(5.1) is False
+    owed.heard_until(8.0)
+    assert owed.on_time(10.0, mid_sentence=True) is Fill.SOUND, "no line in the middle of a sentence"
+
+
+def test_pauses_suspend_a_debt() -> None:
+    owed = OwedAnswer(line_s=2.0)
+    owed.owe("turn", 0.0)
+    owed.pause("caller")
+    assert owed.deadline is None
+    owed.resume("caller", 30.0)
+    assert owed.deadline == 32.0
+    assert owed.pay("turn", 31.0) is True
+    assert owed.pay("turn", 31.0) is False
+
+
+# --- length, machines, streams ---------------------------------------------------------------------------------------
+
+
+def test_a_call_is_warned_and_ended() -> None:
+    length = CallLength(300.0, 60.0)
+    assert length.deadline is None
+    length.begin(100.0)
+    length.begin(200.0)
+    assert length.on_time(339.0) is None
+    assert length.on_time(340.0) is LengthAction.WARN
+    assert length.on_time(400.0) is LengthAction.END
+    assert length.deadline is None
+
+
+def test_a_short_call_is_not_warned() -> None:
+    length = CallLength(30.0, 60.0)
+    length.begin(0.0)
+    assert length.on_time(30.0) is LengthAction.END
+
+
+def test_whoever_repeats_long_sentences_is_a_machine() -> None:
+    machine = MachineCap(60.0)
+    for at in (0.0, 10.0):
+        machine.heard("For opening hours, please press the one key.", at)
+        machine.heard("Hello?", at)
+        machine.heard("[2.5 s of speech that nobody wrote down]", at)
+    assert machine.deadline is None
+    machine.heard("for opening hours please press the ONE key", 20.0)
+    assert machine.deadline == 80.0
+    assert machine.on_time(80.0) is True
+    assert machine.on_time(90.0) is False
+
+
+def test_a_human_is_no_machine_after_all() -> None:
+    machine = MachineCap(60.0)
+    machine.found(0.0)
+    machine.is_human()
+    assert machine.deadline is None
+
+
+def test_a_stream_is_stalled_without_frames_or_with_too_much_to_send() -> None:
+    watch = StreamWatch(5.0, max_bytes=1000)
+    assert watch.deadline is None and not watch.sent(2000)
+    watch.begin(0.0)
+    watch.frame(3.0)
+    assert not watch.on_time(7.9)
+    assert watch.on_time(8.0) and not watch.on_time(9.0), "once"
+    watch.begin(10.0)
+    assert not watch.sent(1000)
+    assert watch.sent(1001) and not watch.sent(1001)
+    watch.begin(20.0)
+    watch.end()
+    assert watch.deadline is None
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_digits_end_with_the_terminator_which_is_none_of_them() -> None:
+    collector = DigitCollector()
+    for key in "12#3":
+        collector.press(key, 0.0)
+    assert collector.result == Digits("12", complete=True)
+
+
+def test_digits_end_in_time() -> None:
+    collector = DigitCollector(first_s=8.0, between_s=4.0)
+    assert collector.deadline is None
+    collector.begin(10.0)
+    collector.on_time(17.9)
+    assert collector.result is None
+    collector.press("1", 17.9)
+    collector.begin(18.0)
+    assert collector.deadline == pytest.approx(21.9)
+    collector.on_time(21.9)
+    assert collector.result == Digits("1", complete=False)
+
+
+@given(st.text("0123456789*", max_size=20), st.integers(1, 12))
+def test_so_many_digits_and_no_more_and_none_is_shown(keys: str, most: int) -> None:
+    collector = DigitCollector(max_digits=most)
+    for key in keys:
+        collector.press(key, 0.0)
+    if len(keys) < most:
+        assert collector.result is None
+    else:
+        assert collector.result == Digits(keys[:most], complete=True)
+        assert str(collector.result) == "•" * most
+        assert "value" not in repr(collector.result)
+
+
+# --- the second leg of a warm transfer -------------------------------------------------------------------------------
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("status"), st.sampled_from(["ringing", "in-progress", "busy", "completed", "no-answer", "x"])
+        ),
+        st.tuples(st.just("key"), st.sampled_from(["1", "2", "", "#"])),
+        st.tuples(st.just("time"), st.floats(0, 200)),
+        st.tuples(st.just("joined"), st.just(None)),
+    ),
+    max_size=12,
+)
+
+
+@given(steps)
+def test_only_an_accepting_key_joins_the_two_and_what_is_decided_stays(order: list[tuple[str, object]]) -> None:
+    leg = WarmTransfer(0.0)
+    accepted = False
+    decided: LegState | None = None
+    for what, value in order:
+        before = leg.state
+        match what:
+            case "status":
+                leg.status(str(value), 1.0)
+            case "key":
+                joins = leg.key(str(value))
+                accepted = accepted or joins
+                assert not joins or value == "1"
+            case "time":
+                leg.on_time(float(value))  # type: ignore[arg-type]
+            case "joined":
+                leg.joined()
+        if leg.state is LegState.JOINED:
+            assert accepted
+        if before in (LegState.JOINED, LegState.FAILED):
+            assert leg.state is before
+        assert bool(leg.failure) is (leg.state is LegState.FAILED)
+        decided = leg.state if leg.decided else decided
+    assert decided is None or leg.decided
+
+
+def test_a_leg_that_is_neither_answered_nor_decided_fails_in_time() -> None:
+    leg = WarmTransfer(0.0, ring_s=30.0, brief_s=45.0)
+    leg.on_time(29.0)
+    leg.status("in-progress", 29.0)
+    assert leg.deadline == 74.0
+    leg.on_time(74.0)
+    assert "voicemail" in leg.failure
