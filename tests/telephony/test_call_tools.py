@@ -1,0 +1,170 @@
+"""The tools for agents, and the controls that users' own tools have: as in the design, and refused where unsafe."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from exchange import Ear, hear_out, story
+
+from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
+from realtime_core.errors import UserError
+from realtime_core.local import Call as ToolCall
+from realtime_core.local import Reply, Script, Turn
+from realtime_core.run_context import ToolContext
+from realtime_core.usage import Usage
+from telephony import Call, collect_digits, create_app, hang_up, send_digits, transfer
+from telephony.call import clips
+from telephony.errors import CallError
+
+pytestmark = pytest.mark.virtual_time
+
+GREETING = "Hello. How can I help you?"
+OPEN = "We are open every day from noon until eleven in the evening."
+
+
+@function_tool
+async def book_table(ctx: RunContextWrapper[Call], day: str, people: int) -> str:
+    """Book a table; returns the confirmation number."""
+    return f"{ctx.context.caller} {day} {people}"
+
+
+def test_the_sketch_of_the_design_is_all_that_a_user_writes() -> None:
+    agent = RealtimeAgent(
+        name="Desk",
+        instructions="You answer for Trattoria Blu. Short sentences.",
+        tools=[book_table, hang_up(), transfer(kitchen="+14155550123", manager="+14155550199", warm=True)],
+    )
+    app = create_app(agent, greeting="Greet the caller and ask how you can help.")
+    assert callable(app)
+    _, ends, hands_over = agent.tools
+    assert (ends.name, hands_over.name) == ("hang_up", "transfer")  # type: ignore[union-attr]
+    schema = hands_over.params_json_schema  # type: ignore[union-attr]
+    assert schema["properties"]["target"]["enum"] == ["kitchen", "manager"]
+    assert schema["required"] == ["target", "summary"] and schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    "targets", [{}, {"kitchen": "14155550123"}, {"kitchen": "+0"}, {"kitchen": "0900"}, {"the kitchen": "+14155550123"}]
+)
+def test_a_transfer_that_cannot_hold_is_refused_when_it_is_declared(targets: dict[str, str]) -> None:
+    with pytest.raises(UserError):
+        transfer(**targets)
+
+
+@pytest.mark.parametrize("tool", [hang_up(), transfer(a="+14155550123"), send_digits(), collect_digits()])
+async def test_without_a_call_the_model_is_told_so(tool: Any) -> None:
+    context = ToolContext(None, Usage(), tool_name=tool.name, tool_call_id="1")
+    assert "phone calls only" in await tool.on_invoke_tool(context, "{}")
+
+
+async def run(tool: Any, *turns: Turn, seconds: float = 20.0, **options: Any) -> Any:
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("sorry_hours")
+        await asyncio.sleep(seconds)
+
+    first = Turn(Reply(say="Goodbye!"), calls=[ToolCall(tool.name, "{}")])
+    script = Script(greeting=Reply(say=GREETING), turns=[first, *turns])
+    return await story(caller, script=script, agent=RealtimeAgent(name="Desk", tools=[tool]), **options)
+
+
+async def test_hold_with_audio_is_heard_and_the_caller_is_not() -> None:
+    music = clips.farewell()
+
+    @function_tool
+    async def check(ctx: RunContextWrapper[Call]) -> str:
+        """Look something up."""
+        with ctx.context.hold(music):
+            await asyncio.sleep(8.0)
+        return "done"
+
+    told = await run(check)
+    assert music in told.heard, "looped, sample by sample"
+    answer = list(told.spoken().values())[-1]
+    assert answer[2400:8000] in told.heard
+    told.assert_no_undecided_silence()
+
+
+async def test_a_clip_and_a_sentence_are_heard_to_the_end() -> None:
+    results = []
+
+    @function_tool
+    async def tell(ctx: RunContextWrapper[Call]) -> str:
+        """Tell something."""
+        results.append(await ctx.context.play(clips.farewell()))
+        results.append(await ctx.context.say("hours"))
+        return "done"
+
+    told = await run(tell, Turn(Reply(say=OPEN), text="hours"))
+    assert results == [True, True]
+    assert clips.farewell() in told.heard
+    assert told.heard_whole(1)
+    assert told.heard.index(clips.farewell()) < told.heard.index(list(told.spoken().values())[1])
+    told.assert_no_undecided_silence()
+
+
+async def test_while_the_caller_is_muted_the_model_hears_silence() -> None:
+    @function_tool
+    async def listen(ctx: RunContextWrapper[Call]) -> str:
+        """Do not listen."""
+        with ctx.context.muted():
+            await asyncio.sleep(6.0)
+        return "done"
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("sorry_hours")
+        await asyncio.sleep(1.5)
+        await ear.say("hello")
+        await asyncio.sleep(8)
+
+    script = Script(greeting=Reply(say=GREETING), turns=[Turn(Reply(say="Goodbye!"), calls=[ToolCall("listen", "{}")])])
+    told = await story(caller, script=script, agent=RealtimeAgent(name="Desk", tools=[listen]))
+    assert len(told.records.of("model.in", "input_audio_buffer.speech_started")) == 1
+
+
+async def test_what_a_call_cannot_do_is_said_in_words() -> None:
+    errors = []
+
+    @function_tool
+    async def try_it(ctx: RunContextWrapper[Call]) -> str:
+        """Try."""
+        for attempt in (
+            ctx.context.transfer("nobody"),
+            ctx.context.send_digits("call me"),
+            ctx.context.send_digits(""),
+        ):
+            try:
+                await attempt
+            except CallError as error:
+                errors.append(str(error))
+        return "done"
+
+    await run(try_it)
+    assert len(errors) == 3
+    assert "no transfer target 'nobody'" in errors[0]
+
+
+async def test_digits_are_refused_where_there_is_no_way_back() -> None:
+    def no_way_back(call: Call) -> None:
+        call._bridge.options.way_back = None
+
+    told = await run(send_digits(), on_start=no_way_back)
+    ((_, ended),) = told.records.of("tool.end")
+    assert "Digits are" in ended["output"] or "no way back" in ended["output"]
+    assert told.exchange.streams == 1
+
+
+async def test_a_goodbye_that_the_model_cannot_say_is_a_clip() -> None:
+    @function_tool
+    async def end(ctx: RunContextWrapper[Call]) -> str:
+        """End it."""
+        ctx.context._bridge.conversation.live = False
+        await ctx.context.hang_up(goodbye="bye")
+        return ""
+
+    told = await run(end)
+    assert told.reason == "agent hung up"
+    assert clips.farewell() in told.heard
