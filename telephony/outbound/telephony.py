@@ -160,7 +160,7 @@ class Telephony:
             CallRefused: the call must not be made; see `Care`.
         """
         plan = CallPlan(to, agent, data or {}, result, machine, greeting, max_s, ring_s, detect)
-        return self._open_dialler().place(plan)
+        return self.dialler.place(plan)
 
     @overload
     async def run_call(self, to: str, *, result: type[T], **options: Any) -> CallResult[T]: ...
@@ -185,7 +185,9 @@ class Telephony:
 
     # --- what is behind it -------------------------------------------------------------------------------------------
 
-    def _open_dialler(self) -> Dialler:
+    @property
+    def dialler(self) -> Dialler:
+        """What places and follows the calls. Raises `RuntimeError` outside of `async with`."""
         if self._dialler is None:
             raise RuntimeError("Telephony makes calls only within `async with`, and not by a server.")
         return self._dialler

@@ -267,7 +267,7 @@ class SimulatedCall:
                 "MachineDetectionDuration": str(ms),
             }
             method = self.options.get("AsyncAmdStatusCallbackMethod", "POST")
-            self.twilio.notify(url, form, method, event="amd")
+            self.twilio.notify(self, url, form, method, event="amd")
 
     # --- what the application is told ------------------------------------------------------------------------------
 
@@ -336,7 +336,7 @@ class SimulatedCall:
         if event == "completed":
             form |= {"SipResponseCode": str(_SIP[status]), "CallDuration": str(self.duration_s)}
             form["Duration"] = str(-(-self.duration_s // 60))
-        self.twilio.notify(url, form, self.options.get("StatusCallbackMethod", "POST"), event=event)
+        self.twilio.notify(self, url, form, self.options.get("StatusCallbackMethod", "POST"), event=event)
 
     # --- the person's hands ----------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ class Rooms:
                     "Hold": str(member.hold).lower(),
                     "Timestamp": self._twilio.sources.now().isoformat(),
                 }
-                self._twilio.notify(url, form, noun.get("statusCallbackMethod") or "POST", event=event)
+                self._twilio.notify(member.call, url, form, noun.get("statusCallbackMethod") or "POST", event=event)
 
         room = Room(self._twilio.sources.id("CF"), noun.text, changed)
         self.all[room.sid] = room

@@ -129,7 +129,8 @@ class _Api:
         if twilio.test_credentials:
             check_test_create(form)
             return JSONResponse(resources.call(twilio.unplaced(_plain(form))), status_code=201)
-        fault = twilio.faults.create.popleft() if twilio.faults.create else ""
+        faults = twilio.faults_of(_one(form, "To"))
+        fault = faults.create.popleft() if faults.create else ""
         if fault == "429":
             raise Refused(429, 20429, "Too many requests")
         if fault == "500":
@@ -139,7 +140,7 @@ class _Api:
             self._check_room()
             call = twilio.place(_plain(form), _document(twilio, form))
         if fault in ("time-out", "time-out-after"):
-            await twilio.hang(twilio.faults.hangs_s)
+            await twilio.hang(faults.hangs_s)
             raise Refused(503, 20503, "Service unavailable")
         if fault == "500-after":
             raise Refused(500, 20500, "An internal server error has occurred")
@@ -152,9 +153,10 @@ class _Api:
 
     async def list_calls(self, request: Request) -> Response:
         twilio, query = self._twilio, request.query_params
-        if twilio.faults.listing and twilio.faults.listing.popleft():
+        faults = twilio.faults_of(query.get("To", ""))
+        if faults.listing and faults.listing.popleft():
             raise Refused(500, 20500, "An internal server error has occurred")
-        visible = twilio.sources.now() - timedelta(seconds=twilio.faults.listing_lag_s)
+        visible = twilio.sources.now() - timedelta(seconds=faults.listing_lag_s)
         found = [call for call in twilio.calls.values() if call.created <= visible and _matches(call, query)]
         found.sort(key=lambda call: call.created, reverse=True)
         return self._page(request, "calls", [resources.call(call) for call in found])

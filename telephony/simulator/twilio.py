@@ -87,6 +87,8 @@ class SimulatedTwilio:
         self.calls: dict[str, SimulatedCall] = {}
         """Every call so far, by sid."""
         self.faults = Faults()
+        self.faults_at: dict[str, Faults] = {}
+        """For calls to a number, instead of `faults`."""
         self.requests: deque[tuple[str, str, int]] = deque(maxlen=10_000)
         """What the REST API was asked: method, path, status of the answer."""
         self.unknown: list[str] = []
@@ -189,16 +191,20 @@ class SimulatedTwilio:
         task.add_done_callback(self._running.discard)
         return task
 
-    def notify(self, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
-        """Send a callback, with what `faults` does to it."""
-        if event in self.faults.lost:
-            return
-        for _ in range(2 if event in self.faults.doubled else 1):
-            self.start(self._notify(url, form, method))
+    def faults_of(self, to: str) -> Faults:
+        return self.faults_at.get(to, self.faults)
 
-    async def _notify(self, url: str, form: Mapping[str, str], method: str) -> None:
-        if self.faults.reordered_s:
-            await asyncio.sleep(self.sources.random.uniform(0, self.faults.reordered_s))
+    def notify(self, call: SimulatedCall, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
+        """Send a callback, with what the faults do to it."""
+        faults = self.faults_of(call.to)
+        if event in faults.lost:
+            return
+        for _ in range(2 if event in faults.doubled else 1):
+            delay_s = self.sources.random.uniform(0, faults.reordered_s) if faults.reordered_s else 0.0
+            self.start(self._notify(url, form, method, delay_s))
+
+    async def _notify(self, url: str, form: Mapping[str, str], method: str, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
         try:
             await self.webhooks.ask(url, form, method)
         except WebhookFailed as error:

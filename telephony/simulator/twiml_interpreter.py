@@ -210,7 +210,7 @@ class _Interpreter:
             "Timestamp": self._call.twilio.sources.now().isoformat(),
         }
         method = noun.get("statusCallbackMethod") or "POST"
-        self._call.twilio.notify(absolute(self._base, url), form | extra, method, event=event)
+        self._call.twilio.notify(self._call, absolute(self._base, url), form | extra, method, event=event)
 
     # --- other people ----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,97 @@
+"""A hundred ways in which placing a call goes wrong: no call is placed twice, none is forgotten, and the result always
+says what happened. The real dialler, the official client, the simulated Twilio, the application and its webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from typing import Any
+
+from realtime_core import RealtimeAgent
+from telephony import Telephony
+from telephony.outbound.plan import CallResult
+from telephony.simulator import Phone, callees
+from telephony.simulator.faults import Faults
+from telephony.twilio.rest import TwilioRest
+
+CREATE = ["", "429", "500", "500-after", "time-out", "time-out-after"]
+STATES = ("initiated", "ringing", "answered", "completed")
+CALLBACKS: dict[str, dict[str, Any]] = {
+    "fine": {},
+    "lost": {"lost": (*STATES, "amd")},
+    "the last lost, listing late and failing": {"lost": ["completed"], "listing": ["500"], "listing_lag_s": 0.3},
+    "doubled and out of order": {"doubled": (*STATES, "amd"), "reordered_s": 0.4},
+}
+MADE = {"", "429", "500-after", "time-out-after"}
+
+
+async def brief(phone: Phone) -> None:
+    await phone.say("hello")
+    await asyncio.sleep(0.3)
+
+
+CALLEES = {
+    "human": callees.Callee(brief, after_s=0.05, verdict_after_s=0.1),
+    "verdict after the end": callees.Callee(brief, after_s=0.05, verdict_after_s=9.0),
+    "wrong verdict": callees.Callee(brief, after_s=0.05, answered_by="machine_end_other", verdict_after_s=1.0),
+    "busy": callees.busy(after_s=0.05),
+    "no answer": callees.no_answer(after_s=0.2),
+}
+EXPECTED = {"busy": "busy", "no answer": "no-answer"}
+COMBINATIONS = list(itertools.product(CREATE, CALLBACKS, CALLEES))
+
+
+def test_no_call_is_placed_twice_and_none_is_forgotten() -> None:
+    assert len(COMBINATIONS) >= 100
+    results = asyncio.run(place_all())
+    wrong = []
+    for combination, (result, made, actual) in results.items():
+        create, _, callee = combination
+        status = EXPECTED.get(callee, "completed") if create in MADE else "failed"
+        if made != (create in MADE) or result.status != status or (made and actual != status):
+            wrong.append((combination, result.status, result.error, made, actual))
+        if create not in MADE and "was not made" not in result.error:
+            wrong.append((combination, result.error))
+    assert wrong == []
+
+
+async def place_all() -> dict[tuple[str, str, str], tuple[CallResult[Any], int, str]]:
+    """Result, number of calls made, and how the last of them ended, for each combination."""
+    agent: RealtimeAgent[Any] = RealtimeAgent(name="Caller", instructions="Short sentences.")
+    room = asyncio.Semaphore(12)
+    results: dict[tuple[str, str, str], tuple[CallResult[Any], int, str]] = {}
+    async with Telephony(simulate=True) as phone:
+        twilio, dialler = phone.twilio, phone.dialler
+        assert twilio is not None
+        usual = dialler.rest
+        dialler.rest = TwilioRest(
+            twilio.account_sid, twilio.account_sid, twilio.auth_token, base_url=twilio.base_url, timeout_s=0.7
+        )
+        dialler.fetch_s, dialler.time_scale = 1.5, 0.15
+
+        async def place(number: int, combination: tuple[str, str, str]) -> None:
+            create, callbacks, callee = combination
+            to = f"+1415555{1000 + number}"
+            told = {**CALLBACKS[callbacks]}
+            twilio.faults_at[to] = Faults(
+                create=deque([create]),  # type: ignore[list-item]
+                listing=deque(told.pop("listing", ())),
+                hangs_s=3.0,
+                **told,
+            )
+            twilio.callees[to] = CALLEES[callee]
+            async with room, asyncio.timeout(60):
+                result = await phone.run_call(to, agent=agent)
+            placed = twilio.placed_to(to)
+            results[combination] = result, len(placed), placed[-1].status if placed else ""
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, combination in enumerate(COMBINATIONS):
+                    group.create_task(place(number, combination))
+        finally:
+            dialler.rest.close()
+            dialler.rest = usual
+        assert twilio.unknown == [], "Twilio's documentation does not have these parameters"
+    return results
