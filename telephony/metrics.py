@@ -10,7 +10,6 @@ __all__ = ["CONTENT_TYPE", "Metrics"]
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _LATENCY_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-_BARGE_IN_S = (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
 _DURATION_S = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
 
@@ -33,16 +32,11 @@ class Metrics:
         )
         self._latency = Histogram(
             "telephony_response_latency_seconds",
-            "From the end of the caller's speech to the first sample of the answer sent.",
+            "From the model's word that the caller has stopped to the first audio of its answer.",
             buckets=_LATENCY_S,
             registry=registry,
         )
-        self._barge_in = Histogram(
-            "telephony_barge_in_seconds",
-            "From the caller's first sound to the agent's silence.",
-            buckets=_BARGE_IN_S,
-            registry=registry,
-        )
+        self._barge_ins = Counter("telephony_barge_ins", "How often a caller cut the agent short.", registry=registry)
         self._underruns = Counter(
             "telephony_underruns", "How often playout ran dry in the middle of an answer.", registry=registry
         )
@@ -74,8 +68,8 @@ class Metrics:
     def response_latency(self, seconds: float) -> None:
         self._latency.observe(seconds)
 
-    def barge_in(self, seconds: float) -> None:
-        self._barge_in.observe(seconds)
+    def barge_in(self) -> None:
+        self._barge_ins.inc()
 
     def underruns(self, count: int = 1) -> None:
         self._underruns.inc(count)

@@ -25,6 +25,7 @@ from .admission import Admission
 from .guard import Guard
 from .hooks import Hooks
 from .loop_lag import LoopLag
+from .meter import CallMeter
 from .routing import Agents, Routing
 
 __all__ = ["Phone"]
@@ -73,7 +74,7 @@ class Phone:
 
     def options(self, connection: HTTPConnection) -> CallOptions:
         """How to run the call that this connection is about."""
-        return replace(self.defaults, way_back=self.addresses(connection))
+        return replace(self.defaults, way_back=self.addresses(connection), on_event=CallMeter(self.metrics).on_event)
 
     def warm(self, connection: HTTPConnection, info: CallInfo) -> None:
         """Connect the model while Twilio is still setting the stream up."""

@@ -167,10 +167,10 @@ def test_figures() -> None:
         local.post("/incoming-call", data={"CallSid": "CAsecret", "From": "+15551234567", "To": "+1"})
         phone = phone_of(local)
         phone.metrics.response_latency(0.4)
-        phone.metrics.barge_in(0.05)
+        phone.metrics.barge_in()
         text = local.get("/metrics").text
         assert 'telephony_response_latency_seconds_bucket{le="0.5"} 1.0' in text
-        assert "telephony_calls_live 0.0" in text
+        assert "telephony_calls_live 0.0" in text and "telephony_barge_ins_total 1.0" in text
         assert "CAsecret" not in text and "15551234567" not in text
 
 

@@ -1,0 +1,37 @@
+"""Counts what happens in one call's conversation."""
+
+from __future__ import annotations
+
+import asyncio
+
+from realtime_core.events import RealtimeSessionEvent
+
+from ..metrics import Metrics
+
+__all__ = ["CallMeter"]
+
+
+class CallMeter:
+    """`on_event` is told of each event of one call's session."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._clock = asyncio.get_running_loop().time
+        self._asked_at: float | None = None
+        self._reconnecting = False
+
+    def on_event(self, event: RealtimeSessionEvent) -> None:
+        if event.type == "audio":
+            if self._asked_at is not None:
+                self._metrics.response_latency(self._clock() - self._asked_at)
+                self._asked_at = None
+        elif event.type == "speech_stopped":
+            self._asked_at = self._clock()
+        elif event.type == "speech_started":
+            self._asked_at = None
+        elif event.type == "audio_interrupted":
+            self._metrics.barge_in()
+        elif event.type == "connection_status":
+            if event.status == "connected" and self._reconnecting:
+                self._metrics.model_reconnected()
+            self._reconnecting = event.status == "reconnecting"
