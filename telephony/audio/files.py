@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["read_pcm16", "read_ulaw", "wav_header", "write_pcm16", "write_ulaw"]
+__all__ = ["read_pcm16", "read_pcm16_channels", "read_ulaw", "wav_header", "write_pcm16", "write_ulaw"]
 
 PCM, FLOAT, ALAW, ULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 
@@ -49,6 +49,14 @@ def read_ulaw(source: _Source) -> bytes:
 def read_pcm16(source: _Source, rate: int = 24000) -> bytes:
     """The same as mono 16-bit PCM at `rate`."""
     return _mono_pcm16(_parse(source), rate)
+
+
+def read_pcm16_channels(source: _Source, rate: int = 24000) -> list[bytes]:
+    """Each channel for itself."""
+    wave = _parse(source)
+    samples = _samples(wave)
+    usable = samples[: len(samples) // wave.channels * wave.channels].reshape(-1, wave.channels)
+    return [_pcm16(usable[:, channel], wave.rate, rate) for channel in range(wave.channels)]
 
 
 def write_ulaw(path: str | os.PathLike[str], ulaw: bytes) -> None:
@@ -113,12 +121,17 @@ def _mono_pcm16(wave: _Wave, rate: int) -> bytes:
 
     if (wave.format, wave.bits, wave.channels, wave.rate) == (PCM, 16, 1, rate):
         return wave.data
-    mono = _samples(wave).reshape(-1, wave.channels).mean(axis=1, dtype=np.float32)
-    if wave.rate != rate:
+    return _pcm16(_samples(wave).reshape(-1, wave.channels).mean(axis=1, dtype=np.float32), wave.rate, rate)
+
+
+def _pcm16(samples: NDArray[np.float32], from_rate: int, rate: int) -> bytes:
+    import numpy as np
+
+    if from_rate != rate:
         import soxr
 
-        mono = soxr.resample(mono, wave.rate, rate, "VHQ")
-    pcm16: bytes = np.clip(np.rint(mono), -32768, 32767).astype("<i2").tobytes()
+        samples = soxr.resample(np.ascontiguousarray(samples), from_rate, rate, "VHQ")
+    pcm16: bytes = np.clip(np.rint(samples), -32768, 32767).astype("<i2").tobytes()
     return pcm16
 
 

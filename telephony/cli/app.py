@@ -142,3 +142,117 @@ def doctor(
 
     with reporting(verbose=verbose):
         run_doctor(traced=trace, output=output, json=json)
+
+
+Folder = Annotated[
+    Path | None, typer.Option(help="The folder of journals. [TELEPHONY_JOURNAL_DIR, else calls]", show_default=False)
+]
+
+
+@app.command()
+def replay(
+    paths: Annotated[list[str], typer.Argument(help="Journals, folders of them, or call sids.")],
+    agent: Annotated[
+        str | None, typer.Option(help="Today's agent, module:attribute. Default: as recorded.", show_default=False)
+    ] = None,
+    mode: Annotated[
+        str, typer.Option(help="recorded; simulated (another line); embedded or live (another model).")
+    ] = "recorded",
+    caller: Annotated[
+        str | None, typer.Option(help="Another caller: demo, FILE.toml, module:function.", show_default=False)
+    ] = None,
+    turns: Annotated[str, typer.Option(help="Of the recorded caller: verbatim or retimed.")] = "verbatim",
+    repeat: Annotated[int, typer.Option(min=1, help="So often each; the spread is told.")] = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="Compare to the sample and the millisecond.")] = False,
+    round_trip_ms: Annotated[float, typer.Option()] = 0.0,
+    jitter_ms: Annotated[float, typer.Option()] = 0.0,
+    stall_ms: Annotated[float, typer.Option(help="Stalls of the event loop, one in ten seconds.")] = 0.0,
+    seed: Annotated[int, typer.Option()] = 0,
+    run_tools: Annotated[
+        bool, typer.Option("--run-tools", help="Run the agent's own tools, with all that they do.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.", show_default=False)] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one HTML page.", show_default=False)] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make recorded calls again with today's code, and show the first thing that differs (exit code 3)."""
+    from .replay import run_replay
+
+    options = {
+        "caller": caller, "turns": turns, "strict": strict, "round_trip_ms": round_trip_ms, "jitter_ms": jitter_ms,
+        "stall_ms": stall_ms, "seed": seed, "run_tools": run_tools,
+    }  # fmt: skip
+    with reporting(verbose=verbose):
+        run_replay(paths, mode=mode, agent=agent, repeat=repeat, json=json, junit=junit, html=html, options=options)
+
+
+calls = typer.Typer(help="The journals of calls.", no_args_is_help=True, rich_markup_mode=None)
+tests = typer.Typer(help="Calls as tests.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(calls, name="calls")
+calls.add_typer(tests, name="test")
+
+
+@calls.command("list")
+def list_calls(folder: Folder = None, json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """The calls that are kept."""
+    from . import calls as commands
+
+    with reporting(verbose=False):
+        commands.list_calls(folder, json=json)
+
+
+@calls.command("show")
+def show_call(
+    call: Annotated[str, typer.Argument(help="A call's sid, the beginning of it, or a journal.")],
+    folder: Folder = None,
+    json: Annotated[bool, typer.Option("--json")] = False,
+    wav: Annotated[Path | None, typer.Option(help="Write both sides as a stereo WAV.", show_default=False)] = None,
+) -> None:
+    """What was said in a call, and what of it was heard."""
+    from . import calls as commands
+
+    with reporting(verbose=False):
+        commands.show_call(call, folder, json=json, wav=wav)
+
+
+@calls.command("purge")
+def purge_calls(
+    folder: Folder = None,
+    days: Annotated[
+        float | None, typer.Option(min=0, help="[TELEPHONY_JOURNAL_DAYS, else 30]", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+) -> None:
+    """Remove calls that are older than so many days."""
+    from . import calls as commands
+
+    with reporting(verbose=False):
+        commands.purge_calls(folder, days, dry_run=dry_run)
+
+
+@calls.command("import")
+def import_call(
+    source: Annotated[Path, typer.Argument(help="A stereo WAV, or logged messages of a media stream.")],
+    folder: Folder = None,
+) -> None:
+    """Make a journal of a call that others recorded."""
+    from . import calls as commands
+
+    with reporting(verbose=False):
+        commands.bring_in(source, folder)
+
+
+@tests.command("add")
+def add_test(
+    call: Annotated[str, typer.Argument(help="A call's sid, the beginning of it, or a journal.")],
+    name: Annotated[str, typer.Option(help="Of the recording and the test.")],
+    agent: Annotated[str | None, typer.Option(help="module:attribute", show_default=False)] = None,
+    into: Annotated[Path, typer.Option(help="The folder of the tests.")] = Path("tests"),
+    folder: Folder = None,
+) -> None:
+    """From a call to a test: its recording, masked, and expectations with today's values for editing."""
+    from . import calls as commands
+
+    with reporting(verbose=False):
+        commands.add_test(call, name, agent, into, folder)

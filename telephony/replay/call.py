@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -75,10 +75,17 @@ class HeardCall:
     `ear`: what the caller's ear got, where a simulated phone knows that better than the journal.
     """
 
-    def __init__(self, records: list[Record], name: str = "call", *, ear: bytes | None = None) -> None:
+    def __init__(
+        self, records: Callable[[], Iterable[Record]], name: str = "call", *, ear: bytes | None = None
+    ) -> None:
         self.name = name
-        self.records = records
+        self._read = records
         self._ear = ear
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """The journal."""
+        return list(self._read())
 
     @cached_property
     def recorded(self) -> RecordedCall:
@@ -243,7 +250,7 @@ class ReplayedCall(HeardCall):
 
     def __init__(
         self,
-        records: list[Record],
+        records: Callable[[], Iterable[Record]],
         comparison: Comparison,
         original: HeardCall,
         *,

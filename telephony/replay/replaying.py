@@ -17,6 +17,7 @@ from .compare import Tolerances, compare
 from .performance import perform_recorded
 from .perturbation import Perturbation
 from .recording import read
+from .report import with_context
 from .simulated import RECORDED, rehearse, stalls
 
 __all__ = ["replay_call"]
@@ -60,7 +61,7 @@ def replay_call(
     Raises `JournalError`, `ReplayError` for arguments that do not go together, and what a scripted caller raises.
     """
     recording = read(path)
-    original = HeardCall(list(read_journal(path)), recording.name)
+    original = HeardCall(lambda: read_journal(path), recording.name)
     perturbation = perturbation or Perturbation(seed=seed)
     if stall_ms:
         perturbation.stalls = stalls(stall_ms / 1000, recording.duration_s, seed)
@@ -73,9 +74,8 @@ def replay_call(
         ours = behaviour_of(performance.ours())
         wanted = tolerances or (Tolerances.strict() if strict else Tolerances(samples=not recording.masks_audio))
         compared = compare(behaviour_of(recording.ours), ours, wanted)
-        return ReplayedCall(
-            list(performance.journal.records()), compared, original, unrecorded_tools=performance.unrecorded
-        )
+        compared.divergences = with_context(original, compared.divergences)
+        return ReplayedCall(performance.journal.records, compared, original, unrecorded_tools=performance.unrecorded)
     line = line or Line(round_trip_s=round_trip_ms / 1000, jitter_s=jitter_ms / 1000, seed=seed)
     rehearsal = rehearse(
         recording, agent, _caller(caller, turns, model, original), model=model, line=line, perturbation=perturbation,
@@ -83,8 +83,9 @@ def replay_call(
     )  # fmt: skip
     wanted = tolerances or _expected(caller, model)
     compared = compare(behaviour_of(recording.ours), behaviour_of(rehearsal.ours()), wanted)
+    compared.divergences = with_context(original, compared.divergences)
     return ReplayedCall(
-        list(rehearsal.journal.records()), compared, original, mode=_mode(caller, model), ear=rehearsal.heard,
+        rehearsal.journal.records, compared, original, mode=_mode(caller, model), ear=rehearsal.heard,
         unrecorded_tools=rehearsal.unrecorded, violations=rehearsal.violations,
     )  # fmt: skip
 

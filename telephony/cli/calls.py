@@ -1,0 +1,85 @@
+"""`telephony calls`: what is kept of calls."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from datetime import timedelta
+from pathlib import Path
+
+import typer
+
+from realtime_core.sources import SYSTEM
+
+from ..journal.figures import figures_of
+from ..journal.imported import import_twilio, import_wav
+from ..journal.opening import redaction_of
+from ..journal.reader import read_journal
+from ..journal.recorded import collect
+from ..journal.store import find_call, purge, stored_calls
+from ..journal.transcript import to_json
+from ..replay.call import HeardCall
+from ..replay.recordings import add, test_of
+from ..settings import load_settings
+from .errors import CliError
+
+__all__ = ["add_test", "bring_in", "list_calls", "purge_calls", "show_call"]
+
+
+def folder_of(given: Path | None) -> Path:
+    """Where the journals are: as said, or as the settings say."""
+    return given or load_settings().telephony_journal_dir or Path("calls")
+
+
+def list_calls(folder: Path | None, *, json: bool) -> None:
+    calls = stored_calls(folder_of(folder))
+    if json:
+        rows = [{"sid": c.sid, "written": c.written.isoformat(), "bytes": c.n_bytes} for c in calls]
+        typer.echo(jsonlib.dumps(rows, indent=1))
+        return
+    for call in calls:
+        typer.echo(f"{call.sid}  {call.written:%Y-%m-%d %H:%M} UTC  {call.n_bytes / 1e6:7.1f} MB")
+
+
+def show_call(name: str, folder: Path | None, *, json: bool, wav: Path | None) -> None:
+    path = find_call(folder_of(folder), name)
+    call = HeardCall(lambda: read_journal(path), name)
+    if wav is not None:
+        call.write_wav(wav)
+    if json:
+        figures = figures_of(call.recorded, call.audio).to_json()
+        typer.echo(jsonlib.dumps({**figures, "ended": call.ended, "transcript": to_json(call.events)}, indent=1))
+    else:
+        typer.echo(call.transcript.rstrip() or "Nothing was said.")
+        typer.echo(f"({call.duration_ms / 1000:.1f} s, {call.ended or 'the journal is cut off'})")
+
+
+def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> None:
+    kept_days = load_settings().telephony_journal_days if days is None else days
+    gone = purge(folder_of(folder), days=kept_days, now=SYSTEM.now(), dry_run=dry_run)
+    for call in gone:
+        typer.echo(f"{call.sid}  {call.written:%Y-%m-%d}")
+    verb = "would be removed" if dry_run else "removed"
+    typer.echo(f"{len(gone)} calls older than {timedelta(days=kept_days).days} days {verb}.")
+
+
+def add_test(name_of_call: str, name: str, agent: str | None, tests: Path, folder: Path | None) -> None:
+    """A call's journal, masked, beside the tests, and a test with today's values."""
+    if not name.isidentifier():
+        raise CliError(f"{name!r} cannot be the name of a test.", "Use letters, digits and underscores.")
+    journal = find_call(folder_of(folder), name_of_call)
+    test = tests / f"test_{name}.py"
+    if test.exists():
+        raise CliError(f"{test} exists already.", "Choose another --name.")
+    recording = add(journal, name, tests, redaction_of(load_settings()))
+    test.write_text(test_of(HeardCall(lambda: read_journal(recording), name), name, agent), encoding="utf-8")
+    typer.echo(
+        f"{recording} ({recording.stat().st_size / 1e6:.1f} MB) and {test}: edit what it expects, and run pytest."
+    )
+
+
+def bring_in(source: Path, folder: Path | None) -> None:
+    """A call that others recorded, as a journal of ours."""
+    bring = import_wav if source.suffix.lower() == ".wav" else import_twilio
+    journal = bring(source, folder_of(folder))
+    call = collect(read_journal(journal))
+    typer.echo(f"{journal}: {call.duration_ms / 1000:.1f} s, {call.frames} frames of the caller.")

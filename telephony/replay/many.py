@@ -1,0 +1,82 @@
+"""Many replays, side by side in processes, and what they have in common."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import TelephonyError
+from .page import page_of
+from .replaying import replay_call
+from .report import data_of, text_of
+
+__all__ = ["Job", "run", "spread_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One replay. `agent` is an import string; `options` are those of `replay_call`."""
+
+    path: Path
+    agent: str | None = None
+    nth: int = 1
+    of: int = 1
+    page: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def run(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[dict[str, Any]]:
+    """The results, in the order of the jobs: `report.data_of` with `title`, `text`, `cpu_s`, and `page` where wanted. A
+    call that cannot be made is a result with an `error`."""
+    if workers <= 1 or len(jobs) == 1:
+        yield from map(_run, jobs)
+    else:
+        with ProcessPoolExecutor(min(workers, len(jobs))) as pool:
+            yield from pool.map(_run, jobs)
+
+
+def _run(job: Job) -> dict[str, Any]:
+    title = f"{job.path.parent.name if job.path.stem.startswith('journal') else job.path.name.split('.')[0]}"
+    title += f" #{job.nth}" if job.of > 1 else ""
+    start = time.process_time()
+    try:
+        agent = None
+        if job.agent is not None:
+            from ..cli.load import load_agent
+
+            agent = load_agent(job.agent)
+        call = replay_call(job.path, agent, **job.options)
+    except TelephonyError as error:
+        return {"title": title, "path": str(job.path), "mode": "", "diverged": False, "error": str(error), "cpu_s": 0.0}
+    result = {"title": title, "path": str(job.path), "text": text_of(call), **data_of(call)}
+    result["cpu_s"] = round(time.process_time() - start, 3)
+    return {**result, "page": page_of([call])} if job.page else result
+
+
+def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of n repeats of one call: how often which tool was called, and the least, median and greatest of the figures."""
+    tools: dict[str, int] = {}
+    for result in results:
+        for name in {tool["name"] for tool in result.get("tools", ())}:
+            tools[name] = tools.get(name, 0) + 1
+    figures = {
+        "response_latency_ms": [ms for result in results for ms in result.get("response_latencies_ms", ())],
+        "silence_after_ms": [i["silence_after_ms"] for result in results for i in result.get("interruptions", ())],
+        "longest_silence_ms": [result["longest_silence_ms"] for result in results if "longest_silence_ms" in result],
+    }
+    return {
+        "n": len(results),
+        "diverged": sum(result["diverged"] for result in results),
+        "goodbye_heard": sum(bool(result.get("goodbye_heard")) for result in results),
+        "tools": tools,
+        **{
+            name: {"least": min(values), "median": statistics.median(values), "greatest": max(values)}
+            for name, values in figures.items()
+            if values
+        },
+    }

@@ -1,0 +1,91 @@
+"""Recordings as files beside tests: finding, making and renewing them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import orjson
+
+from ..errors import ReplayError
+from ..journal.format import Record
+from ..journal.reader import read_journal
+from ..journal.redaction import Redaction
+from .call import HeardCall, ReplayedCall
+
+__all__ = ["FOLDER", "add", "find", "renew", "test_of"]
+
+FOLDER = "calls"
+"""Recordings lie in `calls/NAME.jsonl.gz` beside the tests."""
+
+
+def find(name: str, beside: Path) -> Path:
+    """A recording by its name, beside a test file or in a folder above it, or by its path. Raises `ReplayError`."""
+    for folder in (beside, *beside.parents):
+        for path in (folder / FOLDER / f"{name}.jsonl.gz", folder / FOLDER / f"{name}.jsonl", folder / name):
+            if path.is_file():
+                return path
+        if (folder / "pyproject.toml").exists():
+            break
+    raise ReplayError(f"There is no recording {name!r}: looked for {FOLDER}/{name}.jsonl.gz beside {beside} and above.")
+
+
+def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
+    """Put a call's journal, masked, where tests find it. Raises `ReplayError` where there is one of that name."""
+    path = folder / FOLDER / f"{name}.jsonl.gz"
+    if path.exists():
+        raise ReplayError(f"{path} exists already; choose another --name.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, (redaction.line(line) for line in _lines(read_journal(journal))))
+    return path
+
+
+def renew(path: Path, call: ReplayedCall) -> None:
+    """What came in stays; what we did is from now on what we do today."""
+    header = next(record for record in read_journal(path) if record.kind == "header")
+    records = (
+        Record(record.t, "header", {**header.data, "config": record.data.get("config")})
+        if record.kind == "header"
+        else record
+        for record in call.records
+    )
+    _write(path, _lines(records))
+
+
+def test_of(call: HeardCall, name: str, agent: str | None) -> str:
+    """A test with today's values, for editing."""
+    named = "" if agent is None else f', agent="{agent}"'
+    lines = [
+        f'"""The call {name!r}: see `pytest --update-calls` for when it is meant to change."""',
+        "",
+        "",
+        f"def test_{name}(replay):",
+        f'    call = replay("{name}"{named})',
+        "    assert call.divergence is None, call.divergence",
+    ]
+    lines += [f'    assert call.tool("{tool.name}").arguments == {tool.arguments!r}' for tool in call.tools]
+    limits = [max(60, round(each.silence_after_ms / 20 + 1) * 20) for each in call.interruptions]
+    lines += [f"    assert call.interruptions[{n}].silence_after_ms <= {limit}" for n, limit in enumerate(limits)]
+    if call.goodbye_heard:
+        lines.append("    assert call.goodbye_heard")
+    lines.append(f"    assert call.longest_silence_ms < {max(3000, round(call.longest_silence_ms / 500 + 1) * 500)}")
+    return "\n".join(lines) + "\n"
+
+
+def _lines(records: Iterable[Record]) -> Iterator[str]:
+    """As `JournalWriter` writes them."""
+    for record in records:
+        try:
+            body = orjson.dumps(record.data).decode()
+        except TypeError:  # a number past 64 bits, or a lone surrogate
+            body = json.dumps(record.data, separators=(",", ":"))
+        yield f'{{"t":{record.t:.6f},"kind":"{record.kind}"{"," if record.data else ""}{body[1:]}\n'
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
+        packed.writelines(line.encode("utf-8", "replace") for line in lines)
+    partial.replace(path)

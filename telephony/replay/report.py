@@ -1,0 +1,124 @@
+"""What a replay showed: as plain data, and as text with a two-lane timeline. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from ..journal.format import Record
+from ..journal.transcript import Event, Turn, line_of
+from .call import HeardCall, ReplayedCall
+from .compare import Divergence
+
+__all__ = ["context_of", "data_of", "text_of", "timeline_of", "with_context"]
+
+_BEFORE = 8
+_DULL = frozenset(
+    {
+        "media",
+        "mark",
+        "input_audio_buffer.append",
+        "response.output_audio.delta",
+        "response.output_audio_transcript.delta",
+        "response.function_call_arguments.delta",
+        "conversation.item.input_audio_transcription.delta",
+        "rate_limits.updated",
+    }
+)
+_ARROWS = {"twilio.in": "phone  ->", "twilio.out": "phone  <-", "model.in": "model  ->", "model.out": "model  <-"}
+_LANE = 56
+
+
+def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, ...]:
+    """The last things of note before it, in the recording."""
+    found: list[str] = []
+    for index, record in enumerate(records):
+        if index >= divergence.index or record.t > divergence.t + 0.001:
+            break
+        if record.kind != "stream" and record.event not in _DULL:
+            found.append(f"{record.t:9.3f}  {_told(record)}")
+    return tuple(found[-_BEFORE:])
+
+
+def with_context(original: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
+    """The first gets its context; the others are mostly its consequences."""
+    if not divergences:
+        return []
+    first, *rest = divergences
+    return [replace(first, context=context_of(original.records, first)), *rest]
+
+
+def data_of(call: ReplayedCall) -> dict[str, Any]:
+    """A JSON object."""
+    return {
+        "name": call.name,
+        "mode": call.mode,
+        "diverged": call.divergence is not None,
+        "divergence": None if call.divergence is None else asdict(call.divergence),
+        "divergences": len(call.comparison.divergences),
+        "notes": [note.what for note in call.notes],
+        "ended": call.ended,
+        "tools": [asdict(tool) for tool in call.tools],
+        "unrecorded_tools": call.unrecorded_tools,
+        "interruptions": [asdict(interruption) for interruption in call.interruptions],
+        "response_latencies_ms": [round(ms, 1) for ms in call.response_latencies_ms],
+        "longest_silence_ms": call.longest_silence_ms,
+        "talk_over_ms": call.talk_over_ms,
+        "underruns": call.underruns,
+        "goodbye_heard": call.goodbye_heard,
+        "violations": call.violations,
+        "tokens": dict(call.usage.tokens),
+        "duration_ms": call.duration_ms,
+    }
+
+
+def text_of(call: ReplayedCall) -> str:
+    """For people: one line where nothing differs, else the first divergence and the calls side by side around it."""
+    lines = [f"{call.name} ({call.mode}): {'DIVERGED' if call.divergence else 'no divergence'}, {call.ended}"]
+    if call.divergence is not None:
+        lines += [str(call.divergence), ""]
+        if len(call.comparison.divergences) > 1:
+            lines += [f"{len(call.comparison.divergences) - 1} more differ after it.", ""]
+        lines += timeline_of(call.original, call, around_ms=call.divergence.t * 1000)
+    lines += [f"note: {note.what}" for note in call.notes]
+    lines += [f"note: {name}({arguments}) has no recorded answer" for name, arguments in call.unrecorded_tools]
+    lines += [f"Twilio would not have taken: {violation}" for violation in call.violations]
+    return "\n".join(lines)
+
+
+def timeline_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) -> list[str]:
+    """Two lanes: the recorded call, and the call as it is now."""
+    rows: list[tuple[float, int, str]] = []
+    for lane, call in enumerate((then, now)):
+        rows += [(event.start_ms, lane, line_of(event).strip()) for event in _near(call.events, around_ms)]
+    lines = [f"{'':9}  {'recorded':{_LANE}} | now"]
+    left = dict[int, list[str]]()
+    for ms, lane, text in sorted(rows):
+        left.setdefault(round(ms / 100), ["", ""])[lane] = _cut(text)
+    lines += [f"{tenths / 10:9.1f}  {one:{_LANE}} | {other}" for tenths, (one, other) in sorted(left.items())]
+    return lines
+
+
+def _near(events: Sequence[Turn | Event], around_ms: float | None) -> list[Turn | Event]:
+    if around_ms is None:
+        return list(events)
+    return [each for each in events if each.start_ms <= around_ms + 4000 and each.end_ms >= around_ms - 15000]
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LANE else f"{text[: _LANE - 1]}…"
+
+
+def _told(record: Record) -> str:
+    if record.kind in _ARROWS:
+        return f"{_ARROWS[record.kind]} {record.event}{_particulars(record.message)}"
+    told = ", ".join(f"{name}={value}" for name, value in record.data.items() if isinstance(value, str | int | float))
+    return f"{record.kind}({told if record.kind != 'header' else ''})"
+
+
+def _particulars(message: Mapping[str, Any]) -> str:
+    names = ("item_id", "audio_end_ms", "audio_start_ms", "transcript", "name", "arguments")
+    told = [f"{name}={message[name]}" for name in names if message.get(name) not in (None, "")]
+    return f" ({', '.join(told)})" if told else ""
