@@ -13,6 +13,7 @@ from realtime_core import events as session_events
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Upsampler3
 from realtime_core.errors import RealtimeCoreError
+from realtime_core.tools import tool_output_text
 
 from ..tools import targets_of
 from .call import Call
@@ -193,9 +194,9 @@ class Conversation:
         if event.type == "tool_start":
             self._record.write("tool.start", call_id=event.call_id, name=name, arguments=event.arguments)
         else:
-            output = event.output if isinstance(event.output, str) else repr(event.output)
-            ms = round(event.duration_s * 1000, 3)
-            self._record.write("tool.end", call_id=event.call_id, name=name, output=output, ms=ms)
+            output, ms = tool_output_text(event.output), round(event.duration_s * 1000, 3)
+            silent = {"silent": True} if event.silent else {}
+            self._record.write("tool.end", call_id=event.call_id, name=name, output=output, ms=ms, **silent)
 
     def _record_interruption(self, event: session_events.RealtimeAudioInterrupted) -> None:
         position, _ = self._player.last_stop

@@ -13,7 +13,7 @@ model sent it; what is derived from them is stored as length and CRC-32.
 | `model.in` | `message`: as received |
 | `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}` |
 | `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
-| `tool.end` | `call_id`, `name`, `output`, `ms` |
+| `tool.end` | `call_id`, `name`, `output` (as the model got it), `ms`, `silent` (no response was asked for) |
 | `stream` | `runs`: `[[position, stamp_ms], ...]`: from this stream position on, playout runs without a gap, and that \
 sample was heard when the frame with this media timestamp was sent: a frame's length later, because a frame is stamped \
 by its first sample and sent after its last. Written when the run begins and when it ends; a later record about the \

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from realtime_core import FunctionTool, RealtimeAgent
+from realtime_core import FunctionTool, RealtimeAgent, SilentResult
 
 from ..call.options import AgentSource
 from .recording import Recording, ToolAnswer
@@ -52,7 +52,7 @@ class Answers:
                     return found[0]
         return None
 
-    async def invoke(self, name: str, context: Any, arguments: str) -> str:
+    async def invoke(self, name: str, context: Any, arguments: str) -> str | SilentResult:
         """What stands in for a tool's `on_invoke_tool`."""
         tool = self.find(getattr(context, "tool_call_id", ""), name, arguments)
         if tool is None:
@@ -66,7 +66,7 @@ class Answers:
             await asyncio.get_running_loop().create_future()  # as then: the call ended first
         else:
             await _until(start + tool.seconds + self._slower_s)
-        return tool.output
+        return SilentResult(tool.output) if tool.silent else tool.output
 
     def silenced(self, source: AgentSource) -> AgentSource:
         """The agent (or the choice of agents) with every tool answered from here; hooks are left out."""
@@ -102,7 +102,7 @@ class Answers:
         return dataclasses.replace(handoff, on_invoke_handoff=hand_over, target=silenced)
 
     def _tool(self, tool: Any) -> FunctionTool:
-        async def answer(context: Any, arguments: str) -> str:
+        async def answer(context: Any, arguments: str) -> str | SilentResult:
             return await self.invoke(tool.name, context, arguments)
 
         enabled = getattr(tool, "is_enabled", True)
@@ -124,8 +124,8 @@ def recorded_agent(recording: Recording, answers: Answers) -> RealtimeAgent[Any]
     )
 
 
-def _answering(answers: Answers, tool: Mapping[str, Any]) -> Callable[[Any, str], Awaitable[str]]:
-    async def answer(context: Any, arguments: str) -> str:
+def _answering(answers: Answers, tool: Mapping[str, Any]) -> Callable[[Any, str], Awaitable[str | SilentResult]]:
+    async def answer(context: Any, arguments: str) -> str | SilentResult:
         return await answers.invoke(tool["name"], context, arguments)
 
     return answer

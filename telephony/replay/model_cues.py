@@ -31,6 +31,7 @@ class ModelCues:
         self._audio_bytes: list[int] = []
         self._audio_t: list[float] = []
         self._recorded_ids: dict[str, deque[list[str]]] = defaultdict(deque)
+        self._opens = [record.t for _, record in recording.ours if record.kind == "open"]
         for _, record in recording.ours:
             if record.kind == "model.out" and record.event != AUDIO:
                 self._recorded_ids[record.event].append(our_ids(record.message))
@@ -44,6 +45,11 @@ class ModelCues:
     @property
     def head(self) -> Incoming | None:
         return self._queue[0] if self._queue else None
+
+    def opens_at(self) -> float:
+        """When the next connection was opened then; 0 where nobody knows."""
+        nth = len(self._met["open"])
+        return self._opens[nth] if nth < len(self._opens) else 0.0
 
     def opened(self, now: float) -> int:
         """A connection was opened; returns which one it is."""

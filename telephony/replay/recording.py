@@ -48,6 +48,7 @@ class ToolAnswer:
     t: float
     output: str = ""
     seconds: float | None = None
+    silent: bool = False
     controls: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
 
 
@@ -204,6 +205,7 @@ class _Loader:
         elif record.kind == "tool.end":
             if (ended := self._open_tools.pop(data["call_id"], None)) is not None:
                 ended.output, ended.seconds = _text(data.get("output")), record.t - ended.t
+                ended.silent = bool(data.get("silent"))
         elif self._open_tools:
             latest = list(self._open_tools.values())[-1]
             latest.controls.append((record.t - latest.t, data))

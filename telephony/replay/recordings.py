@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -65,13 +66,19 @@ def test_of(call: HeardCall, name: str, agent: str | None) -> str:
         f'    call = replay("{name}"{named})',
         "    assert call.divergence is None, call.divergence",
     ]
-    lines += [f'    assert call.tool("{tool.name}").arguments == {tool.arguments!r}' for tool in call.tools]
+    lines += [f'    assert call.tool("{tool.name}").arguments == {_literal(tool.arguments)}' for tool in call.tools]
     limits = [max(60, round(each.silence_after_ms / 20 + 1) * 20) for each in call.interruptions]
     lines += [f"    assert call.interruptions[{n}].silence_after_ms <= {limit}" for n, limit in enumerate(limits)]
     if call.goodbye_heard:
         lines.append("    assert call.goodbye_heard")
     lines.append(f"    assert call.longest_silence_ms < {max(3000, round(call.longest_silence_ms / 500 + 1) * 500)}")
     return "\n".join(lines) + "\n"
+
+
+def _literal(value: Any) -> str:
+    """As a formatter would write it: with double quotes, where that is the same."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if "true" not in text and "false" not in text and "null" not in text else repr(value)
 
 
 def _lines(records: Iterable[Record]) -> Iterator[str]:

@@ -53,6 +53,7 @@ class ModelStage:
         """Opens the next of the recorded connections."""
         if not self._reached:
             raise ConnectFailed("The model was not reached in the recording.")
+        await asyncio.sleep(max(0.0, self.cues.opens_at() - self.now))
         connection = ReplayedConnection(self._on_command)
         self.cues.opened(self.now)
         self._sessions.append(connection)
