@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import reporting
+from .errors import FAILED, reporting
 
 __all__ = ["app"]
 
@@ -256,3 +256,36 @@ def add_test(
 
     with reporting(verbose=False):
         commands.add_test(call, name, agent, into, folder)
+
+
+@app.command()
+def call(
+    to: Annotated[str, typer.Argument(help="Whom, like +14155550123.")],
+    agent: Annotated[str, typer.Option(help="Import string of the agent: module:attribute.")],
+    data: Annotated[
+        list[str] | None, typer.Option(help="What the agent knows: name=Ada. May come often.", show_default=False)
+    ] = None,
+    result: Annotated[
+        str | None, typer.Option(help="What to find out: module:Model, a pydantic model.", show_default=False)
+    ] = None,
+    message: Annotated[
+        str | None, typer.Option(help="What a voicemail gets; else it is hung up on.", show_default=False)
+    ] = None,
+    max_s: Annotated[float, typer.Option(help="The call's length at most.")] = 600.0,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Call nobody: on a simulated Twilio.")] = False,
+    callee: Annotated[
+        str,
+        typer.Option(help="With --simulate: person, voicemail, screening, fax, busy, no-answer, failed, FILE.toml."),
+    ] = "person",
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Call somebody."""
+    from .call import run_call
+
+    with reporting(verbose=verbose):
+        completed = run_call(
+            to, agent=agent, data=data or [], result=result, message=message, max_s=max_s,
+            simulate=callee if simulate else None, json=json,
+        )  # fmt: skip
+        raise typer.Exit(0 if completed else FAILED)

@@ -139,7 +139,7 @@ class PlacedCall:
         self._changed.set()
         self._model_config = options.model_config
         options.greeting = None
-        options.data = {**options.data, **self.plan.data}
+        options.data = {**options.data, **self.plan.data, **self.plan.secrets}
         options.policy = replace(options.policy, max_call_s=self.plan.max_s)
         opening = self._opening = Opening(self.plan, self._dialler.start)
         opening.attach(options)

@@ -77,5 +77,7 @@ class CallPlan:
     greeting: str = GREETING
     max_s: float | None = 600.0
     ring_s: int = 30
+    secrets: Mapping[str, Any] = field(default_factory=dict)
+    """As `data`, but for tools alone: the model is not told."""
     detect: bool = True
     """Find out who answered before a word is said."""

@@ -14,6 +14,7 @@ import logging
 import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -25,6 +26,7 @@ from realtime_core.sources import SYSTEM, Sources
 from ..call.call import CallInfo
 from ..errors import CallRefused, SettingsError
 from ..settings import Settings, load_settings
+from ..twilio.rest import CallRecord
 from ..web.listening import listening
 from .care import Care
 from .dialler import Dialler
@@ -135,6 +137,7 @@ class Telephony:
         *,
         agent: RealtimeAgent[Any],
         data: Mapping[str, Any] | None = None,
+        secrets: Mapping[str, Any] | None = None,
         result: type[BaseModel] | None = None,
         machine: LeaveMessage | None = None,
         greeting: str = GREETING,
@@ -149,6 +152,7 @@ class Telephony:
             to: Whom.
             agent: Who speaks.
             data: What the agent knows of this call; tools find it in `ctx.context.data`.
+            secrets: What only tools may know, there too.
             result: A pydantic model of what the call is to find out: the agent fills it in by a tool.
             machine: What a voicemail gets; None: it is hung up on.
             greeting: Instructions for the first words to a person.
@@ -159,7 +163,7 @@ class Telephony:
         Raises:
             CallRefused: the call must not be made; see `Care`.
         """
-        plan = CallPlan(to, agent, data or {}, result, machine, greeting, max_s, ring_s, detect)
+        plan = CallPlan(to, agent, data or {}, result, machine, greeting, max_s, ring_s, secrets or {}, detect)
         return self.dialler.place(plan)
 
     @overload
@@ -182,6 +186,17 @@ class Telephony:
         except asyncio.CancelledError:
             call.cancelled = True  # leaving the block hangs up
             raise
+
+    async def placed_since(self, to: str, since: datetime) -> list[CallRecord]:
+        """The account's calls from our number to this one that were asked for since then, newest first: for a script
+        that was killed and does not know what it has done. Twilio may list a call some seconds late.
+
+        Raises:
+            TwilioError: it cannot be known now.
+        """
+        dialler = self.dialler
+        found = await dialler.rest.calls_between(dialler.from_, to)
+        return [it for it in found if it.direction == "outbound-api" and (it.created is None or it.created >= since)]
 
     # --- what is behind it -------------------------------------------------------------------------------------------
 
