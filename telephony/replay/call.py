@@ -122,11 +122,6 @@ class HeardCall:
         """Why the call ended: `hung up` (by the caller), `agent hung up`, `failed: ...`."""
         return str((self.recorded.end or {}).get("reason", ""))
 
-    @property
-    def hung_up_by_us(self) -> bool:
-        """We closed the stream, and not the caller."""
-        return any(r.data.get("peer") == "twilio" and r.data.get("by") == "us" for r in self.recorded.closes)
-
     # --- tools ---------------------------------------------------------------------------------------------------
 
     @cached_property

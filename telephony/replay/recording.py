@@ -63,8 +63,6 @@ class Recording:
     """What Twilio sent after `start`, without marks; that it closed the stream is a `close`."""
     model: list[Incoming] = field(default_factory=list)
     """The same of the model."""
-    hung_up_by_us: bool = False
-    """The last that happened to the stream is that we closed it."""
     marks: MarkCurve = field(default_factory=MarkCurve)
     tools: list[ToolAnswer] = field(default_factory=list)
     controls: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
@@ -185,10 +183,8 @@ class _Loader:
 
     def _close(self, index: int, record: Record) -> None:
         """Our own closings happen again by themselves."""
-        recording, by_us = self.recording, record.data.get("by") == "us"
-        if record.data.get("peer") == "twilio":
-            recording.hung_up_by_us = by_us
-        if not by_us:
+        recording = self.recording
+        if record.data.get("by") != "us":
             text = orjson.dumps(record.data).decode()
             if record.data.get("peer") == "twilio":
                 recording.phone.append(Incoming(index, record.t, text, "close"))

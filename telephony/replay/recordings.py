@@ -39,8 +39,18 @@ def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
     if path.exists():
         raise ReplayError(f"{path} exists already; choose another --name.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, (redaction.line(line) for line in _lines(read_journal(journal))))
+    records = (_stating(record, redaction) for record in read_journal(journal))
+    _write(path, (redaction.line(line) for line in _lines(records)))
     return path
+
+
+def _stating(record: Record, redaction: Redaction) -> Record:
+    """The header says what was masked, then and now."""
+    if record.kind != "header":
+        return record
+    before, now = record.data.get("redaction") or {}, redaction.stated()
+    stated = {name: max(before.get(name, 0), value) for name, value in now.items()}
+    return Record(record.t, record.kind, {**record.data, "redaction": stated})
 
 
 def renew(path: Path, call: ReplayedCall) -> None:

@@ -96,7 +96,7 @@ def _caller(caller: str | Caller, turns: str, model: str, original: HeardCall) -
     if caller not in (RECORDED, SIMULATED):
         return scripted.find(caller)
     if turns == "verbatim":
-        return verbatim(original.recorded, hangs_up=not original.hung_up_by_us)
+        return verbatim(original.recorded, hangs_up=original.ended in ("hung up", "imported", ""))
     if turns == "retimed":
         if model == RECORDED:
             raise ReplayError("A recorded model keeps its own time: re-timed turns need model='embedded' or 'live'.")

@@ -34,7 +34,7 @@ def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, 
     """The last things of note before it, in the recording."""
     found: list[str] = []
     for index, record in enumerate(records):
-        if index >= divergence.index or record.t > divergence.t + 0.001:
+        if record.t > divergence.t + 0.001 or (record.t > divergence.t - 0.001 and index >= divergence.index):
             break
         if record.kind != "stream" and record.event not in _DULL:
             found.append(f"{record.t:9.3f}  {_told(record)}")

@@ -1,0 +1,254 @@
+"""Replaying recorded calls: what comes out the same, what is told where it does not, and what never happens."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import socket
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from recorded_calls import AGENT, recorded, tools_run
+
+from realtime_core import RealtimeAgent, function_tool, realtime_handoff
+from telephony.errors import JournalError, ReplayError
+from telephony.journal.redaction import redaction
+from telephony.replay.call import NotCalled
+from telephony.replay.compare import Tolerances
+from telephony.replay.junit import junit_of
+from telephony.replay.many import Job, run, spread_of
+from telephony.replay.no_network import no_network
+from telephony.replay.page import page_of
+from telephony.replay.perturbation import Perturbation
+from telephony.replay.recording import read
+from telephony.replay.recordings import add, find, renew
+from telephony.replay.replaying import replay_call
+from telephony.replay.report import data_of, text_of
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "booking_tests"
+OVER_SOCKETS = EXAMPLE / "tests" / "calls" / "booking.jsonl.gz"
+"""A call that was recorded over real sockets, in real time."""
+
+
+def test_a_call_over_sockets_comes_out_the_same_three_times() -> None:
+    calls = [replay_call(OVER_SOCKETS) for _ in range(3)]
+    assert [call.divergence for call in calls] == [None] * 3
+    first, *others = ([record for record in call.records if record.kind != "end"] for call in calls)
+    assert all(other == first for other in others)
+
+
+@pytest.mark.parametrize("kind", ["demo", "breaks_in", "keys", "let_go"])
+def test_what_was_recorded_in_virtual_time_replays_to_the_millisecond(kind: str) -> None:
+    call = replay_call(recorded(kind), AGENT, strict=True)
+    assert call.divergence is None, call.divergence
+    assert call.notes == []
+
+
+def test_the_call_as_data() -> None:
+    call = replay_call(OVER_SOCKETS)
+    assert call.tool("book_table").arguments == {"day": "Friday", "people": 2}
+    assert call.tool("book_table").output == "Booked. The confirmation number is 2711."
+    assert call.called("hang_up") and not call.called("transfer")
+    with pytest.raises(NotCalled, match=r"transfer was called 0 times.*book_table"):
+        call.tool("transfer")
+    (cut,) = call.interruptions
+    assert cut.heard_text.startswith("Your table for two") and "tagliatelle" in cut.unheard_text
+    assert cut.told_ms == pytest.approx(cut.heard_ms, abs=20) and cut.silence_after_ms <= 60
+    assert call.goodbye_heard and call.ended == "agent hung up"
+    assert 500 < call.longest_silence_ms < 3000 and call.underruns == 0 and call.silence_prompts == 0
+    assert len(call.response_latencies_ms) == 2 and call.median_latency_ms is not None
+    assert call.usage.tokens["output_audio"] > 0
+    assert call.usage.cost(dict.fromkeys(call.usage.tokens, 10.0)) == pytest.approx(
+        sum(call.usage.tokens.values()) / 1e5
+    )
+
+
+def test_tools_of_the_user_never_run() -> None:
+    before = list(tools_run)
+    for options in ({}, {"caller": "simulated"}, {"caller": "simulated", "model": "trattoria"}):
+        assert replay_call(recorded("demo"), AGENT, **options).called("book_table")  # type: ignore[arg-type]
+    assert tools_run == before
+    replay_call(recorded("demo"), AGENT, run_tools=True)
+    assert tools_run == [*before, "book_table"]
+
+
+def test_callbacks_of_handoffs_and_hooks_do_not_run_either() -> None:
+    ran = []
+    kitchen = RealtimeAgent[object](name="Kitchen")
+    handoff = realtime_handoff(kitchen, on_handoff=lambda context: ran.append("handoff"))
+    agent = AGENT.clone(handoffs=[handoff])
+    from telephony.replay.answers import Answers
+
+    silenced = Answers([]).silenced(agent)
+    assert isinstance(silenced, RealtimeAgent)
+    (copy,) = silenced.handoffs
+    assert not isinstance(copy, RealtimeAgent) and copy.target is not kitchen and copy.target.name == "Kitchen"
+    with pytest.raises(StopIteration) as done:
+        copy.on_invoke_handoff(None, "{}").send(None)  # type: ignore[attr-defined, arg-type]
+    assert done.value.value.name == "Kitchen" and ran == []
+
+
+def test_a_changed_prompt_is_told_and_is_no_divergence() -> None:
+    changed = AGENT.clone(instructions="You answer for Trattoria Rossa.")
+    call = replay_call(recorded("demo"), changed)
+    assert call.divergence is None
+    assert [note.what for note in call.notes] == ["session.update: session changed"]
+    assert replay_call(recorded("demo"), changed, strict=True).divergence is not None
+
+
+def test_a_tool_that_is_gone_is_told() -> None:
+    call = replay_call(recorded("demo"), AGENT.clone(tools=[]))
+    assert call.divergence is not None
+    assert "tool book_table did not happen" in text_of(call) or "conversation.item.create" in call.divergence.what
+
+
+def test_a_divergence_says_what_came_before_it() -> None:
+    call = replay_call(recorded("demo"), AGENT, tolerances=Tolerances(heard_ms=-1.0))
+    assert call.divergence is not None
+    assert "conversation.item.truncate: audio_end_ms" in call.divergence.what
+    assert any("input_audio_buffer.speech_started" in line for line in call.divergence.context)
+
+
+# --- over another line, with another model, with another caller -------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_model_over_a_bad_line(seed: int) -> None:
+    call = replay_call(OVER_SOCKETS, caller="simulated", round_trip_ms=180, jitter_ms=50, stall_ms=300, seed=seed)
+    assert call.divergence is None, call.divergence
+    assert call.violations == [] and call.goodbye_heard and call.underruns == 0
+    assert 100 <= call.interruptions[0].silence_after_ms <= 700
+
+
+def test_the_recorded_caller_and_another_model() -> None:
+    verbatim = replay_call(recorded("demo"), AGENT, caller="simulated", model="trattoria")
+    assert verbatim.divergence is None, verbatim.divergence
+    retimed = replay_call(recorded("demo"), AGENT, caller="simulated", model="trattoria", turns="retimed")
+    assert [tool.arguments for tool in retimed.tools] == [tool.arguments for tool in verbatim.tools]
+    assert len(retimed.interruptions) == 1
+
+
+def test_options_that_do_not_go_together() -> None:
+    with pytest.raises(ReplayError, match='caller="simulated"'):
+        replay_call(OVER_SOCKETS, jitter_ms=50)
+    with pytest.raises(ReplayError, match="re-timed"):
+        replay_call(OVER_SOCKETS, caller="simulated", turns="retimed")
+
+
+# --- perturbations ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "perturbation",
+    [
+        Perturbation(seed=1, jitter_s=0.04),
+        Perturbation(seed=1, loss=0.05),
+        Perturbation(stalls=[(3.0, 0.3), (18.2, 0.5)]),
+        Perturbation(late_marks_s=0.3),
+        Perturbation(seed=1, doubled_marks=0.3),
+        Perturbation(slow_tools_s=2.0),
+        Perturbation(disconnect_at_s=15.0),
+    ],
+    ids=["jitter", "loss", "stalls", "late marks", "doubled marks", "slow tool", "disconnected"],
+)
+def test_a_perturbed_call_ends_as_calls_do_and_repeats(perturbation: Perturbation) -> None:
+    calls = [replay_call(recorded("demo"), AGENT, perturbation=dataclasses.replace(perturbation)) for _ in range(2)]
+    assert calls[0].records == calls[1].records
+    assert calls[0].ended in ("hung up", "stream lost") or calls[0].ended.startswith("failed")
+    if perturbation.disconnect_at_s is None:
+        assert calls[0].tool("book_table").arguments["people"] == 2
+    assert calls[0].underruns == 0
+
+
+# --- recordings ------------------------------------------------------------------------------------------------------
+
+
+def test_a_masked_recording_replays_as_the_original(tmp_path: Path) -> None:
+    masked = add(recorded("demo"), "masked", tmp_path, redaction(patterns=["Friday"], audio=True))
+    call = replay_call(masked)
+    assert call.divergence is None, call.divergence
+    assert read(masked).header["redaction"] == {"digits": True, "patterns": 1, "audio": True}
+    assert "Friday" not in call.transcript and call.interruptions[0].told_ms is not None
+
+
+def test_a_recording_of_the_first_schema(tmp_path: Path) -> None:
+    old = tmp_path / "old.jsonl"
+    with recorded("demo").open() as file:
+        records = [json.loads(line) for line in file]
+    kept = [record for record in records if record["kind"] not in ("open", "control", "timer")]
+    for record in kept:
+        if record["kind"] == "header":
+            record["schema"] = 1
+            del record["config"], record["redaction"]
+    old.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    assert replay_call(old).divergence is None
+
+
+def test_a_recording_is_renewed(tmp_path: Path) -> None:
+    path = tmp_path / "calls" / "booking.jsonl.gz"
+    path.parent.mkdir()
+    shutil.copy(OVER_SOCKETS, path)
+    changed = AGENT.clone(instructions="Something else.")
+    assert replay_call(path, changed, strict=True).divergence is not None
+    renew(path, replay_call(path, changed, strict=True))
+    again = replay_call(path, changed, strict=True)
+    assert again.divergence is None, again.divergence
+    assert find("booking", tmp_path) == path
+    with pytest.raises(ReplayError, match="no recording 'other'"):
+        find("other", tmp_path)
+
+
+def test_a_journal_without_a_stream_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"t":0.0,"kind":"header","schema":2}\n')
+    with pytest.raises(JournalError, match="nothing to replay"):
+        read(path)
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+def test_reports() -> None:
+    same = replay_call(recorded("demo"), AGENT)
+    other = replay_call(recorded("demo"), AGENT, tolerances=Tolerances(heard_ms=-1.0))
+    assert json.loads(json.dumps(data_of(other)))["divergence"]["kind"] == "changed"
+    assert "no divergence" in text_of(same)
+    told = text_of(other)
+    assert "DIVERGED" in told and "recorded:" in told and "| now" in told
+    page = page_of([same, other])
+    assert page.count("<svg") == 4 and "http://" not in page.replace("http://www.w3.org", "") and "src=" not in page
+
+
+def test_many_replays_and_their_spread() -> None:
+    jobs = [
+        Job(recorded("demo"), None, nth, 2, options={"caller": "simulated", "jitter_ms": 40.0, "seed": nth})
+        for nth in (1, 2)
+    ]
+    results = list(run(jobs, workers=2))
+    spread = spread_of(results)
+    assert spread["n"] == 2 and spread["tools"] == {"book_table": 2} and spread["diverged"] == 0
+    assert spread["response_latency_ms"]["least"] <= spread["response_latency_ms"]["greatest"]
+    broken = list(run([Job(Path("/none"))]))
+    suite = ElementTree.fromstring(junit_of([*results, *broken]))
+    assert suite.attrib | {"name": ""} == {"name": "", "tests": "3", "failures": "0", "errors": "1"}
+
+
+def test_there_is_no_network_in_a_replay() -> None:
+    @function_tool
+    def unused() -> str:
+        """Does nothing."""
+        return ""
+
+    def calls_home(context: object, agent: object) -> str:
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
+        return "unreachable"
+
+    agent = RealtimeAgent[object](name="Desk", instructions=calls_home, tools=[unused])
+    with no_network():
+        call = replay_call(recorded("demo"), agent)
+        with pytest.raises(ReplayError, match="example"):
+            socket.getaddrinfo("example.com", 80)
+    assert call.ended.startswith("failed: There is no network in a replay")
+    assert socket.socket.connect.__qualname__ == "socket.connect"
