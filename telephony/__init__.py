@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .call.bridge import CallOptions, CallOutcome, run_call
     from .call.call import Call, CallInfo, current_call
+    from .call.policy import CallPolicy
     from .errors import TelephonyError
     from .outbound import CallResult, Care, LeaveMessage, Telephony, opt_out
     from .settings import Settings, load_settings
     from .tools import collect_digits, hang_up, send_digits, transfer
+    from .turns.silence import SilencePolicy
     from .web.app import create_app
 
 __all__ = [
@@ -19,10 +21,12 @@ __all__ = [
     "CallInfo",
     "CallOptions",
     "CallOutcome",
+    "CallPolicy",
     "CallResult",
     "Care",
     "LeaveMessage",
     "Settings",
+    "SilencePolicy",
     "Telephony",
     "TelephonyError",
     "collect_digits",
@@ -41,10 +45,12 @@ _HOMES = {
     "CallInfo": "call.call",
     "CallOptions": "call.bridge",
     "CallOutcome": "call.bridge",
+    "CallPolicy": "call.policy",
     "CallResult": "outbound",
     "Care": "outbound",
     "LeaveMessage": "outbound",
     "Settings": "settings",
+    "SilencePolicy": "turns.silence",
     "Telephony": "outbound",
     "TelephonyError": "errors",
     "collect_digits": "tools",

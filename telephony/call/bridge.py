@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from realtime_core import RealtimeAgent
@@ -34,6 +35,7 @@ from .leg import CallerLeg
 from .line_player import LinePlayer
 from .options import AgentSource, CallOptions, CallOutcome
 from .record import CallRecord
+from .recorded_control import RecordedControl
 from .stream import MediaStream
 from .transfers import Transfers
 
@@ -71,11 +73,13 @@ class Bridge:
 
     def __init__(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> None:
         self.call = Call(info, self, options.data)
-        self.options = options
         self.reason = ""
         """Why the call ended."""
         self._agent_name = agent.name if isinstance(agent, RealtimeAgent) else ""
         self.record = CallRecord(options.journal(info))
+        if options.control is not None:
+            options = replace(options, control=RecordedControl(options.control, self.record))
+        self.options = options
         self.player = LinePlayer(self.record, ambience=options.ambience)
         self.leg = CallerLeg(info.sid, options)
         self.conversation = Conversation(self.call, agent, options, self.record, self.player)
@@ -236,6 +240,9 @@ class Bridge:
         self._started.add(task)
         task.add_done_callback(self._started.discard)
 
+    def note(self, timer: str) -> None:
+        self.record.write("timer", name=timer)
+
     async def prompt(self, instructions: str) -> None:
         if await self.conversation.ask(instructions):
             self.conduct.expect_answer()
@@ -268,7 +275,6 @@ class Bridge:
         stream, options = self.leg.stream, self.options
         if stream is None or self.over:
             return
-        self.record.write("timer", name="stalled")
         if not options.reattach_s or self.leg.reattached >= MAX_REATTACHED:
             self.end("stream lost")
             return

@@ -39,6 +39,9 @@ class ConductedCall(Protocol):
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task of the call."""
 
+    def note(self, timer: str) -> None:
+        """A time-out was up."""
+
     async def prompt(self, instructions: str) -> None:
         """Have the model say something."""
 
@@ -253,21 +256,27 @@ class Conduct:
             self._fill(fill)
         match self._silence.on_time(now):
             case Prompt(instructions):
+                self._call.note("silence")
                 self._call.start(self._call.prompt(instructions))
             case Goodbye(instructions):
+                self._call.note("silence to the end")
                 self._call.start(self._call.say_goodbye(instructions, "silence"))
         match self._length.on_time(now):
             case LengthAction.WARN:
+                self._call.note("nearly maximum length")
                 self._call.start(self._call.prompt(self._policy.warning))
             case LengthAction.END:
+                self._call.note("maximum length")
                 self._call.start(self._call.say_goodbye(self._policy.farewell, "maximum length"))
         if self._machine.on_time(now):
+            self._call.note("a machine")
             self._call.start(self._call.say_goodbye(self._policy.farewell, "a machine"))
         if self._stream.on_time(now):
             self._replace_stream()
         self._set()
 
     def _fill(self, fill: Fill) -> None:
+        self._call.note(f"answer owed: {fill.name.lower().replace('_', ' ')}")
         match fill:
             case Fill.LINE:
                 self._player.play_clip("clip:one moment", clips.one_moment())
@@ -277,5 +286,6 @@ class Conduct:
                 self._call.start(self._call.give_up("no answer came"))
 
     def _replace_stream(self) -> None:
+        self._call.note("stalled")
         log.warning("The media stream is stalled.")
         self._call.start(self._call.replace_stream())
