@@ -51,7 +51,7 @@ class Tolerances:
         return cls(timing=False, samples=False, lanes=("tools",))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Divergence:
     """One difference. `t` is when it shows, in seconds of the call; `index` the record at which it does."""
 
@@ -74,6 +74,9 @@ class Divergence:
         if self.context:
             lines += ["  before that:", *(f"    {line}" for line in self.context)]
         return "\n".join(lines)
+
+    __repr__ = __str__
+    """So that `assert call.divergence is None, call.divergence` explains itself in pytest."""
 
 
 @dataclass(slots=True)

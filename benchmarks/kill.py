@@ -1,0 +1,86 @@
+"""kill -9 of the server in mid-call: what is left of the call?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from telephony.audio.files import write_pcm16
+from telephony.demo.environment import child_environment
+from telephony.demo.processes import child
+from telephony.journal.audio import rebuild, stereo
+from telephony.journal.reader import read_journal
+from telephony.journal.recorded import collect
+from telephony.journal.transcript import events_of
+from telephony.simulator import Line, MediaPeer, Phone, ring
+
+__all__ = ["Survivor", "kill_in_mid_call"]
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """`lost_s`: how much of the call up to the kill is not in the journal."""
+
+    killed_at_s: float
+    lost_s: float
+    wav_s: float
+    turns: int
+
+
+def kill_in_mid_call(times: int, *, seed: int, at_once: int = 3) -> list[Survivor]:
+    """Kill so many servers, each in its first call. Raises what reading a journal raises."""
+
+    async def run() -> list[Survivor]:
+        room = asyncio.Semaphore(at_once)
+        random = Random(seed)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_kill(random.uniform(1.5, 4.0), room)) for _ in range(times)]
+        return [task.result() for task in tasks]
+
+    return asyncio.run(run())
+
+
+async def _kill(after_s: float, room: asyncio.Semaphore) -> Survivor:
+    async with room:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            return _survivor(folder, await _call(folder, after_s))
+
+
+def _survivor(folder: Path, killed_at_s: float) -> Survivor:
+    (journal,) = folder.rglob("journal.jsonl")
+    call = collect(read_journal(journal))
+    audio = rebuild(call)
+    write_pcm16(folder / "call.wav", stereo(audio), channels=2)
+    with wave.open(os.fspath(folder / "call.wav")) as file:
+        wav_s = file.getnframes() / file.getframerate()
+    return Survivor(killed_at_s, killed_at_s - call.duration_ms / 1000, wav_s, len(events_of(call, audio)))
+
+
+async def _call(folder: Path, after_s: float) -> float:
+    """Ring a server of its own, and kill it after so long; returns when (on the phone's clock) it died."""
+    ours = {"TELEPHONY_JOURNAL_DIR": os.fspath(folder), "LOG_LEVEL": "error"}
+    serve = ["-m", "telephony", "serve", "--port", "0", "--json"]
+    async with child("server", serve, child_environment(os.environ, ours), verbose=False) as server:
+        address = (await server.ready())["listening"]
+        started: asyncio.Future[MediaPeer] = asyncio.get_running_loop().create_future()
+
+        async def talks(phone: Phone) -> None:
+            while True:
+                await phone.say("busy")
+
+        ringing = asyncio.create_task(
+            ring(f"{address}/incoming-call", talks, line=Line(seed=1), on_start=started.set_result)
+        )
+        peer = await started
+        await asyncio.sleep(after_s)
+        at_s = peer.now
+        os.kill(server.pid, signal.SIGKILL)
+        await ringing
+        return at_s

@@ -1,0 +1,13 @@
+"""A server that is killed in mid-call leaves its journals behind."""
+
+from __future__ import annotations
+
+from benchmarks.kill import kill_in_mid_call
+
+
+def test_a_server_killed_in_mid_call_loses_a_second_at_most() -> None:
+    survivors = kill_in_mid_call(5, seed=1)
+    assert len(survivors) == 5
+    for survivor in survivors:
+        assert survivor.lost_s <= 1.0, survivor
+        assert abs(survivor.wav_s - (survivor.killed_at_s - survivor.lost_s)) < 0.03, survivor
