@@ -50,11 +50,12 @@ class Controls:
         bridge = self._bridge
         conversation = bridge.conversation
         begun = asyncio.Event()
+        failed = False
 
         def on_event(event: session_events.RealtimeSessionEvent) -> None:
-            if event.type in ("agent_start", "session_ended") or (
-                event.type == "response_failed" and not event.retrying
-            ):
+            nonlocal failed
+            failed = event.type == "session_ended" or (event.type == "response_failed" and not event.retrying) or failed
+            if failed or event.type == "agent_start":
                 begun.set()
 
         with self._listening(interruptible), self._handler(on_event):
@@ -68,7 +69,8 @@ class Controls:
                     await begun.wait()
             except TimeoutError:
                 return "not said"
-            return await self.heard(_SPEAK_S)
+            heard = await self.heard(_SPEAK_S)
+            return "not said" if failed else heard
 
     async def play(self, ulaw: bytes, *, interruptible: bool = True) -> Heard:
         """Play a clip (mu-law, 8 kHz) behind what is being said, and wait until it was heard."""

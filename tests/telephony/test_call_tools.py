@@ -11,7 +11,7 @@ from exchange import Ear, hear_out, story
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
 from realtime_core.errors import UserError
 from realtime_core.local import Call as ToolCall
-from realtime_core.local import Reply, Script, Turn
+from realtime_core.local import Reply, Script, Trouble, Turn
 from realtime_core.run_context import ToolContext
 from realtime_core.usage import Usage
 from telephony import Call, collect_digits, create_app, hang_up, send_digits, transfer
@@ -168,3 +168,12 @@ async def test_a_goodbye_that_the_model_cannot_say_is_a_clip() -> None:
     told = await run(end)
     assert told.reason == "agent hung up"
     assert clips.farewell() in told.heard
+
+
+async def test_a_goodbye_whose_response_fails_is_a_clip_too() -> None:
+    told = await run(
+        hang_up(goodbye="bye"), Turn(Reply(trouble=Trouble("fail", code="invalid_request_error")), text="bye")
+    )
+    assert told.reason == "agent hung up"
+    assert clips.farewell() in told.heard
+    told.assert_no_undecided_silence()
