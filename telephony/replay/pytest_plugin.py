@@ -75,8 +75,14 @@ def _after(request: pytest.FixtureRequest, path: Path, call: ReplayedCall) -> No
         from .recordings import renew
         from .report import text_of
 
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line(f"\n{text_of(call)}\nThe recording {path} is renewed.")
         renew(path, call)
+        _say(config, f"\n{text_of(call)}\nThe recording {path} is renewed.")
         call.comparison.divergences.clear()
+
+
+def _say(config: pytest.Config, text: str) -> None:
+    """On the terminal, whatever is captured."""
+    reporter, capture = (config.pluginmanager.get_plugin(name) for name in ("terminalreporter", "capturemanager"))
+    if reporter is not None and capture is not None:
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(text)
