@@ -8,6 +8,7 @@ TelephonyError
 ├── CallerError                   the description of a simulated caller does not fit
 ├── CallerTimeout                 a simulated caller waited in vain (a TimeoutError, too)
 ├── DemoFailed                    a process of `telephony demo` did not start, or failed
+├── NumberError                   a number cannot be pointed at us: not ours, no voice, or a trunk has it
 ├── NoCurrentCall                 `current_call()` was used outside of a call
 ├── RingFailed                    the simulated phone could not ring: the webhook's answer, its TwiML or the stream
 ├── ServerFailed                  the server could not start
@@ -50,6 +51,7 @@ __all__ = [
     "JournalError",
     "MediaStreamError",
     "NoCurrentCall",
+    "NumberError",
     "ReplayError",
     "RingFailed",
     "ServerFailed",
@@ -88,6 +90,10 @@ class JournalError(TelephonyError):
 
 class CallRefused(TelephonyError):
     """An outgoing call must not be made. The message says why, and what would allow it."""
+
+
+class NumberError(TelephonyError):
+    """A number cannot be pointed at us, or we cannot be reached for it. Says what to do."""
 
 
 class NoCurrentCall(TelephonyError):

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from .errors import SettingsError
 from .twilio.refusal import parse_refusal
 
-__all__ = ["Settings", "is_loopback", "load_settings"]
+__all__ = ["Settings", "is_loopback", "load_settings", "read_settings"]
 
 
 class Settings(BaseSettings):
@@ -179,15 +179,20 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         SettingsError: one line for each problem, with its cure.
     """
-    try:
-        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, p['loc'])).upper()}: {_plain(p['msg'])}" for p in error.errors()]
-        raise SettingsError(problems) from None
+    settings = read_settings(**overrides)
     problems = list(_contradictions(settings))
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def read_settings(**overrides: object) -> Settings:
+    """`load_settings` for what does not serve: each setting is valid, together they may be not enough to serve with."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, p['loc'])).upper()}: {_plain(p['msg'])}" for p in error.errors()]
+        raise SettingsError(problems) from None
 
 
 def _contradictions(settings: Settings) -> list[str]:

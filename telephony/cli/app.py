@@ -40,6 +40,10 @@ def serve(
         str, typer.Option(help="Instructions for the first words; empty: the caller speaks first.")
     ] = "Greet the caller and ask how you can help.",
     stub_tools: Annotated[bool, typer.Option("--stub-tools", help="Answer for the tools; do not run them.")] = False,
+    phone: Annotated[
+        bool,
+        typer.Option("--phone", help="Have TWILIO_PHONE_NUMBER lead here until the end, through a tunnel if needed."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON line with the address when ready.")] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -56,6 +60,7 @@ def serve(
             stub_tools=stub_tools,
             json=json,
             verbose=verbose,
+            phone=phone,
         )
 
 
@@ -185,6 +190,48 @@ def replay(
     }  # fmt: skip
     with reporting(verbose=verbose):
         run_replay(paths, mode=mode, agent=agent, repeat=repeat, json=json, junit=junit, html=html, options=options)
+
+
+number = typer.Typer(help="The numbers of the Twilio account.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(number, name="number")
+
+
+@number.command("list")
+def list_numbers(json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """The account's numbers, and where their calls go."""
+    from . import number as commands
+
+    with reporting(verbose=False):
+        commands.list_numbers(json=json)
+
+
+@number.command("set")
+def set_number(
+    number: Annotated[str, typer.Argument(help="E.164, like +14155550100.")],
+    url: Annotated[str | None, typer.Option(help="[PUBLIC_URL/incoming-call]", show_default=False)] = None,
+    fallback_url: Annotated[
+        str | None, typer.Option(help="Asked when the first one fails. [the same]", show_default=False)
+    ] = None,
+) -> None:
+    """Have a number's calls come to us. Where they went before is kept, and comes back with `restore`."""
+    from . import number as commands
+
+    with reporting(verbose=False):
+        commands.set_number(number, url, fallback_url)
+
+
+@number.command("restore")
+def restore_number(
+    number: Annotated[
+        str | None, typer.Argument(help="Default: every number that was set.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Even if somebody has changed it since.")] = False,
+) -> None:
+    """Put back what `set` and `serve --phone` have kept."""
+    from . import number as commands
+
+    with reporting(verbose=False):
+        commands.restore_number(number, force=force)
 
 
 calls = typer.Typer(help="The journals of calls.", no_args_is_help=True, rich_markup_mode=None)

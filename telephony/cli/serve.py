@@ -5,16 +5,18 @@ from __future__ import annotations
 import json as jsonlib
 import logging
 import os
+from contextlib import nullcontext
 
 import typer
 
 from telephony.call.bridge import AgentSource
 from telephony.logs import Masker, configure_logs
-from telephony.settings import load_settings
+from telephony.settings import Settings, load_settings
 from telephony.web.app import create_app
 from telephony.web.server import serve
 
 from .load import load_agent
+from .phone import OnThePhone, on_the_phone
 
 __all__ = ["run_server"]
 
@@ -31,9 +33,27 @@ def run_server(
     stub_tools: bool,
     json: bool,
     verbose: bool,
+    phone: bool = False,
 ) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    settings = load_settings(host=host, port=port, telephony_model=model)
+    """Serve until SIGINT or SIGTERM; with `phone`, our number leads here meanwhile."""
+    overrides = {"host": host, "port": port, "telephony_model": model}
+    with on_the_phone(overrides) if phone else nullcontext() as number:
+        _serve(
+            load_settings(**overrides), agent, number,
+            greeting=greeting, stub_tools=stub_tools, json=json, verbose=verbose,
+        )  # fmt: skip
+
+
+def _serve(
+    settings: Settings,
+    agent: str | None,
+    number: OnThePhone | None,
+    *,
+    greeting: str,
+    stub_tools: bool,
+    json: bool,
+    verbose: bool,
+) -> None:
     configure_logs(settings.log_level, settings.log_format, masker=Masker.of(settings))
     if verbose:
         for name in ("telephony", "realtime_core"):
@@ -52,6 +72,8 @@ def run_server(
                 f"Answering at {address}/incoming-call (webhook) and {_socket(address)}/media-stream. Ctrl-C stops."
             )
             typer.echo(f"Ring it from a browser: {address}/console/phone")
+        if number is not None:
+            number.take()
 
     application = create_app(source, greeting=greeting or None, settings=settings)
     serve(application, host=settings.host, port=settings.port, log_level=settings.log_level, on_listening=listening)

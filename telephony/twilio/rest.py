@@ -66,6 +66,22 @@ class PhoneNumber:
     """With it, that application's settings count instead of the number's own."""
     trunk_sid: str
     """With it, calls go to a SIP trunk, and no webhook is asked."""
+    voice_fallback_method: str = ""
+
+    @classmethod
+    def of(cls, it: Any) -> PhoneNumber:
+        return cls(
+            sid=str(it.sid),
+            number=str(it.phone_number),
+            voice=bool((it.capabilities or {}).get("voice", True)),
+            voice_url=it.voice_url or "",
+            voice_method=it.voice_method or "",
+            voice_fallback_url=it.voice_fallback_url or "",
+            status_callback=it.status_callback or "",
+            voice_application_sid=it.voice_application_sid or "",
+            trunk_sid=it.trunk_sid or "",
+            voice_fallback_method=it.voice_fallback_method or "",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,19 +268,26 @@ class TwilioRest:
         """The account's number `number` (E.164); None: the account has none such."""
         listing = self._client.incoming_phone_numbers
         found = await self._ask(lambda: listing.list(phone_number=number, limit=1))
-        if not found:
-            return None
-        it = found[0]
-        return PhoneNumber(
-            sid=str(it.sid),
-            number=str(it.phone_number),
-            voice=bool((it.capabilities or {}).get("voice", True)),
-            voice_url=it.voice_url or "",
-            voice_method=it.voice_method or "",
-            voice_fallback_url=it.voice_fallback_url or "",
-            status_callback=it.status_callback or "",
-            voice_application_sid=it.voice_application_sid or "",
-            trunk_sid=it.trunk_sid or "",
+        return PhoneNumber.of(found[0]) if found else None
+
+    async def phone_numbers(self) -> list[PhoneNumber]:
+        """All numbers of the account."""
+        listing = self._client.incoming_phone_numbers
+        return [PhoneNumber.of(it) for it in await self._ask(lambda: listing.list(limit=1000))]
+
+    async def set_voice_webhook(
+        self, number_sid: str, *, url: str, method: str, fallback_url: str, fallback_method: str, application_sid: str
+    ) -> None:
+        """What is asked when the number is called. An application, where there is one, counts before the URLs."""
+        number = self._client.incoming_phone_numbers(number_sid)
+        await self._ask(
+            lambda: number.update(
+                voice_url=url,
+                voice_method=method,
+                voice_fallback_url=fallback_url,
+                voice_fallback_method=fallback_method,
+                voice_application_sid=application_sid,
+            )
         )
 
     # -------------------------------------------------------------------------------------------------------------

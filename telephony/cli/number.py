@@ -1,0 +1,68 @@
+"""`telephony number`."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+from dataclasses import asdict
+
+import typer
+
+from telephony.errors import NumberError
+from telephony.settings import Settings, read_settings
+from telephony.twilio.rest import PhoneNumber, TwilioRest
+from telephony.twilio.webhook_keeper import VoiceWebhook, WebhookKeeper
+
+from .errors import FAILED, CliError
+
+__all__ = ["list_numbers", "restore_number", "set_number", "to_us"]
+
+
+def list_numbers(*, json: bool) -> None:
+    numbers = asyncio.run(TwilioRest.of(read_settings()).phone_numbers())
+    if json:
+        typer.echo(jsonlib.dumps([asdict(number) for number in numbers], indent=1))
+        return
+    for number in numbers:
+        typer.echo(f"{number.number}  {_leads_to(number)}")
+    if not numbers:
+        typer.echo("The account has no numbers.")
+
+
+def set_number(number: str, url: str | None, fallback_url: str | None) -> None:
+    settings = read_settings()
+    webhook = to_us(settings, url, fallback_url)
+    kept = asyncio.run(WebhookKeeper(TwilioRest.of(settings)).set(number, webhook))
+    typer.echo(f"{kept.number} leads to {webhook}.")
+    typer.echo(f"Before: {kept.before}. `telephony number restore {kept.number}` puts that back.")
+
+
+def restore_number(number: str | None, *, force: bool) -> None:
+    keeper = WebhookKeeper(TwilioRest.of(read_settings()))
+    kept = [entry for entry in keeper.kept().values() if number in (None, entry.number)]
+    if not kept:
+        raise NumberError("Nothing is kept" + (f" for {number}." if number else ": no number was set."))
+    changed_since = 0
+    for entry in kept:
+        if asyncio.run(keeper.restore(entry, force=force)):
+            typer.echo(f"{entry.number} leads to {entry.before} again.")
+        else:
+            changed_since += 1
+            typer.echo(f"{entry.number} was changed by somebody else and stays; before us it led to {entry.before}.")
+    if changed_since:
+        raise typer.Exit(FAILED)
+
+
+def to_us(settings: Settings, url: str | None = None, fallback_url: str | None = None) -> VoiceWebhook:
+    """The webhook that brings calls here. By default it is its own fallback: Twilio asks once more."""
+    if url is None:
+        if settings.public_url is None:
+            raise CliError("Where should the calls go?", "Set PUBLIC_URL, or say --url https://...")
+        url = f"{settings.public_url}/incoming-call"
+    return VoiceWebhook(url, fallback_url=fallback_url or url)
+
+
+def _leads_to(number: PhoneNumber) -> str:
+    if number.trunk_sid:
+        return f"trunk {number.trunk_sid}"
+    return str(VoiceWebhook.of(number)) if number.voice else "takes no voice calls"
