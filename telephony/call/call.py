@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from ..errors import CallError, NoCurrentCall
 from ..turns.keys import DigitCollector, Digits
 
 if TYPE_CHECKING:
-    from realtime_core import RealtimeSession
+    from realtime_core import HeardItem, RealtimeSession
 
     from ..twilio.media_stream import Start
     from .bridge import Bridge
@@ -88,6 +88,10 @@ class Call:
     def is_live(self) -> bool:
         """Is the model there, and the call not over?"""
         return self._bridge.conversation.live
+
+    def heard(self) -> Sequence[HeardItem]:
+        """How much was heard of what is being said, and of what waits behind it."""
+        return self._bridge.player.heard()
 
     # --- controls ------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from realtime_core import AssistantMessageItem, RealtimeAgent, RealtimeModelConfig, UserMessageItem
+from realtime_core import AssistantAudio, AssistantMessageItem, RealtimeAgent, RealtimeModelConfig, UserMessageItem
+from realtime_core.history_merge import words_within
 
 from ..call.call import Call
 from ..call.options import CallOptions
@@ -219,19 +220,22 @@ class PlacedCall:
 
 
 def _transcript(call: Call) -> tuple[Line, ...]:
+    """Who said what, and what was heard of it: what was on its way when the call ended was not."""
     try:
         history = call.session.history
     except AttributeError:  # the call ended before its session was made
         return ()
+    cut = {(it.item_id, it.content_index): it.heard_ms for it in call.heard() if not it.finished}
     lines = []
     for item in history:
         if isinstance(item, AssistantMessageItem):
-            said = " ".join(_words(part) for part in item.content).strip()
-            heard = " ".join(_heard(part) for part in item.content).strip()
+            said = " ".join(map(_words, item.content)).strip()
+            parts = enumerate(item.content)
+            heard = " ".join(_heard(part, cut.get((item.item_id, index))) for index, part in parts).strip()
             if said:
                 lines.append(Line("agent", said, None if heard == said else heard))
         elif isinstance(item, UserMessageItem):
-            said = " ".join(_words(part) for part in item.content).strip()
+            said = " ".join(map(_words, item.content)).strip()
             if said:
                 lines.append(Line("callee", said))
     return tuple(lines)
@@ -241,7 +245,11 @@ def _words(part: Any) -> str:
     return getattr(part, "transcript", None) or getattr(part, "text", None) or ""
 
 
-def _heard(part: Any) -> str:
-    if getattr(part, "heard_ms", None) is None:
+def _heard(part: Any, cut_ms: float | None) -> str:
+    if not isinstance(part, AssistantAudio):
         return _words(part)
-    return getattr(part, "heard_transcript", None) or ""
+    if part.heard_ms is not None:
+        return part.heard_transcript or ""
+    if cut_ms is None or part.received_ms <= 0:
+        return _words(part)
+    return words_within(part.transcript or "", cut_ms / part.received_ms)

@@ -1,0 +1,233 @@
+"""Whole calls from `Telephony` on the simulated Twilio with the embedded model: who answers, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from examples import remind, survey, verify
+from realtime_core import RealtimeAgent
+from realtime_core.audio import g711
+from telephony import CallResult, LeaveMessage, Telephony
+from telephony.errors import SettingsError
+from telephony.simulator import Phone, SimulatedTwilio, callees
+from telephony.simulator.handset import Handset
+
+TO = "+14155550123"
+AGENT: RealtimeAgent[Any] = RealtimeAgent(name="Blu", instructions="You call for Blu Dental. Short sentences.")
+
+
+def run(work: Coroutine[Any, Any, None], within_s: float = 60) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(within_s):
+            await work
+
+    asyncio.run(bounded())
+
+
+def twilio_of(phone: Telephony) -> SimulatedTwilio:
+    assert phone.twilio is not None
+    return phone.twilio
+
+
+async def answers(phone: Phone) -> None:
+    """Says hello, and a word after each of the agent's turns."""
+    await phone.say("hello")
+    while True:
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+        await phone.say("hello")
+
+
+def first_sound(ulaw: bytes) -> int:
+    """The sample at which something is heard first."""
+    pcm = memoryview(g711.decode(ulaw)).cast("h")
+    return next(at for at, sample in enumerate(pcm) if abs(sample) > 500)
+
+
+def test_the_reminder_and_the_survey_bring_their_results_home() -> None:
+    async def main() -> None:
+        async with Telephony(simulate=True) as phone:
+            twilio_of(phone).default_callee = callees.person(answers, after_s=0.1)
+            reminded, surveyed = await asyncio.gather(
+                phone.run_call(TO, agent=remind.agent, data={"name": "Ada"}, result=remind.Outcome, max_s=60),
+                phone.run_call("+14155550124", agent=survey.agent, result=survey.Answers, max_s=60),
+            )
+        assert isinstance(reminded.output, remind.Outcome)
+        assert isinstance(surveyed.output, survey.Answers)
+        for result in (reminded, surveyed):
+            assert (result.status, result.answered_by, result.error) == ("completed", "human", "")
+            assert result.reached
+            assert result.duration_s > 0
+            assert result.cost is not None
+            assert {line.who for line in result.transcript} == {"agent", "callee"}
+
+    run(main())
+
+
+@pytest.mark.parametrize(("typed", "right"), [("4711", True), ("4712", False)])
+def test_a_code_is_typed_and_no_model_sees_it(typed: str, right: bool) -> None:
+    async def types(phone: Phone) -> None:
+        await phone.say("hello")
+        await phone.agent_speaks()
+        await asyncio.sleep(1.5)
+        for key in typed:
+            phone.press(key)
+        await phone.heard(2.0)
+
+    async def main() -> None:
+        async with Telephony(simulate=True) as phone:
+            twilio_of(phone).default_callee = callees.person(types, after_s=0.1)
+            call = phone.call(TO, agent=verify.agent, secrets={"code": "4711"}, max_s=60)
+            result = await call.finished()
+            assert call.data.get("verified", False) is right
+        assert not any("4711" in line.text or "4712" in line.text for line in result.transcript)
+
+    run(main())
+
+
+def test_a_voicemail_gets_the_whole_message_after_its_beep() -> None:
+    beeped_at: list[int] = []
+
+    async def machine(phone: Phone) -> None:
+        assert isinstance(phone, Handset)
+        await phone.say("next_in_line")
+        await asyncio.sleep(0.3)
+        await phone.beep()
+        beeped_at.append(len(phone.ear))
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        async with Telephony(simulate=True) as phone:
+            twilio = twilio_of(phone)
+            twilio.default_callee = callees.Callee(machine, after_s=0.1, answered_by="machine_end_beep")
+            result = await phone.run_call(TO, agent=AGENT, machine=LeaveMessage("Please call us back."), max_s=60)
+            (placed,) = twilio.placed_to(TO)
+        assert (result.answered_by, result.message_left, result.reached) == ("machine", True, False)
+        assert [line.text for line in result.transcript if line.who == "agent"] == ["Please call us back."]
+        assert first_sound(placed.heard) >= beeped_at[0], "nothing is said into the greeting"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("callee", "status", "answered_by"),
+    [
+        (callees.busy(after_s=0.05), "busy", ""),
+        (callees.no_answer(after_s=0.3), "no-answer", ""),
+        (callees.failed(), "failed", ""),
+        (callees.fax(after_s=0.05), "completed", "fax"),
+        (callees.voicemail(after_s=0.05), "completed", "machine"),
+    ],
+    ids=["busy", "no answer", "failed", "fax", "voicemail without a message"],
+)
+def test_what_is_no_conversation_is_said(callee: callees.Callee, status: str, answered_by: str) -> None:
+    async def main() -> None:
+        async with Telephony(simulate=True) as phone:
+            twilio_of(phone).default_callee = callee
+            result = await phone.run_call(TO, agent=AGENT, max_s=60)
+        assert (result.status, result.answered_by, result.reached) == (status, answered_by, False)
+        assert not [line for line in result.transcript if line.who == "agent"]
+
+    run(main())
+
+
+def test_somebody_who_hangs_up_in_mid_sentence_has_been_called_all_the_same() -> None:
+    async def leaves(phone: Phone) -> None:
+        await phone.say("hello")
+        await phone.agent_speaks()
+        await phone.heard(1.0)
+
+    async def main() -> None:
+        async with Telephony(simulate=True) as phone:
+            twilio_of(phone).default_callee = callees.person(leaves, after_s=0.05)
+            result: CallResult[Any] = await phone.run_call(TO, agent=AGENT, max_s=60)
+        assert (result.status, result.answered_by) == ("completed", "human")
+        (said,) = [line for line in result.transcript if line.who == "agent"]
+        assert said.heard is not None
+        assert said.text.startswith(said.heard.rstrip(". "))
+
+    run(main())
+
+
+def test_what_was_not_recorded_is_asked_for_once_afterwards() -> None:
+    class Answers(BaseModel):
+        day: str
+
+    async def leaves(phone: Phone) -> None:
+        await phone.say("hello")
+        await phone.agent_speaks()
+
+    async def main() -> None:
+        async with Telephony(simulate=True) as phone:
+            twilio_of(phone).default_callee = callees.person(leaves, after_s=0.05)
+            result = await phone.run_call(TO, agent=AGENT, result=Answers, max_s=60)
+        assert result.output == Answers(day="Friday"), "the embedded model fills in its example"
+
+    run(main())
+
+
+def test_leaving_the_block_hangs_up_a_live_call() -> None:
+    async def main() -> None:
+        async with Telephony(simulate=True) as phone:
+            twilio = twilio_of(phone)
+            twilio.default_callee = callees.person(answers, after_s=0.05)
+            call = phone.call(TO, agent=AGENT)
+            assert await call.answered()
+            assert call.live is not None
+        result = await call.finished()
+        assert result.status == "completed"
+        assert [placed.is_over for placed in twilio.placed_to(TO)] == [True]
+
+    run(main())
+
+
+def test_a_ringing_call_is_hung_up_and_was_answered_by_nobody() -> None:
+    async def main() -> None:
+        async with Telephony(simulate="no-answer") as phone:
+            call = phone.call(TO, agent=AGENT)
+            while call.status != "ringing":  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            await call.hang_up()
+            assert not await call.answered()
+            assert (await call.finished()).status == "canceled"
+
+    run(main())
+
+
+@pytest.mark.parametrize("to", ["+19005550123", "12", "+14155550123 "])
+def test_what_must_not_be_called_is_a_result_and_no_call(to: str) -> None:
+    async def main() -> None:
+        async with Telephony(simulate="busy") as phone:
+            result = await phone.run_call(to, agent=AGENT)
+            if to.strip() == TO:
+                assert (result.status, result.to) == ("busy", TO), "a number is taken as people write it"
+            else:
+                assert result.status == "refused"
+                assert result.error
+                assert not twilio_of(phone).calls
+
+    run(main())
+
+
+def test_nobody_is_called_by_two_at_once() -> None:
+    async def main() -> None:
+        async with Telephony(simulate="no-answer") as phone:
+            call = phone.call(TO, agent=AGENT)
+            assert (await phone.run_call(TO, agent=AGENT)).status == "refused"
+            await call.hang_up()
+            await call.finished()
+
+    run(main())
+
+
+def test_without_a_phone_there_is_one_line_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TELEPHONY_SIMULATE", raising=False)
+    with pytest.raises(SettingsError) as refused:
+        Telephony.from_env()
+    (line,) = refused.value.problems
+    assert "TELEPHONY_SIMULATE=1" in line
