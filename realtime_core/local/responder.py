@@ -129,7 +129,8 @@ class Responder:
         return {**session, **options, "audio": {"output": output}}
 
     def _situation(self, options: Mapping[str, Any], effective: Mapping[str, Any], *, idle: bool) -> Situation:
-        instructions, asked = effective["instructions"], options.get("instructions", "")
+        # Who the agent is stands in the session's instructions; a response's own say what is wanted now.
+        instructions, asked = self._config.object["instructions"], options.get("instructions", "")
         tools = [] if effective["tool_choice"] == "none" else effective["tools"]
         if "input" in options or options.get("conversation") == "none":
             # Out of band, or with an input of its own: what came in before still waits for its answer.

@@ -48,6 +48,13 @@ def text_of(item: dict[str, Any]) -> str:
     return text
 
 
+async def test_it_knows_its_name_when_it_is_told_how_to_greet() -> None:
+    async with session() as client:
+        client.update(instructions=INSTRUCTIONS, tools=TOOLS)
+        client.respond(instructions="Greet the caller and ask how you can help.")
+        assert text_of((await client.answer(1))["output"][0]).startswith("Hello, this is Trattoria Blu.")
+
+
 async def test_it_greets_by_name_says_what_it_is_and_tries_each_tool_once() -> None:
     async with session() as client:
         client.update(instructions=INSTRUCTIONS, tools=TOOLS)
