@@ -1,0 +1,154 @@
+"""What becomes of a call that was asked for: the state machine under any order of events."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telephony.outbound.outcome import CallState
+from telephony.twilio.callbacks import ENDED, CallStatus
+
+SID = "CA1"
+
+
+def status(name: str, number: int) -> CallStatus:
+    return CallStatus(SID, name, number)
+
+
+def test_the_usual_way() -> None:
+    state = CallState()
+    state.created(SID, 0.0)
+    for number, name in enumerate(["initiated", "ringing", "in-progress", "completed"]):
+        state.callback(status(name, number), number)
+    assert (state.status, state.answered, state.over, state.deadline) == ("completed", True, True, math.inf)
+
+
+def test_silence_is_answered_by_asking_again_and_again() -> None:
+    state = CallState(fetch_s=10)
+    state.created(SID, 0.0)
+    assert state.todo(9.9) == "nothing"
+    assert state.todo(10.0) == "fetch"
+    assert state.todo(10.1) == "nothing", "once"
+    state.not_fetched(11.0)
+    assert state.todo(13.0) == "fetch"
+    state.fetched("in-progress", 13.0)
+    assert state.status == "in-progress"
+    assert state.todo(23.0) == "fetch"
+    state.fetched("completed", 23.0)
+    assert state.over
+
+
+def test_what_may_have_been_made_is_looked_for_and_never_made_again() -> None:
+    state = CallState()
+    state.uncertain("Twilio failed.", 0.0)
+    looks, now = 0, 0.0
+    while not state.over:
+        now = state.deadline
+        assert state.todo(now) == "look"
+        looks += 1
+        state.looked(None, now)
+    assert looks == 6
+    assert now > 15, "Twilio's listing lags"
+    assert (state.status, state.error) == ("failed", "Twilio failed. The call was not made.")
+
+
+def test_a_call_that_turns_up_while_it_is_looked_for_goes_on() -> None:
+    state = CallState()
+    state.uncertain("Twilio failed.", 0.0)
+    assert state.heard_of(SID, 0.2)
+    assert state.error == ""
+    assert state.todo(0.4) == "nothing"
+    state.callback(status("busy", 2), 1.0)
+    assert state.status == "busy"
+
+
+def test_a_call_that_turns_up_after_it_was_given_up_is_not_wanted() -> None:
+    state = CallState()
+    state.refused("No.")
+    assert not state.heard_of(SID, 5.0)
+
+
+def test_a_second_call_with_our_token_is_not_ours() -> None:
+    state = CallState()
+    assert state.heard_of(SID, 0.0)
+    assert not state.heard_of("CA2", 1.0)
+
+
+def test_a_listing_that_cannot_be_had_says_so_in_the_end() -> None:
+    state = CallState()
+    state.uncertain("Twilio failed.", 0.0)
+    now = 0.0
+    while not state.over:
+        now = state.deadline
+        assert state.todo(now) == "look"
+        state.not_looked(now)
+    assert "could not be found out" in state.error
+
+
+_CALLBACKS = [status("initiated", 0), status("ringing", 1), status("in-progress", 2), status("completed", 3)]
+
+
+@given(st.permutations(_CALLBACKS), st.lists(st.sampled_from(_CALLBACKS), max_size=4), st.booleans())
+def test_callbacks_in_any_order_and_number_end_alike(
+    order: list[CallStatus], again: list[CallStatus], created_late: bool
+) -> None:
+    state = CallState()
+    if not created_late:
+        state.created(SID, 0.0)
+    for now, told in enumerate([*order, *again]):
+        state.heard_of(SID, now)
+        state.callback(told, now)
+    state.created(SID, 99.0)
+    assert (state.status, state.answered, state.sid, state.error) == ("completed", True, SID, "")
+    assert state.todo(1e9) == "nothing"
+
+
+_EVENTS = st.one_of(
+    st.tuples(st.just("callback"), st.sampled_from(_CALLBACKS)),
+    st.tuples(st.just("fetched"), st.sampled_from(["queued", "ringing", "in-progress", "completed"])),
+    st.tuples(st.sampled_from(["uncertain", "looked", "not_looked", "not_fetched", "stream", "ended"]), st.none()),
+)
+
+
+@given(st.lists(_EVENTS, max_size=40), st.sampled_from(["created", "uncertain", "refused"]))
+def test_a_call_is_over_once_and_until_then_there_is_something_to_wait_for(events: list, first: str) -> None:  # type: ignore[type-arg]
+    state = CallState()
+    match first:
+        case "created":
+            state.created(SID, 0.0)
+        case "uncertain":
+            state.uncertain("?", 0.0)
+        case "refused":
+            state.refused("No.")
+    last = ""
+    for now, (name, value) in enumerate(events, 1):
+        if state.deadline <= now:
+            state.deadline = now
+        doing = state.todo(now)
+        match name:
+            case "callback" if state.heard_of(SID, now):
+                state.callback(value, now)
+            case "fetched" if state.sid:
+                state.fetched(value, now)
+            case "looked" if doing == "look":
+                state.looked(None, now)
+            case "not_looked" if doing == "look":
+                state.not_looked(now)
+            case "not_fetched" if doing == "fetch":
+                state.not_fetched(now)
+            case "stream" if state.sid:
+                state.stream_started(now)
+            case "ended" if state.sid:
+                state.stream_ended(now)
+            case _:
+                if doing == "look":
+                    state.looked(None, now)
+                elif doing == "fetch":
+                    state.not_fetched(now)
+        if last:
+            assert state.status == last, "a last state stays"
+        last = state.status if state.over else ""
+        assert state.over or state.deadline < math.inf, "a call is never forgotten"
+        assert not state.over or state.status in ENDED
