@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -60,10 +61,11 @@ class Child:
 
     async def stop(self) -> None:
         """End it: politely, then not."""
-        for end in (self._process.terminate, self._process.kill):
+        # By its id: `Popen.send_signal` looks first whether the child has ended, and takes its exit code from the loop.
+        for end in (signal.SIGTERM, signal.SIGKILL):
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    end()
+                    os.kill(self.pid, end)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_STOP_S):
                         await self._process.wait()

