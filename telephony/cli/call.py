@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from realtime_core import RealtimeAgent
+from telephony.outbound.care import Care
 from telephony.outbound.placed import PlacedCall
 from telephony.outbound.plan import CallResult, LeaveMessage
 from telephony.outbound.telephony import Telephony
@@ -33,6 +34,7 @@ def run_call(
     result: str | None,
     message: str | None,
     max_s: float,
+    any_hour: bool,
     simulate: str | None,
     json: bool,
 ) -> bool:
@@ -45,7 +47,8 @@ def run_call(
     console = Console(stderr=json)
 
     async def main() -> CallResult[Any]:
-        phone = Telephony.from_env() if simulate is None else Telephony(simulate=simulate)
+        care = Care.at_any_hour() if any_hour else None
+        phone = Telephony.from_env(care=care) if simulate is None else Telephony(simulate=simulate)
         async with phone:
             machine = None if message is None else LeaveMessage(message)
             call = phone.call(to, agent=source, data=facts, result=model, machine=machine, max_s=max_s)

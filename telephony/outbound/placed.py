@@ -94,6 +94,8 @@ class PlacedCall:
             if self.state.sid is not None:
                 try:
                     await self._dialler.rest.hang_up(self.state.sid)
+                    self.state.stream_ended(self.now)  # the callback may be lost: it is asked for soon
+                    self._changed.set()
                     return
                 except TwilioError as error:
                     log.warning("The call to %s could not be hung up: %s", self.to, error)

@@ -12,6 +12,9 @@ from pydantic import BaseModel
 from examples import remind, survey, verify
 from realtime_core import RealtimeAgent
 from realtime_core.audio import g711
+from realtime_core.local import LocalRealtimeServer, Script
+from realtime_core.local.reply import Reply
+from realtime_core.local.script import Turn
 from telephony import CallResult, LeaveMessage, Telephony
 from telephony.errors import SettingsError
 from telephony.simulator import Phone, SimulatedTwilio, callees
@@ -231,3 +234,43 @@ def test_without_a_phone_there_is_one_line_with_the_cure(monkeypatch: pytest.Mon
         Telephony.from_env()
     (line,) = refused.value.problems
     assert "TELEPHONY_SIMULATE=1" in line
+
+
+SCREENING = Script(
+    turns=[
+        Turn(heard="The person you are calling uses a screening service. Please say your name and why you call."),
+        Turn(heard="Hello, this is Ada.", answer=Reply(say="We are open every day.")),
+    ],
+    greeting=Reply(say="Hello, this is Trattoria Blu."),
+)
+
+
+def test_a_call_screening_gets_one_sentence_and_then_the_person_is_greeted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "telephony.outbound.opening")
+
+    async def main() -> None:
+        heard: list[float] = []
+
+        async def screened(phone: Phone) -> None:
+            await phone.say("no_service")
+            await phone.agent_speaks()
+            heard.append(phone.now)
+            await phone.agent_silent(1.0)
+            await asyncio.sleep(1.0)
+            await phone.say("hello")
+            await phone.agent_speaks()
+            heard.append(phone.now)
+
+        async with (
+            LocalRealtimeServer(SCREENING) as model,
+            Telephony(simulate=True, model_config=model.model_config) as phone,
+        ):
+            twilio_of(phone).default_callee = callees.person(screened, after_s=0.05, verdict_after_s=2.0)
+            call = phone.call(TO, agent=AGENT, max_s=60)
+            result = await call.finished()
+        assert len(heard) == 2
+        moves = [str(record.args[1]) for record in caplog.records if record.args]
+        assert moves == ["screen", "talk"]
+        assert (result.status, result.answered_by) == ("completed", "human")
+
+    run(main())

@@ -1,0 +1,81 @@
+"""`telephony call` and `telephony simulate`, as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TO = "+14155550123"
+CALL = ["call", TO, "--agent", "examples.remind:agent", "--simulate"]
+
+
+def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    command = [sys.executable, "-m", "telephony", *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**kept, **settings}
+    )
+
+
+def run(*arguments: str, **settings: str) -> tuple[int, str, str]:
+    with start(*arguments, **settings) as process:
+        out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_a_call_is_told_as_it_goes_and_at_its_end() -> None:
+    code, out, _ = run(*CALL, "--callee", "voicemail", "--data", "name=Ada", "--message", "Please call us back.")
+    assert code == 0
+    assert [word for word in out.split() if word in ("queued", "ringing", "in-progress")][-1] == "in-progress"
+    assert "answered by machine" in out
+    assert "The message was left." in out
+
+
+def test_a_result_is_json_for_scripts() -> None:
+    code, out, _ = run(*CALL, "--callee", "busy", "--result", "examples.remind:Outcome", "--json")
+    told = json.loads(out)
+    assert (code, told["to"], told["status"], told["output"]) == (1, TO, "busy", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["call", TO, "--agent", "examples.remind:agent"], 1, "TELEPHONY_SIMULATE=1"),
+        (["call", "12", "--agent", "examples.remind:agent", "--simulate"], 1, "no number"),
+        (["call", TO, "--agent", "examples.remind:nobody", "--simulate"], 2, "nobody"),
+        ([*CALL, "--callee", "nobody"], 1, "There is no caller 'nobody'"),
+        ([*CALL, "--data", "name"], 2, "--data name=Ada"),
+        (["simulate", "--callee", "nobody"], 1, "There is no caller 'nobody'"),
+    ],
+    ids=["no phone", "no number", "no agent", "no callee", "no data", "simulate"],
+)
+def test_what_is_wrong_is_said_in_a_line(arguments: list[str], code: int, says: str) -> None:
+    got, out, err = run(*arguments)
+    assert (got, out) == (code, "")
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_hangs_up() -> None:
+    with start("simulate", "--json", "--callee", "no-answer") as twilio:
+        assert twilio.stdout is not None
+        account = json.loads(twilio.stdout.readline())
+        settings = {**account, "PORT": "0", "PUBLIC_URL": "http://127.0.0.1:9", "TELEPHONY_MODEL": "scripted"}
+        with start("call", TO, "--agent", "examples.remind:agent", "--any-hour", **settings) as call:
+            assert call.stdout is not None
+            log = iter(twilio.stdout.readline, "")
+            assert any("ringing: ringing" in line for line in log)
+            call.send_signal(signal.SIGINT)
+            call.communicate(timeout=30)
+            assert any("completed: canceled" in line for line in log)
+            assert call.returncode == 130
+        twilio.send_signal(signal.SIGINT)
+        twilio.communicate(timeout=30)
+        assert twilio.returncode == 130
