@@ -20,7 +20,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
@@ -94,12 +94,13 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def run_once(name: str, calls: int, seconds: float) -> dict[str, Any]:
-    """One run of one system, in fresh processes."""
+def run_once(name: str, calls: int, seconds: float, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """One run of one system, in fresh processes; `settings` are added to the server's environment."""
     server_core, *others = cores()
     with process(["-m", "benchmarks.load"], core=others[0] if others else None) as load:
         model = read(load)["model"]
-        with process(SYSTEMS[name], core=server_core if others else None, model=model) as server:
+        core = server_core if others else None
+        with process(SYSTEMS[name], core=core, model=model, settings=settings) as server:
             address = read(server)["listening"].replace("http", "ws", 1) + "/media-stream"
             order = {"server": address, "pid": server.pid}
             # The first call loads what is loaded late, and is not counted.
@@ -110,12 +111,15 @@ def run_once(name: str, calls: int, seconds: float) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def process(arguments: list[str], *, core: int | None, model: str | None = None) -> Iterator[subprocess.Popen[str]]:
+def process(
+    arguments: list[str], *, core: int | None, model: str | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """A Python process that speaks JSON lines, on one core."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "TWILIO_", "TELEPHONY_"))}
     environment.pop("PUBLIC_URL", None)
     if model is not None:
         environment |= {"OPENAI_BASE_URL": model, "OPENAI_API_KEY": "bench", "LOG_LEVEL": "warning"}
+    environment |= settings or {}
     child = subprocess.Popen(
         [sys.executable, *arguments],
         stdin=subprocess.PIPE,

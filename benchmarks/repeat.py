@@ -20,7 +20,7 @@ from telephony.simulator.line import Line
 from telephony.simulator.peer import Caller, MediaPeer
 from telephony.simulator.phone import Phone
 
-__all__ = ["journal_of", "repeats", "ten_minutes"]
+__all__ = ["journal_of", "repeats", "talk", "ten_minutes"]
 
 
 @function_tool
@@ -85,3 +85,25 @@ def ten_minutes(seed: int) -> tuple[float, float, int]:
         script = Script(greeting=answer, otherwise=answer)
         virtual_time.run(_call(impatient, script, Line(round_trip_s=0.08, seed=seed), seed, path), seed=seed)
         return time.process_time() - start, 600.0, barge_ins
+
+
+SENTENCE = "We are open every day from noon until eleven in the evening. To hear that again, press one."
+CLIPS = ("booking", "busy", "sorry_hours", "next_in_line")
+
+
+def talk(seconds: float, path: Path) -> Path:
+    """Record a conversation of this length: turn about, and each fourth turn breaks in."""
+
+    async def caller(phone: Phone) -> None:
+        turn = 0
+        while phone.now < seconds:
+            await phone.agent_speaks()
+            await (phone.heard(1.0) if turn % 4 == 3 else phone.agent_silent(1.0))
+            await phone.say(CLIPS[turn % 4])
+            turn += 1
+        phone.hang_up()
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    script = Script(greeting=Reply(say=SENTENCE), otherwise=Reply(say=SENTENCE))
+    virtual_time.run(_call(caller, script, Line(round_trip_s=0.08, seed=1), 1, path), seed=1)
+    return path

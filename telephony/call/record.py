@@ -61,6 +61,11 @@ class CallRecord:
         else:
             self.write(kind, text=text if isinstance(text, str) else repr(text[:200]))
 
+    def appended(self, n_bytes: int, crc32: int) -> None:
+        """So much of the caller's audio went to the model."""
+        message = f'{{"type":"input_audio_buffer.append","bytes":{n_bytes},"crc32":{crc32}}}'
+        self._journal.write_raw("model.out", self._clock() - self._start, message)
+
     def close(self) -> None:
         self._journal.close()
 
@@ -96,8 +101,7 @@ class TappedConnection(Connection):
         if '"input_audio_buffer.append"' in text[:120]:
             start = text.index('"audio":"') + len('"audio":"')
             audio = binascii.a2b_base64(text[start : text.index('"', start)])
-            message = {"type": "input_audio_buffer.append", "bytes": len(audio), "crc32": binascii.crc32(audio)}
-            self._record.write("model.out", message=message)
+            self._record.appended(len(audio), binascii.crc32(audio))
         else:
             self._record.message("model.out", text)
 

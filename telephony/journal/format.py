@@ -76,7 +76,10 @@ class Record:
     @property
     def event(self) -> str:
         """The name of the message: Twilio's `event` or the model's `type`."""
-        name = self.message.get("event" if self.kind.startswith("twilio") else "type", "")
+        message = self.data.get("message")
+        if not isinstance(message, dict):
+            return ""
+        name = message.get("event" if self.kind.startswith("twilio") else "type", "")
         return name if isinstance(name, str) else ""
 
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,9 +24,15 @@ def read_journal(path: Path) -> Iterator[Record]:
     too; a last line that was cut is left out.
 
     Raises `JournalError` where the file cannot be opened or is no journal, and for a newer schema."""
+    with _reading(path) as file:
+        yield from parse_lines(file, str(path))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Iterable[bytes]]:
     try:
         with _open(path) as file:
-            yield from parse_lines(file, str(path))
+            yield file
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise JournalError(f"{path}: {error}") from error
     except OSError as error:
@@ -42,17 +49,21 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
 def parse_lines(lines: Iterable[bytes], name: str = "journal") -> Iterator[Record]:
     """`read_journal` for lines from anywhere."""
     for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n"):
-            return  # only a crash leaves this
-        if not line.strip():
-            continue
-        try:
-            record = parse_line(line)
-        except ValueError as error:
-            raise JournalError(f"{name}, line {number}: {error}") from None
-        if record.kind == "header" and record.data.get("schema", 0) > SCHEMA:
-            raise JournalError(f"{name} has schema {record.data['schema']}; this version reads up to {SCHEMA}.")
-        yield record
+        if (record := _checked(line, name, number)) is not None:
+            yield record
+
+
+def _checked(line: bytes, name: str, number: int) -> Record | None:
+    """A line's record; None for an empty line, and for one that a crash cut."""
+    if not line.endswith(b"\n") or not line.strip():
+        return None
+    try:
+        record = parse_line(line)
+    except ValueError as error:
+        raise JournalError(f"{name}, line {number}: {error}") from None
+    if record.kind == "header" and record.data.get("schema", 0) > SCHEMA:
+        raise JournalError(f"{name} has schema {record.data['schema']}; this version reads up to {SCHEMA}.")
+    return record
 
 
 def parse_line(line: bytes) -> Record:
@@ -71,22 +82,16 @@ def parse_line(line: bytes) -> Record:
 def raw_lines(path: Path) -> Iterator[tuple[float, str, str | None, Mapping[str, Any] | None]]:
     """(t, kind, text, data) of each record, for who replays: of messages that came in, which are most of the bytes, the
     JSON text of the message, as it came; of all others the parsed fields. Raises as `read_journal` does."""
-    try:
-        with _open(path) as file:
-            for number, line in enumerate(file, 1):
-                if (found := _incoming(line)) is not None:
-                    yield found
-                    continue
-                for record in parse_lines([line], f"{path}, at line {number}"):
-                    if record.kind in ("twilio.in", "model.in"):
-                        text = orjson.dumps(record.message).decode() if record.message else None
-                        yield record.t, record.kind, text, None
-                    else:
-                        yield record.t, record.kind, None, record.data
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise JournalError(f"{path}: {error}") from error
-    except OSError as error:
-        raise JournalError(f"{path}: {error.strerror}") from error
+    with _reading(path) as file:
+        for number, line in enumerate(file, 1):
+            if (found := _incoming(line)) is not None:
+                yield found
+            elif (record := _checked(line, str(path), number)) is None:
+                continue
+            elif record.kind in ("twilio.in", "model.in"):
+                yield record.t, record.kind, orjson.dumps(record.message).decode() if record.message else None, None
+            else:
+                yield record.t, record.kind, None, record.data
 
 
 def _incoming(line: bytes) -> tuple[float, str, str, None] | None:

@@ -1,7 +1,7 @@
-"""Writing a journal: cheap on the event loop, the disk in a thread of its own.
+"""Writing journals: cheap on the event loop, the disk in a thread of its own, one for all calls of the process.
 
-The thread shares nothing with the event loop but a deque, so a slow disk costs records (counted in a `lost` record) and
-never time. What the file says depends on what was written alone, not on when the thread ran.
+The thread shares nothing with the event loop but a deque for each journal, so a slow disk costs records (counted in a
+`lost` record) and never time. What a file says depends on what was written alone, not on when the thread ran.
 """
 
 from __future__ import annotations
@@ -83,9 +83,8 @@ class JournalWriter:
         self._written = 0  # characters: written by the journal's thread only
         self._unreported = 0
         self._closing = False
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
-        self._thread.start()
+        self._closed = threading.Event()
+        self._disk = _disk_for(self)
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         if kind == "header":
@@ -102,8 +101,8 @@ class JournalWriter:
         if self._closing:
             return
         self._closing = True
-        self._wake.set()
-        self._thread.join()
+        self._disk.wake.set()
+        self._closed.wait()
 
     def _put(self, t: float, line: str) -> None:
         queued = self._taken - self._written
@@ -117,23 +116,18 @@ class JournalWriter:
             self._append(report)
         self._append(line)
         if queued > self._max_queued // 4:
-            self._wake.set()
+            self._disk.wake.set()
 
     def _append(self, line: str) -> None:
         self._taken += len(line)
         self._lines.append(line)
 
-    def _run(self) -> None:
-        try:
-            while not self._closing:
-                self._wake.wait(self._flush_s)
-                self._wake.clear()
-                self._drain()
-            self._drain()
-        finally:
-            os.close(self._fd)
-            if self._compress and self.error is None:
-                compress_later(self.path)
+    def _finish(self) -> None:
+        self._drain()
+        os.close(self._fd)
+        if self._compress and self.error is None:
+            compress_later(self.path)
+        self._closed.set()
 
     def _drain(self) -> None:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
@@ -147,6 +141,49 @@ class JournalWriter:
                 self.error = error
                 log.error("The journal %s ends here: %s.", self.path, error.strerror)
         self._written += sum(map(len, lines))
+
+
+class _Disk(threading.Thread):
+    """Drains all open journals in turns; ends with the last of them."""
+
+    def __init__(self) -> None:
+        super().__init__(name="journals", daemon=True)
+        self.wake = threading.Event()
+        self.journals: list[JournalWriter] = []
+
+    def run(self) -> None:
+        while True:
+            self.wake.wait(min((journal._flush_s for journal in tuple(self.journals)), default=0.0))
+            self.wake.clear()
+            for journal in tuple(self.journals):
+                closing = journal._closing  # before draining: nothing is put behind it
+                journal._drain()
+                if closing:
+                    journal._finish()
+                    with _lock:
+                        self.journals.remove(journal)
+            with _lock:
+                if not self.journals:
+                    return
+
+
+_lock = threading.Lock()
+_disks: list[_Disk] = []
+
+
+def _disk_for(journal: JournalWriter) -> _Disk:
+    """The thread that writes it: the one that runs, or a new one."""
+    with _lock:
+        running = next((disk for disk in _disks if disk.journals and disk.is_alive()), None)
+        if running is not None:
+            running.journals.append(journal)
+            running.wake.set()  # which may be about to wait for longer than this journal wants
+            return running
+        disk = _Disk()
+        disk.journals.append(journal)
+        _disks[:] = [disk]
+    disk.start()
+    return disk
 
 
 @cache

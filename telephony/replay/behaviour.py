@@ -118,16 +118,16 @@ class _Teller:
                 spoken.end = max(spoken.end, segment.offset + segment.length)
 
     def _to_model(self, index: int, record: Record) -> None:
-        message = record.message
-        if record.event == AUDIO:
+        message, event = record.message, record.event
+        if event == AUDIO:
             self.behaviour.caller.append((message["bytes"], message["crc32"], record.t, index))
             return
-        if record.event == "conversation.item.create":
+        if event == "conversation.item.create":
             for our_id in our_ids(message)[1:]:
                 self._items[our_id] = f"our item {len(self._items) + 1}"
         data = {k: v for k, v in message.items() if k not in ("type", "event_id")}
-        lane: Lane = "config" if record.event == "session.update" else "model"
-        self.behaviour.deeds.append(Deed(lane, record.t, index, record.event, self._named(data)))
+        lane: Lane = "config" if event == "session.update" else "model"
+        self.behaviour.deeds.append(Deed(lane, record.t, index, event, self._named(data)))
 
     def _name(self, item_id: str) -> str:
         return self._items.get(item_id, item_id)

@@ -46,12 +46,13 @@ class Causes:
         self._responses: dict[str, tuple[Need, ...]] = {}
         self._cancels: dict[str, Need] = {}
 
-    def sent(self, record: Record) -> None:
-        if record.kind == "open":
+    def sent(self, record: Record, type: str) -> None:
+        """A command of this type; `open`: a connection was opened."""
+        message = record.message
+        if type == "open":
             self._counts["open"] += 1
             self._open, self._audio = Need("open", self._counts["open"], record.t), None
             return
-        type, message = record.event, record.message
         if type == AUDIO:
             self._counts[AUDIO] += int(message.get("bytes", 0))
             self._audio = Need(AUDIO, self._counts[AUDIO], record.t)

@@ -162,16 +162,21 @@ class _Loader:
                 recording.header = record.data
             case "twilio.out":
                 recording.marks.sent(record)
-            case "open" | "model.out":
-                self._causes.sent(record)
-                if record.event == "session.update" and not recording.session:
-                    recording.session = record.message.get("session", {})
-                elif record.event == "conversation.item.create":
-                    self._output(record)
+            case "open":
+                self._causes.sent(record, "open")
+            case "model.out":
+                self._to_model(record, record.event)
             case "close":
                 self._close(index, record)
             case "tool.start" | "tool.end" | "control":
                 self._tool(record)
+
+    def _to_model(self, record: Record, event: str) -> None:
+        self._causes.sent(record, event)
+        if event == "session.update" and not self.recording.session:
+            self.recording.session = record.message.get("session", {})
+        elif event == "conversation.item.create":
+            self._output(record)
 
     def _output(self, record: Record) -> None:
         """An output that no tool returned, such as a handoff's, is an answer, too."""

@@ -1,0 +1,86 @@
+"""What a journal costs: `python -m benchmarks.journal`.
+
+- `on / off`: CPU of the real server with a journal of each call, against without, in turns under the same load
+- MB per minute of a call that talks all the time, as written and compressed
+- replaying: CPU of a call of ten minutes, and many calls of a minute on all cores
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from telephony.journal.compression import compress
+from telephony.replay.many import Job, run
+from telephony.replay.replaying import replay_call
+
+from .bench import run_once
+from .repeat import talk
+
+__all__ = ["main", "replaying"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.journal", description=__doc__.splitlines()[0])
+    parser.add_argument("--calls", type=int, default=15, help="calls at once")
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    report = {**overhead(arguments.calls, arguments.seconds, arguments.rounds), **replaying(calls=100)}
+    sys.stdout.write(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+def overhead(calls: int, seconds: float, rounds: int) -> dict[str, Any]:
+    """CPU (ms per call and second) and size."""
+    cpu: dict[str, list[float]] = {"off": [], "on": []}
+    mb_per_minute = packed = 0.0
+    for number in range(rounds):
+        for name in ("off", "on") if number % 2 == 0 else ("on", "off"):
+            with ExitStack() as stack:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                settings = {"TELEPHONY_JOURNAL_DIR": os.fspath(folder)} if name == "on" else {}
+                cpu[name].append(run_once("ours", calls, seconds, settings)["cpu_ms_per_call_second"])
+                if name == "on":
+                    journals = sorted(folder.rglob("journal.jsonl"), key=lambda path: path.stat().st_size)
+                    mb_per_minute = sum(path.stat().st_size for path in journals[1:]) / 1e6 / calls / seconds * 60
+                    packed = compress(journals[-1]).stat().st_size / 1e6 / seconds * 60
+    off, on = median(cpu["off"]), median(cpu["on"])
+    return {
+        "cpu_ms_per_call_s": {"off": round(off, 3), "on": round(on, 3), "rounds": cpu},
+        "overhead_percent": round(100 * (on / off - 1), 1),
+        "mb_per_minute": round(mb_per_minute, 2),
+        "mb_per_minute_compressed": round(packed, 2),
+    }
+
+
+def replaying(*, calls: int) -> dict[str, Any]:
+    """CPU of a long replay, and the time of many short ones."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        long, short = talk(600.0, folder / "long" / "journal.jsonl"), talk(60.0, folder / "short" / "journal.jsonl")
+        replay_call(short)  # what is loaded late is loaded
+        start = time.process_time()
+        call = replay_call(long)
+        assert call.divergence is None, call.divergence
+        cpu_s = time.process_time() - start
+        began = time.perf_counter()
+        results = list(run([Job(short)] * calls, workers=os.cpu_count() or 1))
+        assert not any(result["diverged"] for result in results)
+        return {
+            "replay_of_ten_minutes_cpu_s": round(cpu_s, 2),
+            f"replays_of_a_minute_{calls}_s": round(time.perf_counter() - began, 1),
+            "cores": os.cpu_count(),
+        }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
