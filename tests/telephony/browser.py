@@ -119,7 +119,7 @@ class Watched:
         self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
         self.page.on("request", lambda request: self.requests.append(request.url))
 
-    def until(self, condition: str, within_s: float = 20.0) -> None:
+    def until(self, condition: str, within_s: float = 30.0) -> None:
         """Wait until a JavaScript expression is true. (`wait_for_function` needs `eval`, which the page forbids.)"""
         deadline = time.monotonic() + within_s
         while not self.page.evaluate(condition):
