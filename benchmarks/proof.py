@@ -19,6 +19,7 @@ from typing import Any
 
 from realtime_core.sources import SYSTEM
 
+from .kill import kill_in_mid_call
 from .repeat import repeats, ten_minutes
 from .truth import CLASSES, CallResult, Summary, measure, summarise
 
@@ -30,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=SYSTEM.random.getrandbits(31))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -51,6 +53,11 @@ def main() -> int:
     say(f"{options.runs} runs with one seed: {'the same journal to the byte' if same else 'DIFFERENT journals'}")
     figures["repeats"] = {"runs": options.runs, "same": same}
     holds &= same
+    survivors = kill_in_mid_call(options.kills, seed=options.seed)
+    lost_s = max(survivor.lost_s for survivor in survivors)
+    say(f"{len(survivors)} servers killed in mid-call: every journal readable, {lost_s * 1000:.0f} ms lost at most")
+    figures["kills"] = {"times": len(survivors), "lost_s_at_most": round(lost_s, 3)}
+    holds &= lost_s <= 1.0
     FIGURES.mkdir(exist_ok=True)
     path = FIGURES / "proof.json"
     path.write_text(json.dumps(figures, indent=2) + "\n")

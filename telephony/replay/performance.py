@@ -24,6 +24,7 @@ from .answers import Answers, recorded_agent
 from .perturbation import Perturbation
 from .recording import Recording
 from .stage import Stage
+from .uncollected import uncollected
 
 __all__ = ["Performance", "options_of", "perform_recorded"]
 
@@ -69,7 +70,8 @@ def perform_recorded(
             stage.close()
         return Performance(journal, outcome, answers.unrecorded)
 
-    return virtual_time.run(perform, seed=seed)
+    with uncollected():
+        return virtual_time.run(perform, seed=seed)
 
 
 def options_of(recording: Recording, journal: MemoryJournal, transport: Any, seed: int) -> CallOptions:

@@ -19,6 +19,7 @@ from ..journal.format import Record
 from ..journal.reader import raw_lines
 from .causes import Causes, Need
 from .marks import MarkCurve
+from .uncollected import uncollected
 
 __all__ = ["Incoming", "Recording", "ToolAnswer", "load", "read"]
 
@@ -95,7 +96,9 @@ class Recording:
 
 def read(path: Path) -> Recording:
     """The recording in a journal. Raises `JournalError`."""
-    return load(raw_lines(path), path.parent.name if path.stem.startswith("journal") else path.name.split(".")[0])
+    name = path.parent.name if path.stem.startswith("journal") else path.name.split(".")[0]
+    with uncollected():
+        return load(raw_lines(path), name)
 
 
 def load(lines: Iterable[tuple[float, str, str | None, Mapping[str, Any] | None]], name: str) -> Recording:
