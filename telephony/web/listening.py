@@ -24,10 +24,19 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self.stop = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not (self.stop.is_set() or await self.on_tick(ticks)):
+            ticks = (ticks + 1) % 864_000
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await self.stop.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -66,6 +75,7 @@ async def listening(
         yield f"http://{shown}:{bound.getsockname()[1]}"
     finally:
         server.should_exit = True
+        server.stop.set()
         with contextlib.suppress(SystemExit):
             await serving
         bound.close()

@@ -59,7 +59,7 @@ def test_no_call_is_placed_twice_and_none_is_forgotten() -> None:
 async def place_all() -> dict[tuple[str, str, str], tuple[CallResult[Any], int, str]]:
     """Result, number of calls made, and how the last of them ended, for each combination."""
     agent: RealtimeAgent[Any] = RealtimeAgent(name="Caller", instructions="Short sentences.")
-    room = asyncio.Semaphore(12)
+    room = asyncio.Semaphore(24)
     results: dict[tuple[str, str, str], tuple[CallResult[Any], int, str]] = {}
     async with Telephony(simulate=True) as phone:
         twilio, dialler = phone.twilio, phone.dialler
