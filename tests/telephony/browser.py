@@ -144,7 +144,8 @@ def find(reference: NDArray[Any], sound: NDArray[Any]) -> tuple[int, float]:
     """Where `reference` lies in `sound`, and the normalised correlation there."""
     n = 1 << (len(sound) + len(reference)).bit_length()
     products = np.fft.irfft(np.fft.rfft(sound, n) * np.conj(np.fft.rfft(reference, n)))[: len(sound) - len(reference)]
-    energies = np.convolve(sound**2, np.ones(len(reference)), "valid")[: len(products)]
+    sums = np.concatenate(([0.0], np.cumsum(sound**2)))
+    energies = (sums[len(reference) :] - sums[: -len(reference)])[: len(products)]
     scores = products / np.sqrt(np.maximum(energies, 1e-9) * np.sum(reference**2))
     best = int(np.argmax(scores))
     return best, float(scores[best])
