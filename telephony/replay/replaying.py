@@ -19,12 +19,14 @@ from .perturbation import Perturbation
 from .recording import read
 from .report import with_context
 from .simulated import RECORDED, rehearse, stalls
+from .uncollected import uncollected
 
 __all__ = ["replay_call"]
 
 SIMULATED = "simulated"
 
 
+@uncollected()
 def replay_call(
     path: Path,
     agent: AgentSource | None = None,
