@@ -35,3 +35,11 @@ def test_an_agent_and_a_runner() -> None:
     code = "from realtime_core import RealtimeAgent, RealtimeRunner\nRealtimeRunner(RealtimeAgent(name='A'))"
     cost = measured(code)
     assert [module for module in cost["heavy"] if module != "ssl"] == []  # asyncio imports ssl
+
+
+def test_with_the_model() -> None:
+    """The WebSocket model costs at most 1.3 times what numpy and the WebSocket library cost by themselves."""
+    libraries = measured("import numpy, websockets.client")
+    model = measured("import realtime_core.openai_realtime.model, realtime_core.connection.websocket")
+    assert "numpy" not in model["heavy"]
+    assert model["cpu_s"] <= 1.3 * libraries["cpu_s"], (model, libraries)
