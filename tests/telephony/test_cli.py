@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,9 @@ def test_it_serves_until_it_is_interrupted(project: Path) -> None:
         _, err = process.communicate(timeout=20)
     assert process.returncode in (0, 130)
     assert "Traceback" not in err
+
+
+def test_version() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+
+    assert (shown.exit_code, shown.stdout) == (0, f"telephony-agent {metadata.version('telephony-agent')}\n")
