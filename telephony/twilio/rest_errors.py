@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from twilio.base.exceptions import TwilioException
 
 from ..errors import (
@@ -43,12 +46,28 @@ _ADVICE = {
 
 def error_of(error: TwilioException) -> TwilioError:
     """Our error for the library's. It has two, and only some fields in common (`TwilioRestException`, and
-    `TwilioServiceException` for bodies after RFC 9457)."""
-    status, code = _number(getattr(error, "status", None)), _number(getattr(error, "code", None))
-    message = getattr(error, "detail", None) or getattr(error, "msg", None) or getattr(error, "title", None)
+    `TwilioServiceException` for bodies after RFC 9457). A listing that fails raises neither: its exception carries the
+    answer itself, or, for one that it could not read, nothing."""
+    told = vars(error)
+    if "status" not in told and len(error.args) > 1:
+        told = _answer(error.args[1])
+    status, code = _number(told.get("status")), _number(told.get("code"))
+    message = told.get("detail") or told.get("msg") or told.get("message") or told.get("title")
     kind = _BY_CODE.get(code or 0) or _by_status(status)
-    text = str(message or error.__class__.__name__).strip().rstrip(".")
-    return kind(f"Twilio said no: {text}.", status=status, code=code, advice=_ADVICE.get(code or 0))
+    if status is None or message is None:
+        message = f"{error.args[0] if error.args else error.__class__.__name__}"
+    text = str(message).strip().rstrip(".")
+    verb = "failed" if kind is TwilioServerError else "said no"
+    return kind(f"Twilio {verb}: {text}.", status=status, code=code, advice=_ADVICE.get(code or 0))
+
+
+def _answer(response: Any) -> dict[str, Any]:
+    """What a `twilio.http.response.Response` says."""
+    try:
+        body = json.loads(response.text)
+    except (AttributeError, TypeError, ValueError):
+        body = None
+    return {**(body if isinstance(body, dict) else {}), "status": getattr(response, "status_code", None)}
 
 
 def _by_status(status: int | None) -> type[TwilioError]:
@@ -59,10 +78,10 @@ def _by_status(status: int | None) -> type[TwilioError]:
             return TwilioNotFound
         case 429:
             return TwilioRateLimited
-        case int() if status >= 500:
-            return TwilioServerError
-        case _:
+        case int() if status < 500:
             return TwilioRejected
+        case _:  # where even the status is missing it is not known what was done
+            return TwilioServerError
 
 
 def _number(value: object) -> int | None:

@@ -159,6 +159,41 @@ async def test_errors_have_types_and_advice(twilio: Twilio, answer: tuple[int, A
     assert len(twilio.asked) == 1, "nothing is asked twice"
 
 
+@pytest.mark.parametrize(
+    ("answer", "error", "code"),
+    [
+        (refusal(401, 20003, "Authenticate"), TwilioAuthError, 20003),
+        (refusal(429, 20429), TwilioRateLimited, 20429),
+        (refusal(400, 21212), TwilioRejected, 21212),
+        (refusal(500, 20500), TwilioServerError, 20500),
+        ((502, b"<html>"), TwilioServerError, None),
+        ((200, {"page": 0}), TwilioServerError, None),
+        ((200, b"<html>"), TwilioServerError, None),
+    ],
+)
+async def test_a_listing_that_fails_says_how(
+    twilio: Twilio, answer: tuple[int, Any], error: type[TwilioError], code: int | None
+) -> None:
+    """The library raises another exception for listings than for all else."""
+    twilio.answer = answer
+    with pytest.raises(TwilioError) as caught:
+        await asked(twilio, lambda rest: rest.calls_between("+14155550100", "+14155550123"))
+    assert (type(caught.value), caught.value.code) == (error, code)
+    assert caught.value.status == (answer[0] if answer[0] != 200 else None)
+
+
+async def test_a_listing_without_an_answer_is_told_from_one_that_nobody_was_asked_for(twilio: Twilio) -> None:
+    twilio.silent.set()
+    rest = twilio.rest(timeout_s=0.05)
+    with pytest.raises(TwilioTimeout):
+        await rest.calls_between("+14155550100", "+14155550123")
+    rest.close()
+    nobody = TwilioRest(ACCOUNT, ACCOUNT, "t", base_url="http://127.0.0.1:9")
+    with pytest.raises(TwilioUnreachable):
+        await nobody.calls_between("+14155550100", "+14155550123")
+    nobody.close()
+
+
 async def test_a_call_is_made_once_whatever_twilio_answers(twilio: Twilio) -> None:
     twilio.answer = refusal(500, 20500)
     with pytest.raises(TwilioServerError):
