@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from datetime import time
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -80,6 +81,13 @@ class Settings(BaseSettings):
     telephony_minutes_per_day: int = Field(default=6000, ge=0)
     """Minutes of all calls within a day (UTC), in this process. 0: no budget."""
 
+    telephony_quiet_hours: str = "21:00-08:00"
+    """When we call nobody, in their local time; `off`: at any hour."""
+    telephony_do_not_call: Path | None = None
+    """A file of numbers that we never call, one a line. With it, whoever asks for it on the phone is added at once."""
+    telephony_call_countries: str | None = Field(default=None, pattern=r"^[A-Za-z]{2}(,[A-Za-z]{2})*$")
+    """The countries that we may call (`US,DE`); default: that of our own number."""
+
     telephony_when_full: str = "busy"
     """The answer to a call for which there is no room: `busy`, `queue:NAME`, a URL to redirect to, a number to dial, or
     `say:TEXT`."""
@@ -154,6 +162,17 @@ class Settings(BaseSettings):
     def _check_refusal(cls, value: str) -> str:
         parse_refusal(value)
         return value
+
+    @field_validator("telephony_quiet_hours")
+    @classmethod
+    def _check_quiet_hours(cls, value: str) -> str:
+        _hours(value)
+        return value
+
+    @property
+    def quiet_hours(self) -> tuple[time, time]:
+        """From when until when nobody is called; equal: at any hour."""
+        return _hours(self.telephony_quiet_hours)
 
     @property
     def can_be_rung(self) -> bool:
@@ -234,6 +253,19 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _hours(text: str) -> tuple[time, time]:
+    if text.lower() == "off":
+        return time(0), time(0)
+    begin, _, end = text.partition("-")
+    try:
+        return (
+            time.fromisoformat(begin.strip()).replace(tzinfo=None),
+            time.fromisoformat(end.strip()).replace(tzinfo=None),
+        )
+    except ValueError:
+        raise ValueError("write from when until when, like 21:00-08:00, or off") from None
 
 
 def _plain(message: str) -> str:

@@ -135,7 +135,7 @@ class Bridge:
         self._stop_losing()
         first = not self._answered
         if first and info is not None:
-            self.call.info = info
+            self.call.info = replace(info, direction=self.call.info.direction)  # which a stream does not know
         if (before := self.leg.attach(stream)) is not None:
             self.player.detach()
             before.connection.close(1000, "another stream took its place")

@@ -335,7 +335,10 @@ def call(
         str | None, typer.Option(help="What a voicemail gets; else it is hung up on.", show_default=False)
     ] = None,
     max_s: Annotated[float, typer.Option(help="The call's length at most.")] = 600.0,
-    any_hour: Annotated[bool, typer.Option("--any-hour", help="Also in the callee's night.")] = False,
+    timezone: Annotated[
+        str | None, typer.Option(help="Where they are, like Europe/Berlin. [by the number]", show_default=False)
+    ] = None,
+    any_hour: Annotated[bool, typer.Option("--any-hour", help="Also in TELEPHONY_QUIET_HOURS.")] = False,
     simulate: Annotated[bool, typer.Option("--simulate", help="Call nobody: on a simulated Twilio.")] = False,
     callee: Annotated[
         str,
@@ -349,7 +352,7 @@ def call(
 
     with reporting(verbose=verbose):
         completed = run_call(
-            to, agent=agent, data=data or [], result=result, message=message, max_s=max_s, any_hour=any_hour,
-            simulate=callee if simulate else None, json=json,
+            to, agent=agent, data=data or [], result=result, message=message, max_s=max_s,
+            timezone=timezone, any_hour=any_hour, simulate=callee if simulate else None, json=json,
         )  # fmt: skip
         raise typer.Exit(0 if completed else FAILED)

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from realtime_core import RealtimeAgent
-from telephony.outbound.care import Care
 from telephony.outbound.placed import PlacedCall
 from telephony.outbound.plan import CallResult, LeaveMessage
 from telephony.outbound.telephony import Telephony
@@ -34,6 +33,7 @@ def run_call(
     result: str | None,
     message: str | None,
     max_s: float,
+    timezone: str | None,
     any_hour: bool,
     simulate: str | None,
     json: bool,
@@ -47,11 +47,13 @@ def run_call(
     console = Console(stderr=json)
 
     async def main() -> CallResult[Any]:
-        care = Care.at_any_hour() if any_hour else None
-        phone = Telephony.from_env(care=care) if simulate is None else Telephony(simulate=simulate)
+        hours = "off" if any_hour else None
+        phone = Telephony.from_env(telephony_quiet_hours=hours) if simulate is None else Telephony(simulate=simulate)
         async with phone:
             machine = None if message is None else LeaveMessage(message)
-            call = phone.call(to, agent=source, data=facts, result=model, machine=machine, max_s=max_s)
+            call = phone.call(
+                to, agent=source, data=facts, result=model, machine=machine, max_s=max_s, timezone=timezone
+            )
             shown = asyncio.create_task(_show(call, console))
             try:
                 return await call.finished()

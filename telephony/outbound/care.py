@@ -33,7 +33,10 @@ class Care:
     - `countries`: regions (`US`, `DE`) that may be called; None: that of our own number.
     - `quiet_from`, `quiet_until`: nobody is called between these, in the callee's local time; equal: no quiet hours.
     - `timezone`: of the callees, where it is known better than by the number.
-    - `do_not_call`: those who do not want to be called: a `DoNotCall` file, or numbers in E.164.
+    - `do_not_call`: those who do not want to be called: a `DoNotCall` file, or numbers in E.164. With a file the agents
+      of calls get the tool `opt_out`.
+
+    `care_of` makes them from the settings.
     """
 
     countries: Collection[str] | None = None
@@ -52,8 +55,8 @@ class Care:
         """Without quiet hours."""
         return cls(quiet_from=time(0), quiet_until=time(0))
 
-    def check(self, to: str, *, from_: str, now: datetime) -> str:
-        """The number in E.164.
+    def check(self, to: str, *, from_: str, now: datetime, timezone: str | None = None) -> str:
+        """The number in E.164. `timezone`: this callee's, where it is known.
 
         Raises:
             CallRefused: it is none, costs more than a call, lies in another country, is asleep, or wants no calls.
@@ -69,17 +72,19 @@ class Care:
             raise CallRefused(f"{e164} lies in {region}, and calls go to {where}; say Care(countries=...) for more.")
         if e164 in self.do_not_call:
             raise CallRefused(f"{e164} does not want to be called.")
-        self._check_hours(number, e164, now)
+        if self.quiet_from != self.quiet_until:
+            self._check_hours(number, e164, now, timezone or self.timezone)
         return e164
 
-    def _check_hours(self, number: PhoneNumber, e164: str, now: datetime) -> None:
+    def _check_hours(self, number: PhoneNumber, e164: str, now: datetime, zone: str | None) -> None:
         """Where a number may lie in several zones it is quiet while it is quiet in any of them."""
-        names = [self.timezone] if self.timezone else zones.time_zones_for_number(number)
-        for name in names:
+        for name in [zone] if zone else zones.time_zones_for_number(number):
+            if name == zones.UNKNOWN_TIMEZONE:
+                raise CallRefused(f"Nobody knows what time it is where {e164} is: say its time zone.")
             try:
                 there = now.astimezone(ZoneInfo(name))
             except (ZoneInfoNotFoundError, ValueError):
-                continue
+                raise CallRefused(f"{name!r} is no time zone: write it like Europe/Berlin.") from None
             if self._is_quiet(there.time()):
                 hours = f"{self.quiet_from:%H:%M} to {self.quiet_until:%H:%M}"
                 raise CallRefused(f"It is {there:%H:%M} where {e164} is ({name}); nobody is called from {hours}.")

@@ -81,7 +81,7 @@ class Dialler:
         Raises:
             CallRefused: see `Care.check`; or they are being called already.
         """
-        to = self.care.check(plan.to, from_=self.from_, now=self._sources.now())
+        to = self.care.check(plan.to, from_=self.from_, now=self._sources.now(), timezone=plan.timezone)
         if self._closing or any(call.to == to for call in self.live):
             raise CallRefused(f"{to} is being called already." if not self._closing else "The phone is closing.")
         call = PlacedCall(self, self._sources.token(12), to, plan, self.fetch_s, self.time_scale)

@@ -1,33 +1,112 @@
-"""Who does not want to be called, in a file."""
+"""Who does not want to be called, in a file; and the rules that the settings give."""
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from pathlib import Path
 
-__all__ = ["DoNotCall"]
+from ..errors import CallRefused
+from ..settings import Settings
+from .care import Care
+
+__all__ = ["DoNotCall", "care_of"]
+
+log = logging.getLogger(__name__)
+
+_E164 = re.compile(r"\+\d{7,15}(?!\S)")
+_AS_WRITTEN = re.compile(r"\+?[\d\s().\-/]+")
+_SHORTEST_DIGITS = 7
 
 
 class DoNotCall:
-    """A file of numbers, one a line; what follows the number is a remark. Read at each question, so that others may
-    write to it, too."""
+    """A file of numbers, one a line, best as `+14155550123`; what follows the number is a remark, and so is a line that
+    begins with `#`. Numbers as people write them are understood, too: where one might be meant, nobody is called.
+
+    The file is looked at for each question, so that others may write to it. It need not be there yet.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
+        self._seen: tuple[int, int, int] | None = None
+        self._digits: set[str] = set()
+        self._loose: list[str] = []
+        self._added: set[str] = set()
 
-    def __contains__(self, number: str) -> bool:
+    def __contains__(self, number: object) -> bool:
+        """Is this number (E.164) on the list, or has it been added here?
+
+        Raises:
+            CallRefused: the list cannot be read, so nobody is called.
+        """
+        if number in self._added:
+            return True
         try:
-            lines = self._path.read_text("utf-8").splitlines()
-        except FileNotFoundError:
-            return False
-        return any(line.split(None, 1)[0] == number for line in lines if line.strip())
+            self._read()
+        except OSError as error:
+            raise CallRefused(f"The do-not-call list cannot be read, so nobody is called: {error}") from error
+        digits = str(number).lstrip("+")
+        return digits in self._digits or any(digits.endswith(loose) for loose in self._loose)
 
     def add(self, number: str, remark: str = "") -> None:
-        """For good: on disk when this returns."""
-        if number in self:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{number} {' '.join(remark.split())}".rstrip() + "\n")
+        """For good: on disk when this returns.
+
+        Raises:
+            OSError, CallRefused: it could not be written, and is known to this process alone.
+        """
+        try:
+            if number in self:
+                return
+        finally:
+            self._added.add(number)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a+b") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # somebody's editor
+                    file.write(b"\n")
+            file.write(f"{number} {' '.join(remark.split())}".rstrip().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+    def _read(self) -> None:
+        try:
+            state = self.path.stat()
+        except FileNotFoundError:
+            self._seen, self._digits, self._loose = None, set(), []
+            return
+        seen = state.st_mtime_ns, state.st_size, state.st_ino
+        if seen == self._seen:
+            return
+        self._digits, self._loose = set(), []
+        for number, line in enumerate(self.path.read_text("utf-8", "replace").splitlines(), 1):
+            self._take(line.strip().lstrip("\ufeff"), number)
+        self._seen = seen
+
+    def _take(self, line: str, number: int) -> None:
+        if not line or line.startswith("#"):
+            return
+        if (exact := _E164.match(line)) is not None:
+            self._digits.add(exact[0][1:])
+            return
+        written = _AS_WRITTEN.match(line)
+        digits = re.sub(r"\D", "", written[0]) if written else ""
+        if len(digits) < _SHORTEST_DIGITS:
+            log.warning("%s, line %d is no phone number: write it like +14155550123.", self.path, number)
+        elif line.startswith("+"):
+            self._digits.add(digits)
+        else:  # without a country, and perhaps with a 0 before it that is only dialled at home
+            self._loose.append(digits.lstrip("0"))
+
+
+def care_of(settings: Settings) -> Care:
+    """TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES."""
+    quiet_from, quiet_until = settings.quiet_hours
+    countries, path = settings.telephony_call_countries, settings.telephony_do_not_call
+    return Care(
+        countries=None if countries is None else frozenset(countries.upper().split(",")),
+        quiet_from=quiet_from,
+        quiet_until=quiet_until,
+        do_not_call=() if path is None else DoNotCall(path),
+    )

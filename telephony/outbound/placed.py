@@ -7,18 +7,20 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from realtime_core import AssistantAudio, AssistantMessageItem, RealtimeAgent, RealtimeModelConfig, UserMessageItem
+from realtime_core import AssistantAudio, AssistantMessageItem, RealtimeModelConfig, UserMessageItem
 from realtime_core.history_merge import words_within
 
 from ..call.call import Call
-from ..call.options import CallOptions
+from ..call.options import AgentSource, CallOptions
 from ..errors import CallError, TwilioError
 from ..twilio.callbacks import CallStatus
 from ..twilio.rest import CallRecord
+from .do_not_call import DoNotCall
+from .equipped import equipped
 from .opening import Opening
 from .outcome import CallState
 from .plan import CallPlan, CallResult, Line, Status
-from .tools import Findings
+from .tools import Findings, opt_out
 
 if TYPE_CHECKING:
     from .dialler import Dialler
@@ -166,16 +168,12 @@ class PlacedCall:
 
         options.on_start, options.on_end = on_start, on_end
 
-    def agent(self) -> RealtimeAgent[Any] | None:
-        """The agent of this call, with what it has to know and the tool for its findings."""
-        agent = self.plan.agent
-        if agent is None:
-            return None
-        tools = list(agent.tools) + ([] if self.findings is None else [self.findings.tool()])
-        if not self.plan.data or not isinstance(agent.instructions, str | None):
-            return agent.clone(tools=tools)
-        facts = "; ".join(f"{name}: {value}" for name, value in self.plan.data.items())
-        return agent.clone(tools=tools, instructions=f"{agent.instructions or ''}\nAbout this call: {facts}.".strip())
+    def agent(self, usual: AgentSource) -> AgentSource:
+        """Who speaks, the server's own where none was given, with what they have to know and the tools for it."""
+        care, tools = self._dialler.care, [] if self.findings is None else [self.findings.tool()]
+        if isinstance(care.do_not_call, DoNotCall):
+            tools.append(opt_out(care.do_not_call))
+        return equipped(self.plan.agent or usual, self.plan.data, tools)
 
     async def conclude(self) -> None:
         """Twilio says that it is over: gather what came of it."""

@@ -81,3 +81,5 @@ class CallPlan:
     """As `data`, but for tools alone: the model is not told."""
     detect: bool = True
     """Find out who answered before a word is said."""
+    timezone: str | None = None
+    """The callee's, for quiet hours; None: by the number."""

@@ -62,7 +62,8 @@ class Telephony:
             TELEPHONY_API_TOKEN.
         simulate: Run on a simulated Twilio of this machine with the embedded model, which is no AI. A text says who
             answers there: `person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`, or a caller's file.
-        care: Whom to call, and when. Without one: our own number's country, not at night; simulated: anybody, any time.
+        care: Whom to call, and when. Without one, what the settings say: our own number's country, not at night, and
+            nobody of TELEPHONY_DO_NOT_CALL; simulated: anybody, at any time.
         model_config: How to reach the model.
     """
 
@@ -93,7 +94,7 @@ class Telephony:
     @classmethod
     def from_env(cls, *, care: Care | None = None, **overrides: Any) -> Self:
         """As the environment says: TELEPHONY_SIMULATE (`1`, or who answers there), TELEPHONY_SERVER, else the Twilio
-        settings.
+        settings; `overrides` win over these (`telephony_quiet_hours="off"`).
 
         Raises:
             SettingsError: there is no phone, or the settings do not fit; one line each, with its cure.
@@ -144,6 +145,7 @@ class Telephony:
         max_s: float | None = 600.0,
         ring_s: int = 30,
         detect: bool = True,
+        timezone: str | None = None,
     ) -> PlacedCall:
         """Call somebody, and return at once: `await call.answered()`, `await call.finished()`, `await call.hang_up()`,
         and the controls of a live call.
@@ -159,11 +161,14 @@ class Telephony:
             max_s: The call's length at most.
             ring_s: For how long to ring.
             detect: Find out who answered before a word is said.
+            timezone: Where they are, for quiet hours; None: what the number says.
 
         Raises:
             CallRefused: the call must not be made; see `Care`.
         """
-        plan = CallPlan(to, agent, data or {}, result, machine, greeting, max_s, ring_s, secrets or {}, detect)
+        plan = CallPlan(
+            to, agent, data or {}, result, machine, greeting, max_s, ring_s, secrets or {}, detect, timezone
+        )
         return self.dialler.place(plan)
 
     @overload

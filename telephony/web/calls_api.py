@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse
 
 from ..errors import CallRefused
 from ..outbound.dialler import Dialler
+from ..outbound.do_not_call import care_of
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import GREETING, CallPlan, LeaveMessage
 
@@ -41,6 +42,7 @@ class _Asked(BaseModel):
     message: str | None = None
     max_s: float = Field(600.0, gt=0, le=14_400)
     ring_s: int = Field(30, ge=5, le=600)
+    timezone: str | None = None
 
     def plan(self) -> CallPlan:
         message = None if self.message is None else LeaveMessage(self.message)
@@ -51,6 +53,7 @@ class _Asked(BaseModel):
             greeting=self.greeting or GREETING,
             max_s=self.max_s,
             ring_s=self.ring_s,
+            timezone=self.timezone,
         )
 
 
@@ -67,7 +70,7 @@ def open_dialler(phone: Phone) -> Dialler | None:
     def address(what: str, token: str) -> str:
         return public_address(base, f"/i/{phone.instance}/outgoing-{what}/{token}")
 
-    return Dialler(rest, from_=number, address=address, sources=phone.sources)
+    return Dialler(rest, from_=number, address=address, care=care_of(settings), sources=phone.sources)
 
 
 async def create_call(request: Request) -> JSONResponse:

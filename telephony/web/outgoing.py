@@ -42,7 +42,7 @@ def outgoing_call(request: Request, phone: Phone, form: Form) -> Response:
     if call.live is None:
         options = phone.options(request)
         call.prepare(options)
-        if not phone.registry.begin_warm(info, call.agent() or phone.routing.source, options):
+        if not phone.registry.begin_warm(info, call.agent(phone.routing.source), options):
             log.error("There is no room for a call that we placed: it is hung up.")
             return Response(twiml.hang_up(), media_type="text/xml")
     return Response(twiml.connect_stream(phone.addresses(request).stream(info)), media_type="text/xml")

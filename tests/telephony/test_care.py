@@ -9,9 +9,10 @@ import pytest
 from pydantic import BaseModel, Field
 
 from telephony import Care
-from telephony.errors import CallRefused
-from telephony.outbound.do_not_call import DoNotCall
+from telephony.errors import CallRefused, SettingsError
+from telephony.outbound.do_not_call import DoNotCall, care_of
 from telephony.outbound.tools import Findings
+from telephony.settings import load_settings
 
 OURS = "+14155550199"
 NOON = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)  # in San Francisco
@@ -102,3 +103,96 @@ def test_findings_take_nothing_that_is_no_object(arguments: str) -> None:
     findings = Findings(Answers)
     findings.take(arguments)
     assert len(findings.missing) == 2
+
+
+@pytest.mark.parametrize("given", ["Berlin", "../etc/passwd", "Mars/Olympus"])
+def test_a_time_zone_that_is_none_is_no_reason_to_call_at_night(given: str) -> None:
+    for care, known in ((Care(timezone=given), None), (Care(), given)):
+        with pytest.raises(CallRefused, match="no time zone"):
+            care.check(ADA, from_=OURS, now=NOON, timezone=known)
+
+
+def test_a_callee_of_whom_more_is_known_than_the_number() -> None:
+    """A phone from San Francisco in Berlin, at 21:00 there."""
+    assert Care().check(ADA, from_=OURS, now=NOON) == ADA
+    with pytest.raises(CallRefused, match="Berlin"):
+        Care().check(ADA, from_=OURS, now=NOON, timezone="Europe/Berlin")
+
+
+def test_a_number_that_lies_nowhere_needs_a_time_zone() -> None:
+    nowhere, care = "+80012345678", Care(countries={"001"})
+    with pytest.raises(CallRefused, match="say its time zone"):
+        care.check(nowhere, from_=OURS, now=NOON)
+    assert care.check(nowhere, from_=OURS, now=NOON, timezone="America/Los_Angeles") == nowhere
+
+
+@pytest.mark.parametrize(
+    ("written", "called"),
+    [
+        (ADA, False),
+        (f"{ADA} 2026-11-20 by letter", False),
+        ("+1 415 555 0123", False),
+        ("+1 (415) 555-0123 by letter", False),
+        ("(415) 555-0123", False),
+        ("415.555.0123 wants no calls", False),
+        ("\ufeff0415 5550123", False),
+        ("# +14155550123", True),
+        ("", True),
+        ("+141555501234", True),
+        ("+1415555012", True),
+        ("Ada", True),
+        ("+14155550124", True),
+    ],
+)
+def test_a_list_is_understood_as_people_write_it(tmp_path: Path, written: str, called: bool) -> None:
+    path = tmp_path / "no.txt"
+    path.write_text(f"+14155550999\r\n{written}", encoding="utf-8")
+    assert (ADA not in DoNotCall(path)) == called
+
+
+def test_a_line_that_is_no_number_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "no.txt"
+    path.write_text(f"{ADA}\nAda Lovelace\n")
+    assert ADA in DoNotCall(path)
+    assert "line 2" in caplog.text
+
+
+def test_a_number_is_added_on_a_line_of_its_own_and_by_others_too(tmp_path: Path) -> None:
+    path = tmp_path / "no.txt"
+    path.write_text("+14155550999 the last line of an editor without an end")
+    ours, theirs = DoNotCall(path), DoNotCall(path)
+    assert ADA not in theirs
+    ours.add(ADA)
+    assert "+14155550999" in ours
+    assert ADA in theirs
+    path.unlink()
+    assert "+14155550999" not in ours
+    assert ADA in ours, "who asked this process stays known to it"
+
+
+def test_a_list_that_cannot_be_read_stops_the_calls(tmp_path: Path) -> None:
+    unreadable = DoNotCall(tmp_path)  # a folder
+    with pytest.raises(CallRefused, match="nobody is called"):
+        Care(do_not_call=unreadable).check(ADA, from_=OURS, now=NOON)
+    with pytest.raises(CallRefused):
+        unreadable.add(ADA)
+    assert ADA in unreadable
+
+
+def test_the_settings_make_the_rules(tmp_path: Path) -> None:
+    path = tmp_path / "no.txt"
+    path.write_text(ADA)
+    care = care_of(load_settings(telephony_quiet_hours="22:30-07:00", telephony_do_not_call=path,
+                                 telephony_call_countries="us,de"))  # fmt: skip
+    assert (care.quiet_from, care.quiet_until, care.countries) == (time(22, 30), time(7), {"US", "DE"})
+    assert ADA in care.do_not_call
+    usual = care_of(load_settings())
+    assert (usual.quiet_from, usual.quiet_until, usual.countries) == (time(21), time(8), None)
+    off = care_of(load_settings(telephony_quiet_hours="off"))
+    assert off.check(ADA, from_=OURS, now=NOON.replace(hour=10)) == ADA
+
+
+@pytest.mark.parametrize("hours", ["21-8", "late", "21:00", "25:00-08:00", "21:00-"])
+def test_quiet_hours_that_are_none_are_told(hours: str) -> None:
+    with pytest.raises(SettingsError, match="TELEPHONY_QUIET_HOURS: write from when until when"):
+        load_settings(telephony_quiet_hours=hours)

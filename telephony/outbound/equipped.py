@@ -1,0 +1,67 @@
+"""The agent of a placed call: the one that was given, with what it has to know and the tools that its call brings."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from realtime_core import FunctionTool, RealtimeAgent
+from realtime_core.agent import Instructions
+
+from ..call.options import AgentSource
+
+__all__ = ["equipped"]
+
+
+def equipped(source: AgentSource, facts: Mapping[str, Any], tools: Sequence[FunctionTool]) -> AgentSource:
+    """The same agent (or the same choice of agents) that is told `facts` and has `tools` besides its own. So have those
+    that it hands over to. A tool of its own goes before one of the same name."""
+    if isinstance(source, RealtimeAgent):
+        return _Equipment(facts, tools).agent(source)
+
+    async def pick(info: Any) -> RealtimeAgent[Any]:
+        agent = source(info)
+        return _Equipment(facts, tools).agent(await agent if inspect.isawaitable(agent) else agent)
+
+    return pick
+
+
+class _Equipment:
+    def __init__(self, facts: Mapping[str, Any], tools: Sequence[FunctionTool]) -> None:
+        self._told = "; ".join(f"{name}: {value}" for name, value in facts.items())
+        self._tools = tools
+        self._done: dict[int, RealtimeAgent[Any]] = {}
+
+    def agent(self, agent: RealtimeAgent[Any]) -> RealtimeAgent[Any]:
+        if id(agent) in self._done:  # agents may hand over to each other in a circle
+            return self._done[id(agent)]
+        own = {tool.name for tool in agent.tools}
+        tools = [*agent.tools, *(tool for tool in self._tools if tool.name not in own)]
+        copy = agent.clone(tools=tools, instructions=self._instructions(agent.instructions))
+        self._done[id(agent)] = self._done[id(copy)] = copy
+        copy.handoffs = [self._handoff(each) for each in agent.handoffs]
+        return copy
+
+    def _instructions(self, given: Instructions | None) -> Instructions | None:
+        if not self._told:
+            return given
+        told = f"About this call: {self._told}."
+        if given is None or isinstance(given, str):
+            return f"{given or ''}\n{told}".strip()
+
+        async def instructions(context: Any, agent: Any) -> str:
+            made = given(context, agent)
+            return f"{(await made if inspect.isawaitable(made) else made) or ''}\n{told}".strip()
+
+        return instructions
+
+    def _handoff(self, handoff: Any) -> Any:
+        if isinstance(handoff, RealtimeAgent):
+            return self.agent(handoff)
+
+        async def hand_over(context: Any, arguments: str) -> RealtimeAgent[Any]:
+            return self.agent(await handoff.on_invoke_handoff(context, arguments))
+
+        return dataclasses.replace(handoff, on_invoke_handoff=hand_over)
