@@ -71,7 +71,9 @@ def _serve(
             typer.echo(
                 f"Answering at {address}/incoming-call (webhook) and {_socket(address)}/media-stream. Ctrl-C stops."
             )
-            typer.echo(f"Ring it from a browser: {address}/console/phone")
+            needs = settings.public_url is not None and settings.telephony_api_token is None
+            needs_token = " (once TELEPHONY_API_TOKEN is set: others can come here, too)" if needs else ""
+            typer.echo(f"Ring it from a browser: {address}/console/phone{needs_token}")
         if number is not None:
             number.take()
 

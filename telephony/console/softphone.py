@@ -145,7 +145,7 @@ def _refusal(request: Request) -> Response | None:
     phone: Phone = request.app.state.phone
     if phone.guard.admits_operator(request):
         return None
-    return PlainTextResponse("This needs the bearer token TELEPHONY_API_TOKEN.", status_code=401)
+    return PlainTextResponse("This needs the bearer token TELEPHONY_API_TOKEN (set it, if it is not).", status_code=401)
 
 
 def _signed(phone: Phone, connection: HTTPConnection, path: str, url: str, form: dict[str, str]) -> Scope:

@@ -126,7 +126,7 @@ def _shown(call: PlacedCall | None, token: str) -> dict[str, Any]:
 def _refuse(request: Request) -> JSONResponse | None:
     phone: Phone = request.app.state.phone
     if not phone.guard.admits_operator(request):
-        return _problem(401, "This needs the bearer token TELEPHONY_API_TOKEN.")
+        return _problem(401, "This needs the bearer token TELEPHONY_API_TOKEN (set it, if it is not).")
     if getattr(request.app.state, "dialler", None) is None:
         return _problem(503, "No calls can be placed: set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, "
                              "TWILIO_PHONE_NUMBER and PUBLIC_URL.")  # fmt: skip

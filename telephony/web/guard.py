@@ -17,6 +17,9 @@ __all__ = ["Guard"]
 
 log = logging.getLogger(__name__)
 
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+"""What proxies add. One that adds nothing may still give itself away by HTTP/1.0, as nginx does by default."""
+
 
 class Guard:
     """Decides on webhooks, on the upgrade of media streams and on the operator's endpoints.
@@ -39,10 +42,11 @@ class Guard:
         return self._admits(websocket, {}, websocket=True)
 
     def admits_operator(self, request: HTTPConnection) -> bool:
-        """Is it this machine, or does it bear TELEPHONY_API_TOKEN?"""
+        """Does it bear TELEPHONY_API_TOKEN? Without one: is it this machine, and can nobody else come? Behind a proxy
+        that tells nothing of itself the whole world looks local."""
         token = self._settings.telephony_api_token
         if token is None:
-            return _is_local(request)
+            return self._settings.public_url is None and _is_local(request)
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(
             given.strip().encode(), token.get_secret_value().encode()
@@ -97,7 +101,7 @@ def _is_local(connection: HTTPConnection) -> bool:
     client = connection.client
     if client is None or not is_loopback(client.host):
         return False
-    if any(name in connection.headers for name in ("forwarded", "x-forwarded-for", "x-forwarded-host")):
+    if any(name in connection.headers for name in _OF_PROXIES) or connection.scope.get("http_version") == "1.0":
         return False
     return is_loopback(connection.url.hostname or "") and _is_local_origin(connection.headers.get("origin"))
 

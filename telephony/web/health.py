@@ -32,5 +32,7 @@ async def metrics(request: Request) -> Response:
     """For Prometheus: this machine, or the bearer of TELEPHONY_API_TOKEN."""
     phone: Phone = request.app.state.phone
     if not phone.guard.admits_operator(request):
-        return PlainTextResponse("This needs the bearer token TELEPHONY_API_TOKEN.", status_code=401)
+        return PlainTextResponse(
+            "This needs the bearer token TELEPHONY_API_TOKEN (set it, if it is not).", status_code=401
+        )
     return Response(phone.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 
 import pytest
+from starlette.requests import Request
 from starlette.websockets import WebSocketDisconnect
 from twilio.request_validator import RequestValidator
 from web_clients import FORM, PUBLIC, TOKEN, client, post, signed
 
+from telephony import load_settings
 from telephony.twilio.signature import SigningKeys, check
+from telephony.web.guard import Guard
 
 SHARED = "the-shared-key-secret"
 SETTINGS = {"X-Twilio-Webhooks-Signature-Settings": "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256"}
@@ -126,3 +129,17 @@ def test_figures_are_for_the_operator() -> None:
     with client(public=False) as local:
         assert local.get("/metrics").status_code == 200
         assert local.get("/metrics", headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 401
+        assert local.get("/metrics", headers={"Via": "1.1 proxy"}).status_code == 401
+
+
+def test_where_others_may_come_this_machine_needs_the_token_too() -> None:
+    with client(base_url="http://127.0.0.1:8000", peer="127.0.0.1") as twilio:
+        assert twilio.get("/metrics").status_code == 401, "a proxy that adds no header looks just like this"
+
+
+def test_a_proxy_gives_itself_away() -> None:
+    guard = Guard(load_settings(telephony_model="scripted"))
+    scope = {"type": "http", "method": "GET", "path": "/metrics", "query_string": b"", "client": ("127.0.0.1", 5000),
+             "headers": [(b"host", b"127.0.0.1:8000")], "scheme": "http", "server": ("127.0.0.1", 8000)}  # fmt: skip
+    assert guard.admits_operator(Request({**scope, "http_version": "1.1"}))
+    assert not guard.admits_operator(Request({**scope, "http_version": "1.0"})), "nginx, with nothing configured"
