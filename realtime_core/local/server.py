@@ -19,6 +19,7 @@ from ..connection.memory import Faults, memory_pair
 from ..connection.websocket import WebSocketConnection, WebSocketServer, serve
 from ..model import RealtimeModelConfig
 from ..sources import SYSTEM, Sources
+from ..testing import virtual_time
 from .conversation import Conversation, HangUp
 from .improviser import Improviser
 from .reply import Director
@@ -44,8 +45,9 @@ class LocalRealtimeServer:
     `script` is a `Script`, the path of a TOML file, or the name of one that comes with the package (`"trattoria"`);
     without one the server greets, tries the agent's tools and steers by keypad (`improviser`).
 
-    With `in_memory=True` there is no socket: `model_config` then holds a `transport` that connects in memory (with
-    `faults`, each way), and everything runs in virtual time as well. Audio is sent at `speed` times real time.
+    With `in_memory=True`, the default in virtual time, there is no socket: `model_config` then holds a `transport` that
+    connects in memory (with `faults`, each way), and everything runs in virtual time as well. Audio is sent at `speed`
+    times real time.
 
     Text without stored speech is put together from stored words, and hummed where there are none; `synthesise=True` has
     it spoken by flite or espeak-ng where one is on PATH. Transcripts always carry the full text.
@@ -59,7 +61,7 @@ class LocalRealtimeServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        in_memory: bool = False,
+        in_memory: bool | None = None,
         speed: float = 5.0,
         sources: Sources = SYSTEM,
         faults: Faults | None = None,
@@ -68,7 +70,7 @@ class LocalRealtimeServer:
         self.script = _find_script(script)
         self._host = host
         self._port = port
-        self._in_memory = in_memory
+        self._in_memory = virtual_time.is_running() if in_memory is None else in_memory
         self._speed = speed
         self._sources = sources
         self._faults = faults

@@ -43,7 +43,7 @@ from typing import Any, NoReturn, TypeVar
 from ..errors import Deadlock, VirtualTimeError, WatchdogExpired
 from .worker_threads import Threads, current_worker, patched, spend
 
-__all__ = ["VirtualTimeLoop", "run", "spend"]
+__all__ = ["VirtualTimeLoop", "is_running", "run", "spend"]
 
 T = TypeVar("T")
 _LIVELOCK_CHECK_TURNS = 4096
@@ -246,6 +246,14 @@ def run(
         random.setstate(state)
         runner.close()
     return result
+
+
+def is_running() -> bool:
+    """Is the event loop that runs now one of these?"""
+    try:
+        return isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
+    except RuntimeError:
+        return False
 
 
 def _refuse(what: str) -> NoReturn:

@@ -32,7 +32,7 @@ class Dialler:
     """An async context manager; left, it hangs up what is still going on.
 
     `address(what, token)` gives the addresses that Twilio asks: `answer`, `status` and `machine`. Twilio is asked after
-    `fetch_s` without news of a call; `time_scale` shortens pauses, for tests.
+    `fetch_s` without news of a call.
     """
 
     def __init__(
@@ -43,7 +43,6 @@ class Dialler:
         address: Callable[[str, str], str],
         care: Care | None = None,
         fetch_s: float = 10.0,
-        time_scale: float = 1.0,
         sources: Sources = SYSTEM,
     ) -> None:
         self.rest = rest
@@ -53,7 +52,6 @@ class Dialler:
         """By our token: those that go on, and the last that are over."""
         self._address = address
         self.fetch_s = fetch_s
-        self.time_scale = time_scale
         self._sources = sources
         self._group = asyncio.TaskGroup()
         self._closing = False
@@ -84,7 +82,7 @@ class Dialler:
         to = self.care.check(plan.to, from_=self.from_, now=self._sources.now(), timezone=plan.timezone)
         if self._closing or any(call.to == to for call in self.live):
             raise CallRefused(f"{to} is being called already." if not self._closing else "The phone is closing.")
-        call = PlacedCall(self, self._sources.token(12), to, plan, self.fetch_s, self.time_scale)
+        call = PlacedCall(self, self._sources.token(12), to, plan, self.fetch_s)
         self._forget()
         self.calls[call.token] = call
         self._group.create_task(self._follow(call), name=f"call to {to}")
@@ -131,7 +129,7 @@ class Dialler:
                     return
                 pause = self._sources.random.uniform(0.5, 1.0) * 2**attempt
                 log.info("The call to %s is asked for again in %.1f s: %s", call.to, pause, error)
-                await asyncio.sleep(pause * self.time_scale)
+                await asyncio.sleep(pause)
             except (TwilioTimeout, TwilioServerError) as error:
                 log.warning("It is not known whether the call to %s was made; it is looked for: %s", call.to, error)
                 state.uncertain(str(error), call.now)

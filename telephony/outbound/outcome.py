@@ -29,8 +29,6 @@ class CallState:
 
     fetch_s: float = 10.0
     """After so long without news Twilio is asked."""
-    time_scale: float = 1.0
-    """For tests: shortens the looking."""
     sid: str | None = None
     status: str = ""
     """Twilio's newest; `""` before there is any."""
@@ -106,7 +104,7 @@ class CallState:
     def stream_ended(self, now: float) -> None:
         """The end is near: ask soon if it is not told."""
         if not self.over:
-            self.deadline = now + 1.0 * self.time_scale
+            self.deadline = now + 1.0
 
     # --- what to do ------------------------------------------------------------------------------------------------
 
@@ -141,7 +139,7 @@ class CallState:
         if gone and self._unanswered > 3:
             self._end("failed", "Twilio knows nothing of this call any more.")
         else:
-            self.deadline = now + min(_MAX_FETCH_S, 2.0**self._unanswered) * self.time_scale
+            self.deadline = now + min(_MAX_FETCH_S, 2.0**self._unanswered)
 
     # -----------------------------------------------------------------------------------------------------------------
 
@@ -150,7 +148,7 @@ class CallState:
             self.deadline = now + self.fetch_s
 
     def _set_look(self, now: float) -> None:
-        self.deadline = now + _LOOK_AFTER_S[min(self._looks, len(_LOOK_AFTER_S) - 1)] * self.time_scale
+        self.deadline = now + _LOOK_AFTER_S[min(self._looks, len(_LOOK_AFTER_S) - 1)]
         self._looks += 1
 
     def _become(self, status: str) -> None:

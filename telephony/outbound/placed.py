@@ -36,13 +36,11 @@ _TALK_ENDS_S = 10.0
 class PlacedCall:
     """`await answered()`, `await finished()`; once answered, `live` is the call as tools know it, with its controls."""
 
-    def __init__(
-        self, dialler: Dialler, token: str, to: str, plan: CallPlan, fetch_s: float, time_scale: float
-    ) -> None:
+    def __init__(self, dialler: Dialler, token: str, to: str, plan: CallPlan, fetch_s: float) -> None:
         self.token = token
         self.to = to
         self.plan = plan
-        self.state = CallState(fetch_s=fetch_s, time_scale=time_scale)
+        self.state = CallState(fetch_s=fetch_s)
         self.record: CallRecord | None = None
         self.live: Call | None = None
         self.cancelled = False

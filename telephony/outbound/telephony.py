@@ -26,7 +26,7 @@ from realtime_core.sources import SYSTEM, Sources
 from ..call.call import CallInfo
 from ..errors import CallRefused, SettingsError
 from ..settings import Settings, load_settings
-from ..twilio.rest import CallRecord
+from ..twilio.rest import CallRecord, TwilioRest
 from ..web.listening import listening
 from .care import Care
 from .dialler import Dialler
@@ -62,6 +62,7 @@ class Telephony:
             TELEPHONY_API_TOKEN.
         simulate: Run on a simulated Twilio of this machine with the embedded model, which is no AI. A text says who
             answers there: `person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`, or a caller's file.
+            In virtual time all of it runs in memory, seeded by `sources` (without them always the same).
         care: Whom to call, and when. Without one, what the settings say: our own number's country, not at night, and
             nobody of TELEPHONY_DO_NOT_CALL; simulated: anybody, at any time.
         model_config: How to reach the model.
@@ -76,7 +77,7 @@ class Telephony:
         simulate: bool | str = False,
         care: Care | None = None,
         model_config: RealtimeModelConfig | None = None,
-        sources: Sources = SYSTEM,
+        sources: Sources | None = None,
     ) -> None:
         self.twilio: SimulatedTwilio | None = None
         """The simulated one, where that is in use."""
@@ -215,9 +216,12 @@ class Telephony:
     async def _simulated(self, stack: AsyncExitStack) -> Settings:
         if not self._simulate:
             raise SettingsError([_NO_PHONE])
+        from realtime_core.testing import virtual_time
+
         from ..simulator import callees
         from ..simulator.twilio import OWN_NUMBER, SimulatedTwilio
 
+        self._sources = self._sources or (Sources(0) if virtual_time.is_running() else SYSTEM)
         twilio = self.twilio = await stack.enter_async_context(SimulatedTwilio(sources=self._sources))
         if isinstance(self._simulate, str):
             twilio.default_callee = callees.find(self._simulate)
@@ -240,10 +244,18 @@ class Telephony:
     async def _serve(self, settings: Settings, stack: AsyncExitStack) -> None:
         from ..web.app import create_app
 
-        app = create_app(self._agent, settings=settings, model_config=self._model_config, sources=self._sources)
-        address = await stack.enter_async_context(listening(app, host=settings.host, port=settings.port))
-        if self.twilio is not None:
-            self.twilio.webhooks.reach[SIMULATED_URL] = address
+        twilio = self.twilio
+        app = create_app(
+            self._agent,
+            settings=settings,
+            model_config=self._model_config,
+            rest=None if twilio is None else TwilioRest.of(settings, twilio.http_client()),
+            sources=self._sources or SYSTEM,
+        )
+        serving = listening(app, host=settings.host, port=settings.port) if twilio is None else twilio.serving(app)
+        address = await stack.enter_async_context(serving)
+        if twilio is not None:
+            twilio.webhooks.reach[SIMULATED_URL] = address
         self._dialler = app.state.dialler
         assert self._dialler is not None
         self._dialler.care = self._care or self._dialler.care

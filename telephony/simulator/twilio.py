@@ -9,7 +9,18 @@ async with SimulatedTwilio(account_sid="AC...", auth_token="...") as twilio:
     call = await twilio.ring(to="+14155550199", caller=callers.demo)
 ```
 
-Real sockets, real time, this machine alone: an address elsewhere is refused, but for those that `reach` maps here.
+This machine alone: an address elsewhere is refused, but for those that `reach` maps here. Over real sockets in real
+time; or with `in_memory=True`, which virtual time has by itself, without a socket and with nothing else changed:
+
+```python
+async def main() -> None:
+    async with SimulatedTwilio() as twilio, twilio.serving(app) as address:
+        twilio.add_number("+14155550199", voice_url=f"{address}/incoming-call")
+        client = Client(twilio.account_sid, twilio.auth_token, http_client=twilio.http_client())
+        call = await twilio.ring(caller=callers.demo)
+
+virtual_time.run(main)                          # or @pytest.mark.virtual_time
+```
 """
 
 from __future__ import annotations
@@ -18,21 +29,23 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Collection, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from starlette.types import ASGIApp
+from twilio.http.http_client import TwilioHttpClient
+
 from realtime_core.audio import g711
-from realtime_core.connection.websocket import connect
 from realtime_core.sources import SYSTEM, Sources
 
-from ..web.listening import listening
 from .callees import Callee, person
 from .calls import SimulatedCall
 from .dialling import Rooms, dial_numbers
 from .documents import Document, Fetch, Verb, parse
 from .faults import Faults
 from .line import Line
+from .links import links
 from .peer import Caller, MediaPeer
 from .resources import OwnedNumber
 from .rest_api import rest_api
@@ -59,6 +72,7 @@ class SimulatedTwilio:
         line: What the media streams' line is like.
         test_credentials: Be the API as it is with an account's test credentials: no call is made.
         port: Where the REST API listens; 0: any free one.
+        in_memory: No sockets, see `links`; None: in virtual time.
     """
 
     def __init__(
@@ -74,6 +88,7 @@ class SimulatedTwilio:
         webhook_timeout_s: float = 15.0,
         test_credentials: bool = False,
         port: int = 0,
+        in_memory: bool | None = None,
         sources: Sources = SYSTEM,
     ) -> None:
         self.account_sid = account_sid or sources.id("AC")
@@ -95,7 +110,8 @@ class SimulatedTwilio:
         """Parameters that Twilio's documentation does not have."""
         self.log_lines: deque[str] = deque(maxlen=10_000)
         self.rooms = Rooms(self)
-        self.webhooks = Webhooks(self.auth_token, reach or {}, timeout_s=webhook_timeout_s)
+        self.links = links(in_memory)
+        self.webhooks = Webhooks(self.auth_token, reach or {}, self.links, timeout_s=webhook_timeout_s)
         self.max_concurrent_calls = max_concurrent_calls
         self.test_credentials = test_credentials
         self.sources = sources
@@ -111,7 +127,7 @@ class SimulatedTwilio:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self.base_url = await self._stack.enter_async_context(listening(rest_api(self), port=self._port))
+        self.base_url = await self._stack.enter_async_context(self.links.serve(rest_api(self), port=self._port))
         return self
 
     async def __aexit__(
@@ -126,7 +142,15 @@ class SimulatedTwilio:
             for task in late:
                 task.cancel()
         await self._stack.aclose()
-        self.webhooks.close()
+        self.links.close()
+
+    def serving(self, app: ASGIApp) -> AbstractAsyncContextManager[str]:
+        """Serve an application where this Twilio reaches it: `async with twilio.serving(app) as address`."""
+        return self.links.serve(app)
+
+    def http_client(self, timeout_s: float = 10.0) -> TwilioHttpClient:
+        """What carries an official client's requests here. Whoever asks for it closes its `session`."""
+        return self.links.http_client(timeout_s)
 
     def add_number(self, number: str, *, voice_url: str = "") -> OwnedNumber:
         """A number of the account."""
@@ -218,7 +242,7 @@ class SimulatedTwilio:
             if it.get("name") and len(it.get("name")) + len(it.get("value")) < 500
         }
         headers = {"X-Twilio-Signature": self.webhooks.signature(url, {})}
-        connection = await connect(self.webhooks.address(url), headers=headers, ping_interval_s=None)
+        connection = await self.links.connect(self.webhooks.address(url), headers)
         return MediaPeer(
             connection,
             call_sid=call.sid,

@@ -5,21 +5,16 @@ https://www.twilio.com/docs/usage/webhooks/webhooks-security
 
 from __future__ import annotations
 
-import asyncio
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
-from typing import IO
+from http.client import HTTPException
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from twilio.request_validator import RequestValidator
 
 from ..settings import is_loopback
+from .links import HttpAnswer, Links
 
-__all__ = ["Answer", "WebhookFailed", "Webhooks"]
+__all__ = ["WebhookFailed", "Webhooks", "absolute"]
 
 MAX_BYTES = 64 * 1024
 _MAX_SOUND_BYTES = 40 * 2**20
@@ -33,51 +28,29 @@ class WebhookFailed(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    body: bytes
-    content_type: str
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Twilio follows redirects; none may lead off this machine, so none is followed here."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        return None
-
-
 class Webhooks:
     """`reach` says where an address of the outside really is: `{"https://phone.example.com": "http://127.0.0.1:8000"}`.
     Requests are signed for the former and made to the latter."""
 
-    def __init__(self, auth_token: str, reach: Mapping[str, str], *, timeout_s: float = 15.0) -> None:
+    def __init__(self, auth_token: str, reach: Mapping[str, str], links: Links, *, timeout_s: float = 15.0) -> None:
         self.reach = dict(reach)
         self._validator = RequestValidator(auth_token)
+        self._links = links
         self._timeout_s = timeout_s
-        self._threads = ThreadPoolExecutor(32, "twilio-webhook")
-        # No proxy of the environment gets between us and this machine.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def ask(self, url: str, form: Mapping[str, str], method: str = "POST") -> Answer:
+    async def ask(self, url: str, form: Mapping[str, str], method: str = "POST") -> HttpAnswer:
         """Raises `WebhookFailed`."""
         url = url.partition("#")[0]  # connection overrides, no part of the request
-        if method.upper() == "GET":
+        posts = method.upper() != "GET"
+        if not posts:
             url += ("&" if urlsplit(url).query else "?") + urlencode(form)
             form = {}
-        target = self.address(url)
-        data = urlencode(form).encode() if method.upper() != "GET" else None
-        headers = {"X-Twilio-Signature": self.signature(url, form), "User-Agent": "TwilioProxy/1.1"}
-        return await self._request(urllib.request.Request(target, data, headers), MAX_BYTES + 1)  # noqa: S310
+        signature = self.signature(url, form)
+        return await self._request(url, urlencode(form).encode() if posts else None, MAX_BYTES + 1, signature)
 
     async def sound(self, url: str) -> bytes:
         """What `<Play>` plays. Raises `WebhookFailed`."""
-        request = urllib.request.Request(self.address(url), headers={"User-Agent": "TwilioProxy/1.1"})  # noqa: S310
-        return (await self._request(request, _MAX_SOUND_BYTES)).body
+        return (await self._request(url, None, _MAX_SOUND_BYTES)).body
 
     def signature(self, url: str, form: Mapping[str, str]) -> str:
         return str(self._validator.compute_signature(url, form))
@@ -93,21 +66,20 @@ class Webhooks:
             raise WebhookFailed(11200, f"{url} is not on this machine, and the simulated Twilio goes nowhere else")
         return url
 
-    async def _request(self, request: urllib.request.Request, max_bytes: int) -> Answer:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._read, request, max_bytes)
-
-    def _read(self, request: urllib.request.Request, max_bytes: int) -> Answer:
+    async def _request(self, url: str, body: bytes | None, max_bytes: int, signature: str = "") -> HttpAnswer:
+        target, method = self.address(url), "GET" if body is None else "POST"
+        headers = {"User-Agent": "TwilioProxy/1.1"} | ({"X-Twilio-Signature": signature} if signature else {})
         try:
-            with self._opener.open(request, timeout=self._timeout_s) as response:
-                return Answer(response.read(max_bytes), response.headers.get_content_type())
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise WebhookFailed(11200, f"{request.full_url} answered {error.code} {error.reason}") from None
+            answer = await self._links.request(
+                method, target, headers, body, timeout_s=self._timeout_s, max_bytes=max_bytes
+            )
         except TimeoutError:
-            raise WebhookFailed(11205, f"{request.full_url} did not answer within {self._timeout_s:g} s") from None
+            raise WebhookFailed(11205, f"{target} did not answer within {self._timeout_s:g} s") from None
         except (OSError, HTTPException) as error:
-            raise WebhookFailed(11200, f"{request.full_url} did not answer: {error}") from None
+            raise WebhookFailed(11200, f"{target} did not answer: {error}") from None
+        if not 200 <= answer.status < 300:
+            raise WebhookFailed(11200, f"{target} answered {answer.status} {answer.reason}")
+        return answer
 
 
 def absolute(base: str, url: str) -> str:

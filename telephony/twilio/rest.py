@@ -113,21 +113,29 @@ class TwilioRest:
         password: The auth token, or the API key's secret.
         base_url: Where the API is, if not at Twilio's (a simulator).
         timeout_s: How long one request may take.
+        http: What carries the requests (a proxy, a simulator in memory), with a time-out of its own.
     """
 
     def __init__(
-        self, account_sid: str, username: str, password: str, *, base_url: str | None = None, timeout_s: float = 10.0
+        self,
+        account_sid: str,
+        username: str,
+        password: str,
+        *,
+        base_url: str | None = None,
+        timeout_s: float = 10.0,
+        http: TwilioHttpClient | None = None,
     ) -> None:
         self._account_sid = account_sid
         self._timeout_s = timeout_s
-        self._http = TwilioHttpClient(timeout=timeout_s)
+        self._http = http or TwilioHttpClient(timeout=timeout_s)
         self._client = Client(username, password, account_sid, http_client=self._http)
         if base_url is not None:
             self._client.region = self._client.edge = None  # from the environment, they would be put into the host name
             self._client.api.base_url = base_url.rstrip("/")
 
     @classmethod
-    def of(cls, settings: Settings) -> TwilioRest:
+    def of(cls, settings: Settings, http: TwilioHttpClient | None = None) -> TwilioRest:
         """With the credentials of the settings; an API key goes before the auth token.
 
         Raises:
@@ -137,9 +145,9 @@ class TwilioRest:
         key, secret, token = settings.twilio_api_key, settings.twilio_api_secret, settings.twilio_auth_token
         base_url = settings.telephony_twilio_api_url
         if account is not None and key is not None and secret is not None:
-            return cls(account, key, secret.get_secret_value(), base_url=base_url)
+            return cls(account, key, secret.get_secret_value(), base_url=base_url, http=http)
         if account is not None and token is not None:
-            return cls(account, account, token.get_secret_value(), base_url=base_url)
+            return cls(account, account, token.get_secret_value(), base_url=base_url, http=http)
         raise TwilioNotConfigured("Twilio's REST API was needed, and is not configured.")
 
     def close(self) -> None:

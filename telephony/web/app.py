@@ -41,6 +41,7 @@ def create_app(
     policy: CallPolicy | None = None,
     ambience: bytes | None = None,
     data: Mapping[str, Any] | None = None,
+    rest: TwilioRest | None = None,
     sources: Sources = SYSTEM,
 ) -> Starlette:
     """A Starlette application that answers the phone with `agent`.
@@ -58,6 +59,7 @@ def create_app(
         policy: How calls are conducted: silences, limits, farewells.
         ambience: A loop of mu-law 8 kHz that lies under the agent's voice and between its answers.
         data: The first content of each call's `data`.
+        rest: How Twilio is asked; by default with the settings' credentials. Closed with the application.
 
     Raises:
         SettingsError: when the application starts, if the settings do not fit.
@@ -77,7 +79,7 @@ def create_app(
                 data=data or {},
                 sources=sources,
             )
-            phone = app.state.phone = Phone.assemble(agent, loaded, options, control=_control(loaded, stack))
+            phone = app.state.phone = Phone.assemble(agent, loaded, options, control=_control(loaded, rest, stack))
             await stack.enter_async_context(phone.registry)
             if (dialler := open_dialler(phone)) is not None:
                 app.state.dialler = await stack.enter_async_context(dialler)
@@ -125,10 +127,10 @@ def _for_twilio() -> list[BaseRoute]:
     ]
 
 
-def _control(settings: Settings, stack: AsyncExitStack) -> PhoneControl | None:
+def _control(settings: Settings, rest: TwilioRest | None, stack: AsyncExitStack) -> PhoneControl | None:
     """Twilio's REST API, where it is configured."""
     try:
-        rest = TwilioRest.of(settings)
+        rest = rest or TwilioRest.of(settings)
     except TwilioNotConfigured:
         return None
     stack.callback(rest.close)

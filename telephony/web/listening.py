@@ -27,7 +27,11 @@ class _Server(uvicorn.Server):
         self.stop = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # raised in a task, it would end the whole event loop
+            self.should_exit = True
+            return
         self.ready.set()
 
     async def main_loop(self) -> None:
@@ -76,8 +80,7 @@ async def listening(
     finally:
         server.should_exit = True
         server.stop.set()
-        with contextlib.suppress(SystemExit):
-            await serving
+        await serving
         bound.close()
 
 

@@ -27,6 +27,7 @@ from websockets.uri import parse_uri
 from realtime_core.connection import Close, Connection, MessageHandler
 from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.connection.websocket import WebSocketConnection, connect, serve
+from telephony.simulator.hosting import Host
 from telephony.web.connection import StarletteConnection
 
 MAX_MESSAGE_BYTES = 2**20
@@ -231,10 +232,10 @@ async def websocket_server_link() -> AsyncIterator[Link]:
         peer.break_()
 
 
-@contextlib.asynccontextmanager
-async def starlette_link() -> AsyncIterator[Link]:
-    accepted: asyncio.Queue[tuple[Connection, asyncio.Event]] = asyncio.Queue()
+Accepted = asyncio.Queue[tuple[Connection, asyncio.Event]]
 
+
+def starlette_app(accepted: Accepted) -> Starlette:
     async def endpoint(websocket: WebSocket) -> None:
         await websocket.accept()
         over = asyncio.Event()
@@ -244,8 +245,27 @@ async def starlette_link() -> AsyncIterator[Link]:
         accepted.put_nowait((connection, over))
         await over.wait()
 
+    return Starlette(routes=[WebSocketRoute("/", endpoint)])
+
+
+@contextlib.asynccontextmanager
+async def hosted_link() -> AsyncIterator[Link]:
+    accepted: Accepted = asyncio.Queue()
+    async with Host(starlette_app(accepted), max_message_bytes=MAX_MESSAGE_BYTES) as host:
+        theirs = await host.connect("ws://127.0.0.1:1/", {})
+        peer = MemoryPeer(theirs)
+        connection, over = await accepted.get()
+        yield Link(connection, peer, over)
+        over.set()
+        peer.task.cancel()
+        await asyncio.gather(peer.task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def starlette_link() -> AsyncIterator[Link]:
+    accepted: Accepted = asyncio.Queue()
     config = uvicorn.Config(
-        Starlette(routes=[WebSocketRoute("/", endpoint)]),
+        starlette_app(accepted),
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         ws_max_size=MAX_MESSAGE_BYTES,
@@ -272,4 +292,5 @@ LINKS: dict[str, Callable[[], AbstractAsyncContextManager[Link]]] = {
     "websocket-client": websocket_client_link,
     "websocket-server": websocket_server_link,
     "starlette": starlette_link,
+    "starlette in memory": hosted_link,
 }

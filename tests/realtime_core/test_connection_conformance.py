@@ -36,7 +36,7 @@ NO_UVLOOP = pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reaso
 ON_UVLOOP = [pytest.param(f"{name} on uvloop", marks=NO_UVLOOP) for name in LINKS]
 
 
-@pytest.fixture(params=[*LINKS, *ON_UVLOOP, "memory on virtual-time"])
+@pytest.fixture(params=[*LINKS, *ON_UVLOOP, "memory on virtual-time", "starlette in memory on virtual-time"])
 def play(request: pytest.FixtureRequest) -> Play:
     """Play a scenario over one adapter."""
     adapter, _, loop = request.param.partition(" on ")
@@ -114,7 +114,7 @@ def test_the_peers_code_and_reason_are_reported(play: Play) -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize("play", [name for name in LINKS if name != "memory"], indirect=True)
+@pytest.mark.parametrize("play", [name for name in LINKS if "memory" not in name], indirect=True)
 def test_a_close_without_a_code_is_1005(play: Play) -> None:
     async def scenario(link: Link) -> None:
         running = asyncio.create_task(link.run(lambda _: None))

@@ -1,5 +1,26 @@
 """A telephone exchange for stories: one process's switchboard, the embedded model, and a Twilio that follows the TwiML,
-all in memory and in virtual time. A caller keeps the phone over all the streams that a call gets."""
+all in memory and in virtual time. A caller keeps the phone over all the streams that a call gets.
+
+It has no REST API, no webhooks and no web application: it is for what happens on one call's line. Whole calls, with the
+official client and signed webhooks, run in virtual time on `SimulatedTwilio`, which needs no sockets there:
+
+```python
+async def main() -> None:                                  # outbound: see test_outbound_calls.py
+    async with Telephony(simulate="voicemail") as phone:   # or True; phone.twilio.callees[...] = callees.person(...)
+        result = await phone.run_call("+14155550123", agent=agent, machine=LeaveMessage("..."))
+
+virtual_time.run(main)                                     # asyncio.run(main()): the same over real sockets
+
+async def main() -> None:                                  # inbound, or an application of your own
+    twilio = SimulatedTwilio(auth_token=TOKEN)             # see test_simulated_twilio.py
+    async with twilio.serving(app) as address, twilio:
+        client = Client(twilio.account_sid, TOKEN, http_client=twilio.http_client())
+        client.api.base_url = twilio.base_url
+        twilio.add_number(OURS, voice_url=f"{address}/incoming-call")
+        call = await twilio.ring(to=OURS, caller=somebody)
+        fetched = await asyncio.to_thread(client.calls(call.sid).fetch)
+```
+"""
 
 from __future__ import annotations
 

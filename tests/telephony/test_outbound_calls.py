@@ -1,9 +1,10 @@
-"""Whole calls from `Telephony` on the simulated Twilio with the embedded model: who answers, and what comes of it."""
+"""Whole calls from `Telephony` on the simulated Twilio with the embedded model: who answers, and what comes of it. In
+virtual time, but for one over real sockets."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from realtime_core.audio import g711
 from realtime_core.local import LocalRealtimeServer, Script
 from realtime_core.local.reply import Reply
 from realtime_core.local.script import Turn
+from realtime_core.testing import virtual_time
 from telephony import CallResult, LeaveMessage, Telephony
 from telephony.errors import SettingsError
 from telephony.simulator import Phone, SimulatedTwilio, callees
@@ -24,12 +26,14 @@ TO = "+14155550123"
 AGENT: RealtimeAgent[Any] = RealtimeAgent(name="Blu", instructions="You call for Blu Dental. Short sentences.")
 
 
-def run(work: Coroutine[Any, Any, None], within_s: float = 60) -> None:
+def run(
+    work: Coroutine[Any, Any, None], runner: Callable[[Coroutine[Any, Any, None]], None] = virtual_time.run
+) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(180):
             await work
 
-    asyncio.run(bounded())
+    runner(bounded())
 
 
 def twilio_of(phone: Telephony) -> SimulatedTwilio:
@@ -179,7 +183,8 @@ def test_what_was_not_recorded_is_asked_for_once_afterwards() -> None:
     run(main())
 
 
-def test_leaving_the_block_hangs_up_a_live_call() -> None:
+@pytest.mark.parametrize("runner", [virtual_time.run, asyncio.run], ids=["in memory", "over sockets"])
+def test_leaving_the_block_hangs_up_a_live_call(runner: Callable[[Coroutine[Any, Any, None]], None]) -> None:
     async def main() -> None:
         async with Telephony(simulate=True) as phone:
             twilio = twilio_of(phone)
@@ -191,7 +196,7 @@ def test_leaving_the_block_hangs_up_a_live_call() -> None:
         assert result.status == "completed"
         assert [placed.is_over for placed in twilio.placed_to(TO)] == [True]
 
-    run(main())
+    run(main(), runner)
 
 
 def test_a_ringing_call_is_hung_up_and_was_answered_by_nobody() -> None:
@@ -278,3 +283,10 @@ def test_a_call_screening_gets_one_sentence_and_then_the_person_is_greeted(caplo
         assert (result.status, result.answered_by) == ("completed", "human")
 
     run(main())
+
+
+@pytest.mark.virtual_time
+async def test_the_readmes_test_of_an_outbound_script_holds() -> None:
+    async with Telephony(simulate="voicemail") as phone:
+        result = await phone.run_call(TO, agent=AGENT, machine=LeaveMessage("Please call us back."))
+    assert (result.answered_by, result.message_left) == ("machine", True)

@@ -1,4 +1,5 @@
-"""The simulated Twilio, driven by the official client, calling back an application of a few lines."""
+"""The simulated Twilio, driven by the official client, calling back an application of a few lines. In virtual time, and
+where marked `over_both` over real sockets as well."""
 
 from __future__ import annotations
 
@@ -17,12 +18,11 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from twilio.base.exceptions import TwilioRestException
-from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
+from realtime_core.testing import virtual_time
 from telephony.simulator import Phone, SimulatedTwilio, callees
-from telephony.web.listening import listening
 
 TOKEN = "a-token"
 OURS, THEIRS, OTHER = "+14155550199", "+14155550123", "+14155550177"
@@ -77,7 +77,7 @@ async def read_to_the_end(websocket: WebSocket, sid: str) -> None:
 class World:
     def __init__(self, twilio: SimulatedTwilio, app: App) -> None:
         self.twilio, self.app = twilio, app
-        self._http = TwilioHttpClient(timeout=2.0)
+        self._http = twilio.http_client(timeout_s=2.0)
         self.client = Client(twilio.account_sid, TOKEN, http_client=self._http)
         self.client.api.base_url = twilio.base_url
 
@@ -103,7 +103,8 @@ class World:
 async def world(**options: Any) -> AsyncIterator[World]:
     app = App()
     routes = [Route("/{path:path}", app.webhook, methods=["POST"]), WebSocketRoute("/stream", app.stream)]
-    async with listening(Starlette(routes=routes)) as url, SimulatedTwilio(auth_token=TOKEN, **options) as twilio:
+    twilio = SimulatedTwilio(auth_token=TOKEN, **options)
+    async with twilio.serving(Starlette(routes=routes)) as url, twilio:
         app.url = url
         it = World(twilio, app)
         try:
@@ -124,17 +125,30 @@ def answers_as(answered_by: str) -> callees.Callee:
     return callees.Callee(quiet, after_s=0.05, answered_by=answered_by, verdict_after_s=0.1)
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(30):
-            await main()
+Main = Callable[[], Coroutine[Any, Any, None]]
 
-    asyncio.run(bounded())
+
+def run(main: Main) -> None:
+    virtual_time.run(_bounded(main), seed=0)
+
+
+def run_over_sockets(main: Main) -> None:
+    asyncio.run(_bounded(main))
+
+
+async def _bounded(main: Main) -> None:
+    async with asyncio.timeout(30):
+        await main()
+
+
+Run = Callable[[Main], None]
+over_both = pytest.mark.parametrize("run", [run, run_over_sockets], ids=["in memory", "over sockets"])
 
 
 # --- outbound ------------------------------------------------------------------------------------------------------
 
 
+@over_both
 @pytest.mark.parametrize(
     ("callee", "status", "states", "sip"),
     [
@@ -146,7 +160,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     ids=["completed", "busy", "no-answer", "failed"],
 )
 def test_a_call_goes_through_its_states_and_tells_them(
-    callee: callees.Callee, status: str, states: list[str], sip: str
+    run: Run, callee: callees.Callee, status: str, states: list[str], sip: str
 ) -> None:
     async def main() -> None:
         async with world() as it:
@@ -201,7 +215,8 @@ REFUSED: list[tuple[dict[str, Any], int]] = [
 ]
 
 
-def test_what_twilio_refuses_is_refused_with_its_code() -> None:
+@over_both
+def test_what_twilio_refuses_is_refused_with_its_code(run: Run) -> None:
     async def main() -> None:
         async with world() as it:
             for options, code in REFUSED:
@@ -216,7 +231,8 @@ def test_what_twilio_refuses_is_refused_with_its_code() -> None:
     run(main)
 
 
-def test_credentials_calls_and_limits_are_refused_with_their_codes() -> None:
+@over_both
+def test_credentials_calls_and_limits_are_refused_with_their_codes(run: Run) -> None:
     async def main() -> None:
         async with world(max_concurrent_calls=0) as it:
             wrong = Client(it.twilio.account_sid, "wrong", http_client=it._http)
@@ -280,7 +296,8 @@ def test_calls_beyond_the_rate_wait_in_the_queue() -> None:
     run(main)
 
 
-def test_listings_are_filtered_and_paged() -> None:
+@over_both
+def test_listings_are_filtered_and_paged(run: Run) -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.default_callee = callees.busy(after_s=0.01)
@@ -294,10 +311,11 @@ def test_listings_are_filtered_and_paged() -> None:
 # --- faults --------------------------------------------------------------------------------------------------------
 
 
+@over_both
 @pytest.mark.parametrize(
     ("fault", "made"), [("500", 0), ("500-after", 1), ("time-out", 0), ("time-out-after", 1)]
 )  # fmt: skip
-def test_a_create_that_fails_may_have_made_the_call(fault: Any, made: int) -> None:
+def test_a_create_that_fails_may_have_made_the_call(run: Run, fault: Any, made: int) -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.default_callee = callees.busy(after_s=0.01)
@@ -376,7 +394,8 @@ def test_detection_that_is_waited_for_is_told_to_the_url() -> None:
 # --- TwiML ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_call_comes_in_is_streamed_and_goes_on_as_the_action_says() -> None:
+@over_both
+def test_a_call_comes_in_is_streamed_and_goes_on_as_the_action_says(run: Run) -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.add_number(OURS, voice_url=f"{it.app.url}/incoming")
@@ -409,7 +428,8 @@ def test_a_call_comes_in_is_streamed_and_goes_on_as_the_action_says() -> None:
     run(main)
 
 
-def test_a_redirected_call_gets_a_stop_and_then_another_stream() -> None:
+@over_both
+def test_a_redirected_call_gets_a_stop_and_then_another_stream(run: Run) -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.callees[THEIRS] = callees.person(quiet, after_s=0.05)
@@ -433,7 +453,8 @@ def test_a_redirected_call_gets_a_stop_and_then_another_stream() -> None:
     run(main)
 
 
-def test_a_stream_that_cannot_be_opened_is_an_error_and_the_call_goes_on() -> None:
+@over_both
+def test_a_stream_that_cannot_be_opened_is_an_error_and_the_call_goes_on(run: Run) -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.callees[THEIRS] = callees.person(quiet, after_s=0.05)
@@ -516,7 +537,8 @@ def test_a_dial_that_reaches_nobody_says_so(callee: callees.Callee, status: str)
     run(main)
 
 
-def test_a_conference_is_joined_listed_muted_and_left() -> None:
+@over_both
+def test_a_conference_is_joined_listed_muted_and_left(run: Run) -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.default_callee = callees.person(quiet, after_s=0.05)
@@ -559,7 +581,8 @@ def test_a_rejected_call_is_never_answered(reason: str, status: str) -> None:
     run(main)
 
 
-def test_a_webhook_that_fails_is_replaced_by_the_fallback() -> None:
+@over_both
+def test_a_webhook_that_fails_is_replaced_by_the_fallback(run: Run) -> None:
     async def main() -> None:
         async with world() as it:
             number = it.twilio.add_number(OURS, voice_url=f"{it.app.url}/incoming")
