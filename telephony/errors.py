@@ -10,6 +10,7 @@ TelephonyError
 ├── DemoFailed                    a process of `telephony demo` did not start, or failed
 ├── NumberError                   a number cannot be pointed at us: not ours, no voice, or a trunk has it
 ├── NoCurrentCall                 `current_call()` was used outside of a call
+├── RecordsUnavailable            the database of the records cannot be used now, or is of a newer release
 ├── RingFailed                    the simulated phone could not ring: the webhook's answer, its TwiML or the stream
 ├── ServerFailed                  the server could not start
 ├── SettingsError                 the environment's settings do not fit; carries every problem with its cure
@@ -52,6 +53,7 @@ __all__ = [
     "MediaStreamError",
     "NoCurrentCall",
     "NumberError",
+    "RecordsUnavailable",
     "ReplayError",
     "RingFailed",
     "ServerFailed",
@@ -98,6 +100,10 @@ class NumberError(TelephonyError):
 
 class NoCurrentCall(TelephonyError):
     """There is no call here."""
+
+
+class RecordsUnavailable(TelephonyError):
+    """The database of the records cannot be used now. The message is the database's own."""
 
 
 class ReplayError(TelephonyError):

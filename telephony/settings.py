@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     twilio_phone_number: str | None = None
     public_url: str | None = None
     """The address that Twilio was given: signatures and stream URLs are computed from it."""
-    database_url: str | None = None
+    database_url: SecretStr | None = None
+    """Where used stream tokens, idempotency keys and a record of each call are kept, for all processes:
+    `sqlite:///file.db` or `postgresql://user:password@host/name`; default: in this process's memory."""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -54,9 +56,11 @@ class Settings(BaseSettings):
     telephony_journal_dir: Path | None = None
     """Where to write a journal of each call: `<dir>/<call sid>/journal.jsonl`."""
     telephony_journal_days: float = Field(default=30.0, ge=0)
-    """How old a journal may become before `telephony calls purge` removes it."""
+    """How old a journal, or a call's record, may become before `telephony calls purge` removes it."""
     telephony_journal_compress: bool = False
     """Compress each journal when its call is over, by a process of the lowest priority."""
+    telephony_record_numbers: bool = False
+    """Keep the other party's number in the records of calls that are over; else all but its last digits are masked."""
     telephony_redact: bool = True
     """The one switch: mask keys, secrets, `TELEPHONY_REDACT_PATTERNS` and, where wanted, the voices in journals."""
     telephony_redact_patterns: list[str] = []
@@ -125,9 +129,23 @@ class Settings(BaseSettings):
             parts = urlsplit(value)
             if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
                 raise ValueError("write the address that Twilio calls, like https://phone.example.com")
+            if "@" in parts.netloc:
+                raise ValueError("write it without a user and a password: Twilio's requests are signed")
             if parts.scheme == "http" and not is_loopback(parts.hostname):
                 raise ValueError("Twilio opens media streams over TLS only: write https://...")
         return value.rstrip("/") if value else None
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not (url := value.get_secret_value()):
+            return None
+        scheme, _, rest = url.partition("://")
+        if scheme not in ("sqlite", "postgresql", "postgresql+psycopg", "postgres") or not rest.strip("/"):
+            raise ValueError("write sqlite:///file.db or postgresql://user:password@host/name")
+        if scheme == "sqlite" and not rest.startswith("/"):
+            raise ValueError("write sqlite:/// and a file: with a fourth slash its path is absolute")
+        return value
 
     @field_validator("openai_base_url")
     @classmethod

@@ -233,6 +233,7 @@ class Telephony:
             twilio_api_key=None,
             twilio_api_secret=None,
             twilio_shared_key_secret=None,
+            database_url=None,
             twilio_phone_number=OWN_NUMBER,
             telephony_twilio_api_url=twilio.base_url,
             telephony_model="scripted",

@@ -1,0 +1,234 @@
+"""Records in a database, for all processes that share it: SQLite on one machine, PostgreSQL on many.
+
+Importing this module imports SQLAlchemy; `open_records` does so where DATABASE_URL is set, and nobody else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    delete,
+    event,
+    insert,
+    make_url,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from ..errors import RecordsUnavailable, SettingsError
+from . import Claimed
+from .rows import CallNews, CallRow, added
+from .schema import VERSION, calls, claims, upgrade, version_of
+
+__all__ = ["DatabaseRecords"]
+
+WITHIN_S = 2
+"""What one statement, and one attempt to connect, may take."""
+_PURGE_EVERY = timedelta(minutes=1)
+_DATES = ("started_at", "ended_at", "updated_at")
+_INSERT: dict[str, Callable[[Any], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class DatabaseRecords:
+    """`Records` in a database. The first use creates or upgrades the tables; `create=False` only looks.
+
+    Raises:
+        SettingsError: PostgreSQL's driver is not installed.
+    """
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        self._url = _url(url)
+        self._engine = _engine(self._url)
+        self._create = create
+        self._is_ready = False
+        self._purged_at: datetime | None = None
+
+    def claim(
+        self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallNews | None = None
+    ) -> Claimed:
+        key_hash = _hashed(kind, key)
+        wanted = {"kind": kind, "key_hash": key_hash, "value": value, "expires_at": now + timedelta(seconds=ttl_s)}
+        this = (claims.c.kind == kind) & (claims.c.key_hash == key_hash)
+        self._forget_claims(now)
+        with self._transaction() as connection:
+            connection.execute(delete(claims).where(this, claims.c.expires_at <= now))
+            inserted = _INSERT[self._engine.dialect.name](claims).values(wanted).on_conflict_do_nothing()
+            if connection.execute(inserted, execution_options={"preserve_rowcount": True}).rowcount == 1:
+                if call is not None:
+                    _note(connection, call)
+                return Claimed(True, value)
+            known = connection.execute(select(claims.c.value).where(this)).scalar()
+            return Claimed(False, known or "")
+
+    def _forget_claims(self, now: datetime) -> None:
+        if self._purged_at is not None and now < self._purged_at + _PURGE_EVERY:
+            return
+        self._purged_at = now
+        expired = select(claims.c.kind, claims.c.key_hash).where(claims.c.expires_at <= now)
+        with self._transaction() as connection:  # of those that another process removes just now, nothing is wanted
+            skipping = expired.with_for_update(skip_locked=True)
+            connection.execute(delete(claims).where(tuple_(claims.c.kind, claims.c.key_hash).in_(skipping)))
+
+    def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:
+        with self._transaction() as connection:
+            connection.execute(delete(claims).where(claims.c.kind == kind, claims.c.key_hash == _hashed(kind, key)))
+            if call_id is not None:
+                connection.execute(delete(calls).where(calls.c.id == call_id))
+
+    def note(self, news: Sequence[CallNews]) -> None:
+        for each in news:  # one transaction each: none waits for another's row while it holds one
+            try:
+                self._note(each)
+            except _Collided:
+                self._note(each)
+
+    def _note(self, news: CallNews) -> None:
+        with self._transaction() as connection:
+            _note(connection, news)
+
+    def call(self, key: str) -> CallRow | None:
+        with self._transaction() as connection:
+            return _find(connection, key)
+
+    def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
+        old = calls.c.updated_at < before
+        with self._transaction() as connection:
+            ids = list(connection.execute(select(calls.c.id).where(old).order_by(calls.c.updated_at)).scalars())
+            if not dry_run:
+                connection.execute(delete(calls).where(old))
+                connection.execute(delete(claims).where(claims.c.expires_at <= before))
+            return ids
+
+    def check(self) -> str:
+        with self._transaction() as connection:
+            version = version_of(connection)
+            if version > VERSION:
+                upgrade(connection)  # says what to do
+            name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self._engine.dialect.name]
+            number = ".".join(map(str, connection.dialect.server_version_info or ()))
+            return f"{name} {number}, {f'schema {version}' if version else 'no tables yet'}"
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            if self._create and not self._is_ready:
+                self._prepare()
+            with self._engine.begin() as connection:
+                yield connection
+        except IntegrityError as error:
+            raise _Collided(_first_line(error)) from None
+        except (SQLAlchemyError, OSError) as error:
+            raise RecordsUnavailable(_first_line(error)) from None
+
+    def _prepare(self) -> None:
+        if self._engine.dialect.name == "sqlite" and self._url.database:
+            # Private, as journals are; SQLite gives its other files the mode of this one.
+            os.close(os.open(self._url.database, os.O_CREAT | os.O_RDWR, 0o600))
+        with self._engine.begin() as connection:
+            upgrade(connection)
+        self._is_ready = True
+
+
+class _Collided(RecordsUnavailable):
+    """Two processes began the same call in one moment, and this one lost: the call is there now."""
+
+
+def _note(connection: Connection, news: CallNews) -> None:
+    before = _find(connection, news.key, for_update=True)
+    row = added(before, news)
+    if row is None:
+        return
+    if before is None:
+        connection.execute(insert(calls).values(asdict(row)))
+    else:
+        connection.execute(update(calls).where(calls.c.id == row.id).values(asdict(row)))
+
+
+def _find(connection: Connection, key: str, *, for_update: bool = False) -> CallRow | None:
+    question = select(calls).where(or_(calls.c.id == key, calls.c.sid == key))
+    if for_update:
+        question = question.with_for_update()
+    found = connection.execute(question).mappings().first()
+    if found is None:
+        return None
+    values = {each.name: found[each.name] for each in fields(CallRow)}
+    return CallRow(**{**values, **{name: _utc(values[name]) for name in _DATES}})
+
+
+def _utc(date: datetime | None) -> datetime | None:
+    """SQLite forgets the zone, PostgreSQL tells it in the session's."""
+    return date if date is None else date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+
+
+def _hashed(kind: str, key: str) -> str:
+    return sha256(f"{kind}\0{key}".encode()).hexdigest()
+
+
+def _url(url: str) -> URL:
+    parsed = make_url(url)
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername.startswith("postgres") else parsed
+
+
+def _engine(url: URL) -> Engine:
+    if url.drivername == "sqlite":
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": WITHIN_S})
+        event.listen(engine, "connect", _open_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    options = {
+        "connect_timeout": WITHIN_S,
+        "tcp_user_timeout": WITHIN_S * 1000,
+        "application_name": "telephony",
+        "prepare_threshold": None,  # a pooler in between may give each transaction another connection
+    }
+    try:
+        engine = create_engine(
+            url,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_size=4,
+            max_overflow=0,
+            pool_timeout=WITHIN_S,
+            connect_args=options,
+        )
+    except ModuleNotFoundError:
+        cure = "DATABASE_URL: PostgreSQL needs its driver: pip install 'telephony-agent[postgres]'"
+        raise SettingsError([cure]) from None
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def _open_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions begin where SQLAlchemy says so, and not where the driver thinks
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # one that reads first could not become a writer later
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {WITHIN_S * 1000}")
+
+
+def _first_line(error: Exception) -> str:
+    """What the database itself says: SQLAlchemy adds the statement."""
+    return (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,81 @@
+"""Records of this process, for as long as it lives."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from . import Claimed
+from .rows import CallNews, CallRow, added
+
+__all__ = ["MemoryRecords"]
+
+_MAX_CALLS = 10_000
+_PURGE_EVERY = timedelta(minutes=1)
+
+
+class MemoryRecords:
+    """`Records` without a database. Never blocks; the calls that were written last are kept."""
+
+    def __init__(self, max_calls: int = _MAX_CALLS) -> None:
+        self._max_calls = max_calls
+        self._claims: dict[tuple[str, str], tuple[datetime, str]] = {}
+        self._calls: OrderedDict[str, CallRow] = OrderedDict()
+        self._ids: dict[str, str] = {}
+        self._purged_at: datetime | None = None
+
+    def claim(
+        self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallNews | None = None
+    ) -> Claimed:
+        self._forget_claims(now)
+        known = self._claims.get((kind, key))
+        if known is not None and known[0] > now:
+            return Claimed(False, known[1])
+        self._claims[kind, key] = now + timedelta(seconds=ttl_s), value
+        if call is not None:
+            self.note([call])
+        return Claimed(True, value)
+
+    def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:
+        self._claims.pop((kind, key), None)
+        if call_id is not None:
+            self._remove(call_id)
+
+    def note(self, news: Sequence[CallNews]) -> None:
+        for each in news:
+            row = added(self.call(each.key), each)
+            if row is None:
+                continue
+            self._calls[row.id] = row
+            self._calls.move_to_end(row.id)
+            if row.sid is not None:
+                self._ids[row.sid] = row.id
+            if len(self._calls) > self._max_calls:
+                self._remove(next(iter(self._calls)))
+
+    def call(self, key: str) -> CallRow | None:
+        return self._calls.get(key) or self._calls.get(self._ids.get(key, ""))
+
+    def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
+        old = [row.id for row in self._calls.values() if row.updated_at is not None and row.updated_at < before]
+        if not dry_run:
+            for call_id in old:
+                self._remove(call_id)
+        return old
+
+    def check(self) -> str:
+        return "memory"
+
+    def close(self) -> None:
+        pass
+
+    def _remove(self, call_id: str) -> None:
+        row = self._calls.pop(call_id, None)
+        if row is not None and row.sid is not None:
+            self._ids.pop(row.sid, None)
+
+    def _forget_claims(self, now: datetime) -> None:
+        if self._purged_at is None or now >= self._purged_at + _PURGE_EVERY:
+            self._purged_at = now
+            self._claims = {each: claim for each, claim in self._claims.items() if claim[0] > now}

@@ -1,0 +1,109 @@
+"""The tables, and how they come about.
+
+Three of them, with names of their own, so that they may live in a database that has others. `telephony_schema` holds
+the version. Whoever connects brings the schema up to date in one transaction, under a lock: an empty database gets the
+tables of today, an older one the steps that lie between. There is no way back: an older release refuses a newer schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
+
+from ..errors import RecordsUnavailable
+
+__all__ = ["VERSION", "calls", "claims", "upgrade", "version_of"]
+
+VERSION = 1
+
+STEPS: Mapping[int, Sequence[str]] = {}
+"""By the version that they lead to: SQL that makes it of the one before. Add to it, and never change what is there."""
+
+_LOCK = 7_483_115_020
+"""PostgreSQL's advisory lock of this schema: any number, the same for all."""
+
+metadata = MetaData()
+
+schema = Table("telephony_schema", metadata, Column("version", Integer, nullable=False))
+
+claims = Table(
+    "telephony_claims",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("key_hash", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+calls = Table(
+    "telephony_calls",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("sid", String(64), unique=True),
+    Column("direction", String(32), nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("called", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("instance", String(64), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("answered_by", String(32), nullable=False),
+    Column("message_left", Boolean, nullable=False),
+    Column("started_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("duration_s", Integer),
+    Column("cost", Float),
+    Column("currency", String(8), nullable=False),
+    Index("ix_telephony_calls_updated_at", "updated_at"),
+)
+
+
+def version_of(connection: Connection) -> int:
+    """0: there are no tables yet."""
+    if not inspect(connection).has_table(schema.name):
+        return 0
+    return int(connection.execute(select(schema.c.version)).scalar_one())
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the schema up to date, within the transaction of `connection`.
+
+    Raises:
+        RecordsUnavailable: it is that of a newer release.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite's transactions here are exclusive from their beginning
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
+    version = version_of(connection)
+    if version > VERSION:
+        raise RecordsUnavailable(
+            f"its schema is of version {version}, and this release knows {VERSION}: run the newer release"
+        )
+    if version == 0:
+        metadata.create_all(connection)
+        connection.execute(insert(schema).values(version=VERSION))
+        return
+    for step in range(version + 1, VERSION + 1):
+        for statement in STEPS[step]:
+            connection.execute(text(statement))
+    if version < VERSION:
+        connection.execute(update(schema).values(version=VERSION))

@@ -1,0 +1,27 @@
+"""Databases for the tests that want them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from databases import Cluster, postgresql_cluster, postgresql_tools
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A cluster of our own, or a skip that says why."""
+    if (tools := postgresql_tools()) is None:
+        pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
+    with postgresql_cluster(tools) as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/records.db"
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    return cluster.new_database()

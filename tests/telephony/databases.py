@@ -1,0 +1,97 @@
+"""Real databases for tests: an SQLite file, and a PostgreSQL cluster of our own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+PASSWORD = "of-the-tests"
+
+
+def postgresql_tools() -> Path | None:
+    """Where initdb and pg_ctl are; Debian does not put them on PATH."""
+    found = shutil.which("initdb")
+    folders = (
+        [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    )
+    return next((it for it in folders if (it / "initdb").exists() and (it / "pg_ctl").exists()), None)
+
+
+@dataclass
+class Cluster:
+    """One that runs; `stop` and `start` it at will."""
+
+    folder: Path
+    tools: Path
+    port: int
+    _names: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def new_database(self) -> str:
+        """The address of an empty database."""
+        import psycopg
+
+        name = f"records_{next(self._names)}"
+        with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self._address(name)
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._run("pg_ctl", "start", "-w", "-D", self.folder / "data", "-l", self.folder / "log", "-o", options)
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", self.folder / "data")
+
+    def _address(self, name: str) -> str:
+        return f"postgresql://tests:{PASSWORD}@127.0.0.1:{self.port}/{name}"
+
+    def _run(self, tool: str, *arguments: Any) -> None:
+        # PostgreSQL refuses to run as root.
+        user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+        subprocess.run(
+            [self.tools / tool, *arguments],
+            cwd=self.folder,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(self.folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            check=True,
+            timeout=60,
+            **user,  # type: ignore[call-overload]
+        )
+
+
+@contextmanager
+def postgresql_cluster(tools: Path) -> Iterator[Cluster]:
+    """A private cluster in a temporary folder, on a free port of this machine, run by nobody in particular."""
+    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        password = folder / "password"
+        password.write_text(PASSWORD)
+        if os.geteuid() == 0:
+            shutil.chown(folder, "nobody", "nogroup")
+            shutil.chown(password, "nobody", "nogroup")
+        cluster = Cluster(folder, tools, free_port())
+        cluster._run(
+            "initdb", "-D", folder / "data", "-U", "tests", "-A", "scram-sha-256", f"--pwfile={password}", "--no-sync"
+        )
+        cluster.start()
+        try:
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

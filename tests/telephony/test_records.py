@@ -1,0 +1,239 @@
+"""Records: claims that succeed once, calls whose news come in any order, on SQLite, PostgreSQL and in memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import stat
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from databases import Cluster
+
+from telephony.errors import RecordsUnavailable, SettingsError
+from telephony.records import Records, schema
+from telephony.records.database import DatabaseRecords
+from telephony.records.memory import MemoryRecords
+from telephony.records.rows import CallNews, CallRow, added, masked
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[DatabaseRecords]:
+    with closing(DatabaseRecords(database_url)) as database:
+        yield database
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
+    if request.param == "memory":
+        yield MemoryRecords()
+        return
+    url = f"sqlite:///{tmp_path}/records.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").new_database()
+    with closing(DatabaseRecords(url)) as database:
+        yield database
+
+
+def news(key: str, s: float = 0, *, begins: bool = True, **changes: Any) -> CallNews:
+    return CallNews(key, NOON + timedelta(seconds=s), begins, changes)
+
+
+# --- claims ------------------------------------------------------------------------------------------------------
+
+
+def test_a_claim_succeeds_once_until_it_expires(records: Records) -> None:
+    def claim(key: str, s: float, value: str = "", kind: str = "stream token") -> tuple[bool, str]:
+        claimed = records.claim(kind, key, ttl_s=60, now=NOON + timedelta(seconds=s), value=value)
+        return claimed.first, claimed.value
+
+    assert claim("a", 0, "mine") == (True, "mine")
+    assert claim("a", 59, "yours") == (False, "mine")
+    assert claim("b", 59) == (True, "")
+    assert claim("a", 59, kind="idempotency key") == (True, "")
+    assert claim("a", 60, "yours") == (True, "yours")
+    assert claim("b", 61) == (False, ""), "what has not expired survives that others are removed"
+
+
+def test_what_was_released_can_be_claimed_again(records: Records) -> None:
+    assert records.claim("k", "a", ttl_s=60, now=NOON, call=news("CA1", status="queued")).first
+    assert not records.claim("k", "a", ttl_s=60, now=NOON, call=news("CA2")).first
+    assert records.call("CA1") is not None and records.call("CA2") is None
+    records.release("k", "a", call_id="CA1")
+    assert records.call("CA1") is None
+    assert records.claim("k", "a", ttl_s=60, now=NOON).first
+
+
+def test_neither_token_nor_key_is_stored(database: DatabaseRecords) -> None:
+    database.claim("stream token", "CA1.of-a-token", ttl_s=60, now=NOON)
+    with database._engine.begin() as connection:
+        (row,) = connection.execute(sqlalchemy.select(schema.claims)).mappings()
+    assert "of-a-token" not in str(dict(row)) and len(row["key_hash"]) == 64
+
+
+def _race(url: str, barrier: Any, won: Any) -> None:
+    with closing(DatabaseRecords(url)) as database, ThreadPoolExecutor(3) as threads:
+        barrier.wait(120)
+        claims = [f"{key}" for key in range(20) for _ in range(3)]
+        claimed = list(threads.map(lambda key: database.claim("k", key, ttl_s=60, now=NOON).first, claims))
+        won.put([key for key, first in zip(claims, claimed, strict=True) if first])
+
+
+def test_of_many_processes_one_wins_each_claim(database_url: str) -> None:
+    """Two processes of three threads, which also create the tables at once."""
+    spawn = multiprocessing.get_context("spawn")
+    barrier, won = spawn.Barrier(2), spawn.Queue()
+    processes = [spawn.Process(target=_race, args=(database_url, barrier, won)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    winners = [key for _ in processes for key in won.get(timeout=120)]
+    for process in processes:
+        process.join(30)
+    assert sorted(map(int, winners)) == list(range(20))
+
+
+# --- calls -------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_is_known_by_its_id_and_its_sid(records: Records) -> None:
+    records.note([news("token", direction="outbound-api", called="+14155550123", started_at=NOON, status="queued")])
+    records.note([news("token", 1, sid="CA1", status="in-progress"), news("CA1", 2, answered_by="human")])
+    row = records.call("CA1")
+    assert row == records.call("token")
+    assert row == CallRow(
+        "token",
+        sid="CA1",
+        direction="outbound-api",
+        called="+14155550123",
+        status="in-progress",
+        answered_by="human",
+        started_at=NOON,
+        updated_at=NOON + timedelta(seconds=2),
+    )
+    records.note([news("CA9", status="completed", begins=False)])
+    assert records.call("CA9") is None
+
+
+def test_news_of_one_call_by_many_at_once(database: DatabaseRecords) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda s: database.note([news("CA1", s), news("CA2", s)][:: 1 if s % 2 else -1]), range(60)))
+    for sid in ("CA1", "CA2"):
+        row = database.call(sid)
+        assert row is not None and row.updated_at == NOON + timedelta(seconds=59)
+
+
+def test_late_news_do_not_bring_a_call_back() -> None:
+    told = [
+        news("CA1", 0, status="ringing"),
+        news("CA1", 2, status="completed", duration_s=2),
+        news("CA1", 1, status="in-progress"),
+    ]
+    for order in permutations(told):
+        row: CallRow | None = None
+        for each in order:
+            row = added(row, each)
+        assert row is not None
+        assert (row.status, row.duration_s, row.updated_at) == ("completed", 2, NOON + timedelta(seconds=2))
+        assert added(row, news("CA1", 3, ended_at=NOON)).ended_at == NOON  # type: ignore[union-attr]
+        ended = replace(row, ended_at=NOON, sid="CA1")
+        again = added(ended, news("CA1", 3, ended_at=NOON + timedelta(1), sid="CA2"))
+        assert again is not None and (again.ended_at, again.sid) == (NOON, "CA1")
+
+
+def test_old_calls_are_removed(records: Records) -> None:
+    records.note([news("CA1", 0, sid="CA1"), news("CA2", 10)])
+    assert records.purge(NOON + timedelta(seconds=5), dry_run=True) == ["CA1"]
+    assert records.call("CA1") is not None
+    assert records.purge(NOON + timedelta(seconds=5)) == ["CA1"]
+    assert records.call("CA1") is None and records.call("CA2") is not None
+    assert records.purge(NOON + timedelta(seconds=5)) == []
+
+
+def test_memory_keeps_the_last_calls() -> None:
+    records = MemoryRecords(max_calls=2)
+    records.note([news("CA1"), news("CA2"), news("CA1", sid="CA1"), news("CA3")])
+    assert [records.call(sid) is None for sid in ("CA1", "CA2", "CA3")] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [("+14155550123", "+14•••••••23"), ("sip:ada@example.com", "sip:•"), ("anonymous", "•"), ("", ""), ("+12", "•")],
+)
+def test_a_masked_number(number: str, shown: str) -> None:
+    assert masked(number) == shown
+
+
+# --- the database ------------------------------------------------------------------------------------------------
+
+
+def test_the_file_is_private(tmp_path: Path) -> None:
+    with closing(DatabaseRecords(f"sqlite:///{tmp_path}/records.db")) as database:
+        database.note([news("CA1")])
+        files = list(tmp_path.iterdir())
+        assert len(files) == 3, "the file, and two that SQLite has beside it"
+        assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_a_newer_schema_is_left_alone(database: DatabaseRecords, database_url: str) -> None:
+    database.note([news("CA1")])
+    assert f"schema {schema.VERSION}" in database.check()
+    with database._engine.begin() as connection:
+        connection.execute(sqlalchemy.update(schema.schema).values(version=schema.VERSION + 1))
+    with closing(DatabaseRecords(database_url)) as later:
+        for use in (later.check, lambda: later.note([news("CA2")])):
+            with pytest.raises(RecordsUnavailable, match="run the newer release"):
+                use()
+
+
+def test_an_older_schema_is_brought_up_to_date(
+    database: DatabaseRecords, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.note([news("CA1")])
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    monkeypatch.setattr(schema, "STEPS", {schema.VERSION: ["UPDATE telephony_calls SET agent = 'of the new release'"]})
+    for _ in range(2):
+        with closing(DatabaseRecords(database_url)) as later:
+            row = later.call("CA1")
+            assert row is not None and row.agent == "of the new release"
+            with later._engine.begin() as connection:
+                assert schema.version_of(connection) == schema.VERSION
+
+
+def test_looking_creates_nothing(database_url: str) -> None:
+    with closing(DatabaseRecords(database_url, create=False)) as database:
+        for _ in range(2):
+            assert "no tables yet" in database.check()
+
+
+def test_what_the_database_says_is_told_and_nothing_else(tmp_path: Path) -> None:
+    for url in (f"sqlite:///{tmp_path}/nowhere/records.db", "postgresql://ada:pass-word@127.0.0.1:9/records"):
+        with closing(DatabaseRecords(url)) as database, pytest.raises(RecordsUnavailable) as caught:
+            database.note([news("CA1", caller="+14155550123")])
+        assert "+1415" not in str(caught.value) and "pass-word" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_connections_that_broke_are_made_anew(postgresql: Cluster) -> None:
+    with closing(DatabaseRecords(postgresql.new_database())) as database:
+        database.note([news("CA1")])
+        postgresql.stop()
+        with pytest.raises(RecordsUnavailable):
+            database.note([news("CA2")])
+        postgresql.start()
+        assert database.call("CA1") is not None
+
+
+def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(SettingsError, match="telephony-agent\\[postgres\\]"):
+        DatabaseRecords("postgres://host/records")
