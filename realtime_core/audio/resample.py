@@ -26,8 +26,8 @@ DOWN_DELAY: Final = 24
 """Delay of `Downsampler3` in samples at 8 kHz (its output's)."""
 
 _ROW = 20
-_LOWEST = np.float32(-32768)
-_HIGHEST = np.float32(32767)
+_LOWEST = np.array(-32768, np.float32)
+_HIGHEST = np.array(32767, np.float32)
 
 
 def _low_pass(taps: int, cutoff_hz: float, beta: float) -> NDArray[np.float64]:
@@ -77,20 +77,23 @@ class _Fir:
         # BLAS takes no overlapping rows; copied first, they still cost less.
         self._copy = np.empty((rows, len(matrix)), np.float32)
         self._product = np.empty((rows, matrix.shape[1]), np.float32)
+        self._samples = np.empty((rows, matrix.shape[1]), "<i2")
 
     def push(self, samples: NDArray[np.int16], late: int = 0) -> bytes:
         """Filter up to `capacity` samples, from sample `late` on: whole rows, so the end of it may be meaningless."""
-        n = len(samples)
-        self._window[self._history : self._history + n] = samples
-        rows = -(-(n - late) // self._advance)
-        copy, product = self._copy[:rows], self._product[:rows]
-        copy[:] = self._rows[late][:rows]
+        n, window, rows = len(samples), self._window, self._rows[late]
+        window[self._history : self._history + n] = samples
+        copy, product, filtered = self._copy, self._product, self._samples
+        if (count := -(-(n - late) // self._advance)) != len(rows):
+            rows, copy, product, filtered = rows[:count], copy[:count], product[:count], filtered[:count]
+        copy[...] = rows
         np.matmul(copy, self._matrix, out=product)
         np.rint(product, out=product)
         np.maximum(product, _LOWEST, out=product)
         np.minimum(product, _HIGHEST, out=product)
-        self._window[: self._history] = self._window[n : n + self._history]
-        return product.astype("<i2").tobytes()
+        filtered[...] = product
+        window[: self._history] = window[n : n + self._history]
+        return filtered.tobytes()
 
     def reset(self) -> None:
         self._window[: self._history] = 0

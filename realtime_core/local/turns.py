@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import binascii
 from typing import Any
+
+import pybase64
 
 from ..sources import Sources
 from .input_audio import InputAudio
@@ -63,7 +64,7 @@ class Turns:
         if not isinstance(audio, str):
             raise missing("audio") if audio is None else invalid_type("audio", "a string", audio)
         try:
-            data = binascii.a2b_base64(audio, strict_mode=True)
+            data = pybase64.b64decode(audio, validate=True)
         except ValueError:
             message = "Invalid 'audio'. Expected base64-encoded audio bytes, but got an invalid value."
             raise Rejected(message, code="invalid_value", param="audio") from None

@@ -10,12 +10,12 @@ Sources: https://platform.openai.com/docs/api-reference/realtime-server-events a
 
 from __future__ import annotations
 
-import binascii
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
+import pybase64
 
 from .server_events import (
     AudioDelta,
@@ -123,7 +123,7 @@ def _audio(data: Object, name: str) -> bytes:
 
 def _from_base64(text: str) -> bytes:
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        return pybase64.b64decode(text, validate=True)
     except ValueError as error:
         raise _Bad("the audio is not base64") from error
 
@@ -337,5 +337,5 @@ def _plain(value: Any) -> Any:
 
 def encode_append(event_id: str, audio: bytes) -> str:
     """`input_audio_buffer.append`, fifty times a second. `event_id` must need no escaping."""
-    base64 = binascii.b2a_base64(audio, newline=False).decode("ascii")
+    base64 = pybase64.b64encode_as_string(audio)
     return f'{{"type":"input_audio_buffer.append","event_id":"{event_id}","audio":"{base64}"}}'

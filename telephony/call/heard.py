@@ -54,6 +54,7 @@ class LineClock:
         self.jitter = 0.0
         self.last_frame: float | None = None
         self._buckets: deque[_Bucket] = deque()
+        self._smallest, self._total, self._count = math.inf, 0.0, 0  # of all buckets but the newest
         self._trips: deque[float] = deque(maxlen=_PROBES)
 
     def frame(self, stamp_s: float, now: float) -> None:
@@ -66,17 +67,17 @@ class LineClock:
             buckets.append(_Bucket(second, difference, 0.0, 0))
             while buckets[0].second <= second - _WINDOW_S:
                 buckets.popleft()
+            *older, _ = buckets
+            self._smallest = min([bucket.smallest for bucket in older], default=math.inf)
+            self._total = sum(bucket.total for bucket in older)
+            self._count = sum(bucket.count for bucket in older)
         newest = buckets[-1]
         newest.total += difference
         newest.count += 1
         if difference < newest.smallest:
             newest.smallest = difference
-        self.up = min([bucket.smallest for bucket in buckets])
-        total = count = 0.0
-        for bucket in buckets:
-            total += bucket.total
-            count += bucket.count
-        self.jitter = total / count - self.up
+        self.up = min(self._smallest, newest.smallest)
+        self.jitter = (self._total + newest.total) / (self._count + newest.count) - self.up
 
     def date(self, now: float) -> tuple[float, float]:
         """Between which two moments X was something sent that arrived now?"""

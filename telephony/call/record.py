@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 import json
 import re
+import zlib
 from typing import Any
+
+import pybase64
 
 from realtime_core.connection import Close, Connection, MessageHandler
 
@@ -98,10 +100,10 @@ class TappedConnection(Connection):
 
     def send(self, text: str) -> None:
         self._connection.send(text)
-        if '"input_audio_buffer.append"' in text[:120]:
+        if text.find('"input_audio_buffer.append"', 0, 120) >= 0:
             start = text.index('"audio":"') + len('"audio":"')
-            audio = binascii.a2b_base64(text[start : text.index('"', start)])
-            self._record.appended(len(audio), binascii.crc32(audio))
+            audio = pybase64.b64decode(text[start : text.index('"', start)], validate=True)
+            self._record.appended(len(audio), zlib.crc32(audio))
         else:
             self._record.message("model.out", text)
 

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 __all__ = ["SCHEMA", "Journal", "Record", "Segment", "segments_of"]
 
@@ -59,9 +59,8 @@ class Journal(Protocol):
         """Write what is queued, and close. Idempotent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One line. `data` holds the fields besides `t` and `kind`."""
+class Record(NamedTuple):
+    """One line. `data` holds the fields besides `t` and `kind`. (A tuple because they are so many.)"""
 
     t: float
     kind: str

@@ -20,10 +20,10 @@ class MemoryJournal:
         self._lines: list[tuple[float, str, dict[str, Any] | str]] = []
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
-        self._lines.append((round(t, 6), kind, fields))
+        self._lines.append((t, kind, fields))
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        self._lines.append((round(t, 6), kind, json_text))
+        self._lines.append((t, kind, json_text))
 
     def close(self) -> None:
         pass
@@ -38,4 +38,7 @@ class MemoryJournal:
         """(place, record) of the records whose kind is wanted."""
         for index, (t, kind, body) in enumerate(self._lines):
             if wanted(kind):
-                yield index, Record(t, kind, {"message": orjson.loads(body)} if isinstance(body, str) else body)
+                yield (
+                    index,
+                    Record(round(t, 6), kind, {"message": orjson.loads(body)} if isinstance(body, str) else body),
+                )

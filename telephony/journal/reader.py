@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -79,26 +80,21 @@ def parse_line(line: bytes) -> Record:
     return Record(float(t), kind, data)
 
 
+_INCOMING = re.compile(rb'\{"t":([0-9.]+),"kind":"(twilio\.in|model\.in)","message":(\{.*\})\}\n')
+"""A line exactly as `JournalWriter.write_raw` writes it, taken apart without parsing it."""
+
+
 def raw_lines(path: Path) -> Iterator[tuple[float, str, str | None, Mapping[str, Any] | None]]:
     """(t, kind, text, data) of each record, for who replays: of messages that came in, which are most of the bytes, the
     JSON text of the message, as it came; of all others the parsed fields. Raises as `read_journal` does."""
     with _reading(path) as file:
         for number, line in enumerate(file, 1):
-            if (found := _incoming(line)) is not None:
-                yield found
+            if (found := _INCOMING.fullmatch(line)) is not None:
+                t, kind, message = found.groups()
+                yield float(t), kind.decode(), message.decode(), None
             elif (record := _checked(line, str(path), number)) is None:
                 continue
             elif record.kind in ("twilio.in", "model.in"):
                 yield record.t, record.kind, orjson.dumps(record.message).decode() if record.message else None, None
             else:
                 yield record.t, record.kind, None, record.data
-
-
-def _incoming(line: bytes) -> tuple[float, str, str, None] | None:
-    """A line exactly as `JournalWriter.write_raw` writes it, taken apart without parsing it."""
-    comma = line.find(b",", 5, 24)
-    for kind in (b"twilio.in", b"model.in"):
-        head = b'"kind":"%b","message":{' % kind
-        if line.startswith(b'{"t":') and line.startswith(head, comma + 1) and line.endswith(b"}}\n"):
-            return float(line[5:comma]), kind.decode(), line[comma + len(head) : -2].decode(), None
-    return None

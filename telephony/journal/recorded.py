@@ -6,11 +6,12 @@ sample was said, so a record that Twilio does not stamp happened at the end of t
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import pybase64
 
 from .format import Record, Segment, segments_of
 
@@ -190,7 +191,7 @@ class _Collector:
 
     def _caller_frame(self, record: Record) -> None:
         media = record.message["media"]
-        payload = base64.b64decode(media["payload"])
+        payload = pybase64.b64decode(media["payload"])
         stamp_ms = int(media["timestamp"])
         lane, at = self.call.caller, stamp_ms * 8
         if at > len(lane):
@@ -239,7 +240,7 @@ class _Collector:
         return part
 
     def _audio_delta(self, record: Record) -> None:
-        self._part(record.message).chunks.append(base64.b64decode(record.message["delta"]))
+        self._part(record.message).chunks.append(pybase64.b64decode(record.message["delta"]))
 
     def _audio_done(self, record: Record) -> None:
         self._part(record.message).complete = True

@@ -17,7 +17,7 @@ import orjson
 from ..journal.format import Record, segments_of
 from .causes import AUDIO, our_ids
 
-__all__ = ["Behaviour", "Deed", "Spoken", "behaviour_of"]
+__all__ = ["Behaviour", "Deed", "Spoken", "Teller", "behaviour_of"]
 
 Lane = Literal["phone", "model", "tools", "call", "config"]
 
@@ -62,13 +62,15 @@ class Behaviour:
 
 def behaviour_of(records: Iterable[tuple[int, Record]]) -> Behaviour:
     """The deeds in a journal's records. Messages that came in may be left out: they are not looked at."""
-    teller = _Teller()
+    teller = Teller()
     for index, record in records:
         teller.take(index, record)
     return teller.behaviour
 
 
-class _Teller:
+class Teller:
+    """`behaviour_of`, record by record."""
+
     def __init__(self) -> None:
         self.behaviour = Behaviour()
         self._items: dict[str, str] = {}

@@ -31,10 +31,9 @@ class ModelCues:
         self._audio_bytes: list[int] = []
         self._audio_t: list[float] = []
         self._recorded_ids: dict[str, deque[list[str]]] = defaultdict(deque)
-        self._opens = [record.t for _, record in recording.ours if record.kind == "open"]
-        for _, record in recording.ours:
-            if record.kind == "model.out" and record.event != AUDIO:
-                self._recorded_ids[record.event].append(our_ids(record.message))
+        self._opens = recording.opens
+        for command in recording.commands:
+            self._recorded_ids[command.event].append(our_ids(command.message))
         self._renames: dict[str, str] = {}
         self._awaited_bytes: int | None = None
         self._head_since = 0.0

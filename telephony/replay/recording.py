@@ -17,7 +17,8 @@ import orjson
 from ..errors import JournalError
 from ..journal.format import Record
 from ..journal.reader import raw_lines
-from .causes import Causes, Need
+from .behaviour import Behaviour, Teller
+from .causes import AUDIO, Causes, Need
 from .marks import MarkCurve
 from .uncollected import uncollected
 
@@ -26,9 +27,10 @@ __all__ = ["Incoming", "Recording", "ToolAnswer", "load", "read"]
 _RESPONSE_ID = re.compile(r'"response_id": ?"([^"]*)"')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
-    """A message that came in. `index` is its place among all records; `session` counts the model's connections."""
+    """A message that came in. `index` is its place among all records; `session` counts the model's connections.
+    (Not frozen, which would make them twice as dear: they are so many.)"""
 
     index: int
     t: float
@@ -55,7 +57,7 @@ class ToolAnswer:
 
 @dataclass(slots=True)
 class Recording:
-    """`ours` are all records but the messages that came in; `name` is for reports."""
+    """What came in, and what we did about it; `name` is for reports."""
 
     name: str
     header: Mapping[str, Any] = field(default_factory=dict)
@@ -68,7 +70,12 @@ class Recording:
     tools: list[ToolAnswer] = field(default_factory=list)
     controls: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
     """What was asked of the call while no tool ran."""
-    ours: list[tuple[int, Record]] = field(default_factory=list)
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    """What we did then."""
+    opens: list[float] = field(default_factory=list)
+    """When connections to the model were opened."""
+    commands: list[Record] = field(default_factory=list)
+    """What the model was sent, the caller's audio aside."""
     session: Mapping[str, Any] = field(default_factory=dict)
     """The first configuration that was sent to the model."""
     duration_s: float = 0.0
@@ -87,11 +94,9 @@ class Recording:
         return bool(self.header.get("redaction", {}).get("audio"))
 
     def _first_greeting(self) -> str | None:
-        for _, record in self.ours:
-            if record.kind == "model.out" and record.event == "response.create":
-                instructions = record.message.get("response", {}).get("instructions")
-                return instructions if isinstance(instructions, str) else None
-        return None
+        created = next((command for command in self.commands if command.event == "response.create"), None)
+        instructions = created.message.get("response", {}).get("instructions") if created else None
+        return instructions if isinstance(instructions, str) else None
 
 
 def read(path: Path) -> Recording:
@@ -106,6 +111,7 @@ def load(lines: Iterable[tuple[float, str, str | None, Mapping[str, Any] | None]
     loader = _Loader(name)
     for index, (t, kind, text, data) in enumerate(lines):
         loader.take(index, t, kind, text, data)
+        loader.recording.duration_s = t
     if not loader.recording.start:
         raise JournalError(f"{name}: no media stream starts in this journal; there is nothing to replay.")
     loader.recording.marks.settle()
@@ -116,11 +122,12 @@ class _Loader:
     def __init__(self, name: str) -> None:
         self.recording = Recording(name)
         self._causes = Causes()
+        self._teller = Teller()
+        self.recording.behaviour = self._teller.behaviour
         self._session = -1
         self._open_tools: dict[str, ToolAnswer] = {}
 
     def take(self, index: int, t: float, kind: str, text: str | None, data: Mapping[str, Any] | None) -> None:
-        self.recording.duration_s = max(self.recording.duration_s, t)
         if kind == "twilio.in":
             if text is not None:
                 self._from_twilio(index, t, text)
@@ -159,13 +166,14 @@ class _Loader:
 
     def _ours(self, index: int, record: Record) -> None:
         recording = self.recording
-        recording.ours.append((index, record))
+        self._teller.take(index, record)
         match record.kind:
             case "header":
                 recording.header = record.data
             case "twilio.out":
                 recording.marks.sent(record)
             case "open":
+                recording.opens.append(record.t)
                 self._causes.sent(record, "open")
             case "model.out":
                 self._to_model(record, record.event)
@@ -176,6 +184,8 @@ class _Loader:
 
     def _to_model(self, record: Record, event: str) -> None:
         self._causes.sent(record, event)
+        if event != AUDIO:
+            self.recording.commands.append(record)
         if event == "session.update" and not self.recording.session:
             self.recording.session = record.message.get("session", {})
         elif event == "conversation.item.create":

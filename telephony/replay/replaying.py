@@ -75,7 +75,7 @@ def replay_call(
         )
         ours = behaviour_of(performance.ours())
         wanted = tolerances or (Tolerances.strict() if strict else Tolerances(samples=not recording.masks_audio))
-        compared = compare(behaviour_of(recording.ours), ours, wanted)
+        compared = compare(recording.behaviour, ours, wanted)
         compared.divergences = with_context(original, compared.divergences)
         return ReplayedCall(performance.journal.records, compared, original, unrecorded_tools=performance.unrecorded)
     line = line or Line(round_trip_s=round_trip_ms / 1000, jitter_s=jitter_ms / 1000, seed=seed)
@@ -84,7 +84,7 @@ def replay_call(
         run_tools=run_tools, configure=configure, seed=seed,
     )  # fmt: skip
     wanted = tolerances or _expected(caller, model)
-    compared = compare(behaviour_of(recording.ours), behaviour_of(rehearsal.ours()), wanted)
+    compared = compare(recording.behaviour, behaviour_of(rehearsal.ours()), wanted)
     compared.divergences = with_context(original, compared.divergences)
     return ReplayedCall(
         rehearsal.journal.records, compared, original, mode=_mode(caller, model), ear=rehearsal.heard,

@@ -67,8 +67,8 @@ class ModelStage:
         now = self.now
         if AUDIO in text[:120] or text.endswith(f'"{AUDIO}"}}'):
             start = text.find('"audio":"') + 9
-            payload = text[start : text.find('"', start)]
-            if not self.cues.appended(len(payload) * 3 // 4 - payload.count("=", -2), now):
+            end = text.find('"', start)
+            if not self.cues.appended((end - start) * 3 // 4 - text.count("=", end - 2, end), now):
                 return
         else:
             message = orjson.loads(text)

@@ -10,12 +10,12 @@ frame takes 3 us here; slicing the text by hand instead of parsing it gains noth
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
+import pybase64
 
 from ..errors import BadAudio, BadField, BadJson, BinaryFrame
 
@@ -147,7 +147,7 @@ def decode(message: str | bytes) -> Message:
 def _media(fields: dict[str, Any]) -> Media:
     media = _get(fields, "media", dict)
     try:
-        payload = binascii.a2b_base64(_get(media, "payload", str), strict_mode=True)
+        payload = pybase64.b64decode(_get(media, "payload", str), validate=True)
     except ValueError as error:
         raise BadAudio(f"the payload is no base64: {error}") from None
     return Media(
@@ -220,7 +220,7 @@ def _number(fields: dict[str, Any], name: str) -> int:
 
 def encode_media(stream_sid: str, ulaw: bytes) -> str:
     """Play this mu-law audio (8 kHz, no header, any length) behind what is buffered."""
-    payload = binascii.b2a_base64(ulaw, newline=False).decode("ascii")
+    payload = pybase64.b64encode_as_string(ulaw)
     return f'{{"event":"media","streamSid":{_json(stream_sid)},"media":{{"payload":"{payload}"}}}}'
 
 
