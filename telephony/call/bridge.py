@@ -25,7 +25,7 @@ from ..errors import StreamRefused
 from ..journal.format import SCHEMA
 from ..journal.header import configuration
 from ..twilio import media_stream, twiml
-from .after_stream import MAX_REATTACHED, StreamEnd
+from .after_stream import StreamEnd
 from .call import TOKEN_PARAMETER, Call, CallInfo, set_current_call
 from .clips import apology
 from .conduct import Conduct
@@ -36,6 +36,7 @@ from .line_player import LinePlayer
 from .options import AgentSource, CallOptions, CallOutcome
 from .record import CallRecord
 from .recorded_control import RecordedControl
+from .recovery import Recovery
 from .stream import MediaStream
 from .transfers import Transfers
 
@@ -44,9 +45,6 @@ __all__ = ["AgentSource", "Bridge", "CallOptions", "CallOutcome", "run_call"]
 log = logging.getLogger(__name__)
 
 LetGo = Literal["hang up", "close"]
-
-_REST_S = 10.0
-"""How long a request to Twilio may take."""
 
 
 async def run_call(connection: Connection, agent: AgentSource, options: CallOptions | None = None) -> CallOutcome:
@@ -87,6 +85,7 @@ class Bridge:
         self.conduct = Conduct(self, self.player, options.policy, greets=greets)
         self.controls = Controls(self)
         self.transfers = Transfers(self)
+        self.recovery = Recovery(self)
         self.conversation.handlers += [self.conduct.on_event, self._on_event]
         if options.on_event is not None:
             self.conversation.handlers.append(options.on_event)
@@ -96,7 +95,6 @@ class Bridge:
         self._let_go: LetGo = "hang up"
         self._tasks: asyncio.TaskGroup | None = None
         self._started: set[asyncio.Task[None]] = set()
-        self._losing: asyncio.TimerHandle | None = None
         self._write_header(info)
 
     async def run(self) -> None:
@@ -116,7 +114,7 @@ class Bridge:
                 await self.transfers.close()
         finally:
             self.options.on_end(self.call)
-            self._stop_losing()
+            self.recovery.close()
             self.conduct.close()
             self.player.close()
             self.leg.let_go()
@@ -132,8 +130,8 @@ class Bridge:
     def attach(self, stream: MediaStream, start: media_stream.Start, info: CallInfo | None = None) -> None:
         """The call's audio comes and goes over this stream from now on; one that was there before is closed. `info` is
         what the stream knows of the call, if the call began without one."""
-        self._stop_losing()
-        first = not self._answered
+        self.recovery.attached()
+        first, replaces = not self._answered, self.leg.is_lost
         if first and info is not None:
             self.call.info = replace(info, direction=self.call.info.direction)  # which a stream does not know
         if (before := self.leg.attach(stream)) is not None:
@@ -141,7 +139,7 @@ class Bridge:
             before.connection.close(1000, "another stream took its place")
         self.record.write("twilio.in", message=_without_token(start.raw))
         self.player.attach(stream.connection, start.stream_sid)
-        self.conduct.begin()
+        self.conduct.begin(again=replaces)
         if first:
             self._answer()
         stream.listen(self, self.record)
@@ -184,22 +182,11 @@ class Bridge:
         if stopped or not self.options.reattach_s:
             self.end("hung up" if stopped else "stream lost")
         else:
-            log.warning("Call %s lost its stream; it waits for another.", self.call.sid)
-            self.leg.away = StreamEnd("lost", self.leg.reattached)
-            self.wait_for_stream(self.options.reattach_s, "stream lost")
-
-    def wait_for_stream(self, within_s: float, reason: str) -> None:
-        """The call is over, for this reason, if no stream comes in time."""
-        self._stop_losing()
-        self._losing = asyncio.get_running_loop().call_later(within_s, self.end, reason)
-
-    def _stop_losing(self) -> None:
-        if self._losing is not None:
-            self._losing.cancel()
-            self._losing = None
+            self.recovery.lost()
 
     def stream_end(self) -> StreamEnd:
         """Why the stream is over, for whoever answers Twilio's question what comes next."""
+        self.recovery.asked()
         if self.leg.away is not None:
             return self.leg.away
         if not self.over:
@@ -271,19 +258,7 @@ class Bridge:
         self.end(f"failed: {reason}")
 
     async def replace_stream(self) -> None:
-        """The stream is dead: let go of it, and have Twilio open another one."""
-        stream, options = self.leg.stream, self.options
-        if stream is None or self.over:
-            return
-        if not options.reattach_s or self.leg.reattached >= MAX_REATTACHED:
-            self.end("stream lost")
-            return
-        self.leg.away = StreamEnd("stalled", self.leg.reattached)
-        self.on_stream_end(stream, stopped=False)
-        self.wait_for_stream(options.reattach_s + _REST_S, "stream lost")
-        if options.way_back is not None:
-            await self.leg.redirect(twiml.connect_stream(options.way_back.stream(self.call.info)))
-        stream.connection.close(1000, "stalled")
+        await self.recovery.stalled()
 
     # --- the end -------------------------------------------------------------------------------------------------
 

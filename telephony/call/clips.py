@@ -1,6 +1,7 @@
 """What the caller hears where the model cannot speak: clips in the package (mu-law, 8 kHz, no header).
 
-Made with `flite -voice slt`; the waiting sound with `sox` (four plucked notes).
+Made with `flite -voice slt`, without its silence before the first word; the waiting sound with `sox` (four plucked
+notes).
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class ConductedCall(Protocol):
         """Apologise, and end the call."""
 
     async def replace_stream(self) -> None:
-        """The stream is dead: have Twilio open another one."""
+        """The stream is dead: let go of it, and have Twilio open another one."""
 
 
 class Conduct:
@@ -81,13 +81,16 @@ class Conduct:
 
     # --- the caller's side ---------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """A stream was attached. The first one begins the call."""
+    def begin(self, *, again: bool = False) -> None:
+        """A stream was attached. The first one begins the call. `again`: it takes the place of one that was lost, so
+        the caller has heard nothing for a while, and what the caller said meanwhile was not heard."""
         now = self._loop.time()
         self._length.begin(now)
         self._stream.begin(now)
         self._owed.resume("away", now)
         self._silence.resume("away", now)
+        if again and not self._player.sounding and not self._owed.hurry(now):
+            self._player.play_clip("clip:repeat", clips.repeat())
         self._set()
 
     def away(self) -> None:

@@ -13,10 +13,12 @@ from .options import CallOptions
 if TYPE_CHECKING:
     from .stream import MediaStream
 
-__all__ = ["CallerLeg"]
+__all__ = ["GONE", "CallerLeg"]
 
 log = logging.getLogger(__name__)
 
+GONE = "the caller has hung up"
+"""Why a redirect failed."""
 _STOP_S = 5.0
 """How long after a redirect the stream's `stop` may take."""
 _HANG_UP_S = 5.0
@@ -36,11 +38,15 @@ class CallerLeg:
         self._call_sid = call_sid
         self._control = options.control
 
+    @property
+    def is_lost(self) -> bool:
+        """Is there a stream to be replaced? A new one comes while it still seems to be there, or after it."""
+        return self.stream is not None or (self.away is not None and self.away.why in ("lost", "stalled"))
+
     def attach(self, stream: MediaStream) -> MediaStream | None:
         """The caller is on this stream. Returns the one before, if it is still there."""
+        self.reattached += self.is_lost
         before, self.stream = self.stream, stream
-        if before is not None or (self.away is not None and self.away.why in ("lost", "stalled")):
-            self.reattached += 1
         self.away = None
         self.attached.set()
         self._detached.clear()
@@ -56,6 +62,8 @@ class CallerLeg:
         self.away = StreamEnd(why, self.reattached, twiml)
         failure = await self._leave(twiml)
         if failure is None or self.stream is None:
+            if self._control is not None:
+                self.away = StreamEnd(why, self.reattached)  # Twilio has the document: it is not to get it twice
             return None
         self.away = None
         return failure
@@ -82,7 +90,7 @@ class CallerLeg:
         try:
             await self._control.redirect(self._call_sid, twiml)
         except (TwilioNotFound, TwilioInvalidState):
-            return "the caller has hung up"
+            return GONE
         except TwilioTimeout as error:
             log.warning("Call %s: a redirect was not answered; it may have worked: %s", self._call_sid, error)
         except TwilioError as error:

@@ -68,7 +68,7 @@ class LinePlayer:
         if self._source is not None and self._source != source:
             self._end_source()
         self._source = source
-        self._enqueue(g711.encode(self._down.push(audio)) if self._down else audio)
+        self._enqueue(source, g711.encode(self._down.push(audio)) if self._down else audio)
 
     def end(self, item_id: str, content_index: int) -> None:
         if self._source == (item_id, content_index):
@@ -130,9 +130,7 @@ class LinePlayer:
         """Queue a clip (mu-law, 8 kHz) behind what is being said."""
         if self._source is not None:
             self._end_source()
-        self._source = (name, 0)
-        self._enqueue(ulaw)
-        self._end_source(flush=False)
+        self._enqueue((name, 0), ulaw, whole=True)
 
     def sound(self, ulaw: bytes | None) -> None:
         """Loop this under and between what is said; None: back to the call's ambience."""
@@ -140,6 +138,11 @@ class LinePlayer:
             self._looped = ulaw
             self.playout.set_bed(self._ambience if ulaw is None else Loop(ulaw).take)
             self._pump()
+
+    @property
+    def sounding(self) -> bool:
+        """Will the caller go on hearing something, ambience aside?"""
+        return self._looped is not None or self.playout.speech_left(self._loop.time()) > 0
 
     @property
     def mid_sentence(self) -> bool:
@@ -165,19 +168,20 @@ class LinePlayer:
         delay = DOWN_DELAY if self._down else 0
         return HeardItem(item_id, content_index, max(0, cut.samples - delay) / _SAMPLES_PER_MS, cut.finished)
 
-    def _enqueue(self, ulaw: bytes) -> None:
-        assert self._source is not None
+    def _enqueue(self, source: Source, ulaw: bytes, *, whole: bool = False) -> None:
         if self.playout.queued > _MAX_QUEUED:
             log.warning("The model says more than anybody will hear; what is beyond a quarter of an hour is dropped.")
             return
-        self.playout.enqueue(self._source, ulaw)
+        self.playout.enqueue(source, ulaw)
+        if whole:
+            self.playout.end(source)
         self._settle()
         self._pump()
         self._sounded()
 
-    def _end_source(self, *, flush: bool = True) -> None:
+    def _end_source(self) -> None:
         assert self._source is not None
-        if self._down and flush:
+        if self._down:
             self.playout.enqueue(self._source, g711.encode(self._down.flush()))
         self.playout.end(self._source)
         self._source = None

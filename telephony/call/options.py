@@ -47,6 +47,8 @@ class CallOptions:
     """Twilio's REST API; without it a call is ended and redirected by closing its stream."""
     way_back: WayBack | None = None
     """The addresses of this process; without them nobody who was sent elsewhere comes back."""
+    apology: str = "We are sorry, something went wrong at our end."
+    """Said by Twilio when the caller cannot be brought back to us."""
     fallback: str | None = None
     """The number that takes the call when we cannot go on."""
     on_digit: Callable[[Call, str], None] = lambda call, digit: None

@@ -114,7 +114,7 @@ class Registry:
         late. If no stream comes, it is dropped. False: there is no room, or the call is known already."""
         if not self.has_room or info.sid in self._lives:
             return False
-        self._begin(info, agent, options).wait_for_stream(_WARM_S, "no stream came")
+        self._begin(info, agent, options).recovery.expect(_WARM_S, "no stream came")
         return True
 
     def _begin(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> Bridge:

@@ -2,11 +2,12 @@
 
 Whatever holds the answer up (a model that is slow, stalls or is away, a tool that takes its time), the caller hears
 something: first a line, then a sound until the answer comes. Times count from the moment at which the caller has heard
-all there was to hear.
+all there was to hear: that a response has ended in a tool, and the tool in another response, is nothing to hear.
 """
 
 from __future__ import annotations
 
+import math
 from enum import Enum, auto
 
 __all__ = ["Fill", "OwedAnswer"]
@@ -33,6 +34,8 @@ class OwedAnswer:
         self._debts: set[str] = set()
         self._pauses: set[str] = set()
         self._since = 0.0
+        """The last sign that an answer is being made."""
+        self._silent_since = 0.0
         self._heard_until = 0.0
         self._stage: Fill | None = None
 
@@ -44,7 +47,7 @@ class OwedAnswer:
     def deadline(self) -> float | None:
         if not self._debts or self._pauses:
             return None
-        start = max(self._since, self._heard_until)
+        start = max(self._silent_since, self._heard_until)
         match self._stage:
             case None:
                 return start + self._line_s
@@ -56,7 +59,7 @@ class OwedAnswer:
 
     def owe(self, why: str, now: float) -> None:
         if not self._debts:
-            self._since = max(self._since, now)
+            self._restart(now)
         self._debts.add(why)
 
     def pay(self, why: str, now: float) -> bool:
@@ -75,7 +78,15 @@ class OwedAnswer:
     def resume(self, why: str, now: float) -> None:
         if why in self._pauses:
             self._pauses.discard(why)
-            self._since = max(self._since, now)
+            self._restart(now)
+
+    def hurry(self, now: float) -> bool:
+        """The caller has waited long enough: fill the silence now. Returns whether anything is owed now."""
+        if not self._debts or self._pauses:
+            return False
+        if self._line_s < math.inf:
+            self._silent_since = self._heard_until = min(self._silent_since, now - self._line_s)
+        return True
 
     def heard_until(self, at: float) -> None:
         """What was queued for the caller will have been heard at this time."""
@@ -85,7 +96,7 @@ class OwedAnswer:
         """Audio of the model came. Returns whether the waiting sound is to end."""
         sounding = self._stage is Fill.SOUND
         self._stage = None
-        self._since = max(self._since, now)
+        self._restart(now)
         return sounding
 
     def on_time(self, now: float, *, mid_sentence: bool = False) -> Fill | None:
@@ -101,3 +112,7 @@ class OwedAnswer:
             self._stage = None
             return Fill.GIVE_UP
         return self._stage
+
+    def _restart(self, now: float) -> None:
+        self._since = max(self._since, now)
+        self._silent_since = max(self._silent_since, now)

@@ -131,6 +131,7 @@ class Phone:
             admit=phone.admission.admit,
             control=control,
             reattach_s=_REATTACH_S,
+            apology=settings.telephony_apology,
             fallback=settings.telephony_fallback_number,
             cpu_clock=time.process_time,
             on_start=phone.call_started,

@@ -54,7 +54,12 @@ from telephony.twilio.twiml import StreamTarget
 
 FRAME_S = 0.02
 FRAME = 160
-REST_S = 0.05
+REST_S = 0.3
+"""How long a request to Twilio's API takes."""
+WEBHOOK_S = 0.15
+"""How long Twilio takes to ask us what comes next."""
+SET_UP_S = 0.4
+"""From the TwiML to the stream's `start`: name, TCP, TLS, the upgrade."""
 CALLER = "+14155550100"
 Caller = Callable[["Ear"], Awaitable[None]]
 Human = Callable[["SecondLeg"], Awaitable[None]]
@@ -90,11 +95,18 @@ class Ear(Phone):
         super().hear(frame)
         self.heard_frames.append(frame)
 
-    def elsewhere(self, seconds: float) -> None:
-        """The caller is on no stream for so long; what is heard there is none of ours."""
-        for _ in range(round(seconds / FRAME_S)):
-            self.heard_frames.append(b"")
-            self.spoke.append(False)
+    def elsewhere(self) -> None:
+        """The caller was on no stream until now; what was heard there is none of ours."""
+        self._fill(b"")
+
+    def dead_air(self) -> None:
+        """The caller was on no stream until now, and heard nothing."""
+        self._fill(b"\xff" * FRAME)
+
+    def _fill(self, frame: bytes) -> None:
+        missing = round(self.now / FRAME_S) - len(self.heard_frames)
+        self.heard_frames += [frame] * missing
+        self.spoke += [False] * missing
 
 
 @dataclass
@@ -130,6 +142,10 @@ class Exchange:
     dial_results: list[str] = field(default_factory=list)
     human: Human | None = None
     refuses: Callable[[str], Exception | None] = lambda what: None
+    rest_s: float = REST_S
+    set_up_s: float = SET_UP_S
+    notices: bool = True
+    """Does Twilio notice that a stream is broken?"""
     hung_up: list[str] = field(default_factory=list)
     redirected: list[str] = field(default_factory=list)
     digits: list[str] = field(default_factory=list)
@@ -141,12 +157,13 @@ class Exchange:
     peer: MediaPeer | None = None
     over: bool = False
     _next: str | None = None
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
     _group: asyncio.TaskGroup | None = None
 
     # --- PhoneControl
 
     async def hang_up(self, call_sid: str) -> bool:
-        await asyncio.sleep(REST_S)
+        await asyncio.sleep(self.rest_s)
         if (error := self.refuses("hang_up")) is not None:
             raise error
         self.hung_up.append(call_sid)
@@ -160,7 +177,7 @@ class Exchange:
         return True
 
     async def redirect(self, call_sid: str, twiml: str) -> None:
-        await asyncio.sleep(REST_S)
+        await asyncio.sleep(self.rest_s)
         if (error := self.refuses("redirect")) is not None:
             raise error
         if self.over:
@@ -169,9 +186,10 @@ class Exchange:
         self._next = twiml
         if self.peer is not None:
             self.peer.stop()
+        self._news.set()
 
     async def create_call(self, *, to: str, from_: str, twiml: str | None = None, **options: Any) -> str:
-        await asyncio.sleep(REST_S)
+        await asyncio.sleep(self.rest_s)
         if (error := self.refuses("create_call")) is not None:
             raise error
         assert twiml is not None
@@ -198,12 +216,30 @@ class Exchange:
         self.over = True
         if self.peer is not None:
             self.peer.stop()
+        self._news.set()
+
+    async def on_stream(self, peer: MediaPeer) -> None:
+        """The caller is on this stream until it ends, or Twilio is told to go on with something else."""
+        assert self._group is not None
+        self.peer = peer
+        self.streams += 1
+        self._news.clear()
+        running = self._group.create_task(peer.run(_holds_the_line))
+        running.add_done_callback(lambda task: self._news.set() if self.peer is peer else None)
+        await self._news.wait()
+        self.peer = None
 
     async def follow(self, ear: Ear, sid: str) -> bool:
         """What happens between two streams. Returns whether there is another one."""
+        while self._next is None and not self.notices and not self.over:
+            self._news.clear()
+            await self._news.wait()
         document, self._next = self._next, None
+        ear.dead_air()
         while not self.over:
             if document is None:
+                await asyncio.sleep(WEBHOOK_S)
+                ear.dead_air()
                 ended = self.registry.stream_end(sid)
                 what = after_stream(ended)
                 document = ended.twiml if what == "document" and ended else self._answer(what)
@@ -211,12 +247,15 @@ class Exchange:
             document = None
             for verb in verbs:
                 if verb.tag == "Connect":
+                    await asyncio.sleep(self.set_up_s)
+                    ear.dead_air()
                     return True
                 if verb.tag == "Play":
                     self.digits.append(verb.attrib["digits"])
                     await self._pass(ear, 0.3 * len(verb.attrib["digits"]))
                 elif verb.tag == "Say":
                     self.said.append(verb.text or "")
+                    await self._pass(ear, 3.0)
                 elif verb.tag == "Dial":
                     document = await self._dial(verb, ear, sid)
                     break
@@ -231,6 +270,7 @@ class Exchange:
     async def _dial(self, verb: ElementTree.Element, ear: Ear, sid: str) -> str | None:
         if (room := verb.findtext("Conference")) is not None:
             self.conference = room
+            await self._pass(ear, 10.0)
             return None
         self.dialled.append(verb.findtext("Number") or verb.text or "")
         result = self.dial_results.pop(0) if self.dial_results else "completed"
@@ -243,8 +283,9 @@ class Exchange:
         return self._answer(after_dial(connected=told.connected, call_ended=False, known=known))
 
     async def _pass(self, ear: Ear, seconds: float) -> None:
+        ear.dead_air()
         await asyncio.sleep(seconds)
-        ear.elsewhere(seconds)
+        ear.elsewhere()
 
     def _answer(self, what: str) -> str:
         match what:
@@ -334,9 +375,11 @@ async def story(
     dial_results: Sequence[str] = (),
     human: Human | None = None,
     prepare: Callable[[Exchange], None] = lambda exchange: None,
+    may_be_silent: bool = False,
     **options: Any,
 ) -> Story:
-    """Run one call from its first stream to its end. `wire` gets the phone's end of each connection."""
+    """Run one call from its first stream to its end, and see that the caller never heard nothing for three seconds,
+    unless `may_be_silent`. `wire` gets the phone's end of each connection."""
     records, peers, reasons = Records(), list[MediaPeer](), list[str]()
     agent = agent or RealtimeAgent(name="Desk", instructions="Short sentences.")
     async with LocalRealtimeServer(script, in_memory=True, sources=Sources(2)) as server, Registry(10) as registry:
@@ -358,6 +401,7 @@ async def story(
             exchange.over = True
             if exchange.peer is not None:
                 exchange.peer.hang_up()
+            exchange._news.set()
 
         ear = Ear(lambda key: exchange.peer.press(key) if exchange.peer is not None else None, hang_up)
         sid = Sources(1).id("CA")
@@ -370,17 +414,14 @@ async def story(
                 parameters={"caller": CALLER, "called": "+14155550199"},
             )  # fmt: skip
             peers.append(peer)
-            exchange.peer = peer
-            exchange.streams += 1
 
             async def serve() -> None:
                 outcome = await registry.serve_stream(ours, agent, call_options)
                 reasons.append(outcome.reason)
 
-            async with asyncio.TaskGroup() as group:
-                group.create_task(serve())
-                await peer.run(_holds_the_line)
-            exchange.peer = None
+            assert exchange._group is not None
+            exchange._group.create_task(serve())
+            await exchange.on_stream(peer)
 
         async with asyncio.TaskGroup() as group:
             exchange._group = group
@@ -396,7 +437,10 @@ async def story(
             await registry.empty()
     for peer in peers:
         assert peer.violations == [], "Twilio would not have taken this"
-    return Story(ear, exchange, records, reasons, peers)
+    told = Story(ear, exchange, records, reasons, peers)
+    if not may_be_silent:
+        told.assert_no_undecided_silence()
+    return told
 
 
 async def _holds_the_line(phone: Phone) -> None:

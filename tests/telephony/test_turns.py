@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,19 +160,88 @@ def test_a_human_is_no_machine_after_all() -> None:
     assert machine.deadline is None
 
 
-def test_a_stream_is_stalled_without_frames_or_with_too_much_to_send() -> None:
-    watch = StreamWatch(5.0, max_bytes=1000)
-    assert watch.deadline is None and not watch.sent(2000)
-    watch.begin(0.0)
+def test_one_debt_after_the_other_is_one_silence() -> None:
+    owed = OwedAnswer(line_s=2.0, limit_s=20.0)
+    owed.owe("turn", 0.0)
+    owed.owe("response 1", 0.8)
+    owed.pay("turn", 0.8)
+    owed.owe("tool 1", 1.0)
+    owed.pay("response 1", 1.0)
+    assert owed.deadline == 2.0
+
+
+def test_a_caller_who_has_heard_nothing_for_long_enough_is_told_at_once() -> None:
+    owed = OwedAnswer(line_s=2.0, limit_s=20.0)
+    assert not owed.hurry(5.0), "nothing is owed"
+    owed.owe("turn", 5.0)
+    owed.pause("caller")
+    assert not owed.hurry(5.0), "the caller speaks"
+    owed.resume("caller", 5.5)
+    assert owed.hurry(6.0) and owed.on_time(6.0) is Fill.LINE
+    never = OwedAnswer(line_s=math.inf, limit_s=20.0)
+    never.owe("turn", 5.0)
+    assert never.hurry(6.0) and never.on_time(6.0) is None
+
+
+def passing(
+    watch: StreamWatch, now: float, until: float, *, held_up: Sequence[tuple[float, float]] = ()
+) -> float | None:
+    """Ask at each deadline, late where the loop is held up (from, to); returns when the stream was found stalled."""
+    while watch.deadline is not None and watch.deadline <= until:
+        now = watch.deadline
+        for begin, end in held_up:
+            now = end if begin <= now < end else now
+        if watch.on_time(now):
+            return now
+    return None
+
+
+def test_a_stream_is_stalled_without_frames() -> None:
+    watch = StreamWatch(1.4)
+    assert watch.deadline is None
+    watch.begin(2.9)
     watch.frame(3.0)
-    assert not watch.on_time(7.9)
-    assert watch.on_time(8.0) and not watch.on_time(9.0), "once"
-    watch.begin(10.0)
-    assert not watch.sent(1000)
-    assert watch.sent(1001) and not watch.sent(1001)
+    assert passing(watch, 3.0, 10.0) == pytest.approx(4.4)
+    assert watch.deadline is None and not watch.on_time(9.0), "once"
     watch.begin(20.0)
     watch.end()
     assert watch.deadline is None
+
+
+def test_what_the_loop_is_late_by_does_not_count() -> None:
+    watch = StreamWatch(1.4)
+    watch.begin(0.0)
+    assert passing(watch, 0.0, 30.0, held_up=[(0.5, 4.5), (5.0, 8.0)]) == pytest.approx(8.2)
+    watch.begin(0.0)
+    watch.on_time(9.0)
+    watch.frame(9.0)
+    assert passing(watch, 9.0, 30.0) == pytest.approx(10.4, abs=0.21), "and is forgotten with the next frame"
+
+
+@given(st.lists(st.tuples(st.floats(0.001, 3.0), st.booleans()), max_size=20))
+def test_only_time_in_which_a_frame_could_have_been_heard_makes_a_stall(steps: list[tuple[float, bool]]) -> None:
+    watch = StreamWatch(1.4)
+    watch.begin(0.0)
+    now = heard = 0.0
+    for seconds, comes in steps:  # awake up to its deadline, then held up until `now`
+        assert watch.deadline is not None
+        heard += min(watch.deadline, now + seconds) - now
+        now += seconds
+        stalled = watch.on_time(now)
+        assert stalled is (heard >= 1.4) or heard == pytest.approx(1.4)
+        if stalled:
+            return
+        if comes:
+            watch.frame(now)
+            heard = 0.0
+
+
+def test_a_stream_that_takes_nothing_is_stalled() -> None:
+    watch = StreamWatch(5.0, max_bytes=1000)
+    assert not watch.sent(2000)
+    watch.begin(10.0)
+    assert not watch.sent(1000)
+    assert watch.sent(1001) and not watch.sent(1001)
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
