@@ -230,9 +230,9 @@ class Responses:
         if self._sent is not None:
             self._sent.doomed = True
 
-    def hold(self, now: float, limit_s: float) -> None:
-        """Answer nothing until `release`, at most for `limit_s`. Requests with options are sent nevertheless."""
-        self._floor.hold(now + limit_s)
+    def hold(self, until: float) -> None:
+        """Answer nothing until `release`, at most until then. Requests with options are sent nevertheless."""
+        self._floor.hold(until)
 
     def release(self, now: float) -> list[Effect]:
         self._floor.release()

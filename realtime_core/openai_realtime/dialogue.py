@@ -98,15 +98,14 @@ class Dialogue:
         self.hidden_items = Recent(256)
         """Items that are none of the user's business."""
         self.open_calls: set[str] = set()
-        """Tool calls of this session without an output."""
-        self.holds_answers = False
-        """Turns are not answered until the tools that run have returned."""
+        """Tool calls without an output."""
+        self.foreign_calls: set[str] = set()
+        """Those of them that an earlier session made: this one does not know them."""
+        self._held_until: float | None = None
         self._held_server = False
         self.caller_speaks = False
         self.completes_items = False
         """The server sends `conversation.item.done` (GA); else `response.output_item.done` says the same (beta)."""
-        self.is_successor = False
-        """There was another session before, whose calls this one does not know."""
         self.retired = False
         """Another session has taken its place: what still comes is nobody's business."""
 
@@ -117,6 +116,11 @@ class Dialogue:
     @property
     def player(self) -> Player:
         return self.setup.player
+
+    @property
+    def holds_answers(self) -> bool:
+        """Turns are not answered until the tools that run have returned."""
+        return self._held_until is not None
 
     @property
     def deadline(self) -> float | None:
@@ -218,21 +222,32 @@ class Dialogue:
         """The caller speaks while a tool runs. An answer now would invent the tool's result: it has to wait."""
         if not self.setup.hold_for_tools or not self.open_calls or self.holds_answers:
             return
-        self.holds_answers = True
-        self.responses.hold(self.setup.now(), _HOLD_LIMIT_S)
+        self._held_until = self.setup.now() + _HOLD_LIMIT_S
+        self.responses.hold(self._held_until)
         self._held_server = self.config.let_server_respond(False)
         self.update_session()
 
     def call_answered(self, call_id: str) -> None:
         """The tool has returned: one response answers it and what was said meanwhile."""
         self.open_calls.discard(call_id)
+        self.foreign_calls.discard(call_id)
         if not self.holds_answers or self.open_calls:
             return
-        self.holds_answers = False
+        self._held_until = None
         if self._held_server:
             self.config.let_server_respond(True)
             self.update_session()
         self.perform(self.responses.release(self.setup.now()))
+
+    def succeed(self, lost: Dialogue, *, knows_calls: bool) -> None:
+        """Take the place of a lost session: its tools run on, and what waits for them waits here."""
+        self.config.wish_like(lost.config)
+        self.open_calls |= lost.open_calls
+        if not knows_calls:
+            self.foreign_calls |= lost.open_calls
+        self._held_until, self._held_server = lost._held_until, lost._held_server
+        if self._held_until is not None:
+            self.responses.hold(self._held_until)
 
     def on_time(self) -> None:
         now = self.setup.now()

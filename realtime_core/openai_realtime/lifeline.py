@@ -204,7 +204,7 @@ class Lifeline:
         assert self._link is not None
         old, new = self._link.dialogue, link.dialogue
         self._link, self._ready = link, True
-        new.config.wish_like(old.config)
+        new.succeed(old, knows_calls=self._is_attached)
         new.update_session()
         if not self._is_attached:
             self._tell(new)
@@ -223,15 +223,11 @@ class Lifeline:
 
     def _tell(self, dialogue: Dialogue) -> None:
         """Tell the new session what was said so far. That asks for no response."""
-        dialogue.is_successor = True
         items = self._conversation() if self._conversation else ()
         if self._policy.memory == "items":
             for item in replayed(items, self._policy.max_chars):
                 dialogue.create_item(item, hidden=True)
-                if item["type"] == "function_call":
-                    dialogue.open_calls.add(item["call_id"])
-                elif item["type"] == "function_call_output":
-                    dialogue.open_calls.discard(item["call_id"])
+                dialogue.foreign_calls.discard(item.get("call_id", ""))
         elif (text := summary(items, self._policy.max_chars)) is not None:
             dialogue.create_note(text)
 

@@ -48,7 +48,7 @@ def _is_sendable(part: Mapping[str, Any]) -> bool:
 
 def _tool_output(dialogue: Dialogue, event: sent.RealtimeModelSendToolOutput) -> None:
     call = event.tool_call
-    if dialogue.is_successor and call.call_id not in dialogue.open_calls:
+    if call.call_id in dialogue.foreign_calls:
         item_id = dialogue.create_note(tool_note(call.name, call.arguments, event.output))
     else:
         output = {"type": "function_call_output", "call_id": call.call_id, "output": event.output}

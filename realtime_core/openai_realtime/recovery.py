@@ -91,7 +91,8 @@ _HEAD = (
     "What was said so far (of your own words, what was heard):"
 )
 _TAIL = (
-    "Go on from here. Do not greet again, do not repeat tool calls that have a result, and say nothing of this note."
+    "Go on from here. Do not greet again, do not repeat these tool calls (you will be told the result of one that has "
+    "none yet), and say nothing of this note."
 )
 _LEFT_OUT = "(Earlier parts are left out.)"
 

@@ -195,20 +195,82 @@ async def test_an_interrupt_in_the_gap_silences_at_once() -> None:
         assert talk.peer.commands() == []
 
 
+CALL = RealtimeModelToolCallEvent("lookup", "call_9", '{"q":1}', id="item_call")
+
+
+def call(peer: Peer) -> None:
+    item = {"id": "i", "type": "function_call", "name": "lookup", "call_id": "call_9", "arguments": '{"q":1}'}
+    peer.emit("response.output_item.done", response_id="resp_1", item={**item, "status": "completed"})
+
+
+def turn(peer: Peer) -> None:
+    peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+    peer.emit("input_audio_buffer.speech_stopped", item_id="item_u", audio_end_ms=500)
+    peer.emit("input_audio_buffer.committed", item_id="item_u")
+
+
+def server_responds(peer: Peer) -> bool:
+    """What the peer was last told about who answers turns."""
+    updates = [each["session"].get("audio", {}) for each in peer.sent if each["type"] == "session.update"]
+    told = [audio["input"]["turn_detection"] for audio in updates if "turn_detection" in audio.get("input", {})]
+    return bool(told[-1]["create_response"])
+
+
 async def test_a_tool_that_returns_in_the_new_session_is_told_of_in_words() -> None:
-    call = RealtimeModelToolCallEvent("lookup", "call_9", '{"q":1}', id="item_call")
     async with Talk() as talk:
-        item = {"id": "i", "type": "function_call", "name": "lookup", "call_id": "call_9", "arguments": '{"q":1}'}
-        talk.peer.emit("response.output_item.done", response_id="resp_1", item={**item, "status": "completed"})
+        call(talk.peer)
         await settle()
         lose(talk.peer)
         await settle()
-        talk.send(RealtimeModelSendToolOutput(call, "42"))
+        talk.send(RealtimeModelSendToolOutput(CALL, "42"))
         await settle(1.0)
         note, create = talk.peer.commands()
         assert texts([note]) == ['The tool lookup({"q":1}), called earlier, has returned: 42']
         assert create["type"] == "response.create"
         assert talk.heard.of("item_updated")[-1].item.output == "42"
+
+
+async def test_a_turn_that_waited_for_a_tool_waits_in_the_new_session_too() -> None:
+    async with Talk() as talk:
+        call(talk.peer)
+        turn(talk.peer)
+        await settle(0.1)
+        assert not server_responds(talk.peer)
+        lose(talk.peer)
+        await settle(5.0)
+        assert not server_responds(talk.peer)
+        assert talk.peer.commands() == [], "an answer now would invent the result, or call the tool again"
+        talk.send(RealtimeModelSendToolOutput(CALL, "42"))
+        await settle()
+        assert server_responds(talk.peer), "or nobody would ever be answered again"
+        assert [each["type"] for each in talk.peer.commands()] == ["conversation.item.create", "response.create"]
+
+
+async def test_a_turn_in_the_new_session_waits_for_a_tool_of_the_old_one() -> None:
+    async with Talk() as talk:
+        call(talk.peer)
+        await settle()
+        lose(talk.peer)
+        await settle(1.0)
+        turn(talk.peer)
+        await settle(1.0)
+        assert not server_responds(talk.peer) and talk.peer.commands() == []
+        talk.send(RealtimeModelSendToolOutput(CALL, "42"))
+        await settle()
+        assert server_responds(talk.peer)
+        assert [each["type"] for each in talk.peer.commands()] == ["conversation.item.create", "response.create"]
+
+
+async def test_a_tool_that_never_returns_holds_up_two_sessions_no_longer_than_one() -> None:
+    async with Talk() as talk:
+        call(talk.peer)
+        turn(talk.peer)
+        await settle(15.0)
+        lose(talk.peer)
+        await settle(4.0)
+        assert "response.create" not in talk.peer.types()
+        await settle(2.0)
+        assert talk.peer.types()[-1] == "response.create"
 
 
 @pytest.mark.parametrize("code", [1001, 1006, 1011, 1012, 1013])
