@@ -70,6 +70,8 @@ class Lifeline:
         self._link: Link | None = None
         self._ready = False
         self._closing = False
+        self._attempt = 0
+        self._since = 0.0
         self._outbox: deque[sent.RealtimeModelSendEvent] = deque()
         self._backlog = AudioBacklog(int(policy.gap_audio_s * 1000) * bytes_per_ms(config.effective.input_format))
         self._timer: asyncio.TimerHandle | None = None
@@ -88,7 +90,7 @@ class Lifeline:
         """Open the first session. Raises what `open_link` raises."""
         self.setup.emit(RealtimeModelConnectionStatusEvent("connecting"))
         self._link = await self._open(tasks)
-        self._ready = True
+        self._ready, self._since = True, self.setup.now()
         self.setup.emit(RealtimeModelConnectionStatusEvent("connected"))
 
     async def stay(self, tasks: asyncio.TaskGroup) -> None:
@@ -169,15 +171,18 @@ class Lifeline:
         self._retire(lost)
         self.setup.emit(RealtimeModelConnectionStatusEvent("reconnecting", close))
         failure: RealtimeCoreError = ConnectionLost(close)
-        for attempt in range(self._policy.attempts):
-            await asyncio.sleep(self._policy.delay_s(attempt, self.setup.sources.random))
+        if self.setup.now() - self._since >= self._policy.settled_after_s:
+            self._attempt = 0
+        while self._attempt < self._policy.attempts:
+            await asyncio.sleep(self._policy.delay_s(self._attempt, self.setup.sources.random))
+            self._attempt += 1
             try:
                 link = await self._open(tasks)
             except RealtimeCoreError as error:
                 failure = error
                 if not is_worth_retrying(error):
                     break
-                _logger.info("Attempt %d to reach the model again failed: %s", attempt + 1, error)
+                _logger.info("Attempt %d to reach the model again failed: %s", self._attempt, error)
             else:
                 self._take_over(link)
                 return
@@ -203,7 +208,7 @@ class Lifeline:
         """The new session goes on where the old one ended."""
         assert self._link is not None
         old, new = self._link.dialogue, link.dialogue
-        self._link, self._ready = link, True
+        self._link, self._ready, self._since = link, True, self.setup.now()
         new.succeed(old, knows_calls=self._is_attached)
         new.update_session()
         if not self._is_attached:

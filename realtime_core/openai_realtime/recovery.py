@@ -19,6 +19,7 @@ from ..items import AssistantMessageItem, RealtimeItem, RealtimeToolCallItem, Sy
 __all__ = ["AudioBacklog", "ReconnectPolicy", "is_recoverable", "is_worth_retrying", "replayed", "summary", "tool_note"]
 
 _RECOVERABLE = frozenset({1001, 1005, 1006, 1011, 1012, 1013, 1015})
+_PEER_BROKE_THE_RULES = frozenset({1002, 1007, 1009})
 _HOPELESS_STATUS = frozenset({400, 401, 403, 404})
 
 
@@ -26,7 +27,9 @@ _HOPELESS_STATUS = frozenset({400, 401, 403, 404})
 class ReconnectPolicy:
     """When and how a lost session is replaced by a new one. `attempts=0`: never.
 
-    Before attempt n (from 0) it waits `min(max_delay_s, first_delay_s * 2**n)`, half of it at random. `memory`: the
+    Before attempt n (from 0) it waits `min(max_delay_s, first_delay_s * 2**n)`, half of it at random. A session that is
+    lost within `settled_after_s` counts as another failed attempt, so that a server that takes every session and drops
+    it is given up. `memory`: the
     conversation goes in as one system message of at most `max_chars`, or item by item. Of the caller's audio the last
     `gap_audio_s` are kept until there is a session again. A session is replaced in the first pause of the talk within
     `rollover_margin_s` of its announced end.
@@ -35,6 +38,7 @@ class ReconnectPolicy:
     attempts: int = 8
     first_delay_s: float = 0.25
     max_delay_s: float = 4.0
+    settled_after_s: float = 10.0
     memory: Literal["summary", "items"] = "summary"
     max_chars: int = 8000
     gap_audio_s: float = 10.0
@@ -47,7 +51,8 @@ class ReconnectPolicy:
 
 def is_recoverable(close: Close) -> bool:
     """The connection ended for a reason that says nothing against a new one."""
-    return close.by == "network" or (close.by == "peer" and close.code in _RECOVERABLE)
+    codes = _PEER_BROKE_THE_RULES if close.by == "us" else _RECOVERABLE
+    return close.by == "network" or close.code in codes
 
 
 def is_worth_retrying(error: RealtimeCoreError) -> bool:

@@ -320,6 +320,29 @@ async def test_attempts_are_spaced_and_end() -> None:
         assert isinstance(talk.heard.one("exception").exception, ConnectFailed)
 
 
+async def test_a_server_that_takes_every_session_and_drops_it_is_given_up() -> None:
+    class Dropping(Peer):
+        def accept(self, event: dict[str, Any]) -> None:
+            super().accept(event)
+            assert self.connection is not None
+            if event["type"] == "session.update":
+                asyncio.get_running_loop().call_later(0.05, self.connection.close, 1011, "server error")
+
+    async with Talk(Dropping(), reconnect=ReconnectPolicy(attempts=3)) as talk:
+        await settle(60.0)
+        assert talk.peer.opened == 1 + 3
+        assert isinstance(talk.heard.one("exception").exception, ConnectionLost)
+
+
+async def test_a_session_that_lasted_begins_the_attempts_anew() -> None:
+    async with Talk(reconnect=ReconnectPolicy(attempts=1, settled_after_s=10.0)) as talk:
+        for _ in range(3):
+            await settle(12.0)
+            lose(talk.peer)
+        await settle(1.0)
+        assert talk.peer.opened == 4 and not talk.heard.of("exception")
+
+
 async def test_a_refused_key_is_not_tried_again() -> None:
     async with Talk() as talk:
         refused = ConnectFailed("401")

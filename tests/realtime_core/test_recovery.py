@@ -130,6 +130,8 @@ def test_what_may_pass(error: RealtimeCoreError, worth: bool) -> None:
         (Close(1000, "", "peer"), False),
         (Close(1000, "", "us"), False),
         (Close(1008, "", "peer"), False),
+        (Close(1009, "over 16777216 bytes", "us"), True),
+        (Close(1011, "internal error", "us"), False),
     ],
 )
 def test_recoverable_ends(close: Close, recoverable: bool) -> None:
