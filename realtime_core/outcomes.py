@@ -16,12 +16,14 @@ __all__ = ["Outcome", "RetryPolicy"]
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often a response that failed is asked for again: an empty one at once, a failed one after `delay_s` and only
-    if its error code or type is among `transient`."""
+    if its error code or type is among `transient`. One of which nothing has come for `stalled_after_s` has failed, too
+    (None: it is waited for)."""
 
     empty: int = 1
     failed: int = 1
     delay_s: float = 1.0
     transient: frozenset[str] = frozenset({"server_error", "rate_limit_exceeded", "internal_error", "timeout"})
+    stalled_after_s: float | None = 15.0
 
 
 @dataclass(frozen=True, slots=True)

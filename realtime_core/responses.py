@@ -20,21 +20,12 @@ from typing import Any
 
 from .floor import Floor
 from .outcomes import Outcome, RetryPolicy
+from .response_effects import CancelResponse, CreateResponse, Effect, Options, ResponseFailed, ResponseStalled
 
-__all__ = [
-    "COLLISION",
-    "CancelResponse",
-    "CreateResponse",
-    "ResponseFailed",
-    "ResponseState",
-    "Responses",
-]
+__all__ = ["COLLISION", "ResponseState", "Responses"]
 
 COLLISION = "conversation_already_has_active_response"
 _METADATA_KEY = "client_event_id"
-
-Options = Mapping[str, Any]
-"""The `response` object of `response.create`."""
 
 
 class ResponseState(Enum):
@@ -70,39 +61,6 @@ _TABLE: Mapping[tuple[ResponseState, _On], ResponseState] = {
 """What is not in the table changes nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class CreateResponse:
-    """Send `response.create`."""
-
-    event_id: str
-    options: Options
-
-
-@dataclass(frozen=True, slots=True)
-class CancelResponse:
-    """Send `response.cancel`. With `mute` nothing of the response may be heard."""
-
-    event_id: str
-    response_id: str
-    mute: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseFailed:
-    """A response did not do what it was made for, or was refused (`response_id` is ""). `reason` is the protocol's;
-    `empty` or `text_only` for one without audio in an audio session; `no_reaction` if the server never answered. With
-    `retrying` it is asked for once more."""
-
-    response_id: str
-    status: str
-    reason: str
-    error: Any
-    retrying: bool
-
-
-Effect = CreateResponse | CancelResponse | ResponseFailed
-
-
 @dataclass(slots=True, eq=False)
 class _Request:
     """A response that we want. Without `options` any response will do that answers `items`."""
@@ -113,6 +71,8 @@ class _Request:
     not_before: float = 0.0
     event_id: str = ""
     sent_at: float = 0.0
+    collides_since: float | None = None
+    """Refused from then on, for a response that nobody told us of."""
     satisfied: bool = False
     doomed: bool = False
 
@@ -123,6 +83,7 @@ class _Active:
 
     response_id: str
     request: _Request | None
+    progress_at: float
     spoke: bool = False
 
 
@@ -131,7 +92,8 @@ class Responses:
 
     `ids` makes event ids. `audio`: responses are to be spoken. `server_responds`: the server answers turns by itself.
     A request waits until `floor` is free. A `response.create` without any reaction is given up after `request_limit_s`
-    and sent again; one that was refused for no reason that we know of, after `collision_delay_s`. Times are in seconds.
+    and sent again; one that was refused for a response that we do not know of, after `collision_delay_s`; when that has
+    been so for `request_limit_s`, whatever is being made is cancelled. Times are in seconds.
     """
 
     def __init__(
@@ -156,6 +118,8 @@ class Responses:
         self._queue: deque[_Request] = deque()
         self._sent: _Request | None = None
         self._active: _Active | None = None
+        self._watch_at = 0.0
+        """When to look whether the active response stalls: not later than it can have, and seldom."""
         self._acknowledged: set[str] = set()
         self._echoes = False
         self._presumed: _Request | None = None
@@ -183,6 +147,8 @@ class Responses:
         """When `on_time` is to be called."""
         if self._sent is not None and self._active is None:
             return self._sent.sent_at + self._request_limit_s
+        if self._active is not None and self._retry_policy.stalled_after_s is not None:
+            return self._watch_at
         if self._queue and self.state is ResponseState.IDLE:
             return min(self._due(request) for request in self._queue)
         return None
@@ -272,7 +238,8 @@ class Responses:
             return []
         self._echoes = self._echoes or echoed is not None
         request = self._sent if self._sent and self._sent.event_id == echoed else None
-        self._active, self._cancel_id = _Active(response_id, request), None
+        self._active, self._cancel_id = _Active(response_id, request, now), None
+        self._watch_at = now + (self._retry_policy.stalled_after_s or 0.0)
         self._step(_On.CREATED_OURS if request else _On.CREATED_OTHER)
         presumed = self._presumed
         unwanted = presumed is not None and presumed.event_id == echoed and presumed.satisfied
@@ -286,6 +253,11 @@ class Responses:
         if request is None or "input" not in (request.options or {}):
             self._satisfy()
         return self._cancel_active(mute=True) if unwanted else []
+
+    def progress(self, now: float, response_id: str | None = None) -> None:
+        """Something of the response (None: of the one that is being made) has come."""
+        if self._active and response_id in (None, self._active.response_id):
+            self._active.progress_at = now
 
     def spoke(self, response_id: str) -> None:
         """Audio of the response has come."""
@@ -330,9 +302,7 @@ class Responses:
         if code != COLLISION:
             effects = self._fail(now, request, code, error, again=code in self._retry_policy.transient)
         elif not request.satisfied and not request.doomed:
-            # Should we not know of the response that is in the way, asking again at once would only go round.
-            request.not_before = 0.0 if self._active else now + self._collision_delay_s
-            self._queue.appendleft(request)
+            effects = self._collided(now, request)
         return [*effects, *self._next(now)]
 
     def speech_started(self, now: float) -> None:
@@ -348,7 +318,7 @@ class Responses:
         return self._next(now)
 
     def on_time(self, now: float) -> list[Effect]:
-        request, effects = self._sent, list[Effect]()
+        request, effects = self._sent, self._watch(now)
         if request and not self._active and now >= request.sent_at + self._request_limit_s:
             self._sent = None
             self._step(_On.REFUSED)
@@ -356,6 +326,32 @@ class Responses:
         return [*effects, *self._next(now)]
 
     # The rest is how.
+
+    def _watch(self, now: float) -> list[Effect]:
+        """Give up the active response if nothing of it has come for too long."""
+        active, limit_s = self._active, self._retry_policy.stalled_after_s
+        if active is None or limit_s is None or now < self._watch_at:
+            return []
+        self._watch_at = active.progress_at + limit_s
+        if now < self._watch_at:
+            return []
+        stalled = Outcome("failed", "stalled", {"code": "stalled", "type": "timeout"}, active.spoke, False, False)
+        # No `_cancel_active`: what we have cancelled before is not wanted again, what stalls is.
+        cancel = [] if self.cancelling else [CancelResponse(self._ids(), active.response_id, mute=True)]
+        return [*cancel, ResponseStalled(active.response_id), *self.done(now, active.response_id, stalled)]
+
+    def _collided(self, now: float, request: _Request) -> list[Effect]:
+        """Ask again: after the response that is in the way or, where we know of none, in a moment."""
+        self._queue.appendleft(request)
+        if self._active is not None:
+            request.not_before, request.collides_since = 0.0, None
+            return []
+        request.not_before = now + self._collision_delay_s
+        request.collides_since = now if request.collides_since is None else request.collides_since
+        if now < request.collides_since + self._request_limit_s:
+            return []
+        request.collides_since = None
+        return [CancelResponse(self._ids(), "")]
 
     def _cancel_active(self, mute: bool) -> list[Effect]:
         if self._active is None or self.cancelling:

@@ -20,10 +20,12 @@ from ..model_events import (
     RealtimeModelEvent,
     RealtimeModelRawServerEvent,
     RealtimeModelResponseFailedEvent,
+    RealtimeModelTurnEndedEvent,
 )
 from ..outcomes import RetryPolicy
 from ..playback import ClockPlayer, HeardItem, PlaybackLedger, Player, Truncation
-from ..responses import CancelResponse, CreateResponse, Effect, ResponseFailed, Responses, ResponseState
+from ..response_effects import CancelResponse, CreateResponse, Effect, ResponseFailed, ResponseStalled
+from ..responses import Responses, ResponseState
 from ..sources import Sources
 from ..turns import TurnAction, TurnPolicy
 from .incoming import handle
@@ -86,6 +88,8 @@ class Dialogue:
         self.responses = Responses(setup.ids, retry=setup.retry)
         self.ledger = PlaybackLedger()
         self.muted = Recent(64)
+        self.finished = Recent(64)
+        """Responses that are over."""
         self.speaking_of = Recent(256)
         """Item id -> response id, of audio that came."""
         self.open_parts: dict[tuple[str, int], str] = {}
@@ -214,7 +218,12 @@ class Dialogue:
                 case CancelResponse(event_id, response_id, mute):
                     if mute:
                         self.mute(response_id)
-                    self.command("response.cancel", {"response_id": response_id}, event_id=event_id)
+                    which = {"response_id": response_id} if response_id else {}
+                    self.command("response.cancel", which, event_id=event_id)
+                case ResponseStalled(response_id):
+                    self.finish(response_id)
+                    self.mute(response_id)
+                    self.emit(RealtimeModelTurnEndedEvent(response_id, "failed", "stalled"))
                 case ResponseFailed(response_id, status, reason, error, retrying):
                     self.emit(RealtimeModelResponseFailedEvent(response_id, status, reason, error, retrying))
 
@@ -316,8 +325,9 @@ class Dialogue:
             response_id=self.speaking_of.get(first.item_id),
         )
 
-    def end_parts(self, response_id: str) -> None:
+    def finish(self, response_id: str) -> None:
         """The response is over: whatever audio it began is complete."""
+        self.finished[response_id] = True
         for (item_id, content_index), owner in list(self.open_parts.items()):
             if owner == response_id:
                 self.end_part(item_id, content_index)

@@ -24,7 +24,16 @@ _logger = logging.getLogger(__name__)
 
 def handle(dialogue: Dialogue, event: wire.ServerEvent) -> None:
     """Change the dialogue's state, send what is to be sent, emit what is to be told: in this one step."""
+    if (response_id := _response_of(event)) is not None:
+        dialogue.responses.progress(dialogue.setup.now(), response_id)
     _HANDLERS[type(event)](dialogue, event)
+
+
+def _response_of(event: wire.ServerEvent) -> str | None:
+    """The response that the event is a part of."""
+    if isinstance(event, wire.Notice):
+        return event.data.get("response_id")
+    return getattr(event, "response_id", None)
 
 
 # The session.
@@ -140,6 +149,9 @@ def _dtmf(dialogue: Dialogue, event: wire.Dtmf) -> None:
 
 
 def _response_created(dialogue: Dialogue, event: wire.ResponseCreated) -> None:
+    if event.response_id == dialogue.responses.active_id:
+        return  # told twice
+    dialogue.finished.pop(event.response_id, None)  # some servers use an id again
     dialogue.ledger.forget_heard(dialogue.player.heard())
     effects = dialogue.responses.created(dialogue.setup.now(), event.response_id, event.response)
     if dialogue.responses.is_out_of_band(event.response_id):
@@ -150,9 +162,11 @@ def _response_created(dialogue: Dialogue, event: wire.ResponseCreated) -> None:
 
 
 def _response_done(dialogue: Dialogue, event: wire.ResponseDone) -> None:
+    if event.response_id in dialogue.finished:
+        return  # told twice, or given up
     outcome = Outcome.of(event.response)
     out_of_band = dialogue.responses.is_out_of_band(event.response_id)
-    dialogue.end_parts(event.response_id)
+    dialogue.finish(event.response_id)
     if isinstance(usage := event.response.get("usage"), Mapping):
         dialogue.emit(_usage(event.response_id, usage))
     if out_of_band:
@@ -189,6 +203,8 @@ def _audio_delta(dialogue: Dialogue, event: wire.AudioDelta) -> None:
         dialogue.config.voice_frozen = True
     dialogue.player.play(*part, event.audio)
     dialogue.emit(emitted.RealtimeModelAudioEvent(event.audio, event.response_id, *part))
+    if event.response_id in dialogue.finished:
+        dialogue.end_part(*part)  # it came late, and nothing else will end it
 
 
 def _audio_done(dialogue: Dialogue, event: wire.AudioDone) -> None:

@@ -198,7 +198,7 @@ class Lifeline:
         active_id = dialogue.responses.active_id
         for response_id in dict.fromkeys((*dialogue.open_parts.values(), active_id)):
             if response_id is not None:
-                dialogue.end_parts(response_id)
+                dialogue.finish(response_id)
         if active_id is not None:
             again = bool(dialogue.responses.unanswered())
             self.setup.emit(RealtimeModelTurnEndedEvent(active_id, "failed", "connection_lost"))

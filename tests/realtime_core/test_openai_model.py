@@ -250,6 +250,56 @@ async def test_a_part_that_its_response_left_open_ends_with_it() -> None:
         assert (failed.status, failed.reason, failed.retrying) == ("incomplete", "max_output_tokens", False)
 
 
+async def test_audio_that_comes_after_its_end_plays_and_ends() -> None:
+    async with Talk() as talk:
+        talk.peer.respond()
+        talk.peer.audio(100)
+        talk.peer.audio_done()
+        talk.peer.done()
+        talk.peer.audio(100)
+        await settle(1.0)
+        assert talk.heard.types().count("audio") == 2
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+        await settle()
+        assert not talk.heard.of("audio_interrupted"), "all of it was heard long ago"
+
+
+async def test_a_response_that_is_told_twice_happens_once() -> None:
+    async with Talk() as talk:
+        usage = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+        talk.peer.respond()
+        talk.peer.respond()
+        talk.peer.audio(100)
+        talk.peer.done(usage=usage)
+        talk.peer.done(usage=usage)
+        await settle()
+        assert talk.heard.types() == ["turn_started", "audio", "usage", "turn_ended"]
+
+
+async def test_a_response_that_goes_silent_is_replaced() -> None:
+    async with Talk() as talk:
+        talk.send(RealtimeModelSendUserInput("Hello"))
+        await settle()
+        talk.peer.respond("resp_1", metadata=talk.peer.sent[-1]["response"]["metadata"])
+        talk.peer.emit("response.output_item.added", response_id="resp_1", item={"id": "item_a"})
+        await settle(14.0)
+        talk.peer.emit("response.content_part.added", response_id="resp_1", item_id="item_a", part={})
+        await settle(14.0)
+        assert talk.heard.types() == ["turn_started", "other"]
+        await settle(2.5)
+        assert talk.peer.types()[-2:] == ["response.cancel", "response.create"]
+        ended, failed = talk.heard.of("turn_ended", "response_failed")
+        assert (ended.status, ended.reason) == ("failed", "stalled")
+        assert (failed.reason, failed.retrying) == ("stalled", True)
+        talk.peer.audio(100)
+        talk.peer.done("resp_1", "cancelled")
+        talk.peer.respond("resp_2", metadata=talk.peer.sent[-1]["response"]["metadata"])
+        talk.peer.audio(100, "item_b", "resp_2")
+        talk.peer.done("resp_2")
+        await settle()
+        assert [each.response_id for each in talk.heard.of("audio", "turn_ended")] == ["resp_1", "resp_2", "resp_2"]
+
+
 async def test_interrupt_always_cancels() -> None:
     async with Talk() as talk:
         talk.peer.respond()

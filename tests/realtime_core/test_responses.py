@@ -14,14 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from realtime_core.openai_realtime.protocol import EventIds
 from realtime_core.outcomes import Outcome, RetryPolicy
-from realtime_core.responses import (
-    COLLISION,
-    CancelResponse,
-    CreateResponse,
-    ResponseFailed,
-    Responses,
-    ResponseState,
-)
+from realtime_core.response_effects import CancelResponse, CreateResponse, ResponseFailed, ResponseStalled
+from realtime_core.responses import COLLISION, Responses, ResponseState
 
 SPOKEN = Outcome("completed", None, None, spoke=True, wrote=False, called=False)
 SILENT = Outcome("completed", None, None, spoke=False, wrote=False, called=False)
@@ -146,7 +140,7 @@ def test_a_response_that_was_taken_for_ours_and_was_not() -> None:
 
 
 def test_a_long_answer_without_metadata_is_not_taken_for_silence() -> None:
-    responses = new()
+    responses = new(retry=RetryPolicy(stalled_after_s=None))
     create(responses.request(0.0, {"instructions": "Read the menu."}))
     responses.created(0.1, "resp_1", {})
     assert responses.deadline is None and responses.on_time(30.0) == []
@@ -304,6 +298,53 @@ def test_no_reaction_is_not_waited_for_forever() -> None:
     assert responses.idle
 
 
+def test_a_response_that_went_silent_is_given_up_and_asked_for_again() -> None:
+    responses = new(retry=RetryPolicy(delay_s=0.0))
+    sent = create(responses.want(0.0, "item_1"))
+    responses.created(1.0, "resp_1", ours(sent))
+    assert responses.deadline == 16.0
+    responses.progress(5.0, "resp_1")
+    responses.progress(9.0, "resp_of_somebody_else")
+    assert responses.on_time(16.0) == [] and responses.deadline == 20.0
+    cancel, stalled, failed, again = responses.on_time(20.0)
+    assert isinstance(cancel, CancelResponse) and (cancel.response_id, cancel.mute) == ("resp_1", True)
+    assert stalled == ResponseStalled("resp_1")
+    assert isinstance(failed, ResponseFailed) and (failed.reason, failed.retrying) == ("stalled", True)
+    assert isinstance(again, CreateResponse)
+    assert responses.done(21.0, "resp_1", CANCELLED) == [], "it is over already"
+    assert responses.state is ResponseState.REQUESTED
+
+
+def test_a_response_that_was_cancelled_and_never_ends_is_given_up_and_not_asked_for_again() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    (cancel,) = responses.cancel()
+    assert responses.on_time(15.0) == [ResponseStalled("resp_1")]
+    assert responses.idle
+    assert isinstance(cancel, CancelResponse)
+
+
+def test_a_silent_response_is_waited_for_if_so_wanted() -> None:
+    responses = new(retry=RetryPolicy(stalled_after_s=None))
+    responses.created(0.0, "resp_1", {})
+    assert responses.deadline is None and responses.on_time(1e6) == []
+
+
+def test_a_response_that_nobody_told_of_and_that_never_ends_is_cancelled() -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    now, cancels, creates = 0.0, 0, 1
+    while now < 10.5:
+        effects = responses.refused(now, sent.event_id, COLLISION)
+        cancels += sum(isinstance(each, CancelResponse) and each.response_id == "" for each in effects)
+        assert responses.deadline is not None
+        now = responses.deadline
+        sent = create(responses.on_time(now))
+        creates += 1
+    assert cancels == 1 and creates < 50
+    assert responses.created(now, "resp_2", ours(sent)) == []
+
+
 def test_a_refused_item_needs_no_answer() -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
@@ -402,7 +443,8 @@ class ResponsesMachine(RuleBasedStateMachine):
     def start(self, echoes: bool, server_responds: bool) -> None:
         self.now = 0.0
         self.server = FakeServer(echoes)
-        self.client = Responses(EventIds(), server_responds=server_responds)
+        patient = RetryPolicy(stalled_after_s=None)  # this server may take its time
+        self.client = Responses(EventIds(), server_responds=server_responds, retry=patient)
         self.to_server: deque[tuple[Any, ...]] = deque()
         self.wanted: set[str] = set()
         self.customs: set[str] = set()

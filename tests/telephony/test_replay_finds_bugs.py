@@ -15,7 +15,7 @@ from realtime_core.audio.resample import Downsampler3, Upsampler3
 from realtime_core.openai_realtime import outgoing
 from realtime_core.openai_realtime.dialogue import Dialogue
 from realtime_core.playback import HeardItem, PlaybackLedger
-from realtime_core.responses import CancelResponse, CreateResponse
+from realtime_core.response_effects import CancelResponse, CreateResponse
 from realtime_core.tool_calls import ToolCalls
 from telephony.call import playout
 from telephony.call.bridge import Bridge
