@@ -561,7 +561,9 @@ class ResponsesMachine(RuleBasedStateMachine):
 
     @invariant()
     def one_at_a_time(self) -> None:
-        assert sum(1 for each in getattr(self, "to_server", ()) if each[0] == "create") <= 1
+        # Without metadata a response that was over before our command left may be taken for its answer.
+        if hasattr(self, "to_server") and self.server.echoes:
+            assert sum(1 for each in self.to_server if each[0] == "create") <= 1
 
     def teardown(self) -> None:
         if not hasattr(self, "to_server"):
