@@ -188,6 +188,20 @@ def replay(
     round_trip_ms: Annotated[float, typer.Option()] = 0.0,
     jitter_ms: Annotated[float, typer.Option()] = 0.0,
     stall_ms: Annotated[float, typer.Option(help="Stalls of the event loop, one in ten seconds.")] = 0.0,
+    loss: Annotated[float, typer.Option(help="Probability that a frame of the caller is missing.")] = 0.0,
+    noise_dbfs: Annotated[
+        float | None, typer.Option(help="Noise on the caller's line, like -40.", show_default=False)
+    ] = None,
+    disconnect_at_s: Annotated[
+        float | None, typer.Option(help="When the model's connection breaks.", show_default=False)
+    ] = None,
+    slow_tools_ms: Annotated[float, typer.Option(help="Tools take so much longer.")] = 0.0,
+    late_marks_ms: Annotated[float, typer.Option(help="Marks come back so much later.")] = 0.0,
+    doubled_marks: Annotated[float, typer.Option(help="Probability that a mark comes back twice.")] = 0.0,
+    late_clears_ms: Annotated[float, typer.Option(help="A clear reaches the phone so much later.")] = 0.0,
+    clear_races: Annotated[
+        float, typer.Option(help="Probability that a clear meets a dry line, or marks that come back in disorder.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option()] = 0,
     run_tools: Annotated[
         bool, typer.Option("--run-tools", help="Run the agent's own tools, with all that they do.")
@@ -202,7 +216,9 @@ def replay(
 
     options = {
         "caller": caller, "turns": turns, "strict": strict, "round_trip_ms": round_trip_ms, "jitter_ms": jitter_ms,
-        "stall_ms": stall_ms, "seed": seed, "run_tools": run_tools,
+        "stall_ms": stall_ms, "seed": seed, "run_tools": run_tools, "loss": loss, "noise_dbfs": noise_dbfs,
+        "disconnect_at_s": disconnect_at_s, "slow_tools_ms": slow_tools_ms, "late_marks_ms": late_marks_ms,
+        "doubled_marks": doubled_marks, "late_clears_ms": late_clears_ms, "clear_races": clear_races,
     }  # fmt: skip
     with reporting(verbose=verbose):
         run_replay(paths, mode=mode, agent=agent, repeat=repeat, json=json, junit=junit, html=html, options=options)

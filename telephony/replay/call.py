@@ -156,7 +156,7 @@ class HeardCall:
         for interruption in self.recorded.interruptions:
             at_ms = self.recorded.ms(interruption.t)
             turn = turns.get(interruption.item_id)
-            told = interruption.truncations[0][1] if interruption.truncations else None
+            told = next((ms for (item_id, _), ms in interruption.truncations if item_id == interruption.item_id), None)
             heard, said = (turn.heard, turn.said) if turn else ("", "")
             heard_ms = turn.heard_ms if turn else 0.0
             silence = self._silence_from(at_ms)

@@ -25,7 +25,8 @@ Kind = Literal["missing", "extra", "changed", "late", "early", "audio"]
 class Tolerances:
     """Milliseconds. `late`, `early`: of what is done; `audio`: of when audio is sent (it goes out in steps of 80 ms);
     `heard`: of positions that the model is told of. `timing=False` compares no times and no positions: for another
-    line. `config`: differences of the configuration count, too. `lanes`: what is compared at all."""
+    line. `samples`: checksums of audio; `voice`: those of the caller's. `config`: differences of the configuration
+    count, too. `lanes`: what is compared at all."""
 
     late_ms: float = 40.0
     early_ms: float = 250.0
@@ -33,6 +34,7 @@ class Tolerances:
     heard_ms: float = 25.0
     timing: bool = True
     samples: bool = True
+    voice: bool = True
     config: bool = False
     lanes: tuple[str, ...] = LANES
 
@@ -102,7 +104,7 @@ def compare(expected: Behaviour, actual: Behaviour, tolerances: Tolerances | Non
         (comparison.divergences if counts else comparison.notes).extend(found)
     if "phone" in tolerances.lanes:
         comparison.divergences += _speech(expected, actual, tolerances)
-    if tolerances.samples:
+    if tolerances.samples and tolerances.voice:
         comparison.divergences += _caller(expected, actual)
     for each in (comparison.divergences, comparison.notes):
         each.sort(key=lambda divergence: (round(divergence.t, 3), divergence.index))

@@ -22,6 +22,7 @@ from ..journal.memory import MemoryJournal
 from ..turns.silence import SilencePolicy
 from .answers import Answers, recorded_agent
 from .perturbation import Perturbation
+from .perturbed import perturbed
 from .recording import Recording
 from .stage import Stage
 from .uncollected import uncollected
@@ -54,8 +55,10 @@ def perform_recorded(
 ) -> Performance:
     """Replay it. Tools answer from the recording; `run_tools=True` runs the agent's own, with all that they do."""
 
+    perturbation = perturbation or Perturbation(seed=seed)
+
     async def perform() -> Performance:
-        answers = Answers(recording.tools, slower_s=perturbation.slow_tools_s if perturbation else 0.0)
+        answers = Answers(recording.tools, slower_s=perturbation.slow_tools_s)
         stage = Stage(recording, perturbation)
         journal = MemoryJournal(masks_digits=recording.header.get("redaction", {}).get("digits", True))
         options = options_of(recording, journal, stage.transport, seed)
@@ -65,7 +68,7 @@ def perform_recorded(
         if not run_tools:
             source = answers.silenced(source) if agent is not None else source
         try:
-            outcome = await run_call(stage.phone, source, options)
+            outcome = await run_call(perturbed(stage.phone, perturbation), source, options)
         finally:
             stage.close()
         return Performance(journal, outcome, answers.unrecorded)

@@ -12,7 +12,8 @@ def test_booking_over_a_bad_line(replay):
     assert call.goodbye_heard
 ```
 
-The options are those of `telephony.replay.replaying.replay_call`. While a call is replayed the network is blocked,
+The options are those of `telephony.replay.replaying.replay_call`; what else can go wrong on purpose is told by
+`telephony.replay.perturbation.Perturbations`. While a call is replayed the network is blocked,
 unless its model is live. `--update-calls`: where a call diverges, show how, and write today's behaviour into the
 recording. `--call-pages DIR` writes a page about each replay.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
 from ..call.options import AgentSource, CallOptions
 from ..errors import ReplayError
@@ -15,7 +16,7 @@ from .call import HeardCall, ReplayedCall
 from .callers import retimed, turns_of, verbatim
 from .compare import Tolerances, compare
 from .performance import perform_recorded
-from .perturbation import Perturbation
+from .perturbation import Perturbation, Perturbations, perturbation_of
 from .recording import read
 from .report import with_context
 from .simulated import RECORDED, rehearse, stalls
@@ -44,6 +45,7 @@ def replay_call(
     run_tools: bool = False,
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
+    **perturbations: Unpack[Perturbations],
 ) -> ReplayedCall:
     """Make a recorded call again, and compare.
 
@@ -51,11 +53,14 @@ def replay_call(
         path: A journal.
         agent: Today's agent. None: as the model was told of it in the recording.
         caller: `recorded`; `simulated`: what the recorded caller said, on a simulated phone over a line with
-            `round_trip_ms`, `jitter_ms` and stalls of the event loop of `stall_ms` (or any `line`); or a caller of
-            `telephony.simulator.callers` (a name, FILE.toml, `module:function`, or the function itself).
+            `round_trip_ms` and `jitter_ms` (or any `line`); or a caller of `telephony.simulator.callers` (a name,
+            FILE.toml, `module:function`, or the function itself).
         model: `recorded`; `embedded`, or a script of the embedded server; `live`: the real one. It costs money.
         turns: Of a recorded caller on a simulated phone: `verbatim` or `retimed`.
         strict: Compare everything, to the sample and the millisecond.
+        jitter_ms: Extra delay of each message, uniform: each way on a simulated phone, else of what the phone sends.
+        stall_ms: Stalls of the event loop of this length, one in ten seconds.
+        perturbations: What else goes wrong: see `Perturbations`. `perturbation` is all of it made by hand.
         run_tools: Run the agent's own tools, with all that they do. Else they answer from the recording.
         configure: Changes the call's options before it is made.
         seed: Of everything that is drawn.
@@ -64,17 +69,22 @@ def replay_call(
     """
     recording = read(path)
     original = HeardCall(lambda: read_journal(path), recording.name)
-    perturbation = perturbation or Perturbation(seed=seed)
+    if perturbation is None:
+        perturbation = perturbation_of(seed, perturbations)
+    elif perturbations:
+        raise ReplayError(f"Say perturbation=, or {', '.join(perturbations)}, not both.")
     if stall_ms:
         perturbation.stalls = stalls(stall_ms / 1000, recording.duration_s, seed)
     if caller == RECORDED and model == RECORDED:
-        if round_trip_ms or jitter_ms or line:
+        if round_trip_ms or line:
             raise ReplayError('A recorded caller has the recorded line: say caller="simulated" for another.')
+        perturbation.jitter_s = perturbation.jitter_s or jitter_ms / 1000
         performance = perform_recorded(
             recording, agent, perturbation=perturbation, run_tools=run_tools, configure=configure, seed=seed
         )
         ours = behaviour_of(performance.ours())
-        wanted = tolerances or (Tolerances.strict() if strict else Tolerances(samples=not recording.masks_audio))
+        samples, voice = not recording.masks_audio, not perturbation.touches_voice
+        wanted = tolerances or (Tolerances.strict() if strict else Tolerances(samples=samples, voice=voice))
         compared = compare(recording.behaviour, ours, wanted)
         compared.divergences = with_context(original, compared.divergences)
         return ReplayedCall(performance.journal.records, compared, original, unrecorded_tools=performance.unrecorded)

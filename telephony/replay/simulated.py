@@ -8,24 +8,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
 
 from realtime_core import RealtimeModelConfig
-from realtime_core.connection.memory import memory_pair
+from realtime_core.connection import Connection
+from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.local import LocalRealtimeServer
+from realtime_core.openai_realtime.websocket import Transport
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 
 from ..call.bridge import run_call
 from ..call.options import AgentSource, CallOptions
+from ..errors import ReplayError
 from ..journal.memory import MemoryJournal
 from ..simulator import Caller, Line, MediaPeer
 from .answers import Answers, recorded_agent
 from .performance import Performance, options_of
 from .perturbation import Perturbation
+from .perturbed import perturbed
 from .recording import Recording
 from .stage import ModelStage
 
@@ -90,7 +94,8 @@ class _Made:
             for at_s, length_s in self.perturbation.stalls:
                 asyncio.get_running_loop().call_later(at_s, _stall, length_s)
             async with asyncio.TaskGroup() as group:
-                running = group.create_task(run_call(there, self._source(answers), options))
+                phone = perturbed(there, self.perturbation)
+                running = group.create_task(run_call(phone, self._source(answers), options))
                 await peer.run(self.caller)
         violations = [f"{v.code} at {v.at_s:.3f} s: {v.reason}" for v in peer.violations]
         return Rehearsal(journal, running.result(), answers.unrecorded, peer.heard, violations)
@@ -104,11 +109,15 @@ class _Made:
             stack.callback(stage.close)
             config = RealtimeModelConfig(url="ws://recorded", api_key="recorded", transport=stage.transport)
         elif model == LIVE:
+            if self.perturbation.disconnect_at_s is not None:
+                raise ReplayError("A live model's connection is not broken on purpose: say model='embedded'.")
             config = RealtimeModelConfig()
         else:
             script = None if model == "embedded" else model
             server = LocalRealtimeServer(script, in_memory=True, sources=sources.fork("model"))
             config = RealtimeModelConfig(**(await stack.enter_async_context(server)).model_config)
+            if (at_s := self.perturbation.disconnect_at_s) is not None:
+                config["transport"] = _breaking(config["transport"], at_s)
         if settings:
             config["initial_model_settings"] = settings
         return config
@@ -117,6 +126,19 @@ class _Made:
         if self.agent is None:
             return recorded_agent(self.recording, answers)
         return self.agent if self.run_tools else answers.silenced(self.agent)
+
+
+def _breaking(transport: Transport, at_s: float) -> Transport:
+    """Connections that are made before `at_s` break then."""
+    start = asyncio.get_running_loop().time()
+
+    async def connect(url: str, headers: Mapping[str, str]) -> Connection:
+        loop, connection = asyncio.get_running_loop(), await transport(url, headers)
+        if loop.time() < start + at_s and isinstance(connection, MemoryConnection):
+            loop.call_at(start + at_s, connection.break_)
+        return connection
+
+    return connect
 
 
 def stalls(length_s: float, duration_s: float, seed: int) -> list[tuple[float, float]]:

@@ -138,7 +138,7 @@ class Stage(ModelStage):
         super().__init__(recording, perturbation)
         self._recording = recording
         self.phone = ReplayedConnection(self._on_phone)
-        self._frames = self.perturbation.phone(recording.phone)
+        self._frames = recording.phone
         self._next_frame = 0
         self._place = Place()
         self._marks: list[tuple[float, float, int, str]] = []
@@ -166,9 +166,8 @@ class Stage(ModelStage):
         due, order = self._recording.marks.due(self._place, self.now)
         mark = {"event": "mark", "sequenceNumber": "1", "streamSid": stream_sid, "mark": {"name": name}}
         text = orjson.dumps(mark).decode()
-        for at in self.perturbation.mark(due):
-            self._serial += 1
-            heapq.heappush(self._marks, (at, order, self._serial, text))
+        self._serial += 1
+        heapq.heappush(self._marks, (due, order, self._serial, text))
 
     def _flush(self) -> None:
         """All that are out come back at once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import socket
@@ -21,7 +20,6 @@ from telephony.replay.junit import junit_of
 from telephony.replay.many import Job, run, spread_of
 from telephony.replay.no_network import no_network
 from telephony.replay.page import page_of
-from telephony.replay.perturbation import Perturbation
 from telephony.replay.recording import read
 from telephony.replay.recordings import add, find, renew
 from telephony.replay.replaying import replay_call
@@ -132,34 +130,9 @@ def test_the_recorded_caller_and_another_model() -> None:
 
 def test_options_that_do_not_go_together() -> None:
     with pytest.raises(ReplayError, match='caller="simulated"'):
-        replay_call(OVER_SOCKETS, jitter_ms=50)
+        replay_call(OVER_SOCKETS, round_trip_ms=50)
     with pytest.raises(ReplayError, match="re-timed"):
         replay_call(OVER_SOCKETS, caller="simulated", turns="retimed")
-
-
-# --- perturbations ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "perturbation",
-    [
-        Perturbation(seed=1, jitter_s=0.04),
-        Perturbation(seed=1, loss=0.05),
-        Perturbation(stalls=[(3.0, 0.3), (18.2, 0.5)]),
-        Perturbation(late_marks_s=0.3),
-        Perturbation(seed=1, doubled_marks=0.3),
-        Perturbation(slow_tools_s=2.0),
-        Perturbation(disconnect_at_s=15.0),
-    ],
-    ids=["jitter", "loss", "stalls", "late marks", "doubled marks", "slow tool", "disconnected"],
-)
-def test_a_perturbed_call_ends_as_calls_do_and_repeats(perturbation: Perturbation) -> None:
-    calls = [replay_call(recorded("demo"), AGENT, perturbation=dataclasses.replace(perturbation)) for _ in range(2)]
-    assert calls[0].records == calls[1].records
-    assert calls[0].ended in ("hung up", "stream lost") or calls[0].ended.startswith("failed")
-    if perturbation.disconnect_at_s is None:
-        assert calls[0].tool("book_table").arguments["people"] == 2
-    assert calls[0].underruns == 0
 
 
 # --- recordings ------------------------------------------------------------------------------------------------------

@@ -24,9 +24,7 @@ def test_booking_over_a_bad_line(replay):
 
 def test_booking_with_a_slow_database(replay):
     """The tool takes three seconds longer: nobody invents its answer."""
-    from telephony.replay.perturbation import Perturbation
-
-    call = replay("booking", agent="desk:agent", perturbation=Perturbation(slow_tools_s=3.0))
+    call = replay("booking", agent="desk:agent", slow_tools_ms=3000)
     assert call.tool("book_table").ms >= 3000
     assert call.divergence is not None, "what came after the tool came later than then"
 
