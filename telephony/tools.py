@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from realtime_core import FunctionTool, SilentResult
@@ -52,7 +52,7 @@ def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> F
         raise UserError("transfer() needs targets: transfer(kitchen='+14155550123').")
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
-        call.transfer_targets.update(targets)
+        declare_targets(call, [tool])
         target = str(arguments.get("target"))
         if target not in targets:
             return f"There is no {target!r}. There are: {', '.join(targets)}."
@@ -65,7 +65,9 @@ def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> F
             "description": "What they are told before they take the call: who is calling, and what about.",
         }
     told = "Hand the caller over to somebody else. Say so first, in the same turn."
-    return _tool(name, told, properties, do, targets=targets)
+    tool = _tool(name, told, properties, do)
+    tool.targets, tool.warm = targets, warm
+    return tool
 
 
 def send_digits() -> FunctionTool:
@@ -101,14 +103,13 @@ def collect_digits(
 
 
 class _CallTool(FunctionTool):
-    """A tool that needs a call; `targets` are the transfer targets that it brings along."""
+    """A tool that needs a call; `targets` are the transfer targets that it brings along, `warm` how they are asked."""
 
     targets: Mapping[str, str] = {}
+    warm: bool = False
 
 
-def _tool(
-    name: str, description: str, properties: dict[str, Any], do: _Do, *, targets: Mapping[str, str] | None = None
-) -> FunctionTool:
+def _tool(name: str, description: str, properties: dict[str, Any], do: _Do) -> _CallTool:
     async def invoke(context: ToolContext[Any], arguments: str) -> Any:
         call = context.context
         if not isinstance(call, Call):
@@ -125,11 +126,12 @@ def _tool(
         "required": list(properties),
         "additionalProperties": False,
     }
-    tool = _CallTool(name=name, description=description, params_json_schema=schema, on_invoke_tool=invoke)
-    tool.targets = targets or {}
-    return tool
+    return _CallTool(name=name, description=description, params_json_schema=schema, on_invoke_tool=invoke)
 
 
-def targets_of(tools: Any) -> dict[str, str]:
-    """The transfer targets that these tools bring along, for `Call.transfer` in users' own tools."""
-    return {name: number for tool in tools if isinstance(tool, _CallTool) for name, number in tool.targets.items()}
+def declare_targets(call: Call, tools: Iterable[Any]) -> None:
+    """What these tools bring along is a target of the call, for `Call.transfer` in users' own tools, too."""
+    for tool in tools:
+        if isinstance(tool, _CallTool):
+            call.transfer_targets.update(tool.targets)
+            (call.warm_targets.update if tool.warm else call.warm_targets.difference_update)(tool.targets)

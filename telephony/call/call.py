@@ -64,6 +64,8 @@ class Call:
         """Whatever the application wants to keep with the call."""
         self.transfer_targets: dict[str, str] = {}
         """Name -> number. The `transfer` tools of the agents add theirs; a model only ever picks a name."""
+        self.warm_targets: set[str] = set()
+        """The names of those who are asked before they get a caller, however the transfer is asked for."""
         self._bridge = bridge
 
     @property
@@ -103,7 +105,8 @@ class Call:
 
     async def transfer(self, target: str, *, summary: str | None = None) -> str:
         """Hand the caller over to one of `transfer_targets`. Returns, in words for the model, what came of it. With a
-        `summary`, whoever answers hears it and may decline (a warm transfer); the caller hears music meanwhile.
+        `summary`, and always for one of `warm_targets`, whoever answers hears what it is about and may decline (a warm
+        transfer); the caller hears music meanwhile. Without a summary they hear who is calling, and for whom.
 
         Raises:
             CallError: there is no such target, or a transfer is going on.
@@ -112,7 +115,8 @@ class Call:
         if number is None:
             names = ", ".join(self.transfer_targets) or "none"
             raise CallError(f"There is no transfer target {target!r}; there are: {names}.")
-        return await self._bridge.transfers.transfer(target, number, summary=summary)
+        warm = summary is not None or target in self.warm_targets
+        return await self._bridge.transfers.transfer(target, number, warm=warm, summary=summary or "")
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
         """Have the model say something now; returns whether the caller heard it to its end. While what is not

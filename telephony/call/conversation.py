@@ -15,7 +15,7 @@ from realtime_core.audio.resample import Upsampler3
 from realtime_core.errors import RealtimeCoreError
 from realtime_core.tools import tool_output_text
 
-from ..tools import targets_of
+from ..tools import declare_targets
 from .call import Call
 from .line_player import LinePlayer
 from .options import AgentSource, CallOptions
@@ -64,7 +64,7 @@ class Conversation:
     async def connect(self) -> RealtimeSession:
         """Pick the agent and make its session; it is not connected yet."""
         agent = await self._pick_agent()
-        self._call.transfer_targets.update(targets_of(agent.tools))
+        declare_targets(self._call, agent.tools)
         runner = RealtimeRunner(agent, model=self._options.model, config=self._run_config())
         self.session = await runner.run(context=self._call, model_config=self._model_config())
         self.session.model.emit_raw = False

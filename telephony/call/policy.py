@@ -65,7 +65,7 @@ class WayBack(Protocol):
 
     @property
     def call_status(self) -> str:
-        """Told of the states of a second leg."""
+        """Told of the states of a second leg, and of one that was dialled."""
 
     def leg_key(self, leg_id: str) -> str:
         """Told of the key that was pressed on a second leg; answers with what `Registry.leg_key` returns."""

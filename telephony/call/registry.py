@@ -154,6 +154,9 @@ class Registry:
             if status.ended:
                 bridge.end("hung up", let_go="close")
             return
+        if (bridge := self._lives.get(status.parent_call_sid)) is not None:
+            bridge.transfers.dialled(status)
+            return
         for bridge in list(self._lives.values()):
             if bridge.transfers.leg_status(status.call_sid, status.status):
                 return

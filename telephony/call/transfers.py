@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import CallError, TwilioError
 from ..twilio import twiml
-from ..twilio.briefing import briefing, declined
-from ..twilio.callbacks import DialResult
+from ..twilio.briefing import briefing, declined, introduction
+from ..twilio.callbacks import CallStatus, DialResult
 from .policy import PhoneControl, WayBack
 from .warm_transfer import LegState, WarmTransfer
 
@@ -49,12 +49,16 @@ class Transfers:
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._dialled: DialResult | None = None
+        self._result: DialResult | None = None
+        self._dialling = ""
+        """The name of whom a cold transfer calls just now."""
+        self._dialled: set[str] = set()
+        """The legs of cold transfers that failed."""
         self._leg: _Leg | None = None
         self._busy = False
 
-    async def transfer(self, name: str, number: str, *, summary: str | None = None) -> str:
-        """Hand the caller to `number`, known as `name`; with a `summary` whoever answers hears it and decides. Returns,
+    async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str:
+        """Hand the caller to `number`, known as `name`; `warm`: whoever answers hears `summary`, and decides. Returns,
         in words for the model, what came of it; when the caller has gone, the call is over.
 
         Raises:
@@ -63,15 +67,13 @@ class Transfers:
         if self._busy:
             raise CallError("The caller is being transferred already.")
         self._busy = True
-        self._bridge.record.write("control", action="transfer", target=name, warm=summary is not None)
+        self._bridge.record.write("control", action="transfer", target=name, warm=warm)
         conduct = self._bridge.conduct
         conduct.rest("transfer", fill=True)
         try:
             if await self._bridge.controls.heard(_SPOKEN_S) == "interrupted":
                 return "The caller has begun to speak, so nobody was called. Listen, then decide anew."
-            if summary is None:
-                return await self._cold(name, number)
-            return await self._warm(name, number, summary)
+            return await (self._warm(name, number, summary) if warm else self._cold(name, number))
         finally:
             self._busy = False
             conduct.resume("transfer")
@@ -81,22 +83,42 @@ class Transfers:
     async def _cold(self, name: str, number: str) -> str:
         bridge = self._bridge
         way_back = bridge.options.way_back
-        self._dialled = None
-        action = None if way_back is None else way_back.after_dial
-        document = twiml.dial(number, action=action, ring_s=_RING_S)
-        if (failure := await bridge.leg.send_away("transfer", document)) is not None:
-            return f"{name} was not called: {failure}."
-        if way_back is None or not await bridge.leg.back(_RING_S + _MARGIN_S):
-            bridge.end(f"transferred to {name}", let_go="close")
-            return f"The caller was transferred to {name}."
-        status = self._dialled.status if self._dialled is not None else "failed"
+        self._result, self._dialling = None, name
+        try:
+            if way_back is None:
+                document = twiml.dial(number, ring_s=_RING_S)
+            else:
+                told = way_back.call_status
+                document = twiml.dial(number, action=way_back.after_dial, status_callback=told, ring_s=_RING_S)
+            if (failure := await bridge.leg.send_away("transfer", document)) is not None:
+                return f"{name} was not called: {failure}."
+            if way_back is None or not await bridge.leg.back(_RING_S + _MARGIN_S):
+                # Nobody has told that they answered. But nobody rings so long, and the caller has not come back.
+                return self._transferred()
+        finally:
+            self._dialling = ""
+        status = self._result.status if self._result is not None else "failed"
         return f"{name} did not take the call: {_DIAL_FAILURES.get(status, status)}. {_IS_BACK}"
+
+    def dialled(self, status: CallStatus) -> None:
+        """Twilio tells of the leg that a cold transfer calls: it was answered, or is over. May come late, and twice."""
+        if not self._dialling or status.call_sid in self._dialled:
+            return
+        if status.status in ("in-progress", "completed"):
+            self._transferred()
+        elif status.ended and self._bridge.leg.stream is None:
+            self._bridge.recovery.expect(_MARGIN_S, "hung up")  # else Twilio asks what comes next, at once
 
     def dial_ended(self, result: DialResult) -> None:
         """Twilio tells how the `<Dial>` ended."""
-        self._dialled = result
-        if result.connected and self._busy:
-            self._bridge.end("transferred", let_go="close")
+        self._result = result
+        self._dialled.add(result.dial_call_sid)
+        if result.connected and self._dialling:
+            self._transferred()
+
+    def _transferred(self) -> str:
+        self._bridge.end(f"transferred to {self._dialling}", let_go="close")
+        return f"The caller was transferred to {self._dialling}."
 
     # --- warm ----------------------------------------------------------------------------------------------------
 
@@ -125,7 +147,9 @@ class Transfers:
     async def _call_second_leg(
         self, leg: _Leg, number: str, summary: str, control: PhoneControl, way_back: WayBack
     ) -> None:
-        document = briefing(summary, way_back.leg_key(leg.leg_id))
+        agent = self._bridge.conversation.session.current_agent.name
+        about = summary.strip() or introduction(self._bridge.call.caller, agent)
+        document = briefing(about, way_back.leg_key(leg.leg_id))
         from_ = self._bridge.call.called if self._bridge.call.info.direction == "inbound" else self._bridge.call.caller
         try:
             leg.call_sid = await control.create_call(

@@ -220,7 +220,7 @@ class _Interpreter:
             await self._call.twilio.join(self._call, conference, base=self._base)
             self._act(verb, DialCallStatus="completed")
             return
-        numbers = [noun for noun in verb.nouns if noun.name == "Number"]
+        numbers = [noun for noun in verb.nouns if noun.name in ("Number", "Sip")]
         if not numbers and verb.text:
             numbers = [Verb("Number", {}, verb.text)]
         status, sid, seconds = await self._call.twilio.dial(self._call, verb, numbers, base=self._base)

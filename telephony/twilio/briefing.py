@@ -5,13 +5,21 @@ https://www.twilio.com/docs/voice/twiml/gather: without a key `<Gather>` goes on
 
 from __future__ import annotations
 
+import re
+
 from twilio.twiml.voice_response import VoiceResponse
 
-__all__ = ["briefing", "declined"]
+__all__ = ["briefing", "declined", "introduction"]
 
 _MAX_SUMMARY_CHARS = 1500
 """The document travels in a request, which takes 4,000 characters, and says it twice."""
 _ASK = "Press 1 to take the call, or any other key to decline."
+
+
+def introduction(caller: str, agent: str) -> str:
+    """What is said where nobody has summed up what the call is about: who calls, and who has spoken with them."""
+    who = f"from {' '.join(caller)}" if re.fullmatch(r"\+?[0-9]+", caller) else "from a number that is not shown"
+    return f"It comes {who}. {agent or 'The assistant'} has spoken with the caller."
 
 
 def briefing(summary: str, action: str, *, key_s: int = 6) -> str:

@@ -80,6 +80,8 @@ class CallStatus:
     sip_response_code: int | None = None
     timestamp: str = ""
     """RFC 2822."""
+    parent_call_sid: str = ""
+    """Of a leg that was dialled for another call: that call."""
 
     @classmethod
     def parse(cls, form: Form) -> CallStatus:
@@ -91,6 +93,7 @@ class CallStatus:
             answered_by=form.get("AnsweredBy", ""),
             sip_response_code=_int(form.get("SipResponseCode")),
             timestamp=form.get("Timestamp", ""),
+            parent_call_sid=form.get("ParentCallSid", ""),
         )
 
     @property

@@ -127,15 +127,13 @@ def redirect(url: str) -> str:
     return str(response)
 
 
-def dial(to: str, *, action: str | None = None, ring_s: int = 30, caller_id: str | None = None) -> str:
+def dial(to: str, *, action: str | None = None, status_callback: str | None = None, ring_s: int = 30) -> str:
     """A cold transfer. `action` is asked what comes next when it is over or has failed; without one the call ends.
-    `to`: a number, or a `sip:` address."""
+    `to`: a number, or a `sip:` address. `status_callback` is told when they answer, and when that leg is over."""
     response = VoiceResponse()
-    dialling = response.dial(action=action, timeout=ring_s, caller_id=caller_id, answer_on_bridge=True)
-    if to.startswith(("sip:", "sips:")):
-        dialling.sip(to)
-    else:
-        dialling.number(to)
+    dialling = response.dial(action=action, timeout=ring_s, answer_on_bridge=True)
+    noun = dialling.sip if to.startswith(("sip:", "sips:")) else dialling.number
+    noun(to, status_callback=status_callback, status_callback_event=status_callback and "answered completed")
     response.hangup()
     return str(response)
 

@@ -58,6 +58,8 @@ REST_S = 0.3
 """How long a request to Twilio's API takes."""
 WEBHOOK_S = 0.15
 """How long Twilio takes to ask us what comes next."""
+RING_S = 8.0
+"""How long whoever is dialled lets it ring."""
 SET_UP_S = 0.4
 """From the TwiML to the stream's `start`: name, TCP, TLS, the upgrade."""
 CALLER = "+14155550100"
@@ -144,6 +146,8 @@ class Exchange:
     refuses: Callable[[str], Exception | None] = lambda what: None
     rest_s: float = REST_S
     set_up_s: float = SET_UP_S
+    tells_of_legs: bool = True
+    """Do the callbacks of dialled legs arrive?"""
     notices: bool = True
     """Does Twilio notice that a stream is broken?"""
     hung_up: list[str] = field(default_factory=list)
@@ -274,10 +278,19 @@ class Exchange:
             return None
         self.dialled.append(verb.findtext("Number") or verb.text or "")
         result = self.dial_results.pop(0) if self.dial_results else "completed"
-        await self._pass(ear, 8.0)
+        number = verb.find("Number")
+        wanted = "" if number is None else number.get("statusCallbackEvent", "")
+        child = f"CA{len(self.dialled):x}".ljust(34, "d")
+        await self._pass(ear, RING_S)
+        if result == "completed":
+            if "answered" in wanted and self.tells_of_legs:
+                self.registry.call_status(CallStatus(child, "in-progress", 2, parent_call_sid=sid))
+            await self._pass(ear, 60.0)
+        if "completed" in wanted and self.tells_of_legs:
+            self.registry.call_status(CallStatus(child, result, 3, parent_call_sid=sid))
         if "action" not in verb.attrib:
             return None
-        told = DialResult(sid, result)
+        told = DialResult(sid, result, child)
         known = self.registry.stream_end(sid) is not None
         self.registry.dial_ended(told)
         return self._answer(after_dial(connected=told.connected, call_ended=False, known=known))

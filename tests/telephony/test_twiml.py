@@ -67,6 +67,14 @@ def test_a_transfer_goes_to_a_number_or_a_sip_address() -> None:
     sip = ElementTree.fromstring(twiml.dial("sip:desk@a.example")).find("Dial/Sip")
     assert number is not None and number.text == "+14155550123"
     assert sip is not None and sip.text == "sip:desk@a.example"
+    assert set(number.attrib) == set(), "nobody is told of a leg without an address"
+
+
+@pytest.mark.parametrize("to", ["+14155550123", "sip:desk@a.example"])
+def test_a_transfer_has_the_leg_that_is_dialled_told(to: str) -> None:
+    (leg,) = ElementTree.fromstring(twiml.dial(to, status_callback="https://a.example/call-status"))[0]
+    told = {"statusCallback": "https://a.example/call-status", "statusCallbackEvent": "answered completed"}
+    assert leg.attrib == told
 
 
 @pytest.mark.parametrize(

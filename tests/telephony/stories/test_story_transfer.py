@@ -6,13 +6,14 @@ import asyncio
 import json
 
 import pytest
-from exchange import Ear, SecondLeg, hear_out, story
+from exchange import CALLER, RING_S, Ear, Exchange, SecondLeg, hear_out, story
 
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
 from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from telephony import Call, transfer
 from telephony.errors import TwilioRejected
+from telephony.twilio.callbacks import CallStatus
 
 pytestmark = pytest.mark.virtual_time
 
@@ -40,13 +41,84 @@ async def asks(ear: Ear) -> None:
     await asyncio.sleep(90)
 
 
+async def until_dialled(exchange: Exchange, times: int) -> None:
+    while len(exchange.dialled) < times:  # noqa: ASYNC110
+        await asyncio.sleep(0.5)
+
+
 async def test_a_cold_transfer_is_announced_to_its_last_sample() -> None:
     told = await story(asks, script=script(target="kitchen"), agent=COLD)
     assert told.exchange.dialled == [KITCHEN]
     assert told.exchange.hung_up == [], "the caller is not hung up on"
     assert told.heard_whole(1)
-    assert "transferred" in told.reason
-    told.assert_no_undecided_silence()
+    assert told.reason == "transferred to kitchen"
+    ended = told.records.of("end")[0][0]
+    announced = told.records.of("rest")[-1][0]
+    assert ended == pytest.approx(announced + RING_S, abs=0.5), "it is known as soon as they answer"
+
+
+async def test_a_cold_transfer_of_which_no_callback_tells_is_known_when_nobody_rings_so_long() -> None:
+    def silent(exchange: Exchange) -> None:
+        exchange.tells_of_legs = False
+
+    told = await story(asks, script=script(target="kitchen"), agent=COLD, prepare=silent)
+    assert told.reason == "transferred to kitchen"
+    assert told.records.of("end")[0][0] == pytest.approx(told.records.of("rest")[-1][0] + 35.0, abs=0.5)
+
+
+async def test_a_caller_who_hangs_up_while_it_rings_is_known_to_be_gone() -> None:
+    """Nobody asks what comes next: the leg that rang is told to be cancelled, and no stream comes."""
+    exchanges: list[Exchange] = []
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        await ear.say("sorry_hours")
+        (exchange,) = exchanges
+        await until_dialled(exchange, 1)
+        call_sid = told_of[0]
+        exchange.tells_of_legs = False
+        for _ in range(2):
+            exchange.registry.call_status(CallStatus("CAchild", "canceled", 3, parent_call_sid=call_sid))
+        await asyncio.sleep(60)
+
+    told_of: list[str] = []
+    told = await story(caller, script=script(target="kitchen"), agent=COLD, prepare=exchanges.append,
+                       on_start=lambda call: told_of.append(call.sid))  # fmt: skip
+    assert told.reason == "hung up"
+
+
+async def test_what_comes_late_of_the_first_attempt_does_not_end_the_second() -> None:
+    exchanges: list[Exchange] = []
+    told_of: list[str] = []
+    calls = [ToolCall("transfer", json.dumps({"target": name})) for name in ("kitchen", "manager")]
+    turns = [Turn(Reply(say="I am sorry. {result}"), filler=LINE, calls=[call]) for call in calls]
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        for _ in range(2):
+            await ear.say("sorry_hours")
+            await hear_out(ear)
+            await hear_out(ear)
+        await asyncio.sleep(11)
+
+    async def late() -> None:
+        await until_dialled(exchanges[0], 2)
+        first = "CA1".ljust(34, "d")
+        for status in ("in-progress", "no-answer"):
+            exchanges[0].registry.call_status(CallStatus(first, status, 3, parent_call_sid=told_of[0]))
+
+    async def caller_and_late(ear: Ear) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(late())
+            await caller(ear)
+
+    told = await story(caller_and_late, script=Script(greeting=Reply(say="Hello."), turns=turns), agent=COLD,
+                       dial_results=["no-answer", "busy"], prepare=exchanges.append,
+                       on_start=lambda call: told_of.append(call.sid))  # fmt: skip
+    assert told.exchange.dialled == [KITCHEN, MANAGER]
+    outputs = [ended["output"] for _, ended in told.records.of("tool.end")]
+    assert ["nobody answered" in outputs[0], "busy" in outputs[1]] == [True, True]
+    assert told.reason == "hung up"
 
 
 async def test_without_the_api_a_cold_transfer_goes_by_the_action_of_the_stream() -> None:
@@ -120,6 +192,34 @@ async def test_a_users_own_tool_transfers_to_the_declared_names() -> None:
 
 
 # --- warm ------------------------------------------------------------------------------------------------------------
+
+
+async def accepts(leg: SecondLeg) -> None:
+    await asyncio.sleep(4)
+    leg.status("in-progress")
+    await asyncio.sleep(6)
+    leg.press("1")
+
+
+async def test_who_was_declared_warm_is_asked_however_the_transfer_is_asked_for() -> None:
+    @function_tool
+    async def to_kitchen(ctx: RunContextWrapper[Call]) -> str:
+        """Put the caller through."""
+        return await ctx.context.transfer("kitchen")
+
+    calls = Turn(Reply(say="{result}"), filler=LINE, calls=[ToolCall("to_kitchen", "{}")])
+    agent = RealtimeAgent(name="Desk", tools=[to_kitchen, *WARM.tools])
+    told = await story(asks, script=Script(greeting=Reply(say="Hello."), turns=[calls]), agent=agent, human=accepts)
+    assert told.exchange.dialled == []
+    assert told.exchange.conference is not None
+    briefing = told.exchange.legs[0].briefing
+    assert " ".join(CALLER) in briefing and "Desk has spoken with the caller" in briefing
+
+
+async def test_a_warm_transfer_without_a_word_of_summary_names_caller_and_agent() -> None:
+    told = await story(asks, script=script(target="kitchen", summary=" "), agent=WARM, human=accepts)
+    assert " ".join(CALLER) in told.exchange.legs[0].briefing
+    assert told.exchange.conference is not None
 
 
 async def test_a_warm_transfer_joins_the_two_when_a_key_accepts() -> None:

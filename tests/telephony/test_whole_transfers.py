@@ -1,0 +1,127 @@
+"""Whole transfers: the server, signed webhooks and the official client, on the simulated Twilio, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core.local import Call as ToolCall
+from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
+from realtime_core.sources import Sources
+from telephony import create_app, transfer
+from telephony.settings import Settings
+from telephony.simulator import Phone, SimulatedTwilio, callees
+from telephony.simulator.twilio import OWN_NUMBER
+from telephony.twilio.rest import TwilioRest
+
+pytestmark = pytest.mark.virtual_time
+
+PUBLIC, KITCHEN = "https://phone.example.com", "+14155550123"
+LINE = "I will put you through to the kitchen."
+
+
+@asynccontextmanager
+async def office(agent: RealtimeAgent[Any], script: Script) -> AsyncIterator[tuple[SimulatedTwilio, Any]]:
+    sources = Sources(5)
+    async with (
+        LocalRealtimeServer(script, in_memory=True, sources=sources) as model,
+        SimulatedTwilio(sources=sources) as twilio,
+    ):
+        settings = Settings(
+            twilio_account_sid=twilio.account_sid,
+            twilio_auth_token=twilio.auth_token,  # type: ignore[arg-type]
+            twilio_phone_number=OWN_NUMBER,
+            telephony_twilio_api_url=twilio.base_url,
+            public_url=PUBLIC,
+            openai_api_key="nobody-asks-for-it",  # type: ignore[arg-type]
+        )
+        rest = TwilioRest.of(settings, twilio.http_client())
+        config = RealtimeModelConfig(**model.model_config)
+        app = create_app(agent, greeting="Greet.", settings=settings, model_config=config, rest=rest, sources=sources)
+        async with twilio.serving(app) as address:
+            twilio.webhooks.reach[PUBLIC] = address
+            twilio.numbers[OWN_NUMBER].voice_url = f"{PUBLIC}/incoming-call"
+            yield twilio, app.state.phone
+
+
+def script(**arguments: str) -> Script:
+    call = ToolCall("transfer", json.dumps(arguments))
+    return Script(
+        greeting=Reply(say="Hello. How can I help you?"),
+        turns=[Turn(Reply(say="I am sorry."), filler=LINE, calls=[call])],
+        otherwise=Reply(say="Yes, we are open."),
+    )
+
+
+async def cook(phone: Phone) -> None:
+    await phone.say("hello")
+    await asyncio.sleep(20)
+
+
+async def asks(phone: Phone) -> None:
+    await phone.agent_speaks()
+    await phone.agent_silent(1.0)
+    await phone.say("sorry_hours")
+    await asyncio.sleep(60)
+
+
+async def until(condition: Callable[[], bool]) -> float:
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    return asyncio.get_running_loop().time()
+
+
+async def test_a_cold_transfer_frees_this_process_as_soon_as_it_is_answered() -> None:
+    agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN)])
+    async with office(agent, script(target="kitchen")) as (twilio, phone):
+        twilio.callees[KITCHEN] = callees.person(cook, after_s=6.0)
+        call = twilio.start_ringing(caller=asks)
+        answered = await until(lambda: any(leg.parent is call and leg.started for leg in twilio.calls.values()))
+        freed = await until(lambda: len(phone.registry) == 0)
+        assert freed - answered < 1.0
+        assert call.status == "in-progress", "and the two go on speaking"
+        await call.finished()
+        assert len(call.streams) == 1 and twilio.unknown == []
+
+
+async def test_a_line_that_is_busy_brings_the_caller_back() -> None:
+    agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN)])
+
+    async def comes_back(phone: Phone) -> None:
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+        await phone.say("sorry_hours")
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+
+    async with office(agent, script(target="kitchen")) as (twilio, phone):
+        twilio.callees[KITCHEN] = callees.busy()
+        call = await twilio.ring(caller=comes_back)
+        assert len(call.streams) == 2
+        await phone.registry.empty()
+
+
+async def test_whoever_is_declared_warm_is_briefed_and_takes_the_call_by_a_key() -> None:
+    async def takes_it(phone: Phone) -> None:
+        await phone.agent_speaks()
+        await phone.heard(2.0)
+        phone.press("1")
+        await asyncio.sleep(20)
+
+    agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN, warm=True)])
+    async with office(agent, script(target="kitchen", summary="Ada asks for the soup.")) as (twilio, phone):
+        twilio.callees[KITCHEN] = callees.person(takes_it, after_s=3.0)
+        call = twilio.start_ringing(caller=asks)
+        await until(lambda: any(len(room.members) == 2 for room in twilio.rooms.all.values()))
+        await until(lambda: len(phone.registry) == 0)
+        assert call.status == "in-progress"
+        await call.finished()
+        assert len(call.streams) == 1 and twilio.unknown == []
