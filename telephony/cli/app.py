@@ -43,7 +43,14 @@ def options(
 
 @app.command()
 def serve(
-    agent: Agent = None,
+    agent: Annotated[
+        str | None,
+        typer.Argument(
+            help="Import string of the agent, or of a mapping of called numbers to agents: module:attribute. "
+            "Default: the demo's.",
+            show_default=False,
+        ),
+    ] = None,
     host: Annotated[
         str | None, typer.Option(help="Where to listen. [HOST, else 127.0.0.1]", show_default=False)
     ] = None,

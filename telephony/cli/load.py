@@ -6,14 +6,16 @@ import difflib
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import USAGE, CliError
 
 if TYPE_CHECKING:
     from telephony.call.bridge import AgentSource
+    from telephony.web.routing import Agents
 
-__all__ = ["load_agent"]
+__all__ = ["load_agent", "load_agents"]
 
 _FORM = "AGENT is an import string, module:attribute, such as examples.receptionist:agent."
 
@@ -23,6 +25,20 @@ def load_agent(name: str) -> AgentSource:
 
     The current directory is searched first. Raises `CliError`.
     """
+    return _agent(_load(name), name)
+
+
+def load_agents(name: str) -> Agents:
+    """The same; or the mapping there of called numbers to agents. Raises `CliError`."""
+    value = _load(name)
+    if not isinstance(value, Mapping):
+        return _agent(value, name)
+    if not value:
+        raise CliError(f"{name} is empty: there is nobody to answer.", code=USAGE)
+    return {str(number): _agent(source, f"{name}[{number!r}]") for number, source in value.items()}
+
+
+def _load(name: str) -> Any:
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         raise CliError(f"{name!r} names no agent.", _FORM, code=USAGE)
@@ -31,7 +47,7 @@ def load_agent(name: str) -> AgentSource:
         raise CliError(f"{module_name!r} is a path.", f"Write {dotted}:{attribute}.", code=USAGE)
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
-    return _agent(_attribute(_module(module_name), attribute, module_name), name)
+    return _attribute(_module(module_name), attribute, module_name)
 
 
 def _module(name: str) -> Any:

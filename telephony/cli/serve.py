@@ -5,17 +5,17 @@ from __future__ import annotations
 import json as jsonlib
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 
 import typer
 
-from telephony.call.bridge import AgentSource
 from telephony.logs import Masker, configure_logs
 from telephony.settings import Settings, load_settings
 from telephony.web.app import create_app
 from telephony.web.server import serve
 
-from .load import load_agent
+from .load import load_agents
 from .phone import OnThePhone, on_the_phone
 
 __all__ = ["run_server"]
@@ -58,11 +58,13 @@ def _serve(
     if verbose:
         for name in ("telephony", "realtime_core"):
             logging.getLogger(name).setLevel(logging.DEBUG)
-    source: AgentSource = load_agent(agent or DEMO_AGENT)
+    agents = load_agents(agent or DEMO_AGENT)
     if stub_tools:
         from telephony.demo.stubs import stubbed
 
-        source = stubbed(source)
+        agents = (
+            {n: stubbed(source) for n, source in agents.items()} if isinstance(agents, Mapping) else stubbed(agents)
+        )
 
     def listening(address: str) -> None:
         if json:
@@ -77,7 +79,7 @@ def _serve(
         if number is not None:
             number.take()
 
-    application = create_app(source, greeting=greeting or None, settings=settings)
+    application = create_app(agents, greeting=greeting or None, settings=settings)
     serve(application, host=settings.host, port=settings.port, log_level=settings.log_level, on_listening=listening)
 
 

@@ -38,6 +38,8 @@ def select(kind: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     if kind == "model.in" and message.get("type") in _FROM_MODEL:
         return {"kind": kind, "message": _without_audio(message)}
+    if kind == "twilio.in" and message.get("event") == "start":
+        return {"kind": kind, "message": {"event": "start"}}
     if kind == "twilio.out" and message.get("event") == "media":
         return {"kind": kind, "message": {name: message.get(name) for name in ("event", "position", "segments")}}
     return None

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hmac
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import orjson
@@ -21,14 +20,20 @@ from starlette.types import Message, Scope
 from starlette.websockets import WebSocket
 from twilio.request_validator import RequestValidator
 
+from ..twilio import twiml
 from ..twilio.signature import public_address, websocket_address
-
-if TYPE_CHECKING:
-    from ..web.phone import Phone
+from ..web import media_streams as streams
+from ..web import webhooks
+from ..web.phone import BROWSER, Phone
 
 __all__ = ["routes"]
 
 _MAX_FORM_BYTES = 16 * 1024
+_WEBHOOKS = {
+    "incoming-call": webhooks.incoming_call,
+    "after-stream": webhooks.after_stream,
+    "after-dial": webhooks.after_dial,
+}
 _FILES = {file.name: file for file in (files(__package__) / "static").iterdir()}
 _HEADERS = {
     "Cache-Control": "no-cache",
@@ -44,7 +49,7 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/console/phone", page),
         Route("/console/phone/about", about),
-        Route("/console/phone/dial", dial, methods=["POST"]),
+        Route("/console/phone/webhook/{name}", webhook, methods=["POST"]),
         Route("/console/phone/feed/{call_sid}", feed),
         WebSocketRoute("/console/phone/media-stream", media_stream),
         Route("/console/phone/{name}", static),
@@ -78,45 +83,49 @@ async def about(request: Request) -> Response:
             "model": _model(phone),
             "account_sid": settings.twilio_account_sid,
             "number": settings.twilio_phone_number,
+            "public_url": settings.public_url,
             "instance": phone.instance,
         }
     )
 
 
-async def dial(request: Request) -> Response:
-    """What the voice webhook answers to this form. The header `X-Ticket`, where there is one, opens `media_stream`."""
-    from ..web.webhooks import incoming_call
-
+async def webhook(request: Request) -> Response:
+    """What Twilio would be answered to this form. The query holds the parameters that the call's stream is to have. The
+    header `X-Ticket`, where there is one, opens `media_stream`."""
     phone: Phone = request.app.state.phone
+    endpoint = _WEBHOOKS.get(name := request.path_params["name"])
+    if endpoint is None:
+        return PlainTextResponse("Not Found", status_code=404)
     if (refusal := _refusal(request)) is not None:
         return refusal
     body = await _body(request)
     if body is None:
         return PlainTextResponse("This form is too long.", status_code=413)
+    parameters = dict(request.query_params)
+    if any(not twiml.fits(*pair) for pair in parameters.items()):
+        return PlainTextResponse("A parameter's name and value have to stay under 500 characters.", status_code=400)
     form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
     async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    url = public_address(phone.settings.public_url or "", "/incoming-call")
-    response = await incoming_call(Request(_signed(phone, request, "/incoming-call", url, form), replay))
-    if phone.settings.checks_signatures:
+    url = public_address(phone.settings.public_url or "", f"/{name}")
+    response = await endpoint(Request(_as_twilio(phone, request, f"/{name}", url, form, parameters), replay))
+    if phone.settings.checks_signatures or phone.control is not None:
         response.headers["X-Ticket"] = _ticket(phone, form.get("CallSid", ""))
     return response
 
 
 async def media_stream(websocket: WebSocket) -> None:
     """The media stream, for a page that has dialled. What comes with `start` is checked as it always is."""
-    from ..web import media_streams
-
     phone: Phone = websocket.app.state.phone
     call_sid, given = websocket.query_params.get("call", ""), websocket.query_params.get("ticket", "")
     if not hmac.compare_digest(given.encode(), _ticket(phone, call_sid).encode()):
         await websocket.close(1008)
         return
     url = websocket_address(phone.settings.public_url or "", "/media-stream")
-    scope = _signed(phone, websocket, "/media-stream", url, {})
-    await media_streams.media_stream(WebSocket(scope, websocket.receive, websocket.send))
+    scope = _as_twilio(phone, websocket, "/media-stream", url, {}, {})
+    await streams.media_stream(WebSocket(scope, websocket.receive, websocket.send))
 
 
 async def feed(request: Request) -> Response:
@@ -148,14 +157,21 @@ def _refusal(request: Request) -> Response | None:
     return PlainTextResponse("This needs the bearer token TELEPHONY_API_TOKEN (set it, if it is not).", status_code=401)
 
 
-def _signed(phone: Phone, connection: HTTPConnection, path: str, url: str, form: dict[str, str]) -> Scope:
-    """The connection as if it had come from Twilio, to `path`."""
+def _as_twilio(
+    phone: Phone,
+    connection: HTTPConnection,
+    path: str,
+    url: str,
+    form: Mapping[str, str],
+    parameters: Mapping[str, str],
+) -> Scope:
+    """The connection as if it came from Twilio, to `path`; but marked, for Twilio's API knows nothing of it."""
     headers = connection.scope["headers"]
     if (token := phone.settings.twilio_auth_token) is not None:
-        signature = RequestValidator(token.get_secret_value()).compute_signature(url, form)
+        signature = RequestValidator(token.get_secret_value()).compute_signature(url, dict(form))
         headers = [*headers, (b"x-twilio-signature", signature.encode())]
     return {**connection.scope, "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"",
-            "headers": headers}  # fmt: skip
+            "headers": headers, BROWSER: parameters}  # fmt: skip
 
 
 def _ticket(phone: Phone, call_sid: str) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "connect_stream",
     "dial",
     "enqueue",
+    "fits",
     "hang_up",
     "play_digits",
     "redirect",
@@ -58,6 +59,11 @@ def connect_stream(target: StreamTarget) -> str:
     response = VoiceResponse()
     _connect(response, target)
     return str(response)
+
+
+def fits(name: str, value: str) -> bool:
+    """Does Twilio take this `<Parameter>`?"""
+    return len(name) + len(value) <= _MAX_PARAMETER_CHARS
 
 
 def play_digits(digits: str, target: StreamTarget) -> str:
@@ -150,7 +156,7 @@ def conference(name: str, *, action: str | None = None, end_on_exit: bool = Fals
 def _connect(response: VoiceResponse, target: StreamTarget) -> None:
     stream = response.connect(action=target.action).stream(url=target.url, status_callback=target.status_callback)
     for name, value in target.parameters.items():
-        if len(name) + len(value) > _MAX_PARAMETER_CHARS:
+        if not fits(name, value):
             raise TwimlError(
                 f"The stream parameter {name!r} has {len(value)} characters; with its name, Twilio takes "
                 f"{_MAX_PARAMETER_CHARS}."

@@ -31,7 +31,7 @@ class Addresses:
             websocket_address(self.base, self._path("media-stream")),
             action=self._address("after-stream"),
             status_callback=self._address("stream-status"),
-            parameters={"caller": info.caller, "called": info.called, **self.parameters(info.sid)},
+            parameters={**info.parameters, "caller": info.caller, "called": info.called, **self.parameters(info.sid)},
         )
 
     @property

@@ -28,8 +28,10 @@ from .loop_lag import LoopLag
 from .meter import CallMeter
 from .routing import Agents, Routing
 
-__all__ = ["Phone"]
+__all__ = ["BROWSER", "Phone"]
 
+BROWSER = "telephony.browser"
+"""In the scope of a connection that a softphone makes in Twilio's place: the parameters that its stream is to have."""
 _REATTACH_S = 10.0
 """Twilio asks for what comes next as soon as it finds a stream broken; then the new one takes a second or two."""
 MAX_LAG_S = 0.25
@@ -73,8 +75,14 @@ class Phone:
         return Addresses(self.settings.public_url or here, self.instance, self.admission.parameters)
 
     def options(self, connection: HTTPConnection) -> CallOptions:
-        """How to run the call that this connection is about."""
-        return replace(self.defaults, way_back=self.addresses(connection), on_event=CallMeter(self.metrics).on_event)
+        """How to run the call that this connection is about. Twilio's API knows no call of a softphone: that one is
+        led on by the answers to its webhooks alone."""
+        return replace(
+            self.defaults,
+            way_back=self.addresses(connection),
+            on_event=CallMeter(self.metrics).on_event,
+            control=None if BROWSER in connection.scope else self.defaults.control,
+        )
 
     def warm(self, connection: HTTPConnection, info: CallInfo) -> None:
         """Connect the model while Twilio is still setting the stream up."""

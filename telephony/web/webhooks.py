@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -22,9 +21,7 @@ from ..logs import about_call
 from ..twilio import twiml
 from ..twilio.callbacks import DialResult, VoiceRequest
 from .forms import BadForm, Form, read_form
-
-if TYPE_CHECKING:
-    from .phone import Phone
+from .phone import BROWSER, Phone
 
 __all__ = ["after_dial", "after_stream", "failed", "for_twilio", "incoming_call", "leg_key"]
 
@@ -34,7 +31,7 @@ _SID = re.compile(r"[A-Za-z0-9]{1,64}")
 _MAX_CHARS = 400
 _ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial", "leg_key"}
 
-Answer = Callable[[Request, "Phone", Form], Response]
+Answer = Callable[[Request, Phone, Form], Response]
 
 
 def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
@@ -73,7 +70,7 @@ def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
         phone.metrics.call_refused(why)
         log.warning("Refused a call: %s.", why)
         return _twiml(twiml.refuse(answer))
-    info = _info(asked)
+    info = _info(request, asked)
     document = _new_stream(request, phone, info)
     phone.warm(request, info)
     return _twiml(document)
@@ -121,7 +118,7 @@ def _go_on(what: Next, request: Request, phone: Phone, asked: VoiceRequest | Non
         return twiml.hang_up()
     if what == "new stream" and asked is not None:
         phone.metrics.stream_reattached()
-        return _new_stream(request, phone, _info(asked))
+        return _new_stream(request, phone, _info(request, asked))
     return twiml.apologise(phone.settings.telephony_apology, phone.settings.telephony_fallback_number)
 
 
@@ -129,10 +126,17 @@ def _new_stream(request: Request, phone: Phone, info: CallInfo) -> str:
     return twiml.connect_stream(phone.addresses(request).stream(info))
 
 
-def _info(asked: VoiceRequest) -> CallInfo:
-    """Who calls whom. A `sip:` address may be longer than a stream's parameter; then it stays unknown."""
+def _info(request: Request, asked: VoiceRequest) -> CallInfo:
+    """Who calls whom, and what a softphone gives along. A `sip:` address may be longer than a stream's parameter; then
+    it stays unknown."""
     caller, called = (_fitting(address) for address in (asked.caller, asked.called))
-    return CallInfo(asked.call_sid, caller=caller, called=called, account_sid=asked.account_sid)
+    return CallInfo(
+        asked.call_sid,
+        caller=caller,
+        called=called,
+        account_sid=asked.account_sid,
+        parameters=request.scope.get(BROWSER, {}),
+    )
 
 
 def _fitting(address: str) -> str:

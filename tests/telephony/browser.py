@@ -132,6 +132,12 @@ class Watched:
         return np.asarray(soxr.resample(samples, self.page.evaluate("window.playedRate"), RATE))
 
 
+def screenshot(page: Any, name: str) -> None:
+    """Kept where SCREENSHOTS says, for somebody to look at."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
 def await_file(path: Path, text: str, within_s: float = 5.0) -> None:
     """Wait until a file holds a text."""
     deadline = time.monotonic() + within_s

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from realtime_core import RealtimeAgent
 from telephony.cli.app import app
 from telephony.cli.errors import CliError
-from telephony.cli.load import load_agent
+from telephony.cli.load import load_agent, load_agents
 
 AGENTS = """
 from realtime_core import RealtimeAgent
@@ -52,6 +52,21 @@ def test_an_agent_is_found_in_the_current_directory(project: Path, name: str) ->
 
 def test_a_function_that_picks_an_agent(project: Path) -> None:
     assert callable(load_agent("shopdesk:pick"))
+
+
+def test_agents_by_called_number(project: Path) -> None:
+    (project / "desks.py").write_text(
+        "from shopdesk import agent, pick\nagents = {'+14155550101': agent, '+14155550102': pick}\n"
+        "wrong = {'+14155550101': 5}\nnone = {}\n"
+    )
+    agents = load_agents("desks:agents")
+    assert isinstance(agents, dict) and list(agents) == ["+14155550101", "+14155550102"]
+    assert load_agents("shopdesk:agent") is load_agent("shopdesk:agent")
+    for name, complaint in {"desks:wrong": r"desks:wrong\['\+14155550101'\] is a int", "desks:none": "empty"}.items():
+        with pytest.raises(CliError, match=complaint):
+            load_agents(name)
+    with pytest.raises(CliError, match="is a dict"):
+        load_agent("desks:agents")
 
 
 @pytest.mark.parametrize(

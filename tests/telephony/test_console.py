@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -19,6 +20,7 @@ from telephony.console.feed import Feeds
 from telephony.console.selection import select
 from telephony.journal.memory import MemoryJournal
 from telephony.simulator.wire import Sender
+from telephony.web.phone import BROWSER
 
 PUBLIC = "https://phone.example.com"
 BEARER = {"Authorization": "Bearer letmein"}
@@ -26,6 +28,7 @@ CALL = "CA" + "0" * 32
 ACCOUNT = "AC" + "1" * 32
 FORM = {"CallSid": CALL, "AccountSid": ACCOUNT, "From": "+14155550100", "To": "+14155550199"}
 PHONE = "/console/phone"
+DIAL = f"{PHONE}/webhook/incoming-call"
 
 
 def client(settings: Settings, base_url: str, peer: str) -> TestClient:
@@ -64,15 +67,18 @@ def test_the_page_loads_nothing_but_its_own_files(local: TestClient) -> None:
     assert local.get(f"{PHONE}/..%2Fsoftphone.py").status_code == 404
 
 
-@pytest.mark.parametrize("method, path", [("GET", "about"), ("POST", "dial"), ("GET", f"feed/{CALL}")])
+@pytest.mark.parametrize(
+    "method, path",
+    [("GET", "about"), ("POST", "webhook/incoming-call"), ("POST", "webhook/after-stream"), ("GET", f"feed/{CALL}")],
+)
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
 def test_a_public_console_needs_its_token(public: TestClient, method: str, path: str, headers: dict[str, str]) -> None:
     assert public.request(method, f"{PHONE}/{path}", headers=headers).status_code == 401
 
 
 def test_a_page_of_another_site_cannot_dial(local: TestClient) -> None:
-    assert local.post(f"{PHONE}/dial", data=FORM, headers={"Origin": "https://elsewhere.example"}).status_code == 401
-    assert local.post(f"{PHONE}/dial", data=FORM, headers={"Origin": "http://127.0.0.1:8000"}).status_code == 200
+    assert local.post(DIAL, data=FORM, headers={"Origin": "https://elsewhere.example"}).status_code == 401
+    assert local.post(DIAL, data=FORM, headers={"Origin": "http://127.0.0.1:8000"}).status_code == 200
 
 
 def test_who_answers(public: TestClient) -> None:
@@ -84,11 +90,38 @@ def test_who_answers(public: TestClient) -> None:
 
 def dial(test_client: TestClient) -> tuple[dict[str, str], str | None]:
     """The stream's parameters, and the ticket."""
-    response = test_client.post(f"{PHONE}/dial", data=FORM, headers=BEARER)
+    response = test_client.post(DIAL, data=FORM, headers=BEARER)
     assert response.status_code == 200
     stream = ElementTree.fromstring(response.text).find("Connect/Stream")
     assert stream is not None
     return {p.get("name", ""): p.get("value", "") for p in stream}, response.headers.get("X-Ticket")
+
+
+def test_the_pages_parameters_become_those_of_the_stream(local: TestClient) -> None:
+    response = local.post(f"{DIAL}?table=seven&caller=forged", data=FORM)
+    stream = ElementTree.fromstring(response.text).find("Connect/Stream")
+    assert stream is not None
+    parameters = {p.get("name"): p.get("value") for p in stream}
+    assert parameters == {"table": "seven", "caller": FORM["From"], "called": FORM["To"]}
+    assert local.post(f"{DIAL}?table={'x' * 500}", data=FORM).status_code == 400
+
+
+def test_the_page_may_ask_what_twilio_asks_and_nothing_else(public: TestClient) -> None:
+    dial(public)
+    answer = public.post(f"{PHONE}/webhook/after-stream", data={**FORM, "CallStatus": "in-progress"}, headers=BEARER)
+    assert (answer.status_code, ElementTree.fromstring(answer.text).tag) == (200, "Response"), "signed in its name"
+    assert public.post(f"{PHONE}/webhook/call-status", data=FORM, headers=BEARER).status_code == 404
+
+
+def test_twilios_api_is_not_asked_about_a_call_that_it_does_not_know(public: TestClient) -> None:
+    phone = public.app.state.phone  # type: ignore[attr-defined]
+    scope = {"type": "http", "scheme": "https", "path": "/", "headers": [], "server": ("127.0.0.1", 80)}
+
+    async def controls() -> list[Any]:
+        return [phone.options(HTTPConnection(it)).control for it in (scope, {**scope, BROWSER: {}})]
+
+    of_twilio, of_browser = asyncio.run(controls())
+    assert of_twilio is not None and of_browser is None
 
 
 def test_on_this_machine_the_page_opens_the_stream_that_the_twiml_names(local: TestClient) -> None:
@@ -122,7 +155,7 @@ def test_without_its_ticket_no_stream_is_opened(public: TestClient, query: str) 
 
 
 def test_a_form_that_is_too_long_is_refused(local: TestClient) -> None:
-    assert local.post(f"{PHONE}/dial", content=b"x" * 20_000).status_code == 413
+    assert local.post(DIAL, content=b"x" * 20_000).status_code == 413
 
 
 # --- the feed ----------------------------------------------------------------------------------------------------
@@ -137,6 +170,8 @@ def test_the_feed_counts_audio_and_leaves_it_out() -> None:
         "kind": "model.in",
         "message": {"type": "response.output_audio.delta", "item_id": "a", "bytes": 480},
     }
+    start = {"event": "start", "start": {"customParameters": {"caller": "+14155550100"}}}
+    assert select("twilio.in", {"message": start}) == {"kind": "twilio.in", "message": {"event": "start"}}
     sent = {"event": "media", "bytes": 160, "crc32": 1, "position": 320, "segments": [["a", 0, 0, 160]]}
     assert select("twilio.out", {"message": sent}) == {
         "kind": "twilio.out",
@@ -148,6 +183,7 @@ def test_the_feed_counts_audio_and_leaves_it_out() -> None:
     "kind, fields",
     [
         ("twilio.in", {"message": {"event": "media"}}),
+        ("twilio.in", {"message": {"event": "dtmf", "dtmf": {"digit": "5"}}}),
         ("twilio.out", {"message": {"event": "mark"}}),
         ("model.in", {"message": {"type": "session.updated"}}),
         ("model.in", {"text": "no JSON"}),

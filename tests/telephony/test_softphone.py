@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,19 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browser import RATE, RECORD_OUTPUT, TRATTORIA, Watched, await_file, chromium, find, flags, microphone, serving
+from browser import (
+    RATE,
+    RECORD_OUTPUT,
+    TRATTORIA,
+    Watched,
+    await_file,
+    chromium,
+    find,
+    flags,
+    microphone,
+    screenshot,
+    serving,
+)
 from numpy.typing import NDArray
 
 import telephony.console
@@ -125,12 +136,6 @@ def ring(watched: Watched) -> None:
         watched.page.wait_for_timeout(500)
 
 
-def screenshot(page: Any, name: str) -> None:
-    """Kept where SCREENSHOTS says, for somebody to look at."""
-    if folder := os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
-
-
 def test_the_callers_voice_arrives(rung: Rung) -> None:
     said = pcm_of(clips.load("booking")).astype(np.float64)[RATE : 2 * RATE]
     arrived = pcm_of(bytes(rung.journal.caller)).astype(np.float64)
@@ -207,7 +212,8 @@ def test_the_page_is_small_silent_and_asks_nobody_else(rung: Rung) -> None:
 def test_the_page_can_be_used_without_eyes_and_mouse(rung: Rung) -> None:
     page = rung.watched.page
     assert page.eval_on_selector_all("button", "all => all.filter(b => !b.textContent.trim()).length") == 0
-    assert page.eval_on_selector_all("input, textarea", "all => all.filter(i => !i.labels.length).length") == 0
+    named = "all => all.filter(one => !one.labels.length && !one.ariaLabel).length"
+    assert page.eval_on_selector_all("input, select", named) == 0
     assert page.eval_on_selector_all("#told p", "all => all.length") >= 5, "each line is told once, when complete"
     assert page.get_by_role("button", name="Call", exact=True).count() == 1
 

@@ -1,31 +1,33 @@
-// One call, made as Twilio makes it: the webhook, its TwiML, the media stream's WebSocket, and a telephone at its end.
+// One call, made as Twilio makes it: the webhook, its TwiML, and what that asks for, to the end.
 //
-// Events (`call.addEventListener`): "state" with {state, reason}, "frame" every 20 ms, "record" for each of the
-// journal's records, "warning" for what Twilio would complain of.
+// Events (`call.addEventListener`): "state" with {state, reason}, "stream" when a media stream begins, "frame" every
+// 20 ms, "cleared", "record" for each of the journal's records, "said" with what Twilio itself says or does, "dial"
+// with whom the call is handed to, "warning" for what Twilio would complain of.
 
-import { Way } from "./line.js"
 import { CallFailed } from "./server.js"
-import { Sender, decode } from "./wire.js"
+import { Stream } from "./stream.js"
+import { Telephone } from "./telephone.js"
+import { follow } from "./twiml.js"
+import { hush, keysSeconds, pause, say } from "./voice.js"
+import { Sender } from "./wire.js"
 
-const FRAME_MS = 20
+const FEED_MS = 3000 // the journal's end comes when the server has closed its books
+
+class HungUp extends Error {}
 
 export class Call extends EventTarget {
   state = "idle" // -> ringing -> live -> over
   sid = id("CA")
-  microphone = true // false: there is none, and silence is sent
-  marks = 0 // sent back
-  lost = 0 // frames, on the way up
   #quality
   #server
-  #context
-  #telephone
+  #telephone = new Telephone()
   #stream
-  #socket
-  #sender
-  #up
-  #down
-  #frames = 0
-  #settings = {}
+  #marks = 0
+  #lost = 0
+  #form
+  #ticket
+  #hangUp
+  #gone = new Promise((_, reject) => { this.#hangUp = () => reject(new HungUp()) })
   #feed = new AbortController()
 
   /** `quality` {delayMs (each way), jitterMs} may be changed while the call lasts; `server` is a `Server`. */
@@ -33,134 +35,106 @@ export class Call extends EventTarget {
     super()
     this.#quality = quality
     this.#server = server
+    this.#gone.catch(() => {})
   }
 
-  /** Ring, and return when somebody answered. Throws `CallFailed`. */
+  /** Ring, and return when the call is over. */
   async ring({ from, to, parameters }) {
     this.#become("ringing")
+    this.#form = {
+      CallSid: this.sid, AccountSid: this.#server.accountSid ?? id("AC"), From: from, To: to, Caller: from, Called: to,
+      CallStatus: "ringing", Direction: "inbound", ApiVersion: "2010-04-01",
+    }
     try {
-      await this.#pickUp()
+      const fault = await this.#telephone.pickUp()
+      if (fault) this.#tell("warning", { message: fault })
       await this.#listen()
-      const form = {
-        CallSid: this.sid, AccountSid: this.#server.accountSid ?? id("AC"), From: from, To: to, Caller: from, Called: to,
-        CallStatus: "ringing", Direction: "inbound", ApiVersion: "2010-04-01",
-      }
-      const stream = await this.#askWebhook(form)
-      this.#sender = new Sender(id("MZ"), this.sid, form.AccountSid, { ...parameters, ...stream.parameters })
-      await this.#connect(stream)
+      if (this.state === "over") return this.#telephone.hangUp()
+      const webhook = `/incoming-call?${new URLSearchParams(parameters)}`
+      this.#end(await follow({ url: webhook, form: {} }, this.#exchange))
     } catch (error) {
       this.#end(error.message)
-      throw error
+      if (!(error instanceof CallFailed || error instanceof HungUp)) throw error
     }
   }
 
+  /** Press a key; false: nobody hears it. */
   press(digit) {
-    if (this.state === "live") this.#up.push(this.#sender.dtmf(digit))
+    this.#stream?.press(digit)
+    return this.#stream !== undefined
   }
 
   set muted(muted) {
-    this.#handle({ muted })
+    this.#telephone.set({ muted })
   }
 
   /** The share of 20 ms frames that get lost between the telephone and Twilio, each way. */
   set loss(loss) {
-    this.#handle({ loss })
+    this.#telephone.set({ loss })
+  }
+
+  /** Marks sent back, and frames lost, on all streams. */
+  get marks() {
+    return this.#marks + (this.#stream?.marks ?? 0)
+  }
+
+  get lost() {
+    return this.#lost + (this.#stream?.lost ?? 0)
   }
 
   hangUp() {
-    if (this.state === "live") {
-      this.#up.push(this.#sender.stop())
-      this.#up.push(null)
-    }
+    if (this.state === "over") return
+    this.#stream?.stop()
     this.#end("you hung up")
   }
 
-  #handle(setting) {
-    Object.assign(this.#settings, setting)
-    this.#telephone?.port.postMessage(setting)
-  }
+  // --- what the TwiML asks for -----------------------------------------------------------------------------------------
 
-  // --- the telephone -------------------------------------------------------------------------------------------------
-
-  async #pickUp() {
-    this.#context = new AudioContext({ latencyHint: "interactive" })
-    await this.#context.audioWorklet.addModule(new URL("worklet.js", import.meta.url))
-    this.#telephone = new AudioWorkletNode(this.#context, "telephone", {
-      channelCount: 1, channelCountMode: "explicit", outputChannelCount: [1],
-    })
-    this.#telephone.port.postMessage(this.#settings)
-    this.#telephone.connect(this.#context.destination)
-    try {
-      const wanted = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 }
-      this.#stream = await navigator.mediaDevices.getUserMedia({ audio: wanted })
-      this.#context.createMediaStreamSource(this.#stream).connect(this.#telephone)
-    } catch (error) {
-      if (error.name === "NotAllowedError") {
-        throw new CallFailed("The microphone is blocked for this page. Allow it in the address bar, and call again.")
+  #exchange = {
+    gone: this.#gone,
+    ask: async ({ url, form }) => {
+      const response = await this.#server.ask(url, { ...this.#form, ...form })
+      this.#ticket = response.headers.get("X-Ticket")
+      return response.text()
+    },
+    answer: () => {
+      if (this.state !== "ringing") return
+      this.#form.CallStatus = "in-progress"
+      this.#become("live")
+    },
+    stream: async ({ url, parameters }) => {
+      const sender = new Sender(id("MZ"), this.sid, this.#form.AccountSid, parameters)
+      this.#stream = new Stream(sender, this.#telephone, this.#quality, (type, detail) => this.#tell(type, detail))
+      this.#tell("stream")
+      try {
+        const code = await this.#stream.run(this.#server.streamUrl(url, this.sid, this.#ticket))
+        if (code !== 1000) this.#tell("warning", { message: `The media stream broke (${code}): Twilio asks what comes next.` })
+      } finally {
+        this.#marks = this.marks
+        this.#lost = this.lost
+        this.#stream = undefined
       }
-      this.microphone = false
-      this.#warn(`No microphone could be opened (${error.message}): the call goes on with silence from your side.`)
-    }
-    await this.#context.resume()
+    },
+    dial: to => new Promise(decide => {
+      const timer = setTimeout(decide, to.seconds * 1000, "no-answer")
+      this.#tell("dial", { ...to, decide: status => { clearTimeout(timer); decide(status) } })
+    }),
+    say: text => {
+      this.#tell("said", { text })
+      return say(text)
+    },
+    play: url => this.#tell("said", { text: `plays ${url}` }),
+    press: keys => {
+      this.#tell("said", { text: `presses ${[...keys.replace(/w/gi, "")].join(" ")}` })
+      return pause(keysSeconds(keys))
+    },
+    pause,
+    skip: message => this.#tell("warning", { message }),
   }
 
-  #heardFromTelephone({ mouth, ear, lost, position, buffered, marks, full, flushed }) {
-    if (this.state !== "live") return
-    if (mouth) {
-      const timestampMs = this.#frames++ * FRAME_MS
-      if (lost) this.lost++
-      else this.#up.push(this.#sender.media(timestampMs, mouth))
-      this.#tell("frame", { mouth, ear, position, buffered })
-    } else if (marks) {
-      this.marks += marks.length
-      for (const name of marks) this.#up.push(this.#sender.mark(name))
-    } else if (flushed !== undefined) {
-      this.#tell("cleared", { flushed, position })
-    } else if (full) {
-      this.#warn("31931: more than ten minutes of audio are buffered")
-    }
-  }
+  // --- the server's journal --------------------------------------------------------------------------------------------
 
-  // --- the server ----------------------------------------------------------------------------------------------------
-
-  async #askWebhook(form) {
-    const response = await this.#server.fetch("dial", { method: "POST", body: new URLSearchParams(form) })
-    const twiml = new DOMParser().parseFromString(await response.text(), "text/xml")
-    const stream = twiml.querySelector("Response > Connect > Stream")
-    if (!stream) throw new CallFailed(refusal(twiml.documentElement.firstElementChild))
-    const parameters = [...stream.querySelectorAll("Parameter")].map(p => [p.getAttribute("name"), p.getAttribute("value")])
-    return {
-      url: this.#server.streamUrl(stream.getAttribute("url"), this.sid, response.headers.get("X-Ticket")),
-      parameters: Object.fromEntries(parameters),
-    }
-  }
-
-  async #connect({ url }) {
-    this.#socket = new WebSocket(url)
-    await new Promise((opened, failed) => {
-      this.#socket.onopen = opened
-      this.#socket.onerror = () => failed(new CallFailed("The media stream could not be opened."))
-    })
-    if (this.state === "over") return this.#socket.close(1000)
-    this.#up = new Way(this.#quality, text => text === null ? this.#socket.close(1000) : this.#socket.send(text))
-    this.#down = new Way(this.#quality, command => this.#telephone.port.postMessage(command))
-    this.#socket.onmessage = ({ data }) => this.#command(data)
-    this.#socket.onclose = ({ code }) => this.#end(code === 1000 ? "the agent hung up" : `the line broke (${code})`)
-    this.#up.push(this.#sender.connected())
-    this.#up.push(this.#sender.start())
-    this.#telephone.port.onmessage = ({ data }) => this.#heardFromTelephone(data)
-    this.#become("live")
-  }
-
-  #command(text) {
-    try {
-      this.#down.push(decode(text, this.#sender.streamSid))
-    } catch (error) {
-      this.#warn(error.message)
-    }
-  }
-
-  /** Follow the call's journal: server-sent events, read by hand because `EventSource` sends no token. */
+  /** Server-sent events, read by hand because `EventSource` sends no token. */
   async #listen() {
     const response = await this.#server.fetch(`feed/${this.sid}`, { signal: this.#feed.signal })
     this.#read(response.body.pipeThrough(new TextDecoderStream()).getReader()).catch(() => {})
@@ -181,25 +155,15 @@ export class Call extends EventTarget {
   #end(reason) {
     if (this.state === "over") return
     this.#become("over", reason)
-    this.#telephone?.port.postMessage({ over: true })
-    this.#stream?.getTracks().forEach(track => track.stop())
-    this.#context?.close()
-    this.#down?.close()
-    // What is on its way still arrives; the journal's end comes when the server has closed its books.
-    setTimeout(() => {
-      this.#up?.close()
-      this.#socket?.close(1000)
-      this.#feed.abort()
-    }, 3000)
+    this.#hangUp()
+    this.#telephone.hangUp()
+    hush()
+    setTimeout(() => this.#feed.abort(), FEED_MS)
   }
 
   #become(state, reason = "") {
     this.state = state
     this.#tell("state", { state, reason })
-  }
-
-  #warn(message) {
-    this.#tell("warning", { message })
   }
 
   #tell(type, detail) {
@@ -211,11 +175,4 @@ export class Call extends EventTarget {
 function id(prefix) {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
   return prefix + Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("")
-}
-
-/** Why there is no stream, in the words of the verb that is there instead. */
-function refusal(verb) {
-  if (verb?.tagName === "Reject") return "The line is busy."
-  if (verb?.tagName === "Say") return `The server says: ${verb.textContent}`
-  return `The server connects no stream, but answers <${verb?.tagName}>.`
 }

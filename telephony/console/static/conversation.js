@@ -15,6 +15,8 @@ export class Conversation {
   #byItem = new Map()
   #segments = []
   #position = 0
+  #base = null // where the stream begins on the timeline, for the telephone counts each stream from 0
+  #started = false
   #speaking = null // the line that was heard last
   #clock = 0 // frames
   #callerAt = -1
@@ -43,7 +45,18 @@ export class Conversation {
   cleared({ position }) {
     this.#hear(position)
     this.#segments = []
-    this.#position = position
+    this.#position = (this.#base ?? 0) + position
+  }
+
+  /** A stream, the first or another. */
+  streamBegins() {
+    this.#base = null
+    this.#started = false
+  }
+
+  /** What Twilio itself says or does. */
+  twilio(text) {
+    this.#add("twilio", text, { done: true })
   }
 
   /** A key: the journal hides which one. */
@@ -64,7 +77,9 @@ export class Conversation {
 
   // --- what was heard --------------------------------------------------------------------------------------------------
 
-  #hear(position) {
+  #hear(ear) {
+    if (this.#base === null) return
+    const position = this.#base + ear
     for (const segment of this.#segments) {
       const played = Math.min(position, segment.end) - Math.max(this.#position, segment.start)
       const line = this.#byItem.get(segment.item)
@@ -114,7 +129,12 @@ export class Conversation {
     error({ error }) {
       this.#add("error", typeof error === "string" ? error : error?.message ?? "the model complained", { done: true })
     },
+    start() {
+      this.#started = true
+      this.#segments = []
+    },
     played({ position, segments = [] }) {
+      if (this.#started) this.#base ??= position
       for (const [item, , , samples] of segments) {
         this.#segments.push({ item, start: position, end: position + samples })
         position += samples

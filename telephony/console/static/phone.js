@@ -2,58 +2,58 @@
 
 import { Call } from "./call.js"
 import { Conversation } from "./conversation.js"
+import { Parameters } from "./parameters.js"
 import { Scope } from "./scope.js"
-import { CallFailed, Server } from "./server.js"
+import { Server } from "./server.js"
+import { Transcript, element } from "./transcript.js"
 
 const $ = id => document.getElementById(id)
-const WHO = { caller: "You", agent: "Agent", tool: "Tool", key: "Keypad", error: "Error", note: "" }
 
 const quality = { delayMs: 0, jitterMs: 0, loss: 0 }
 const scope = new Scope($("scope"))
+const parameters = new Parameters($("parameters"), $("parameter"), $("add-parameter"))
 const server = new Server()
 let call = new Call(quality, server)
 let conversation = new Conversation()
-let items = new Map() // line -> its <li>
+let transcript
 let beganAt = 0
 
 // --- the call --------------------------------------------------------------------------------------------------------
 
-async function ring() {
+function ring() {
   call = new Call(quality, server)
   call.muted = isMuted()
   call.loss = quality.loss
   conversation = new Conversation()
-  items = new Map()
-  $("lines").replaceChildren()
-  $("told").replaceChildren()
+  transcript = new Transcript($("lines"), $("told"))
   scope.clear()
+  beganAt = Date.now()
   follow(call, conversation)
-  const wanted = { from: $("from").value, to: $("to").value, parameters: parameters($("parameters").value) }
-  try {
-    await call.ring(wanted)
-    showFigures()
-  } catch (error) {
-    if (!(error instanceof CallFailed)) throw error
-  }
+  return call.ring({ from: $("from").value, to: $("to").value, parameters: parameters.value })
 }
 
 function follow(call, conversation) {
-  call.addEventListener("state", ({ detail }) => showState(detail))
-  call.addEventListener("record", ({ detail }) => { conversation.record(detail); showLines() })
-  call.addEventListener("cleared", ({ detail }) => { conversation.cleared(detail); showLines() })
-  call.addEventListener("warning", ({ detail }) => note(detail.message))
-  call.addEventListener("frame", ({ detail }) => {
-    scope.add(...conversation.frame(detail))
-    showLines()
+  const on = (type, react) => call.addEventListener(type, ({ detail }) => {
+    react(detail)
+    transcript.show(conversation.lines)
+  })
+  on("state", showState)
+  on("stream", () => conversation.streamBegins())
+  on("record", record => conversation.record(record))
+  on("cleared", where => conversation.cleared(where))
+  on("said", ({ text }) => conversation.twilio(text))
+  on("warning", ({ message }) => transcript.note(message))
+  on("dial", dial => showTransfer(dial, conversation))
+  on("frame", frame => {
+    scope.add(...conversation.frame(frame))
     showFigures()
   })
 }
 
 function press(digit) {
-  if (call.state !== "live") return
-  call.press(digit)
+  if (!call.press(digit)) return
   conversation.pressed(digit)
-  showLines()
+  transcript.show(conversation.lines)
 }
 
 const isMuted = () => $("mute").getAttribute("aria-pressed") === "true"
@@ -63,11 +63,6 @@ function mute(muted) {
   $("mute").setAttribute("aria-pressed", muted)
 }
 
-function parameters(text) {
-  const lines = text.split("\n").filter(line => line.includes("="))
-  return Object.fromEntries(lines.map(line => [line.slice(0, line.indexOf("=")).trim(), line.slice(line.indexOf("=") + 1).trim()]))
-}
-
 // --- what is shown ---------------------------------------------------------------------------------------------------
 
 function showState({ state, reason }) {
@@ -75,7 +70,27 @@ function showState({ state, reason }) {
   const on = state === "ringing" || state === "live"
   $("status").textContent = { ringing: "Ringing", live: "Connected", over: `Over: ${reason}` }[state]
   $("call").textContent = on ? "Hang up" : "Call"
+  $("agents").disabled = on
   if (state === "live") beganAt = Date.now()
+  if (state === "over") $("transfer").hidden = true
+  showFigures()
+}
+
+/** The call is handed to somebody else, whom nobody rings from here: the person at the page decides what comes of it. */
+function showTransfer({ name, conference, decide }, conversation) {
+  const whom = conference ? `the conference ${name}` : name
+  conversation.twilio(`transferred to ${whom}. A browser cannot be dialled on.`)
+  $("status").textContent = "Transferred"
+  $("transfer-to").textContent = whom
+  $("transfer").hidden = false
+  $("transfer").onclick = ({ target }) => {
+    if (target.dataset.status) decide(target.dataset.status)
+  }
+  const leave = () => {
+    $("transfer").hidden = true
+    $("status").textContent = "Connected"
+  }
+  call.addEventListener("stream", leave, { once: true })
 }
 
 function showFigures() {
@@ -85,65 +100,6 @@ function showFigures() {
   $("median").textContent = latencies.length ? `${latencies.toSorted((a, b) => a - b)[latencies.length >> 1]} ms` : "–"
   $("marks").textContent = call.marks
   $("lost").textContent = call.lost
-}
-
-function showLines() {
-  const list = $("lines")
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40
-  let changed = false
-  for (const line of conversation.lines) {
-    const shown = items.get(line) ?? add(list, line)
-    const state = `${line.text}|${line.heard}|${line.cut}|${line.detail}|${line.latencyMs}`
-    if (shown.state === state) continue
-    shown.state = state
-    changed = true
-    fill(shown.item, line)
-    if (line.done && !shown.told) {
-      shown.told = true
-      tell(`${WHO[line.kind]}: ${line.text}`)
-    }
-  }
-  if (changed && atEnd) list.scrollTop = list.scrollHeight
-}
-
-function add(list, line) {
-  const shown = { item: element("li", line.kind), state: "" }
-  items.set(line, shown)
-  list.append(shown.item)
-  return shown
-}
-
-function fill(item, line) {
-  const answered = line.latencyMs ? ` · after ${line.latencyMs} ms` : ""
-  const text = element("span", "text")
-  if (line.kind === "agent") {
-    const end = line.text[line.heard] === " " ? line.heard + 1 : line.heard
-    text.append(element("span", "heard", line.text.slice(0, end)), element("span", "rest", line.text.slice(end)))
-  } else {
-    text.textContent = line.text
-  }
-  item.classList.toggle("cut", line.cut)
-  item.replaceChildren(element("span", "who", WHO[line.kind] + answered), text)
-  if (line.detail) item.append(element("span", "detail", line.detail))
-}
-
-/** For screen readers: each line once, when it is complete, and not word by word. */
-function tell(text) {
-  $("told").append(element("p", "", text))
-}
-
-function note(message) {
-  const item = element("li", "note")
-  item.textContent = message
-  $("lines").append(item)
-  tell(message)
-}
-
-function element(tag, className, text = "") {
-  const made = document.createElement(tag)
-  made.className = className
-  made.textContent = text
-  return made
 }
 
 const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`
@@ -158,8 +114,10 @@ $("keypad").addEventListener("click", ({ target }) => {
 })
 // Keys count while the focus is in the telephone, and not in a field.
 $("phone").addEventListener("keydown", event => {
-  if (/^[0-9*#]$/.test(event.key) && !event.target.matches("input, textarea")) press(event.key)
+  if (/^[0-9*#]$/.test(event.key) && !event.target.matches("input, select")) press(event.key)
 })
+$("agents").addEventListener("change", () => { if ($("agents").value) $("to").value = $("agents").value })
+$("to").addEventListener("input", () => { $("agents").value = $("to").value in server.agents ? $("to").value : "" })
 
 for (const slider of document.querySelectorAll("input[type=range]")) {
   const show = () => {
@@ -191,9 +149,16 @@ async function introduce() {
   const names = Object.values(server.agents)
   $("agent").replaceChildren(element("b", "", names.join(", ")), ` · ${server.model}`)
   document.title = `${names[0]} · Softphone`
-  const numbers = Object.keys(server.agents).filter(Boolean)
-  $("numbers").replaceChildren(...numbers.map(number => new Option(server.agents[number], number)))
-  if (server.number ?? numbers[0]) $("to").value = server.number ?? numbers[0]
+  showAgents(Object.entries(server.agents).filter(([number]) => number))
+}
+
+/** Where the called number decides, agents are chosen by their names. */
+function showAgents(byNumber) {
+  $("choice").hidden = byNumber.length === 0
+  $("agents").replaceChildren(...byNumber.map(([number, name]) => new Option(name, number)), new Option("another number", ""))
+  const number = byNumber.some(([number]) => number === server.number) ? server.number : byNumber[0]?.[0] ?? server.number
+  if (!number) return
+  $("to").value = $("agents").value = number
 }
 
 $("access").addEventListener("submit", event => {

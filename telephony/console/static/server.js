@@ -3,11 +3,16 @@
 /** A reason that the person at the telephone can do something about. */
 export class CallFailed extends Error {}
 
+// With or without the process's name in front: `/i/<instance>/...`
+const WEBHOOK = /\/(i\/[^/]+\/)?(incoming-call|after-stream|after-dial)$/
+const STREAM = /\/(i\/[^/]+\/)?media-stream$/
+
 export class Server {
   agents = {} // called number (empty: any) -> name
   model = ""
   number = null
   accountSid = null
+  #publicUrl = null
   #root = new URL(location.pathname.replace(/console\/phone.*$/, ""), location)
   #base = new URL("console/phone/", this.#root)
 
@@ -19,6 +24,7 @@ export class Server {
     this.model = told.model
     this.number = told.number
     this.accountSid = told.account_sid
+    this.#publicUrl = told.public_url
     // Behind a proxy there may be several processes: from now on we speak with this one.
     this.#base = new URL(`i/${told.instance}/console/phone/`, this.#root)
   }
@@ -40,9 +46,23 @@ export class Server {
     return response
   }
 
+  /** Ask a webhook, which the server signs for us where it has to be signed. Throws `CallFailed`. */
+  ask(address, form) {
+    const url = new URL(address, this.#base)
+    const [, instance, name] = url.pathname.match(WEBHOOK) ?? []
+    const hosts = [this.#root.host, this.#publicUrl && new URL(this.#publicUrl).host]
+    if (!name || !hosts.includes(url.host)) {
+      throw new CallFailed(`the call goes on to ${url.href}, where a browser cannot follow`)
+    }
+    const base = instance ? new URL(`${instance}console/phone/`, this.#root) : this.#base
+    return this.fetch(new URL(`webhook/${name}${url.search}`, base), { method: "POST", body: new URLSearchParams(form) })
+  }
+
   /** Where to open the stream that the TwiML names: at its path, or, with a ticket, where a browser is let in. */
-  streamUrl(twimlUrl, call, ticket) {
-    const url = ticket ? new URL("media-stream", this.#base) : new URL(new URL(twimlUrl).pathname, location)
+  streamUrl(address, call, ticket) {
+    const [path, instance = ""] = new URL(address).pathname.match(STREAM) ?? []
+    if (path === undefined) throw new CallFailed(`the media stream is at ${address}, where a browser cannot go`)
+    const url = new URL(ticket ? `${instance}console/phone/media-stream` : `${instance}media-stream`, this.#root)
     if (ticket) url.search = new URLSearchParams({ call, ticket })
     url.protocol = location.protocol.replace("http", "ws")
     return url

@@ -77,7 +77,7 @@ class Telephone extends AudioWorkletProcessor {
     if (marks.length) this.port.postMessage({ marks })
   }
 
-  #obey({ play, mark, clear, muted, loss, over }) {
+  #obey({ play, mark, clear, fresh, muted, loss, over }) {
     if (play) {
       if (!this.#playout.media(play)) this.port.postMessage({ full: true })
     } else if (mark !== undefined) {
@@ -88,6 +88,7 @@ class Telephone extends AudioWorkletProcessor {
       this.port.postMessage({ flushed, position: this.#playout.position })
       this.#returnMarks()
     }
+    if (fresh) this.#playout = new Playout()
     if (muted !== undefined) this.#muted = muted
     if (loss !== undefined) this.#loss = loss
     if (over) this.#over = true
