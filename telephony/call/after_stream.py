@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-__all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "after_dial", "after_stream"]
+from ..twilio import twiml
+
+__all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "after_dial", "after_stream", "end_of_call"]
 
 MAX_REATTACHED = 2
 """How often one call gets a new stream for one that was lost."""
@@ -30,6 +32,13 @@ class StreamEnd:
     """How many streams this call was given for lost ones so far."""
     twiml: str | None = None
     """The document that waits for this request."""
+
+
+def end_of_call(reason: str, *, reattached: int = 0, fallback: str | None = None) -> StreamEnd:
+    """Of a call that we have ended, and why; `fallback`: the number that takes it where we could not go on."""
+    if reason.startswith("failed") and fallback is not None:
+        return StreamEnd("failed", reattached, twiml.dial(fallback))
+    return StreamEnd("goodbye", reattached)  # what went wrong, the caller was told
 
 
 class StreamEnds(Protocol):

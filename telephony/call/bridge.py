@@ -25,7 +25,7 @@ from ..errors import StreamRefused
 from ..journal.format import SCHEMA
 from ..journal.header import configuration
 from ..twilio import media_stream, twiml
-from .after_stream import StreamEnd
+from .after_stream import StreamEnd, end_of_call
 from .call import TOKEN_PARAMETER, Call, CallInfo, set_current_call
 from .clips import apology
 from .conduct import Conduct
@@ -54,8 +54,7 @@ async def run_call(connection: Connection, agent: AgentSource, options: CallOpti
     async with asyncio.TaskGroup() as group:
         reader = group.create_task(stream.run())
         try:
-            start = await stream.start()
-            info = options.admit(start)
+            start, info = await stream.admitted(options.admit)
         except StreamRefused as error:
             log.warning("Refused a media stream: %s", error)
             connection.close(1008, "refused")
@@ -191,9 +190,7 @@ class Bridge:
             return self.leg.away
         if not self.over:
             return StreamEnd("lost", self.leg.reattached)
-        if self.reason.startswith("failed") and self.options.fallback is not None:
-            return StreamEnd("failed", self.leg.reattached, twiml.dial(self.options.fallback))
-        return StreamEnd("goodbye", self.leg.reattached)  # what went wrong, the caller was told
+        return end_of_call(self.reason, reattached=self.leg.reattached, fallback=self.options.fallback)
 
     # --- the conversation ----------------------------------------------------------------------------------------
 

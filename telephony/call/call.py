@@ -91,6 +91,11 @@ class Call:
         """Is the model there, and the call not over?"""
         return self._bridge.conversation.live
 
+    @property
+    def ended(self) -> str:
+        """Why the call ended; empty while it goes on."""
+        return self._bridge.reason
+
     def heard(self) -> Sequence[HeardItem]:
         """How much was heard of what is being said, and of what waits behind it."""
         return self._bridge.player.heard()

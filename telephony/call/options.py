@@ -17,10 +17,12 @@ from ..twilio import media_stream
 from .call import Call, CallInfo
 from .policy import CallPolicy, PhoneControl, WayBack
 
-__all__ = ["AgentSource", "CallOptions", "CallOutcome"]
+__all__ = ["Admit", "AgentSource", "CallOptions", "CallOutcome"]
 
 AgentSource = RealtimeAgent[Any] | Callable[[CallInfo], "RealtimeAgent[Any] | Awaitable[RealtimeAgent[Any]]"]
 """An agent, or a function that picks one for a call."""
+
+Admit = Callable[[media_stream.Start], CallInfo | Awaitable[CallInfo]]
 
 
 @dataclass(slots=True)
@@ -34,8 +36,8 @@ class CallOptions:
     model_config: RealtimeModelConfig = field(default_factory=RealtimeModelConfig)
     run_config: RealtimeRunConfig = field(default_factory=RealtimeRunConfig)
     journal: Callable[[CallInfo], Journal] = lambda info: NullJournal()
-    admit: Callable[[media_stream.Start], CallInfo] = CallInfo.of
-    """Checks the stream's `start` and says whose call it is; raises `StreamRefused`."""
+    admit: Admit = CallInfo.of
+    """Checks the stream's `start` and says whose call it is, at once or when awaited; raises `StreamRefused`."""
     ambience: bytes | None = None
     """A loop of mu-law 8 kHz that lies under the agent's voice and between its answers."""
     digits_to_model: bool = True

@@ -98,8 +98,7 @@ class Registry:
         async with asyncio.TaskGroup() as group:
             reader = group.create_task(stream.run())
             try:
-                start = await stream.start()
-                info = options.admit(start)
+                start, info = await stream.admitted(options.admit)
             except StreamRefused as error:
                 log.warning("Refused a media stream: %s", error)
                 connection.close(1008, "refused")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Protocol
 
 from realtime_core.audio import g711
@@ -11,6 +12,8 @@ from realtime_core.connection import Close, Connection
 
 from ..errors import MediaStreamError, StreamRefused
 from ..twilio import media_stream
+from .call import CallInfo
+from .options import Admit
 from .record import CallRecord
 
 __all__ = ["MediaStream", "StreamListener"]
@@ -65,6 +68,22 @@ class MediaStream:
         if got != ("audio/x-mulaw", 8000, 1):
             raise StreamRefused(f"its format is {got}, and only audio/x-mulaw at 8000 Hz, 1 channel, is served")
         return start
+
+    async def admitted(self, admit: Admit) -> tuple[media_stream.Start, CallInfo]:
+        """Wait for the stream's `start`, and ask whose call it is; what the caller says meanwhile waits.
+
+        Raises:
+            StreamRefused: as `start`, and as `admit`.
+        """
+        start = await self.start()
+        info = admit(start)
+        if isinstance(info, Awaitable):
+            self.connection.pause()
+            try:
+                info = await info
+            finally:
+                self.connection.resume()
+        return start, info
 
     def listen(self, listener: StreamListener, record: CallRecord) -> None:
         """From now on, tell `listener`; it is told at once if the stream is over already."""

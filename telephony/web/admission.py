@@ -11,6 +11,7 @@ from ..call.call import TOKEN_PARAMETER, CallInfo
 from ..call.limits import Caps, Limits
 from ..call.registry import Registry
 from ..errors import StreamRefused
+from ..records.recorder import Recorder
 from ..settings import Settings
 from ..twilio.media_stream import Start
 from ..twilio.stream_token import StreamToken, TokenRefused, mint, verify
@@ -18,11 +19,15 @@ from ..twilio.stream_token import StreamToken, TokenRefused, mint, verify
 __all__ = ["Admission"]
 
 _LIFETIME_S = 60
+_CLOCKS_S = 300
+"""For so much longer it is known that a token was used: other machines' clocks may be late."""
+_KIND = "stream token"
 
 
 class Admission:
-    """Gives out stream tokens, and takes each one once. Without an auth token in the settings there is nothing to check
-    with, and only this machine gets here (see `Guard`)."""
+    """Gives out stream tokens, and takes each one once, in whichever process it lands (see `Recorder`, also for what
+    happens while the database is down). Without an auth token in the settings there is nothing to check with, and only
+    this machine gets here (see `Guard`)."""
 
     def __init__(
         self,
@@ -30,6 +35,7 @@ class Admission:
         registry: Registry,
         sources: Sources,
         *,
+        recorder: Recorder | None = None,
         limits: Limits | None = None,
         calls: StreamEnds | None = None,
     ) -> None:
@@ -40,7 +46,7 @@ class Admission:
         self._calls: StreamEnds = calls or registry
         secret = settings.twilio_auth_token or settings.twilio_shared_key_secret
         self._key = None if secret is None else _derive(secret.get_secret_value())
-        self._used: dict[str, int] = {}
+        self._recorder = recorder or Recorder(sources=sources)
 
     def parameters(self, call_sid: str) -> dict[str, str]:
         """The parameters that the stream of this call has to bring along."""
@@ -49,7 +55,7 @@ class Admission:
         expires_at = int(self._now()) + _LIFETIME_S
         return {TOKEN_PARAMETER: mint(self._key, StreamToken(call_sid, expires_at, self._sources.token(8)))}
 
-    def admit(self, start: Start) -> CallInfo:
+    async def admit(self, start: Start) -> CallInfo:
         """Whose call is this?
 
         Raises:
@@ -59,7 +65,7 @@ class Admission:
         if account is not None and start.account_sid != account:
             raise StreamRefused("the stream is of another account than TWILIO_ACCOUNT_SID")
         if self._key is not None:
-            self._check_token(self._key, start)
+            await self._use_token(self._key, start)
         info = CallInfo.of(start)
         if self._calls.stream_end(info.sid) is None:
             self._make_room(info)
@@ -75,16 +81,15 @@ class Admission:
     def _now(self) -> float:
         return self._sources.now().timestamp()
 
-    def _check_token(self, key: bytes, start: Start) -> None:
+    async def _use_token(self, key: bytes, start: Start) -> None:
         now = self._now()
         try:
             token = verify(key, start.parameters.get(TOKEN_PARAMETER, ""), call_sid=start.call_sid, now=now)
         except TokenRefused as error:
             raise StreamRefused(str(error)) from None
-        self._used = {nonce: expires_at for nonce, expires_at in self._used.items() if expires_at > now}
-        if token.nonce in self._used:
+        lifetime_s = token.expires_at - now + _CLOCKS_S
+        if not await self._recorder.claim(_KIND, f"{token.call_sid}.{token.nonce}", lifetime_s):
             raise StreamRefused("the stream token has been used")
-        self._used[token.nonce] = token.expires_at
 
 
 def _derive(auth_token: str) -> bytes:

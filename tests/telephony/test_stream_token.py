@@ -60,14 +60,14 @@ async def test_a_stream_is_admitted_once() -> None:
     parameters = {"caller": "+15550001", **admission.parameters("CA1")}
     for wrong in (start("CA2", parameters), start("CA1", {}), start("CA1", parameters, "AC2")):
         with pytest.raises(StreamRefused):
-            admission.admit(wrong)
-    info = admission.admit(start("CA1", parameters))
+            await admission.admit(wrong)
+    info = await admission.admit(start("CA1", parameters))
     assert (info.caller, dict(info.parameters)) == ("+15550001", {})
     with pytest.raises(StreamRefused, match="used"):
-        admission.admit(start("CA1", parameters))
+        await admission.admit(start("CA1", parameters))
     registry.draining = True
     with pytest.raises(StreamRefused, match="room"):
-        admission.admit(start("CA3", admission.parameters("CA3")))
+        await admission.admit(start("CA3", admission.parameters("CA3")))
 
 
 @pytest.mark.real_time
@@ -76,15 +76,15 @@ async def test_a_stream_that_lands_elsewhere_is_served_and_a_call_that_comes_bac
         public_url="https://a.example", twilio_auth_token="12345", telephony_model="scripted", telephony_max_calls=1
     )
     here, there = (Admission(settings, Registry(1), Sources()) for _ in range(2))
-    assert there.admit(start("CA1", here.parameters("CA1"))).sid == "CA1", "the token says all that is needed"
+    assert (await there.admit(start("CA1", here.parameters("CA1")))).sid == "CA1", "the token says all that is needed"
 
     registry = Registry(1)
     calls = Hooks.of(registry)
     admission = Admission(settings, registry, Sources(), calls=calls)
     registry.draining = True
     with pytest.raises(StreamRefused, match="room"):
-        admission.admit(start("CA1", admission.parameters("CA1")))
+        await admission.admit(start("CA1", admission.parameters("CA1")))
     calls.stream_end = lambda call_sid: StreamEnd("lost") if call_sid == "CA1" else None
-    assert admission.admit(start("CA1", admission.parameters("CA1"))).sid == "CA1"
+    assert (await admission.admit(start("CA1", admission.parameters("CA1")))).sid == "CA1"
     with pytest.raises(StreamRefused, match="room"):
-        admission.admit(start("CA2", admission.parameters("CA2")))
+        await admission.admit(start("CA2", admission.parameters("CA2")))
