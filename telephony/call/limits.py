@@ -49,7 +49,7 @@ class Limits:
             return None
         if self.caps.calls and len(self._expected) + len(self._live) >= self.caps.calls:
             return "full"
-        if self.caps.minutes_per_day and self.minutes_used(now) >= self.caps.minutes_per_day:
+        if self.is_spent(now):
             return "budget"
         if self.caps.per_caller_hour and not self._count_caller(caller, now):
             return "caller"
@@ -84,6 +84,10 @@ class Limits:
         self._begin_day(now)
         midnight = self._day * _DAY_S
         return (self._used_s + sum(now - max(started, midnight) for started in self._live.values())) / 60
+
+    def is_spent(self, now: float) -> bool:
+        """Is the day's budget used up?"""
+        return bool(self.caps.minutes_per_day) and self.minutes_used(now) >= self.caps.minutes_per_day
 
     @property
     def taken(self) -> int:

@@ -16,7 +16,7 @@ from phonenumbers import timezone as zones
 
 from ..errors import CallRefused
 
-__all__ = ["Care"]
+__all__ = ["Care", "e164"]
 
 _COSTLY = {
     PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
@@ -62,7 +62,7 @@ class Care:
             CallRefused: it is none, costs more than a call, lies in another country, is asleep, or wants no calls.
         """
         number = _parse(to, from_)
-        e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        e164 = _e164(number)
         if (what := _COSTLY.get(phonenumbers.number_type(number))) is not None:
             raise CallRefused(f"{e164} is {what}; such numbers are not called.")
         region = phonenumbers.region_code_for_number(number)
@@ -93,6 +93,15 @@ class Care:
         if self.quiet_from <= self.quiet_until:
             return self.quiet_from <= at < self.quiet_until
         return at >= self.quiet_from or at < self.quiet_until
+
+
+def e164(to: str, from_: str) -> str:
+    """A number as people write it, in E.164; without a country it lies in that of `from_`. Raises `CallRefused`."""
+    return _e164(_parse(to, from_))
+
+
+def _e164(number: PhoneNumber) -> str:
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _parse(to: str, from_: str) -> PhoneNumber:

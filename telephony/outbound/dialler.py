@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -50,6 +51,10 @@ class Dialler:
         self.care = care or Care()
         self.calls: dict[str, PlacedCall] = {}
         """By our token: those that go on, and the last that are over."""
+        self.on_news: Callable[[PlacedCall], None] = lambda call: None
+        """Told where there may be news of a call, and from time to time that it is still followed."""
+        self.is_taken: Callable[[str, str], Awaitable[bool]] = _is_free
+        """Is (`CallSid`, our token) that of another call, of another process?"""
         self._address = address
         self.fetch_s = fetch_s
         self._sources = sources
@@ -73,8 +78,8 @@ class Dialler:
     def live(self) -> list[PlacedCall]:
         return [call for call in self.calls.values() if not call.is_over]
 
-    def place(self, plan: CallPlan) -> PlacedCall:
-        """Call somebody. Returns at once.
+    def place(self, plan: CallPlan, token: str | None = None) -> PlacedCall:
+        """Call somebody. Returns at once. `token`: the call's, if it has one already.
 
         Raises:
             CallRefused: see `Care.check`; or they are being called already.
@@ -82,11 +87,26 @@ class Dialler:
         to = self.care.check(plan.to, from_=self.from_, now=self._sources.now(), timezone=plan.timezone)
         if self._closing or any(call.to == to for call in self.live):
             raise CallRefused(f"{to} is being called already." if not self._closing else "The phone is closing.")
-        call = PlacedCall(self, self._sources.token(12), to, plan, self.fetch_s)
+        call = PlacedCall(self, token or self._sources.token(12), to, plan, self.fetch_s)
+        self._begin(call, self._place(call))
+        return call
+
+    def adopt(self, plan: CallPlan, token: str, *, to: str, sid: str | None, asked_at: datetime) -> PlacedCall:
+        """Follow a call that a process which has ended was to place. It is looked for, and never placed again."""
+        call = PlacedCall(self, token, to, plan, self.fetch_s)
+        call.asked_at = asked_at
+        if sid is None:
+            call.state.uncertain("The process that was to place this call has ended.", call.now)
+        else:
+            call.state.created(sid, call.now)
+            call.state.stream_ended(call.now)  # it is asked for soon
+        self._begin(call, self._follow(call))
+        return call
+
+    def _begin(self, call: PlacedCall, life: Coroutine[Any, Any, None]) -> None:
         self._forget()
         self.calls[call.token] = call
-        self._group.create_task(self._follow(call), name=f"call to {to}")
-        return call
+        self._group.create_task(life, name=f"call to {call.to}")
 
     def start(self, work: Any) -> asyncio.Task[Any]:
         """For calls: a task that ends with the dialler."""
@@ -94,9 +114,14 @@ class Dialler:
 
     # --- the life of one call ----------------------------------------------------------------------------------------
 
-    async def _follow(self, call: PlacedCall) -> None:
+    async def _place(self, call: PlacedCall) -> None:
+        self.on_news(call)
         await self._create(call)
+        await self._follow(call)
+
+    async def _follow(self, call: PlacedCall) -> None:
         while not call.state.over:
+            self.on_news(call)
             match call.state.todo(call.now):
                 case "look":
                     await self._look(call)
@@ -105,6 +130,7 @@ class Dialler:
                 case "nothing":
                     await call.news()
         await call.conclude()
+        self.on_news(call)
 
     async def _create(self, call: PlacedCall) -> None:
         """Ask once, and again only where nothing was done for certain."""
@@ -128,6 +154,7 @@ class Dialler:
                     state.refused(str(error))
                     return
                 pause = self._sources.random.uniform(0.5, 1.0) * 2**attempt
+                self.on_news(call)
                 log.info("The call to %s is asked for again in %.1f s: %s", call.to, pause, error)
                 await asyncio.sleep(pause)
             except (TwilioTimeout, TwilioServerError) as error:
@@ -157,7 +184,11 @@ class Dialler:
             and it.sid not in claimed
             and (it.created is None or it.created.timestamp() >= call.asked_at.timestamp() - 2)
         ]
-        call.state.looked(ours[0] if ours else None, call.now)
+        for sid in ours:
+            if not await self.is_taken(sid, call.token):
+                call.state.looked(sid, call.now)
+                return
+        call.state.looked(None, call.now)
 
     async def _fetch(self, call: PlacedCall) -> None:
         assert call.state.sid is not None
@@ -204,3 +235,7 @@ class Dialler:
     def _forget(self) -> None:
         for token in [token for token, call in self.calls.items() if call.is_over][: len(self.calls) - _MAX_REMEMBERED]:
             del self.calls[token]
+
+
+async def _is_free(sid: str, token: str) -> bool:
+    return False

@@ -39,6 +39,7 @@ class PlacedCall:
     def __init__(self, dialler: Dialler, token: str, to: str, plan: CallPlan, fetch_s: float) -> None:
         self.token = token
         self.to = to
+        self.from_ = dialler.from_
         self.plan = plan
         self.state = CallState(fetch_s=fetch_s)
         self.record: CallRecord | None = None
@@ -70,6 +71,11 @@ class PlacedCall:
     @property
     def is_over(self) -> bool:
         return self._finished.done()
+
+    @property
+    def result(self) -> CallResult[Any] | None:
+        """What `finished` gives, once it is over."""
+        return self._finished.result() if self._finished.done() else None
 
     @property
     def status(self) -> str:

@@ -68,6 +68,9 @@ class RemoteServer:
                     told = json.loads(error.read() or b"{}")
                 if error.code == 409:
                     return error.code, told
+                if error.code == 503 and "Retry-After" in error.headers and attempt < 3:
+                    await asyncio.sleep(2.0**attempt)
+                    continue
                 raise ServerFailed(f"{self._address}{path}: {error.code}: {told.get('error', '')}") from None
             except OSError as error:
                 if attempt == 3:

@@ -41,10 +41,11 @@ _T = TypeVar("_T")
 _CLAIM_S = 1.0
 """A caller waits for it."""
 _ANSWER_S = 3.0
+_NOTE_S = 10.0
 _CLOSE_S = 3.0
 _AGAIN_S = 5.0
 _MAX_WAITING = 10_000
-_BATCH = 100
+_BATCH = 20
 _THREADS = 4
 
 
@@ -107,6 +108,11 @@ class Recorder:
     def state(self) -> str:
         """`memory`, `ok` or `unavailable`."""
         return "memory" if self._database is None else "unavailable" if self.fault else "ok"
+
+    @property
+    def waiting(self) -> int:
+        """How many notes about calls have not been written."""
+        return len(self._waiting)
 
     # --- claims --------------------------------------------------------------------------------------------------
 
@@ -226,6 +232,6 @@ class Recorder:
     async def _write_some(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
         try:
-            await self._ask(lambda it: it.note(batch))
+            await self._ask(lambda it: it.note(batch), _NOTE_S)
         except RecordsUnavailable:
             self._waiting.extendleft(reversed(batch))  # noting something twice changes nothing

@@ -18,6 +18,7 @@ from ..call.options import CallOptions
 from ..call.policy import CallPolicy, PhoneControl
 from ..console import softphone
 from ..errors import TwilioNotConfigured
+from ..records.recorder import Recorder, open_records
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
 from . import callbacks, health, media_streams, outgoing, webhooks
@@ -79,9 +80,12 @@ def create_app(
                 data=data or {},
                 sources=sources,
             )
-            phone = app.state.phone = Phone.assemble(agent, loaded, options, control=_control(loaded, rest, stack))
+            recorder = await stack.enter_async_context(Recorder(open_records(loaded), sources=sources))
+            control = _control(loaded, rest, stack)
+            phone = app.state.phone = Phone.assemble(agent, loaded, options, control=control, recorder=recorder)
             await stack.enter_async_context(phone.registry)
             if (dialler := open_dialler(phone)) is not None:
+                dialler.on_news, dialler.is_taken = phone.ledger.placed, phone.ledger.is_taken
                 app.state.dialler = await stack.enter_async_context(dialler)
             if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
                 log.warning("TELEPHONY_ALLOW_UNSIGNED: whoever finds this address can call, and you pay.")

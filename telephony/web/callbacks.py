@@ -26,6 +26,7 @@ def call_status(request: Request, phone: Phone, form: Form) -> Response:
     status = CallStatus.parse(form)
     if phone.progress.add(status):
         log.debug("The call is %s.", status.status)
+        phone.ledger.status(status.call_sid, status)
         phone.hooks.call_status(status)
     return Response(status_code=204)
 

@@ -4,33 +4,44 @@
 POST /calls   {"to": "+14155550123", "data": {"name": "Ada"}, "message": "for a voicemail", "max_s": 180}
               Idempotency-Key: any text; the same key gives the same call, and never a second one
 ```
+
+With DATABASE_URL that holds over all processes that share it, and over their restarts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections import OrderedDict
+import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from ..errors import CallRefused
+from ..errors import CallRefused, RecordsUnavailable
+from ..outbound.care import e164
 from ..outbound.dialler import Dialler
 from ..outbound.do_not_call import care_of
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import GREETING, CallPlan, LeaveMessage
+from ..records.rows import CallRow
+from .ledger import OUTBOUND
 
 if TYPE_CHECKING:
     from .phone import Phone
 
+log = logging.getLogger(__name__)
+
 __all__ = ["create_call", "fetch_call", "open_dialler"]
 
 MAX_BYTES = 64 * 1024
-_MAX_KEYS = 10_000
+_KIND = "idempotency key"
+_KEY_S = 7 * 86_400.0
+"""For so long a key is remembered."""
 
 
 class _Asked(BaseModel):
@@ -74,71 +85,123 @@ def open_dialler(phone: Phone) -> Dialler | None:
 
 
 async def create_call(request: Request) -> JSONResponse:
-    """201 with the call, 200 for a key that was seen before; 4xx says what is wrong."""
+    """201 with the call, 200 for a key that was seen before; 4xx says what is wrong, 503 what to wait for."""
+    phone: Phone = request.app.state.phone
     if (refused := _refuse(request)) is not None:
         return refused
+    dialler: Dialler | None = getattr(request.app.state, "dialler", None)
+    if dialler is None:
+        return _problem(503, "No calls can be placed: set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, "
+                             "TWILIO_PHONE_NUMBER and PUBLIC_URL.")  # fmt: skip
     body = await _body(request)
     if body is None:
         return _problem(413, f"A body of more than {MAX_BYTES} bytes.")
-    dialler: Dialler = request.app.state.dialler
-    keys: OrderedDict[str, tuple[bytes, str]] = _keys(request)
-    key, digest = request.headers.get("idempotency-key", ""), hashlib.sha256(body).digest()
-    if key in keys:
-        known, token = keys[key]
-        if known != digest:
-            return _problem(422, "This Idempotency-Key was used for another request.")
-        return JSONResponse(_shown(dialler.calls.get(token), token), status_code=200)
     try:
         asked = _Asked.model_validate_json(body)
-        call = dialler.place(asked.plan())
     except ValidationError as error:
         return _problem(400, "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors()))
+    key = request.headers.get("idempotency-key", "")
+    try:
+        if not key:
+            return _place(phone, dialler, asked, phone.sources.token(12))
+        async with _lock(request, key):
+            return await _place_once(phone, dialler, asked, key, hashlib.sha256(body).hexdigest())
     except CallRefused as error:
         return _problem(409, str(error))
-    if key:
-        keys[key] = digest, call.token
-        if len(keys) > _MAX_KEYS:
-            keys.popitem(last=False)
-    return JSONResponse(_shown(call, call.token), status_code=201, headers={"Location": f"/calls/{call.token}"})
+    except RecordsUnavailable as error:
+        log.error("A call with an Idempotency-Key was not placed: the records cannot be used: %s", error)
+        return _problem(503, "The records cannot be used now, and without them a call might be placed twice. Ask again "
+                             "with the same key, or without one.", again=True)  # fmt: skip
+
+
+async def _place_once(phone: Phone, dialler: Dialler, asked: _Asked, key: str, digest: str) -> JSONResponse:
+    """The key is claimed, with the call's id, before the call is placed; so whoever comes later, to whatever process,
+    finds which call it was, and nobody places a second one."""
+    ledger, call_id = phone.ledger, phone.sources.token(12)
+    begun = ledger.placing(call_id, e164(asked.to, dialler.from_), dialler.from_)
+    claimed = await ledger.recorder.reserve(_KIND, key, _KEY_S, f"{digest}:{call_id}", begun)
+    if not claimed.first:
+        known, _, call_id = claimed.value.partition(":")
+        if known != digest:
+            return _problem(422, "This Idempotency-Key was used for another request.")
+        shown = await _find(phone, dialler, call_id, asked.plan())
+        return JSONResponse(shown or {"id": call_id}, status_code=200)
+    response = None
+    try:
+        response = _place(phone, dialler, asked, call_id)
+    finally:
+        if response is None or response.status_code != 201:
+            await ledger.recorder.release(_KIND, key, call_id)
+    return response
+
+
+def _place(phone: Phone, dialler: Dialler, asked: _Asked, call_id: str) -> JSONResponse:
+    """Raises `CallRefused`."""
+    if not phone.takes_calls:
+        return _problem(503, "There is no room for another call here.", again=True)
+    if phone.limits.is_spent(phone.now):
+        return _problem(429, "The minutes of this day are used up (TELEPHONY_MINUTES_PER_DAY).")
+    call = dialler.place(asked.plan(), call_id)
+    return JSONResponse(_shown(call), status_code=201, headers={"Location": f"/calls/{call_id}"})
 
 
 async def fetch_call(request: Request) -> JSONResponse:
-    """200 with the call, 404."""
+    """200 with the call, by its id or its `CallSid`; 404."""
     if (refused := _refuse(request)) is not None:
         return refused
-    token = request.path_params["id"]
-    call = request.app.state.dialler.calls.get(token)
+    dialler: Dialler | None = getattr(request.app.state, "dialler", None)
+    shown = await _find(request.app.state.phone, dialler, request.path_params["id"])
+    return JSONResponse(shown) if shown is not None else _problem(404, "There is no such call, or it was long ago.")
+
+
+async def _find(
+    phone: Phone, dialler: Dialler | None, call_id: str, plan: CallPlan | None = None
+) -> dict[str, Any] | None:
+    """What this process knows of a call, or the records do. One whose process has ended is followed from here on, to
+    its end and not to a second call; with its `plan` it is conducted if somebody answers, without it is hung up."""
+    call = None if dialler is None else dialler.calls.get(call_id)
     if call is None:
-        return _problem(404, "There is no such call, or it was long ago.")
-    shown = _shown(call, token)
-    if call.is_over:
-        result = await call.finished()
+        ledger = phone.ledger
+        row = await ledger.recorder.call(call_id)
+        if row is None:
+            return None
+        if row.direction != OUTBOUND or dialler is None or not ledger.is_orphan(row):
+            return _recorded(row)
+        call = dialler.calls.get(row.id)
+        if call is None:
+            asked_at = row.started_at or phone.sources.now()
+            call = dialler.adopt(plan or CallPlan(row.called), row.id, to=row.called, sid=row.sid, asked_at=asked_at)
+            call.cancelled = plan is None
+    return _shown(call)
+
+
+def _shown(call: PlacedCall) -> dict[str, Any]:
+    shown = {"id": call.token, "to": call.to, "sid": call.sid, "status": call.status, "over": call.is_over}
+    if (result := call.result) is not None:
         shown |= json.loads(json.dumps(asdict(result), default=str)) | {"reached": result.reached}
-    return JSONResponse(shown)
+    return shown
 
 
-def _shown(call: PlacedCall | None, token: str) -> dict[str, Any]:
-    if call is None:
-        return {"id": token}
-    return {"id": token, "to": call.to, "sid": call.sid, "status": call.status, "over": call.is_over}
+def _recorded(row: CallRow) -> dict[str, Any]:
+    """What was said in the call, and what it found out, only its process knows."""
+    reached = row.status == "completed" and row.answered_by in ("human", "unknown")
+    return row.to_json() | {"to": row.called, "duration_s": row.duration_s or 0, "reached": reached}
 
 
 def _refuse(request: Request) -> JSONResponse | None:
     phone: Phone = request.app.state.phone
     if not phone.guard.admits_operator(request):
         return _problem(401, "This needs the bearer token TELEPHONY_API_TOKEN (set it, if it is not).")
-    if getattr(request.app.state, "dialler", None) is None:
-        return _problem(503, "No calls can be placed: set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, "
-                             "TWILIO_PHONE_NUMBER and PUBLIC_URL.")  # fmt: skip
     return None
 
 
-def _keys(request: Request) -> OrderedDict[str, tuple[bytes, str]]:
+def _lock(request: Request, key: str) -> asyncio.Lock:
+    """Requests with one key are served one after another."""
     state = request.app.state
-    if not hasattr(state, "call_keys"):
-        state.call_keys = OrderedDict()
-    keys: OrderedDict[str, tuple[bytes, str]] = state.call_keys
-    return keys
+    if not hasattr(state, "key_locks"):
+        state.key_locks = WeakValueDictionary()
+    lock: asyncio.Lock = state.key_locks.setdefault(key, asyncio.Lock())
+    return lock
 
 
 async def _body(request: Request) -> bytes | None:
@@ -150,5 +213,5 @@ async def _body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _problem(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status_code=status)
+def _problem(status: int, message: str, *, again: bool = False) -> JSONResponse:
+    return JSONResponse({"error": message}, status_code=status, headers={"Retry-After": "5"} if again else None)

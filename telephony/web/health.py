@@ -21,10 +21,15 @@ async def healthz(request: Request) -> JSONResponse:
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Takes calls: 200, else 503 (full, draining, or the event loop is late)."""
+    """Takes calls: 200, else 503 (full, draining, or a late event loop). Without the records it takes them, too."""
     phone: Phone = request.app.state.phone
     ready = phone.takes_calls
-    body = {"ready": ready, "calls": len(phone.registry), "draining": phone.registry.draining}
+    body = {
+        "ready": ready,
+        "calls": len(phone.registry),
+        "draining": phone.registry.draining,
+        "records": phone.ledger.recorder.state,
+    }
     return JSONResponse(body, status_code=200 if ready else 503)
 
 

@@ -51,9 +51,11 @@ def outgoing_call(request: Request, phone: Phone, form: Form) -> Response:
 @for_twilio
 def outgoing_status(request: Request, phone: Phone, form: Form) -> Response:
     """The call has come to another state. May come twice, late, and in any order."""
-    status = CallStatus.parse(form)
-    if (dialler := _dialler(request)) is not None:
-        dialler.status(request.path_params["token"], status)
+    status, token = CallStatus.parse(form), request.path_params["token"]
+    if (dialler := _dialler(request)) is not None and token in dialler.calls:
+        dialler.status(token, status)
+    else:
+        phone.ledger.status(token, status)
     phone.hooks.call_status(status)
     return Response(status_code=204)
 

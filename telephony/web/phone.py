@@ -17,6 +17,7 @@ from ..call.registry import Registry
 from ..console.feed import Feeds
 from ..journal.opening import journal_for
 from ..metrics import Metrics
+from ..records.recorder import Recorder
 from ..settings import Settings
 from ..twilio.callbacks import ProgressBook
 from ..twilio.refusal import Refusal, parse_refusal
@@ -24,6 +25,7 @@ from .addresses import Addresses
 from .admission import Admission
 from .guard import Guard
 from .hooks import Hooks
+from .ledger import Ledger
 from .loop_lag import LoopLag
 from .meter import CallMeter
 from .routing import Agents, Routing
@@ -52,6 +54,7 @@ class Phone:
     lag: LoopLag
     instance: str
     hooks: Hooks
+    ledger: Ledger
     control: PhoneControl | None
     sources: Sources
     defaults: CallOptions
@@ -105,16 +108,26 @@ class Phone:
     def call_started(self, call: Call) -> None:
         self.limits.started(call.sid, self.now)
         self.metrics.call_started()
+        self.ledger.started(call)
 
     def call_ended(self, call: Call) -> None:
-        self.metrics.call_ended(self.limits.ended(call.sid, self.now))
+        duration_s = self.limits.ended(call.sid, self.now)
+        self.metrics.call_ended(duration_s)
+        self.ledger.ended(call, duration_s)
 
     @classmethod
     def assemble(
-        cls, agents: Agents, settings: Settings, options: CallOptions, *, control: PhoneControl | None
+        cls,
+        agents: Agents,
+        settings: Settings,
+        options: CallOptions,
+        *,
+        control: PhoneControl | None,
+        recorder: Recorder,
     ) -> Phone:
         """Make the parts and join them. `options`: what the application says about its calls."""
         metrics, sources = Metrics(), options.sources
+        instance = settings.telephony_instance or sources.token(4)
         registry = Registry(settings.telephony_max_calls)
         hooks = Hooks.of(registry)
         limits = Limits(_caps(settings))
@@ -124,11 +137,12 @@ class Phone:
             registry=registry,
             limits=limits,
             guard=Guard(settings, on_refused=metrics.request_refused),
-            admission=Admission(settings, registry, sources, limits=limits, calls=hooks),
+            admission=Admission(settings, registry, sources, recorder=recorder, limits=limits, calls=hooks),
             metrics=metrics,
             lag=LoopLag(metrics.loop_lag),
-            instance=settings.telephony_instance or sources.token(4),
+            instance=instance,
             hooks=hooks,
+            ledger=Ledger(recorder, settings, instance, sources),
             control=control,
             sources=sources,
             defaults=options,

@@ -31,7 +31,7 @@ _SID = re.compile(r"[A-Za-z0-9]{1,64}")
 _MAX_CHARS = 400
 _ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial", "leg_key"}
 
-Answer = Callable[[Request, Phone, Form], Response]
+Answer = Callable[[Request, Phone, Form], Response | Awaitable[Response]]
 
 
 def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
@@ -50,7 +50,8 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         if not _SID.fullmatch(call_sid):
             return PlainTextResponse("This request has no CallSid.", status_code=400)
         with about_call(call_sid):
-            return answer(request, phone, form)
+            response = answer(request, phone, form)
+            return await response if isinstance(response, Awaitable) else response
 
     endpoint.__name__ = answer.__name__
     endpoint.__doc__ = answer.__doc__
@@ -77,10 +78,11 @@ def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
 
 
 @for_twilio
-def after_stream(request: Request, phone: Phone, form: Form) -> Response:
-    """A stream is over, by our doing or not; the caller is still there. Relies on the CallSid alone."""
+async def after_stream(request: Request, phone: Phone, form: Form) -> Response:
+    """A stream is over, by our doing or not; the caller is still there. Relies on the CallSid, and, for a call that is
+    not of this process, on the records."""
     asked = VoiceRequest.parse(form)
-    end = phone.hooks.stream_end(asked.call_sid)
+    end = phone.hooks.stream_end(asked.call_sid) or await phone.ledger.stream_end(asked.call_sid)
     what = decide_after_stream(end, call_ended=asked.ended)
     log.info("The stream is over (%s): %s.", "a call not known here" if end is None else end.why, what)
     if what == "document" and end is not None and end.twiml is not None:

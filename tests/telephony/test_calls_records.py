@@ -1,0 +1,278 @@
+"""`POST /calls` and `GET /calls/{id}` where the records are in a database: over restarts, over processes, and when a
+process has died in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databases import Cluster
+from starlette.applications import Starlette
+from test_calls_api import PUBLIC, TO, TOKEN, Server
+from test_instances import listener, patient, until
+
+from realtime_core import RealtimeAgent
+from telephony import Care, create_app, load_settings
+from telephony.simulator import SimulatedTwilio, callees
+from telephony.twilio.rest import TwilioRest
+from telephony.web import ledger
+from telephony.web.listening import listening
+from telephony.web.phone import Phone
+
+pytestmark = pytest.mark.real_time
+
+OWN = "+14155550199"
+BODY = {"to": TO}
+
+
+@dataclass
+class World:
+    """Processes that share a database: applications, by name, each in its own exit stack."""
+
+    twilio: SimulatedTwilio
+    url: str
+    apps: dict[str, Starlette] = field(default_factory=dict)
+    servers: dict[str, Server] = field(default_factory=dict)
+    stacks: dict[str, AsyncExitStack] = field(default_factory=dict)
+
+    async def start(self, name: str, **settings: Any) -> Server:
+        loaded = load_settings(
+            twilio_account_sid=self.twilio.account_sid,
+            twilio_auth_token=self.twilio.auth_token,
+            twilio_phone_number=OWN,
+            telephony_twilio_api_url=self.twilio.base_url,
+            telephony_api_token=TOKEN,
+            telephony_model="scripted",
+            telephony_instance=name,
+            public_url=PUBLIC,
+            database_url=self.url,
+            **settings,
+        )
+        app = create_app(RealtimeAgent(name="Blu"), settings=loaded, greeting="Greet the caller.")
+        stack = self.stacks[name] = AsyncExitStack()
+        address = await stack.enter_async_context(listening(app))
+        app.state.dialler.care = Care.at_any_hour()
+        self.twilio.webhooks.reach = {f"{PUBLIC}/i/{name}": f"{address}/i/{name}", **self.twilio.webhooks.reach}
+        self.twilio.webhooks.reach.setdefault(PUBLIC, address)
+        self.apps[name] = app
+        self.servers[name] = Server(address, self.twilio)
+        return self.servers[name]
+
+    async def stop(self, name: str) -> None:
+        await self.stacks.pop(name).aclose()
+
+    def phone(self, name: str) -> Phone:
+        phone: Phone = self.apps[name].state.phone
+        return phone
+
+
+@asynccontextmanager
+async def world(url: str, *names: str, **settings: Any) -> AsyncIterator[World]:
+    async with asyncio.timeout(60), SimulatedTwilio() as twilio:
+        it = World(twilio, url)
+        try:
+            for name in names:
+                await it.start(name, **settings)
+            yield it
+        finally:
+            for name in list(it.stacks):
+                await it.stop(name)
+
+
+async def finished(server: Server, call: dict[str, Any]) -> dict[str, Any]:
+    while not call.get("over"):
+        await asyncio.sleep(0.05)
+        status, call = await server.ask("GET", f"/calls/{call['id']}")
+        assert status == 200, call
+    return call
+
+
+async def test_a_key_is_remembered_over_a_restart(database_url: str) -> None:
+    async with world(database_url) as it:
+        it.twilio.default_callee = callees.busy(after_s=0.2)
+        before = await it.start("a")
+        status, call = await before.ask("POST", "/calls", BODY, key="k")
+        assert status == 201
+        call = await finished(before, call)
+        await it.stop("a")
+        after = await it.start("a")
+        status, again = await after.ask("POST", "/calls", BODY, key="k")
+        assert (status, again["id"], again["status"], again["over"]) == (200, call["id"], "busy", True)
+        assert (await after.ask("POST", "/calls", {**BODY, "max_s": 9}, key="k"))[0] == 422
+        for name in (call["id"], call["sid"]):
+            status, known = await after.ask("GET", f"/calls/{name}")
+            assert (status, known["id"], known["sid"], known["reached"]) == (200, call["id"], call["sid"], False)
+        assert (known["to"], known["caller"], known["instance"]) == ("+14•••••••23", OWN, "a")
+        assert (await after.ask("GET", "/calls/another"))[0] == 404
+        assert len(it.twilio.placed_to(TO)) == 1
+
+
+async def test_one_key_at_two_processes_at_once_is_one_call(database_url: str) -> None:
+    async with world(database_url, "a", "b") as it:
+        it.twilio.default_callee = callees.busy(after_s=0.5)
+        for round_number in range(5):
+            key, body = f"k{round_number}", {"to": f"+1415555012{round_number}"}
+            posts = [it.servers[name].ask("POST", "/calls", body, key=key) for name in "abababab"]
+            answers = await asyncio.gather(*posts)
+            assert Counter(status for status, _ in answers) == {201: 1, 200: 7}
+            assert len({call["id"] for _, call in answers}) == 1
+            assert len({call["to"] for _, call in answers}) == 1, "also while it is still being placed"
+        for round_number in range(5):
+            assert len(it.twilio.placed_to(f"+1415555012{round_number}")) == 1
+
+
+async def test_a_refused_call_uses_up_no_key(database_url: str) -> None:
+    async with world(database_url, "a") as it:
+        it.twilio.default_callee = callees.busy(after_s=0.1)
+        it.apps["a"].state.dialler.care = Care(countries=["DE"])
+        assert (await it.servers["a"].ask("POST", "/calls", BODY, key="k"))[0] == 409
+        it.apps["a"].state.dialler.care = Care.at_any_hour()
+        assert (await it.servers["a"].ask("POST", "/calls", {**BODY, "max_s": 9}, key="k"))[0] == 201
+
+
+async def died_in_mid_create(it: World, key: str, *, made: bool, instance: str) -> str:
+    """What is left of a process that was killed while it asked Twilio: claim, record, and the call if it was `made`."""
+    phone = it.phone("b")
+    begun = phone.ledger.placing("of-the-dead", TO, OWN)
+    begun.changes["instance"] = instance  # type: ignore[index]
+    digest = sha256(b'{"to": "+14155550123"}').hexdigest()
+    await phone.ledger.recorder.reserve("idempotency key", key, 60, f"{digest}:of-the-dead", begun)
+    if made:
+        rest = phone.control
+        assert isinstance(rest, TwilioRest)
+        address = f"{PUBLIC}/i/{instance}"
+        await rest.create_call(
+            to=TO,
+            from_=OWN,
+            url=f"{address}/outgoing-answer/of-the-dead",
+            status_callback=f"{address}/outgoing-status/of-the-dead",
+        )
+    return "of-the-dead"
+
+
+async def test_a_process_that_died_while_it_placed_a_call_is_followed_up(database_url: str) -> None:
+    async with world(database_url, "b") as it:
+        it.twilio.default_callee = callees.Callee(listener, after_s=3.0)
+        call_id = await died_in_mid_create(it, "k", made=True, instance="a")
+        it.twilio.webhooks.reach[f"{PUBLIC}/i/a"] = it.servers["b"].address + "/i/a"  # the proxy's way out
+        status, call = await it.servers["b"].ask("POST", "/calls", BODY, key="k")
+        assert (status, call["id"], call["over"]) == (200, call_id, False), "it may live: it is told of, and no more"
+        assert not it.apps["b"].state.dialler.calls
+        again = await it.start("a")  # what was called so is back
+        status, call = await again.ask("POST", "/calls", BODY, key="k")
+        assert (status, call["id"]) == (200, call_id)
+        it.twilio.webhooks.reach[f"{PUBLIC}/i/a"] = again.address + "/i/a"
+        call = await finished(again, call)
+        assert (call["status"], call["error"]) == ("completed", "")
+        assert [line["who"] for line in call["transcript"]][:1] == ["agent"], (
+            "it was conducted, as it had been asked for"
+        )
+        assert len(it.twilio.placed_to(TO)) == 1
+
+
+async def test_a_call_that_was_never_made_is_not_made_later(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telephony.outbound.outcome._LOOK_AFTER_S", (0.05, 0.1))
+    async with world(database_url, "b") as it:
+        await died_in_mid_create(it, "k", made=False, instance="a")
+        server = it.servers["b"]
+        monkeypatch.setattr(ledger, "SILENT_S", -1.0)  # a long time has gone by
+        status, call = await server.ask("POST", "/calls", BODY, key="k")
+        assert status == 200
+        call = await finished(server, call)
+        assert call["status"] == "failed" and "The call was not made." in call["error"]
+        assert not it.twilio.placed_to(TO)
+        status, again = await server.ask("POST", "/calls", BODY, key="k")
+        assert (status, again["id"], again["status"]) == (200, call["id"], "failed")
+
+
+async def test_whoever_only_asks_for_an_orphan_does_not_speak_for_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the request nobody knows what there was to say: who answers is hung up on."""
+    async with world(database_url, "b") as it:
+        it.twilio.default_callee = callees.Callee(patient, after_s=2.0)
+        call_id = await died_in_mid_create(it, "k", made=True, instance="a")
+        it.twilio.webhooks.reach[f"{PUBLIC}/i/a"] = it.servers["b"].address + "/i/a"
+        monkeypatch.setattr(ledger, "SILENT_S", -1.0)
+        call = await finished(it.servers["b"], {"id": call_id})
+        assert call["over"] and not call["transcript"] and not it.phone("b").registry
+        (placed,) = it.twilio.placed_to(TO)
+        assert not placed.streams and placed.status == "completed"
+
+
+async def test_a_key_needs_the_records_and_a_call_without_one_does_not(postgresql: Cluster) -> None:
+    async with world(postgresql.new_database(), "a") as it:
+        it.twilio.default_callee = callees.busy(after_s=0.1)
+        server = it.servers["a"]
+        postgresql.stop()
+        try:
+            status, told = await server.ask("POST", "/calls", BODY, key="k")
+            assert status == 503 and "twice" in told["error"]
+            status, call = await server.ask("POST", "/calls", BODY)
+            assert status == 201
+            assert (await finished(server, call))["status"] == "busy"
+            status, ready = await server.ask("GET", "/readyz")
+            assert (status, ready["records"]) == (200, "unavailable")
+        finally:
+            postgresql.start()
+        await until(lambda: not it.phone("a").ledger.recorder.fault)
+        assert (await server.ask("POST", "/calls", BODY, key="k"))[0] == 201
+
+
+async def test_calls_that_come_in_are_recorded(tmp_path: Path) -> None:
+    async with world(f"sqlite:///{tmp_path}/records.db", "a", "b") as it:
+        it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
+        call = await it.twilio.ring(caller=listener)
+        await until(lambda: not it.phone("a").registry and not it.phone("a").ledger.recorder.waiting)
+        status, known = await it.servers["b"].ask("GET", f"/calls/{call.sid}")
+        assert status == 200
+        assert (known["id"], known["direction"], known["instance"], known["agent"]) == (call.sid, "inbound", "a", "Blu")
+        assert (known["status"], known["over"], known["reason"]) == ("completed", True, "hung up")
+        assert (known["caller"], known["called"]) == ("+14•••••••00", OWN)
+        assert known["started_at"] < known["ended_at"]
+
+
+async def test_numbers_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
+    async with world(f"sqlite:///{tmp_path}/records.db", "a", telephony_record_numbers=True) as it:
+        it.twilio.default_callee = callees.busy(after_s=0.1)
+        _, call = await it.servers["a"].ask("POST", "/calls", BODY)
+        await finished(it.servers["a"], call)
+        await it.stop("a")
+        await it.start("a", telephony_record_numbers=True)
+        assert (await it.servers["a"].ask("GET", f"/calls/{call['id']}"))[1]["to"] == TO
+
+
+# --- what comes after a stream, asked of a process that does not know the call --------------------------------------
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_after_another_processs_goodbye_the_call_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, shared: bool
+) -> None:
+    """Our side closes the stream, and Twilio asks somebody else what comes next."""
+    caplog.set_level(logging.INFO, "telephony.web.webhooks")
+    async with world(f"sqlite:///{tmp_path}/a.db", "a") as it:
+        it.url = it.url if shared else f"sqlite:///{tmp_path}/b.db"
+        other = await it.start("b")
+        phone = it.phone("a")
+        it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
+        it.twilio.webhooks.reach = {f"{PUBLIC}/i/a/after-stream": f"{other.address}/i/a/after-stream",
+                                    **it.twilio.webhooks.reach}  # fmt: skip
+        call = it.twilio.start_ringing(caller=patient)
+        await until(lambda: call.streams and len(call.heard) > 4000 and len(phone.registry))
+        (talking,) = phone.registry
+        talking._bridge.end("goodbye", let_go="close")
+        await call.finished()
+        assert call.status == "completed"
+    what = "goodbye): hang up." if shared else "a call not known here): apologise."
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.INFO] == [
+        f"The stream is over ({what}"
+    ]
