@@ -24,7 +24,7 @@ from realtime_core.connection import Connection
 from ..errors import StreamRefused
 from ..journal.format import SCHEMA
 from ..journal.header import configuration
-from ..twilio import media_stream, twiml
+from ..twilio import media_stream
 from .after_stream import StreamEnd, end_of_call
 from .call import TOKEN_PARAMETER, Call, CallInfo, set_current_call
 from .clips import apology
