@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -31,14 +32,17 @@ _LANE = 56
 
 
 def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, ...]:
-    """The last things of note before it, in the recording."""
-    found: list[str] = []
+    """The last things of note before it, in the recording; for what the caller hears, the last mark is one of them."""
+    found, mark = deque[Record](maxlen=_BEFORE), None
     for index, record in enumerate(records):
         if record.t > divergence.t + 0.001 or (record.t > divergence.t - 0.001 and index >= divergence.index):
             break
-        if record.kind != "stream" and record.event not in _DULL:
-            found.append(f"{record.t:9.3f}  {_told(record)}")
-    return tuple(found[-_BEFORE:])
+        if record.kind == "twilio.in" and record.event == "mark":
+            mark = record
+        elif record.kind != "stream" and record.event not in _DULL:
+            found.append(record)
+    noted = [*found, *([mark] if mark is not None and divergence.lane == "phone" else [])]
+    return tuple(f"{each.t:9.3f}  {_told(each)}" for each in sorted(noted, key=lambda each: each.t))
 
 
 def with_context(original: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
@@ -120,5 +124,6 @@ def _told(record: Record) -> str:
 
 def _particulars(message: Mapping[str, Any]) -> str:
     names = ("item_id", "audio_end_ms", "audio_start_ms", "transcript", "name", "arguments")
-    told = [f"{name}={message[name]}" for name in names if message.get(name) not in (None, "")]
+    fields = message["mark"] if isinstance(message.get("mark"), dict) else message
+    told = [f"{name}={fields[name]}" for name in names if fields.get(name) not in (None, "")]
     return f" ({', '.join(told)})" if told else ""

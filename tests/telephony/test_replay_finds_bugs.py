@@ -12,7 +12,7 @@ from recorded_calls import AGENT, recorded
 
 from realtime_core import model_inputs
 from realtime_core.audio.resample import Downsampler3, Upsampler3
-from realtime_core.openai_realtime import outgoing
+from realtime_core.openai_realtime import outgoing, protocol
 from realtime_core.openai_realtime.dialogue import Dialogue
 from realtime_core.playback import HeardItem, PlaybackLedger
 from realtime_core.response_effects import CancelResponse, CreateResponse
@@ -25,6 +25,7 @@ from telephony.call.line_player import LinePlayer
 from telephony.call.playout import Playout
 from telephony.replay.compare import Divergence
 from telephony.replay.replaying import replay_call
+from telephony.twilio import media_stream
 
 Patch = pytest.MonkeyPatch
 
@@ -192,38 +193,74 @@ def hang_up_is_not_noticed(patch: Patch) -> None:
     ))  # fmt: skip
 
 
-BUGS: list[tuple[Callable[[Patch], None], str, str, str]] = [
-    # the bug, a call that shows it, and what the first divergence is about: (kind, words)
-    (late_clear, "demo", "late", "clear"),
-    (truncation_at_sent, "demo", "changed", "conversation.item.truncate: audio_end_ms"),
-    (old_mark_counted, "keys", "late", "was sent"),  # the playhead seems to be further back than it is
-    (lost_tool_result, "demo", "missing", "conversation.item.create"),
-    (doubled_response_create, "demo", "extra", "response.create"),
-    (resampler_reset_per_chunk, "demo", "audio", "samples"),
-    (caller_resampler_loses_a_sample, "demo", "audio", "caller's audio"),
-    (off_by_one_frame, "demo", "audio", "the samples from 0 ms on"),
-    (hang_up_before_the_goodbye_is_heard, "let_go", "early", "the call ends"),
-    (needless_cancel, "breaks_in", "extra", "response.cancel"),
-    (old_answer_goes_on_after_the_clear, "demo", "audio", "ms of it were sent"),
-    (lead_too_long, "demo", "early", "was sent"),
-    (key_told_twice, "demo", "extra", "conversation.item.create"),
-    (tool_runs_twice, "demo", "extra", "tool book_table"),
-    (truncation_forgotten, "demo", "missing", "conversation.item.truncate"),
-    (greeting_forgotten, "demo", "missing", "response.create"),
-    (frames_dropped, "demo", "audio", "caller's audio"),
-    (hang_up_is_not_noticed, "demo", "late", "the call ends"),
+# --- protocol code ---------------------------------------------------------------------------------------------------
+
+
+def speech_is_not_understood(patch: Patch) -> None:
+    patch.delitem(protocol.SERVER_EVENTS, "input_audio_buffer.speech_started")  # type: ignore[arg-type]
+
+
+def delta_is_lost(patch: Patch) -> None:
+    decode, deltas = protocol._decode_audio_delta, iter(range(10**9))
+
+    def lossy(message: str) -> Any:
+        event = decode(message)
+        return protocol.AudioDelta(event.response_id, event.item_id, 0, b"") if event and next(deltas) == 3 else event
+
+    patch.setattr(protocol, "_decode_audio_delta", lossy)
+
+
+def media_is_cut_short(patch: Patch) -> None:
+    decode, frames = media_stream._media, iter(range(10**9))
+
+    def short(fields: Any) -> media_stream.Media:
+        media = decode(fields)
+        return media._replace(payload=media.payload[:-1]) if next(frames) == 250 else media
+
+    patch.setattr(media_stream, "_media", short)
+
+
+Bug = Callable[[Patch], None]
+BUGS: list[tuple[Bug, str, str, str, str, str]] = [
+    # the bug, and a call that shows it; the first divergence: its kind and lane, what it says, and what came before it
+    (late_clear, "demo", "late", "phone", "clear came 80 ms too late", "speech_started"),
+    (truncation_at_sent, "demo", "changed", "model", "conversation.item.truncate: audio_end_ms", "phone  <- clear"),
+    (old_mark_counted, "keys", "late", "phone", "was sent", "mark (name=heard:0"),  # and generation 1 plays
+    (lost_tool_result, "demo", "missing", "model", "conversation.item.create", "tool.start"),
+    (doubled_response_create, "demo", "extra", "model", "response.create happened", "response.create"),
+    (resampler_reset_per_chunk, "demo", "audio", "phone", "the samples from 200 ms on", "content_part.added"),
+    (caller_resampler_loses_a_sample, "demo", "audio", "model", "the caller's audio", ""),
+    (off_by_one_frame, "demo", "audio", "phone", "the samples from 0 ms on", "content_part.added"),
+    (hang_up_before_the_goodbye_is_heard, "let_go", "early", "call", "the call ends", "control(action=hang_up"),
+    (needless_cancel, "breaks_in", "extra", "model", "response.cancel", "interruption("),
+    (old_answer_goes_on_after_the_clear, "demo", "audio", "phone", "ms of it were sent, and 4700 ms then", ""),
+    (lead_too_long, "demo", "early", "phone", "was sent 200 ms too early", "content_part.added"),
+    (key_told_twice, "demo", "extra", "model", "conversation.item.create", "conversation.item.create"),
+    (tool_runs_twice, "demo", "extra", "tools", "tool book_table", "tool.start"),
+    (truncation_forgotten, "demo", "missing", "model", "conversation.item.truncate", "phone  <- clear"),
+    (greeting_forgotten, "demo", "missing", "model", "response.create", "session.updated"),
+    (frames_dropped, "demo", "audio", "model", "the caller's audio", ""),
+    (hang_up_is_not_noticed, "demo", "late", "call", "the call ends came 500 ms too late", ""),
+    (speech_is_not_understood, "demo", "missing", "phone", "clear", "speech_started"),
+    (delta_is_lost, "demo", "audio", "phone", "samples", "content_part.added"),
+    (media_is_cut_short, "demo", "audio", "model", "the caller's audio", ""),
 ]
 
 
-@pytest.mark.parametrize(("bug", "kind", "divergence", "words"), BUGS, ids=[bug[0].__name__ for bug in BUGS])
+@pytest.mark.parametrize(
+    ("bug", "kind", "divergence", "lane", "words", "before"), BUGS, ids=[bug[0].__name__ for bug in BUGS]
+)
 def test_a_bug_is_found(
-    bug: Callable[[Patch], None], kind: str, divergence: str, words: str, monkeypatch: Patch
+    bug: Bug, kind: str, divergence: str, lane: str, words: str, before: str, monkeypatch: Patch
 ) -> None:
     path = recorded(kind)
     bug(monkeypatch)
-    found = replay_call(path, AGENT).divergence
+    call = replay_call(path, AGENT)
+    found = call.divergence
     assert isinstance(found, Divergence)
-    assert found.kind == divergence and words in found.what, str(found)
+    assert (found.kind, found.lane) == (divergence, lane) and words in found.what, str(found)
+    assert any(before in line for line in found.context), str(found)
+    assert found.t == min(each.t for each in call.comparison.divergences)
 
 
 @pytest.mark.parametrize("kind", ["demo", "breaks_in", "keys", "let_go"])
