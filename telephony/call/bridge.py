@@ -104,6 +104,8 @@ class Bridge:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 talk = self._tasks.create_task(self._talk(), name=f"conversation of {self.call.sid}")
+                if self.options.beside is not None:
+                    self.start(self.options.beside(self.call))
                 await self._over.wait()
                 if not self._open:
                     talk.cancel()  # still connecting, or nobody has come to talk to
@@ -299,6 +301,7 @@ class Bridge:
                 reattach_s=options.reattach_s,
                 policy=options.policy,
                 has_control=options.control is not None,
+                placed=options.placed,
             ),
         )
 

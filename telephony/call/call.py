@@ -180,6 +180,14 @@ class Call:
         """The far end is a machine: the call will not go on for long."""
         self._bridge.conduct.machine_found()
 
+    def note(self, kind: str, **fields: Any) -> None:
+        """Write a record of this kind into the call's journal, where there is one. Fields are JSON values."""
+        self._bridge.record.write(kind, **fields)
+
+    def keep_secret(self, secret: str) -> None:
+        """From now on the call's journal has bullets for this."""
+        self._bridge.record.hide(secret)
+
     def __repr__(self) -> str:
         return f"<Call {self.sid}>"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +62,10 @@ class CallOptions:
     """Gets the caller's audio as it comes (mu-law, 8 kHz), before the model does."""
     on_event: Callable[[RealtimeSessionEvent], None] | None = None
     """Told of each event of the session, in the step that caused it."""
+    beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None
+    """Runs beside the conversation, from the call's start on; cancelled at its end."""
+    placed: Mapping[str, Any] | None = None
+    """Of a call that we placed: what its journal says of how."""
     on_start: Callable[[Call], None] = lambda call: None
     on_end: Callable[[Call], None] = lambda call: None
 

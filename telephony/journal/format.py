@@ -23,6 +23,8 @@ same position corrects an earlier one. |
 | `open` | `peer`: a connection was opened (the model's; Twilio's opens with `start`) |
 | `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by` |
 | `control` | `action` and its arguments: what users' code asked of the call (`hang_up`, `transfer`, ...) |
+| `verdict` | `answered_by`: of a call that we placed, who Twilio says has answered |
+| `answered` | `by`, `move`: who has answered, we think, and what we do about it |
 | `timer` | `name`: a time-out of the call was up |
 | `rest` | `action`, `status`, `code`, `ms`: a request to Twilio's REST API, as its answer came |
 | `lost` | `records`: so many were dropped here because the disk did not keep up |

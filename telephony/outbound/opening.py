@@ -16,6 +16,7 @@ from realtime_core.model import RealtimeModelConfig
 
 from ..call.call import Call
 from ..call.options import CallOptions
+from ..errors import TelephonyError
 from .ear import Ear
 from .plan import AnsweredBy, CallPlan
 from .who import Move, WhoAnswered
@@ -31,18 +32,17 @@ _SCREENED = (
 
 
 class Opening:
-    """One call's. `attach` before it begins, `begin` when it does, `end` when it is over."""
+    """One call's. `attach` it before the call begins; it ends with the call."""
 
-    def __init__(self, plan: CallPlan, start: Callable[[Any], asyncio.Task[Any]]) -> None:
+    def __init__(self, plan: CallPlan) -> None:
         self.message_left = False
         self._plan = plan
-        self._start = start
         self._loop = asyncio.get_running_loop()
         self._ear = Ear()
         self._who: WhoAnswered | None = None
         self._moves: asyncio.Queue[Move] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[Any] | None = None
+        self._call: Call | None = None
         self._turns: dict[str, Any] = {}
         self._verdict = ""
 
@@ -60,13 +60,11 @@ class Opening:
             self._turns = dict(given or {"type": "server_vad"})
             settings["turn_detection"] = {**self._turns, "create_response": False}  # type: ignore[typeddict-item]
             options.model_config = RealtimeModelConfig(**{**options.model_config, "initial_model_settings": settings})
+        options.greeting = None
         options.on_frame = self._on_frame
-        options.on_event = self._on_event
-
-    def begin(self, call: Call, verdict: str = "") -> None:
-        """The call begins; its stream comes in a moment. `verdict`: Twilio's, if it was so quick."""
-        self._verdict = verdict
-        self._task = self._start(self._run(call))
+        options.on_event = _both(options.on_event, self._on_event)
+        options.beside = self._run
+        options.placed = {**self._plan.told(), **(options.placed or {})}
 
     def _first_frame(self) -> WhoAnswered:
         who = self._who = WhoAnswered(self._loop.time(), leaves_message=self._plan.machine is not None)
@@ -77,16 +75,13 @@ class Opening:
         self._set()
         return who
 
-    def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-
     # --- what is heard -----------------------------------------------------------------------------------------------
 
     def verdict(self, answered_by: str) -> None:
+        """Twilio's. It may come before the stream and after the end."""
         self._verdict = answered_by
+        if self._call is not None:
+            self._call.note("verdict", answered_by=answered_by)
         if self._who is not None:
             self._decided(self._who.verdict(answered_by, self._loop.time()))
 
@@ -113,6 +108,8 @@ class Opening:
     def _decided(self, move: Move) -> None:
         if move:
             log.info("Who answered: %s; so: %s.", self.answered_by, move)
+            if self._call is not None:
+                self._call.note("answered", by=self.answered_by, move=move)
             self._moves.put_nowait(move)
         self._set()
 
@@ -126,6 +123,20 @@ class Opening:
     # --- what is done ------------------------------------------------------------------------------------------------
 
     async def _run(self, call: Call) -> None:
+        """Beside the call, for as long as it lasts."""
+        self._call = call
+        for secret in self._plan.secrets.values():
+            call.keep_secret(str(secret))
+        if self._verdict:
+            call.note("verdict", answered_by=self._verdict)
+        try:
+            await self._make_moves(call)
+        finally:
+            self._call = None
+            if self._timer is not None:
+                self._timer.cancel()
+
+    async def _make_moves(self, call: Call) -> None:
         with ExitStack() as listening:
             if self._plan.detect:
                 listening.enter_context(call.listening())
@@ -134,7 +145,7 @@ class Opening:
                 try:
                     await self._session_ready(call)
                     await self._do(move, call, listening)
-                except (RealtimeCoreError, TimeoutError) as error:
+                except (RealtimeCoreError, TelephonyError, TimeoutError) as error:
                     log.warning("Call %s: %s failed: %s", call.sid, move, error or "no model")
 
     async def _do(self, move: Move, call: Call, listening: ExitStack) -> None:
@@ -171,3 +182,15 @@ class Opening:
         async with asyncio.timeout(_READY_S):
             while not call.is_live:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.05)
+
+
+_OnEvent = Callable[[RealtimeSessionEvent], None]
+
+
+def _both(first: _OnEvent | None, second: _OnEvent) -> _OnEvent:
+    def on_event(event: RealtimeSessionEvent) -> None:
+        if first is not None:
+            first(event)
+        second(event)
+
+    return on_event

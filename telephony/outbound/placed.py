@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from realtime_core import AssistantAudio, AssistantMessageItem, RealtimeModelConfig, UserMessageItem
+from realtime_core import AssistantAudio, AssistantMessageItem, FunctionTool, RealtimeModelConfig, UserMessageItem
 from realtime_core.history_merge import words_within
 
 from ..call.call import Call
@@ -147,10 +147,12 @@ class PlacedCall:
         self.state.stream_started(self.now)
         self._changed.set()
         self._model_config = options.model_config
-        options.greeting = None
         options.data = {**options.data, **self.plan.data, **self.plan.secrets}
         options.policy = replace(options.policy, max_call_s=self.plan.max_s)
-        opening = self._opening = Opening(self.plan, self._dialler.start)
+        opening = self._opening = Opening(self.plan)
+        if self._verdict:
+            opening.verdict(self._verdict)
+        options.placed = {"tools": [tool.name for tool in self._tools()]}
         opening.attach(options)
         began, ended = options.on_start, options.on_end
 
@@ -158,13 +160,11 @@ class PlacedCall:
             began(call)
             self.live = call
             self._talked.clear()
-            opening.begin(call, self._verdict)
             if not self._answered.done():
                 self._answered.set_result(True)
 
         def on_end(call: Call) -> None:
             self._transcript = _transcript(call)
-            opening.end()
             self._talked.set()
             self.state.stream_ended(self.now)
             self._changed.set()
@@ -174,10 +174,12 @@ class PlacedCall:
 
     def agent(self, usual: AgentSource) -> AgentSource:
         """Who speaks, the server's own where none was given, with what they have to know and the tools for it."""
-        care, tools = self._dialler.care, [] if self.findings is None else [self.findings.tool()]
-        if isinstance(care.do_not_call, DoNotCall):
-            tools.append(opt_out(care.do_not_call))
-        return equipped(self.plan.agent or usual, self.plan.data, tools)
+        return equipped(self.plan.agent or usual, self.plan.data, self._tools())
+
+    def _tools(self) -> list[FunctionTool]:
+        do_not_call = self._dialler.care.do_not_call
+        tools = [] if self.findings is None else [self.findings.tool()]
+        return [*tools, opt_out(do_not_call)] if isinstance(do_not_call, DoNotCall) else tools
 
     async def conclude(self) -> None:
         """Twilio says that it is over: gather what came of it."""

@@ -83,3 +83,26 @@ class CallPlan:
     """Find out who answered before a word is said."""
     timezone: str | None = None
     """The callee's, for quiet hours; None: by the number."""
+
+    def told(self) -> dict[str, Any]:
+        """For the call's journal, so that it can be replayed: JSON, and no secret. A clip is told by its length."""
+        message = None if self.machine is None else self.machine.message
+        return {
+            "greeting": self.greeting,
+            "message": len(message) if isinstance(message, bytes) else message,
+            "detect": self.detect,
+            "facts": {name: str(value) for name, value in self.data.items()},
+        }
+
+    @classmethod
+    def retold(cls, told: Mapping[str, Any]) -> CallPlan:
+        """The plan that was `told`, as far as it was."""
+        message = told.get("message")
+        clip_or_words = b"\xff" * message if isinstance(message, int) else message
+        return cls(
+            to="",
+            data=dict(told.get("facts") or {}),
+            machine=None if clip_or_words is None else LeaveMessage(clip_or_words),
+            greeting=str(told.get("greeting", GREETING)),
+            detect=bool(told.get("detect", True)),
+        )

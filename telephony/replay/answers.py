@@ -19,7 +19,7 @@ from realtime_core import FunctionTool, RealtimeAgent, SilentResult
 from ..call.options import AgentSource
 from .recording import Recording, ToolAnswer
 
-__all__ = ["Answers", "perform", "recorded_agent"]
+__all__ = ["Answers", "answering_tools", "perform", "recorded_agent"]
 
 _SOME_NUMBER = "+15550100000"
 """Journals hold no targets of transfers; nobody is called."""
@@ -111,17 +111,20 @@ class Answers:
 
 def recorded_agent(recording: Recording, answers: Answers) -> RealtimeAgent[Any]:
     """The agent as the model was told of it, for who has no other."""
-    session = recording.session
-    tools = [
-        FunctionTool(tool["name"], tool.get("description", ""), tool.get("parameters", {}), _answering(answers, tool))
-        for tool in session.get("tools", ())
-        if tool.get("type") == "function"
-    ]
     return RealtimeAgent(
         name=recording.header.get("agent") or "Recorded agent",
-        instructions=session.get("instructions"),
-        tools=tools,
+        instructions=recording.session.get("instructions"),
+        tools=answering_tools(recording, answers),
     )
+
+
+def answering_tools(recording: Recording, answers: Answers) -> list[FunctionTool]:
+    """The tools as the model was told of them."""
+    return [
+        FunctionTool(tool["name"], tool.get("description", ""), tool.get("parameters", {}), _answering(answers, tool))
+        for tool in recording.session.get("tools", ())
+        if tool.get("type") == "function"
+    ]
 
 
 def _answering(answers: Answers, tool: Mapping[str, Any]) -> Callable[[Any, str], Awaitable[str | SilentResult]]:

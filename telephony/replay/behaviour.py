@@ -90,6 +90,8 @@ class Teller:
             case "control":
                 what = str(data.get("action"))
                 self._add("call", index, record, what, **{k: v for k, v in data.items() if k != "action"})
+            case "answered":
+                self._add("call", index, record, f"answered by {data.get('by')}", move=data.get("move"))
             case "interruption":
                 self.behaviour.cut.update(str(item) for item, *_ in data.get("heard", ()))
             case "error":

@@ -122,6 +122,12 @@ class HeardCall:
         """Why the call ended: `hung up` (by the caller), `agent hung up`, `failed: ...`."""
         return str((self.recorded.end or {}).get("reason", ""))
 
+    @property
+    def answered_by(self) -> str:
+        """Of a call that was placed: who answered (`human`, `machine`, `screening`...); empty where nobody looked."""
+        found = [record for record in self.records if record.kind == "answered"]
+        return str(found[-1].data.get("by", "")) if found else ""
+
     # --- tools ---------------------------------------------------------------------------------------------------
 
     @cached_property

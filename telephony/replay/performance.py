@@ -23,11 +23,12 @@ from ..turns.silence import SilencePolicy
 from .answers import Answers, recorded_agent
 from .perturbation import Perturbation
 from .perturbed import perturbed
+from .placed import open_again, with_recorded_tools
 from .recording import Recording
 from .stage import Stage
 from .uncollected import uncollected
 
-__all__ = ["Performance", "options_of", "perform_recorded"]
+__all__ = ["Performance", "options_of", "perform_recorded", "source_of"]
 
 
 @dataclass(slots=True)
@@ -62,11 +63,10 @@ def perform_recorded(
         stage = Stage(recording, perturbation)
         journal = MemoryJournal(masks_digits=recording.header.get("redaction", {}).get("digits", True))
         options = options_of(recording, journal, stage.transport, seed)
+        open_again(recording, options)
         if configure is not None:
             configure(options)
-        source = agent if agent is not None else recorded_agent(recording, answers)
-        if not run_tools:
-            source = answers.silenced(source) if agent is not None else source
+        source = source_of(recording, agent, answers, run_tools=run_tools)
         try:
             outcome = await run_call(perturbed(stage.phone, perturbation), source, options)
         finally:
@@ -75,6 +75,13 @@ def perform_recorded(
 
     with uncollected():
         return virtual_time.run(perform, seed=seed)
+
+
+def source_of(recording: Recording, agent: AgentSource | None, answers: Answers, *, run_tools: bool) -> AgentSource:
+    """The given agent, or the recorded one, with recorded answers in place of its tools unless these are to run."""
+    if agent is None:
+        return recorded_agent(recording, answers)
+    return with_recorded_tools(recording, agent if run_tools else answers.silenced(agent), answers)
 
 
 def options_of(recording: Recording, journal: MemoryJournal, transport: Any, seed: int) -> CallOptions:

@@ -26,10 +26,11 @@ from ..call.options import AgentSource, CallOptions
 from ..errors import ReplayError
 from ..journal.memory import MemoryJournal
 from ..simulator import Caller, Line, MediaPeer
-from .answers import Answers, recorded_agent
-from .performance import Performance, options_of
+from .answers import Answers
+from .performance import Performance, options_of, source_of
 from .perturbation import Perturbation
 from .perturbed import perturbed
+from .placed import open_again
 from .recording import Recording
 from .stage import ModelStage
 
@@ -89,13 +90,15 @@ class _Made:
         async with AsyncExitStack() as stack:
             options = options_of(recording, journal, None, self.seed)
             options.model_config = await self._model_config(model, stack, sources, options.model_config)
+            open_again(recording, options)
             if self.configure is not None:
                 self.configure(options)
+            source = source_of(recording, self.agent, answers, run_tools=self.run_tools)
             for at_s, length_s in self.perturbation.stalls:
                 asyncio.get_running_loop().call_later(at_s, _stall, length_s)
             async with asyncio.TaskGroup() as group:
                 phone = perturbed(there, self.perturbation)
-                running = group.create_task(run_call(phone, self._source(answers), options))
+                running = group.create_task(run_call(phone, source, options))
                 await peer.run(self.caller)
         violations = [f"{v.code} at {v.at_s:.3f} s: {v.reason}" for v in peer.violations]
         return Rehearsal(journal, running.result(), answers.unrecorded, peer.heard, violations)
@@ -121,11 +124,6 @@ class _Made:
         if settings:
             config["initial_model_settings"] = settings
         return config
-
-    def _source(self, answers: Answers) -> AgentSource:
-        if self.agent is None:
-            return recorded_agent(self.recording, answers)
-        return self.agent if self.run_tools else answers.silenced(self.agent)
 
 
 def _breaking(transport: Transport, at_s: float) -> Transport:
