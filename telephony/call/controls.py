@@ -146,7 +146,8 @@ class Controls:
         if self._collector is not None:
             raise CallError("Digits are being collected already.")
         self._collector = collector
-        bridge.record.write("control", action="collect_digits")
+        asked = len(prompt) if isinstance(prompt, bytes) else prompt
+        bridge.record.write("control", action="collect_digits", prompt=asked, **collector.told())
         bridge.conduct.rest("digits")
         self._pressed.clear()
         try:

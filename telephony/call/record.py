@@ -19,7 +19,8 @@ __all__ = ["CallRecord", "TappedConnection", "mask_digits", "pressed"]
 _SHORTEST_SECRET = 3
 """What is shorter would turn up by chance, in the audio, too."""
 _TOLD = "The caller pressed "
-_DIGITS = re.compile(r'(The caller pressed |"digit" ?: ?")[0-9*#A-D]+')
+_DIGITS = re.compile(r'(The caller pressed )[0-9*#A-D]+|("digit" ?: ?")[0-9A-D]+')
+"""The keys * and # end an input, and say nothing: a replay needs them."""
 
 
 def pressed(digits: str) -> str:
@@ -30,7 +31,7 @@ def pressed(digits: str) -> str:
 def mask_digits(text: str) -> str:
     """Put a bullet for what the caller typed: it may be a card number or a PIN."""
     if _TOLD in text or '"dtmf"' in text:
-        return _DIGITS.sub("\\1•", text)
+        return _DIGITS.sub(r"\1\2•", text)
     return text
 
 

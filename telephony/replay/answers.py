@@ -139,6 +139,9 @@ async def perform(call: Any, control: Mapping[str, Any]) -> None:
     match control:
         case {"action": "hang_up", "within_s": within_s}:
             await call.hang_up(goodbye=control.get("goodbye"), within_s=within_s)
+        case {"action": "collect_digits", "prompt": prompt, **limits}:
+            clip_or_words = b"\xff" * prompt if isinstance(prompt, int) else prompt
+            await call.collect_digits(clip_or_words, **limits)
         case {"action": "transfer", "target": target}:
             call.transfer_targets.setdefault(target, _SOME_NUMBER)
             await call.transfer(target, summary="" if control.get("warm") else None)

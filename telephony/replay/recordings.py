@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ..errors import ReplayError
 from ..journal.format import Record
 from ..journal.reader import read_journal
 from ..journal.redaction import Redaction
-from .call import HeardCall, ReplayedCall
+from .call import HeardCall, ReplayedCall, ToolCall
 
 __all__ = ["FOLDER", "add", "find", "renew", "test_of"]
 
@@ -76,13 +77,22 @@ def test_of(call: HeardCall, name: str, agent: str | None) -> str:
         f'    call = replay("{name}"{named})',
         "    assert call.divergence is None, call.divergence",
     ]
-    lines += [f'    assert call.tool("{tool.name}").arguments == {_literal(tool.arguments)}' for tool in call.tools]
+    lines += [f"    assert call.tool({each}).arguments == {_literal(tool.arguments)}" for each, tool in _counted(call)]
     limits = [max(60, round(each.silence_after_ms / 20 + 1) * 20) for each in call.interruptions]
     lines += [f"    assert call.interruptions[{n}].silence_after_ms <= {limit}" for n, limit in enumerate(limits)]
     if call.goodbye_heard:
         lines.append("    assert call.goodbye_heard")
     lines.append(f"    assert call.longest_silence_ms < {max(3000, round(call.longest_silence_ms / 500 + 1) * 500)}")
     return "\n".join(lines) + "\n"
+
+
+def _counted(call: HeardCall) -> Iterator[tuple[str, ToolCall]]:
+    """Each call of a tool, and how a test names it."""
+    seen: Counter[str] = Counter()
+    for tool in call.tools:
+        nth = seen[tool.name]
+        seen[tool.name] += 1
+        yield f'"{tool.name}"' + (f", {nth}" if nth else ""), tool
 
 
 def _literal(value: Any) -> str:

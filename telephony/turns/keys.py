@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["DigitCollector", "Digits"]
 
@@ -33,6 +34,15 @@ class DigitCollector:
         self._keys = ""
         self.deadline: float | None = None
         self.result: Digits | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What it was made with, for a journal."""
+        return {
+            "max_digits": self._max_digits,
+            "terminator": self._terminator,
+            "first_s": self._first_s,
+            "between_s": self._between_s,
+        }
 
     @property
     def begun(self) -> bool:

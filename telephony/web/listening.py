@@ -68,7 +68,7 @@ async def listening(
         timeout_graceful_shutdown=_STOP_S,
     )
     server = _Server(config)
-    serving = asyncio.create_task(server.serve([bound]), name="server")
+    serving = asyncio.create_task(_serve(server, bound), name="server")
     try:
         ready = asyncio.create_task(server.ready.wait())
         await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -82,6 +82,11 @@ async def listening(
         server.stop.set()
         await serving
         bound.close()
+
+
+async def _serve(server: _Server, bound: socket.socket) -> None:
+    with contextlib.suppress(SystemExit):  # raised in a task, it would end the whole program
+        await server.serve([bound])
 
 
 def _bind(host: str, port: int) -> socket.socket:
