@@ -23,9 +23,8 @@ def open_again(recording: Recording, options: CallOptions) -> None:
     options.placed = told
     opening.attach(options)
     loop = asyncio.get_running_loop()
-    for _, record in recording.ours:
-        if record.kind == "verdict":
-            loop.call_later(record.t, opening.verdict, str(record.data.get("answered_by")))
+    for t, answered_by in recording.verdicts:
+        loop.call_later(t, opening.verdict, answered_by)
 
 
 def with_recorded_tools(recording: Recording, source: AgentSource, answers: Answers) -> AgentSource:

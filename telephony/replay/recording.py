@@ -70,6 +70,8 @@ class Recording:
     tools: list[ToolAnswer] = field(default_factory=list)
     controls: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
     """What was asked of the call while no tool ran."""
+    verdicts: list[tuple[float, str]] = field(default_factory=list)
+    """Who Twilio said had answered, of a call that was placed."""
     behaviour: Behaviour = field(default_factory=Behaviour)
     """What we did then."""
     opens: list[float] = field(default_factory=list)
@@ -179,6 +181,8 @@ class _Loader:
                 self._to_model(record, record.event)
             case "close":
                 self._close(index, record)
+            case "verdict":
+                recording.verdicts.append((record.t, str(record.data.get("answered_by"))))
             case "tool.start" | "tool.end" | "control":
                 self._tool(record)
 
