@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from realtime_core import RealtimeAgent, function_tool, realtime_handoff
 from realtime_core.local import Call, LocalRealtimeServer, Reply, Script, Turn
@@ -25,14 +26,6 @@ OPTS_OUT = Script(
 )
 
 
-def run(work: Coroutine[Any, Any, None], within_s: float = 60) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(within_s):
-            await work
-
-    asyncio.run(bounded())
-
-
 async def objects(phone: Phone) -> None:
     await phone.say("hello")
     await phone.agent_speaks()
@@ -42,25 +35,22 @@ async def objects(phone: Phone) -> None:
     await phone.agent_silent(0.5)
 
 
-def test_who_opts_out_on_the_phone_is_not_called_again(tmp_path: Path) -> None:
+@pytest.mark.virtual_time
+async def test_who_opts_out_on_the_phone_is_not_called_again(tmp_path: Path) -> None:
     path = tmp_path / "no.txt"
-
-    async def main() -> None:
-        care = replace(Care.none(), do_not_call=DoNotCall(path))
-        async with (
-            LocalRealtimeServer(OPTS_OUT) as model,
-            Telephony(simulate=True, care=care, model_config=model.model_config) as phone,
-        ):
-            assert phone.twilio is not None
-            phone.twilio.default_callee = callees.person(objects, after_s=0.05)
-            result = await phone.run_call(TO, agent=AGENT, max_s=60)
-            assert path.read_text() == f"{TO} asked for it on the phone\n"
-            assert any("will not be called again" in line.text for line in result.transcript)
-            again = await phone.run_call("(415) 555-0123", agent=AGENT)
-            assert (again.status, len(phone.twilio.placed_to(TO))) == ("refused", 1)
-            assert "does not want to be called" in again.error
-
-    run(main())
+    care = replace(Care.none(), do_not_call=DoNotCall(path))
+    async with (
+        LocalRealtimeServer(OPTS_OUT) as model,
+        Telephony(simulate=True, care=care, model_config=model.model_config) as phone,
+    ):
+        assert phone.twilio is not None
+        phone.twilio.default_callee = callees.person(objects, after_s=0.05)
+        result = await phone.run_call(TO, agent=AGENT, max_s=60)
+        assert path.read_text() == f"{TO} asked for it on the phone\n"
+        assert any("will not be called again" in line.text for line in result.transcript)
+        again = await phone.run_call("(415) 555-0123", agent=AGENT)
+        assert (again.status, len(phone.twilio.placed_to(TO))) == ("refused", 1)
+        assert "does not want to be called" in again.error
 
 
 def test_a_server_keeps_to_its_settings(tmp_path: Path) -> None:
@@ -74,11 +64,11 @@ def test_a_server_keeps_to_its_settings(tmp_path: Path) -> None:
             settings = load_settings(
                 twilio_account_sid=twilio.account_sid, twilio_auth_token=twilio.auth_token,
                 twilio_phone_number="+14155550199", telephony_twilio_api_url=twilio.base_url,
-                telephony_model="scripted", public_url=PUBLIC, **rules,
+                telephony_model="scripted", telephony_api_token="t", public_url=PUBLIC, **rules,
             )  # fmt: skip
             async with listening(create_app(AGENT, settings=settings)) as address:
                 twilio.webhooks.reach[PUBLIC] = address
-                async with Telephony(server=address) as phone:
+                async with Telephony(server=address, token="t") as phone:
                     results = [await phone.run_call(to) for to in (TO, OTHER)]
             return [result.error if result.status == "refused" else result.status for result in results]
 
@@ -88,7 +78,7 @@ def test_a_server_keeps_to_its_settings(tmp_path: Path) -> None:
         night = await ask(telephony_quiet_hours="00:00-23:59:59.999")
         assert all("nobody is called from" in told for told in night)
 
-    run(main())
+    asyncio.run(main())
 
 
 @function_tool
