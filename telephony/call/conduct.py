@@ -75,6 +75,7 @@ class Conduct:
         self._failures = 0
         self._spoke = False
         self._cut_off = False
+        self._hanging_up = False
         self._closed = False
         player.on_sound = self._on_sound
         player.on_sent = self._on_sent
@@ -126,6 +127,7 @@ class Conduct:
 
     def rest(self, why: str, *, fill: bool = False) -> None:
         """Nothing is prompted until `resume`; and no silence in which an answer is owed is filled, unless `fill`."""
+        self._hanging_up = self._hanging_up or why == "hanging up"
         self._silence.rest(why)
         if not fill:
             self._owed.pause(why)
@@ -133,6 +135,7 @@ class Conduct:
 
     def resume(self, why: str) -> None:
         now = self._loop.time()
+        self._hanging_up = self._hanging_up and why != "hanging up"
         self._silence.resume(why, now)
         self._owed.resume(why, now)
         self._set()
@@ -207,7 +210,7 @@ class Conduct:
         self._failures += 1
         if self._failures > self._policy.max_failures:
             self._call.start(self._call.give_up("the model's responses fail"))
-        else:
+        elif not self._hanging_up:  # nobody is asked to say it again after a goodbye
             self._player.play_clip("clip:repeat", clips.repeat())
 
     def _on_connection(self, status: str) -> None:
