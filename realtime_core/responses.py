@@ -221,13 +221,15 @@ class Responses:
         if any(item_id in request.items for request in self._requests()):
             self._acknowledged.add(item_id)
 
-    def item_refused(self, item_id: str) -> None:
-        """The item will not be in the conversation, so nobody need answer it."""
-        for request in self._queue:
-            if item_id in request.items:
-                request.items.discard(item_id)
-                request.satisfied = not request.items
+    def item_refused(self, item_id: str) -> bool:
+        """The item will not be in the conversation, so nobody need answer it; a response that is under way for it alone
+        is cancelled when it is created. Returns whether an answer to it was wanted."""
+        wanted = [request for request in self._requests() if item_id in request.items]
+        for request in wanted:
+            request.items.discard(item_id)
+            request.satisfied = not request.items
         self._drop_satisfied()
+        return bool(wanted)
 
     def created(self, now: float, response_id: str, response: Mapping[str, Any]) -> list[Effect]:
         """`response.created`."""

@@ -30,6 +30,7 @@ from ..sources import Sources
 from ..turns import TurnAction, TurnPolicy
 from .incoming import handle
 from .protocol import EventIds, decode, decode_object, encode, encode_append, parse
+from .recovery import refused_output_note
 from .server_events import Malformed
 from .session_config import SessionConfig, bytes_per_ms
 
@@ -168,6 +169,15 @@ class Dialogue:
         if hidden:
             self.hidden_items[item_id] = True
         return item_id
+
+    def item_refused(self, item_id: str) -> None:
+        """The server does not take an item of ours. A tool's output must not be lost by that: it is told in words."""
+        item = self.unacknowledged.pop(item_id, {})
+        wanted = self.responses.item_refused(item_id)
+        if item.get("type") == "function_call_output":
+            note_id = self.create_note(refused_output_note(item["output"]))
+            if wanted:
+                self.perform(self.responses.want(self.setup.now(), note_id))
 
     def create_note(self, text: str) -> str:
         """Tell the model something that is not part of what was said."""

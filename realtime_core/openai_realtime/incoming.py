@@ -56,8 +56,7 @@ def _error(dialogue: Dialogue, event: wire.ServerError) -> None:
         return
     dialogue.config.refused(event.event_id)
     if (item_id := dialogue.created_items.pop(event.event_id, None)) is not None:
-        dialogue.unacknowledged.pop(item_id, None)
-        dialogue.responses.item_refused(item_id)
+        dialogue.item_refused(item_id)
     if event.event_id in dialogue.commits_by_hand:
         dialogue.commits_by_hand.remove(event.event_id)
     if fault in (Fault.BENIGN, Fault.OURS):
@@ -105,6 +104,7 @@ def _committed(dialogue: Dialogue, event: wire.Committed) -> None:
     by_hand = bool(dialogue.commits_by_hand)
     if by_hand:
         dialogue.commits_by_hand.popleft()
+    dialogue.caller_speaks = False  # some servers report no end of speech
     actions = dialogue.setup.policy.committed(now)
     interrupted = dialogue.act(actions)
     dialogue.emit(emitted.RealtimeModelInputAudioCommittedEvent(event.item_id, event.previous_item_id))
@@ -215,8 +215,13 @@ def _audio_done(dialogue: Dialogue, event: wire.AudioDone) -> None:
         dialogue.emit(emitted.RealtimeModelAudioDoneEvent(event.item_id, event.content_index, event.response_id))
 
 
+def _is_talk(dialogue: Dialogue, response_id: str) -> bool:
+    """What is said in the response belongs to the conversation. (What is said beside it, its `response.done` tells.)"""
+    return response_id not in dialogue.muted and not dialogue.responses.is_out_of_band(response_id)
+
+
 def _transcript_delta(dialogue: Dialogue, event: wire.TranscriptDelta) -> None:
-    if event.response_id not in dialogue.muted:
+    if _is_talk(dialogue, event.response_id):
         dialogue.emit(
             emitted.RealtimeModelTranscriptDeltaEvent(
                 event.item_id, event.delta, event.response_id, event.content_index
@@ -225,7 +230,7 @@ def _transcript_delta(dialogue: Dialogue, event: wire.TranscriptDelta) -> None:
 
 
 def _transcript_done(dialogue: Dialogue, event: wire.TranscriptDone) -> None:
-    if event.response_id not in dialogue.muted:
+    if _is_talk(dialogue, event.response_id):
         dialogue.emit(
             emitted.RealtimeModelTranscriptDoneEvent(
                 event.item_id, event.transcript, event.response_id, event.content_index
@@ -234,7 +239,7 @@ def _transcript_done(dialogue: Dialogue, event: wire.TranscriptDone) -> None:
 
 
 def _text_delta(dialogue: Dialogue, event: wire.TextDelta) -> None:
-    if event.response_id not in dialogue.muted:
+    if _is_talk(dialogue, event.response_id):
         dialogue.emit(
             emitted.RealtimeModelOutputTextDeltaEvent(
                 event.item_id, event.delta, event.response_id, event.content_index

@@ -120,6 +120,9 @@ def _raw(dialogue: Dialogue, event: sent.RealtimeModelSendRawMessage) -> None:
         elif kind == "input_audio_buffer.commit":
             dialogue.commits_by_hand.append(event_id)
         dialogue.command(kind, fields, event_id=event_id)
+        item = fields.get("item")
+        if kind == "conversation.item.create" and isinstance(item, Mapping) and "output" in item:
+            dialogue.call_answered(str(item.get("call_id")))
 
 
 _HANDLERS: Mapping[type, Callable[[Dialogue, Any], None]] = {

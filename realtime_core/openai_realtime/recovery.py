@@ -16,11 +16,21 @@ from ..connection import Close
 from ..errors import ConnectFailed, RealtimeCoreError, ServerRejected, TransportError
 from ..items import AssistantMessageItem, RealtimeItem, RealtimeToolCallItem, SystemMessageItem, UserMessageItem
 
-__all__ = ["AudioBacklog", "ReconnectPolicy", "is_recoverable", "is_worth_retrying", "replayed", "summary", "tool_note"]
+__all__ = [
+    "AudioBacklog",
+    "ReconnectPolicy",
+    "is_recoverable",
+    "is_worth_retrying",
+    "refused_output_note",
+    "replayed",
+    "summary",
+    "tool_note",
+]
 
 _RECOVERABLE = frozenset({1001, 1005, 1006, 1011, 1012, 1013, 1015})
 _PEER_BROKE_THE_RULES = frozenset({1002, 1007, 1009})
 _HOPELESS_STATUS = frozenset({400, 401, 403, 404})
+_MAX_NOTE_CHARS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +151,12 @@ def _short(text: str, max_chars: int) -> str:
 def tool_note(name: str, arguments: str, output: str) -> str:
     """The result of a tool that was called in an earlier session."""
     return f"The tool {name}({arguments}), called earlier, has returned: {output}"
+
+
+def refused_output_note(output: str) -> str:
+    """The result of a tool, after the server has refused it as the output of the call (it does not know the call any
+    more, or the output is too long)."""
+    return f"A tool that you have called has returned: {_short(output, _MAX_NOTE_CHARS)}"
 
 
 def replayed(items: Sequence[RealtimeItem], max_chars: int) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ _BY_CODE = {
     COLLISION: Fault.BENIGN,  # `Responses` asks again where that is needed
     "response_cancel_not_active": Fault.BENIGN,
     "input_audio_buffer_commit_empty": Fault.BENIGN,
+    "item_truncate_invalid_item_id": Fault.BENIGN,  # somebody has deleted it: nothing is left to truncate
     "cannot_update_voice": Fault.CONFIGURATION,
     "session_expired": Fault.EXPIRED,
     "rate_limit_exceeded": Fault.SERVICE,

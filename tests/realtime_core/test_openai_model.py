@@ -445,6 +445,59 @@ async def test_a_tool_that_never_returns_does_not_silence_the_agent() -> None:
         assert talk.peer.types()[-1] == "response.create"
 
 
+async def test_a_turn_that_was_taken_is_over_though_nobody_told_of_its_end() -> None:
+    async with Talk() as talk:
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+        talk.peer.emit("input_audio_buffer.committed", item_id="item_u")
+        _call(talk.peer)
+        await settle()
+        assert talk.peer.types() == ["session.update"], "the caller does not speak: nothing is held"
+
+
+async def test_an_output_that_the_server_refuses_is_told_in_words() -> None:
+    async with Talk() as talk:
+        _call(talk.peer)
+        await settle()
+        talk.send(RealtimeModelSendToolOutput(CALL, "42"))
+        await settle()
+        refused, create = talk.peer.sent[-2:]
+        talk.peer.error("invalid_tool_call_id", event_id=refused["event_id"])
+        await settle()
+        note = talk.peer.sent[-1]["item"]
+        assert (note["role"], note["content"][0]["text"]) == ("system", "A tool that you have called has returned: 42")
+        talk.peer.respond("resp_blind", metadata=create["response"]["metadata"])
+        await settle()
+        assert talk.peer.commands()[-1] == {"type": "response.cancel", "response_id": "resp_blind"}
+        talk.peer.done("resp_blind", "cancelled")
+        await settle()
+        assert talk.peer.types()[-1] == "response.create"
+
+
+async def test_a_silent_output_that_the_server_refuses_is_told_silently() -> None:
+    async with Talk() as talk:
+        _call(talk.peer)
+        await settle()
+        talk.send(RealtimeModelSendToolOutput(CALL, "x" * 9000, start_response=False))
+        await settle()
+        talk.peer.error("string_above_max_length", event_id=talk.peer.sent[-1]["event_id"])
+        await settle(1.0)
+        (text,) = (part["text"] for part in talk.peer.sent[-1]["item"]["content"])
+        assert 3000 < len(text) < 5000
+        assert "response.create" not in talk.peer.types()
+
+
+async def test_a_tool_output_that_is_sent_raw_answers_its_call() -> None:
+    async with Talk() as talk:
+        _call(talk.peer)
+        _turn(talk.peer)
+        await settle(1.0)
+        item = {"type": "function_call_output", "call_id": CALL.call_id, "output": "42"}
+        message: Any = {"type": "conversation.item.create", "other_data": {"item": item}}
+        talk.send(RealtimeModelSendRawMessage(message))
+        await settle()
+        assert talk.peer.types()[-3:] == ["conversation.item.create", "session.update", "response.create"]
+
+
 async def test_settings_are_sent_as_differences_with_the_formats() -> None:
     async with Talk(options={"initial_model_settings": {"instructions": "A", "voice": "ash"}}) as talk:
         talk.send(RealtimeModelSendSessionUpdate({"instructions": "A", "voice": "ash"}))
@@ -564,17 +617,22 @@ async def test_complaints_are_told_and_races_are_not() -> None:
         assert sum(talk.model.swallowed.values()) == 2
 
 
-async def test_out_of_band_responses_make_no_turn() -> None:
+async def test_out_of_band_responses_make_no_turn_and_are_no_part_of_the_conversation() -> None:
     async with Talk() as talk:
         talk.send(RealtimeModelSendResponseCreate({"conversation": "none", "output_modalities": ["text"]}))
         await settle()
         metadata = talk.peer.sent[-1]["response"]["metadata"]
         talk.peer.respond("resp_side", metadata=metadata, conversation_id=None)
-        text = {"response_id": "resp_side", "item_id": "side", "content_index": 0}
-        talk.peer.emit("response.output_text.delta", **text, delta="label")
-        talk.peer.done("resp_side", usage={"input_tokens": 1, "output_tokens": 1, "total_tokens": 2})
+        part = {"response_id": "resp_side", "item_id": "side", "content_index": 0}
+        talk.peer.emit("response.output_text.delta", **part, delta="label")
+        talk.peer.emit("response.output_audio_transcript.delta", **part, delta="label")
+        talk.peer.emit("response.output_audio_transcript.done", **part, transcript="label")
+        output = [{"type": "message", "content": [{"type": "output_text", "text": "label"}]}]
+        usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+        talk.peer.done("resp_side", output=output, usage=usage)
         await settle()
-        assert talk.heard.types() == ["other", "output_text_delta", "usage", "other"]
+        assert talk.heard.types() == ["other", "usage", "other"]
+        assert talk.heard.events[-1].data["response"]["output"] == output
 
 
 async def test_without_raw_events_nothing_else_changes() -> None:
