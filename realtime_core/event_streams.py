@@ -241,13 +241,13 @@ class EventHub:
     def emit(self, event: RealtimeSessionEvent) -> None:
         if self._ended:
             return
+        for stream in self._streams:  # before the handlers, which may cause further events
+            stream.put(event)
         for handler in self._handlers:
             try:
                 handler(event)
             except Exception:  # a user's code
                 logger.exception("An event handler of the session failed at %r.", event.type)
-        for stream in self._streams:
-            stream.put(event)
 
     def end(self, error: Exception | None = None) -> None:
         """Nothing more will come: streams deliver what they have, then stop, or raise `error`."""

@@ -104,9 +104,14 @@ class RealtimeModelSendInterrupt:
 
 @dataclass(slots=True)
 class RealtimeModelSendSessionUpdate:
-    """Change the session's settings; only what differs from what the server has acknowledged is sent."""
+    """Change the session's settings; only what differs from what the server has acknowledged is sent.
+
+    `previous`: the settings that these take the place of, one agent's those of another. What is the same in both is not
+    asked for again, for it may have been changed since by other means; what only `previous` had is undone.
+    """
 
     session_settings: RealtimeSessionModelSettings
+    previous: RealtimeSessionModelSettings | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -90,6 +90,7 @@ class RealtimeSession(RealtimeModelListener):
         self._core = SessionCore(model, wrapped, self._run_config, self._events.emit, self._task_failed)
         self._active = ActiveAgent(agent, self._base, {}, {})
         self._switching = asyncio.Lock()
+        self._handing_off = asyncio.Lock()
         self._hooks = Hooks(self._core)
         self._checks = OutputChecks(self._core, lambda: self.current_agent)
         self._tools = ToolCalls(self._core, self._hooks, lambda: self._active, self._hand_off, self._reduce)
@@ -371,22 +372,25 @@ class RealtimeSession(RealtimeModelListener):
         return await activate(agent, self.context, self._run_config, self._base, overrides=overrides, voice_of=speaking)
 
     def _switch_to(self, active: ActiveAgent) -> None:
+        self._core.send(RealtimeModelSendSessionUpdate(active.settings, previous=self._active.settings))
         self._active = active
-        self._core.send(RealtimeModelSendSessionUpdate(active.settings))
         self._hooks.started(active.agent)
 
     async def _hand_off(self, call: ToolCall, handoff: Handoff[Any, Any]) -> None:
         """Session update, then the tool's output, then the response: in this order, so that the new agent answers."""
-        async with self._switching:
-            source = call.active.agent
+        source = call.active.agent
+        async with self._handing_off:
+            if self.current_agent is source:
+                target = await handoff.on_invoke_handoff(call.context, call.event.arguments)
+            # Another handoff came first, or users' code (`on_handoff` itself, perhaps) has put somebody else in charge.
             if self.current_agent is not source:
                 await self._tools.answer(call, "Multiple handoffs detected, ignoring this one.")
                 return
-            target = await handoff.on_invoke_handoff(call.context, call.event.arguments)
-            active = await self._activate(target)
-            self._core.emit(RealtimeHandoffEvent(source, target, self._core.info))
-            self._hooks.handed_off(source, target)
-            self._switch_to(active)
+            async with self._switching:
+                active = await self._activate(target)
+                self._core.emit(RealtimeHandoffEvent(source, target, self._core.info))
+                self._hooks.handed_off(source, target)
+                self._switch_to(active)
             await self._tools.answer(call, handoff.get_transfer_message(target))
 
     # Approvals

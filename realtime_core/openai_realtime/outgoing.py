@@ -94,7 +94,7 @@ def _cancel(dialogue: Dialogue, response_id: str | None) -> None:
 
 
 def _session_update(dialogue: Dialogue, event: sent.RealtimeModelSendSessionUpdate) -> None:
-    dialogue.config.change(event.session_settings)
+    dialogue.config.change(event.session_settings, event.previous)
     dialogue.update_session(assert_formats=True)
 
 

@@ -59,6 +59,7 @@ Fields = dict[Path, Any]
 """A session object flattened: `("instructions",)`, `("audio", "output", "voice")`. Values are replaced as a whole."""
 
 _VOICE: Path = ("audio", "output", "voice")
+_PROMPT: Path = ("prompt",)
 _AUDIO_FORMATS: tuple[Path, ...] = (("audio", "input", "format"), ("audio", "output", "format"))
 
 
@@ -238,9 +239,16 @@ class SessionConfig:
         """The agent was heard: its voice can no longer change."""
         self.effective = Effective.of(_nest(self._desired))
 
-    def change(self, settings: Mapping[str, Any]) -> None:
-        """Wish for other settings. Keys that are absent stay as they are; the voice stays once it was heard."""
-        self._wish(session_object(settings, defaults=False, turns=self._turns))
+    def change(self, settings: Mapping[str, Any], previous: Mapping[str, Any] | None = None) -> None:
+        """Wish for other settings. Keys that are absent stay as they are; the voice stays once it was heard. Where the
+        settings take the place of `previous` ones, only the difference is wished for."""
+        fields = session_object(settings, defaults=False, turns=self._turns)
+        if previous is not None:
+            before = session_object(previous, defaults=False, turns=self._turns)
+            fields = {path: value for path, value in fields.items() if path not in before or before[path] != value}
+            if _PROMPT in before and settings.get("prompt") is None:
+                fields[_PROMPT] = None
+        self._wish(fields)
 
     def let_server_respond(self, value: bool) -> bool:
         """Wish for `create_response` of turn detection; returns whether that is a change."""

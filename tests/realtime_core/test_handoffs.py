@@ -297,6 +297,22 @@ async def test_two_handoffs_at_once_are_one() -> None:
         ]
 
 
+async def test_an_agent_may_be_put_in_charge_while_a_handoff_happens() -> None:
+    b, c = RealtimeAgent(name="B"), RealtimeAgent(name="C")
+
+    async def on_handoff(context: RunContextWrapper[Any]) -> None:
+        await context.context.session.update_agent(c)
+
+    holder = SimpleNamespace()
+    desk = RealtimeAgent(name="A", handoffs=[realtime_handoff(b, on_handoff=on_handoff)])
+    async with opened(desk, context=holder) as kit:
+        holder.session = kit.session
+        kit.emit(call("transfer_to_b"))
+        await settle()
+        assert kit.session.current_agent is c and not kit.of("handoff")
+        assert kit.outputs == [("Multiple handoffs detected, ignoring this one.", True)]
+
+
 async def test_handoffs_may_be_disabled_and_must_not_share_a_name_with_a_tool() -> None:
     b = RealtimeAgent(name="B")
     tool = function_tool(lambda: 1, name_override="transfer_to_b")

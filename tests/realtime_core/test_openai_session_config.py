@@ -118,6 +118,22 @@ def test_only_differences_are_sent() -> None:
     assert config.update("evt_4") == {"type": "realtime", "instructions": "A"}
 
 
+def test_what_was_changed_by_other_means_outlives_the_agent() -> None:
+    desk = {"instructions": "A", "prompt": "p_desk", "turn_detection": {"type": "server_vad"}, "tools": []}
+    config = SessionConfig(desk, turns=ServerTurns().turn_detection)
+    config.update("evt_1")
+    config.sent_by_hand("evt_2", {"type": "realtime", "audio": {"input": {"turn_detection": None}}})
+    config.change({**desk, "instructions": "B", "prompt": "p_billing"}, desk)
+    assert config.update("evt_3") == {"type": "realtime", "instructions": "B", "prompt": {"id": "p_billing"}}
+    config.change({"instructions": "C"}, desk)
+    assert config.update("evt_4") == {"type": "realtime", "instructions": "C", "prompt": None}, (
+        "a prompt is its agent's"
+    )
+    config.change(desk)
+    asked = config.update("evt_5") or {}
+    assert asked["audio"]["input"]["turn_detection"] == {"type": "server_vad", **BOTH}, "asked for in so many words"
+
+
 def test_what_was_refused_is_not_wished_for_again() -> None:
     config = SessionConfig({"instructions": "A"}, turns=ServerTurns().turn_detection, defaults=False)
     config.update("evt_1")

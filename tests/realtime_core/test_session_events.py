@@ -219,6 +219,20 @@ async def test_handlers_are_called_in_the_step_that_causes_the_event() -> None:
 
 
 @virtual
+async def test_what_a_handler_causes_comes_after_its_cause() -> None:
+    async with opened() as kit:
+
+        def handler(event: Any) -> None:
+            if event.type == "speech_started":
+                kit.emit(RealtimeModelAudioInterruptedEvent("item_a", 0))
+
+        stream = kit.session.subscribe("speech_started", "audio_interrupted")
+        kit.session.add_handler(handler)
+        kit.emit(RealtimeModelSpeechStartedEvent("item_u", 0))
+        assert [(await anext(stream)).type, (await anext(stream)).type] == ["speech_started", "audio_interrupted"]
+
+
+@virtual
 async def test_a_removed_handler_is_called_no_more_and_a_broken_one_breaks_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
