@@ -29,12 +29,13 @@ class RealtimeAgent(Generic[TContext]):
     Only what a realtime model can do differently within one session is here: the model itself is the session's, and
     `voice` can be chosen until the first audio was made (an agent that takes over later keeps the voice there is).
 
+    `tools`: a mapping is a tool that the server runs, in the protocol's form (hosted MCP: `{"type": "mcp", ...}`).
     `mcp_servers`: objects with `await list_tools()` and `await call_tool(name, arguments)`, already connected.
     """
 
     name: str
     handoff_description: str | None = None
-    tools: Sequence[Tool] = field(default_factory=list)
+    tools: Sequence[Tool | Mapping[str, Any]] = field(default_factory=list)
     mcp_servers: Sequence[Any] = field(default_factory=list)
     mcp_config: Mapping[str, Any] = field(default_factory=dict)
     instructions: Instructions | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .model_events import RealtimeConnectionStatus, RealtimeModelEvent
     from .playback import HeardItem, Truncation
     from .run_context import RunContextWrapper
-    from .tools import Tool
+    from .tools import HostedTool, Tool
 
 __all__ = [
     "AudioData",
@@ -148,7 +148,7 @@ class RealtimeToolApprovalRequired:
     """A tool waits for `session.approve_tool_call(call_id)` or `reject_tool_call(call_id)`."""
 
     agent: RealtimeAgent[Any]
-    tool: Tool
+    tool: Tool | HostedTool
     call_id: str
     arguments: str
     info: RealtimeEventInfo

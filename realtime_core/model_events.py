@@ -35,6 +35,18 @@ class RealtimeModelToolCallEvent:
 
 
 @dataclass(slots=True)
+class RealtimeModelMcpApprovalRequestEvent:
+    """The model wants to call a tool that the server runs (hosted MCP), and the server asks whether it may.
+    `RealtimeModelSendMcpApproval` answers."""
+
+    id: str
+    server_label: str
+    name: str
+    arguments: str
+    type: ClassVar[Literal["mcp_approval_request"]] = "mcp_approval_request"
+
+
+@dataclass(slots=True)
 class RealtimeModelAudioEvent:
     """A piece of the agent's voice, in the session's output format (PCM16 little-endian 24 kHz mono by default)."""
 
@@ -278,6 +290,7 @@ class RealtimeModelRawServerEvent:
 RealtimeModelEvent = (
     RealtimeModelErrorEvent
     | RealtimeModelToolCallEvent
+    | RealtimeModelMcpApprovalRequestEvent
     | RealtimeModelAudioEvent
     | RealtimeModelAudioInterruptedEvent
     | RealtimeModelAudioDoneEvent
@@ -326,6 +339,7 @@ __all__ = [
     "RealtimeModelItemDeletedEvent",
     "RealtimeModelItemTruncatedEvent",
     "RealtimeModelItemUpdatedEvent",
+    "RealtimeModelMcpApprovalRequestEvent",
     "RealtimeModelOtherEvent",
     "RealtimeModelOutputTextDeltaEvent",
     "RealtimeModelRateLimitsEvent",

@@ -16,6 +16,7 @@ __all__ = [
     "RealtimeModelSendAudio",
     "RealtimeModelSendEvent",
     "RealtimeModelSendInterrupt",
+    "RealtimeModelSendMcpApproval",
     "RealtimeModelSendRawMessage",
     "RealtimeModelSendResponseCancel",
     "RealtimeModelSendResponseCreate",
@@ -89,6 +90,16 @@ class RealtimeModelSendToolOutput:
 
 
 @dataclass(slots=True)
+class RealtimeModelSendMcpApproval:
+    """The answer to a `RealtimeModelMcpApprovalRequestEvent`. The model is told the `reason`, and speaks about a
+    refusal at once, else when the tool has run."""
+
+    request_id: str
+    approve: bool
+    reason: str | None = None
+
+
+@dataclass(slots=True)
 class RealtimeModelSendInterrupt:
     """Stop what is being said: playback, and the response if it is still being made.
 
@@ -134,6 +145,7 @@ RealtimeModelSendEvent = (
     | RealtimeModelSendUserInput
     | RealtimeModelSendAudio
     | RealtimeModelSendToolOutput
+    | RealtimeModelSendMcpApproval
     | RealtimeModelSendInterrupt
     | RealtimeModelSendSessionUpdate
     | RealtimeModelSendResponseCreate

@@ -221,9 +221,9 @@ class Responses:
         if any(item_id in request.items for request in self._requests()):
             self._acknowledged.add(item_id)
 
-    def item_refused(self, item_id: str) -> bool:
-        """The item will not be in the conversation, so nobody need answer it; a response that is under way for it alone
-        is cancelled when it is created. Returns whether an answer to it was wanted."""
+    def unwant(self, item_id: str) -> bool:
+        """Nobody need answer the item: it was refused, or is answered already. A response that is under way for it
+        alone is cancelled when it is created. Returns whether an answer to it was wanted."""
         wanted = [request for request in self._requests() if item_id in request.items]
         for request in wanted:
             request.items.discard(item_id)

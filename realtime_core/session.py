@@ -285,6 +285,8 @@ class RealtimeSession(RealtimeModelListener):
             case "function_call":
                 self._reduce(event)
                 self._tools.begin(event)
+            case "mcp_approval_request":
+                self._tools.begin_hosted(event)
             case "connection_status":
                 self._status = event.status
                 self._turns.handle(event)

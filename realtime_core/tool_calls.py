@@ -26,13 +26,13 @@ from .guardrails import (
 from .handoffs import Handoff
 from .history import ToolOutputSent
 from .hooks import Hooks
-from .model_events import RealtimeModelToolCallEvent
-from .model_inputs import RealtimeModelSendToolOutput
+from .model_events import RealtimeModelMcpApprovalRequestEvent, RealtimeModelToolCallEvent
+from .model_inputs import RealtimeModelSendMcpApproval, RealtimeModelSendToolOutput
 from .run_context import ToolContext
 from .session_core import SessionCore
 from .tool_approvals import DEFAULT_REJECTION, Approvals, Decision, needs_approval
 from .tool_filler import Filler
-from .tools import SilentResult, Tool, ToolTimeoutError, invoke_tool, is_enabled, tool_output_text
+from .tools import HostedTool, SilentResult, Tool, ToolTimeoutError, invoke_tool, is_enabled, tool_output_text
 
 __all__ = ["ToolCall", "ToolCalls"]
 
@@ -110,6 +110,17 @@ class ToolCalls:
             call = self._calls[event.call_id] = ToolCall(event, self._current(), context)
             self._forget_old()
             self._core.start(self._run(call), f"tool {event.name}")
+
+    def begin_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
+        """The model's server asks whether it may call a tool that it runs itself."""
+        self._core.start(self._approve_hosted(request), f"approval of {request.name}")
+
+    async def _approve_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
+        tool, agent = HostedTool(request.name, request.server_label), self._current().agent
+        asked = RealtimeToolApprovalRequired(agent, tool, request.id, request.arguments, self._core.info)
+        name = f"{tool.name} of {tool.server_label}"
+        decision = await self._approvals.decision(request.id, name, lambda: self._core.emit(asked))
+        self._core.send(RealtimeModelSendMcpApproval(request.id, decision.approved, decision.message))
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
         """Approve or reject a call that waits; False when no such call waits."""

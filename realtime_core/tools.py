@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FunctionTool",
+    "HostedTool",
     "SilentResult",
     "Tool",
     "ToolTimeoutError",
@@ -53,6 +54,14 @@ class Tool(Protocol):
     def params_json_schema(self) -> dict[str, Any]: ...
     @property
     def on_invoke_tool(self) -> Callable[..., Awaitable[Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostedTool:
+    """A tool of an MCP server that the model's server calls by itself (hosted MCP)."""
+
+    name: str
+    server_label: str
 
 
 class ToolTimeoutError(RealtimeCoreError):

@@ -106,6 +106,10 @@ class Dialogue:
         """Tool calls without an output."""
         self.foreign_calls: set[str] = set()
         """Those of them that an earlier session made: this one does not know them."""
+        self.hosted_calls: set[str] = set()
+        """Items of tool calls that the server runs (hosted MCP) and that are not over."""
+        self.approvals_asked = Recent(64)
+        """Items of hosted tool calls that somebody was asked about."""
         self._held_until: float | None = None
         self._held_server = False
         self.caller_speaks = False
@@ -173,7 +177,7 @@ class Dialogue:
     def item_refused(self, item_id: str) -> None:
         """The server does not take an item of ours. A tool's output must not be lost by that: it is told in words."""
         item = self.unacknowledged.pop(item_id, {})
-        wanted = self.responses.item_refused(item_id)
+        wanted = self.responses.unwant(item_id)
         if item.get("type") == "function_call_output":
             note_id = self.create_note(refused_output_note(item["output"]))
             if wanted:
@@ -239,18 +243,24 @@ class Dialogue:
 
     def hold_answers(self) -> None:
         """The caller speaks while a tool runs. An answer now would invent the tool's result: it has to wait."""
-        if not self.setup.hold_for_tools or not self.open_calls or self.holds_answers:
+        if not self.setup.hold_for_tools or not self.tool_runs or self.holds_answers:
             return
         self._held_until = self.setup.now() + _HOLD_LIMIT_S
         self.responses.hold(self._held_until)
         self._held_server = self.config.let_server_respond(False)
         self.update_session()
 
+    @property
+    def tool_runs(self) -> bool:
+        """A tool was called, and its result is not there."""
+        return bool(self.open_calls or self.hosted_calls)
+
     def call_answered(self, call_id: str) -> None:
-        """The tool has returned: one response answers it and what was said meanwhile."""
+        """The tool has returned: one response answers it and the turns held. (A hosted call goes by its item.)"""
         self.open_calls.discard(call_id)
         self.foreign_calls.discard(call_id)
-        if not self.holds_answers or self.open_calls:
+        self.hosted_calls.discard(call_id)
+        if not self.holds_answers or self.tool_runs:
             return
         self._held_until = None
         if self._held_server:
@@ -299,7 +309,7 @@ class Dialogue:
     @property
     def at_rest(self) -> bool:
         """Nobody speaks, nothing is being made or waited for."""
-        return self.responses.idle and not self.agent_active and not self.caller_speaks and not self.open_calls
+        return self.responses.idle and not self.agent_active and not self.caller_speaks and not self.tool_runs
 
     def mute(self, response_id: str) -> None:
         """Drop what is still to come of the response."""

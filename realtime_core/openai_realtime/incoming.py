@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..items import RealtimeToolCallItem, item_from_dict
 from ..outcomes import Outcome
 from ..turns import TurnAction
+from . import hosted_tools
 from . import server_events as wire
 from .server_errors import Fault, classify, exception
 
@@ -175,6 +176,8 @@ def _response_done(dialogue: Dialogue, event: wire.ResponseDone) -> None:
         dialogue.emit(
             emitted.RealtimeModelTurnEndedEvent(event.response_id, outcome.status, outcome.reason, outcome.error)
         )
+    for item_id in hosted_tools.spoken_about(event.response):
+        dialogue.responses.unwant(item_id)
     dialogue.perform(dialogue.responses.done(dialogue.setup.now(), event.response_id, outcome))
 
 
@@ -257,6 +260,8 @@ def _item_added(dialogue: Dialogue, event: wire.ItemAdded) -> None:
 
 def _item_done(dialogue: Dialogue, event: wire.ItemDone) -> None:
     dialogue.completes_items = True
+    if event.item.get("type") == "mcp_approval_request":
+        hosted_tools.approval_request(dialogue, event.item)
     _item_acknowledged(dialogue, event.item)
     _item_updated(dialogue, event.item, event.previous_item_id)
 
@@ -276,6 +281,8 @@ def _output_item_done(dialogue: Dialogue, event: wire.OutputItemDone) -> None:
         return
     if event.item.get("type") == "function_call":
         _tool_call(dialogue, event.response_id, event.item)
+    elif event.item.get("type") == "mcp_approval_request":
+        hosted_tools.approval_request(dialogue, event.item)
     elif not dialogue.completes_items:
         _item_updated(dialogue, event.item, None)
 
@@ -327,6 +334,7 @@ def _nothing(dialogue: Dialogue, event: wire.ServerEvent) -> None:
 
 def _other(dialogue: Dialogue, event: wire.Notice | wire.Unknown) -> None:
     dialogue.emit(emitted.RealtimeModelOtherEvent(event.data))
+    hosted_tools.notice(dialogue, event)
 
 
 def _malformed(dialogue: Dialogue, event: wire.Malformed) -> None:

@@ -71,6 +71,13 @@ def _tool_output(dialogue: Dialogue, event: sent.RealtimeModelSendToolOutput) ->
     dialogue.call_answered(call.call_id)
 
 
+def _mcp_approval(dialogue: Dialogue, event: sent.RealtimeModelSendMcpApproval) -> None:
+    item = {"type": "mcp_approval_response", "approval_request_id": event.request_id, "approve": event.approve}
+    item_id = dialogue.create_item(item if event.reason is None else {**item, "reason": event.reason})
+    if not event.approve:
+        dialogue.perform(dialogue.responses.want(dialogue.setup.now(), item_id))
+
+
 def _interrupt(dialogue: Dialogue, event: sent.RealtimeModelSendInterrupt) -> None:
     if event.response_id is not None and event.response_id not in _heard_or_made(dialogue):
         return
@@ -129,6 +136,7 @@ _HANDLERS: Mapping[type, Callable[[Dialogue, Any], None]] = {
     sent.RealtimeModelSendAudio: _audio,
     sent.RealtimeModelSendUserInput: _user_input,
     sent.RealtimeModelSendToolOutput: _tool_output,
+    sent.RealtimeModelSendMcpApproval: _mcp_approval,
     sent.RealtimeModelSendInterrupt: _interrupt,
     sent.RealtimeModelSendSessionUpdate: _session_update,
     sent.RealtimeModelSendResponseCreate: _response_create,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from realtime_core import FunctionTool, RealtimeAgent
@@ -30,7 +30,8 @@ def stubbed(source: AgentSource) -> AgentSource:
 def _stubbed_agent(agent: RealtimeAgent[Any], done: dict[int, RealtimeAgent[Any]]) -> RealtimeAgent[Any]:
     if id(agent) in done:  # agents may hand over to each other in a circle
         return done[id(agent)]
-    copy = done[id(agent)] = agent.clone(tools=[_stub(tool) for tool in agent.tools], mcp_servers=[])
+    stubs = [_stub(tool) for tool in agent.tools if not isinstance(tool, Mapping)]
+    copy = done[id(agent)] = agent.clone(tools=stubs, mcp_servers=[])
     copy.handoffs = [_stubbed_agent(h, done) if isinstance(h, RealtimeAgent) else h for h in agent.handoffs]
     return copy
 

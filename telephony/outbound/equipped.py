@@ -37,7 +37,7 @@ class _Equipment:
     def agent(self, agent: RealtimeAgent[Any]) -> RealtimeAgent[Any]:
         if id(agent) in self._done:  # agents may hand over to each other in a circle
             return self._done[id(agent)]
-        own = {tool.name for tool in agent.tools}
+        own = {getattr(tool, "name", None) for tool in agent.tools}
         tools = [*agent.tools, *(tool for tool in self._tools if tool.name not in own)]
         copy = agent.clone(tools=tools, instructions=self._instructions(agent.instructions))
         self._done[id(agent)] = self._done[id(copy)] = copy

@@ -82,7 +82,7 @@ class Answers:
     def _silenced(self, agent: RealtimeAgent[Any], done: dict[int, RealtimeAgent[Any]]) -> RealtimeAgent[Any]:
         if id(agent) in done:  # agents may hand over to each other in a circle
             return done[id(agent)]
-        tools = [self._tool(tool) for tool in agent.tools]
+        tools = [self._tool(tool) for tool in agent.tools if not isinstance(tool, Mapping)]
         copy = done[id(agent)] = agent.clone(tools=tools, mcp_servers=[], hooks=None)
         handoffs = [self._handoff(each, done) for each in agent.handoffs]
         copy.handoffs = [each for each in handoffs if each is not None]

@@ -349,7 +349,7 @@ def test_a_refused_item_needs_no_answer() -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
     responses.want(0.1, "item_1")
-    responses.item_refused("item_1")
+    responses.unwant("item_1")
     assert responses.done(0.2, "resp_1", SPOKEN) == []
 
 

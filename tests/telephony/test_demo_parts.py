@@ -110,7 +110,8 @@ async def charge(amount: int) -> str:
 
 def test_stubs_answer_for_every_tool_of_every_agent() -> None:
     kitchen: RealtimeAgent[Any] = RealtimeAgent(name="Kitchen", tools=[charge])
-    desk: RealtimeAgent[Any] = RealtimeAgent(name="Desk", tools=[charge], handoffs=[kitchen])
+    hosted = {"type": "mcp", "server_label": "shop"}
+    desk: RealtimeAgent[Any] = RealtimeAgent(name="Desk", tools=[charge, hosted], handoffs=[kitchen])
     kitchen.handoffs = [desk]
     stub = stubbed(desk)
     assert isinstance(stub, RealtimeAgent)
@@ -120,7 +121,7 @@ def test_stubs_answer_for_every_tool_of_every_agent() -> None:
         (tool,) = agent.tools
         assert (tool.name, tool.params_json_schema) == (charge.name, charge.params_json_schema)
         assert run(tool.on_invoke_tool(None, "{}")) == STUB_RESULT
-    assert desk.tools == [charge]
+    assert desk.tools == [charge, hosted]
 
     async def pick(info: Any) -> RealtimeAgent[Any]:
         return desk

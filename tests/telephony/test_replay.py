@@ -76,11 +76,11 @@ def test_callbacks_of_handoffs_and_hooks_do_not_run_either() -> None:
     ran = []
     kitchen = RealtimeAgent[object](name="Kitchen")
     handoff = realtime_handoff(kitchen, on_handoff=lambda context: ran.append("handoff"))
-    agent = AGENT.clone(handoffs=[handoff])
+    agent = AGENT.clone(handoffs=[handoff], tools=[*AGENT.tools, {"type": "mcp", "server_label": "shop"}])
     from telephony.replay.answers import Answers
 
     silenced = Answers([]).silenced(agent)
-    assert isinstance(silenced, RealtimeAgent)
+    assert isinstance(silenced, RealtimeAgent) and len(silenced.tools) == len(AGENT.tools)
     (copy,) = silenced.handoffs
     assert not isinstance(copy, RealtimeAgent) and copy.target is not kitchen and copy.target.name == "Kitchen"
     with pytest.raises(StopIteration) as done:
