@@ -1,7 +1,7 @@
 # Everything here sets up what it needs: a machine with make, git and a Python of 3.11 or newer is enough.
 #
 #   make demo                         a whole phone call on this machine
-#   make test | check                 the tests | lint, format, types, import contracts
+#   make test | check                 the tests, one worker per core (ARGS="-n 0": one after the other) | lint, types...
 #   make proof | bench                the long forms of the proofs | load, beside a bare bridge
 #   make test PYTHON=python3.13       another interpreter, in an environment of its own
 #   make demo ARGS="--fast"           arguments of the command
@@ -33,7 +33,7 @@ demo: $(READY)
 	$(BIN)/telephony demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -15,8 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
+
+pytestmark = pytest.mark.xdist_group("processes")
 
 ROWS = 60
 KILLS = 10

@@ -1,7 +1,8 @@
-"""`telephony call` and `telephony simulate`, as processes."""
+"""`telephony call` and `telephony simulate`, as processes; one long call in virtual time."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,6 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from realtime_core.testing import virtual_time
+from telephony.cli.app import app
+
+pytestmark = pytest.mark.xdist_group("processes")
 
 ROOT = Path(__file__).parents[2]
 TO = "+14155550123"
@@ -30,9 +37,12 @@ def run(*arguments: str, **settings: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def test_a_call_is_told_as_it_goes_and_at_its_end() -> None:
-    code, out, _ = run(*CALL, "--callee", "voicemail", "--data", "name=Ada", "--message", "Please call us back.")
-    assert code == 0
+def test_a_call_is_told_as_it_goes_and_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio, "run", virtual_time.run)
+    arguments = ["--callee", "voicemail", "--data", "name=Ada", "--message", "Please call us back."]
+    result = CliRunner().invoke(app, [*CALL, *arguments])
+    out = result.output
+    assert result.exit_code == 0, out
     assert [word for word in out.split() if word in ("queued", "ringing", "in-progress")][-1] == "in-progress"
     assert "answered by machine" in out
     assert "The message was left." in out

@@ -27,7 +27,7 @@ from telephony.simulator import Phone, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
 from telephony.simulator.events import HungUp
 
-pytestmark = pytest.mark.real_time
+pytestmark = [pytest.mark.real_time, pytest.mark.xdist_group("processes")]
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
