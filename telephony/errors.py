@@ -17,6 +17,7 @@ TelephonyError
 ├── StreamRefused                 a media stream was not admitted: no valid `start`, or not ours
 ├── JournalError                  a journal cannot be read
 ├── ReplayError                   a call cannot be replayed like this
+├── UndocumentedRequest           the simulated Twilio was asked for what the real one's documentation does not have
 ├── TwimlError                    a document that Twilio would refuse was asked for
 ├── TwilioError                   Twilio's REST API did not do what it was asked (carries status, code, and what to do)
 │   ├── TwilioNotConfigured       there are no credentials to ask with
@@ -37,6 +38,8 @@ TelephonyError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 __all__ = [
     "AudioFileError",
@@ -71,6 +74,7 @@ __all__ = [
     "TwilioTimeout",
     "TwilioUnreachable",
     "TwimlError",
+    "UndocumentedRequest",
 ]
 
 
@@ -243,3 +247,11 @@ class TwilioUnreachable(TwilioError):
     """No connection to Twilio. Nothing was done."""
 
     advice = "Check the network, the proxy settings and the name server."
+
+
+class UndocumentedRequest(TelephonyError):
+    """The simulated Twilio was sent parameters, or values, that the real one's documentation does not have."""
+
+    def __init__(self, requests: Sequence[str]) -> None:
+        self.requests = tuple(requests)
+        super().__init__(f"Twilio's documentation does not have: {'; '.join(self.requests[:10])}.")

@@ -10,7 +10,6 @@ from typing import Any
 __all__ = ["DEMO_AGENT", "Plan", "Rung"]
 
 DEMO_AGENT = "telephony.demo.agent:agent"
-VISITOR = "telephony.demo.visitor:visitor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Plan:
         """Who calls: a name for `telephony.simulator.callers.find`."""
         if self.asked_for is not None:
             return self.asked_for
-        return "demo" if self.agent is None and self.script is None else VISITOR
+        return "demo" if self.agent is None and self.script is None else "visitor"
 
     @property
     def stub_tools(self) -> bool:

@@ -36,7 +36,7 @@ def main() -> None:
 @app.command()
 def ring(
     url: Annotated[str, typer.Argument(help="The webhook, http://HOST:PORT/incoming-call, or a ws: address.")],
-    caller: Annotated[str, typer.Option(help="demo, patient, FILE.toml or module:function.")] = "demo",
+    caller: Annotated[str, typer.Option(help="demo, visitor, patient, FILE.toml or module:function.")] = "demo",
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
     heard: Annotated[Path | None, typer.Option(help="Write what the caller heard to this WAV file.")] = None,
     from_: Annotated[str, typer.Option("--from")] = "+14155550100",

@@ -20,6 +20,7 @@ steps = [
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import math
 import tomllib
@@ -28,14 +29,15 @@ from pathlib import Path
 from typing import Any
 
 from ..audio.files import read_ulaw
-from ..errors import AudioFileError, CallerError
+from ..errors import AudioFileError, CallerError, CallerTimeout
 from . import clips
 from .peer import Caller
 from .phone import KEYS, Phone
 
-__all__ = ["demo", "find", "load", "patient"]
+__all__ = ["demo", "find", "load", "patient", "visitor"]
 
 BETWEEN_SENTENCES_S = 1.0
+_PATIENCE_S = 12.0
 
 
 async def demo(phone: Phone) -> None:
@@ -44,12 +46,28 @@ async def demo(phone: Phone) -> None:
     await phone.say("booking")
     await phone.agent_speaks()
     await phone.heard(4.0)
+    await _break_in_and_leave(phone, _hear_out)
+
+
+async def visitor(phone: Phone) -> None:
+    """For any agent: as `demo`, but it waits for no longer than a caller would: an agent may have nothing to say."""
+    await _hear_out_patiently(phone)
+    await phone.say("booking")
+    await _hear_out_patiently(phone)
+    await phone.say("hello")
+    with contextlib.suppress(CallerTimeout):
+        await phone.agent_speaks(within_s=_PATIENCE_S)
+        await phone.heard(2.0, within_s=_PATIENCE_S)
+    await _break_in_and_leave(phone, _hear_out_patiently)
+
+
+async def _break_in_and_leave(phone: Phone, hear_out: Callable[[Phone], Awaitable[None]]) -> None:
     await phone.say("sorry_hours")
-    await _hear_out(phone)
+    await hear_out(phone)
     phone.press("1")
-    await _hear_out(phone)
+    await hear_out(phone)
     await phone.say("goodbye")
-    await _hear_out(phone)
+    await hear_out(phone)
     phone.hang_up()
 
 
@@ -67,7 +85,13 @@ async def _hear_out(phone: Phone) -> None:
     await phone.agent_silent(BETWEEN_SENTENCES_S)
 
 
-NAMED: dict[str, Caller] = {"demo": demo, "patient": patient}
+async def _hear_out_patiently(phone: Phone) -> None:
+    with contextlib.suppress(CallerTimeout):
+        await phone.agent_speaks(within_s=_PATIENCE_S)
+        await phone.agent_silent(1.2, within_s=3 * _PATIENCE_S)
+
+
+NAMED: dict[str, Caller] = {"demo": demo, "patient": patient, "visitor": visitor}
 
 
 def find(name: str) -> Caller:

@@ -11,11 +11,13 @@ from datetime import datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
+from . import clips
 from .callees import Callee
 from .documents import Document, DocumentRefused, Fetch, parse
 from .handset import Handset, hear
 from .peer import Caller, MediaPeer
-from .playout import FRAME, SILENCE
+from .playout import FRAME, RATE, SILENCE
+from .recordings import Recording, Source
 from .rooms import Member, Room
 from .twiml_interpreter import RAN_OUT, interpret
 from .webhooks import WebhookFailed
@@ -56,13 +58,16 @@ class SimulatedCall:
         self.created = self.updated = twilio.sources.now()
         self.started: datetime | None = None
         self.ended: datetime | None = None
-        self.phone = Handset(self._pressed, self._hung_up)
+        self.phone = Handset(self._pressed, self._hung_up, self._said)
         self.streams: list[MediaPeer] = []
         """The media streams that it has had; the last may be live."""
         self.warnings: list[str] = []
         """What Twilio's debugger would show: errors and warnings with their codes."""
-        self.digits: asyncio.Queue[str] = asyncio.Queue(64)
-        """Keys pressed outside of a media stream, for `<Gather>`."""
+        self.keyed: asyncio.Queue[tuple[str, str]] = asyncio.Queue(64)
+        """Keys pressed and clips said outside of a media stream, for `<Gather>`: `dtmf` or `speech`, and what."""
+        self.recordings: list[Recording] = []
+        self.queued_ms = 0
+        """How long it waited for its turn among the calls per second."""
         self.failure: BaseException | None = None
         self.stream: MediaPeer | None = None
         self._joined = asyncio.Event()
@@ -142,13 +147,15 @@ class SimulatedCall:
             self.ended = self.twilio.sources.now()
             if status == "completed" and self.started is None:
                 status = "canceled" if self.direction != "inbound" else "no-answer"
+            for recording in self.recordings:
+                recording.stop(heard=self.started is not None)
             self.set_status(status, event="completed")
             self._over.set()
 
     async def be_called(self, callee: Callee, document: Document | Fetch) -> str:
         """The life of an outbound call, from the queue to its end."""
         if self.direction == "outbound-api":
-            await self.twilio.turn_to_dial()
+            self.queued_ms = round(1000 * await self.twilio.turn_to_dial())
         self.set_status("queued" if self.direction == "outbound-api" else "ringing", event="initiated")
         if callee.outcome == "failed":
             await asyncio.sleep(callee.after_s)
@@ -177,6 +184,17 @@ class SimulatedCall:
         self.started = self.twilio.sources.now()
         self._answered_at = self._loop.time()
         self.set_status("in-progress", event="answered")
+        if str(self.options.get("Record", "")).lower() == "true":
+            names = ("RecordingStatusCallback", "RecordingStatusCallbackMethod", "RecordingStatusCallbackEvent",
+                     "RecordingChannels", "RecordingTrack")  # fmt: skip
+            given = {name[0].lower() + name[1:]: self.options.get(name, "") for name in names}
+            self.record("OutboundAPI", given)
+
+    def record(self, source: Source, options: Mapping[str, str] | None = None) -> Recording:
+        """Begin a recording; it ends with the call at the latest."""
+        recording = Recording(self, source, options)
+        self.recordings.append(recording)
+        return recording
 
     async def converse(self, behaviour: Caller, document: Document | Fetch, callee: Callee | None) -> str:
         """From the answer on: a person with a phone, and TwiML."""
@@ -239,7 +257,12 @@ class SimulatedCall:
     # --- who answered --------------------------------------------------------------------------------------------
 
     def _detects_aside(self) -> bool:
-        return str(self.options.get("AsyncAmd", "")).lower() == "true" or "MachineDetection" not in self.options
+        options = self.options
+        return (
+            options.get("AsyncAmd") == "true"
+            or "AmdStatusCallback" in options  # of a participant, and of a <Number>
+            or "MachineDetection" not in options
+        )
 
     async def _detect(self, callee: Callee | None) -> None:
         mode = self.options.get("MachineDetection")
@@ -258,7 +281,8 @@ class SimulatedCall:
         except TimeoutError:
             verdict = "unknown"
         self.answered_by = verdict
-        if self._detects_aside() and (url := self.options.get("AsyncAmdStatusCallback")):
+        name = "AsyncAmdStatusCallback" if "AsyncAmd" in self.options else "AmdStatusCallback"
+        if self._detects_aside() and (url := self.options.get(name)):
             ms = round((self._loop.time() - start) * 1000)
             form = {
                 "CallSid": self.sid,
@@ -266,7 +290,7 @@ class SimulatedCall:
                 "AnsweredBy": verdict,
                 "MachineDetectionDuration": str(ms),
             }
-            method = self.options.get("AsyncAmdStatusCallbackMethod", "POST")
+            method = self.options.get(f"{name}Method", "POST")
             self.twilio.notify(self, url, form, method, event="amd")
 
     # --- what the application is told ------------------------------------------------------------------------------
@@ -311,7 +335,7 @@ class SimulatedCall:
     def parsed(self, text: bytes | str, base: str) -> Document:
         document = parse(text, base)
         for warning in document.warnings:
-            self.warn(f"{warning} (12200)")
+            self.warn(warning)
         return document
 
     def warn(self, text: str) -> None:
@@ -336,6 +360,7 @@ class SimulatedCall:
         if event == "completed":
             form |= {"SipResponseCode": str(_SIP[status]), "CallDuration": str(self.duration_s)}
             form["Duration"] = str(-(-self.duration_s // 60))
+            form |= next((it.fields() for it in self.recordings if it.source == "OutboundAPI"), {})
         self.twilio.notify(self, url, form, self.options.get("StatusCallbackMethod", "POST"), event=event)
 
     # --- the person's hands ----------------------------------------------------------------------------------------
@@ -343,8 +368,16 @@ class SimulatedCall:
     def _pressed(self, digit: str) -> None:
         if self.stream is not None:
             self.stream.press(digit)
-        elif not self.digits.full():
-            self.digits.put_nowait(digit)
+        else:
+            self._key("dtmf", digit)
+
+    def _said(self, clip: str, samples: int) -> None:
+        if self.stream is None and clip:
+            self._loop.call_later(samples / RATE, self._key, "speech", clips.WORDS.get(clip, ""))
+
+    def _key(self, kind: str, what: str) -> None:
+        if not self.keyed.full():
+            self.keyed.put_nowait((kind, what))
 
     def _hung_up(self) -> None:
         if self.stream is not None:

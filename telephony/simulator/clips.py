@@ -1,12 +1,7 @@
 """What simulated callers say: recorded prompts of a human voice, mu-law at 8 kHz (`voice/LICENSE` names their source).
 
-| clip | words |
-|---|---|
-| `hello` | Hello. |
-| `booking` | Hello. For two, Friday, at seven p.m. |
-| `sorry_hours` | I'm sorry. Hours. |
-| `goodbye` | Goodbye. |
-| `busy`, `echo`, `next_in_line`, `no_service` | sentences of five to nine seconds, for load |
+`hello`, `booking`, `sorry_hours` and `goodbye` say what `WORDS` has; `busy`, `echo`, `next_in_line` and `no_service`
+are sentences of five to nine seconds, for load, whose words nobody needs to know.
 """
 
 from __future__ import annotations
@@ -17,7 +12,15 @@ from importlib.resources import files
 from ..audio.files import read_ulaw
 from ..errors import CallerError
 
-__all__ = ["load", "names"]
+__all__ = ["WORDS", "load", "names"]
+
+WORDS = {
+    "hello": "Hello.",
+    "booking": "Hello. For two, Friday, at seven p.m.",
+    "sorry_hours": "I'm sorry. Hours.",
+    "goodbye": "Goodbye.",
+}
+"""What `<Gather input="speech">` recognises."""
 
 _VOICE = files(__package__) / "voice"
 

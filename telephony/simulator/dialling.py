@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .calls import SimulatedCall
 from .documents import Document, Fetch, Verb
 from .rooms import Member, Room
+from .twiml_interpreter import announcement
 from .webhooks import absolute
 
 if TYPE_CHECKING:
@@ -37,8 +39,29 @@ class Rooms:
             muted=noun.flag("muted"),
             starts=noun.flag("startConferenceOnEnter", True),
             ends=noun.flag("endConferenceOnExit"),
+            coaches=noun.get("coach") or None,
         )
-        await room.stay(member)
+        if (url := noun.get("waitUrl")) and not room.started:
+            self._twilio.start(self.wait(member, absolute(base, url), noun.get("waitMethod")))
+        recording = call.record("Conference") if noun.get("record") == "record-from-start" else None
+        try:
+            await room.stay(member)
+        finally:
+            if recording is not None:
+                recording.stop()
+
+    async def wait(self, member: Member, url: str, method: str) -> None:
+        """Play them a document's sounds until the conference starts."""
+        member.waiting = await announcement(member.call, url, method)
+
+    async def hold(self, member: Member, url: str, method: str) -> None:
+        """Play them a document's sounds while they are on hold."""
+        member.holding = await announcement(member.call, url, method)
+
+    async def announce(self, members: Iterable[Member], url: str, method: str) -> None:
+        """Play them a document's sounds, once."""
+        for member in members:
+            member.told += await announcement(member.call, url, method)
 
     def _open(self, noun: Verb, base: str) -> Room:
         url = absolute(base, noun.get("statusCallback")) if noun.get("statusCallback") else ""
@@ -85,7 +108,11 @@ async def dial_numbers(
             if leg is not winner:
                 leg.end("canceled")
         if winner is not None:
-            await room.stay(Member(call, ends=True))
+            try:
+                async with asyncio.timeout(verb.number("timeLimit", 14_400)):
+                    await room.stay(Member(call, ends=True))
+            except TimeoutError:
+                call.warn("the <Dial> reached its timeLimit")
     finally:
         for leg in legs:
             if leg is not winner:
@@ -96,16 +123,26 @@ async def dial_numbers(
 
 
 def _leg(twilio: SimulatedTwilio, call: SimulatedCall, verb: Verb, noun: Verb, base: str, room: Room) -> SimulatedCall:
+    """A call to a `<Number>`, `<Sip>` or `<Client>`: `callees` has them as `+1...`, `sip:...` and `client:...`."""
+    identity = next((it.text for it in noun.nouns if it.name == "Identity"), noun.text)
+    to = f"client:{identity}" if noun.name == "Client" else noun.text
     options: dict[str, object] = {"Timeout": verb.get("timeout", "30"), "SendDigits": noun.get("sendDigits")}
-    if url := noun.get("statusCallback"):
-        options["StatusCallback"] = absolute(base, url)
-        options["StatusCallbackEvent"] = noun.get("statusCallbackEvent", "completed").split()
+    for name in ("statusCallback", "amdStatusCallback"):
+        if url := noun.get(name):
+            options[_capital(name)] = absolute(base, url)
+            options[_capital(name) + "Method"] = noun.get(name + "Method") or "POST"
+    options["StatusCallbackEvent"] = noun.get("statusCallbackEvent", "completed").split()
+    options |= {_capital(name): value for name, value in noun.attributes.items() if name.startswith("machineDetection")}
     caller_id = verb.get("callerId") or (call.from_ if call.direction == "inbound" else call.to)
     leg = SimulatedCall(
-        twilio, to=noun.text, from_=caller_id, direction="outbound-dial", options=options, parent=call, room=room
+        twilio, to=to, from_=caller_id, direction="outbound-dial", options=options, parent=call, room=room
     )
     twilio.calls[leg.sid] = leg
     return leg
+
+
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]
 
 
 async def _first_to_join(call: SimulatedCall, legs: list[SimulatedCall]) -> SimulatedCall | None:

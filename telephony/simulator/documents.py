@@ -14,18 +14,50 @@ __all__ = ["Document", "DocumentRefused", "Fetch", "Verb", "parse"]
 
 MAX_BYTES = 64 * 1024
 
-_NOUNS: dict[str, frozenset[str]] = {
+_VERBS: dict[str, frozenset[str]] = {
     "Connect": frozenset({"Stream"}),
-    "Dial": frozenset({"Number", "Conference", "Client", "Sip", "Queue"}),
+    "Dial": frozenset({"Number", "Conference", "Client", "Sip"}),
     "Gather": frozenset({"Say", "Play", "Pause"}),
     "Hangup": frozenset(),
     "Pause": frozenset(),
     "Play": frozenset(),
+    "Record": frozenset(),
     "Redirect": frozenset(),
     "Reject": frozenset(),
     "Say": frozenset(),
+    "Start": frozenset({"Recording"}),
+}
+_NOUNS: dict[str, frozenset[str]] = {
+    "Client": frozenset({"Identity", "Parameter"}),
     "Stream": frozenset({"Parameter"}),
 }
+_NOT_SIMULATED = frozenset(
+    [
+        "AiSession",
+        "Application",
+        "Autopilot",
+        "Conversation",
+        "ConversationRelay",
+        "Echo",
+        "Enqueue",
+        "Leave",
+        "Message",
+        "Pay",
+        "Queue",
+        "Refer",
+        "Room",
+        "Sim",
+        "Siprec",
+        "Sms",
+        "Start",
+        "Stop",
+        "Stream",
+        "Transcription",
+        "VirtualAgent",
+        "WhatsApp",
+    ]
+)
+"""Twilio knows these."""
 
 
 class DocumentRefused(ValueError):
@@ -63,7 +95,7 @@ class Verb:
 class Document:
     verbs: tuple[Verb, ...]
     warnings: tuple[str, ...] = ()
-    """What was skipped (12200)."""
+    """What was skipped, and with which code Twilio tells it."""
     base: str = ""
     """Where it came from: relative addresses start there."""
 
@@ -96,12 +128,16 @@ def parse(text: bytes | str, base: str = "") -> Document:
 
 
 def _children(parent: ElementTree.Element, warnings: list[str]) -> tuple[Verb, ...]:
-    known = _NOUNS.get(parent.tag, frozenset()) if parent.tag != "Response" else _NOUNS.keys() - {"Stream"}
+    if parent.tag in ("Say", "Number", "Sip"):
+        return ()  # SSML, and words alone
+    known = _VERBS.keys() if parent.tag == "Response" else _VERBS.get(parent.tag) or _NOUNS.get(parent.tag, frozenset())
     verbs = []
     for element in parent:
-        if element.tag not in known:
-            warnings.append(f"<{parent.tag}> knows no <{element.tag}>")
-        else:
-            text = (element.text or "").strip()
+        if element.tag in known:
+            text = ("".join(element.itertext()) if element.tag == "Say" else element.text or "").strip()
             verbs.append(Verb(element.tag, dict(element.attrib), text, _children(element, warnings)))
+        elif element.tag in _NOT_SIMULATED:
+            warnings.append(f"<{element.tag}> in <{parent.tag}> is skipped: this simulator has none")
+        else:
+            warnings.append(f"<{parent.tag}> knows no <{element.tag}> (12200)")
     return tuple(verbs)

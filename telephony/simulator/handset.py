@@ -24,12 +24,17 @@ _MAX_RECORDED = 600 * RATE
 class Handset(Phone):
     """`ear` is what came to the ear since the call was answered: mu-law, 0xFF where nothing played."""
 
-    def __init__(self, on_press: Callable[[str], None], on_hang_up: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_press: Callable[[str], None],
+        on_hang_up: Callable[[], None],
+        on_say: Callable[[str, int], None] = lambda name, samples: None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         answered = loop.time()
         super().__init__(
             now=lambda: loop.time() - answered,
-            on_say=lambda name, samples: None,
+            on_say=on_say,
             on_press=on_press,
             on_hang_up=on_hang_up,
         )

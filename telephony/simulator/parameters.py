@@ -6,70 +6,15 @@ https://www.twilio.com/docs/voice/api/call-resource, https://www.twilio.com/docs
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Collection
 
-__all__ = ["Refused", "check_create", "check_test_create", "unknown_parameters"]
+from .documented import Form, is_url
 
-Form = Mapping[str, Sequence[str]]
+__all__ = ["Refused", "check_create", "check_test_create"]
 
-CREATE = frozenset(
-    [
-        "To",
-        "From",
-        "Url",
-        "Twiml",
-        "ApplicationSid",
-        "Method",
-        "FallbackUrl",
-        "FallbackMethod",
-        "StatusCallback",
-        "StatusCallbackEvent",
-        "StatusCallbackMethod",
-        "SendDigits",
-        "Timeout",
-        "TimeLimit",
-        "Record",
-        "RecordingChannels",
-        "RecordingTrack",
-        "RecordingStatusCallback",
-        "RecordingStatusCallbackMethod",
-        "RecordingStatusCallbackEvent",
-        "RecordingConfigurationId",
-        "Trim",
-        "CallerId",
-        "CallReason",
-        "CallToken",
-        "MachineDetection",
-        "MachineDetectionTimeout",
-        "MachineDetectionSpeechThreshold",
-        "MachineDetectionSpeechEndThreshold",
-        "MachineDetectionSilenceTimeout",
-        "AsyncAmd",
-        "AsyncAmdStatusCallback",
-        "AsyncAmdStatusCallbackMethod",
-        "SipAuthUsername",
-        "SipAuthPassword",
-        "Byoc",
-        "Passports",
-        "ClientNotificationUrl",
-    ]
-)
-UPDATE = frozenset(
-    [
-        "Url",
-        "Twiml",
-        "Method",
-        "Status",
-        "FallbackUrl",
-        "FallbackMethod",
-        "StatusCallback",
-        "StatusCallbackMethod",
-        "TimeLimit",
-    ]
-)
 _EVENTS = {"initiated", "ringing", "answered", "completed"}
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
+_TO = re.compile(r"\+[1-9]\d{6,14}|sips?:[^@\s]+@\S+|client:\S+")
+_FROM = re.compile(r"\+[1-9]\d{6,14}|client:\S+")
 _DIGITS = re.compile(r"[0-9A-D#*wW]{1,32}")
 _SECONDS: dict[str, tuple[int, int]] = {
     "Timeout": (1, 600),
@@ -90,11 +35,6 @@ class Refused(Exception):
         self.code = code
 
 
-def unknown_parameters(form: Form, known: Collection[str]) -> list[str]:
-    """Twilio ignores them; whoever sends them is mistaken."""
-    return sorted(name for name in form if name not in known)
-
-
 def check_create(form: Form, *, owned: Collection[str]) -> None:
     """Raises `Refused`."""
     to, from_ = _one(form, "To"), _one(form, "From")
@@ -102,11 +42,11 @@ def check_create(form: Form, *, owned: Collection[str]) -> None:
         raise Refused(400, 21201, "No 'To' number is specified")
     if not from_:
         raise Refused(400, 21213, "No 'From' number is specified")
-    if not _E164.fullmatch(to):
+    if not _TO.fullmatch(to):
         raise Refused(400, 21211, f"The phone number you are attempting to call, {to}, is not valid.")
-    if not _E164.fullmatch(from_):
+    if not _FROM.fullmatch(from_):
         raise Refused(400, 21212, f"The source phone number provided, {from_}, is not valid.")
-    if from_ not in owned:
+    if from_.startswith("+") and from_ not in owned:
         raise Refused(400, 21210, f"The source phone number provided, {from_}, is not yet verified for your account.")
     _check_what_to_do(form)
     _check_detection(form)
@@ -127,7 +67,7 @@ def _check_what_to_do(form: Form) -> None:
     if len(twiml) > 4000:
         raise Refused(400, 32018, "The TwiML is longer than 4000 characters")
     for name in ("Url", "StatusCallback", "AsyncAmdStatusCallback", "FallbackUrl"):
-        if (value := _one(form, name)) and not _is_url(value):
+        if (value := _one(form, name)) and not is_url(value):
             raise Refused(400, 21609 if name == "StatusCallback" else 21205, f"{name} is not a valid URL: {value}")
 
 
@@ -152,11 +92,3 @@ def check_test_create(form: Form) -> None:
 
 def _one(form: Form, name: str) -> str:
     return (form.get(name) or ("",))[0]
-
-
-def _is_url(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and "_" not in (parts.hostname or "")

@@ -13,9 +13,10 @@ from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from .calls import SimulatedCall
+    from .recordings import Recording
     from .rooms import Member, Room
 
-__all__ = ["API", "OwnedNumber", "call", "conference", "error", "number", "page", "participant"]
+__all__ = ["API", "OwnedNumber", "call", "conference", "error", "number", "page", "participant", "recording"]
 
 API = "/2010-04-01/Accounts"
 _PRICE_PER_MINUTE = 0.014
@@ -96,7 +97,7 @@ def call(it: SimulatedCall) -> dict[str, Any]:
         "forwarded_from": None,
         "group_sid": None,
         "caller_name": None,
-        "queue_time": "0",
+        "queue_time": str(it.queued_ms),
         "trunk_sid": None,
         "annotation": None,
         "uri": f"{uri}.json",
@@ -138,6 +139,23 @@ def conference(it: Room, account: str) -> dict[str, Any]:
     }
 
 
+def recording(it: Recording) -> dict[str, Any]:
+    account = it.call.twilio.account_sid
+    return {
+        "sid": it.sid,
+        "account_sid": account,
+        "call_sid": it.call.sid,
+        "status": it.status,
+        "source": it.source,
+        "channels": it.channels,
+        "duration": str(it.duration_s) if it.is_over else None,
+        "start_time": _date(it.started),
+        "date_created": _date(it.started),
+        "api_version": "2010-04-01",
+        "uri": f"{API}/{account}/Calls/{it.call.sid}/Recordings/{it.sid}.json",
+    }
+
+
 def participant(room: Room, it: Member, account: str) -> dict[str, Any]:
     return {
         "account_sid": account,
@@ -148,7 +166,8 @@ def participant(room: Room, it: Member, account: str) -> dict[str, Any]:
         "hold": it.hold,
         "start_conference_on_enter": it.starts,
         "end_conference_on_exit": it.ends,
-        "coaching": False,
+        "coaching": it.coaches is not None,
+        "call_sid_to_coach": it.coaches,
         "status": "connected",
         "api_version": "2010-04-01",
         "uri": f"{API}/{account}/Conferences/{room.sid}/Participants/{it.call.sid}.json",

@@ -26,7 +26,8 @@ _SILENT_FRAME = SILENCE * FRAME
 
 @dataclass(eq=False)
 class Member:
-    """Somebody in a room. On hold they hear silence, and are not heard."""
+    """Somebody in a room. On hold they hear `holding` again and again, and are not heard; until the conference starts,
+    `waiting`. `coaches`: the sid of the only call that hears them. `told`: an announcement, over everything else."""
 
     call: SimulatedCall
     label: str = ""
@@ -34,7 +35,26 @@ class Member:
     hold: bool = False
     starts: bool = True
     ends: bool = False
+    coaches: str | None = None
+    waiting: bytes = b""
+    holding: bytes = b""
+    told: bytes = b""
+    _at: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def announced(self) -> bytes | None:
+        """The next frame of an announcement, if there is one."""
+        frame, self.told = self.told[:FRAME], self.told[FRAME:]
+        return frame.ljust(FRAME, SILENCE) if frame else None
+
+    def again(self, music: bytes) -> bytes:
+        """The next frame of what is played again and again."""
+        if not music:
+            return _SILENT_FRAME
+        self._at = 0 if self._at >= len(music) else self._at
+        frame = music[self._at : self._at + FRAME].ljust(FRAME, SILENCE)
+        self._at += FRAME
+        return frame
 
 
 class Room:
@@ -93,8 +113,18 @@ class Room:
             members = list(self.members.values())
             said = {member: self._said(member) for member in members}
             for member in members:
-                others = (frame for other, frame in said.items() if other is not member and not other.hold)
-                member.call.phone.hear(_SILENT_FRAME if member.hold or not self.started else _mixed(others))
+                member.call.phone.hear(self._heard_by(member, said))
+
+    def _heard_by(self, member: Member, said: dict[Member, bytes]) -> bytes:
+        if (frame := member.announced()) is not None:
+            return frame
+        if member.hold:
+            return member.again(member.holding)
+        if not self.started:
+            return member.again(member.waiting)
+        return _mixed(
+            frame for other, frame in said.items() if other is not member and other.coaches in (None, member.call.sid)
+        )
 
     def _said(self, member: Member) -> bytes:
         frame = member.call.phone.speak()

@@ -39,6 +39,7 @@ from twilio.http.http_client import TwilioHttpClient
 from realtime_core.audio import g711
 from realtime_core.sources import SYSTEM, Sources
 
+from ..errors import UndocumentedRequest
 from .callees import Callee, person
 from .calls import SimulatedCall
 from .dialling import Rooms, dial_numbers
@@ -106,8 +107,8 @@ class SimulatedTwilio:
         """For calls to a number, instead of `faults`."""
         self.requests: deque[tuple[str, str, int]] = deque(maxlen=10_000)
         """What the REST API was asked: method, path, status of the answer."""
-        self.unknown: list[str] = []
-        """Parameters that Twilio's documentation does not have."""
+        self.undocumented: list[str] = []
+        """What was sent and Twilio's documentation does not have: leaving the block raises `UndocumentedRequest`."""
         self.log_lines: deque[str] = deque(maxlen=10_000)
         self.rooms = Rooms(self)
         self.links = links(in_memory)
@@ -143,6 +144,8 @@ class SimulatedTwilio:
                 task.cancel()
         await self._stack.aclose()
         self.links.close()
+        if self.undocumented and exc is None:
+            raise UndocumentedRequest(self.undocumented)
 
     def serving(self, app: ASGIApp) -> AbstractAsyncContextManager[str]:
         """Serve an application where this Twilio reaches it: `async with twilio.serving(app) as address`."""
@@ -196,12 +199,13 @@ class SimulatedTwilio:
             self, to=options["To"], from_=options["From"], direction="outbound-api", options=options
         )  # fmt: skip
 
-    async def turn_to_dial(self) -> None:
-        """Wait in the queue."""
+    async def turn_to_dial(self) -> float:
+        """Wait in the queue; returns for how long."""
         now = self._loop.time()
         turn = max(now, self._next_dial)
         self._next_dial = turn + 1 / self._calls_per_second
         await asyncio.sleep(turn - now)
+        return turn - now
 
     def placed_to(self, number: str) -> list[SimulatedCall]:
         """The calls that were made to somebody."""

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-from xml.etree import ElementTree  # documents with a DTD, which the known attacks need, are refused
 
 from ..errors import RingFailed
+from .documents import MAX_BYTES, DocumentRefused, Verb, parse
 
-__all__ = ["Stream", "stream_of"]
-
-MAX_BYTES = 64 * 1024
+__all__ = ["MAX_BYTES", "Stream", "stream_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +25,15 @@ class Stream:
 
 def stream_of(document: bytes) -> Stream:
     """The stream that the call is to be connected to. Raises `RingFailed` where Twilio would give up."""
-    if len(document) > MAX_BYTES:
-        raise RingFailed(f"The TwiML has {len(document)} bytes; Twilio takes {MAX_BYTES} (11750).")
-    if b"<!" in document.replace(b"<!--", b""):
-        raise RingFailed("The TwiML has a DTD or CDATA; that is not read (12100).")
     try:
-        response = ElementTree.fromstring(document)  # noqa: S314 - no DTD
-    except ElementTree.ParseError as error:
-        raise RingFailed(f"The TwiML is no XML (12100): {error}") from None
-    stream = response.find("./Connect/Stream")
-    if response.tag != "Response" or stream is None:
-        verbs = ", ".join(f"<{verb.tag}>" for verb in response) or "nothing"
-        raise RingFailed(f"The TwiML connects no stream: <{response.tag}> with {verbs}.")
-    return Stream(_url(stream.get("url", "")), dict(map(_parameter, stream.findall("Parameter"))))
+        verbs = parse(document).verbs
+    except DocumentRefused as error:
+        raise RingFailed(f"The webhook's answer is refused: {error}.") from None
+    streams = [noun for verb in verbs if verb.name == "Connect" for noun in verb.nouns]
+    if not streams:
+        found = ", ".join(f"<{verb.name}>" for verb in verbs) or "nothing"
+        raise RingFailed(f"The TwiML connects no stream: <Response> with {found}.")
+    return Stream(_url(streams[0].get("url")), dict(map(_parameter, streams[0].nouns)))
 
 
 def _url(url: str) -> str:
@@ -50,8 +44,8 @@ def _url(url: str) -> str:
     return parts._replace(query="", fragment="").geturl()
 
 
-def _parameter(element: ElementTree.Element) -> tuple[str, str]:
-    name, value = element.get("name"), element.get("value", "")
+def _parameter(noun: Verb) -> tuple[str, str]:
+    name, value = noun.get("name"), noun.get("value")
     if not name or len(name) + len(value) >= 500:
         raise RingFailed(f"<Parameter name={name!r}> is nameless, or 500 characters or longer.")
     return name, value

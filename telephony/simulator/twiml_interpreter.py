@@ -6,7 +6,6 @@ https://www.twilio.com/docs/voice/twiml
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,13 +16,14 @@ from ..audio.files import read_ulaw
 from ..errors import AudioFileError
 from . import handset
 from .documents import Document, Fetch, Verb
+from .gathering import gather, message
 from .playout import SILENCE
 from .webhooks import WebhookFailed, absolute
 
 if TYPE_CHECKING:
     from .calls import SimulatedCall
 
-__all__ = ["RAN_OUT", "interpret"]
+__all__ = ["RAN_OUT", "announcement", "interpret"]
 
 RAN_OUT = Document(())
 """The document was done to its end."""
@@ -69,9 +69,11 @@ class _Interpreter:
             "Hangup": self._hang_up,
             "Pause": self._pause,
             "Play": self._play,
+            "Record": self._record,
             "Redirect": self._redirect,
             "Reject": self._hang_up,
             "Say": self._say,
+            "Start": self._start,
         }
 
     async def do(self, verb: Verb) -> None:
@@ -83,27 +85,20 @@ class _Interpreter:
     # --- what is heard -------------------------------------------------------------------------------------------
 
     async def _say(self, verb: Verb) -> None:
-        spoken = await asyncio.to_thread(self._call.twilio.speech, verb.text)
-        for _ in range(max(1, min(int(verb.number("loop", 1)), 10))):
-            await handset.hear(self._call.phone, spoken)
+        await self._hear(verb, max(1, min(int(verb.number("loop", 1)), 10)))
 
     async def _play(self, verb: Verb) -> None:
         if keys := verb.get("digits"):
             self._call.phone.tones += "".join(key for key in keys if key not in "wW")
-            await handset.hear(self._call.phone, handset.digits(keys))
-            return
-        try:
-            sound = await self._call.twilio.webhooks.sound(absolute(self._base, verb.text))
-            ulaw = await asyncio.to_thread(read_ulaw, sound)
-        except (WebhookFailed, AudioFileError) as error:
-            self._call.warn(f"<Play>{verb.text}: {error}")
-            return
-        loops = int(verb.number("loop", 1)) or 1000
-        for _ in range(loops):
-            await handset.hear(self._call.phone, ulaw)
+        await self._hear(verb, int(verb.number("loop", 1)) or 1000)
 
     async def _pause(self, verb: Verb) -> None:
-        await handset.hear(self._call.phone, SILENCE * round(8000 * max(0.0, verb.number("length", 1))))
+        await self._hear(verb, 1)
+
+    async def _hear(self, verb: Verb, times: int) -> None:
+        ulaw = await sound(self._call, verb, self._base)
+        for _ in range(times):
+            await handset.hear(self._call.phone, ulaw)
 
     # --- where it goes on ------------------------------------------------------------------------------------------
 
@@ -119,45 +114,48 @@ class _Interpreter:
             raise _Leave(self._fetch(action, verb.get("method"), **extra))
 
     async def _gather(self, verb: Verb) -> None:
-        """Keys only; speech is not recognised. Its timer starts when what it says is over, or was interrupted."""
-        call = self._call
-        count = int(verb.number("numDigits", 0))
-        finish = verb.get("finishOnKey", "#")
-        while not call.digits.empty():
-            call.digits.get_nowait()
-        keys = ""
-        prompt = asyncio.create_task(self._prompt(verb))
-        try:
-            while not count or len(keys) < count:
-                key = await self._key(prompt, verb.number("timeout", 5))
-                if key is None or key == finish:
-                    break
-                keys += key
-        finally:
-            prompt.cancel()
-            await asyncio.wait({prompt})
-        if keys or verb.flag("actionOnEmptyResult"):
-            self._act(verb, Digits=keys)
-            raise _Leave(self._fetch(self._base, "POST", Digits=keys) if self._base else None)
+        found = await gather(self._call, verb, self._prompt(verb))
+        if found or verb.flag("actionOnEmptyResult"):
+            found = found or {"Digits": ""}
+            self._act(verb, **found)
+            raise _Leave(self._fetch(self._base, "POST", **found) if self._base else None)
 
     async def _prompt(self, verb: Verb) -> None:
         for noun in verb.nouns:
             await self.do(noun)
 
-    async def _key(self, prompt: asyncio.Task[None], timeout_s: float) -> str | None:
-        pressed = asyncio.create_task(self._call.digits.get())
+    # --- recordings --------------------------------------------------------------------------------------------------
+
+    async def _record(self, verb: Verb) -> None:
+        """A beep, then what is said, until a pause, a key or the length that is allowed."""
+        call = self._call
+        if verb.flag("playBeep", True):
+            await handset.hear(call.phone, handset.beep())
+        recording = call.record("RecordVerb", self._recording_options(verb))
         try:
-            await asyncio.wait({pressed, prompt}, return_when=asyncio.FIRST_COMPLETED)
-            if pressed.done() and not prompt.done():
-                prompt.cancel()
-                await asyncio.wait({prompt})
-            if not pressed.done():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(timeout_s):
-                        await self._call.while_silent(pressed)
-            return pressed.result() if pressed.done() else None
+            keys, heard = await message(
+                call,
+                pause_s=verb.number("timeout", 5),
+                max_s=verb.number("maxLength", 3600),
+                finish=verb.get("finishOnKey", "1234567890*#"),
+            )
         finally:
-            pressed.cancel()
+            recording.stop()
+        if heard:  # else the next verb
+            self._act(verb, Digits=keys, **recording.fields())
+            raise _Leave(self._fetch(self._base, "POST", Digits=keys, **recording.fields()) if self._base else None)
+
+    async def _start(self, verb: Verb) -> None:
+        for noun in verb.nouns:
+            self._call.record("StartCallRecordingTwiML", self._recording_options(noun))
+
+    def _recording_options(self, verb: Verb) -> dict[str, str]:
+        options = {name: value for name, value in verb.attributes.items() if name.startswith("recording")}
+        if noun_channels := verb.get("channels"):
+            options["recordingChannels"] = noun_channels
+        if url := options.get("recordingStatusCallback"):
+            options["recordingStatusCallback"] = absolute(self._base, url)
+        return options
 
     # --- media streams -----------------------------------------------------------------------------------------------
 
@@ -215,13 +213,45 @@ class _Interpreter:
     # --- other people ----------------------------------------------------------------------------------------------
 
     async def _dial(self, verb: Verb) -> None:
+        twilio, call = self._call.twilio, self._call
+        recording = call.record("DialVerb", self._recording_options(verb)) if _is_recorded(verb) else None
         conference = next((noun for noun in verb.nouns if noun.name == "Conference"), None)
-        if conference is not None:
-            await self._call.twilio.join(self._call, conference, base=self._base)
-            self._act(verb, DialCallStatus="completed")
-            return
-        numbers = [noun for noun in verb.nouns if noun.name in ("Number", "Sip")]
-        if not numbers and verb.text:
-            numbers = [Verb("Number", {}, verb.text)]
-        status, sid, seconds = await self._call.twilio.dial(self._call, verb, numbers, base=self._base)
-        self._act(verb, DialCallStatus=status, DialCallSid=sid, DialCallDuration=str(seconds))
+        try:
+            if conference is not None:
+                await twilio.join(call, conference, base=self._base)
+                told = {"DialCallStatus": "completed"}
+            else:
+                others = list(verb.nouns) or ([Verb("Number", {}, verb.text)] if verb.text else [])
+                status, sid, seconds = await twilio.dial(call, verb, others, base=self._base)
+                told = {"DialCallStatus": status, "DialCallSid": sid, "DialCallDuration": str(seconds)}
+        finally:
+            if recording is not None:
+                recording.stop()
+        self._act(verb, **told, **({} if recording is None else recording.fields()))
+
+
+def _is_recorded(verb: Verb) -> bool:
+    return verb.get("record", "do-not-record") not in ("do-not-record", "false")
+
+
+async def sound(call: SimulatedCall, verb: Verb, base: str) -> bytes:
+    """What `<Say>`, `<Play>` and `<Pause>` sound like, once: mu-law. What cannot be had is a warning, and silence."""
+    match verb.name:
+        case "Say":
+            return await asyncio.to_thread(call.twilio.speech, verb.text)
+        case "Pause":
+            return SILENCE * round(8000 * max(0.0, verb.number("length", 1)))
+        case "Play" if keys := verb.get("digits"):
+            return handset.digits(keys)
+        case "Play":
+            try:
+                return await asyncio.to_thread(read_ulaw, await call.twilio.webhooks.sound(absolute(base, verb.text)))
+            except (WebhookFailed, AudioFileError) as error:
+                call.warn(f"<Play>{verb.text}: {error}")
+    return b""
+
+
+async def announcement(call: SimulatedCall, url: str, method: str) -> bytes:
+    """What a document sounds like that may only say and play: for `AnnounceUrl`, `HoldUrl` and `waitUrl`."""
+    document = await call.read(Fetch(url, method or "POST"))
+    return b"".join([await sound(call, verb, document.base) for verb in document.verbs])

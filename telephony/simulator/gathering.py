@@ -1,0 +1,103 @@
+"""`<Gather>` and `<Record>`: keys, words and messages. What callers say is recognised by the names of the clips.
+
+https://www.twilio.com/docs/voice/twiml/gather, https://www.twilio.com/docs/voice/twiml/record
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from .documents import Verb
+from .phone import FRAME_S
+from .playout import FRAME, SILENCE
+
+if TYPE_CHECKING:
+    from .calls import SimulatedCall
+
+__all__ = ["gather", "message"]
+
+_AUTO_S = 1.0
+"""`speechTimeout="auto"`: so long a pause ends what was said."""
+
+
+async def gather(call: SimulatedCall, verb: Verb, prompt: Coroutine[Any, Any, None]) -> dict[str, str]:
+    """What the person on the phone keys or says, as the `action` is told; `{}`: nothing. The first of both ends the
+    prompt and the other. The time-out starts when the prompt is over, or was interrupted."""
+    inputs = verb.get("input", "dtmf").split()
+    while not call.keyed.empty():
+        call.keyed.get_nowait()
+    prompting = asyncio.create_task(prompt)
+    try:
+        kind, first = await _next(call, prompting, inputs, verb.number("timeout", 5))
+        if kind == "speech":
+            return await _speech(call, first, verb.number("speechTimeout", _AUTO_S))
+        return await _keys(call, first, verb)
+    finally:
+        prompting.cancel()
+        await asyncio.wait({prompting})
+
+
+async def message(call: SimulatedCall, *, pause_s: float, max_s: float, finish: str) -> tuple[str, bool]:
+    """Listen until the person has been silent for so long, has pressed a key of `finish` or hung up; returns the key,
+    and whether anything was said."""
+    heard, silent_s, at_s = False, 0.0, 0.0
+    while silent_s < pause_s and at_s < max_s:
+        speaks = call.phone.speak() != SILENCE * FRAME
+        call.phone.hear(SILENCE * FRAME)
+        heard, silent_s = heard or speaks, 0.0 if speaks else silent_s + FRAME_S
+        at_s += FRAME_S
+        while not call.keyed.empty():
+            kind, key = call.keyed.get_nowait()
+            if kind == "dtmf" and key in finish:
+                return key, heard
+        await asyncio.sleep(FRAME_S)
+    return "", heard
+
+
+async def _keys(call: SimulatedCall, key: str, verb: Verb) -> dict[str, str]:
+    count, finish = int(verb.number("numDigits", 0)), verb.get("finishOnKey", "#")
+    keys = ""
+    while key and key != finish:
+        keys += key
+        if len(keys) == count:
+            break
+        key = (await _next(call, None, ["dtmf"], verb.number("timeout", 5)))[1]
+    return {"Digits": keys} if keys else {}
+
+
+async def _speech(call: SimulatedCall, words: str, pause_s: float) -> dict[str, str]:
+    said = ""
+    while words:
+        said = f"{said} {words}".strip()
+        words = (await _next(call, None, ["speech"], pause_s))[1]
+    return {"SpeechResult": said, "Confidence": "0.95"} if said else {}
+
+
+async def _next(
+    call: SimulatedCall, prompting: asyncio.Task[None] | None, inputs: list[str], timeout_s: float
+) -> tuple[str, str]:
+    """The next key (`dtmf`) or clip that was said (`speech`); `("", "")`: none in time."""
+    waiting = asyncio.create_task(_one_of(call, inputs))
+    try:
+        if prompting is not None:
+            await asyncio.wait({waiting, prompting}, return_when=asyncio.FIRST_COMPLETED)
+            prompting.cancel()
+            await asyncio.wait({prompting})
+        if not waiting.done():
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await call.while_silent(waiting)
+            except TimeoutError:
+                return "", ""
+        return waiting.result()
+    finally:
+        waiting.cancel()
+
+
+async def _one_of(call: SimulatedCall, inputs: list[str]) -> tuple[str, str]:
+    while True:
+        kind, what = await call.keyed.get()
+        if kind in inputs and what:
+            return kind, what

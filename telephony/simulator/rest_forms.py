@@ -1,0 +1,37 @@
+"""What the endpoints of the REST API share: values of a form, and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from . import resources
+from .documented import Form
+from .parameters import Refused
+
+__all__ = ["flag", "not_found", "one", "page", "plain"]
+
+
+def page(request: Request, name: str, items: list[dict[str, Any]]) -> Response:
+    """The page of a listing that the request asks for."""
+    return JSONResponse(resources.page(name, items, request.url.path, request.query_params))
+
+
+def plain(form: Form) -> dict[str, Any]:
+    """One value each: events as TwiML has them, with blanks between, but for `StatusCallbackEvent`, a list."""
+    return {name: list(values) if name == "StatusCallbackEvent" else " ".join(values) for name, values in form.items()}
+
+
+def one(form: Form, name: str) -> str:
+    return (form.get(name) or ("",))[0]
+
+
+def flag(form: Form, name: str, default: bool) -> bool:
+    value = one(form, name)
+    return value.lower() == "true" if value else default
+
+
+def not_found(request: Request) -> Refused:
+    return Refused(404, 20404, f"The requested resource {request.url.path} was not found")

@@ -1,0 +1,72 @@
+"""Recordings, in the REST API. https://www.twilio.com/docs/voice/api/recording"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from . import resources
+from .documented import Form
+from .parameters import Refused
+from .rest_forms import not_found, one, page
+
+if TYPE_CHECKING:
+    from .recordings import Recording
+    from .twilio import SimulatedTwilio
+
+__all__ = ["Recordings"]
+
+
+class Recordings:
+    def __init__(self, twilio: SimulatedTwilio) -> None:
+        self._twilio = twilio
+
+    async def list_recordings(self, request: Request, form: Form) -> Response:
+        """All of the account's, or those of the call in the path."""
+        wanted = request.path_params.get("sid") or one(form, "CallSid")
+        found = [
+            resources.recording(it)
+            for call in self._twilio.calls.values()
+            for it in call.recordings
+            if wanted in ("", call.sid)
+        ]
+        return page(request, "recordings", found)
+
+    async def create_recording(self, request: Request, form: Form) -> Response:
+        call = self._twilio.calls.get(request.path_params["sid"])
+        if call is None:
+            raise not_found(request)
+        if call.status != "in-progress":
+            raise Refused(400, 21220, "Requested resource is not eligible for recording")
+        events = " ".join(form.get("RecordingStatusCallbackEvent", ()))
+        options = {name[0].lower() + name[1:]: values[0] for name, values in form.items()}
+        recording = call.record("StartCallRecordingAPI", options | {"recordingStatusCallbackEvent": events})
+        return JSONResponse(resources.recording(recording), status_code=201)
+
+    async def fetch_recording(self, request: Request, form: Form) -> Response:
+        return JSONResponse(resources.recording(self._recording(request)))
+
+    async def update_recording(self, request: Request, form: Form) -> Response:
+        recording = self._recording(request)
+        match one(form, "Status"):
+            case _ if recording.is_over:
+                raise Refused(400, 21220, "The recording is over")
+            case "paused":
+                recording.pause()
+            case "in-progress":
+                recording.resume()
+            case "stopped":
+                recording.stop()
+            case status:
+                raise Refused(400, 20001, f"Invalid status {status}")
+        return JSONResponse(resources.recording(recording))
+
+    def _recording(self, request: Request) -> Recording:
+        """By its sid, or as Twilio has it `Twilio.CURRENT`: the one that goes on."""
+        call, wanted = self._twilio.calls.get(request.path_params["sid"]), request.path_params["recording"]
+        for it in call.recordings if call is not None else ():
+            if wanted == it.sid or (wanted == "Twilio.CURRENT" and not it.is_over):
+                return it
+        raise not_found(request)
