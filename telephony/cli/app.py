@@ -94,7 +94,8 @@ def demo(
         Path | None, typer.Option(help="The embedded model's script, a TOML file.", show_default=False)
     ] = None,
     caller: Annotated[
-        str | None, typer.Option(help="Who calls: demo, visitor, patient, FILE.toml or module:function.", show_default=False)
+        str | None,
+        typer.Option(help="Who calls: demo, visitor, patient, FILE.toml or module:function.", show_default=False),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Use the real model (OPENAI_API_KEY). It costs money.")] = False,
