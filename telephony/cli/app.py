@@ -163,6 +163,12 @@ def doctor(
     output: Annotated[
         Path | None, typer.Option(help="With --trace: where to write it. [standard output]", show_default=False)
     ] = None,
+    to: Annotated[
+        str | None, typer.Option(help="May the account call this number, like +14155550123?", show_default=False)
+    ] = None,
+    model_key: Annotated[
+        bool, typer.Option("--model-key", help="Try the model's key, too: list the models, which costs nothing.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -170,7 +176,7 @@ def doctor(
     from .doctor import run_doctor
 
     with reporting(verbose=verbose):
-        run_doctor(traced=trace, output=output, json=json)
+        run_doctor(traced=trace, output=output, to=to, model_key=model_key, json=json)
 
 
 Folder = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 import os
+import re
 from pathlib import Path
 
 import typer
@@ -17,7 +18,7 @@ from telephony.doctor.trace import trace
 from telephony.journal.reader import read_journal
 from telephony.journal.store import find_call
 
-from .errors import FAILED, CliError
+from .errors import FAILED, USAGE, CliError
 
 __all__ = ["run_doctor"]
 
@@ -25,12 +26,15 @@ _SIGNS = {"ok": ("ok     ", "green"), "warning": ("warning", "yellow"), "wrong":
           "skipped": ("skipped", "dim")}  # fmt: skip
 
 
-def run_doctor(*, traced: str | None, output: Path | None, json: bool) -> None:
-    """Check everything; or, with `traced`, say what the line of a recorded call was like."""
+def run_doctor(*, traced: str | None, output: Path | None, to: str | None, model_key: bool, json: bool) -> None:
+    """Check everything; `to`: and whether this number may be called; `model_key`: and use the key, to try it. Or, with
+    `traced`, say what the line of a recorded call was like."""
     if traced is not None:
         _trace(traced, output)
         return
-    findings = asyncio.run(examine(os.environ))
+    if to is not None and not re.fullmatch(r"\+[1-9][0-9]{5,14}", to):
+        raise CliError(f"--to {to}: this is no number.", "Write it in E.164, like +14155550123.", code=USAGE)
+    findings = asyncio.run(examine(os.environ, to=to, model_key=model_key))
     if json:
         typer.echo(jsonlib.dumps(as_json(findings), indent=1))
     else:

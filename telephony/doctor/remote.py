@@ -1,42 +1,63 @@
-"""What takes a network: the model's key, Twilio's account and number, our own public address, the clock."""
+"""What takes a network: our own public address from outside, its signatures and streams, the model's key, the clock."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Literal
+from urllib.parse import urlencode, urlsplit
 
-from ..errors import TwilioError, TwilioNotConfigured
+from twilio.request_validator import RequestValidator
+
+from realtime_core.connection.websocket import connect
+from realtime_core.errors import ConnectFailed
+
 from ..settings import Settings, is_loopback
-from ..twilio.rest import PhoneNumber, TwilioRest
-from ..twilio.signature import public_address
+from ..twilio.signature import public_address, websocket_address
 from .findings import Finding, ok, skipped, warning, wrong
 
-__all__ = ["Answer", "Fetch", "check_clock", "check_key", "check_public_url", "check_twilio", "fetch"]
+__all__ = ["WEB", "Answer", "Fetch", "Web", "check_clock", "check_key", "examine_address", "fetch"]
 
 _TIMEOUT_S = 10.0
 _CLOCK_OFF_S = 5.0
 _CLOCK_WRONG_S = 30.0
 """Half a stream token's life: with several processes, one mints it and another may check it."""
 _OPENAI = "https://api.openai.com/v1"
+_PROBE = {"CallSid": "CA" + "0" * 32, "StreamSid": "MZ" + "0" * 32, "StreamEvent": "stream-stopped"}
+
+Hitch = Literal["", "name", "refused", "time-out", "certificate", "other"]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`status` 0: there was none, and `fault` says why."""
+    """`status` 0: there was none, `hitch` says why not, and `fault` in words."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
     fault: str = ""
+    hitch: Hitch = ""
 
 
 Fetch = Callable[[str, Mapping[str, str]], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """How the outside is asked."""
+
+    get: Fetch
+    """Blocks."""
+    upgrade: Callable[[str, Mapping[str, str]], Awaitable[str]]
+    """Opens a WebSocket and closes it again; says what was wrong."""
 
 
 def fetch(url: str, headers: Mapping[str, str]) -> Answer:
@@ -47,20 +68,134 @@ def fetch(url: str, headers: Mapping[str, str]) -> Answer:
             return Answer(answer.status, dict(answer.headers), answer.read(65_536))
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, dict(error.headers))
+            return Answer(error.code, dict(error.headers), error.read(65_536))
     except (OSError, ValueError) as error:
-        return Answer(0, {}, fault=str(getattr(error, "reason", error)))
+        why = getattr(error, "reason", error)
+        return Answer(0, {}, fault=str(why), hitch=_hitch(why))
 
 
-async def check_key(settings: Settings, get: Fetch) -> Finding:
-    """Does the model's server take the key? Listing models costs nothing."""
+def _hitch(why: object) -> Hitch:
+    if isinstance(why, socket.gaierror):
+        return "name"
+    if isinstance(why, TimeoutError):
+        return "time-out"
+    if isinstance(why, ssl.SSLError):
+        return "certificate"
+    return "refused" if isinstance(why, ConnectionRefusedError) else "other"
+
+
+async def upgrade(url: str, headers: Mapping[str, str]) -> str:
+    try:
+        connection = await connect(url, headers=dict(headers), open_timeout_s=_TIMEOUT_S)
+    except ConnectFailed as error:
+        return str(error.args[0])
+    connection.close(1000)
+    return ""
+
+
+WEB = Web(fetch, upgrade)
+
+
+# --- our own address -----------------------------------------------------------------------------------------------
+
+
+async def examine_address(settings: Settings, web: Web) -> tuple[list[Finding], Answer | None]:
+    """Is it us who answer at PUBLIC_URL, to what Twilio signs, and with streams? (From here; Twilio comes from
+    elsewhere.) Returns an answer of the server's as well, if there was one."""
+    if settings.public_url is None:
+        return [skipped("PUBLIC_URL", "is not set", "Set it to the address that Twilio shall call.")], None
+    url = public_address(settings.public_url, "/healthz")
+    answer = await asyncio.to_thread(web.get, url, {})
+    reached = _reached(url, answer)
+    findings = [reached]
+    if reached.state in ("ok", "warning"):
+        findings += [await _signature(settings, settings.public_url, web), await _stream(settings, web)]
+    return findings, answer if answer.status else None
+
+
+def _reached(url: str, answer: Answer) -> Finding:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if not answer.status:
+        cure = {
+            "name": f"{parts.hostname} is not known: a DNS record is missing, or the tunnel has another name now.",
+            "refused": f"Nobody listens on port {port}: start the proxy or tunnel, and check where it listens.",
+            "time-out": f"A firewall blocks port {port}, or the machine is not there: open the port.",
+            "certificate": "Twilio accepts no such certificate either (31910): have the proxy get a valid one.",
+        }.get(answer.hitch, "Start the server and the tunnel or proxy; check name and certificate.")
+        return wrong("PUBLIC_URL", f"{url} cannot be reached: {answer.fault}", cure)
+    if answer.status in (502, 503, 504):
+        message = f"the proxy or tunnel answers, but no server behind it (HTTP {answer.status})"
+        return wrong("PUBLIC_URL", message, "Start `telephony serve`, and point the proxy at its HOST:PORT.")
+    if answer.status != 200 or not _is_us(answer.body):
+        message = f"{url} is answered by something else (HTTP {answer.status})"
+        return wrong("PUBLIC_URL", message, "Point the tunnel or proxy at HOST:PORT, and keep the path.")
+    if is_loopback(parts.hostname or ""):
+        return warning("PUBLIC_URL", f"{url} answers, on this machine only", "Twilio needs a public address.")
+    if port != 443:
+        message = f"{url} answers, on port {port}"
+        return warning("PUBLIC_URL", message, "Twilio's documentation wants media streams on port 443 (31910).")
+    return ok("PUBLIC_URL", f"{url} answers")
+
+
+async def _signature(settings: Settings, public_url: str, web: Web) -> Finding:
+    """Ask as Twilio asks: signed with our token, for the address that we give to Twilio."""
+    if settings.twilio_auth_token is None:
+        return skipped("signature", "needs TWILIO_AUTH_TOKEN", "Set it, and webhooks are checked.")
+    url = public_address(public_url, "/stream-status", urlencode(_PROBE))
+    answer = await asyncio.to_thread(web.get, url, {"X-Twilio-Signature": _sign(settings, url)})
+    plain = url.partition("?")[0]
+    if answer.status in (200, 204):
+        return ok("signature", f"a request that is signed for {plain} is accepted")
+    if answer.status != 403:
+        return warning("signature", f"could not be checked (HTTP {answer.status})", "See the server's log.")
+    try:
+        computed = str(json.loads(answer.body)["expected"]).partition("?")[0]
+    except (ValueError, KeyError, TypeError):
+        message = f"a request that is signed for {plain} is refused"
+        return wrong("signature", message, "Another TWILIO_AUTH_TOKEN or PUBLIC_URL is set there. Use one.")
+    message = f"Twilio signs {plain}, and the server computes {computed}"
+    return wrong("signature", message, "Set the server's PUBLIC_URL to what Twilio calls, to the character.")
+
+
+async def _stream(settings: Settings, web: Web) -> Finding:
+    url = websocket_address(settings.public_url or "", "/media-stream")
+    headers = {} if settings.twilio_auth_token is None else {"X-Twilio-Signature": _sign(settings, url)}
+    if not (fault := await web.upgrade(url, headers)):
+        return ok("media stream", f"{url} opens")
+    advice = "Have the proxy or tunnel pass WebSockets on (Upgrade and Connection headers, HTTP/1.1) (31920)."
+    return wrong("media stream", f"{url} does not open: {fault}", advice)
+
+
+def _sign(settings: Settings, url: str) -> str:
+    assert settings.twilio_auth_token is not None
+    return str(RequestValidator(settings.twilio_auth_token.get_secret_value()).compute_signature(url, {}))
+
+
+def _is_us(body: bytes) -> bool:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("service") == "telephony"
+
+
+# --- others --------------------------------------------------------------------------------------------------------
+
+
+async def check_key(settings: Settings, get: Fetch, *, wanted: bool) -> Finding:
+    """Does the model's server take the key? Only if `wanted`: no key is used that nobody asked to use."""
     if settings.openai_api_key is None:
         return skipped("model's key", "there is none")
+    if not wanted:
+        return skipped(
+            "model's key", "is set; it was not tried", "`telephony doctor --model-key` tries it, at no cost."
+        )
     base = (settings.openai_base_url or _OPENAI).rstrip("/")
     if base.startswith("ws"):
         base = "http" + base.removeprefix("ws")
     headers = {"Authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
-    answer = await asyncio.to_thread(get, f"{base}/models", headers)
+    answer = await asyncio.to_thread(get, f"{base}/models", headers)  # costs nothing
     if answer.status == 200:
         return ok("model's key", "is accepted")
     if answer.status in (401, 403):
@@ -70,86 +205,6 @@ async def check_key(settings: Settings, get: Fetch) -> Finding:
     return wrong(
         "model's key", f"the server cannot be reached: {answer.fault}", "Check the network and OPENAI_BASE_URL."
     )
-
-
-async def check_twilio(settings: Settings) -> list[Finding]:
-    """Credentials, the account's kind, the number and its webhook."""
-    try:
-        rest = TwilioRest.of(settings)
-    except TwilioNotConfigured as error:
-        return [skipped("Twilio's account", "is not configured", error.advice), skipped("number", "needs the account")]
-    try:
-        account = await rest.account()
-        findings = [ok("Twilio's account", f"{account.sid} is {account.status}")]
-        if account.status != "active":
-            findings = [wrong("Twilio's account", f"is {account.status}", "See the Twilio Console.")]
-        if account.is_trial:
-            message = "a trial: it calls verified numbers only, for 10 minutes at most, after a message of Twilio's"
-            findings.append(warning("Twilio's account", message, "Upgrade it in the Console."))
-        return [*findings, *await _check_number(settings, rest)]
-    except TwilioError as error:
-        return [wrong("Twilio's account", str(error.args[0]), error.advice), skipped("number", "needs the account")]
-    finally:
-        rest.close()
-
-
-async def _check_number(settings: Settings, rest: TwilioRest) -> list[Finding]:
-    if settings.twilio_phone_number is None:
-        return [skipped("number", "none is set", "Set TWILIO_PHONE_NUMBER to have its webhook checked.")]
-    number = await rest.phone_number(settings.twilio_phone_number)
-    if number is None:
-        message = f"the account has no number {settings.twilio_phone_number}"
-        return [wrong("number", message, "Correct TWILIO_PHONE_NUMBER, or TWILIO_ACCOUNT_SID.")]
-    return check_number(settings, number)
-
-
-def check_number(settings: Settings, number: PhoneNumber) -> list[Finding]:
-    """Do calls of this number come to us?"""
-    if not number.voice:
-        return [wrong("number", f"{number.number} takes no calls", "Buy one that does.")]
-    if number.trunk_sid:
-        return [wrong("number", f"its calls go to the SIP trunk {number.trunk_sid}", "Take it off the trunk.")]
-    if number.voice_application_sid:
-        message = f"the TwiML app {number.voice_application_sid} answers for it"
-        return [warning("number", message, "Look there for the webhook, or take the app off the number.")]
-    if settings.public_url is None:
-        return [
-            skipped("number", f"its webhook is {number.voice_url or 'empty'}", "Set PUBLIC_URL to have it checked.")
-        ]
-    expected = public_address(settings.public_url, "/incoming-call")
-    if number.voice_url.partition("#")[0] != expected:
-        message = f"its webhook is {number.voice_url or 'empty'}, not {expected}"
-        return [wrong("number", message, "Set it in the Console: Phone Numbers, the number, A call comes in.")]
-    findings = [ok("number", f"{number.number} asks {expected}")]
-    if not number.voice_fallback_url:
-        message = "it has no fallback: while this server is down, callers hear Twilio's error"
-        findings.append(warning("number", message, "Set `Primary handler fails` to a TwiML Bin that says so."))
-    return findings
-
-
-async def check_public_url(settings: Settings, get: Fetch) -> tuple[Finding, Answer | None]:
-    """Is it us who answer there? (From here; Twilio comes from elsewhere.)"""
-    if settings.public_url is None:
-        return skipped("PUBLIC_URL", "is not set", "Set it to the address that Twilio shall call."), None
-    url = public_address(settings.public_url, "/healthz")
-    answer = await asyncio.to_thread(get, url, {})
-    if not answer.status:
-        advice = "Start the server and the tunnel or proxy; check name and certificate."
-        return wrong("PUBLIC_URL", f"{url} cannot be reached: {answer.fault}", advice), None
-    if answer.status != 200 or not _is_us(answer.body):
-        message = f"{url} is answered by something else (HTTP {answer.status})"
-        return wrong("PUBLIC_URL", message, "Point the tunnel or proxy at HOST:PORT, and keep the path."), answer
-    if is_loopback(url.split("/")[2].rsplit(":", 1)[0]):
-        return warning("PUBLIC_URL", f"{url} answers, on this machine only", "Twilio needs a public address."), answer
-    return ok("PUBLIC_URL", f"{url} answers"), answer
-
-
-def _is_us(body: bytes) -> bool:
-    try:
-        said = json.loads(body)
-    except ValueError:
-        return False
-    return isinstance(said, dict) and said.get("service") == "telephony"
 
 
 def check_clock(answer: Answer | None, now: datetime) -> Finding:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit
 
 __all__ = [
+    "CALLER_ID_LIST",
     "CALL_CREATE", "CALL_LIST", "CALL_UPDATE", "CONFERENCE_LIST", "CONFERENCE_UPDATE", "NUMBER_LIST", "NUMBER_UPDATE",
     "PARTICIPANT_CREATE", "PARTICIPANT_LIST", "PARTICIPANT_UPDATE", "RECORDING_CREATE", "RECORDING_LIST",
     "RECORDING_UPDATE", "Form", "is_url", "undocumented",
@@ -63,6 +64,7 @@ NUMBER_UPDATE = _names("""
     StatusCallback StatusCallbackMethod VoiceApplicationSid VoiceCallerIdLookup VoiceFallbackMethod VoiceFallbackUrl
     VoiceMethod VoiceUrl EmergencyStatus EmergencyAddressSid TrunkSid VoiceReceiveMode IdentitySid AddressSid BundleSid
 """)
+CALLER_ID_LIST = _PAGE | _names("PhoneNumber FriendlyName")
 NUMBER_LIST = _PAGE | _names("Beta FriendlyName PhoneNumber Origin")
 RECORDING_CREATE = _names("""
     RecordingStatusCallback RecordingStatusCallbackMethod RecordingStatusCallbackEvent RecordingChannels RecordingTrack

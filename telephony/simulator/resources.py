@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from .recordings import Recording
     from .rooms import Member, Room
 
-__all__ = ["API", "OwnedNumber", "call", "conference", "error", "number", "page", "participant", "recording"]
+__all__ = [
+    "API",
+    "OwnedNumber",
+    "application",
+    "call",
+    "caller_id",
+    "conference",
+    "dialing_permission",
+    "error",
+    "number",
+    "page",
+    "participant",
+    "recording",
+]
 
 API = "/2010-04-01/Accounts"
 _PRICE_PER_MINUTE = 0.014
@@ -37,6 +50,7 @@ class OwnedNumber:
         self.voice_method = self.status_callback_method = self.voice_fallback_method = "POST"
         self.voice_fallback_url = self.status_callback = self.friendly_name = ""
         self.voice_application_sid = self.trunk_sid = ""
+        self.capabilities = {"voice": True, "sms": False, "mms": False, "fax": False}
 
 
 def error(status: int, code: int, message: str) -> dict[str, Any]:
@@ -119,9 +133,36 @@ def number(it: OwnedNumber, account: str) -> dict[str, Any]:
         "status_callback_method": it.status_callback_method,
         "voice_application_sid": it.voice_application_sid,
         "trunk_sid": it.trunk_sid or None,
-        "capabilities": {"voice": True, "sms": False, "mms": False, "fax": False},
+        "capabilities": dict(it.capabilities),
         "api_version": "2010-04-01",
         "uri": f"{API}/{account}/IncomingPhoneNumbers/{it.sid}.json",
+    }
+
+
+def application(sid: str, voice_url: str, account: str) -> dict[str, Any]:
+    return {
+        "sid": sid,
+        "account_sid": account,
+        "friendly_name": "Simulated",
+        "voice_url": voice_url,
+        "voice_method": "POST",
+        "api_version": "2010-04-01",
+        "uri": f"{API}/{account}/Applications/{sid}.json",
+    }
+
+
+def caller_id(number: str, account: str) -> dict[str, Any]:
+    return {"sid": f"PN{number[1:]:0>32}", "account_sid": account, "phone_number": number, "friendly_name": number}
+
+
+def dialing_permission(country: str, *, enabled: bool) -> dict[str, Any]:
+    return {
+        "iso_code": country,
+        "name": country,
+        "country_codes": [],
+        "low_risk_numbers_enabled": enabled,
+        "high_risk_special_numbers_enabled": False,
+        "high_risk_tollfraud_numbers_enabled": False,
     }
 
 

@@ -23,6 +23,7 @@ from .documented import Form, undocumented
 from .documents import DocumentRefused, Fetch
 from .parameters import Refused, check_create, check_test_create
 from .resources import API
+from .rest_account import AccountApi, check_reach
 from .rest_conferences import Conferences
 from .rest_forms import not_found, one, page, plain
 from .rest_recordings import Recordings
@@ -38,13 +39,13 @@ _Do = Callable[[Request, Form], Awaitable[Response]]
 
 def rest_api(twilio: SimulatedTwilio) -> Starlette:
     """The application."""
-    api, rooms, kept = _Api(twilio), Conferences(twilio), Recordings(twilio)
+    api, account, rooms, kept = _Api(twilio), AccountApi(twilio), Conferences(twilio), Recordings(twilio)
     calls, conferences = "/{account}/Calls", "/{account}/Conferences"
     recordings = f"{calls}/{{sid}}/Recordings"
     participants = f"{conferences}/{{room}}/Participants"
     nothing: frozenset[str] = frozenset()
     routes: list[tuple[str, str, _Do, frozenset[str]]] = [
-        ("GET", "/{account}.json", api.account, nothing),
+        ("GET", "/{account}.json", account.account, nothing),
         ("POST", f"{calls}.json", api.create_call, documented.CALL_CREATE),
         ("GET", f"{calls}.json", api.list_calls, documented.CALL_LIST),
         ("GET", f"{calls}/{{sid}}.json", api.fetch_call, nothing),
@@ -54,9 +55,11 @@ def rest_api(twilio: SimulatedTwilio) -> Starlette:
         ("GET", f"{recordings}/{{recording}}.json", kept.fetch_recording, nothing),
         ("POST", f"{recordings}/{{recording}}.json", kept.update_recording, documented.RECORDING_UPDATE),
         ("GET", "/{account}/Recordings.json", kept.list_recordings, documented.RECORDING_LIST),
-        ("GET", "/{account}/IncomingPhoneNumbers.json", api.list_numbers, documented.NUMBER_LIST),
-        ("GET", "/{account}/IncomingPhoneNumbers/{sid}.json", api.fetch_number, nothing),
-        ("POST", "/{account}/IncomingPhoneNumbers/{sid}.json", api.update_number, documented.NUMBER_UPDATE),
+        ("GET", "/{account}/IncomingPhoneNumbers.json", account.list_numbers, documented.NUMBER_LIST),
+        ("GET", "/{account}/IncomingPhoneNumbers/{sid}.json", account.fetch_number, nothing),
+        ("POST", "/{account}/IncomingPhoneNumbers/{sid}.json", account.update_number, documented.NUMBER_UPDATE),
+        ("GET", "/{account}/Applications/{sid}.json", account.fetch_application, nothing),
+        ("GET", "/{account}/OutgoingCallerIds.json", account.list_caller_ids, documented.CALLER_ID_LIST),
         ("GET", f"{conferences}.json", rooms.list_conferences, documented.CONFERENCE_LIST),
         ("GET", f"{conferences}/{{room}}.json", rooms.fetch_conference, nothing),
         ("POST", f"{conferences}/{{room}}.json", rooms.update_conference, documented.CONFERENCE_UPDATE),
@@ -66,9 +69,9 @@ def rest_api(twilio: SimulatedTwilio) -> Starlette:
         ("POST", f"{participants}/{{sid}}.json", rooms.update_participant, documented.PARTICIPANT_UPDATE),
         ("DELETE", f"{participants}/{{sid}}.json", rooms.delete_participant, nothing),
     ]
-    return Starlette(
-        routes=[Route(API + path, api.guarded(do, known), methods=[way]) for way, path, do, known in routes]
-    )
+    permission = Route("/v1/DialingPermissions/Countries/{country}", api.guarded(account.fetch_permission, nothing))
+    accounts = [Route(API + path, api.guarded(do, known), methods=[way]) for way, path, do, known in routes]
+    return Starlette(routes=[*accounts, permission])
 
 
 class _Api:
@@ -103,12 +106,9 @@ class _Api:
             given = ""
         expected = f"{self._twilio.account_sid}:{self._twilio.auth_token}"
         known = scheme.lower() == "basic" and hmac.compare_digest(given.encode(), expected.encode())
-        if not known or request.path_params["account"] != self._twilio.account_sid:
+        account = self._twilio.account_sid
+        if not known or request.path_params.get("account", account) != account:
             raise Refused(401, 20003, "Authenticate")
-
-    async def account(self, request: Request, form: Form) -> Response:
-        sid = self._twilio.account_sid
-        return JSONResponse({"sid": sid, "status": "active", "type": "Full", "friendly_name": "Simulated"})
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
@@ -125,6 +125,7 @@ class _Api:
             raise Refused(500, 20500, "An internal server error has occurred")
         if fault != "time-out":
             check_create(form, owned=twilio.numbers)
+            check_reach(twilio, one(form, "To"))
             self._check_room()
             call = twilio.place(plain(form), _document(twilio, form))
         if fault in ("time-out", "time-out-after"):
@@ -170,30 +171,6 @@ class _Api:
             call.redirect(_document(self._twilio, form))
         return JSONResponse(resources.call(call))
 
-    # --- numbers ---------------------------------------------------------------------------------------------------
-
-    async def list_numbers(self, request: Request, form: Form) -> Response:
-        wanted = request.query_params.get("PhoneNumber", "")
-        account = self._twilio.account_sid
-        found = [it for it in self._twilio.numbers.values() if wanted in ("", it.phone_number)]
-        return page(request, "incoming_phone_numbers", [resources.number(it, account) for it in found])
-
-    async def fetch_number(self, request: Request, form: Form) -> Response:
-        return JSONResponse(resources.number(self._number(request), self._twilio.account_sid))
-
-    async def update_number(self, request: Request, form: Form) -> Response:
-        it = self._number(request)
-        for name, values in form.items():
-            if name in resources.OwnedNumber.FIELDS:
-                setattr(it, _snake(name), values[0])
-        return JSONResponse(resources.number(it, self._twilio.account_sid))
-
-    def _number(self, request: Request) -> resources.OwnedNumber:
-        for it in self._twilio.numbers.values():
-            if it.sid == request.path_params["sid"]:
-                return it
-        raise not_found(request)
-
     # -----------------------------------------------------------------------------------------------------------------
 
     def _call(self, request: Request) -> SimulatedCall:
@@ -236,7 +213,3 @@ def _parent(call: SimulatedCall) -> str:
 
 def _date(value: str | None) -> datetime | None:
     return None if not value else datetime.fromisoformat(value.replace("Z", "+00:00"))
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

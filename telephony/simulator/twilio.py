@@ -97,6 +97,14 @@ class SimulatedTwilio:
         self.base_url = ""
         """The REST API's address, within `async with`."""
         self.numbers: dict[str, OwnedNumber] = {}
+        self.account_status = "active"
+        self.trial = False
+        """A trial account calls `verified_numbers` alone (21219)."""
+        self.verified_numbers: set[str] = set()
+        self.applications: dict[str, str] = {}
+        """TwiML applications: sid -> voice URL."""
+        self.barred_countries: set[str] = set()
+        """Which geo permissions the account has not (21215): ISO codes of two letters."""
         self.callees: dict[str, Callee] = {}
         """Who is at a number; at any other there is `default_callee`."""
         self.default_callee = person()

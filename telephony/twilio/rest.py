@@ -32,7 +32,7 @@ from ..errors import (
 from ..settings import Settings
 from .rest_errors import error_of
 
-__all__ = ["Account", "CallRecord", "PhoneNumber", "TwilioRest"]
+__all__ = ["Account", "Application", "CallRecord", "DialingPermission", "PhoneNumber", "TwilioRest"]
 
 _T = TypeVar("_T")
 
@@ -85,6 +85,24 @@ class PhoneNumber:
 
 
 @dataclass(frozen=True, slots=True)
+class Application:
+    """https://www.twilio.com/docs/usage/api/applications"""
+
+    sid: str
+    name: str
+    voice_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialingPermission:
+    """https://www.twilio.com/docs/voice/api/dialingpermissions-country-resource"""
+
+    country: str
+    enabled: bool
+    """For its ordinary numbers; those that fraud likes have switches of their own."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallRecord:
     """https://www.twilio.com/docs/voice/api/call-resource"""
 
@@ -132,7 +150,7 @@ class TwilioRest:
         self._client = Client(username, password, account_sid, http_client=self._http)
         if base_url is not None:
             self._client.region = self._client.edge = None  # from the environment, they would be put into the host name
-            self._client.api.base_url = base_url.rstrip("/")
+            self._client.api.base_url = self._client.voice.base_url = base_url.rstrip("/")
 
     @classmethod
     def of(cls, settings: Settings, http: TwilioHttpClient | None = None) -> TwilioRest:
@@ -282,6 +300,22 @@ class TwilioRest:
         """All numbers of the account."""
         listing = self._client.incoming_phone_numbers
         return [PhoneNumber.of(it) for it in await self._ask(lambda: listing.list(limit=1000))]
+
+    async def application(self, sid: str) -> Application:
+        """A TwiML application."""
+        found = await self._ask(lambda: self._client.applications(sid).fetch())
+        return Application(str(found.sid), found.friendly_name or "", found.voice_url or "")
+
+    async def verified_numbers(self) -> list[str]:
+        """Whose owner has proved to Twilio that it is theirs. A trial account calls no others."""
+        listing = self._client.outgoing_caller_ids
+        return [str(it.phone_number) for it in await self._ask(lambda: listing.list(limit=1000))]
+
+    async def dialing_permission(self, country: str) -> DialingPermission:
+        """May the account call this country (ISO 3166, two letters)?"""
+        countries = self._client.voice.v1.dialing_permissions.countries
+        found = await self._ask(lambda: countries(country).fetch())
+        return DialingPermission(found.name or country, bool(found.low_risk_numbers_enabled))
 
     async def set_voice_webhook(
         self, number_sid: str, *, url: str, method: str, fallback_url: str, fallback_method: str, application_sid: str

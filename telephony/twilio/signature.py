@@ -25,6 +25,7 @@ __all__ = [
     "is_signed",
     "other_slash",
     "public_address",
+    "signed_for",
     "websocket_address",
 ]
 
@@ -103,13 +104,25 @@ def explain(
             return "it is signed with a SharedKey: set TWILIO_SHARED_KEY_SECRET."
         case "no key":
             return "it is signed with the account's auth token: set TWILIO_AUTH_TOKEN."
-    for other in _other_forms(url, asked):
-        if check(keys, other, form, signature, settings) is None:
-            return f"it is signed for {other!r}, and PUBLIC_URL makes it {url!r}: correct one of the two."
+    if (other := signed_for(keys, url, form, signature, settings, asked=asked)) is not None:
+        return f"it is signed for {other!r}, and PUBLIC_URL makes it {url!r}: correct one of the two."
     return (
         f"its signature does not fit {url!r}. Is PUBLIC_URL what Twilio was told, character by character, and is "
         "TWILIO_AUTH_TOKEN that of the account (or subaccount) which owns the number?"
     )
+
+
+def signed_for(
+    keys: SigningKeys,
+    url: str,
+    form: Mapping[str, Any],
+    signature: str | None,
+    settings: str | None = None,
+    *,
+    asked: str = "",
+) -> str | None:
+    """Which other address the signature does fit, if any. Who has made it has the secret."""
+    return next((it for it in _other_forms(url, asked) if check(keys, it, form, signature, settings) is None), None)
 
 
 def other_slash(url: str) -> str:
@@ -121,7 +134,12 @@ def other_slash(url: str) -> str:
 
 def _other_forms(url: str, asked: str) -> list[str]:
     """What the URL may have been at Twilio's end."""
-    schemes = {"https": "http", "http": "https", "wss": "https", "ws": "http"}
-    scheme = urlsplit(url).scheme
-    forms = [other_slash(url), asked, urlunsplit(urlsplit(url)._replace(scheme=schemes.get(scheme, scheme)))]
+    forms = [other_slash(url), asked, _other_scheme(asked), _other_scheme(url)]
     return [form for form in forms if form and form != url]
+
+
+def _other_scheme(url: str) -> str:
+    """Proxies that end TLS make `http` of `https`, and a stream may be signed by the other name."""
+    schemes = {"https": "http", "http": "https", "wss": "https", "ws": "http"}
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(scheme=schemes.get(parts.scheme, parts.scheme)))

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from ..logs import Repeats
 from ..settings import Settings, is_loopback
-from ..twilio.signature import SigningKeys, check, explain, other_slash, public_address, websocket_address
+from ..twilio.signature import SigningKeys, check, explain, other_slash, public_address, signed_for, websocket_address
 
 __all__ = ["Guard"]
 
@@ -40,6 +40,17 @@ class Guard:
 
     def admits_stream(self, websocket: HTTPConnection) -> bool:
         return self._admits(websocket, {}, websocket=True)
+
+    def mismatch(self, request: HTTPConnection, form: Mapping[str, Any]) -> tuple[str, str] | None:
+        """For a webhook that is refused, but signed by somebody who has our secret: the address that it is signed for,
+        and the one that PUBLIC_URL makes it. Twilio's debugger shows them, and `telephony doctor` reads them."""
+        if not self._settings.checks_signatures or (public_url := self._settings.public_url) is None:
+            return None
+        url = _url(public_url, request, websocket=False)
+        signature = request.headers.get("x-twilio-signature")
+        settings = request.headers.get("x-twilio-webhooks-signature-settings")
+        theirs = signed_for(self._keys, url, form, signature, settings, asked=str(request.url))
+        return None if theirs is None else (theirs, url)
 
     def admits_operator(self, request: HTTPConnection) -> bool:
         """Does it bear TELEPHONY_API_TOKEN? Without one: is it this machine, and can nobody else come? Behind a proxy

@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..call.after_stream import Next
 from ..call.after_stream import after_dial as decide_after_dial
@@ -44,8 +44,9 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
             form = await read_form(request)
         except BadForm as error:
             return PlainTextResponse(f"This is {error}.", status_code=error.status)
-        if not phone.guard.admits_webhook(request, form if request.method == "POST" else {}):
-            return PlainTextResponse("This request is not signed by Twilio.", status_code=403)
+        signed = form if request.method == "POST" else {}
+        if not phone.guard.admits_webhook(request, signed):
+            return _unsigned(phone.guard.mismatch(request, signed))
         call_sid = form.get("CallSid", "")
         if not _SID.fullmatch(call_sid):
             return PlainTextResponse("This request has no CallSid.", status_code=400)
@@ -56,6 +57,14 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     endpoint.__name__ = answer.__name__
     endpoint.__doc__ = answer.__doc__
     return endpoint
+
+
+def _unsigned(mismatch: tuple[str, str] | None) -> Response:
+    if mismatch is None:
+        return PlainTextResponse("This request is not signed by Twilio.", status_code=403)
+    signed_for, expected = mismatch
+    error = "This request is signed for another address than PUBLIC_URL makes it."
+    return JSONResponse({"error": error, "signed_for": signed_for, "expected": expected}, status_code=403)
 
 
 @for_twilio

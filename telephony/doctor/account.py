@@ -1,0 +1,124 @@
+"""What is configured at Twilio: the account, the number and where its calls go, and whom the account may call."""
+
+from __future__ import annotations
+
+import phonenumbers
+
+from ..errors import TwilioError, TwilioNotConfigured, TwilioNotFound
+from ..settings import Settings
+from ..twilio.rest import Account, PhoneNumber, TwilioRest
+from ..twilio.signature import public_address
+from .findings import Finding, ok, skipped, warning, wrong
+
+__all__ = ["check_account", "check_number", "examine_twilio"]
+
+_ACCOUNT, _NUMBER, _CALLING = "Twilio's account", "number", "calling"
+_MAX_SHOWN = 5
+
+
+async def examine_twilio(settings: Settings, *, to: str | None = None) -> list[Finding]:
+    """Everything about the account; `to`: and whether it may call this number."""
+    try:
+        rest = TwilioRest.of(settings)
+    except TwilioNotConfigured as error:
+        return [skipped(_ACCOUNT, "is not configured", error.advice), skipped(_NUMBER, "needs the account")]
+    findings: list[Finding] = []
+    try:
+        await _examine(settings, rest, to, findings)
+    except TwilioError as error:
+        findings.append(wrong(_ACCOUNT, str(error.args[0]), error.advice))
+    finally:
+        rest.close()
+    return findings
+
+
+async def _examine(settings: Settings, rest: TwilioRest, to: str | None, findings: list[Finding]) -> None:
+    account = await rest.account()
+    verified = await rest.verified_numbers() if account.is_trial else None
+    findings += check_account(account, verified)
+    findings += await _number(settings, rest)
+    if to is not None and verified is not None and to not in verified:
+        advice = "Verify it in the Console: Phone Numbers, Verified Caller IDs; or upgrade the account."
+        findings.append(wrong(_CALLING, f"{to} is not verified, and a trial account calls no other (21219)", advice))
+    called = [it for it in (to, settings.telephony_fallback_number) if it is not None]
+    for country in dict.fromkeys(map(_country, called or filter(None, [settings.twilio_phone_number]))):
+        findings.append(await _permission(rest, country))
+
+
+def check_account(account: Account, verified: list[str] | None) -> list[Finding]:
+    """`verified`: whom a trial account may call; None: it is none."""
+    if account.status != "active":
+        advice = "The Console says why: https://console.twilio.com. Nothing works until that is settled (10001)."
+        return [wrong(_ACCOUNT, f"is {account.status}", advice)]
+    findings = [ok(_ACCOUNT, f"{account.sid} is active")]
+    if verified is not None:
+        numbers = ", ".join(verified[:_MAX_SHOWN]) + (", ..." if len(verified) > _MAX_SHOWN else "")
+        message = (
+            f"a trial: it calls verified numbers only ({numbers or 'there are none'}), calls end after 10 minutes, "
+            "few go on at once, and Twilio's own message and a key come before your agent"
+        )
+        findings.append(warning(_ACCOUNT, message, "Upgrade it in the Console: Billing. Until then, verify your own."))
+    return findings
+
+
+async def _number(settings: Settings, rest: TwilioRest) -> list[Finding]:
+    if settings.twilio_phone_number is None:
+        numbers = [number.number for number in await rest.phone_numbers() if number.voice]
+        if not numbers:
+            return [warning(_NUMBER, "the account has none that takes calls", "Buy one in the Console.")]
+        return [
+            skipped(_NUMBER, "none is set", f"Set TWILIO_PHONE_NUMBER to one of {', '.join(numbers[:_MAX_SHOWN])}.")
+        ]
+    number = await rest.phone_number(settings.twilio_phone_number)
+    if number is None:
+        message = f"the account has no number {settings.twilio_phone_number}"
+        return [wrong(_NUMBER, message, "Correct TWILIO_PHONE_NUMBER, or TWILIO_ACCOUNT_SID: another account's?")]
+    if not number.voice_application_sid:
+        return check_number(settings, number)
+    try:
+        application = await rest.application(number.voice_application_sid)
+    except TwilioNotFound:
+        message = f"its TwiML app {number.voice_application_sid} does not exist any more"
+        return [wrong(_NUMBER, message, _set(number))]
+    return check_number(settings, number, application_url=application.voice_url)
+
+
+def check_number(settings: Settings, number: PhoneNumber, *, application_url: str = "") -> list[Finding]:
+    """Do calls of this number come to us? `application_url`: what its TwiML application asks, where it has one."""
+    if not number.voice:
+        message = f"{number.number} takes no voice calls: its type has no such capability"
+        return [wrong(_NUMBER, message, "Buy one with Voice, and set TWILIO_PHONE_NUMBER to it.")]
+    if number.trunk_sid:
+        message = f"its calls go to the SIP trunk {number.trunk_sid}, and no webhook is asked"
+        return [wrong(_NUMBER, message, "Take it off: Console, Elastic SIP Trunking, the trunk, Numbers.")]
+    app = f"the TwiML app {number.voice_application_sid}, which overrides the number, asks "
+    asks, prefix = (application_url, app) if number.voice_application_sid else (number.voice_url, "its webhook is ")
+    if settings.public_url is None:
+        return [skipped(_NUMBER, f"{prefix}{asks or 'nothing'}", "Set PUBLIC_URL to have it checked.")]
+    expected = public_address(settings.public_url, "/incoming-call")
+    if asks.partition("#")[0] != expected:
+        return [wrong(_NUMBER, f"{prefix}{asks or 'empty'}, not {expected}", _set(number))]
+    findings = [ok(_NUMBER, f"{number.number} asks {expected}")]
+    if not number.voice_application_sid and not number.voice_fallback_url:
+        message = "it has no fallback: while this server is down, callers hear Twilio's error"
+        findings.append(warning(_NUMBER, message, _set(number)))
+    return findings
+
+
+def _set(number: PhoneNumber) -> str:
+    return f"`telephony number set {number.number}` points it here, and keeps what was there."
+
+
+async def _permission(rest: TwilioRest, country: str) -> Finding:
+    try:
+        permission = await rest.dialing_permission(country)
+    except TwilioError as error:
+        return skipped(_CALLING, f"{country}: the geo permission could not be read: {error.args[0]}", error.advice)
+    if permission.enabled:
+        return ok(_CALLING, f"{permission.country} may be called")
+    advice = "Allow it in the Console: Voice, Settings, Geo permissions."
+    return wrong(_CALLING, f"{permission.country} may not be called: its geo permission is off (21215)", advice)
+
+
+def _country(number: str) -> str:
+    return phonenumbers.region_code_for_number(phonenumbers.parse(number)) or "001"
