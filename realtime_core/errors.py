@@ -75,7 +75,7 @@ class ServerRejected(RealtimeCoreError):
     """The server understood a command and refused it. `code`, `param` and `event_id` are the server's own."""
 
     def __init__(self, message: str, *, type: str = "", code: str = "", param: str = "", event_id: str = "") -> None:
-        super().__init__(message)
+        super().__init__(f"{message} ({param})" if param and param not in message else message)
         self.message = message
         self.type = type
         self.code = code

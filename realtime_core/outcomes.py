@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Outcome", "RetryPolicy"]
+__all__ = ["Outcome", "RetryPolicy", "items_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,7 @@ class Outcome:
     def of(cls, response: Mapping[str, Any]) -> Outcome:
         details = response.get("status_details")
         details = details if isinstance(details, Mapping) else {}
-        output = response.get("output")
-        items = [each for each in output if isinstance(each, Mapping)] if isinstance(output, list) else []
+        items = items_of(response)
         contents = [part for item in items for part in _parts(item)]
         return cls(
             status=str(response.get("status") or "completed"),
@@ -57,6 +56,12 @@ class Outcome:
         """Code and type of the error, as far as it has them."""
         error = self.error if isinstance(self.error, Mapping) else {}
         return [str(error[name]) for name in ("code", "type") if error.get(name)]
+
+
+def items_of(response: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The items that a `response` object lists as its output."""
+    output = response.get("output")
+    return [each for each in output if isinstance(each, Mapping)] if isinstance(output, list) else []
 
 
 def _parts(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:

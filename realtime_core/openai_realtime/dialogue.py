@@ -104,6 +104,8 @@ class Dialogue:
         """Items that are none of the user's business."""
         self.open_calls: set[str] = set()
         """Tool calls without an output."""
+        self.called = Recent(256)
+        """Tool calls that were told."""
         self.foreign_calls: set[str] = set()
         """Those of them that an earlier session made: this one does not know them."""
         self.hosted_calls: set[str] = set()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import model_events as emitted
 from ..errors import ServerRejected
+from ..outcomes import items_of
 from . import server_events as wire
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def approval_request(dialogue: Dialogue, item: Mapping[str, Any]) -> None:
 
 def spoken_about(response: Mapping[str, Any]) -> list[str]:
     """Hosted tool calls within the response after which it went on to speak."""
-    output = response.get("output")
-    items = [each for each in output if isinstance(each, Mapping)] if isinstance(output, list) else []
+    items = items_of(response)
     spoken = max((i for i, item in enumerate(items) if item.get("type") == "message"), default=-1)
     return [str(item.get("id")) for item in items[: max(spoken, 0)] if item.get("type") == "mcp_call"]
 

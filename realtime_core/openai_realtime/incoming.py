@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import model_events as emitted
 from ..errors import UserError
 from ..items import RealtimeToolCallItem, item_from_dict
-from ..outcomes import Outcome
+from ..outcomes import Outcome, items_of
 from ..turns import TurnAction
 from . import hosted_tools
 from . import server_events as wire
@@ -167,6 +167,8 @@ def _response_done(dialogue: Dialogue, event: wire.ResponseDone) -> None:
         return  # told twice, or given up
     outcome = Outcome.of(event.response)
     out_of_band = dialogue.responses.is_out_of_band(event.response_id)
+    if not out_of_band:
+        _calls_not_told(dialogue, event)
     dialogue.finish(event.response_id)
     if isinstance(usage := event.response.get("usage"), Mapping):
         dialogue.emit(_usage(event.response_id, usage))
@@ -304,6 +306,7 @@ def _tool_call(dialogue: Dialogue, response_id: str, item: Mapping[str, Any]) ->
         return  # cut off in the middle of its arguments
     name, call_id, arguments = (str(item.get(key) or "") for key in ("name", "call_id", "arguments"))
     item_id = str(item.get("id") or call_id)
+    dialogue.called[call_id] = True
     dialogue.open_calls.add(call_id)
     if dialogue.caller_speaks:
         dialogue.hold_answers()
@@ -315,6 +318,13 @@ def _tool_call(dialogue: Dialogue, response_id: str, item: Mapping[str, Any]) ->
     dialogue.emit(
         emitted.RealtimeModelToolCallEvent(name, call_id, arguments, id=item_id, response_id=response_id or None)
     )
+
+
+def _calls_not_told(dialogue: Dialogue, event: wire.ResponseDone) -> None:
+    """Some compatible servers tell of a tool call only where their response ends."""
+    for item in items_of(event.response):
+        if item.get("type") == "function_call" and str(item.get("call_id")) not in dialogue.called:
+            _tool_call(dialogue, event.response_id, item)
 
 
 def _item_deleted(dialogue: Dialogue, event: wire.ItemDeleted) -> None:

@@ -70,6 +70,9 @@ async def test_connect_raises_the_servers_complaint_and_leaves_nothing_open() ->
     with pytest.raises(ServerRejected, match=r"session\.colour") as raised:
         await talk.model.connect(talk.options)
     assert raised.value.code == "unknown_parameter"
+    assert (
+        str(ServerRejected("Invalid value: 'bob'.", param="session.voice")) == "Invalid value: 'bob'. (session.voice)"
+    )
     await settle()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     talk.peer.on_client, talk.peer.accepts = talk.peer.accept, True
@@ -381,6 +384,19 @@ async def test_tool_calls_and_their_outputs() -> None:
         assert create["type"] == "response.create"
         before, after = [each.item for each in talk.heard.of("item_updated")]
         assert (before.status, before.output, after.status, after.output) == ("in_progress", None, "completed", "42")
+
+
+async def test_a_call_that_only_the_end_of_its_response_tells() -> None:
+    def item(call_id: str, status: str = "completed") -> dict[str, Any]:
+        return {"id": f"item_{call_id}", "type": "function_call", "call_id": call_id, "name": "f", "status": status}
+
+    async with Talk() as talk:
+        talk.peer.respond()
+        talk.peer.emit("response.output_item.done", response_id="resp_1", item=item("1"))
+        talk.peer.done(output=[item("1"), item("2"), item("3", "incomplete")])
+        await settle()
+        assert [each.call_id for each in talk.heard.of("function_call")] == ["1", "2"]
+        assert talk.heard.types()[-1] == "turn_ended"
 
 
 async def test_a_silent_tool_output_asks_for_no_response() -> None:
