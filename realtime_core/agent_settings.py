@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .config import RealtimeRunConfig, RealtimeSessionModelSettings
 from .errors import UserError
+from .guardrails import check_guardrails
 from .handoffs import Handoff, as_handoff
 from .side_by_side import side_by_side
 from .tools import Tool, check_tool, is_enabled
@@ -44,9 +45,11 @@ async def activate(
     settings once more, for the starting agent). `voice_of` are the settings under which a voice has been heard: it
     stays, for the server takes no other then.
 
-    Raises `UserError` for what is no tool and for two enabled tools (or handoffs) of one name, and whatever users'
-    callables raise.
+    Raises `UserError` for what is no tool or no guardrail and for two enabled tools (or handoffs) of one name, and
+    whatever users' callables raise.
     """
+    check_guardrails((*agent.output_guardrails, *agent.input_guardrails))
+    check_guardrails((*run_config.get("output_guardrails", ()), *run_config.get("input_guardrails", ())))
     settings = base.copy()
     if agent.prompt is not None:
         settings["prompt"] = agent.prompt

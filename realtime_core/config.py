@@ -188,7 +188,7 @@ class RealtimeToolExecutionConfig(TypedDict, total=False):
     max_concurrent: int
     """How many tools of one session may run at once (default 8). Calls that wait for approval do not count."""
     timeout_seconds: float
-    """For tools that name no time-out of their own."""
+    """For tools that name no time-out of their own, and for handoffs."""
     filler: str | ToolFiller
     """Said once while a tool runs longer than `filler_after_seconds`."""
     filler_after_seconds: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, overload
 
@@ -130,6 +130,13 @@ def input_guardrail(
     if func is not None:
         return InputGuardrail(func, name, run_in_parallel)
     return lambda f: InputGuardrail(f, name, run_in_parallel)
+
+
+def check_guardrails(guardrails: Iterable[Any]) -> None:
+    """Raise `UserError` for what is no guardrail: one that cannot run would let everything pass."""
+    for each in guardrails:
+        if not hasattr(each, "run") or not hasattr(each, "get_name"):
+            raise UserError(f"{each!r} is no guardrail. Is @output_guardrail or @input_guardrail missing?")
 
 
 class _RejectContent(TypedDict):

@@ -42,6 +42,7 @@ from .session_core import SessionCore
 from .session_turns import SessionTurns
 from .tool_approvals import Decision
 from .tool_calls import ToolCall, ToolCalls
+from .tools import within
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
@@ -91,6 +92,7 @@ class RealtimeSession(RealtimeModelListener):
         self._active = ActiveAgent(agent, self._base, {}, {})
         self._switching = asyncio.Lock()
         self._handing_off = asyncio.Lock()
+        self._tool_timeout_s = (self._run_config.get("tool_execution") or {}).get("timeout_seconds")
         self._hooks = Hooks(self._core)
         self._checks = OutputChecks(self._core, lambda: self.current_agent)
         self._tools = ToolCalls(self._core, self._hooks, lambda: self._active, self._hand_off, self._reduce)
@@ -383,7 +385,8 @@ class RealtimeSession(RealtimeModelListener):
         source = call.active.agent
         async with self._handing_off:
             if self.current_agent is source:
-                target = await handoff.on_invoke_handoff(call.context, call.event.arguments)
+                invoked = handoff.on_invoke_handoff(call.context, call.event.arguments)
+                target = await within(self._tool_timeout_s, invoked, handoff.tool_name)
             # Another handoff came first, or users' code (`on_handoff` itself, perhaps) has put somebody else in charge.
             if self.current_agent is not source:
                 await self._tools.answer(call, "Multiple handoffs detected, ignoring this one.")

@@ -14,7 +14,7 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, overload
 
 from .errors import ModelBehaviorError, RealtimeCoreError, UserError
 from .side_by_side import side_by_side
@@ -37,6 +37,7 @@ __all__ = [
     "tool_output_text",
 ]
 
+TResult = TypeVar("TResult")
 ToolErrorFunction = Callable[["RunContextWrapper[Any]", Exception], "str | Awaitable[str]"]
 ToolEnabled = bool | Callable[["RunContextWrapper[Any]", Any], "bool | Awaitable[bool]"]
 ToolApproval = bool | Callable[["RunContextWrapper[Any]", dict[str, Any], str], "bool | Awaitable[bool]"]
@@ -238,16 +239,21 @@ async def invoke_tool(
 ) -> Any:
     """Run a tool, for as long as it may. Raises `ToolTimeoutError`, or what the tool raises."""
     limit = getattr(tool, "timeout_seconds", None) or timeout_seconds
-    if limit is None:
-        return await tool.on_invoke_tool(context, arguments)
-    timer = asyncio.timeout(limit)
+    return await within(limit, tool.on_invoke_tool(context, arguments), tool.name)
+
+
+async def within(limit_s: float | None, work: Awaitable[TResult], name: str) -> TResult:
+    """Users' code, for as long as it may run (None: for ever). Raises `ToolTimeoutError`, or what the code raises."""
+    if limit_s is None:
+        return await work
+    timer = asyncio.timeout(limit_s)
     try:
         async with timer:
-            return await tool.on_invoke_tool(context, arguments)
+            return await work
     except TimeoutError:
         if not timer.expired():
-            raise  # the tool's own
-        raise ToolTimeoutError(tool.name, limit) from None
+            raise  # the code's own
+        raise ToolTimeoutError(name, limit_s) from None
 
 
 def tool_output_text(result: Any) -> str:

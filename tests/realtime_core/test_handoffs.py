@@ -313,6 +313,20 @@ async def test_an_agent_may_be_put_in_charge_while_a_handoff_happens() -> None:
         assert kit.outputs == [("Multiple handoffs detected, ignoring this one.", True)]
 
 
+async def test_a_callback_that_never_returns_is_given_up() -> None:
+    async def on_handoff(context: RunContextWrapper[Any]) -> None:
+        await asyncio.Event().wait()
+
+    target = RealtimeAgent(name="B")
+    desk = RealtimeAgent(name="A", handoffs=[realtime_handoff(target, on_handoff=on_handoff)])
+    async with opened(desk, run_config={"tool_execution": {"timeout_seconds": 2}}) as kit:
+        kit.emit(call("transfer_to_b"))
+        await settle(2.5)
+        assert kit.session.current_agent is desk
+        assert kit.outputs == [("An error occurred while running the tool.", True)]
+        assert [str(each.error) for each in kit.of("error")] == ["Tool 'transfer_to_b' timed out after 2 seconds."]
+
+
 async def test_handoffs_may_be_disabled_and_must_not_share_a_name_with_a_tool() -> None:
     b = RealtimeAgent(name="B")
     tool = function_tool(lambda: 1, name_override="transfer_to_b")

@@ -307,6 +307,18 @@ async def test_what_is_remembered_of_responses_is_bounded() -> None:
 # Row 54: what the caller said
 
 
+@pytest.mark.parametrize("where", ["output_guardrails", "input_guardrails"])
+async def test_what_is_no_guardrail_is_refused_before_anybody_speaks(where: Any) -> None:
+    def forgotten(context: Any, agent: Any, text: str) -> None: ...
+
+    with pytest.raises(UserError, match=r"forgotten.* is no guardrail\. Is @output_guardrail"):
+        async with opened(RealtimeAgent(name="A", **{where: [forgotten]})):
+            pass
+    with pytest.raises(UserError, match="is no guardrail"):
+        async with opened(run_config={where: [forgotten]}):
+            pass
+
+
 async def test_input_guardrails_cut_the_reply_short() -> None:
     @input_guardrail(name="no homework")
     async def homework(context: Any, agent: Any, text: str) -> GuardrailFunctionOutput:
