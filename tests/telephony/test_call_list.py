@@ -1,7 +1,9 @@
-"""The call list, killed at random moments and started again, against a simulated Twilio that outlives it."""
+"""The call list: killed at random moments and started again, against a simulated Twilio that outlives it; and what its
+users do to it."""
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -16,8 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import typer
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
+
+from examples import call_list
+from realtime_core.testing import virtual_time
+from telephony.errors import TwilioServerError
+from telephony.outbound.telephony import Telephony
+from telephony.simulator import SimulatedTwilio
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -90,3 +99,122 @@ def calls_placed(account: dict[str, str]) -> list[str]:
         return [call.to for call in client.calls.list(page_size=100)]
     finally:
         http.session.close()
+
+
+# --- on a simulator of its own, in virtual time -----------------------------------------------------------------------
+
+
+class Runs:
+    """Runs of the list in `people.csv`. `placed` are the numbers that were called."""
+
+    def __init__(self, folder: Path) -> None:
+        self.people = folder / "people.csv"
+        self.twilios: list[SimulatedTwilio] = []
+
+    def run(self, text: str = "", **options: object) -> list[str]:
+        """Whom this run has called."""
+        if text:
+            self.people.write_text(text, encoding="utf-8")
+        before = len(self.placed)
+        call_list.main(self.people, "examples.remind:agent", per_second=10, **options)  # type: ignore[arg-type]
+        return self.placed[before:]
+
+    @property
+    def placed(self) -> list[str]:
+        return [call.to for twilio in self.twilios for call in twilio.calls.values()]
+
+    @property
+    def results(self) -> list[dict[str, str]]:
+        with self.people.with_suffix(".results.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+
+ADA, BOB, CY = "+14155550101", "+14155550102", "+14155550103"
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    runs, entered = Runs(tmp_path), SimulatedTwilio.__aenter__
+
+    async def enter(twilio: SimulatedTwilio) -> SimulatedTwilio:
+        runs.twilios.append(twilio)
+        return await entered(twilio)
+
+    monkeypatch.setattr(SimulatedTwilio, "__aenter__", enter)
+    monkeypatch.setattr(asyncio, "run", virtual_time.run)
+    monkeypatch.setenv("TELEPHONY_SIMULATE", "busy")
+    return runs
+
+
+def test_a_list_may_be_sorted_and_grow_between_two_runs(runs: Runs) -> None:
+    assert runs.run(f"to,name\n{ADA},Ada\n{BOB},Bob\n") == [ADA, BOB]
+    assert runs.run(f"to,name\n{CY},Cy\n{BOB},Bob\n{ADA},Ada\n") == [CY]
+    assert runs.run(f"to,name\n{ADA},Ada\n") == []
+    assert [row["status"] for row in runs.results] == ["busy"]
+
+
+def test_a_list_from_a_spreadsheet_is_read(runs: Runs) -> None:
+    text = "\ufeffto;name;timezone\r\n(415) 555-0101;Ada;America/Denver\r\n;nobody;\r\n+1 415 555 0102\r\n"
+    assert runs.run(text) == [ADA, BOB]
+    assert [row["name"] for row in runs.results] == ["Ada", ""]
+
+
+def test_a_number_that_is_on_the_list_twice_is_called_twice_and_one_after_the_other(runs: Runs) -> None:
+    assert runs.run(f"to,name\n{ADA},Ada\n{ADA},Eve\n", at_once=2) == [ADA, ADA]
+    assert [row["status"] for row in runs.results] == ["busy", "busy"]
+    assert runs.run() == []
+
+
+def test_who_was_refused_is_tried_again_and_who_was_called_is_not(
+    runs: Runs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runs.run(f"to\n{ADA}\n+19005550123\n", as_json=True) == [ADA]
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["to"]: row["status"] for row in told} == {ADA: "busy", "+19005550123": "refused"}
+    assert runs.run(as_json=True) == []
+    assert [json.loads(line)["to"] for line in capsys.readouterr().out.splitlines()] == ["+19005550123"]
+
+
+def test_a_row_that_twilio_never_called_is_called_by_the_next_run(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered = SimulatedTwilio.__aenter__
+
+    async def refusing(twilio: SimulatedTwilio) -> SimulatedTwilio:
+        twilio.faults.create.extend(["500"])
+        return await entered(twilio)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(SimulatedTwilio, "__aenter__", refusing)
+        assert runs.run(f"to\n{ADA}\n") == []
+    assert runs.results[0]["status"] == "failed"
+    assert runs.run() == [ADA]
+    assert runs.results[0]["status"] == "busy"
+
+
+def test_a_row_of_which_nothing_can_be_known_is_left_alone(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last run died with it, and now Twilio does not answer."""
+    runs.people.with_suffix(".state.jsonl").write_text(
+        json.dumps({"row": f"{ADA} 1", "asked": "2026-11-21T10:00:00+00:00", "status": ""}) + "\n"
+    )
+
+    async def down(*of: object) -> list[object]:
+        raise TwilioServerError("Twilio failed.")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Telephony, "placed_since", down)
+        assert runs.run(f"to\n{ADA}\n") == []
+    assert "not known" in runs.results[0]["error"]
+    assert runs.run() == [ADA], "Twilio knows of none"
+    assert (runs.results[0]["status"], runs.results[0]["error"]) == ("busy", "")
+
+
+def test_what_is_wrong_is_said_in_a_line(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        runs.run()
+    assert (ended.value.exit_code, "cannot be read" in capsys.readouterr().err) == (2, True)
+    with pytest.raises(typer.Exit):
+        runs.run("name,number\nAda,1\n")
+    assert "column `to`" in capsys.readouterr().err
+    with call_list.State(runs.people.with_suffix(".state.jsonl")), pytest.raises(typer.Exit) as ended:
+        runs.run(f"to\n{ADA}\n")
+    assert (ended.value.exit_code, "Another run" in capsys.readouterr().err) == (1, True)
+    assert runs.placed == []
