@@ -236,7 +236,7 @@ def main(
                                          at_once=at_once, per_second=per_second, progress=progress))  # fmt: skip
             finally:
                 results.write()
-                console.print(results.summary(), highlight=False)
+                console.print(results.summary(), highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
