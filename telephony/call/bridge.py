@@ -21,7 +21,6 @@ from realtime_core import RealtimeAgent
 from realtime_core import events as session_events
 from realtime_core.connection import Connection
 
-from ..errors import StreamRefused
 from ..journal.format import SCHEMA
 from ..journal.header import configuration
 from ..twilio import media_stream
@@ -37,7 +36,7 @@ from .options import AgentSource, CallOptions, CallOutcome
 from .record import CallRecord
 from .recorded_control import RecordedControl
 from .recovery import Recovery
-from .stream import MediaStream
+from .stream import MediaStream, Outcome, serve
 from .transfers import Transfers
 
 __all__ = ["AgentSource", "Bridge", "CallOptions", "CallOutcome", "run_call"]
@@ -50,19 +49,14 @@ LetGo = Literal["hang up", "close"]
 async def run_call(connection: Connection, agent: AgentSource, options: CallOptions | None = None) -> CallOutcome:
     """Run one call over `connection` (a Media Streams peer) until it is over. Nothing runs on when it returns."""
     options = options or CallOptions()
-    stream = MediaStream(connection)
-    async with asyncio.TaskGroup() as group:
-        reader = group.create_task(stream.run())
-        try:
-            start, info = await stream.admitted(options.admit)
-        except StreamRefused as error:
-            log.warning("Refused a media stream: %s", error)
-            connection.close(1008, "refused")
-            return CallOutcome(None, f"refused: {error}", await reader, stream.skipped)
+
+    async def take(stream: MediaStream, start: media_stream.Start, info: CallInfo) -> Outcome:
         bridge = Bridge(info, agent, options)
         bridge.attach(stream, start)
         await bridge.run()
-        return bridge.outcome(await reader, stream.skipped)
+        return bridge.outcome
+
+    return await serve(connection, options.admit, take)
 
 
 class Bridge:
@@ -85,9 +79,7 @@ class Bridge:
         self.controls = Controls(self)
         self.transfers = Transfers(self)
         self.recovery = Recovery(self)
-        self.conversation.handlers += [self.conduct.on_event, self._on_event]
-        if options.on_event is not None:
-            self.conversation.handlers.append(options.on_event)
+        self.conversation.handlers += [self.conduct.on_event, self._on_event, *options.on_event]
         self._over = asyncio.Event()
         self._open = False
         self._answered = False

@@ -60,8 +60,8 @@ class CallOptions:
     """CPU seconds of this process, for the journal's last record."""
     on_frame: Callable[[bytes], None] | None = None
     """Gets the caller's audio as it comes (mu-law, 8 kHz), before the model does."""
-    on_event: Callable[[RealtimeSessionEvent], None] | None = None
-    """Told of each event of the session, in the step that caused it."""
+    on_event: tuple[Callable[[RealtimeSessionEvent], None], ...] = ()
+    """Told of each event of the session, one after the other, in the step that caused it."""
     beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None
     """Runs beside the conversation, from the call's start on; cancelled at its end."""
     placed: Mapping[str, Any] | None = None

@@ -14,12 +14,13 @@ from ..twilio.briefing import declined
 from .after_stream import StreamEnd
 from .call import Call, CallInfo
 from .options import AgentSource, CallOptions, CallOutcome
-from .stream import MediaStream
+from .stream import MediaStream, Outcome, serve
 
 if TYPE_CHECKING:
     from realtime_core.connection import Connection
 
     from ..twilio.callbacks import CallStatus, DialResult, MachineDetection
+    from ..twilio.media_stream import Start
     from .bridge import Bridge
 
 __all__ = ["Registry"]
@@ -94,19 +95,13 @@ class Registry:
     async def serve_stream(self, connection: Connection, agent: AgentSource, options: CallOptions) -> CallOutcome:
         """Serve one stream until it is over: that of a call which waits for one, or that of a new call. The call itself
         may go on; `reason` is empty then."""
-        stream = MediaStream(connection)
-        async with asyncio.TaskGroup() as group:
-            reader = group.create_task(stream.run())
-            try:
-                start, info = await stream.admitted(options.admit)
-            except StreamRefused as error:
-                log.warning("Refused a media stream: %s", error)
-                connection.close(1008, "refused")
-                return CallOutcome(None, f"refused: {error}", await reader, stream.skipped)
+
+        async def take(stream: MediaStream, start: Start, info: CallInfo) -> Outcome:
             bridge = self._lives.get(info.sid) or self._begin(info, agent, options)
             bridge.attach(stream, start, info)
-            close = await reader
-        return bridge.outcome(close, stream.skipped)
+            return bridge.outcome
+
+        return await serve(connection, options.admit, take)
 
     def begin_warm(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> bool:
         """Connect the session of a call while Twilio is still setting its stream up, so that the first word is not

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from realtime_core.audio import g711
@@ -13,16 +13,39 @@ from realtime_core.connection import Close, Connection
 from ..errors import MediaStreamError, StreamRefused
 from ..twilio import media_stream
 from .call import CallInfo
-from .options import Admit
+from .options import Admit, CallOutcome
 from .record import CallRecord
 
-__all__ = ["MediaStream", "StreamListener"]
+__all__ = ["MediaStream", "Outcome", "StreamListener", "serve"]
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 5.0
 _MAX_GAP_MS = 10_000
 _MAX_LOGGED = 100
+
+
+Outcome = Callable[[Close, int], CallOutcome]
+"""Makes the outcome, when it is known how the connection ended and how many messages were not understood."""
+
+
+async def serve(
+    connection: Connection,
+    admit: Admit,
+    take: Callable[[MediaStream, media_stream.Start, CallInfo], Awaitable[Outcome]],
+) -> CallOutcome:
+    """Read one stream to its end; once it has said whose it is, and is admitted, `take` gives it to its call."""
+    stream = MediaStream(connection)
+    async with asyncio.TaskGroup() as group:
+        reader = group.create_task(stream.run())
+        try:
+            start, info = await stream.admitted(admit)
+            outcome = await take(stream, start, info)
+        except StreamRefused as error:
+            log.warning("Refused a media stream: %s", error)
+            connection.close(1008, "refused")
+            return CallOutcome(None, f"refused: {error}", await reader, stream.skipped)
+        return outcome(await reader, stream.skipped)
 
 
 class StreamListener(Protocol):

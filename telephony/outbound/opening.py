@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -62,7 +61,7 @@ class Opening:
             options.model_config = RealtimeModelConfig(**{**options.model_config, "initial_model_settings": settings})
         options.greeting = None
         options.on_frame = self._on_frame
-        options.on_event = _both(options.on_event, self._on_event)
+        options.on_event = (*options.on_event, self._on_event)
         options.beside = self._run
         options.placed = {**self._plan.told(), **(options.placed or {})}
 
@@ -182,15 +181,3 @@ class Opening:
         async with asyncio.timeout(_READY_S):
             while not call.is_live:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.05)
-
-
-_OnEvent = Callable[[RealtimeSessionEvent], None]
-
-
-def _both(first: _OnEvent | None, second: _OnEvent) -> _OnEvent:
-    def on_event(event: RealtimeSessionEvent) -> None:
-        if first is not None:
-            first(event)
-        second(event)
-
-    return on_event

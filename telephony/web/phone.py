@@ -83,7 +83,7 @@ class Phone:
         return replace(
             self.defaults,
             way_back=self.addresses(connection),
-            on_event=CallMeter(self.metrics).on_event,
+            on_event=(*self.defaults.on_event, CallMeter(self.metrics).on_event),
             control=None if BROWSER in connection.scope else self.defaults.control,
         )
 

@@ -25,7 +25,7 @@ async def test_a_call_with_an_answer_and_a_barge_in() -> None:
         phone.hang_up()
 
     metrics = Metrics()
-    call = await phone_call(caller, on_event=CallMeter(metrics).on_event)
+    call = await phone_call(caller, on_event=(CallMeter(metrics).on_event,))
     stopped = call.records.of("model.in", "input_audio_buffer.speech_stopped")
     figures = {
         line.split()[0]: float(line.split()[1]) for line in metrics.render().decode().splitlines() if line[0] != "#"

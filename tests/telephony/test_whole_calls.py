@@ -1,4 +1,5 @@
-"""Whole transfers: the server, signed webhooks and the official client, on the simulated Twilio, in virtual time."""
+"""Whole calls, transferred and placed: the server, signed webhooks and the official client on the simulated Twilio, in
+virtual time."""
 
 from __future__ import annotations
 
@@ -9,12 +10,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.local import Call as ToolCall
 from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
 from realtime_core.sources import Sources
 from telephony import create_app, transfer
+from telephony.outbound.care import Care
+from telephony.outbound.plan import CallPlan
 from telephony.settings import Settings
 from telephony.simulator import Phone, SimulatedTwilio, callees
 from telephony.simulator.twilio import OWN_NUMBER
@@ -27,7 +31,7 @@ LINE = "I will put you through to the kitchen."
 
 
 @asynccontextmanager
-async def office(agent: RealtimeAgent[Any], script: Script) -> AsyncIterator[tuple[SimulatedTwilio, Any]]:
+async def office(agent: RealtimeAgent[Any], script: Script) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
     sources = Sources(5)
     async with (
         LocalRealtimeServer(script, in_memory=True, sources=sources) as model,
@@ -47,7 +51,7 @@ async def office(agent: RealtimeAgent[Any], script: Script) -> AsyncIterator[tup
         async with twilio.serving(app) as address:
             twilio.webhooks.reach[PUBLIC] = address
             twilio.numbers[OWN_NUMBER].voice_url = f"{PUBLIC}/incoming-call"
-            yield twilio, app.state.phone
+            yield twilio, app
 
 
 def script(**arguments: str) -> Script:
@@ -79,11 +83,11 @@ async def until(condition: Callable[[], bool]) -> float:
 
 async def test_a_cold_transfer_frees_this_process_as_soon_as_it_is_answered() -> None:
     agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN)])
-    async with office(agent, script(target="kitchen")) as (twilio, phone):
+    async with office(agent, script(target="kitchen")) as (twilio, app):
         twilio.callees[KITCHEN] = callees.person(cook, after_s=6.0)
         call = twilio.start_ringing(caller=asks)
         answered = await until(lambda: any(leg.parent is call and leg.started for leg in twilio.calls.values()))
-        freed = await until(lambda: len(phone.registry) == 0)
+        freed = await until(lambda: len(app.state.phone.registry) == 0)
         assert freed - answered < 1.0
         assert call.status == "in-progress", "and the two go on speaking"
         await call.finished()
@@ -102,11 +106,11 @@ async def test_a_line_that_is_busy_brings_the_caller_back() -> None:
         await phone.agent_speaks()
         await phone.agent_silent(1.0)
 
-    async with office(agent, script(target="kitchen")) as (twilio, phone):
+    async with office(agent, script(target="kitchen")) as (twilio, app):
         twilio.callees[KITCHEN] = callees.busy()
         call = await twilio.ring(caller=comes_back)
         assert len(call.streams) == 2
-        await phone.registry.empty()
+        await app.state.phone.registry.empty()
 
 
 async def test_whoever_is_declared_warm_is_briefed_and_takes_the_call_by_a_key() -> None:
@@ -117,11 +121,30 @@ async def test_whoever_is_declared_warm_is_briefed_and_takes_the_call_by_a_key()
         await asyncio.sleep(20)
 
     agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN, warm=True)])
-    async with office(agent, script(target="kitchen", summary="Ada asks for the soup.")) as (twilio, phone):
+    async with office(agent, script(target="kitchen", summary="Ada asks for the soup.")) as (twilio, app):
         twilio.callees[KITCHEN] = callees.person(takes_it, after_s=3.0)
         call = twilio.start_ringing(caller=asks)
         await until(lambda: any(len(room.members) == 2 for room in twilio.rooms.all.values()))
-        await until(lambda: len(phone.registry) == 0)
+        await until(lambda: len(app.state.phone.registry) == 0)
         assert call.status == "in-progress"
         await call.finished()
         assert len(call.streams) == 1 and twilio.unknown == []
+
+
+async def test_a_call_that_we_placed_is_measured_like_any_other() -> None:
+    async def talks(phone: Phone) -> None:
+        await phone.say("hello")
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+        await phone.say("sorry_hours")
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+
+    agent = RealtimeAgent(name="Desk")
+    async with office(agent, script()) as (twilio, app):
+        twilio.callees[KITCHEN] = callees.person(talks, after_s=0.5)
+        app.state.dialler.care = Care.none()
+        await app.state.dialler.place(CallPlan(KITCHEN, agent)).finished()
+        figures = app.state.phone.metrics.render().decode()
+    (answered,) = [line for line in figures.splitlines() if line.startswith("telephony_response_latency_seconds_count")]
+    assert float(answered.split()[1]) >= 1.0
