@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -35,6 +36,9 @@ ANSWER_S = 4.0
 PERIOD_S = 5.0
 """An answer begins every so often. Every second one is interrupted, `BARGE_AFTER_S` after its first delta."""
 BARGE_AFTER_S = 1.5
+THINKS_S = 0.8
+"""The caller's turn ends so long before the next answer: with models that take longer, an agent fills the silence, and
+what is said then is a line of its own that the answer has to wait behind."""
 CONNECTED = '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 
 
@@ -81,8 +85,8 @@ class Ear:
         self._expected_s = 0.0
         self._heard_s = 0.0
 
-    def answer_begins(self) -> None:
-        self._expected_s = ANSWER_S
+    def answer_begins(self, seconds: float) -> None:
+        self._expected_s = seconds
         self._heard_s = 0.0
 
     def clear(self) -> None:
@@ -223,6 +227,8 @@ class Call:
                 self._bytes_per_frame = 160
             self._emit("session.updated", session=message["session"] | {"id": f"sess_{self.number}"})
             self.configured.set()
+        elif message["type"] == "response.create":
+            self._greet()
         elif message["type"] == "conversation.item.truncate":
             self._emit(
                 "conversation.item.truncated", **{k: message[k] for k in ("item_id", "content_index", "audio_end_ms")}
@@ -245,10 +251,18 @@ class Call:
             await self._speak()
             if self._answer % 2:
                 await asyncio.sleep(at + BARGE_AFTER_S - self.loop.time())
-                self._barge_in()
+                item_id = self._barge_in()
+                await asyncio.sleep(at + PERIOD_S - THINKS_S - self.loop.time())
+                self._end_turn(item_id)
             at += PERIOD_S
 
     async def _speak(self) -> None:
+        started = self.loop.time()
+        for number, _ in enumerate(self._response(answer_deltas())):
+            await asyncio.sleep(started + number * DELTA_S / SPEED - self.loop.time())
+
+    def _response(self, deltas: list[str]) -> Iterator[None]:
+        """One answer; each step sends a delta."""
         ids = {"response_id": f"resp_{self.number}_{self._answer}", "item_id": f"item_{self.number}_{self._answer}"}
         part = {**ids, "output_index": 0, "content_index": 0}
         item = {"id": ids["item_id"], "object": "realtime.item", "type": "message", "role": "assistant"}
@@ -260,10 +274,9 @@ class Call:
         self._emit("response.content_part.added", **part, part={"type": "audio", "transcript": ""})
         head = json.dumps({"type": "response.output_audio.delta", "event_id": "event_delta", **part})[:-1]
         self.figures.answers += 1
-        self._ear.answer_begins()
-        started = self.loop.time()
-        for number, delta in enumerate(answer_deltas()):
-            await asyncio.sleep(started + number * DELTA_S / SPEED - self.loop.time())
+        self._ear.answer_begins(len(deltas) * DELTA_S)
+        for number, delta in enumerate(deltas):
+            yield
             if number == 0:
                 self._first_delta_at = self.loop.time()
             assert self.model is not None
@@ -277,13 +290,20 @@ class Call:
         self._emit("conversation.item.done", previous_item_id=None, item=done)
         self._emit("response.done", response=response | {"status": "completed", "output": [done]})
 
-    def _barge_in(self) -> None:
+    def _barge_in(self) -> str:
         item_id = f"item_{self.number}_{self._answer}_user"
-        position_ms = len(self._sent_at) * 20
         self._speech_started_at = self.loop.time()
-        self._emit("input_audio_buffer.speech_started", audio_start_ms=position_ms, item_id=item_id)
-        self._emit("input_audio_buffer.speech_stopped", audio_end_ms=position_ms + 500, item_id=item_id)
+        self._emit("input_audio_buffer.speech_started", audio_start_ms=len(self._sent_at) * 20, item_id=item_id)
+        return item_id
+
+    def _end_turn(self, item_id: str) -> None:
+        self._emit("input_audio_buffer.speech_stopped", audio_end_ms=len(self._sent_at) * 20, item_id=item_id)
         self._emit("input_audio_buffer.committed", previous_item_id=None, item_id=item_id)
+
+    def _greet(self) -> None:
+        """Who asks for a response gets one at once, and a short one: the others come by the clock."""
+        for _ in self._response(answer_deltas()[:1]):
+            pass
 
     def _emit(self, type: str, **fields: Any) -> None:
         assert self.model is not None

@@ -72,6 +72,8 @@ class Conduct:
         self._stream = StreamWatch(policy.stalled_s or math.inf)
         self._machines = (self._silence, self._owed, self._length, self._machine, self._stream)
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        """When it is due: uvloop's handles do not tell it of a timer that is due at once."""
         self._failures = 0
         self._spoke = False
         self._cut_off = False
@@ -249,11 +251,11 @@ class Conduct:
         else:
             self._silence.resume("answer", self._loop.time())
         at = min((each.deadline for each in self._machines if each.deadline is not None), default=math.inf)
-        if self._timer is not None and (self._timer.when() != at or self._timer.cancelled()):
+        if self._timer is not None and self._timer_at != at:
             self._timer.cancel()
             self._timer = None
         if self._timer is None and at < math.inf and not self._closed:
-            self._timer = self._loop.call_at(at, self._on_time)
+            self._timer, self._timer_at = self._loop.call_at(at, self._on_time), at
 
     def _on_time(self) -> None:
         self._timer = None
