@@ -91,7 +91,7 @@ async def test_a_cold_transfer_frees_this_process_as_soon_as_it_is_answered() ->
         assert freed - answered < 1.0
         assert call.status == "in-progress", "and the two go on speaking"
         await call.finished()
-        assert len(call.streams) == 1 and twilio.unknown == []
+        assert len(call.streams) == 1 and call.warnings == []
 
 
 async def test_a_line_that_is_busy_brings_the_caller_back() -> None:
@@ -128,7 +128,7 @@ async def test_whoever_is_declared_warm_is_briefed_and_takes_the_call_by_a_key()
         await until(lambda: len(app.state.phone.registry) == 0)
         assert call.status == "in-progress"
         await call.finished()
-        assert len(call.streams) == 1 and twilio.unknown == []
+        assert len(call.streams) == 1 and call.warnings == []
 
 
 async def test_a_call_that_we_placed_is_measured_like_any_other() -> None:
