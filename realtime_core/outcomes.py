@@ -22,7 +22,9 @@ class RetryPolicy:
     empty: int = 1
     failed: int = 1
     delay_s: float = 1.0
-    transient: frozenset[str] = frozenset({"server_error", "rate_limit_exceeded", "internal_error", "timeout"})
+    transient: frozenset[str] = frozenset(
+        {"server_error", "rate_limit_exceeded", "inference_rate_limit_exceeded", "internal_error", "timeout"}
+    )
     stalled_after_s: float | None = 15.0
 
 
@@ -51,6 +53,11 @@ class Outcome:
             wrote=any(part.get("type") in ("text", "output_text") and part.get("text") for part in contents),
             called=any(item.get("type") not in ("message", "reasoning") for item in items),
         )
+
+    @property
+    def interrupted(self) -> bool:
+        """The caller or the client has ended it. Servers were seen to call that `incomplete` as well as `cancelled`."""
+        return self.status == "cancelled" or self.reason in ("turn_detected", "client_cancelled")
 
     def names(self) -> list[str]:
         """Code and type of the error, as far as it has them."""

@@ -280,7 +280,7 @@ class Responses:
         if self._sent is not None:
             self._sent.sent_at = now  # while another was being made, no reaction was due
         # A cancelled one may have come and gone while our request was still on its way.
-        if self._sent is not None and not self._echoes and outcome.status != "cancelled":
+        if self._sent is not None and not self._echoes and not outcome.interrupted:
             active.request = self._presumed = self._sent
             self._sent = None
             self._step(_On.REFUSED)
@@ -405,7 +405,7 @@ class Responses:
         if silent and self.audio and (request.options or {}).get("output_modalities") != ["text"]:
             reason, delay_s = "text_only" if outcome.wrote else "empty", 0.0
             retrying = request.attempt < policy.empty
-        elif outcome.status in ("failed", "incomplete"):
+        elif outcome.status in ("failed", "incomplete") and not outcome.interrupted:
             reason, delay_s = (*outcome.names(), outcome.reason or outcome.status)[0], policy.delay_s
             transient = outcome.status == "failed" and not policy.transient.isdisjoint(outcome.names())
             retrying = transient and request.attempt < policy.failed

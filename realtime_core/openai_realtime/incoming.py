@@ -13,7 +13,7 @@ from ..outcomes import Outcome, items_of
 from ..turns import TurnAction
 from . import hosted_tools
 from . import server_events as wire
-from .server_errors import Fault, classify, exception
+from .server_errors import Fault, classify, code_of, exception
 
 if TYPE_CHECKING:
     from .dialogue import Dialogue
@@ -61,11 +61,12 @@ def _error(dialogue: Dialogue, event: wire.ServerError) -> None:
     if event.event_id in dialogue.commits_by_hand:
         dialogue.commits_by_hand.remove(event.event_id)
     if fault in (Fault.BENIGN, Fault.OURS):
-        dialogue.setup.swallowed[event.code or fault.value] += 1
+        dialogue.setup.swallowed[code_of(event) or fault.value] += 1
         _logger.debug("The server's %s error was expected: %s", event.code, event.message)
     elif fault is not Fault.EXPIRED:
         dialogue.emit(emitted.RealtimeModelErrorEvent(error))
-    dialogue.perform(dialogue.responses.refused(dialogue.setup.now(), event.event_id, event.code or event.type, error))
+    reason = code_of(event) or event.type
+    dialogue.perform(dialogue.responses.refused(dialogue.setup.now(), event.event_id, reason, error))
     if fault is Fault.EXPIRED:
         dialogue.expired = True
         dialogue.connection.close(1000, "session expired")

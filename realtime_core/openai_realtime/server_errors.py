@@ -12,7 +12,7 @@ from ..errors import ServerRejected, SessionExpired
 from ..responses import COLLISION
 from .server_events import ServerError
 
-__all__ = ["Fault", "classify", "exception"]
+__all__ = ["Fault", "classify", "code_of", "exception"]
 
 
 class Fault(Enum):
@@ -45,8 +45,26 @@ _BY_CODE = {
 }
 
 
+_CODES = {
+    "Conversation already has an active response": COLLISION,
+    "Cancellation failed": "response_cancel_not_active",
+}
+"""How messages begin that some servers send without a code."""
+
+_BETA = frozenset({"session.type", "session.audio", "session.output_modalities"})
+_BETA_CURE = (
+    " This address speaks the protocol's beta form; the form in use is spoken at .../v1/realtime (on Azure: base_url "
+    "https://<resource>.openai.azure.com/openai/v1)."
+)
+
+
+def code_of(error: ServerError) -> str:
+    """The error's code; "" if it has none and is none that we know."""
+    return error.code or next((code for start, code in _CODES.items() if error.message.startswith(start)), "")
+
+
 def classify(error: ServerError) -> Fault:
-    if (fault := _BY_CODE.get(error.code)) is not None:
+    if (fault := _BY_CODE.get(code_of(error))) is not None:
         return fault
     if "is already shorter than" in error.message or "audio messages can be truncated" in error.message:
         return Fault.OURS
@@ -59,4 +77,5 @@ def classify(error: ServerError) -> Fault:
 
 def exception(error: ServerError) -> ServerRejected:
     kind = SessionExpired if classify(error) is Fault.EXPIRED else ServerRejected
-    return kind(error.message, type=error.type, code=error.code, param=error.param, event_id=error.event_id)
+    cure = _BETA_CURE if error.code == "unknown_parameter" and error.param in _BETA else ""
+    return kind(error.message + cure, type=error.type, code=error.code, param=error.param, event_id=error.event_id)

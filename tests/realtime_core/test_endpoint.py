@@ -102,6 +102,9 @@ def test_what_is_wrong_is_said_with_the_cure() -> None:
         ({"code": "conversation_already_has_active_response"}, Fault.BENIGN),
         ({"code": "response_cancel_not_active"}, Fault.BENIGN),
         ({"code": "input_audio_buffer_commit_empty"}, Fault.BENIGN),
+        ({"code": "item_truncate_invalid_item_id"}, Fault.BENIGN),
+        ({"message": "Conversation already has an active response in progress: resp_1. Wait."}, Fault.BENIGN),
+        ({"message": "Cancellation failed: no active response found"}, Fault.BENIGN),
         ({"code": "invalid_value", "message": "Audio content of 9ms is already shorter than 10ms"}, Fault.OURS),
         ({"message": "Only model output audio messages can be truncated"}, Fault.OURS),
         ({"code": "cannot_update_voice"}, Fault.CONFIGURATION),
@@ -116,6 +119,14 @@ def test_classes_of_errors(fields: dict[str, str], fault: Fault) -> None:
     error = ServerError(**{**dict.fromkeys(("type", "code", "message", "param", "event_id"), ""), **fields})
     assert classify(error) is fault
     assert type(exception(error)) is (SessionExpired if fault is Fault.EXPIRED else ServerRejected)
+
+
+def test_a_server_of_the_beta_protocol_is_told_from_a_wrong_setting() -> None:
+    message = "Unknown parameter: 'session.type'."
+    beta = exception(ServerError("invalid_request_error", "unknown_parameter", message, "session.type", ""))
+    assert beta.message.startswith(message) and "openai.azure.com/openai/v1" in beta.message
+    other = ServerError("invalid_request_error", "unknown_parameter", "Unknown parameter.", "session.colour", "")
+    assert exception(other).message == "Unknown parameter."
 
 
 def test_a_failed_handshake_carries_its_status() -> None:

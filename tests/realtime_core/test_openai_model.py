@@ -633,6 +633,21 @@ async def test_complaints_are_told_and_races_are_not() -> None:
         assert sum(talk.model.swallowed.values()) == 2
 
 
+async def test_a_collision_that_is_told_without_a_code_is_asked_for_again() -> None:
+    async with Talk() as talk:
+        talk.send(RealtimeModelSendUserInput("Hello"))
+        await settle()
+        event_id = talk.peer.sent[-1]["event_id"]
+        talk.peer.respond("resp_of_the_server")
+        message = "Conversation already has an active response in progress: resp_of_the_server."
+        talk.peer.error("", message, event_id=event_id)
+        await settle()
+        talk.peer.audio(100, response_id="resp_of_the_server")
+        talk.peer.done("resp_of_the_server")
+        await settle()
+        assert talk.peer.types()[-1] == "response.create" and not talk.heard.of("error", "response_failed")
+
+
 async def test_out_of_band_responses_make_no_turn_and_are_no_part_of_the_conversation() -> None:
     async with Talk() as talk:
         talk.send(RealtimeModelSendResponseCreate({"conversation": "none", "output_modalities": ["text"]}))

@@ -22,6 +22,7 @@ SILENT = Outcome("completed", None, None, spoke=False, wrote=False, called=False
 WRITTEN = Outcome("completed", None, None, spoke=False, wrote=True, called=False)
 CALLED = Outcome("completed", None, None, spoke=False, wrote=False, called=True)
 CANCELLED = Outcome("cancelled", "turn_detected", None, spoke=False, wrote=False, called=False)
+INTERRUPTED = Outcome("incomplete", "turn_detected", None, spoke=True, wrote=False, called=False)
 FAILED = Outcome("failed", None, {"type": "server_error", "code": "server_error"}, False, False, False)
 HOPELESS = Outcome("failed", None, {"type": "x", "code": "content_policy"}, False, False, False)
 
@@ -252,7 +253,7 @@ def test_what_will_not_pass_is_reported_at_once() -> None:
     assert (failed.reason, failed.retrying) == ("max_output_tokens", False)
 
 
-@pytest.mark.parametrize("outcome", [SPOKEN, CALLED, CANCELLED])
+@pytest.mark.parametrize("outcome", [SPOKEN, CALLED, CANCELLED, INTERRUPTED])
 def test_what_is_no_failure(outcome: Outcome) -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
