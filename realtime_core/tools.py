@@ -7,9 +7,11 @@ made it; `function_tool` makes one from a function.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import dataclasses
 import enum
+import functools
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,6 +38,8 @@ __all__ = [
     "invoke_tool",
     "tool_output_text",
 ]
+
+_MAX_THREADS = 64
 
 TResult = TypeVar("TResult")
 ToolErrorFunction = Callable[["RunContextWrapper[Any]", Exception], "str | Awaitable[str]"]
@@ -172,9 +176,9 @@ def function_tool(
     """Make a tool of a function, as `@function_tool` or `@function_tool(...)`.
 
     Name, description and parameters come from the signature and the docstring (any of the three styles). Coroutine
-    functions run as they are, plain functions in a thread (a time-out lets go of the thread; it cannot end it). A first
-    parameter annotated `RunContextWrapper[...]` or `ToolContext[...]` is given the context. With `strict_mode` every
-    parameter is required of the model.
+    functions run as they are, plain functions in one of 64 threads (a time-out lets go of the thread; it cannot end
+    it). A first parameter annotated `RunContextWrapper[...]` or `ToolContext[...]` is given the context. With
+    `strict_mode` every parameter is required of the model.
 
     `failure_error_function(context, error)` makes the text for the model when the function raises or the arguments do
     not fit; None: the session reports an `error` event and tells the model of the failure without details.
@@ -229,9 +233,16 @@ def function_tool(
     return make(func) if func is not None else make
 
 
+@functools.cache
+def _threads() -> concurrent.futures.ThreadPoolExecutor:
+    # Not the loop's own, which has a handful: tools that hang would leave none to look up the model's address, to hang
+    # up, or to do whatever else cannot wait.
+    return concurrent.futures.ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="tool")
+
+
 async def _in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     run = contextvars.copy_context().run
-    return await asyncio.get_running_loop().run_in_executor(None, lambda: run(function, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(_threads(), lambda: run(function, *args, **kwargs))
 
 
 async def invoke_tool(

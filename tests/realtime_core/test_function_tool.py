@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import dataclasses
 import enum
 import functools
@@ -27,6 +28,7 @@ from realtime_core import (
     function_tool,
 )
 from realtime_core.docstrings import parse_docstring
+from realtime_core.testing import virtual_time
 from realtime_core.tools import enabled_tools, invoke_tool, tool_output_text
 
 if TYPE_CHECKING:
@@ -278,6 +280,29 @@ def test_partial_functions_have_what_is_left_of_their_parameters() -> None:
 
 
 # Running
+
+
+def test_tools_that_hang_leave_the_threads_of_the_loop_alone() -> None:
+    @function_tool
+    def slow() -> str:
+        virtual_time.spend(60)
+        return "late"
+
+    async def main() -> float:
+        async def call_slow() -> Any:
+            context = ToolContext(None, tool_name="slow", tool_call_id="call_1")
+            return await slow.on_invoke_tool(context, "{}")
+
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(6))  # as many as a small machine has
+        running = [asyncio.create_task(call_slow()) for _ in range(50)]
+        await asyncio.sleep(1)
+        await loop.getaddrinfo("127.0.0.1", 80)
+        there_at = loop.time()
+        assert await asyncio.gather(*running) == ["late"] * 50
+        return there_at
+
+    assert virtual_time.run(main) == 1.0
 
 
 def test_plain_functions_run_in_a_thread_coroutine_functions_in_the_loop() -> None:
