@@ -30,7 +30,8 @@ class RealtimeAgent(Generic[TContext]):
     `voice` can be chosen until the first audio was made (an agent that takes over later keeps the voice there is).
 
     `tools`: a mapping is a tool that the server runs, in the protocol's form (hosted MCP: `{"type": "mcp", ...}`).
-    `mcp_servers`: objects with `await list_tools()` and `await call_tool(name, arguments)`, already connected.
+    `mcp_servers`: objects with `await list_tools()` and `await call_tool(name, arguments)`, already connected
+    (`mcp_config` is taken for compatibility, and nothing follows from it).
     """
 
     name: str

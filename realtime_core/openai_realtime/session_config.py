@@ -189,7 +189,6 @@ class Effective:
     output_format: Mapping[str, Any]
     create_response: bool
     interrupt_response: bool
-    detects_turns: bool
     speaks: bool
 
     @classmethod
@@ -205,7 +204,6 @@ class Effective:
             output_format=_format_of(taken.get("format") or session.get("output_audio_format")),
             create_response=bool(detection) and detection.get("create_response") is not False,
             interrupt_response=bool(detection) and detection.get("interrupt_response") is not False,
-            detects_turns=bool(detection),
             speaks="audio" in modalities,
         )
 
