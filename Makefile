@@ -2,7 +2,7 @@
 #
 #   make demo                         a whole phone call on this machine
 #   make test | check                 the tests, one worker per core (ARGS="-n 0": one after the other) | lint, types...
-#   make proof | bench                the long forms of the proofs | load, beside a bare bridge
+#   make proof | bench                the long forms of the proofs, half an hour | load, beside a bare bridge
 #   make test PYTHON=python3.13       another interpreter, in an environment of its own
 #   make demo ARGS="--fast"           arguments of the command
 

@@ -25,7 +25,10 @@ from telephony.replay.replaying import replay_call
 from .bench import run_once
 from .repeat import talk
 
-__all__ = ["main", "replaying"]
+__all__ = ["CPU_LIMIT_PERCENT", "main", "overhead", "replaying"]
+
+CPU_LIMIT_PERCENT = 10.0
+"""What a journal may cost."""
 
 
 def main() -> int:
@@ -68,18 +71,21 @@ def replaying(*, calls: int) -> dict[str, Any]:
         folder = Path(name)
         long, short = talk(600.0, folder / "long" / "journal.jsonl"), talk(60.0, folder / "short" / "journal.jsonl")
         replay_call(short)  # what is loaded late is loaded
-        start = time.process_time()
-        call = replay_call(long)
-        assert call.divergence is None, call.divergence
-        cpu_s = time.process_time() - start
+        cpu_s = min(_cpu_s(long) for _ in range(3))
         began = time.perf_counter()
         results = list(run([Job(short)] * calls, workers=os.cpu_count() or 1))
         assert not any(result["diverged"] for result in results)
         return {
-            "replay_of_ten_minutes_cpu_s": round(cpu_s, 2),
-            f"replays_of_a_minute_{calls}_s": round(time.perf_counter() - began, 1),
-            "cores": os.cpu_count(),
+            "ten_minutes_cpu_s": round(cpu_s, 2),
+            "minutes": {"calls": calls, "seconds": round(time.perf_counter() - began, 1), "cores": os.cpu_count()},
         }
+
+
+def _cpu_s(journal: Path) -> float:
+    start = time.process_time()
+    call = replay_call(journal)
+    assert call.divergence is None, call.divergence
+    return time.process_time() - start
 
 
 if __name__ == "__main__":

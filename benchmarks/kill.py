@@ -32,6 +32,11 @@ class Survivor:
     wav_s: float
     turns: int
 
+    @property
+    def wav_is_whole(self) -> bool:
+        """The WAV has all that is not lost."""
+        return abs(self.wav_s - (self.killed_at_s - self.lost_s)) < 0.03
+
 
 def kill_in_mid_call(times: int, *, seed: int, at_once: int = 3) -> list[Survivor]:
     """Kill so many servers, each in its first call. Raises what reading a journal raises."""

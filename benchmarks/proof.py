@@ -1,6 +1,7 @@
 """The long forms of the proofs: `make proof`. Writes their figures, with date and versions, to `benchmarks/figures/`.
 
-`--calls N` calls per class (default 200), `--seed S` to repeat a run, `--json` for scripts.
+Everything runs on this machine, over memory or loopback. It takes about half an hour on two quiet cores. Figures of CPU
+mean little while other work is running. `--only NAME` runs some of it and writes no figures.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ import argparse
 import json
 import os
 import platform
+import re
+import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,63 +24,164 @@ from typing import Any
 
 from realtime_core.sources import SYSTEM
 
+from .journal import CPU_LIMIT_PERCENT, overhead, replaying
 from .kill import kill_in_mid_call
 from .repeat import repeats, ten_minutes
 from .truth import CLASSES, CallResult, Summary, measure, summarise
 
 FIGURES = Path(__file__).parent / "figures"
-LIBRARIES = ("numpy", "starlette", "uvicorn", "websockets", "orjson", "twilio")
+LIBRARIES = ("numpy", "starlette", "uvicorn", "websockets", "orjson", "pybase64", "twilio")
+LONG_TESTS = (
+    "tests/telephony/stories/test_story_hang_ups.py",
+    "tests/telephony/test_outbound_faults.py",
+    "tests/telephony/test_call_list.py",
+)
+"""Their long forms are in the tests themselves: see `benchmarks.extent`."""
+_CLOSING = re.compile(r"\d+ (?:passed|failed|error).*")
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much of each."""
+
+    seed: int
+    calls: int
+    runs: int
+    kills: int
+    replays: int
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`told` is for people."""
+
+    figures: Any
+    holds: bool
+    told: str
+
+
+def truncations(extent: Extent) -> Result:
+    """Issue of the heard position: each truncation against what the ear got, over six classes of lines."""
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        summaries = list(_summaries(pool, extent))
+    return Result(
+        list(map(_as_dict, summaries)), all(summary.holds for summary in summaries), f"{len(summaries)} classes"
+    )
+
+
+def ten_minutes_of_barge_ins(extent: Extent) -> Result:
+    """A call with a barge-in every six seconds, in virtual time."""
+    cpu_s, virtual_s, barge_ins = ten_minutes(extent.seed)
+    figures = {"cpu_s": round(cpu_s, 2), "virtual_s": round(virtual_s), "barge_ins": barge_ins, "limit_s": 4.0}
+    return Result(figures, cpu_s <= 4.0, f"{virtual_s:.0f} s with {barge_ins} barge-ins: {cpu_s:.2f} s of CPU")
+
+
+def repetitions(extent: Extent) -> Result:
+    """One seed, one journal."""
+    same = repeats(extent.runs, extent.seed)
+    told = f"{extent.runs} runs with one seed: {'the same journal to the byte' if same else 'DIFFERENT journals'}"
+    return Result({"runs": extent.runs, "same": same}, same, told)
+
+
+def replays(extent: Extent) -> Result:
+    """A call of ten minutes, and many of a minute on all cores."""
+    figures = replaying(calls=extent.replays)
+    many = figures["minutes"]
+    told = f"ten minutes in {figures['ten_minutes_cpu_s']} s of CPU, {many['calls']} minutes in {many['seconds']} s"
+    return Result(figures, figures["ten_minutes_cpu_s"] <= 2.0 and many["seconds"] <= 30.0, told)
+
+
+def kills(extent: Extent) -> Result:
+    """kill -9 of the server in mid-call: the journal is readable, the WAV is whole, at most a second is lost."""
+    survivors = kill_in_mid_call(extent.kills, seed=extent.seed)
+    lost_s = max(survivor.lost_s for survivor in survivors)
+    whole = all(survivor.wav_is_whole for survivor in survivors)
+    told = f"{len(survivors)} servers killed: every journal readable, {lost_s * 1000:.0f} ms lost at most"
+    figures = {"times": len(survivors), "lost_s_at_most": round(lost_s, 3), "wavs_whole": whole}
+    return Result(figures, whole and lost_s <= 1.0, told)
+
+
+def journal_cost(extent: Extent) -> Result:
+    """Journal on against off, in turns under the same load; and its size."""
+    figures = overhead(calls=15, seconds=15.0, rounds=extent.rounds)
+    percent, size = figures["overhead_percent"], figures["mb_per_minute"]
+    told = f"{percent:+.1f} % of CPU, {size} MB a minute ({figures['mb_per_minute_compressed']} compressed)"
+    return Result(figures, percent <= CPU_LIMIT_PERCENT, told)
+
+
+def long_tests(extent: Extent) -> Result:
+    """200 hang-ups leave nothing open; fault combinations of outgoing calls; a call list that is killed."""
+    command = [sys.executable, "-m", "pytest", *LONG_TESTS]
+    done = subprocess.run(command, env={**os.environ, "PROOF": "1"}, text=True, capture_output=True, check=False)
+    closing = _CLOSING.findall(done.stdout)
+    told = closing[-1] if closing else f"pytest ended with {done.returncode}"
+    if done.returncode:
+        told = f"{told}\n{done.stdout[-4000:]}{done.stderr[-1000:]}"
+    return Result({"tests": list(LONG_TESTS), "outcome": told}, done.returncode == 0, told)
+
+
+STEPS: dict[str, Callable[[Extent], Result]] = {
+    "truncation": truncations,
+    "ten_minutes": ten_minutes_of_barge_ins,
+    "repeats": repetitions,
+    "replays": replays,
+    "kills": kills,
+    "journal": journal_cost,
+    "tests": long_tests,
+}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=200)
-    parser.add_argument("--runs", type=int, default=50)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=SYSTEM.random.getrandbits(31))
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    say = (lambda line: None) if options.json else lambda line: print(line, flush=True)
-    say(f"Seed {options.seed}")
-    figures: dict[str, Any] = {"seed": options.seed, **_versions(), "truncation": []}
+    options = _parser().parse_args()
+    extent = Extent(options.seed, options.calls, options.runs, options.kills, options.replays, options.rounds)
+    out = sys.stderr if options.json else sys.stdout
+    chosen = options.only or list(STEPS)
+    print(f"Seed {extent.seed}", file=out, flush=True)
+    figures: dict[str, Any] = {**_versions(), **asdict(extent)}
     holds = True
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for summary in _truncations(pool, options.calls, options.seed):
-            say(str(summary))
-            for fault in summary.faults[:5]:
-                say(f"    {fault}")
-            holds &= summary.holds
-            figures["truncation"].append(_as_dict(summary))
-    cpu_s, virtual_s, barge_ins = ten_minutes(options.seed)
-    say(f"A call of {virtual_s:.0f} s with {barge_ins} barge-ins: {cpu_s:.1f} s of CPU")
-    figures["ten_minutes"] = {"cpu_s": round(cpu_s, 2), "virtual_s": round(virtual_s), "barge_ins": barge_ins}
-    same = repeats(options.runs, options.seed)
-    say(f"{options.runs} runs with one seed: {'the same journal to the byte' if same else 'DIFFERENT journals'}")
-    figures["repeats"] = {"runs": options.runs, "same": same}
-    holds &= same
-    survivors = kill_in_mid_call(options.kills, seed=options.seed)
-    lost_s = max(survivor.lost_s for survivor in survivors)
-    say(f"{len(survivors)} servers killed in mid-call: every journal readable, {lost_s * 1000:.0f} ms lost at most")
-    figures["kills"] = {"times": len(survivors), "lost_s_at_most": round(lost_s, 3)}
-    holds &= lost_s <= 1.0
-    FIGURES.mkdir(exist_ok=True)
-    path = FIGURES / "proof.json"
-    path.write_text(json.dumps(figures, indent=2) + "\n")
+    for number, name in enumerate(chosen, 1):
+        print(f"[{number}/{len(chosen)}] {name}: {(STEPS[name].__doc__ or '').strip()}", file=out, flush=True)
+        began = time.perf_counter()
+        result = STEPS[name](extent)
+        took_s = time.perf_counter() - began
+        print(f"    {'holds' if result.holds else 'FAILS'}: {result.told} ({took_s:.0f} s)", file=out, flush=True)
+        figures[name] = {"holds": result.holds, "took_s": round(took_s), "figures": result.figures}
+        holds &= result.holds
+    if not options.only:
+        FIGURES.mkdir(exist_ok=True)
+        (FIGURES / "proof.json").write_text(json.dumps(figures, indent=2) + "\n")
     if options.json:
         print(json.dumps(figures))
-    say(f"{'Everything holds' if holds else 'NOT everything holds'}; figures in {os.path.relpath(path)}")
+    print("Everything holds." if holds else "NOT everything holds.", file=out)
     return 0 if holds else 1
 
 
-def _truncations(pool: ProcessPoolExecutor, calls: int, seed: int) -> Iterator[Summary]:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make proof", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", action="append", choices=list(STEPS), help="this step alone; may be repeated")
+    parser.add_argument("--calls", type=int, default=200, help="calls of each class of lines")
+    parser.add_argument("--runs", type=int, default=50, help="repetitions of one seed")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--replays", type=int, default=100, help="recorded minutes to replay")
+    parser.add_argument("--rounds", type=int, default=3, help="of journal on and off")
+    parser.add_argument("--seed", type=int, default=SYSTEM.random.getrandbits(31))
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def _summaries(pool: ProcessPoolExecutor, extent: Extent) -> Iterator[Summary]:
     for number, line_class in enumerate(CLASSES):
-        seeds = [seed + number * calls + call for call in range(calls)]
+        seeds = [extent.seed + number * extent.calls + call for call in range(extent.calls)]
         results: list[CallResult] = []
-        for result in pool.map(_measure, [number] * calls, seeds, chunksize=4):
+        for result in pool.map(_measure, [number] * extent.calls, seeds, chunksize=4):
             results.append(result)
             if sys.stderr.isatty():
-                print(f"\r{line_class.name}: {len(results)}/{calls}\033[K", end="\r", file=sys.stderr, flush=True)
-        yield summarise(line_class, results)
+                progress = f"{line_class.name}: {len(results)}/{extent.calls}"
+                print(f"\r{progress}\033[K", end="\r", file=sys.stderr, flush=True)
+        summary = summarise(line_class, results)
+        print(f"    {summary}", *(f"        {fault}" for fault in summary.faults[:5]), sep="\n", file=sys.stderr)
+        yield summary
 
 
 def _measure(number: int, seed: int) -> CallResult:
