@@ -50,6 +50,8 @@ class RealtimeModelConfig(TypedDict, total=False):
     """Where the model's ids and its jitter come from; else the operating system's."""
     tap: Callable[[Connection], Connection]
     """Wraps each connection when it has been opened, to record what crosses it."""
+    on_refused: Callable[[Exception], None]
+    """Told of each connection that could not be opened, to record it."""
 
 
 class RealtimeModelListener(ABC):

@@ -162,16 +162,25 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             if not ready.done():
                 ready.set_exception(ConnectFailed("The model was closed while it was connecting."))
 
+    @property
+    def turn_policy(self) -> TurnPolicy:
+        return self._turn_policy
+
     async def _prepare(self, options: RealtimeModelConfig) -> Lifeline:
         settings = options.get("initial_model_settings") or {}
         model_name, call_id = settings.get("model_name"), options.get("call_id")
         now = asyncio.get_running_loop().time
-        tap = options.get("tap")
+        tap, on_refused = options.get("tap"), options.get("on_refused")
         transport = options.get("transport") or self._transport or websocket_transport(self._transport_config)
 
         async def open_connection() -> Connection:
             endpoint = await resolve_endpoint(options, model_name, DEFAULT_MODEL, os.environ)
-            connection: Connection = await transport(endpoint.url, endpoint.headers)
+            try:
+                connection: Connection = await transport(endpoint.url, endpoint.headers)
+            except Exception as error:
+                if on_refused is not None:
+                    on_refused(error)
+                raise
             return tap(connection) if tap is not None else connection
 
         self._turn_policy.reset()

@@ -34,6 +34,7 @@ from .leg import CallerLeg
 from .line_player import LinePlayer
 from .options import AgentSource, CallOptions, CallOutcome
 from .record import CallRecord
+from .recorded_commands import OURS, current_tool
 from .recorded_control import RecordedControl
 from .recovery import Recovery
 from .stream import MediaStream, Outcome, serve
@@ -63,14 +64,15 @@ class Bridge:
     """The life of one call. `run` is called once; streams are attached to it."""
 
     def __init__(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> None:
-        self.call = Call(info, self, options.data)
         self.reason = ""
         """Why the call ended."""
         self._agent_name = agent.name if isinstance(agent, RealtimeAgent) else ""
         self.record = CallRecord(options.journal(info))
+        self.call = Call(info, self, options.data)
         if options.control is not None:
-            options = replace(options, control=RecordedControl(options.control, self.record))
+            options = replace(options, control=RecordedControl(options.control, self.record, info.sid))
         self.options = options
+        self._write_header(info)
         self.player = LinePlayer(self.record, ambience=options.ambience)
         self.leg = CallerLeg(info.sid, options)
         self.conversation = Conversation(self.call, agent, options, self.record, self.player)
@@ -86,7 +88,6 @@ class Bridge:
         self._let_go: LetGo = "hang up"
         self._tasks: asyncio.TaskGroup | None = None
         self._started: set[asyncio.Task[None]] = set()
-        self._write_header(info)
 
     async def run(self) -> None:
         """The whole call; returns when it is over. Raises nothing that a call can bring about."""
@@ -97,7 +98,7 @@ class Bridge:
             async with asyncio.TaskGroup() as self._tasks:
                 talk = self._tasks.create_task(self._talk(), name=f"conversation of {self.call.sid}")
                 if self.options.beside is not None:
-                    self.start(self.options.beside(self.call))
+                    self.start(self._beside(self.options.beside(self.call)))
                 await self._over.wait()
                 if not self._open:
                     talk.cancel()  # still connecting, or nobody has come to talk to
@@ -113,6 +114,10 @@ class Bridge:
             self.leg.let_go()
             self.record.write("end", reason=self.reason, cpu_s=round(self.options.cpu_clock() - cpu, 4))
             self.record.close()
+
+    async def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        current_tool.set(OURS)
+        await work
 
     @property
     def over(self) -> bool:
@@ -221,6 +226,10 @@ class Bridge:
     def note(self, timer: str) -> None:
         self.record.write("timer", name=timer)
 
+    def told(self, what: str, **fields: Any) -> None:
+        """Somebody outside of the call says something about it: Twilio by a webhook, or the process that it runs in."""
+        self.record.write("callback", what=what, **fields)
+
     async def prompt(self, instructions: str) -> None:
         if await self.conversation.ask(instructions):
             self.conduct.expect_answer()
@@ -230,6 +239,7 @@ class Bridge:
 
     async def say_farewell(self) -> None:
         """The process stops: say goodbye whatever the caller says, and hang up."""
+        self.told("farewell")
         if self.leg.stream is None:
             self.end("the process stops")
         else:
@@ -285,7 +295,7 @@ class Bridge:
             direction=info.direction,
             started_at=options.sources.now().isoformat(timespec="milliseconds"),
             config=configuration(
-                greeting=options.greeting if isinstance(options.greeting, str) else None,
+                greeting=options.greeting,
                 model_config=options.model_config,
                 run_config=options.run_config,
                 ambience=options.ambience,
@@ -294,8 +304,13 @@ class Bridge:
                 policy=options.policy,
                 has_control=options.control is not None,
                 placed=options.placed,
+                has_way_back=options.way_back is not None,
+                has_fallback=options.fallback is not None,
             ),
         )
+        for clip in (options.greeting, options.ambience):
+            if isinstance(clip, bytes):
+                self.record.clip(clip)
 
 
 def _without_token(message: Mapping[str, Any]) -> dict[str, Any]:

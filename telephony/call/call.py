@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import CallError, NoCurrentCall
 from ..turns.keys import DigitCollector, Digits
+from .recorded_commands import RecordedCommands, RecordedSession
 
 if TYPE_CHECKING:
     from realtime_core import HeardItem, RealtimeSession
@@ -67,6 +69,7 @@ class Call:
         self.warm_targets: set[str] = set()
         """The names of those who are asked before they get a caller, however the transfer is asked for."""
         self._bridge = bridge
+        self._commands = RecordedCommands(bridge.record)
 
     @property
     def sid(self) -> str:
@@ -84,7 +87,7 @@ class Call:
     @property
     def session(self) -> RealtimeSession:
         """The conversation with the model."""
-        return self._bridge.conversation.session
+        return cast("RealtimeSession", RecordedSession(self._bridge.conversation.session, self._commands))
 
     @property
     def is_live(self) -> bool:
@@ -106,7 +109,8 @@ class Call:
         """End the call once everything that was said has been heard, after `within_s` seconds at the latest. With
         `goodbye` (instructions) the model says that first. Returns False, and the call goes on, when the caller speaks
         meanwhile."""
-        return await self._bridge.controls.hang_up(goodbye=goodbye, within_s=within_s)
+        work = self._bridge.controls.hang_up(goodbye=goodbye, within_s=within_s)
+        return await self._commands.asked("hang_up", work, goodbye=goodbye, within_s=within_s)
 
     async def transfer(self, target: str, *, summary: str | None = None) -> str:
         """Hand the caller over to one of `transfer_targets`. Returns, in words for the model, what came of it. With a
@@ -121,25 +125,33 @@ class Call:
             names = ", ".join(self.transfer_targets) or "none"
             raise CallError(f"There is no transfer target {target!r}; there are: {names}.")
         warm = summary is not None or target in self.warm_targets
-        return await self._bridge.transfers.transfer(target, number, warm=warm, summary=summary or "")
+        work = self._bridge.transfers.transfer(target, number, warm=warm, summary=summary or "")
+        return await self._commands.asked("transfer", work, target=target, warm=warm)
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
         """Have the model say something now; returns whether the caller heard it to its end. While what is not
         `interruptible` is said, the model hears silence."""
-        return await self._bridge.controls.say(instructions, interruptible=interruptible) == "heard"
+        work = self._heard(self._bridge.controls.say(instructions, interruptible=interruptible))
+        return await self._commands.asked("say", work, instructions=instructions, interruptible=interruptible)
 
     async def play(self, ulaw: bytes, *, interruptible: bool = True) -> bool:
         """Play a clip (mu-law, 8 kHz; see `telephony.audio.files.read_ulaw`); returns whether it was heard to its
         end."""
-        return await self._bridge.controls.play(ulaw, interruptible=interruptible) == "heard"
+        work = self._heard(self._bridge.controls.play(ulaw, interruptible=interruptible))
+        clip = self._bridge.record.clip(ulaw)
+        return await self._commands.asked("play", work, clip=clip, interruptible=interruptible)
+
+    async def _heard(self, work: Coroutine[Any, Any, str]) -> bool:
+        return await work == "heard"
 
     def hold(self, ulaw: bytes | None = None) -> AbstractContextManager[None]:
         """`with call.hold():` the caller hears a waiting sound (or `ulaw`, looped), and is not heard."""
-        return self._bridge.controls.hold(ulaw)
+        clip = None if ulaw is None else self._bridge.record.clip(ulaw)
+        return self._commands.within("hold", self._bridge.controls.hold(ulaw), clip=clip)
 
     def muted(self) -> AbstractContextManager[None]:
         """`with call.muted():` the model hears silence in place of the caller."""
-        return self._bridge.controls.muted()
+        return self._commands.within("muted", self._bridge.controls.muted())
 
     async def send_digits(self, digits: str) -> None:
         """Press keys for the far end, once all was heard: 0-9, *, #, A-D; `w` is a pause of half a second, `W` of one.
@@ -147,7 +159,8 @@ class Call:
         Raises:
             CallError: it cannot be done.
         """
-        await self._bridge.controls.send_digits(digits)
+        keys = re.sub("[0-9]", "0", digits)
+        await self._commands.asked("send_digits", self._bridge.controls.send_digits(digits), keys=keys)
 
     async def collect_digits(
         self,
@@ -165,11 +178,17 @@ class Call:
             CallError: digits are being collected already.
         """
         collector = DigitCollector(max_digits=max_digits, terminator=terminator, first_s=first_s, between_s=between_s)
-        return await self._bridge.controls.collect_digits(prompt, collector)
+        asks = {"clip": self._bridge.record.clip(prompt)} if isinstance(prompt, bytes) else {"prompt": prompt}
+        return await self._commands.asked(
+            "collect_digits", self._bridge.controls.collect_digits(prompt, collector), **asks, **collector.told()
+        )
+
+    def listening(self) -> AbstractContextManager[None]:
+        """`with call.listening():` the agent owes no answer: no line fills the silence, and nobody is prompted."""
+        return self._commands.within("listening", self._listening())
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """`with call.listening():` the agent owes no answer: no line fills the silence, and nobody is prompted."""
+    def _listening(self) -> Iterator[None]:
         self._bridge.conduct.rest("listening")
         try:
             yield
@@ -178,6 +197,7 @@ class Call:
 
     def machine_found(self) -> None:
         """The far end is a machine: the call will not go on for long."""
+        self._commands.done("machine_found")
         self._bridge.conduct.machine_found()
 
     def note(self, kind: str, **fields: Any) -> None:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["apology", "farewell", "one_moment", "repeat", "waiting"]
+__all__ = ["apology", "farewell", "one_moment", "repeat", "text_of", "waiting"]
+
+_TEXTS = {
+    "apology": "I am sorry, something went wrong at our end. Please call again later.",
+    "farewell": "I am sorry, we have to end this call now. Please call again in a few minutes. Goodbye.",
+    "one_moment": "One moment, please.",
+    "repeat": "I am sorry, I did not get that. Could you say it again?",
+}
 
 
 def apology() -> bytes:
@@ -35,6 +42,11 @@ def repeat() -> bytes:
 def waiting() -> bytes:
     """A sound to wait by; it is meant to be looped."""
     return _clip("waiting")
+
+
+def text_of(ulaw: bytes) -> str:
+    """The words of one of these clips; of others nothing is known."""
+    return next((text for name, text in _TEXTS.items() if _clip(name) is ulaw), "")
 
 
 @cache

@@ -146,8 +146,6 @@ class Controls:
         if self._collector is not None:
             raise CallError("Digits are being collected already.")
         self._collector = collector
-        asked = len(prompt) if isinstance(prompt, bytes) else prompt
-        bridge.record.write("control", action="collect_digits", prompt=asked, **collector.told())
         bridge.conduct.rest("digits")
         self._pressed.clear()
         try:
@@ -192,7 +190,6 @@ class Controls:
             raise CallError("Digits are 0-9, *, #, A-D, and w or W for a pause of half a second or one.")
         if (way_back := bridge.options.way_back) is None:
             raise CallError("Digits cannot be sent: this call has no way back to its stream.")
-        bridge.record.write("control", action="send_digits", keys=len(digits))
         bridge.conduct.rest("sending digits", fill=True)
         try:
             if await self.heard(_SPEAK_S) != "heard":
@@ -214,7 +211,6 @@ class Controls:
         """End the call when all was heard, `within_s` after the last word was said at the latest. Returns False, and
         does nothing, when the caller speaks meanwhile, unless `anyway`."""
         bridge = self._bridge
-        bridge.record.write("control", action="hang_up", goodbye=goodbye, within_s=within_s)
         bridge.conduct.rest("hanging up", fill=True)
         try:
             said = await self.heard(within_s) if goodbye is None else await self.say(goodbye, interruptible=not anyway)

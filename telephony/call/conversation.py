@@ -15,11 +15,13 @@ from realtime_core.audio.resample import Upsampler3
 from realtime_core.errors import RealtimeCoreError
 from realtime_core.tools import tool_output_text
 
+from ..journal.header import model_of
 from ..tools import declare_targets
 from .call import Call
 from .line_player import LinePlayer
 from .options import AgentSource, CallOptions
 from .record import CallRecord, TappedConnection, pressed
+from .recorded_commands import current_tool
 
 __all__ = ["Conversation", "SessionHandler"]
 
@@ -68,6 +70,7 @@ class Conversation:
         runner = RealtimeRunner(agent, model=self._options.model, config=self._run_config())
         self.session = await runner.run(context=self._call, model_config=self._model_config())
         self.session.model.emit_raw = False
+        self._record.write("model", **model_of(self.session.model))
         self.session.add_handler(self._on_event)
         return self.session
 
@@ -149,6 +152,9 @@ class Conversation:
         config = RealtimeModelConfig(**self._options.model_config)
         config["playback_tracker"] = self._player
         config["tap"] = lambda connection: TappedConnection(connection, self._record)
+        config["on_refused"] = lambda error: self._record.write(
+            "open", peer="model", type=type(error).__name__, error=str(error)
+        )
         config.setdefault("sources", self._options.sources)
         return config
 
@@ -192,6 +198,7 @@ class Conversation:
     def _record_tool(self, event: session_events.RealtimeToolStart | session_events.RealtimeToolEnd) -> None:
         name = event.tool.name
         if event.type == "tool_start":
+            current_tool.set(event.call_id)  # in the task in which the tool is about to run
             self._record.write("tool.start", call_id=event.call_id, name=name, arguments=event.arguments)
         else:
             output, ms = tool_output_text(event.output), round(event.duration_s * 1000, 3)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import binascii
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from realtime_core.audio import g711
 from realtime_core.audio.resample import DOWN_DELAY, Downsampler3
@@ -14,7 +17,8 @@ from realtime_core.playback import HeardItem
 
 from ..audio.mixer import Loop
 from ..twilio import media_stream
-from .playout import Clear, Command, Cut, Mark, Media, Playout, Source
+from . import clips
+from .playout import Clear, Command, Cut, Mark, Media, Playout, Segment, Source
 from .record import CallRecord
 
 __all__ = ["LinePlayer"]
@@ -24,6 +28,15 @@ log = logging.getLogger(__name__)
 _SAMPLES_PER_MS = 8
 _MAX_QUEUED = 15 * 60 * 8000
 """A quarter of an hour that nobody has heard yet: what comes then is dropped."""
+
+
+@dataclass(slots=True)
+class _Bed:
+    """What lies under what is said: `sent` samples of it so far."""
+
+    digest: str
+    loop: Loop
+    sent: int = 0
 
 
 class LinePlayer:
@@ -46,16 +59,17 @@ class LinePlayer:
         passthrough: bool = False,
     ) -> None:
         self.playout = playout or Playout(mix=g711.mix)
-        self._ambience = None if ambience is None else Loop(ambience).take
+        self._record = record
+        self._ambience = None if ambience is None else _Bed(record.clip(ambience), Loop(ambience))
         self._looped: bytes | None = None
-        self.playout.set_bed(self._ambience)
+        self._lay(self._ambience)
         self._connection: Connection | None = None
         self._stream_sid = ""
-        self._record = record
         self._loop = asyncio.get_running_loop()
         self._down = None if passthrough else Downsampler3()
         self._source: Source | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._clips: Counter[str] = Counter()
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.last_stop: tuple[int, tuple[HeardItem, ...]] = (0, ())
@@ -112,8 +126,9 @@ class LinePlayer:
     def detach(self) -> None:
         """The stream is gone; what was not heard of it waits for the next."""
         if self._connection is not None:
+            heard = self.playout.heard_position(self._loop.time())
             self.playout.lose_line(self._loop.time())
-            self._record_runs()
+            self._record_runs(heard=heard)
             self._connection = None
             self._pump()
 
@@ -130,14 +145,22 @@ class LinePlayer:
         """Queue a clip (mu-law, 8 kHz) behind what is being said."""
         if self._source is not None:
             self._end_source()
+        self._clips[name] += 1
+        name = name if self._clips[name] == 1 else f"{name} {self._clips[name]}"
+        text = clips.text_of(ulaw)
+        self._record.write("play", item_id=name, clip=self._record.clip(ulaw), **({"text": text} if text else {}))
         self._enqueue((name, 0), ulaw, whole=True)
 
     def sound(self, ulaw: bytes | None) -> None:
         """Loop this under and between what is said; None: back to the call's ambience."""
         if ulaw is not self._looped:
             self._looped = ulaw
-            self.playout.set_bed(self._ambience if ulaw is None else Loop(ulaw).take)
+            self._lay(self._ambience if ulaw is None else _Bed(self._record.clip(ulaw), Loop(ulaw)))
             self._pump()
+
+    def _lay(self, bed: _Bed | None) -> None:
+        self._bed = bed
+        self.playout.set_bed(None if bed is None else bed.loop.take)
 
     @property
     def sounding(self) -> bool:
@@ -217,18 +240,7 @@ class LinePlayer:
             match command:
                 case Media(payload, position, segments):
                     connection.send(media_stream.encode_media(self._stream_sid, payload))
-                    self._record.write(
-                        "twilio.out",
-                        message={
-                            "event": "media",
-                            "bytes": len(payload),
-                            "crc32": binascii.crc32(payload),
-                            "position": position,
-                            "segments": [
-                                [*(part.source or ("", 0)), part.offset, part.end - part.start] for part in segments
-                            ],
-                        },
-                    )
+                    self._record.write("twilio.out", message=self._media(payload, position, segments))
                 case Mark(name):
                     self._forward(connection, media_stream.encode_mark(self._stream_sid, name))
                 case Clear():
@@ -238,11 +250,25 @@ class LinePlayer:
         if commands:
             self.on_sent(connection.buffered_bytes)
 
+    def _media(self, payload: bytes, position: int, segments: Sequence[Segment]) -> dict[str, Any]:
+        """What the journal keeps of a media message."""
+        message: dict[str, Any] = {
+            "event": "media",
+            "bytes": len(payload),
+            "crc32": binascii.crc32(payload),
+            "position": position,
+            "segments": [[*(part.source or ("", 0)), part.offset, part.end - part.start] for part in segments],
+        }
+        if (bed := self._bed) is not None:
+            message["bed"] = [bed.digest, bed.sent]
+            bed.sent += len(payload)
+        return message
+
     def _forward(self, connection: Connection, text: str) -> None:
         connection.send(text)
         self._record.message("twilio.out", text)
 
-    def _record_runs(self) -> None:
-        if self.playout.runs:
-            self._record.write("stream", runs=[[base, round(x * 1000, 3)] for base, x in self.playout.runs])
+    def _record_runs(self, **ended: int) -> None:
+        if self.playout.runs or ended:
+            self._record.write("stream", runs=[[base, round(x * 1000, 3)] for base, x in self.playout.runs], **ended)
             self.playout.runs.clear()

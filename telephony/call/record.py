@@ -13,6 +13,7 @@ import pybase64
 from realtime_core.connection import Close, Connection, MessageHandler
 
 from ..journal.format import Journal
+from ..journal.header import digest_of
 
 __all__ = ["CallRecord", "TappedConnection", "mask_digits", "pressed"]
 
@@ -44,6 +45,7 @@ class CallRecord:
         self._start = self._clock()
         self._masks = getattr(journal, "masks_digits", True)
         self._secrets: list[str] = []
+        self._clips: set[str] = set()
 
     def hide(self, secret: str) -> None:
         """From now on, put bullets for this wherever it appears: keys that were collected."""
@@ -63,6 +65,14 @@ class CallRecord:
             self._journal.write_raw(kind, self._clock() - self._start, mask_digits(text) if self._masks else text)
         else:
             self.write(kind, text=text if isinstance(text, str) else repr(text[:200]))
+
+    def clip(self, ulaw: bytes) -> str:
+        """The digest of a clip (mu-law, 8 kHz). The first time, its samples are written, too."""
+        digest = digest_of(ulaw)
+        if digest not in self._clips:
+            self._clips.add(digest)
+            self.write("clip", digest=digest, payload=pybase64.b64encode(ulaw).decode())
+        return digest
 
     def appended(self, n_bytes: int, crc32: int) -> None:
         """So much of the caller's audio went to the model."""

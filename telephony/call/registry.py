@@ -58,12 +58,17 @@ class Registry:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.draining = True
-        for bridge in list(self._lives.values()):
-            bridge.end("the process stops")
+        self.stop()
         if self._group is not None:
             group, self._group = self._group, None
             await group.__aexit__(None, None, None)  # its tasks do not fail
+
+    def stop(self) -> None:
+        """The process stops: the calls are over."""
+        self.draining = True
+        for bridge in list(self._lives.values()):
+            bridge.told("stop")
+            bridge.end("the process stops")
 
     # --- how many ------------------------------------------------------------------------------------------------
 
@@ -138,6 +143,7 @@ class Registry:
     def stream_end(self, call_sid: str) -> StreamEnd | None:
         """Why this call's last stream ended; None: the call is not known here."""
         if (bridge := self._lives.get(call_sid)) is not None:
+            bridge.told("after stream")
             return bridge.stream_end()
         self._forget()
         return self._ended[call_sid][1] if call_sid in self._ended else None
@@ -145,10 +151,12 @@ class Registry:
     def call_status(self, status: CallStatus) -> None:
         """A state of a call or of a second leg. Late and doubled ones change nothing."""
         if (bridge := self._lives.get(status.call_sid)) is not None:
+            bridge.told("call status", status=status.status)
             if status.ended:
                 bridge.end("hung up", let_go="close")
             return
         if (bridge := self._lives.get(status.parent_call_sid)) is not None:
+            bridge.told("dialled", status=status.status, leg=status.call_sid)
             bridge.transfers.dialled(status)
             return
         for bridge in list(self._lives.values()):
@@ -158,11 +166,13 @@ class Registry:
     def machine_detected(self, found: MachineDetection) -> None:
         """Answering machine detection has come to a result."""
         if found.is_machine and (bridge := self._lives.get(found.call_sid)) is not None:
+            bridge.told("machine", answered_by=found.answered_by)
             bridge.conduct.machine_found()
 
     def dial_ended(self, result: DialResult) -> None:
         """A cold transfer is over, or has failed."""
         if (bridge := self._lives.get(result.call_sid)) is not None:
+            bridge.told("dial", status=result.status, leg=result.dial_call_sid)
             bridge.transfers.dial_ended(result)
 
     def leg_key(self, leg_id: str, key: str) -> str:

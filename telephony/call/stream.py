@@ -75,6 +75,7 @@ class MediaStream:
         self._record: CallRecord | None = None
         self._expected_ms: int | None = None
         self._ended = False
+        self._sid = ""
 
     async def start(self) -> media_stream.Start:
         """Wait for the stream's `start`.
@@ -123,7 +124,9 @@ class MediaStream:
             self._end(stopped=False)
             raise
         if self._record is not None:
-            self._record.write("close", peer="twilio", code=close.code, reason=close.reason, by=close.by)
+            self._record.write(
+                "close", peer="twilio", stream_sid=self._sid, code=close.code, reason=close.reason, by=close.by
+            )
         if not self._started.done():
             self._started.set_exception(StreamRefused("the connection ended before its `start`"))
             self._started.exception()  # nobody may wait for it any more
@@ -158,6 +161,7 @@ class MediaStream:
         if self._started.done():
             self._skip(text, "a second `start`")
         else:
+            self._sid = start.stream_sid
             self._started.set_result(start)
 
     def _on_media(self, media: media_stream.Media, listener: StreamListener) -> None:

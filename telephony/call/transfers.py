@@ -12,7 +12,7 @@ from ..twilio import twiml
 from ..twilio.briefing import briefing, declined, introduction
 from ..twilio.callbacks import CallStatus, DialResult
 from .policy import PhoneControl, WayBack
-from .warm_transfer import LegState, WarmTransfer
+from .warm_transfer import ACCEPT, LegState, WarmTransfer
 
 if TYPE_CHECKING:
     from .bridge import Bridge
@@ -67,7 +67,6 @@ class Transfers:
         if self._busy:
             raise CallError("The caller is being transferred already.")
         self._busy = True
-        self._bridge.record.write("control", action="transfer", target=name, warm=warm)
         conduct = self._bridge.conduct
         conduct.rest("transfer", fill=True)
         try:
@@ -182,6 +181,7 @@ class Transfers:
         leg = self._leg
         if leg is None or leg.leg_id != leg_id:
             return None
+        self._bridge.told("leg key", key=key if key in ("", ACCEPT) else "•")
         joins = leg.transfer.key(key)
         leg.changed.set()
         return twiml.conference(leg.conference, end_on_exit=True) if joins else declined()
@@ -191,6 +191,7 @@ class Transfers:
         leg = self._leg
         if leg is None or leg.call_sid != call_sid:
             return False
+        self._bridge.told("leg status", status=status)
         leg.transfer.status(status, asyncio.get_running_loop().time())
         leg.changed.set()
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-__all__ = ["LegState", "WarmTransfer"]
+__all__ = ["ACCEPT", "LegState", "WarmTransfer"]
 
 ACCEPT = "1"
 

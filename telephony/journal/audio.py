@@ -61,7 +61,7 @@ def rebuild(call: RecordedCall) -> CallAudio:
     mismatches = 0
     stretches = played_stretches(call)
     for media in call.media:
-        payload = b"".join(_samples(voices, segment) for segment in media.segments)
+        payload = _with_bed(call, media, b"".join(_samples(voices, segment) for segment in media.segments))
         mismatches += len(payload) != media.n_bytes or zlib.crc32(payload) != media.crc32
         for start, end, at in stretches:
             first, last = max(start, media.position), min(end, media.position + len(payload))
@@ -76,7 +76,7 @@ def rebuild(call: RecordedCall) -> CallAudio:
 
 def voice_of(part: Part, output_format: str) -> bytes:
     """A part as mu-law, chunk by chunk as it went through the live path: the filter's end comes with the part's end."""
-    if output_format == "audio/pcmu":
+    if part.is_clip or output_format == "audio/pcmu":
         return b"".join(part.chunks)
     resampler = Downsampler3()
     pcm = [resampler.push(chunk) for chunk in part.chunks]
@@ -91,6 +91,7 @@ def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
     runs = sorted(call.runs.items())
     runs += _open_runs(call, runs[-1] if runs else None)
     dead = [(_cut_position(call, t, runs), _sent_at(call, t)) for t in call.clears]
+    dead += [(stream.heard, stream.sent) for stream in call.streams if stream.heard is not None]
     stretches = []
     for n, (position, ms) in enumerate(runs):
         end = runs[n + 1][0] if n + 1 < len(runs) else sent
@@ -113,6 +114,18 @@ def pcm_of(ulaw: bytes) -> NDArray[np.int16]:
 def _samples(voices: Mapping[PartId, bytes], segment: Segment) -> bytes:
     voice = voices.get((segment.item_id, segment.content_index), b"") if segment.item_id else b""
     return voice[segment.offset : segment.offset + segment.length].ljust(segment.length, SILENCE)
+
+
+def _with_bed(call: RecordedCall, media: Media, speech: bytes) -> bytes:
+    """What was sent: the speech with what lay under it."""
+    if media.bed is None:
+        return speech
+    clip, at = call.clips.get(media.bed[0], b""), media.bed[1]
+    if not clip:
+        return speech
+    at %= len(clip)
+    bed = (clip[at:] + clip * (len(speech) // len(clip) + 1))[: len(speech)]
+    return g711.mix(speech, bed) if any(segment.item_id for segment in media.segments) else bed
 
 
 def _heard(media: Media, first: int, last: int, shift: int) -> list[HeardSpan]:

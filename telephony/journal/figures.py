@@ -126,7 +126,8 @@ def _latencies(call: RecordedCall, audio: CallAudio) -> list[Latency]:
     asked: list[tuple[float, Literal["speech", "key"]]] = [(call.ms(key.t), "key") for key in call.keys]
     asked += [(end_of_voice_ms(audio.caller, x, x.end_ms), "speech") for x in call.speech if x.end_ms is not None]
     asked.sort()
-    answers = [span.at / 8 for span in audio.spans if span.offset == 0]
+    clips = {part_id for part_id, part in call.parts.items() if part.is_clip}
+    answers = [span.at / 8 for span in audio.spans if span.offset == 0 and span.part not in clips]
     latencies = []
     for n, (from_ms, after) in enumerate(asked):
         until = asked[n + 1][0] if n + 1 < len(asked) else float("inf")

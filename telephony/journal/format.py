@@ -2,14 +2,18 @@
 
 Each line is one JSON object, `{"t": seconds since the call's start, "kind": str, ...}`, in the order in which things
 happened. Every sample is stored once: the caller's in `twilio.in` as Twilio sent it, the agent's in `model.in` as the
-model sent it; what is derived from them is stored as length and CRC-32.
+model sent it, of a clip in `clip`; what is derived from them is stored as length and CRC-32.
 
 | kind | fields besides `t` |
 |---|---|
 | `header` | `schema`, `versions`, `agent`, `call_sid`, `stream_sid`, `direction`, `started_at` (ISO 8601), `config` \
 (what the call was run with, without secrets), `redaction` (what was masked) |
-| `twilio.in` | `message`: as received (`text` instead where it is not JSON) |
-| `twilio.out` | `message`: as sent; of `media` only `{event, bytes, crc32, position, segments}` (see `segments_of`) |
+| `twilio.in` | `message`: as received (`text` instead where it is no JSON). With a `start` a stream begins; it ends \
+with the `close` of that `stream_sid` |
+| `twilio.out` | `message`: as sent; of `media` only `{event, bytes, crc32, position, segments}` (see `segments_of`), \
+and `bed`: `[digest, sample]` where a clip lies under it, from that sample of its loop on |
+| `clip` | `digest`, `payload`: a clip (mu-law, 8 kHz, base64), before it is played for the first time |
+| `play` | `item_id`, `clip` (its digest), `text` where it is known: a clip was queued, as a part of that name |
 | `model.in` | `message`: as received |
 | `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}` |
 | `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
@@ -17,20 +21,32 @@ model sent it; what is derived from them is stored as length and CRC-32.
 | `stream` | `runs`: `[[position, stamp_ms], ...]`: from this stream position on, playout runs without a gap, and that \
 sample was heard when the frame with this media timestamp was sent: a frame's length later, because a frame is stamped \
 by its first sample and sent after its last. Written when the run begins and when it ends; a later record about the \
-same position corrects an earlier one. |
+same position corrects an earlier one. `heard`: the stream was over here, and this position was heard last |
 | `interruption` | `item_id`, `speech_started_ms`, `position` (where the stream fell silent), `heard`: \
 `[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id, content_index, audio_end_ms], ...]` |
-| `open` | `peer`: a connection was opened (the model's; Twilio's opens with `start`) |
-| `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by` |
-| `control` | `action` and its arguments: what users' code asked of the call (`hang_up`, `transfer`, ...) |
+| `model` | `type`, `turn_policy`: which class it is, and who decides on turns |
+| `open` | `peer`: a connection was opened (the model's; Twilio's opens with `start`); with `error` and `type`: it \
+was not |
+| `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by`; of Twilio's `stream_sid` |
+| `control` | `id`, `action` and its arguments: what users' code asked of the call (`hang_up`, `say`, ...) or of its \
+session (`session.interrupt`, ...); `tool`: the `call_id` of the tool in which it did; `ours`: it was code of ours |
+| `control.end` | `id`, `action`, and `result`, `error` or `cancelled`; where keys were collected `keys` (how many) \
+and `complete` |
 | `verdict` | `answered_by`: of a call that we placed, who Twilio says has answered |
 | `answered` | `by`, `move`: who has answered, we think, and what we do about it |
 | `timer` | `name`: a time-out of the call was up |
-| `rest` | `action`, `status`, `code`, `ms`: a request to Twilio's REST API, as its answer came |
+| `rest` | `action`, `call` (`caller`, `second leg`), `verbs` (of the TwiML), `status` (`ok`, or the error's class), \
+`result` or `error`, `code` and `http`, `ms`: a request to Twilio's REST API, written as its answer came |
+| `callback` | `what` and what it said: a webhook of Twilio's about this call (`after stream`, `call status`, \
+`dial`, `dialled`, `leg status`, `leg key`, `machine`), or the process stops (`farewell`, `stop`) |
+| `error` | `error`: the model complained |
+| `skipped` | `error`, `chars`: a message of the stream that could not be used |
 | `lost` | `records`: so many were dropped here because the disk did not keep up |
-| `end` | `cpu_s`, ... |
+| `end` | `reason`, `cpu_s` |
 
 Schema 1 had no `open`, `control`, `timer`, `rest`, `config` and `redaction`, and told of a run at its end alone.
+Schema 2 had no `control.end`, `callback`, `clip`, `play` and `model`, no `open` with an `error`, no `stream_sid` in a
+`close`, and among `control` the hanging-up that nobody's code asked for.
 
 Positions count samples at 8 kHz on the one stream timeline of what was sent to Twilio since `start`. Media timestamps
 are Twilio's: milliseconds since `start`, on the clock of the caller's audio.
@@ -44,7 +60,7 @@ from typing import Any, NamedTuple, Protocol
 
 __all__ = ["SCHEMA", "Journal", "Record", "Segment", "segments_of"]
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of this format; a reader takes its own and older ones."""
 
 

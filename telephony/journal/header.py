@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["configuration"]
+__all__ = ["configuration", "digest_of", "model_of"]
 
 _MODEL_KEYS = ("initial_model_settings",)
 """Of a model's configuration; the others reach it (addresses, keys, headers)."""
 
 
 def configuration(
-    *, greeting: str | None, model_config: Mapping[str, Any], run_config: Mapping[str, Any], ambience: bytes | None,
-    **options: Any,
+    *, greeting: str | bytes | None, ambience: bytes | None, model_config: Mapping[str, Any],
+    run_config: Mapping[str, Any], **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """JSON values alone: what is none (hooks, guardrails, functions) is named by its type."""
     return {
-        "greeting": greeting,
+        "greeting": _clip(greeting) if isinstance(greeting, bytes) else greeting,
         "model_config": _plain({key: model_config[key] for key in _MODEL_KEYS if key in model_config}),
         "run_config": _plain(run_config),
-        "ambience": None if ambience is None else {"bytes": len(ambience), "crc32": zlib.crc32(ambience)},
+        "ambience": None if ambience is None else _clip(ambience),
         **_plain(options),
     }
+
+
+def model_of(model: Any) -> dict[str, Any]:
+    """Which model it is, and who decides on turns."""
+    policy = getattr(model, "turn_policy", None)
+    turns = {} if policy is None else {"turn_policy": {"type": type(policy).__name__, **_public(policy)}}
+    return {"type": f"{type(model).__module__}.{type(model).__qualname__}", **turns}
+
+
+def _public(value: Any) -> dict[str, Any]:
+    return {k: v for k, v in vars(value).items() if not k.startswith("_") and isinstance(v, int | float | str)}
+
+
+def _clip(ulaw: bytes) -> dict[str, Any]:
+    return {"bytes": len(ulaw), "clip": digest_of(ulaw)}
+
+
+def digest_of(ulaw: bytes) -> str:
+    """What a clip is known by in a journal."""
+    return hashlib.sha256(ulaw).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:

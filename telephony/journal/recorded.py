@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pybase64
 
 from .format import Record, Segment, segments_of
 
-__all__ = ["Interruption", "Key", "Mark", "Media", "Part", "PartId", "RecordedCall", "Speech", "ToolCall", "collect"]
+__all__ = [
+    "Interruption", "Key", "Mark", "Media", "Note", "Part", "PartId", "RecordedCall", "Speech", "Stream", "ToolCall",
+    "collect",
+]  # fmt: skip
 
 FRAME_MS = 20
 RATE = 8000
@@ -34,6 +37,8 @@ class Part:
     chunks: list[bytes] = field(default_factory=list)
     transcript: str = ""
     complete: bool = False
+    is_clip: bool = False
+    """Not the model's: one chunk of mu-law."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Media:
     n_bytes: int
     crc32: int
     segments: tuple[Segment, ...]
+    bed: tuple[str, int] | None = None
+    """What lies under it: the digest of a clip, and from which sample of its loop on."""
 
 
 @dataclass(slots=True)
@@ -91,6 +98,16 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the call did of its own accord, was asked to do by users' code, or was told: a `timer`, a
+    `control`, a request by `rest`, a `callback`, a `stream` that begins."""
+
+    t: float
+    kind: Literal["timer", "control", "rest", "callback", "stream"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """A key that the caller pressed."""
 
@@ -99,12 +116,27 @@ class Key:
 
 
 @dataclass(slots=True)
+class Stream:
+    """One media stream: its timestamp 0 is `at` (samples) of the call. What was sent up to `sent`, and lies behind
+    `heard`, nobody heard: then the stream was over (None: the call was, too)."""
+
+    sid: str
+    at: int
+    begin_t: float
+    end_t: float | None = None
+    heard: int | None = None
+    sent: int = 0
+
+
+@dataclass(slots=True)
 class RecordedCall:
     """What a journal says. Times named `t` are seconds of the journal's own clock: `ms` puts them on the call's."""
 
     header: Mapping[str, Any] = field(default_factory=dict)
     caller: bytearray = field(default_factory=bytearray)
-    """The caller's audio, mu-law, from media timestamp 0 on; 0xFF where nothing came."""
+    """The caller's audio, mu-law, from media timestamp 0 of the first stream on; 0xFF where nothing came."""
+    streams: list[Stream] = field(default_factory=list)
+    clips: dict[str, bytes] = field(default_factory=dict)
     frames: int = 0
     gaps: int = 0
     """How often the caller's timestamps jumped."""
@@ -118,6 +150,7 @@ class RecordedCall:
     marks: list[Mark] = field(default_factory=list)
     clears: list[float] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     closes: list[Record] = field(default_factory=list)
     end: Mapping[str, Any] | None = None
     lost: int = 0
@@ -148,9 +181,12 @@ class _Collector:
     def __init__(self) -> None:
         self.call = RecordedCall()
         self._lags: list[float] = []
+        self._first_frame = True
+        self._sent = 0  # samples of the stream timeline
         self._stamp_ms = 0  # where the caller's audio ends
         self._appended_bytes = 0  # of the caller's audio to the model
         self._handlers: dict[tuple[str, str], Callable[[Record], None]] = {
+            ("twilio.in", "start"): self._stream_begins,
             ("twilio.in", "media"): self._caller_frame,
             ("twilio.in", "mark"): self._mark_back,
             ("twilio.in", "dtmf"): self._key,
@@ -169,6 +205,12 @@ class _Collector:
             ("model.out", "input_audio_buffer.append"): self._append,
             ("header", ""): self._header,
             ("stream", ""): self._stream,
+            ("timer", ""): self._note,
+            ("control", ""): self._note,
+            ("rest", ""): self._note,
+            ("callback", ""): self._note,
+            ("clip", ""): self._clip,
+            ("play", ""): self._play,
             ("interruption", ""): self._interruption,
             ("tool.start", ""): self._tool_start,
             ("tool.end", ""): self._tool_end,
@@ -189,23 +231,45 @@ class _Collector:
 
     # --- the phone -----------------------------------------------------------------------------------------------
 
+    def _stream_begins(self, record: Record) -> None:
+        streams = self.call.streams
+        if streams and streams[-1].heard is None:
+            streams[-1].heard = streams[-1].sent = self._sent
+        at = round((record.t - min(self._lags, default=record.t)) * RATE) if streams else 0
+        if streams:
+            self.call.notes.append(Note(record.t, "stream", "another stream took its place"))
+        streams.append(Stream(str(record.message.get("streamSid", "")), at, record.t))
+        self._first_frame = True
+
+    def _at(self, message: Mapping[str, Any]) -> int:
+        """Where on the call the stream begins that this message is of."""
+        streams = self.call.streams
+        if len(streams) < 2:
+            return 0
+        sid = message.get("streamSid")
+        return next((stream.at for stream in reversed(streams) if stream.sid == sid), streams[-1].at)
+
     def _caller_frame(self, record: Record) -> None:
         media = record.message["media"]
         payload = pybase64.b64decode(media["payload"])
         stamp_ms = int(media["timestamp"])
-        lane, at = self.call.caller, stamp_ms * 8
+        lane, at = self.call.caller, self._at(record.message) + stamp_ms * 8
         if at > len(lane):
-            self.call.gaps += self.call.frames > 0
+            self.call.gaps += not self._first_frame
             lane.extend(b"\xff" * (at - len(lane)))
         lane[at : at + len(payload)] = payload
+        self._first_frame = False
         self.call.frames += 1
         self._stamp_ms = len(lane) // 8
-        self._lags.append(record.t - stamp_ms / 1000 - len(payload) / RATE)
+        if len(self.call.streams) < 2:
+            self._lags.append(record.t - stamp_ms / 1000 - len(payload) / RATE)
 
     def _media(self, record: Record) -> None:
         message = record.message
         segments = tuple(segments_of(message))
-        self.call.media.append(Media(record.t, message["position"], message["bytes"], message["crc32"], segments))
+        bed = (str(message["bed"][0]), int(message["bed"][1])) if "bed" in message else None
+        self.call.media.append(Media(record.t, message["position"], message["bytes"], message["crc32"], segments, bed))
+        self._sent = message["position"] + message["bytes"]
 
     def _mark(self, record: Record) -> None:
         self.call.marks.append(Mark(record.message["mark"]["name"], record.t))
@@ -284,7 +348,21 @@ class _Collector:
         self.call.header = record.data
 
     def _stream(self, record: Record) -> None:
-        self.call.runs.update((int(position), float(ms) + FRAME_MS) for position, ms in record.data.get("runs", ()))
+        data, stream = record.data, self.call.streams[-1] if self.call.streams else None
+        zero_ms = FRAME_MS + (stream.at / 8 if stream is not None else 0)
+        self.call.runs.update((int(position), float(ms) + zero_ms) for position, ms in data.get("runs", ()))
+        if stream is not None and "heard" in data:
+            stream.heard, stream.sent, stream.end_t = int(data["heard"]), self._sent, record.t
+
+    def _clip(self, record: Record) -> None:
+        self.call.clips[record.data["digest"]] = pybase64.b64decode(record.data["payload"])
+
+    def _play(self, record: Record) -> None:
+        data = record.data
+        clip = self.call.clips.get(str(data.get("clip")), b"")
+        part = Part(str(data["item_id"]), 0, chunks=[clip], complete=True, is_clip=True)
+        part.transcript = str(data.get("text") or "(a clip)")
+        self.call.parts[part.item_id, 0] = part
 
     def _interruption(self, record: Record) -> None:
         data = record.data
@@ -293,6 +371,21 @@ class _Collector:
         position = data.get("position")
         item_id = str(data.get("item_id") or (heard[0][0][0] if heard else ""))
         self.call.interruptions.append(Interruption(record.t, item_id, position, heard, truncations))
+
+    def _note(self, record: Record) -> None:
+        data = record.data
+        match record.kind:
+            case "timer":
+                self.call.notes.append(Note(record.t, "timer", str(data["name"])))
+            case "control":
+                asked = [f"{k}={v}" for k, v in data.items() if k not in ("id", "action", "tool") and v is not None]
+                self.call.notes.append(Note(record.t, "control", f"{data['action']}({', '.join(asked)})"))
+            case "rest":
+                status = data.get("error") or data.get("status")
+                self.call.notes.append(Note(record.t, "rest", f"{data['action']}: {status}"))
+            case "callback":
+                said = " ".join(str(v) for k, v in data.items() if k != "what")
+                self.call.notes.append(Note(record.t, "callback", f"{data['what']} {said}".strip()))
 
     def _tool_start(self, record: Record) -> None:
         data = record.data

@@ -37,11 +37,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that is not speech: a `tool` call with its result, a `key` of the caller, an `interruption`."""
+    """Something that is not speech: a `tool` call with its result, a `key` of the caller, an `interruption`; a `timer`
+    that was up, a `control` that users' code asked for, a request by `rest`, a `callback` of Twilio's, a `stream`."""
 
     start_ms: float
     end_ms: float
-    kind: Literal["tool", "key", "interruption"]
+    kind: Literal["tool", "key", "interruption", "timer", "control", "rest", "callback", "stream"]
     text: str
 
 
@@ -54,6 +55,7 @@ def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
         start, end = call.ms(tool.t), call.ms(tool.t if tool.end_t is None else tool.end_t)
         entries.append(Event(start, end, "tool", f"{tool.name}({_arguments(tool.arguments)}){result}"))
     entries += [Event(call.ms(i.t), call.ms(i.t), "interruption", _cut_text(i)) for i in call.interruptions]
+    entries += [Event(call.ms(note.t), call.ms(note.t), note.kind, note.text) for note in call.notes]
     return sorted(entries, key=lambda entry: entry.start_ms)
 
 
@@ -83,6 +85,14 @@ def line_of(entry: Turn | Event) -> str:
             return f"        tool {entry.text}"
         case Event(kind="key"):
             return f"        the caller pressed {entry.text}"
+        case Event(kind="timer"):
+            return f"        time was up: {entry.text}"
+        case Event(kind="control"):
+            return f"        asked of the call: {entry.text}"
+        case Event(kind="rest"):
+            return f"        asked of Twilio: {entry.text}"
+        case Event(kind="callback"):
+            return f"        Twilio says: {entry.text}"
         case _:
             return f"        {entry.text}"
 

@@ -1,7 +1,7 @@
 """Tools that answer from a recording. The user's own never run.
 
-A recorded tool asks of the call what it asked then (to hang up, to transfer), takes the time that it took, and returns
-what it returned.
+A recorded tool asks of the call what it asked then (to speak, to transfer, to hang up), takes the time that it took,
+and returns what it returned.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from realtime_core import FunctionTool, RealtimeAgent, SilentResult
 
 from ..call.options import AgentSource
 from .recording import Recording, ToolAnswer
+from .repeating import Repeated, Repeats
 
-__all__ = ["Answers", "answering_tools", "perform", "recorded_agent"]
-
-_SOME_NUMBER = "+15550100000"
-"""Journals hold no targets of transfers; nobody is called."""
+__all__ = ["Answers", "answering_tools", "recorded_agent"]
 
 
 class Answers:
     """The recorded answers of one call: by id, else by name and arguments, else by name, each once and then again."""
 
-    def __init__(self, tools: Sequence[ToolAnswer], *, slower_s: float = 0.0) -> None:
+    def __init__(
+        self, tools: Sequence[ToolAnswer], clips: Mapping[str, bytes] | None = None, *, slower_s: float = 0.0
+    ) -> None:
+        self._clips = clips or {}
         self._left = list(tools)
         self._all = list(tools)
         self._slower_s = slower_s
@@ -58,14 +59,12 @@ class Answers:
         if tool is None:
             self.unrecorded.append((name, arguments))
             return f"There is no recorded answer of {name}."
-        start = asyncio.get_running_loop().time()
-        for after_s, control in tool.controls:
-            await _until(start + after_s)
-            await perform(context.context, control)
+        place = Repeated(tool.t, asyncio.get_running_loop().time())
+        await Repeats(tool.asked, self._clips).run(context.context, place)
         if tool.seconds is None:
             await asyncio.get_running_loop().create_future()  # as then: the call ended first
         else:
-            await _until(start + tool.seconds + self._slower_s)
+            await place.until(tool.t + tool.seconds + self._slower_s)
         return SilentResult(tool.output) if tool.silent else tool.output
 
     def silenced(self, source: AgentSource) -> AgentSource:
@@ -132,25 +131,6 @@ def _answering(answers: Answers, tool: Mapping[str, Any]) -> Callable[[Any, str]
         return await answers.invoke(tool["name"], context, arguments)
 
     return answer
-
-
-async def perform(call: Any, control: Mapping[str, Any]) -> None:
-    """Ask of the call what was asked then. What this version does not know is left alone."""
-    match control:
-        case {"action": "hang_up", "within_s": within_s}:
-            await call.hang_up(goodbye=control.get("goodbye"), within_s=within_s)
-        case {"action": "collect_digits", "prompt": prompt, **limits}:
-            clip_or_words = b"\xff" * prompt if isinstance(prompt, int) else prompt
-            await call.collect_digits(clip_or_words, **limits)
-        case {"action": "transfer", "target": target}:
-            call.transfer_targets.setdefault(target, _SOME_NUMBER)
-            await call.transfer(target, summary="" if control.get("warm") else None)
-
-
-async def _until(t: float) -> None:
-    """In no time where the time has come: what was one step then is one step again."""
-    if (left := t - asyncio.get_running_loop().time()) > 0:
-        await asyncio.sleep(left)
 
 
 def _same(arguments: str) -> Any:

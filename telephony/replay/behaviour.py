@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 import orjson
 
-from ..journal.format import Record, segments_of
+from ..journal.format import SCHEMA, Record, segments_of
 from .causes import AUDIO, our_ids
 
 __all__ = ["Behaviour", "Deed", "Spoken", "Teller", "behaviour_of"]
 
-Lane = Literal["phone", "model", "tools", "call", "config"]
+Lane = Literal["phone", "model", "tools", "call", "twilio", "config"]
+_ACCIDENTAL = frozenset(("id", "action", "tool", "ours", "ms"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,10 @@ class Behaviour:
     """Items that were interrupted: how much of them was sent is a matter of milliseconds."""
 
 
-def behaviour_of(records: Iterable[tuple[int, Record]]) -> Behaviour:
-    """The deeds in a journal's records. Messages that came in may be left out: they are not looked at."""
-    teller = Teller()
+def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) -> Behaviour:
+    """The deeds in a journal's records. Messages that came in may be left out: they are not looked at. `schema`: tell
+    only what a journal of that schema could have told."""
+    teller = Teller(schema)
     for index, record in records:
         teller.take(index, record)
     return teller.behaviour
@@ -71,10 +73,11 @@ def behaviour_of(records: Iterable[tuple[int, Record]]) -> Behaviour:
 class Teller:
     """`behaviour_of`, record by record."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: int = SCHEMA) -> None:
         self.behaviour = Behaviour()
+        self.schema = schema
         self._items: dict[str, str] = {}
-        self._over = False
+        self._in_tools = 0
 
     def take(self, index: int, record: Record) -> None:
         data = record.data
@@ -84,20 +87,41 @@ class Teller:
             case "model.out":
                 self._to_model(index, record)
             case "tool.start":
+                self._in_tools += 1
                 self._add("tools", index, record, f"tool {data.get('name')}", arguments=_parsed(data.get("arguments")))
             case "tool.end":
+                self._in_tools -= 1
                 self._add("tools", index, record, f"tool {data.get('name')} returns", output=data.get("output"))
-            case "control":
-                what = str(data.get("action"))
-                self._add("call", index, record, what, **{k: v for k, v in data.items() if k != "action"})
             case "answered":
                 self._add("call", index, record, f"answered by {data.get('by')}", move=data.get("move"))
+            case "control" | "control.end" | "timer" | "rest" | "play":
+                self._own(index, record)
             case "interruption":
                 self.behaviour.cut.update(str(item) for item, *_ in data.get("heard", ()))
             case "error":
                 self._add("call", index, record, "error", error=data.get("error"))
             case "end":
                 self._add("call", index, record, "the call ends", reason=data.get("reason"))
+
+    def _own(self, index: int, record: Record) -> None:
+        """What the call did of its own accord, or because users' code asked for it."""
+        data, schema = record.data, self.schema
+        if record.kind == "control" and schema < 3:
+            if schema == 2 and self._in_tools:  # else it may be what nobody's code asked for
+                self._add("call", index, record, str(data.get("action")))
+        elif record.kind == "timer" and schema >= 2:
+            self._add("call", index, record, f"time is up: {data.get('name')}")
+        elif schema >= 3:
+            particulars = {k: v for k, v in data.items() if k not in _ACCIDENTAL}
+            match record.kind:
+                case "control":
+                    self._add("call", index, record, str(data.get("action")), **particulars)
+                case "control.end":
+                    self._add("call", index, record, f"{data.get('action')} is over", **particulars)
+                case "rest":
+                    self._add("twilio", index, record, f"REST {data.get('action')}", **particulars)
+                case "play":
+                    self._add("call", index, record, f"play {data.get('item_id')}", clip=data.get("clip"))
 
     def _add(self, lane: Lane, index: int, record: Record, what: str, /, **data: Any) -> None:
         self.behaviour.deeds.append(Deed(lane, record.t, index, what, data))
@@ -117,7 +141,7 @@ class Teller:
                 if spoken is None:
                     spoken = self.behaviour.spoken[key] = Spoken(*key, record.t, index)
                     self._add("phone", index, record, f"speak {self._name(segment.item_id)}")
-                crc32 = message["crc32"] if whole else None
+                crc32 = message["crc32"] if whole and "bed" not in message else None
                 spoken.pieces.append((segment.offset, segment.length, crc32, record.t))
                 spoken.end = max(spoken.end, segment.offset + segment.length)
 

@@ -203,7 +203,7 @@ class HeardCall:
     @property
     def silence_prompts(self) -> int:
         """How often the agent spoke up because the caller said nothing."""
-        return sum(record.kind == "timer" and "silen" in str(record.data.get("name")) for record in self.records)
+        return sum(record.kind == "timer" and record.data.get("name") == "silence" for record in self.records)
 
     @cached_property
     def usage(self) -> Usage:

@@ -19,11 +19,12 @@ AUDIO = "input_audio_buffer.append"
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The `count`-th command of this type (of audio: so many bytes), which was sent at `t`."""
+    """The `count`-th command of this type, which was sent at `t`; of audio: so many bytes of the `stream`-th stream."""
 
     type: str
     count: int
     t: float
+    stream: int = 0
 
 
 def our_ids(message: Mapping[str, Any]) -> list[str]:
@@ -38,6 +39,7 @@ class Causes:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._stream = 0
         self._audio: Need | None = None
         self._open: Need | None = None
         self._by_id: dict[str, Need] = {}
@@ -55,7 +57,7 @@ class Causes:
             return
         if type == AUDIO:
             self._counts[AUDIO] += int(message.get("bytes", 0))
-            self._audio = Need(AUDIO, self._counts[AUDIO], record.t)
+            self._audio = Need(AUDIO, self._counts[AUDIO], record.t, self._stream)
             return
         self._counts[type] += 1
         need = Need(type, self._counts[type], record.t)
@@ -67,6 +69,15 @@ class Causes:
             self._updates.append(need)
         elif type == "response.cancel":
             self._cancels[str(message.get("response_id"))] = need
+
+    def stream_began(self) -> None:
+        self._stream += 1
+        self._counts[AUDIO] = 0
+        self._audio = None
+
+    def stream_ended(self) -> None:
+        """No audio comes: it is no clock any more."""
+        self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Need, ...]:
         """What has to be there before this message comes."""

@@ -6,6 +6,7 @@ so independent streams may interleave as they like.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -15,7 +16,7 @@ from .behaviour import Behaviour, Deed, Spoken, by_lane
 
 __all__ = ["Comparison", "Divergence", "Tolerances", "compare"]
 
-LANES = ("phone", "model", "tools", "call", "config")
+LANES = ("phone", "model", "tools", "call", "twilio", "config")
 _SAME_DEED_S = 2.0
 
 Kind = Literal["missing", "extra", "changed", "late", "early", "audio"]
@@ -199,7 +200,7 @@ def _pair(expected: Deed, actual: Deed, tolerances: Tolerances) -> Iterator[Dive
 
 def _limits(what: str, tolerances: Tolerances) -> tuple[float, float]:
     """How many milliseconds a deed may be late, and early."""
-    if what == "the call ends":  # which may wait for the line to confirm what was heard
+    if what == "the call ends" or what.endswith(" is over"):  # which may wait for the line to confirm what was heard
         return tolerances.early_ms, tolerances.early_ms
     return (tolerances.audio_ms,) * 2 if what.startswith("speak ") else (tolerances.late_ms, tolerances.early_ms)
 
@@ -229,12 +230,14 @@ def _differences(then: Spoken, now: Spoken, cut: set[str], tolerances: Tolerance
     item = then.item_id
     sent = {(offset, length): crc32 for offset, length, crc32, _ in now.pieces}
     timeline = _Timeline(now)
+    farthest = 0
     for offset, length, crc32, t in then.pieces:
         other = sent.get((offset, length))
         if tolerances.samples and crc32 is not None and other is not None and other != crc32:
             what = f"{item}: the samples from {offset / 8:.0f} ms on are others"
             yield Divergence("audio", "phone", t, what, f"CRC-32 {crc32:08x}", f"CRC-32 {other:08x}", then.index)
-        at = timeline.at(offset)
+        again, farthest = offset < farthest, max(farthest, offset + length)
+        at = None if again else timeline.at(offset)
         if at is None or not tolerances.timing:
             continue
         late_ms = (at - t) * 1000
@@ -251,19 +254,19 @@ def _differences(then: Spoken, now: Spoken, cut: set[str], tolerances: Tolerance
 
 
 class _Timeline:
-    """When was a sample of a part sent?"""
+    """When was a sample of a part sent? One that was sent twice (after a hold, or on another stream): at first."""
 
     def __init__(self, spoken: Spoken) -> None:
-        self._pieces = sorted(spoken.pieces)
-        self._next = 0
+        self._ends: list[int] = []
+        self._times: list[float] = []
+        for offset, length, _, t in spoken.pieces:
+            if not self._ends or offset + length > self._ends[-1]:
+                self._ends.append(offset + length)
+                self._times.append(t)
 
     def at(self, offset: int) -> float | None:
-        """Offsets are asked in rising order; one that was sent twice (after a hold) was sent when it was first."""
-        while self._next < len(self._pieces) and self._pieces[self._next][0] + self._pieces[self._next][1] <= offset:
-            self._next += 1
-        if self._next == len(self._pieces) or self._pieces[self._next][0] > offset:
-            return None
-        return self._pieces[self._next][3]
+        nth = bisect_right(self._ends, offset)
+        return self._times[nth] if nth < len(self._times) else None
 
 
 def _caller(expected: Behaviour, actual: Behaviour) -> Iterator[Divergence]:

@@ -53,6 +53,8 @@ class MarkCurve:
 
     turnaround_s: float = 0.0
     """The quickest return of all."""
+    lost: bool = False
+    """The stream broke: nothing comes back after its last frame."""
     _frames: list[tuple[float, int]] = field(default_factory=list)
     _place: Place = field(default_factory=Place)
     _out: dict[str, _Mark] = field(default_factory=dict)
@@ -125,6 +127,8 @@ class MarkCurve:
         assert mark.returned is not None
         frames, rest = divmod(samples, _FRAME)
         nth = mark.frames - 1 + frames
+        if self.lost and nth >= len(self._frames):
+            return AFTER_ALL, AFTER_ALL
         if mark.frames == 0 or not 0 <= nth < len(self._frames):
             return mark.returned + samples / _FRAME * 0.02, AFTER_ALL
         at, index = self._frames[nth]

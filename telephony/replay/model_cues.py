@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Any
 
+from ..journal.format import Record
 from .causes import AUDIO, Need, our_ids
 from .recording import Incoming, Recording
 
@@ -28,10 +29,11 @@ class ModelCues:
     def __init__(self, recording: Recording) -> None:
         self._queue = deque(recording.model)
         self._met: dict[str, list[float]] = defaultdict(list)
+        self._stream = 0
         self._audio_bytes: list[int] = []
         self._audio_t: list[float] = []
         self._recorded_ids: dict[str, deque[list[str]]] = defaultdict(deque)
-        self._opens = recording.opens
+        self._attempts = deque(recording.attempts)
         for command in recording.commands:
             self._recorded_ids[command.event].append(our_ids(command.message))
         self._renames: dict[str, str] = {}
@@ -45,15 +47,20 @@ class ModelCues:
     def head(self) -> Incoming | None:
         return self._queue[0] if self._queue else None
 
-    def opens_at(self) -> float:
-        """When the next connection was opened then; 0 where nobody knows."""
-        nth = len(self._met["open"])
-        return self._opens[nth] if nth < len(self._opens) else 0.0
+    def attempt(self) -> Record | None:
+        """How the next attempt to connect went, and when; None: nobody knows."""
+        return self._attempts.popleft() if self._attempts else None
 
     def opened(self, now: float) -> int:
         """A connection was opened; returns which one it is."""
         self._met["open"].append(now)
         return len(self._met["open"]) - 1
+
+    def stream_began(self) -> None:
+        """The caller's audio comes from another stream, or from the first."""
+        self._stream += 1
+        self._audio_bytes.clear()
+        self._audio_t.clear()
 
     def appended(self, n_bytes: int, now: float) -> bool:
         """So much of the caller's audio was sent; returns whether `due` may be another now."""
@@ -79,10 +86,14 @@ class ModelCues:
         due = self._last if head.needs else max(self._last, head.t)
         waits = False
         for need in head.needs:
+            if self._is_past(need):
+                continue
             met = self._time_of(need)
             if met is not None:
                 due = max(due, met + head.t - need.t)
             elif need.type == AUDIO:
+                if need.stream > self._stream:
+                    return None
                 self._awaited_bytes = need.count
                 return None
             elif need.type == "open":
@@ -98,7 +109,7 @@ class ModelCues:
             return None
         head = self._queue.popleft()
         self._head_since = now
-        if any(self._time_of(need) is None for need in head.needs):
+        if any(self._time_of(need) is None for need in head.needs if not self._is_past(need)):
             self.skipped += 1
             return None
         self._last = due
@@ -108,6 +119,10 @@ class ModelCues:
         if not self._renames:
             return text
         return _QUOTED.sub(lambda found: f'"{self._renames.get(found[1], found[1])}"', text)
+
+    def _is_past(self, need: Need) -> bool:
+        """Audio of a stream that is over: whether all of it came nobody can tell any more."""
+        return need.type == AUDIO and need.stream < self._stream
 
     def _time_of(self, need: Need) -> float | None:
         if need.type == AUDIO:

@@ -10,22 +10,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
-from realtime_core import RealtimeModelConfig, RealtimeRunConfig
-from realtime_core.sources import Sources
+from realtime_core import OpenAIRealtimeWebSocketModel, RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.testing import virtual_time
+from realtime_core.turns import OurTurns
 
-from ..call.bridge import run_call
-from ..call.options import AgentSource, CallOptions, CallOutcome
+from ..call.options import AgentSource, CallOptions
 from ..call.policy import CallPolicy
 from ..journal.format import Record
 from ..journal.memory import MemoryJournal
 from ..turns.silence import SilencePolicy
 from .answers import Answers, recorded_agent
 from .perturbation import Perturbation
-from .perturbed import perturbed
 from .placed import open_again, with_recorded_tools
 from .recording import Recording
-from .stage import Stage
+from .repeating import SOME_NUMBER
+from .sources import RecordedSources
+from .staged import admitted, perform_staged
+from .twilio import RecordedTwilio
 from .uncollected import uncollected
 
 __all__ = ["Performance", "options_of", "perform_recorded", "source_of"]
@@ -33,10 +34,9 @@ __all__ = ["Performance", "options_of", "perform_recorded", "source_of"]
 
 @dataclass(slots=True)
 class Performance:
-    """A call that was made again: its journal, and how it went."""
+    """A call that was made again: its journal."""
 
     journal: MemoryJournal
-    outcome: CallOutcome | None
     unrecorded: list[tuple[str, str]] = field(default_factory=list)
     """Tool calls for which the recording has no answer."""
 
@@ -59,19 +59,13 @@ def perform_recorded(
     perturbation = perturbation or Perturbation(seed=seed)
 
     async def perform() -> Performance:
-        answers = Answers(recording.tools, slower_s=perturbation.slow_tools_s)
-        stage = Stage(recording, perturbation)
+        answers = Answers(recording.tools, recording.clips, slower_s=perturbation.slow_tools_s)
         journal = MemoryJournal(masks_digits=recording.header.get("redaction", {}).get("digits", True))
-        options = options_of(recording, journal, stage.transport, seed)
+        options = options_of(recording, journal, seed)
         open_again(recording, options)
-        if configure is not None:
-            configure(options)
         source = source_of(recording, agent, answers, run_tools=run_tools)
-        try:
-            outcome = await run_call(perturbed(stage.phone, perturbation), source, options)
-        finally:
-            stage.close()
-        return Performance(journal, outcome, answers.unrecorded)
+        await perform_staged(recording, source, options, perturbation, configure)
+        return Performance(journal, answers.unrecorded)
 
     with uncollected():
         return virtual_time.run(perform, seed=seed)
@@ -84,42 +78,49 @@ def source_of(recording: Recording, agent: AgentSource | None, answers: Answers,
     return with_recorded_tools(recording, agent if run_tools else answers.silenced(agent), answers)
 
 
-def options_of(recording: Recording, journal: MemoryJournal, transport: Any, seed: int) -> CallOptions:
+def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallOptions:
     """How the call was run then, as far as its header says."""
     config = recording.config
-    model_config = RealtimeModelConfig(url="ws://recorded", api_key="recorded", transport=transport)
+    model_config = RealtimeModelConfig(url="ws://recorded", api_key="recorded")
     if settings := _known((config.get("model_config") or {}).get("initial_model_settings") or {}):
         model_config["initial_model_settings"] = settings
     options = CallOptions(
-        greeting=config.get("greeting"),
+        greeting=_greeting(recording, config.get("greeting")),
+        ambience=_clip(recording, config.get("ambience")),
         model_config=model_config,
         run_config=cast("RealtimeRunConfig", _known(config.get("run_config") or {})),
         journal=lambda info: journal,
-        sources=Sources(seed),
+        admit=lambda start: admitted(recording, start),
+        sources=RecordedSources(seed, str(recording.header.get("started_at", ""))),
     )
     for name in ("digits_to_model", "reattach_s"):
         if name in config:
             setattr(options, name, config[name])
     if isinstance(policy := config.get("policy"), dict):
         options.policy = _policy(policy)
-    if config.get("has_control"):
-        options.control = AcceptingControl()
+    twilio = RecordedTwilio(recording)
+    options.control = twilio if config.get("has_control") else None
+    if config.get("has_way_back", len(recording.streams) > 1):
+        options.way_back = twilio
+    options.model = _model(recording.model_class.get("turn_policy"))
+    options.fallback = SOME_NUMBER if config.get("has_fallback") else None
     return options
 
 
-class AcceptingControl:
-    """In place of Twilio's REST API: says yes, and does nothing. What came of it then is in the recording."""
+def _model(policy: Any) -> Callable[[], RealtimeModel] | None:
+    """The model with the turn policy that it had; None: with its own."""
+    match policy:
+        case {"type": "OurTurns", "minimum_speech_s": float(minimum_s), "silence_s": float(silence_s)}:
+            return lambda: OpenAIRealtimeWebSocketModel(turn_policy=OurTurns(minimum_s, silence_s=silence_s))
+    return None
 
-    async def hang_up(self, call_sid: str) -> bool:
-        return True
 
-    async def redirect(self, call_sid: str, twiml: str) -> None:
-        pass
+def _greeting(recording: Recording, greeting: Any) -> str | bytes | None:
+    return greeting if isinstance(greeting, str) else _clip(recording, greeting)
 
-    async def create_call(
-        self, *, to: str, from_: str, twiml: str | None = None, status_callback: str | None = None, ring_s: int = 60
-    ) -> str:
-        return "CA" + "0" * 32
+
+def _clip(recording: Recording, named: Any) -> bytes | None:
+    return recording.clips.get(str(named.get("clip"))) if isinstance(named, dict) else None
 
 
 def _policy(values: dict[str, Any]) -> CallPolicy:

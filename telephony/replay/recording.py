@@ -6,9 +6,10 @@ when its causes are there again, and as long after them as it was then.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,18 @@ import orjson
 from ..errors import JournalError
 from ..journal.format import Record
 from ..journal.reader import raw_lines
+from .asked import Asked, AskedLog
 from .behaviour import Behaviour, Teller
 from .causes import AUDIO, Causes, Need
 from .marks import MarkCurve
 from .uncollected import uncollected
 
-__all__ = ["Incoming", "Recording", "ToolAnswer", "load", "read"]
+__all__ = ["Incoming", "RecordedStream", "Recording", "ToolAnswer", "load", "read"]
 
 _RESPONSE_ID = re.compile(r'"response_id": ?"([^"]*)"')
+_MASKED = "•"
+_SAME_STEP_S = 0.002
+_STALLED_S = 0.5
 
 
 @dataclass(slots=True)
@@ -42,8 +47,8 @@ class Incoming:
 
 @dataclass(slots=True)
 class ToolAnswer:
-    """What a tool did: it asked these things of the call (seconds after its start), and returned `output` after
-    `seconds`; None: it never returned."""
+    """What a tool did: it asked these things of the call, and returned `output` after `seconds`; None: it never
+    returned."""
 
     call_id: str
     name: str
@@ -52,7 +57,22 @@ class ToolAnswer:
     output: str = ""
     seconds: float | None = None
     silent: bool = False
-    controls: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RecordedStream:
+    """One media stream of the call, which began at `t` with the message `start`."""
+
+    sid: str
+    start: str
+    t: float
+    index: int
+    phone: list[Incoming] = field(default_factory=list)
+    """What Twilio sent after `start`, without marks; that it closed the stream is a `close`."""
+    marks: MarkCurve = field(default_factory=MarkCurve)
+    ended_t: float | None = None
+    """When its connection was over, whoever closed it."""
 
 
 @dataclass(slots=True)
@@ -61,21 +81,26 @@ class Recording:
 
     name: str
     header: Mapping[str, Any] = field(default_factory=dict)
-    start: str = ""
-    phone: list[Incoming] = field(default_factory=list)
-    """What Twilio sent after `start`, without marks; that it closed the stream is a `close`."""
+    streams: list[RecordedStream] = field(default_factory=list)
+    """At least one, in the order in which they began."""
     model: list[Incoming] = field(default_factory=list)
-    """The same of the model."""
-    marks: MarkCurve = field(default_factory=MarkCurve)
+    """What the model sent; that it closed the connection is a `close`."""
+    attempts: list[Record] = field(default_factory=list)
+    """Each `open`: connections to the model that were made, or were not."""
+    model_class: Mapping[str, Any] = field(default_factory=dict)
     tools: list[ToolAnswer] = field(default_factory=list)
-    controls: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
-    """What was asked of the call while no tool ran."""
+    asked: list[Asked] = field(default_factory=list)
+    """What was asked of the call elsewhere than in a tool."""
     verdicts: list[tuple[float, str]] = field(default_factory=list)
     """Who Twilio said had answered, of a call that was placed."""
+    callbacks: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
+    """What Twilio told by webhooks."""
+    rest: list[Record] = field(default_factory=list)
+    """What Twilio's REST API answered."""
+    clips: dict[str, bytes] = field(default_factory=dict)
+    """The clips that were played, by digest."""
     behaviour: Behaviour = field(default_factory=Behaviour)
     """What we did then."""
-    opens: list[float] = field(default_factory=list)
-    """When connections to the model were opened."""
     commands: list[Record] = field(default_factory=list)
     """What the model was sent, the caller's audio aside."""
     session: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +114,10 @@ class Recording:
             config: Mapping[str, Any] = self.header["config"]
             return config
         return {"greeting": self._first_greeting()}
+
+    @property
+    def schema(self) -> int:
+        return int(self.header.get("schema") or 1)
 
     @property
     def masks_audio(self) -> bool:
@@ -114,10 +143,9 @@ def load(lines: Iterable[tuple[float, str, str | None, Mapping[str, Any] | None]
     for index, (t, kind, text, data) in enumerate(lines):
         loader.take(index, t, kind, text, data)
         loader.recording.duration_s = t
-    if not loader.recording.start:
+    if not loader.recording.streams:
         raise JournalError(f"{name}: no media stream starts in this journal; there is nothing to replay.")
-    loader.recording.marks.settle()
-    return loader.recording
+    return loader.loaded()
 
 
 class _Loader:
@@ -128,6 +156,34 @@ class _Loader:
         self.recording.behaviour = self._teller.behaviour
         self._session = -1
         self._open_tools: dict[str, ToolAnswer] = {}
+        self._log = AskedLog()
+
+    def loaded(self) -> Recording:
+        recording = self.recording
+        for stream in recording.streams:
+            stream.marks.settle()
+        by_id = {tool.call_id: tool for tool in recording.tools}
+        for asked in self._log.asked:
+            if asked.tool is not None and (tool := by_id.get(asked.tool)) is not None:
+                tool.asked.append(asked)
+            elif asked.tool is None and self._log.complete:
+                recording.asked.append(asked)
+            if asked.action == "collect_digits" and recording.schema >= 3:
+                self._end_of_keys(asked)
+        return recording
+
+    def _end_of_keys(self, asked: Asked) -> None:
+        """Masked keys are all alike; but a key with which the collecting ended before there were enough was the one
+        that ends it."""
+        keys = asked.outcome.get("keys")
+        if asked.ended_t is None or keys is None or keys >= asked.arguments.get("max_digits", 0):
+            return
+        key = str(asked.arguments.get("terminator") or _MASKED)
+        for stream in self.recording.streams:
+            for n, incoming in reversed(list(enumerate(stream.phone))):
+                if incoming.event == "dtmf" and abs(incoming.t - asked.ended_t) < _SAME_STEP_S:
+                    stream.phone[n] = replace(incoming, text=incoming.text.replace(_MASKED, key))
+                    return
 
     def take(self, index: int, t: float, kind: str, text: str | None, data: Mapping[str, Any] | None) -> None:
         if kind == "twilio.in":
@@ -141,18 +197,29 @@ class _Loader:
             self._ours(index, Record(t, kind, data))
 
     def _from_twilio(self, index: int, t: float, text: str) -> None:
-        recording = self.recording
-        if text.startswith('{"event":"media"'):
-            recording.phone.append(Incoming(index, t, text, "media"))
-            recording.marks.frame(t, index)
+        streams = self.recording.streams
+        if text.startswith('{"event":"media"') and len(streams) == 1:
+            streams[0].phone.append(Incoming(index, t, text, "media"))
+            streams[0].marks.frame(t, index)
             return
-        event = str(orjson.loads(text).get("event", ""))
-        if event == "start" and not recording.start:
-            recording.start = text
+        message = orjson.loads(text)
+        event, sid = str(message.get("event", "")), str(message.get("streamSid", ""))
+        if event == "start":
+            streams.append(RecordedStream(sid, text, t, index))
+            self._causes.stream_began()
+        elif (stream := self._stream(sid)) is None:
+            return
         elif event == "mark":
-            recording.marks.returned(t, orjson.loads(text).get("mark", {}).get("name", ""), index)
+            stream.marks.returned(t, message.get("mark", {}).get("name", ""), index)
         else:
-            recording.phone.append(Incoming(index, t, text, event))
+            stream.phone.append(Incoming(index, t, text, event))
+            if event == "media":
+                stream.marks.frame(t, index)
+
+    def _stream(self, sid: str) -> RecordedStream | None:
+        """The stream of that name; else the last one."""
+        streams = self.recording.streams
+        return next((stream for stream in reversed(streams) if stream.sid == sid), streams[-1] if streams else None)
 
     def _from_model(self, index: int, t: float, text: str) -> None:
         message: Mapping[str, Any]
@@ -168,23 +235,36 @@ class _Loader:
 
     def _ours(self, index: int, record: Record) -> None:
         recording = self.recording
-        self._teller.take(index, record)
         match record.kind:
             case "header":
                 recording.header = record.data
+                self._teller.schema = recording.schema
             case "twilio.out":
-                recording.marks.sent(record)
+                if recording.streams:
+                    recording.streams[-1].marks.sent(record)
             case "open":
-                recording.opens.append(record.t)
-                self._causes.sent(record, "open")
+                recording.attempts.append(record)
+                if "error" not in record.data:
+                    self._causes.sent(record, "open")
+            case "model":
+                recording.model_class = record.data
             case "model.out":
                 self._to_model(record, record.event)
             case "close":
                 self._close(index, record)
             case "verdict":
                 recording.verdicts.append((record.t, str(record.data.get("answered_by"))))
-            case "tool.start" | "tool.end" | "control":
+            case "tool.start" | "tool.end":
                 self._tool(record)
+            case "control" | "control.end":
+                self._log.take(record, inside=next(reversed(self._open_tools), None))
+            case "callback":
+                recording.callbacks.append((record.t, record.data))
+            case "rest":
+                recording.rest.append(record)
+            case "clip":
+                recording.clips[str(record.data["digest"])] = base64.b64decode(record.data["payload"])
+        self._teller.take(index, record)
 
     def _to_model(self, record: Record, event: str) -> None:
         self._causes.sent(record, event)
@@ -206,11 +286,18 @@ class _Loader:
     def _close(self, index: int, record: Record) -> None:
         """Our own closings happen again by themselves."""
         recording = self.recording
+        stream = self._stream(str(record.data.get("stream_sid", ""))) if record.data.get("peer") == "twilio" else None
+        if stream is not None:
+            stream.ended_t = record.t
+            if stream is self.recording.streams[-1]:
+                self._causes.stream_ended()
+            last_t = stream.phone[-1].t if stream.phone else stream.t
+            stream.marks.lost = record.data.get("by") == "network" or record.t - last_t > _STALLED_S
         if record.data.get("by") != "us":
             text = orjson.dumps(record.data).decode()
-            if record.data.get("peer") == "twilio":
-                recording.phone.append(Incoming(index, record.t, text, "close"))
-            else:
+            if stream is not None:
+                stream.phone.append(Incoming(index, record.t, text, "close"))
+            elif record.data.get("peer") != "twilio":
                 needs = self._causes.of("close", {})
                 recording.model.append(Incoming(index, record.t, text, "close", needs, max(0, self._session)))
 
@@ -220,15 +307,9 @@ class _Loader:
             tool = ToolAnswer(data["call_id"], data["name"], _text(data.get("arguments")), record.t)
             recording.tools.append(tool)
             self._open_tools[tool.call_id] = tool
-        elif record.kind == "tool.end":
-            if (ended := self._open_tools.pop(data["call_id"], None)) is not None:
-                ended.output, ended.seconds = _text(data.get("output")), record.t - ended.t
-                ended.silent = bool(data.get("silent"))
-        elif self._open_tools:
-            latest = list(self._open_tools.values())[-1]
-            latest.controls.append((record.t - latest.t, data))
-        else:
-            recording.controls.append((record.t, data))
+        elif (ended := self._open_tools.pop(data["call_id"], None)) is not None:
+            ended.output, ended.seconds = _text(data.get("output")), record.t - ended.t
+            ended.silent = bool(data.get("silent"))
 
 
 def _text(value: Any) -> str:

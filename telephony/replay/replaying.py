@@ -82,7 +82,7 @@ def replay_call(
         performance = perform_recorded(
             recording, agent, perturbation=perturbation, run_tools=run_tools, configure=configure, seed=seed
         )
-        ours = behaviour_of(performance.ours())
+        ours = behaviour_of(performance.ours(), recording.schema)
         samples, voice = not recording.masks_audio, not perturbation.touches_voice
         wanted = tolerances or (Tolerances.strict() if strict else Tolerances(samples=samples, voice=voice))
         compared = compare(recording.behaviour, ours, wanted)
@@ -94,7 +94,7 @@ def replay_call(
         run_tools=run_tools, configure=configure, seed=seed,
     )  # fmt: skip
     wanted = tolerances or _expected(caller, model)
-    compared = compare(recording.behaviour, behaviour_of(rehearsal.ours()), wanted)
+    compared = compare(recording.behaviour, behaviour_of(rehearsal.ours(), recording.schema), wanted)
     compared.divergences = with_context(original, compared.divergences)
     return ReplayedCall(
         rehearsal.journal.records, compared, original, mode=_mode(caller, model), ear=rehearsal.heard,

@@ -39,7 +39,7 @@ def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, 
             break
         if record.kind == "twilio.in" and record.event == "mark":
             mark = record
-        elif record.kind != "stream" and record.event not in _DULL:
+        elif record.kind not in ("stream", "clip") and record.event not in _DULL:
             found.append(record)
     noted = [*found, *([mark] if mark is not None and divergence.lane == "phone" else [])]
     return tuple(f"{each.t:9.3f}  {_told(each)}" for each in sorted(noted, key=lambda each: each.t))

@@ -82,13 +82,14 @@ class _Made:
 
     async def perform(self, model: str) -> Rehearsal:
         recording, sources = self.recording, Sources(self.seed)
-        answers = Answers(recording.tools, slower_s=self.perturbation.slow_tools_s)
+        answers = Answers(recording.tools, recording.clips, slower_s=self.perturbation.slow_tools_s)
         journal = MemoryJournal()
         here, there = memory_pair()
         line = self.line or Line(seed=self.seed)
         peer = MediaPeer(here, line=line, call_sid=recording.header.get("call_sid"), sources=sources.fork("phone"))
         async with AsyncExitStack() as stack:
-            options = options_of(recording, journal, None, self.seed)
+            options = options_of(recording, journal, self.seed)
+            options.way_back = None  # nobody opens a second stream here
             options.model_config = await self._model_config(model, stack, sources, options.model_config)
             open_again(recording, options)
             if self.configure is not None:
@@ -97,11 +98,10 @@ class _Made:
             for at_s, length_s in self.perturbation.stalls:
                 asyncio.get_running_loop().call_later(at_s, _stall, length_s)
             async with asyncio.TaskGroup() as group:
-                phone = perturbed(there, self.perturbation)
-                running = group.create_task(run_call(phone, source, options))
+                group.create_task(run_call(perturbed(there, self.perturbation), source, options))
                 await peer.run(self.caller)
         violations = [f"{v.code} at {v.at_s:.3f} s: {v.reason}" for v in peer.violations]
-        return Rehearsal(journal, running.result(), answers.unrecorded, peer.heard, violations)
+        return Rehearsal(journal, answers.unrecorded, peer.heard, violations)
 
     async def _model_config(
         self, model: str, stack: AsyncExitStack, sources: Sources, recorded: RealtimeModelConfig
@@ -109,6 +109,7 @@ class _Made:
         settings = recorded.get("initial_model_settings")
         if model == RECORDED:
             stage = ModelStage(self.recording, self.perturbation)
+            stage.cues.stream_began()
             stack.callback(stage.close)
             config = RealtimeModelConfig(url="ws://recorded", api_key="recorded", transport=stage.transport)
         elif model == LIVE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -121,3 +121,12 @@ def recorded(kind: str) -> Path:
 
     virtual_time.run(call, seed=1)
     return path
+
+
+def written(records: Iterable[tuple[float, str, dict[str, Any]]], path: Path) -> Path:
+    """Records of a call as its journal."""
+    journal = JournalWriter(path, max_queued_chars=2**40)
+    for t, kind, fields in records:
+        journal.write(kind, t, **fields)
+    journal.close()
+    return journal.path

@@ -1,0 +1,109 @@
+"""What users' code asks of a call, and of its session, written down with what came of it.
+
+A replay does again what a tool did to the call, and never runs the tool. So each request is a `control` record with its
+arguments, and a `control.end` with its result; both say at which place in which tool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..turns.keys import Digits
+from .record import CallRecord
+
+if TYPE_CHECKING:
+    from realtime_core import RealtimeSession
+
+__all__ = ["OURS", "RecordedCommands", "RecordedSession", "current_tool"]
+
+_T = TypeVar("_T")
+
+current_tool: ContextVar[str | None] = ContextVar("telephony_tool", default=None)
+"""The `call_id` of the tool that runs here."""
+
+OURS = ""
+"""In place of a tool: code of this package, which a replay runs again."""
+
+SESSION_COMMANDS: Mapping[str, str] = {
+    "send_message": "message",
+    "request_response": "instructions",
+    "cancel_response": "response_id",
+    "update_settings": "settings",
+    "interrupt": "",
+}
+"""What a session can be told to do, and the name of its first argument."""
+
+
+class RecordedCommands:
+    """One call's. Arguments are JSON values: no number, no digit, and of a clip its digest."""
+
+    def __init__(self, record: CallRecord) -> None:
+        self._record = record
+        self._asked = 0
+
+    async def asked(self, action: str, work: Awaitable[_T], /, **arguments: Any) -> _T:
+        """Await `work`, between the two records."""
+        end = self._begin(action, arguments)
+        try:
+            result = await work
+        except asyncio.CancelledError:
+            end(cancelled=True)
+            raise
+        except Exception as error:
+            end(error=str(error) or type(error).__name__)
+            raise
+        end(**_told(result))
+        return result
+
+    @contextmanager
+    def within(self, action: str, state: AbstractContextManager[None], /, **arguments: Any) -> Iterator[None]:
+        """Enter `state`, and leave it, between the two records."""
+        end = self._begin(action, arguments)
+        try:
+            with state:
+                yield
+        finally:
+            end()
+
+    def done(self, action: str, /, **arguments: Any) -> None:
+        """Something that was done at once."""
+        self._begin(action, arguments)()
+
+    def _begin(self, action: str, arguments: Mapping[str, Any]) -> Any:
+        self._asked += 1
+        nth, tool = self._asked, current_tool.get()
+        inside: dict[str, Any] = {} if tool is None else {"ours": True} if tool is OURS else {"tool": tool}
+        self._record.write("control", id=nth, action=action, **inside, **arguments)
+        return lambda **outcome: self._record.write("control.end", id=nth, action=action, **outcome)
+
+
+class RecordedSession:
+    """A session whose commands are written down; for the rest it is the session itself."""
+
+    def __init__(self, session: RealtimeSession, commands: RecordedCommands) -> None:
+        self._session = session
+        self._commands = commands
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._session, name)
+        if (first := SESSION_COMMANDS.get(name)) is None:
+            return value
+
+        async def command(*positional: Any, **named: Any) -> Any:
+            arguments = {**dict(zip([first], positional, strict=False)), **named}
+            return await self._commands.asked(f"session.{name}", value(*positional, **named), **arguments)
+
+        return command
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._session.__aiter__()
+
+
+def _told(result: Any) -> dict[str, Any]:
+    if isinstance(result, Digits):
+        return {"keys": len(result.value), "complete": result.complete}
+    return {} if result is None else {"result": result}

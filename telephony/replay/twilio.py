@@ -1,0 +1,90 @@
+"""In place of Twilio in a replay: its REST API answers as it did, and its webhooks tell what they told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import errors
+from ..call.call import CallInfo
+from ..errors import TwilioError
+from ..journal.format import Record
+from ..twilio.callbacks import CallStatus, DialResult, MachineDetection
+from ..twilio.twiml import StreamTarget
+from .recording import Recording
+
+if TYPE_CHECKING:
+    from ..call.registry import Registry
+
+__all__ = ["RecordedTwilio"]
+
+_SECOND_LEG = "CA" + "0" * 32
+_ADDRESS = "https://recorded.invalid"
+
+
+class RecordedTwilio:
+    """A `PhoneControl` and a `WayBack`. What was not asked then is granted at once; nothing is done, ever."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._answers: defaultdict[str, deque[Record]] = defaultdict(deque)
+        for record in recording.rest:
+            self._answers[str(record.data.get("action"))].append(record)
+        self._leg_id = ""
+
+    # --- PhoneControl
+
+    async def hang_up(self, call_sid: str) -> bool:
+        return await self._answer("hang_up") is not False
+
+    async def redirect(self, call_sid: str, twiml: str) -> None:
+        await self._answer("redirect")
+
+    async def create_call(self, **options: Any) -> str:
+        await self._answer("create_call")
+        return _SECOND_LEG
+
+    async def _answer(self, action: str) -> Any:
+        """What came of the next request of this kind, as long after it."""
+        if not self._answers[action]:
+            return None
+        data = self._answers[action].popleft().data
+        await asyncio.sleep(float(data.get("ms") or 0.0) / 1000)
+        kind = getattr(errors, str(data.get("status")), None)
+        if isinstance(kind, type) and issubclass(kind, TwilioError):
+            raise kind(str(data.get("error") or "As then."), status=data.get("http"), code=data.get("code"))
+        return data.get("result")
+
+    # --- WayBack
+
+    def stream(self, info: CallInfo) -> StreamTarget:
+        return StreamTarget(_ADDRESS.replace("https", "wss"), _ADDRESS)
+
+    after_dial = call_status = _ADDRESS
+
+    def leg_key(self, leg_id: str) -> str:
+        self._leg_id = leg_id
+        return f"{_ADDRESS}/{leg_id}"
+
+    # --- webhooks
+
+    def tell(self, registry: Registry, call_sid: str, callback: Mapping[str, Any]) -> None:
+        """Tell it again."""
+        match callback:
+            case {"what": "call status", "status": str(status)}:
+                registry.call_status(CallStatus(call_sid, status))
+            case {"what": "after stream"}:
+                registry.stream_end(call_sid)
+            case {"what": "leg status", "status": str(status)}:
+                registry.call_status(CallStatus(_SECOND_LEG, status))
+            case {"what": "leg key", "key": str(key)}:
+                registry.leg_key(self._leg_id, key)
+            case {"what": "dialled", "status": str(status), "leg": str(leg)}:
+                registry.call_status(CallStatus(leg, status, parent_call_sid=call_sid))
+            case {"what": "dial", "status": str(status), "leg": str(leg)}:
+                registry.dial_ended(DialResult(call_sid, status, leg))
+            case {"what": "machine", "answered_by": str(answered_by)}:
+                registry.machine_detected(MachineDetection(call_sid, answered_by))
+            case {"what": "stop"}:
+                registry.stop()
