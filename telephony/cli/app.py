@@ -62,6 +62,10 @@ def serve(
     greeting: Annotated[
         str, typer.Option(help="Instructions for the first words; empty: the caller speaks first.")
     ] = "Greet the caller and ask how you can help.",
+    outgoing: Annotated[
+        list[str] | None,
+        typer.Option(help="Another agent, that POST /calls may name. May come often.", show_default=False),
+    ] = None,
     stub_tools: Annotated[bool, typer.Option("--stub-tools", help="Answer for the tools; do not run them.")] = False,
     phone: Annotated[
         bool,
@@ -84,6 +88,7 @@ def serve(
             json=json,
             verbose=verbose,
             phone=phone,
+            outgoing=outgoing or (),
         )
 
 
@@ -377,7 +382,7 @@ def call(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Call somebody."""
+    """Call somebody. With TELEPHONY_SERVER a running server does it, by one of its agents."""
     from .call import run_call
 
     with reporting(verbose=verbose):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json as jsonlib
+import os
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +13,8 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
-from realtime_core import RealtimeAgent
+from telephony.call.options import AgentSource
+from telephony.errors import CallRefused
 from telephony.outbound.placed import PlacedCall
 from telephony.outbound.plan import CallResult, LeaveMessage
 from telephony.outbound.telephony import Telephony
@@ -39,33 +41,59 @@ def run_call(
     json: bool,
 ) -> bool:
     """Call somebody and say how it was; returns whether it was completed."""
-    source = load_agent(agent)
-    if not isinstance(source, RealtimeAgent):
-        raise CliError(f"{agent} is a function; a call needs an agent.", code=USAGE)
-    facts = dict(_pair(text) for text in data)
-    model = None if result is None else load_model(result)
     console = Console(stderr=json)
-
-    async def main() -> CallResult[Any]:
+    options: dict[str, Any] = {
+        "data": dict(_pair(text) for text in data),
+        "result": None if result is None else load_model(result),
+        "machine": None if message is None else LeaveMessage(message),
+        "max_s": max_s,
+        "timezone": timezone,
+    }
+    if simulate is None and (server := os.environ.get("TELEPHONY_SERVER")):
+        if any_hour:
+            raise CliError("The server decides about quiet hours: TELEPHONY_QUIET_HOURS=off there.", code=USAGE)
+        work = _delegate(Telephony.from_env(), to, agent, options, console, server)
+    else:
         hours = "off" if any_hour else None
         phone = Telephony.from_env(telephony_quiet_hours=hours) if simulate is None else Telephony(simulate=simulate)
-        async with phone:
-            machine = None if message is None else LeaveMessage(message)
-            call = phone.call(
-                to, agent=source, data=facts, result=model, machine=machine, max_s=max_s, timezone=timezone
-            )
-            shown = asyncio.create_task(_show(call, console))
-            try:
-                return await call.finished()
-            finally:
-                shown.cancel()
-
-    told = asyncio.run(main())
+        work = _call(phone, to, load_agent(agent), options, console)
+    told = asyncio.run(work)
     if json:
         typer.echo(jsonlib.dumps(asdict(told) | {"output": _plain(told.output)}, default=str))
     else:
         _report(told, console)
     return told.status == "completed"
+
+
+async def _call(
+    phone: Telephony, to: str, agent: AgentSource, options: dict[str, Any], console: Console
+) -> CallResult[Any]:
+    async with phone:
+        call = phone.call(to, agent=agent, **options)
+        shown = asyncio.create_task(_show(call, console))
+        try:
+            return await call.finished()
+        finally:
+            shown.cancel()
+
+
+async def _delegate(
+    phone: Telephony, to: str, agent: str, options: dict[str, Any], console: Console, server: str
+) -> CallResult[Any]:
+    """The server has an agent of this name, or says which it has."""
+    before = ""
+
+    def on_status(status: str) -> None:
+        nonlocal before
+        if status != before:
+            console.print(f"[dim]{to} by {server}[/dim] {status}")
+        before = status
+
+    async with phone:
+        told = await phone.run_call(to, agent=agent, on_status=on_status, **options)
+    if told.status == "refused":
+        raise CallRefused(told.error)
+    return told
 
 
 async def _show(call: PlacedCall, console: Console) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json as jsonlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 import typer
 
+from telephony.demo.stubs import stubbed
 from telephony.logs import Masker, configure_logs
 from telephony.settings import Settings, load_settings
 from telephony.web.app import create_app
 from telephony.web.server import serve
 
-from .load import load_agents
+from .load import load_agent, load_agents
 from .phone import OnThePhone, on_the_phone
 
 __all__ = ["run_server"]
@@ -34,12 +35,13 @@ def run_server(
     json: bool,
     verbose: bool,
     phone: bool = False,
+    outgoing: Sequence[str] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM; with `phone`, our number leads here meanwhile."""
     overrides = {"host": host, "port": port, "telephony_model": model}
     with on_the_phone(overrides) if phone else nullcontext() as number:
         _serve(
-            load_settings(**overrides), agent, number,
+            load_settings(**overrides), agent, number, outgoing,
             greeting=greeting, stub_tools=stub_tools, json=json, verbose=verbose,
         )  # fmt: skip
 
@@ -48,6 +50,7 @@ def _serve(
     settings: Settings,
     agent: str | None,
     number: OnThePhone | None,
+    outgoing: Sequence[str],
     *,
     greeting: str,
     stub_tools: bool,
@@ -60,11 +63,13 @@ def _serve(
             logging.getLogger(name).setLevel(logging.DEBUG)
     agents = load_agents(agent or DEMO_AGENT)
     if stub_tools:
-        from telephony.demo.stubs import stubbed
-
         agents = (
             {n: stubbed(source) for n, source in agents.items()} if isinstance(agents, Mapping) else stubbed(agents)
         )
+
+    callers = {name: stubbed(load_agent(name)) if stub_tools else load_agent(name) for name in outgoing}
+    if not isinstance(agents, Mapping):
+        callers[agent or DEMO_AGENT] = agents
 
     def listening(address: str) -> None:
         if json:
@@ -79,7 +84,7 @@ def _serve(
         if number is not None:
             number.take()
 
-    application = create_app(agents, greeting=greeting or None, settings=settings)
+    application = create_app(agents, greeting=greeting or None, settings=settings, outgoing=callers)
     serve(application, host=settings.host, port=settings.port, log_level=settings.log_level, on_listening=listening)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from realtime_core import RealtimeAgent, RealtimeModelConfig, RealtimeRunner
 from realtime_core.errors import RealtimeCoreError
 
+from .findings import Findings
 from .plan import Line
-from .tools import Findings
 
 __all__ = ["ask_afterwards"]
 

@@ -17,10 +17,11 @@ from ..twilio.callbacks import CallStatus
 from ..twilio.rest import CallRecord
 from .do_not_call import DoNotCall
 from .equipped import equipped
+from .findings import Findings
 from .opening import Opening
 from .outcome import CallState
 from .plan import CallPlan, CallResult, Line, Status
-from .tools import Findings, opt_out
+from .tools import opt_out
 
 if TYPE_CHECKING:
     from .dialler import Dialler

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from realtime_core import RealtimeAgent
+if TYPE_CHECKING:
+    from ..call.options import AgentSource
 
 __all__ = ["GREETING", "AnsweredBy", "CallPlan", "CallResult", "LeaveMessage", "Line", "Status"]
 
@@ -68,10 +69,10 @@ class CallPlan:
     """One call to make. `agent` None: the server's own."""
 
     to: str
-    agent: RealtimeAgent[Any] | None = None
+    agent: AgentSource | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
-    result: type[Any] | None = None
-    """A pydantic model."""
+    result: type[Any] | Mapping[str, Any] | None = None
+    """A pydantic model, or the JSON schema of an object."""
     machine: LeaveMessage | None = None
     """None: a machine is hung up on."""
     greeting: str = GREETING

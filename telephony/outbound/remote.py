@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import logging
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
+from realtime_core import RealtimeAgent
+from realtime_core.errors import UserError
 from realtime_core.sources import SYSTEM
 
 from ..errors import ServerFailed
+from .order import CallOrder
 from .plan import CallResult, LeaveMessage, Line
 
 __all__ = ["RemoteServer"]
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
 _TIMEOUT_S = 15.0
@@ -30,42 +40,52 @@ class RemoteServer:
         self,
         to: str,
         *,
-        data: dict[str, Any] | None = None,
+        agent: str | RealtimeAgent[Any] | None = None,
+        result: type[BaseModel] | None = None,
         machine: LeaveMessage | None = None,
-        greeting: str | None = None,
-        max_s: float = 600.0,
-        ring_s: int = 30,
-        agent: None = None,
-        result: None = None,
-        detect: bool = True,
+        on_status: Callable[[str], None] = lambda status: None,
+        **options: Any,
     ) -> CallResult[Any]:
-        """Raises `ServerFailed`; and `ValueError` for what only this process could do."""
-        if agent is not None or result is not None or (machine is not None and isinstance(machine.message, bytes)):
-            raise ValueError("A server makes calls with its own agent: no agent=, no result=, no clip as a message.")
-        asked = {
-            "to": to,
-            "data": data or {},
-            "greeting": greeting,
-            "message": None if machine is None else machine.message,
-            "max_s": max_s,
-            "ring_s": ring_s,
-        }
+        """Cancelled, it has the server hang up. Raises `ServerFailed`, and `UserError` for what cannot travel."""
+        order = {"to": to, **options, "agent": _name(agent)}
+        if result is not None:
+            order["result"] = result.model_json_schema()
+        if machine is not None and isinstance(machine.message, bytes):
+            order["clip"] = base64.b64encode(machine.message).decode()
+        elif machine is not None:
+            order["message"] = machine.message
+        body = _body(order)
         key = SYSTEM.token()  # a request that was not answered is asked again, and calls nobody twice
-        status, told = await self._ask("POST", "/calls", asked, key)
-        if status == 409:
-            return CallResult(to, "refused", error=told["error"])
-        while not told.get("over"):
-            await asyncio.sleep(_POLL_S)
-            _, told = await self._ask("GET", f"/calls/{told['id']}", None, "")
-        return _result(told)
+        placing = asyncio.ensure_future(self._ask("POST", "/calls", body, key))
+        try:
+            status, told = await asyncio.shield(placing)
+            if status == 409:
+                return CallResult(to, "refused", error=told["error"])
+            while not told.get("over"):
+                on_status(str(told.get("status", "")))
+                await asyncio.sleep(_POLL_S)
+                _, told = await self._ask("GET", f"/calls/{told['id']}", None, "")
+        except asyncio.CancelledError:
+            await asyncio.shield(self._hang_up(placing))
+            raise
+        return _result(told, result)
 
-    async def _ask(self, method: str, path: str, body: Any, key: str) -> tuple[int, Any]:
+    async def _hang_up(self, placing: asyncio.Future[tuple[int, Any]]) -> None:
+        """Also where it is not known yet whether the call was placed."""
+        try:
+            _, told = await placing
+            if "id" in told:
+                await self._ask("DELETE", f"/calls/{told['id']}", None, "")
+        except ServerFailed as error:
+            log.error("The server could not be told to hang up: %s", error)
+
+    async def _ask(self, method: str, path: str, body: bytes | None, key: str) -> tuple[int, Any]:
         for attempt in range(4):
             try:
                 return await asyncio.to_thread(self._send, method, path, body, key)
             except urllib.error.HTTPError as error:
                 with error:
-                    told = json.loads(error.read() or b"{}")
+                    told = _problem(error.read())
                 if error.code == 409:
                     return error.code, told
                 if error.code == 503 and "Retry-After" in error.headers and attempt < 3:
@@ -78,18 +98,53 @@ class RemoteServer:
                 await asyncio.sleep(2.0**attempt)
         raise AssertionError
 
-    def _send(self, method: str, path: str, body: Any, key: str) -> tuple[int, Any]:
+    def _send(self, method: str, path: str, body: bytes | None, key: str) -> tuple[int, Any]:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._address + path, data, headers, method=method)  # noqa: S310 - as told
+        request = urllib.request.Request(self._address + path, body, headers, method=method)  # noqa: S310 - as told
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
             return response.status, json.loads(response.read())
 
 
-def _result(told: dict[str, Any]) -> CallResult[Any]:
+def _problem(body: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(body)
+    except ValueError:  # a proxy's page
+        told = None
+    return told if isinstance(told, dict) else {}
+
+
+def _name(agent: str | RealtimeAgent[Any] | None) -> str | None:
+    if agent is None or isinstance(agent, str):
+        return agent
+    raise UserError(
+        "An agent cannot travel to a server: name one that it serves, agent='remind:agent' "
+        "(telephony serve desk:agent --outgoing remind:agent)."
+    )
+
+
+def _body(order: dict[str, Any]) -> bytes:
+    """Checked here, so that what is wrong is told here."""
+    try:
+        json.dumps(order)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"data= and secrets= travel to the server as JSON: {error}") from None
+    try:
+        return CallOrder.model_validate(order).model_dump_json(exclude_unset=True).encode()
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
+        raise UserError(f"The server takes no such call: {told}.") from None
+
+
+def _result(told: dict[str, Any], model: type[BaseModel] | None) -> CallResult[Any]:
     names = CallResult.__dataclass_fields__
     fields = {name: value for name, value in told.items() if name in names}
     fields["transcript"] = tuple(Line(**line) for line in told.get("transcript", ()))
+    if model is not None and fields.get("output") is not None:
+        try:
+            fields["output"] = model.model_validate(fields["output"])
+        except ValidationError as error:  # a rule of the model that a schema cannot tell
+            log.warning("What the call to %s found out does not fit: %s", fields.get("to"), error)
+            fields["output"] = None
     return CallResult(**fields)

@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from pydantic import BaseModel
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core.errors import UserError
 from realtime_core.sources import SYSTEM, Sources
 
 from ..call.call import CallInfo
+from ..call.options import AgentSource
 from ..errors import CallRefused, SettingsError
 from ..settings import Settings, load_settings
 from ..twilio.rest import CallRecord, TwilioRest
@@ -58,8 +60,8 @@ class Telephony:
 
     Args:
         settings: The account and the address; see `from_env`.
-        server: The address of a running `telephony serve`, which makes the calls with its own agent; `token`: its
-            TELEPHONY_API_TOKEN.
+        server: The address of a running `telephony serve`, which makes the calls with its own agents (see `run_call`);
+            `token`: its TELEPHONY_API_TOKEN.
         simulate: Run on a simulated Twilio of this machine with the embedded model, which is no AI. A text says who
             answers there: `person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`, or a caller's file.
             In virtual time all of it runs in memory, seeded by `sources` (without them always the same).
@@ -137,7 +139,7 @@ class Telephony:
         self,
         to: str,
         *,
-        agent: RealtimeAgent[Any],
+        agent: AgentSource | str | None,
         data: Mapping[str, Any] | None = None,
         secrets: Mapping[str, Any] | None = None,
         result: type[BaseModel] | None = None,
@@ -153,7 +155,7 @@ class Telephony:
 
         Args:
             to: Whom.
-            agent: Who speaks.
+            agent: Who speaks; or an import string, `module:attribute`.
             data: What the agent knows of this call; tools find it in `ctx.context.data`.
             secrets: What only tools may know, there too.
             result: A pydantic model of what the call is to find out: the agent fills it in by a tool.
@@ -167,6 +169,10 @@ class Telephony:
         Raises:
             CallRefused: the call must not be made; see `Care`.
         """
+        if isinstance(agent, str):
+            from ..cli.load import load_agent
+
+            agent = load_agent(agent)
         plan = CallPlan(
             to, agent, data or {}, result, machine, greeting, max_s, ring_s, secrets or {}, detect, timezone
         )
@@ -180,7 +186,10 @@ class Telephony:
 
     async def run_call(self, to: str, **options: Any) -> CallResult[Any]:
         """Call somebody, and wait until it is over. Takes what `call` takes; a call that must not be made is a result,
-        too (`refused`). Cancelled, it hangs up."""
+        too (`refused`). Cancelled, it hangs up.
+
+        With a server, `agent` is the name of one that the server was started with (None: the one that answers there);
+        `data` and `secrets` travel as JSON, `result` as its JSON schema, a clip for a voicemail up to a minute."""
         if self._remote is not None:
             return await self._remote.run_call(to, **options)
         try:
@@ -208,9 +217,11 @@ class Telephony:
 
     @property
     def dialler(self) -> Dialler:
-        """What places and follows the calls. Raises `RuntimeError` outside of `async with`."""
+        """What places and follows the calls. Raises `UserError` outside of `async with`."""
         if self._dialler is None:
-            raise RuntimeError("Telephony makes calls only within `async with`, and not by a server.")
+            if self._remote is not None:
+                raise UserError("A server makes the calls: use run_call. A live call is at hand in its process alone.")
+            raise UserError("Telephony makes calls within `async with` only.")
         return self._dialler
 
     async def _simulated(self, stack: AsyncExitStack) -> Settings:

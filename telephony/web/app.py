@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.sources import SYSTEM, Sources
 
-from ..call.options import CallOptions
+from ..call.options import AgentSource, CallOptions
 from ..call.policy import CallPolicy, PhoneControl
 from ..console import softphone
 from ..errors import TwilioNotConfigured
@@ -22,7 +22,7 @@ from ..records.recorder import Recorder, open_records
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
 from . import callbacks, health, media_streams, outgoing, webhooks
-from .calls_api import create_call, fetch_call, open_dialler
+from .calls_api import create_call, end_call, fetch_call, open_dialler
 from .phone import Phone
 from .routing import Agents
 
@@ -42,6 +42,7 @@ def create_app(
     policy: CallPolicy | None = None,
     ambience: bytes | None = None,
     data: Mapping[str, Any] | None = None,
+    outgoing: Mapping[str, AgentSource] | None = None,
     rest: TwilioRest | None = None,
     sources: Sources = SYSTEM,
 ) -> Starlette:
@@ -60,6 +61,7 @@ def create_app(
         policy: How calls are conducted: silences, limits, farewells.
         ambience: A loop of mu-law 8 kHz that lies under the agent's voice and between its answers.
         data: The first content of each call's `data`.
+        outgoing: The agents that `POST /calls` may name; without a name, `agent` speaks.
         rest: How Twilio is asked; by default with the settings' credentials. Closed with the application.
 
     Raises:
@@ -83,6 +85,7 @@ def create_app(
             recorder = await stack.enter_async_context(Recorder(open_records(loaded), sources=sources))
             control = _control(loaded, rest, stack)
             phone = app.state.phone = Phone.assemble(agent, loaded, options, control=control, recorder=recorder)
+            phone.outgoing = outgoing or {}
             await stack.enter_async_context(phone.registry)
             if (dialler := open_dialler(phone)) is not None:
                 dialler.on_news, dialler.is_taken = phone.ledger.placed, phone.ledger.is_taken
@@ -102,6 +105,7 @@ def create_app(
             Mount("/i/{instance}", Router([*_for_twilio(), *softphone.routes()], redirect_slashes=False)),
             Route("/calls", create_call, methods=["POST"]),
             Route("/calls/{id}", fetch_call),
+            Route("/calls/{id}", end_call, methods=["DELETE"]),
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),

@@ -1,9 +1,13 @@
-"""`POST /calls` and `GET /calls/{id}`: calls on request, for this machine or the bearer of TELEPHONY_API_TOKEN.
+"""`/calls` and `/calls/{id}`: calls on request, for this machine or the bearer of TELEPHONY_API_TOKEN.
 
 ```
-POST /calls   {"to": "+14155550123", "data": {"name": "Ada"}, "message": "for a voicemail", "max_s": 180}
-              Idempotency-Key: any text; the same key gives the same call, and never a second one
+POST /calls         {"to": "+14155550123", "data": {"name": "Ada"}, "message": "for a voicemail", "max_s": 180}
+                    Idempotency-Key: any text; the same key gives the same call, and never a second one
+GET /calls/{id}     what came of it
+DELETE /calls/{id}  hang up
 ```
+
+What may be asked for: `telephony.outbound.order.CallOrder`. An agent is one of those that the server was started with.
 
 With DATABASE_URL that holds over all processes that share it, and over their restarts.
 """
@@ -18,16 +22,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+
+from realtime_core.errors import UserError
 
 from ..errors import CallRefused, RecordsUnavailable
 from ..outbound.care import e164
 from ..outbound.dialler import Dialler
 from ..outbound.do_not_call import care_of
+from ..outbound.order import CallOrder
 from ..outbound.placed import PlacedCall
-from ..outbound.plan import GREETING, CallPlan, LeaveMessage
+from ..outbound.plan import CallPlan
 from ..records.rows import CallRow
 from .ledger import OUTBOUND
 
@@ -36,36 +43,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-__all__ = ["create_call", "fetch_call", "open_dialler"]
+__all__ = ["create_call", "end_call", "fetch_call", "open_dialler"]
 
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 1024 * 1024
 _KIND = "idempotency key"
 _KEY_S = 7 * 86_400.0
 """For so long a key is remembered."""
-
-
-class _Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    to: str
-    data: dict[str, Any] = {}
-    greeting: str | None = None
-    message: str | None = None
-    max_s: float = Field(600.0, gt=0, le=14_400)
-    ring_s: int = Field(30, ge=5, le=600)
-    timezone: str | None = None
-
-    def plan(self) -> CallPlan:
-        message = None if self.message is None else LeaveMessage(self.message)
-        return CallPlan(
-            self.to,
-            data=self.data,
-            machine=message,
-            greeting=self.greeting or GREETING,
-            max_s=self.max_s,
-            ring_s=self.ring_s,
-            timezone=self.timezone,
-        )
 
 
 def open_dialler(phone: Phone) -> Dialler | None:
@@ -97,9 +80,13 @@ async def create_call(request: Request) -> JSONResponse:
     if body is None:
         return _problem(413, f"A body of more than {MAX_BYTES} bytes.")
     try:
-        asked = _Asked.model_validate_json(body)
+        asked = CallOrder.model_validate_json(body)
+        asked.plan(phone.outgoing)
     except ValidationError as error:
-        return _problem(400, "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors()))
+        told = (f"{'.'.join(map(str, it['loc']))}: {it['msg'].removeprefix('Value error, ')}" for it in error.errors())
+        return _problem(400, "; ".join(it.removeprefix(": ") for it in told))
+    except UserError as error:
+        return _problem(400, str(error))
     key = request.headers.get("idempotency-key", "")
     try:
         if not key:
@@ -114,7 +101,7 @@ async def create_call(request: Request) -> JSONResponse:
                              "with the same key, or without one.", again=True)  # fmt: skip
 
 
-async def _place_once(phone: Phone, dialler: Dialler, asked: _Asked, key: str, digest: str) -> JSONResponse:
+async def _place_once(phone: Phone, dialler: Dialler, asked: CallOrder, key: str, digest: str) -> JSONResponse:
     """The key is claimed, with the call's id, before the call is placed; so whoever comes later, to whatever process,
     finds which call it was, and nobody places a second one."""
     ledger, call_id = phone.ledger, phone.sources.token(12)
@@ -124,7 +111,7 @@ async def _place_once(phone: Phone, dialler: Dialler, asked: _Asked, key: str, d
         known, _, call_id = claimed.value.partition(":")
         if known != digest:
             return _problem(422, "This Idempotency-Key was used for another request.")
-        shown = await _find(phone, dialler, call_id, asked.plan())
+        shown = await _find(phone, dialler, call_id, asked.plan(phone.outgoing))
         return JSONResponse(shown or {"id": call_id}, status_code=200)
     response = None
     try:
@@ -135,13 +122,13 @@ async def _place_once(phone: Phone, dialler: Dialler, asked: _Asked, key: str, d
     return response
 
 
-def _place(phone: Phone, dialler: Dialler, asked: _Asked, call_id: str) -> JSONResponse:
+def _place(phone: Phone, dialler: Dialler, asked: CallOrder, call_id: str) -> JSONResponse:
     """Raises `CallRefused`."""
     if not phone.takes_calls:
         return _problem(503, "There is no room for another call here.", again=True)
     if phone.limits.is_spent(phone.now):
         return _problem(429, "The minutes of this day are used up (TELEPHONY_MINUTES_PER_DAY).")
-    call = dialler.place(asked.plan(), call_id)
+    call = dialler.place(asked.plan(phone.outgoing), call_id)
     return JSONResponse(_shown(call), status_code=201, headers={"Location": f"/calls/{call_id}"})
 
 
@@ -152,6 +139,20 @@ async def fetch_call(request: Request) -> JSONResponse:
     dialler: Dialler | None = getattr(request.app.state, "dialler", None)
     shown = await _find(request.app.state.phone, dialler, request.path_params["id"])
     return JSONResponse(shown) if shown is not None else _problem(404, "There is no such call, or it was long ago.")
+
+
+async def end_call(request: Request) -> JSONResponse:
+    """202 with the call, which is hung up; 200 if it is over; 404."""
+    if (refused := _refuse(request)) is not None:
+        return refused
+    dialler: Dialler | None = getattr(request.app.state, "dialler", None)
+    call = None if dialler is None else dialler.calls.get(request.path_params["id"])
+    if dialler is None or call is None:
+        return _problem(404, "There is no such call in this process.")
+    if call.is_over:
+        return JSONResponse(_shown(call))
+    dialler.start(call.hang_up())
+    return JSONResponse(_shown(call), status_code=202)
 
 
 async def _find(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from starlette.requests import HTTPConnection
@@ -11,7 +12,7 @@ from realtime_core.sources import Sources
 
 from ..call.call import Call, CallInfo
 from ..call.limits import Caps, Limits
-from ..call.options import CallOptions
+from ..call.options import AgentSource, CallOptions
 from ..call.policy import PhoneControl
 from ..call.registry import Registry
 from ..console.feed import Feeds
@@ -59,6 +60,8 @@ class Phone:
     sources: Sources
     defaults: CallOptions
     """What is the same for all calls."""
+    outgoing: Mapping[str, AgentSource] = field(default_factory=dict)
+    """Agents that `POST /calls` may name."""
     feeds: Feeds = field(default_factory=Feeds)
     progress: ProgressBook = field(default_factory=ProgressBook)
     ready: bool = False

@@ -101,7 +101,7 @@ def test_what_is_wrong_is_said() -> None:
                 assert (await it.ask("POST", "/calls", body))[0] == 400
             status, told = await it.ask("POST", "/calls", {"to": "+19005550123"})
             assert (status, "premium" in told["error"]) == (409, True)
-            assert (await it.ask("POST", "/calls", {"to": "+1" * 40_000}))[0] == 413
+            assert (await it.ask("POST", "/calls", {"to": "+1" * 525_000}))[0] == 413
             assert not it.twilio.calls
 
     run(main())

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from telephony import Care
 from telephony.errors import CallRefused, SettingsError
 from telephony.outbound.do_not_call import DoNotCall, care_of
-from telephony.outbound.tools import Findings
+from telephony.outbound.findings import Findings
 from telephony.settings import load_settings
 
 OURS = "+14155550199"

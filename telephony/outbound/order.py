@@ -1,0 +1,90 @@
+"""A call that another process asks for: the body of `POST /calls`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from realtime_core.errors import UserError
+
+from ..call.options import AgentSource
+from .findings import check_schema
+from .plan import GREETING, CallPlan, LeaveMessage
+
+__all__ = ["MAX_CLIP_S", "CallOrder"]
+
+MAX_CLIP_S = 60
+_RATE = 8000
+
+
+class CallOrder(BaseModel):
+    """What may be asked for. `agent` is the name of one that the server was started with: nothing is imported."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: str = Field(max_length=64)
+    agent: str | None = None
+    data: dict[str, Any] = {}
+    secrets: dict[str, Any] = Field({}, repr=False)
+    greeting: str | None = None
+    message: str | None = None
+    """What a voicemail gets: words; or `clip`, mu-law at 8 kHz in base64, of a minute at most."""
+    clip: str | None = None
+    result: dict[str, Any] | None = None
+    """What to find out: the JSON schema of an object."""
+    max_s: float | None = Field(600.0, gt=0, le=14_400)
+    ring_s: int = Field(30, ge=5, le=600)
+    detect: bool = True
+    timezone: str | None = None
+
+    @field_validator("clip")
+    @classmethod
+    def _check_clip(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                n_bytes = len(base64.b64decode(value, validate=True))
+            except binascii.Error:
+                raise ValueError("write it in base64") from None
+            if n_bytes > MAX_CLIP_S * _RATE:
+                raise ValueError(f"it lasts {n_bytes / _RATE:.0f} s; {MAX_CLIP_S} s is the most")
+        return value
+
+    @field_validator("result")
+    @classmethod
+    def _check_result(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            try:
+                check_schema(value)
+            except UserError as error:
+                raise ValueError(str(error).removeprefix("result: ")) from None
+        return value
+
+    @model_validator(mode="after")
+    def _check_message(self) -> Self:
+        if self.message is not None and self.clip is not None:
+            raise ValueError("a voicemail gets a message or a clip, not both")
+        return self
+
+    def plan(self, agents: Mapping[str, AgentSource]) -> CallPlan:
+        """The call. Raises `UserError` for an agent that is not among these."""
+        if self.agent is not None and self.agent not in agents:
+            known = ", ".join(agents) or "none by name"
+            raise UserError(f"agent: there is no {self.agent!r} here; there is: {known}. (serve --outgoing adds one.)")
+        message = base64.b64decode(self.clip) if self.clip is not None else self.message
+        return CallPlan(
+            self.to,
+            agent=None if self.agent is None else agents[self.agent],
+            data=self.data,
+            secrets=self.secrets,
+            result=self.result,
+            machine=None if message is None else LeaveMessage(message),
+            greeting=self.greeting or GREETING,
+            max_s=self.max_s,
+            ring_s=self.ring_s,
+            detect=self.detect,
+            timezone=self.timezone,
+        )
