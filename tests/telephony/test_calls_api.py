@@ -121,7 +121,7 @@ def test_without_an_account_no_calls_are_placed() -> None:
 def test_a_script_has_a_running_server_make_its_call() -> None:
     async def main() -> None:
         async with server() as it:
-            it.twilio.default_callee = callees.voicemail("hello", after_s=0.05)
+            it.twilio.default_callee = callees.voicemail(after_s=0.05)
             async with Telephony(server=it.address, token=TOKEN) as phone:
                 result = await phone.run_call(TO, machine=LeaveMessage("Please call us back."), max_s=60)
                 refused = await phone.run_call("+19005550123")

@@ -81,7 +81,7 @@ async def test_only_the_agents_of_the_server_can_be_named() -> None:
 async def test_a_voicemail_gets_a_clip_that_travelled() -> None:
     clip = clips.load("sorry_hours")
     async with server() as (phone, twilio):
-        twilio.default_callee = callees.voicemail("hello", after_s=0.05, silence_s=1.0)
+        twilio.default_callee = callees.voicemail(after_s=0.05, silence_s=1.0)
         result = await phone.run_call(TO, machine=LeaveMessage(clip), max_s=60)
         (placed,) = twilio.placed_to(TO)
     assert (result.answered_by, result.message_left) == ("machine", True)
