@@ -13,13 +13,13 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from browser import TRATTORIA
+from browser import RATE, TRATTORIA
 
 from realtime_core.connection import websocket
 from telephony.settings import Settings
@@ -78,16 +78,18 @@ def instructions(stage: int) -> Iterator[tuple[str, str]]:
             yield name, rest.strip()
 
 
-def test_the_images_steps_build_a_server_that_starts(tmp_path: Path) -> None:
-    """Each COPY and RUN of the first stage, in an empty folder with an empty environment; then the second's command."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each COPY and RUN of the first stage, in an empty folder with an empty environment."""
     uv = shutil.which("uv")
     if uv is None:
         pytest.skip("no uv on PATH: the image brings its own")
-    environment = {"PATH": f"{Path(uv).parent}:/usr/bin:/bin", "HOME": str(tmp_path), "UV_PYTHON": sys.executable}
+    home = tmp_path_factory.mktemp("image")
+    environment = {"PATH": f"{Path(uv).parent}:/usr/bin:/bin", "HOME": str(home), "UV_PYTHON": sys.executable}
     environment |= {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "SSL_"))}
     environment.pop("UV_PROJECT_ENVIRONMENT", None)
     environment["UV_CACHE_DIR"] = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True).stdout.strip()
-    app = tmp_path / "app"
+    app = home / "app"
     app.mkdir()
     for name, rest in instructions(0):
         if name == "COPY" and not rest.startswith("--from"):
@@ -98,9 +100,31 @@ def test_the_images_steps_build_a_server_that_starts(tmp_path: Path) -> None:
             subprocess.run(["sh", "-ec", rest], cwd=app, env=environment, check=True, timeout=300)
     for package in ("realtime_core", "telephony"):
         shutil.rmtree(app / package)  # the second stage has the environment alone
+    return app
+
+
+READ_ONLY = """
+awk '{print $2}' /proc/self/mounts | sort -u | while read -r mount; do
+  case $mount in /proc*|/sys*|/dev*) ;; *) mount -o remount,bind,ro "$mount" ;; esac
+done
+if touch /tmp/written "$PWD/written" 2>/dev/null; then exit 99; fi
+exec "$@"
+"""
+
+
+def sealed() -> list[str]:
+    """What starts a program where every file system is read-only; or skip."""
+    own = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    seal = [*own, "sh", "-ec", READ_ONLY, "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*seal, "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody make a mount namespace (unshare), which a read-only root takes")
+    return seal
+
+
+def test_the_images_server_starts_and_says_that_it_is_well(built: Path) -> None:
     process = subprocess.Popen(
-        [app / ".venv/bin/telephony", "serve", "--port", "0", "--json"],
-        cwd=app,
+        [built / ".venv/bin/telephony", "serve", "--port", "0", "--json"],
+        cwd=built,
         env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.PIPE,
         text=True,
@@ -111,9 +135,45 @@ def test_the_images_steps_build_a_server_that_starts(tmp_path: Path) -> None:
         probe = next(rest for name, rest in instructions(1) if name == "HEALTHCHECK").split("CMD", 1)[1]
         command = json.loads(probe)
         port = address.rpartition(":")[2]
-        subprocess.run([app / ".venv/bin/python", *command[1:]], env={"PORT": port}, check=True, timeout=10)
+        subprocess.run([built / ".venv/bin/python", *command[1:]], env={"PORT": port}, check=True, timeout=10)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
+
+
+def test_the_images_server_takes_a_call_where_nothing_can_be_written(built: Path) -> None:
+    async def caller(phone: Phone) -> None:
+        await phone.agent_speaks(within_s=20)
+        phone.hang_up()
+
+    async def main() -> None:
+        process = await asyncio.create_subprocess_exec(
+            *sealed(), built / ".venv/bin/telephony", "serve", "--port", "0", "--json",
+            cwd=built, env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            address = json.loads(await process.stdout.readline())["listening"]
+            async with SimulatedTwilio(numbers=()) as twilio:
+                twilio.add_number("+14155550199", voice_url=f"{address}/incoming-call")
+                call = await twilio.ring(to="+14155550199", caller=caller)
+            assert (call.status, call.failure, call.warnings) == ("completed", None, [])
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+        finally:
+            await stop(process)
+
+    asyncio.run(main())
+
+
+def test_the_image_runs_as_a_number_and_not_as_root() -> None:
+    user = next(rest for name, rest in instructions(1) if name == "USER")
+    assert re.fullmatch(r"[1-9][0-9]*:[1-9][0-9]*", user), "a name cannot be held against runAsNonRoot"
+    assert f"runAsUser: {user.partition(':')[0]}" in (DEPLOY / "kubernetes/telephony.yaml").read_text()
+    for file, setting in {
+        "compose.yaml": "read_only: true",
+        "kubernetes/telephony.yaml": "readOnlyRootFilesystem: true",
+    }.items():
+        assert setting in (DEPLOY / file).read_text()
 
 
 def copy(source: Path, target: Path) -> None:
@@ -165,13 +225,29 @@ class Site:
     processes: list[asyncio.subprocess.Process]
     port: int
 
-    async def ring(self, heard_s: float = 1.0) -> SimulatedCall:
+    async def ring(self, heard_s: float = 0.5) -> SimulatedCall:
+        """A call whose stream breaks once in its middle: it goes on in the process that has it, or nowhere."""
+
         async def caller(phone: Phone) -> None:
-            await phone.agent_speaks(within_s=20)
+            await came_back.wait()
             await phone.heard(heard_s, within_s=30)
             phone.hang_up()
 
-        return await self.twilio.ring(caller=caller)
+        came_back = asyncio.Event()
+        call = self.twilio.start_ringing(caller=caller)
+        while not await answered(call):  # a machine with too much to do is busy, and says so: ring again
+            await asyncio.sleep(0.5)
+            call = self.twilio.start_ringing(caller=caller)
+        try:
+            async with asyncio.timeout(40):
+                await speaks(call, stream=1)
+                call.stream._connection._transport.abort()  # type: ignore[union-attr]  # as networks break it
+                await speaks(call, stream=2)
+                came_back.set()
+                await call.finished()
+        finally:
+            call.end()
+        return call
 
     def calls_begun(self, number: int) -> int:
         """How many the process of this number has served, as it says itself."""
@@ -183,7 +259,7 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+async def site(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> AsyncIterator[Site]:
     """Two servers (phone-2 on 127.0.0.2, phone-3 on 127.0.0.3), Caddy with deploy/Caddyfile, a simulated Twilio."""
     executable = caddy()
     port, inner = free_port(), free_port()
@@ -202,7 +278,7 @@ async def site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S
         config = config.replace(written, here)
     (folder / "Caddyfile").write_text(config)
     async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(server(name, inner, public)) for name in (2, 3)]
+        servers = [await stack.enter_async_context(server(name, inner, public, settings)) for name in (2, 3)]
         proxy = await asyncio.create_subprocess_exec(
             executable, "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile",
             env={"PROCESSES": f"127.0.0.2:{inner} 127.0.0.3:{inner}", "HOME": str(folder)},
@@ -227,12 +303,14 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 @asynccontextmanager
-async def server(number: int, port: int, public: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def server(
+    number: int, port: int, public: str, settings: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
     environment = {
         "HOST": f"127.0.0.{number}", "PORT": str(port), "PUBLIC_URL": public, "TWILIO_AUTH_TOKEN": TOKEN,
         "TELEPHONY_INSTANCE": f"phone-{number}", "TELEPHONY_WHEN_DRAINING": f"{public}/incoming-call",
         "TELEPHONY_MODEL": "scripted", "TELEPHONY_SCRIPT": str(TRATTORIA), "LOG_LEVEL": "warning",
-        "TELEPHONY_CALLS_PER_CALLER_HOUR": "0", "TELEPHONY_API_TOKEN": TOKEN,
+        "TELEPHONY_CALLS_PER_CALLER_HOUR": "0", "TELEPHONY_API_TOKEN": TOKEN, **settings,
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "telephony", "serve", "--json", env=os.environ | environment,
@@ -264,22 +342,41 @@ async def reachable(port: int) -> None:
                 return
 
 
+async def answered(call: SimulatedCall) -> bool:
+    while call.status == "ringing":  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    return call.status != "busy"
+
+
+async def speaks(call: SimulatedCall, *, stream: int) -> None:
+    """The agent is heard on this stream of the call's."""
+    while len(call.streams) < stream or len(call.streams[stream - 1].heard) < RATE // 4:
+        assert not call.is_over, f"{call} is over: {call.warnings}"
+        await asyncio.sleep(0.02)
+
+
 def check(call: SimulatedCall) -> None:
-    """It was answered, heard, and ended by its caller; nothing was lost or sent wrongly on the way."""
-    assert (call.status, call.failure, call.warnings) == ("completed", None, [])
-    assert len(call.streams) == 1
-    assert any(isinstance(event, HungUp) for event in call.streams[0].events)
+    """It was answered, heard on both its streams, and ended by its caller; nothing was sent wrongly on the way."""
+    assert (call.status, call.failure) == ("completed", None)
+    assert [("31903" in warning) for warning in call.warnings] == [True], call.warnings
+    assert len(call.streams) == 2
+    assert any(isinstance(event, HungUp) for event in call.streams[1].events)
 
 
 def test_twenty_calls_through_tls_find_their_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with site(tmp_path, monkeypatch) as here:
-            calls = await asyncio.gather(*(here.ring() for _ in range(20)))
+            async with asyncio.TaskGroup() as group:
+                calls = []
+                for _ in range(20):
+                    calls.append(group.create_task(here.ring()))
+                    await asyncio.sleep(0.05)
             for call in calls:
-                check(call)
+                check(call.result())
             begun = [here.calls_begun(number) for number in (2, 3)]
-            assert sum(begun) == 20, "a stream that does not find the session warmed for it would be counted twice"
+            assert sum(begun) == 20, "a stream that does not find its call, or the session warmed for it, counts twice"
             assert min(begun) > 0
+            assert not [line for line in here.twilio.log_lines if " callback: " in line], "all found their way"
 
     asyncio.run(main())
 
@@ -289,15 +386,34 @@ def test_no_call_is_lost_when_a_process_of_two_is_told_to_stop(tmp_path: Path, m
         async with site(tmp_path, monkeypatch) as here:
             going, _ = here.processes
             async with asyncio.TaskGroup() as group:
-                before = [group.create_task(here.ring(heard_s=4.0)) for _ in range(8)]
-                await asyncio.sleep(1.5)
+                before = [group.create_task(here.ring(heard_s=2.0)) for _ in range(8)]
+                while sum(bool(call.streams) for call in here.twilio.calls.values()) < 8:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
                 going.send_signal(signal.SIGTERM)
                 after = []
                 for _ in range(8):
                     after.append(group.create_task(here.ring()))
-                    await asyncio.sleep(0.25)
+                    await asyncio.sleep(0.1)
             for task in before + after:
                 check(task.result())
             assert await asyncio.wait_for(going.wait(), 10) == 0
+            assert not [line for line in here.twilio.log_lines if " callback: " in line], "all found their way"
+
+    asyncio.run(main())
+
+
+def test_where_nobody_is_ready_the_caller_hears_that_the_line_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def patient(phone: Phone) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        async with site(tmp_path, monkeypatch, TELEPHONY_MAX_CALLS="1") as here:
+            while sum(call.status == "in-progress" for call in here.twilio.calls.values()) < 2:
+                await answered(here.twilio.start_ringing(caller=patient))
+            await asyncio.sleep(2.0)  # until the proxy has asked both
+            call = await here.twilio.ring(caller=patient)
+            assert (call.status, call.warnings) == ("busy", [])
 
     asyncio.run(main())
