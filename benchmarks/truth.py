@@ -8,11 +8,12 @@ played is known to the sample. Whose samples they were is known from the order i
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 import telephony
 from realtime_core import RealtimeAgent, function_tool
@@ -124,7 +125,7 @@ def summarise(line_class: LineClass, results: Sequence[CallResult]) -> Summary:
 
 
 class _Records:
-    """A journal in memory."""
+    """What of a journal is looked at, in memory."""
 
     def __init__(self) -> None:
         self.records: list[tuple[str, dict[str, Any]]] = []
@@ -133,25 +134,25 @@ class _Records:
         self.records.append((kind, fields))
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        if kind != "twilio.in":
-            self.records.append((kind, {"message": json.loads(json_text)}))
+        if kind != "twilio.in" and '"input_audio_buffer.append"' not in json_text[:120]:
+            self.records.append((kind, {"message": orjson.loads(json_text)}))
 
     def close(self) -> None:
         pass
 
 
-def measure(line_class: LineClass, seed: int) -> CallResult:
+def measure(line_class: LineClass, seed: int, *, barge_ins: int = BARGE_INS) -> CallResult:
     """Run one call of this class and compare every truncation with the truth."""
-    return virtual_time.run(_call(line_class, seed), seed=seed)
+    return virtual_time.run(_call(line_class, seed, barge_ins), seed=seed)
 
 
-async def _call(line_class: LineClass, seed: int) -> CallResult:
+async def _call(line_class: LineClass, seed: int, barge_ins: int) -> CallResult:
     rng = random.Random(seed)
     records = _Records()
     calls: list[telephony.Call] = []
     ours, theirs = memory_pair()
     peer = MediaPeer(theirs, line=line_class.line(seed), sources=Sources(seed))
-    script = _script(line_class, rng)
+    script = _script(line_class, rng, barge_ins)
     async with LocalRealtimeServer(script, in_memory=True, sources=Sources(seed)) as server:
         options = CallOptions(
             greeting="Greet the caller.",
@@ -163,7 +164,7 @@ async def _call(line_class: LineClass, seed: int) -> CallResult:
         agent = RealtimeAgent(name="Desk", tools=[look_up])
         async with asyncio.TaskGroup() as group:
             group.create_task(run_call(ours, agent, options))
-            await peer.run(lambda phone: _caller(phone, calls, rng, line_class))
+            await peer.run(lambda phone: _caller(phone, calls, rng, line_class, barge_ins))
     result = CallResult(seed, faults=[f"{v.code} {v.reason}" for v in peer.violations])
     _compare(records.records, [event for event in peer.events if isinstance(event, Cleared)], result)
     return result
@@ -176,18 +177,20 @@ async def look_up(word: str) -> str:
     return "It is there."
 
 
-def _script(line_class: LineClass, rng: random.Random) -> Script:
+def _script(line_class: LineClass, rng: random.Random, barge_ins: int) -> Script:
     turns = []
-    for number in range(BARGE_INS + 1):
+    for number in range(barge_ins + 1):
         pauses = [Pause(rng.uniform(0.2, 1.0), rng.uniform(0.3, 3.0))] if line_class.pauses else []
         calls = [Call("look_up", '{"word": "table"}')] if line_class.mixed and number % 2 else []
         turns.append(Turn(Reply(say=ANSWER, pauses=pauses), calls=calls, filler=ANSWER[:48] if calls else ""))
     return Script(turns=turns, greeting=Reply(say=ANSWER), otherwise=Reply(say=ANSWER))
 
 
-async def _caller(phone: Phone, calls: list[telephony.Call], rng: random.Random, line_class: LineClass) -> None:
+async def _caller(
+    phone: Phone, calls: list[telephony.Call], rng: random.Random, line_class: LineClass, barge_ins: int
+) -> None:
     """Breaks into one answer after another, at any moment of it."""
-    for _ in range(BARGE_INS):
+    for _ in range(barge_ins):
         await phone.agent_speaks()
         if line_class.mixed and rng.random() < 0.5:
             await calls[0].session.request_response("Go on.")

@@ -22,6 +22,7 @@ import typer
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
+from benchmarks.extent import extent
 from examples import call_list
 from realtime_core.testing import virtual_time
 from telephony.errors import TwilioServerError
@@ -30,8 +31,8 @@ from telephony.simulator import SimulatedTwilio
 
 pytestmark = pytest.mark.xdist_group("processes")
 
-ROWS = 60
-KILLS = 10
+ROWS = extent(30, 60)
+KILLS = extent(4, 10)
 NUMBERS = [f"+1415555{2000 + n}" for n in range(ROWS)]
 ROOT = Path(__file__).parents[2]
 
