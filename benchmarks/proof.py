@@ -1,4 +1,4 @@
-"""The long forms of the proofs: `make proof`. Writes their figures, with date and versions, to `benchmarks/figures/`.
+"""The long forms of the proofs: `make proof`. Figures go to `benchmarks/figures/`, with versions, and to the README.
 
 Everything runs on this machine, over memory or loopback. It takes about half an hour on two quiet cores. Figures of CPU
 mean little while other work is running. `--only NAME` runs some of it and writes no figures.
@@ -24,12 +24,14 @@ from typing import Any
 
 from realtime_core.sources import SYSTEM
 
+from . import readme
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying
 from .kill import kill_in_mid_call
 from .repeat import repeats, ten_minutes
 from .truth import CLASSES, CallResult, Summary, measure, summarise
 
-FIGURES = Path(__file__).parent / "figures"
+ROOT = Path(__file__).parents[1]
+FIGURES = ROOT / "benchmarks" / "figures"
 LIBRARIES = ("numpy", "starlette", "uvicorn", "websockets", "orjson", "pybase64", "twilio")
 LONG_TESTS = (
     "tests/telephony/stories/test_story_hang_ups.py",
@@ -138,19 +140,21 @@ def main() -> int:
     out = sys.stderr if options.json else sys.stdout
     chosen = options.only or list(STEPS)
     print(f"Seed {extent.seed}", file=out, flush=True)
-    figures: dict[str, Any] = {**_versions(), **asdict(extent)}
-    holds = True
+    figures: dict[str, Any] = {**_versions(), **asdict(extent), "took_s": {}, "holds": {}}
     for number, name in enumerate(chosen, 1):
         print(f"[{number}/{len(chosen)}] {name}: {(STEPS[name].__doc__ or '').strip()}", file=out, flush=True)
         began = time.perf_counter()
         result = STEPS[name](extent)
         took_s = time.perf_counter() - began
         print(f"    {'holds' if result.holds else 'FAILS'}: {result.told} ({took_s:.0f} s)", file=out, flush=True)
-        figures[name] = {"holds": result.holds, "took_s": round(took_s), "figures": result.figures}
-        holds &= result.holds
+        figures[name] = result.figures
+        figures["took_s"][name] = round(took_s)
+        figures["holds"][name] = result.holds
+    holds = all(figures["holds"].values())
     if not options.only:
         FIGURES.mkdir(exist_ok=True)
         (FIGURES / "proof.json").write_text(json.dumps(figures, indent=2) + "\n")
+        readme.write(ROOT / "README.md", figures)
     if options.json:
         print(json.dumps(figures))
     print("Everything holds." if holds else "NOT everything holds.", file=out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from phone_calls import phone_call
 from starlette.routing import Mount
 
+from benchmarks import readme
 from realtime_core import RealtimeAgent
 from telephony import create_app
 from telephony.settings import Settings
@@ -19,6 +21,11 @@ from telephony.simulator.phone import Phone
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_its_figures_are_those_that_were_measured() -> None:
+    figures = json.loads((Path(__file__).parents[2] / "benchmarks" / "figures" / "proof.json").read_text())
+    assert f"{readme.BEGIN}\n{readme.section(figures)}{readme.END}" in README
 
 
 def test_every_setting_is_in_the_table() -> None:

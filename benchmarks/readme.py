@@ -1,0 +1,65 @@
+"""The README's figures, as `make proof` measured them: written by it, between two marks. Pure but for `write`."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["BEGIN", "END", "section", "write"]
+
+BEGIN = "<!-- Written by `make proof`: -->"
+END = "<!-- So far. -->"
+
+
+def write(readme: Path, figures: Mapping[str, Any]) -> None:
+    """Put the figures into the README. Raises `ValueError` where its marks are missing."""
+    before, begin, rest = readme.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{readme} has not both of {BEGIN} and {END}.")
+    readme.write_text(f"{before}{BEGIN}\n{section(figures)}{END}{after}")
+
+
+def section(figures: Mapping[str, Any]) -> str:
+    """Markdown of what is there: a table of the truncations, and a paragraph."""
+    table = list(_table(figures.get("truncation", [])))
+    paragraph = textwrap.fill(" ".join(_sentences(figures)), 120, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(["", *table, "", paragraph, "", ""])
+
+
+def _table(classes: list[Mapping[str, Any]]) -> Iterator[str]:
+    if classes:
+        yield f"| {classes[0]['calls']} calls each, five barge-ins a call | p50 | p95 | worst |"
+        yield "|---|---|---|---|"
+    for each in classes:
+        name = each["class"] + (" (told only)" if each["limit_ms"] is None else "")
+        yield f"| {name} | {each['p50_ms']} ms | {each['p95_ms']} ms | {each['worst_ms']} ms |"
+
+
+def _sentences(figures: Mapping[str, Any]) -> Iterator[str]:
+    if ten := figures.get("ten_minutes"):
+        yield (
+            f"A call of ten minutes with {ten['barge_ins']} barge-ins takes {ten['cpu_s']} s of CPU in virtual time,"
+            " session, transcoding, voice activity detection and journal included."
+        )
+    if replays := figures.get("replays"):
+        many = replays["minutes"]
+        yield (
+            f"A recorded call of ten minutes replays in {replays['ten_minutes_cpu_s']} s of CPU, {many['calls']} of a"
+            f" minute in {many['seconds']} s on {many['cores']} cores."
+        )
+    if same := figures.get("repeats"):
+        yield f"{same['runs']} runs with one seed left {'one journal, to the byte' if same['same'] else 'others'}."
+    if kills := figures.get("kills"):
+        yield (
+            f"Of {kills['times']} servers killed in mid-call every journal was readable; at most"
+            f" {round(kills['lost_s_at_most'] * 1000)} ms were lost."
+        )
+    if journal := figures.get("journal"):
+        yield (
+            f"A journal costs {journal['overhead_percent']} % of a call's CPU and {journal['mb_per_minute']} MB a"
+            f" minute ({journal['mb_per_minute_compressed']} MB compressed)."
+        )
+    yield (f"Figures of {figures['date']}, Python {figures['python']}, {figures['machine']}, in `benchmarks/figures/`.")
