@@ -19,6 +19,7 @@ from realtime_core.errors import UserError
 from realtime_core.run_context import ToolContext
 
 from .call.call import Call
+from .call.secrecy import typed
 from .errors import CallError
 
 __all__ = ["collect_digits", "hang_up", "send_digits", "transfer"]
@@ -96,7 +97,7 @@ def collect_digits(
         if store is not None:
             call.data[store] = digits.value
             return f"The caller typed {len(digits.value)} keys; they are stored."
-        return f"The caller typed: {digits.value}"
+        return typed(digits.value)
 
     what = {"type": "string", "description": "What to ask for, like: your order number, then the hash key."}
     return _tool(name, "Have the caller type digits on the keypad. You ask for them by this tool.", {"what": what}, do)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -190,6 +191,8 @@ class Controls:
             raise CallError("Digits are 0-9, *, #, A-D, and w or W for a pause of half a second or one.")
         if (way_back := bridge.options.way_back) is None:
             raise CallError("Digits cannot be sent: this call has no way back to its stream.")
+        for secret in (digits, *re.split("[wW]+", digits)):
+            bridge.record.hide(secret)
         bridge.conduct.rest("sending digits", fill=True)
         try:
             if await self.heard(_SPEAK_S) != "heard":

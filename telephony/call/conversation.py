@@ -20,8 +20,9 @@ from ..tools import declare_targets
 from .call import Call
 from .line_player import LinePlayer
 from .options import AgentSource, CallOptions
-from .record import CallRecord, TappedConnection, pressed
+from .record import CallRecord, TappedConnection
 from .recorded_commands import current_tool
+from .secrecy import pressed
 
 __all__ = ["Conversation", "SessionHandler"]
 
@@ -199,7 +200,7 @@ class Conversation:
         name = event.tool.name
         if event.type == "tool_start":
             current_tool.set(event.call_id)  # in the task in which the tool is about to run
-            self._record.write("tool.start", call_id=event.call_id, name=name, arguments=event.arguments)
+            self._record.tool_started(event.call_id, name, event.arguments)
         else:
             output, ms = tool_output_text(event.output), round(event.duration_s * 1000, 3)
             silent = {"silent": True} if event.silent else {}

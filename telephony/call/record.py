@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import zlib
 from typing import Any
 
@@ -14,26 +12,9 @@ from realtime_core.connection import Close, Connection, MessageHandler
 
 from ..journal.format import Journal
 from ..journal.header import digest_of
+from .secrecy import Secrecy
 
-__all__ = ["CallRecord", "TappedConnection", "mask_digits", "pressed"]
-
-_SHORTEST_SECRET = 3
-"""What is shorter would turn up by chance, in the audio, too."""
-_TOLD = "The caller pressed "
-_DIGITS = re.compile(r'(The caller pressed )[0-9*#A-D]+|("digit" ?: ?")[0-9A-D]+')
-"""The keys * and # end an input, and say nothing: a replay needs them."""
-
-
-def pressed(digits: str) -> str:
-    """How the model is told of keys; `mask_digits` knows the form."""
-    return f"{_TOLD}{digits}."
-
-
-def mask_digits(text: str) -> str:
-    """Put a bullet for what the caller typed: it may be a card number or a PIN."""
-    if _TOLD in text or '"dtmf"' in text:
-        return _DIGITS.sub(r"\1\2•", text)
-    return text
+__all__ = ["CallRecord", "TappedConnection"]
 
 
 class CallRecord:
@@ -43,26 +24,30 @@ class CallRecord:
         self._journal = journal
         self._clock = asyncio.get_running_loop().time
         self._start = self._clock()
-        self._masks = getattr(journal, "masks_digits", True)
-        self._secrets: list[str] = []
+        self._secrecy = Secrecy() if getattr(journal, "masks_digits", True) else None
         self._clips: set[str] = set()
 
     def hide(self, secret: str) -> None:
-        """From now on, put bullets for this wherever it appears: keys that were collected."""
-        if self._masks and len(secret) >= _SHORTEST_SECRET and secret not in self._secrets:
-            self._secrets.append(secret)
+        """From now on, put bullets for this wherever it appears: keys that were collected, or sent."""
+        if self._secrecy is not None:
+            self._secrecy.hide(secret)
 
     def write(self, kind: str, **fields: Any) -> None:
-        if self._secrets:
-            fields = {name: self._masked(value) for name, value in fields.items()}
+        if self._secrecy is not None and (self._secrecy.is_told or kind == "tool.end"):
+            fields = self._secrecy.value(fields)
         self._journal.write(kind, self._clock() - self._start, **fields)
+
+    def tool_started(self, call_id: str, name: str, arguments: str) -> None:
+        if self._secrecy is not None:
+            arguments = self._secrecy.arguments(name, arguments)
+        self.write("tool.start", call_id=call_id, name=name, arguments=arguments)
 
     def message(self, kind: str, text: str | bytes) -> None:
         """A message that crossed a boundary, as it was; one that is no JSON object goes in as text."""
         if isinstance(text, str) and text.startswith("{") and text.endswith("}"):
-            if self._secrets and not _is_audio(text) and any(secret in text for secret in self._secrets):
-                text = json.dumps(self._masked(json.loads(text)), ensure_ascii=False)
-            self._journal.write_raw(kind, self._clock() - self._start, mask_digits(text) if self._masks else text)
+            if self._secrecy is not None:
+                text = self._secrecy.message(text)
+            self._journal.write_raw(kind, self._clock() - self._start, text)
         else:
             self.write(kind, text=text if isinstance(text, str) else repr(text[:200]))
 
@@ -81,24 +66,6 @@ class CallRecord:
 
     def close(self) -> None:
         self._journal.close()
-
-    def _masked(self, value: Any) -> Any:
-        """The value with bullets in its strings."""
-        match value:
-            case str():
-                for secret in self._secrets:
-                    value = value.replace(secret, "•" * len(secret))
-                return value
-            case dict():
-                return {name: self._masked(each) for name, each in value.items()}
-            case list():
-                return [self._masked(each) for each in value]
-        return value
-
-
-def _is_audio(text: str) -> bool:
-    """Digits turn up in base64 by chance."""
-    return '"payload"' in text[:250] or "audio.delta" in text[:120]
 
 
 class TappedConnection(Connection):

@@ -1,0 +1,139 @@
+"""The keys that a call's records must not show: those the caller typed, and those that we sent. Pure.
+
+Some are known by where they stand (a `dtmf` event, what the model is told of a key, the arguments of `send_digits`),
+even before anybody has used them. The others are named, and from then on replaced wherever they turn up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Secrecy", "mask_digits", "pressed", "typed"]
+
+BULLET = "•"
+_SHORTEST = 3
+"""What is shorter would turn up by chance."""
+_PRESSED, _TYPED = "The caller pressed ", "The caller typed: "
+_TOLD = re.compile(r'(The caller pressed |"digit" ?: ?")[0-9A-D]+|(The caller typed: )[0-9A-D*#]+')
+"""A key * or # ends an input, and says nothing: a replay needs it."""
+_KEY = re.compile(r"[0-9*#]")
+_SEPARATORS = r"[\s.,-]{0,2}"
+_CHARACTER = re.compile(r"[^\s.,-]")
+_TELLING_TOOLS = frozenset({"send_digits"})
+"""The arguments of their calls are keys."""
+_PIECE = re.compile(r'"type": ?"[a-z_.]*(?:transcript|transcription|text|arguments)\.delta"')
+
+
+def pressed(key: str) -> str:
+    """How the model is told of a key; `mask_digits` knows the form."""
+    return f"{_PRESSED}{key}."
+
+
+def typed(keys: str) -> str:
+    """The same of an input that was asked for."""
+    return f"{_TYPED}{keys}"
+
+
+def mask_digits(text: str) -> str:
+    """Put bullets for keys that are known by where they stand."""
+    if "The caller " in text or '"dtmf"' in text:
+        return _TOLD.sub(_with_bullets, text)
+    return text
+
+
+def _with_bullets(match: re.Match[str]) -> str:
+    told = match[1] or match[2]
+    return told + BULLET * (len(match[0]) - len(told))
+
+
+class Secrecy:
+    """What is known of one call's secrets."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, re.Pattern[str]] = {}
+        self._calls: deque[str] = deque(maxlen=100)
+        """The ids of calls of telling tools, and of their items."""
+
+    def hide(self, secret: str) -> None:
+        """From now on, put bullets for this wherever it appears, also spelt out ("4 7-1, 1")."""
+        if len(secret) >= _SHORTEST and BULLET not in secret and secret not in self._named:
+            self._named[secret] = re.compile(_SEPARATORS.join(map(re.escape, secret)))
+
+    @property
+    def is_told(self) -> bool:
+        """Is there anything to hide by its name?"""
+        return bool(self._named)
+
+    def message(self, text: str) -> str:
+        """A message of the model's connection or of the stream, as JSON text."""
+        if _is_audio(text):
+            return text
+        if "function_call" in text:
+            text = self._changed(text, self._mask_arguments)
+        if self._named:
+            if _PIECE.search(text, 0, 200):
+                text = self._changed(text, self._mask_piece)
+            elif any(pattern.search(text) for pattern in self._named.values()):
+                text = self._changed(text, self.value)
+        return mask_digits(text)
+
+    def value(self, value: Any) -> Any:
+        """The same value with bullets in its strings."""
+        match value:
+            case str():
+                for pattern in self._named.values():
+                    value = pattern.sub(lambda match: _CHARACTER.sub(BULLET, match[0]), value)
+                return mask_digits(value)
+            case dict():
+                return {name: each if _is_data(name) else self.value(each) for name, each in value.items()}
+            case list():
+                return [self.value(each) for each in value]
+        return value
+
+    def arguments(self, tool: str, arguments: str) -> str:
+        """The arguments of a tool's call."""
+        return _KEY.sub(BULLET, arguments) if tool in _TELLING_TOOLS else arguments
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _changed(self, text: str, change: Callable[[Any], Any]) -> str:
+        before = json.loads(text)
+        after = change(before)
+        return text if after == before else json.dumps(after, ensure_ascii=False, separators=(",", ":"))
+
+    def _mask_arguments(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._mask_arguments(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        value = {name: self._mask_arguments(each) for name, each in value.items()}
+        kind = str(value.get("type", ""))
+        if kind == "function_call" and value.get("name") in _TELLING_TOOLS:
+            self._calls += [str(value[key]) for key in ("id", "call_id") if value.get(key)]
+        elif not (
+            kind.startswith("response.function_call_arguments.")
+            and (value.get("item_id") in self._calls or value.get("call_id") in self._calls)
+        ):
+            return value
+        return {
+            name: _KEY.sub(BULLET, each) if name in ("arguments", "delta") and isinstance(each, str) else each
+            for name, each in value.items()
+        }
+
+    def _mask_piece(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A secret may come in pieces, so that none of them shows it: none shows a digit."""
+        return {**message, "delta": re.sub("[0-9]", BULLET, str(message.get("delta", "")))}
+
+
+def _is_data(name: str) -> bool:
+    """In ids and in audio digits turn up by chance."""
+    return name in ("id", "payload", "digest", "clip") or name.endswith(("_id", "Sid"))
+
+
+def _is_audio(text: str) -> bool:
+    """Digits turn up in base64 by chance."""
+    return '"payload"' in text[:250] or "audio.delta" in text[:120]
