@@ -87,10 +87,10 @@ async def world(url: str, *names: str, **settings: Any) -> AsyncIterator[World]:
                 await it.stop(name)
 
 
-async def finished(server: Server, call: dict[str, Any]) -> dict[str, Any]:
+async def finished(server: Server, call: dict[str, Any], token: str = TOKEN) -> dict[str, Any]:
     while not call.get("over"):
         await asyncio.sleep(0.05)
-        status, call = await server.ask("GET", f"/calls/{call['id']}")
+        status, call = await server.ask("GET", f"/calls/{call['id']}", token=token)
         assert status == 200, call
     return call
 

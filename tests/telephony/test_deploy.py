@@ -259,7 +259,9 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> AsyncIterator[Site]:
+async def site(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, twilio: SimulatedTwilio | None = None, **settings: str
+) -> AsyncIterator[Site]:
     """Two servers (phone-2 on 127.0.0.2, phone-3 on 127.0.0.3), Caddy with deploy/Caddyfile, a simulated Twilio."""
     executable = caddy()
     port, inner = free_port(), free_port()
@@ -286,7 +288,8 @@ async def site(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -
         )  # fmt: skip
         stack.push_async_callback(stop, proxy)
         await reachable(port)
-        twilio = await stack.enter_async_context(SimulatedTwilio(auth_token=TOKEN, numbers=()))
+        if twilio is None:
+            twilio = await stack.enter_async_context(SimulatedTwilio(auth_token=TOKEN, numbers=()))
         twilio.add_number("+14155550199", voice_url=f"{public}/incoming-call")
         yield Site(twilio, servers, inner)
     websocket._default_tls.cache_clear()
