@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
+from urllib.parse import urlsplit
 
 from .call.call import current_call
 from .errors import NoCurrentCall
@@ -46,9 +47,10 @@ class Masker:
 
     @classmethod
     def of(cls, settings: Settings) -> Masker:
-        """One that knows every secret of the settings."""
+        """One that knows every secret of the settings, and the password in an address that is one."""
         values = (getattr(settings, name) for name in type(settings).model_fields)
-        return cls(value.get_secret_value() for value in values if hasattr(value, "get_secret_value"))
+        secrets = [value.get_secret_value() for value in values if hasattr(value, "get_secret_value")]
+        return cls([*secrets, *filter(None, (urlsplit(secret).password for secret in secrets if "://" in secret))])
 
     def __call__(self, text: str) -> str:
         if self._known is not None:

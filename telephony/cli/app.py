@@ -322,7 +322,7 @@ def purge_calls(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
 ) -> None:
-    """Remove calls that are older than so many days."""
+    """Remove journals, and records of calls (DATABASE_URL), that are older than so many days."""
     from . import calls as commands
 
     with reporting(verbose=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ..journal.reader import read_journal
 from ..journal.recorded import collect
 from ..journal.store import find_call, purge, stored_calls
 from ..journal.transcript import to_json
+from ..records.recorder import open_records
 from ..replay.call import HeardCall
 from ..replay.recordings import add, test_of
 from ..settings import load_settings
@@ -54,12 +56,19 @@ def show_call(name: str, folder: Path | None, *, json: bool, wav: Path | None) -
 
 
 def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> None:
-    kept_days = load_settings().telephony_journal_days if days is None else days
+    settings = load_settings()
+    kept_days = settings.telephony_journal_days if days is None else days
+    verb = "would be removed" if dry_run else "removed"
+    if (records := open_records(settings)) is not None:
+        with closing(records):
+            old = records.purge(SYSTEM.now() - timedelta(days=kept_days), dry_run=dry_run)
+        typer.echo(f"{len(old)} records of calls older than {kept_days:g} days {verb}.")
+        if folder is None and settings.telephony_journal_dir is None:
+            return
     gone = purge(folder_of(folder), days=kept_days, now=SYSTEM.now(), dry_run=dry_run)
     for call in gone:
         typer.echo(f"{call.sid}  {call.written:%Y-%m-%d}")
-    verb = "would be removed" if dry_run else "removed"
-    typer.echo(f"{len(gone)} calls older than {timedelta(days=kept_days).days} days {verb}.")
+    typer.echo(f"{len(gone)} calls older than {kept_days:g} days {verb}.")
 
 
 def add_test(name_of_call: str, name: str, agent: str | None, tests: Path, folder: Path | None) -> None:

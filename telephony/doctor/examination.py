@@ -11,6 +11,7 @@ from ..settings import Settings
 from .account import examine_twilio
 from .findings import Finding
 from .local import check_audio, check_journal_folder, check_model, check_settings
+from .records import check_records
 from .remote import WEB, Web, check_clock, check_key, examine_address
 
 __all__ = ["examine"]
@@ -33,7 +34,7 @@ async def examine(
     findings += check_audio()
     if settings is None:
         return findings
-    findings += [check_model(settings), check_journal_folder(settings)]
+    findings += [check_model(settings), check_journal_folder(settings), await check_records(settings, sources)]
     findings.append(await check_key(settings, web.get, wanted=model_key))
     findings += await examine_twilio(settings, to=to)
     address, answer = await examine_address(settings, web)

@@ -49,8 +49,9 @@ def test_every_secret_of_the_settings_is_known() -> None:
         twilio_shared_key_secret="secret-two",
         openai_api_key="key-three",
         telephony_api_token="token-four",
+        database_url="postgresql://ada:pass-word@host/records",
     )
-    assert Masker.of(settings)("token-one secret-two key-three token-four") == "• • • •"
+    assert Masker.of(settings)("token-one secret-two key-three token-four pass-word") == "• • • • •"
 
 
 def test_a_line_of_json(root: logging.Logger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import stat
 import sys
@@ -17,12 +18,18 @@ from typing import Any
 import pytest
 import sqlalchemy
 from databases import Cluster
+from typer.testing import CliRunner
 
+from realtime_core.sources import SYSTEM
+from telephony.cli.app import app
+from telephony.doctor.findings import Finding
+from telephony.doctor.records import check_records
 from telephony.errors import RecordsUnavailable, SettingsError
 from telephony.records import Records, schema
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
 from telephony.records.rows import CallNews, CallRow, added, masked
+from telephony.settings import load_settings
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -237,3 +244,52 @@ def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(SettingsError, match="telephony-agent\\[postgres\\]"):
         DatabaseRecords("postgres://host/records")
+
+
+# --- for the operator --------------------------------------------------------------------------------------------
+
+
+def looked(url: str | None) -> Finding:
+    settings = load_settings(**({} if url is None else {"database_url": url}))
+    return asyncio.run(check_records(settings, SYSTEM))
+
+
+def test_the_doctor_looks_at_the_records(database_url: str, tmp_path: Path) -> None:
+    assert looked(None).state == "skipped"
+    empty = looked(database_url)
+    assert empty.state == "ok" and ("no tables yet" in empty.message or "will be made" in empty.message)
+    with closing(DatabaseRecords(database_url)) as database:
+        database.note([news("CA1")])
+        assert looked(database_url).message.endswith(f"schema {schema.VERSION}")
+        with database._engine.begin() as connection:
+            connection.execute(sqlalchemy.update(schema.schema).values(version=schema.VERSION + 1))
+    later = looked(database_url)
+    assert later.state == "wrong" and "run the newer release" in later.message
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/records.db", "postgresql://ada:pass-word@127.0.0.1:9/records"])
+def test_the_doctor_finds_a_database_that_is_not_there(url: str) -> None:
+    finding = looked(url)
+    assert finding.state == "wrong" and finding.advice and "pass-word" not in str(finding)
+
+
+def test_the_doctor_finds_a_database_that_cannot_be_written(postgresql: Cluster) -> None:
+    url = postgresql.new_database()
+    with closing(DatabaseRecords(url)) as database:
+        database.note([news("CA1")])
+        name = url.rpartition("/")[2]
+        with database._engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert (looked(url).state, "read-only" in looked(url).message) == ("wrong", True)
+
+
+def test_old_records_are_purged_by_the_command(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    now = SYSTEM.now()
+    with closing(DatabaseRecords(database_url)) as database:
+        database.note([CallNews("CA1", now - timedelta(days=31)), CallNews("CA2", now - timedelta(days=29))])
+        for arguments, says in ((["--dry-run"], "1 records"), ([], "1 records"), (["--days", "0"], "1 records")):
+            done = CliRunner().invoke(app, ["calls", "purge", *arguments])
+            assert done.exit_code == 0 and says in done.stdout, done.output
+            assert (database.call("CA1") is None) is (arguments != ["--dry-run"])
+        assert database.call("CA2") is None

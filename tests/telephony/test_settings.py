@@ -57,8 +57,12 @@ def test_plain_http_is_for_this_machine_only() -> None:
 
 def test_secrets_do_not_print() -> None:
     settings = load_settings(
-        public_url="https://phone.example.com", twilio_auth_token="tok3n-value", openai_api_key="sk-value"
+        public_url="https://phone.example.com",
+        twilio_auth_token="tok3n-value",
+        openai_api_key="sk-value",
+        database_url="postgresql://ada:pass-word@host/records",
     )
+    assert "pass-word" not in repr(settings) + str(settings.model_dump())
     assert "tok3n-value" not in repr(settings)
     assert "sk-value" not in str(settings.model_dump())
 
@@ -91,6 +95,10 @@ def test_a_shared_key_alone_checks_signatures() -> None:
         ("telephony_instance", "a/b", "pattern"),
         ("telephony_twilio_api_url", "127.0.0.1:9000", "http://127.0.0.1:9000"),
         ("telephony_drain_s", "-1", "greater than or equal to 0"),
+        ("public_url", "https://ada:pass-word@phone.example.com", "without a user"),
+        ("database_url", "mysql://host/records", "postgresql://"),
+        ("database_url", "sqlite://records.db", "sqlite:///"),
+        ("database_url", "sqlite:///", "sqlite:///file.db"),
     ],
 )
 def test_what_does_not_fit_names_its_cure(name: str, value: str, cure: str) -> None:

@@ -1,0 +1,54 @@
+"""Can the records be used: is the database there, of a schema that we know, and may we write to it?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from realtime_core.sources import Sources
+
+from ..errors import RecordsUnavailable, SettingsError
+from ..settings import Settings
+from .findings import Finding, ok, skipped, wrong
+
+__all__ = ["check_records"]
+
+_IN_MEMORY = "Set DATABASE_URL where several processes run, and where a restart shall forget nothing."
+
+
+async def check_records(settings: Settings, sources: Sources) -> Finding:
+    if settings.database_url is None:
+        return skipped("records", "used tokens, keys and calls are kept in memory", _IN_MEMORY)
+    url = settings.database_url.get_secret_value()
+    if (file := _file_to_be(url)) is not None:
+        if os.access(file.parent, os.W_OK):
+            return ok("records", f"{file} will be made")
+        return wrong("records", f"{file.parent} is no folder that can be written to", "Create it, or set DATABASE_URL.")
+    try:
+        return ok("records", await asyncio.to_thread(_try, url, sources))
+    except RecordsUnavailable as error:
+        return wrong("records", str(error), "Start the database, or correct DATABASE_URL. Calls go on without.")
+    except SettingsError as error:
+        return wrong("records", "cannot be used", str(error))
+
+
+def _file_to_be(url: str) -> Path | None:
+    """SQLite's file, if it does not exist yet: looking at it would make it."""
+    parts = urlsplit(url)
+    file = Path(parts.path.removeprefix("/"))
+    return file.absolute() if parts.scheme == "sqlite" and not file.exists() else None
+
+
+def _try(url: str, sources: Sources) -> str:
+    from ..records.database import DatabaseRecords
+
+    with closing(DatabaseRecords(url, create=False)) as records:
+        said = records.check()
+        if "no tables yet" not in said:
+            key = sources.token()
+            records.claim("doctor", key, ttl_s=60, now=sources.now())
+            records.release("doctor", key)
+        return said
