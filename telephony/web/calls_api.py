@@ -8,8 +8,7 @@ DELETE /calls/{id}  hang up
 ```
 
 What may be asked for: `telephony.outbound.order.CallOrder`. An agent is one of those that the server was started with.
-
-With DATABASE_URL that holds over all processes that share it, and over their restarts.
+With DATABASE_URL a key is known to all processes that share it, over their restarts, and so is what came of a call.
 """
 
 from __future__ import annotations
@@ -98,7 +97,7 @@ async def create_call(request: Request) -> JSONResponse:
     except RecordsUnavailable as error:
         log.error("A call with an Idempotency-Key was not placed: the records cannot be used: %s", error)
         return _problem(503, "The records cannot be used now, and without them a call might be placed twice. Ask again "
-                             "with the same key, or without one.", again=True)  # fmt: skip
+                             "with the same key.", again=True)  # fmt: skip
 
 
 async def _place_once(phone: Phone, dialler: Dialler, asked: CallOrder, key: str, digest: str) -> JSONResponse:
