@@ -57,8 +57,11 @@ class Player(Protocol):
         """Fall silent without forgetting: `release` goes on from the sample that was heard last. A player that cannot
         hold does nothing."""
 
+    def duck(self, by_db: float) -> None:
+        """Go on from the sample that was heard last, quieter by so many decibels, until `release` or `stop`."""
+
     def release(self) -> None:
-        """Go on after `hold`. Does nothing otherwise."""
+        """Go on after `hold` or `duck`, from the sample that was heard last. Does nothing otherwise."""
 
     def heard(self) -> Sequence[HeardItem]:
         """Where the parts are that are queued or playing now, without touching them."""
@@ -179,6 +182,9 @@ class ClockPlayer:
     def hold(self) -> None:
         self._advance()
         self._held = True
+
+    def duck(self, by_db: float) -> None:
+        """A clock has no loudness: playback goes on."""
 
     def release(self) -> None:
         self._advance()

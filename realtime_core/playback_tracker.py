@@ -90,6 +90,9 @@ class RealtimePlaybackTracker:
     def hold(self) -> None:
         """Somebody else's playback cannot be held."""
 
+    def duck(self, by_db: float) -> None:
+        """See `hold`."""
+
     def release(self) -> None:
         """See `hold`."""
 

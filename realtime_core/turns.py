@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
+from .errors import UserError
+
 __all__ = ["OurTurns", "ServerTurns", "TurnAction", "TurnPolicy"]
 
 
@@ -20,9 +22,9 @@ class TurnAction(Enum):
     INTERRUPT = auto()
     """Cut what is playing, truncate it at what was heard, cancel the response."""
     HOLD = auto()
-    """Fall silent, and be ready to go on."""
+    """Fall silent, and be ready to go on; with `duck_db`, go on quietly."""
     RELEASE = auto()
-    """Go on from the sample that was heard last."""
+    """Go on from the sample that was heard last, as loud as before."""
     RESPOND = auto()
     """Ask for a response to the turn that was just committed."""
 
@@ -34,6 +36,8 @@ class TurnPolicy(ABC):
     """Decides on turns. `now` is in seconds on any steady clock."""
 
     deadline: float | None = None
+    duck_db: float | None = None
+    """By so many decibels the agent is quieter while it is not known what a noise is; None: it is silent."""
 
     @abstractmethod
     def turn_detection(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,16 +75,20 @@ class ServerTurns(TurnPolicy):
 
 class OurTurns(TurnPolicy):
     """We decide: speech holds the agent at once, and interrupts it when it has gone on for `minimum_speech_s`; a
-    shorter noise lets the agent go on, and is not answered.
+    shorter noise lets the agent go on, and is not answered. With `duck_db` the agent is not held but quieter by so many
+    decibels, so that a cough costs no pause.
 
     `silence_s` is what the server's detector adds before it reports the end of speech (`silence_duration_ms` of
     `server_vad`): a noise is known to be short only when that has passed, so the agent is silent for up to
     `minimum_speech_s + silence_s`. Speech while the agent is neither speaking nor about to is never too short.
     """
 
-    def __init__(self, minimum_speech_s: float = 0.3, *, silence_s: float = 0.5) -> None:
+    def __init__(self, minimum_speech_s: float = 0.3, *, silence_s: float = 0.5, duck_db: float | None = None) -> None:
+        if duck_db is not None and duck_db <= 0:
+            raise UserError(f"duck_db={duck_db:g}: write how much quieter, like 14.")
         self.minimum_speech_s = minimum_speech_s
         self.silence_s = silence_s
+        self.duck_db = duck_db
         self._noise = False
 
     def turn_detection(self, given: Mapping[str, Any]) -> dict[str, Any]:

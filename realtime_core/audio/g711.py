@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import audioop
 
-__all__ = ["SAMPLE_RATE", "SILENCE", "decode", "encode", "mix"]
+__all__ = ["SAMPLE_RATE", "SILENCE", "decode", "encode", "mix", "quieter"]
 
 SAMPLE_RATE = 8000
 
@@ -42,6 +42,11 @@ def encode(pcm16: bytes) -> bytes:
         raise ValueError("Half a sample: 16-bit PCM has an even number of bytes.")
     ulaw: bytes = audioop.lin2ulaw(pcm16, 2)
     return ulaw
+
+
+def quieter(ulaw: bytes, by_db: float) -> bytes:
+    """The same sound, so many decibels down."""
+    return encode(audioop.mul(decode(ulaw), 2, 10 ** (-by_db / 20)))
 
 
 def mix(one: bytes, other: bytes) -> bytes:

@@ -297,7 +297,10 @@ class Dialogue:
                 else:
                     self.perform(self.responses.cancel(mute=True))
             elif action is TurnAction.HOLD:
-                self.player.hold()
+                if (by_db := self.setup.policy.duck_db) is None:
+                    self.player.hold()
+                else:
+                    self.player.duck(by_db)
             elif action is TurnAction.RELEASE:
                 self.player.release()
         return interrupted

@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from realtime_core.audio import g711
@@ -105,8 +106,12 @@ class LinePlayer:
         self._send(self.playout.hold(self._loop.time()))
         self._pump()
 
+    def duck(self, by_db: float) -> None:
+        self._send(self.playout.duck(self._loop.time(), partial(g711.quieter, by_db=by_db)))
+        self._pump()
+
     def release(self) -> None:
-        self.playout.release()
+        self._send(self.playout.release(self._loop.time()))
         self._pump()
         self._sounded()
 

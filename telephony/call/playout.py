@@ -138,6 +138,7 @@ class Playout:
         self._serial = 0
         self._proved = 0
         self._held = False
+        self._level: Callable[[bytes], bytes] | None = None
 
     # --- what comes in -------------------------------------------------------------------------------------------
 
@@ -263,6 +264,8 @@ class Playout:
                 chunk.payload = chunk.payload[len(payload) :]
                 chunk.offset += len(payload)
         speech = b"".join(segment.payload for segment in segments)
+        if self._level is not None:
+            speech = self._level(speech)
         if self._bed is not None:
             bed = self._bed(size)
             speech = self._mix(speech, bed) if speech and self._mix is not None else speech or bed
@@ -313,7 +316,7 @@ class Playout:
         self._queue.clear()
         self._queued = 0
         self._tracks.clear()
-        self._held = False
+        self._held, self._level = False, None
         return commands, cuts
 
     def hold(self, now: float) -> list[Command]:
@@ -321,6 +324,13 @@ class Playout:
         if self._held:
             return []
         self._held = True
+        return self._rewind(now)
+
+    def duck(self, now: float, level: Callable[[bytes], bytes]) -> list[Command]:
+        """Go on from the sample that was heard last, at another level, until `release`. Ambience stays as it is."""
+        if self._held or self._level is not None:
+            return []
+        self._level = level
         return self._rewind(now)
 
     def lose_line(self, now: float) -> None:
@@ -348,9 +358,10 @@ class Playout:
             self._push(_Chunk(None, 0, SILENCE * (-self._queued % FRAME)))
         return commands
 
-    def release(self) -> None:
-        """Go on after `hold`."""
-        self._held = False
+    def release(self, now: float) -> list[Command]:
+        """Go on after `hold` or `duck`, from the sample that was heard last."""
+        ducked, self._held, self._level = self._level is not None, False, None
+        return self._rewind(now) if ducked else []
 
     def finish(self) -> None:
         """The stream is over: the last run ends."""

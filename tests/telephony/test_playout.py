@@ -144,11 +144,31 @@ def test_hold_and_release_go_on_from_the_sample_that_was_heard_last() -> None:
     commands = playout.hold(0.2)
     assert isinstance(commands[0], Clear)
     assert playout.poll(0.5) == []
-    playout.release()
+    assert playout.release(1.0) == []
     resumed = media(playout.poll(1.0))
     assert resumed == audio[1600 : 1600 + len(resumed)]
     _, cuts = playout.stop(1.1)
     assert cuts[0].samples == 1600 + 800
+
+
+def test_ducked_audio_goes_on_from_the_sample_that_was_heard_last_and_comes_back_from_there() -> None:
+    playout = Playout(mix=lambda speech, bed: speech)
+    audio = bytes(itertools.islice(itertools.cycle(range(125)), 2 * SECOND))
+    playout.enqueue(("a", 0), audio)
+    playout.end(("a", 0))
+    playout.poll(0.0)
+    commands = playout.duck(0.2, lambda speech: bytes(code + 125 for code in speech))
+    assert isinstance(commands[0], Clear)
+    assert playout.duck(0.2, bytes) == [], "once"
+    ducked = media(playout.poll(0.2))
+    assert len(ducked) > 1600 and ducked == bytes(code + 125 for code in audio[1600 : 1600 + len(ducked)])
+    commands = playout.release(0.3)
+    assert isinstance(commands[0], Clear)
+    loud = media(playout.poll(0.3))
+    assert loud == audio[2400 : 2400 + len(loud)]
+    assert playout.release(0.4) == []
+    _, cuts = playout.stop(0.5)
+    assert cuts[0].samples == 2400 + 1600
 
 
 def test_ambience_goes_on_without_speech_and_lies_under_it() -> None:
@@ -261,8 +281,12 @@ class Line(RuleBasedStateMachine):
         assert self.playout.poll(self.now) == []
 
     @rule()
+    def duck(self) -> None:
+        self.take(self.playout.duck(self.now, bytes))
+
+    @rule()
     def release(self) -> None:
-        self.playout.release()
+        self.take(self.playout.release(self.now))
         self.take(self.playout.poll(self.now))
 
     @invariant()

@@ -9,6 +9,7 @@ import pytest
 from exchange import Ear, hear_out, story
 
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
+from realtime_core.audio import g711
 from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
@@ -120,6 +121,46 @@ async def test_a_cough_holds_the_agent_who_goes_on_from_the_exact_sample() -> No
     assert told.records.of("model.out", "conversation.item.truncate") == []
     assert told.records.of("model.out", "response.cancel") == []
     told.assert_no_undecided_silence()
+
+
+def ducking() -> OpenAIRealtimeWebSocketModel:
+    return OpenAIRealtimeWebSocketModel(turn_policy=OurTurns(0.5, silence_s=0.5, duck_db=14))
+
+
+async def test_at_a_cough_the_agent_is_quieter_for_a_moment_and_pauses_nowhere() -> None:
+    cough = clips.load("hello")[:2000]
+
+    async def caller(ear: Ear) -> None:
+        await ear.agent_speaks()
+        await ear.heard(3.0)
+        await ear.say(cough)
+        await ear.agent_silent(1.5)
+
+    told = await story(caller, script=Script(greeting=Reply(say=LONG)), model=ducking)
+    (answer,) = told.spoken().values()
+    down, up = [event.position for event in told.peers[0].events if isinstance(event, Cleared)]
+    assert 0.3 < (up - down) / 8000 < 1.2
+    begin = told.heard.index(answer[:4000])
+    quiet = g711.quieter(answer[down - begin : up - begin], by_db=14)
+    expected = answer[: down - begin] + quiet + answer[up - begin :].rstrip(b"\xff")
+    assert told.heard[begin : begin + len(expected)] == expected, "every sample, in its place, quieter in between"
+    assert told.records.of("model.out", "conversation.item.truncate") == []
+
+
+async def test_a_ducked_agent_is_interrupted_where_it_was_heard_last() -> None:
+    async def caller(ear: Ear) -> None:
+        await ear.agent_speaks()
+        await ear.heard(3.0)
+        await ear.say("booking")
+        await hear_out(ear)
+
+    script = Script(greeting=Reply(say=LONG), turns=[Turn(Reply(say="Yes, we are open."))])
+    told = await story(caller, script=script, model=ducking)
+    assert not told.heard_whole(0) and told.heard_whole(1)
+    _, up = [event.position for event in told.peers[0].events if isinstance(event, Cleared)][:2]
+    ((_, cut),) = told.records.of("model.out", "conversation.item.truncate")
+    begin = told.heard.index(next(iter(told.spoken().values()))[:4000])
+    assert cut["audio_end_ms"] == pytest.approx((up - begin) / 8, abs=25), "what was heard quietly was heard"
 
 
 async def test_speech_interrupts_the_agent_once_it_is_no_cough() -> None:
