@@ -56,7 +56,8 @@ class Settings(BaseSettings):
     telephony_journal_dir: Path | None = None
     """Where to write a journal of each call: `<dir>/<call sid>/journal.jsonl`."""
     telephony_journal_days: float = Field(default=30.0, ge=0)
-    """How old a journal, or a call's record, may become before `telephony calls purge` removes it."""
+    """How old a journal, or a call's record, may become before `telephony calls purge` removes it. Where this is set
+    (and not 0), `serve` removes older journals itself, when it starts and once a day."""
     telephony_journal_compress: bool = False
     """Compress each journal when its call is over, by a process of the lowest priority."""
     telephony_record_numbers: bool = False
@@ -196,6 +197,11 @@ class Settings(BaseSettings):
     def can_be_rung(self) -> bool:
         """May a real caller come? Then nothing is done unsigned, and no script answers unless told to."""
         return self.public_url is not None or self.twilio_auth_token is not None or self.telephony_allow_unsigned
+
+    @property
+    def purges_journals(self) -> bool:
+        """Has somebody said for how long journals are kept?"""
+        return "telephony_journal_days" in self.model_fields_set and self.telephony_journal_days > 0
 
     @property
     def wants_script(self) -> bool:

@@ -25,7 +25,9 @@ __all__ = ["PLAIN", "Redaction", "masked_pcm16", "masked_ulaw", "redaction"]
 BULLET = "•"
 _FRAME_S = 0.02
 _AUDIO = re.compile(r'("(?:payload|delta)": ?")([A-Za-z0-9+/=]+)"')
-_AUDIO_EVENTS = ('"event":"media"', '"event": "media"', '"response.output_audio.delta"', '"response.audio.delta"')
+_AUDIO_EVENTS = (
+    '"kind":"clip"', '"event":"media"', '"event": "media"', '"response.output_audio.delta"', '"response.audio.delta"',
+)  # fmt: skip
 _PIECES = re.compile(r'"type": ?"[a-z_.]*(?:transcript|transcription|text|arguments)\.delta"')
 _NOISE: NDArray[np.float64] = np.random.default_rng(1).standard_normal(48_000)
 

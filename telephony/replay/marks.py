@@ -132,5 +132,5 @@ class MarkCurve:
         if mark.frames == 0 or not 0 <= nth < len(self._frames):
             return mark.returned + samples / _FRAME * 0.02, AFTER_ALL
         at, index = self._frames[nth]
-        due = at + mark.returned - self._frames[mark.frames - 1][0] + rest / _FRAME * 0.02
+        due = at + (mark.returned - self._frames[mark.frames - 1][0]) + rest / _FRAME * 0.02
         return (min(due, self._frames[nth + 1][0]) if nth + 1 < len(self._frames) else due), index + 0.5

@@ -18,6 +18,7 @@ from ..call.options import AgentSource, CallOptions
 from ..call.policy import CallPolicy, PhoneControl
 from ..console import softphone
 from ..errors import TwilioNotConfigured
+from ..journal.retention import purge_daily
 from ..records.recorder import Recorder, open_records
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
@@ -93,11 +94,15 @@ def create_app(
             if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
                 log.warning("TELEPHONY_ALLOW_UNSIGNED: whoever finds this address can call, and you pay.")
             async with asyncio.TaskGroup() as group:
-                watch = group.create_task(phone.lag.watch(), name="loop lag")
+                tasks = [group.create_task(phone.lag.watch(), name="loop lag")]
+                if loaded.purges_journals and (folder := loaded.telephony_journal_dir) is not None:
+                    work = purge_daily(folder, loaded.telephony_journal_days, sources)
+                    tasks.append(group.create_task(work, name="old journals"))
                 phone.ready = True
                 yield
                 phone.registry.draining = True
-                watch.cancel()
+                for task in tasks:
+                    task.cancel()
 
     app = Starlette(
         routes=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -16,17 +17,23 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from recorded_calls import recorded
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from realtime_core import RealtimeAgent
 from realtime_core.audio import g711
+from realtime_core.sources import Sources
+from telephony import create_app
 from telephony.cli.app import app
 from telephony.errors import JournalError
 from telephony.journal.compression import compress
 from telephony.journal.imported import import_twilio
 from telephony.journal.reader import read_journal
 from telephony.journal.recorded import collect
+from telephony.journal.retention import purge_daily
 from telephony.journal.store import purge, stored_calls
 from telephony.replay.replaying import replay_call
+from telephony.settings import load_settings
 from telephony.simulator import clips
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "booking_tests"
@@ -71,6 +78,46 @@ def test_old_calls_are_purged_and_nothing_else(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["CA2", "notes"]
     gone = purge(folder, days=1, now=datetime(2100, 1, 1, tzinfo=UTC))
     assert [call.sid for call in gone] == ["CA2"]
+
+
+@pytest.mark.virtual_time
+async def test_a_server_that_was_told_for_how_long_removes_old_calls_each_day(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.utime(folder / "CA1" / "journal.jsonl", (0, 0))
+    now = datetime.now(UTC)
+    keeps = asyncio.create_task(purge_daily(folder, 7, _Dated(now)))
+    await asyncio.sleep(1)
+    assert [call.sid for call in stored_calls(folder)] == ["CA2"]
+    os.utime(folder / "CA2" / "journal.jsonl.gz", (0, 0))
+    await asyncio.sleep(3600)
+    assert len(stored_calls(folder)) == 1
+    await asyncio.sleep(86_400)
+    assert stored_calls(folder) == []
+    keeps.cancel()
+    assert not load_settings(telephony_journal_dir=folder).purges_journals, "not by a default"
+    monkeypatch.setenv("TELEPHONY_JOURNAL_DAYS", "7")
+    assert load_settings().purges_journals
+
+
+class _Dated(Sources):
+    def __init__(self, now: datetime) -> None:
+        super().__init__(1)
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+
+def test_a_server_purges_when_it_starts(folder: Path) -> None:
+    os.utime(folder / "CA1" / "journal.jsonl", (0, 0))
+    settings = load_settings(telephony_journal_dir=folder, telephony_journal_days=7)
+    with TestClient(create_app(RealtimeAgent(name="Desk"), settings=settings)) as client:
+        for _ in range(200):
+            client.get("/healthz")
+            if not (folder / "CA1").exists():
+                break
+    assert sorted(path.name for path in folder.iterdir()) == ["CA2", "notes"]
 
 
 def test_replaying_tells_by_its_exit_code(folder: Path, tmp_path: Path) -> None:

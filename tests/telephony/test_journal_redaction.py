@@ -91,6 +91,17 @@ def test_both_voices_are_masked_on_request_and_only_then(tmp_path: Path) -> None
         assert (kept != [voice, pcm]) == wanted
 
 
+def test_clips_are_masked_with_the_voices(tmp_path: Path) -> None:
+    voice = clips.load("hello")[:1600]
+    for wanted in (False, True):
+        journal = JournalWriter(tmp_path / str(wanted) / "journal.jsonl", redaction=redaction(audio=wanted))
+        journal.write("clip", 0.0, digest="0123", payload=base64.b64encode(voice).decode())
+        journal.close()
+        (record,) = read_journal(tmp_path / str(wanted) / "journal.jsonl")
+        kept = base64.b64decode(record.data["payload"])
+        assert len(kept) == len(voice) and (kept != voice) == wanted and record.data["digest"] == "0123"
+
+
 def test_the_header_states_what_was_masked(tmp_path: Path) -> None:
     settings = load_settings(
         telephony_journal_dir=tmp_path, openai_api_key="sk-12345678", telephony_redact_patterns=[CARD]
