@@ -144,6 +144,10 @@ class Call:
     async def _heard(self, work: Coroutine[Any, Any, str]) -> bool:
         return await work == "heard"
 
+    async def interrupt(self) -> None:
+        """Silence the agent at once, and any clip."""
+        await self._bridge.conversation.interrupt()
+
     def hold(self, ulaw: bytes | None = None) -> AbstractContextManager[None]:
         """`with call.hold():` the caller hears a waiting sound (or `ulaw`, looped), and is not heard."""
         clip = None if ulaw is None else self._bridge.record.clip(ulaw)

@@ -136,16 +136,25 @@ class Opening:
                 self._timer.cancel()
 
     async def _make_moves(self, call: Call) -> None:
+        """Each takes the place of the one before: a person who comes while we wait, a beep that comes late."""
         with ExitStack() as listening:
             if self._plan.detect:
                 listening.enter_context(call.listening())
-            while True:
-                move = await self._moves.get()
-                try:
-                    await self._session_ready(call)
-                    await self._do(move, call, listening)
-                except (RealtimeCoreError, TelephonyError, TimeoutError) as error:
-                    log.warning("Call %s: %s failed: %s", call.sid, move, error or "no model")
+            async with asyncio.TaskGroup() as group:
+                making: asyncio.Task[None] | None = None
+                while True:
+                    move = await self._moves.get()
+                    if making is not None and not making.done():
+                        making.cancel()
+                        await asyncio.wait({making})
+                    making = group.create_task(self._make(move, call, listening))
+
+    async def _make(self, move: Move, call: Call, listening: ExitStack) -> None:
+        try:
+            await self._session_ready(call)
+            await self._do(move, call, listening)
+        except (RealtimeCoreError, TelephonyError, TimeoutError) as error:
+            log.warning("Call %s: %s failed: %s", call.sid, move, error or "no model")
 
     async def _do(self, move: Move, call: Call, listening: ExitStack) -> None:
         match move:
@@ -169,7 +178,8 @@ class Opening:
     async def _leave_message(self, call: Call) -> None:
         assert self._plan.machine is not None
         message = self._plan.machine.message
-        await call.session.interrupt()
+        self.message_left = False
+        await call.interrupt()
         if isinstance(message, bytes):
             self.message_left = await call.play(message, interruptible=False)
         else:

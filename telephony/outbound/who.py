@@ -55,6 +55,9 @@ class WhoAnswered:
     after_machine_s: float = 4.0
     """A machine that has been silent for so long has no beep."""
     screening_s: float = 45.0
+    """For so long after each of our answers a screening is waited for."""
+    unheard_s: float = 2.5
+    """Whoever speaks after a screening and is not understood for so long is spoken to: it may be the person."""
     answered_by: AnsweredBy = ""
     deadline: float = math.inf
     _state: Literal["listening", "machine", "talking", "screening", "over"] = "listening"
@@ -65,6 +68,10 @@ class WhoAnswered:
     _answering: bool = False
     _conversed: bool = False
     _verdict: str = ""
+    _beeped: bool = False
+    _screened: int = 0
+    _screened_until: float = math.inf
+    _unheard: bool = False
 
     def __post_init__(self) -> None:
         self.deadline = self.begun_at + self.first_word_s
@@ -78,19 +85,20 @@ class WhoAnswered:
                 self._answering = self._greeted
                 if self._state == "listening":
                     self.deadline = now + self.beep_s
+                elif self._state == "screening":
+                    self.deadline = self._screened_until
             case "pause":
                 return self._pause(sound.seconds, now)
             case "beep":
-                if self._state == "machine" or (self._state == "listening" and self._spoke_long):
+                machine = self._state == "machine" or (self._state == "listening" and self._spoke_long)
+                if machine or (self._state == "talking" and not self.conversed):
+                    self._beeped = True
                     return self._message()
-                if self._state == "talking" and not self.conversed:
-                    return self._message()
-            case "fax":
-                if not self.conversed:
-                    return self._end("fax")
-            case "busy":
-                if not self.conversed:
-                    return self._end("unknown")
+                if self._state == "over" and self.answered_by == "machine":
+                    return self._message_again()
+            case "fax" | "busy":
+                if self._state != "over" and not self.conversed:
+                    return self._end("fax" if sound.noise == "fax" else "unknown")
         return ""
 
     def _pause(self, seconds: float, now: float) -> Move:
@@ -99,6 +107,9 @@ class WhoAnswered:
         self._spoke_long = self._spoke_long or seconds > self.long_s
         if self._state == "machine":
             self.deadline = min(self.deadline, now + self.after_machine_s)
+        elif self._state == "screening":
+            self._unheard = True
+            self.deadline = min(self._screened_until, now + self.unheard_s)
         elif self._state == "talking" and self._answering:
             self._conversed = True
         elif self._state == "listening":
@@ -117,8 +128,12 @@ class WhoAnswered:
                 return self._screen(now)
             if _VOICEMAIL.search(text):
                 self._wait_for_beep(now)
-        elif self._state == "screening" and not _PLEASE_WAIT.search(text) and not _SCREENING.search(text):
-            return self._talk("human")
+        elif self._state == "screening":
+            self._unheard, self.deadline = False, self._screened_until
+            if _SCREENING.search(text):
+                return self._screen(now)
+            if not _PLEASE_WAIT.search(text):
+                return self._talk("human")
         return ""
 
     def verdict(self, answered_by: str, now: float) -> Move:
@@ -129,6 +144,7 @@ class WhoAnswered:
         if answered_by == "fax":
             return self._end("fax")
         if answered_by.startswith("machine_end"):
+            self._beeped = answered_by == "machine_end_beep"
             return self._message()
         if answered_by.startswith("machine"):
             self._wait_for_beep(now)
@@ -151,6 +167,8 @@ class WhoAnswered:
                 return self._talk("human" if spoke or self._verdict == "human" else "unknown")
             case "machine":
                 return self._message()
+            case "screening" if self._unheard and now < self._screened_until:
+                return self._talk("human")
             case "screening":
                 return self._end("screening")
         return ""
@@ -182,8 +200,19 @@ class WhoAnswered:
         self._state, self.answered_by, self.deadline = "over", "machine", math.inf
         return "message" if self.leaves_message else "hang up"
 
+    def _message_again(self) -> Move:
+        """What was said before the beep is on no tape: leave it from its beginning."""
+        if self._beeped or not self.leaves_message:
+            return ""
+        self._beeped = True
+        return "message"
+
     def _screen(self, now: float) -> Move:
-        self._state, self.answered_by, self.deadline = "screening", "screening", now + self.screening_s
+        """Asked again, it is told again, once."""
+        self._state, self.answered_by, self._screened = "screening", "screening", self._screened + 1
+        if self._screened > 2:
+            return ""
+        self.deadline = self._screened_until = now + self.screening_s
         return "screen"
 
     def _end(self, who: AnsweredBy) -> Move:

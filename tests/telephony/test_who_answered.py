@@ -121,6 +121,30 @@ def test_a_screening_that_puts_nobody_through_has_an_end() -> None:
     assert (who.answered_by, moves) == ("screening", [(5.4, "screen"), (50.4, "hang up")])
 
 
+def test_a_screening_that_asks_again_is_told_again_once() -> None:
+    asks = "Who is calling, please?"
+    steps: list[Step] = [
+        (1.0, "said", asks), (6.0, SPEECH), (7.0, "pause", 1.0), (7.4, "said", asks),
+        (12.0, SPEECH), (13.0, "pause", 1.0), (13.4, "said", asks),
+    ]  # fmt: skip
+    assert play(steps)[1] == [(1.0, "screen"), (7.4, "screen"), (52.4, "hang up")]
+
+
+def test_who_speaks_after_a_screening_and_is_not_understood_is_spoken_to() -> None:
+    steps: list[Step] = [(1.0, "said", "Who is calling?"), (20.0, SPEECH), (21.0, "pause", 0.5)]
+    who, moves = play(steps)
+    assert (who.answered_by, moves) == ("human", [(1.0, "screen"), (23.5, "talk")])
+
+
+def test_a_message_that_was_begun_before_the_beep_is_left_again_after_it() -> None:
+    steps: list[Step] = [(0.3, SPEECH), (2.0, "verdict", "machine_start"), (5.0, "pause", 4.0), (11.0, "beep")]
+    assert play(steps)[1] == [(9.0, "message"), (11.0, "message")]
+    assert play([*steps, (20.0, "beep")])[1] == [(9.0, "message"), (11.0, "message")], "a later beep is the tape's end"
+    assert play(steps, leaves_message=False)[1] == [(9.0, "hang up")]
+    beeped: list[Step] = [(0.3, SPEECH), (5.0, "verdict", "machine_end_beep"), (5.2, "beep")]
+    assert play(beeped)[1] == [(5.0, "message")], "Twilio has heard that beep"
+
+
 @pytest.mark.parametrize(("noise", "who"), [("fax", "fax"), ("busy", "unknown")])
 def test_tones_end_the_call(noise: str, who: str) -> None:
     found, moves = play([(1.0, noise)])
@@ -148,6 +172,8 @@ def test_whatever_happens_a_move_comes_and_the_call_is_never_forgotten(steps: li
     who, moves = play(timed, until=now + 300, leaves_message=leaves)
     names = [move for _, move in moves]
     assert names, "somebody picked up, and nothing was done"
-    assert names.count("message") + names.count("hang up") <= 1, "there is one end"
+    assert names.count("hang up") + ("message" in names) <= 1, "there is one end"
+    assert names.count("message") <= 2, "before a beep, and after it"
+    assert names.count("screen") <= 2
     assert not (leaves and "hang up" in names and who.answered_by == "machine")
     assert who.deadline == math.inf
