@@ -215,25 +215,29 @@ _ASSISTANT_PARTS: dict[str, type[AssistantContent]] = {
 def item_from_dict(data: Mapping[str, Any]) -> RealtimeItem:
     """An item from what `model_dump` made, or from the protocol's own form (`id` for `item_id`, `output_audio`, ...).
 
-    Unknown fields and content parts are left out, audio too. Raises `UserError` for a type or role that no item has.
+    Unknown fields and content parts are left out, audio too, and whatever is of another kind than it should be. Raises
+    `UserError` for a type or role that no item has.
     """
+    texts = {name: value for name, value in data.items() if isinstance(value, str)}
     head: dict[str, Any] = {
-        "item_id": data.get("item_id") or data.get("id") or "",
-        "previous_item_id": data.get("previous_item_id"),
+        "item_id": texts.get("item_id") or texts.get("id") or "",
+        "previous_item_id": texts.get("previous_item_id"),
     }
     if data.get("type") == "function_call":
-        fields = {k: data[k] for k in ("call_id", "arguments", "name", "output", "status") if data.get(k) is not None}
+        fields: dict[str, Any] = {
+            k: texts[k] for k in ("call_id", "arguments", "name", "output", "status") if k in texts
+        }
         return RealtimeToolCallItem(**head, **{"arguments": "", "name": "", **fields})
-    head["status"] = data.get("status")
-    content = [part for part in data.get("content") or () if isinstance(part, Mapping)]
+    head["status"] = texts.get("status")
+    given = data.get("content")
+    content = [part for part in given if isinstance(part, Mapping)] if isinstance(given, list | tuple) else []
     match data.get("role"):
         case "user":
             return UserMessageItem(**head, content=_parts(_USER_PARTS, content))
         case "assistant":
             return AssistantMessageItem(**head, content=_parts(_ASSISTANT_PARTS, content))
         case "system" | "developer":
-            texts = [InputText(text=part.get("text")) for part in content if part.get("type") == "input_text"]
-            return SystemMessageItem(**head, content=texts)
+            return SystemMessageItem(**head, content=_parts({"input_text": InputText}, content))
         case role:
             raise UserError(f"Not an item of a conversation: type {data.get('type')!r}, role {role!r}.")
 
@@ -243,5 +247,6 @@ def _parts(classes: Mapping[str, Any], content: list[Mapping[str, Any]]) -> list
     for raw in content:
         if (cls := classes.get(str(raw.get("type")))) is not None:
             names = {f.name for f in dataclasses.fields(cls)} - {"type", "audio"}
-            parts.append(cls(**{k: v for k, v in raw.items() if k in names}))
+            kinds = {name: int | float if name.endswith("_ms") else str for name in names}
+            parts.append(cls(**{k: v for k, v in raw.items() if k in names and isinstance(v, kinds[k])}))
     return parts

@@ -65,6 +65,9 @@ __all__ = [
 ]
 
 
+_MAX_PARTS = 256
+
+
 class _Bad(Exception):
     """A field is not what it should be. Never leaves this module."""
 
@@ -90,11 +93,25 @@ def _count(data: Object, name: str) -> int:
     return int(value)
 
 
+def _index(data: Object, name: str) -> int:
+    """Which part of an item; there are one or two."""
+    value = _count(data, name)
+    if not 0 <= value < _MAX_PARTS:
+        raise _Bad(f"{name!r} is out of range")
+    return value
+
+
 def _object(data: Object, name: str) -> Object:
     value = data.get(name)
     if not isinstance(value, dict):
         raise _Bad(f"{name!r} is not an object")
     return value
+
+
+def _item_object(data: Object, name: str) -> Object:
+    item = _object(data, name)
+    _text_or_empty(item, "id")
+    return item
 
 
 def _object_or_none(data: Object, name: str) -> Object | None:
@@ -138,11 +155,11 @@ def _row(event: Callable[..., ServerEvent], /, **readers: Reader) -> Decode:
 
 
 def _item(event: Callable[..., ServerEvent]) -> Decode:
-    return _row(event, item=_object, previous_item_id=_previous)
+    return _row(event, item=_item_object, previous_item_id=_previous)
 
 
 def _output_item(event: Callable[..., ServerEvent]) -> Decode:
-    return _row(event, response_id=_text_or_empty, item=_object)
+    return _row(event, response_id=_text_or_empty, item=_item_object)
 
 
 def _response(event: Callable[..., ServerEvent]) -> Decode:
@@ -154,11 +171,11 @@ def _response(event: Callable[..., ServerEvent]) -> Decode:
 
 
 def _part(event: Callable[..., ServerEvent], /, **readers: Reader) -> Decode:
-    return _row(event, response_id=_text_or_empty, item_id=_text, content_index=_count, **readers)
+    return _row(event, response_id=_text_or_empty, item_id=_text, content_index=_index, **readers)
 
 
 def _transcription(event: Callable[..., ServerEvent], /, **readers: Reader) -> Decode:
-    return _row(event, item_id=_text, content_index=_count, **readers)
+    return _row(event, item_id=_text, content_index=_index, **readers)
 
 
 def _error(data: Object) -> ServerError:
@@ -180,9 +197,9 @@ SERVER_EVENTS: Mapping[str, Decode] = {
     "conversation.item.added": _item(ItemAdded),
     "conversation.item.created": _item(ItemAdded),  # beta
     "conversation.item.done": _item(ItemDone),
-    "conversation.item.retrieved": _row(ItemRetrieved, item=_object),
+    "conversation.item.retrieved": _row(ItemRetrieved, item=_item_object),
     "conversation.item.deleted": _row(ItemDeleted, item_id=_text),
-    "conversation.item.truncated": _row(ItemTruncated, item_id=_text, content_index=_count, audio_end_ms=_count),
+    "conversation.item.truncated": _row(ItemTruncated, item_id=_text, content_index=_index, audio_end_ms=_count),
     "conversation.item.input_audio_transcription.delta": _transcription(TranscriptionDelta, delta=_text_or_empty),
     "conversation.item.input_audio_transcription.completed": _transcription(
         TranscriptionCompleted, transcript=_text_or_empty, usage=_object_or_none
@@ -288,7 +305,7 @@ def _decode_audio_delta(message: str) -> AudioDelta | None:
         return AudioDelta(
             _text_or_empty(data, "response_id"),
             _text(data, "item_id"),
-            _count(data, "content_index"),
+            _index(data, "content_index"),
             _from_base64(message[start:end]),
         )
     except _Bad:

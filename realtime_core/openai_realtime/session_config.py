@@ -204,7 +204,7 @@ class Effective:
             output_format=_format_of(taken.get("format") or session.get("output_audio_format")),
             create_response=bool(detection) and detection.get("create_response") is not False,
             interrupt_response=bool(detection) and detection.get("interrupt_response") is not False,
-            speaks="audio" in modalities,
+            speaks=not isinstance(modalities, list) or "audio" in modalities,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,6 +100,17 @@ def test_the_protocols_own_form() -> None:
 def test_what_is_no_item(data: dict[str, str]) -> None:
     with pytest.raises(UserError):
         item_from_dict(data)
+
+
+def test_what_is_of_another_kind_than_it_should_be_is_left_out() -> None:
+    audio = {"type": "output_audio", "transcript": ["Hi"], "heard_ms": "9", "received_ms": 20}
+    odd: dict[str, Any] = {"id": "a", "status": 5, "previous_item_id": {}, "content": [audio, {"type": []}, 7]}
+    assert item_from_dict({**odd, "type": "message", "role": "assistant"}) == AssistantMessageItem(
+        item_id="a", content=[AssistantAudio(received_ms=20)]
+    )
+    assert item_from_dict({**odd, "role": "user", "content": 7}) == UserMessageItem(item_id="a", content=[])
+    call = item_from_dict({"id": 5, "type": "function_call", "name": 7, "arguments": None, "call_id": "c"})
+    assert call == RealtimeToolCallItem(item_id="", call_id="c", name="", arguments="")
 
 
 def test_items_are_values() -> None:

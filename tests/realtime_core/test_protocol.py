@@ -140,6 +140,12 @@ def test_beta_names_mean_the_same(beta: str, ga: str) -> None:
     assert decode(json.dumps({"type": beta, **fields})) == decode(json.dumps({"type": ga, **fields}))
 
 
+@pytest.mark.parametrize("index", [-1, 256, 2**53])
+def test_a_part_that_no_item_can_have_is_malformed(index: int) -> None:
+    event = {"type": "response.output_audio_transcript.delta", **PART, "content_index": index, "delta": "x"}
+    assert isinstance(decode_object(event), wire.Malformed)
+
+
 def test_what_is_unknown_or_malformed_is_data() -> None:
     assert decode('{"type":"response.invented","x":1}') == wire.Unknown(
         "response.invented", {"type": "response.invented", "x": 1}
