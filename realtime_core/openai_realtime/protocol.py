@@ -10,6 +10,7 @@ Sources: https://platform.openai.com/docs/api-reference/realtime-server-events a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -342,8 +343,12 @@ class EventIds:
 
 
 def encode(event_id: str, type: str, fields: Mapping[str, Any] = {}) -> str:
-    """A client event as JSON text. Raises TypeError for what JSON cannot hold."""
-    return orjson.dumps({"type": type, "event_id": event_id, **fields}, default=_plain).decode()
+    """A client event as JSON text; half of a surrogate pair becomes "?". Raises TypeError for what JSON cannot hold."""
+    event = {"type": type, "event_id": event_id, **fields}
+    try:
+        return orjson.dumps(event, default=_plain).decode()
+    except TypeError:  # what users' code returns may hold text that is no Unicode, keys that are no text, great numbers
+        return json.dumps(event, default=_plain, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def _plain(value: Any) -> Any:

@@ -489,6 +489,16 @@ async def test_an_output_that_the_server_refuses_is_told_in_words() -> None:
         assert talk.peer.types()[-1] == "response.create"
 
 
+async def test_an_output_that_is_no_unicode_is_sent_nevertheless() -> None:
+    async with Talk() as talk:
+        _call(talk.peer)
+        await settle()
+        talk.send(RealtimeModelSendToolOutput(CALL, "caf\udce9"))
+        await settle()
+        output, create = talk.peer.commands()
+        assert (output["item"]["output"], create["type"]) == ("caf?", "response.create")
+
+
 async def test_a_silent_output_that_the_server_refuses_is_told_silently() -> None:
     async with Talk() as talk:
         _call(talk.peer)

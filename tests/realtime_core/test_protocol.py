@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -251,3 +252,10 @@ def test_client_events_carry_their_ids() -> None:
     assert ids() == "evt_12"
     with pytest.raises(TypeError):
         encode("evt_1", "session.update", {"session": object()})
+
+
+def test_what_users_code_returns_can_be_sent() -> None:
+    odd = {"text": "a\udc80b", "map": MappingProxyType({1: 2**70})}
+    assert json.loads(encode("evt_1", "x", odd)) == {
+        "type": "x", "event_id": "evt_1", "text": "a?b", "map": {"1": 2**70},
+    }  # fmt: skip
