@@ -64,7 +64,7 @@ class Result:
 
 
 def truncations(extent: Extent) -> Result:
-    """Issue of the heard position: each truncation against what the ear got, over six classes of lines."""
+    """The heard position: each truncation against what the ear got, over six classes of lines."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         summaries = list(_summaries(pool, extent))
     return Result(

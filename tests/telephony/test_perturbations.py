@@ -72,6 +72,7 @@ def _slow_tool(call: ReplayedCall) -> None:
 def _disconnected(call: ReplayedCall) -> None:
     assert [record.kind for record in call.records].count("open") >= 2
     assert "perturbation" in {record.data.get("reason") for record in call.records if record.kind == "close"}
+    assert call.longest_silence_ms < 3000  # the recorded model does not come back: somebody else says something
 
 
 def _late_clear(call: ReplayedCall) -> None:
@@ -98,7 +99,8 @@ def test_it_does_something_and_the_call_bears_it(name: str) -> None:
     one, other = (replay_call(recorded("demo"), AGENT, seed=1, **options) for _ in range(2))
     does_something(one)
     assert one.records == other.records
-    assert one.ended == "hung up" and one.underruns == 0 and one.goodbye_heard and one.violations == []
+    assert one.ended == "hung up" and one.underruns == 0 and one.violations == []
+    assert one.goodbye_heard or name == "disconnected"
     assert [tool.arguments for tool in one.tools] == [ARGUMENTS]
 
 
