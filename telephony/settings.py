@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
 from .twilio.refusal import parse_refusal
+from .twilio.signature import SigningKeys
 
 __all__ = ["Settings", "is_loopback", "load_settings", "read_settings"]
 
@@ -215,6 +216,10 @@ class Settings(BaseSettings):
         """Is there a secret to check Twilio's signatures with?"""
         return self.twilio_auth_token is not None or self.twilio_shared_key_secret is not None
 
+    @property
+    def signing_keys(self) -> SigningKeys:
+        return SigningKeys(_revealed(self.twilio_auth_token), _revealed(self.twilio_shared_key_secret))
+
 
 def load_settings(**overrides: object) -> Settings:
     """Read the environment; `overrides` (None: not given) win.
@@ -290,6 +295,10 @@ def _hours(text: str) -> tuple[time, time]:
         )
     except ValueError:
         raise ValueError("write from when until when, like 21:00-08:00, or off") from None
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _plain(message: str) -> str:

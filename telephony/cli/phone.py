@@ -16,12 +16,12 @@ from urllib.parse import urlencode
 
 import segno
 import typer
-from twilio.request_validator import RequestValidator
 
 from realtime_core.sources import SYSTEM
 from telephony.errors import NumberError, TelephonyError
 from telephony.settings import Settings, load_settings
 from telephony.twilio.rest import TwilioRest
+from telephony.twilio.signature import sign
 from telephony.twilio.webhook_keeper import Kept, WebhookKeeper
 
 from .errors import CliError
@@ -127,10 +127,8 @@ class OnThePhone:
         """Ask ourselves from outside, signed as Twilio signs."""
         url = f"{self._settings.public_url}/stream-status"
         form = {"CallSid": "CA" + "0" * 32, "StreamSid": "MZ" + "0" * 32, "StreamEvent": "stream-stopped"}
-        token = self._settings.twilio_auth_token
-        assert token is not None
-        signature = RequestValidator(token.get_secret_value()).compute_signature(url, form)
-        request = urllib.request.Request(url, urlencode(form).encode(), {"X-Twilio-Signature": signature})  # noqa: S310
+        signed = sign(self._settings.signing_keys, url, form)
+        request = urllib.request.Request(url, urlencode(form).encode(), signed)  # noqa: S310
         deadline = SYSTEM.now().timestamp() + _REACHABLE_S
         while True:
             try:

@@ -18,10 +18,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Message, Scope
 from starlette.websockets import WebSocket
-from twilio.request_validator import RequestValidator
 
 from ..twilio import twiml
-from ..twilio.signature import public_address, websocket_address
+from ..twilio.signature import public_address, sign, websocket_address
 from ..web import media_streams as streams
 from ..web import webhooks
 from ..web.phone import BROWSER, Phone
@@ -166,18 +165,16 @@ def _as_twilio(
     parameters: Mapping[str, str],
 ) -> Scope:
     """The connection as if it came from Twilio, to `path`; but marked, for Twilio's API knows nothing of it."""
-    headers = connection.scope["headers"]
-    if (token := phone.settings.twilio_auth_token) is not None:
-        signature = RequestValidator(token.get_secret_value()).compute_signature(url, dict(form))
-        headers = [*headers, (b"x-twilio-signature", signature.encode())]
+    signed = sign(phone.settings.signing_keys, url, form).items()
+    headers = [*connection.scope["headers"], *((name.lower().encode(), value.encode()) for name, value in signed)]
     return {**connection.scope, "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"",
             "headers": headers, BROWSER: parameters}  # fmt: skip
 
 
 def _ticket(phone: Phone, call_sid: str) -> str:
     """Opens the stream of this call alone. The stream's own token sees to it that it is opened once, and in time."""
-    token = phone.settings.twilio_auth_token
-    key = b"" if token is None else token.get_secret_value().encode()
+    keys = phone.settings.signing_keys
+    key = (keys.auth_token or keys.shared_key_secret or "").encode()
     return hmac.digest(key, b"softphone\0" + call_sid.encode(), "sha256").hex()
 
 

@@ -15,13 +15,11 @@ from email.utils import parsedate_to_datetime
 from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
-from twilio.request_validator import RequestValidator
-
 from realtime_core.connection.websocket import connect
 from realtime_core.errors import ConnectFailed
 
 from ..settings import Settings, is_loopback
-from ..twilio.signature import public_address, websocket_address
+from ..twilio.signature import public_address, sign, websocket_address
 from .findings import Finding, ok, skipped, warning, wrong
 
 __all__ = ["WEB", "Answer", "Fetch", "Web", "check_clock", "check_key", "examine_address", "fetch"]
@@ -140,10 +138,10 @@ def _reached(url: str, answer: Answer) -> Finding:
 
 async def _signature(settings: Settings, public_url: str, web: Web) -> Finding:
     """Ask as Twilio asks: signed with our token, for the address that we give to Twilio."""
-    if settings.twilio_auth_token is None:
+    if not settings.checks_signatures:
         return skipped("signature", "needs TWILIO_AUTH_TOKEN", "Set it, and webhooks are checked.")
     url = public_address(public_url, "/stream-status", urlencode(_PROBE))
-    answer = await asyncio.to_thread(web.get, url, {"X-Twilio-Signature": _sign(settings, url)})
+    answer = await asyncio.to_thread(web.get, url, sign(settings.signing_keys, url, {}))
     plain = url.partition("?")[0]
     if answer.status in (200, 204):
         return ok("signature", f"a request that is signed for {plain} is accepted")
@@ -160,16 +158,10 @@ async def _signature(settings: Settings, public_url: str, web: Web) -> Finding:
 
 async def _stream(settings: Settings, web: Web) -> Finding:
     url = websocket_address(settings.public_url or "", "/media-stream")
-    headers = {} if settings.twilio_auth_token is None else {"X-Twilio-Signature": _sign(settings, url)}
-    if not (fault := await web.upgrade(url, headers)):
+    if not (fault := await web.upgrade(url, sign(settings.signing_keys, url, {}))):
         return ok("media stream", f"{url} opens")
     advice = "Have the proxy or tunnel pass WebSockets on (Upgrade and Connection headers, HTTP/1.1) (31920)."
     return wrong("media stream", f"{url} does not open: {fault}", advice)
-
-
-def _sign(settings: Settings, url: str) -> str:
-    assert settings.twilio_auth_token is not None
-    return str(RequestValidator(settings.twilio_auth_token.get_secret_value()).compute_signature(url, {}))
 
 
 def _is_us(body: bytes) -> bool:

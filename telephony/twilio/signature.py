@@ -25,6 +25,7 @@ __all__ = [
     "is_signed",
     "other_slash",
     "public_address",
+    "sign",
     "signed_for",
     "websocket_address",
 ]
@@ -64,6 +65,19 @@ def is_signed(
         return bool(RequestValidator(secret).validate(url, form, signature, algorithm))
     except (TypeError, ValueError, AttributeError, UnicodeError):
         return False
+
+
+def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]:
+    """The headers by which Twilio would sign this request; none without a secret."""
+    if keys.auth_token is not None:
+        return {"X-Twilio-Signature": RequestValidator(keys.auth_token).compute_signature(url, form)}
+    if keys.shared_key_secret is not None:
+        signature = RequestValidator(keys.shared_key_secret).compute_signature(url, form, HMAC_SHA256)
+        return {
+            "X-Twilio-Signature": signature,
+            "X-Twilio-Webhooks-Signature-Settings": f"algorithm={HMAC_SHA256}",
+        }
+    return {}
 
 
 def check(

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from ..logs import Repeats
 from ..settings import Settings, is_loopback
-from ..twilio.signature import SigningKeys, check, explain, other_slash, public_address, signed_for, websocket_address
+from ..twilio.signature import check, explain, other_slash, public_address, signed_for, websocket_address
 
 __all__ = ["Guard"]
 
@@ -30,7 +30,7 @@ class Guard:
 
     def __init__(self, settings: Settings, *, on_refused: Callable[[str], None] = lambda kind: None) -> None:
         self._settings = settings
-        self._keys = SigningKeys(_reveal(settings.twilio_auth_token), _reveal(settings.twilio_shared_key_secret))
+        self._keys = settings.signing_keys
         self._on_refused = on_refused
         self._repeats = Repeats(log)
 
@@ -101,10 +101,6 @@ def _url(public_url: str, connection: HTTPConnection, *, websocket: bool) -> str
     if websocket:
         return websocket_address(public_url, path)
     return public_address(public_url, path, connection.url.query)
-
-
-def _reveal(secret: Any) -> str | None:
-    return None if secret is None else str(secret.get_secret_value())
 
 
 def _is_local(connection: HTTPConnection) -> bool:

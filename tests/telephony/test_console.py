@@ -144,6 +144,17 @@ def test_where_requests_are_signed_the_page_is_let_in_by_its_ticket(public: Test
             again.receive_text()
 
 
+def test_a_shared_key_signs_for_the_page_as_well() -> None:
+    settings = load_settings(
+        public_url=PUBLIC, twilio_shared_key_secret="54321", telephony_api_token="letmein", telephony_model="scripted"
+    )
+    with client(settings, PUBLIC, "10.0.0.7") as test_client:
+        parameters, ticket = dial(test_client)
+        with test_client.websocket_connect(f"{PHONE}/media-stream?call={CALL}&ticket={ticket}") as socket:
+            socket.send_text(Sender("MZ" + "2" * 32, CALL, ACCOUNT, parameters).start())
+            assert json.loads(socket.receive_text())["event"] == "mark"
+
+
 @pytest.mark.parametrize("query", ["", f"?call={CALL}", f"?call={CALL}&ticket=0", "?call=CA2&ticket={ticket}"])
 def test_without_its_ticket_no_stream_is_opened(public: TestClient, query: str) -> None:
     _, ticket = dial(public)

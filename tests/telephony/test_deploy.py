@@ -22,6 +22,7 @@ import pytest
 from browser import RATE, TRATTORIA
 
 from realtime_core.connection import websocket
+from telephony.call.policy import CallPolicy
 from telephony.settings import Settings
 from telephony.simulator import Phone, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
@@ -59,6 +60,10 @@ def test_nobody_is_killed_while_it_drains(file: str, stop: str, pause: str | int
     before = number(file, pause) if isinstance(pause, str) else 0
     assert number(file, stop) >= before + drain + farewell + CLOSING_S
     assert drain >= Settings.model_fields["telephony_drain_s"].default
+
+
+def test_a_pod_is_left_the_longest_call() -> None:
+    assert number("kubernetes/telephony.yaml", r'TELEPHONY_DRAIN_S, value: "(\d+)"') == CallPolicy().max_call_s
 
 
 def test_the_proxy_of_pods_goes_after_them() -> None:
