@@ -14,6 +14,10 @@ from .errors import USAGE, CliError
 
 __all__ = ["run_simulator"]
 
+_HEADER = """\
+# A Twilio on this machine: nobody is really called. These are for the environment of what is to use it, with a
+# PUBLIC_URL like http://127.0.0.1:8000 (of this machine: it asks nobody else). Ctrl-C ends it."""
+
 
 def run_simulator(
     *,
@@ -27,6 +31,10 @@ def run_simulator(
     json: bool,
 ) -> None:
     """Be Twilio until SIGINT or SIGTERM, or make one call and say how it was."""
+    if ring is not None and not voice_url:
+        raise CliError(
+            "Our number has no webhook to ask.", "Add --voice-url http://127.0.0.1:8000/incoming-call.", code=USAGE
+        )
     at = dict(_at_number(text) for text in callee)
 
     async def main() -> None:
@@ -41,6 +49,8 @@ def run_simulator(
                 call = await twilio.ring(to=OWN_NUMBER, caller=callers.find(ring))
                 _show(json, call=call.sid, status=call.status, seconds=call.duration_s, warnings=call.warnings)
                 return
+            if not json:
+                typer.echo(_HEADER)
             _show(
                 json,
                 TELEPHONY_TWILIO_API_URL=twilio.base_url,

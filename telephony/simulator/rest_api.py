@@ -85,8 +85,10 @@ class _Api:
             try:
                 self._check_credentials(request)
                 form = await self._form(request)
-                what = f"{request.method} {request.url.path.removeprefix(API)}"
-                self._twilio.undocumented += [f"{what}: {wrong}" for wrong in undocumented(form, known)]
+                what = f"{request.method} {_shown(request.url.path)}"
+                for wrong in undocumented(form, known):
+                    self._twilio.undocumented.append(f"{what}: {wrong}")
+                    self._twilio.log_lines.append(f"{what}: {wrong} in Twilio's documentation")
                 if self._twilio.test_credentials and (do != self.create_call):
                     raise Refused(403, 20008, "Resource not accessible with Test Account Credentials")
                 response = await do(request, form)
@@ -94,6 +96,7 @@ class _Api:
                 body = resources.error(error.status, error.code, str(error))
                 response = JSONResponse(body, status_code=error.status)
             self._twilio.requests.append((request.method, request.url.path, response.status_code))
+            self._twilio.log_lines.append(f"{request.method} {_shown(request.url.path)} {response.status_code}")
             return response
 
         return endpoint
@@ -186,6 +189,11 @@ class _Api:
         if kind != "application/x-www-form-urlencoded":
             raise Refused(415, 20415, f"Unsupported content type {kind}")
         return parse_qs((await request.body()).decode(), keep_blank_values=True)
+
+
+def _shown(path: str) -> str:
+    """Without what is the same in all."""
+    return "/" + path.removeprefix(f"{API}/").partition("/")[2]
 
 
 def _document(twilio: SimulatedTwilio, form: Form) -> Any:

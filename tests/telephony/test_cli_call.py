@@ -63,8 +63,10 @@ def test_a_result_is_json_for_scripts() -> None:
         ([*CALL, "--callee", "nobody"], 1, "There is no caller 'nobody'"),
         ([*CALL, "--data", "name"], 2, "--data name=Ada"),
         (["simulate", "--callee", "nobody"], 1, "There is no caller 'nobody'"),
+        (["simulate", "--callee", "415=busy"], 2, "+14155550123=voicemail"),
+        (["simulate", "--ring", "demo"], 2, "--voice-url"),
     ],
-    ids=["no phone", "no number", "no agent", "no callee", "no data", "simulate"],
+    ids=["no phone", "no number", "no agent", "no callee", "no data", "simulate", "whom", "ring"],
 )
 def test_what_is_wrong_is_said_in_a_line(arguments: list[str], code: int, says: str) -> None:
     got, out, err = run(*arguments)
@@ -81,6 +83,7 @@ def test_ctrl_c_hangs_up() -> None:
         with start("call", TO, "--agent", "examples.remind:agent", "--any-hour", **settings) as call:
             assert call.stdout is not None
             log = iter(twilio.stdout.readline, "")
+            assert any("POST /Calls.json 201" in line for line in log)
             assert any("ringing: ringing" in line for line in log)
             call.send_signal(signal.SIGINT)
             call.communicate(timeout=30)
