@@ -1,7 +1,15 @@
 """Who is called, and what they do: `twilio.callees["+14155550123"] = callees.voicemail()`.
 
 A callee that answers is a caller, too (`async def person(phone)`): everything of `callers` works here, TOML files
-included.
+included. Those may say more, all of it optional:
+
+```toml
+after_s = 8                     # for how long it rings
+answered_by = "machine_start"   # what Twilio will say, right or wrong: human, machine_start, machine_end_beep, fax...
+verdict_after_s = 3.5           # and how long after the answer
+outcome = "answers"             # or busy, no-answer, failed
+steps = [{ say = "greeting.wav" }, { beep = true }, { agent_silent = 3.0 }, { hang_up = true }]
+```
 """
 
 from __future__ import annotations
@@ -9,7 +17,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from ..errors import CallerError
 from . import callers, clips
@@ -17,9 +26,10 @@ from .handset import Handset, tone
 from .peer import Caller
 from .phone import Phone
 
-__all__ = ["Callee", "busy", "failed", "fax", "find", "no_answer", "person", "screening", "voicemail"]
+__all__ = ["Callee", "busy", "failed", "fax", "find", "load", "no_answer", "person", "screening", "voicemail"]
 
 Outcome = Literal["answers", "busy", "no-answer", "failed"]
+_VERDICTS = ("human", "machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other", "fax", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +143,38 @@ _NAMED: dict[str, Callable[[], Callee]] = {
 
 
 def find(name: str) -> Callee:
-    """By name (`person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`), or whoever
-    `callers.find` finds. Raises `CallerError`."""
+    """By name (`person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`), a TOML file, or whoever
+    `callers.find` finds. Raises `CallerError`, and `OSError` for the file."""
     if name in _NAMED:
         return _NAMED[name]()
+    if name.endswith(".toml"):
+        return load(name)
     try:
         return person(callers.find(name))
     except CallerError as error:
         raise CallerError(f"{error} As a callee also {', '.join(_NAMED)}; clips: {', '.join(clips.names())}.") from None
+
+
+def load(path: str | Path) -> Callee:
+    """A callee from a TOML file, see the module. Raises `CallerError`, and `OSError` for the file."""
+    document = callers.read(path)
+    if unknown := document.keys() - {"steps", *_FITS}:
+        raise CallerError(f"{path}: {', '.join(sorted(unknown))}: a callee has steps, {', '.join(_FITS)}.")
+    given = {name: document[name] for name in _FITS if name in document}
+    for name, value in given.items():
+        if not _FITS[name](value):
+            raise CallerError(f"{path}: {name} = {value!r} does not fit.")
+    quiet = given.get("outcome", "answers") != "answers" and "steps" not in document
+    return Callee(_silent if quiet else callers.follow(document, path), **given)
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 86_400
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "after_s": _is_seconds,
+    "answered_by": lambda value: value in _VERDICTS,
+    "outcome": lambda value: value in get_args(Outcome),
+    "verdict_after_s": _is_seconds,
+}

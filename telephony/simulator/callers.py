@@ -12,6 +12,7 @@ steps = [
   { say = "mine.wav" },
   { pause = 0.5 },
   { press = "1" },
+  { beep = true },            # as a voicemail does it, whose greeting is over
   { hang_up = true },
 ]
 ```
@@ -24,17 +25,18 @@ import contextlib
 import importlib
 import math
 import tomllib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..audio.files import read_ulaw
 from ..errors import AudioFileError, CallerError, CallerTimeout
 from . import clips
+from .handset import Handset, beep
 from .peer import Caller
 from .phone import KEYS, Phone
 
-__all__ = ["demo", "find", "load", "patient", "visitor"]
+__all__ = ["demo", "find", "follow", "load", "patient", "read", "visitor"]
 
 BETWEEN_SENTENCES_S = 1.0
 _PATIENCE_S = 12.0
@@ -113,15 +115,27 @@ def find(name: str) -> Caller:
 
 def load(path: str | Path) -> Caller:
     """A caller from a TOML file; every step is checked now. Raises `CallerError`, and `OSError` for the file."""
-    path = Path(path)
+    document = read(path)
+    if document.keys() - {"steps"}:
+        raise CallerError(f"{path}: a caller is `steps = [...]` and nothing else.")
+    return follow(document, path)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """A TOML file. Raises as `load` does."""
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(Path(path).read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CallerError(f"{path}: {error}") from error
+
+
+def follow(document: Mapping[str, Any], path: str | Path) -> Caller:
+    """The caller that takes the document's `steps`. Raises `CallerError`."""
     steps = document.get("steps")
-    if not isinstance(steps, list) or document.keys() - {"steps"}:
-        raise CallerError(f"{path}: a caller is `steps = [...]` and nothing else.")
-    actions = [_action(step, f"{path}: step {number}", path.parent) for number, step in enumerate(steps, 1)]
+    if not isinstance(steps, list):
+        raise CallerError(f"{path}: there is no `steps = [...]`.")
+    folder = Path(path).parent
+    actions = [_action(step, f"{path}: step {number}", folder) for number, step in enumerate(steps, 1)]
 
     async def caller(phone: Phone) -> None:
         for action in actions:
@@ -173,14 +187,21 @@ def _press(value: Any, folder: Path) -> _Action:
     return press
 
 
-def _hang_up(value: Any, folder: Path) -> _Action:
-    if value is not True:
-        raise ValueError("say `hang_up = true`")
+def _at_once(name: str, do: Callable[[Phone], Awaitable[None]]) -> Callable[[Any, Path], _Action]:
+    def make(value: Any, folder: Path) -> _Action:
+        if value is not True:
+            raise ValueError(f"say `{name} = true`")
+        return do
 
-    async def hang_up(phone: Phone) -> None:
-        phone.hang_up()
+    return make
 
-    return hang_up
+
+async def _hang_up(phone: Phone) -> None:
+    phone.hang_up()
+
+
+async def _beep(phone: Phone) -> None:
+    await (phone.beep() if isinstance(phone, Handset) else phone.say(beep()))
 
 
 def _timed(wait: Callable[[Phone, float], Awaitable[None]]) -> Callable[[Any, Path], _Action]:
@@ -198,5 +219,6 @@ _VERBS: dict[str, Callable[[Any, Path], _Action]] = {
     "pause": _timed(lambda phone, seconds: asyncio.sleep(seconds)),
     "say": _say,
     "press": _press,
-    "hang_up": _hang_up,
+    "beep": _at_once("beep", _beep),
+    "hang_up": _at_once("hang_up", _hang_up),
 }

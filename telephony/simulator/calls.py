@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import clips
 from .callees import Callee
+from .detection import detect, detects_aside
 from .documents import Document, DocumentRefused, Fetch, parse
 from .handset import Handset, hear
 from .peer import Caller, MediaPeer
@@ -202,10 +203,10 @@ class SimulatedCall:
             self.phone.tones += "".join(key for key in str(digits) if key not in "wW")
         limit_s = float(self.options.get("TimeLimit") or 14400)
         person = asyncio.create_task(self._person(behaviour), name=f"{self.sid} person")
-        detection = asyncio.create_task(self._detect(callee), name=f"{self.sid} detection")
+        detection = asyncio.create_task(detect(self, callee), name=f"{self.sid} detection")
         try:
             async with asyncio.timeout(limit_s):
-                if not self._detects_aside():
+                if not detects_aside(self.options):
                     await self.while_silent(detection)
                 await self._follow(document)
         except TimeoutError:
@@ -254,45 +255,6 @@ class SimulatedCall:
         while not work.done():
             await hear(self.phone, SILENCE * FRAME)
 
-    # --- who answered --------------------------------------------------------------------------------------------
-
-    def _detects_aside(self) -> bool:
-        options = self.options
-        return (
-            options.get("AsyncAmd") == "true"
-            or "AmdStatusCallback" in options  # of a participant, and of a <Number>
-            or "MachineDetection" not in options
-        )
-
-    async def _detect(self, callee: Callee | None) -> None:
-        mode = self.options.get("MachineDetection")
-        if mode is None or callee is None:
-            return
-        start = self._loop.time()
-        limit_s = float(self.options.get("MachineDetectionTimeout") or 30)
-        verdict = callee.answered_by
-        try:
-            async with asyncio.timeout(limit_s):
-                if verdict.startswith("machine_end") and mode == "DetectMessageEnd":
-                    await self.phone.beeped.wait()
-                else:
-                    await asyncio.sleep(callee.verdict_after_s)
-                    verdict = "machine_start" if verdict.startswith("machine") and mode == "Enable" else verdict
-        except TimeoutError:
-            verdict = "unknown"
-        self.answered_by = verdict
-        name = "AsyncAmdStatusCallback" if "AsyncAmd" in self.options else "AmdStatusCallback"
-        if self._detects_aside() and (url := self.options.get(name)):
-            ms = round((self._loop.time() - start) * 1000)
-            form = {
-                "CallSid": self.sid,
-                "AccountSid": self.twilio.account_sid,
-                "AnsweredBy": verdict,
-                "MachineDetectionDuration": str(ms),
-            }
-            method = self.options.get(f"{name}Method", "POST")
-            self.twilio.notify(self, url, form, method, event="amd")
-
     # --- what the application is told ------------------------------------------------------------------------------
 
     def form(self) -> dict[str, str]:
@@ -310,7 +272,7 @@ class SimulatedCall:
         }
         if self.parent is not None:
             form["ParentCallSid"] = self.parent.sid
-        if self.answered_by is not None and not self._detects_aside():
+        if self.answered_by is not None and not detects_aside(self.options):
             form["AnsweredBy"] = self.answered_by
         return form
 

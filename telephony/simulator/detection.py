@@ -1,0 +1,59 @@
+"""Answering machine detection: what the callee's script says that Twilio will say, when it says it, and to whom.
+
+https://www.twilio.com/docs/voice/answering-machine-detection
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .callees import Callee
+
+if TYPE_CHECKING:
+    from .calls import SimulatedCall
+
+__all__ = ["detect", "detects_aside"]
+
+
+def detects_aside(options: Mapping[str, Any]) -> bool:
+    """Does the call go on meanwhile? Else its TwiML waits for the verdict."""
+    return (
+        options.get("AsyncAmd") == "true"
+        or "AmdStatusCallback" in options  # of a participant, and of a <Number>
+        or "MachineDetection" not in options
+    )
+
+
+async def detect(call: SimulatedCall, callee: Callee | None) -> None:
+    """Find out who answered, where that was asked for."""
+    options = call.options
+    mode = options.get("MachineDetection")
+    if mode is None or callee is None:
+        return
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    call.answered_by = await _verdict(call, callee, mode)
+    name = "AsyncAmdStatusCallback" if "AsyncAmd" in options else "AmdStatusCallback"
+    if detects_aside(options) and (url := options.get(name)):
+        form = {
+            "CallSid": call.sid,
+            "AccountSid": call.twilio.account_sid,
+            "AnsweredBy": call.answered_by,
+            "MachineDetectionDuration": str(round((loop.time() - start) * 1000)),
+        }
+        call.twilio.notify(call, url, form, options.get(f"{name}Method", "POST"), event="amd")
+
+
+async def _verdict(call: SimulatedCall, callee: Callee, mode: str) -> str:
+    verdict = callee.answered_by
+    try:
+        async with asyncio.timeout(float(call.options.get("MachineDetectionTimeout") or 30)):
+            if verdict.startswith("machine_end") and mode == "DetectMessageEnd":
+                await call.phone.beeped.wait()
+                return verdict
+            await asyncio.sleep(callee.verdict_after_s)
+            return "machine_start" if verdict.startswith("machine") and mode == "Enable" else verdict
+    except TimeoutError:
+        return "unknown"
