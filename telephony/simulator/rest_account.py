@@ -27,7 +27,7 @@ def check_reach(twilio: SimulatedTwilio, to: str) -> None:
     """Raises `Refused` where the account may not call this number."""
     if twilio.trial and to not in twilio.verified_numbers:
         raise Refused(400, 21219, f"The number {to} is unverified. Trial accounts may only call verified numbers.")
-    if phonenumbers.region_code_for_number(phonenumbers.parse(to)) in twilio.barred_countries:
+    if to.startswith("+") and phonenumbers.region_code_for_number(phonenumbers.parse(to)) in twilio.barred_countries:
         raise Refused(400, 21215, f"Account not authorized to call {to}. Perhaps you need to enable geo permissions.")
 
 
