@@ -33,7 +33,7 @@ from telephony.journal.reader import read_journal
 from telephony.journal.recorded import RecordedCall, collect
 from telephony.simulator import clips
 
-pytestmark = [pytest.mark.browser, pytest.mark.real_time, pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 
 STATIC = Path(telephony.console.__file__).parent / "static"
 MAX_PAGE_BYTES = 150_000
