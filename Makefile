@@ -33,7 +33,7 @@ demo: $(READY)
 	$(BIN)/telephony demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -29,8 +29,6 @@ from telephony.errors import TwilioServerError
 from telephony.outbound.telephony import Telephony
 from telephony.simulator import SimulatedTwilio
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 ROWS = extent(30, 60)
 KILLS = extent(4, 10)
 NUMBERS = [f"+1415555{2000 + n}" for n in range(ROWS)]

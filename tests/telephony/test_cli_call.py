@@ -16,8 +16,6 @@ from typer.testing import CliRunner
 from realtime_core.testing import virtual_time
 from telephony.cli.app import app
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 ROOT = Path(__file__).parents[2]
 TO = "+14155550123"
 CALL = ["call", TO, "--agent", "examples.remind:agent", "--simulate"]

@@ -32,8 +32,6 @@ from telephony.journal.writer import JournalWriter
 from telephony.simulator import Line, MediaPeer, callers
 from telephony.simulator.events import as_dict
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 FILES = ["call.wav", "figures.json", "journal.jsonl", "timeline.png", "transcript.txt"]
 VARIABLES = "OPENAI_API_KEY OPENAI_BASE_URL TWILIO_AUTH_TOKEN PUBLIC_URL DATABASE_URL PORT LOG_LEVEL TELEPHONY_MODEL"
 RUBBISH = dict.fromkeys(VARIABLES.split(), "rubbish")

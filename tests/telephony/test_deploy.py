@@ -28,7 +28,7 @@ from telephony.simulator import Phone, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
 from telephony.simulator.events import HungUp
 
-pytestmark = [pytest.mark.real_time, pytest.mark.xdist_group("processes")]
+pytestmark = pytest.mark.real_time
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

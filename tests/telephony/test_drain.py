@@ -20,8 +20,6 @@ from websockets.sync.client import ClientConnection, connect
 
 from telephony.demo.environment import child_environment
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 FRAME = "/" * 213 + "w=="  # 160 samples of silence
 START = {
     "accountSid": "AC1",

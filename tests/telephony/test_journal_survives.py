@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from benchmarks.kill import kill_in_mid_call
-
-pytestmark = pytest.mark.xdist_group("processes")
 
 
 def test_a_server_killed_in_mid_call_loses_a_second_at_most() -> None:

@@ -22,7 +22,7 @@ from telephony.simulator import Phone, SimulatedTwilio
 from telephony.twilio.rest import TwilioRest
 from telephony.twilio.webhook_keeper import VoiceWebhook, WebhookKeeper
 
-pytestmark = [pytest.mark.real_time, pytest.mark.xdist_group("processes")]
+pytestmark = pytest.mark.real_time
 
 NUMBER = "+14155550199"
 BEFORE = "https://before.example.com/voice"
