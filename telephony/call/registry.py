@@ -143,7 +143,8 @@ class Registry:
     def stream_end(self, call_sid: str) -> StreamEnd | None:
         """Why this call's last stream ended; None: the call is not known here."""
         if (bridge := self._lives.get(call_sid)) is not None:
-            bridge.told("after stream")
+            if bridge.leg.away is not None:
+                bridge.told("after stream")
             return bridge.stream_end()
         self._forget()
         return self._ended[call_sid][1] if call_sid in self._ended else None

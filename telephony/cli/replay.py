@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import os
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import typer
 from ..journal.store import JOURNALS, find_call
 from ..replay.junit import junit_of
 from ..replay.many import Job, run, spread_of
+from ..replay.page import body_of, document
 from ..settings import load_settings
 from .errors import USAGE, CliError
 from .load import load_agent
@@ -68,7 +70,7 @@ def run_replay(
 
 def _tell(results: list[dict[str, Any]], repeat: int, *, json: bool, junit: Path | None, html: Path | None) -> None:
     if html is not None:
-        html.write_text(_one_page([result["page"] for result in results if "page" in result]), encoding="utf-8")
+        html.write_text(_one_page(results), encoding="utf-8")
     if junit is not None:
         junit.write_text(junit_of(results), encoding="utf-8")
     told = [{k: v for k, v in result.items() if k not in ("page", "text")} for result in results]
@@ -80,13 +82,15 @@ def _tell(results: list[dict[str, Any]], repeat: int, *, json: bool, junit: Path
             typer.echo(jsonlib.dumps(spread))
 
 
-def _one_page(pages: list[str]) -> str:
-    """Pages of one call each, as one: the head of the first, the bodies of all."""
-    if not pages:
-        return ""
-    head = pages[0].partition("<body>")[0]
-    bodies = "\n".join(page.partition("<body>")[2].partition("</body>")[0] for page in pages)
-    return f"{head}<body>{bodies}</body></html>\n"
+def _one_page(results: list[dict[str, Any]]) -> str:
+    """Pages of one call each, as one; a call that could not be replayed is told, too."""
+    bodies = [
+        body_of(result["page"])
+        if "page" in result
+        else f"<h2>{escape(result['title'])}: {escape(result['error'])}</h2>"
+        for result in results
+    ]
+    return document(len(results), sum(bool(result["diverged"]) for result in results), "\n".join(bodies))
 
 
 def _journals(paths: Sequence[str]) -> list[Path]:

@@ -17,14 +17,14 @@ from .transcript import Event, Turn
 
 __all__ = ["timeline_png", "timeline_svg"]
 
-WIDTH, HEIGHT = 1600, 500
+WIDTH, HEIGHT = 1600, 540
 LEFT, RIGHT = 104, 1576
-CALLER_Y, EVENTS_Y, AGENT_Y, AXIS_Y = 148, 234, 320, 446
+CALLER_Y, EVENTS_Y, AGENT_Y, NOTES_Y, AXIS_Y = 148, 234, 320, 450, 486
 LANE = 44
 """Half the height of a lane."""
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
-CALLER, AGENT, UNHEARD, CUT, TOOL, KEY, ANSWER, MARK = (
-    "#2563eb", "#0f8a6d", "#ccd5de", "#d64545", "#8250df", "#b7791f", "#52606d", "#9fb3c8",
+CALLER, AGENT, UNHEARD, CUT, TOOL, KEY, ANSWER, MARK, NOTE = (
+    "#2563eb", "#0f8a6d", "#ccd5de", "#d64545", "#8250df", "#b7791f", "#52606d", "#9fb3c8", "#0b7285",
 )  # fmt: skip
 
 
@@ -62,6 +62,7 @@ def _shapes(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event
         *_texts(axis, [turn for turn in turns if turn.speaker == "agent"], AGENT_Y + LANE + 22, AGENT, upwards=False),
         *_answers(axis, figures.latencies),
         *_happenings(axis, events),
+        *_notes(axis, events),
         *_legend(),
     ]
 
@@ -176,6 +177,18 @@ def _happenings(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
             yield Text(axis.x(key.start_ms), EVENTS_Y, text, "white", 13, "middle")
 
 
+def _notes(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
+    """Timers, what users' code asked for, and what passed between Twilio and us; with words where there is room."""
+    notes = [event for event in events if event.kind in ("timer", "control", "rest", "callback", "stream")]
+    for note, following in itertools.zip_longest(notes, notes[1:]):
+        x = axis.x(note.start_ms)
+        room = (axis.x(following.start_ms) if following else RIGHT) - x - 14
+        yield Polygon([(x, NOTES_Y - 5), (x + 5, NOTES_Y), (x, NOTES_Y + 5), (x - 5, NOTES_Y)], NOTE)
+        if room >= 30:
+            for text in wrap(note.text, 12.5, min(room, 320.0), 1):
+                yield Text(x + 8, NOTES_Y, text, NOTE, 12.5)
+
+
 def _label(x: float, y: float, text: str, color: str) -> Iterator[Shape]:
     """A text that stays inside the picture, on a white ground."""
     width = text_width(text, 12.5)
@@ -185,7 +198,7 @@ def _label(x: float, y: float, text: str, color: str) -> Iterator[Shape]:
 
 
 def _legend() -> Iterator[Shape]:
-    x, y = 24.0, 484.0
+    x, y = 24.0, HEIGHT - 16.0
     for color, text in (
         (CALLER, "caller's voice"),
         (AGENT, "agent's voice, as heard"),
@@ -195,6 +208,7 @@ def _legend() -> Iterator[Shape]:
         (KEY, "key pressed"),
         (CUT, "interruption, clear, flushed marks"),
         (MARK, "mark came back: played"),
+        (NOTE, "timer, control, Twilio"),
     ):
         yield Rect(x, y - 5, 10, 10, color, 2)
         yield Text(x + 16, y, text, INK, 12.5)

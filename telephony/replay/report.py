@@ -12,7 +12,7 @@ from ..journal.transcript import Event, Turn, line_of
 from .call import HeardCall, ReplayedCall
 from .compare import Divergence
 
-__all__ = ["context_of", "data_of", "text_of", "timeline_of", "with_context"]
+__all__ = ["context_of", "data_of", "rows_of", "text_of", "timeline_of", "with_context"]
 
 _BEFORE = 8
 _DULL = frozenset(
@@ -29,6 +29,7 @@ _DULL = frozenset(
 )
 _ARROWS = {"twilio.in": "phone  ->", "twilio.out": "phone  <-", "model.in": "model  ->", "model.out": "model  <-"}
 _LANE = 56
+_SAME_S = 0.3
 
 
 def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, ...]:
@@ -92,16 +93,42 @@ def text_of(call: ReplayedCall) -> str:
 
 
 def timeline_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) -> list[str]:
-    """Two lanes: the recorded call, and the call as it is now."""
-    rows: list[tuple[float, int, str]] = []
-    for lane, call in enumerate((then, now)):
-        rows += [(event.start_ms, lane, line_of(event).strip()) for event in _near(call.events, around_ms)]
+    """Two lanes: the recorded call, and the call as it is now. A row in which they differ has a sign."""
     lines = [f"{'':9}  {'recorded':{_LANE}} | now"]
-    left = dict[int, list[str]]()
-    for ms, lane, text in sorted(rows):
-        left.setdefault(round(ms / 100), ["", ""])[lane] = _cut(text)
-    lines += [f"{tenths / 10:9.1f}  {one:{_LANE}} | {other}" for tenths, (one, other) in sorted(left.items())]
+    for at_s, one, other in rows_of(then, now, around_ms=around_ms):
+        lines.append(f"{at_s:9.1f}  {_cut(one):{_LANE}} {'|' if one == other else '≠'} {_cut(other)}")
     return lines
+
+
+def rows_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) -> list[tuple[float, str, str]]:
+    """(seconds, then, now) of what was said and done: what is the same, and at most 0.3 s apart, is one row."""
+    rows = [(event.start_ms / 1000, _line(event), "") for event in _near(then.events, around_ms)]
+    for event in _near(now.events, around_ms):
+        at_s, text = event.start_ms / 1000, _line(event)
+        same = [n for n, (t, one, other) in enumerate(rows) if one == text and not other and abs(t - at_s) <= _SAME_S]
+        if same:
+            rows[same[0]] = (rows[same[0]][0], text, text)
+        else:
+            rows.append((at_s, "", text))
+    return _paired(sorted(rows, key=lambda row: row[0]))
+
+
+def _paired(rows: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
+    """A row of one lane alone, and the next one of the other lane, are one, where they are of one kind and time."""
+    paired: list[tuple[float, str, str]] = []
+    for at_s, one, other in rows:
+        last = paired[-1] if paired else None
+        if last and at_s - last[0] <= _SAME_S and bool(last[1]) != bool(one) and bool(last[2]) != bool(other):
+            mine, yours = last[1] or one, last[2] or other
+            if mine.split()[0] == yours.split()[0]:
+                paired[-1] = (last[0], mine, yours)
+                continue
+        paired.append((at_s, one, other))
+    return paired
+
+
+def _line(event: Turn | Event) -> str:
+    return " ".join(line_of(event).split())
 
 
 def _near(events: Sequence[Turn | Event], around_ms: float | None) -> list[Turn | Event]:
@@ -111,7 +138,6 @@ def _near(events: Sequence[Turn | Event], around_ms: float | None) -> list[Turn 
 
 
 def _cut(text: str) -> str:
-    text = " ".join(text.split())
     return text if len(text) <= _LANE else f"{text[: _LANE - 1]}…"
 
 

@@ -173,7 +173,7 @@ def test_the_picture(call: SyntheticCall, tmp_path: Path) -> None:
     recorded, audio = load(call, tmp_path)
     entries, figures = events_of(recorded, audio), figures_of(recorded, audio)
     image = Image.open(io.BytesIO(timeline_png(recorded, audio, entries, figures)))
-    assert image.size == (1600, 500)
+    assert image.size == (1600, 540)
     ElementTree.fromstring(timeline_svg(recorded, audio, entries, figures))
     silent = timeline_png(recorded, replace(audio, agent=b"\xff" * len(audio.agent)), entries, figures)
     assert silent != timeline_png(recorded, audio, entries, figures)

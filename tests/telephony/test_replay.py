@@ -203,7 +203,8 @@ def test_reports() -> None:
     told = text_of(other)
     assert "DIVERGED" in told and "recorded:" in told and "| now" in told
     page = page_of([same, other])
-    assert page.count("<svg") == 4 and "http://" not in page.replace("http://www.w3.org", "") and "src=" not in page
+    assert page.count("<svg") == 4 and page.count("<h1>") == 1
+    assert "http://" not in page.replace("http://www.w3.org", "") and "src=" not in page
 
 
 def test_many_replays_and_their_spread() -> None:
