@@ -33,6 +33,7 @@ TelephonyError
     ├── BinaryFrame               it is binary; the protocol is text
     ├── BadJson                   it is no JSON object
     ├── BadField                  a field is missing or of a wrong type (carries its name)
+    ├── TooLarge                  it is longer, or nested deeper, than any that Twilio sends
     └── BadAudio                  a payload is no base64
 ```
 """
@@ -63,6 +64,7 @@ __all__ = [
     "SettingsError",
     "StreamRefused",
     "TelephonyError",
+    "TooLarge",
     "TwilioAuthError",
     "TwilioError",
     "TwilioInvalidState",
@@ -148,6 +150,10 @@ class BadField(MediaStreamError):
     def __init__(self, field: str) -> None:
         super().__init__(f"the field `{field}` is missing or of a wrong type")
         self.field = field
+
+
+class TooLarge(MediaStreamError):
+    """A message is longer, or nested deeper, than any that Twilio sends."""
 
 
 class BadAudio(MediaStreamError):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 import pybase64
 
-from ..errors import BadAudio, BadField, BadJson, BinaryFrame
+from ..errors import BadAudio, BadField, BadJson, BinaryFrame, TooLarge
 
 __all__ = [
     "Connected",
@@ -35,6 +35,11 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+
+MAX_CHARS = 64 * 1024
+MAX_DEPTH = 16
+"""Twilio's messages have some hundred characters (a `start`, with its parameters, some thousand) and are 3 deep. What
+is deeper might be read, and then not be written to the journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +124,16 @@ def decode(message: str | bytes) -> Message:
     """What Twilio sent. Raises a `MediaStreamError` for whatever cannot be used, and nothing else."""
     if not isinstance(message, str):
         raise BinaryFrame("a binary message, where Twilio sends text only")
+    if len(message) > MAX_CHARS:
+        raise TooLarge(f"a message of {len(message)} characters; {MAX_CHARS} are read")
     try:
         fields = orjson.loads(message)
     except orjson.JSONDecodeError as error:
         raise BadJson(f"not JSON: {error}") from None
     if type(fields) is not dict:
         raise BadJson("not a JSON object")
+    if message.count("{") + message.count("[") > MAX_DEPTH and _is_deep(fields):
+        raise TooLarge(f"a message that is nested more than {MAX_DEPTH} deep")
     match event := fields.get("event"):
         case "media":
             return _media(fields)
@@ -142,6 +151,14 @@ def decode(message: str | bytes) -> Message:
         case str():
             return Unknown(event, fields)
     raise BadField("event")
+
+
+def _is_deep(fields: dict[str, Any]) -> bool:
+    level: list[Any] = [fields]
+    for _ in range(MAX_DEPTH):
+        inner = (each for it in level for each in (it.values() if type(it) is dict else it))
+        level = [each for each in inner if type(each) in (dict, list)]
+    return bool(level)
 
 
 def _media(fields: dict[str, Any]) -> Media:

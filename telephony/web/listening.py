@@ -15,6 +15,8 @@ from ..errors import ServerFailed
 
 __all__ = ["listening"]
 
+MAX_MESSAGE_BYTES = 2 * 2**20
+"""A longer message closes the stream (1009); the codec refuses, one by one, what is longer than Twilio's are."""
 _STOP_S = 5
 
 
@@ -61,6 +63,7 @@ async def listening(
         app,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
+        ws_max_size=MAX_MESSAGE_BYTES,
         log_level=log_level,
         log_config=None,  # a library does not configure the program's logging
         access_log=False,

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ..errors import ServerFailed
+from .listening import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from .phone import Phone
@@ -20,8 +21,6 @@ __all__ = ["serve"]
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 2 * 2**20
-"""A longer message closes the stream (1009); the codec refuses, one by one, what is longer than Twilio's are."""
 _POLL_S = 0.1
 _EXPECTED_S = 5.0
 """A call whose webhook was answered so recently still gets its stream."""

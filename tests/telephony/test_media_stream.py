@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.errors import BadAudio, BadField, BadJson, BinaryFrame, MediaStreamError
+from telephony.errors import BadAudio, BadField, BadJson, BinaryFrame, MediaStreamError, TooLarge
 from telephony.twilio import media_stream as ms
 
 SID = "MZ" + "0123456789abcdef" * 2
@@ -112,6 +112,24 @@ REQUIRED = [
     (MARK, "mark", ["name"]),
     (DTMF, "dtmf", ["digit"]),
 ]
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+def test_what_is_longer_or_deeper_than_twilios_is_refused() -> None:
+    media = json.dumps(MEDIA)
+    for before in ('{"event":"new","x":', media[:-1] + ',"x":', json.dumps(START)[:-1] + ',"x":'):
+        ms.decode(f"{before}{nested(ms.MAX_DEPTH - 1)}}}")
+        ms.decode(f"{before}[{','.join(['{}'] * 100)}]}}")
+        for depth in (ms.MAX_DEPTH, 900, 2000, 30_000):
+            with pytest.raises(TooLarge if depth < 1000 else (TooLarge, BadJson)):
+                ms.decode(f"{before}{nested(depth)}}}")
+    long = media[:-1] + ',"x":"' + "x" * (ms.MAX_CHARS - len(media) - 7) + '"}'
+    assert len(long) == ms.MAX_CHARS and isinstance(ms.decode(long), ms.Media)
+    with pytest.raises(TooLarge):
+        ms.decode(long + " ")
 
 
 @pytest.mark.parametrize(
