@@ -209,28 +209,48 @@ def test_a_call_comes_in_and_ctrl_c_puts_the_old_webhook_back(tmp_path: Path) ->
     asyncio.run(main())
 
 
-def test_after_a_crash_restore_puts_it_back(tmp_path: Path) -> None:
+def test_after_crashes_restore_still_knows_what_was_there_first(tmp_path: Path) -> None:
     async def main() -> None:
         async with desk(tmp_path) as here:
-            process = await here.serve(free_port())
-            await told(process, "Call ")
-            process.kill()
-            await process.wait()
-            assert here.leads_to != BEFORE
+            for _ in range(2):
+                process = await here.serve(free_port())
+                await told(process, "Call ")
+                process.kill()
+                await process.wait()
+                assert here.leads_to != BEFORE
             assert (await here.run("number", "restore"))[0] == 0
             assert here.leads_to == BEFORE
 
     asyncio.run(main())
 
 
-def test_a_closed_terminal_puts_it_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGHUP, signal.SIGTERM], ids=["terminal closed", "told to stop"])
+def test_however_it_is_ended_it_puts_it_back(tmp_path: Path, ending: signal.Signals) -> None:
     async def main() -> None:
         async with desk(tmp_path) as here:
             process = await here.serve(free_port())
             await told(process, "Call ")
-            process.send_signal(signal.SIGHUP)
+            process.send_signal(ending)
             await asyncio.wait_for(process.communicate(), 20)
             assert here.leads_to == BEFORE
+
+    asyncio.run(main())
+
+
+def test_ctrl_c_before_the_number_was_taken_changes_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with desk(tmp_path) as here:
+            process = await here.start(
+                "serve", "--phone", "--model", "scripted", "--port", "0",
+                PUBLIC_URL=f"http://127.0.0.1:{free_port()}",
+            )  # fmt: skip
+            assert process.stdout is not None
+            assert b"Answering at" in await asyncio.wait_for(process.stdout.readline(), 30)
+            process.send_signal(signal.SIGINT)
+            _, err = await asyncio.wait_for(process.communicate(), 20)
+            assert process.returncode == 0, err
+            assert here.leads_to == BEFORE
+            assert here.keeper.kept() == {}
 
     asyncio.run(main())
 
@@ -274,10 +294,11 @@ def test_an_address_where_another_server_answers_stops_the_start(tmp_path: Path)
     "environment, cure",
     [
         ({"TWILIO_AUTH_TOKEN": ""}, "--phone needs TWILIO_AUTH_TOKEN."),
+        ({"TWILIO_AUTH_TOKEN": "wrong"}, "TWILIO_AUTH_TOKEN"),
         ({"TWILIO_PHONE_NUMBER": "+14155550111"}, "the account has no voice number +14155550111"),
         ({"PUBLIC_URL": "", "PATH": ""}, "neither cloudflared nor ngrok is installed"),
     ],
-    ids=["no token", "not our number", "no tunnel"],
+    ids=["no token", "wrong token", "not our number", "no tunnel"],
 )
 def test_what_is_missing_is_told_before_anything_is_done(
     tmp_path: Path, environment: Mapping[str, str], cure: str
