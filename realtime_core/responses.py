@@ -125,6 +125,8 @@ class Responses:
         self._presumed: _Request | None = None
         """The request that a response without metadata was taken for; an error may still say otherwise."""
         self._cancel_id: str | None = None
+        self._turn_taken = False
+        """A turn was taken that the server is to answer by itself, and has not begun to."""
         self._side_requests: set[str] = set()
         self._side_responses: set[str] = set()
 
@@ -141,6 +143,10 @@ class Responses:
     def idle(self) -> bool:
         """Nothing is being made, asked for or waiting."""
         return self.state is ResponseState.IDLE and not self._queue
+
+    def at_rest(self, now: float) -> bool:
+        """Idle, and nobody speaks or waits for the server's own answer."""
+        return self.idle and now >= self._floor.free_at
 
     @property
     def deadline(self) -> float | None:
@@ -210,6 +216,8 @@ class Responses:
         requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.doomed else []
         if self._active and not self._active.spoke and not self.cancelling:
             requests.insert(0, self._active.request or _Request())
+        if self._turn_taken:
+            requests.append(_Request())
         options = [each.options or {} for each in (*requests, *self._queue)]
         plain = [each for each in options if not each]
         return [*(each for each in options if each), *plain[:1]]
@@ -251,6 +259,7 @@ class Responses:
             self._sent = None
         elif self._sent is not None and not self._echoes:
             unwanted = self._sent.doomed
+        self._turn_taken = False
         self._floor.answered()
         if request is None or "input" not in (request.options or {}):
             self._satisfy()
@@ -316,7 +325,8 @@ class Responses:
 
     def committed(self, now: float, *, by_hand: bool = False) -> list[Effect]:
         """A turn was taken; the server answers it by itself if it does so at all, unless it was ended by hand."""
-        self._floor.committed(now, server_answers=self.server_responds and not by_hand)
+        self._turn_taken = self.server_responds and not by_hand
+        self._floor.committed(now, server_answers=self._turn_taken)
         return self._next(now)
 
     def on_time(self, now: float) -> list[Effect]:

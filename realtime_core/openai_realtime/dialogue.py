@@ -314,7 +314,8 @@ class Dialogue:
     @property
     def at_rest(self) -> bool:
         """Nobody speaks, nothing is being made or waited for."""
-        return self.responses.idle and not self.agent_active and not self.caller_speaks and not self.tool_runs
+        quiet = not self.agent_active and not self.caller_speaks and not self.tool_runs
+        return quiet and self.responses.at_rest(self.setup.now())
 
     def mute(self, response_id: str) -> None:
         """Drop what is still to come of the response."""

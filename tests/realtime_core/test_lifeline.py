@@ -121,6 +121,22 @@ async def test_what_was_wanted_and_not_answered_is_asked_for_in_the_new_session(
         assert texts(commands)[1] == "Hello"
 
 
+async def test_a_turn_that_the_server_took_and_did_not_answer_is_answered_by_the_new_session() -> None:
+    async with Talk(options={"conversation": conversation}) as talk:
+        turn(talk.peer)
+        await settle(0.1)
+        lose(talk.peer, 1011)  # as it does when it fails to make the answer
+        await settle(1.0)
+        assert [each["type"] for each in talk.peer.commands()] == ["conversation.item.create", "response.create"]
+        talk.peer.respond(metadata=talk.peer.sent[-1]["response"]["metadata"])
+        talk.peer.audio(100)
+        talk.peer.done()
+        await settle(0.1)
+        lose(talk.peer)
+        await settle(1.0)
+        assert [each["type"] for each in talk.peer.commands()] == ["conversation.item.create"], "it was answered"
+
+
 async def test_an_answer_that_was_begun_is_not_asked_for_again() -> None:
     async with Talk() as talk:
         talk.send(RealtimeModelSendUserInput("Hello"))
@@ -443,6 +459,17 @@ async def test_a_talk_that_goes_on_while_the_new_session_begins() -> None:
         await settle(2.0)
         assert peer.opened == 3
         assert [each.status for each in talk.heard.of("connection_status")] == ["reconnecting", "connected"]
+
+
+async def test_a_session_is_not_replaced_between_a_turn_and_its_answer() -> None:
+    async with Talk(expiring(600), reconnect=ReconnectPolicy(rollover_margin_s=60)) as talk:
+        await settle(539.7)
+        turn(talk.peer)
+        await settle(0.9)
+        talk.peer.respond()
+        talk.peer.audio(100)
+        await settle(0.1)
+        assert talk.peer.opened == 1 and talk.heard.of("audio")
 
 
 async def test_a_server_whose_clock_is_off_is_not_believed() -> None:
