@@ -125,7 +125,7 @@ class Responses:
         self._presumed: _Request | None = None
         """The request that a response without metadata was taken for; an error may still say otherwise."""
         self._cancel_id: str | None = None
-        self._turn_taken = False
+        self._turn_taken_at: float | None = None
         """A turn was taken that the server is to answer by itself, and has not begun to."""
         self._side_requests: set[str] = set()
         self._side_responses: set[str] = set()
@@ -147,6 +147,11 @@ class Responses:
     def at_rest(self, now: float) -> bool:
         """Idle, and nobody speaks or waits for the server's own answer."""
         return self.idle and now >= self._floor.free_at
+
+    def owes_server_answer(self, now: float) -> bool:
+        """The server is to answer a turn by itself, and nothing of the answer was heard yet."""
+        active = self._active
+        return self._waits_for_server(now) or (active is not None and active.request is None and not active.spoke)
 
     @property
     def deadline(self) -> float | None:
@@ -210,13 +215,13 @@ class Responses:
         self._floor.release()
         return self._next(now)
 
-    def unanswered(self) -> list[Options]:
+    def unanswered(self, now: float) -> list[Options]:
         """What was asked for and will not be answered, the server being lost: the options of each request, empty for a
         plain one. A response that was being made counts if nothing of it was heard."""
         requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.doomed else []
         if self._active and not self._active.spoke and not self.cancelling:
             requests.insert(0, self._active.request or _Request())
-        if self._turn_taken:
+        if self._waits_for_server(now):
             requests.append(_Request())
         options = [each.options or {} for each in (*requests, *self._queue)]
         plain = [each for each in options if not each]
@@ -259,7 +264,7 @@ class Responses:
             self._sent = None
         elif self._sent is not None and not self._echoes:
             unwanted = self._sent.doomed
-        self._turn_taken = False
+        self._turn_taken_at = None
         self._floor.answered()
         if request is None or "input" not in (request.options or {}):
             self._satisfy()
@@ -325,8 +330,9 @@ class Responses:
 
     def committed(self, now: float, *, by_hand: bool = False) -> list[Effect]:
         """A turn was taken; the server answers it by itself if it does so at all, unless it was ended by hand."""
-        self._turn_taken = self.server_responds and not by_hand
-        self._floor.committed(now, server_answers=self._turn_taken)
+        server_answers = self.server_responds and not by_hand
+        self._turn_taken_at = now if server_answers else None
+        self._floor.committed(now, server_answers=server_answers)
         return self._next(now)
 
     def on_time(self, now: float) -> list[Effect]:
@@ -373,6 +379,10 @@ class Responses:
 
     def _step(self, event: _On) -> None:
         self.state = _TABLE.get((self.state, event), self.state)
+
+    def _waits_for_server(self, now: float) -> bool:
+        # A server that has not begun by then has decided otherwise.
+        return self._turn_taken_at is not None and now < self._turn_taken_at + self._request_limit_s
 
     def _requests(self) -> Iterable[_Request]:
         return (*(each for each in (self._presumed, self._sent) if each), *self._queue)

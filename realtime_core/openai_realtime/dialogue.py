@@ -312,6 +312,11 @@ class Dialogue:
         return made or any(not each.finished for each in self.player.heard())
 
     @property
+    def turn_is_open(self) -> bool:
+        """The caller speaks, or has spoken and was not answered."""
+        return self.caller_speaks or self.responses.owes_server_answer(self.setup.now())
+
+    @property
     def at_rest(self) -> bool:
         """Nobody speaks, nothing is being made or waited for."""
         quiet = not self.agent_active and not self.caller_speaks and not self.tool_runs

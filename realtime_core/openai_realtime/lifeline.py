@@ -32,6 +32,8 @@ _STALLED_BYTES = 2**18
 _OUTBOX = 256
 _POLL_S = 0.25
 _ROLLOVER_AGAIN_S = 10.0
+_BEFORE_SPEECH_S = 1.0
+"""Of the time before the server notices that the caller speaks, so much belongs to the turn."""
 
 _AT_ONCE = (
     sent.RealtimeModelSendInterrupt,
@@ -73,7 +75,10 @@ class Lifeline:
         self._attempt = 0
         self._since = 0.0
         self._outbox: deque[sent.RealtimeModelSendEvent] = deque()
-        self._backlog = AudioBacklog(int(policy.gap_audio_s * 1000) * bytes_per_ms(config.effective.input_format))
+        self._bytes_per_s = 1000 * bytes_per_ms(config.effective.input_format)
+        self._backlog = AudioBacklog(int(policy.gap_audio_s * self._bytes_per_s))
+        self._said = AudioBacklog(int(policy.gap_audio_s * self._bytes_per_s))
+        """What was sent of a turn that is not answered: said again to the next session if this one is lost."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
 
@@ -148,6 +153,10 @@ class Lifeline:
             for audio in self._backlog.take():
                 self._link.dialogue.append(audio)
         send(self._link.dialogue, event)
+        if not self._is_attached:
+            self._said.add(event.audio)
+            if not self._link.dialogue.turn_is_open:
+                self._said.keep(int(_BEFORE_SPEECH_S * self._bytes_per_s))
 
     # Connections.
 
@@ -200,7 +209,7 @@ class Lifeline:
             if response_id is not None:
                 dialogue.finish(response_id)
         if active_id is not None:
-            again = bool(dialogue.responses.unanswered())
+            again = bool(dialogue.responses.unanswered(self.setup.now()))
             self.setup.emit(RealtimeModelTurnEndedEvent(active_id, "failed", "connection_lost"))
             self.setup.emit(RealtimeModelResponseFailedEvent(active_id, "failed", "connection_lost", retrying=again))
 
@@ -216,10 +225,13 @@ class Lifeline:
         for item in old.unacknowledged.values():
             if item["type"] == "message" and item["id"] not in old.hidden_items:
                 new.create_item(item)
-        for audio in self._backlog.take():
+        said = self._said.take() if old.turn_is_open else []
+        for audio in (*said, *self._backlog.take()):
             new.append(audio)
         now = self.setup.now()
-        for options in old.responses.unanswered():
+        if said:  # it should be taken as a turn once more, and answered as such: what is asked for below waits for that
+            new.perform(new.responses.speech_stopped(now))
+        for options in old.responses.unanswered(now):
             new.perform(new.responses.request(now, options))
         for _ in range(len(self._outbox)):
             send(new, self._outbox.popleft())

@@ -94,6 +94,11 @@ class AudioBacklog:
             self._n_bytes -= len(oldest)
             self.dropped_bytes += len(oldest)
 
+    def keep(self, n_bytes: int) -> None:
+        """Forget all but the last `n_bytes` (and the rest of a piece)."""
+        while self._pieces and self._n_bytes - len(self._pieces[0]) >= n_bytes:
+            self._n_bytes -= len(self._pieces.popleft())
+
     def take(self) -> list[bytes]:
         pieces = list(self._pieces)
         self._pieces.clear()

@@ -137,6 +137,56 @@ async def test_a_turn_that_the_server_took_and_did_not_answer_is_answered_by_the
         assert [each["type"] for each in talk.peer.commands()] == ["conversation.item.create"], "it was answered"
 
 
+def said(peer: Peer) -> bytes:
+    appended = [each["audio"] for each in peer.sent if each["type"] == "input_audio_buffer.append"]
+    return b"".join(base64.b64decode(each) for each in appended)
+
+
+async def speak(talk: Talk, seconds: float, sample: bytes) -> None:
+    for _ in range(round(seconds * 50)):
+        talk.send(RealtimeModelSendAudio(sample * 480))
+        await settle(0.02)
+
+
+async def test_what_the_caller_was_saying_is_said_again_and_answered_once() -> None:
+    async with Talk() as talk:
+        await speak(talk, 5.0, b"..")
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="u", audio_start_ms=4900)
+        await speak(talk, 2.0, b"ab")
+        lose(talk.peer)
+        await speak(talk, 1.0, b"cd")
+        words = said(talk.peer)
+        assert words.count(b"ab") == words.count(b"cd") * 2 == 48000, "nothing is lost, in the gap neither"
+        assert words.startswith(b".." * 23000) and len(words) < 2 * (24000 * 4 + 960), "and a second before"
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+        await speak(talk, 1.0, b"ef")
+        turn(talk.peer)
+        await settle(0.1)
+        lose(talk.peer)
+        await settle(1.0)
+        assert said(talk.peer).count(b"ef") == 24000 and "response.create" not in talk.peer.types()
+        turn(talk.peer)
+        talk.peer.respond("resp_2")
+        talk.peer.audio(100, response_id="resp_2")
+        talk.peer.done("resp_2")
+        await settle(3.0)
+        assert "response.create" not in talk.peer.types(), "the server has answered"
+        await speak(talk, 2.0, b"..")
+        lose(talk.peer)
+        await settle(1.0)
+        assert said(talk.peer) == b"", "what was answered is not said again"
+
+
+async def test_a_turn_that_is_not_taken_again_is_answered_nevertheless() -> None:
+    async with Talk() as talk:
+        await speak(talk, 1.0, b"ab")
+        turn(talk.peer)
+        await settle(0.1)
+        lose(talk.peer)
+        await settle(3.0)
+        assert talk.peer.types()[-1] == "response.create"
+
+
 async def test_an_answer_that_was_begun_is_not_asked_for_again() -> None:
     async with Talk() as talk:
         talk.send(RealtimeModelSendUserInput("Hello"))

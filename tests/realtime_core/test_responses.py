@@ -356,21 +356,21 @@ def test_a_refused_item_needs_no_answer() -> None:
 
 def test_what_a_lost_server_leaves_unanswered() -> None:
     responses = new()
-    assert responses.unanswered() == []
+    assert responses.unanswered(0.0) == []
     sent = create(responses.request(0.0, {"instructions": "Greet."}))
     assert responses.want(0.0, "item_1") == []
-    assert responses.unanswered() == [{"instructions": "Greet."}, {}]
+    assert responses.unanswered(0.0) == [{"instructions": "Greet."}, {}]
     responses.created(0.1, "resp_1", ours(sent))
     responses.spoke("resp_1")
-    assert responses.unanswered() == [{}]  # item_1 was not acknowledged before
+    assert responses.unanswered(0.0) == [{}]  # item_1 was not acknowledged before
 
 
 def test_an_answer_that_was_heard_in_part_is_not_asked_for_again() -> None:
     responses = new()
     responses.created(0.1, "resp_1", {})
-    assert responses.unanswered() == [{}]
+    assert responses.unanswered(0.0) == [{}]
     responses.spoke("resp_1")
-    assert responses.unanswered() == []
+    assert responses.unanswered(0.0) == []
 
 
 def test_outcomes_of_the_wire() -> None:
