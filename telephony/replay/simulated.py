@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -150,3 +151,5 @@ def _stall(seconds: float) -> None:
     loop = asyncio.get_running_loop()
     if isinstance(loop, virtual_time.VirtualTimeLoop):
         loop.stall(seconds)
+    else:
+        time.sleep(seconds)  # a live model runs in real time
