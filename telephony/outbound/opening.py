@@ -47,7 +47,10 @@ class Opening:
 
     @property
     def answered_by(self) -> AnsweredBy:
-        return "" if self._who is None else self._who.answered_by or "unknown"
+        """Where we did not find out before the end, what Twilio said."""
+        if self._who is None:
+            return ""
+        return self._who.answered_by or ("human" if self._verdict == "human" else "unknown")
 
     def attach(self, options: CallOptions) -> None:
         """Have the model listen without answering, and hear what it hears."""

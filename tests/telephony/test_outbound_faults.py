@@ -13,7 +13,9 @@ from realtime_core.testing import virtual_time
 from telephony import Telephony
 from telephony.outbound.plan import CallResult
 from telephony.simulator import Phone, callees
+from telephony.simulator.calls import SimulatedCall
 from telephony.simulator.faults import Faults
+from telephony.simulator.handset import Handset
 
 CREATE = ["", "429", "500", "500-after", "time-out", "time-out-after"]
 STATES = ("initiated", "ringing", "answered", "completed")
@@ -31,13 +33,26 @@ async def brief(phone: Phone) -> None:
     await asyncio.sleep(0.3)
 
 
+async def taken_for_a_machine(phone: Phone) -> None:
+    """Twilio believes to have heard a beep while somebody says hello."""
+    assert isinstance(phone, Handset)
+    phone.beeped.set()
+    await brief(phone)
+
+
 CALLEES = {
     "human": callees.Callee(brief, after_s=0.05, verdict_after_s=0.1),
     "verdict after the end": callees.Callee(brief, after_s=0.05, verdict_after_s=9.0),
-    "wrong verdict": callees.Callee(brief, after_s=0.05, answered_by="machine_end_other", verdict_after_s=1.0),
+    "wrong verdict": callees.Callee(taken_for_a_machine, after_s=0.05, answered_by="machine_end_other"),
     "busy": callees.busy(after_s=0.05),
     "no answer": callees.no_answer(after_s=0.2),
 }
+ANSWERED_BY = {
+    "human": {"human", "unknown"},
+    "verdict after the end": {"human", "unknown"},
+    "wrong verdict": {"machine", "unknown"},
+}
+"""`unknown`: the verdict was lost, and they were gone before our own ear knew."""
 EXPECTED = {"busy": "busy", "no answer": "no-answer"}
 COMBINATIONS = list(itertools.product(CREATE, CALLBACKS, CALLEES))
 
@@ -46,21 +61,31 @@ def test_no_call_is_placed_twice_and_none_is_forgotten() -> None:
     assert len(COMBINATIONS) >= 100
     results = virtual_time.run(place_all)
     wrong = []
-    for combination, (result, made, actual) in results.items():
-        create, _, callee = combination
+    heard = set()
+    for combination, (result, placed) in results.items():
+        create, callbacks, callee = combination
         status = EXPECTED.get(callee, "completed") if create in MADE else "failed"
-        if made != (create in MADE) or result.status != status or (made and actual != status):
-            wrong.append((combination, result.status, result.error, made, actual))
-        if create not in MADE and "was not made" not in result.error:
-            wrong.append((combination, result.error))
+        if len(placed) != (create in MADE) or result.status != status or any(it.status != status for it in placed):
+            wrong.append((combination, "what became of it", result, placed))
+        if [result.sid] != [it.sid for it in placed] and (placed or result.sid is not None):
+            wrong.append((combination, "which call", result, placed))
+        if bool(result.error) != (create not in MADE) or (result.error and "was not made" not in result.error):
+            wrong.append((combination, "why", result, placed))
+        if status != "completed" and (result.answered_by, result.duration_s, result.transcript) != ("", 0, ()):
+            wrong.append((combination, "who answered", result, placed))
+        if status == "completed" and result.answered_by not in ANSWERED_BY[callee]:
+            wrong.append((combination, "who answered", result, placed))
+        if callbacks == "fine" and create == "":
+            heard.add((callee, result.answered_by))
     assert wrong == []
+    assert heard >= {("human", "human"), ("wrong verdict", "machine"), ("busy", "")}, "verdicts are told"
 
 
-async def place_all() -> dict[tuple[str, str, str], tuple[CallResult[Any], int, str]]:
-    """Result, number of calls made, and how the last of them ended, for each combination."""
+async def place_all() -> dict[tuple[str, str, str], tuple[CallResult[Any], list[SimulatedCall]]]:
+    """Result, and the calls that were made, for each combination."""
     agent: RealtimeAgent[Any] = RealtimeAgent(name="Caller", instructions="Short sentences.")
     room = asyncio.Semaphore(24)
-    results: dict[tuple[str, str, str], tuple[CallResult[Any], int, str]] = {}
+    results: dict[tuple[str, str, str], tuple[CallResult[Any], list[SimulatedCall]]] = {}
     async with Telephony(simulate=True) as phone:
         twilio = phone.twilio
         assert twilio is not None
@@ -77,8 +102,7 @@ async def place_all() -> dict[tuple[str, str, str], tuple[CallResult[Any], int, 
             twilio.callees[to] = CALLEES[callee]
             async with room, asyncio.timeout(300):
                 result = await phone.run_call(to, agent=agent)
-            placed = twilio.placed_to(to)
-            results[combination] = result, len(placed), placed[-1].status if placed else ""
+            results[combination] = result, twilio.placed_to(to)
 
         async with asyncio.TaskGroup() as group:
             for number, combination in enumerate(COMBINATIONS):
