@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -15,6 +16,7 @@ from starlette.routing import Mount
 
 from benchmarks import readme
 from realtime_core import RealtimeAgent
+from realtime_core.testing import virtual_time
 from telephony import create_app
 from telephony.settings import Settings
 from telephony.simulator.phone import Phone
@@ -57,6 +59,19 @@ async def test_the_sketch_of_an_agent_runs_as_written() -> None:
 
     call = await phone_call(caller, script=None, agent=names["agent"])
     assert [message["name"] for _, message in call.records.of("tool.start")][:1] == ["book_table"]
+
+
+@pytest.mark.parametrize(("callee", "prints"), [("person", "completed human comes=True"), ("busy", "busy  None")])
+def test_the_sketch_of_a_call_runs_as_written(
+    callee: str, prints: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sketch,) = [code for code in CODE if "# remind.py" in code]
+    assert len(sketch.splitlines()) <= 30
+    monkeypatch.setenv("TELEPHONY_SIMULATE", callee)
+    monkeypatch.setattr(sys, "argv", ["remind.py", "+14155550123", "Ada", "Friday"])
+    monkeypatch.setattr(asyncio, "run", virtual_time.run)
+    exec(compile(sketch, "remind.py", "exec", dont_inherit=True), {"__name__": "__main__"})
+    assert capsys.readouterr().out.strip() == prints
 
 
 def test_the_sketch_of_a_session_runs_as_written(tmp_path: Path) -> None:
