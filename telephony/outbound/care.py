@@ -72,8 +72,11 @@ class Care:
             raise CallRefused(f"{e164} lies in {region}, and calls go to {where}; say Care(countries=...) for more.")
         if e164 in self.do_not_call:
             raise CallRefused(f"{e164} does not want to be called.")
+        zone = timezone or self.timezone
+        if zone is not None:
+            _zone(zone)  # one that is none is told at any hour
         if self.quiet_from != self.quiet_until:
-            self._check_hours(number, e164, now, timezone or self.timezone)
+            self._check_hours(number, e164, now, zone)
         return e164
 
     def _check_hours(self, number: PhoneNumber, e164: str, now: datetime, zone: str | None) -> None:
@@ -81,10 +84,7 @@ class Care:
         for name in [zone] if zone else zones.time_zones_for_number(number):
             if name == zones.UNKNOWN_TIMEZONE:
                 raise CallRefused(f"Nobody knows what time it is where {e164} is: say its time zone.")
-            try:
-                there = now.astimezone(ZoneInfo(name))
-            except (ZoneInfoNotFoundError, ValueError):
-                raise CallRefused(f"{name!r} is no time zone: write it like Europe/Berlin.") from None
+            there = now.astimezone(_zone(name))
             if self._is_quiet(there.time()):
                 hours = f"{self.quiet_from:%H:%M} to {self.quiet_until:%H:%M}"
                 raise CallRefused(f"It is {there:%H:%M} where {e164} is ({name}); nobody is called from {hours}.")
@@ -112,6 +112,13 @@ def _parse(to: str, from_: str) -> PhoneNumber:
     if not phonenumbers.is_valid_number(number):
         raise CallRefused(f"{to!r} is no number that anybody can have.")
     return number
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise CallRefused(f"{name!r} is no time zone: write it like Europe/Berlin.") from None
 
 
 def _region(number: str) -> str | None:

@@ -114,7 +114,7 @@ def find(name: str) -> Caller:
 
 
 def load(path: str | Path) -> Caller:
-    """A caller from a TOML file; every step is checked now. Raises `CallerError`, and `OSError` for the file."""
+    """A caller from a TOML file; every step is checked now. Raises `CallerError`."""
     document = read(path)
     if document.keys() - {"steps"}:
         raise CallerError(f"{path}: a caller is `steps = [...]` and nothing else.")
@@ -125,6 +125,8 @@ def read(path: str | Path) -> dict[str, Any]:
     """A TOML file. Raises as `load` does."""
     try:
         return tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise CallerError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CallerError(f"{path}: {error}") from error
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import ServerFailed
+from realtime_core.errors import RealtimeCoreError
 
-__all__ = ["listening"]
+from ..errors import ServerFailed, TelephonyError
+
+__all__ = ["Startup", "listening"]
 
 MAX_MESSAGE_BYTES = 2 * 2**20
 """A longer message closes the stream (1009); the codec refuses, one by one, what is longer than Twilio's are."""
@@ -49,6 +52,24 @@ class _Server(uvicorn.Server):
         yield
 
 
+class Startup:
+    """An application, and the error of ours for which it did not start, which is told in a line, not by a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.error: TelephonyError | RealtimeCoreError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            error = sys.exc_info()[1]  # Starlette tells of a failure while it handles it
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, TelephonyError | RealtimeCoreError):
+                self.error = error
+                message = {"type": message["type"]}
+            await send(message)
+
+        await self._app(scope, receive, told if scope["type"] == "lifespan" else send)
+
+
 @asynccontextmanager
 async def listening(
     app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
@@ -57,10 +78,12 @@ async def listening(
 
     Raises:
         ServerFailed: the port is taken, or the application did not start; the log says why.
+        TelephonyError, RealtimeCoreError: the application did not start because of this.
     """
     bound = _bind(host, port)
+    startup = Startup(app)
     config = uvicorn.Config(
-        app,
+        startup,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         ws_max_size=MAX_MESSAGE_BYTES,
@@ -76,6 +99,8 @@ async def listening(
         ready = asyncio.create_task(server.ready.wait())
         await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
+        if startup.error is not None:
+            raise startup.error
         if not server.started:
             raise ServerFailed(f"The application did not start on {host}:{port}; see the line before.")
         shown = f"[{host}]" if ":" in host else host

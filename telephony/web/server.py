@@ -12,7 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ..errors import ServerFailed
-from .listening import MAX_MESSAGE_BYTES
+from .listening import MAX_MESSAGE_BYTES, Startup
 
 if TYPE_CHECKING:
     from .phone import Phone
@@ -33,6 +33,7 @@ class _Server(uvicorn.Server):
     port stays open: the live calls' webhooks and streams still come, and `/readyz` says no. A second signal ends it.
     """
 
+    application: Starlette
     on_listening: Callable[[str], None] | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
@@ -48,7 +49,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         try:
-            await self._drain(self.config.app.state.phone)  # type: ignore[union-attr]
+            await self._drain(self.application.state.phone)
         finally:
             await super().shutdown(sockets)
             if not self.force_exit:
@@ -98,10 +99,12 @@ def serve(
 
     Raises:
         ServerFailed: the application did not start, or the port is taken; the log says why.
+        TelephonyError, RealtimeCoreError: the application did not start because of this.
     """
+    startup = Startup(app)
     server = _Server(
         uvicorn.Config(
-            app,
+            startup,
             host=host,
             port=port,
             ws="websockets-sansio",
@@ -114,10 +117,14 @@ def serve(
             timeout_graceful_shutdown=5,
         )
     )
-    server.on_listening = on_listening
+    server.application, server.on_listening = app, on_listening
     try:
         server.run()
     except SystemExit:
+        if startup.error is not None:
+            raise startup.error from None
         raise ServerFailed(f"The server could not start on {host}:{port}; see the line before.") from None
+    if startup.error is not None:
+        raise startup.error
     if not server.started:
         raise ServerFailed("The application did not start; see the line before.")

@@ -59,17 +59,26 @@ def test_a_result_is_json_for_scripts() -> None:
         (["call", "12", "--agent", "examples.remind:agent", "--simulate"], 1, "no number"),
         (["call", TO, "--agent", "examples.remind:nobody", "--simulate"], 2, "nobody"),
         ([*CALL, "--callee", "nobody"], 1, "There is no caller 'nobody'"),
+        ([*CALL, "--callee", "nobody.toml"], 1, "nobody.toml cannot be read"),
         ([*CALL, "--data", "name"], 2, "--data name=Ada"),
+        ([*CALL, "--timezone", "Mars"], 1, "no time zone"),
         (["simulate", "--callee", "nobody"], 1, "There is no caller 'nobody'"),
         (["simulate", "--callee", "415=busy"], 2, "+14155550123=voicemail"),
         (["simulate", "--ring", "demo"], 2, "--voice-url"),
     ],
-    ids=["no phone", "no number", "no agent", "no callee", "no data", "simulate", "whom", "ring"],
+    ids=["no phone", "no number", "no agent", "no callee", "no file", "no data", "no zone", "simulate", "whom", "ring"],
 )
 def test_what_is_wrong_is_said_in_a_line(arguments: list[str], code: int, says: str) -> None:
     got, out, err = run(*arguments)
     assert (got, out) == (code, "")
     assert says in err
+    assert "Traceback" not in err
+
+
+def test_what_keeps_the_application_from_starting_is_said_in_a_line() -> None:
+    code, out, err = run(*CALL, TELEPHONY_SCRIPT="nofile.toml")
+    assert (code, out) == (1, "")
+    assert "The script nofile.toml cannot be read" in err
     assert "Traceback" not in err
 
 
