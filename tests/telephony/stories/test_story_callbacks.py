@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import permutations
 
 import pytest
 from exchange import Ear, Exchange, hear_out, story
 
+from realtime_core.connection.memory import MemoryConnection
 from telephony.call.registry import Registry
 from telephony.twilio.callbacks import CallStatus, DialResult, MachineDetection
 
@@ -53,6 +55,33 @@ async def test_a_call_that_is_over_by_its_status_ends_once() -> None:
     assert told.reason == "hung up"
     assert len(told.records.of("end")) == 1
     assert told.exchange.hung_up == []
+
+
+@pytest.mark.parametrize("order", list(permutations(["stop", "close", "status"])))
+async def test_a_call_ends_once_in_whatever_order_it_is_told(order: tuple[str, ...]) -> None:
+    exchanges: list[Exchange] = []
+    wires: list[MemoryConnection] = []
+    ends: list[str] = []
+
+    async def caller(ear: Ear) -> None:
+        await hear_out(ear)
+        registry, peer = exchanges[0].registry, exchanges[0].peer
+        assert peer is not None
+        for word in order * 2:
+            if word == "stop":
+                wires[0].send('{"event":"stop","sequenceNumber":"9","streamSid":"%s","stop":{}}' % peer.stream_sid)
+            elif word == "close":
+                wires[0].close(1000)
+            else:
+                registry.call_status(CallStatus(peer.call_sid, "completed"))
+            await asyncio.sleep(0.03)
+
+    told = await story(caller, prepare=exchanges.append, wire=wires.append, on_end=lambda call: ends.append(call.sid))
+    assert told.reason == "hung up"
+    assert len(ends) == len(told.records.of("end")) == 1
+    assert told.exchange.hung_up == [], "nobody hangs up on a call that is over"
+    assert told.exchange.streams == 1
+    assert told.heard_whole(0)
 
 
 async def test_a_machine_is_not_talked_to_for_ever() -> None:

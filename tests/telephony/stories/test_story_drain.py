@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 
 import pytest
+from exchange import Ear, Exchange, Story
 from phone_calls import Records
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
-from realtime_core.audio import g711
-from realtime_core.audio.resample import Downsampler3
 from realtime_core.connection.memory import memory_pair
 from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
 from realtime_core.sources import Sources
@@ -19,7 +17,7 @@ from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
 from telephony.errors import StreamRefused
 from telephony.simulator.line import Line
-from telephony.simulator.peer import MediaPeer
+from telephony.simulator.peer import Caller, MediaPeer
 from telephony.simulator.phone import Phone
 
 pytestmark = pytest.mark.virtual_time
@@ -34,7 +32,7 @@ SCRIPT = Script(
 
 async def test_three_live_calls_are_drained_with_a_farewell() -> None:
     records: dict[str, Records] = {}
-    peers: list[MediaPeer] = []
+    ears: dict[str, Ear] = {}
 
     def journal(info: CallInfo) -> Records:
         return records.setdefault(info.sid, Records())
@@ -50,14 +48,15 @@ async def test_three_live_calls_are_drained_with_a_farewell() -> None:
             greeting="Greet.", model_config=RealtimeModelConfig(**server.model_config), journal=journal, admit=admit
         )
 
-        async def phone_call(number: int, caller: object) -> MediaPeer:
+        async def phone_call(number: int, caller: Caller) -> Ear:
             ours, theirs = memory_pair()
-            peer = MediaPeer(theirs, line=Line(seed=number), sources=Sources(number))
-            peers.append(peer)
+            ear = Ear(lambda key: None, lambda: peer.hang_up())
+            peer = MediaPeer(theirs, line=Line(seed=number), sources=Sources(number), phone=ear)
+            ears[peer.call_sid] = ear
             async with asyncio.TaskGroup() as group:
                 group.create_task(registry.serve_stream(ours, RealtimeAgent(name="Desk"), options))
-                await peer.run(caller)  # type: ignore[arg-type]
-            return peer
+                await peer.run(caller)
+            return ear
 
         async def stays(phone: Phone) -> None:
             await phone.agent_silent(200.0, within_s=300)
@@ -80,27 +79,16 @@ async def test_three_live_calls_are_drained_with_a_farewell() -> None:
             group.create_task(registry.drain(5.0))
             await asyncio.sleep(1.0)
             late = await phone_call(9, stays)
-            assert late.heard.strip(b"\xff") == b"", "new calls are refused"
+            assert b"".join(late.heard_frames).strip(b"\xff") == b"", "new calls are refused"
             await registry.empty()
             took = asyncio.get_running_loop().time() - began
     assert 5.0 < took < 15.0
     reasons = [each.of("end")[0][1]["reason"] for each in records.values()]
     assert reasons == ["hung up", "drained", "drained"] or sorted(reasons) == ["drained", "drained", "hung up"]
     for sid, record in records.items():
-        if record.of("end")[0][1]["reason"] != "drained":
-            continue
-        (peer,) = [peer for peer in peers if peer.call_sid == sid]
-        *_, farewell = spoken(record)
-        assert farewell in peer.heard, "to its last sample"
-        assert len(peer.heard) - peer.heard.index(farewell) - len(farewell) < 8000
-
-
-def spoken(records: Records) -> list[bytes]:
-    pcm: dict[str, bytes] = {}
-    for _, message in records.of("model.in", "response.output_audio.delta"):
-        pcm[message["item_id"]] = pcm.get(message["item_id"], b"") + base64.b64decode(message["delta"])
-    answers = []
-    for audio in pcm.values():
-        down = Downsampler3()
-        answers.append(g711.encode(down.push(audio)) + g711.encode(down.flush()))
-    return answers
+        told = Story(ears[sid], Exchange(registry), record, [], [])
+        told.assert_no_undecided_silence()
+        if told.reason == "drained":
+            *_, farewell = told.spoken().values()
+            assert farewell in told.heard, "to its last sample"
+            assert len(told.heard) - told.heard.index(farewell) - len(farewell) < 8000

@@ -36,6 +36,10 @@ async def test_the_tool_ends_with_the_call() -> None:
     assert seen == ["begun", "cancelled"]
     assert told.reason == "hung up"
     assert told.records.of("tool.end") == []
+    assert told.heard_whole(0)
+    assert (
+        told.heard.rstrip(b"\xff").endswith(clips.one_moment().rstrip(b"\xff")) or clips.waiting()[:1600] in told.heard
+    )
     told.assert_no_undecided_silence()
 
 
