@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from itertools import permutations
 
 import pytest
@@ -69,7 +70,7 @@ async def test_a_call_ends_once_in_whatever_order_it_is_told(order: tuple[str, .
         assert peer is not None
         for word in order * 2:
             if word == "stop":
-                wires[0].send('{"event":"stop","sequenceNumber":"9","streamSid":"%s","stop":{}}' % peer.stream_sid)
+                wires[0].send(json.dumps({"event": "stop", "streamSid": peer.stream_sid, "stop": {}}))
             elif word == "close":
                 wires[0].close(1000)
             else:

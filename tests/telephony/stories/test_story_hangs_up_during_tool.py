@@ -37,9 +37,7 @@ async def test_the_tool_ends_with_the_call() -> None:
     assert told.reason == "hung up"
     assert told.records.of("tool.end") == []
     assert told.heard_whole(0)
-    assert (
-        told.heard.rstrip(b"\xff").endswith(clips.one_moment().rstrip(b"\xff")) or clips.waiting()[:1600] in told.heard
-    )
+    assert clips.one_moment()[:1600] in told.heard, "the caller knew that it takes a moment"
     told.assert_no_undecided_silence()
 
 
