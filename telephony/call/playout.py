@@ -11,6 +11,7 @@ tells the marks that the clear flushed (they come before it) from all that comes
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -137,6 +138,7 @@ class Playout:
         self._marked = 0
         self._serial = 0
         self._proved = 0
+        self._frame_at = math.inf
         self._held = False
         self._level: Callable[[bytes], bytes] | None = None
 
@@ -165,6 +167,7 @@ class Playout:
     def frame(self, stamp_s: float, now: float) -> None:
         """A frame of the caller arrived."""
         self.line.frame(stamp_s, now)
+        self._frame_at = now
         if (run := self._run) is not None:
             waiting = next((mark for mark in self._marks if not mark.probe), None)
             if waiting is not None and run.waiting(waiting.position, stamp_s):
@@ -334,17 +337,19 @@ class Playout:
         return self._rewind(now)
 
     def lose_line(self, now: float) -> None:
-        """The stream is gone. What was not heard is kept for the next one; what was learnt of the line is not."""
-        self._rewind(now)
+        """The stream is gone. What was not heard is kept for the next one; what was learnt of the line is not. What was
+        sent after the last frame came may have got nowhere."""
+        arrived = (mark.position for mark in self._marks if mark.sent_at <= self._frame_at)
+        self._rewind(now, at_most=max(arrived, default=self._proved))
         self.finish()
         self.generation += 1
         self._marks.clear()
         self._proved = self.sent
         self.line = LineClock()
 
-    def _rewind(self, now: float) -> list[Command]:
-        """Take back what was sent and not heard."""
-        heard = self.heard_position(now)
+    def _rewind(self, now: float, at_most: float = math.inf) -> list[Command]:
+        """Take back what was sent and not heard; `at_most` so much was."""
+        heard = int(min(self.heard_position(now), max(at_most, self._proved)))
         self._forget(heard)
         for segment in reversed(self._segments):
             if segment.source is None:

@@ -33,7 +33,7 @@ class CallPolicy:
     farewell: str = "The call has to end now. Say goodbye in one short sentence."
     machine_s: float | None = 60.0
     """For how long a call with another machine goes on."""
-    stalled_s: float | None = 1.4
+    stalled_s: float | None = 1.6
     """After so long without a frame of the caller the stream is taken to be dead, and another one is asked for. Time
     for which this process itself was held up does not count. Longer than TCP takes to send again what was lost once or
     twice; short enough that the request, the new stream and its first sound fit into three seconds with it."""

@@ -21,7 +21,7 @@ class StreamWatch:
     every `_STEP_S`, and a process that stood still for seconds finds its frames before it gives the stream up.
     """
 
-    def __init__(self, limit_s: float = 1.4, *, max_bytes: int = 128 * 1024) -> None:
+    def __init__(self, limit_s: float = 1.6, *, max_bytes: int = 128 * 1024) -> None:
         self._limit_s = limit_s
         self._max_bytes = max_bytes
         self._last: float | None = None
