@@ -153,7 +153,10 @@ def _refusal(request: Request) -> Response | None:
     phone: Phone = request.app.state.phone
     if phone.guard.admits_operator(request):
         return None
-    return PlainTextResponse("This needs the bearer token TELEPHONY_API_TOKEN (set it, if it is not).", status_code=401)
+    if phone.settings.telephony_api_token is None:
+        why = "Set TELEPHONY_API_TOKEN: without it only this machine rings, and only where no PUBLIC_URL is set."
+        return PlainTextResponse(why, status_code=403)
+    return PlainTextResponse("This needs the bearer token TELEPHONY_API_TOKEN.", status_code=401)
 
 
 def _as_twilio(

@@ -77,8 +77,15 @@ def test_a_public_console_needs_its_token(public: TestClient, method: str, path:
 
 
 def test_a_page_of_another_site_cannot_dial(local: TestClient) -> None:
-    assert local.post(DIAL, data=FORM, headers={"Origin": "https://elsewhere.example"}).status_code == 401
+    assert local.post(DIAL, data=FORM, headers={"Origin": "https://elsewhere.example"}).status_code == 403
     assert local.post(DIAL, data=FORM, headers={"Origin": "http://127.0.0.1:8000"}).status_code == 200
+
+
+def test_where_others_can_come_a_token_has_to_be_set() -> None:
+    settings = load_settings(public_url=PUBLIC, twilio_auth_token="12345", telephony_model="scripted")
+    with client(settings, "http://127.0.0.1:8000", "127.0.0.1") as test_client:
+        answer = test_client.get(f"{PHONE}/about")
+        assert (answer.status_code, "Set TELEPHONY_API_TOKEN" in answer.text) == (403, True)
 
 
 def test_who_answers(public: TestClient) -> None:

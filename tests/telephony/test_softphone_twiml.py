@@ -202,7 +202,7 @@ def test_a_transfer_that_comes_about_is_the_end(watched: Watched) -> None:
     watched.until("!document.querySelector('#transfer').hidden")
     page.focus("#transfer button")
     page.keyboard.press("Enter")
-    assert over(watched) == "Over: the agent hung up"
+    assert over(watched) == "Over: transferred to +14155550123"
     assert page.is_hidden("#transfer")
 
 

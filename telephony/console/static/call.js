@@ -25,6 +25,7 @@ export class Call extends EventTarget {
   #marks = 0
   #lost = 0
   #form
+  #takenBy = "" // who has taken the transferred call
   #ticket
   #hangUp
   #gone = new Promise((_, reject) => { this.#hangUp = () => reject(new HungUp()) })
@@ -51,7 +52,8 @@ export class Call extends EventTarget {
       await this.#listen()
       if (this.state === "over") return this.#telephone.hangUp()
       const webhook = `/incoming-call?${new URLSearchParams(parameters)}`
-      this.#end(await follow({ url: webhook, form: {} }, this.#exchange))
+      const why = await follow({ url: webhook, form: {} }, this.#exchange)
+      this.#end(this.#takenBy ? `transferred to ${this.#takenBy}` : why)
     } catch (error) {
       this.#end(error.message)
       if (!(error instanceof CallFailed || error instanceof HungUp)) throw error
@@ -115,10 +117,14 @@ export class Call extends EventTarget {
         this.#stream = undefined
       }
     },
-    dial: to => new Promise(decide => {
-      const timer = setTimeout(decide, to.seconds * 1000, "no-answer")
-      this.#tell("dial", { ...to, decide: status => { clearTimeout(timer); decide(status) } })
-    }),
+    dial: async to => {
+      const status = await new Promise(decide => {
+        const timer = setTimeout(decide, to.seconds * 1000, "no-answer")
+        this.#tell("dial", { ...to, decide: status => { clearTimeout(timer); decide(status) } })
+      })
+      this.#takenBy = status === "completed" ? to.name : ""
+      return status
+    },
     say: text => {
       this.#tell("said", { text })
       return say(text)
