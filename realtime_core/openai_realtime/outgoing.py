@@ -31,18 +31,24 @@ def _audio(dialogue: Dialogue, event: sent.RealtimeModelSendAudio) -> None:
 
 
 def _user_input(dialogue: Dialogue, event: sent.RealtimeModelSendUserInput) -> None:
-    given = event.user_input
-    if isinstance(given, str):
-        message: dict[str, Any] = {"role": "user", "content": [{"type": "input_text", "text": given}]}
-    else:
-        content = [dict(part) for part in given.get("content", ()) if _is_sendable(part)]
-        message = {"role": given.get("role", "user"), "content": content}
-    item_id = dialogue.create_item({"type": "message", **message})
+    item_id = dialogue.create_item({"type": "message", **_message(event.user_input)})
     if event.respond:
         dialogue.perform(dialogue.responses.want(dialogue.setup.now(), item_id))
 
 
-def _is_sendable(part: Mapping[str, Any]) -> bool:
+def _message(given: Any) -> dict[str, Any]:
+    """Text, or a message whose content is parts (or text, as elsewhere); what is no part is left out."""
+    message = {"content": given} if isinstance(given, str) else given
+    if not isinstance(message, Mapping):
+        raise UserError(f"A message is text or a dict with role and content, not {given!r}.")
+    content = message.get("content") or ()
+    parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+    return {"role": message.get("role", "user"), "content": [dict(part) for part in parts if _is_sendable(part)]}
+
+
+def _is_sendable(part: Any) -> bool:
+    if not isinstance(part, Mapping):
+        return False
     return isinstance(part.get("text") if part.get("type") == "input_text" else part.get("image_url"), str)
 
 

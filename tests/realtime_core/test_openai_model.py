@@ -149,11 +149,23 @@ async def test_odd_parts_of_a_message_are_left_out() -> None:
             {"type": "input_image", "image_url": "data:,", "detail": "low"},
             {"type": "input_image"},
             {"type": "input_text", "text": None},
+            "Look",
         ]
         talk.send(RealtimeModelSendUserInput({"type": "message", "role": "system", "content": content}, respond=False))
         await settle()
         (item,) = talk.peer.commands()
         assert item["item"]["role"] == "system" and item["item"]["content"] == content[:2]
+
+
+async def test_a_message_may_be_given_as_elsewhere() -> None:
+    async with Talk() as talk:
+        given: Any = {"role": "user", "content": "Hi"}
+        talk.send(RealtimeModelSendUserInput(given, respond=False))
+        await settle()
+        (item,) = talk.peer.commands()
+        assert item["item"]["content"] == [{"type": "input_text", "text": "Hi"}]
+        with pytest.raises(UserError, match="not 5"):
+            talk.send(RealtimeModelSendUserInput(5))  # type: ignore[arg-type]
 
 
 async def test_audio_goes_out_at_once() -> None:
