@@ -224,6 +224,8 @@ def main(
         options["result"] = None if result is None else load_model(result)
         options["machine"] = None if message is None else LeaveMessage(message)
         listed = read_people(people)
+        if "TELEPHONY_SERVER" in os.environ:
+            raise CliError("A list is called from this process, not by TELEPHONY_SERVER.", "Unset it.", code=USAGE)
         phone = Telephony.from_env(telephony_quiet_hours="off" if any_hour else None)
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         console = Console(stderr=True)

@@ -104,6 +104,10 @@ def care_of(settings: Settings) -> Care:
     """TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES."""
     quiet_from, quiet_until = settings.quiet_hours
     countries, path = settings.telephony_call_countries, settings.telephony_do_not_call
+    if path is not None and not path.exists():
+        log.warning(
+            "TELEPHONY_DO_NOT_CALL: %s is not there; it begins with the first who asks for it.", path.absolute()
+        )
     return Care(
         countries=None if countries is None else frozenset(countries.upper().split(",")),
         quiet_from=quiet_from,

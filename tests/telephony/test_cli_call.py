@@ -82,6 +82,25 @@ def test_what_keeps_the_application_from_starting_is_said_in_a_line() -> None:
     assert "Traceback" not in err
 
 
+def test_the_settings_rules_count_and_any_hour_lifts_the_hours_alone(tmp_path: Path) -> None:
+    listed = tmp_path / "no.txt"
+    listed.write_text(f"{TO} asked by letter\n")
+    with start("simulate", "--json", "--callee", "busy") as twilio:
+        assert twilio.stdout is not None
+        account = json.loads(twilio.stdout.readline())
+        settings = {**account, "PORT": "0", "PUBLIC_URL": "http://127.0.0.1:9", "TELEPHONY_MODEL": "scripted"}
+        night = {**settings, "TELEPHONY_QUIET_HOURS": "00:00-23:59:59.999"}
+        call = ["call", TO, "--agent", "examples.remind:agent"]
+        asleep = run(*call, **night)
+        unwanted = run(*call, "--any-hour", **night, TELEPHONY_DO_NOT_CALL=str(listed))
+        awake = run(*call, "--any-hour", "--json", **night)
+        twilio.send_signal(signal.SIGINT)
+        twilio.communicate(timeout=30)
+    assert (asleep[0], "nobody is called from" in asleep[2]) == (1, True)
+    assert (unwanted[0], "does not want to be called" in unwanted[2]) == (1, True)
+    assert json.loads(awake[1])["status"] == "busy"
+
+
 def test_ctrl_c_hangs_up() -> None:
     with start("simulate", "--json", "--callee", "no-answer") as twilio:
         assert twilio.stdout is not None
