@@ -11,6 +11,8 @@ async with SimulatedTwilio() as twilio:     # all of it: REST API, TwiML, webhoo
     twilio.callees["+14155550123"] = callees.voicemail()
 ```
 
+Over the sockets of this machine, or, in virtual time (`realtime_core.testing.virtual_time`), in memory.
+
 As a process of its own: `python -m telephony.simulator ring http://127.0.0.1:8000/incoming-call --json`.
 """
 
