@@ -330,6 +330,8 @@ async def measure(order: dict[str, Any], calls: list[Call]) -> dict[str, Any]:
             tasks.create_task(one(call))
             await asyncio.wait_for(call.configured.wait(), 10)
         start_window = max(loop.time(), start_at)
+        if end_at - start_window < order["seconds"] / 2:
+            sys.exit("The machine is too busy to measure: connecting the calls took most of the time.")
         await asyncio.sleep(start_window - loop.time())
         cpu_before, own_before = cpu_seconds(order["pid"]), time.process_time()
         await asyncio.sleep(end_at - 0.25 - loop.time())

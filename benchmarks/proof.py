@@ -144,7 +144,10 @@ def main() -> int:
     for number, name in enumerate(chosen, 1):
         print(f"[{number}/{len(chosen)}] {name}: {(STEPS[name].__doc__ or '').strip()}", file=out, flush=True)
         began = time.perf_counter()
-        result = STEPS[name](extent)
+        try:
+            result = STEPS[name](extent)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the other steps still run, and this one has failed
+            result = Result(None, False, f"{type(error).__name__}: {error}")
         took_s = time.perf_counter() - began
         print(f"    {'holds' if result.holds else 'FAILS'}: {result.told} ({took_s:.0f} s)", file=out, flush=True)
         figures[name] = result.figures
