@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -18,22 +19,31 @@ from hypothesis import strategies as st
 
 from benchmarks.extent import extent
 from realtime_core import RealtimeAgent, RealtimeModelConfig, function_tool
-from realtime_core.connection.memory import memory_pair
+from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.local import LocalRealtimeServer
 from realtime_core.sources import Sources
-from telephony import hang_up, send_digits, transfer
+from telephony import create_app, hang_up, send_digits, transfer
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
+from telephony.journal.writer import open_journal
+from telephony.settings import load_settings
+from telephony.simulator.hosting import Host
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
 from telephony.simulator.phone import Phone
 
 pytestmark = pytest.mark.virtual_time
 
+Messages = list[tuple[str | bytes, float]]
+
 
 def timers() -> int:
     loop: Any = asyncio.get_running_loop()
     return sum(not handle.cancelled() for handle in loop._scheduled)
+
+
+def last_lines(journals: Path) -> list[str]:
+    return [path.read_text().splitlines()[-1] for path in journals.glob("*/journal.jsonl")]
 
 
 def agent() -> RealtimeAgent[Any]:
@@ -48,7 +58,7 @@ def agent() -> RealtimeAgent[Any]:
 
 
 @pytest.mark.virtual_time(watchdog_s=300)
-async def test_hang_ups_at_random_moments_leave_nothing() -> None:
+async def test_hang_ups_at_random_moments_leave_nothing(tmp_path: Path) -> None:
     random = Random(7)
 
     async def one_call(registry: Registry, options: CallOptions, number: int) -> None:
@@ -85,6 +95,7 @@ async def test_hang_ups_at_random_moments_leave_nothing() -> None:
             control=exchange,
             way_back=exchange,
             reattach_s=0.5,
+            journal=lambda info: open_journal(tmp_path / info.sid / "journal.jsonl"),
         )
         await one_call(registry, options, 0)  # whatever is made once, is made now
         await registry.empty()
@@ -101,6 +112,8 @@ async def test_hang_ups_at_random_moments_leave_nothing() -> None:
         after = len(asyncio.all_tasks()), timers(), threading.active_count(), len(os.listdir("/proc/self/fd"))
         assert after == before
         assert len(registry) == 0
+        ends = last_lines(tmp_path)
+        assert len(ends) > 10 and all('"end"' in line and '"reason"' in line for line in ends), "each journal is whole"
 
 
 # --- fuzz ------------------------------------------------------------------------------------------------------------
@@ -148,35 +161,54 @@ events = st.one_of(
 pauses = st.sampled_from([0.0, 0.0, 0.001, 0.02, 1.0, 7.0])
 
 
+async def say_all(theirs: MemoryConnection, messages: Messages, end: str) -> None:
+    for message, pause_s in messages:
+        if isinstance(message, bytes):
+            theirs.send_binary(message)
+        else:
+            theirs.send(message)
+        await asyncio.sleep(pause_s)
+    if end == "stop":
+        theirs.send(json.dumps({"event": "stop", "sequenceNumber": "9", "streamSid": "MZ1", "stop": {}}))
+    elif end == "close":
+        theirs.close()
+    elif end == "break":
+        theirs.break_()
+
+
+said = st.lists(st.tuples(events, pauses), max_size=25)
+ends = st.sampled_from(["stop", "close", "break", "nothing"])
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(events, pauses), max_size=25), st.sampled_from(["stop", "close", "break", "nothing"]))
-async def test_whatever_comes_on_the_stream_the_call_ends_in_order(
-    messages: list[tuple[str | bytes, float]], end: str
-) -> None:
+@given(said, ends)
+async def test_whatever_comes_on_the_stream_the_call_ends_in_order(messages: Messages, end: str) -> None:
     async with LocalRealtimeServer("trattoria", in_memory=True, sources=Sources(2)) as server:
         async with Registry(10) as registry:
             options = CallOptions(greeting="Greet.", model_config=RealtimeModelConfig(**server.model_config))
             ours, theirs = memory_pair()
 
-            async def peer() -> None:
-                for message, pause_s in messages:
-                    if isinstance(message, bytes):
-                        theirs.send_binary(message)
-                    else:
-                        theirs.send(message)
-                    await asyncio.sleep(pause_s)
-                if end == "stop":
-                    theirs.send(json.dumps({"event": "stop", "sequenceNumber": "9", "streamSid": "MZ1", "stop": {}}))
-                elif end == "close":
-                    theirs.close()
-                elif end == "break":
-                    theirs.break_()
-
             async with asyncio.timeout(600), asyncio.TaskGroup() as group:
                 serving = group.create_task(registry.serve_stream(ours, RealtimeAgent(name="Desk"), options))
-                group.create_task(peer())
+                group.create_task(say_all(theirs, messages, end))
                 await theirs.run(lambda message: None)
                 await registry.empty()
             outcome = serving.result()
             assert outcome.call is not None or outcome.reason.startswith("refused")
         assert len(registry) == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(said, ends)
+async def test_whatever_comes_on_the_servers_endpoint_leaves_no_call_behind(messages: Messages, end: str) -> None:
+    """The same through the application: its route, its guard, its WebSocket."""
+    async with LocalRealtimeServer("trattoria", in_memory=True, sources=Sources(2)) as server:
+        config = RealtimeModelConfig(**server.model_config)
+        app = create_app(RealtimeAgent(name="Desk"), greeting="Greet.", settings=load_settings(), model_config=config)
+        async with Host(app) as host:
+            theirs = await host.connect("ws://127.0.0.1:8000/media-stream", {})
+            async with asyncio.timeout(600), asyncio.TaskGroup() as group:
+                group.create_task(say_all(theirs, messages, end))
+                await theirs.run(lambda message: None)
+                await app.state.phone.registry.empty()
+            assert len(app.state.phone.registry) == 0

@@ -49,6 +49,20 @@ async def test_a_model_that_cannot_be_reached(transport: object) -> None:
     told.assert_no_undecided_silence()
 
 
+async def test_a_model_that_turns_us_away_is_no_silent_line() -> None:
+    """A wrong key: nothing to wait for, and nothing to hear but the apology."""
+
+    async def refuses(url: str, headers: object) -> Connection:
+        error = ConnectFailed("The key is not known.")
+        error.status = 401
+        raise error
+
+    told = await story(waits, model_config=RealtimeModelConfig(transport=refuses))
+    assert told.reason.startswith("failed")
+    assert told.heard.index(clips.apology()) < 3 * 8000
+    assert told.heard.rstrip(b"\xff").endswith(clips.apology().rstrip(b"\xff")), "to its last sample"
+
+
 STALLS = Script(
     greeting=Reply(say="Hello. How can I help you?"),
     turns=[Turn(Reply(say="We are open.", trouble=Trouble("stall", stall_s=300.0)))],
