@@ -76,6 +76,7 @@ class Recorder:
         self._again_s = again_s
         self._waiting: deque[CallNews] = deque()
         self._dropped = 0
+        self._in_hand = 0
         self._wanted = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -98,7 +99,7 @@ class Recorder:
             async with asyncio.timeout(_CLOSE_S):
                 await self._idle.wait()
         except TimeoutError:
-            log.error("%d notes about calls could not be written.", len(self._waiting))
+            log.error("%d notes about calls could not be written.", self.waiting)
         self._writer.cancel()
         await asyncio.wait([self._writer])
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -112,7 +113,7 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """How many notes about calls have not been written."""
-        return len(self._waiting)
+        return len(self._waiting) + self._in_hand
 
     # --- claims --------------------------------------------------------------------------------------------------
 
@@ -231,7 +232,10 @@ class Recorder:
 
     async def _write_some(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+        self._in_hand = len(batch)
         try:
             await self._ask(lambda it: it.note(batch), _NOTE_S)
         except RecordsUnavailable:
             self._waiting.extendleft(reversed(batch))  # noting something twice changes nothing
+        finally:
+            self._in_hand = 0

@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse
 
 from realtime_core.errors import UserError
 
-from ..errors import CallRefused, RecordsUnavailable
+from ..errors import CallRefused, RecordsUnavailable, TwilioError
 from ..outbound.care import e164
 from ..outbound.dialler import Dialler
 from ..outbound.do_not_call import care_of
@@ -123,7 +123,7 @@ async def _place_once(phone: Phone, dialler: Dialler, asked: CallOrder, key: str
 
 def _place(phone: Phone, dialler: Dialler, asked: CallOrder, call_id: str) -> JSONResponse:
     """Raises `CallRefused`."""
-    if not phone.takes_calls:
+    if not phone.registry.has_room:
         return _problem(503, "There is no room for another call here.", again=True)
     if phone.limits.is_spent(phone.now):
         return _problem(429, "The minutes of this day are used up (TELEPHONY_MINUTES_PER_DAY).")
@@ -147,11 +147,27 @@ async def end_call(request: Request) -> JSONResponse:
     dialler: Dialler | None = getattr(request.app.state, "dialler", None)
     call = None if dialler is None else dialler.calls.get(request.path_params["id"])
     if dialler is None or call is None:
-        return _problem(404, "There is no such call in this process.")
+        return await _end_elsewhere(request.app.state.phone, request.path_params["id"])
     if call.is_over:
         return JSONResponse(_shown(call))
     dialler.start(call.hang_up())
     return JSONResponse(_shown(call), status_code=202)
+
+
+async def _end_elsewhere(phone: Phone, call_id: str) -> JSONResponse:
+    """Twilio tells the process whose call it is."""
+    row = await phone.ledger.recorder.call(call_id)
+    if row is None:
+        return _problem(404, "There is no such call, or it was long ago.")
+    if row.over:
+        return JSONResponse(_recorded(row))
+    if row.sid is None or phone.control is None:
+        return _problem(409, "Twilio has not said yet which call this is: ask again.", again=True)
+    try:
+        await phone.control.hang_up(row.sid)
+    except TwilioError as error:
+        return _problem(502, str(error))
+    return JSONResponse(_recorded(row), status_code=202)
 
 
 async def _find(
@@ -165,14 +181,30 @@ async def _find(
         row = await ledger.recorder.call(call_id)
         if row is None:
             return None
-        if row.direction != OUTBOUND or dialler is None or not ledger.is_orphan(row):
+        if not ledger.is_orphan(row):
             return _recorded(row)
+        if row.direction != OUTBOUND or dialler is None:
+            return _recorded(await _asked_for(phone, row))
         call = dialler.calls.get(row.id)
         if call is None:
             asked_at = row.started_at or phone.sources.now()
             call = dialler.adopt(plan or CallPlan(row.called), row.id, to=row.called, sid=row.sid, asked_at=asked_at)
             call.cancelled = plan is None
     return _shown(call)
+
+
+async def _asked_for(phone: Phone, row: CallRow) -> CallRow:
+    """With what Twilio knows of it, where nobody tells us any more."""
+    from ..twilio.rest import TwilioRest
+
+    if row.sid is None or not isinstance(phone.control, TwilioRest):
+        return row
+    try:
+        record = await phone.control.call(row.sid)
+    except TwilioError as error:
+        log.info("What became of call %s is not known: %s", row.sid, error)
+        return row
+    return phone.ledger.found(row, record)
 
 
 def _shown(call: PlacedCall) -> dict[str, Any]:

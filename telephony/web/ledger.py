@@ -13,12 +13,13 @@ from ..call.after_stream import StreamEnd, end_of_call
 from ..call.call import Call
 from ..logs import Masker
 from ..records.recorder import Recorder
-from ..records.rows import CallNews, CallRow, masked
+from ..records.rows import CallNews, CallRow, added, masked
 from ..settings import Settings
-from ..twilio.callbacks import CallStatus
+from ..twilio.callbacks import ENDED, CallStatus
 
 if TYPE_CHECKING:
     from ..outbound.placed import PlacedCall
+    from ..twilio.rest import CallRecord
 
 __all__ = ["Ledger"]
 
@@ -125,6 +126,15 @@ class Ledger:
             if status.duration_s is not None:
                 changes["duration_s"] = status.duration_s
         self.recorder.note(key, begins=False, **changes)
+
+    def found(self, row: CallRow, record: CallRecord) -> CallRow:
+        """The call, with what Twilio has on it: its process has ended."""
+        changes: dict[str, Any] = {"status": record.status}
+        if record.status in ENDED:
+            changes |= {"ended_at": self._now(), "duration_s": record.duration_s, "cost": record.cost}
+            changes |= {"currency": record.currency, "caller": self._kept(row.caller)}
+        self.recorder.note(row.id, begins=False, **changes)
+        return added(row, CallNews(row.id, self._now(), False, changes)) or row
 
     async def stream_end(self, call_sid: str) -> StreamEnd | None:
         """Why another process's call ended; None: it has lost it, or nobody knows it."""

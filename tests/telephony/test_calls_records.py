@@ -208,12 +208,19 @@ async def test_whoever_only_asks_for_an_orphan_does_not_speak_for_it(
         assert not placed.streams and placed.status == "completed"
 
 
-async def test_a_key_needs_the_records_and_a_call_without_one_does_not(postgresql: Cluster) -> None:
+async def test_a_database_that_is_down_takes_no_calls_down_but_a_key_needs_it(
+    postgresql: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
     async with world(postgresql.new_database(), "a") as it:
         it.twilio.default_callee = callees.busy(after_s=0.1)
         server = it.servers["a"]
+        it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
         postgresql.stop()
         try:
+            call_in = await it.twilio.ring(caller=listener)
+            assert len(call_in.heard) > 4000 and not call_in.warnings, "calls come in as ever"
+            status, known = await server.ask("GET", f"/calls/{call_in.sid}")
+            assert (status, known["direction"]) == (200, "inbound")
             status, told = await server.ask("POST", "/calls", BODY, key="k")
             assert status == 503 and "twice" in told["error"]
             status, call = await server.ask("POST", "/calls", BODY)
@@ -223,7 +230,15 @@ async def test_a_key_needs_the_records_and_a_call_without_one_does_not(postgresq
             assert (status, ready["records"]) == (200, "unavailable")
         finally:
             postgresql.start()
-        await until(lambda: not it.phone("a").ledger.recorder.fault)
+        recorder = it.phone("a").ledger.recorder
+        await until(lambda: not recorder.fault and not recorder.waiting)
+        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        assert [line.partition(":")[0] for line in errors] == [
+            "The records cannot be used, and calls go on without",
+            "A call with an Idempotency-Key was not placed",
+        ]
+        it.apps["a"].state.dialler.calls.clear()
+        assert (await server.ask("GET", f"/calls/{call_in.sid}"))[1]["over"], "what was noted meanwhile was written"
         assert (await server.ask("POST", "/calls", BODY, key="k"))[0] == 201
 
 
@@ -248,6 +263,39 @@ async def test_numbers_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
         await it.stop("a")
         await it.start("a", telephony_record_numbers=True)
         assert (await it.servers["a"].ask("GET", f"/calls/{call['id']}"))[1]["to"] == TO
+
+
+async def test_any_process_hangs_a_call_up(database_url: str) -> None:
+    async with world(database_url, "a", "b") as it:
+        it.twilio.default_callee = callees.Callee(patient, after_s=0.1)
+        a, b = it.servers["a"], it.servers["b"]
+        _, call = await a.ask("POST", "/calls", BODY, key="k")
+        assert (await b.ask("DELETE", "/calls/another"))[0] == 404
+        while (told := await b.ask("DELETE", f"/calls/{call['id']}"))[0] == 409:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert told[0] == 202
+        call = await finished(a, call)
+        assert call["status"] in ("completed", "canceled"), "in whatever state it was"
+        await until(lambda: not it.phone("a").ledger.recorder.waiting)
+        status, told = await b.ask("DELETE", f"/calls/{call['id']}")
+        assert (status, told["over"]) == (200, True)
+
+
+async def test_a_call_that_came_in_to_a_process_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(f"sqlite:///{tmp_path}/records.db", "a", "b") as it:
+        it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
+        call = it.twilio.start_ringing(caller=patient)
+        await until(lambda: call.streams and len(call.heard) > 4000)
+        a, b = it.phone("a"), it.servers["b"]
+        await until(lambda: not a.ledger.recorder.waiting)
+        monkeypatch.setattr(a.ledger.recorder, "note", lambda *arguments, **changes: None)  # it tells no more
+        call.phone.hang_up()
+        await call.finished()
+        status, known = await b.ask("GET", f"/calls/{call.sid}")
+        assert (status, known["status"]) == (200, "in-progress"), "it may go on"
+        monkeypatch.setattr(ledger, "SILENT_S", -1.0)
+        status, known = await b.ask("GET", f"/calls/{call.sid}")
+        assert (status, known["status"], known["over"], known["caller"]) == (200, "completed", True, "+14•••••••00")
 
 
 # --- what comes after a stream, asked of a process that does not know the call --------------------------------------

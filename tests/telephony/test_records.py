@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -238,6 +239,14 @@ def test_connections_that_broke_are_made_anew(postgresql: Cluster) -> None:
             database.note([news("CA2")])
         postgresql.start()
         assert database.call("CA1") is not None
+
+
+def test_whoever_needs_no_database_imports_none(tmp_path: Path) -> None:
+    code = (
+        "import sys, telephony, telephony.web.app, telephony.settings as s, telephony.records.recorder as r\n"
+        "assert r.open_records(s.load_settings()) is None and 'sqlalchemy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={"PATH": ""})
 
 
 def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
