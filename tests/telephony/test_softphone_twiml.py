@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from browser import Watched, chromium, flags, microphone, screenshot, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.real_time]
+pytestmark = [pytest.mark.browser, pytest.mark.real_time, pytest.mark.xdist_group("processes")]
 
 DESKS = """
 from realtime_core import RealtimeAgent, function_tool
@@ -249,3 +249,86 @@ def test_what_twilio_says_is_shown(watched: Watched) -> None:
     assert over(watched) == "Over: the agent hung up"
     assert "The number you have called is not in service here." in page.inner_text("li.twilio")
     page.select_option("#agents", label="Day desk")
+
+
+# --- the interpreter by itself -----------------------------------------------------------------------------------
+
+HUNG_UP = ["over", "the agent hung up"]
+FOLLOW = """async documents => {
+  const { follow } = await import("/console/phone/twiml.js")
+  const did = []
+  const exchange = {
+    gone: new Promise(() => {}),
+    ask: async ({ url, form }) => { did.push(["ask", url, form]); return documents[url] },
+    dial: async to => { did.push(["dial", to]); return "completed" },
+  }
+  for (const name of ["answer", "stream", "say", "play", "press", "pause", "skip"]) {
+    exchange[name] = async what => { did.push(what === undefined ? [name] : [name, what]) }
+  }
+  try {
+    did.push(["over", await follow({ url: "/first", form: {} }, exchange)])
+  } catch (error) {
+    did.push(["failed", error.message])
+  }
+  return did
+}"""
+
+
+@pytest.mark.parametrize(
+    "body, did",
+    [
+        ('<Reject reason="busy"/>', [["over", "the line is busy"]]),
+        ("<Say> Hello. </Say><Pause length='2'/><Hangup/>", [["say", "Hello."], ["pause", 2], HUNG_UP]),
+        ("<Say>Hello.</Say>", [["say", "Hello."], ["over", "there is nothing more to do"]]),
+        ("<Play>https://x/y.wav</Play><Hangup/><Say>no</Say>", [["play", "https://x/y.wav"], HUNG_UP]),
+        ('<Play digits="ww1#"/><Hangup/>', [["press", "ww1#"], HUNG_UP]),
+        ("<Record/><Hangup/>", [["skip", "The server asks Twilio for <Record>: a browser goes on without."],
+                                HUNG_UP]),
+        ("<Redirect>/next</Redirect>", [["ask", "/next", {}], HUNG_UP]),
+        ("<Enqueue>support</Enqueue>", [["over", "the call would wait in the queue support; a browser cannot"]]),
+        ('<Dial timeout="25" action="/next"><Number>+1415</Number></Dial>',
+         [["dial", {"name": "+1415", "conference": False, "seconds": 25}],
+          ["ask", "/next", {"DialCallStatus": "completed"}], HUNG_UP]),
+        ("<Dial><Conference>room</Conference></Dial><Hangup/>",
+         [["dial", {"name": "room", "conference": True, "seconds": 30}], HUNG_UP]),
+        ('<Connect action="/next"><Stream url="wss://x/y"><Parameter name="a" value="1"/></Stream></Connect>'
+         "<Say>no</Say>", [["stream", {"url": "wss://x/y", "parameters": {"a": "1"}}], ["ask", "/next", {}], HUNG_UP]),
+    ],
+    ids=["Reject", "Say", "end", "Play", "digits", "unknown", "Redirect", "Enqueue", "Dial", "Conference", "Stream"],
+)  # fmt: skip
+def test_each_verb(watched: Watched, body: str, did: list[Any]) -> None:
+    documents = {"/first": f"<Response>{body}</Response>", "/next": "<Response><Hangup/></Response>"}
+    first, *rest = watched.page.evaluate(FOLLOW, documents)
+    assert first == ["ask", "/first", {}]
+    if "<Reject" not in body:
+        assert rest.pop(0) == ["answer"]
+    assert rest == did
+
+
+def test_what_is_no_twiml_ends_the_call(watched: Watched) -> None:
+    for text in ("<html/>", "no XML"):
+        assert watched.page.evaluate(FOLLOW, {"/first": text})[-1][0] == "failed"
+
+
+def test_twilio_speaks_with_a_voice_of_this_machine_alone(watched: Watched) -> None:
+    spoken = watched.page.evaluate(
+        """async () => {
+          const spoken = []
+          const voices = [{ name: "far", localService: false }, { name: "here", localService: true }]
+          const speak = said => { spoken.push([said.text, said.voice.name]); said.onend() }
+          const real = [window.speechSynthesis, window.SpeechSynthesisUtterance]
+          const put = (synthesis, utterance) => {
+            Object.defineProperty(window, "speechSynthesis", { value: synthesis, configurable: true })
+            window.SpeechSynthesisUtterance = utterance
+          }
+          put({ getVoices: () => voices, speak }, class { constructor(text) { this.text = text } })
+          try {
+            const { say } = await import("/console/phone/voice.js")
+            await say("Goodbye.")
+          } finally {
+            put(...real)
+          }
+          return spoken
+        }"""
+    )
+    assert spoken == [["Goodbye.", "here"]]

@@ -35,9 +35,9 @@ async function run(verbs, exchange) {
 }
 
 function read(text) {
-  const xml = new DOMParser().parseFromString(text, "text/xml")
-  const response = xml.documentElement
-  if (response.tagName !== "Response") throw new CallFailed("The server answers with something that is no TwiML (12100).")
+  const xml = text.trimStart().startsWith("<") ? new DOMParser().parseFromString(text, "text/xml") : null
+  const response = xml?.documentElement
+  if (response?.tagName !== "Response") throw new CallFailed("the server answers with something that is no TwiML (12100)")
   return [...response.children]
 }
 
