@@ -82,6 +82,8 @@ def configure_logs(
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter((_Json if form == "json" else _Text)(masker or Masker()))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=force)
+    if level != "debug":  # a dozen lines for each request; what fails we tell ourselves
+        logging.getLogger("twilio.http_client").setLevel(logging.WARNING)
 
 
 class _Text(logging.Formatter):

@@ -87,7 +87,8 @@ async def test_a_voicemail_gets_a_clip_that_travelled() -> None:
     assert (result.answered_by, result.message_left) == ("machine", True)
     loud = [byte for byte in placed.heard if byte not in (0xFF, 0x7F)]
     spoken = [byte for byte in clip if byte not in (0xFF, 0x7F)]
-    assert loud == spoken, "to the sample, and to its end"
+    assert loud == spoken[: len(loud)]
+    assert len(spoken) - len(loud) < 160, "to its end; of the last frame the ear may miss some, in real time"
 
 
 async def test_a_cancelled_call_is_hung_up_by_the_server() -> None:
