@@ -75,16 +75,17 @@ class Recovery:
 
     async def _bring_back(self, dead: MediaStream | None) -> None:
         bridge, options = self._bridge, self._bridge.options
-        leg, target = bridge.leg, None
-        if options.reattach_s and leg.reattached < MAX_REATTACHED and options.way_back is not None:
-            target = options.way_back.stream(bridge.call.info)
+        leg, way_back = bridge.leg, options.way_back
         apology = twiml.apologise(options.apology, options.fallback)
+        returns = options.reattach_s > 0 and leg.reattached < MAX_REATTACHED
         asked = dead is None and await self._is_asked()
-        if not asked:
-            await self._tell(apology if target is None else twiml.connect_stream(target))
+        if not asked and returns and way_back is not None:
+            await self._tell(twiml.connect_stream(way_back.stream(bridge.call.info)))
+        elif not asked and not returns:
+            await self._tell(apology)
         if dead is not None:
             dead.connection.close(1000, "stalled")
-        if target is not None:
+        if returns:
             if await leg.back(options.reattach_s):
                 return
             await self._tell(apology)

@@ -401,11 +401,11 @@ async def story(
         config = RealtimeModelConfig(**{**server.model_config, **(model_config or {})})
         options.setdefault("greeting", "Greet the caller.")
         options.setdefault("reattach_s", 5.0)
+        options.setdefault("way_back", exchange)
         call_options = CallOptions(
             model_config=config,
             journal=lambda info: records,
             control=exchange if rest else None,
-            way_back=exchange,
             sources=Sources(3),
             **options,
         )

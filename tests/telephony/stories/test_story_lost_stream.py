@@ -78,6 +78,12 @@ async def test_a_broken_stream_is_replaced_and_the_sentence_goes_on() -> None:
     told.assert_no_undecided_silence()
 
 
+async def test_a_call_without_addresses_waits_for_twilio_to_ask() -> None:
+    told = await story(asks_after_it, script=SCRIPT, wire=breaking_once(3.0), way_back=None)
+    assert told.exchange.streams == 2 and told.exchange.redirected == []
+    assert [end["reason"] for _, end in told.records.of("end")] == ["hung up"], "one call"
+
+
 async def test_a_call_is_given_up_when_its_streams_keep_breaking() -> None:
     def always(connection: MemoryConnection) -> None:
         asyncio.get_running_loop().call_later(3.0, connection.break_)
