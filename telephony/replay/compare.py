@@ -24,14 +24,16 @@ Kind = Literal["missing", "extra", "changed", "late", "early", "audio"]
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """Milliseconds. `late`, `early`: of what is done; `audio`: of when audio is sent (it goes out in steps of 80 ms);
-    `heard`: of positions that the model is told of. `timing=False` compares no times and no positions: for another
-    line. `samples`: checksums of audio; `voice`: those of the caller's. `config`: differences of the configuration
-    count, too. `lanes`: what is compared at all."""
+    """Milliseconds. `late`, `early`: of what is done; `audio`: of when an answer begins to be sent (it goes in steps
+    of 80 ms); `lead`: of when the rest of it is (how much is kept ahead grows in steps of 200 ms, by evidence that lies
+    on the edge where a machine is busy; nobody hears it); `heard`: of positions that the model is told of.
+    `timing=False` compares no times and no positions: for another line. `samples`: checksums of audio; `voice`: those
+    of the caller's. `config`: differences of the configuration count, too. `lanes`: what is compared at all."""
 
     late_ms: float = 40.0
     early_ms: float = 250.0
     audio_ms: float = 150.0
+    lead_ms: float = 300.0
     heard_ms: float = 25.0
     timing: bool = True
     samples: bool = True
@@ -41,7 +43,7 @@ class Tolerances:
 
     @classmethod
     def strict(cls) -> Tolerances:
-        return cls(late_ms=2.0, early_ms=2.0, audio_ms=2.0, heard_ms=1.0, config=True)
+        return cls(late_ms=2.0, early_ms=2.0, audio_ms=2.0, lead_ms=2.0, heard_ms=1.0, config=True)
 
     @classmethod
     def other_line(cls) -> Tolerances:
@@ -241,11 +243,11 @@ def _differences(then: Spoken, now: Spoken, cut: set[str], tolerances: Tolerance
         if at is None or not tolerances.timing:
             continue
         late_ms = (at - t) * 1000
-        if abs(late_ms) > tolerances.audio_ms:
+        if abs(late_ms) > (tolerances.lead_ms if offset else tolerances.audio_ms):
             kind: Kind = "late" if late_ms > 0 else "early"
             what = f"{item}: its audio from {offset / 8:.0f} ms on was sent {abs(late_ms):.0f} ms too {kind}"
             yield Divergence(kind, "phone", min(t, at), what, f"at {t:.3f} s", f"at {at:.3f} s", then.index)
-    limit = 0 if item not in cut else round(tolerances.audio_ms * 8) if tolerances.timing else 2**40
+    limit = 0 if item not in cut else round(tolerances.lead_ms * 8) if tolerances.timing else 2**40
     if abs(then.end - now.end) > limit:
         what = f"{item}: {now.end / 8:.0f} ms of it were sent, and {then.end / 8:.0f} ms then"
         longer, end = (now, then.end + limit) if now.end > then.end else (then, now.end + limit)

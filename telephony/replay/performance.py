@@ -111,7 +111,10 @@ def _model(policy: Any) -> Callable[[], RealtimeModel] | None:
     """The model with the turn policy that it had; None: with its own."""
     match policy:
         case {"type": "OurTurns", "minimum_speech_s": float(minimum_s), "silence_s": float(silence_s)}:
-            return lambda: OpenAIRealtimeWebSocketModel(turn_policy=OurTurns(minimum_s, silence_s=silence_s))
+            duck_db = policy.get("duck_db")
+            return lambda: OpenAIRealtimeWebSocketModel(
+                turn_policy=OurTurns(minimum_s, silence_s=silence_s, duck_db=duck_db)
+            )
     return None
 
 

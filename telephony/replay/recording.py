@@ -30,11 +30,15 @@ _RESPONSE_ID = re.compile(r'"response_id": ?"([^"]*)"')
 _MASKED = "•"
 _SAME_STEP_S = 0.002
 _STALLED_S = 0.5
+_STOOD_STILL_S = 0.1
+_BURST_S = 0.02
+_FRAME_S = 0.02
 
 
 @dataclass(slots=True)
 class Incoming:
-    """A message that came in. `index` is its place among all records; `session` counts the model's connections.
+    """A message that came in. `index` is its place among all records but those of the caller's audio that we sent on,
+    which follow each frame; `session` counts the model's connections.
     (Not frozen, which would make them twice as dear: they are so many.)"""
 
     index: int
@@ -105,6 +109,8 @@ class Recording:
     """What the model was sent, the caller's audio aside."""
     session: Mapping[str, Any] = field(default_factory=dict)
     """The first configuration that was sent to the model."""
+    stalls: list[tuple[float, float, bool]] = field(default_factory=list)
+    """(from, to, whether what had come was read before timers were run): the process stood still."""
     duration_s: float = 0.0
 
     @property
@@ -142,7 +148,6 @@ def load(lines: Iterable[tuple[float, str, str | None, Mapping[str, Any] | None]
     loader = _Loader(name)
     for index, (t, kind, text, data) in enumerate(lines):
         loader.take(index, t, kind, text, data)
-        loader.recording.duration_s = t
     if not loader.recording.streams:
         raise JournalError(f"{name}: no media stream starts in this journal; there is nothing to replay.")
     return loader.loaded()
@@ -157,11 +162,14 @@ class _Loader:
         self._session = -1
         self._open_tools: dict[str, ToolAnswer] = {}
         self._log = AskedLog()
+        self._place = 0
+        self._gaps: list[tuple[float, float, bool]] = []
 
     def loaded(self) -> Recording:
         recording = self.recording
         for stream in recording.streams:
             stream.marks.settle()
+        recording.stalls = [gap for gap in self._gaps if self._is_stall(gap[0], gap[1])]
         by_id = {tool.call_id: tool for tool in recording.tools}
         for asked in self._log.asked:
             if asked.tool is not None and (tool := by_id.get(asked.tool)) is not None:
@@ -171,6 +179,15 @@ class _Loader:
             if asked.action == "collect_digits" and recording.schema >= 3:
                 self._end_of_keys(asked)
         return recording
+
+    def _is_stall(self, begin: float, end: float) -> bool:
+        """Was nothing done at all, and then the caller's frames of that time came in one moment?"""
+        frames = sum(
+            incoming.event == "media" and end <= incoming.t < end + _BURST_S
+            for stream in self.recording.streams
+            for incoming in stream.phone
+        )
+        return frames > (end - begin) / _FRAME_S / 2
 
     def _end_of_keys(self, asked: Asked) -> None:
         """Masked keys are all alike; but a key with which the collecting ended before there were enough was the one
@@ -186,12 +203,16 @@ class _Loader:
                     return
 
     def take(self, index: int, t: float, kind: str, text: str | None, data: Mapping[str, Any] | None) -> None:
+        if t - self.recording.duration_s > _STOOD_STILL_S and self.recording.streams:
+            self._gaps.append((self.recording.duration_s, t, kind.endswith(".in")))
+        self.recording.duration_s = max(self.recording.duration_s, t)
+        self._place += kind != "model.out" or data is None or data.get("message", {}).get("type") != AUDIO
         if kind == "twilio.in":
             if text is not None:
-                self._from_twilio(index, t, text)
+                self._from_twilio(self._place, t, text)
         elif kind == "model.in":
             if text is not None:
-                self._from_model(index, t, text)
+                self._from_model(self._place, t, text)
         else:
             assert data is not None
             self._ours(index, Record(t, kind, data))
@@ -251,7 +272,7 @@ class _Loader:
             case "model.out":
                 self._to_model(record, record.event)
             case "close":
-                self._close(index, record)
+                self._close(self._place, record)
             case "verdict":
                 recording.verdicts.append((record.t, str(record.data.get("answered_by"))))
             case "tool.start" | "tool.end":

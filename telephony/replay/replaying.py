@@ -88,6 +88,9 @@ def replay_call(
         compared = compare(recording.behaviour, ours, wanted)
         compared.divergences = with_context(original, compared.divergences)
         return ReplayedCall(performance.journal.records, compared, original, unrecorded_tools=performance.unrecorded)
+    if len(recording.streams) > 1 and model == RECORDED:
+        told = f"This call had {len(recording.streams)} streams, and a simulated phone keeps one"
+        raise ReplayError(f'{told}: replay it with the recorded caller, or with another model (model="embedded").')
     line = line or Line(round_trip_s=round_trip_ms / 1000, jitter_s=jitter_ms / 1000, seed=seed)
     rehearsal = rehearse(
         recording, agent, _caller(caller, turns, model, original), model=model, line=line, perturbation=perturbation,

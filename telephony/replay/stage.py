@@ -29,7 +29,8 @@ __all__ = ["ModelStage", "Stage"]
 _LINGER_S = 5.0
 """After the last of the phone, so long our own closing is waited for."""
 _DUE_LATER = 1e-9
-_SAME_STEP_S = 0.001
+_BEHIND_S = 1e-4
+_SAME_STEP_S = 2e-6
 _AT_ONCE_S = 0.01
 """A stream that begins so soon is that with which the call begins; else the call was there before."""
 
@@ -139,7 +140,8 @@ class ModelStage:
         self._set_timer()
 
     def _is_due(self, coming: tuple[float, float], last: tuple[float, float] | None) -> bool:
-        """Now; or it came in the same step as the last, as far as can be known: nothing happened between them."""
+        """Now; or it came in the same step as the last, as far as can be known: at one time, and nothing was done
+        between them."""
         if last is None:
             return coming[0] <= self.now + _DUE_LATER
         return coming[1] == last[1] + 1 and coming[0] - last[0] < _SAME_STEP_S
@@ -232,6 +234,8 @@ class Stage(ModelStage):
         self._to_come = deque(recording.streams)
         for at, length in self.perturbation.stalls:
             self._loop.call_later(at, self._loop.stall, length)  # type: ignore[attr-defined]
+        for begin, end, reads_first in recording.stalls:
+            self._loop.call_later(begin + _BEHIND_S, self._stand_still, end - begin - _BEHIND_S, reads_first)
         if self._to_come[0].t < _AT_ONCE_S:
             self._begin_stream()
         self.changed()
@@ -239,6 +243,12 @@ class Stage(ModelStage):
     def changed(self) -> None:
         """The phone may have something to say at another time."""
         self._set_timer()
+
+    def _stand_still(self, seconds: float, reads_first: bool) -> None:
+        self._loop.stall(seconds)  # type: ignore[attr-defined]
+        if reads_first:
+            self._cancel_timer()
+            self._fire()
 
     def _begin_stream(self) -> None:
         line = _Line(self._to_come.popleft(), self)

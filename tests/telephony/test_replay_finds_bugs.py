@@ -234,7 +234,7 @@ BUGS: list[tuple[Bug, str, str, str, str, str]] = [
     (hang_up_before_the_goodbye_is_heard, "let_go", "early", "call", "hang_up is over", "action=hang_up"),
     (needless_cancel, "breaks_in", "extra", "model", "response.cancel", "interruption("),
     (old_answer_goes_on_after_the_clear, "demo", "audio", "phone", "ms of it were sent, and 4700 ms then", ""),
-    (lead_too_long, "demo", "early", "phone", "was sent 200 ms too early", "content_part.added"),
+    (lead_too_long, "demo", "early", "phone", "was sent 320 ms too early", "content_part.added"),
     (key_told_twice, "demo", "extra", "model", "conversation.item.create", "conversation.item.create"),
     (tool_runs_twice, "demo", "extra", "tools", "tool book_table", "tool.start"),
     (truncation_forgotten, "demo", "missing", "model", "conversation.item.truncate", "phone  <- clear"),

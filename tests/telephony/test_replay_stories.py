@@ -18,8 +18,9 @@ from telephony import Call, hang_up, send_digits, transfer
 from telephony.audio.files import read_ulaw
 from telephony.call import clips
 from telephony.call.policy import CallPolicy
-from telephony.errors import CallError, TwilioRejected
+from telephony.errors import CallError, ReplayError, TwilioRejected
 from telephony.replay.call import ReplayedCall
+from telephony.replay.recording import read
 from telephony.replay.replaying import replay_call
 from telephony.simulator import clips as voices
 from telephony.turns.silence import SilencePolicy
@@ -279,3 +280,27 @@ def test_a_clip_of_ours_has_its_words_in_the_transcript(tmp_path: Path) -> None:
     assert call.divergence is None, call.divergence
     assert "something went wrong at our end" in call.transcript
     assert clips.text_of(clips.apology()) and not clips.text_of(read_ulaw.__name__.encode())
+
+
+# --- what stood still, and what a simulated phone cannot do ----------------------------------------------------------
+
+
+def test_a_process_that_stood_still_stands_still_again(tmp_path: Path) -> None:
+    def stands_still(connection: Any) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(3.0, loop.stall, 0.9)  # type: ignore[attr-defined]
+
+    script = Script(greeting=Reply(say=LONG), turns=[Turn(Reply(say=LINE))])
+    _, call = told_and_replayed(tmp_path, asks, script=script, wire=stands_still, may_be_silent=True)
+    assert call.divergence is None, call.divergence
+    ((begin, end, _),) = read(tmp_path / "journal.jsonl").stalls
+    assert 2.9 < begin < 3.1 and end - begin == pytest.approx(0.9, abs=0.1)
+
+
+def test_a_simulated_phone_does_not_pretend_to_have_two_streams(tmp_path: Path) -> None:
+    agent = RealtimeAgent[Any](name="Desk", tools=[send_digits()])
+    told_and_replayed(tmp_path, asks, script=runs("send_digits", filler=LINE, digits="12"), agent=agent)
+    with pytest.raises(ReplayError, match="2 streams"):
+        replay_call(tmp_path / "journal.jsonl", caller="simulated")
+    call = replay_call(tmp_path / "journal.jsonl", caller="simulated", model="embedded")
+    assert call.violations == [] and call.called("send_digits")
