@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PASSWORD = "of-the-tests"
+_NOBODY = pwd.getpwnam("nobody")
 
 
 def postgresql_tools() -> Path | None:
@@ -56,7 +58,7 @@ class Cluster:
 
     def _run(self, tool: str, *arguments: Any) -> None:
         # PostgreSQL refuses to run as root.
-        user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+        user = {"user": _NOBODY.pw_uid, "group": _NOBODY.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
         subprocess.run(
             [self.tools / tool, *arguments],
             cwd=self.folder,
@@ -77,8 +79,8 @@ def postgresql_cluster(tools: Path) -> Iterator[Cluster]:
         password = folder / "password"
         password.write_text(PASSWORD)
         if os.geteuid() == 0:
-            shutil.chown(folder, "nobody", "nogroup")
-            shutil.chown(password, "nobody", "nogroup")
+            shutil.chown(folder, _NOBODY.pw_uid, _NOBODY.pw_gid)
+            shutil.chown(password, _NOBODY.pw_uid, _NOBODY.pw_gid)
         cluster = Cluster(folder, tools, free_port())
         cluster._run(
             "initdb", "-D", folder / "data", "-U", "tests", "-A", "scram-sha-256", f"--pwfile={password}", "--no-sync"
