@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from telephony.audio.files import write_pcm16
 from telephony.demo.environment import child_environment
 from telephony.demo.processes import child
-from telephony.journal.audio import rebuild, stereo
+from telephony.journal.audio import rebuild
 from telephony.journal.reader import read_journal
 from telephony.journal.recorded import collect
 from telephony.journal.transcript import events_of
+from telephony.journal.wav import write_stereo
 from telephony.simulator import Line, MediaPeer, Phone, ring
 
 __all__ = ["Survivor", "kill_in_mid_call"]
@@ -62,7 +62,7 @@ def _survivor(folder: Path, killed_at_s: float) -> Survivor:
     (journal,) = folder.rglob("journal.jsonl")
     call = collect(read_journal(journal))
     audio = rebuild(call)
-    write_pcm16(folder / "call.wav", stereo(audio), channels=2)
+    write_stereo(folder / "call.wav", audio)
     with wave.open(os.fspath(folder / "call.wav")) as file:
         wav_s = file.getnframes() / file.getframerate()
     return Survivor(killed_at_s, killed_at_s - call.duration_ms / 1000, wav_s, len(events_of(call, audio)))

@@ -13,7 +13,7 @@ import typer
 
 from ..journal.store import JOURNALS, find_call
 from ..replay.junit import junit_of
-from ..replay.many import Job, run, spread_of
+from ..replay.many import Job, run, spread_of, spread_text
 from ..replay.page import body_of, document
 from ..settings import load_settings
 from .errors import USAGE, CliError
@@ -79,7 +79,7 @@ def _tell(results: list[dict[str, Any]], repeat: int, *, json: bool, junit: Path
         typer.echo(jsonlib.dumps({"results": told, "spreads": spreads}, indent=1, default=str))
     else:
         for spread in spreads:
-            typer.echo(jsonlib.dumps(spread))
+            typer.echo(spread_text(spread))
 
 
 def _one_page(results: list[dict[str, Any]]) -> str:

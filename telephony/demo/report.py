@@ -12,14 +12,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from telephony.audio.files import write_pcm16
 from telephony.errors import DemoFailed
-from telephony.journal.audio import rebuild, stereo
+from telephony.journal.audio import rebuild
 from telephony.journal.figures import figures_of
 from telephony.journal.reader import read_journal
 from telephony.journal.recorded import RecordedCall, collect
 from telephony.journal.timeline import timeline_png
 from telephony.journal.transcript import events_of, to_json, to_text
+from telephony.journal.wav import write_stereo
 
 from .plan import Rung
 from .truth import truth_of
@@ -49,7 +49,7 @@ def make_report(rung: Rung, *, seed: int | None = None) -> Report:
         raise DemoFailed(f"{failure}: {rung.server_said or 'no reason was given'} (see {rung.journal})")
     ear = truth_of(call, audio, rung.events, rung.heard)
     told = {"call_sid": call.header.get("call_sid"), "seed": seed, **figures.to_json(), "ear": ear.to_json()}
-    write_pcm16(folder / "call.wav", stereo(audio), channels=2)
+    write_stereo(folder / "call.wav", audio)
     (folder / "transcript.txt").write_text(to_text(entries), encoding="utf-8")
     (folder / "timeline.png").write_bytes(timeline_png(call, audio, entries, figures))
     (folder / "figures.json").write_text(

@@ -20,7 +20,7 @@ from realtime_core.audio.resample import Downsampler3
 from .format import Segment
 from .recorded import Media, Part, PartId, RecordedCall
 
-__all__ = ["CallAudio", "HeardSpan", "pcm_of", "rebuild", "stereo", "voice_of"]
+__all__ = ["CallAudio", "HeardSpan", "pcm_of", "rebuild", "voice_of"]
 
 RATE = 8000
 SILENCE = b"\xff"
@@ -99,11 +99,6 @@ def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
         for start, stop in _without(position, end, dead):
             stretches.append((start, stop, at + start - position))
     return stretches
-
-
-def stereo(audio: CallAudio) -> bytes:
-    """Both sides as 16-bit PCM at 8 kHz, interleaved: left the caller, right the agent as heard."""
-    return np.stack([pcm_of(audio.caller), pcm_of(audio.agent)], axis=1).tobytes()
 
 
 def pcm_of(ulaw: bytes) -> NDArray[np.int16]:

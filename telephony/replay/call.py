@@ -13,12 +13,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ..audio.files import write_pcm16
-from ..journal.audio import CallAudio, pcm_of, rebuild, stereo
+from ..journal.audio import CallAudio, pcm_of, rebuild
 from ..journal.figures import Figures, figures_of
 from ..journal.format import Record
 from ..journal.recorded import RecordedCall, collect
 from ..journal.transcript import Event, Turn, events_of, to_text
+from ..journal.wav import write_stereo
 from .compare import Comparison, Divergence
 
 __all__ = ["HeardCall", "Interruption", "NotCalled", "ReplayedCall", "ToolCall", "Usage"]
@@ -220,7 +220,7 @@ class HeardCall:
 
     def write_wav(self, path: Path) -> None:
         """Both sides: left the caller, right the agent as heard."""
-        write_pcm16(path, stereo(self.audio), channels=2)
+        write_stereo(path, self.audio)
 
     @cached_property
     def _agent(self) -> bytes:

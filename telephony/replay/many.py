@@ -15,7 +15,7 @@ from .page import page_of
 from .replaying import replay_call
 from .report import data_of, text_of
 
-__all__ = ["Job", "run", "spread_of"]
+__all__ = ["Job", "run", "spread_of", "spread_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +80,18 @@ def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
             if values
         },
     }
+
+
+def spread_text(spread: dict[str, Any]) -> str:
+    """The same for people."""
+    tools = ", ".join(f"{name} in {count}" for name, count in spread["tools"].items()) or "none"
+    lines = [
+        f"{spread['n']} times: {spread['diverged']} diverged, goodbye heard in {spread['goodbye_heard']}, tools: "
+        + tools
+    ]
+    for name, told in (("response_latency_ms", "response latency"), ("silence_after_ms", "silence after a barge-in"),
+                       ("longest_silence_ms", "longest silence")):  # fmt: skip
+        if figures := spread.get(name):
+            values = " / ".join(f"{figures[each]:.0f}" for each in ("least", "median", "greatest"))
+            lines.append(f"  {told}: {values} ms (least / median / greatest)")
+    return "\n".join(lines)

@@ -14,8 +14,7 @@ from PIL import Image
 from synthetic_call import GREETING, HOURS, LAG_S, LONG_ANSWER, SyntheticCall, restaurant_call
 
 from realtime_core.audio import g711
-from telephony.audio.files import write_pcm16
-from telephony.journal.audio import CallAudio, rebuild, stereo
+from telephony.journal.audio import CallAudio, rebuild
 from telephony.journal.drawing import text_width, wrap
 from telephony.journal.figures import figures_of
 from telephony.journal.format import Record
@@ -23,6 +22,7 @@ from telephony.journal.reader import read_journal
 from telephony.journal.recorded import RecordedCall, collect
 from telephony.journal.timeline import timeline_png, timeline_svg
 from telephony.journal.transcript import Event, Turn, events_of, to_json, to_text
+from telephony.journal.wav import write_stereo
 
 
 def load(call: SyntheticCall, tmp_path: Path) -> tuple[RecordedCall, CallAudio]:
@@ -46,7 +46,7 @@ def test_both_sides_are_rebuilt_to_the_sample(tmp_path: Path, seed: int) -> None
 
 def test_the_wav_is_aligned_to_the_sample(call: SyntheticCall, tmp_path: Path) -> None:
     _, audio = load(call, tmp_path)
-    write_pcm16(tmp_path / "call.wav", stereo(audio), channels=2)
+    write_stereo(tmp_path / "call.wav", audio)
     with wave.open(str(tmp_path / "call.wav")) as file:
         assert (file.getnchannels(), file.getframerate(), file.getsampwidth()) == (2, 8000, 2)
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)

@@ -18,7 +18,7 @@ from telephony.journal.redaction import redaction
 from telephony.replay.call import NotCalled
 from telephony.replay.compare import Tolerances
 from telephony.replay.junit import junit_of
-from telephony.replay.many import Job, run, spread_of
+from telephony.replay.many import Job, run, spread_of, spread_text
 from telephony.replay.marks import MarkCurve, Place
 from telephony.replay.no_network import no_network
 from telephony.replay.page import page_of
@@ -217,6 +217,7 @@ def test_many_replays_and_their_spread() -> None:
     spread = spread_of(results)
     assert spread["n"] == 2 and spread["tools"] == {"book_table": 2} and spread["diverged"] == 0
     assert spread["response_latency_ms"]["least"] <= spread["response_latency_ms"]["greatest"]
+    assert "2 times: 0 diverged" in spread_text(spread) and "response latency: " in spread_text(spread)
     broken = list(run([Job(Path("/none"))]))
     suite = ElementTree.fromstring(junit_of([*results, *broken]))
     assert suite.attrib | {"name": ""} == {"name": "", "tests": "3", "failures": "0", "errors": "1"}
