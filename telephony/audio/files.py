@@ -141,7 +141,9 @@ def _samples(wave: _Wave) -> NDArray[np.float32]:
 
     data, bits = wave.data, wave.bits
     if wave.format == FLOAT:
-        samples = np.nan_to_num(np.frombuffer(data, f"<f{bits // 8}").astype(np.float64), posinf=2, neginf=-2)
+        with np.errstate(invalid="ignore"):  # NaNs of any kind are silence
+            wide = np.frombuffer(data, f"<f{bits // 8}").astype(np.float64)
+        samples = np.nan_to_num(wide, posinf=2, neginf=-2)
         return np.asarray(samples.clip(-2, 2) * 32768, np.float32)
     if wave.format == ULAW:
         return np.frombuffer(g711.decode(data), "<i2").astype(np.float32)
@@ -150,7 +152,7 @@ def _samples(wave: _Wave) -> NDArray[np.float32]:
     if bits == 8:
         return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) * 256
     if bits == 24:
-        wide = np.zeros((len(data) // 3, 4), np.uint8)
-        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-        return wide.view("<i4").ravel().astype(np.float32) / np.float32(1 << 16)
+        padded = np.zeros((len(data) // 3, 4), np.uint8)
+        padded[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+        return padded.view("<i4").ravel().astype(np.float32) / np.float32(1 << 16)
     return np.frombuffer(data, f"<i{bits // 8}").astype(np.float32) / np.float32(1 << (bits - 16))

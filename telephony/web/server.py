@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 _POLL_S = 0.1
 _EXPECTED_S = 5.0
 """A call whose webhook was answered so recently still gets its stream."""
+_LAST_CALLBACKS_S = 1.0
+"""For so long after the last call's end Twilio still finds this process for what it tells of it."""
 
 
 class _Server(uvicorn.Server):
@@ -65,13 +67,14 @@ class _Server(uvicorn.Server):
             len(phone.registry),
             settings.telephony_drain_s,
         )
-        if await self._empty(phone, settings.telephony_drain_s) or self.force_exit:
-            return
-        log.warning("%d calls are still live: they say goodbye.", len(phone.registry))
-        async with asyncio.TaskGroup() as group:
-            farewell = group.create_task(phone.registry.farewell(), name="farewell")
-            await self._empty(phone, settings.telephony_farewell_s)
-            farewell.cancel()
+        if not await self._empty(phone, settings.telephony_drain_s) and not self.force_exit:
+            log.warning("%d calls are still live: they say goodbye.", len(phone.registry))
+            async with asyncio.TaskGroup() as group:
+                farewell = group.create_task(phone.registry.farewell(), name="farewell")
+                await self._empty(phone, settings.telephony_farewell_s)
+                farewell.cancel()
+        if not self.force_exit:
+            await asyncio.sleep(_LAST_CALLBACKS_S)
 
     async def _empty(self, phone: Phone, within_s: float) -> bool:
         """Wait until there is no call any more, for so long, or until a second signal."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime_core.audio import g711
@@ -110,6 +110,7 @@ def test_a_file_whose_writer_died_is_read_as_far_as_it_goes(size: int) -> None:
 
 
 @given(st.binary(max_size=80), st.integers(0, 60), st.binary(max_size=8))
+@example(junk=b"", at=59, patch=b"\x00\x81\x7f")  # a signalling NaN
 def test_anything_else_is_a_typed_error(junk: bytes, at: int, patch: bytes) -> None:
     good = wav_header(3, 2, 44100, 32, 16) + bytes(16)
     for raw in (junk, b"RIFF\0\0\0\0WAVE" + junk, good[:at] + patch + good[at + len(patch) :], good[:at]):
