@@ -96,15 +96,16 @@ class OnThePhone:
         self._taking.start()
 
     def give_back(self) -> None:
-        """Put back what was there. If Twilio cannot be asked, `telephony number restore` can do it later."""
+        """Put back what was there; once. If Twilio cannot be asked, `telephony number restore` can do it later."""
         self._ending.set()
         if self._taking.ident is not None:
             self._taking.join()
-        if self._kept is None:
+        kept, self._kept = self._kept, None
+        if kept is None:
             return
         try:
-            if asyncio.run(self._keeper.restore(self._kept)):
-                typer.echo(f"{self._number} leads to {self._kept.before} again.", err=True)
+            if asyncio.run(self._keeper.restore(kept)):
+                typer.echo(f"{self._number} leads to {kept.before} again.", err=True)
             else:
                 typer.echo(f"{self._number} was changed by somebody else meanwhile, and stays so.", err=True)
         except TelephonyError as error:

@@ -81,11 +81,22 @@ def _serve(
             needs = settings.public_url is not None and settings.telephony_api_token is None
             needs_token = " (once TELEPHONY_API_TOKEN is set: others can come here, too)" if needs else ""
             typer.echo(f"Ring it from a browser: {address}/console/phone{needs_token}")
+            if settings.wants_script and not stub_tools:
+                typer.echo(
+                    "The script calls each tool with invented arguments, and it runs; --stub-tools: it does not."
+                )
         if number is not None:
             number.take()
 
     application = create_app(agents, greeting=greeting or None, settings=settings, outgoing=callers)
-    serve(application, host=settings.host, port=settings.port, log_level=settings.log_level, on_listening=listening)
+    serve(
+        application,
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        on_listening=listening,
+        on_draining=None if number is None else number.give_back,
+    )
 
 
 def _socket(address: str) -> str:

@@ -37,6 +37,7 @@ class _Server(uvicorn.Server):
 
     application: Starlette
     on_listening: Callable[[str], None] | None = None
+    on_draining: Callable[[], None] | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
@@ -60,6 +61,8 @@ class _Server(uvicorn.Server):
     async def _drain(self, phone: Phone) -> None:
         settings = phone.settings
         phone.registry.draining = True
+        if self.on_draining is not None:
+            await asyncio.to_thread(self.on_draining)
         if await self._empty(phone, 0):
             return
         log.info(
@@ -96,9 +99,11 @@ def serve(
     port: int = 8000,
     log_level: str = "info",
     on_listening: Callable[[str], None] | None = None,
+    on_draining: Callable[[], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, drain, and return. `on_listening` is called with the address once connections are
-    taken. Logs go where the program has them go (`telephony.logs`).
+    taken, `on_draining` (in a thread) before live calls are waited for. Logs go where the program has them go
+    (`telephony.logs`).
 
     Raises:
         ServerFailed: the application did not start, or the port is taken; the log says why.
@@ -120,7 +125,7 @@ def serve(
             timeout_graceful_shutdown=5,
         )
     )
-    server.application, server.on_listening = app, on_listening
+    server.application, server.on_listening, server.on_draining = app, on_listening, on_draining
     try:
         server.run()
     except SystemExit:

@@ -187,23 +187,31 @@ def test_numbers_that_cannot_be_ours_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_call_comes_in_and_ctrl_c_puts_the_old_webhook_back(tmp_path: Path) -> None:
-    async def caller(phone: Phone) -> None:
-        await phone.agent_speaks(within_s=20)
-
     async def main() -> None:
-        async with desk(tmp_path) as here:
+        on_the_line, let_go = asyncio.Event(), asyncio.Event()
+
+        async def caller(phone: Phone) -> None:
+            await phone.agent_speaks(within_s=20)
+            on_the_line.set()
+            await let_go.wait()
+
+        async with desk(tmp_path) as here, asyncio.TaskGroup() as group:
             port = free_port()
             process = await here.serve(port)
             said = await told(process, "█")
             assert f"Call {NUMBER}. (Before, it led to {BEFORE}.)" in said
             assert here.leads_to == f"http://127.0.0.1:{port}/incoming-call"
-            call = await here.twilio.ring(to=NUMBER, caller=caller)
-            assert (call.status, call.warnings) == ("completed", [])
+            ringing = group.create_task(here.twilio.ring(to=NUMBER, caller=caller))
+            await asyncio.wait_for(on_the_line.wait(), 30)
             process.send_signal(signal.SIGINT)
-            _, err = await asyncio.wait_for(process.communicate(), 20)
-            assert f"{NUMBER} leads to {BEFORE} again." in err.decode()
+            await told(process, f"{NUMBER} leads to {BEFORE} again.")
+            assert here.leads_to == BEFORE, "new callers go elsewhere while this one is still served"
+            assert process.returncode is None
+            let_go.set()
+            call = await ringing
+            assert (call.status, call.warnings) == ("completed", [])
+            await asyncio.wait_for(process.communicate(), 20)
             assert process.returncode == 0
-            assert here.leads_to == BEFORE
             assert here.keeper.kept() == {}
 
     asyncio.run(main())
