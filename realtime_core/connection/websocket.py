@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ipaddress
 import logging
 import ssl as tls
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -75,8 +76,10 @@ async def connect(
     loop = asyncio.get_running_loop()
     handshake: asyncio.Future[None] = loop.create_future()
     connection: WebSocketConnection | None = None
-    # uvloop has no such argument.
-    eyeballs: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
+    is_open = False
+    # uvloop has no such argument. Cancelled at the wrong moment it leaks a connected socket: so only for names.
+    races = isinstance(loop, asyncio.BaseEventLoop) and not _is_address(uri.host)
+    eyeballs: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if races else {}
     try:
         async with asyncio.timeout(open_timeout_s):
             _, connection = await loop.create_connection(
@@ -100,6 +103,7 @@ async def connect(
             protocol.send_request(request)
             connection.write_handshake()
             await asyncio.wait((handshake, connection.lost), return_when=asyncio.FIRST_COMPLETED)
+        is_open = handshake.done()
     except TimeoutError as error:
         raise ConnectFailed(
             f"{url} did not answer within {open_timeout_s:g} s: check the address, the network and any firewall."
@@ -107,11 +111,20 @@ async def connect(
     except OSError as error:
         raise ConnectFailed(f"{url} cannot be reached: {error}. Check the address and the network.") from error
     finally:
-        if connection is not None and not handshake.done():
+        if connection is not None and not is_open:  # cancelled, too, when the answer has just come
             connection._drop()
-    if not handshake.done():
+    if not is_open:
         raise _handshake_failure(url, protocol.handshake_exc)
     return connection
+
+
+def _is_address(host: str) -> bool:
+    """One address, and no name that may have several?"""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _handshake_failure(url: str, error: Exception | None) -> ConnectFailed:

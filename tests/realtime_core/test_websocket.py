@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import warnings
 from collections.abc import AsyncIterator
 
 import pytest
@@ -210,3 +212,26 @@ async def test_a_connection_nobody_runs_can_be_closed() -> None:
         connection = await connect(f"ws://127.0.0.1:{server.port}/")
         connection.close()
         await asyncio.wait_for(connection.lost, 1)
+
+
+def test_cancelled_at_any_moment_it_leaves_no_socket_behind() -> None:
+    async def main() -> None:
+        async with serve(echo) as server:
+            turns = opened = 0
+            while opened < 5:
+                turns += 1
+                connecting = asyncio.create_task(connect(f"ws://127.0.0.1:{server.port}/"))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                connecting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    connection = await connecting
+                    connection.close()
+                    await connection.run(lambda message: None)
+                    opened += 1
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        asyncio.run(main())
+        gc.collect()
+    assert [str(warning.message) for warning in told if warning.category is ResourceWarning] == []
