@@ -19,6 +19,7 @@ __all__ = ["Child", "child"]
 
 _READY_S = 30.0
 _STOP_S = 3.0
+_LAST_WORDS_S = 1.0
 _MAX_LINE = 2**22
 
 
@@ -31,6 +32,7 @@ class Child:
         self._process = process
         self._verbose = verbose
         self._said: deque[str] = deque(maxlen=50)
+        self._silent = asyncio.Event()
 
     async def listen(self) -> None:
         """Read standard error until it ends."""
@@ -40,6 +42,7 @@ class Child:
             self._said.append(text)
             if self._verbose:
                 sys.stderr.write(f"[{self.name}] {text}\n")
+        self._silent.set()
 
     async def ready(self) -> dict[str, Any]:
         """The first line that it prints. Raises `DemoFailed` where none comes."""
@@ -47,9 +50,9 @@ class Child:
             async with asyncio.timeout(_READY_S):
                 line = await self._line()
         except TimeoutError:
-            raise DemoFailed(f"The {self.name} was not ready after {_READY_S:.0f} s.{self._told()}") from None
+            raise DemoFailed(f"The {self.name} was not ready after {_READY_S:.0f} s.{await self._told()}") from None
         if line is None:
-            raise DemoFailed(f"The {self.name} did not start.{self._told()}")
+            raise DemoFailed(f"The {self.name} did not start.{await self._told()}")
         return line
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
@@ -57,7 +60,7 @@ class Child:
         while (line := await self._line()) is not None:
             yield line
         if code := await self._process.wait():
-            raise DemoFailed(f"The {self.name} failed (exit code {code}).{self._told()}")
+            raise DemoFailed(f"The {self.name} failed (exit code {code}).{await self._told()}")
 
     async def stop(self) -> None:
         """End it: politely, then not."""
@@ -84,7 +87,10 @@ class Child:
         """The last that it said on standard error."""
         return next((line.strip() for line in reversed(self._said) if line.strip()), "")
 
-    def _told(self) -> str:
+    async def _told(self) -> str:
+        with contextlib.suppress(TimeoutError):  # its other output may end a moment before this one
+            async with asyncio.timeout(_LAST_WORDS_S):
+                await self._silent.wait()
         return f" It said: {self.last_words}" if self.last_words else ""
 
 
