@@ -5,7 +5,11 @@ Importing this module imports SQLAlchemy; `open_records` does so where DATABASE_
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -41,6 +45,7 @@ WITHIN_S = 2
 """What one statement, and one attempt to connect, may take."""
 _PURGE_EVERY = timedelta(minutes=1)
 _DATES = ("started_at", "ended_at", "updated_at")
+_creating = threading.Lock()
 _INSERT: dict[str, Callable[[Any], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -140,11 +145,18 @@ class DatabaseRecords:
 
     def _prepare(self) -> None:
         if self._engine.dialect.name == "sqlite" and self._url.database:
-            # Private, as journals are; SQLite gives its other files the mode of this one.
-            os.close(os.open(self._url.database, os.O_CREAT | os.O_RDWR, 0o600))
+            _create_file(self._url.database)
         with self._engine.begin() as connection:
             upgrade(connection)
         self._is_ready = True
+
+
+def _create_file(path: str) -> None:
+    """Private, as journals are; SQLite gives its other files the mode of this one. A file that is there is left alone:
+    to close it would take away every lock that this process holds on it (POSIX; https://www.sqlite.org/howtocorrupt.html,
+    2.2)."""
+    with _creating, contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 class _Collided(RecordsUnavailable):
@@ -218,7 +230,16 @@ def _engine(url: URL) -> Engine:
 
 def _open_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # transactions begin where SQLAlchemy says so, and not where the driver thinks
-    connection.execute("PRAGMA journal_mode=WAL")
+    deadline = time.monotonic() + WITHIN_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:  # for this one lock SQLite does not always wait by itself
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -108,6 +109,19 @@ def test_of_many_processes_one_wins_each_claim(database_url: str) -> None:
     for process in processes:
         process.join(30)
     assert sorted(map(int, winners)) == list(range(20))
+
+
+def test_to_begin_takes_nobody_s_lock_away(tmp_path: Path) -> None:
+    """POSIX: to close a file takes away all locks of this process on it, those of other connections, too."""
+    file = tmp_path / "records.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as locking:
+        locking.execute("CREATE TABLE it (x)")
+        locking.execute("BEGIN IMMEDIATE")
+        with closing(DatabaseRecords(f"sqlite:///{file}")) as other, pytest.raises(RecordsUnavailable):
+            other.claim("k", "a", ttl_s=60, now=NOON)
+        elsewhere = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+        done = subprocess.run([sys.executable, "-c", elsewhere, file], capture_output=True, text=True, check=False)
+    assert "database is locked" in done.stderr
 
 
 # --- calls -------------------------------------------------------------------------------------------------------
