@@ -78,9 +78,9 @@ def _serve(
             typer.echo(
                 f"Answering at {address}/incoming-call (webhook) and {_socket(address)}/media-stream. Ctrl-C stops."
             )
-            needs = settings.public_url is not None and settings.telephony_api_token is None
-            needs_token = " (once TELEPHONY_API_TOKEN is set: others can come here, too)" if needs else ""
-            typer.echo(f"Ring it from a browser: {address}/console/phone{needs_token}")
+            needs_token = settings.public_url is not None and settings.telephony_api_token is None
+            once = " (once TELEPHONY_API_TOKEN is set: others can come here, too)" if needs_token else ""
+            typer.echo(f"Ring it from a browser: {address}/console/phone{once}")
             if settings.wants_script and not stub_tools:
                 typer.echo(
                     "The script calls each tool with invented arguments, and it runs; --stub-tools: it does not."

@@ -96,20 +96,19 @@ async def test_a_handoff_in_mid_sentence() -> None:
     told.assert_no_undecided_silence()
 
 
+async def coughs(ear: Ear) -> None:
+    await ear.agent_speaks()
+    await ear.heard(3.0)
+    await ear.say(clips.load("hello")[:2000])
+    await ear.agent_silent(1.5)
+
+
 def ours() -> OpenAIRealtimeWebSocketModel:
     return OpenAIRealtimeWebSocketModel(turn_policy=OurTurns(0.5, silence_s=0.5))
 
 
 async def test_a_cough_holds_the_agent_who_goes_on_from_the_exact_sample() -> None:
-    cough = clips.load("hello")[:2000]
-
-    async def caller(ear: Ear) -> None:
-        await ear.agent_speaks()
-        await ear.heard(3.0)
-        await ear.say(cough)
-        await ear.agent_silent(1.5)
-
-    told = await story(caller, script=Script(greeting=Reply(say=LONG)), model=ours)
+    told = await story(coughs, script=Script(greeting=Reply(say=LONG)), model=ours)
     (answer,) = told.spoken().values()
     cuts = [event.position for event in told.peers[0].events if isinstance(event, Cleared)]
     assert len(cuts) == 1
@@ -128,15 +127,7 @@ def ducking() -> OpenAIRealtimeWebSocketModel:
 
 
 async def test_at_a_cough_the_agent_is_quieter_for_a_moment_and_pauses_nowhere() -> None:
-    cough = clips.load("hello")[:2000]
-
-    async def caller(ear: Ear) -> None:
-        await ear.agent_speaks()
-        await ear.heard(3.0)
-        await ear.say(cough)
-        await ear.agent_silent(1.5)
-
-    told = await story(caller, script=Script(greeting=Reply(say=LONG)), model=ducking)
+    told = await story(coughs, script=Script(greeting=Reply(say=LONG)), model=ducking)
     (answer,) = told.spoken().values()
     down, up = [event.position for event in told.peers[0].events if isinstance(event, Cleared)]
     assert 0.3 < (up - down) / 8000 < 1.2
