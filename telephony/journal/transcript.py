@@ -81,20 +81,19 @@ def line_of(entry: Turn | Event) -> str:
         case Turn():
             unheard = entry.said[len(entry.heard) :].strip()
             return "Agent   " + " ".join(filter(None, [entry.heard, f"[not heard: {unheard}]" if unheard else ""]))
-        case Event(kind="tool"):
-            return f"        tool {entry.text}"
-        case Event(kind="key"):
-            return f"        the caller pressed {entry.text}"
-        case Event(kind="timer"):
-            return f"        time was up: {entry.text}"
-        case Event(kind="control"):
-            return f"        asked of the call: {entry.text}"
-        case Event(kind="rest"):
-            return f"        asked of Twilio: {entry.text}"
-        case Event(kind="callback"):
-            return f"        Twilio says: {entry.text}"
-        case _:
-            return f"        {entry.text}"
+        case Event():
+            return f"        {_BEFORE.get(entry.kind, '')}{entry.text}"
+
+
+_BEFORE = {
+    "tool": "tool ",
+    "key": "the caller pressed ",
+    "timer": "time was up: ",
+    "control": "asked of the call: ",
+    "rest": "asked of Twilio: ",
+    "callback": "Twilio says: ",
+}
+"""What an event's line begins with, by its kind."""
 
 
 def _caller_turns(call: RecordedCall) -> list[Turn]:
