@@ -2,7 +2,7 @@
 
 ```
 TelephonyError
-├── AudioFileError                a file is no WAV, or of a kind that is not read
+├── AudioFileError                audio is empty, no audio, or of a kind that is not read
 ├── CallError                     a live call cannot do what it was told to
 ├── CallRefused                   an outgoing call must not be made: the number, the hour, a wish not to be called
 ├── CallerError                   the description of a simulated caller does not fit
@@ -161,7 +161,7 @@ class BadAudio(MediaStreamError):
 
 
 class AudioFileError(TelephonyError):
-    """A file is no WAV file, or of a kind that is not read."""
+    """Audio is empty, no audio, or of a kind that is not read. The message says how to convert it."""
 
 
 class CallerError(TelephonyError):

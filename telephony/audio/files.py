@@ -1,13 +1,16 @@
-"""WAV files of any rate, in and out. Whole files go through soxr, which is as good as it gets (the live path may not
-wait for it: `realtime_core.audio.resample`).
+"""Audio files of any rate, in and out; and the one door for audio that users give: `load_ulaw`.
 
-Read are PCM of 8, 16, 24 and 32 bits, floats, mu-law and A-law, also in `WAVE_FORMAT_EXTENSIBLE`; several channels are
-mixed to one. Files whose sizes are wrong, because their writer died, are read as far as they go.
-https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html
+The first bytes tell the kind of file, never its name (`containers`). WAV files are read here: PCM of 8 to 32 bits,
+floats, mu-law and A-law, also in `WAVE_FORMAT_EXTENSIBLE`. Files whose sizes are wrong, because their writer died,
+are read as far as they go. https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html
+libsndfile (the package `soundfile`) reads the others: MP3, FLAC, Ogg (Vorbis, Opus), RF64, AIFF, AU, CAF, and WAV files
+of further kinds. Several channels are mixed to one. soxr converts the rate of whole files; it is too slow for the live
+path, which has `realtime_core.audio.resample`.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from dataclasses import dataclass
@@ -17,16 +20,34 @@ from typing import TYPE_CHECKING
 from realtime_core.audio import g711
 
 from ..errors import AudioFileError
+from .containers import WAV, Container, container_of, is_text
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["read_pcm16", "read_pcm16_channels", "read_ulaw", "wav_header", "write_pcm16", "write_ulaw"]
+__all__ = [
+    "Clip",
+    "load_ulaw",
+    "load_words",
+    "read_pcm16",
+    "read_pcm16_channels",
+    "read_ulaw",
+    "wav_header",
+    "write_pcm16",
+    "write_ulaw",
+]
 
 PCM, FLOAT, ALAW, ULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 
+Clip = bytes | os.PathLike[str]
+"""Audio that a user gives: the path of an audio file, its bytes, or mu-law at 8 kHz without a header."""
+
 _Source = str | os.PathLike[str] | bytes
+
+_CURE = "Convert it first, for example by `ffmpeg -i FILE -ar 8000 -ac 1 clip.wav`."
+_SUFFIXES = (".wav", ".mp3", ".ogg", ".oga", ".opus", ".flac", ".m4a", ".aac", ".aiff", ".aif", ".au", ".ulaw", ".webm")
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +59,46 @@ class _Wave:
     data: bytes
 
 
+def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None) -> bytes:
+    """Audio from a user as mono mu-law at 8 kHz, never empty. Bytes of an audio file are converted; bytes that begin as
+    no known file does are taken for mu-law at 8 kHz. `what` names the audio in messages.
+
+    Raises:
+        AudioFileError: the audio is empty, longer than `max_s` seconds, or of a kind that is not read.
+    """
+    if isinstance(given, bytes | bytearray | memoryview):
+        raw, name = bytes(given), what
+    elif isinstance(given, os.PathLike):
+        raw, name = _file(given), f"{what} {os.fspath(given)}"
+    else:
+        raise AudioFileError(f"{what}: give bytes or a pathlib.Path, not {type(given).__name__}.")
+    if not raw:
+        raise AudioFileError(f"{name} is empty: nothing would be heard. Give audio, or leave it away (None).")
+    if (container := container_of(raw)) is not None:
+        ulaw = _ulaw(_parse(raw, name, container, max_s))
+        if not ulaw:
+            raise AudioFileError(f"{name} is {container.kind} without audio in it.")
+    elif is_text(raw):
+        raise AudioFileError(f"{name} is text, and not audio. Give words as str, and a file as pathlib.Path.")
+    else:
+        ulaw = raw
+    if max_s is not None and len(ulaw) > max_s * 8000:
+        raise AudioFileError(f"{name} lasts {len(ulaw) / 8000:.0f} s; {max_s:.0f} s is the most.")
+    return ulaw
+
+
+def load_words(given: str | Clip, what: str) -> str | bytes:
+    """Words for the model, as they are, or a clip as `load_ulaw` gives it. Raises `AudioFileError`."""
+    if not isinstance(given, str):
+        return load_ulaw(given, what)
+    if given.lower().endswith(_SUFFIXES) and not any(map(str.isspace, given.strip())):
+        raise AudioFileError(f"{what} {given!r} would be words for the model. Give a file as pathlib.Path({given!r}).")
+    return given
+
+
 def read_ulaw(source: _Source) -> bytes:
-    """A WAV file (a path, or its bytes) as mono mu-law at 8 kHz. Raises `AudioFileError`, and `OSError`."""
-    wave = _parse(source)
-    if (wave.format, wave.rate, wave.channels) == (ULAW, 8000, 1):
-        return wave.data
-    return g711.encode(_mono_pcm16(wave, 8000))
+    """An audio file (a path, or its bytes) as mono mu-law at 8 kHz. Raises `AudioFileError`, and `OSError`."""
+    return _ulaw(_parse(source))
 
 
 def read_pcm16(source: _Source, rate: int = 24000) -> bytes:
@@ -81,10 +136,66 @@ def wav_header(format: int, channels: int, rate: int, bits: int, data_bytes: int
     return b"RIFF" + struct.pack("<I", riff_bytes) + chunks + b"data" + struct.pack("<I", min(data_bytes, 0xFFFFFFFF))
 
 
-def _parse(source: _Source) -> _Wave:
+def _file(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise AudioFileError(f"{os.fspath(path)} cannot be read: {error.strerror}.") from error
+
+
+def _ulaw(wave: _Wave) -> bytes:
+    if (wave.format, wave.rate, wave.channels) == (ULAW, 8000, 1):
+        return wave.data
+    return g711.encode(_mono_pcm16(wave, 8000))
+
+
+def _parse(source: _Source, name: str = "", container: Container | None = None, max_s: float | None = None) -> _Wave:
+    """Any audio file as the contents of a WAV file."""
     raw = source if isinstance(source, bytes) else Path(source).read_bytes()
-    if raw[:4] != b"RIFF" or raw[8:12] != b"WAVE":
-        raise AudioFileError("This is no WAV file.")
+    name = name or ("This" if isinstance(source, bytes) else os.fspath(source))
+    container = container or container_of(raw)
+    if container is None:
+        raise AudioFileError(f"{name} is no audio file of a known kind (WAV, MP3, FLAC, Ogg...). {_CURE}")
+    if not container.is_read:
+        raise AudioFileError(f"{name} is {container.kind}, which is not read. {_CURE}")
+    if container is not WAV:
+        return _decoded(raw, name, container, max_s)
+    try:
+        return _parse_wav(raw)
+    except _ForeignFormat:
+        return _decoded(raw, name, container, max_s)
+    except AudioFileError as error:
+        raise AudioFileError(f"{name}: {error}") from None
+
+
+class _ForeignFormat(AudioFileError):
+    """A WAV file whose format is not read here."""
+
+
+def _decoded(raw: bytes, name: str, container: Container, max_s: float | None) -> _Wave:
+    """What libsndfile makes of it. With `max_s`, a file that is longer is read a little further than that."""
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # a platform without a wheel, and without libsndfile
+        raise AudioFileError(f"{name} is {container.kind}; libsndfile, which reads it, is missing: {error}") from error
+    data = bytearray()
+    try:
+        with soundfile.SoundFile(io.BytesIO(raw)) as file:
+            rate, channels = int(file.samplerate), int(file.channels)
+            while max_s is None or len(data) <= (max_s + 1) * rate * channels * 4:
+                block = file.read(_BLOCK, dtype="float32", always_2d=True)
+                if not len(block):
+                    break
+                data += block.astype("<f4").tobytes()
+    except soundfile.SoundFileError as error:
+        why = str(getattr(error, "error_string", error)).rstrip(".")
+        raise AudioFileError(f"{name} looks like {container.kind}, but cannot be decoded ({why}). {_CURE}") from error
+    if not 1000 <= rate <= 768000:
+        raise AudioFileError(f"{name} is {container.kind} at {rate} Hz, which is not read. {_CURE}")
+    return _Wave(FLOAT, channels, rate, 32, bytes(data))
+
+
+def _parse_wav(raw: bytes) -> _Wave:
     fmt = None
     at = 12
     while at + 8 <= len(raw):
@@ -110,6 +221,8 @@ def _format(body: bytes) -> tuple[int, int, int, int]:
     format, channels, rate, _, _, bits = struct.unpack("<HHIIHH", body[:16])
     if format == EXTENSIBLE and len(body) >= 26:
         format = int.from_bytes(body[24:26], "little")
+    if format not in (PCM, FLOAT, ALAW, ULAW):
+        raise _ForeignFormat(f"WAV format {format} is not read here.")
     known = {PCM: (8, 16, 24, 32), FLOAT: (32, 64), ALAW: (8,), ULAW: (8,)}
     if bits not in known.get(format, ()) or not channels or not 1000 <= rate <= 768000:
         raise AudioFileError(f"WAV format {format} with {bits} bits, {channels} channels at {rate} Hz is not read.")

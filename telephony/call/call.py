@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -9,6 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from ..audio.containers import container_of
+from ..audio.files import Clip, load_ulaw
 from ..errors import CallError, NoCurrentCall
 from ..turns.keys import DigitCollector, Digits
 from .recorded_commands import RecordedCommands, RecordedSession
@@ -134,12 +137,16 @@ class Call:
         work = self._heard(self._bridge.controls.say(instructions, interruptible=interruptible))
         return await self._commands.asked("say", work, instructions=instructions, interruptible=interruptible)
 
-    async def play(self, ulaw: bytes, *, interruptible: bool = True) -> bool:
-        """Play a clip (mu-law, 8 kHz; see `telephony.audio.files.read_ulaw`); returns whether it was heard to its
-        end."""
+    async def play(self, clip: Clip, *, interruptible: bool = True) -> bool:
+        """Play an audio file (a path, or its bytes) or mu-law at 8 kHz; returns whether it was heard to its end.
+
+        Raises:
+            AudioFileError: the clip is empty, or of a kind that is not read.
+        """
+        ulaw = await _loaded(clip)
         work = self._heard(self._bridge.controls.play(ulaw, interruptible=interruptible))
-        clip = self._bridge.record.clip(ulaw)
-        return await self._commands.asked("play", work, clip=clip, interruptible=interruptible)
+        digest = self._bridge.record.clip(ulaw)
+        return await self._commands.asked("play", work, clip=digest, interruptible=interruptible)
 
     async def _heard(self, work: Coroutine[Any, Any, str]) -> bool:
         return await work == "heard"
@@ -148,10 +155,12 @@ class Call:
         """Silence the agent at once, and any clip."""
         await self._bridge.conversation.interrupt()
 
-    def hold(self, ulaw: bytes | None = None) -> AbstractContextManager[None]:
-        """`with call.hold():` the caller hears a waiting sound (or `ulaw`, looped), and is not heard."""
-        clip = None if ulaw is None else self._bridge.record.clip(ulaw)
-        return self._commands.within("hold", self._bridge.controls.hold(ulaw), clip=clip)
+    def hold(self, clip: Clip | None = None) -> AbstractContextManager[None]:
+        """`with call.hold():` the caller hears a waiting sound (or the clip, over and over), and is not heard. A long
+        clip is best converted before the call, by `telephony.audio.files.read_ulaw`. Raises `AudioFileError`."""
+        ulaw = None if clip is None else load_ulaw(clip)
+        digest = None if ulaw is None else self._bridge.record.clip(ulaw)
+        return self._commands.within("hold", self._bridge.controls.hold(ulaw), clip=digest)
 
     def muted(self) -> AbstractContextManager[None]:
         """`with call.muted():` the model hears silence in place of the caller."""
@@ -168,7 +177,7 @@ class Call:
 
     async def collect_digits(
         self,
-        prompt: str | bytes | None = None,
+        prompt: str | Clip | None = None,
         *,
         max_digits: int = 32,
         terminator: str = "#",
@@ -180,7 +189,9 @@ class Call:
 
         Raises:
             CallError: digits are being collected already.
+            AudioFileError: the clip is empty, or of a kind that is not read.
         """
+        prompt = prompt if prompt is None or isinstance(prompt, str) else await _loaded(prompt)
         collector = DigitCollector(max_digits=max_digits, terminator=terminator, first_s=first_s, between_s=between_s)
         asks = {"clip": self._bridge.record.clip(prompt)} if isinstance(prompt, bytes) else {"prompt": prompt}
         return await self._commands.asked(
@@ -214,6 +225,13 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call {self.sid}>"
+
+
+async def _loaded(clip: Clip) -> bytes:
+    """As mu-law. A file is read and converted beside the event loop."""
+    if isinstance(clip, bytes) and container_of(clip) is None:
+        return load_ulaw(clip)
+    return await asyncio.to_thread(load_ulaw, clip)
 
 
 def current_call() -> Call:

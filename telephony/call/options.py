@@ -11,6 +11,7 @@ from realtime_core.connection import Close
 from realtime_core.events import RealtimeSessionEvent
 from realtime_core.sources import SYSTEM, Sources
 
+from ..audio.files import load_ulaw, load_words
 from ..journal.format import Journal
 from ..journal.writer import NullJournal
 from ..twilio import media_stream
@@ -30,8 +31,7 @@ class CallOptions:
     """Everything has a default."""
 
     greeting: str | bytes | None = None
-    """Instructions for the first response, or a clip (mu-law, 8 kHz) that needs no model; None: the caller speaks
-    first."""
+    """Instructions for the first response, or a clip, which needs no model; None: the caller speaks first."""
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None
     model_config: RealtimeModelConfig = field(default_factory=RealtimeModelConfig)
     run_config: RealtimeRunConfig = field(default_factory=RealtimeRunConfig)
@@ -39,7 +39,7 @@ class CallOptions:
     admit: Admit = CallInfo.of
     """Checks the stream's `start` and says whose call it is, at once or when awaited; raises `StreamRefused`."""
     ambience: bytes | None = None
-    """A loop of mu-law 8 kHz that lies under the agent's voice and between its answers."""
+    """A clip that lies under the agent's voice and between its answers, over and over."""
     digits_to_model: bool = True
     """Tell the model which key was pressed, and have it answer."""
     reattach_s: float = 0.0
@@ -68,6 +68,13 @@ class CallOptions:
     """Of a call that we placed: what its journal says of how."""
     on_start: Callable[[Call], None] = lambda call: None
     on_end: Callable[[Call], None] = lambda call: None
+
+    def __post_init__(self) -> None:
+        """Clips become mu-law at 8 kHz. Raises `AudioFileError`."""
+        if self.greeting is not None:
+            self.greeting = load_words(self.greeting, "greeting")
+        if self.ambience is not None:
+            self.ambience = load_ulaw(self.ambience, "ambience")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from realtime_core.errors import UserError
 
+from ..audio.files import load_ulaw
 from ..call.options import AgentSource
+from ..errors import AudioFileError
 from .findings import check_schema
 from .plan import GREETING, CallPlan, LeaveMessage
 
 __all__ = ["MAX_CLIP_S", "CallOrder"]
 
 MAX_CLIP_S = 60
-_RATE = 8000
 
 
 class CallOrder(BaseModel):
@@ -32,7 +33,7 @@ class CallOrder(BaseModel):
     secrets: dict[str, Any] = Field({}, repr=False)
     greeting: str | None = None
     message: str | None = None
-    """What a voicemail gets: words; or `clip`, mu-law at 8 kHz in base64, of a minute at most."""
+    """What a voicemail gets: words; or `clip`, an audio file or mu-law at 8 kHz in base64, of a minute at most."""
     clip: str | None = None
     result: dict[str, Any] | None = None
     """What to find out: the JSON schema of an object."""
@@ -46,11 +47,12 @@ class CallOrder(BaseModel):
     def _check_clip(cls, value: str | None) -> str | None:
         if value is not None:
             try:
-                n_bytes = len(base64.b64decode(value, validate=True))
+                ulaw = load_ulaw(base64.b64decode(value, validate=True), "it", max_s=MAX_CLIP_S)
             except binascii.Error:
                 raise ValueError("write it in base64") from None
-            if n_bytes > MAX_CLIP_S * _RATE:
-                raise ValueError(f"it lasts {n_bytes / _RATE:.0f} s; {MAX_CLIP_S} s is the most")
+            except AudioFileError as error:
+                raise ValueError(str(error)) from None
+            return base64.b64encode(ulaw).decode()
         return value
 
     @field_validator("result")

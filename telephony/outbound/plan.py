@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from ..audio.files import Clip, load_words
+
 if TYPE_CHECKING:
     from ..call.options import AgentSource
 
@@ -24,9 +26,13 @@ AnsweredBy = Literal["", "human", "machine", "screening", "fax", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class LeaveMessage:
-    """What a voicemail gets, after its beep and to its end: words for the model to say, or a clip (mu-law, 8 kHz)."""
+    """What a voicemail gets, after its beep and to its end: words for the model to say, or a clip (an audio file's path
+    or bytes, or mu-law at 8 kHz), which becomes mu-law. Raises `AudioFileError`."""
 
-    message: str | bytes
+    message: str | Clip
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", load_words(self.message, "LeaveMessage"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ class CallPlan:
     def retold(cls, told: Mapping[str, Any]) -> CallPlan:
         """The plan that was `told`, as far as it was."""
         message = told.get("message")
-        clip_or_words = b"\xff" * message if isinstance(message, int) else message
+        clip_or_words = b"\xff" * max(message, 1) if isinstance(message, int) else message
         return cls(
             to="",
             data=dict(told.get("facts") or {}),

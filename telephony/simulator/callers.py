@@ -6,7 +6,7 @@ A TOML caller is a list of steps, one thing each:
 steps = [
   { agent_speaks = 20 },      # wait until the agent speaks, 20 s at most
   { agent_silent = 1.0 },     # wait until nothing was heard for a second
-  { say = "booking" },        # a clip by name, or a WAV file beside this one; and wait until it is said
+  { say = "booking" },        # a clip by name, or an audio file beside this one; and wait until it is said
   { agent_speaks = 20 },
   { heard = 4.0 },            # wait until four more seconds of the agent's speech were heard
   { say = "mine.wav" },
@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..audio.files import read_ulaw
+from ..audio.files import load_ulaw
 from ..errors import AudioFileError, CallerError, CallerTimeout
 from . import clips
 from .handset import Handset, beep
@@ -171,7 +171,7 @@ def _seconds(value: Any) -> float:
 def _say(value: Any, folder: Path) -> _Action:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no clip")
-    clip = read_ulaw(folder / value) if value.endswith(".wav") else clips.load(value)
+    clip = load_ulaw(folder / value) if Path(value).suffix else clips.load(value)
 
     async def say(phone: Phone) -> None:
         await phone.say(clip)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from realtime_core.audio import g711
 
+from ..audio.files import Clip, load_ulaw
 from ..errors import CallerTimeout
 from . import clips
 from .playout import FRAME, RATE, SILENCE
@@ -68,9 +69,10 @@ class Phone:
         """Seconds since the stream's start, on the phone's clock."""
         return self._now()
 
-    def say(self, clip: str | bytes) -> asyncio.Future[None]:
-        """Say a clip (by name, see `clips`) or mu-law audio, behind what is being said. Await it to have it said."""
-        name, ulaw = (clip, clips.load(clip)) if isinstance(clip, str) else ("", clip)
+    def say(self, clip: str | Clip) -> asyncio.Future[None]:
+        """Say a clip behind what is being said: by name (see `clips`), or audio as `telephony.audio.files.load_ulaw`
+        takes it. Await it to have it said."""
+        name, ulaw = (clip, clips.load(clip)) if isinstance(clip, str) else ("", load_ulaw(clip))
         said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._words.append((name, ulaw, said))
         return said

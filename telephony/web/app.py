@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.sources import SYSTEM, Sources
 
+from ..audio.files import Clip, load_ulaw, load_words
 from ..call.options import AgentSource, CallOptions
 from ..call.policy import CallPolicy, PhoneControl
 from ..console import softphone
@@ -35,13 +36,13 @@ log = logging.getLogger(__name__)
 def create_app(
     agent: Agents,
     *,
-    greeting: str | bytes | None = None,
+    greeting: str | Clip | None = None,
     settings: Settings | None = None,
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None,
     model_config: RealtimeModelConfig | None = None,
     run_config: RealtimeRunConfig | None = None,
     policy: CallPolicy | None = None,
-    ambience: bytes | None = None,
+    ambience: Clip | None = None,
     data: Mapping[str, Any] | None = None,
     outgoing: Mapping[str, AgentSource] | None = None,
     rest: TwilioRest | None = None,
@@ -52,22 +53,25 @@ def create_app(
     Args:
         agent: A `RealtimeAgent`; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that picks one; or a
             mapping of called numbers to these, where the caller of any other number is told that it is not in service.
-        greeting: Instructions for the first words, like "Greet the caller", or a clip (mu-law, 8 kHz). None: the caller
-            speaks first.
+        greeting: Instructions for the first words, like "Greet the caller", or a clip: an audio file (its path or
+            bytes), or mu-law at 8 kHz. None: the caller speaks first.
         settings: Read from the environment when the application starts, unless given.
         model: A model or a function that makes one; by default OpenAI's, or the embedded server where no account is
             configured and nobody but this machine can call.
         model_config: How to reach the model.
         run_config: The session's configuration.
         policy: How calls are conducted: silences, limits, farewells.
-        ambience: A loop of mu-law 8 kHz that lies under the agent's voice and between its answers.
+        ambience: A clip that lies under the agent's voice and between its answers, over and over.
         data: The first content of each call's `data`.
         outgoing: The agents that `POST /calls` may name; without a name, `agent` speaks.
         rest: How Twilio is asked; by default with the settings' credentials. Closed with the application.
 
     Raises:
+        AudioFileError: a clip is empty, or of a kind that is not read.
         SettingsError: when the application starts, if the settings do not fit.
     """
+    greeting = None if greeting is None else load_words(greeting, "greeting")
+    ambience = None if ambience is None else load_ulaw(ambience, "ambience")
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

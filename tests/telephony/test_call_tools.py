@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from realtime_core.local import Reply, Script, Trouble, Turn
 from realtime_core.run_context import ToolContext
 from realtime_core.usage import Usage
 from telephony import Call, collect_digits, create_app, hang_up, send_digits, transfer
+from telephony.audio.files import write_ulaw
 from telephony.call import clips
-from telephony.errors import CallError
+from telephony.errors import AudioFileError, CallError
 
 pytestmark = pytest.mark.virtual_time
 
@@ -103,6 +105,31 @@ async def test_a_clip_and_a_sentence_are_heard_to_the_end() -> None:
     assert told.heard_whole(1)
     assert told.heard.index(clips.farewell()) < told.heard.index(list(told.spoken().values())[1])
     told.assert_no_undecided_silence()
+
+
+async def test_a_live_call_plays_files_and_refuses_what_is_no_audio(tmp_path: Path) -> None:
+    wav, results, errors = tmp_path / "clip.wav", [], []
+    write_ulaw(wav, clips.farewell())
+
+    @function_tool
+    async def tell(ctx: RunContextWrapper[Call]) -> str:
+        """Tell something."""
+        call = ctx.context
+        results.append(await call.play(wav.read_bytes()))
+        results.append(await call.play(wav))
+        for given in (b"", b"ID3\x04" + bytes(100), tmp_path / "missing.wav"):
+            for use in (call.play, call.collect_digits, call.hold):
+                try:
+                    made = use(given)
+                    await made if asyncio.iscoroutine(made) else None
+                except AudioFileError as error:
+                    errors.append(error)
+        return "done"
+
+    told = await run(tell)
+    assert results == [True, True]
+    assert told.heard.count(clips.farewell()) == 2
+    assert len(errors) == 9
 
 
 async def test_while_the_caller_is_muted_the_model_hears_silence() -> None:
