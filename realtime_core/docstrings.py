@@ -1,80 +1,86 @@
-"""What a docstring says of a function and of its parameters: Google, NumPy and Sphinx style. Pure."""
+"""What a docstring says of a function and of its parameters, read by griffe. Pure.
+
+The four common styles are known: Google, NumPy, Sphinx and Epydoc. The results are those of the OpenAI Agents SDK,
+which reads docstrings with griffe as well. Two things are read here that griffe does not read: a colon in the type of a
+Google entry, and Epydoc's `@param`.
+"""
 
 from __future__ import annotations
 
 import inspect
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
-__all__ = ["Docstring", "parse_docstring"]
+__all__ = ["Docstring", "DocstringStyle", "parse_docstring"]
 
-_SECTIONS = {
-    "args", "arguments", "parameters", "params", "returns", "return", "yields", "raises", "examples", "example",
-    "note", "notes", "attributes", "keyword args", "keyword arguments", "other parameters", "see also", "warnings",
-}  # fmt: skip
-_PARAMETER_SECTIONS = {
-    "args", "arguments", "parameters", "params", "keyword args", "keyword arguments", "other parameters",
-}  # fmt: skip
-_GOOGLE_ENTRY = re.compile(r"^\*{0,2}(?P<name>\w+)\s*(\([^)]*\))?\s*:\s*(?P<text>.*)$")
-_NUMPY_ENTRY = re.compile(r"^\*{0,2}(?P<name>\w+)(\s*,\s*\*{0,2}\w+)*(\s*:.*)?$")
-_SPHINX_FIELD = re.compile(r"^:(?P<kind>\w+)(\s+(?P<spec>[^:]*))?:\s*(?P<text>.*)$")
+DocstringStyle = Literal["google", "numpy", "sphinx"]
+
+_EPYDOC_FIELD = re.compile(r"(?m)^([ \t]*)@(?=(?:param|arg|type|returns?|rtype|raises?)\b[^:\n]*:)")
+_SPHINX_FIELD = re.compile(r"(?m)^:(?:param|parameter|arg|argument|key|keyword|type|returns?|rtype|raises?)\b[^:\n]*:")
+_NUMPY_TITLE = re.compile(r"(?m)^(?:Other )?(?:Parameters|Returns|Yields|Raises)[ \t]*\n[ \t]*-{3,}")
+_GOOGLE_TITLE = re.compile(r"(?mi)(?<=\S\n)(?=(?:args|arguments|params|parameters):[ \t]*\n[ \t])")
+_TYPED_ENTRY = re.compile(r"(?m)^[ \t]+\*{0,2}\w+[ \t]*(?=\()")
 
 
 @dataclass(frozen=True, slots=True)
 class Docstring:
-    """`description` is what comes before the first section; `parameters` maps names to descriptions."""
+    """`description` is the text before the first section; `parameters` maps names to descriptions."""
 
     description: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
 
 
-def parse_docstring(text: str | None) -> Docstring:
-    """Read a docstring; what cannot be recognised is description."""
-    lines = inspect.cleandoc(text or "").splitlines()
-    description: list[str] = []
-    parameters: dict[str, str] = {}
+def parse_docstring(text: str | None, style: DocstringStyle | None = None) -> Docstring:
+    """Read a docstring; without a `style` its form decides. Text that is in no known form is the description."""
+    text = _EPYDOC_FIELD.sub(r"\1:", inspect.cleandoc(text or ""))
+    if "\n" not in text and not text.startswith(":"):
+        return Docstring(text.strip())  # griffe takes 0.1 s to import, and one line needs no parser
+    from griffe import Docstring as Text
+    from griffe import DocstringSectionKind, logger
+
+    style = style or _style(text)
+    if style == "google":
+        text = _without_types(_GOOGLE_TITLE.sub("\n", text))  # griffe wants a blank line before a section
+    with logger.disable():
+        # griffe strips the indentation once more: the empty first line keeps that of a section at the beginning.
+        sections = Text(f"\n{text}", lineno=1, parser=style).parse()
+    texts = [section.value for section in sections if section.kind is DocstringSectionKind.text]
+    entries = [
+        entry
+        for section in sections
+        if section.kind in (DocstringSectionKind.parameters, DocstringSectionKind.other_parameters)
+        for entry in section.value
+    ]
+    return Docstring(texts[0] if texts else "", {entry.name.lstrip("*"): entry.description for entry in entries})
+
+
+def _style(text: str) -> DocstringStyle:
+    if _SPHINX_FIELD.search(text):
+        return "sphinx"
+    return "numpy" if _NUMPY_TITLE.search(text) else "google"
+
+
+def _without_types(text: str) -> str:
+    """The text without the bracketed types of its entries: `limit (int, default: 5): How many.` -> `limit: How many.`
+
+    Types come from the signature. griffe splits an entry at its first colon, which may be one in the type.
+    """
+    done: list[str] = []
     at = 0
-    while at < len(lines):
-        underlined = at + 1 < len(lines) and re.fullmatch(r"-{3,}", lines[at + 1].strip()) is not None
-        title = lines[at].strip().removesuffix(":").lower()
-        if title in _SECTIONS and (underlined or lines[at].rstrip().endswith(":")):
-            body, at = _section(lines, at + (2 if underlined else 1), indented=not underlined)
-            if title in _PARAMETER_SECTIONS:
-                parameters |= _entries(body, _NUMPY_ENTRY if underlined else _GOOGLE_ENTRY)
-        elif field_match := _SPHINX_FIELD.match(lines[at]):
-            body, at = _section(lines, at + 1, indented=True)
-            spec = (field_match["spec"] or "").split()
-            if field_match["kind"] in {"param", "parameter", "arg", "argument", "key"} and spec:
-                parameters[spec[-1].lstrip("*")] = _join([field_match["text"], *body])
-        else:
-            description.append(lines[at])
-            at += 1
-    return Docstring("\n".join(description).strip(), parameters)
+    for entry in _TYPED_ENTRY.finditer(text):
+        end = _closing(text, entry.end())
+        if entry.start() >= at and text[end : end + 1] == ":":
+            done.append(text[at : entry.end()].rstrip(" \t"))
+            at = end
+    return "".join([*done, text[at:]])
 
 
-def _section(lines: list[str], at: int, *, indented: bool) -> tuple[list[str], int]:
-    """The lines of a section that begins at `at`, and where it ends."""
-    start = at
-    while at < len(lines):
-        line = lines[at]
-        if indented and line and not line[0].isspace():
-            break
-        if not indented and at + 1 < len(lines) and re.fullmatch(r"-{3,}", lines[at + 1].strip()):
-            break
-        at += 1
-    return inspect.cleandoc("\n" + "\n".join(lines[start:at])).splitlines(), at
-
-
-def _entries(body: list[str], entry: re.Pattern[str]) -> dict[str, str]:
-    found: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for line in body:
-        if line and not line[0].isspace() and (match := entry.match(line)):
-            current = found.setdefault(match["name"], [match.groupdict().get("text") or ""])
-        elif current is not None:
-            current.append(line)
-    return {name: _join(parts) for name, parts in found.items()}
-
-
-def _join(parts: list[str]) -> str:
-    return " ".join(part.strip() for part in parts if part.strip())
+def _closing(text: str, start: int) -> int:
+    """Where the bracket that opens at `start` is closed on its line, plus one; `start` if it is not."""
+    depth = 0
+    for at in range(start, len(text)):
+        depth += {"(": 1, ")": -1, "\n": 0}.get(text[at], 0)
+        if depth == 0 or text[at] == "\n":
+            return at + 1 if depth == 0 else start
+    return start

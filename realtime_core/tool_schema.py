@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .docstrings import Docstring, parse_docstring
+from .docstrings import Docstring, DocstringStyle, parse_docstring
 from .errors import ModelBehaviorError, UserError
 
 __all__ = ["FunctionSchema", "function_schema", "strict_schema"]
@@ -67,11 +67,12 @@ def function_schema(
     name: str | None = None,
     description: str | None = None,
     use_docstring: bool = True,
+    docstring_style: DocstringStyle | None = None,
     strict: bool = True,
 ) -> FunctionSchema:
     """Read a function's signature and docstring. Raises `UserError` for what cannot become a schema."""
     inner = func.func if isinstance(func, functools.partial) else func
-    doc = parse_docstring(inner.__doc__) if use_docstring else Docstring()
+    doc = parse_docstring(inner.__doc__, docstring_style) if use_docstring else Docstring()
     name = name or getattr(inner, "__name__", None) or type(inner).__name__
     parameters = list(inspect.signature(func).parameters.values())
     hints = _type_hints(inner)

@@ -194,6 +194,7 @@ def function_tool(
             name=name_override,
             description=description_override,
             use_docstring=use_docstring_info,
+            docstring_style=docstring_style,
             strict=strict_mode,
         )
         is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)

