@@ -5,7 +5,7 @@ The first fifteen are those of the OpenAI Agents SDK's realtime layer; the other
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ class RealtimeAgentStartEvent:
 
     agent: RealtimeAgent[Any]
     info: RealtimeEventInfo
-    response_id: str = ""
     type: Literal["agent_start"] = "agent_start"
+    response_id: str = field(default="", kw_only=True)
 
 
 @dataclass(slots=True)
@@ -101,9 +101,9 @@ class RealtimeAgentEndEvent:
 
     agent: RealtimeAgent[Any]
     info: RealtimeEventInfo
-    response_id: str = ""
-    status: str = "completed"
     type: Literal["agent_end"] = "agent_end"
+    response_id: str = field(default="", kw_only=True)
+    status: str = field(default="completed", kw_only=True)
 
 
 @dataclass(slots=True)
@@ -124,8 +124,8 @@ class RealtimeToolStart:
     tool: Tool
     arguments: str
     info: RealtimeEventInfo
-    call_id: str = ""
     type: Literal["tool_start"] = "tool_start"
+    call_id: str = field(default="", kw_only=True)
 
 
 @dataclass(slots=True)
@@ -137,10 +137,10 @@ class RealtimeToolEnd:
     arguments: str
     output: Any
     info: RealtimeEventInfo
-    call_id: str = ""
-    duration_s: float = 0.0
-    silent: bool = False
     type: Literal["tool_end"] = "tool_end"
+    call_id: str = field(default="", kw_only=True)
+    duration_s: float = field(default=0.0, kw_only=True)
+    silent: bool = field(default=False, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -195,10 +195,10 @@ class RealtimeAudioInterrupted:
     info: RealtimeEventInfo
     item_id: str
     content_index: int
-    played_ms: int = 0
-    items: tuple[HeardItem, ...] = ()
-    truncations: tuple[Truncation, ...] = ()
     type: Literal["audio_interrupted"] = "audio_interrupted"
+    played_ms: int = field(default=0, kw_only=True)
+    items: tuple[HeardItem, ...] = field(default=(), kw_only=True)
+    truncations: tuple[Truncation, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(slots=True)
@@ -235,8 +235,8 @@ class RealtimeGuardrailTripped:
     guardrail_results: list[OutputGuardrailResult | InputGuardrailResult]
     message: str
     info: RealtimeEventInfo
-    response_id: str = ""
     type: Literal["guardrail_tripped"] = "guardrail_tripped"
+    response_id: str = field(default="", kw_only=True)
 
 
 @dataclass(slots=True)
@@ -244,10 +244,10 @@ class RealtimeInputAudioTimeoutTriggered:
     """The caller has said nothing for `idle_timeout_ms`."""
 
     info: RealtimeEventInfo
-    item_id: str = ""
-    audio_start_ms: int = 0
-    audio_end_ms: int = 0
     type: Literal["input_audio_timeout_triggered"] = "input_audio_timeout_triggered"
+    item_id: str = field(default="", kw_only=True)
+    audio_start_ms: int = field(default=0, kw_only=True)
+    audio_end_ms: int = field(default=0, kw_only=True)
 
 
 @dataclass(slots=True)

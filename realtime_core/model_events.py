@@ -1,14 +1,19 @@
-"""What a model emits. Each class carries its name as `type`."""
+"""What a model emits. Each class carries its name as `type`.
+
+The classes that the OpenAI Agents SDK has, too, take the same positional arguments as there. Our own fields come after
+them and are given by name.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from .connection import Close
     from .items import RealtimeItem
     from .playback import HeardItem, Truncation
+    from .usage import Usage
 
 RealtimeConnectionStatus = Literal["connecting", "connected", "reconnecting", "disconnected"]
 
@@ -18,7 +23,7 @@ class RealtimeModelErrorEvent:
     """The server complained about something and goes on. `error` is a `ServerRejected` or the server's own object."""
 
     error: Any
-    type: ClassVar[Literal["error"]] = "error"
+    type: Literal["error"] = "error"
 
 
 @dataclass(slots=True)
@@ -30,8 +35,8 @@ class RealtimeModelToolCallEvent:
     arguments: str
     id: str | None = None
     previous_item_id: str | None = None
-    response_id: str | None = None
-    type: ClassVar[Literal["function_call"]] = "function_call"
+    type: Literal["function_call"] = "function_call"
+    response_id: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -43,7 +48,7 @@ class RealtimeModelMcpApprovalRequestEvent:
     server_label: str
     name: str
     arguments: str
-    type: ClassVar[Literal["mcp_approval_request"]] = "mcp_approval_request"
+    type: Literal["mcp_approval_request"] = "mcp_approval_request"
 
 
 @dataclass(slots=True)
@@ -54,7 +59,7 @@ class RealtimeModelAudioEvent:
     response_id: str
     item_id: str
     content_index: int
-    type: ClassVar[Literal["audio"]] = "audio"
+    type: Literal["audio"] = "audio"
 
 
 @dataclass(slots=True)
@@ -64,11 +69,11 @@ class RealtimeModelAudioInterruptedEvent:
 
     item_id: str
     content_index: int
-    audio_end_ms: int = 0
-    items: tuple[HeardItem, ...] = ()
-    truncations: tuple[Truncation, ...] = ()
-    response_id: str | None = None
-    type: ClassVar[Literal["audio_interrupted"]] = "audio_interrupted"
+    type: Literal["audio_interrupted"] = "audio_interrupted"
+    audio_end_ms: int = field(default=0, kw_only=True)
+    items: tuple[HeardItem, ...] = field(default=(), kw_only=True)
+    truncations: tuple[Truncation, ...] = field(default=(), kw_only=True)
+    response_id: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -77,17 +82,17 @@ class RealtimeModelAudioDoneEvent:
 
     item_id: str
     content_index: int
-    response_id: str = ""
-    type: ClassVar[Literal["audio_done"]] = "audio_done"
+    type: Literal["audio_done"] = "audio_done"
+    response_id: str = field(default="", kw_only=True)
 
 
 @dataclass(slots=True)
 class RealtimeModelInputAudioTranscriptionCompletedEvent:
     item_id: str
     transcript: str
-    content_index: int = 0
-    usage: dict[str, Any] | None = None
-    type: ClassVar[Literal["input_audio_transcription_completed"]] = "input_audio_transcription_completed"
+    type: Literal["input_audio_transcription_completed"] = "input_audio_transcription_completed"
+    content_index: int = field(default=0, kw_only=True)
+    usage: dict[str, Any] | None = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -95,7 +100,7 @@ class RealtimeModelInputAudioTranscriptionDeltaEvent:
     item_id: str
     delta: str
     content_index: int = 0
-    type: ClassVar[Literal["input_audio_transcription_delta"]] = "input_audio_transcription_delta"
+    type: Literal["input_audio_transcription_delta"] = "input_audio_transcription_delta"
 
 
 @dataclass(slots=True)
@@ -103,7 +108,7 @@ class RealtimeModelInputAudioTranscriptionFailedEvent:
     item_id: str
     error: Any
     content_index: int = 0
-    type: ClassVar[Literal["input_audio_transcription_failed"]] = "input_audio_transcription_failed"
+    type: Literal["input_audio_transcription_failed"] = "input_audio_transcription_failed"
 
 
 @dataclass(slots=True)
@@ -111,7 +116,7 @@ class RealtimeModelInputAudioTimeoutTriggeredEvent:
     item_id: str
     audio_start_ms: int
     audio_end_ms: int
-    type: ClassVar[Literal["input_audio_timeout_triggered"]] = "input_audio_timeout_triggered"
+    type: Literal["input_audio_timeout_triggered"] = "input_audio_timeout_triggered"
 
 
 @dataclass(slots=True)
@@ -120,21 +125,21 @@ class RealtimeModelSpeechStartedEvent:
 
     item_id: str
     audio_start_ms: int
-    type: ClassVar[Literal["speech_started"]] = "speech_started"
+    type: Literal["speech_started"] = "speech_started"
 
 
 @dataclass(slots=True)
 class RealtimeModelSpeechStoppedEvent:
     item_id: str
     audio_end_ms: int
-    type: ClassVar[Literal["speech_stopped"]] = "speech_stopped"
+    type: Literal["speech_stopped"] = "speech_stopped"
 
 
 @dataclass(slots=True)
 class RealtimeModelInputAudioCommittedEvent:
     item_id: str
     previous_item_id: str | None = None
-    type: ClassVar[Literal["input_audio_committed"]] = "input_audio_committed"
+    type: Literal["input_audio_committed"] = "input_audio_committed"
 
 
 @dataclass(slots=True)
@@ -142,8 +147,8 @@ class RealtimeModelTranscriptDeltaEvent:
     item_id: str
     delta: str
     response_id: str
-    content_index: int = 0
-    type: ClassVar[Literal["transcript_delta"]] = "transcript_delta"
+    type: Literal["transcript_delta"] = "transcript_delta"
+    content_index: int = field(default=0, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -152,7 +157,7 @@ class RealtimeModelTranscriptDoneEvent:
     transcript: str
     response_id: str
     content_index: int = 0
-    type: ClassVar[Literal["transcript_done"]] = "transcript_done"
+    type: Literal["transcript_done"] = "transcript_done"
 
 
 @dataclass(slots=True)
@@ -160,8 +165,8 @@ class RealtimeModelOutputTextDeltaEvent:
     item_id: str
     delta: str
     response_id: str
-    content_index: int = 0
-    type: ClassVar[Literal["output_text_delta"]] = "output_text_delta"
+    type: Literal["output_text_delta"] = "output_text_delta"
+    content_index: int = field(default=0, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -169,14 +174,14 @@ class RealtimeModelItemUpdatedEvent:
     """An item of the conversation was added or changed. `previous_item_id` orders it (None: unknown, "": first)."""
 
     item: RealtimeItem
-    previous_item_id: str | None = None
-    type: ClassVar[Literal["item_updated"]] = "item_updated"
+    type: Literal["item_updated"] = "item_updated"
+    previous_item_id: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)
 class RealtimeModelItemDeletedEvent:
     item_id: str
-    type: ClassVar[Literal["item_deleted"]] = "item_deleted"
+    type: Literal["item_deleted"] = "item_deleted"
 
 
 @dataclass(slots=True)
@@ -186,29 +191,29 @@ class RealtimeModelItemTruncatedEvent:
     item_id: str
     content_index: int
     audio_end_ms: int
-    type: ClassVar[Literal["item_truncated"]] = "item_truncated"
+    type: Literal["item_truncated"] = "item_truncated"
 
 
 @dataclass(slots=True)
 class RealtimeModelConnectionStatusEvent:
     status: RealtimeConnectionStatus
-    close: Close | None = None
-    type: ClassVar[Literal["connection_status"]] = "connection_status"
+    type: Literal["connection_status"] = "connection_status"
+    close: Close | None = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)
 class RealtimeModelEndOfStreamEvent:
     """Nothing more will come, and nothing failed."""
 
-    type: ClassVar[Literal["end_of_stream"]] = "end_of_stream"
+    type: Literal["end_of_stream"] = "end_of_stream"
 
 
 @dataclass(slots=True)
 class RealtimeModelTurnStartedEvent:
     """A response has begun."""
 
+    type: Literal["turn_started"] = "turn_started"
     response_id: str = ""
-    type: ClassVar[Literal["turn_started"]] = "turn_started"
 
 
 @dataclass(slots=True)
@@ -216,11 +221,11 @@ class RealtimeModelTurnEndedEvent:
     """A response is over. `status` is the protocol's: completed, cancelled, incomplete, failed; `reason` and `error`
     come from its `status_details`."""
 
+    type: Literal["turn_ended"] = "turn_ended"
     response_id: str = ""
-    status: str = "completed"
-    reason: str | None = None
-    error: Any = None
-    type: ClassVar[Literal["turn_ended"]] = "turn_ended"
+    status: str = field(default="completed", kw_only=True)
+    reason: str | None = field(default=None, kw_only=True)
+    error: Any = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -235,25 +240,52 @@ class RealtimeModelResponseFailedEvent:
     reason: str
     error: Any = None
     retrying: bool = False
-    type: ClassVar[Literal["response_failed"]] = "response_failed"
+    type: Literal["response_failed"] = "response_failed"
+
+
+@dataclass(slots=True)
+class RealtimeModelCachedTokensDetails:
+    """Cached input tokens by modality. None: the server did not report the number."""
+
+    text_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class RealtimeModelInputTokensDetails:
+    """Input tokens by modality. None: the server did not report the number."""
+
+    text_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+    cached_tokens: int | None = None
+    cached_tokens_details: RealtimeModelCachedTokensDetails | None = None
+
+
+@dataclass(slots=True)
+class RealtimeModelOutputTokensDetails:
+    """Output tokens by modality. None: the server did not report the number."""
+
+    text_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 @dataclass(slots=True)
 class RealtimeModelUsageEvent:
-    """The tokens of one response; `details` is the protocol's `usage` object."""
+    """The tokens of one response. The two `details` are None where the server did not break the tokens down."""
 
-    input_tokens: int
-    output_tokens: int
-    total_tokens: int
-    details: dict[str, Any] = field(default_factory=dict)
-    response_id: str = ""
-    type: ClassVar[Literal["usage"]] = "usage"
+    usage: Usage
+    input_tokens_details: RealtimeModelInputTokensDetails | None = None
+    output_tokens_details: RealtimeModelOutputTokensDetails | None = None
+    type: Literal["usage"] = "usage"
+    response_id: str = field(default="", kw_only=True)
 
 
 @dataclass(slots=True)
 class RealtimeModelRateLimitsEvent:
     rate_limits: list[dict[str, Any]]
-    type: ClassVar[Literal["rate_limits"]] = "rate_limits"
+    type: Literal["rate_limits"] = "rate_limits"
 
 
 @dataclass(slots=True)
@@ -261,13 +293,13 @@ class RealtimeModelDtmfEvent:
     """A key on a SIP call held by the server."""
 
     digit: str
-    type: ClassVar[Literal["dtmf"]] = "dtmf"
+    type: Literal["dtmf"] = "dtmf"
 
 
 @dataclass(slots=True)
 class RealtimeModelOtherEvent:
     data: Any
-    type: ClassVar[Literal["other"]] = "other"
+    type: Literal["other"] = "other"
 
 
 @dataclass(slots=True)
@@ -276,7 +308,7 @@ class RealtimeModelExceptionEvent:
 
     exception: Exception
     context: str | None = None
-    type: ClassVar[Literal["exception"]] = "exception"
+    type: Literal["exception"] = "exception"
 
 
 @dataclass(slots=True)
@@ -284,7 +316,7 @@ class RealtimeModelRawServerEvent:
     """A server event as it came. `data` is the decoded JSON object."""
 
     data: Any
-    type: ClassVar[Literal["raw_server_event"]] = "raw_server_event"
+    type: Literal["raw_server_event"] = "raw_server_event"
 
 
 RealtimeModelEvent = (
@@ -325,6 +357,7 @@ __all__ = [
     "RealtimeModelAudioDoneEvent",
     "RealtimeModelAudioEvent",
     "RealtimeModelAudioInterruptedEvent",
+    "RealtimeModelCachedTokensDetails",
     "RealtimeModelConnectionStatusEvent",
     "RealtimeModelDtmfEvent",
     "RealtimeModelEndOfStreamEvent",
@@ -336,12 +369,14 @@ __all__ = [
     "RealtimeModelInputAudioTranscriptionCompletedEvent",
     "RealtimeModelInputAudioTranscriptionDeltaEvent",
     "RealtimeModelInputAudioTranscriptionFailedEvent",
+    "RealtimeModelInputTokensDetails",
     "RealtimeModelItemDeletedEvent",
     "RealtimeModelItemTruncatedEvent",
     "RealtimeModelItemUpdatedEvent",
     "RealtimeModelMcpApprovalRequestEvent",
     "RealtimeModelOtherEvent",
     "RealtimeModelOutputTextDeltaEvent",
+    "RealtimeModelOutputTokensDetails",
     "RealtimeModelRateLimitsEvent",
     "RealtimeModelRawServerEvent",
     "RealtimeModelResponseFailedEvent",

@@ -31,7 +31,6 @@ from .model_events import (
     RealtimeModelEvent,
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
-    RealtimeModelUsageEvent,
 )
 from .output_checks import InputChecks, OutputChecks
 from .session_core import SessionCore
@@ -81,7 +80,7 @@ class SessionTurns:
             case "input_audio_transcription_completed":
                 self._input_checks.heard(event.transcript)
             case "usage":
-                self._usage(event)
+                self._core.context.usage.add(event.usage)
             case "error":
                 self._core.report(event.error)
             case _:
@@ -105,18 +104,13 @@ class SessionTurns:
         agent = self._current_agent()
         self._speakers[event.response_id] = agent
         self._output_checks.began(event.response_id)
-        self._emit(RealtimeAgentStartEvent(agent, self._core.info, event.response_id))
+        self._emit(RealtimeAgentStartEvent(agent, self._core.info, response_id=event.response_id))
 
     def _ended(self, event: RealtimeModelTurnEndedEvent) -> None:
         info, agent = self._core.info, self._speakers.pop(event.response_id, None) or self._current_agent()
         text = self._output_checks.ended(event.response_id)
-        self._emit(RealtimeAgentEndEvent(agent, info, event.response_id, event.status))
+        self._emit(RealtimeAgentEndEvent(agent, info, response_id=event.response_id, status=event.status))
         self._hooks.ended(agent, text)
-
-    def _usage(self, event: RealtimeModelUsageEvent) -> None:
-        self._core.context.usage.add_response(
-            event.input_tokens, event.output_tokens, event.total_tokens, event.details, event.response_id
-        )
 
     def _translate(self, event: RealtimeModelEvent) -> None:
         """Events that only change their class."""
@@ -127,7 +121,12 @@ class SessionTurns:
             case "audio_interrupted":
                 self._emit(
                     RealtimeAudioInterrupted(
-                        info, event.item_id, event.content_index, event.audio_end_ms, event.items, event.truncations
+                        info,
+                        event.item_id,
+                        event.content_index,
+                        played_ms=event.audio_end_ms,
+                        items=event.items,
+                        truncations=event.truncations,
                     )
                 )
             case "speech_started":
@@ -136,7 +135,12 @@ class SessionTurns:
                 self._emit(RealtimeSpeechStopped(info, event.item_id, event.audio_end_ms))
             case "input_audio_timeout_triggered":
                 self._emit(
-                    RealtimeInputAudioTimeoutTriggered(info, event.item_id, event.audio_start_ms, event.audio_end_ms)
+                    RealtimeInputAudioTimeoutTriggered(
+                        info,
+                        item_id=event.item_id,
+                        audio_start_ms=event.audio_start_ms,
+                        audio_end_ms=event.audio_end_ms,
+                    )
                 )
             case "input_audio_transcription_delta":
                 self._emit(RealtimeInputAudioTranscriptionDelta(info, event.item_id, event.delta, event.content_index))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 __all__ = ["PRICES_PER_MILLION", "CostEstimate", "ModalityTokens", "Prices", "Usage", "UsageEntry"]
@@ -12,7 +12,12 @@ __all__ = ["PRICES_PER_MILLION", "CostEstimate", "ModalityTokens", "Prices", "Us
 
 @dataclass(frozen=True, slots=True)
 class ModalityTokens:
-    """Tokens by modality; `cached_*` are part of the others. What was not broken down is in none."""
+    """The tokens of one direction by modality. Tokens that the server did not break down are in none of the modalities.
+
+    `cached_tokens` is the server's sum of cached input tokens; `cached_text` and the others break that sum down.
+    `cache_write_tokens` and `reasoning_tokens` have the names of the OpenAI Agents SDK. The Realtime API reports
+    neither, so both are 0 unless a model of your own sets them.
+    """
 
     text: int = 0
     audio: int = 0
@@ -20,23 +25,22 @@ class ModalityTokens:
     cached_text: int = 0
     cached_audio: int = 0
     cached_image: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @classmethod
     def from_details(cls, details: Any) -> ModalityTokens:
-        """From `input_token_details` or `output_token_details` of the protocol; what is not there counts as 0."""
+        """From `input_token_details` or `output_token_details` of the protocol. A missing number counts as 0."""
         cached = details.get("cached_tokens_details") if isinstance(details, Mapping) else None
         plain = {name: _count(details, f"{name}_tokens") for name in ("text", "audio", "image")}
-        return cls(**plain, **{f"cached_{name}": _count(cached, f"{name}_tokens") for name in plain})
+        parts = {f"cached_{name}": _count(cached, f"{name}_tokens") for name in plain}
+        return cls(**plain, **parts, cached_tokens=_count(details, "cached_tokens"))
 
-    def __add__(self, other: ModalityTokens) -> ModalityTokens:
-        return ModalityTokens(
-            self.text + other.text,
-            self.audio + other.audio,
-            self.image + other.image,
-            self.cached_text + other.cached_text,
-            self.cached_audio + other.cached_audio,
-            self.cached_image + other.cached_image,
-        )
+    def __add__(self, other: Any) -> ModalityTokens:
+        """The sum. `other` may be any object with some of these attributes, such as the token details of `openai`."""
+        names = [each.name for each in fields(self)]
+        return ModalityTokens(**{name: getattr(self, name) + (getattr(other, name, 0) or 0) for name in names})
 
 
 def _count(details: Any, key: str) -> int:
@@ -51,8 +55,8 @@ class UsageEntry:
     input_tokens: int
     output_tokens: int
     total_tokens: int
-    input_details: ModalityTokens = ModalityTokens()
-    output_details: ModalityTokens = ModalityTokens()
+    input_tokens_details: ModalityTokens = ModalityTokens()
+    output_tokens_details: ModalityTokens = ModalityTokens()
     response_id: str = ""
 
 
@@ -90,50 +94,55 @@ class CostEstimate:
 
 @dataclass(slots=True)
 class Usage:
-    """What a session has spent so far. `request_usage_entries` keeps the latest 1,000 responses one by one."""
+    """The tokens of one response, or the sum of several. `request_usage_entries` keeps the latest 1,000 responses."""
 
     requests: int = 0
     input_tokens: int = 0
+    input_tokens_details: ModalityTokens = ModalityTokens()
     output_tokens: int = 0
+    output_tokens_details: ModalityTokens = ModalityTokens()
     total_tokens: int = 0
-    input_details: ModalityTokens = ModalityTokens()
-    output_details: ModalityTokens = ModalityTokens()
     request_usage_entries: list[UsageEntry] = field(default_factory=list)
 
-    def add(self, other: Usage) -> None:
-        """Add another sum, in place."""
-        self._add_sums(other)
-        self.request_usage_entries = (self.request_usage_entries + other.request_usage_entries)[-_MAX_ENTRIES:]
+    @classmethod
+    def of_response(cls, usage: Mapping[str, Any], response_id: str = "") -> Usage:
+        """The tokens of one response, from the `usage` object of `response.done`.
 
-    def add_response(
-        self,
-        input_tokens: int,
-        output_tokens: int,
-        total_tokens: int,
-        details: Mapping[str, Any],
-        response_id: str = "",
-    ) -> None:
-        """Add one response; `details` is the protocol's `usage` object."""
+        Source: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
+        """
+        input_tokens, output_tokens = _count(usage, "input_tokens"), _count(usage, "output_tokens")
         entry = UsageEntry(
             input_tokens,
             output_tokens,
-            total_tokens or input_tokens + output_tokens,
-            ModalityTokens.from_details(details.get("input_token_details")),
-            ModalityTokens.from_details(details.get("output_token_details")),
+            _count(usage, "total_tokens") or input_tokens + output_tokens,
+            ModalityTokens.from_details(usage.get("input_token_details")),
+            ModalityTokens.from_details(usage.get("output_token_details")),
             response_id,
         )
-        self.requests += 1
-        self._add_sums(entry)
-        self.request_usage_entries.append(entry)
-        del self.request_usage_entries[:-_MAX_ENTRIES]
+        return cls(
+            requests=1,
+            input_tokens=entry.input_tokens,
+            input_tokens_details=entry.input_tokens_details,
+            output_tokens=entry.output_tokens,
+            output_tokens_details=entry.output_tokens_details,
+            total_tokens=entry.total_tokens,
+            request_usage_entries=[entry],
+        )
 
-    def _add_sums(self, other: Usage | UsageEntry) -> None:
-        self.requests += other.requests if isinstance(other, Usage) else 0
+    def add(self, other: Usage) -> None:
+        """Add another sum, in place. A single response without an entry of its own gets one."""
+        self.requests += other.requests
         self.input_tokens += other.input_tokens
+        self.input_tokens_details += other.input_tokens_details
         self.output_tokens += other.output_tokens
+        self.output_tokens_details += other.output_tokens_details
         self.total_tokens += other.total_tokens
-        self.input_details += other.input_details
-        self.output_details += other.output_details
+        entries = list(other.request_usage_entries)
+        if not entries and other.requests == 1 and other.total_tokens:
+            none = ModalityTokens()
+            details = none + other.input_tokens_details, none + other.output_tokens_details
+            entries = [UsageEntry(other.input_tokens, other.output_tokens, other.total_tokens, *details)]
+        self.request_usage_entries = (self.request_usage_entries + entries)[-_MAX_ENTRIES:]
 
     def snapshot(self) -> Usage:
         """A copy that stays as it is."""
@@ -146,7 +155,7 @@ class Usage:
         price = table.get(model) or table.get(_SNAPSHOT.sub("", model))
         if price is None:
             return CostEstimate(0.0, 0.0, known=False)
-        i, o = self.input_details, self.output_details
+        i, o = self.input_tokens_details, self.output_tokens_details
         unknown_in = max(0, self.input_tokens - i.text - i.audio - i.image)
         unknown_out = max(0, self.output_tokens - o.text - o.audio)
         spent_in = (

@@ -239,7 +239,7 @@ class Dialogue:
                 case ResponseStalled(response_id):
                     self.finish(response_id)
                     self.mute(response_id)
-                    self.emit(RealtimeModelTurnEndedEvent(response_id, "failed", "stalled"))
+                    self.emit(RealtimeModelTurnEndedEvent(response_id=response_id, status="failed", reason="stalled"))
                 case ResponseFailed(response_id, status, reason, error, retrying):
                     self.emit(RealtimeModelResponseFailedEvent(response_id, status, reason, error, retrying))
 

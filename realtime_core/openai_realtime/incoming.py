@@ -14,6 +14,7 @@ from ..turns import TurnAction
 from . import hosted_tools
 from . import server_events as wire
 from .server_errors import Fault, classify, code_of, exception
+from .usage import usage_event
 
 if TYPE_CHECKING:
     from .dialogue import Dialogue
@@ -132,7 +133,7 @@ def _transcription_delta(dialogue: Dialogue, event: wire.TranscriptionDelta) -> 
 def _transcription_completed(dialogue: Dialogue, event: wire.TranscriptionCompleted) -> None:
     dialogue.emit(
         emitted.RealtimeModelInputAudioTranscriptionCompletedEvent(
-            event.item_id, event.transcript, event.content_index, event.usage
+            event.item_id, event.transcript, content_index=event.content_index, usage=event.usage
         )
     )
 
@@ -159,7 +160,7 @@ def _response_created(dialogue: Dialogue, event: wire.ResponseCreated) -> None:
     if dialogue.responses.is_out_of_band(event.response_id):
         dialogue.emit(emitted.RealtimeModelOtherEvent({"type": "response.created", "response": event.response}))
     else:
-        dialogue.emit(emitted.RealtimeModelTurnStartedEvent(event.response_id))
+        dialogue.emit(emitted.RealtimeModelTurnStartedEvent(response_id=event.response_id))
     dialogue.perform(effects)
 
 
@@ -172,27 +173,18 @@ def _response_done(dialogue: Dialogue, event: wire.ResponseDone) -> None:
         _calls_not_told(dialogue, event)
     dialogue.finish(event.response_id)
     if isinstance(usage := event.response.get("usage"), Mapping):
-        dialogue.emit(_usage(event.response_id, usage))
+        dialogue.emit(usage_event(event.response_id, usage))
     if out_of_band:
         dialogue.emit(emitted.RealtimeModelOtherEvent({"type": "response.done", "response": event.response}))
     else:
         dialogue.emit(
-            emitted.RealtimeModelTurnEndedEvent(event.response_id, outcome.status, outcome.reason, outcome.error)
+            emitted.RealtimeModelTurnEndedEvent(
+                response_id=event.response_id, status=outcome.status, reason=outcome.reason, error=outcome.error
+            )
         )
     for item_id in hosted_tools.spoken_about(event.response):
         dialogue.responses.unwant(item_id)
     dialogue.perform(dialogue.responses.done(dialogue.setup.now(), event.response_id, outcome))
-
-
-def _usage(response_id: str, usage: Mapping[str, Any]) -> emitted.RealtimeModelUsageEvent:
-    given, taken = (_tokens(usage, name) for name in ("input_tokens", "output_tokens"))
-    total = _tokens(usage, "total_tokens") or given + taken
-    return emitted.RealtimeModelUsageEvent(given, taken, total, dict(usage), response_id)
-
-
-def _tokens(usage: Mapping[str, Any], name: str) -> int:
-    value = usage.get(name)
-    return value if isinstance(value, int) else 0
 
 
 def _audio_delta(dialogue: Dialogue, event: wire.AudioDelta) -> None:
@@ -218,7 +210,9 @@ def _audio_done(dialogue: Dialogue, event: wire.AudioDone) -> None:
         return
     dialogue.end_part(event.item_id, event.content_index)
     if event.response_id not in dialogue.muted:
-        dialogue.emit(emitted.RealtimeModelAudioDoneEvent(event.item_id, event.content_index, event.response_id))
+        dialogue.emit(
+            emitted.RealtimeModelAudioDoneEvent(event.item_id, event.content_index, response_id=event.response_id)
+        )
 
 
 def _is_talk(dialogue: Dialogue, response_id: str) -> bool:
@@ -230,7 +224,7 @@ def _transcript_delta(dialogue: Dialogue, event: wire.TranscriptDelta) -> None:
     if _is_talk(dialogue, event.response_id):
         dialogue.emit(
             emitted.RealtimeModelTranscriptDeltaEvent(
-                event.item_id, event.delta, event.response_id, event.content_index
+                event.item_id, event.delta, event.response_id, content_index=event.content_index
             )
         )
 
@@ -248,7 +242,7 @@ def _text_delta(dialogue: Dialogue, event: wire.TextDelta) -> None:
     if _is_talk(dialogue, event.response_id):
         dialogue.emit(
             emitted.RealtimeModelOutputTextDeltaEvent(
-                event.item_id, event.delta, event.response_id, event.content_index
+                event.item_id, event.delta, event.response_id, content_index=event.content_index
             )
         )
 
@@ -299,7 +293,7 @@ def _item_updated(dialogue: Dialogue, item: Mapping[str, Any], previous_item_id:
     except UserError as error:
         _logger.info("An item of the conversation is left out: %s", error)
         return
-    dialogue.emit(emitted.RealtimeModelItemUpdatedEvent(known, previous_item_id))
+    dialogue.emit(emitted.RealtimeModelItemUpdatedEvent(known, previous_item_id=previous_item_id))
 
 
 def _tool_call(dialogue: Dialogue, response_id: str, item: Mapping[str, Any]) -> None:

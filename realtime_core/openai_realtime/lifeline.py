@@ -109,7 +109,7 @@ class Lifeline:
             dialogue = self._link.dialogue
             if not (dialogue.expired or is_recoverable(close)) or not self._policy.attempts:
                 self._set_timer()
-                self.setup.emit(RealtimeModelConnectionStatusEvent("disconnected", close))
+                self.setup.emit(RealtimeModelConnectionStatusEvent("disconnected", close=close))
                 if dialogue.expired:
                     raise SessionExpired("The session reached the server's maximum length.", code="session_expired")
                 if close.code != 1000:
@@ -178,7 +178,7 @@ class Lifeline:
         lost = self._link.dialogue
         self._ready = False
         self._retire(lost)
-        self.setup.emit(RealtimeModelConnectionStatusEvent("reconnecting", close))
+        self.setup.emit(RealtimeModelConnectionStatusEvent("reconnecting", close=close))
         failure: RealtimeCoreError = ConnectionLost(close)
         if self.setup.now() - self._since >= self._policy.settled_after_s:
             self._attempt = 0
@@ -195,7 +195,7 @@ class Lifeline:
             else:
                 self._take_over(link)
                 return
-        self.setup.emit(RealtimeModelConnectionStatusEvent("disconnected", close))
+        self.setup.emit(RealtimeModelConnectionStatusEvent("disconnected", close=close))
         raise failure
 
     def _retire(self, dialogue: Dialogue) -> None:
@@ -210,7 +210,9 @@ class Lifeline:
                 dialogue.finish(response_id)
         if active_id is not None:
             again = bool(dialogue.responses.unanswered(self.setup.now()))
-            self.setup.emit(RealtimeModelTurnEndedEvent(active_id, "failed", "connection_lost"))
+            self.setup.emit(
+                RealtimeModelTurnEndedEvent(response_id=active_id, status="failed", reason="connection_lost")
+            )
             self.setup.emit(RealtimeModelResponseFailedEvent(active_id, "failed", "connection_lost", retrying=again))
 
     def _take_over(self, link: Link) -> None:

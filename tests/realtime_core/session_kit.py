@@ -89,11 +89,11 @@ def said(text: str, item_id: str = "item_a", response_id: str = "resp_1") -> Rea
 
 
 def started(response_id: str = "resp_1") -> RealtimeModelTurnStartedEvent:
-    return RealtimeModelTurnStartedEvent(response_id)
+    return RealtimeModelTurnStartedEvent(response_id=response_id)
 
 
 def ended(response_id: str = "resp_1", **fields: Any) -> RealtimeModelTurnEndedEvent:
-    return RealtimeModelTurnEndedEvent(response_id, **fields)
+    return RealtimeModelTurnEndedEvent(response_id=response_id, **fields)
 
 
 def types(events: Iterable[Any]) -> list[str]:

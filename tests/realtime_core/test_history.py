@@ -62,7 +62,7 @@ def agent(item_id: str, *content: Any, **fields: Any) -> AssistantMessageItem:
 
 
 def updated(item: RealtimeItem, previous: str | None = None) -> RealtimeModelItemUpdatedEvent:
-    return RealtimeModelItemUpdatedEvent(item, previous)
+    return RealtimeModelItemUpdatedEvent(item, previous_item_id=previous)
 
 
 def only(items: Items) -> Any:
@@ -292,7 +292,7 @@ def test_deletion() -> None:
 
 def interrupted(*cuts: tuple[str, int]) -> RealtimeModelAudioInterruptedEvent:
     truncations = tuple(Truncation(item_id, 0, ms) for item_id, ms in cuts)
-    return RealtimeModelAudioInterruptedEvent(cuts[0][0], 0, cuts[0][1], truncations=truncations)
+    return RealtimeModelAudioInterruptedEvent(cuts[0][0], 0, audio_end_ms=cuts[0][1], truncations=truncations)
 
 
 def test_said_and_heard_are_both_kept() -> None:
@@ -349,7 +349,10 @@ def test_the_servers_confirmation_changes_nothing_and_a_foreign_truncation_count
 
 def test_an_interruption_without_truncations_uses_its_own_position_if_it_has_one() -> None:
     items, _ = play(said("one two"), audio(1000))
-    assert only(play(RealtimeModelAudioInterruptedEvent("item_a", 0, 500), items=items)[0]).heard_text == "one"
+    assert (
+        only(play(RealtimeModelAudioInterruptedEvent("item_a", 0, audio_end_ms=500), items=items)[0]).heard_text
+        == "one"
+    )
     assert play(RealtimeModelAudioInterruptedEvent("item_a", 0), items=items) == (items, [])
 
 
@@ -375,7 +378,7 @@ def test_words_within_gives_whole_words_from_the_start(text: str, fraction: floa
 
 def test_events_that_say_nothing_of_the_conversation() -> None:
     items = (user("a"),)
-    assert reduce(items, RealtimeModelTurnStartedEvent("r")) == (items, ())
+    assert reduce(items, RealtimeModelTurnStartedEvent(response_id="r")) == (items, ())
 
 
 # Any order of events

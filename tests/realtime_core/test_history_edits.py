@@ -97,7 +97,10 @@ def test_the_protocols_form_of_items() -> None:
 async def test_a_session_can_be_seeded_and_edited() -> None:
     async with opened() as kit:
         await kit.session.update_history([user("a"), user("b")])
-        kit.emit(RealtimeModelItemUpdatedEvent(user("a"), ""), RealtimeModelItemUpdatedEvent(user("b"), "a"))
+        kit.emit(
+            RealtimeModelItemUpdatedEvent(user("a"), previous_item_id=""),
+            RealtimeModelItemUpdatedEvent(user("b"), previous_item_id="a"),
+        )
         await kit.session.update_history(lambda history: history[1:])
         kinds = [(e.message["type"]) for e in kit.sent if isinstance(e, RealtimeModelSendRawMessage)]
         assert kinds == ["conversation.item.create"] * 2 + ["conversation.item.delete"]

@@ -201,7 +201,8 @@ async def test_audio_that_comes_in() -> None:
         ]  # fmt: skip
         audio = talk.heard.one("audio")
         assert (len(audio.data), audio.response_id, audio.item_id) == (9600, "resp_1", "item_a")
-        assert (talk.heard.one("usage").total_tokens, talk.heard.one("usage").details) == (7, usage)
+        spent = talk.heard.one("usage")
+        assert (spent.usage.total_tokens, spent.input_tokens_details.audio_tokens) == (7, 3)
 
 
 async def test_barge_in_is_one_step_and_the_server_cancels() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from session_kit import audio, ended, opened, said, settle, started, types
 
-from realtime_core import AudioData, RealtimeAgent, RealtimeSession, RunContextWrapper
+from realtime_core import AudioData, RealtimeAgent, RealtimeSession, RunContextWrapper, Usage
 from realtime_core.connection import Close
 from realtime_core.event_streams import EventHub, EventsOverflowed, EventStream
 from realtime_core.events import (
@@ -114,12 +114,12 @@ async def test_each_model_event_is_told_raw_and_then_translated() -> None:
             {"response_id": "r", "reason": "max_output_tokens"},
         ),
         (
-            RealtimeModelAudioInterruptedEvent("i", 0, 740, (HeardItem("i", 0, 740.4),)),
+            RealtimeModelAudioInterruptedEvent("i", 0, audio_end_ms=740, items=(HeardItem("i", 0, 740.4),)),
             "audio_interrupted",
             {"item_id": "i", "content_index": 0, "played_ms": 740, "items": (HeardItem("i", 0, 740.4),)},
         ),
         (
-            RealtimeModelConnectionStatusEvent("reconnecting", Close(1006, "", "network")),
+            RealtimeModelConnectionStatusEvent("reconnecting", close=Close(1006, "", "network")),
             "connection_status",
             {"status": "reconnecting", "close": Close(1006, "", "network")},
         ),
@@ -164,12 +164,15 @@ async def test_a_response_belongs_to_the_agent_that_began_it() -> None:
 @virtual
 async def test_usage_is_added_to_the_context() -> None:
     async with opened() as kit:
-        details = {"input_token_details": {"text_tokens": 3, "audio_tokens": 7}}
-        kit.emit(RealtimeModelUsageEvent(10, 5, 15, details, "r1"), RealtimeModelUsageEvent(1, 1, 0))
+        wire = {"input_tokens": 10, "output_tokens": 5, "input_token_details": {"text_tokens": 3, "audio_tokens": 7}}
+        kit.emit(
+            RealtimeModelUsageEvent(Usage.of_response(wire, "r1")),
+            RealtimeModelUsageEvent(Usage(requests=1, input_tokens=1, output_tokens=1, total_tokens=2)),
+        )
         usage = kit.session.usage
         assert usage is kit.session.context.usage
         assert (usage.requests, usage.input_tokens, usage.output_tokens, usage.total_tokens) == (2, 11, 6, 17)
-        assert (usage.input_details.text, usage.input_details.audio) == (3, 7)
+        assert (usage.input_tokens_details.text, usage.input_tokens_details.audio) == (3, 7)
 
 
 # What the user sends

@@ -287,7 +287,7 @@ async def test_nothing_is_left_running_or_alive() -> None:
 async def test_a_disconnect_alone_does_not_end_iteration_but_the_end_of_the_stream_does() -> None:
     async with await RealtimeRunner(AGENT, model=(model := ScriptedRealtimeModel())).run() as session:
         close = Close(1001, "going away", "peer")
-        model.emit_now(RealtimeModelConnectionStatusEvent("disconnected", close))
+        model.emit_now(RealtimeModelConnectionStatusEvent("disconnected", close=close))
         assert session.status == "disconnected"
         model.emit_now(audio(), RealtimeModelEndOfStreamEvent(), audio())
         seen = [event async for event in session]
