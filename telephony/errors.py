@@ -13,6 +13,7 @@ TelephonyError
 ├── RecordsUnavailable            the database of the records cannot be used now, or is of a newer release
 ├── RingFailed                    the simulated phone could not ring: the webhook's answer, its TwiML or the stream
 ├── ServerFailed                  the server could not start
+│   └── NotStarted                the application serves requests, and its ASGI lifespan was not run
 ├── SettingsError                 the environment's settings do not fit; carries every problem with its cure
 ├── StreamRefused                 a media stream was not admitted: no valid `start`, or not ours
 ├── JournalError                  a journal cannot be read
@@ -56,6 +57,7 @@ __all__ = [
     "JournalError",
     "MediaStreamError",
     "NoCurrentCall",
+    "NotStarted",
     "NumberError",
     "RecordsUnavailable",
     "ReplayError",
@@ -118,6 +120,10 @@ class ReplayError(TelephonyError):
 
 class ServerFailed(TelephonyError):
     """The server could not start."""
+
+
+class NotStarted(ServerFailed):
+    """The application serves requests, and its ASGI lifespan was not run."""
 
 
 class StreamRefused(TelephonyError):

@@ -127,6 +127,9 @@ class Repeats:
     def warning(self, kind: str, message: str) -> None:
         self._say(logging.WARNING, kind, message)
 
+    def error(self, kind: str, message: str) -> None:
+        self._say(logging.ERROR, kind, message)
+
     def info(self, kind: str, message: str) -> None:
         self._say(logging.INFO, kind, message)
 

@@ -29,7 +29,8 @@ from .voice import Voice
 
 __all__ = ["LocalRealtimeServer"]
 
-_PATH = "/v1/realtime"
+_BASE = "/v1"
+_PATH = f"{_BASE}/realtime"
 _MAX_MESSAGE_BYTES = 32 * 2**20
 """An append of 15 MiB of audio, in base64, fits."""
 
@@ -84,14 +85,18 @@ class LocalRealtimeServer:
     @property
     def url(self) -> str:
         """Where it listens: `ws://127.0.0.1:<port>/v1/realtime`. A `?model=...` names the session's model."""
-        if self._in_memory:
-            return f"ws://in-memory{_PATH}"
-        return f"ws://{self._host}:{self.port}{_PATH}"
+        return f"ws://{self._authority}{_PATH}"
 
     @property
     def base_url(self) -> str:
         """For `OPENAI_BASE_URL`."""
-        return "http" + self.url.removeprefix("ws").removesuffix("/realtime")
+        return f"http://{self._authority}{_BASE}"
+
+    @property
+    def _authority(self) -> str:
+        if self._in_memory:
+            return "in-memory"
+        return f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
 
     @property
     def port(self) -> int:

@@ -12,6 +12,7 @@ from telephony.errors import NumberError
 from telephony.settings import Settings, read_settings
 from telephony.twilio.rest import PhoneNumber, TwilioRest
 from telephony.twilio.webhook_keeper import VoiceWebhook, WebhookKeeper
+from telephony.urls import public_address
 
 from .errors import FAILED, CliError
 
@@ -58,7 +59,7 @@ def to_us(settings: Settings, url: str | None = None, fallback_url: str | None =
     if url is None:
         if settings.public_url is None:
             raise CliError("Where should the calls go?", "Set PUBLIC_URL, or say --url https://...")
-        url = f"{settings.public_url}/incoming-call"
+        url = public_address(settings.public_url, "/incoming-call")
     return VoiceWebhook(url, fallback_url=fallback_url or url)
 
 

@@ -23,6 +23,7 @@ from telephony.settings import Settings, load_settings
 from telephony.twilio.rest import TwilioRest
 from telephony.twilio.signature import sign
 from telephony.twilio.webhook_keeper import Kept, WebhookKeeper
+from telephony.urls import public_address
 
 from .errors import CliError
 from .number import to_us
@@ -126,7 +127,7 @@ class OnThePhone:
 
     def _reach(self) -> None:
         """Ask ourselves from outside, signed as Twilio signs."""
-        url = f"{self._settings.public_url}/stream-status"
+        url = public_address(self._settings.public_url or "", "/stream-status")
         form = {"CallSid": "CA" + "0" * 32, "StreamSid": "MZ" + "0" * 32, "StreamEvent": "stream-stopped"}
         signed = sign(self._settings.signing_keys, url, form)
         request = urllib.request.Request(url, urlencode(form).encode(), signed)  # noqa: S310

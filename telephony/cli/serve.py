@@ -13,6 +13,7 @@ import typer
 from telephony.demo.stubs import stubbed
 from telephony.logs import Masker, configure_logs
 from telephony.settings import Settings, load_settings
+from telephony.urls import websocket_address
 from telephony.web.app import create_app
 from telephony.web.server import serve
 
@@ -76,7 +77,8 @@ def _serve(
             typer.echo(jsonlib.dumps({"listening": address, "pid": os.getpid()}))
         else:
             typer.echo(
-                f"Answering at {address}/incoming-call (webhook) and {_socket(address)}/media-stream. Ctrl-C stops."
+                f"Answering at {address}/incoming-call (webhook) and {websocket_address(address, '/media-stream')}. "
+                "Ctrl-C stops."
             )
             needs_token = settings.public_url is not None and settings.telephony_api_token is None
             once = " (once TELEPHONY_API_TOKEN is set: others can come here, too)" if needs_token else ""
@@ -97,7 +99,3 @@ def _serve(
         on_listening=listening,
         on_draining=None if number is None else number.give_back,
     )
-
-
-def _socket(address: str) -> str:
-    return "ws" + address.removeprefix("http")

@@ -20,10 +20,12 @@ from starlette.types import Message, Scope
 from starlette.websockets import WebSocket
 
 from ..twilio import twiml
-from ..twilio.signature import public_address, sign, websocket_address
+from ..twilio.signature import sign
+from ..urls import public_address, websocket_address
 from ..web import media_streams as streams
 from ..web import webhooks
-from ..web.phone import BROWSER, Phone
+from ..web.entrance import base_of, root_of
+from ..web.phone import BROWSER, Phone, phone_of
 
 __all__ = ["routes"]
 
@@ -72,7 +74,7 @@ def _file(name: str) -> Response:
 
 async def about(request: Request) -> Response:
     """Who answers, and what the page has to say to be let in as a call."""
-    phone: Phone = request.app.state.phone
+    phone = phone_of(request)
     if (refusal := _refusal(request)) is not None:
         return refusal
     settings = phone.settings
@@ -91,7 +93,7 @@ async def about(request: Request) -> Response:
 async def webhook(request: Request) -> Response:
     """What Twilio would be answered to this form. The query holds the parameters that the call's stream is to have. The
     header `X-Ticket`, where there is one, opens `media_stream`."""
-    phone: Phone = request.app.state.phone
+    phone = phone_of(request)
     endpoint = _WEBHOOKS.get(name := request.path_params["name"])
     if endpoint is None:
         return PlainTextResponse("Not Found", status_code=404)
@@ -108,7 +110,7 @@ async def webhook(request: Request) -> Response:
     async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    url = public_address(phone.settings.public_url or "", f"/{name}")
+    url = public_address(base_of(request, phone.settings.public_url), f"/{name}")
     response = await endpoint(Request(_as_twilio(phone, request, f"/{name}", url, form, parameters), replay))
     if phone.settings.checks_signatures or phone.control is not None:
         response.headers["X-Ticket"] = _ticket(phone, form.get("CallSid", ""))
@@ -117,19 +119,19 @@ async def webhook(request: Request) -> Response:
 
 async def media_stream(websocket: WebSocket) -> None:
     """The media stream, for a page that has dialled. What comes with `start` is checked as it always is."""
-    phone: Phone = websocket.app.state.phone
+    phone = phone_of(websocket)
     call_sid, given = websocket.query_params.get("call", ""), websocket.query_params.get("ticket", "")
     if not hmac.compare_digest(given.encode(), _ticket(phone, call_sid).encode()):
         await websocket.close(1008)
         return
-    url = websocket_address(phone.settings.public_url or "", "/media-stream")
+    url = websocket_address(base_of(websocket, phone.settings.public_url), "/media-stream")
     scope = _as_twilio(phone, websocket, "/media-stream", url, {}, {})
     await streams.media_stream(WebSocket(scope, websocket.receive, websocket.send))
 
 
 async def feed(request: Request) -> Response:
     """The journal of the call that will begin with this CallSid, as server-sent events."""
-    phone: Phone = request.app.state.phone
+    phone = phone_of(request)
     if (refusal := _refusal(request)) is not None:
         return refusal
     if phone.feeds.full:
@@ -150,7 +152,7 @@ async def feed(request: Request) -> Response:
 
 
 def _refusal(request: Request) -> Response | None:
-    phone: Phone = request.app.state.phone
+    phone = phone_of(request)
     if phone.guard.admits_operator(request):
         return None
     if phone.settings.telephony_api_token is None:
@@ -170,7 +172,9 @@ def _as_twilio(
     """The connection as if it came from Twilio, to `path`; but marked, for Twilio's API knows nothing of it."""
     signed = sign(phone.settings.signing_keys, url, form).items()
     headers = [*connection.scope["headers"], *((name.lower().encode(), value.encode()) for name, value in signed)]
-    return {**connection.scope, "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"",
+    root = root_of(connection)
+    path = root + path
+    return {**connection.scope, "path": path, "raw_path": path.encode(), "root_path": root, "query_string": b"",
             "headers": headers, BROWSER: parameters}  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import phonenumbers
 from ..errors import TwilioError, TwilioNotConfigured, TwilioNotFound
 from ..settings import Settings
 from ..twilio.rest import Account, PhoneNumber, TwilioRest
-from ..twilio.signature import public_address
+from ..urls import public_address
 from .findings import Finding, ok, skipped, warning, wrong
 
 __all__ = ["check_account", "check_number", "examine_twilio"]

@@ -19,7 +19,8 @@ from realtime_core.connection.websocket import connect
 from realtime_core.errors import ConnectFailed
 
 from ..settings import Settings, is_loopback
-from ..twilio.signature import public_address, sign, websocket_address
+from ..twilio.signature import sign
+from ..urls import as_http, public_address, websocket_address
 from .findings import Finding, ok, skipped, warning, wrong
 
 __all__ = ["WEB", "Answer", "Fetch", "Web", "check_clock", "check_key", "examine_address", "fetch"]
@@ -142,18 +143,22 @@ async def _signature(settings: Settings, public_url: str, web: Web) -> Finding:
         return skipped("signature", "needs TWILIO_AUTH_TOKEN", "Set it, and webhooks are checked.")
     url = public_address(public_url, "/stream-status", urlencode(_PROBE))
     answer = await asyncio.to_thread(web.get, url, sign(settings.signing_keys, url, {}))
-    plain = url.partition("?")[0]
+    plain = _without_query(url)
     if answer.status in (200, 204):
         return ok("signature", f"a request that is signed for {plain} is accepted")
     if answer.status != 403:
         return warning("signature", f"could not be checked (HTTP {answer.status})", "See the server's log.")
     try:
-        computed = str(json.loads(answer.body)["expected"]).partition("?")[0]
+        computed = _without_query(str(json.loads(answer.body)["expected"]))
     except (ValueError, KeyError, TypeError):
         message = f"a request that is signed for {plain} is refused"
         return wrong("signature", message, "Another TWILIO_AUTH_TOKEN or PUBLIC_URL is set there. Use one.")
     message = f"Twilio signs {plain}, and the server computes {computed}"
     return wrong("signature", message, "Set the server's PUBLIC_URL to what Twilio calls, to the character.")
+
+
+def _without_query(url: str) -> str:
+    return urlsplit(url)._replace(query="").geturl()
 
 
 async def _stream(settings: Settings, web: Web) -> Finding:
@@ -183,11 +188,9 @@ async def check_key(settings: Settings, get: Fetch, *, wanted: bool) -> Finding:
         return skipped(
             "model's key", "is set; it was not tried", "`telephony doctor --model-key` tries it, at no cost."
         )
-    base = (settings.openai_base_url or _OPENAI).rstrip("/")
-    if base.startswith("ws"):
-        base = "http" + base.removeprefix("ws")
+    url = public_address(as_http(settings.openai_base_url or _OPENAI), "/models")
     headers = {"Authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
-    answer = await asyncio.to_thread(get, f"{base}/models", headers)  # costs nothing
+    answer = await asyncio.to_thread(get, url, headers)  # costs nothing
     if answer.status == 200:
         return ok("model's key", "is accepted")
     if answer.status in (401, 403):

@@ -13,6 +13,7 @@ from ..errors import TwilioError
 from ..journal.format import Record
 from ..twilio.callbacks import CallStatus, DialResult, MachineDetection
 from ..twilio.twiml import StreamTarget
+from ..urls import as_websocket
 from .recording import Recording
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class RecordedTwilio:
     # --- WayBack
 
     def stream(self, info: CallInfo) -> StreamTarget:
-        return StreamTarget(_ADDRESS.replace("https", "wss"), _ADDRESS)
+        return StreamTarget(as_websocket(_ADDRESS), _ADDRESS)
 
     after_dial = call_status = _ADDRESS
 

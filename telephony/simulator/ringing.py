@@ -18,6 +18,7 @@ from realtime_core.connection.websocket import connect
 from realtime_core.sources import SYSTEM, Sources
 
 from ..errors import RingFailed
+from ..urls import as_http, origin, rebased
 from .events import Event
 from .line import Line
 from .peer import Caller, MediaPeer
@@ -52,9 +53,10 @@ async def ring(
     """
     call_sid, account_sid = sources.id("CA"), sources.id("AC")
     host = _host(url)
-    public = host if public_url is None else public_url.rstrip("/")
+    public = host if public_url is None else public_url
+    called = rebased(url, host, public) or url
     if urlsplit(url).scheme in ("ws", "wss"):
-        stream = Stream(_as_websocket(public) + url.removeprefix(host), {})
+        stream = Stream(called, {})
     else:
         form = {
             "CallSid": call_sid,
@@ -67,9 +69,9 @@ async def ring(
             "Direction": "inbound",
             "ApiVersion": "2010-04-01",
         }
-        headers = _signed(auth_token, public + url.removeprefix(host), form)
+        headers = _signed(auth_token, called, form)
         stream = stream_of(await asyncio.to_thread(_post, url, form, headers))
-    address = stream.url.replace(_as_websocket(public), _as_websocket(host), 1)
+    address = rebased(stream.url, public, host) or stream.url
     # Whether Twilio sends pings is not documented; it does not need to.
     connection = await connect(address, headers=_signed(auth_token, stream.url, {}), ping_interval_s=None)
     peer = MediaPeer(
@@ -92,11 +94,7 @@ def _host(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.netloc:
         raise RingFailed(f"{url!r} is no address to ring: http://HOST:PORT/incoming-call, or ws://HOST:PORT/PATH.")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _as_websocket(url: str) -> str:
-    return "ws" + url.removeprefix("http") if url.startswith("http") else url
+    return origin(as_http(url))
 
 
 def _signed(auth_token: str | None, url: str, form: Mapping[str, str]) -> dict[str, str]:

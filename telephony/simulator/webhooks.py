@@ -12,6 +12,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from twilio.request_validator import RequestValidator
 
 from ..settings import is_loopback
+from ..urls import rebased
 from .links import HttpAnswer, Links
 
 __all__ = ["WebhookFailed", "Webhooks", "absolute"]
@@ -40,10 +41,11 @@ class Webhooks:
 
     async def ask(self, url: str, form: Mapping[str, str], method: str = "POST") -> HttpAnswer:
         """Raises `WebhookFailed`."""
-        url = url.partition("#")[0]  # connection overrides, no part of the request
+        url = urlsplit(url)._replace(fragment="").geturl()  # connection overrides, no part of the request
         posts = method.upper() != "GET"
         if not posts:
-            url += ("&" if urlsplit(url).query else "?") + urlencode(form)
+            query = "&".join(filter(None, (urlsplit(url).query, urlencode(form))))
+            url = urlsplit(url)._replace(query=query).geturl()
             form = {}
         signature = self.signature(url, form)
         return await self._request(url, urlencode(form).encode() if posts else None, MAX_BYTES + 1, signature)
@@ -58,9 +60,7 @@ class Webhooks:
     def address(self, url: str) -> str:
         """Where that is on this machine."""
         for public, local in self.reach.items():
-            for outside, inside in ((public, local), (_websocket(public), _websocket(local))):
-                if url == outside or url.startswith((f"{outside}/", f"{outside}?")):
-                    url = inside + url.removeprefix(outside)
+            url = rebased(url, public, local) or url
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https", "ws", "wss") or not is_loopback(parts.hostname or ""):
             raise WebhookFailed(11200, f"{url} is not on this machine, and the simulated Twilio goes nowhere else")
@@ -85,7 +85,3 @@ class Webhooks:
 def absolute(base: str, url: str) -> str:
     """An address as a document at `base` means it."""
     return urljoin(base, url)
-
-
-def _websocket(url: str) -> str:
-    return "ws" + url.removeprefix("http") if url.startswith("http") else url

@@ -24,10 +24,8 @@ __all__ = [
     "explain",
     "is_signed",
     "other_slash",
-    "public_address",
     "sign",
     "signed_for",
-    "websocket_address",
 ]
 
 Fault = Literal["unsigned", "no key", "unknown algorithm", "mismatch"]
@@ -42,17 +40,6 @@ class SigningKeys:
 
     def __repr__(self) -> str:
         return "SigningKeys(...)"
-
-
-def public_address(public_url: str, path: str, query: str = "") -> str:
-    """The address of `path` as Twilio was told it, under `public_url` (`https://host[/prefix]`)."""
-    return public_url.rstrip("/") + path + (f"?{query}" if query else "")
-
-
-def websocket_address(public_url: str, path: str) -> str:
-    """The same for a media stream: `wss` for `https`, `ws` for `http`."""
-    parts = urlsplit(public_address(public_url, path))
-    return urlunsplit(parts._replace(scheme={"https": "wss", "http": "ws"}.get(parts.scheme, parts.scheme)))
 
 
 def is_signed(

@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..call.call import CallInfo
-from ..twilio.signature import public_address, websocket_address
 from ..twilio.twiml import StreamTarget
+from ..urls import public_address, websocket_address
 
 __all__ = ["Addresses"]
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`base` is PUBLIC_URL, or what a request on this machine called us. A `WayBack` for calls."""
+    """`base` is our address as Twilio is told it (see `entrance.base_of`). A `WayBack` for calls."""
 
     base: str
     instance: str

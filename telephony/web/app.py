@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
 from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
@@ -18,13 +19,15 @@ from ..audio.files import Clip, load_ulaw, load_words
 from ..call.options import AgentSource, CallOptions
 from ..call.policy import CallPolicy, PhoneControl
 from ..console import softphone
-from ..errors import TwilioNotConfigured
+from ..errors import NotStarted, TwilioNotConfigured
 from ..journal.retention import purge_daily
 from ..records.recorder import Recorder, open_records
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
 from . import callbacks, health, media_streams, outgoing, webhooks
 from .calls_api import create_call, end_call, fetch_call, open_dialler
+from .entrance import Entrance
+from .not_started import NotStartedAnswer
 from .phone import Phone
 from .routing import Agents
 
@@ -74,7 +77,7 @@ def create_app(
     ambience = None if ambience is None else load_ulaw(ambience, "ambience")
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             loaded = settings if settings is not None else load_settings()
             options = CallOptions(
@@ -121,7 +124,8 @@ def create_app(
             *softphone.routes(),
         ],
         lifespan=lifespan,
-        exception_handlers={Exception: webhooks.failed},
+        middleware=[Middleware(Entrance)],
+        exception_handlers={Exception: webhooks.failed, NotStarted: NotStartedAnswer(settings)},
     )
     app.router.redirect_slashes = False  # the address is signed to the character, and behind a proxy we do not know it
     return app

@@ -18,7 +18,7 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
@@ -35,10 +35,9 @@ from ..outbound.order import CallOrder
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import CallPlan
 from ..records.rows import CallRow
+from ..urls import mounted, public_address
 from .ledger import OUTBOUND
-
-if TYPE_CHECKING:
-    from .phone import Phone
+from .phone import Phone, phone_of
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,6 @@ _KEY_S = 7 * 86_400.0
 def open_dialler(phone: Phone) -> Dialler | None:
     """The application's, where an account, a number of ours and a public address are configured."""
     from ..twilio.rest import TwilioRest
-    from ..twilio.signature import public_address
 
     settings = phone.settings
     number, base, rest = settings.twilio_phone_number, settings.public_url, phone.control
@@ -61,14 +59,14 @@ def open_dialler(phone: Phone) -> Dialler | None:
         return None
 
     def address(what: str, token: str) -> str:
-        return public_address(base, f"/i/{phone.instance}/outgoing-{what}/{token}")
+        return public_address(mounted(base, phone.root_path), f"/i/{phone.instance}/outgoing-{what}/{token}")
 
     return Dialler(rest, from_=number, address=address, care=care_of(settings), sources=phone.sources)
 
 
 async def create_call(request: Request) -> JSONResponse:
     """201 with the call, 200 for a key that was seen before; 4xx says what is wrong, 503 what to wait for."""
-    phone: Phone = request.app.state.phone
+    phone = phone_of(request)
     if (refused := _refuse(request)) is not None:
         return refused
     dialler: Dialler | None = getattr(request.app.state, "dialler", None)
@@ -128,7 +126,7 @@ def _place(phone: Phone, dialler: Dialler, asked: CallOrder, call_id: str) -> JS
     if phone.limits.is_spent(phone.now):
         return _problem(429, "The minutes of this day are used up (TELEPHONY_MINUTES_PER_DAY).")
     call = dialler.place(asked.plan(phone.outgoing), call_id)
-    return JSONResponse(_shown(call), status_code=201, headers={"Location": f"/calls/{call_id}"})
+    return JSONResponse(_shown(call), status_code=201, headers={"Location": f"{phone.root_path}/calls/{call_id}"})
 
 
 async def fetch_call(request: Request) -> JSONResponse:
@@ -136,7 +134,7 @@ async def fetch_call(request: Request) -> JSONResponse:
     if (refused := _refuse(request)) is not None:
         return refused
     dialler: Dialler | None = getattr(request.app.state, "dialler", None)
-    shown = await _find(request.app.state.phone, dialler, request.path_params["id"])
+    shown = await _find(phone_of(request), dialler, request.path_params["id"])
     return JSONResponse(shown) if shown is not None else _problem(404, "There is no such call, or it was long ago.")
 
 
@@ -147,7 +145,7 @@ async def end_call(request: Request) -> JSONResponse:
     dialler: Dialler | None = getattr(request.app.state, "dialler", None)
     call = None if dialler is None else dialler.calls.get(request.path_params["id"])
     if dialler is None or call is None:
-        return await _end_elsewhere(request.app.state.phone, request.path_params["id"])
+        return await _end_elsewhere(phone_of(request), request.path_params["id"])
     if call.is_over:
         return JSONResponse(_shown(call))
     dialler.start(call.hang_up())
@@ -221,7 +219,7 @@ def _recorded(row: CallRow) -> dict[str, Any]:
 
 
 def _refuse(request: Request) -> JSONResponse | None:
-    phone: Phone = request.app.state.phone
+    phone = phone_of(request)
     if not phone.guard.admits_operator(request):
         return _problem(401, "This needs the bearer token TELEPHONY_API_TOKEN (set it, if it is not).")
     return None

@@ -6,12 +6,14 @@ import hmac
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
 from ..logs import Repeats
 from ..settings import Settings, is_loopback
-from ..twilio.signature import check, explain, other_slash, public_address, signed_for, websocket_address
+from ..twilio.signature import check, explain, other_slash, signed_for
+from .entrance import asked_for
 
 __all__ = ["Guard"]
 
@@ -46,7 +48,7 @@ class Guard:
         and the one that PUBLIC_URL makes it. Twilio's debugger shows them, and `telephony doctor` reads them."""
         if not self._settings.checks_signatures or (public_url := self._settings.public_url) is None:
             return None
-        url = _url(public_url, request, websocket=False)
+        url = asked_for(request, public_url, websocket=False)
         signature = request.headers.get("x-twilio-signature")
         settings = request.headers.get("x-twilio-webhooks-signature-settings")
         theirs = signed_for(self._keys, url, form, signature, settings, asked=str(request.url))
@@ -74,7 +76,7 @@ class Guard:
                 f"Refused {what}: without TWILIO_AUTH_TOKEN and PUBLIC_URL only this machine is served, and directly.",
             )
             return False
-        url = _url(public_url, connection, websocket=websocket)
+        url = asked_for(connection, public_url, websocket=websocket)
         signature = connection.headers.get("x-twilio-signature")
         settings = connection.headers.get("x-twilio-webhooks-signature-settings")
         fault = check(self._keys, url, form, signature, settings)
@@ -96,13 +98,6 @@ class Guard:
         self._repeats.warning(kind, message)
 
 
-def _url(public_url: str, connection: HTTPConnection, *, websocket: bool) -> str:
-    path = connection.url.path
-    if websocket:
-        return websocket_address(public_url, path)
-    return public_address(public_url, path, connection.url.query)
-
-
 def _is_local(connection: HTTPConnection) -> bool:
     """From this machine, to this machine, through no proxy: a tunnel or a page of some other site is none of it."""
     client = connection.client
@@ -116,5 +111,7 @@ def _is_local(connection: HTTPConnection) -> bool:
 def _is_local_origin(origin: str | None) -> bool:
     if origin is None:
         return True
-    host = origin.partition("://")[2]
-    return is_loopback(host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host)
+    try:
+        return is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:
+        return False

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..metrics import CONTENT_TYPE
-
-if TYPE_CHECKING:
-    from .phone import Phone
+from .phone import phone_of
 
 __all__ = ["healthz", "metrics", "readyz"]
 
 
 async def healthz(request: Request) -> JSONResponse:
-    """Alive: 200 as long as the event loop turns."""
+    """Alive: 200 as long as the event loop turns; 503 with the cure where the application was not started."""
+    phone_of(request)
     return JSONResponse({"status": "ok", "service": "telephony"})
 
 
 async def readyz(request: Request) -> JSONResponse:
     """Takes calls: 200, else 503 (full, draining, or a late event loop). Without the records it takes them, too."""
-    phone: Phone = request.app.state.phone
+    phone = phone_of(request)
     ready = phone.takes_calls
     body = {
         "ready": ready,
@@ -35,7 +32,7 @@ async def readyz(request: Request) -> JSONResponse:
 
 async def metrics(request: Request) -> Response:
     """For Prometheus: this machine, or the bearer of TELEPHONY_API_TOKEN."""
-    phone: Phone = request.app.state.phone
+    phone = phone_of(request)
     if not phone.guard.admits_operator(request):
         return PlainTextResponse(
             "This needs the bearer token TELEPHONY_API_TOKEN (set it, if it is not).", status_code=401

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from starlette.websockets import WebSocket
 
 from .connection import StarletteConnection
-
-if TYPE_CHECKING:
-    from .phone import Phone
+from .phone import phone_of
 
 __all__ = ["media_stream"]
 
 
 async def media_stream(websocket: WebSocket) -> None:
     """Serve one media stream until it is over; its call may go on."""
-    phone: Phone = websocket.app.state.phone
+    phone = phone_of(websocket)
     if not phone.guard.admits_stream(websocket):
         await websocket.close(1008)  # before `accept` this is HTTP 403
         return

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
@@ -16,14 +19,17 @@ from ..call.options import AgentSource, CallOptions
 from ..call.policy import PhoneControl
 from ..call.registry import Registry
 from ..console.feed import Feeds
+from ..errors import NotStarted
 from ..journal.opening import journal_for
+from ..logs import Repeats
 from ..metrics import Metrics
 from ..records.recorder import Recorder
-from ..settings import Settings
+from ..settings import Settings, is_loopback
 from ..twilio.callbacks import ProgressBook
 from ..twilio.refusal import Refusal, parse_refusal
 from .addresses import Addresses
 from .admission import Admission
+from .entrance import base_of, root_of
 from .guard import Guard
 from .hooks import Hooks
 from .ledger import Ledger
@@ -31,10 +37,16 @@ from .loop_lag import LoopLag
 from .meter import CallMeter
 from .routing import Agents, Routing
 
-__all__ = ["BROWSER", "Phone"]
+__all__ = ["BROWSER", "Phone", "phone_of"]
+
+log = logging.getLogger(__name__)
 
 BROWSER = "telephony.browser"
 """In the scope of a connection that a softphone makes in Twilio's place: the parameters that its stream is to have."""
+_NO_TLS = (
+    "Twilio is given addresses under {base!r}, and opens media streams over TLS only (31922). Set PUBLIC_URL to the "
+    "https address that Twilio calls, or have the proxy that ends TLS send `X-Forwarded-Proto: https`."
+)
 _REATTACH_S = 10.0
 """Twilio asks for what comes next as soon as it finds a stream broken; then the new one takes a second or two."""
 MAX_LAG_S = 0.25
@@ -64,6 +76,9 @@ class Phone:
     """Agents that `POST /calls` may name."""
     feeds: Feeds = field(default_factory=Feeds)
     progress: ProgressBook = field(default_factory=ProgressBook)
+    repeats: Repeats = field(default_factory=lambda: Repeats(log))
+    root_path: str = ""
+    """Where the last request found us mounted: for addresses that belong to no request."""
     ready: bool = False
 
     @property
@@ -77,8 +92,11 @@ class Phone:
 
     def addresses(self, connection: HTTPConnection) -> Addresses:
         """What Twilio may call us; without PUBLIC_URL, what this request called us."""
-        here = f"{connection.url.scheme}://{connection.url.netloc}".replace("ws", "http", 1)
-        return Addresses(self.settings.public_url or here, self.instance, self.admission.parameters)
+        base = base_of(connection, self.settings.public_url)
+        parts = urlsplit(base)
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            self.repeats.warning("no TLS", _NO_TLS.format(base=base))
+        return Addresses(base, self.instance, self.admission.parameters)
 
     def options(self, connection: HTTPConnection) -> CallOptions:
         """How to run the call that this connection is about. Twilio's API knows no call of a softphone: that one is
@@ -163,6 +181,26 @@ class Phone:
             on_end=phone.call_ended,
         )
         return phone
+
+
+def phone_of(connection: HTTPConnection) -> Phone:
+    """The phone of the application that this connection came to; it remembers where it was found mounted.
+
+    Raises:
+        NotStarted: the application's lifespan was not run.
+    """
+    phone: Any = getattr(connection.app.state, "phone", None)
+    if phone is None:
+        raise NotStarted(
+            "This application was not started: nothing has run its ASGI lifespan. Mounted in another application, "
+            'that one has to run it: Starlette(routes=[Mount("/voice", phone)], '
+            "lifespan=phone.router.lifespan_context), or FastAPI(lifespan=phone.router.lifespan_context) and "
+            'app.mount("/voice", phone). Or start it with a server that runs the lifespan: uvicorn without '
+            "`--lifespan off`, hypercorn or granian; daphne does not."
+        )
+    assert isinstance(phone, Phone)
+    phone.root_path = root_of(connection)
+    return phone
 
 
 def _caps(settings: Settings) -> Caps:

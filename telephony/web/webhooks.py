@@ -21,7 +21,7 @@ from ..logs import about_call
 from ..twilio import twiml
 from ..twilio.callbacks import DialResult, VoiceRequest
 from .forms import BadForm, Form, read_form
-from .phone import BROWSER, Phone
+from .phone import BROWSER, Phone, phone_of
 
 __all__ = ["after_dial", "after_stream", "failed", "for_twilio", "incoming_call", "leg_key"]
 
@@ -38,8 +38,8 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint that only Twilio gets to, with the form that it sent; `CallSid` is there and well formed."""
 
     async def endpoint(request: Request) -> Response:
-        phone: Phone = request.app.state.phone
         request.state.wants_twiml = answer.__name__ in _ANSWERED_IN_TWIML
+        phone = phone_of(request)
         try:
             form = await read_form(request)
         except BadForm as error:
@@ -120,7 +120,7 @@ async def failed(request: Request, error: Exception) -> Response:
     """The answer where an endpoint raised. The server logs the error."""
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
-    phone: Phone = request.app.state.phone
+    phone = phone_of(request)
     return _twiml(_go_on("apologise", request, phone, None))
 
 

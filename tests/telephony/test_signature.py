@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from telephony.twilio.signature import is_signed, public_address, websocket_address
+from telephony.twilio.signature import is_signed
+from telephony.urls import public_address, websocket_address
 
 FORM = {
     "CallSid": "CA1234567890ABCDE",

@@ -13,7 +13,7 @@ export class Server {
   number = null
   accountSid = null
   #publicUrl = null
-  #root = new URL(location.pathname.replace(/console\/phone.*$/, ""), location)
+  #root = new URL(location.pathname.replace(/(i\/[^/]+\/)?console\/phone\/?$/, ""), location)
   #base = new URL("console/phone/", this.#root)
 
   /** Ask who answers, with the bearer token that the server may want. Throws `CallFailed`. */
@@ -64,7 +64,7 @@ export class Server {
     if (path === undefined) throw new CallFailed(`the media stream is at ${address}, where a browser cannot go`)
     const url = new URL(ticket ? `${instance}console/phone/media-stream` : `${instance}media-stream`, this.#root)
     if (ticket) url.search = new URLSearchParams({ call, ticket })
-    url.protocol = location.protocol.replace("http", "ws")
+    url.protocol = location.protocol === "https:" ? "wss:" : "ws:"
     return url
   }
 }
