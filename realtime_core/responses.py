@@ -8,6 +8,8 @@ The rule of collisions: a response answers every item that the server had acknow
 request of ours that meets a response of the server's is done, unless one of its items was acknowledged later: then it
 is sent again when that response is over. Which response is ours, its metadata tells (`client_event_id`). From a server
 that has never returned metadata, a response that came and went without an error for our request is taken for ours.
+Where that response was cancelled, it may have been one of the server's own that ended while our request was on its way:
+it is taken for ours when no other reaction has come within `cancelled_limit_s`.
 """
 
 from __future__ import annotations
@@ -75,6 +77,8 @@ class _Request:
     """Refused from then on, for a response that nobody told us of."""
     satisfied: bool = False
     doomed: bool = False
+    maybe_cancelled: bool = False
+    """A response without metadata was cancelled while this request was under way. It may have been the answer."""
 
 
 @dataclass(slots=True)
@@ -92,8 +96,9 @@ class Responses:
 
     `ids` makes event ids. `audio`: responses are to be spoken. `server_responds`: the server answers turns by itself.
     A request waits until `floor` is free. A `response.create` without any reaction is given up after `request_limit_s`
-    and sent again; one that was refused for a response that we do not know of, after `collision_delay_s`; when that has
-    been so for `request_limit_s`, whatever is being made is cancelled. Times are in seconds.
+    and sent again, unless a response was cancelled meanwhile: then that response counts as the answer after
+    `cancelled_limit_s`. A `response.create` that was refused for a response that we do not know of is sent again after
+    `collision_delay_s`; after `request_limit_s` of such refusals that response is cancelled. Times are in seconds.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class Responses:
         floor: Floor | None = None,
         retry: RetryPolicy | None = None,
         request_limit_s: float = 10.0,
+        cancelled_limit_s: float = 1.0,
         collision_delay_s: float = 0.25,
     ) -> None:
         self.audio = audio
@@ -114,6 +120,7 @@ class Responses:
         self._floor = floor or Floor()
         self._retry_policy = retry or RetryPolicy()
         self._request_limit_s = request_limit_s
+        self._cancelled_limit_s = cancelled_limit_s
         self._collision_delay_s = collision_delay_s
         self._queue: deque[_Request] = deque()
         self._sent: _Request | None = None
@@ -157,7 +164,7 @@ class Responses:
     def deadline(self) -> float | None:
         """When `on_time` is to be called."""
         if self._sent is not None and self._active is None:
-            return self._sent.sent_at + self._request_limit_s
+            return self._reaction_due(self._sent)
         if self._active is not None and self._retry_policy.stalled_after_s is not None:
             return self._watch_at
         if self._queue and self.state is ResponseState.IDLE:
@@ -293,11 +300,12 @@ class Responses:
         self._step(_On.DONE)
         if self._sent is not None:
             self._sent.sent_at = now  # while another was being made, no reaction was due
-        # A cancelled one may have come and gone while our request was still on its way.
-        if self._sent is not None and not self._echoes and not outcome.interrupted:
-            active.request = self._presumed = self._sent
-            self._sent = None
-            self._step(_On.REFUSED)
+        if self._sent is not None and not self._echoes:
+            # A cancelled response may have come and gone while our request was still on its way.
+            if outcome.interrupted:
+                self._sent.maybe_cancelled = True
+            else:
+                active.request = self._presume()
         failure = [] if unwanted else self._judge(now, active, outcome)
         return [*failure, *self._next(now)]
 
@@ -337,10 +345,13 @@ class Responses:
 
     def on_time(self, now: float) -> list[Effect]:
         request, effects = self._sent, self._watch(now)
-        if request and not self._active and now >= request.sent_at + self._request_limit_s:
-            self._sent = None
-            self._step(_On.REFUSED)
-            effects = self._fail(now, request, "no_reaction", None, again=True)
+        if request and not self._active and now >= self._reaction_due(request):
+            if request.maybe_cancelled:
+                self._presume()
+            else:
+                self._sent = None
+                self._step(_On.REFUSED)
+                effects = self._fail(now, request, "no_reaction", None, again=True)
         return [*effects, *self._next(now)]
 
     # The rest is how.
@@ -377,6 +388,18 @@ class Responses:
         self._cancel_id = self._ids()
         return [CancelResponse(self._cancel_id, self._active.response_id, mute)]
 
+    def _reaction_due(self, request: _Request) -> float:
+        """When a reaction to a `response.create` is overdue."""
+        return request.sent_at + (self._cancelled_limit_s if request.maybe_cancelled else self._request_limit_s)
+
+    def _presume(self) -> _Request:
+        """Take the response that was just over for the answer to the request that is under way."""
+        assert self._sent is not None
+        request = self._presumed = self._sent
+        self._sent = None
+        self._step(_On.REFUSED)
+        return request
+
     def _step(self, event: _On) -> None:
         self.state = _TABLE.get((self.state, event), self.state)
 
@@ -410,7 +433,7 @@ class Responses:
         if self.state is not ResponseState.IDLE or request is None:
             return []
         self._queue.remove(request)
-        request.event_id, request.sent_at = self._ids(), now
+        request.event_id, request.sent_at, request.maybe_cancelled = self._ids(), now, False
         self._sent = request
         self._step(_On.SENT)
         return [CreateResponse(request.event_id, _with_metadata(request.options or {}, request.event_id))]

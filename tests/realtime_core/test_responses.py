@@ -398,6 +398,31 @@ class Made:
     status: str = "active"
 
 
+def test_without_metadata_a_request_whose_response_the_caller_cut_off_is_not_sent_again() -> None:
+    responses = new()
+    sent = create(responses.request(0.0, {"instructions": "the greeting"}))
+    responses.created(0.1, "resp_1", {})
+    assert responses.state is ResponseState.COLLIDING  # it could be the server's own
+    assert responses.done(0.2, "resp_1", CANCELLED) == []
+    assert responses.request(0.3, {"instructions": "the next one"}) == []
+    assert responses.deadline == 1.2
+    following = create(responses.on_time(1.2))
+    assert following.options["instructions"] == "the next one" != sent.options["instructions"]
+
+
+def test_without_metadata_a_request_is_sent_again_after_a_late_refusal() -> None:
+    responses = new()
+    sent = create(responses.request(0.0, {"instructions": "the greeting"}))
+    responses.created(0.1, "resp_1", {})
+    responses.done(0.2, "resp_1", CANCELLED)  # the server's own, which ended while our request was under way
+    assert responses.on_time(1.2) == [] and responses.idle
+    responses.refused(1.3, sent.event_id, COLLISION)
+    again = create(responses.on_time(1.3 + 0.25))
+    assert again.options["instructions"] == "the greeting" and again.event_id != sent.event_id
+    # The time limit of the first attempt does not hold for the second.
+    assert responses.deadline == 1.3 + 0.25 + 10.0
+
+
 @dataclass
 class FakeServer:
     """Keeps one response at a time in a conversation of items."""
