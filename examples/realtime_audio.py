@@ -28,7 +28,7 @@ async def main(path: str | None = None) -> bytes:
     async with LocalRealtimeServer() as server, await runner.run(model_config=server.model_config) as session:
         listening = asyncio.create_task(microphone(session))
         await session.request_response("Greet the user.")
-        async for event in session:
+        async for event in session.events():
             if event.type == "audio":
                 voice += event.audio  # your loudspeaker goes here
             elif event.type == "audio_interrupted":

@@ -12,7 +12,7 @@ from .errors import RealtimeCoreError
 
 if TYPE_CHECKING:
     from .config import RealtimeQueueSettings
-    from .events import RealtimeSessionEvent
+    from .events import RealtimeAnyEvent
 
 __all__ = ["EventHub", "EventStream", "EventsOverflowed"]
 
@@ -38,8 +38,8 @@ class _Slot:
 
     __slots__ = ("event", "size")
 
-    def __init__(self, event: RealtimeSessionEvent, size: int) -> None:
-        self.event: RealtimeSessionEvent | None = event
+    def __init__(self, event: RealtimeAnyEvent, size: int) -> None:
+        self.event: RealtimeAnyEvent | None = event
         self.size = size
 
 
@@ -79,7 +79,12 @@ class EventStream:
         """How many events wait."""
         return self._live
 
-    def put(self, event: RealtimeSessionEvent) -> None:
+    @property
+    def waiting(self) -> list[RealtimeAnyEvent]:
+        """The events that wait, oldest first."""
+        return [slot.event for slot in self._slots if slot.event is not None]
+
+    def put(self, event: RealtimeAnyEvent) -> None:
         """Queue an event, by the rules of its kind. Does nothing after the end."""
         if self._ended or (self._types and event.type not in self._types):
             return
@@ -150,7 +155,7 @@ class EventStream:
                 waiter.set_result(None)
                 return
 
-    def _take(self) -> RealtimeSessionEvent | None:
+    def _take(self) -> RealtimeAnyEvent | None:
         while self._slots:
             slot = self._slots.popleft()
             if (event := slot.event) is not None:
@@ -161,7 +166,7 @@ class EventStream:
                 return event
         return None
 
-    async def __anext__(self) -> RealtimeSessionEvent:
+    async def __anext__(self) -> RealtimeAnyEvent:
         while True:
             if (event := self._take()) is not None:
                 return event
@@ -178,7 +183,7 @@ class EventStream:
                     self._wake()  # what woke this consumer is for another one now
                 raise
 
-    def __aiter__(self) -> AsyncIterator[RealtimeSessionEvent]:
+    def __aiter__(self) -> AsyncIterator[RealtimeAnyEvent]:
         return self
 
     async def __aenter__(self) -> EventStream:
@@ -188,7 +193,7 @@ class EventStream:
         self.close()
 
 
-def _size(event: RealtimeSessionEvent, kind: _Class) -> int:
+def _size(event: RealtimeAnyEvent, kind: _Class) -> int:
     """Roughly the bytes that an event keeps alive; 0 where only the number counts."""
     if event.type == "audio":
         return len(event.audio)
@@ -199,7 +204,7 @@ def _size(event: RealtimeSessionEvent, kind: _Class) -> int:
     return 0
 
 
-EventHandler = Callable[["RealtimeSessionEvent"], None]
+EventHandler = Callable[["RealtimeAnyEvent"], None]
 
 
 class EventHub:
@@ -224,21 +229,23 @@ class EventHub:
     def remove_handler(self, handler: EventHandler) -> None:
         self._handlers = tuple(h for h in self._handlers if h != handler)
 
-    def open_stream(self, types: Collection[str] = ()) -> EventStream:
-        """A stream of the events from now on."""
+    def open_stream(self, types: Collection[str] = (), after: EventStream | None = None) -> EventStream:
+        """A stream of the events from now on. With `after`, what waits in that stream comes first; it stays there."""
         stream = EventStream(
             types,
             audio_bytes=int(self._settings.get("audio_ms", 60_000) * self._audio_bytes_per_ms),
             raw_events=self._settings.get("raw_events", 256),
             control_events=self._settings.get("control_events", 10_000),
         )
+        for event in after.waiting if after is not None else ():
+            stream.put(event)
         if self._ended:
             stream.end(self._error)
         else:
             self._streams = (*(s for s in self._streams if not s.ended), stream)
         return stream
 
-    def emit(self, event: RealtimeSessionEvent) -> None:
+    def emit(self, event: RealtimeAnyEvent) -> None:
         if self._ended:
             return
         for stream in self._streams:  # before the handlers, which may cause further events

@@ -1,12 +1,19 @@
 """What a session emits. Each class carries its name as `type`; `info.context` is the run context.
 
-The first fifteen are those of the OpenAI Agents SDK's realtime layer; the others tell what it keeps to itself.
+`RealtimeSessionEvent` are the fifteen events of the OpenAI Agents SDK's realtime layer. `async for event in session`
+yields these and no others, so that code which takes every other event for a defect runs. `RealtimeAnyEvent` are those
+and ours, which come to handlers and from `session.events()` and `session.subscribe()`.
+
+The classes that the SDK has, too, take the same positional arguments as there. Our own fields come after them and are
+given by name.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+
+from .model_events import OWN_MODEL_EVENTS
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
@@ -22,6 +29,7 @@ __all__ = [
     "AudioData",
     "RealtimeAgentEndEvent",
     "RealtimeAgentStartEvent",
+    "RealtimeAnyEvent",
     "RealtimeAudio",
     "RealtimeAudioEnd",
     "RealtimeAudioInterrupted",
@@ -48,6 +56,7 @@ __all__ = [
     "RealtimeToolEnd",
     "RealtimeToolStart",
     "RealtimeTranscriptDelta",
+    "is_sdk_event",
 ]
 
 
@@ -383,6 +392,11 @@ RealtimeSessionEvent = (
     | RealtimeHistoryAdded
     | RealtimeGuardrailTripped
     | RealtimeInputAudioTimeoutTriggered
+)
+"""What `async for event in session` yields: the events of the OpenAI Agents SDK."""
+
+RealtimeAnyEvent = (
+    RealtimeSessionEvent
     | RealtimeSpeechStarted
     | RealtimeSpeechStopped
     | RealtimeTranscriptDelta
@@ -395,3 +409,11 @@ RealtimeSessionEvent = (
     | RealtimeConnectionStatusEvent
     | RealtimeSessionEnded
 )
+"""Everything that a session emits."""
+
+
+def is_sdk_event(event: RealtimeAnyEvent) -> TypeGuard[RealtimeSessionEvent]:
+    """Whether the OpenAI Agents SDK has this event, too. Of raw events that depends on the model's event in it."""
+    if isinstance(event, RealtimeRawModelEvent):
+        return not isinstance(event.data, OWN_MODEL_EVENTS)
+    return isinstance(event, RealtimeSessionEvent)

@@ -7,7 +7,7 @@ them and are given by name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from .connection import Close
@@ -319,40 +319,48 @@ class RealtimeModelRawServerEvent:
     type: Literal["raw_server_event"] = "raw_server_event"
 
 
-RealtimeModelEvent = (
-    RealtimeModelErrorEvent
-    | RealtimeModelToolCallEvent
-    | RealtimeModelMcpApprovalRequestEvent
-    | RealtimeModelAudioEvent
-    | RealtimeModelAudioInterruptedEvent
-    | RealtimeModelAudioDoneEvent
-    | RealtimeModelInputAudioTranscriptionCompletedEvent
+RealtimeModelOwnEvent = (
+    RealtimeModelMcpApprovalRequestEvent
     | RealtimeModelInputAudioTranscriptionDeltaEvent
     | RealtimeModelInputAudioTranscriptionFailedEvent
-    | RealtimeModelInputAudioTimeoutTriggeredEvent
     | RealtimeModelSpeechStartedEvent
     | RealtimeModelSpeechStoppedEvent
     | RealtimeModelInputAudioCommittedEvent
-    | RealtimeModelTranscriptDeltaEvent
     | RealtimeModelTranscriptDoneEvent
+    | RealtimeModelItemTruncatedEvent
+    | RealtimeModelResponseFailedEvent
+    | RealtimeModelRateLimitsEvent
+    | RealtimeModelDtmfEvent
+)
+"""Events that the OpenAI Agents SDK does not have. `async for event in session` leaves them out."""
+
+OWN_MODEL_EVENTS = get_args(RealtimeModelOwnEvent)
+
+RealtimeModelEvent = (
+    RealtimeModelErrorEvent
+    | RealtimeModelToolCallEvent
+    | RealtimeModelAudioEvent
+    | RealtimeModelAudioInterruptedEvent
+    | RealtimeModelAudioDoneEvent
+    | RealtimeModelInputAudioTimeoutTriggeredEvent
+    | RealtimeModelInputAudioTranscriptionCompletedEvent
+    | RealtimeModelTranscriptDeltaEvent
     | RealtimeModelOutputTextDeltaEvent
     | RealtimeModelItemUpdatedEvent
     | RealtimeModelItemDeletedEvent
-    | RealtimeModelItemTruncatedEvent
     | RealtimeModelConnectionStatusEvent
     | RealtimeModelEndOfStreamEvent
     | RealtimeModelTurnStartedEvent
-    | RealtimeModelTurnEndedEvent
-    | RealtimeModelResponseFailedEvent
     | RealtimeModelUsageEvent
-    | RealtimeModelRateLimitsEvent
-    | RealtimeModelDtmfEvent
+    | RealtimeModelTurnEndedEvent
     | RealtimeModelOtherEvent
     | RealtimeModelExceptionEvent
     | RealtimeModelRawServerEvent
+    | RealtimeModelOwnEvent
 )
 
 __all__ = [
+    "OWN_MODEL_EVENTS",
     "RealtimeConnectionStatus",
     "RealtimeModelAudioDoneEvent",
     "RealtimeModelAudioEvent",
@@ -377,6 +385,7 @@ __all__ = [
     "RealtimeModelOtherEvent",
     "RealtimeModelOutputTextDeltaEvent",
     "RealtimeModelOutputTokensDetails",
+    "RealtimeModelOwnEvent",
     "RealtimeModelRateLimitsEvent",
     "RealtimeModelRawServerEvent",
     "RealtimeModelResponseFailedEvent",

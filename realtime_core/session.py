@@ -18,6 +18,7 @@ from .events import (
     RealtimeRawModelEvent,
     RealtimeSessionEnded,
     RealtimeSessionEvent,
+    is_sdk_event,
 )
 from .handoffs import Handoff
 from .history import Added, Items, ToolOutputSent, reduce
@@ -59,7 +60,7 @@ CLOSE_TIMEOUT_S = 1.0
 
 
 class RealtimeSession(RealtimeModelListener):
-    """A conversation: `async with session:` connects, `async for event in session:` tells what happens.
+    """A conversation: `async with session:` connects, `async for event in session:` yields what happens.
 
     ```python
     async with await RealtimeRunner(agent).run() as session:
@@ -240,14 +241,17 @@ class RealtimeSession(RealtimeModelListener):
         return self
 
     async def __anext__(self) -> RealtimeSessionEvent:
-        """The next event. Several iterations share the events among them; `subscribe` for a consumer of its own.
+        """The next event that the OpenAI Agents SDK has, too; `events` yields all.
 
-        When the model has failed, what was queued comes first; then the session is closed and the error raised.
+        Several plain iterations share the events among them. When the model has failed, what was queued comes first;
+        then the session is closed and the error raised.
         """
         if self._stream is None:
             self._stream = self._events.open_stream()
         try:
-            return await anext(self._stream)
+            while not is_sdk_event(event := await anext(self._stream)):
+                pass
+            return event
         except (StopAsyncIteration, asyncio.CancelledError):
             raise
         except Exception:
@@ -258,9 +262,17 @@ class RealtimeSession(RealtimeModelListener):
                     logger.exception("The model failed to close.")
             raise
 
+    def events(self, *types: str) -> EventStream:
+        """All events, ours too, or those of these types: `async for event in session.events("audio", "dtmf")`.
+
+        What plain iteration has not taken yet comes first, so nothing is lost between entering the session and this
+        call. Each call makes a consumer of its own, which takes nothing from the others. Close it, or use it as a
+        context manager, when it is not needed any more.
+        """
+        return self._events.open_stream(types, after=self._stream)
+
     def subscribe(self, *types: str) -> EventStream:
-        """Another consumer of the events from now on: `async for event in session.subscribe("audio", "audio_end")`;
-        without types, of all. Close it, or use it as a context manager, when it is not needed any more."""
+        """As `events`, from now on: what happened before this call is left out."""
         return self._events.open_stream(types)
 
     def add_handler(self, handler: EventHandler) -> None:

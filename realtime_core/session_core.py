@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .config import RealtimeRunConfig
-from .events import RealtimeError, RealtimeEventInfo, RealtimeSessionEvent
+from .events import RealtimeAnyEvent, RealtimeError, RealtimeEventInfo
 from .model import RealtimeModel
 from .outbox import Outbox
 from .run_context import RunContextWrapper
@@ -83,7 +83,7 @@ class SessionCore:
         model: RealtimeModel,
         context: RunContextWrapper[Any],
         run_config: RealtimeRunConfig,
-        emit: Callable[[RealtimeSessionEvent], None],
+        emit: Callable[[RealtimeAnyEvent], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self.context = context

@@ -9,6 +9,7 @@ from .events import (
     AudioData,
     RealtimeAgentEndEvent,
     RealtimeAgentStartEvent,
+    RealtimeAnyEvent,
     RealtimeAudio,
     RealtimeAudioEnd,
     RealtimeAudioInterrupted,
@@ -20,7 +21,6 @@ from .events import (
     RealtimeRateLimits,
     RealtimeResponseFailed,
     RealtimeResponseIncomplete,
-    RealtimeSessionEvent,
     RealtimeSpeechStarted,
     RealtimeSpeechStopped,
     RealtimeTranscriptDelta,
@@ -87,7 +87,7 @@ class SessionTurns:
                 self._translate(event)
         return True
 
-    def _emit(self, event: RealtimeSessionEvent) -> None:
+    def _emit(self, event: RealtimeAnyEvent) -> None:
         self._core.emit(event)
 
     def _audio(self, event: RealtimeModelAudioEvent) -> bool:

@@ -206,7 +206,7 @@ class Bridge:
             log.exception("Call %s: the conversation failed.", self.call.sid)
             await self.give_up(str(error) or type(error).__name__)
 
-    def _on_event(self, event: session_events.RealtimeSessionEvent) -> None:
+    def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
         if event.type == "session_ended" and not self.over:
             why = str(event.exception or "the server ended the session")
             log.error("Call %s: the model's session ended: %s", self.call.sid, why)

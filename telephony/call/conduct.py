@@ -154,7 +154,7 @@ class Conduct:
 
     # --- the model's side ----------------------------------------------------------------------------------------
 
-    def on_event(self, event: session_events.RealtimeSessionEvent) -> None:
+    def on_event(self, event: session_events.RealtimeAnyEvent) -> None:
         match event.type:
             case "audio":
                 self._on_audio()

@@ -53,7 +53,7 @@ class Controls:
         begun = asyncio.Event()
         failed = False
 
-        def on_event(event: session_events.RealtimeSessionEvent) -> None:
+        def on_event(event: session_events.RealtimeAnyEvent) -> None:
             nonlocal failed
             failed = event.type == "session_ended" or (event.type == "response_failed" and not event.retrying) or failed
             if failed or event.type == "agent_start":
@@ -86,7 +86,7 @@ class Controls:
         loop, player = asyncio.get_running_loop(), self._bridge.player
         interrupted = False
 
-        def on_event(event: session_events.RealtimeSessionEvent) -> None:
+        def on_event(event: session_events.RealtimeAnyEvent) -> None:
             nonlocal interrupted
             # A turn policy of ours may only hold what is said until it knows that this is no noise.
             if event.type == "audio_interrupted" or (event.type == "speech_started" and not player.playout.busy):

@@ -28,7 +28,7 @@ __all__ = ["Conversation", "SessionHandler"]
 
 log = logging.getLogger(__name__)
 
-SessionHandler = Callable[[session_events.RealtimeSessionEvent], None]
+SessionHandler = Callable[[session_events.RealtimeAnyEvent], None]
 
 _MAX_HELD_FRAMES = 500
 """Ten seconds of the caller wait for the model's connection; then the oldest are dropped."""
@@ -159,7 +159,7 @@ class Conversation:
         config.setdefault("sources", self._options.sources)
         return config
 
-    def _on_event(self, event: session_events.RealtimeSessionEvent) -> None:
+    def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
         match event.type:
             case "audio" | "audio_end" | "audio_interrupted":
                 self._on_audio(event)

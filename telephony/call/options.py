@@ -8,7 +8,7 @@ from typing import Any
 
 from realtime_core import RealtimeAgent, RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.connection import Close
-from realtime_core.events import RealtimeSessionEvent
+from realtime_core.events import RealtimeAnyEvent
 from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.files import load_ulaw, load_words
@@ -60,7 +60,7 @@ class CallOptions:
     """CPU seconds of this process, for the journal's last record."""
     on_frame: Callable[[bytes], None] | None = None
     """Gets the caller's audio as it comes (mu-law, 8 kHz), before the model does."""
-    on_event: tuple[Callable[[RealtimeSessionEvent], None], ...] = ()
+    on_event: tuple[Callable[[RealtimeAnyEvent], None], ...] = ()
     """Told of each event of the session, one after the other, in the step that caused it."""
     beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None
     """Runs beside the conversation, from the call's start on; cancelled at its end."""

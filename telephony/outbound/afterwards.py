@@ -40,8 +40,7 @@ async def ask_afterwards(findings: Findings, transcript: Sequence[Line], model_c
     try:
         async with asyncio.timeout(_WITHIN_S), await RealtimeRunner(agent).run(model_config=config) as session:
             await session.send_message(said)
-            async for event in session:
-                if event.type in ("tool_end", "response_failed", "error"):
-                    return
+            async for _ in session.events("tool_end", "response_failed", "error"):
+                return
     except (RealtimeCoreError, TimeoutError) as error:
         log.warning("What is missing of the result could not be asked for: %s", error or "no answer in time")

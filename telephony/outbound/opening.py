@@ -10,7 +10,7 @@ from typing import Any
 
 from realtime_core.config import RealtimeSessionModelSettings
 from realtime_core.errors import RealtimeCoreError
-from realtime_core.events import RealtimeSessionEvent
+from realtime_core.events import RealtimeAnyEvent
 from realtime_core.model import RealtimeModelConfig
 
 from ..call.call import Call
@@ -94,7 +94,7 @@ class Opening:
                 log.debug("Heard: %s", sound)
                 self._decided(who.sound(sound, self._loop.time()))
 
-    def _on_event(self, event: RealtimeSessionEvent) -> None:
+    def _on_event(self, event: RealtimeAnyEvent) -> None:
         if self._who is None:
             return
         if event.type == "audio_end":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from realtime_core.events import RealtimeSessionEvent
+from realtime_core.events import RealtimeAnyEvent
 
 from ..metrics import Metrics
 
@@ -20,7 +20,7 @@ class CallMeter:
         self._asked_at: float | None = None
         self._reconnecting = False
 
-    def on_event(self, event: RealtimeSessionEvent) -> None:
+    def on_event(self, event: RealtimeAnyEvent) -> None:
         if event.type == "audio":
             if self._asked_at is not None:
                 self._metrics.response_latency(self._clock() - self._asked_at)

@@ -6,7 +6,8 @@ import asyncio
 import gc
 import tracemalloc
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, assert_never
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from realtime_core import AudioData, RealtimeAgent, RealtimeSession, RunContextW
 from realtime_core.connection import Close
 from realtime_core.event_streams import EventHub, EventsOverflowed, EventStream
 from realtime_core.events import (
+    RealtimeAnyEvent,
     RealtimeAudio,
     RealtimeError,
     RealtimeEventInfo,
@@ -25,10 +27,12 @@ from realtime_core.events import (
     RealtimeSessionEvent,
 )
 from realtime_core.model_events import (
+    OWN_MODEL_EVENTS,
     RealtimeModelAudioDoneEvent,
     RealtimeModelAudioInterruptedEvent,
     RealtimeModelConnectionStatusEvent,
     RealtimeModelDtmfEvent,
+    RealtimeModelErrorEvent,
     RealtimeModelInputAudioTimeoutTriggeredEvent,
     RealtimeModelInputAudioTranscriptionDeltaEvent,
     RealtimeModelInputAudioTranscriptionFailedEvent,
@@ -289,6 +293,75 @@ async def test_a_subscriber_may_want_some_types_only() -> None:
     assert types([event async for event in some]) == ["audio", "agent_end"]
 
 
+def everything() -> list[Any]:
+    """One event of each kind that a model emits, those that end the session aside."""
+    return [
+        started("r1"), audio(100, "item_a", "r1"), said("Hello.", "item_a", "r1"), audio(20, "item_a", "r1"),
+        RealtimeModelAudioDoneEvent("item_a", 0), RealtimeModelSpeechStartedEvent("item_u", 10),
+        RealtimeModelAudioInterruptedEvent("item_a", 0), RealtimeModelSpeechStoppedEvent("item_u", 90),
+        RealtimeModelInputAudioTranscriptionDeltaEvent("item_u", "He"),
+        RealtimeModelInputAudioTranscriptionFailedEvent("item_u", "odd"),
+        RealtimeModelInputAudioTimeoutTriggeredEvent("item_u", 0, 10),
+        RealtimeModelResponseFailedEvent("r1", "failed", "server_error"),
+        RealtimeModelResponseFailedEvent("r1", "incomplete", "content_filter"),
+        RealtimeModelRateLimitsEvent([]), RealtimeModelDtmfEvent("1"), RealtimeModelConnectionStatusEvent("connected"),
+        RealtimeModelErrorEvent("odd"), ended("r1"),
+    ]  # fmt: skip
+
+
+def exhaustive(event: RealtimeSessionEvent) -> str:
+    """A match over the events of the SDK; the type checker sees that it is complete."""
+    match event.type:
+        case "agent_start" | "agent_end" | "handoff" | "tool_start" | "tool_end" | "tool_approval_required":
+            return "agent"
+        case "audio" | "audio_end" | "audio_interrupted" | "input_audio_timeout_triggered":
+            return "audio"
+        case "error" | "history_updated" | "history_added" | "guardrail_tripped" | "raw_model_event":
+            return "session"
+        case _:
+            assert_never(event)
+
+
+@virtual
+async def test_plain_iteration_yields_the_events_of_the_sdk_and_no_others() -> None:
+    session = await RealtimeSession(model := ScriptedRealtimeModel(), AGENT).enter()
+    every = session.subscribe()
+    model.emit_now(*everything())
+    await session.close()
+    plain = [event async for event in session]
+    assert {exhaustive(event) for event in plain} == {"agent", "audio", "session"}
+    assert not [e for e in plain if e.type == "raw_model_event" and isinstance(e.data, OWN_MODEL_EVENTS)]
+    others = {e.type async for e in every} - {event.type for event in plain}
+    assert others == {
+        "speech_started", "speech_stopped", "transcript_delta", "input_audio_transcription_delta",
+        "input_audio_transcription_failed", "response_failed", "response_incomplete", "rate_limits", "dtmf",
+        "connection_status",
+    }  # fmt: skip
+
+
+@virtual
+async def test_raw_events_of_a_users_own_model_pass_plain_iteration() -> None:
+    session = await RealtimeSession(model := ScriptedRealtimeModel(), AGENT).enter()
+    own: Any = SimpleNamespace(type="weather")
+    model.emit_now(own)
+    await session.close()
+    assert [e.data async for e in session if e.type == "raw_model_event"] == [own]
+
+
+@virtual
+async def test_events_gives_all_of_them_from_the_start_and_takes_none_from_others() -> None:
+    session = await RealtimeSession(model := ScriptedRealtimeModel(), AGENT).enter()
+    model.emit_now(RealtimeModelDtmfEvent("1"), audio())
+    every, some, late = session.events(), session.events("dtmf", "audio"), session.subscribe("dtmf", "audio")
+    model.emit_now(RealtimeModelDtmfEvent("2"))
+    await session.close()
+    assert types([e async for e in some]) == ["dtmf", "audio", "dtmf"]
+    assert types([e async for e in late]) == ["dtmf"]
+    assert types([e async for e in every if e.type in ("dtmf", "audio")]) == ["dtmf", "audio", "dtmf"]
+    assert types([e async for e in session if e.type == "audio"]) == ["audio"]
+    assert types([e async for e in session.events()]) == []
+
+
 @virtual
 async def test_an_event_for_a_consumer_that_was_cancelled_goes_to_the_next_one() -> None:
     async with opened() as kit:
@@ -397,7 +470,7 @@ def test_a_stream_opened_after_the_end_ends_at_once() -> None:
         drain(late)
 
 
-EVENTS: st.SearchStrategy[RealtimeSessionEvent] = st.one_of(
+EVENTS: st.SearchStrategy[RealtimeAnyEvent] = st.one_of(
     st.integers(0, 400).map(audio_event),
     st.integers(0, 9).map(lambda n: RealtimeError(n, INFO)),
     st.integers(0, 9).map(lambda n: RealtimeHistoryUpdated([n], INFO)),  # type: ignore[list-item]
@@ -406,13 +479,13 @@ EVENTS: st.SearchStrategy[RealtimeSessionEvent] = st.one_of(
 
 
 @given(st.lists(EVENTS, max_size=200), st.data())
-def test_any_order_of_events_and_takes(given_events: list[RealtimeSessionEvent], data: st.DataObject) -> None:
+def test_any_order_of_events_and_takes(given_events: list[RealtimeAnyEvent], data: st.DataObject) -> None:
     """Control events all come, in order; what is dropped is the oldest of its kind; bounds hold at every moment."""
 
     async def main() -> None:
         events = stream()
         put = [replace(event) for event in given_events]
-        taken: list[RealtimeSessionEvent] = []
+        taken: list[RealtimeAnyEvent] = []
         for event in put:
             events.put(event)
             if len(events) and data.draw(st.booleans()):

@@ -180,7 +180,7 @@ async def test_a_server_that_does_not_come_back() -> None:
         assert line.raised == [ended.exception]
         assert isinstance(ended.exception, ConnectFailed | ConnectionLost)
         # Iterating closed the session; what was queued had been delivered first.
-        assert line.iterated[-1].type == "session_ended"
+        assert line.iterated[-1].data.exception is ended.exception
         assert line.session.status == "closed"
 
 

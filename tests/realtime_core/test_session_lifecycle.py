@@ -290,7 +290,7 @@ async def test_a_disconnect_alone_does_not_end_iteration_but_the_end_of_the_stre
         model.emit_now(RealtimeModelConnectionStatusEvent("disconnected", close=close))
         assert session.status == "disconnected"
         model.emit_now(audio(), RealtimeModelEndOfStreamEvent(), audio())
-        seen = [event async for event in session]
+        seen = [event async for event in session.events()]
     told = [e for e in seen if e.type == "connection_status"]
     assert [(e.status, e.close.code, e.close.reason) for e in told] == [("disconnected", 1001, "going away")]
     assert types(seen)[-3:] == ["audio", "raw_model_event", "session_ended"]
@@ -302,14 +302,16 @@ async def test_what_was_queued_comes_before_the_exception() -> None:
     failure = ConnectionLost(Close(1011, "server error", "peer"))
     session = await RealtimeSession(model := ScriptedRealtimeModel(), AGENT).enter()
     model.emit_now(started(), *[audio()] * 20, RealtimeModelExceptionEvent(failure), audio())
-    seen: list[Any] = []
-    with pytest.raises(ConnectionLost) as raised:
-        while True:
-            seen.append(await anext(session))
-    assert raised.value is failure
-    assert types(seen).count("audio") == 20
-    assert seen[-1].type == "session_ended"
-    assert seen[-1].exception is failure
+    for consumer in (session.events(), session):
+        seen: list[Any] = []
+        with pytest.raises(ConnectionLost) as raised:
+            while True:
+                seen.append(await anext(consumer))
+        assert raised.value is failure
+        assert types(seen).count("audio") == 20
+        if consumer is not session:
+            assert seen[-1].type == "session_ended"
+            assert seen[-1].exception is failure
     assert (session.status, model.close_calls) == ("closed", 1)
 
 

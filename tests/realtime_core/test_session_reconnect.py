@@ -156,4 +156,5 @@ async def test_for_good() -> None:
         async with asyncio.timeout(15):
             async for event in line.session:
                 types.append(event.type)  # noqa: PERF401 - what came before the error counts
-    assert types[-1] == "session_ended" and line.session.status == "closed"
+    assert types[-1] == "raw_model_event" and line.session.status == "closed"
+    assert line.events[-1].type == "session_ended"
