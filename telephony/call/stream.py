@@ -76,6 +76,7 @@ class MediaStream:
         self._expected_ms: int | None = None
         self._ended = False
         self._sid = ""
+        self._strangers: set[str] = set()
 
     async def start(self) -> media_stream.Start:
         """Wait for the stream's `start`.
@@ -142,6 +143,9 @@ class MediaStream:
         if isinstance(event, media_stream.Start):
             self._on_start(text, event)
             return
+        if (stranger := self._stranger(event)) is not None:
+            self._skip_stranger(text, stranger)
+            return
         if self._record is not None:
             self._record.message("twilio.in", text)
         if isinstance(event, media_stream.Unknown):
@@ -163,6 +167,27 @@ class MediaStream:
         else:
             self._sid = start.stream_sid
             self._started.set_result(start)
+
+    def _stranger(self, event: media_stream.Message) -> str | None:
+        """Why a message is not the caller's, or not of this stream; None: it is."""
+        if not self._started.done() or isinstance(event, media_stream.Connected | media_stream.Unknown):
+            return None
+        says_nothing = isinstance(event, media_stream.Stop) and not event.stream_sid
+        if event.stream_sid != self._sid and not says_nothing:
+            return "a message of another stream"
+        if isinstance(event, media_stream.Media) and event.track != "inbound":
+            return "audio of another track than the caller's"
+        if isinstance(event, media_stream.Dtmf) and event.track not in ("inbound_track", "inbound"):
+            return "a key of another track than the caller's"
+        return None
+
+    def _skip_stranger(self, text: str | bytes, why: str) -> None:
+        """Such messages may come 50 times a second: each kind is told once."""
+        self.skipped += 1
+        if why not in self._strangers:
+            self._strangers.add(why)
+            self.skipped -= 1
+            self._skip(text, why)
 
     def _on_media(self, media: media_stream.Media, listener: StreamListener) -> None:
         audio, expected = media.payload, self._expected_ms

@@ -331,10 +331,10 @@ def purge_calls(
 
 @calls.command("import")
 def import_call(
-    source: Annotated[Path, typer.Argument(help="A stereo WAV, or logged messages of a media stream.")],
+    source: Annotated[Path, typer.Argument(help="A stereo recording, or logged messages of media streams.")],
     folder: Folder = None,
 ) -> None:
-    """Make a journal of a call that others recorded."""
+    """Make journals of calls that others recorded."""
     from . import calls as commands
 
     with reporting(verbose=False):

@@ -11,8 +11,9 @@ import typer
 
 from realtime_core.sources import SYSTEM
 
+from ..errors import AudioFileError, JournalError
 from ..journal.figures import figures_of
-from ..journal.imported import import_twilio, import_wav
+from ..journal.imported import import_call
 from ..journal.opening import redaction_of
 from ..journal.reader import read_journal
 from ..journal.recorded import collect
@@ -22,9 +23,13 @@ from ..records.recorder import open_records
 from ..replay.call import HeardCall
 from ..replay.recordings import add, test_of
 from ..settings import load_settings
-from .errors import CliError
+from .errors import USAGE, CliError
 
 __all__ = ["add_test", "bring_in", "list_calls", "purge_calls", "show_call"]
+
+
+_IMPORTED = "Give a stereo recording (WAV, MP3, FLAC, Ogg), or a log with one message of a media stream on each line."
+_MAX_TOLD = 10
 
 
 def folder_of(given: Path | None) -> Path:
@@ -87,8 +92,19 @@ def add_test(name_of_call: str, name: str, agent: str | None, tests: Path, folde
 
 
 def bring_in(source: Path, folder: Path | None) -> None:
-    """A call that others recorded, as a journal of ours."""
-    bring = import_wav if source.suffix.lower() == ".wav" else import_twilio
-    journal = bring(source, folder_of(folder))
-    call = collect(read_journal(journal))
-    typer.echo(f"{journal}: {call.duration_ms / 1000:.1f} s, {call.frames} frames of the caller.")
+    """Calls that others recorded, as journals of ours."""
+    if not source.is_file():
+        raise CliError(f"{source} is {'a folder' if source.is_dir() else 'not there'}.", _IMPORTED, code=USAGE)
+    try:
+        made = import_call(source, folder_of(folder))
+    except (AudioFileError, JournalError) as error:
+        raise CliError(str(error), _IMPORTED) from error
+    except OSError as error:
+        raise CliError(f"{error.filename or source}: {error.strerror}.", "--folder names another folder.") from error
+    for problem in made.problems[:_MAX_TOLD]:
+        typer.echo(f"{source}, {problem}: left out.", err=True)
+    if (more := len(made.problems) - _MAX_TOLD) > 0:
+        typer.echo(f"{source}: {more} more problems of this kind.", err=True)
+    for journal in made.journals:
+        call = collect(read_journal(journal))
+        typer.echo(f"{journal}: {call.duration_ms / 1000:.1f} s, {call.frames} frames of the caller.")

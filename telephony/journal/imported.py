@@ -1,132 +1,194 @@
-"""Calls that others recorded, as journals: the raw messages of a media stream, or a stereo WAV."""
+"""Calls that others recorded, as journals: the logged messages of media streams, or a stereo recording."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from realtime_core.audio import g711
 
+from ..audio.containers import container_of
 from ..audio.files import read_pcm16_channels
 from ..errors import JournalError
+from .foreign_log import LoggedAudio, LoggedStream, read_log
 from .format import SCHEMA
 from .store import JOURNALS
 from .writer import JournalWriter
 
-__all__ = ["import_twilio", "import_wav"]
+__all__ = ["Imported", "import_audio", "import_call", "import_twilio"]
 
 _FRAME = 160
 _RATE = 8000
 _DELTA = 1600
 _ITEM = "imported"
+_FORMAT = {"encoding": "audio/x-mulaw", "sampleRate": _RATE, "channels": 1}
+_SNIFFED = 64 * 1024
 
 
-def import_twilio(source: Path, folder: Path) -> Path:
-    """A journal in `folder` out of the messages that a server logged: one JSON object on each line, in order, whatever
-    stands around it. Times are those of the caller's frames. Messages to Twilio are left out: they do not say when they
-    were sent, nor what was heard.
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The journals that were made, and what of the source could not be used."""
 
-    Raises `JournalError` where no stream starts in it.
+    journals: list[Path]
+    problems: list[str]
+
+
+def import_call(source: Path, folder: Path) -> Imported:
+    """Journals in `folder` out of a recording, or out of a log: the file's first bytes tell which.
+
+    Raises:
+        AudioFileError, JournalError: nothing can be made of the file.
+        OSError: the file cannot be read, or the folder not written to.
     """
-    messages = list(_messages(source))
-    start = next((message for message in messages if message["event"] == "start"), None)
-    if start is None:
-        raise JournalError(f"{source}: no `start` of a media stream is in it.")
-    call_sid = str(start.get("start", {}).get("callSid") or source.stem)
-    journal = _open(folder, call_sid, str(start.get("streamSid", "")), f"twilio messages: {source.name}")
-    t = 0.0
-    for message in messages:
-        media = message.get("media")
-        if message["event"] == "media" and isinstance(media, dict):
-            if "timestamp" not in media:
-                continue  # ours, to Twilio
-            t = max(t, (int(media["timestamp"]) + 20) / 1000)
-        elif message["event"] not in ("start", "dtmf", "stop"):
-            continue
-        journal.write("twilio.in", t, message=message)
-    journal.write("end", t, reason="imported")
-    journal.close()
-    return journal.path
+    with source.open("rb") as file:
+        container = container_of(file.read(_SNIFFED))
+    return import_twilio(source, folder) if container is None else Imported([import_audio(source, folder)], [])
 
 
-def import_wav(source: Path, folder: Path) -> Path:
-    """A journal in `folder` out of a stereo WAV of any rate: left the caller, right the agent as it was heard.
+def import_twilio(source: Path, folder: Path) -> Imported:
+    """A journal for each call whose messages a server logged: one JSON object on each line, whatever stands around it.
+    Streams of one call that follow each other are one recording; those that go on side by side are one each. Times are
+    those of the frames. The outbound track is the agent's voice. Messages to Twilio are left out: they do not say when
+    they were sent, nor what was heard.
 
-    Raises `AudioFileError`, and `JournalError` for a file with one channel.
+    Raises:
+        JournalError: no stream with audio starts in it.
+    """
+    with source.open("rb") as file:
+        encoding = "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    with source.open(encoding=encoding, errors="replace", newline="\n") as lines:
+        streams, problems = read_log(lines)
+    if not streams:
+        first = f" ({problems[0]})" if problems else ""
+        raise JournalError(f"{source}: no `start` of a media stream is in it{first}.")
+    silent = [stream for stream in streams if not stream.caller and not stream.agent]
+    problems += [f"stream {stream.sid!r} of call {stream.call_sid!r} has no audio" for stream in silent]
+    calls = list(_recordings([stream for stream in streams if stream not in silent]))
+    if not calls:
+        raise JournalError(f"{source}: no audio of a caller is in it ({problems[0]}).")
+    return Imported([_write_call(call, source, folder) for call in calls], problems)
+
+
+def import_audio(source: Path, folder: Path) -> Path:
+    """A journal in `folder` out of a stereo recording of any kind and rate: left the caller, right the agent as it was
+    heard.
+
+    Raises:
+        AudioFileError, JournalError: it cannot be read, or has not two channels.
     """
     sides = [g711.encode(side) for side in read_pcm16_channels(source, _RATE)]
     if len(sides) != 2:
-        raise JournalError(f"{source} has {len(sides)} channels; two are needed: the caller's and the agent's.")
-    left, right = sides
-    sid = "CA" + source.stem
-    stream_sid = "MZ" + source.stem
-    journal = _open(folder, sid, stream_sid, f"WAV: {source.name}")
-    start = {"accountSid": "", "callSid": sid, "streamSid": stream_sid, "tracks": ["inbound"], "customParameters": {}}
-    start["mediaFormat"] = {"encoding": "audio/x-mulaw", "sampleRate": _RATE, "channels": 1}
-    journal.write(
-        "twilio.in", 0.0, message={"event": "start", "sequenceNumber": "1", "streamSid": stream_sid, "start": start}
-    )
-    audio = {"output": {"format": {"type": "audio/pcmu"}}, "input": {"format": {"type": "audio/pcmu"}}}
-    journal.write("model.in", 0.0, message={"type": "session.updated", "session": {"audio": audio}})
-    journal.write("stream", 0.0, runs=[[0, -20.0]])
-    for at in range(0, len(left), _FRAME):
-        if at % _DELTA == 0:
-            _agent(journal, at, right[at : at + _DELTA])
-        payload = base64.b64encode(left[at : at + _FRAME].ljust(_FRAME, g711.SILENCE)).decode()
-        media = {"track": "inbound", "chunk": str(at // _FRAME + 1), "timestamp": str(at // 8), "payload": payload}
-        message = {"event": "media", "sequenceNumber": str(at // _FRAME + 2), "streamSid": stream_sid, "media": media}
-        journal.write("twilio.in", (at + _FRAME) / _RATE, message=message)
-    t = len(left) / _RATE
-    stop = {"event": "stop", "sequenceNumber": "0", "streamSid": stream_sid, "stop": {"callSid": sid}}
-    journal.write("twilio.in", t, message=stop)
+        raise JournalError(
+            f"{source}: two channels are needed, the caller's and the agent's, and it has {len(sides)}. "
+            "Twilio records two with recordingChannels=dual."
+        )
+    lanes = [[LoggedAudio(0, side)] for side in sides]
+    sid, stream_sid = "CA" + source.stem, "MZ" + source.stem
+    stream = LoggedStream(stream_sid, sid, {"callSid": sid, "tracks": ["inbound"]}, 0, 0, lanes[0], lanes[1])
+    return _write_call([stream], source, folder)
+
+
+def _recordings(streams: Sequence[LoggedStream]) -> Iterator[list[LoggedStream]]:
+    """Streams of one call, one after the other. One that begins before another has ended carries somebody else."""
+    open_calls: list[list[LoggedStream]] = []
+    for stream in streams:
+        for call in open_calls:
+            if stream.call_sid and call[-1].call_sid == stream.call_sid and call[-1].last_line < stream.first_line:
+                call.append(stream)
+                break
+        else:
+            open_calls.append([stream])
+    yield from open_calls
+
+
+def _write_call(streams: Sequence[LoggedStream], source: Path, folder: Path) -> Path:
+    sid, path = _place(streams[0].call_sid or streams[0].sid or source.stem, folder)
+    journal = JournalWriter(path, max_queued_chars=2**40)
+    header = {"agent": "", "call_sid": sid, "stream_sid": streams[0].sid, "imported": source.name}
+    journal.write("header", 0.0, schema=SCHEMA, **header)
+    if any(stream.agent for stream in streams):
+        audio = {"output": {"format": {"type": "audio/pcmu"}}, "input": {"format": {"type": "audio/pcmu"}}}
+        journal.write("model.in", 0.0, message={"type": "session.updated", "session": {"audio": audio}})
+    t, sent = 0.0, 0
+    for stream in streams:
+        for at, kind, fields in _records(stream, t, sent):
+            journal.write(kind, at, **fields)
+        sent += len(_lane(stream.agent))
+        t += stream.end_ms / 1000
     journal.write("end", t, reason="imported")
     journal.close()
     return journal.path
 
 
-def _agent(journal: JournalWriter, at: int, ulaw: bytes) -> None:
+def _place(call_sid: str, folder: Path) -> tuple[str, Path]:
+    """A folder of its own for each call: one that is kept already, or whose name looks alike, keeps its own."""
+    safe = re.sub(r"[^A-Za-z0-9]", "", call_sid)[:64] or "imported"
+    name, n = safe, 1
+    while any((folder / name / journal).exists() for journal in JOURNALS):
+        n += 1
+        name = f"{safe}-{n}"
+    return name, folder / name / JOURNALS[0]
+
+
+def _records(stream: LoggedStream, t: float, sent: int) -> list[tuple[float, str, dict[str, Any]]]:
+    """The stream's records (time, kind, fields) in the order of time: the stream begins at `t`, and `sent` samples of
+    the agent lie before it."""
+    start = {"accountSid": "", "customParameters": {}, "mediaFormat": _FORMAT, **stream.start, "streamSid": stream.sid}
+    messages: list[tuple[float, dict[str, Any]]] = [(t, {"event": "start", "start": start})]
+    rest_ms = stream.end_ms - len(_lane(stream.caller)) // 8
+    silence = (
+        [LoggedAudio(stream.end_ms - min(rest_ms, 20), g711.SILENCE * 8 * min(rest_ms, 20))] if rest_ms > 0 else []
+    )
+    for piece in [*stream.caller, *silence]:  # a recording is as long as its caller's lane
+        for at in range(0, len(piece.ulaw), _FRAME):
+            stamp_ms = piece.stamp_ms + at // 8
+            ulaw = piece.ulaw[at : at + _FRAME].ljust(min(_FRAME, len(piece.ulaw)), g711.SILENCE)
+            payload = base64.b64encode(ulaw).decode()
+            media = {"track": "inbound", "timestamp": str(stamp_ms), "payload": payload}
+            messages.append((t + stamp_ms / 1000 + len(ulaw) / _RATE, {"event": "media", "media": media}))
+    for stamp_ms, digit in stream.keys:
+        dtmf = {"track": "inbound_track", "digit": digit}
+        messages.append((t + stamp_ms / 1000, {"event": "dtmf", "dtmf": dtmf}))
+    messages.sort(key=lambda it: it[0])
+    stop = {"event": "stop", "stop": {"accountSid": "", "callSid": stream.call_sid}}
+    messages.append((t + stream.end_ms / 1000, stop))
+    records: list[tuple[float, str, dict[str, Any]]] = []
+    for number, (at_s, message) in enumerate(messages, 1):
+        if message["event"] == "media":
+            message["media"]["chunk"] = str(number - 1)
+        message = {**message, "sequenceNumber": str(number), "streamSid": stream.sid}
+        records.append((at_s, "twilio.in", {"message": message}))
+    if stream.agent:
+        records.insert(1, (t, "stream", {"runs": [[sent, -20.0]]}))
+        lane = _lane(stream.agent)
+        for at in range(0, len(lane), _DELTA):
+            records += _agent(t + at / _RATE, sent + at, bytes(lane[at : at + _DELTA]))
+    return sorted(records, key=lambda record: record[0])
+
+
+def _lane(pieces: Sequence[LoggedAudio]) -> bytearray:
+    lane = bytearray()
+    for piece in pieces:
+        at = piece.stamp_ms * 8
+        if at > len(lane):
+            lane += g711.SILENCE * (at - len(lane))
+        lane[at : at + len(piece.ulaw)] = piece.ulaw
+    return lane
+
+
+def _agent(t: float, position: int, ulaw: bytes) -> list[tuple[float, str, dict[str, Any]]]:
     """A piece of the agent's side, as if the model had said it and Twilio had been sent it just when it was heard."""
-    t = at / _RATE
-    delta = base64.b64encode(ulaw).decode()
-    message: dict[str, Any] = {
+    delta: dict[str, Any] = {
         "type": "response.output_audio.delta",
         "item_id": _ITEM,
         "content_index": 0,
-        "delta": delta,
+        "delta": base64.b64encode(ulaw).decode(),
     }
-    journal.write("model.in", t, message=message)
-    sent = {"event": "media", "bytes": len(ulaw), "crc32": binascii.crc32(ulaw), "position": at}
-    journal.write("twilio.out", t, message={**sent, "segments": [[_ITEM, 0, at, len(ulaw)]]})
-
-
-def _open(folder: Path, call_sid: str, stream_sid: str, source: str) -> JournalWriter:
-    safe = re.sub(r"[^A-Za-z0-9]", "", call_sid)[:64] or "imported"
-    journal = JournalWriter(folder / safe / JOURNALS[0], max_queued_chars=2**40)
-    journal.write("header", 0.0, schema=SCHEMA, agent="", call_sid=safe, stream_sid=stream_sid, imported=source)
-    return journal
-
-
-def _messages(source: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of the lines that look like messages of a media stream."""
-    with source.open("rb") as file:
-        for line in file:
-            begin = line.find(b"{")
-            if begin < 0:
-                continue
-            try:
-                message = orjson.loads(line[begin : line.rfind(b"}") + 1])
-            except orjson.JSONDecodeError:
-                continue
-            while (
-                isinstance(message, dict) and "event" not in message and isinstance(message.get("message"), dict | str)
-            ):
-                inner = message["message"]
-                message = orjson.loads(inner) if isinstance(inner, str) and inner.startswith("{") else inner
-            if isinstance(message, dict) and isinstance(message.get("event"), str):
-                yield message
+    sent = {"event": "media", "bytes": len(ulaw), "crc32": binascii.crc32(ulaw), "position": position}
+    segments = {"segments": [[_ITEM, 0, position, len(ulaw)]]}
+    return [(t, "model.in", {"message": delta}), (t, "twilio.out", {"message": {**sent, **segments}})]

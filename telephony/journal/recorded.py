@@ -251,6 +251,8 @@ class _Collector:
 
     def _caller_frame(self, record: Record) -> None:
         media = record.message["media"]
+        if media.get("track", "inbound") != "inbound":
+            return  # not the caller
         payload = pybase64.b64decode(media["payload"])
         stamp_ms = int(media["timestamp"])
         lane, at = self.call.caller, self._at(record.message) + stamp_ms * 8

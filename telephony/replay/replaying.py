@@ -68,6 +68,11 @@ def replay_call(
     Raises `JournalError`, `ReplayError` for arguments that do not go together, and what a scripted caller raises.
     """
     recording = read(path)
+    if model == RECORDED and "imported" in recording.header:
+        raise ReplayError(
+            "This call was imported, so it has no recorded model. Replay it with another one: --mode embedded, "
+            'or --mode live (in Python: model="embedded").'
+        )
     original = HeardCall(lambda: read_journal(path), recording.name)
     if perturbation is None:
         perturbation = perturbation_of(seed, perturbations)

@@ -68,7 +68,8 @@ class Start:
 
 
 class Media(NamedTuple):
-    """A piece of the caller's audio (160 bytes, 20 ms, 50 times a second; a tuple because they are so many).
+    """A piece of one track's audio (160 bytes, 20 ms, 50 times a second; a tuple because they are so many). The track
+    `inbound` is the caller; `outbound` is what the caller hears.
 
     `payload` is mu-law at 8 kHz; `timestamp_ms` is its place since the stream's start, `chunk` counts from 1.
     """

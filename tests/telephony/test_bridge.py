@@ -21,6 +21,7 @@ from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
 from telephony.call.bridge import CallOptions, run_call
 from telephony.call.clips import apology
+from telephony.simulator import clips
 from telephony.simulator.events import Cleared
 from telephony.simulator.phone import Phone
 
@@ -328,6 +329,43 @@ async def test_a_second_start_changes_nothing() -> None:
     assert call.outcome.skipped == 1
     assert call.outcome.call is not None
     assert call.outcome.call.sid == call.peer.call_sid
+
+
+@pytest.mark.parametrize("strange", ["outbound", "another stream"])
+async def test_only_the_callers_track_of_the_own_stream_is_the_caller(strange: str) -> None:
+    voice = iter(range(0, 10**6, 160))
+    loud = clips.load("booking")
+
+    def with_strangers(connection: MemoryConnection) -> None:
+        send = connection.send
+
+        def sent(text: str) -> None:
+            send(text)
+            message = json.loads(text)
+            other = {} if strange == "outbound" else {"streamSid": "MZ-other"}
+            if message["event"] == "media":
+                at = next(voice) % len(loud)
+                payload = base64.b64encode(loud[at : at + 160]).decode()
+                track = "outbound" if strange == "outbound" else "inbound"
+                send(
+                    json.dumps({**message, **other, "media": {**message["media"], "track": track, "payload": payload}})
+                )
+                if at == 160 * 100:
+                    track = "outbound_track" if strange == "outbound" else "inbound_track"
+                    key = {"event": "dtmf", "sequenceNumber": "9", "dtmf": {"digit": "1", "track": track}}
+                    send(json.dumps({"streamSid": message["streamSid"], **key, **other}))
+                    send(json.dumps({"event": "stop", "streamSid": "MZ-other", "stop": {"callSid": "CA-other"}}))
+
+        connection.send = sent  # type: ignore[method-assign]
+
+    call = await phone_call(listen, script=long_answers(), wire=with_strangers)
+    assert call.outcome.reason == "hung up"
+    assert call.outcome.skipped > 500
+    assert len(call.records.of("skipped")) <= 4, "each kind is told once"
+    assert call.records.of("model.in", "input_audio_buffer.speech_started") == []
+    assert call.records.of("twilio.in", "dtmf") == []
+    (answer,) = spoken(call).values()
+    assert answer in call.peer.heard
 
 
 # --- a model that is not there ---------------------------------------------------------------------------------------

@@ -1,0 +1,190 @@
+"""Messages of media streams that another server logged, taken apart by call, stream and track. Pure.
+
+A log may hold several calls at once, and both tracks of one (`<Start><Stream track="both_tracks">`). The voices of
+different people never come into one lane: a message belongs to the stream that its `streamSid` names, and audio to the
+track that it names. What cannot be used is a problem with its line number, and is left out.
+https://www.twilio.com/docs/voice/media-streams/websocket-messages
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pybase64
+
+__all__ = ["LoggedAudio", "LoggedStream", "read_log"]
+
+_MAX_STAMP_MS = 24 * 3_600_000
+"""No call is longer: https://www.twilio.com/docs/voice/twiml/dial#timelimit"""
+_MAX_JUMP_MS = 3_600_000
+_MAX_PAYLOAD = 64 * 1024
+_TRACKS = {"inbound": False, "inbound_track": False, "outbound": True, "outbound_track": True}
+_OF_A_STREAM = ("start", "media", "dtmf", "mark", "stop")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedAudio:
+    """A piece of one track: its place since the stream's start, and mu-law."""
+
+    stamp_ms: int
+    ulaw: bytes
+
+
+@dataclass(slots=True)
+class LoggedStream:
+    """One stream. `caller` is the inbound track, `agent` the outbound one; `keys` are (place in ms, digit)."""
+
+    sid: str
+    call_sid: str
+    start: Mapping[str, Any]
+    first_line: int
+    last_line: int
+    caller: list[LoggedAudio] = field(default_factory=list)
+    agent: list[LoggedAudio] = field(default_factory=list)
+    keys: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def end_ms(self) -> int:
+        return max((it.stamp_ms + len(it.ulaw) // 8 for lane in (self.caller, self.agent) for it in lane), default=0)
+
+
+def read_log(lines: Iterable[str]) -> tuple[list[LoggedStream], list[str]]:
+    """The streams that start in these lines, in their order, and what could not be used."""
+    log = _Log()
+    for number, line in enumerate(lines, 1):
+        log.take(number, line)
+    return list(log.streams.values()), log.told()
+
+
+class _Log:
+    def __init__(self) -> None:
+        self.streams: dict[str, LoggedStream] = {}
+        self._problems: list[str] = []
+        self._strangers: Counter[str] = Counter()
+
+    def told(self) -> list[str]:
+        strange = [f"{n} messages of a stream {sid!r} that does not start here" for sid, n in self._strangers.items()]
+        return [*self._problems, *strange]
+
+    def take(self, number: int, line: str) -> None:
+        try:
+            message = _message(line)
+            if message is not None and message.get("event") in _OF_A_STREAM:
+                self._message(number, message)
+        except ValueError as error:
+            self._problems.append(f"line {number}: {error}")
+
+    def _message(self, number: int, message: Mapping[str, Any]) -> None:
+        """Raises `ValueError`."""
+        if message["event"] == "start":
+            self._start(number, message)
+            return
+        inner = message.get(message["event"])
+        if message["event"] == "media" and isinstance(inner, dict) and "timestamp" not in inner:
+            return  # ours, to Twilio: it says neither when it was sent nor what was heard
+        stream = self._stream(message)
+        if stream is None:
+            self._strangers[str(message.get("streamSid", ""))] += 1
+            return
+        for call_sid in (message.get("callSid"), inner.get("callSid") if isinstance(inner, dict) else None):
+            if call_sid not in (None, "", stream.call_sid):
+                raise ValueError(f"its call is {call_sid!r}, and that of its stream {stream.call_sid!r}")
+        if message["event"] == "media":
+            self._media(stream, inner)
+        elif message["event"] == "dtmf":
+            self._key(stream, inner)
+        if message["event"] != "stop":  # it may come after the next stream has begun
+            stream.last_line = number
+
+    def _start(self, number: int, message: Mapping[str, Any]) -> None:
+        start = message.get("start")
+        if not isinstance(start, dict):
+            raise ValueError("a `start` without its fields")
+        sid = str(message.get("streamSid") or start.get("streamSid") or "")
+        call_sid = str(start.get("callSid") or message.get("callSid") or "")
+        if sid in self.streams:
+            raise ValueError(f"stream {sid!r} starts a second time")
+        got = start.get("mediaFormat")
+        if isinstance(got, dict) and (got.get("encoding"), str(got.get("sampleRate"))) != ("audio/x-mulaw", "8000"):
+            raise ValueError(
+                f"stream {sid!r} is {got.get('encoding')} at {got.get('sampleRate')} Hz, not mu-law at 8000"
+            )
+        self.streams[sid] = LoggedStream(sid, call_sid, start, number, number)
+
+    def _stream(self, message: Mapping[str, Any]) -> LoggedStream | None:
+        sid = message.get("streamSid")
+        if sid is None and len(self.streams) == 1:
+            return next(iter(self.streams.values()))
+        return self.streams.get(str(sid))
+
+    def _key(self, stream: LoggedStream, dtmf: Any) -> None:
+        """A key has no timestamp: it was pressed where the caller's audio is."""
+        if not isinstance(dtmf, dict) or not isinstance(dtmf.get("digit"), str):
+            raise ValueError("a key without its digit")
+        if not _is_outbound(stream, dtmf):
+            stream.keys.append((_end(stream.caller or stream.agent), dtmf["digit"]))
+
+    def _media(self, stream: LoggedStream, media: Any) -> None:
+        if not isinstance(media, dict):
+            raise ValueError("a `media` without its fields")
+        stamp_ms = _stamp(media["timestamp"])
+        lane = stream.agent if _is_outbound(stream, media) else stream.caller
+        if stamp_ms > _end(lane) + _MAX_JUMP_MS:
+            raise ValueError(f"its timestamp {stamp_ms} is more than an hour behind the one before")
+        payload = media.get("payload")
+        if not isinstance(payload, str) or len(payload) > _MAX_PAYLOAD:
+            raise ValueError("audio without a payload that can be used")
+        try:
+            ulaw = pybase64.b64decode(payload, validate=True)
+        except ValueError:
+            raise ValueError("its payload is no base64") from None
+        lane.append(LoggedAudio(stamp_ms, ulaw))
+
+
+def _message(line: str) -> dict[str, Any] | None:
+    """The message in a line, whatever stands around it, also as the `message` of a log's own JSON. None: there is none.
+
+    Raises:
+        ValueError: there is one, and it cannot be read.
+    """
+    begin = line.find("{")
+    looks_like_one = "event" in line and ("streamSid" in line or '"media' in line or "media\\" in line)
+    if begin < 0:
+        return None
+    try:
+        found = orjson.loads(line[begin : line.rfind("}") + 1])
+        while isinstance(found, dict) and "event" not in found and isinstance(found.get("message"), dict | str):
+            inner = found["message"]
+            found = orjson.loads(inner) if isinstance(inner, str) and inner.startswith("{") else inner
+    except orjson.JSONDecodeError:
+        if looks_like_one:
+            raise ValueError("the message is cut off, or no JSON") from None
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("event"), str) else None
+
+
+def _stamp(value: Any) -> int:
+    """Decimal digits in a string, as Twilio writes them, or a plain number."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 12:
+        value = int(value)
+    if type(value) is not int or not 0 <= value <= _MAX_STAMP_MS:
+        raise ValueError(f"its timestamp is {str(value)[:40]!r}")
+    return value
+
+
+def _is_outbound(stream: LoggedStream, of_track: Mapping[str, Any]) -> bool:
+    """Is this what the caller heard? Without a word of it, the stream's only track counts."""
+    track = of_track.get("track")
+    if track is None:
+        return stream.start.get("tracks") in (["outbound"], ["outbound_track"])
+    if not isinstance(track, str) or track not in _TRACKS:
+        raise ValueError(f"its track is {str(track)[:40]!r}")
+    return _TRACKS[track]
+
+
+def _end(lane: list[LoggedAudio]) -> int:
+    return lane[-1].stamp_ms + len(lane[-1].ulaw) // 8 if lane else 0

@@ -1,0 +1,190 @@
+"""Logs and recordings of others: nobody's voice comes into another's lane, and what is odd is told and left out."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from telephony.cli.app import app
+from telephony.errors import JournalError, ReplayError
+from telephony.journal.audio import rebuild
+from telephony.journal.foreign_log import read_log
+from telephony.journal.imported import import_call, import_twilio
+from telephony.journal.reader import read_journal
+from telephony.journal.recorded import collect
+from telephony.replay.replaying import replay_call
+
+A, B, AGENT = b"\x11" * 160, b"\x22" * 160, b"\x33" * 160
+
+
+def start(call: str, stream: str, **more: Any) -> dict[str, Any]:
+    inner = {"callSid": call, "streamSid": stream, "tracks": ["inbound"], "customParameters": {}, **more}
+    return {"event": "start", "sequenceNumber": "1", "streamSid": stream, "start": inner}
+
+
+def media(stream: str | None, at_ms: Any, ulaw: bytes, track: str | None = "inbound") -> dict[str, Any]:
+    inner = {"timestamp": at_ms, "payload": base64.b64encode(ulaw).decode(), "chunk": "1"}
+    inner |= {} if track is None else {"track": track}
+    return {"event": "media", "sequenceNumber": "2", "media": inner} | ({} if stream is None else {"streamSid": stream})
+
+
+def stop(call: str, stream: str) -> dict[str, Any]:
+    return {"event": "stop", "streamSid": stream, "stop": {"callSid": call}}
+
+
+def write(path: Path, *lines: dict[str, Any] | str) -> Path:
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    return path
+
+
+def voices(journal: Path) -> tuple[set[int], set[int]]:
+    """The values that are in the lanes of the caller and of the agent, silence left out."""
+    call = collect(read_journal(journal))
+    return set(bytes(call.caller)) - {0xFF}, set(bytes(rebuild(call).agent)) - {0xFF}
+
+
+def test_two_calls_in_one_log_become_two_recordings(tmp_path: Path) -> None:
+    lines: list[Any] = [start("CA1", "MZ1"), media("MZ1", "0", A), start("CA2", "MZ2")]
+    for n in range(1, 20):
+        lines += [media("MZ1", str(20 * n), A), media("MZ2", str(20 * n), B)]
+    made = import_twilio(write(tmp_path / "a.log", *lines, stop("CA1", "MZ1"), stop("CA2", "MZ2")), tmp_path / "calls")
+    assert [journal.parent.name for journal in made.journals] == ["CA1", "CA2"] and made.problems == []
+    assert [voices(journal)[0] for journal in made.journals] == [{0x11}, {0x22}]
+
+
+@pytest.mark.parametrize(("one", "other"), [("CA-1", "CA1"), ("CA1", "CA1"), ("", "")])
+def test_calls_whose_names_look_alike_stay_apart(one: str, other: str, tmp_path: Path) -> None:
+    lines = [start(one, "MZ1"), start(other, "MZ2"), media("MZ1", "0", A), media("MZ2", "0", B)]
+    made = import_twilio(write(tmp_path / "a.log", *lines), tmp_path / "calls")
+    assert len({journal.parent for journal in made.journals}) == 2
+    assert [voices(journal)[0] for journal in made.journals] == [{0x11}, {0x22}]
+
+
+def test_a_call_that_is_kept_already_is_not_touched(tmp_path: Path) -> None:
+    log = write(tmp_path / "a.log", start("CA1", "MZ1"), media("MZ1", "0", A))
+    first = import_twilio(log, tmp_path / "calls").journals[0]
+    before = first.read_bytes()
+    second = import_twilio(log, tmp_path / "calls").journals[0]
+    assert first.read_bytes() == before and second.parent.name == "CA1-2" and voices(second) == voices(first)
+
+
+def test_both_tracks_are_the_caller_and_the_agent(tmp_path: Path) -> None:
+    lines: list[Any] = [start("CA1", "MZ1", tracks=["inbound", "outbound"])]
+    for n in range(50):
+        lines += [media("MZ1", str(20 * n), A), media("MZ1", str(20 * n), AGENT, "outbound")]
+    made = import_twilio(write(tmp_path / "a.log", *lines), tmp_path / "calls")
+    assert [voices(journal) for journal in made.journals] == [({0x11}, {0x33})]
+
+
+@pytest.mark.parametrize("track", ["outbound", "outbound_track"])
+def test_a_log_of_the_outbound_track_alone_has_no_caller(track: str, tmp_path: Path) -> None:
+    log = write(tmp_path / "a.log", start("CA1", "MZ1", tracks=[track]), media("MZ1", "0", AGENT, None))
+    assert voices(import_twilio(log, tmp_path / "calls").journals[0]) == (set(), {0x33})
+
+
+def test_a_stream_after_another_of_the_same_call_goes_on_with_it(tmp_path: Path) -> None:
+    lines = [start("CA1", "MZ1"), media("MZ1", "0", A), media("MZ1", "20", A), start("CA1", "MZ2"), stop("CA1", "MZ1"),
+             media("MZ2", "0", B), media("MZ2", "20", AGENT, "outbound")]  # fmt: skip
+    (journal,) = import_twilio(write(tmp_path / "a.log", *lines), tmp_path / "calls").journals
+    call = collect(read_journal(journal))
+    assert bytes(call.caller) == A + A + B + b"\xff" * 160 and call.duration_ms == 80
+    assert [stream.at for stream in call.streams] == [0, 320]
+
+
+ODD = {
+    "a timestamp in words": media("MZ1", "soon", A),
+    "a negative timestamp": media("MZ1", -20, A),
+    "a fraction": media("MZ1", 20.5, A),
+    "no timestamp to speak of": media("MZ1", None, A),
+    "a list": media("MZ1", [20], A),
+    "a day and more": media("MZ1", str(2 * 86_400_000), A),
+    "hours ahead": media("MZ1", str(5 * 3_600_000), A),
+    "a long number": media("MZ1", "9" * 30, A),
+    "no base64": {"event": "media", "streamSid": "MZ1", "media": {"timestamp": "20", "payload": "%%"}},
+    "no payload": {"event": "media", "streamSid": "MZ1", "media": {"timestamp": "20"}},
+    "no media": {"event": "media", "streamSid": "MZ1", "media": "x"},
+    "a strange track": media("MZ1", "20", A, "sideways"),
+    "a stream that does not start": media("MZ9", "20", B),
+    "another call's": media("MZ1", "20", B) | {"callSid": "CA9"},
+    "a second start": start("CA9", "MZ1"),
+    "a start without fields": {"event": "start", "streamSid": "MZ7", "start": 5},
+    "another format": start("CA9", "MZ8", mediaFormat={"encoding": "audio/l16", "sampleRate": 16000}),
+    "a key without a digit": {"event": "dtmf", "streamSid": "MZ1", "dtmf": {}},
+    "cut off": json.dumps(media("MZ1", "20", A))[:-30],
+    "cut off within a log's own JSON": json.dumps({"message": json.dumps(media("MZ1", "20", A))[:-9]}),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_cannot_be_used_is_told_and_left_out(odd: str, tmp_path: Path) -> None:
+    log = write(tmp_path / "a.log", start("CA1", "MZ1"), media("MZ1", "0", A), ODD[odd], media("MZ1", "40", A))
+    made = import_twilio(log, tmp_path / "calls")
+    assert len(made.problems) == 1 and len(made.journals) == 1, made
+    call = collect(read_journal(made.journals[0]))
+    assert bytes(call.caller) == A + b"\xff" * 160 + A
+
+
+def test_lines_that_are_no_messages_are_no_problems() -> None:
+    lines = ["started {", '{"level": "info"}', '{"event": "login", "user": 1}', "{} }", '{"message": "{oops"}', "[1]"]
+    assert read_log(lines) == ([], [])
+
+
+def test_a_log_of_windows_in_utf_16(tmp_path: Path) -> None:
+    text = "\r\n".join(map(json.dumps, [start("CA1", "MZ1"), media("MZ1", "0", A)]))
+    (tmp_path / "a.log").write_text(text, "utf-16")
+    assert voices(import_twilio(tmp_path / "a.log", tmp_path / "calls").journals[0])[0] == {0x11}
+
+
+def test_a_log_without_audio_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="no audio"):
+        import_twilio(write(tmp_path / "a.log", start("CA1", "MZ1"), stop("CA1", "MZ1")), tmp_path)
+
+
+@pytest.mark.parametrize("format", ["WAV", "RF64", "FLAC", "MP3", "OGG"])
+def test_a_stereo_recording_of_any_kind(format: str, tmp_path: Path) -> None:
+    t = np.arange(32_000) / 16_000
+    sides = np.stack([np.sin(2 * np.pi * 300 * t), np.sin(2 * np.pi * 700 * t) * (t > 1)], axis=1) * 0.4
+    soundfile.write(tmp_path / "take.dat", sides, 16_000, format=format)
+    (journal,) = import_call(tmp_path / "take.dat", tmp_path / "calls").journals
+    call = collect(read_journal(journal))
+    assert abs(call.duration_ms - 2000) < 120
+    assert set(bytes(rebuild(call).agent)[:7000]) <= {0xFF, 0x7F, 0xFE, 0x7E, 0xFD, 0x7D} or format in ("MP3", "OGG")
+
+
+def test_the_command_tells_in_a_line_and_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name, content in {
+        "tagged.mp3": b"ID3\3" + bytes(9),
+        "a.m4a": b"\0\0\0\x20ftypM4A " + bytes(50),
+        "e.log": b"",
+        "x.pdf": b"%PDF-1.7",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    soundfile.write(tmp_path / "mono.wav", np.zeros(800), 8000)
+    for name in ("missing.wav", "missing.log", "folder", "tagged.mp3", "a.m4a", "e.log", "mono.wav", "x.pdf"):
+        done = CliRunner().invoke(app, ["calls", "import", str(tmp_path / name), "--folder", str(tmp_path / "calls")])
+        told = done.output.strip().splitlines()
+        assert done.exit_code in (1, 2) and len(told) == 2 and "hint: " in told[1], (name, done.output)
+        assert name in told[0], told
+    assert not (tmp_path / "calls").exists()
+
+
+def test_the_command_names_what_was_left_out(tmp_path: Path) -> None:
+    log = write(tmp_path / "a.log", start("CA1", "MZ1"), media("MZ1", "0", A), *[ODD["cut off"]] * 12)
+    done = CliRunner().invoke(app, ["calls", "import", str(log), "--folder", str(tmp_path / "calls")])
+    assert done.exit_code == 0 and "line 3: " in done.output and "2 more problems" in done.output
+
+
+@pytest.mark.parametrize("options", [{}, {"caller": "simulated"}, {"caller": "demo"}])
+def test_an_imported_call_has_no_model_to_play_back(options: dict[str, Any], tmp_path: Path) -> None:
+    log = write(tmp_path / "a.log", start("CA1", "MZ1"), *[media("MZ1", str(20 * n), A) for n in range(50)])
+    (journal,) = import_twilio(log, tmp_path / "calls").journals
+    with pytest.raises(ReplayError, match="--mode embedded"):
+        replay_call(journal, **options)
