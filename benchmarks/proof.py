@@ -25,6 +25,7 @@ from typing import Any
 from realtime_core.sources import SYSTEM
 
 from . import readme
+from .exploration import KILLED_PERCENT, explore, mutate
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying
 from .kill import kill_in_mid_call
 from .repeat import repeats, ten_minutes
@@ -123,6 +124,21 @@ def long_tests(extent: Extent) -> Result:
     return Result({"tests": list(LONG_TESTS), "outcome": told}, done.returncode == 0, told)
 
 
+def exploration(extent: Extent) -> Result:
+    """All property tests with new examples."""
+    found = explore(extent.seed)
+    told = f"seed {found.seed}: {found.outcome}" + (f"; see {found.report}" if found.report else "")
+    return Result(asdict(found), found.holds, told)
+
+
+def mutation(extent: Extent) -> Result:
+    """Do the tests find changed operators in the pure modules?"""
+    result = mutate()
+    percent = round(result.killed_percent, 1)
+    told = f"{result.killed} of {result.mutants} mutants found ({percent} %); the others: proof/survivors.diff"
+    return Result({**asdict(result), "killed_percent": percent}, percent >= KILLED_PERCENT, told)
+
+
 STEPS: dict[str, Callable[[Extent], Result]] = {
     "truncation": truncations,
     "ten_minutes": ten_minutes_of_barge_ins,
@@ -131,6 +147,8 @@ STEPS: dict[str, Callable[[Extent], Result]] = {
     "kills": kills,
     "journal": journal_cost,
     "tests": long_tests,
+    "exploration": exploration,
+    "mutation": mutation,
 }
 
 

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# A busy machine breaks deadlines; and what CI runs is the same each time: whoever develops looks for new examples.
-settings.register_profile("here", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "here")
+PROOF = bool(os.environ.get("PROOF"))
+"""`make proof` explores: each run tries other examples, from a seed that pytest prints, and keeps those that fail."""
+
+# A busy machine breaks deadlines.
+settings.register_profile("test", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("proof", deadline=None, max_examples=2_000, print_blob=True)
+settings.load_profile("proof" if PROOF else "test")
 
 BY_THE_CLOCK = {
     "test_call_list.py",

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from realtime_peer import Peer, settle
 
+from benchmarks.extent import extent
 from realtime_core import RealtimeAgent, RealtimeSession, function_tool
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.openai_realtime.protocol import SERVER_EVENTS
@@ -88,7 +89,7 @@ def look() -> str:
     return "found"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=extent(100, 2000))
 @given(st.lists(events(), max_size=12), st.booleans())
 def test_whatever_the_server_says_the_session_goes_on(said: list[dict[str, Any]], raw: bool) -> None:
     async def main() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from local_client import Client, human, session, silence
 
+from benchmarks.extent import extent
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.local.conversation import Conversation
 from realtime_core.local.script_director import ScriptDirector
@@ -232,7 +233,7 @@ EVENTS = st.builds(
 
 
 @given(st.lists(EVENTS, max_size=12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=extent(100, 5000))
 def test_no_message_breaks_the_session(events: list[dict[str, Any]]) -> None:
     conversation = Conversation(ScriptDirector(SCRIPT), Voice(), sources=Sources(1), now=0.0, expires_at=0)
     for i, event in enumerate(events):

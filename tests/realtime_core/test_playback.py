@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from benchmarks.extent import extent
 from realtime_core.playback import ClockPlayer, HeardItem, PlaybackLedger, Truncation
 
 SECOND = 48_000
@@ -218,7 +219,7 @@ class PlaybackMachine(RuleBasedStateMachine):
             self.heard[part] = each.heard_ms
 
 
-PlaybackMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+PlaybackMachine.TestCase.settings = settings(max_examples=extent(150, 5000), stateful_step_count=40)
 test_no_truncation_that_the_server_would_refuse = PlaybackMachine.TestCase
 
 

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from benchmarks.extent import extent
 from realtime_core.openai_realtime.protocol import EventIds
 from realtime_core.outcomes import Outcome, RetryPolicy
 from realtime_core.response_effects import CancelResponse, CreateResponse, ResponseFailed, ResponseStalled
@@ -614,5 +615,5 @@ class ResponsesMachine(RuleBasedStateMachine):
             said |= made.items
 
 
-ResponsesMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+ResponsesMachine.TestCase.settings = settings(max_examples=extent(200, 20000), stateful_step_count=50)
 test_any_order_of_events_loses_no_response_and_doubles_none = ResponsesMachine.TestCase

@@ -156,9 +156,11 @@ def test_tools_that_declare_time_run_side_by_side(in_thread: InThread) -> None:
 
 
 def test_the_same_happens_in_each_of_thirty_runs(in_thread: InThread) -> None:
+    pauses = random.Random(5)
+
     def compute(number: int) -> None:
         for _ in range(number % 3):
-            time.sleep(random.SystemRandom().uniform(0, 0.0005))
+            time.sleep(pauses.uniform(0, 0.0005))
             spend(0.1)
 
     first = six_tools(in_thread, compute)

@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from benchmarks.extent import extent
 from telephony.call.playout import Clear, Command, Mark, Media, Playout
 
 SECOND = 8000
@@ -294,5 +295,5 @@ class Line(RuleBasedStateMachine):
         assert 0 <= self.playout.heard_position(self.now) <= self.playout.sent == self.position
 
 
-Line.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Line.TestCase.settings = settings(max_examples=extent(150, 5000), stateful_step_count=40)
 TestLine = Line.TestCase

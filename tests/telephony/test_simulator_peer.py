@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.extent import extent
 from realtime_core.connection import Close
 from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.sources import Sources
@@ -280,7 +281,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=extent(60, 2000))
 @given(STEPS, st.integers(0, 2**32), st.booleans())
 def test_physics(steps: list[tuple[str, int, float]], seed: int, rough: bool) -> None:
     sent: list[str] = []
