@@ -73,6 +73,9 @@ class RealtimeModel(ABC):
     drives_player: bool = False
     """Does the model itself call the `Player` of its configuration? Else whoever listens to the session has to."""
 
+    confirms_settings: bool = False
+    """Does the model call `RealtimeModelSendSessionUpdate.answered`? Else settings hold from when they are sent."""
+
     emit_raw: bool = True
     """Emit `raw_server_event` for every message of the server, where the model has such; off, it may save the work."""
 

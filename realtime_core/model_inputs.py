@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
@@ -123,6 +124,9 @@ class RealtimeModelSendSessionUpdate:
 
     session_settings: RealtimeSessionModelSettings
     previous: RealtimeSessionModelSettings | None = field(default=None, compare=False, repr=False)
+    answered: Callable[[Exception | None], None] | None = field(default=None, compare=False, repr=False)
+    """Called once, by a model that `confirms_settings`: with None when the server has taken the settings, with the
+    error when it has refused them."""
 
 
 @dataclass(slots=True)

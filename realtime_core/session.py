@@ -55,6 +55,10 @@ logger = logging.getLogger(__name__)
 
 SessionStatus = Literal["new", "connecting", "connected", "reconnecting", "disconnected", "closing", "closed"]
 
+_NOT_HANDED_OFF = (
+    "The handoff to {target} failed: {reason} You are still {source}. Tell the user so, and help as far as you can."
+)
+
 CLOSE_TIMEOUT_S = 1.0
 """How long `close` takes at most: half of it for users' code to end, the rest for the model's connection."""
 
@@ -93,6 +97,8 @@ class RealtimeSession(RealtimeModelListener):
         self._active = ActiveAgent(agent, self._base, {}, {})
         self._switching = asyncio.Lock()
         self._handing_off = asyncio.Lock()
+        self._unanswered: set[asyncio.Future[Exception | None]] = set()
+        """Changes of the agent that wait for the server's answer."""
         self._tool_timeout_s = (self._run_config.get("tool_execution") or {}).get("timeout_seconds")
         self._hooks = Hooks(self._core)
         self._checks = OutputChecks(self._core, lambda: self.current_agent)
@@ -219,6 +225,9 @@ class RealtimeSession(RealtimeModelListener):
     def _end(self, error: Exception | None = None) -> None:
         """No more events: consumers get what is queued, then the end (or `error`)."""
         self._ended = True
+        for answer in self._unanswered:
+            if not answer.done():
+                answer.set_result(error or UserError("The session is over."))
         self._core.outbox.close()
         self._events.end(error)
 
@@ -351,9 +360,16 @@ class RealtimeSession(RealtimeModelListener):
         await self._deliver(RealtimeModelSendResponseCancel(response_id))
 
     async def update_settings(self, settings: RealtimeSessionModelSettings) -> None:
-        """Change settings of the model's session; they hold for later agents, too."""
-        self._base = self._base | settings
-        await self._deliver(RealtimeModelSendSessionUpdate(settings))
+        """Ask for other settings of the model's session; return when that is sent. Once the server has taken them they
+        hold for later agents, too. If it refuses them, an `error` event tells which setting, and nothing changes."""
+
+        def answered(error: Exception | None) -> None:
+            if error is None:
+                self._base = self._base | settings
+
+        await self._deliver(RealtimeModelSendSessionUpdate(settings, answered=answered))
+        if not self._model.confirms_settings:
+            answered(None)
 
     async def update_history(
         self, history: Sequence[RealtimeItem] | Callable[[list[RealtimeItem]], Sequence[RealtimeItem]]
@@ -376,10 +392,11 @@ class RealtimeSession(RealtimeModelListener):
     # Agents
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
-        """Put another agent in charge, without a handoff. Raises what its dynamic instructions raise; the present agent
-        stays then."""
+        """Put another agent in charge, without a handoff; return when the server has taken its settings. If the server
+        refuses them, an `error` event tells which setting, and the present agent stays. Raises what the agent's dynamic
+        instructions raise; the present agent stays then, too."""
         async with self._switching:
-            self._switch_to(await self._activate(agent))
+            await self._switch_to(await self._activate(agent))
 
     async def _activate(
         self, agent: RealtimeAgent[Any], overrides: RealtimeSessionModelSettings | None = None
@@ -387,28 +404,54 @@ class RealtimeSession(RealtimeModelListener):
         speaking = self._active.settings if self._turns.voice_was_heard else None
         return await activate(agent, self.context, self._run_config, self._base, overrides=overrides, voice_of=speaking)
 
-    def _switch_to(self, active: ActiveAgent) -> None:
-        self._core.send(RealtimeModelSendSessionUpdate(active.settings, previous=self._active.settings))
-        self._active = active
-        self._hooks.started(active.agent)
+    async def _switch_to(self, active: ActiveAgent, then: Callable[[], None] = lambda: None) -> Exception | None:
+        """Ask the server for an agent's settings. The agent is in charge from the step in which the server takes them,
+        and `then` is called in that step. Returns the server's refusal; the present agent stays then."""
+        answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+        def answered(error: Exception | None) -> None:
+            if answer.done():
+                return
+            if error is None:
+                self._active = active
+                then()
+                self._hooks.started(active.agent)
+            answer.set_result(error)
+
+        update = RealtimeModelSendSessionUpdate(active.settings, previous=self._active.settings, answered=answered)
+        self._unanswered.add(answer)
+        try:
+            await self._core.deliver(update)
+            if not self._model.confirms_settings:
+                answered(None)
+            return await answer
+        finally:
+            self._unanswered.discard(answer)
 
     async def _hand_off(self, call: ToolCall, handoff: Handoff[Any, Any]) -> None:
-        """Session update, then the tool's output, then the response: in this order, so that the new agent answers."""
+        """Session update, the server's answer to it, the tool's output, the response: in this order, so that the new
+        agent answers, and the output says what has happened."""
         source = call.active.agent
         async with self._handing_off:
             if self.current_agent is source:
                 invoked = handoff.on_invoke_handoff(call.context, call.event.arguments)
                 target = await within(self._tool_timeout_s, invoked, handoff.tool_name)
-            # Another handoff came first, or users' code (`on_handoff` itself, perhaps) has put somebody else in charge.
-            if self.current_agent is not source:
-                await self._tools.answer(call, "Multiple handoffs detected, ignoring this one.")
-                return
             async with self._switching:
-                active = await self._activate(target)
-                self._core.emit(RealtimeHandoffEvent(source, target, self._core.info))
-                self._hooks.handed_off(source, target)
-                self._switch_to(active)
-            await self._tools.answer(call, handoff.get_transfer_message(target))
+                # Another handoff came first, or users' code (`on_handoff` itself, perhaps) has put somebody else in
+                # charge.
+                if self.current_agent is not source:
+                    output = "Multiple handoffs detected, ignoring this one."
+                elif refusal := await self._switch_to(
+                    await self._activate(target), lambda: self._handed_off(source, target)
+                ):
+                    output = _NOT_HANDED_OFF.format(target=target.name, source=source.name, reason=refusal)
+                else:
+                    output = handoff.get_transfer_message(target)
+            await self._tools.answer(call, output)
+
+    def _handed_off(self, source: RealtimeAgent[Any], target: RealtimeAgent[Any]) -> None:
+        self._core.emit(RealtimeHandoffEvent(source, target, self._core.info))
+        self._hooks.handed_off(source, target)
 
     # Approvals
 

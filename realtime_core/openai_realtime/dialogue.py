@@ -17,6 +17,7 @@ from ..connection import Connection
 from ..errors import ServerRejected
 from ..model_events import (
     RealtimeModelAudioInterruptedEvent,
+    RealtimeModelErrorEvent,
     RealtimeModelEvent,
     RealtimeModelRawServerEvent,
     RealtimeModelResponseFailedEvent,
@@ -32,7 +33,8 @@ from .incoming import handle
 from .protocol import EventIds, decode, decode_object, encode, encode_append, parse
 from .recovery import refused_output_note
 from .server_events import Malformed
-from .session_config import SessionConfig, bytes_per_ms
+from .session_config import SessionConfig, bytes_per_ms, setting_name
+from .settings_ledger import ANSWER_S, Refusal
 
 __all__ = ["Dialogue", "Recent", "Setup"]
 
@@ -136,8 +138,8 @@ class Dialogue:
     @property
     def deadline(self) -> float | None:
         """When `on_time` is to be called."""
-        deadlines = [each for each in (self.responses.deadline, self.setup.policy.deadline) if each is not None]
-        return min(deadlines, default=None)
+        deadlines = (self.responses.deadline, self.setup.policy.deadline, self.config.deadline)
+        return min((each for each in deadlines if each is not None), default=None)
 
     # In and out.
 
@@ -192,28 +194,49 @@ class Dialogue:
 
     def configure(self) -> None:
         """Send the whole configuration; `configured` tells the answer."""
-        if not self.update_session():
+        self.update_session()
+        if not self.config.under_way:
             self.configured.set_result(None)
 
-    def update_session(self, *, assert_formats: bool = False) -> bool:
-        """Send what is desired and not known to be in effect; returns whether there was anything."""
-        event_id = self.setup.ids()
-        session = self.config.update(event_id, assert_formats=assert_formats)
-        if session is not None:
+    def update_session(self) -> None:
+        """Send what is asked for of the configuration. Without a session it waits for the next one."""
+        if self.retired:
+            return
+        updates, settled = self.config.due(self.setup.ids, self.setup.now())
+        for event_id, session in updates:
             self.command("session.update", {"session": session}, event_id=event_id)
-        return session is not None
+        for change in settled:
+            change.settle(None)
 
     def session_taken(self, session: Mapping[str, Any]) -> None:
         """`session.updated`."""
-        self.config.updated(session)
+        taken = self.config.updated(session)
         effective = self.config.effective
         self.responses.audio = effective.speaks
         self.responses.server_responds = effective.create_response
         self.ledger.bytes_per_ms = bytes_per_ms(effective.output_format)
         if isinstance(self.player, ClockPlayer):
             self.player.bytes_per_ms = self.ledger.bytes_per_ms
-        if self.created.done() and not self.configured.done():
+        for change in taken:
+            change.settle(None)
+        self.update_session()
+        if self.created.done() and not self.configured.done() and not self.config.under_way:
             self.configured.set_result(None)
+
+    def session_refused(self, refusal: Refusal, error: ServerRejected) -> None:
+        """An error refuses a `session.update`: what it asked for is not in force."""
+        if not error.param and refusal.path is not None:
+            error.param = setting_name(refusal.path)
+        self.emit(RealtimeModelErrorEvent(error))
+        if refusal.change is not None:
+            refusal.change.settle(error)
+        self.update_session()
+
+    @property
+    def waits_for_answers(self) -> bool:
+        """A command is under way, other than a `session.update`, that the server may refuse."""
+        asked = self.responses.state in (ResponseState.REQUESTED, ResponseState.COLLIDING)
+        return bool(self.unacknowledged or self.commits_by_hand) or asked or self.responses.cancelling
 
     def reject_configuration(self, error: ServerRejected) -> bool:
         """An error came before the configuration was taken; returns whether somebody waits for it."""
@@ -272,7 +295,7 @@ class Dialogue:
 
     def succeed(self, lost: Dialogue, *, knows_calls: bool) -> None:
         """Take the place of a lost session: its tools run on, and what waits for them waits here."""
-        self.config.wish_like(lost.config)
+        self.config.succeed(lost.config)
         self.open_calls |= lost.open_calls
         if not knows_calls:
             self.foreign_calls |= lost.open_calls
@@ -282,9 +305,19 @@ class Dialogue:
 
     def on_time(self) -> None:
         now = self.setup.now()
+        self._give_up_updates(now)
         self.perform(self.responses.on_time(now))
         if interrupted := self.act(self.setup.policy.on_time(now)):
             self.emit(interrupted)
+
+    def _give_up_updates(self, now: float) -> None:
+        taken, failed = self.config.on_time(now)
+        for change in taken:
+            change.settle(None)
+        for change in failed:
+            error = ServerRejected(f"The server has not answered a session.update within {ANSWER_S:g} s.")
+            self.emit(RealtimeModelErrorEvent(error))
+            change.settle(error)
 
     def act(self, actions: Sequence[TurnAction]) -> RealtimeModelAudioInterruptedEvent | None:
         """Do what the turn policy asks (all but `RESPOND`, which needs to know the turn)."""

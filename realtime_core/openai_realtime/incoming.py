@@ -13,7 +13,8 @@ from ..outcomes import Outcome, items_of
 from ..turns import TurnAction
 from . import hosted_tools
 from . import server_events as wire
-from .server_errors import Fault, classify, code_of, exception
+from .server_errors import KNOWN_CODES, Fault, classify, code_of, exception
+from .settings_ledger import Refusal
 from .usage import usage_event
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def _response_of(event: wire.ServerEvent) -> str | None:
 def _session_created(dialogue: Dialogue, event: wire.SessionCreated) -> None:
     expires_at = event.session.get("expires_at")
     dialogue.expires_at = float(expires_at) if isinstance(expires_at, int | float) and expires_at else None
+    dialogue.config.created(event.session)
     if not dialogue.created.done():
         dialogue.created.set_result(None)
 
@@ -56,7 +58,9 @@ def _error(dialogue: Dialogue, event: wire.ServerError) -> None:
     error, fault = exception(event), classify(event)
     if dialogue.reject_configuration(error):
         return
-    dialogue.config.refused(event.event_id)
+    if (refusal := _refused_update(dialogue, event)) is not None:
+        dialogue.session_refused(refusal, error)
+        return
     if (item_id := dialogue.created_items.pop(event.event_id, None)) is not None:
         dialogue.item_refused(item_id)
     if event.event_id in dialogue.commits_by_hand:
@@ -71,6 +75,15 @@ def _error(dialogue: Dialogue, event: wire.ServerError) -> None:
     if fault is Fault.EXPIRED:
         dialogue.expired = True
         dialogue.connection.close(1000, "session expired")
+
+
+def _refused_update(dialogue: Dialogue, event: wire.ServerError) -> Refusal | None:
+    """The `session.update` that the error refuses. An error without an event id refuses one where it names a setting,
+    or where nothing else is under way that could be meant."""
+    is_ours = bool(event.event_id) or classify(event) is Fault.CONFIGURATION
+    if not is_ours and (event.param or code_of(event) in KNOWN_CODES or dialogue.waits_for_answers):
+        return None
+    return dialogue.config.refused(event.event_id, event.param, event.code)
 
 
 def _rate_limits(dialogue: Dialogue, event: wire.RateLimits) -> None:

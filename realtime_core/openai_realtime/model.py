@@ -42,6 +42,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     """
 
     drives_player = True
+    confirms_settings = True
 
     def __init__(
         self,

@@ -107,8 +107,8 @@ def _cancel(dialogue: Dialogue, response_id: str | None) -> None:
 
 
 def _session_update(dialogue: Dialogue, event: sent.RealtimeModelSendSessionUpdate) -> None:
-    dialogue.config.change(event.session_settings, event.previous)
-    dialogue.update_session(assert_formats=True)
+    dialogue.config.change(event.session_settings, event.previous, event.answered)
+    dialogue.update_session()
 
 
 def _response_create(dialogue: Dialogue, event: sent.RealtimeModelSendResponseCreate) -> None:
@@ -129,7 +129,7 @@ def _raw(dialogue: Dialogue, event: sent.RealtimeModelSendRawMessage) -> None:
         _cancel(dialogue, fields.get("response_id"))
     else:
         if kind == "session.update" and isinstance(session := fields.get("session"), Mapping):
-            dialogue.config.sent_by_hand(event_id, session)
+            dialogue.config.sent_by_hand(event_id, session, dialogue.setup.now())
         elif kind == "input_audio_buffer.commit":
             dialogue.commits_by_hand.append(event_id)
         dialogue.command(kind, fields, event_id=event_id)

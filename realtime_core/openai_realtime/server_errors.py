@@ -12,7 +12,7 @@ from ..errors import ServerRejected, SessionExpired
 from ..responses import COLLISION
 from .server_events import ServerError
 
-__all__ = ["Fault", "classify", "code_of", "exception"]
+__all__ = ["KNOWN_CODES", "Fault", "classify", "code_of", "exception"]
 
 
 class Fault(Enum):
@@ -44,6 +44,8 @@ _BY_CODE = {
     "internal_error": Fault.SERVICE,
 }
 
+KNOWN_CODES = frozenset(_BY_CODE) - {"cannot_update_voice"}
+"""Codes that say by themselves what they are about, and that no `session.update` is refused with."""
 
 _CODES = {
     "Conversation already has an active response": COLLISION,
@@ -68,7 +70,7 @@ def classify(error: ServerError) -> Fault:
         return fault
     if "is already shorter than" in error.message or "audio messages can be truncated" in error.message:
         return Fault.OURS
-    if error.param.startswith("session"):
+    if error.param.startswith("session") or error.code.startswith("cannot_update_"):
         return Fault.CONFIGURATION
     if error.type in ("server_error", "rate_limit_error", "insufficient_quota"):
         return Fault.SERVICE

@@ -1,7 +1,8 @@
-"""The server session's configuration: what is desired, what the server has acknowledged, and the difference.
+"""The server session's configuration: from the user's settings to the protocol's words, and what is in effect.
 
 Pure. A `session.update` changes only what it names, so only differences are sent: what was changed at run time by other
 means stays, and a voice is never sent again once the agent has spoken (the server refuses that: `cannot_update_voice`).
+Which differences the server has taken and refused, `settings_ledger` knows.
 
 Source: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
@@ -9,14 +10,22 @@ Source: https://platform.openai.com/docs/api-reference/realtime-client-events/se
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
+from .settings_ledger import Answered, Change, Fields, Path, Refusal, SettingsLedger, path_of
 
-__all__ = ["DEFAULT_MODEL", "Effective", "SessionConfig", "bytes_per_ms", "session_object", "wire_format"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Effective",
+    "SessionConfig",
+    "bytes_per_ms",
+    "session_object",
+    "setting_name",
+    "wire_format",
+]
 
 DEFAULT_MODEL = "gpt-realtime-2.1"
 
@@ -54,19 +63,18 @@ _NESTED_KEYS: Mapping[tuple[str, str], str] = {
 """Where the protocol has it, and the flat key of the same thing."""
 _MAY_BE_OFF = frozenset({"transcription", "noise_reduction", "turn_detection"})
 
-Path = tuple[str, ...]
-Fields = dict[Path, Any]
-"""A session object flattened: `("instructions",)`, `("audio", "output", "voice")`. Values are replaced as a whole."""
-
 _VOICE: Path = ("audio", "output", "voice")
 _PROMPT: Path = ("prompt",)
+_TURN_DETECTION: Path = ("audio", "input", "turn_detection")
+_IDLE_TIMEOUT = "idle_timeout_ms"
+"""The one setting of turn detection that None switches off."""
 _AUDIO_FORMATS: tuple[Path, ...] = (("audio", "input", "format"), ("audio", "output", "format"))
 
 
 def wire_format(name: str | Mapping[str, Any]) -> dict[str, Any]:
     """The protocol's object for an audio format. Raises `UserError` for an unknown name."""
     if isinstance(name, Mapping):
-        return dict(name)
+        return dict(_without_nones(name))
     if name not in _FORMATS:
         raise UserError(f"Unknown audio format {name!r}: use 'pcm16', 'g711_ulaw' or 'g711_alaw'.")
     return dict(_FORMATS[name])
@@ -92,12 +100,12 @@ def session_object(
             ("audio", "output", "format"): dict(_PCM),
             ("audio", "output", "voice"): "ash",
         }
-    fields |= {(key,): settings[key] for key in _PLAIN_KEYS if settings.get(key) is not None}
+    fields |= {(key,): _without_nones(settings[key]) for key in _PLAIN_KEYS if settings.get(key) is not None}
     modalities = settings.get("output_modalities") or settings.get("modalities")
     if modalities:
         fields["output_modalities",] = list(modalities)
     if "tracing" in settings:
-        fields["tracing",] = settings["tracing"]
+        fields["tracing",] = _without_nones(settings["tracing"])
     if settings.get("prompt") is not None:
         fields["prompt",] = _prompt(settings["prompt"])
     if settings.get("tool_choice") is not None:
@@ -127,24 +135,34 @@ def _audio(settings: Mapping[str, Any], turns: Callable[[Mapping[str, Any]], dic
             value = wire_format(value)
         elif name == "turn_detection" and value is not None:
             value = turns(_turn_detection(value))
+        else:
+            value = _without_nones(value)
         fields["audio", side, name] = value
     return fields
 
 
 def _turn_detection(given: Mapping[str, Any]) -> dict[str, Any]:
     """With the protocol's key names (`silenceDurationMs` is taken, too) and with a type."""
-    named = {re.sub(r"(?<=[a-z])([A-Z])", lambda m: "_" + m[1].lower(), key): value for key, value in given.items()}
+    names = {key: re.sub(r"(?<=[a-z])([A-Z])", lambda m: "_" + m[1].lower(), key) for key in given}
+    named = {names[key]: value for key, value in given.items() if value is not None or names[key] == _IDLE_TIMEOUT}
     return {"type": "semantic_vad" if "eagerness" in named else "server_vad", **named}
 
 
 def _prompt(prompt: Any) -> Any:
-    return {"id": prompt} if isinstance(prompt, str) else prompt
+    return {"id": prompt} if isinstance(prompt, str) else _without_nones(prompt)
 
 
 def _tool_choice(choice: Any) -> Any:
     if isinstance(choice, str) and choice not in ("auto", "none", "required"):
         return {"type": "function", "name": choice}
-    return choice
+    return _without_nones(choice)
+
+
+def _without_nones(value: Any) -> Any:
+    """Without the optional fields that are None: inside an object the server refuses null."""
+    if isinstance(value, Mapping):
+        return {key: _without_nones(each) for key, each in value.items() if each is not None}
+    return value
 
 
 def _tool(tool: Any) -> dict[str, Any]:
@@ -219,7 +237,8 @@ def _format_of(value: Any) -> Mapping[str, Any]:
 
 
 class SessionConfig:
-    """Desired and acknowledged configuration of one server session."""
+    """The configuration of one server session, in the words of `RealtimeSessionModelSettings`. Its `SettingsLedger`
+    knows what is in force."""
 
     def __init__(
         self,
@@ -230,89 +249,107 @@ class SessionConfig:
     ) -> None:
         """`turns` completes a `turn_detection` object (see `TurnPolicy`); `defaults`: see `session_object`."""
         self._turns = turns
-        self._desired = session_object(settings, defaults=defaults, turns=turns)
-        self._acknowledged: Fields = {}
-        self._sent: deque[tuple[str, Fields]] = deque()
+        self._ledger = SettingsLedger()
+        self._server_waits = False
         self.voice_frozen = False
         """The agent was heard: its voice can no longer change."""
-        self.effective = Effective.of(_nest(self._desired))
+        self._ask(session_object(settings, defaults=defaults, turns=turns))
+        self._echo: Fields = {}
+        self.effective = Effective.of(_nest(self._ledger.desired))
 
-    def change(self, settings: Mapping[str, Any], previous: Mapping[str, Any] | None = None) -> None:
-        """Wish for other settings. Keys that are absent stay as they are; the voice stays once it was heard. Where the
-        settings take the place of `previous` ones, only the difference is wished for."""
+    @property
+    def under_way(self) -> bool:
+        """A `session.update` waits for the server's answer."""
+        return self._ledger.under_way
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `on_time`."""
+        return self._ledger.deadline
+
+    def change(
+        self,
+        settings: Mapping[str, Any],
+        previous: Mapping[str, Any] | None = None,
+        answered: Answered | None = None,
+    ) -> None:
+        """Ask for other settings. Keys that are absent stay as they are; the voice stays once it was heard. Where the
+        settings replace `previous` ones, only the difference is asked for. `answered` gets the server's answer."""
         fields = session_object(settings, defaults=False, turns=self._turns)
         if previous is not None:
             before = session_object(previous, defaults=False, turns=self._turns)
             fields = {path: value for path, value in fields.items() if path not in before or before[path] != value}
             if _PROMPT in before and settings.get("prompt") is None:
                 fields[_PROMPT] = None
-        self._wish(fields)
-
-    def let_server_respond(self, value: bool) -> bool:
-        """Wish for `create_response` of turn detection; returns whether that is a change."""
-        path = ("audio", "input", "turn_detection")
-        current = self._desired.get(path)
-        if not isinstance(current, Mapping) or current.get("create_response", True) is value:
-            return False
-        self._desired[path] = {**current, "create_response": value}
-        return True
-
-    def sent_by_hand(self, event_id: str, session: Mapping[str, Any]) -> None:
-        """The user sends this `session.update` himself: it becomes part of what is desired."""
-        fields = _flatten(session)
-        self._desired |= fields
-        self._sent.append((event_id, fields))
-
-    def update(self, event_id: str, *, assert_formats: bool = False) -> dict[str, Any] | None:
-        """The `session` of the `session.update` that is due now, or None where nothing differs. `assert_formats`: name
-        the audio formats in any case, so that no update of the rest can be read as a return to the default."""
-        known = self._known()
-        fields = {path: value for path, value in self._desired.items() if path not in known or known[path] != value}
-        if not fields:
-            return None
-        if assert_formats:
-            fields |= {path: self._desired[path] for path in _AUDIO_FORMATS if path in self._desired}
-        self._sent.append((event_id, fields))
-        return _nest(fields)
-
-    def updated(self, session: Mapping[str, Any]) -> None:
-        """`session.updated`: the oldest update that is under way has been taken."""
-        if self._sent:
-            self._acknowledged |= self._sent.popleft()[1]
-        self.effective = Effective.of(session)
-
-    def refused(self, event_id: str) -> bool:
-        """An error; returns whether it was for a `session.update`. What it wished for is forgotten."""
-        refused = next((each for each in self._sent if each[0] == event_id), None)
-        if refused is None:
-            return False
-        self._sent.remove(refused)
-        known = self._known()
-        for path in refused[1]:
-            if path in known:
-                self._desired[path] = known[path]
-            else:
-                self._desired.pop(path, None)
-        return True
-
-    def renewed(self) -> SessionConfig:
-        """For a new server session, which knows nothing yet, the same wishes. The voice is still the one heard."""
-        renewed = SessionConfig({}, turns=self._turns, defaults=False)
-        renewed.wish_like(self)
-        return renewed
-
-    def wish_like(self, other: SessionConfig) -> None:
-        """Desire what the other desires."""
-        self._desired = dict(other._desired)
-        self.voice_frozen = other.voice_frozen
-
-    def _known(self) -> Fields:
-        known = dict(self._acknowledged)
-        for _, fields in self._sent:
-            known |= fields
-        return known
-
-    def _wish(self, fields: Fields) -> None:
         if self.voice_frozen:
             fields.pop(_VOICE, None)
-        self._desired |= fields
+        # An update of the rest must not be read as a return to the default formats.
+        self._ask(fields, answered, named=_AUDIO_FORMATS)
+
+    def _ask(self, fields: Fields, answered: Answered | None = None, named: tuple[Path, ...] = ()) -> None:
+        detection = fields.get(_TURN_DETECTION)
+        if isinstance(detection, Mapping) and detection.get(_IDLE_TIMEOUT, 0) is None:
+            current = self._ledger.desired.get(_TURN_DETECTION)
+            if not isinstance(current, Mapping) or current.get(_IDLE_TIMEOUT) is None:
+                fields[_TURN_DETECTION] = _without_nones(detection)
+        self._ledger.ask(Change(fields, answered, named))
+
+    def let_server_respond(self, value: bool) -> bool:
+        """Have the server answer turns by itself, as the settings say, or not for the time being. Returns whether that
+        is a change."""
+        detection = self._ledger.desired.get(_TURN_DETECTION)
+        responds = isinstance(detection, Mapping) and detection.get("create_response", True) is not False
+        changes = responds and self._server_waits is value
+        self._server_waits = not value and responds
+        return changes
+
+    def sent_by_hand(self, event_id: str, session: Mapping[str, Any], now: float) -> None:
+        """The user sends this `session.update` himself: it is a change like others."""
+        self._ledger.sent(event_id, Change(_flatten(session)), now)
+
+    def due(self, ids: Callable[[], str], now: float) -> tuple[list[tuple[str, dict[str, Any]]], list[Change]]:
+        """The `session.update`s to send now, as event id and `session`, and the changes in force without one."""
+        detection = self._ledger.granted.get(_TURN_DETECTION)
+        self._ledger.override = {}
+        if self._server_waits and isinstance(detection, Mapping):
+            self._ledger.override[_TURN_DETECTION] = {**detection, "create_response": False}
+        due = self._ledger.due(ids, now)
+        return [(event_id, _nest(fields)) for event_id, fields in due.updates], due.settled
+
+    def created(self, session: Mapping[str, Any]) -> None:
+        """`session.created`."""
+        self._ledger.created(_flatten(session))
+
+    def updated(self, session: Mapping[str, Any]) -> list[Change]:
+        """`session.updated`; returns the changes that it acknowledges. Some servers describe only what has changed."""
+        shown = _flatten(session)
+        self._echo |= shown
+        self.effective = Effective.of(_nest(self._echo))
+        return self._ledger.taken(shown)
+
+    def refused(self, event_id: str, param: str, code: str) -> Refusal | None:
+        """An error; returns what it refuses if that is a `session.update`."""
+        return self._ledger.refused(event_id, _VOICE if code == "cannot_update_voice" else path_of(param))
+
+    def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
+        """Give up what the server does not answer; returns the changes that count as taken, and those that failed."""
+        return self._ledger.on_time(now)
+
+    def renewed(self) -> SessionConfig:
+        """For a new server session, which knows nothing yet: all that is in force. The voice is still the one heard."""
+        renewed = SessionConfig({}, turns=self._turns, defaults=False)
+        renewed._ledger = self._ledger.renewed()
+        renewed.effective = self.effective
+        renewed.voice_frozen = self.voice_frozen
+        return renewed
+
+    def succeed(self, lost: SessionConfig) -> None:
+        """Take over what the configuration of a lost session has asked for and got no answer to."""
+        self._ledger.succeed(lost._ledger)
+        self._server_waits = lost._server_waits
+        self.voice_frozen = lost.voice_frozen
+
+
+def setting_name(path: Path) -> str:
+    """A setting as an error's `param` names it."""
+    return ".".join(("session", *path))

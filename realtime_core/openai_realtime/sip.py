@@ -31,8 +31,8 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
 def accept_payload(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The body of `POST /v1/realtime/calls/{call_id}/accept` for these settings: the session that the call begins with.
     It names no audio format, because that is between the server and the phone network."""
-    session = SessionConfig(settings, turns=ServerTurns().turn_detection).update("")
-    assert session is not None
+    config = SessionConfig(settings, turns=ServerTurns().turn_detection)
+    ((_, session),), _ = config.due(lambda: "", 0.0)
     for side in session["audio"].values():
         side.pop("format", None)
     return {**session, "model": settings.get("model_name") or DEFAULT_MODEL}

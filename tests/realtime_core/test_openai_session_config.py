@@ -6,8 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from realtime_core.errors import UserError
 from realtime_core.openai_realtime.session_config import Effective, SessionConfig, bytes_per_ms, wire_format
@@ -20,7 +18,14 @@ BOTH = {"create_response": True, "interrupt_response": True}
 
 def session(settings: dict[str, Any], *, defaults: bool = False, policy: TurnPolicy | None = None) -> dict[str, Any]:
     config = SessionConfig(settings, turns=(policy or ServerTurns()).turn_detection, defaults=defaults)
-    return config.update("evt_1") or {}
+    return update(config, "evt_1") or {}
+
+
+def update(config: SessionConfig, event_id: str) -> dict[str, Any] | None:
+    """The one `session.update` that is due, or None."""
+    updates, _ = config.due(lambda: event_id, 0.0)
+    assert len(updates) < 2
+    return updates[0][1] if updates else None
 
 
 @pytest.mark.parametrize(
@@ -108,50 +113,67 @@ def test_unknown_formats_are_refused_with_the_cure() -> None:
 
 def test_only_differences_are_sent() -> None:
     config = SessionConfig({"instructions": "A", "voice": "ash"}, turns=ServerTurns().turn_detection, defaults=False)
-    assert config.update("evt_1") is not None
-    config.change({"instructions": "B", "voice": "ash"})
-    assert config.update("evt_2") == {"type": "realtime", "instructions": "B"}, "what is under way counts"
-    assert config.update("evt_3") is None
+    assert update(config, "evt_1") is not None
     config.updated({})
+    config.change({"instructions": "B", "voice": "ash"})
+    assert update(config, "evt_2") == {"type": "realtime", "instructions": "B"}
+    assert update(config, "evt_3") is None
     config.updated({})
     config.change({"instructions": "A"})
-    assert config.update("evt_4") == {"type": "realtime", "instructions": "A"}
+    assert update(config, "evt_4") == {"type": "realtime", "instructions": "A"}
 
 
 def test_what_was_changed_by_other_means_outlives_the_agent() -> None:
     desk = {"instructions": "A", "prompt": "p_desk", "turn_detection": {"type": "server_vad"}, "tools": []}
     config = SessionConfig(desk, turns=ServerTurns().turn_detection)
-    config.update("evt_1")
-    config.sent_by_hand("evt_2", {"type": "realtime", "audio": {"input": {"turn_detection": None}}})
+    update(config, "evt_1")
+    config.sent_by_hand("evt_2", {"type": "realtime", "audio": {"input": {"turn_detection": None}}}, 0.0)
+    config.updated({})
+    config.updated({})
     config.change({**desk, "instructions": "B", "prompt": "p_billing"}, desk)
-    assert config.update("evt_3") == {"type": "realtime", "instructions": "B", "prompt": {"id": "p_billing"}}
+    assert (update(config, "evt_3") or {}) | {"audio": 0} == {
+        "type": "realtime", "instructions": "B", "prompt": {"id": "p_billing"}, "audio": 0,
+    }  # fmt: skip
+    config.updated({})
     config.change({"instructions": "C"}, desk)
-    assert config.update("evt_4") == {"type": "realtime", "instructions": "C", "prompt": None}, (
-        "a prompt is its agent's"
-    )
+    assert (update(config, "evt_4") or {}) | {"audio": 0} == {
+        "type": "realtime", "instructions": "C", "prompt": None, "audio": 0,
+    }, "a prompt is its agent's"  # fmt: skip
+    config.updated({})
     config.change(desk)
-    asked = config.update("evt_5") or {}
+    asked = update(config, "evt_5") or {}
     assert asked["audio"]["input"]["turn_detection"] == {"type": "server_vad", **BOTH}, "asked for in so many words"
 
 
-def test_what_was_refused_is_not_wished_for_again() -> None:
-    config = SessionConfig({"instructions": "A"}, turns=ServerTurns().turn_detection, defaults=False)
-    config.update("evt_1")
+def test_a_change_of_the_rest_names_the_audio_formats_in_force() -> None:
+    config = SessionConfig({"input_audio_format": "g711_ulaw", "output_audio_format": "g711_alaw"},
+                           turns=ServerTurns().turn_detection)  # fmt: skip
+    update(config, "evt_1")
     config.updated({})
-    config.change({"instructions": "B", "voice": "?"})
-    config.update("evt_2")
-    assert not config.refused("evt_1") and config.refused("evt_2") and not config.refused("evt_2")
-    assert config.update("evt_3") is None
+    config.change({"instructions": "B"})
+    assert update(config, "evt_2") == {
+        "type": "realtime",
+        "instructions": "B",
+        "audio": {"input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcma"}}},
+    }
+    config.updated({})
+    config.change({"input_audio_format": "pcm16"})
+    config.change({"instructions": "C"})
+    updates, _ = config.due(iter(("evt_3", "evt_4")).__next__, 0.0)
+    assert updates[1][1]["audio"] == {"output": {"format": {"type": "audio/pcma"}}}, (
+        "what is being changed is not asked for again"
+    )
 
 
 def test_the_voice_stays_once_it_was_heard_and_a_new_session_gets_the_same() -> None:
     config = SessionConfig({"voice": "ash"}, turns=ServerTurns().turn_detection)
-    config.update("evt_1")
+    update(config, "evt_1")
     config.updated({})
     config.voice_frozen = True
     config.change({"voice": "coral", "instructions": "B"})
-    assert config.update("evt_2") == {"type": "realtime", "instructions": "B"}
-    renewed = config.renewed().update("evt_3")
+    assert "voice" not in (update(config, "evt_2") or {})["audio"]["output"]
+    config.updated({})
+    renewed = update(config.renewed(), "evt_3")
     assert renewed is not None and renewed["audio"]["output"]["voice"] == "ash" and renewed["instructions"] == "B"
 
 
@@ -164,6 +186,72 @@ def test_the_policy_has_the_last_word_on_turns() -> None:
     assert config.let_server_respond(False) and not config.let_server_respond(False)
     assert not SessionConfig({}, turns=OurTurns().turn_detection).let_server_respond(False)
     assert not SessionConfig({"turn_detection": None}, turns=OurTurns().turn_detection).let_server_respond(False)
+
+
+def test_the_server_waits_and_answers_again_as_the_settings_say() -> None:
+    config = SessionConfig({"turn_detection": {"type": "server_vad"}}, turns=ServerTurns().turn_detection)
+    update(config, "evt_1")
+    config.updated({})
+
+    def detection(event_id: str) -> Any:
+        asked = update(config, event_id)
+        config.updated({})
+        return asked and asked["audio"]["input"]["turn_detection"]
+
+    config.let_server_respond(False)
+    assert detection("evt_2") == {"type": "server_vad", "create_response": False, "interrupt_response": True}
+    config.change({"turn_detection": {"type": "server_vad", "threshold": 0.9}})
+    assert detection("evt_3") == {"type": "server_vad", "threshold": 0.9, **BOTH}
+    assert detection("evt_4")["create_response"] is False, "it waits under other settings, too"
+    config.let_server_respond(True)
+    assert detection("evt_5") == {"type": "server_vad", "threshold": 0.9, **BOTH}
+    assert detection("evt_6") is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"turn_detection": {"type": "server_vad", "threshold": None, "idle_timeout_ms": None, "createResponse": None}},
+        {"audio": {"input": {"transcription": {"model": "whisper-1", "language": None}}, "output": {"voice": None}}},
+        {"input_audio_noise_reduction": {"type": "near_field", "strength": None}},
+        {"output_audio_format": {"type": "audio/pcmu", "rate": None}},
+        {"voice": {"id": "voice_1", "version": None}},
+        {"prompt": {"id": "p", "version": None, "variables": {"name": None}}},
+        {"reasoning": {"effort": None}, "truncation": {"type": "retention_ratio", "token_limits": None}},
+        {"tracing": {"workflow_name": "x", "group_id": None}},
+        {"tool_choice": {"type": "function", "name": "book", "server_label": None}},
+    ],
+)
+def test_an_optional_setting_of_none_is_left_out_of_its_object(settings: dict[str, Any]) -> None:
+    def nones(value: Any) -> bool:
+        if isinstance(value, dict):
+            return any(each is None or nones(each) for each in value.values())
+        return False
+
+    assert not nones(session(settings, defaults=True))
+
+
+def test_none_within_a_tools_schema_is_the_tools() -> None:
+    schema = {"type": "object", "properties": {"n": {"enum": [1, None], "default": None}}}
+    tool = SimpleNamespace(name="book", description="Books.", params_json_schema=schema)
+    assert session({"tools": [tool]})["tools"][0]["parameters"] == schema
+
+
+def test_none_switches_an_idle_timeout_off() -> None:
+    config = SessionConfig({"turn_detection": {"idle_timeout_ms": 6000}}, turns=ServerTurns().turn_detection)
+    update(config, "evt_1")
+    config.updated({})
+    config.change({"turn_detection": {"idle_timeout_ms": None}})
+    asked = update(config, "evt_2") or {}
+    assert asked["audio"]["input"]["turn_detection"]["idle_timeout_ms"] is None
+
+
+def test_a_server_that_describes_only_what_has_changed_keeps_the_formats() -> None:
+    config = SessionConfig({"output_audio_format": "g711_ulaw"}, turns=ServerTurns().turn_detection)
+    update(config, "evt_1")
+    config.updated({"audio": {"output": {"format": {"type": "audio/pcmu"}}}})
+    config.updated({"instructions": "B"})
+    assert config.effective.output_format == {"type": "audio/pcmu"}
 
 
 @pytest.mark.parametrize(
@@ -202,49 +290,3 @@ def test_a_sip_call_is_accepted_with_the_settings_and_without_formats() -> None:
     payload = accept_payload({"instructions": "A"})
     assert payload["model"] == "gpt-realtime-2.1" and payload["audio"]["output"] == {"voice": "ash"}
     assert "format" not in payload["audio"]["input"] and payload["type"] == "realtime"
-
-
-values = st.sampled_from(["A", "B", "C"])
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["change", "taken", "refused"]),
-            st.dictionaries(st.sampled_from(["instructions", "voice", "tool_choice"]), values),
-        ),
-        max_size=25,
-    )
-)
-def test_server_and_client_agree_in_the_end(steps: list[tuple[str, dict[str, str]]]) -> None:
-    """A server that applies or refuses each update has in the end what the client last wished for and was granted."""
-    config = SessionConfig({"instructions": "A"}, turns=ServerTurns().turn_detection, defaults=False)
-    under_way: list[tuple[str, dict[str, Any]]] = []
-    server: dict[str, Any] = {}
-    number = 0
-
-    def merge(update: dict[str, Any]) -> None:
-        voice = update.get("audio", {}).get("output", {}).get("voice")
-        server.update({key: value for key, value in update.items() if key in ("instructions", "tool_choice")})
-        server.update({"voice": voice} if voice else {})
-
-    def answer(refuse: bool) -> None:
-        event_id, update = under_way.pop(0)
-        if refuse:
-            assert config.refused(event_id)
-        else:
-            merge(update)
-            config.updated({})
-
-    for kind, settings in (*steps, ("change", {"instructions": "C", "voice": "B"})):
-        if kind == "change":
-            config.change(settings)
-            number += 1
-            update = config.update(f"evt_{number}")
-            if update is not None:
-                under_way.append((f"evt_{number}", update))
-        elif under_way:
-            answer(kind == "refused")
-    while under_way:
-        answer(False)
-    assert (server["instructions"], server["voice"]) == ("C", "B")

@@ -1,0 +1,289 @@
+"""The settings of one server session: which are asked for, which the server has taken, which it has refused.
+
+Pure. A setting counts when the server has acknowledged it (`session.updated`). Each change goes out in a
+`session.update` of its own. The server takes all of an update or nothing, so a refusal concerns one change only, and no
+other update repeats what was refused.
+
+The protocol gives an acknowledgement no id. Updates are answered in order, so a `session.updated` answers the oldest
+update under way. It answers none where it shows that what the update asks for has not changed: then the server has sent
+it for a reason of its own. A refusal names the update by its event id; one without an event id belongs to the oldest
+update that asks for the setting named in `param`.
+
+Source: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import RealtimeCoreError
+
+__all__ = ["ANSWER_S", "Answered", "Change", "Due", "Fields", "Path", "Refusal", "SettingsLedger", "path_of"]
+
+ANSWER_S = 10.0
+"""An update without an answer for so many seconds is given up."""
+
+Path = tuple[str, ...]
+Fields = dict[Path, Any]
+"""A session object flattened: `("instructions",)`, `("audio", "output", "voice")`. A value is replaced as a whole."""
+
+Answered = Callable[[RealtimeCoreError | None], None]
+"""Called once with the server's answer to a change: None where the server has taken it, else the refusal."""
+
+
+@dataclass(eq=False, slots=True)
+class Change:
+    """Settings that are asked for together. `named` are settings that its update repeats as they are."""
+
+    fields: Fields
+    answered: Answered | None = None
+    named: tuple[Path, ...] = ()
+
+    def settle(self, error: RealtimeCoreError | None) -> None:
+        if self.answered is not None:
+            self.answered(error)
+
+
+@dataclass(eq=False, slots=True)
+class _Update:
+    """A `session.update` under way. `change` is None where it only brings the server back to what is in force."""
+
+    event_id: str
+    fields: Fields
+    sent_at: float
+    change: Change | None
+    given_up: bool = False
+    echoed: bool = False
+    """A `session.updated` came since, which showed none of its changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be done now: updates to send (event id, fields), and changes that are in force without one."""
+
+    updates: list[tuple[str, Fields]]
+    settled: list[Change]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An update that the server has refused. `path` is the refused setting, where one can be told."""
+
+    change: Change | None
+    path: Path | None
+
+
+@dataclass
+class SettingsLedger:
+    """Changes asked for, under way, and taken. `now` is in seconds, of any one clock."""
+
+    granted: Fields = field(default_factory=dict)
+    """What the server has taken of the changes: what is in force."""
+    override: Fields = field(default_factory=dict)
+    """Values that the server shall use for a while in place of the granted ones."""
+    _waiting: deque[Change] = field(default_factory=deque)
+    _sent: deque[_Update] = field(default_factory=deque)
+    _at_server: Fields = field(default_factory=dict)
+    """The values of the updates that the server has taken, overrides included."""
+    _echo: Fields = field(default_factory=dict)
+    """The session as the server last described it."""
+    _uncorrected: Fields = field(default_factory=dict)
+    """Overrides and corrections that the server has refused: the ledger does not ask for them again."""
+
+    @property
+    def desired(self) -> Fields:
+        """What is in force once the server has taken everything asked for."""
+        desired = dict(self.granted)
+        for change in self.unanswered:
+            desired |= change.fields
+        return desired
+
+    @property
+    def unanswered(self) -> list[Change]:
+        """The changes without an answer, the oldest first."""
+        under_way = [each.change for each in self._sent if each.change is not None and not each.given_up]
+        return [*under_way, *self._waiting]
+
+    @property
+    def under_way(self) -> bool:
+        """An update waits for the server's answer."""
+        return any(not each.given_up for each in self._sent)
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `on_time`."""
+        return min((each.sent_at + ANSWER_S for each in self._sent if not each.given_up), default=None)
+
+    # What is asked for.
+
+    def ask(self, change: Change) -> None:
+        """Ask for a change; `due` tells the update for it."""
+        self._waiting.append(change)
+
+    def sent(self, event_id: str, change: Change, now: float) -> None:
+        """An update for the change was sent by other means."""
+        self._sent.append(_Update(event_id, dict(change.fields), now, change))
+
+    def due(self, ids: Callable[[], str], now: float) -> Due:
+        """What to send now. A setting that is in force already, and that no update under way changes, is left out."""
+        due = Due([], [])
+        while self._waiting:
+            change = self._waiting.popleft()
+            fields = {path: value for path, value in change.fields.items() if not self._holds(path, value)}
+            if fields:
+                steady = [path for path in change.named if path in self.granted and not self._is_changing(path)]
+                named = {path: self.granted[path] for path in steady}
+                due.updates.append(self._send(ids(), named | fields, change, now))
+            else:
+                self.granted |= change.fields
+                due.settled.append(change)
+        if fields := self._corrections():
+            due.updates.append(self._send(ids(), fields, None, now))
+        return due
+
+    def _send(self, event_id: str, fields: Fields, change: Change | None, now: float) -> tuple[str, Fields]:
+        self._sent.append(_Update(event_id, fields, now, change))
+        return event_id, fields
+
+    def _holds(self, path: Path, value: Any) -> bool:
+        return path in self.granted and self.granted[path] == value and not self._is_changing(path)
+
+    def _is_changing(self, path: Path) -> bool:
+        return any(path in each.fields and each.fields[path] != self.granted.get(path) for each in self._sent)
+
+    def _is_touched(self, path: Path) -> bool:
+        return any(path in each.fields for each in self._sent)
+
+    def _corrections(self) -> Fields:
+        """Where the server has another value than it shall have."""
+        wanted = self.granted | self.override
+        return {
+            path: wanted[path]
+            for path, value in self._at_server.items()
+            if path in wanted
+            and value != wanted[path]
+            and not self._is_touched(path)
+            and (path not in self._uncorrected or self._uncorrected[path] != wanted[path])
+        }
+
+    # What the server answers.
+
+    def created(self, session: Fields) -> None:
+        """`session.created`: the session before any update."""
+        self._echo = session
+
+    def taken(self, session: Fields) -> list[Change]:
+        """`session.updated`, with the session as it is now. Returns the changes that are in force from now on."""
+        shown = [self._shows(each, session) for each in self._sent]
+        n_answered = 1
+        if shown and shown[0] is False:
+            # Answers come in order: an older update was answered by an earlier `session.updated` that showed no change.
+            n_answered = shown.index(True) + 1 if True in shown else 0
+        for each in self._sent:
+            each.echoed = True
+        self._echo = {**self._echo, **session}
+        changes: list[Change] = []
+        for _ in range(min(n_answered, len(self._sent))):
+            changes += self._grant(self._sent.popleft())
+        return changes
+
+    def _shows(self, update: _Update, session: Fields) -> bool | None:
+        """Whether the session shows that something has changed of what the update changes; None where it shows none of
+        it, or where nothing changes by it."""
+        news = [
+            path
+            for path in update.fields
+            if path in session and (path not in self._echo or not _agrees(self._echo[path], update.fields[path]))
+        ]
+        if not news:
+            return None
+        return any(path not in self._echo or session[path] != self._echo[path] for path in news)
+
+    def _grant(self, update: _Update) -> list[Change]:
+        self._at_server |= update.fields
+        if update.change is None or update.given_up:
+            return []
+        self.granted |= update.change.fields
+        return [update.change]
+
+    def refused(self, event_id: str, path: Path | None = None) -> Refusal | None:
+        """An error of the server. None where it refuses no update. `event_id` is "" where the server names none;
+        `path` is the setting that it names (see `path_of`)."""
+        update = next((each for each in self._sent if self._is_meant(each, event_id, path)), None)
+        if update is None:
+            return None
+        self._sent.remove(update)
+        if update.change is None:
+            self._uncorrected |= update.fields
+        asked = update.fields if update.change is None else update.change.fields
+        refused = next((each for each in asked if path is not None and _overlap(each, path)), None)
+        if refused is None and len(asked) == 1:
+            refused = next(iter(asked))
+        return Refusal(None if update.given_up else update.change, refused)
+
+    @staticmethod
+    def _is_meant(update: _Update, event_id: str, path: Path | None) -> bool:
+        if event_id:
+            return update.event_id == event_id
+        return path is None or any(_overlap(each, path) for each in update.fields)
+
+    def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
+        """Give up updates without an answer. Returns the changes that count as taken, because the server has described
+        its session since, and those that failed. Where an update is taken after all, `due` reverts it."""
+        taken: list[Change] = []
+        failed: list[Change] = []
+        for update in [each for each in self._sent if not each.given_up and now >= each.sent_at + ANSWER_S]:
+            if update.echoed:
+                self._sent.remove(update)
+                taken += self._grant(update)
+            else:
+                update.given_up = True
+                failed += [update.change] if update.change is not None else []
+        return taken, failed
+
+    # A new session.
+
+    def renewed(self) -> SettingsLedger:
+        """For a new server session: it is asked for all that is granted, at once."""
+        renewed = SettingsLedger()
+        renewed.ask(Change(dict(self.granted)))
+        return renewed
+
+    def succeed(self, lost: SettingsLedger) -> None:
+        """Take over what a lost session was asked for and did not answer, each change for itself."""
+        known = self.desired
+        missed = {path: value for path, value in lost.granted.items() if path not in known or known[path] != value}
+        if missed:
+            self.ask(Change(missed))
+        for change in lost.unanswered:
+            self.ask(change)
+        lost._waiting.clear()
+        lost._sent.clear()
+
+
+def path_of(param: str) -> Path | None:
+    """The setting that an error's `param` names: `session.tools[0].name` is `("tools", "0", "name")`. None where it
+    names no setting."""
+    names = param.replace("[", ".").replace("]", "").split(".")
+    return tuple(names[1:]) if names[0] == "session" and len(names) > 1 else None
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    """One of them names the other, or a part of it."""
+    return all(a == b for a, b in zip(one, other, strict=False))
+
+
+def _agrees(shown: Any, asked: Any) -> bool:
+    """The server shows what was asked for; it may show more."""
+    if isinstance(shown, Mapping) and isinstance(asked, Mapping):
+        return all(name in shown and _agrees(shown[name], value) for name, value in asked.items())
+    if _is_list(shown) and _is_list(asked):
+        return len(shown) == len(asked) and all(map(_agrees, shown, asked))
+    return bool(shown == asked)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
