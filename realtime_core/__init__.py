@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         RealtimeInputAudioTranscriptionConfig, RealtimeModelName, RealtimeModelTracingConfig, RealtimeQueueSettings,
         RealtimeReasoningConfig, RealtimeReasoningEffort, RealtimeRunConfig, RealtimeSessionModelSettings,
         RealtimeToolExecutionConfig, RealtimeTurnDetectionConfig, RealtimeUserInput, RealtimeUserInputImage,
-        RealtimeUserInputMessage, RealtimeUserInputText, RealtimeVoice,
+        RealtimeUserInputMessage, RealtimeUserInputText, RealtimeVoice, ToolErrorFormatter, ToolErrorFormatterArgs,
     )
     from .errors import (
         ConnectFailed, ConnectionLost, ModelBehaviorError, RealtimeCoreError, ServerRejected, SessionExpired,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         RealtimeSessionEnded, RealtimeSessionEvent, RealtimeSpeechStarted, RealtimeSpeechStopped,
         RealtimeToolApprovalRequired, RealtimeToolEnd, RealtimeToolStart, RealtimeTranscriptDelta,
     )
+    from .exceptions import AgentsException
     from .guardrails import (
         GuardrailFunctionOutput, InputGuardrail, InputGuardrailResult, OutputGuardrail, OutputGuardrailResult,
         ToolGuardrailFunctionOutput, ToolInputGuardrail, ToolInputGuardrailData, ToolInputGuardrailTripwireTriggered,
@@ -78,7 +79,10 @@ if TYPE_CHECKING:
         RealtimeModelSendSessionUpdate, RealtimeModelSendToolOutput, RealtimeModelSendUserInput, RealtimeModelUserInput,
         RealtimeModelUserInputMessage,
     )
-    from .openai_realtime import OpenAIRealtimeSIPModel, OpenAIRealtimeWebSocketModel, ReconnectPolicy, TransportConfig
+    from .openai_realtime import (
+        DEFAULT_MODEL_SETTINGS, OpenAIRealtimeSIPModel, OpenAIRealtimeWebSocketModel, ReconnectPolicy, TransportConfig,
+        get_api_key,
+    )
     from .outcomes import RetryPolicy
     from .playback import ClockPlayer, HeardItem, PlaybackLedger, Player, Truncation
     from .run_context import RunContextWrapper, TContext, ToolContext
@@ -100,7 +104,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "RealtimeModelTracingConfig", "RealtimeQueueSettings", "RealtimeReasoningConfig", "RealtimeReasoningEffort",
         "RealtimeRunConfig", "RealtimeSessionModelSettings", "RealtimeToolExecutionConfig",
         "RealtimeTurnDetectionConfig", "RealtimeUserInput", "RealtimeUserInputImage", "RealtimeUserInputMessage",
-        "RealtimeUserInputText", "RealtimeVoice",
+        "RealtimeUserInputText", "RealtimeVoice", "ToolErrorFormatter", "ToolErrorFormatterArgs",
     ),
     "errors": (
         "ConnectFailed", "ConnectionLost", "ModelBehaviorError", "RealtimeCoreError", "ServerRejected",
@@ -117,6 +121,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "RealtimeSessionEvent", "RealtimeSpeechStarted", "RealtimeSpeechStopped", "RealtimeToolApprovalRequired",
         "RealtimeToolEnd", "RealtimeToolStart", "RealtimeTranscriptDelta",
     ),
+    "exceptions": ("AgentsException",),
     "guardrails": (
         "GuardrailFunctionOutput", "InputGuardrail", "InputGuardrailResult", "OutputGuardrail", "OutputGuardrailResult",
         "ToolGuardrailFunctionOutput", "ToolInputGuardrail", "ToolInputGuardrailData",
@@ -157,7 +162,8 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "RealtimeModelSendUserInput", "RealtimeModelUserInput", "RealtimeModelUserInputMessage",
     ),
     "openai_realtime": (
-        "OpenAIRealtimeSIPModel", "OpenAIRealtimeWebSocketModel", "ReconnectPolicy", "TransportConfig",
+        "DEFAULT_MODEL_SETTINGS", "OpenAIRealtimeSIPModel", "OpenAIRealtimeWebSocketModel", "ReconnectPolicy",
+        "TransportConfig", "get_api_key",
     ),
     "outcomes": ("RetryPolicy",),
     "playback": ("ClockPlayer", "HeardItem", "PlaybackLedger", "Player", "Truncation",),
@@ -175,29 +181,29 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
-    "AssistantAudio", "AssistantMessageItem", "AssistantText", "AudioData", "ClockPlayer", "ConnectFailed",
-    "ConnectionLost", "CostEstimate", "EventStream", "EventsOverflowed", "FunctionTool", "GuardrailFunctionOutput",
-    "Handoff", "HeardItem", "HostedTool", "InputAudio", "InputGuardrail", "InputGuardrailResult", "InputImage",
-    "InputText", "ModalityTokens", "ModelBehaviorError", "OpenAIRealtimeSIPModel", "OpenAIRealtimeWebSocketModel",
-    "OurTurns", "OutputGuardrail", "OutputGuardrailResult", "PRICES_PER_MILLION", "PlaybackLedger", "Player", "Prices",
-    "RealtimeAgent", "RealtimeAgentEndEvent", "RealtimeAgentHooks", "RealtimeAgentStartEvent", "RealtimeAnyEvent",
-    "RealtimeAudio", "RealtimeAudioConfig", "RealtimeAudioEnd", "RealtimeAudioFormat", "RealtimeAudioInputConfig",
-    "RealtimeAudioInterrupted", "RealtimeAudioOutputConfig", "RealtimeClientMessage", "RealtimeConnectionStatus",
-    "RealtimeConnectionStatusEvent", "RealtimeCoreError", "RealtimeCustomVoice", "RealtimeDtmf", "RealtimeError",
-    "RealtimeEventInfo", "RealtimeGuardrailTripped", "RealtimeGuardrailsSettings", "RealtimeHandoffEvent",
-    "RealtimeHistoryAdded", "RealtimeHistoryUpdated", "RealtimeInputAudioNoiseReductionConfig",
-    "RealtimeInputAudioTimeoutTriggered", "RealtimeInputAudioTranscriptionConfig",
-    "RealtimeInputAudioTranscriptionDelta", "RealtimeInputAudioTranscriptionFailed", "RealtimeItem",
-    "RealtimeMessageItem", "RealtimeModel", "RealtimeModelAudioDoneEvent", "RealtimeModelAudioEvent",
-    "RealtimeModelAudioInterruptedEvent", "RealtimeModelCachedTokensDetails", "RealtimeModelConfig",
-    "RealtimeModelConnectionStatusEvent", "RealtimeModelDtmfEvent", "RealtimeModelEndOfStreamEvent",
-    "RealtimeModelErrorEvent", "RealtimeModelEvent", "RealtimeModelExceptionEvent",
-    "RealtimeModelInputAudioCommittedEvent", "RealtimeModelInputAudioTimeoutTriggeredEvent",
-    "RealtimeModelInputAudioTranscriptionCompletedEvent", "RealtimeModelInputAudioTranscriptionDeltaEvent",
-    "RealtimeModelInputAudioTranscriptionFailedEvent", "RealtimeModelInputImageContent",
-    "RealtimeModelInputTextContent", "RealtimeModelInputTokensDetails", "RealtimeModelItemDeletedEvent",
-    "RealtimeModelItemTruncatedEvent", "RealtimeModelItemUpdatedEvent", "RealtimeModelListener",
-    "RealtimeModelMcpApprovalRequestEvent", "RealtimeModelName", "RealtimeModelOtherEvent",
+    "AgentsException", "AssistantAudio", "AssistantMessageItem", "AssistantText", "AudioData", "ClockPlayer",
+    "ConnectFailed", "ConnectionLost", "CostEstimate", "DEFAULT_MODEL_SETTINGS", "EventStream", "EventsOverflowed",
+    "FunctionTool", "GuardrailFunctionOutput", "Handoff", "HeardItem", "HostedTool", "InputAudio", "InputGuardrail",
+    "InputGuardrailResult", "InputImage", "InputText", "ModalityTokens", "ModelBehaviorError", "OpenAIRealtimeSIPModel",
+    "OpenAIRealtimeWebSocketModel", "OurTurns", "OutputGuardrail", "OutputGuardrailResult", "PRICES_PER_MILLION",
+    "PlaybackLedger", "Player", "Prices", "RealtimeAgent", "RealtimeAgentEndEvent", "RealtimeAgentHooks",
+    "RealtimeAgentStartEvent", "RealtimeAnyEvent", "RealtimeAudio", "RealtimeAudioConfig", "RealtimeAudioEnd",
+    "RealtimeAudioFormat", "RealtimeAudioInputConfig", "RealtimeAudioInterrupted", "RealtimeAudioOutputConfig",
+    "RealtimeClientMessage", "RealtimeConnectionStatus", "RealtimeConnectionStatusEvent", "RealtimeCoreError",
+    "RealtimeCustomVoice", "RealtimeDtmf", "RealtimeError", "RealtimeEventInfo", "RealtimeGuardrailTripped",
+    "RealtimeGuardrailsSettings", "RealtimeHandoffEvent", "RealtimeHistoryAdded", "RealtimeHistoryUpdated",
+    "RealtimeInputAudioNoiseReductionConfig", "RealtimeInputAudioTimeoutTriggered",
+    "RealtimeInputAudioTranscriptionConfig", "RealtimeInputAudioTranscriptionDelta",
+    "RealtimeInputAudioTranscriptionFailed", "RealtimeItem", "RealtimeMessageItem", "RealtimeModel",
+    "RealtimeModelAudioDoneEvent", "RealtimeModelAudioEvent", "RealtimeModelAudioInterruptedEvent",
+    "RealtimeModelCachedTokensDetails", "RealtimeModelConfig", "RealtimeModelConnectionStatusEvent",
+    "RealtimeModelDtmfEvent", "RealtimeModelEndOfStreamEvent", "RealtimeModelErrorEvent", "RealtimeModelEvent",
+    "RealtimeModelExceptionEvent", "RealtimeModelInputAudioCommittedEvent",
+    "RealtimeModelInputAudioTimeoutTriggeredEvent", "RealtimeModelInputAudioTranscriptionCompletedEvent",
+    "RealtimeModelInputAudioTranscriptionDeltaEvent", "RealtimeModelInputAudioTranscriptionFailedEvent",
+    "RealtimeModelInputImageContent", "RealtimeModelInputTextContent", "RealtimeModelInputTokensDetails",
+    "RealtimeModelItemDeletedEvent", "RealtimeModelItemTruncatedEvent", "RealtimeModelItemUpdatedEvent",
+    "RealtimeModelListener", "RealtimeModelMcpApprovalRequestEvent", "RealtimeModelName", "RealtimeModelOtherEvent",
     "RealtimeModelOutputTextDeltaEvent", "RealtimeModelOutputTokensDetails", "RealtimeModelOwnEvent",
     "RealtimeModelRateLimitsEvent", "RealtimeModelRawClientMessage", "RealtimeModelRawServerEvent",
     "RealtimeModelResponseFailedEvent", "RealtimeModelSendAudio", "RealtimeModelSendEvent",
@@ -216,11 +222,11 @@ __all__ = [
     "RealtimeTurnDetectionConfig", "RealtimeUserInput", "RealtimeUserInputImage", "RealtimeUserInputMessage",
     "RealtimeUserInputText", "RealtimeVoice", "ReconnectPolicy", "RetryPolicy", "RunContextWrapper", "ServerRejected",
     "ServerTurns", "SessionExpired", "SilentResult", "Sources", "SystemMessageItem", "TContext", "Tool", "ToolContext",
-    "ToolGuardrailFunctionOutput", "ToolInputGuardrail", "ToolInputGuardrailData",
-    "ToolInputGuardrailTripwireTriggered", "ToolOutputGuardrail", "ToolOutputGuardrailData",
+    "ToolErrorFormatter", "ToolErrorFormatterArgs", "ToolGuardrailFunctionOutput", "ToolInputGuardrail",
+    "ToolInputGuardrailData", "ToolInputGuardrailTripwireTriggered", "ToolOutputGuardrail", "ToolOutputGuardrailData",
     "ToolOutputGuardrailTripwireTriggered", "ToolTimeoutError", "TransportConfig", "TransportError", "Truncation",
     "TurnAction", "TurnPolicy", "Usage", "UsageEntry", "UserError", "UserMessageItem", "default_tool_error_function",
-    "function_tool", "input_guardrail", "item_from_dict", "output_guardrail", "realtime_handoff",
+    "function_tool", "get_api_key", "input_guardrail", "item_from_dict", "output_guardrail", "realtime_handoff",
     "tool_input_guardrail", "tool_output_guardrail",
 ]
 # fmt: on

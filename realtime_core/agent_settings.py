@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .config import RealtimeRunConfig, RealtimeSessionModelSettings
 from .errors import UserError
 from .guardrails import check_guardrails
-from .handoffs import Handoff, as_handoff
+from .handoffs import Handoff, as_handoff, collect_enabled_handoffs, filter_enabled_handoffs
 from .side_by_side import side_by_side
 from .tools import Tool, check_tool, is_enabled
 
@@ -58,15 +58,16 @@ async def activate(
     instructions, tools, handoffs = await side_by_side(
         agent.get_system_prompt(context),
         agent.get_all_tools(context),
-        _enabled(agent.handoffs, as_handoff, context, agent),
+        collect_enabled_handoffs(agent, context),
     )
     settings["instructions"] = instructions or ""
     settings["tools"] = tools
     settings["handoffs"] = handoffs
     if overrides:
         settings.update(overrides)
-        settings["tools"] = await _enabled(settings["tools"] or [], check_tool, context, agent)
-        settings["handoffs"] = await _enabled(settings["handoffs"] or [], as_handoff, context, agent)
+        settings["tools"] = await _enabled_tools(settings["tools"] or [], context, agent)
+        given = map(as_handoff, settings["handoffs"] or [])
+        settings["handoffs"] = await filter_enabled_handoffs(given, context, agent)
     if voice_of is not None and (heard := _voice(voice_of)) is not None:
         settings = _with_voice(settings, heard)
     if run_config.get("tracing_disabled"):
@@ -74,8 +75,10 @@ async def activate(
     return ActiveAgent(agent, settings, *_by_name(settings["tools"], settings["handoffs"]))
 
 
-async def _enabled(entries: Any, check: Any, context: RunContextWrapper[Any], agent: RealtimeAgent[Any]) -> list[Any]:
-    checked = [check(entry) for entry in entries]
+async def _enabled_tools(
+    entries: Iterable[Any], context: RunContextWrapper[Any], agent: RealtimeAgent[Any]
+) -> list[Any]:
+    checked = [check_tool(entry) for entry in entries]
     enabled = await side_by_side(*(is_enabled(entry, context, agent) for entry in checked))
     return [entry for entry, is_on in zip(checked, enabled, strict=True) if is_on]
 

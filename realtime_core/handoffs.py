@@ -5,18 +5,19 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from .errors import ModelBehaviorError, UserError
 from .run_context import RunContextWrapper, TContext
-from .tools import ToolEnabled
+from .side_by_side import side_by_side
+from .tools import ToolEnabled, is_enabled
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
 
-__all__ = ["Handoff", "realtime_handoff"]
+__all__ = ["Handoff", "collect_enabled_handoffs", "filter_enabled_handoffs", "realtime_handoff"]
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -42,6 +43,11 @@ class Handoff(Generic[TContext, TAgent]):
     on_invoke_handoff: Callable[[RunContextWrapper[Any], str], Awaitable[TAgent]]
     """Called with the context and the arguments as JSON text; returns the agent that takes over."""
     agent_name: str
+    input_filter: Callable[..., Any] | None = None
+    """Must be None: the server holds the conversation, so the next agent's view of it cannot be filtered. A session
+    refuses an agent with another value (`UserError`)."""
+    nest_handoff_history: bool | None = None
+    """Must be None or False, as `input_filter`."""
     strict_json_schema: bool = True
     is_enabled: ToolEnabled = field(default=True)
     target: TAgent | None = None
@@ -157,11 +163,34 @@ def _read_input(adapter: Any, arguments: str, agent_name: str) -> Any:
 
 
 def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
-    """An entry of `RealtimeAgent.handoffs` as a handoff. Raises `UserError` for what is neither agent nor handoff."""
+    """An entry of `RealtimeAgent.handoffs` as a handoff. Raises `UserError` for what is neither agent nor handoff, and
+    for a handoff that would filter the history."""
     from .agent import RealtimeAgent
 
     if isinstance(handoff, RealtimeAgent):
         return realtime_handoff(handoff)
-    if hasattr(handoff, "on_invoke_handoff") and hasattr(handoff, "tool_name"):
-        return cast("Handoff[Any, RealtimeAgent[Any]]", handoff)
-    raise UserError(f"{handoff!r} in `handoffs` is neither a RealtimeAgent nor made by realtime_handoff.")
+    if not hasattr(handoff, "on_invoke_handoff") or not hasattr(handoff, "tool_name"):
+        raise UserError(f"{handoff!r} in `handoffs` is neither a RealtimeAgent nor made by realtime_handoff.")
+    if getattr(handoff, "input_filter", None) is not None or getattr(handoff, "nest_handoff_history", None):
+        raise UserError(
+            f"Handoff {handoff.tool_name}: input_filter and nest_handoff_history do not work in a realtime session, "
+            "because the server holds the conversation. Leave them out, or change the history by update_history()."
+        )
+    return cast("Handoff[Any, RealtimeAgent[Any]]", handoff)
+
+
+async def filter_enabled_handoffs(
+    handoffs: Iterable[Handoff[Any, Any]], context_wrapper: RunContextWrapper[Any], agent: RealtimeAgent[Any]
+) -> list[Handoff[Any, Any]]:
+    """Those of the handoffs that are enabled now. Raises what their `is_enabled` functions raise."""
+    listed = list(handoffs)
+    enabled = await side_by_side(*(is_enabled(handoff, context_wrapper, agent) for handoff in listed))
+    return [handoff for handoff, is_on in zip(listed, enabled, strict=True) if is_on]
+
+
+async def collect_enabled_handoffs(
+    agent: RealtimeAgent[Any], context_wrapper: RunContextWrapper[Any]
+) -> list[Handoff[Any, RealtimeAgent[Any]]]:
+    """The agent's handoffs that are enabled now. Raises `UserError` for an entry that is no handoff, and what
+    `is_enabled` functions raise."""
+    return await filter_enabled_handoffs(map(as_handoff, agent.handoffs), context_wrapper, agent)

@@ -98,6 +98,14 @@ class RealtimeModel(ABC):
         every input through `send_event`, in order."""
         return False
 
+    async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
+        """Send one input if `send_if()` holds at the moment at which the input is sent; return whether it was sent.
+
+        Nothing happens between the condition and `send_event_now`. A model that does not override `send_event_now`
+        sends nothing here, because `send_event` may wait, and the condition may be over by then.
+        """
+        return send_if() and self.send_event_now(event)
+
     @abstractmethod
     async def close(self) -> None:
         """Close the connection. Idempotent."""

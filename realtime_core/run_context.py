@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic
 
+from .errors import UserError
 from .usage import Usage
 
 if TYPE_CHECKING:
@@ -31,17 +32,32 @@ class RunContextWrapper(Generic[TContext]):
     usage: Usage = field(default_factory=Usage)
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False)
 class ToolContext(RunContextWrapper[TContext]):
-    """A `RunContextWrapper` that knows which call of which tool it belongs to."""
+    """A `RunContextWrapper` that knows which call of which tool it belongs to.
 
-    tool_name: str
-    tool_call_id: str
+    Raises `UserError` without a `tool_name` or a `tool_call_id`.
+    """
+
+    tool_name: str = ""
+    tool_call_id: str = ""
     tool_arguments: str = ""
-    agent: Any = None
+    tool_call: Any = None
+    """The model's event that called the tool."""
+    tool_namespace: str | None = field(default=None, kw_only=True)
+    """Always None: the Realtime protocol has no namespaces."""
+    agent: Any = field(default=None, kw_only=True)
     # What tools made by openai-agents (0.24) look for in their context, so that they run here as they are.
-    run_config: Any = None
+    run_config: Any = field(default=None, kw_only=True)
     _function_tool_arguments = None
+
+    def __post_init__(self) -> None:
+        if not self.tool_name or not self.tool_call_id:
+            raise UserError("ToolContext: give tool_name and tool_call_id.")
+
+    @property
+    def qualified_tool_name(self) -> str:
+        return self.tool_name
 
     @property
     def call_id(self) -> str:

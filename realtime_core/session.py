@@ -41,7 +41,7 @@ from .playback_tracker import RealtimePlaybackTracker
 from .run_context import RunContextWrapper
 from .session_core import SessionCore
 from .session_turns import SessionTurns
-from .tool_approvals import Decision
+from .tool_approvals import REJECTION_MESSAGE, Decision
 from .tool_calls import ToolCall, ToolCalls
 from .tools import within
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .agent import RealtimeAgent
     from .usage import Usage
 
-__all__ = ["RealtimeSession", "SessionStatus"]
+__all__ = ["REJECTION_MESSAGE", "RealtimeSession", "SessionStatus"]
 
 logger = logging.getLogger(__name__)
 

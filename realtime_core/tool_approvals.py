@@ -12,9 +12,9 @@ from typing import Any
 from .run_context import ToolContext
 from .tools import Tool
 
-__all__ = ["DEFAULT_REJECTION", "Approvals", "Decision", "needs_approval"]
+__all__ = ["REJECTION_MESSAGE", "Approvals", "Decision", "needs_approval"]
 
-DEFAULT_REJECTION = "Tool execution was not approved."
+REJECTION_MESSAGE = "Tool execution was not approved."
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from .model_events import RealtimeModelMcpApprovalRequestEvent, RealtimeModelToo
 from .model_inputs import RealtimeModelSendMcpApproval, RealtimeModelSendToolOutput
 from .run_context import ToolContext
 from .session_core import SessionCore
-from .tool_approvals import DEFAULT_REJECTION, Approvals, Decision, needs_approval
+from .tool_approvals import REJECTION_MESSAGE, Approvals, Decision, needs_approval
 from .tool_filler import Filler
 from .tools import HostedTool, SilentResult, Tool, ToolTimeoutError, invoke_tool, is_enabled, tool_output_text
 
@@ -215,18 +215,18 @@ class ToolCalls:
         """What the model is told: the explicit message, else the run's, else the default."""
         formatter = self._core.run_config.get("tool_error_formatter")
         if decision.message is not None or formatter is None:
-            return DEFAULT_REJECTION if decision.message is None else decision.message
+            return REJECTION_MESSAGE if decision.message is None else decision.message
         made = formatter(
             ToolErrorFormatterArgs(
                 kind="approval_rejected",
                 tool_type="function",
                 tool_name=tool.name,
                 call_id=call.call_id,
-                default_message=DEFAULT_REJECTION,
+                default_message=REJECTION_MESSAGE,
                 run_context=self._core.context,
             )
         )
-        return (await made if inspect.isawaitable(made) else made) or DEFAULT_REJECTION
+        return (await made if inspect.isawaitable(made) else made) or REJECTION_MESSAGE
 
     async def _invoke(self, call: ToolCall, tool: Tool) -> Any:
         """The tool's result; what goes wrong as text for the model."""

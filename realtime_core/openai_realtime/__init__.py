@@ -13,15 +13,19 @@ session_config  (pure) desired and acknowledged configuration          listeners
 
 from __future__ import annotations
 
+from .defaults import DEFAULT_MODEL_SETTINGS
+from .endpoint import get_api_key
 from .model import OpenAIRealtimeWebSocketModel
 from .recovery import ReconnectPolicy
 from .sip import OpenAIRealtimeSIPModel, accept_payload
 from .websocket import TransportConfig
 
 __all__ = [
+    "DEFAULT_MODEL_SETTINGS",
     "OpenAIRealtimeSIPModel",
     "OpenAIRealtimeWebSocketModel",
     "ReconnectPolicy",
     "TransportConfig",
     "accept_payload",
+    "get_api_key",
 ]

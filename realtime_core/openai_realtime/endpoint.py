@@ -8,15 +8,17 @@ https://learn.microsoft.com/azure/ai-foundry/openai/how-to/realtime-audio (`/ope
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import os
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from ..errors import ConnectFailed, UserError
 from ..model import RealtimeModelConfig
 
-__all__ = ["Endpoint", "realtime_url", "resolve_endpoint"]
+__all__ = ["Endpoint", "get_api_key", "realtime_url", "resolve_endpoint"]
 
+_KEY_VARIABLE = "OPENAI_API_KEY"
 _OPENAI = "https://api.openai.com/v1"
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _AZURE_HOSTS = (".azure.com", ".azure.us", ".azure.cn", ".azure-api.net")
@@ -65,10 +67,19 @@ async def resolve_endpoint(
     if headers is not None:
         return Endpoint(url, dict(headers))
     own_transport = options.get("transport") is not None
-    key = await _key(options) or ("" if own_transport else environ.get("OPENAI_API_KEY", "")).strip()
+    key = await _key(options) or ("" if own_transport else environ.get(_KEY_VARIABLE, "")).strip()
     if not key and not own_transport:
         raise UserError("No API key: set OPENAI_API_KEY, or give api_key or headers in the model's configuration.")
     return Endpoint(url, _authorization(url, key) if key else {})
+
+
+async def get_api_key(key: str | Callable[[], str | Awaitable[str]] | None) -> str | None:
+    """The key itself, what the function returns, or `OPENAI_API_KEY` where there is neither. Raises what the function
+    raises."""
+    if not callable(key):
+        return key or os.environ.get(_KEY_VARIABLE)
+    value = key()
+    return await value if inspect.isawaitable(value) else value
 
 
 async def _key(options: RealtimeModelConfig) -> str:
@@ -76,8 +87,7 @@ async def _key(options: RealtimeModelConfig) -> str:
     if not callable(key):
         return key or ""
     try:
-        value = key()
-        return (await value if inspect.isawaitable(value) else value) or ""
+        return await get_api_key(key) or ""
     except Exception as error:  # the function is the user's
         raise ConnectFailed(f"The function api_key failed: {error!r}.") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Callable
 
 from ..connection import Connection
 from ..errors import ConnectFailed, UserError
@@ -122,6 +123,10 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         if self._live is not None:
             self._lifeline.send(event)
         return True
+
+    async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
+        """As the base class; between two sessions the input is kept and counts as sent, after the end it does not."""
+        return await super().send_event_if(event, send_if) and self._live is not None
 
     async def close(self) -> None:
         """Close the connection; takes at most a second, however the server behaves. Nothing is emitted any more."""

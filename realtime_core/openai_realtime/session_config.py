@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
+from .defaults import DEFAULT_MODEL, DEFAULT_MODEL_SETTINGS
 from .settings_ledger import Answered, Change, Fields, Path, Refusal, SettingsLedger, path_of
 
 __all__ = [
@@ -26,8 +27,6 @@ __all__ = [
     "setting_name",
     "wire_format",
 ]
-
-DEFAULT_MODEL = "gpt-realtime-2.1"
 
 _PCM = {"type": "audio/pcm", "rate": 24000}
 _PCMU = {"type": "audio/pcmu"}
@@ -88,18 +87,9 @@ def bytes_per_ms(format: Mapping[str, Any]) -> int:
 def session_object(
     settings: Mapping[str, Any], *, defaults: bool, turns: Callable[[Mapping[str, Any]], dict[str, Any]]
 ) -> Fields:
-    """The fields of `RealtimeSessionModelSettings`, nested keys before flat ones, over the defaults if wanted. `turns`
-    has the last word on turn detection."""
-    fields: Fields = {}
-    if defaults:
-        fields = {
-            ("output_modalities",): ["audio"],
-            ("audio", "input", "format"): dict(_PCM),
-            ("audio", "input", "transcription"): {"model": "gpt-4o-mini-transcribe"},
-            ("audio", "input", "turn_detection"): turns({"type": "semantic_vad"}),
-            ("audio", "output", "format"): dict(_PCM),
-            ("audio", "output", "voice"): "ash",
-        }
+    """The fields of `RealtimeSessionModelSettings`, nested keys before flat ones. With `defaults` they are laid over
+    `DEFAULT_MODEL_SETTINGS`. `turns` has the last word on turn detection."""
+    fields = session_object(DEFAULT_MODEL_SETTINGS, defaults=False, turns=turns) if defaults else {}
     fields |= {(key,): _without_nones(settings[key]) for key in _PLAIN_KEYS if settings.get(key) is not None}
     modalities = settings.get("output_modalities") or settings.get("modalities")
     if modalities:

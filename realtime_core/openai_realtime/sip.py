@@ -5,16 +5,23 @@ Source: https://platform.openai.com/docs/guides/realtime-sip
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..agent_settings import activate
+from ..config import RealtimeRunConfig, RealtimeSessionModelSettings
 from ..errors import UserError
 from ..model import RealtimeModelConfig
+from ..run_context import RunContextWrapper
 from ..turns import ServerTurns
 from .model import OpenAIRealtimeWebSocketModel
 from .session_config import DEFAULT_MODEL, SessionConfig
 
-__all__ = ["OpenAIRealtimeSIPModel", "accept_payload"]
+if TYPE_CHECKING:
+    from ..agent import RealtimeAgent
+
+__all__ = ["OpenAIRealtimeSIPModel", "SessionPayload", "accept_payload"]
 
 
 class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
@@ -26,6 +33,47 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
         if not options.get("call_id"):
             raise UserError("Give call_id: it comes with the webhook realtime.call.incoming.")
         await super().connect(options)
+
+    @staticmethod
+    async def build_initial_session_payload(
+        agent: RealtimeAgent[Any],
+        *,
+        context: Any = None,
+        model_config: RealtimeModelConfig | None = None,
+        run_config: RealtimeRunConfig | None = None,
+        overrides: RealtimeSessionModelSettings | None = None,
+    ) -> SessionPayload:
+        """The body of `POST /v1/realtime/calls/{call_id}/accept`: the session that a `RealtimeSession` of this agent
+        and these configurations would ask for, with `overrides` over all.
+
+        Raises what dynamic instructions raise, and `UserError` for tools and handoffs that a session refuses.
+        """
+        config = run_config or {}
+        initial = (model_config or {}).get("initial_model_settings") or {}
+        wrapped = context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
+        base = (config.get("model_settings") or {}) | initial
+        active = await activate(agent, wrapped, config, base, overrides=initial | (overrides or {}))
+        return SessionPayload(accept_payload(active.settings))
+
+
+class SessionPayload(dict[str, Any]):
+    """A session object of the protocol, as a plain dict that also reads like the object of the `openai` package:
+    `payload.audio.output.voice`, `payload.model_dump(exclude_none=True)`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self:
+            raise AttributeError(f"The session payload has no {name!r}.")
+        return _readable(self[name])
+
+    def model_dump(self, *, exclude_none: bool = False, **_options: Any) -> dict[str, Any]:
+        """A deep copy as plain dicts and lists. Other options of pydantic's `model_dump` change nothing here."""
+        return {key: copy.deepcopy(value) for key, value in self.items() if not (exclude_none and value is None)}
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_readable(each) for each in value]
+    return SessionPayload(value) if isinstance(value, dict) else value
 
 
 def accept_payload(settings: Mapping[str, Any]) -> dict[str, Any]:

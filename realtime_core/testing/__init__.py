@@ -8,6 +8,7 @@
 """
 
 from .scripted_model import (
+    RealtimeConnectCall,
     RealtimeScriptError,
     RealtimeStep,
     ScriptedRealtimeModel,
@@ -16,6 +17,7 @@ from .scripted_model import (
 )
 
 __all__ = [
+    "RealtimeConnectCall",
     "RealtimeScriptError",
     "RealtimeStep",
     "ScriptedRealtimeModel",

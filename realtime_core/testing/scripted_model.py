@@ -34,14 +34,18 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Required, TypedDict
+from urllib.parse import urlsplit, urlunsplit
 
+from ..config import RealtimeSessionModelSettings
 from ..errors import ScriptError
 from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from ..model_events import RealtimeModelEvent
 from ..model_inputs import RealtimeModelSendEvent
+from ..playback import Player
 
 __all__ = [
+    "RealtimeConnectCall",
     "RealtimeScriptError",
     "RealtimeSendMatcher",
     "RealtimeStep",
@@ -52,6 +56,17 @@ __all__ = [
 
 RealtimeSendMatcher = RealtimeModelSendEvent | type[Any] | Callable[[Any], bool]
 """An input equal to this one, any input of this class, or any for which this function says yes."""
+
+
+class RealtimeConnectCall(TypedDict, total=False):
+    """What `connect` was called with. It holds no key and no header, for test reports are kept."""
+
+    api_key_provided: Required[bool]
+    headers_provided: Required[bool]
+    url: str
+    initial_model_settings: RealtimeSessionModelSettings
+    playback_tracker: Player
+    call_id: str
 
 
 class RealtimeScriptError(ScriptError, AssertionError):
@@ -114,7 +129,7 @@ class ScriptedRealtimeModel(RealtimeModel):
         self._immediate = immediate
         self._listeners: list[RealtimeModelListener] = []
         self._sent: list[RealtimeModelSendEvent] = []
-        self._connect_calls: list[RealtimeModelConfig] = []
+        self._connect_calls: list[RealtimeConnectCall] = []
         self._mismatch: UnexpectedRealtimeSend | None = None
         self.close_calls = 0
 
@@ -123,8 +138,8 @@ class ScriptedRealtimeModel(RealtimeModel):
         return tuple(self._listeners)
 
     @property
-    def connect_calls(self) -> tuple[RealtimeModelConfig, ...]:
-        """What `connect` was called with; a key and headers only as `"..."`, for test reports are kept."""
+    def connect_calls(self) -> tuple[RealtimeConnectCall, ...]:
+        """What `connect` was called with, the latest call last."""
         return tuple(self._connect_calls)
 
     @property
@@ -137,12 +152,7 @@ class ScriptedRealtimeModel(RealtimeModel):
         return len(self._steps)
 
     async def connect(self, options: RealtimeModelConfig) -> None:
-        shown = options.copy()
-        if "api_key" in shown:
-            shown["api_key"] = "..."
-        if "headers" in shown:
-            shown["headers"] = dict.fromkeys(shown["headers"], "...")
-        self._connect_calls.append(shown)
+        self._connect_calls.append(_shown(options))
         if self._connect_error is not None:
             raise self._connect_error
         await self.emit(*self._connect_events)
@@ -162,6 +172,12 @@ class ScriptedRealtimeModel(RealtimeModel):
 
     async def send_event(self, event: RealtimeModelSendEvent) -> None:
         self._take(event)
+
+    async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
+        if not send_if():
+            return False
+        self._take(event)
+        return True
 
     def _take(self, event: RealtimeModelSendEvent) -> None:
         self._sent.append(event)
@@ -210,6 +226,20 @@ class ScriptedRealtimeModel(RealtimeModel):
                 f"{len(self._steps)} steps were not reached; the next expects {self._steps[0].expect!r}.",
                 remaining_steps=len(self._steps),
             )
+
+
+def _shown(options: RealtimeModelConfig) -> RealtimeConnectCall:
+    call: RealtimeConnectCall = {"api_key_provided": "api_key" in options, "headers_provided": "headers" in options}
+    if "url" in options:
+        scheme, netloc, path, _, _ = urlsplit(options["url"])
+        call["url"] = urlunsplit((scheme, netloc.rpartition("@")[2], path, "", ""))
+    if "initial_model_settings" in options:
+        call["initial_model_settings"] = options["initial_model_settings"].copy()
+    if "playback_tracker" in options:
+        call["playback_tracker"] = options["playback_tracker"]
+    if "call_id" in options:
+        call["call_id"] = options["call_id"]
+    return call
 
 
 def _fits(expectation: RealtimeSendMatcher, event: RealtimeModelSendEvent) -> bool:

@@ -1,0 +1,17 @@
+"""The decorators that make tools and guardrails of functions, in one place. `tool` is `function_tool`."""
+
+from __future__ import annotations
+
+from .guardrails import input_guardrail, output_guardrail, tool_input_guardrail, tool_output_guardrail
+from .tools import function_tool
+
+__all__ = [
+    "function_tool",
+    "input_guardrail",
+    "output_guardrail",
+    "tool",
+    "tool_input_guardrail",
+    "tool_output_guardrail",
+]
+
+tool = function_tool

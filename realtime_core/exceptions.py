@@ -1,0 +1,19 @@
+"""Errors, where the OpenAI Agents SDK has them. They are defined in `errors`, `tools` and `guardrails`."""
+
+from __future__ import annotations
+
+from .errors import ModelBehaviorError, RealtimeCoreError, UserError
+from .guardrails import ToolInputGuardrailTripwireTriggered, ToolOutputGuardrailTripwireTriggered
+from .tools import ToolTimeoutError
+
+__all__ = [
+    "AgentsException",
+    "ModelBehaviorError",
+    "ToolInputGuardrailTripwireTriggered",
+    "ToolOutputGuardrailTripwireTriggered",
+    "ToolTimeoutError",
+    "UserError",
+]
+
+AgentsException = RealtimeCoreError
+"""The base of all errors of this package."""

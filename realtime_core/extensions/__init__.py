@@ -1,0 +1,1 @@
+"""Helpers beside the engine, where the OpenAI Agents SDK has them."""

@@ -1,0 +1,23 @@
+"""The guardrails on speech, where the OpenAI Agents SDK has them. They are defined in `guardrails`."""
+
+from __future__ import annotations
+
+from .guardrails import (
+    GuardrailFunctionOutput,
+    InputGuardrail,
+    InputGuardrailResult,
+    OutputGuardrail,
+    OutputGuardrailResult,
+    input_guardrail,
+    output_guardrail,
+)
+
+__all__ = [
+    "GuardrailFunctionOutput",
+    "InputGuardrail",
+    "InputGuardrailResult",
+    "OutputGuardrail",
+    "OutputGuardrailResult",
+    "input_guardrail",
+    "output_guardrail",
+]

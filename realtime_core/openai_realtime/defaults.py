@@ -1,0 +1,21 @@
+"""What a server session gets where the user says nothing. Every default of the OpenAI Realtime API is named here."""
+
+from __future__ import annotations
+
+from ..config import RealtimeSessionModelSettings
+
+__all__ = ["DEFAULT_MODEL", "DEFAULT_MODEL_SETTINGS", "DEFAULT_TRANSCRIPTION_MODEL"]
+
+DEFAULT_MODEL = "gpt-realtime-2.1"
+
+DEFAULT_TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
+
+DEFAULT_MODEL_SETTINGS: RealtimeSessionModelSettings = {
+    "voice": "ash",
+    "modalities": ["audio"],
+    "input_audio_format": "pcm16",
+    "output_audio_format": "pcm16",
+    "input_audio_transcription": {"model": DEFAULT_TRANSCRIPTION_MODEL},
+    "turn_detection": {"type": "semantic_vad", "interrupt_response": True},
+}
+"""The settings of a session that is given none. A SIP call that is attached to has its settings already."""

@@ -1,0 +1,12 @@
+"""Tools, where the OpenAI Agents SDK has them. They are defined in `tools`."""
+
+from __future__ import annotations
+
+from .tools import FunctionTool, Tool, default_tool_error_function, function_tool
+
+__all__ = [
+    "FunctionTool",
+    "Tool",
+    "default_tool_error_function",
+    "function_tool",
+]
