@@ -59,7 +59,7 @@ class StreamListener(Protocol):
     def on_digit(self, digit: str) -> None: ...
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
-        """The stream is over, once: Twilio said `stop` (or closed in good order), or it broke."""
+        """The stream is over, once. `stopped`: Twilio said `stop`; otherwise the caller may still be there."""
 
 
 class MediaStream:
@@ -131,7 +131,9 @@ class MediaStream:
         if not self._started.done():
             self._started.set_exception(StreamRefused("the connection ended before its `start`"))
             self._started.exception()  # nobody may wait for it any more
-        self._end(stopped=close.by != "network")
+        # Only Twilio's `stop` says that the caller has hung up. What a server reports of a socket that broke differs:
+        # 1006, 1005, 1000 or no code at all.
+        self._end(stopped=False)
         return close
 
     def _on_message(self, text: str | bytes) -> None:

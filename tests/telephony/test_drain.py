@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -55,6 +55,8 @@ def live_call(address: str) -> Iterator[ClientConnection]:
         while json.loads(phone.recv(timeout=10))["event"] != "media":
             pass  # the agent greets: the call is live
         yield phone
+        with suppress(ConnectionClosed):
+            phone.send(json.dumps({"event": "stop", "sequenceNumber": "9", "streamSid": "MZ1", "stop": {}}))
 
 
 def ask(url: str, data: bytes | None = None) -> tuple[int, str]:
