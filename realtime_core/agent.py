@@ -64,6 +64,12 @@ class RealtimeAgent(Generic[TContext]):
         made = self.instructions(run_context, self)
         return await made if inspect.isawaitable(made) else made
 
+    async def get_mcp_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
+        """The tools of this agent's MCP servers."""
+        from .mcp import mcp_tools
+
+        return list(await mcp_tools(self.mcp_servers, run_context, self))
+
     async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
         """The tools of this agent and of its MCP servers that are enabled now."""
         from .tools import enabled_tools

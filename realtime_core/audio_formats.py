@@ -14,13 +14,16 @@ from .openai_realtime.session_config import wire_format
 __all__ = ["to_realtime_audio_format"]
 
 
-def to_realtime_audio_format(input_audio_format: str | Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The protocol's object for a format: `"g711_ulaw"` gives `{"type": "audio/pcmu"}`.
+def to_realtime_audio_format(input_audio_format: Any) -> dict[str, Any] | None:
+    """The protocol's object for a format, by its name, by the object or by one of the `openai` package.
+
+    `"g711_ulaw"` gives `{"type": "audio/pcmu"}`.
 
     PCM gets its rate, 24,000 Hz. None and names that are unknown give None. Settings are read more strictly: there an
     unknown name is a `UserError`.
     """
-    name = input_audio_format.get("type") if isinstance(input_audio_format, Mapping) else input_audio_format
+    given = input_audio_format
+    name = given.get("type") if isinstance(given, Mapping) else getattr(given, "type", given)
     if not isinstance(name, str):
         return None
     try:

@@ -132,7 +132,7 @@ class RealtimeModelTracingConfig(TypedDict, total=False):
     metadata: dict[str, Any]
 
 
-RealtimeReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+RealtimeReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"] | str
 
 
 class RealtimeReasoningConfig(TypedDict, total=False):
@@ -217,6 +217,8 @@ class ToolErrorFormatterArgs:
     call_id: str
     default_message: str
     run_context: RunContextWrapper[Any]
+    error: Exception | None = None
+    """Always None for a rejected approval, the one kind there is."""
 
 
 ToolErrorFormatter = Callable[[ToolErrorFormatterArgs], "str | Awaitable[str | None] | None"]

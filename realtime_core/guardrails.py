@@ -105,11 +105,11 @@ class InputGuardrail(Generic[TContext]):
 
 
 @overload
-def output_guardrail(func: GuardrailFunction, /) -> OutputGuardrail[Any]: ...
+def output_guardrail(func: GuardrailFunction) -> OutputGuardrail[Any]: ...
 @overload
 def output_guardrail(*, name: str | None = ...) -> Callable[[GuardrailFunction], OutputGuardrail[Any]]: ...
 def output_guardrail(
-    func: GuardrailFunction | None = None, /, *, name: str | None = None
+    func: GuardrailFunction | None = None, *, name: str | None = None
 ) -> OutputGuardrail[Any] | Callable[[GuardrailFunction], OutputGuardrail[Any]]:
     """Make an `OutputGuardrail` of a function, as `@output_guardrail` or `@output_guardrail(name=...)`."""
     if func is not None:
@@ -118,13 +118,13 @@ def output_guardrail(
 
 
 @overload
-def input_guardrail(func: GuardrailFunction, /) -> InputGuardrail[Any]: ...
+def input_guardrail(func: GuardrailFunction) -> InputGuardrail[Any]: ...
 @overload
 def input_guardrail(
     *, name: str | None = ..., run_in_parallel: bool = ...
 ) -> Callable[[GuardrailFunction], InputGuardrail[Any]]: ...
 def input_guardrail(
-    func: GuardrailFunction | None = None, /, *, name: str | None = None, run_in_parallel: bool = True
+    func: GuardrailFunction | None = None, *, name: str | None = None, run_in_parallel: bool = True
 ) -> InputGuardrail[Any] | Callable[[GuardrailFunction], InputGuardrail[Any]]:
     """Make an `InputGuardrail` of a function, as `@input_guardrail` or `@input_guardrail(name=...)`."""
     if func is not None:
@@ -238,11 +238,11 @@ class ToolOutputGuardrail(Generic[TContext]):
 
 
 @overload
-def tool_input_guardrail(func: Callable[..., Any], /) -> ToolInputGuardrail[Any]: ...
+def tool_input_guardrail(func: Callable[..., Any]) -> ToolInputGuardrail[Any]: ...
 @overload
 def tool_input_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., Any]], ToolInputGuardrail[Any]]: ...
 def tool_input_guardrail(
-    func: Callable[..., Any] | None = None, /, *, name: str | None = None
+    func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolInputGuardrail[Any] | Callable[[Callable[..., Any]], ToolInputGuardrail[Any]]:
     """Make a `ToolInputGuardrail` of a function, as `@tool_input_guardrail` or `@tool_input_guardrail(name=...)`."""
     if func is not None:
@@ -251,11 +251,11 @@ def tool_input_guardrail(
 
 
 @overload
-def tool_output_guardrail(func: Callable[..., Any], /) -> ToolOutputGuardrail[Any]: ...
+def tool_output_guardrail(func: Callable[..., Any]) -> ToolOutputGuardrail[Any]: ...
 @overload
 def tool_output_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., Any]], ToolOutputGuardrail[Any]]: ...
 def tool_output_guardrail(
-    func: Callable[..., Any] | None = None, /, *, name: str | None = None
+    func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolOutputGuardrail[Any] | Callable[[Callable[..., Any]], ToolOutputGuardrail[Any]]:
     """Make a `ToolOutputGuardrail` of a function, as `@tool_output_guardrail` or `@tool_output_guardrail(name=...)`."""
     if func is not None:

@@ -7,9 +7,10 @@ exist for compatibility and stay `None`.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from .errors import UserError
 
@@ -44,6 +45,14 @@ class _Dumpable:
         """The value as plain dicts and lists, fit for JSON. `item_from_dict` reads it back."""
         data: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
         return _without_none(data) if exclude_none else data
+
+    def model_dump_json(self, *, exclude_none: bool = False) -> str:
+        """The value as JSON text."""
+        return json.dumps(self.model_dump(exclude_none=exclude_none), ensure_ascii=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **(update or {}))  # type: ignore[type-var]
 
 
 def _without_none(value: Any) -> Any:

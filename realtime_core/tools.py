@@ -114,7 +114,7 @@ class FunctionTool:
             raise UserError(f"Tool {self.name}: timeout_seconds must be greater than 0.")
 
 
-def default_tool_error_function(context: RunContextWrapper[Any], error: Exception) -> str:
+def default_tool_error_function(ctx: RunContextWrapper[Any], error: Exception) -> str:
     """What the model is told when a tool fails."""
     if isinstance(error, ModelBehaviorError):
         return f"An error occurred while parsing tool arguments. Please try again with valid JSON. Error: {error}"

@@ -70,8 +70,11 @@ _IDLE_TIMEOUT = "idle_timeout_ms"
 _AUDIO_FORMATS: tuple[Path, ...] = (("audio", "input", "format"), ("audio", "output", "format"))
 
 
-def wire_format(name: str | Mapping[str, Any]) -> dict[str, Any]:
-    """The protocol's object for an audio format. Raises `UserError` for an unknown name."""
+def wire_format(name: Any) -> dict[str, Any]:
+    """The protocol's object for an audio format: a name, the object itself, or one of the `openai` package. Raises
+    `UserError` for an unknown name."""
+    if hasattr(name, "model_dump"):
+        name = name.model_dump()
     if isinstance(name, Mapping):
         return dict(_without_nones(name))
     if name not in _FORMATS:

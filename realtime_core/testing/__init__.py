@@ -10,6 +10,7 @@
 from .scripted_model import (
     RealtimeConnectCall,
     RealtimeScriptError,
+    RealtimeSendMatcher,
     RealtimeStep,
     ScriptedRealtimeModel,
     UnconsumedRealtimeSteps,
@@ -19,6 +20,7 @@ from .scripted_model import (
 __all__ = [
     "RealtimeConnectCall",
     "RealtimeScriptError",
+    "RealtimeSendMatcher",
     "RealtimeStep",
     "ScriptedRealtimeModel",
     "UnconsumedRealtimeSteps",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import json
 from dataclasses import fields
 from typing import Any, get_args
 
 import pytest
+from openai.types.realtime.realtime_audio_formats import AudioPCMU
 from session_kit import audio, opened
 
 import realtime_core
 from realtime_core import (
     DEFAULT_MODEL_SETTINGS,
     Handoff,
+    InputText,
     OpenAIRealtimeSIPModel,
     OpenAIRealtimeWebSocketModel,
     RealtimeAgent,
@@ -26,6 +29,7 @@ from realtime_core import (
     ToolContext,
     Usage,
     UserError,
+    UserMessageItem,
     function_tool,
     get_api_key,
     realtime_handoff,
@@ -205,6 +209,7 @@ def test_a_session_without_settings_has_the_default_settings() -> None:
         ({"type": "audio/pcm"}, {"type": "audio/pcm", "rate": 24000}),
         ("g711_ulaw", {"type": "audio/pcmu"}),
         ({"type": "audio/pcma"}, {"type": "audio/pcma"}),
+        (AudioPCMU(type="audio/pcmu"), {"type": "audio/pcmu"}),
         ("opus", None),
         ({"rate": 8000}, None),
         (None, None),
@@ -212,6 +217,9 @@ def test_a_session_without_settings_has_the_default_settings() -> None:
 )
 def test_audio_formats(given: Any, made: Any) -> None:
     assert to_realtime_audio_format(given) == made
+    if made is not None and not isinstance(given, dict):
+        settings = {"audio": {"output": {"format": given}}}
+        assert session_object(settings, defaults=False, turns=dict)["audio", "output", "format"] == made
 
 
 # SIP
@@ -270,6 +278,16 @@ async def test_overrides_of_tools_replace_the_agents_and_what_is_disabled_is_lef
     assert [tool["name"] for tool in payload["tools"]] == ["on"]
     assert payload.model_dump()["tracing"] is None
     assert "tracing" not in payload.model_dump(exclude_none=True)
+
+
+# Items
+
+
+def test_items_are_copied_and_written_as_json() -> None:
+    item = UserMessageItem(item_id="item_1", content=[InputText(text="Grüß Gott")])
+    changed = item.model_copy(update={"status": "completed"})
+    assert (changed.status, changed.content, item.status) == ("completed", item.content, None)
+    assert json.loads(item.model_dump_json(exclude_none=True)) == item.model_dump(exclude_none=True)
 
 
 # Testing
