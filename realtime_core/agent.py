@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic
 
+from . import user_code
 from .errors import UserError
 from .run_context import RunContextWrapper, TContext
 
@@ -52,17 +53,45 @@ class RealtimeAgent(Generic[TContext]):
             raise UserError("RealtimeAgent: `name` must be a text that is not empty.")
         if self.instructions is not None and not isinstance(self.instructions, str) and not callable(self.instructions):
             raise UserError("RealtimeAgent: `instructions` must be text or a function of (context, agent).")
+        if callable(self.instructions) and not _takes(self.instructions, "context", "agent"):
+            raise UserError("RealtimeAgent: the function `instructions` must take (context, agent).")
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Raise `UserError` for what would else fail in a call: a function without `@function_tool`, a class in place
+        of an object, a single tool in place of a list."""
+        from .guardrails import check_guardrails
+        from .handoffs import check_handoff
+        from .tools import check_tool
+
+        for name in ("tools", "mcp_servers", "handoffs", "output_guardrails", "input_guardrails"):
+            given = getattr(self, name)
+            if not isinstance(given, Sequence) or isinstance(given, str):
+                raise UserError(f"RealtimeAgent {self.name!r}: `{name}` must be a list, not {type(given).__name__}.")
+        for tool in self.tools:
+            check_tool(tool)
+        for handoff in self.handoffs:
+            check_handoff(handoff)
+        check_guardrails((*self.output_guardrails, *self.input_guardrails))
+        for server in self.mcp_servers:
+            if not hasattr(server, "list_tools") or not hasattr(server, "call_tool"):
+                raise UserError(f"{server!r} is no MCP server: it has no list_tools or no call_tool.")
+        if isinstance(self.hooks, type):
+            raise UserError(f"RealtimeAgent {self.name!r}: `hooks` is a class: write {self.hooks.__name__}().")
 
     def clone(self, **changes: Any) -> RealtimeAgent[TContext]:
         """A copy with some fields changed: `agent.clone(instructions="New instructions")`. Lists are shared."""
         return dataclasses.replace(self, **changes)
 
     async def get_system_prompt(self, run_context: RunContextWrapper[TContext]) -> str | None:
-        """The instructions, computed if they are a function."""
+        """The instructions, computed if they are a function. Raises what the function raises, and `UserError` when it
+        returns no text."""
         if self.instructions is None or isinstance(self.instructions, str):
             return self.instructions
-        made = self.instructions(run_context, self)
-        return await made if inspect.isawaitable(made) else made
+        made = await user_code.call(self.instructions, run_context, self)
+        if made is not None and not isinstance(made, str):
+            raise UserError(f"The instructions of {self.name!r} must be text; the function returned {type(made)}.")
+        return made
 
     async def get_mcp_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
         """The tools of this agent's MCP servers."""
@@ -122,3 +151,13 @@ class RealtimeRunHooks(Generic[TContext]):
         self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any, result: Any
     ) -> None:
         """A tool has run."""
+
+
+def _takes(function: Callable[..., Any], *arguments: str) -> bool:
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # the signature is not known
+        pass
+    return True

@@ -3,6 +3,7 @@
 ```
 RealtimeCoreError
 ├── UserError                     the caller's code or configuration is at fault; the message says what to do
+├── UserCodeError                 a function of the user ended as no function may end (SystemExit, its own cancellation)
 ├── ModelBehaviorError            the model sent something that cannot be followed (a call id used twice, ...)
 ├── TransportError              the network or the server is at fault
 │   ├── ConnectFailed             could not connect, or the handshake was refused
@@ -33,6 +34,7 @@ __all__ = [
     "ServerRejected",
     "SessionExpired",
     "TransportError",
+    "UserCodeError",
     "UserError",
     "VirtualTimeError",
     "WatchdogExpired",
@@ -45,6 +47,10 @@ class RealtimeCoreError(Exception):
 
 class UserError(RealtimeCoreError):
     """The using code or its configuration is at fault."""
+
+
+class UserCodeError(RealtimeCoreError):
+    """A function of the user did what no function may do here; the cause is what it raised."""
 
 
 class ModelBehaviorError(RealtimeCoreError):

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import inspect
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING, Literal
 
-from .errors import RealtimeCoreError
+from . import user_code
+from .errors import RealtimeCoreError, UserError
 
 if TYPE_CHECKING:
     from .config import RealtimeQueueSettings
     from .events import RealtimeAnyEvent
 
 __all__ = ["EventHub", "EventStream", "EventsOverflowed"]
-
-logger = logging.getLogger(__name__)
 
 _Class = Literal["audio", "raw", "history", "control"]
 _DROPPABLE: dict[str, _Class] = {
@@ -215,6 +214,7 @@ class EventHub:
         self._audio_bytes_per_ms = audio_bytes_per_ms
         self._handlers: tuple[EventHandler, ...] = ()
         self._streams: tuple[EventStream, ...] = ()
+        self._failures: set[tuple[str, str, str]] = set()
         self._ended = False
         self._error: Exception | None = None
 
@@ -223,6 +223,8 @@ class EventHub:
         return bool(self._handlers)
 
     def add_handler(self, handler: EventHandler) -> None:
+        if inspect.iscoroutinefunction(handler):
+            raise UserError("A handler is called at once: give a plain function, or take the events with `subscribe`.")
         if handler not in self._handlers:
             self._handlers = (*self._handlers, handler)
 
@@ -252,9 +254,16 @@ class EventHub:
             stream.put(event)
         for handler in self._handlers:
             try:
-                handler(event)
-            except Exception:  # a user's code
-                logger.exception("An event handler of the session failed at %r.", event.type)
+                user_code.call_now(handler, event)
+            except Exception as error:  # noqa: BLE001 - a user's code
+                self._handler_failed(handler, event, error)
+
+    def _handler_failed(self, handler: EventHandler, event: RealtimeAnyEvent, error: Exception) -> None:
+        """Log the first failure of each kind: audio events come fifty times a second."""
+        kind = (user_code.name_of(handler), event.type, type(error).__name__)
+        if kind not in self._failures:
+            self._failures.add(kind)
+            user_code.log_failure("An event handler of the session", error, at=event.type)
 
     def end(self, error: Exception | None = None) -> None:
         """Nothing more will come: streams deliver what they have, then stop, or raise `error`."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .playback import HeardItem, Truncation
     from .run_context import RunContextWrapper
     from .tools import HostedTool, Tool
+    from .user_code import UserCode
 
 __all__ = [
     "AudioData",
@@ -139,7 +140,8 @@ class RealtimeToolStart:
 
 @dataclass(slots=True)
 class RealtimeToolEnd:
-    """A tool has run and its output was sent. `output` is what the tool returned; `silent`: it wants no response."""
+    """A tool has run and its output was sent. `output` is what the tool returned, or what the model was told of its
+    failure; `silent`: it wants no response; `error`: what it failed with."""
 
     agent: RealtimeAgent[Any]
     tool: Tool
@@ -150,6 +152,7 @@ class RealtimeToolEnd:
     call_id: str = field(default="", kw_only=True)
     duration_s: float = field(default=0.0, kw_only=True)
     silent: bool = field(default=False, kw_only=True)
+    error: BaseException | None = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -212,11 +215,13 @@ class RealtimeAudioInterrupted:
 
 @dataclass(slots=True)
 class RealtimeError:
-    """Something went wrong and the session goes on."""
+    """Something went wrong and the session goes on. `source`: the kind of users' code that failed; None: the model's
+    server or the model."""
 
     error: Any
     info: RealtimeEventInfo
     type: Literal["error"] = "error"
+    source: UserCode | None = field(default=None, kw_only=True)
 
 
 @dataclass(slots=True)

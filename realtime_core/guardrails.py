@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, cast, overload
 
+from . import user_code
 from .errors import RealtimeCoreError, UserError
 from .run_context import RunContextWrapper, TContext, ToolContext
 
@@ -55,6 +55,7 @@ class InputGuardrailResult:
     output: GuardrailFunctionOutput
 
 
+TOutput = TypeVar("TOutput")
 GuardrailFunction = Callable[..., "GuardrailFunctionOutput | Awaitable[GuardrailFunctionOutput]"]
 
 
@@ -77,8 +78,8 @@ class OutputGuardrail(Generic[TContext]):
     ) -> OutputGuardrailResult:
         if not callable(self.guardrail_function):
             raise UserError(f"Guardrail function must be callable, got {self.guardrail_function!r}.")
-        output = self.guardrail_function(context, agent, agent_output)
-        return OutputGuardrailResult(self, agent_output, agent, await output if inspect.isawaitable(output) else output)
+        output = await user_code.call(self.guardrail_function, context, agent, agent_output)
+        return OutputGuardrailResult(self, agent_output, agent, _checked(output, GuardrailFunctionOutput))
 
 
 @dataclass(eq=False)
@@ -100,8 +101,8 @@ class InputGuardrail(Generic[TContext]):
     ) -> InputGuardrailResult:
         if not callable(self.guardrail_function):
             raise UserError(f"Guardrail function must be callable, got {self.guardrail_function!r}.")
-        output = self.guardrail_function(context, agent, input)
-        return InputGuardrailResult(self, await output if inspect.isawaitable(output) else output)
+        output = await user_code.call(self.guardrail_function, context, agent, input)
+        return InputGuardrailResult(self, _checked(output, GuardrailFunctionOutput))
 
 
 @overload
@@ -130,6 +131,14 @@ def input_guardrail(
     if func is not None:
         return InputGuardrail(func, name, run_in_parallel)
     return lambda f: InputGuardrail(f, name, run_in_parallel)
+
+
+def _checked(output: Any, wanted: type[TOutput]) -> TOutput:
+    """What a guardrail function returned. Raises `UserError` for what is no answer (the SDK's classes are)."""
+    field = "behavior" if wanted is ToolGuardrailFunctionOutput else "tripwire_triggered"
+    if not hasattr(output, field):
+        raise UserError(f"A guardrail function must return a {wanted.__name__}, not {type(output).__name__}.")
+    return cast("TOutput", output)
 
 
 def check_guardrails(guardrails: Iterable[Any]) -> None:
@@ -192,8 +201,7 @@ class ToolInputGuardrail(Generic[TContext]):
         return self.name or str(getattr(self.guardrail_function, "__name__", "guardrail"))
 
     async def run(self, data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
-        output = self.guardrail_function(data)
-        return await output if inspect.isawaitable(output) else output
+        return _checked(await user_code.call(self.guardrail_function, data), ToolGuardrailFunctionOutput)
 
 
 class ToolGuardrailTripwireTriggered(RealtimeCoreError):
@@ -233,8 +241,7 @@ class ToolOutputGuardrail(Generic[TContext]):
         return self.name or str(getattr(self.guardrail_function, "__name__", "guardrail"))
 
     async def run(self, data: ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput:
-        output = self.guardrail_function(data)
-        return await output if inspect.isawaitable(output) else output
+        return _checked(await user_code.call(self.guardrail_function, data), ToolGuardrailFunctionOutput)
 
 
 @overload

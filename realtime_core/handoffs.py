@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
+from . import user_code
 from .errors import ModelBehaviorError, UserError
 from .run_context import RunContextWrapper, TContext
 from .side_by_side import side_by_side
@@ -123,9 +124,7 @@ def realtime_handoff(
     async def on_invoke_handoff(context: RunContextWrapper[Any], arguments: str) -> RealtimeAgent[TContext]:
         if on_handoff is not None:
             extra = () if adapter is None else (_read_input(adapter, arguments, agent.name),)
-            done = on_handoff(context, *extra)
-            if inspect.isawaitable(done):
-                await done
+            await user_code.call(on_handoff, context, *extra)
         return agent
 
     return Handoff(
@@ -149,6 +148,8 @@ def _check_callback(on_handoff: Callable[..., Any] | None, input_type: Any) -> N
     takes = ("context",) if input_type is None else ("context", "input")
     try:
         inspect.signature(on_handoff).bind(*takes)
+    except ValueError:  # the signature is not known
+        pass
     except TypeError:
         raise UserError(f"realtime_handoff: `on_handoff` must take ({', '.join(takes)}).") from None
 
@@ -159,7 +160,20 @@ def _read_input(adapter: Any, arguments: str, agent_name: str) -> Any:
     try:
         return adapter.validate_json(arguments or "null", strict=True)
     except ValidationError as error:
-        raise ModelBehaviorError(f"Invalid input for the handoff to {agent_name}: {error}") from error
+        told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors())
+        raise ModelBehaviorError(f"Invalid input for the handoff to {agent_name}: {told}") from None
+
+
+def check_handoff(handoff: Any) -> None:
+    """Raise `UserError` for what is neither an agent nor a handoff."""
+    from .agent import RealtimeAgent
+
+    if not isinstance(handoff, RealtimeAgent) and not _has_shape(handoff):
+        raise UserError(f"{handoff!r} in `handoffs` is neither a RealtimeAgent nor made by realtime_handoff.")
+
+
+def _has_shape(handoff: Any) -> bool:
+    return hasattr(handoff, "on_invoke_handoff") and hasattr(handoff, "tool_name")
 
 
 def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
@@ -167,10 +181,9 @@ def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
     for a handoff that would filter the history."""
     from .agent import RealtimeAgent
 
+    check_handoff(handoff)
     if isinstance(handoff, RealtimeAgent):
         return realtime_handoff(handoff)
-    if not hasattr(handoff, "on_invoke_handoff") or not hasattr(handoff, "tool_name"):
-        raise UserError(f"{handoff!r} in `handoffs` is neither a RealtimeAgent nor made by realtime_handoff.")
     if getattr(handoff, "input_filter", None) is not None or getattr(handoff, "nest_handoff_history", None):
         raise UserError(
             f"Handoff {handoff.tool_name}: input_filter and nest_handoff_history do not work in a realtime session, "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from . import user_code
 from .session_core import SessionCore
+from .user_code import UserCode
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
@@ -62,8 +63,6 @@ class Hooks:
         if hook is None:
             return
         try:
-            done = hook(self._core.context, *args)
-            if inspect.isawaitable(done):
-                await done
+            await user_code.within(user_code.called(hook, self._core.context, *args))
         except Exception as error:  # noqa: BLE001  a user's code
-            self._core.report(error)
+            self._core.failed(UserCode.HOOK, name, error)

@@ -11,8 +11,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .errors import ModelBehaviorError
-from .tools import FunctionTool, default_tool_error_function
+from . import user_code
+from .errors import ModelBehaviorError, UserCodeError
+from .tools import FailedResult, FunctionTool, default_tool_error_function
 
 if TYPE_CHECKING:
     from .run_context import RunContextWrapper, ToolContext
@@ -26,7 +27,7 @@ async def mcp_tools(servers: Sequence[Any], run_context: RunContextWrapper[Any],
     for server in servers:
         # Servers of the Agents SDK filter by (context, agent); the MCP client's own session takes neither.
         wants_context = len(inspect.signature(server.list_tools).parameters) >= 2
-        listed = await (server.list_tools(run_context, agent) if wants_context else server.list_tools())
+        listed = await user_code.call(server.list_tools, *((run_context, agent) if wants_context else ()))
         tools += [_as_function_tool(server, tool) for tool in getattr(listed, "tools", listed)]
     return tools
 
@@ -35,8 +36,10 @@ def _as_function_tool(server: Any, tool: Any) -> FunctionTool:
     async def on_invoke_tool(context: ToolContext[Any], arguments: str) -> str:
         try:
             return _text(await server.call_tool(tool.name, _object(arguments)))
+        except UserCodeError:
+            raise
         except Exception as error:  # noqa: BLE001  the server is a user's
-            return default_tool_error_function(context, error)
+            return FailedResult(default_tool_error_function(context, error), error)
 
     return FunctionTool(
         name=tool.name,
@@ -50,7 +53,7 @@ def _as_function_tool(server: Any, tool: Any) -> FunctionTool:
 def _object(arguments: str) -> dict[str, Any]:
     try:
         value = json.loads(arguments or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelBehaviorError(f"Invalid JSON: {error}") from error
     if not isinstance(value, dict):
         raise ModelBehaviorError("The arguments must be a JSON object.")

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from . import user_code
 from .events import RealtimeGuardrailTripped
 from .guardrails import InputGuardrail, InputGuardrailResult, OutputGuardrail, OutputGuardrailResult
 from .model_inputs import RealtimeModelSendInterrupt, RealtimeModelSendUserInput
 from .session_core import SessionCore
+from .user_code import UserCode
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
@@ -126,8 +128,8 @@ class OutputChecks:
         self._core.start(self._pass(response, text), "output guardrails")
 
     async def _pass(self, response: _Response, text: str) -> None:
-        checks = [lambda g=g: g.run(self._core.context, response.agent, text) for g in response.guardrails]
-        result: OutputGuardrailResult | None = await first_tripped(checks, self._core.report)
+        checks = [(g, (self._core.context, response.agent, text)) for g in response.guardrails]
+        result: OutputGuardrailResult | None = await first_tripped(checks, self._core)
         if result is not None and not response.tripped:
             self._trip(response, result, text)
         elif response.over and not response.tripped:
@@ -172,8 +174,8 @@ class InputChecks:
             self._core.start(self._pass(agent, guardrails, transcript), "input guardrails")
 
     async def _pass(self, agent: RealtimeAgent[Any], guardrails: list[InputGuardrail[Any]], transcript: str) -> None:
-        checks = [lambda g=g: g.run(agent, transcript, self._core.context) for g in guardrails]
-        result: InputGuardrailResult | None = await first_tripped(checks, self._core.report)
+        checks = [(g, (agent, transcript, self._core.context)) for g in guardrails]
+        result: InputGuardrailResult | None = await first_tripped(checks, self._core)
         if result is not None:
             self._core.emit(RealtimeGuardrailTripped([result], transcript, self._core.info))
             self._core.send(RealtimeModelSendInterrupt(force_response_cancel=True))
@@ -202,29 +204,24 @@ class Feedback:
             )
 
 
-TResult = TypeVar("TResult", OutputGuardrailResult, InputGuardrailResult)
+async def first_tripped(checks: Sequence[tuple[Any, tuple[Any, ...]]], core: SessionCore) -> Any:
+    """Run guardrails with their arguments side by side; return the result of the first that trips, the others
+    cancelled; None if none does. A guardrail that fails is reported and counts as passed."""
 
-
-async def first_tripped(
-    checks: Sequence[Callable[[], Awaitable[TResult]]], report: Callable[[Exception], None]
-) -> TResult | None:
-    """Run checks side by side; the result of the first that trips, the others cancelled; None if none does. A check
-    that raises is reported and counts as passed."""
-
-    async def run(check: Callable[[], Awaitable[TResult]]) -> TResult | None:
+    async def run(guardrail: Any, arguments: tuple[Any, ...]) -> Any:
         try:
-            return await check()
+            result = await user_code.call(guardrail.run, *arguments)
+            return result if user_code.call_now(bool, result.output.tripwire_triggered) else None
         except Exception as error:  # noqa: BLE001  a user's code
-            report(error)
+            core.failed(UserCode.GUARDRAIL, guardrail.get_name(), error)
             return None
 
-    tripped: TResult | None = None
     async with asyncio.TaskGroup() as group:
-        running = {group.create_task(run(check)) for check in checks}
+        running = {group.create_task(run(*check)) for check in checks}
+        tripped: Any = None
         while running and tripped is None:
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            results = [task.result() for task in done if not task.cancelled()]
-            tripped = next((r for r in results if r is not None and r.output.tripwire_triggered), None)
+            tripped = next((task.result() for task in done if not task.cancelled() and task.result()), None)
         for task in running:
             task.cancel()
     return tripped

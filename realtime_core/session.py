@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -44,6 +45,7 @@ from .session_turns import SessionTurns
 from .tool_approvals import REJECTION_MESSAGE, Decision
 from .tool_calls import ToolCall, ToolCalls
 from .tools import within
+from .user_code import called
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 __all__ = ["REJECTION_MESSAGE", "RealtimeSession", "SessionStatus"]
 
 logger = logging.getLogger(__name__)
+_numbers = itertools.count(1)
+"""Sessions of this process have numbers, for the log."""
 
 SessionStatus = Literal["new", "connecting", "connected", "reconnecting", "disconnected", "closing", "closed"]
 
@@ -93,7 +97,7 @@ class RealtimeSession(RealtimeModelListener):
         self._base: RealtimeSessionModelSettings = (self._run_config.get("model_settings") or {}) | self._overrides
         wrapped = context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
         self._events = EventHub(self._run_config.get("queues") or {}, output_bytes_per_ms(self._base))
-        self._core = SessionCore(model, wrapped, self._run_config, self._events.emit, self._task_failed)
+        self._core = SessionCore(model, wrapped, self._run_config, self._events.emit, self._task_failed, _label(agent))
         self._active = ActiveAgent(agent, self._base, {}, {})
         self._switching = asyncio.Lock()
         self._handing_off = asyncio.Lock()
@@ -434,7 +438,7 @@ class RealtimeSession(RealtimeModelListener):
         source = call.active.agent
         async with self._handing_off:
             if self.current_agent is source:
-                invoked = handoff.on_invoke_handoff(call.context, call.event.arguments)
+                invoked = called(handoff.on_invoke_handoff, call.context, call.event.arguments)
                 target = await within(self._tool_timeout_s, invoked, handoff.tool_name)
             async with self._switching:
                 # Another handoff came first, or users' code (`on_handoff` itself, perhaps) has put somebody else in
@@ -465,6 +469,10 @@ class RealtimeSession(RealtimeModelListener):
     ) -> None:
         """Do not let a call run that waits for approval; the model is told `rejection_message`."""
         self._tools.decide(call_id, Decision(approved=False, message=rejection_message), always=always)
+
+
+def _label(agent: RealtimeAgent[Any]) -> str:
+    return f"session {next(_numbers)} of {agent.name}"
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

@@ -13,6 +13,7 @@ from .events import RealtimeAnyEvent, RealtimeError, RealtimeEventInfo
 from .model import RealtimeModel
 from .outbox import Outbox
 from .run_context import RunContextWrapper
+from .user_code import UserCode, log_failure
 
 __all__ = ["SessionCore", "TaskScope"]
 
@@ -62,6 +63,11 @@ class TaskScope:
         # Users' code runs in the context of whoever opened the session, not in that of the message that caused it.
         return self._group.create_task(work, name=name, context=self._context.copy())
 
+    @property
+    def closing(self) -> bool:
+        """The tasks of the scope are being cancelled, or were."""
+        return self._stop.is_set()
+
     async def close(self, within_s: float) -> bool:
         """Cancel all tasks and wait for them; return whether they ended in time. Those that did not are left to end."""
         self._stop.set()
@@ -85,8 +91,11 @@ class SessionCore:
         run_config: RealtimeRunConfig,
         emit: Callable[[RealtimeAnyEvent], None],
         on_failure: Callable[[BaseException], None],
+        label: str = "a session",
     ) -> None:
         self.context = context
+        self.label = label
+        """What the log calls the session."""
         self.info = RealtimeEventInfo(context)
         self.run_config = run_config
         self.emit = emit
@@ -97,9 +106,15 @@ class SessionCore:
         self.deliver = self.outbox.deliver
         """Send an input to the model, in order; return when it was sent, raise what the model raises."""
 
-    def report(self, error: Any) -> None:
+    def report(self, error: Any, source: UserCode | None = None) -> None:
         """Something went wrong and the session goes on."""
-        self.emit(RealtimeError(error=error, info=self.info))
+        self.emit(RealtimeError(error=error, info=self.info, source=source))
+
+    def failed(self, kind: UserCode, name: str, error: BaseException, *, reported: bool = True) -> None:
+        """Users' code failed, and the session goes on: log it, and report it as an `error` event."""
+        log_failure(f"The {kind.value} {name!r} of {self.label}", error)
+        if reported:
+            self.report(error, kind)
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
         """Run users' code as a task that ends with the session."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from . import user_code
 from .run_context import ToolContext
 from .tools import Tool
 
@@ -66,9 +66,9 @@ async def needs_approval(tool: Tool, context: ToolContext[Any], arguments: str) 
         return bool(rule)
     try:
         parsed = json.loads(arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
     if not isinstance(parsed, dict):
         return True
-    answer = rule(context, parsed, context.tool_call_id)
-    return bool(await answer if inspect.isawaitable(answer) else answer)
+    answer = await user_code.call(rule, context, parsed, context.tool_call_id)
+    return bool(user_code.call_now(bool, answer))

@@ -6,12 +6,13 @@ Whatever happens, the model is told something that it can speak about: a call wi
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import user_code
 from .agent_settings import ActiveAgent
 from .config import RealtimeToolExecutionConfig, ToolErrorFormatterArgs
 from .errors import ModelBehaviorError
@@ -32,7 +33,17 @@ from .run_context import ToolContext
 from .session_core import SessionCore
 from .tool_approvals import REJECTION_MESSAGE, Approvals, Decision, needs_approval
 from .tool_filler import Filler
-from .tools import HostedTool, SilentResult, Tool, ToolTimeoutError, invoke_tool, is_enabled, tool_output_text
+from .tools import (
+    FailedResult,
+    HostedTool,
+    SilentResult,
+    Tool,
+    ToolTimeoutError,
+    invoke_tool,
+    is_enabled,
+    tool_output_text,
+)
+from .user_code import UserCode
 
 __all__ = ["ToolCall", "ToolCalls"]
 
@@ -48,6 +59,7 @@ class ToolCall:
     event: RealtimeModelToolCallEvent
     active: ActiveAgent
     context: ToolContext[Any]
+    answered: bool = False
     over: bool = False
     unsent: tuple[str, bool] | None = field(default=None)
     """An output that the model could not be given: sent when the model asks again; the tool does not run twice."""
@@ -58,11 +70,11 @@ class ToolCall:
 
 
 class _Refused(Exception):
-    """The tool will not run; the model is told `message`."""
+    """The tool will not run; the model is told `message`. `error`: users' code that decides on it has failed."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, error: BaseException | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message if error is None else FailedResult(message, error)
 
 
 class ToolCalls:
@@ -145,21 +157,39 @@ class ToolCalls:
     async def _run(self, call: ToolCall) -> None:
         try:
             await self._dispatch(call)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  users' code: rules, guardrails, callbacks
-            self._core.report(_own_failure(error))
+        except _Refused as refused:
+            await self.answer(call, refused.message)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self._core.tasks.closing:
+                raise
+            self._core.failed(UserCode.TOOL, call.event.name, error)
             await self.answer(call, FAILED)
         finally:
             call.over = True
+
+    @contextmanager
+    def _deciding(self, kind: UserCode, name: str) -> Iterator[None]:
+        """Users' code that decides whether a call runs. When it fails, the call does not run, and the model is told."""
+        try:
+            yield
+        except _Refused:
+            raise
+        except Exception as error:
+            self._core.failed(kind, name, error)
+            raise _Refused(FAILED, error) from error
 
     async def _dispatch(self, call: ToolCall) -> None:
         agent, name = call.active.agent, call.event.name
         handoff = call.active.handoffs.get(name)
         entry: Any = handoff or call.active.tools.get(name)
-        if entry is None or not await is_enabled(entry, self._core.context, agent):
+        with self._deciding(UserCode.IS_ENABLED, name):
+            enabled = entry is not None and await is_enabled(entry, self._core.context, agent)
+        if not enabled:
             self._core.report(ModelBehaviorError(f"Tool {name} not found."))
             await self.answer(call, f"Tool {name} not found")
         elif handoff is not None:
-            await self._hand_off(call, handoff)
+            with self._deciding(UserCode.HANDOFF, name):
+                await self._hand_off(call, handoff)
         else:
             await self._call_tool(call, entry)
 
@@ -181,7 +211,9 @@ class ToolCalls:
 
     async def _permit(self, call: ToolCall, tool: Tool) -> None:
         """Return when the call may run; raise `_Refused` when it may not."""
-        if await needs_approval(tool, call.context, call.event.arguments):
+        with self._deciding(UserCode.APPROVAL, tool.name):
+            waits = await needs_approval(tool, call.context, call.event.arguments)
+        if waits:
             if self._config.get("pre_approval_tool_input_guardrails"):
                 await self._check_input(call, tool)
             decision = await self._approvals.decision(call.call_id, tool.name, lambda: self._ask(call, tool))
@@ -195,13 +227,16 @@ class ToolCalls:
 
     async def _check_input(self, call: ToolCall, tool: Tool) -> None:
         for guardrail in getattr(tool, "tool_input_guardrails", None) or ():
-            output = await guardrail.run(ToolInputGuardrailData(call.context, call.active.agent))
-            self._heed(output, ToolInputGuardrailTripwireTriggered(guardrail, output))
+            with self._deciding(UserCode.GUARDRAIL, guardrail.get_name()):
+                output = await user_code.call(guardrail.run, ToolInputGuardrailData(call.context, call.active.agent))
+                self._heed(output, ToolInputGuardrailTripwireTriggered(guardrail, output))
 
     async def _check_output(self, call: ToolCall, tool: Tool, result: Any) -> None:
         for guardrail in getattr(tool, "tool_output_guardrails", None) or ():
-            output = await guardrail.run(ToolOutputGuardrailData(call.context, call.active.agent, result))
-            self._heed(output, ToolOutputGuardrailTripwireTriggered(guardrail, output))
+            data = ToolOutputGuardrailData(call.context, call.active.agent, result)
+            with self._deciding(UserCode.GUARDRAIL, guardrail.get_name()):
+                output = await user_code.call(guardrail.run, data)
+                self._heed(output, ToolOutputGuardrailTripwireTriggered(guardrail, output))
 
     def _heed(self, output: ToolGuardrailFunctionOutput, tripped: Exception) -> None:
         match output.behavior["type"]:
@@ -216,40 +251,50 @@ class ToolCalls:
         formatter = self._core.run_config.get("tool_error_formatter")
         if decision.message is not None or formatter is None:
             return REJECTION_MESSAGE if decision.message is None else decision.message
-        made = formatter(
-            ToolErrorFormatterArgs(
-                kind="approval_rejected",
-                tool_type="function",
-                tool_name=tool.name,
-                call_id=call.call_id,
-                default_message=REJECTION_MESSAGE,
-                run_context=self._core.context,
-            )
+        args = ToolErrorFormatterArgs(
+            kind="approval_rejected",
+            tool_type="function",
+            tool_name=tool.name,
+            call_id=call.call_id,
+            default_message=REJECTION_MESSAGE,
+            run_context=self._core.context,
         )
-        return (await made if inspect.isawaitable(made) else made) or REJECTION_MESSAGE
+        return await self._words(REJECTION_MESSAGE, tool, formatter, args)
+
+    async def _words(self, default: str, tool: Tool, formatter: Callable[..., Any], *args: Any) -> str:
+        """What users' code wants the model to be told; the default where that code fails or returns nothing."""
+        try:
+            made = await user_code.call(formatter, *args)
+        except Exception as error:  # noqa: BLE001  a user's code
+            self._core.failed(UserCode.ERROR_TEXT, tool.name, error)
+            return default
+        return (tool_output_text(made) if made is not None else "") or default
 
     async def _invoke(self, call: ToolCall, tool: Tool) -> Any:
-        """The tool's result; what goes wrong as text for the model."""
+        """The tool's result; of a failure, the text for the model as a `FailedResult`."""
         try:
             limit = self._config.get("timeout_seconds")
             result = await invoke_tool(tool, call.context, call.event.arguments, limit)
+            if isinstance(result, FailedResult):
+                self._core.failed(UserCode.TOOL, tool.name, result.error, reported=False)
             await self._check_output(call, tool, result)
             return result
         except _Refused as refused:
             return refused.message
         except ToolTimeoutError as error:
-            if getattr(tool, "timeout_behavior", "error_as_result") == "raise_exception":
-                self._core.report(error)
+            loud = getattr(tool, "timeout_behavior", "error_as_result") == "raise_exception"
+            self._core.failed(UserCode.TOOL, tool.name, error, reported=loud)
             formatter = getattr(tool, "timeout_error_function", None)
-            made = str(error) if formatter is None else formatter(call.context, error)
-            return await made if inspect.isawaitable(made) else made
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  a user's code
-            self._core.report(_own_failure(error))
-            return FAILED
+            text = str(error) if formatter is None else await self._words(FAILED, tool, formatter, call.context, error)
+            return FailedResult(text, error)
+        except Exception as error:  # noqa: BLE001  a user's code
+            self._core.failed(UserCode.TOOL, tool.name, error)
+            return FailedResult(FAILED, error)
 
     async def _finish(self, call: ToolCall, tool: Tool, result: Any, duration_s: float) -> None:
         silent = isinstance(result, SilentResult)
         value = result.output if isinstance(result, SilentResult) else result
+        error = value.error if isinstance(value, FailedResult) else None
         if await self.answer(call, tool_output_text(value), respond=not silent):
             self._core.emit(
                 RealtimeToolEnd(
@@ -261,11 +306,16 @@ class ToolCalls:
                     call_id=call.call_id,
                     duration_s=duration_s,
                     silent=silent,
+                    error=error,
                 )
             )
 
     async def answer(self, call: ToolCall, output: str, *, respond: bool = True) -> bool:
-        """Give the model the output, and have it respond. False when that fails: it is reported, the output kept."""
+        """Give the model the output, and have it respond. False when that fails: it is reported, the output kept; and
+        when the call has its answer."""
+        if call.answered:
+            return False
+        call.answered = True
         try:
             await self._core.deliver(RealtimeModelSendToolOutput(call.event, output, start_response=respond))
         except Exception as error:  # noqa: BLE001  the model may be a user's
@@ -276,13 +326,5 @@ class ToolCalls:
         return True
 
     async def _resend(self, call: ToolCall, output: str, respond: bool) -> None:
+        call.answered = False
         await self.answer(call, output, respond=respond)
-
-
-def _own_failure(error: BaseException) -> BaseException:
-    """What users' code failed with. A cancellation that comes from the session's closing is raised again; one that the
-    code brought about itself is a failure like others."""
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-        raise error
-    return error

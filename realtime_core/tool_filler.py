@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from . import user_code
 from .config import RealtimeToolExecutionConfig
+from .errors import UserError
 from .model_inputs import RealtimeModelSendResponseCreate
 from .run_context import ToolContext
 from .session_core import SessionCore
+from .user_code import UserCode
 
 __all__ = ["Filler"]
 
@@ -33,10 +35,11 @@ class Filler:
 
         async def fill() -> None:
             try:
-                made = self._policy(context) if callable(self._policy) else self._policy
-                instructions = await made if inspect.isawaitable(made) else made
+                instructions = await user_code.call(self._policy, context) if callable(self._policy) else self._policy
+                if instructions is not None and not isinstance(instructions, str):
+                    raise UserError(f"A filler must be text or None; the function returned {type(instructions)}.")
             except Exception as error:  # noqa: BLE001  a user's code
-                self._core.report(error)
+                self._core.failed(UserCode.FILLER, context.tool_name, error)
                 return
             if instructions and running:
                 # No tools: a filler that calls the tool again would never end.

@@ -25,12 +25,14 @@ _CONTEXT_TEXT = re.compile(r"""^["']?(\w+\.)*(RunContextWrapper|ToolContext)\b""
 class FunctionSchema:
     """What a tool's model is told of a function, and how JSON text becomes its arguments.
 
-    `takes_context`: the first parameter is a `RunContextWrapper` (or `ToolContext`) and is not in the schema.
+    `takes_self`: the function is a method; its first parameter, the object, is not in the schema. `takes_context`: the
+    first parameter after it is a `RunContextWrapper` (or `ToolContext`) and is not in the schema.
     """
 
     name: str
     description: str
     params_json_schema: dict[str, Any]
+    takes_self: bool
     takes_context: bool
     _model: Any
     _parameters: tuple[inspect.Parameter, ...]
@@ -44,7 +46,7 @@ class FunctionSchema:
             values = self._model.model_validate_json(arguments or "{}")
         except ValidationError as error:
             told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors())
-            raise ModelBehaviorError(f"Invalid arguments for tool {self.name}: {told}") from error
+            raise ModelBehaviorError(f"Invalid arguments for tool {self.name}: {told}") from None  # it has their values
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for index, parameter in enumerate(self._parameters):
@@ -74,8 +76,14 @@ def function_schema(
     inner = func.func if isinstance(func, functools.partial) else func
     doc = parse_docstring(inner.__doc__, docstring_style) if use_docstring else Docstring()
     name = name or getattr(inner, "__name__", None) or type(inner).__name__
-    parameters = list(inspect.signature(func).parameters.values())
+    try:
+        parameters = list(inspect.signature(func).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise UserError(f"Tool {name}: the parameters of {func!r} are not known: {error}") from error
     hints = _type_hints(inner)
+    takes_self = bool(parameters) and _is_self(func, parameters[0])
+    if takes_self:
+        del parameters[0]
     takes_context = bool(parameters) and _is_context(parameters[0], hints)
     if takes_context:
         del parameters[0]
@@ -87,6 +95,7 @@ def function_schema(
         name=name,
         description=description if description is not None else doc.description,
         params_json_schema=strict_schema(schema) if strict else schema,
+        takes_self=takes_self,
         takes_context=takes_context,
         _model=model,
         _parameters=tuple(parameters),
@@ -110,6 +119,12 @@ def _type_hints(func: Callable[..., Any]) -> dict[str, Any]:
             except NameError:
                 hints[name] = annotation
         return hints
+
+
+def _is_self(func: Callable[..., Any], first: inspect.Parameter) -> bool:
+    """Whether a function is a method that is not bound to an object."""
+    is_plain = inspect.isfunction(inspect.unwrap(func))
+    return is_plain and first.name in ("self", "cls") and first.annotation is inspect.Parameter.empty
 
 
 def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:

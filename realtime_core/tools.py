@@ -6,27 +6,29 @@ made it; `function_tool` makes one from a function.
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-import contextvars
 import dataclasses
 import enum
-import functools
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence, ValuesView
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, overload
 
-from .errors import ModelBehaviorError, RealtimeCoreError, UserError
+from . import user_code
+from .errors import ModelBehaviorError, RealtimeCoreError, UserCodeError, UserError
 from .side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
     from .guardrails import ToolInputGuardrail, ToolOutputGuardrail
     from .run_context import RunContextWrapper, ToolContext
+    from .tool_schema import FunctionSchema
 
 __all__ = [
+    "FailedResult",
     "FunctionTool",
     "HostedTool",
     "SilentResult",
@@ -39,7 +41,8 @@ __all__ = [
     "tool_output_text",
 ]
 
-_MAX_THREADS = 64
+MAX_OUTPUT_CHARS = 100_000
+"""What the model is given of a tool's result: more would not fit into its context."""
 
 TResult = TypeVar("TResult")
 ToolErrorFunction = Callable[["RunContextWrapper[Any]", Exception], "str | Awaitable[str]"]
@@ -85,6 +88,17 @@ class SilentResult:
     output: Any = ""
 
 
+class FailedResult(str):
+    """What the model is told in place of the result of a tool that failed with `error`."""
+
+    error: BaseException
+
+    def __new__(cls, text: str, error: BaseException) -> FailedResult:
+        made = super().__new__(cls, text)
+        made.error = error
+        return made
+
+
 @dataclass(eq=False)
 class FunctionTool:
     """A tool made of a function."""
@@ -116,9 +130,10 @@ class FunctionTool:
 
 def default_tool_error_function(ctx: RunContextWrapper[Any], error: Exception) -> str:
     """What the model is told when a tool fails."""
+    text = user_code.error_text(error)
     if isinstance(error, ModelBehaviorError):
-        return f"An error occurred while parsing tool arguments. Please try again with valid JSON. Error: {error}"
-    return f"An error occurred while running the tool. Please try again. Error: {error}"
+        return f"An error occurred while parsing tool arguments. Please try again with valid JSON. Error: {text}"
+    return f"An error occurred while running the tool. Please try again. Error: {text}"
 
 
 @overload
@@ -175,10 +190,13 @@ def function_tool(
 ) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:
     """Make a tool of a function, as `@function_tool` or `@function_tool(...)`.
 
-    Name, description and parameters come from the signature and the docstring (any of the three styles). Coroutine
-    functions run as they are, plain functions in one of 64 threads (a time-out lets go of the thread; it cannot end
-    it). A first parameter annotated `RunContextWrapper[...]` or `ToolContext[...]` is given the context. With
-    `strict_mode` every parameter is required of the model.
+    Name, description and parameters come from the signature and the docstring (see `docstrings`). Coroutine functions
+    run in the event loop, plain functions in one of 64 threads (a time-out lets go of the thread; it cannot end it). A
+    result that is an awaitable is awaited; the values of a generator are the result, as a list. A first parameter
+    annotated `RunContextWrapper[...]` or `ToolContext[...]` is given the context. With `strict_mode` every parameter is
+    required of the model.
+
+    A method (its first parameter is `self` or `cls`) becomes the tool of an object: give an agent `Shop().price`.
 
     `failure_error_function(context, error)` makes the text for the model when the function raises or the arguments do
     not fit; None: the session reports an `error` event and tells the model of the failure without details.
@@ -189,61 +207,85 @@ def function_tool(
     def make(function: Callable[..., Any]) -> FunctionTool:
         from .tool_schema import function_schema
 
+        called = function.__func__ if isinstance(function, classmethod) else function
+        if not callable(called):
+            raise UserError(f"function_tool: {function!r} is no function.")
         schema = function_schema(
-            function,
+            called,
             name=name_override,
             description=description_override,
             use_docstring=use_docstring_info,
             docstring_style=docstring_style,
             strict=strict_mode,
         )
-        is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-        async def call(context: ToolContext[Any], arguments: str) -> Any:
-            args, kwargs = schema.parse(arguments)
-            if schema.takes_context:
-                args.insert(0, context)
-            if is_async:
-                return await function(*args, **kwargs)
-            return await _in_thread(function, args, kwargs)
-
-        async def on_invoke_tool(context: ToolContext[Any], arguments: str) -> Any:
-            try:
-                return await call(context, arguments)
-            except Exception as error:  # a user's code
-                if failure_error_function is None:
-                    raise
-                told = failure_error_function(context, error)
-                return await told if inspect.isawaitable(told) else told
-
-        return FunctionTool(
-            name=schema.name,
-            description=schema.description,
-            params_json_schema=schema.params_json_schema,
-            on_invoke_tool=on_invoke_tool,
-            strict_json_schema=strict_mode,
-            is_enabled=is_enabled,
-            needs_approval=needs_approval,
-            tool_input_guardrails=tool_input_guardrails,
-            tool_output_guardrails=tool_output_guardrails,
-            timeout_seconds=timeout,
-            timeout_behavior=timeout_behavior,
-            timeout_error_function=timeout_error_function,
-        )
+        options: dict[str, Any] = {
+            "name": schema.name,
+            "description": schema.description,
+            "params_json_schema": schema.params_json_schema,
+            "strict_json_schema": strict_mode,
+            "is_enabled": is_enabled,
+            "needs_approval": needs_approval,
+            "tool_input_guardrails": tool_input_guardrails,
+            "tool_output_guardrails": tool_output_guardrails,
+            "timeout_seconds": timeout,
+            "timeout_behavior": timeout_behavior,
+            "timeout_error_function": timeout_error_function,
+        }
+        if not schema.takes_self:
+            return FunctionTool(on_invoke_tool=_invoking(schema, called, failure_error_function), **options)
+        made = MethodTool(on_invoke_tool=_unbound, **options)
+        made.function, made.schema, made.failure_error_function = function, schema, failure_error_function
+        return made
 
     return make(func) if func is not None else make
 
 
-@functools.cache
-def _threads() -> concurrent.futures.ThreadPoolExecutor:
-    # Not the loop's own, which has a handful: tools that hang would leave none to look up the model's address, to hang
-    # up, or to do whatever else cannot wait.
-    return concurrent.futures.ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="tool")
+class MethodTool(FunctionTool):
+    """A tool made of a method. As an attribute of an object it is a tool of that object, like a bound method."""
+
+    function: Any
+    schema: FunctionSchema
+    failure_error_function: ToolErrorFunction | None
+
+    def __get__(self, instance: Any, owner: type | None = None) -> FunctionTool:
+        if instance is None and not isinstance(self.function, classmethod):
+            return self
+        bound = self.function.__get__(instance, owner)
+        invoke = _invoking(self.schema, bound, self.failure_error_function)
+        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(FunctionTool)}
+        return FunctionTool(**{**fields, "on_invoke_tool": invoke})
 
 
-async def _in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    run = contextvars.copy_context().run
-    return await asyncio.get_running_loop().run_in_executor(_threads(), lambda: run(function, *args, **kwargs))
+async def _unbound(context: ToolContext[Any], arguments: str) -> Any:
+    raise UserError(f"Tool {context.tool_name} is a method: give the agent the tool of an object, like Shop().price.")
+
+
+def _invoking(
+    schema: FunctionSchema, function: Callable[..., Any], words: ToolErrorFunction | None
+) -> Callable[[ToolContext[Any], str], Awaitable[Any]]:
+    """The `on_invoke_tool` of a function."""
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+    async def run(context: ToolContext[Any], arguments: str) -> Any:
+        args, kwargs = schema.parse(arguments)
+        if schema.takes_context:
+            args.insert(0, context)
+        if is_async:
+            return await user_code.settled(function(*args, **kwargs))
+        return await user_code.settled(await user_code.in_thread(function, args, kwargs))
+
+    async def on_invoke_tool(context: ToolContext[Any], arguments: str) -> Any:
+        try:
+            return await run(context, arguments)
+        except UserCodeError:
+            raise
+        except Exception as error:
+            if words is None:
+                raise
+            told = await user_code.call(words, context, error)
+            return FailedResult(tool_output_text(told), error)
+
+    return on_invoke_tool
 
 
 async def invoke_tool(
@@ -251,31 +293,43 @@ async def invoke_tool(
 ) -> Any:
     """Run a tool, for as long as it may. Raises `ToolTimeoutError`, or what the tool raises."""
     limit = getattr(tool, "timeout_seconds", None) or timeout_seconds
-    return await within(limit, tool.on_invoke_tool(context, arguments), tool.name)
+    return await within(limit, user_code.called(tool.on_invoke_tool, context, arguments), tool.name)
 
 
-async def within(limit_s: float | None, work: Awaitable[TResult], name: str) -> TResult:
+async def within(limit_s: float | None, work: Coroutine[Any, Any, TResult], name: str) -> TResult:
     """Users' code, for as long as it may run (None: for ever). Raises `ToolTimeoutError`, or what the code raises."""
-    if limit_s is None:
-        return await work
-    timer = asyncio.timeout(limit_s)
     try:
-        async with timer:
-            return await work
-    except TimeoutError:
-        if not timer.expired():
-            raise  # the code's own
-        raise ToolTimeoutError(name, limit_s) from None
+        return cast("TResult", await user_code.within(work, limit_s))
+    except user_code.TimeLimit:
+        raise ToolTimeoutError(name, limit_s or 0.0) from None
 
 
 def tool_output_text(result: Any) -> str:
-    """A tool's result as the model is given it: text as it is, everything else as JSON, else `str()`."""
-    if isinstance(result, str):
-        return result
+    """A tool's result as the model is given it: text as it is, everything else as JSON, else `str()`. Never raises.
+
+    Text that is too long for a model is cut, and says so. What is no Unicode text (a lone surrogate) becomes `?`.
+    """
     try:
-        return json.dumps(result, ensure_ascii=False, default=_plain)
+        text = str.__str__(result) if isinstance(result, str) else _json(result)
+    except BaseException:  # noqa: BLE001 - the object's methods are the user's
+        text = f"<{type(result).__name__}>"
+    if len(text) > MAX_OUTPUT_CHARS:
+        text = f"{text[:MAX_OUTPUT_CHARS]}… (cut: it was longer)"
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _json(result: Any) -> str:
+    parts: list[str] = []
+    length = 0
+    try:
+        for part in json.JSONEncoder(ensure_ascii=False, default=_plain).iterencode(result):
+            parts.append(part)
+            length += len(part)
+            if length > MAX_OUTPUT_CHARS:
+                break  # the rest would be cut
     except (TypeError, ValueError, RecursionError):
         return str(result)
+    return "".join(parts)
 
 
 def _plain(value: Any) -> Any:
@@ -285,7 +339,7 @@ def _plain(value: Any) -> Any:
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (set, frozenset)):
+    if isinstance(value, (AbstractSet, ValuesView, deque)):
         return list(value)
     if isinstance(value, Mapping):
         return dict(value)
@@ -299,28 +353,29 @@ async def enabled_tools(agent: RealtimeAgent[Any], run_context: RunContextWrappe
         from .mcp import mcp_tools
 
         tools += await mcp_tools(agent.mcp_servers, run_context, agent)
-    for tool in tools:
-        check_tool(tool)
-    enabled = await side_by_side(*(is_enabled(tool, run_context, agent) for tool in tools))
-    return [tool for tool, is_on in zip(tools, enabled, strict=True) if is_on]
+    checked = [check_tool(tool) for tool in tools]
+    enabled = await side_by_side(*(is_enabled(tool, run_context, agent) for tool in checked))
+    return [tool for tool, is_on in zip(checked, enabled, strict=True) if is_on]
 
 
 def check_tool(tool: Any) -> Tool:
     """The object itself if it has a tool's shape (or is a dict: a tool that the server runs), else `UserError`."""
     if isinstance(tool, Mapping):
         return cast("Tool", tool)
+    if isinstance(tool, MethodType) and isinstance(made := getattr(tool, "__func__", None), MethodTool):
+        return made.__get__(tool.__self__)  # `@classmethod` above `@function_tool`, from Python 3.13 on
+    if isinstance(tool, MethodTool):
+        raise UserError(f"Tool {tool.name} is a method of a class: give the agent the tool of an object of it.")
     missing = [n for n in ("name", "description", "params_json_schema", "on_invoke_tool") if not hasattr(tool, n)]
     if missing:
-        what = getattr(tool, "name", None) or repr(tool)
+        what = repr(getattr(tool, "__name__", None) or getattr(tool, "name", None) or tool)
         raise UserError(f"{what} is no function tool: it has no {', '.join(missing)}. Is @function_tool missing?")
     return cast("Tool", tool)
 
 
 async def is_enabled(tool: Any, run_context: RunContextWrapper[Any], agent: Any) -> bool:
-    """Whether a tool or handoff is enabled now."""
+    """Whether a tool or handoff is enabled now. Raises what its rule raises."""
     enabled = getattr(tool, "is_enabled", True)
     if callable(enabled):
-        enabled = enabled(run_context, agent)
-        if inspect.isawaitable(enabled):
-            enabled = await enabled
-    return bool(enabled)
+        enabled = await user_code.call(enabled, run_context, agent)
+    return bool(user_code.call_now(bool, enabled))

@@ -7,12 +7,12 @@ https://learn.microsoft.com/azure/ai-foundry/openai/how-to/realtime-audio (`/ope
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from .. import user_code
 from ..errors import ConnectFailed, UserError
 from ..model import RealtimeModelConfig
 
@@ -78,8 +78,10 @@ async def get_api_key(key: str | Callable[[], str | Awaitable[str]] | None) -> s
     raises."""
     if not callable(key):
         return key or os.environ.get(_KEY_VARIABLE)
-    value = key()
-    return await value if inspect.isawaitable(value) else value
+    value = await user_code.call(key)
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"The function api_key must return text, not {type(value)}.")
+    return value
 
 
 async def _key(options: RealtimeModelConfig) -> str:
@@ -89,7 +91,9 @@ async def _key(options: RealtimeModelConfig) -> str:
     try:
         return await get_api_key(key) or ""
     except Exception as error:  # the function is the user's
-        raise ConnectFailed(f"The function api_key failed: {error!r}.") from error
+        raise ConnectFailed(
+            f"The function api_key failed: {user_code.error_text(error) or type(error).__name__}"
+        ) from error
 
 
 def _authorization(url: str, key: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from .. import user_code
 from ..model import RealtimeModelListener
 from ..model_events import RealtimeModelEvent
 
@@ -39,7 +40,7 @@ class Listeners:
 
     def emit(self, event: RealtimeModelEvent) -> None:
         for listener in self._listeners:
-            if listener in self._slow or not listener.on_event_now(event):
+            if listener in self._slow or not user_code.call_now(listener.on_event_now, event):
                 self._slow.add(listener)  # from now on all of its events take the queue, so that they stay in order
                 self._waiting.append((listener, event))
                 self._wake.set()
@@ -74,7 +75,7 @@ class Listeners:
 
 async def _tell(listener: RealtimeModelListener, event: RealtimeModelEvent) -> None:
     try:
-        await listener.on_event(event)
+        await user_code.call(listener.on_event, event)
     except Exception as error:  # noqa: BLE001 - the listener is the user's
         asyncio.get_running_loop().call_exception_handler(
             {"message": f"{type(listener).__name__}.on_event failed for {event.type!r}", "exception": error}

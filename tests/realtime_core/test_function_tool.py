@@ -447,3 +447,132 @@ def test_tools_of_mcp_servers() -> None:
         assert "Error: 'q'" in await search(context(), "{}")
 
     asyncio.run(main())
+
+
+# Methods
+
+
+class Shop:
+    """A class whose methods are tools, in each way that Python allows."""
+
+    greeting = function_tool(lambda: "hello", name_override="greeting")
+
+    def __init__(self, city: str = "Rome") -> None:
+        self.city = city
+
+    @function_tool
+    def price(self, article: str) -> str:
+        """The price of an article."""
+        return f"{article} in {self.city}"
+
+    @function_tool
+    async def stock(self, ctx: ToolContext[Any], article: str) -> str:
+        return f"{article} in {self.city} {ctx.call_id}"
+
+    @function_tool
+    @classmethod
+    def name(cls, article: str) -> str:
+        return f"{article} at {cls.__name__}"
+
+    @classmethod
+    @function_tool
+    def other_name(cls, article: str) -> str:
+        return f"{article} at {cls.__name__}"
+
+    @function_tool
+    @staticmethod
+    def rule(article: str) -> str:
+        return f"no {article}"
+
+    @staticmethod
+    @function_tool
+    def other_rule(article: str) -> str:
+        return f"no {article}"
+
+
+class Kiosk(Shop):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("attribute", "output"),
+    [
+        ("price", "tea in Oslo"),
+        ("stock", "tea in Oslo call_1"),
+        ("name", "tea at Kiosk"),
+        ("other_name", "tea at Kiosk"),
+        ("rule", "no tea"),
+        ("other_rule", "no tea"),
+    ],
+)
+def test_a_method_is_the_tool_of_an_object(attribute: str, output: str) -> None:
+    agent: RealtimeAgent[Any] = RealtimeAgent(name="Desk", tools=[getattr(Kiosk("Oslo"), attribute)])
+    (tool,) = asyncio.run(agent.get_all_tools(RunContextWrapper(None)))
+    assert isinstance(tool, FunctionTool)
+    assert list(tool.params_json_schema["properties"]) == ["article"]
+    assert invoke(tool, '{"article": "tea"}') == output
+
+
+def test_tools_of_two_objects_are_two() -> None:
+    rome, oslo = Shop("Rome").price, Shop("Oslo").price
+    assert (invoke(rome, '{"article": "tea"}'), invoke(oslo, '{"article": "tea"}')) == ("tea in Rome", "tea in Oslo")
+    assert rome.description == "The price of an article."
+
+
+def test_a_tool_that_is_no_method_is_the_same_from_an_object() -> None:
+    assert Shop().greeting is Shop.greeting
+
+
+def test_the_method_of_a_class_is_no_tool_of_an_agent() -> None:
+    with pytest.raises(UserError, match="method of a class"):
+        RealtimeAgent(name="Desk", tools=[Shop.price])
+    assert "method" in invoke_failure(Shop.price)
+
+
+def invoke_failure(tool: FunctionTool) -> str:
+    with pytest.raises(UserError) as raised:
+        invoke(tool, '{"article": "tea"}')
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("what", ["text", 3, functools.partialmethod(print), object()])
+def test_what_cannot_be_called_is_no_tool(what: Any) -> None:
+    with pytest.raises(UserError, match="no function"):
+        function_tool(what)
+
+
+# An agent checks its parts when it is made
+
+
+def bare(text: str) -> str:
+    return text
+
+
+class SomeHooks:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"tools": [bare]}, "Is @function_tool missing"),
+        ({"tools": [function_tool(bare), "bare"]}, "no function tool"),
+        ({"tools": [None]}, "no function tool"),
+        ({"tools": function_tool(bare)}, "must be a list"),
+        ({"tools": "bare"}, "must be a list"),
+        ({"handoffs": [bare]}, "neither a RealtimeAgent nor"),
+        ({"handoffs": [RealtimeAgent]}, "neither a RealtimeAgent nor"),
+        ({"handoffs": RealtimeAgent(name="Other")}, "must be a list"),
+        ({"output_guardrails": [bare]}, "no guardrail"),
+        ({"input_guardrails": [bare]}, "no guardrail"),
+        ({"mcp_servers": [bare]}, "no MCP server"),
+        ({"hooks": SomeHooks}, "hooks"),
+        ({"instructions": lambda: "no arguments"}, "must take"),
+        ({"instructions": 3}, "must be text"),
+    ],
+)
+def test_parts_that_cannot_work_are_refused_when_the_agent_is_made(parts: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        RealtimeAgent(name="Desk", **parts)
+    with pytest.raises(UserError, match=words):
+        RealtimeAgent(name="Desk").clone(**parts)
