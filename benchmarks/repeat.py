@@ -14,6 +14,7 @@ from realtime_core.local import LocalRealtimeServer, Reply, Script
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 from telephony.call.bridge import CallOptions, run_call
+from telephony.journal.disk import settle
 from telephony.journal.writer import open_journal
 from telephony.simulator.callers import demo
 from telephony.simulator.line import Line
@@ -53,6 +54,7 @@ def journal_of(seed: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
         virtual_time.run(_call(demo, "trattoria", Line.rough(seed=seed), seed, path), seed=seed)
+        settle()
         return path.read_bytes()
 
 
@@ -106,4 +108,5 @@ def talk(seconds: float, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     script = Script(greeting=Reply(say=SENTENCE), otherwise=Reply(say=SENTENCE))
     virtual_time.run(_call(caller, script, Line(round_trip_s=0.08, seed=1), 1, path), seed=1)
+    settle()
     return path

@@ -48,6 +48,14 @@ class Metrics:
         )
         self._reattached = Counter("telephony_streams_reattached", "Streams that took a lost one's place.",
                                    registry=registry)  # fmt: skip
+        self._journals = Gauge(
+            "telephony_journals_available", "Whether journals can be written (1) or not (0).", registry=registry
+        )
+        self._journals.set(1)
+        self._records_lost = Counter(
+            "telephony_journal_records_lost", "Records that are in no journal.", registry=registry
+        )
+        self._told_lost = 0
         self._lag = Gauge("telephony_loop_lag_seconds", "How late the event loop is.", registry=registry)
 
     def call_started(self) -> None:
@@ -82,6 +90,12 @@ class Metrics:
 
     def stream_reattached(self) -> None:
         self._reattached.inc()
+
+    def journals(self, available: bool, lost: int) -> None:
+        """`lost`: how many records are in no journal since the start."""
+        self._journals.set(available)
+        self._records_lost.inc(lost - self._told_lost)
+        self._told_lost = lost
 
     def loop_lag(self, seconds: float) -> None:
         self._lag.set(seconds)

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     """A script for the embedded server."""
     telephony_journal_dir: Path | None = None
     """Where to write a journal of each call: `<dir>/<call sid>/journal.jsonl`."""
+    telephony_journal_required: bool = False
+    """Take no new call while journals cannot be written; each gets the answer of `TELEPHONY_WHEN_FULL`. Default: calls
+    go on without a journal."""
     telephony_journal_days: float = Field(default=30.0, ge=0)
     """How old a journal, or a call's record, may become before `telephony calls purge` removes it. Where this is set
     (and not 0), `serve` removes older journals itself, when it starts and once a day."""
@@ -256,6 +259,10 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append(
             f"HOST: without TWILIO_AUTH_TOKEN nothing can be checked, so only loopback is served, not {settings.host}; "
             "TELEPHONY_ALLOW_UNSIGNED=1 serves it all the same"
+        )
+    if settings.telephony_journal_required and settings.telephony_journal_dir is None:
+        problems.append(
+            "TELEPHONY_JOURNAL_DIR: TELEPHONY_JOURNAL_REQUIRED is set: set the folder for the journals, too"
         )
     if (settings.twilio_api_key is None) != (settings.twilio_api_secret is None):
         problems.append("TWILIO_API_KEY: an API key and its secret go together: set TWILIO_API_SECRET, too, or neither")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -37,11 +37,13 @@ _ENDED_S = 600.0
 class Registry:
     """An async context manager, within which calls live: `serve_stream` for each stream, `begin_warm` for a call that
     is about to have one. It counts calls besides (`add`, `remove`), those of `run_call` too. `draining`: calls that are
-    there go on, new ones are refused. Left, it ends the calls that are still there.
+    there go on, new ones are refused. Left, it ends the calls that are still there. `may_begin` is asked before a new
+    call: False means that there is no room for it.
     """
 
-    def __init__(self, max_calls: int) -> None:
+    def __init__(self, max_calls: int, may_begin: Callable[[], bool] = lambda: True) -> None:
         self.max_calls = max_calls
+        self._may_begin = may_begin
         self.draining = False
         self._calls: dict[Call, None] = {}
         self._lives: dict[str, Bridge] = {}
@@ -74,7 +76,7 @@ class Registry:
 
     @property
     def has_room(self) -> bool:
-        return not self.draining and len(self._calls) < self.max_calls
+        return not self.draining and len(self._calls) < self.max_calls and self._may_begin()
 
     def add(self, call: Call) -> None:
         self._calls[call] = None

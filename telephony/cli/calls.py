@@ -14,7 +14,7 @@ from realtime_core.sources import SYSTEM
 from ..errors import AudioFileError, JournalError
 from ..journal.figures import figures_of
 from ..journal.imported import import_call
-from ..journal.opening import redaction_of
+from ..journal.journals import redaction_of
 from ..journal.reader import read_journal
 from ..journal.recorded import collect
 from ..journal.store import find_call, purge, stored_calls

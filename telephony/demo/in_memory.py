@@ -10,6 +10,7 @@ from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 from telephony.call.bridge import AgentSource, CallOptions, run_call
 from telephony.call.call import CallInfo
+from telephony.journal.disk import settle
 from telephony.journal.format import Journal
 from telephony.journal.writer import JournalWriter
 from telephony.simulator import Line, MediaPeer, callers
@@ -22,7 +23,9 @@ __all__ = ["ring_in_memory"]
 
 def ring_in_memory(plan: Plan, agent: AgentSource, greeting: str | None, seed: int) -> Rung:
     """Make the call. One seed gives one journal, to the byte, on each version of Python."""
-    return virtual_time.run(lambda: _ring(plan, agent, greeting, Sources(seed)), seed=seed)
+    rung = virtual_time.run(lambda: _ring(plan, agent, greeting, Sources(seed)), seed=seed)
+    settle()
+    return rung
 
 
 async def _ring(plan: Plan, agent: AgentSource, greeting: str | None, sources: Sources) -> Rung:

@@ -34,7 +34,7 @@ async def examine(
     findings += check_audio()
     if settings is None:
         return findings
-    findings += [check_model(settings), check_journal_folder(settings), await check_records(settings, sources)]
+    findings += [check_model(settings), await check_journal_folder(settings), await check_records(settings, sources)]
     findings.append(await check_key(settings, web.get, wanted=model_key))
     findings += await examine_twilio(settings, to=to)
     address, answer = await examine_address(settings, web)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import math
-import os
 from array import array
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Downsampler3, Upsampler3
 
 from ..errors import SettingsError
+from ..journal.daemon import in_daemon
+from ..journal.files import Files
 from ..settings import Settings, load_settings
 from .findings import Finding, ok, skipped, warning, wrong
 
@@ -20,6 +23,7 @@ __all__ = ["check_audio", "check_journal_folder", "check_model", "check_settings
 
 _TONE_S = 1.0
 _MAX_DB = 0.1
+_DISK_S = 5.0
 _NOT_SETTINGS = {"TELEPHONY_SIMULATE"}
 
 
@@ -84,11 +88,31 @@ def _rms(samples: array[int]) -> float:
     return math.sqrt(sum(s * s for s in samples) / len(samples)) or 1e-9
 
 
-def check_journal_folder(settings: Settings) -> Finding:
+async def check_journal_folder(settings: Settings, files: Files | None = None, *, within_s: float = _DISK_S) -> Finding:
+    """Can a file be made and written where the journals are to go?
+
+    A folder that does not exist is not made: its nearest parent is tried.
+    """
     folder = settings.telephony_journal_dir
     if folder is None:
         return skipped("journals", "none are written", "Set TELEPHONY_JOURNAL_DIR to keep what happened in each call.")
-    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
-        return ok("journals", f"go to {folder}")
-    return wrong("journals", f"{Path(parent)} cannot be written to", "Name another TELEPHONY_JOURNAL_DIR.")
+    then = "New calls are turned away" if settings.telephony_journal_required else "Calls go on without journals"
+    advice = f"{then}. Make room there, or name another TELEPHONY_JOURNAL_DIR."
+    try:
+        async with asyncio.timeout(within_s):
+            await in_daemon(partial(_probe, folder, files or Files()), "journal folder")
+    except TimeoutError:
+        return wrong("journals", f"{folder} cannot be written to: no answer within {within_s:g} s", advice)
+    except OSError as error:
+        return wrong("journals", f"{folder} cannot be written to: {error.strerror or error}", advice)
+    return ok("journals", f"go to {folder}")
+
+
+def _probe(folder: Path, files: Files) -> None:
+    for path in (folder, *folder.absolute().parents):
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            continue
+        files.probe(path)
+        return

@@ -7,6 +7,7 @@ imported here: the process is to be over soon.
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ import sys
 from pathlib import Path
 
 __all__ = ["compress", "compress_later"]
+
+log = logging.getLogger(__name__)
 
 _running: list[subprocess.Popen[bytes]] = []
 
@@ -34,13 +37,21 @@ def compress(path: Path) -> Path:
 
 
 def compress_later(path: Path) -> None:
-    """Start a process that does it. Returns at once; may be called from a thread."""
+    """Start a process that does it. Returns without waiting for it; may be called from a thread.
+
+    Where no process can be started, the journal stays as it is.
+    """
     _running[:] = [process for process in _running if process.poll() is None]
     nothing = subprocess.DEVNULL
-    command = [sys.executable, "-m", "telephony.journal.compression", os.fspath(path.resolve())]
-    _running.append(
-        subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)  # noqa: S603
-    )
+    command = [sys.executable, "-m", "telephony.journal.compression", os.fspath(path.absolute())]
+    try:
+        process = subprocess.Popen(  # noqa: S603
+            command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+        )
+    except OSError as error:
+        log.warning("The journal %s is not compressed: %s", path, error)
+    else:
+        _running.append(process)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ SCHEMA = 3
 
 
 class Journal(Protocol):
-    """Where records go. Nothing here blocks or raises, except `close`, which waits for the disk."""
+    """Where records go. Nothing here blocks or raises."""
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         """Write one record. Fields are JSON values; anything else is written as its `repr`."""
@@ -74,7 +74,7 @@ class Journal(Protocol):
         """Write one record whose `message` is JSON text already. It has to be valid JSON, and is not looked at."""
 
     def close(self) -> None:
-        """Write what is queued, and close. Idempotent."""
+        """Take no more. What is queued is still written, later. Idempotent."""
 
 
 class Record(NamedTuple):

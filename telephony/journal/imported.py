@@ -15,6 +15,7 @@ from realtime_core.audio import g711
 from ..audio.containers import container_of
 from ..audio.files import read_pcm16_channels
 from ..errors import JournalError
+from .disk import Disk
 from .foreign_log import LoggedAudio, LoggedStream, read_log
 from .format import SCHEMA
 from .store import JOURNALS
@@ -108,7 +109,7 @@ def _recordings(streams: Sequence[LoggedStream]) -> Iterator[list[LoggedStream]]
 
 def _write_call(streams: Sequence[LoggedStream], source: Path, folder: Path) -> Path:
     sid, path = _place(streams[0].call_sid or streams[0].sid or source.stem, folder)
-    journal = JournalWriter(path, max_queued_chars=2**40)
+    journal = JournalWriter(path, disk=Disk(max_queued_chars=2**40))
     header = {"agent": "", "call_sid": sid, "stream_sid": streams[0].sid, "imported": source.name}
     journal.write("header", 0.0, schema=SCHEMA, **header)
     if any(stream.agent for stream in streams):
@@ -121,7 +122,9 @@ def _write_call(streams: Sequence[LoggedStream], source: Path, folder: Path) -> 
         sent += len(_lane(stream.agent))
         t += stream.end_ms / 1000
     journal.write("end", t, reason="imported")
-    journal.close()
+    journal.finish()
+    if journal.error is not None:
+        raise journal.error
     return journal.path
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 
 from realtime_core.sources import SYSTEM, Sources
 
 from ..errors import JournalError
+from .daemon import in_daemon
 from .store import purge
 
 __all__ = ["purge_daily"]
@@ -19,10 +21,10 @@ _DAY_S = 86_400.0
 
 
 async def purge_daily(folder: Path, days: float, sources: Sources = SYSTEM) -> None:
-    """Remove what is older than `days`, now and each day. Runs until it is cancelled; the disk is left to a thread."""
+    """Remove what is older than `days`, now and each day. Runs until it is cancelled."""
     while True:
         try:
-            gone = await asyncio.to_thread(purge, folder, days=days, now=sources.now())
+            gone = await in_daemon(partial(purge, folder, days=days, now=sources.now()), "old journals")
         except (JournalError, OSError) as error:
             log.warning("Old journals could not be removed: %s", error)
         else:

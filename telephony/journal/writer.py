@@ -1,15 +1,11 @@
-"""Writing journals: cheap on the event loop, the disk in a thread of its own, one for all calls of the process.
+"""Writing journals: cheap on the event loop, the disk in a thread of its own (see `disk`).
 
-The thread shares nothing with the event loop but a deque for each journal, so a slow disk costs records (counted in a
-`lost` record) and never time. What a file says depends on what was written alone, not on when the thread ran.
+What a file says depends on what was written alone, not on when the thread ran. What is lost is counted in a `lost`
+record.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
-import logging
-import os
 import platform
 import threading
 from collections import deque
@@ -18,22 +14,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from .compression import compress_later
+from .disk import DISK, Disk
+from .encoding import dump
+from .files import Files
 from .format import Journal
 from .redaction import Redaction
 
 __all__ = ["JournalWriter", "NullJournal", "open_journal"]
 
-log = logging.getLogger(__name__)
-
 _LINE_BREAKS = str.maketrans("\r\n", "  ")
 
 
-def open_journal(path: Path | None, *, redaction: Redaction | None = None, compress: bool = False) -> Journal:
+def open_journal(
+    path: Path | None, *, redaction: Redaction | None = None, compress: bool = False, disk: Disk = DISK
+) -> Journal:
     """A writer to `path`, or one that writes nowhere where there is none."""
-    return NullJournal() if path is None else JournalWriter(path, redaction=redaction, compress=compress)
+    return NullJournal() if path is None else JournalWriter(path, redaction=redaction, compress=compress, disk=disk)
 
 
 class NullJournal:
@@ -52,44 +49,48 @@ class NullJournal:
 class JournalWriter:
     """Appends records to a new file that only its owner may read (mode 0600).
 
-    Where `path` exists, a number is put to its name: a journal is never written over. At most `max_queued_chars` wait
-    for the disk. The thread writes whole lines every `flush_s` seconds of real time, so that a killed process leaves a
-    readable file up to there. A disk that fails ends the journal, not the call: it is logged, and kept in `error`.
+    The thread of `disk` makes the file and its folder, writes whole lines, and closes the file: a killed process leaves
+    a readable file up to the last flush. `path` is the file's name once it is made: where it exists, a number is put to
+    it. `write` and `close` return at once and raise nothing; `finish` waits.
+
+    Where the file cannot be made, the journal is off, and `error` says why. Where the disk fails later, the file is cut
+    behind its last whole line; the next lines are tried again, behind a `lost` record. `lost` counts the records that
+    are not in the file.
 
     `redaction` says what is masked: in the thread, before anything reaches the disk (digits: before that). `compress`:
     a process of the lowest priority does it afterwards.
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        redaction: Redaction | None = None,
-        compress: bool = False,
-        flush_s: float = 0.25,
-        max_queued_chars: int = 32 * 2**20,
+        self, path: Path, *, redaction: Redaction | None = None, compress: bool = False, disk: Disk = DISK
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self._fd = _create(path)
-        self.lost = 0
+        self.path = path
         self.error: OSError | None = None
+        self.closing = False
+        self.closed = threading.Event()
         self._redaction = redaction or Redaction()
         self.masks_digits = self._redaction.digits
         self._compress = compress
-        self._flush_s = flush_s
-        self._max_queued = max_queued_chars
+        self._disk = disk
         self._lines: deque[str] = deque()
-        self._taken = 0  # characters: written by the loop's thread only
-        self._written = 0  # characters: written by the journal's thread only
+        self._dropped = 0  # on the event loop, where the queue was full
         self._unreported = 0
-        self._closing = False
-        self._closed = threading.Event()
-        self._disk = _disk_for(self)
+        self._fd: int | None = None  # this and what follows: the thread's
+        self._off = False
+        self._length = 0
+        self._unwritten = 0
+        self._missing = 0
+        self._last_t = '{"t":0.000000'
+        disk.add(self)
+
+    @property
+    def lost(self) -> int:
+        return self._dropped + self._unwritten
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         if kind == "header":
             fields = {**fields, "versions": _versions(), "redaction": self._redaction.stated()}
-        body = _dumps(fields)
+        body = dump(fields)
         self._put(t, f'{{"t":{t:.6f},"kind":"{kind}"{"," if fields else ""}{body[1:]}\n')
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
@@ -98,92 +99,111 @@ class JournalWriter:
         self._put(t, f'{{"t":{t:.6f},"kind":"{kind}","message":{json_text}}}\n')
 
     def close(self) -> None:
-        if self._closing:
-            return
-        self._closing = True
-        self._disk.wake.set()
-        self._closed.wait()
+        self.closing = True
+        self._disk.wake()
+
+    def finish(self, within_s: float | None = None) -> bool:
+        """Close, and wait until everything is on the disk. Blocks: not for an event loop. False: it took longer."""
+        self.close()
+        return self.closed.wait(within_s)
 
     def _put(self, t: float, line: str) -> None:
-        queued = self._taken - self._written
-        if self._closing or queued + len(line) > self._max_queued:
-            self.lost += 1
+        if self.closing:
+            return
+        if self._off or not self._disk.takes(len(line)):
+            self._dropped += 1
             self._unreported += 1
+            self._disk.dropped += 1
             return
         if self._unreported:
-            report = f'{{"t":{t:.6f},"kind":"lost","records":{self._unreported}}}\n'
+            self._append(_lost(f'{{"t":{t:.6f}', self._unreported))
             self._unreported = 0
-            self._append(report)
         self._append(line)
-        if queued > self._max_queued // 4:
-            self._disk.wake.set()
 
     def _append(self, line: str) -> None:
-        self._taken += len(line)
+        self._disk.taken += len(line)
         self._lines.append(line)
 
-    def _finish(self) -> None:
-        self._drain()
-        os.close(self._fd)
-        if self._compress and self.error is None:
-            compress_later(self.path)
-        self._closed.set()
+    # --- the journals' thread ----------------------------------------------------------------------------------------
 
-    def _drain(self) -> None:
-        lines = [self._lines.popleft() for _ in range(len(self._lines))]
-        if not lines:
-            return
-        text = "".join(lines if self._redaction.is_plain else map(self._redaction.line, lines))
-        if self.error is None:
+    def drain(self, files: Files) -> None:
+        if self._fd is None and not self._off:
+            self._open(files)
+        queued = [self._lines.popleft() for _ in range(len(self._lines))]
+        if queued and self._off:
+            self._miss(len(queued))
+        elif queued:
+            self._save(files, queued if self._redaction.is_plain else [self._redaction.line(line) for line in queued])
+        self._disk.written += sum(map(len, queued))
+
+    def settle(self, files: Files) -> None:
+        self._missing += self._unreported
+        if self._missing and not self._off:
+            self._save(files, [])  # the disk may take the report by now
+        if self._fd is not None:
             try:
-                _write_all(self._fd, text.encode("utf-8", "replace"))
+                files.close(self._fd)
             except OSError as error:
-                self.error = error
-                log.error("The journal %s ends here: %s.", self.path, error.strerror)
-        self._written += sum(map(len, lines))
+                self._fail(error)
+            self._fd = None
+            if self._compress and self.error is None:
+                compress_later(self.path)
+        self._off = True
+        self.closed.set()
+
+    def _open(self, files: Files) -> None:
+        try:
+            self.path, self._fd = files.create(self.path)
+        except OSError as error:
+            self._off = True
+            self._fail(error)
+
+    def _save(self, files: Files, lines: list[str]) -> None:
+        """Append these lines, behind a report of those that are missing before them."""
+        assert self._fd is not None
+        self._last_t = lines[-1].partition(",")[0] if lines else self._last_t
+        report = (
+            [_lost((lines[0] if lines else self._last_t).partition(",")[0], self._missing)] if self._missing else []
+        )
+        data = "".join([*report, *lines]).encode("utf-8", "replace")
+        done = 0
+        try:
+            while done < len(data):
+                done += files.write(self._fd, memoryview(data)[done:])
+        except OSError as error:
+            self._fail(error)
+            whole = data.rfind(b"\n", 0, done) + 1
+            kept = data.count(b"\n", 0, whole)
+            if report and kept:
+                self._missing, kept = 0, kept - 1
+            self._miss(len(lines) - kept)
+            self._cut(files, self._length + whole)
+        else:
+            self._length += len(data)
+            self._missing = 0
+            self.error = None
+
+    def _cut(self, files: Files, length: int) -> None:
+        """Take away the beginning of a line. Where that fails, the journal ends here; readers leave that line out."""
+        assert self._fd is not None
+        try:
+            files.truncate(self._fd, length)
+            self._length = length
+        except OSError:
+            self._off = True
+
+    def _miss(self, n_lines: int) -> None:
+        self._missing += n_lines
+        self._unwritten += n_lines
+        self._disk.unwritten += n_lines
+
+    def _fail(self, error: OSError) -> None:
+        self.error = error
+        self._disk.failed(f"{self.path}: {error.strerror or error}")
 
 
-class _Disk(threading.Thread):
-    """Drains all open journals in turns; ends with the last of them."""
-
-    def __init__(self) -> None:
-        super().__init__(name="journals", daemon=True)
-        self.wake = threading.Event()
-        self.journals: list[JournalWriter] = []
-
-    def run(self) -> None:
-        while True:
-            self.wake.wait(min((journal._flush_s for journal in tuple(self.journals)), default=0.0))
-            self.wake.clear()
-            for journal in tuple(self.journals):
-                closing = journal._closing  # before draining: nothing is put behind it
-                journal._drain()
-                if closing:
-                    journal._finish()
-                    with _lock:
-                        self.journals.remove(journal)
-            with _lock:
-                if not self.journals:
-                    return
-
-
-_lock = threading.Lock()
-_disks: list[_Disk] = []
-
-
-def _disk_for(journal: JournalWriter) -> _Disk:
-    """The thread that writes it: the one that runs, or a new one."""
-    with _lock:
-        running = next((disk for disk in _disks if disk.journals and disk.is_alive()), None)
-        if running is not None:
-            running.journals.append(journal)
-            running.wake.set()  # which may be about to wait for longer than this journal wants
-            return running
-        disk = _Disk()
-        disk.journals.append(journal)
-        _disks[:] = [disk]
-    disk.start()
-    return disk
+def _lost(begin: str, n_records: int) -> str:
+    return f'{begin},"kind":"lost","records":{n_records}}}\n'
 
 
 @cache
@@ -194,26 +214,3 @@ def _versions() -> dict[str, str]:
     except PackageNotFoundError:  # run from a source tree
         pass
     return found
-
-
-def _create(path: Path) -> tuple[Path, int]:
-    for n in itertools.count(1):
-        candidate = path if n == 1 else path.with_name(f"{path.stem}-{n}{path.suffix}")
-        try:
-            return candidate, os.open(candidate, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        except FileExistsError:
-            continue
-    raise AssertionError("unreachable")
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _dumps(fields: dict[str, Any]) -> str:
-    try:
-        return orjson.dumps(fields, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # a lone surrogate, a number past 64 bits: rare, and the standard library has a form for them
-        return json.dumps(fields, default=repr, separators=(",", ":"))

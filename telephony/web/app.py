@@ -20,6 +20,7 @@ from ..call.options import AgentSource, CallOptions
 from ..call.policy import CallPolicy, PhoneControl
 from ..console import softphone
 from ..errors import NotStarted, TwilioNotConfigured
+from ..journal.journals import Journals
 from ..journal.retention import purge_daily
 from ..records.recorder import Recorder, open_records
 from ..settings import Settings, load_settings
@@ -92,7 +93,10 @@ def create_app(
             )
             recorder = await stack.enter_async_context(Recorder(open_records(loaded), sources=sources))
             control = _control(loaded, rest, stack)
-            phone = app.state.phone = Phone.assemble(agent, loaded, options, control=control, recorder=recorder)
+            journals = await stack.enter_async_context(Journals.of(loaded))
+            phone = app.state.phone = Phone.assemble(
+                agent, loaded, options, control=control, recorder=recorder, journals=journals
+            )
             phone.outgoing = outgoing or {}
             await stack.enter_async_context(phone.registry)
             if (dialler := open_dialler(phone)) is not None:
@@ -102,6 +106,9 @@ def create_app(
                 log.warning("TELEPHONY_ALLOW_UNSIGNED: whoever finds this address can call, and you pay.")
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(phone.lag.watch(), name="loop lag")]
+                if journals.folder is not None:
+                    watch = journals.watch(phone.metrics.journals)
+                    tasks.append(group.create_task(watch, name="journals"))
                 if loaded.purges_journals and (folder := loaded.telephony_journal_dir) is not None:
                     work = purge_daily(folder, loaded.telephony_journal_days, sources)
                     tasks.append(group.create_task(work, name="old journals"))

@@ -121,6 +121,9 @@ async def _place_once(phone: Phone, dialler: Dialler, asked: CallOrder, key: str
 
 def _place(phone: Phone, dialler: Dialler, asked: CallOrder, call_id: str) -> JSONResponse:
     """Raises `CallRefused`."""
+    if not phone.journals.takes_calls:
+        phone.journals.refused()
+        return _problem(503, "Journals cannot be written, and TELEPHONY_JOURNAL_REQUIRED is set.", again=True)
     if not phone.registry.has_room:
         return _problem(503, "There is no room for another call here.", again=True)
     if phone.limits.is_spent(phone.now):

@@ -18,7 +18,8 @@ async def healthz(request: Request) -> JSONResponse:
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Takes calls: 200, else 503 (full, draining, or a late event loop). Without the records it takes them, too."""
+    """Takes calls: 200, else 503 (full, draining, a late event loop, or no journals where TELEPHONY_JOURNAL_REQUIRED is
+    set). Without the records it takes them, too."""
     phone = phone_of(request)
     ready = phone.takes_calls
     body = {
@@ -26,6 +27,7 @@ async def readyz(request: Request) -> JSONResponse:
         "calls": len(phone.registry),
         "draining": phone.registry.draining,
         "records": phone.ledger.recorder.state,
+        "journals": phone.journals.state,
     }
     return JSONResponse(body, status_code=200 if ready else 503)
 

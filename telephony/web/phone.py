@@ -20,7 +20,7 @@ from ..call.policy import PhoneControl
 from ..call.registry import Registry
 from ..console.feed import Feeds
 from ..errors import NotStarted
-from ..journal.opening import journal_for
+from ..journal.journals import Journals
 from ..logs import Repeats
 from ..metrics import Metrics
 from ..records.recorder import Recorder
@@ -68,6 +68,7 @@ class Phone:
     instance: str
     hooks: Hooks
     ledger: Ledger
+    journals: Journals
     control: PhoneControl | None
     sources: Sources
     defaults: CallOptions
@@ -118,6 +119,9 @@ class Phone:
         settings = self.settings
         if self.registry.draining:
             return "draining", parse_refusal(settings.telephony_when_draining)
+        if not self.journals.takes_calls:
+            self.journals.refused()
+            return "journal", parse_refusal(settings.telephony_when_full)
         if not self.takes_calls:
             return "full", parse_refusal(settings.telephony_when_full)
         over = self.limits.admit(call_sid, caller, self.now)
@@ -145,11 +149,12 @@ class Phone:
         *,
         control: PhoneControl | None,
         recorder: Recorder,
+        journals: Journals,
     ) -> Phone:
         """Make the parts and join them. `options`: what the application says about its calls."""
         metrics, sources = Metrics(), options.sources
         instance = settings.telephony_instance or sources.token(4)
-        registry = Registry(settings.telephony_max_calls)
+        registry = Registry(settings.telephony_max_calls, lambda: journals.takes_calls)
         hooks = Hooks.of(registry)
         limits = Limits(_caps(settings))
         phone = cls(
@@ -164,13 +169,14 @@ class Phone:
             instance=instance,
             hooks=hooks,
             ledger=Ledger(recorder, settings, instance, sources),
+            journals=journals,
             control=control,
             sources=sources,
             defaults=options,
         )
         phone.defaults = replace(
             options,
-            journal=lambda info: phone.feeds.tee(info.sid, journal_for(settings, info.sid)),
+            journal=lambda info: phone.feeds.tee(info.sid, journals.open(info.sid)),
             admit=phone.admission.admit,
             control=control,
             reattach_s=_REATTACH_S,

@@ -67,7 +67,8 @@ async def phone_call(
     async with LocalRealtimeServer(script, in_memory=True, sources=Sources(2)) as server:
         config = RealtimeModelConfig(**{**server.model_config, **(model_config or {})})
         options.setdefault("greeting", "Greet the caller.")
-        call_options = CallOptions(model_config=config, journal=lambda info: records, **options)
+        options.setdefault("journal", lambda info: records)
+        call_options = CallOptions(model_config=config, **options)
         agent = agent or RealtimeAgent(name="Desk", instructions="Short sentences.")
         async with asyncio.TaskGroup() as group:
             running = group.create_task(run_call(ours, agent, call_options))

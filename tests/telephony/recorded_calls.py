@@ -16,6 +16,7 @@ from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 from telephony.call.bridge import run_call
 from telephony.call.options import CallOptions
+from telephony.journal.disk import Disk, settle
 from telephony.journal.writer import JournalWriter
 from telephony.simulator import Line, MediaPeer, Phone
 from telephony.simulator.callers import demo
@@ -120,13 +121,14 @@ def recorded(kind: str) -> Path:
         assert peer.violations == []
 
     virtual_time.run(call, seed=1)
+    settle()
     return path
 
 
 def written(records: Iterable[tuple[float, str, dict[str, Any]]], path: Path) -> Path:
     """Records of a call as its journal."""
-    journal = JournalWriter(path, max_queued_chars=2**40)
+    journal = JournalWriter(path, disk=Disk(max_queued_chars=2**40))
     for t, kind, fields in records:
         journal.write(kind, t, **fields)
-    journal.close()
+    journal.finish()
     return journal.path

@@ -118,7 +118,7 @@ class SyntheticCall:
         journal = JournalWriter(path)
         for t, kind, fields in sorted(self._records, key=lambda record: record[0]):
             journal.write(kind, t, **fields)
-        journal.close()
+        journal.finish()
         return journal.path
 
     def _render(self, text: str) -> tuple[bytes, list[bytes]]:

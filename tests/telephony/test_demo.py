@@ -26,6 +26,7 @@ from telephony.demo.in_memory import ring_in_memory
 from telephony.demo.plan import Plan, Rung
 from telephony.demo.truth import Truth, truth_of
 from telephony.journal.audio import CallAudio, rebuild
+from telephony.journal.disk import settle
 from telephony.journal.reader import read_journal
 from telephony.journal.recorded import collect
 from telephony.journal.writer import JournalWriter
@@ -100,7 +101,9 @@ def ring_on(line: Line, folder: Path) -> Rung:
                 await peer.run(callers.demo)
         return Rung(journal, [as_dict(event) for event in peer.events], peer.heard)
 
-    return virtual_time.run(call, seed=line.seed)
+    rung = virtual_time.run(call, seed=line.seed)
+    settle()
+    return rung
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,8 @@ def test_the_images_server_takes_a_call_where_nothing_can_be_written(built: Path
     async def main() -> None:
         process = await asyncio.create_subprocess_exec(
             *sealed(), built / ".venv/bin/telephony", "serve", "--port", "0", "--json",
-            cwd=built, env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}, stdout=asyncio.subprocess.PIPE,
+            cwd=built, env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "TELEPHONY_JOURNAL_DIR": "calls"},
+            stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
             assert process.stdout is not None
@@ -168,6 +169,15 @@ def test_the_images_server_takes_a_call_where_nothing_can_be_written(built: Path
             await stop(process)
 
     asyncio.run(main())
+
+
+def test_the_journals_of_the_example_settings_have_a_volume() -> None:
+    (example,) = re.findall(r"^#TELEPHONY_JOURNAL_DIR=(\S+)$", (DEPLOY / ".env.example").read_text(), re.MULTILINE)
+    image = dict(instructions(1))
+    folder = f"{image['WORKDIR']}/{example}"
+    assert f"    - journals:{folder}\n" in (DEPLOY / "compose.yaml").read_text()
+    user, group = image["USER"].split(":")
+    assert image["RUN"] == f"install -d -o {user} -g {group} -m 0700 {example}", "a new volume takes its owner"
 
 
 def test_the_image_runs_as_a_number_and_not_as_root() -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import JournalError
-from telephony.journal import writer as writer_module
+from telephony.journal.disk import Disk
 from telephony.journal.format import Journal, Segment, segments_of
 from telephony.journal.reader import parse_lines, read_journal
 from telephony.journal.writer import JournalWriter, NullJournal, open_journal
@@ -45,7 +43,7 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, field
     journal = JournalWriter(path)
     journal.write("some.kind", t, **{k: v for k, v in fields.items() if k not in ("kind",)})
     journal.write_raw("twilio.in", t, json.dumps({"event": "x", "fields": fields}, indent=1))
-    journal.close()
+    journal.finish()
     first, second = read_journal(path)
     assert (first.kind, first.t) == ("some.kind", pytest.approx(t, abs=1e-6))
     assert first.data == {k: v for k, v in fields.items() if k not in ("kind",)}
@@ -55,9 +53,9 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, field
 def test_the_same_writes_give_the_same_bytes(tmp_path: Path) -> None:
     texts = []
     for name in ("a", "b"):
-        journal = JournalWriter(tmp_path / name, flush_s=0.001 if name == "a" else 10.0)
+        journal = JournalWriter(tmp_path / name, disk=Disk(flush_s=0.001 if name == "a" else 10.0))
         write_some(journal)
-        journal.close()
+        journal.finish()
         texts.append((tmp_path / name).read_bytes())
     assert texts[0] == texts[1]
     assert texts[0].count(b"\n") == 4
@@ -68,7 +66,7 @@ def test_the_file_is_private_and_never_written_over(tmp_path: Path) -> None:
     for _ in range(3):
         journal = JournalWriter(path)
         write_some(journal)
-        journal.close()
+        journal.finish()
     assert sorted(p.name for p in path.parent.iterdir()) == ["journal-2.jsonl", "journal-3.jsonl", "journal.jsonl"]
     assert all(stat.S_IMODE(p.stat().st_mode) == 0o600 for p in path.parent.iterdir())
     assert [len(list(read_journal(p))) for p in path.parent.iterdir()] == [4, 4, 4]
@@ -78,39 +76,11 @@ def test_a_cut_file_is_read_up_to_the_cut(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal = JournalWriter(path)
     write_some(journal)
-    journal.close()
+    journal.finish()
     whole = path.read_bytes()
     for length in range(len(whole) + 1):
         records = list(parse_lines(whole[:length].splitlines(keepends=True)))
         assert len(records) == whole[:length].count(b"\n")
-
-
-def test_what_the_disk_does_not_take_is_counted_where_it_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk_is_free = threading.Event()
-    writing = threading.Event()
-
-    def slow_write(fd: int, data: bytes) -> None:
-        writing.set()
-        disk_is_free.wait(10)
-        os.write(fd, data)
-
-    monkeypatch.setattr(writer_module, "_write_all", slow_write)
-    journal = JournalWriter(tmp_path / "journal.jsonl", flush_s=0.001, max_queued_chars=200)
-    journal.write("a", 0.0)
-    assert writing.wait(10)
-    for n in range(20):
-        journal.write("b", 0.1, n=n)
-    assert 0 < journal.lost < 20
-    disk_is_free.set()
-    while journal._taken != journal._written:
-        threading.Event().wait(0.001)
-    journal.write("c", 0.2)
-    journal.close()
-    records = list(read_journal(tmp_path / "journal.jsonl"))
-    assert [r.kind for r in records] == ["a", *["b"] * (20 - journal.lost), "lost", "c"]
-    assert records[-2].data == {"records": journal.lost}
 
 
 def test_a_killed_process_leaves_a_journal_up_to_its_last_second(tmp_path: Path) -> None:
@@ -129,22 +99,10 @@ def test_a_killed_process_leaves_a_journal_up_to_its_last_second(tmp_path: Path)
     assert ticks == list(range(len(ticks))) and len(ticks) >= written - 100
 
 
-def test_a_full_disk_ends_the_journal_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(fd: int, data: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(writer_module, "_write_all", full)
-    journal = JournalWriter(tmp_path / "journal.jsonl")
-    write_some(journal)
-    journal.close()
-    journal.close()
-    assert journal.error is not None and journal.error.errno == 28
-
-
 def test_a_field_that_is_no_json_is_written_as_its_repr(tmp_path: Path) -> None:
     journal = JournalWriter(tmp_path / "journal.jsonl")
     journal.write("tool.end", 0.0, output={1}, big=2**70, text="\ud800")
-    journal.close()
+    journal.finish()
     (record,) = read_journal(tmp_path / "journal.jsonl")
     assert record.data["output"] == "{1}"
     assert record.data["big"] == 2**70

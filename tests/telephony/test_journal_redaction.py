@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from realtime_core.audio import g711
 from telephony.errors import SettingsError
 from telephony.journal.compression import compress, compress_later
-from telephony.journal.opening import journal_for
+from telephony.journal.disk import settle
+from telephony.journal.journals import Journals
 from telephony.journal.reader import read_journal
 from telephony.journal.redaction import masked_ulaw, redaction
 from telephony.journal.writer import JournalWriter
@@ -31,7 +32,7 @@ def written(tmp_path: Path, *messages: Any, **what: Any) -> list[Any]:
     journal = JournalWriter(tmp_path / "journal.jsonl", redaction=redaction(**what))
     for kind, message in messages:
         journal.write_raw(kind, 1.5, json.dumps(message))
-    journal.close()
+    journal.finish()
     return [record.message for record in read_journal(tmp_path / "journal.jsonl")]
 
 
@@ -96,7 +97,7 @@ def test_clips_are_masked_with_the_voices(tmp_path: Path) -> None:
     for wanted in (False, True):
         journal = JournalWriter(tmp_path / str(wanted) / "journal.jsonl", redaction=redaction(audio=wanted))
         journal.write("clip", 0.0, digest="0123", payload=base64.b64encode(voice).decode())
-        journal.close()
+        journal.finish()
         (record,) = read_journal(tmp_path / str(wanted) / "journal.jsonl")
         kept = base64.b64decode(record.data["payload"])
         assert len(kept) == len(voice) and (kept != voice) == wanted and record.data["digest"] == "0123"
@@ -106,16 +107,18 @@ def test_the_header_states_what_was_masked(tmp_path: Path) -> None:
     settings = load_settings(
         telephony_journal_dir=tmp_path, openai_api_key="sk-12345678", telephony_redact_patterns=[CARD]
     )
-    journal = journal_for(settings, "CA1")
+    journal = Journals.of(settings).open("CA1")
     journal.write("header", 0.0, schema=2, note="sk-12345678")
     journal.close()
+    assert settle(10)
     (header,) = read_journal(tmp_path / "CA1" / "journal.jsonl")
     assert header.data["redaction"] == {"digits": True, "patterns": 1, "audio": False}
     assert header.data["versions"]["python"] and header.data["note"] == "•" * 8
     off = load_settings(telephony_journal_dir=tmp_path, openai_api_key="sk-12345678", telephony_redact=False)
-    journal = journal_for(off, "CA2")
+    journal = Journals.of(off).open("CA2")
     journal.write("header", 0.0, schema=2, note="sk-12345678")
     journal.close()
+    assert settle(10)
     (header,) = read_journal(tmp_path / "CA2" / "journal.jsonl")
     assert header.data["note"] == "sk-12345678" and not header.data["redaction"]["digits"]
 

@@ -105,7 +105,13 @@ def test_without_a_token_only_this_machine_is_served(base_url: str, peer: str, h
 
 def test_health(local: TestClient) -> None:
     assert local.get("/healthz").status_code == 200
-    assert local.get("/readyz").json() == {"ready": True, "calls": 0, "draining": False, "records": "memory"}
+    assert local.get("/readyz").json() == {
+        "ready": True,
+        "calls": 0,
+        "draining": False,
+        "records": "memory",
+        "journals": "off",
+    }
 
 
 def test_a_server_that_is_full_says_busy_and_not_ready(local: TestClient) -> None:

@@ -25,6 +25,7 @@ from realtime_core.sources import Sources
 from telephony import create_app, hang_up, send_digits, transfer
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
+from telephony.journal.disk import settle
 from telephony.journal.writer import open_journal
 from telephony.settings import load_settings
 from telephony.simulator.hosting import Host
@@ -100,6 +101,7 @@ async def test_hang_ups_at_random_moments_leave_nothing(tmp_path: Path) -> None:
         await one_call(registry, options, 0)  # whatever is made once, is made now
         await registry.empty()
         await asyncio.sleep(5)
+        assert settle(10)
         gc.collect()
         before = len(asyncio.all_tasks()), timers(), threading.active_count(), len(os.listdir("/proc/self/fd"))
         for batch in range(extent(6, 20)):
@@ -108,6 +110,7 @@ async def test_hang_ups_at_random_moments_leave_nothing(tmp_path: Path) -> None:
                     group.create_task(one_call(registry, options, 1 + 10 * batch + number))
             await registry.empty()
         await asyncio.sleep(5)
+        assert settle(10)
         gc.collect()
         after = len(asyncio.all_tasks()), timers(), threading.active_count(), len(os.listdir("/proc/self/fd"))
         assert after == before

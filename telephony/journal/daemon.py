@@ -1,0 +1,33 @@
+"""Work for the disk beside the event loop, in threads that no exit of the process waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+__all__ = ["in_daemon"]
+
+T = TypeVar("T")
+
+_LOOK_S = 1.0
+
+
+async def in_daemon(work: Callable[[], T], name: str) -> T:
+    """As `asyncio.to_thread`, in a daemon thread: a disk that hangs for ever does not keep the process from ending."""
+    outcome: Future[T] = Future()
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except Exception as error:  # noqa: BLE001  it is raised where the work is awaited
+            outcome.set_exception(error)
+        done.set()
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    while not await asyncio.to_thread(done.wait, _LOOK_S):
+        pass
+    return outcome.result()

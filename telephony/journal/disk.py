@@ -1,0 +1,214 @@
+"""The thread that writes journals. Nothing else opens, writes or closes their files, so a slow disk stops no call."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+from weakref import WeakSet
+
+from .files import Files
+
+__all__ = ["DISK", "Disk", "settle"]
+
+log = logging.getLogger(__name__)
+
+_EXIT_S = 5.0
+
+
+class _Queued(Protocol):
+    """One journal, as the thread sees it."""
+
+    closing: bool
+    closed: threading.Event
+
+    def drain(self, files: Files) -> None:
+        """Write what is queued. Raises nothing that a disk can bring about."""
+
+    def settle(self, files: Files) -> None:
+        """Close the file. Raises nothing that a disk can bring about."""
+
+
+class Disk:
+    """Serves the journals of one event loop in turns, each every `flush_s` seconds.
+
+    The thread starts with the first journal and ends with the last, or lives from `start` to `stop`. All journals
+    together may have `max_queued_chars` waiting; what comes then is dropped and counted in `lost`. Times are of
+    `clock` (seconds), real time: a disk does not wait for an event loop's clock.
+
+    `on_change` is called in the thread with a new fault, and with "" when the disk works again.
+    """
+
+    def __init__(
+        self,
+        files: Files | None = None,
+        *,
+        flush_s: float = 0.25,
+        max_queued_chars: int = 64 * 2**20,
+        stalled_s: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[str], None] | None = None,
+    ) -> None:
+        self.stalled_s = stalled_s
+        self.dropped = 0
+        """Records that found the queue full: written by the event loop's thread only."""
+        self.unwritten = 0
+        """Records that the disk did not take: written by the journals' thread only."""
+        self.taken = 0
+        """Characters that were queued: written by the event loop's thread only."""
+        self.written = 0
+        """Characters that left the queue: written by the journals' thread only."""
+        self._files = files or Files()
+        self._flush_s = flush_s
+        self._max_queued = max_queued_chars
+        self._clock = clock
+        self._on_change = on_change or _tell
+        self._fault = ""
+        self._busy_since: float | None = None
+        self._folder: Path | None = None
+        self._checked = threading.Event()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._journals: list[_Queued] = []
+        self._thread: threading.Thread | None = None
+        self._stays = False
+        _disks.add(self)
+
+    # --- any thread --------------------------------------------------------------------------------------------------
+
+    @property
+    def fault(self) -> str:
+        """Why journals cannot be written; empty while they can."""
+        since = self._busy_since
+        if since is not None and self._clock() - since >= self.stalled_s:
+            return f"the disk has not answered for {self.stalled_s:g} s"
+        return self._fault
+
+    @property
+    def lost(self) -> int:
+        """How many records are in no journal."""
+        return self.dropped + self.unwritten
+
+    def start(self) -> None:
+        """Start the thread, and keep it until `stop`."""
+        self._stays = True
+        with self._lock:
+            self._ensure_thread()
+
+    def stop(self) -> None:
+        """Let the thread end with the last journal. Returns at once."""
+        self._stays = False
+        self._wake.set()
+
+    def add(self, journal: _Queued) -> None:
+        with self._lock:
+            self._journals.append(journal)
+            self._ensure_thread()
+        self._wake.set()  # it may be about to wait
+
+    def takes(self, n_chars: int) -> bool:
+        """Is there room in the queue? Wakes the thread when the queue fills."""
+        queued = self.taken - self.written
+        if queued > self._max_queued // 4:
+            self._wake.set()
+        return queued + n_chars <= self._max_queued
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def check(self, folder: Path) -> None:
+        """Have the thread try whether a file can be made in this folder. Returns at once; `checked` waits."""
+        self._checked.clear()
+        self._folder = folder
+        self._wake.set()
+
+    def checked(self, within_s: float) -> bool:
+        """Wait for the result of `check`; it is in `fault`. Blocks. False: none came in time."""
+        return self._checked.wait(within_s)
+
+    def settle(self, within_s: float | None = None) -> bool:
+        """Wait until every journal that was closed is on the disk. Blocks. False: some are not."""
+        deadline = None if within_s is None else time.monotonic() + within_s
+        with self._lock:
+            closing = [journal for journal in self._journals if journal.closing]
+        self._wake.set()
+        return all(
+            journal.closed.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            for journal in closing
+        )
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="journals", daemon=True)
+            thread.start()
+            self._thread = thread
+
+    # --- the journals' thread ----------------------------------------------------------------------------------------
+
+    def failed(self, fault: str) -> None:
+        """The disk did not do what it was asked to. The fault stays until a `check` finds that it is over: where one
+        file can be written, another may be one too many."""
+        if not self._fault:
+            self._on_change(fault)
+        self._fault = fault
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(self._flush_s if self._journals else None)
+            self._wake.clear()
+            if (folder := self._folder) is not None:
+                self._folder = None
+                self._busy_since = self._clock()
+                self._check(folder)
+            for journal in tuple(self._journals):
+                self._busy_since = self._clock()
+                closing = journal.closing  # before draining: nothing is queued behind it
+                journal.drain(self._files)
+                if closing:
+                    journal.settle(self._files)
+                    with self._lock:
+                        self._journals.remove(journal)
+            self._busy_since = None
+            with self._lock:
+                if not self._journals and not self._stays:
+                    self._thread = None
+                    return
+
+    def _check(self, folder: Path) -> None:
+        try:
+            self._files.probe(folder)
+        except OSError as error:
+            self.failed(f"{folder}: {error.strerror or error}")
+        else:
+            if self._fault:
+                self._fault = ""
+                self._on_change("")
+        self._checked.set()
+
+
+def settle(within_s: float | None = None) -> bool:
+    """Wait until every closed journal of this process is on the disk. Blocks. False: some are not.
+
+    A program that reads a journal which it has written itself needs this; at the end of a process it happens by itself,
+    for five seconds at most.
+    """
+    settled = [disk.settle(within_s) for disk in tuple(_disks)]
+    return all(settled)
+
+
+def _tell(fault: str) -> None:
+    if fault:
+        log.error("Journals cannot be written: %s. Calls go on without.", fault)
+    else:
+        log.warning("Journals can be written again.")
+
+
+_disks: WeakSet[Disk] = WeakSet()
+atexit.register(settle, _EXIT_S)
+
+DISK = Disk()
+"""Writes the journals that name no other."""

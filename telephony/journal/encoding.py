@@ -1,0 +1,93 @@
+"""JSON as a journal holds it: every reader takes it, whatever a peer or users' code put into it. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+__all__ = ["MAX_DEPTH", "dump", "parse_object"]
+
+MAX_DEPTH = 64
+"""How deep a message may be nested (both vendors' stay below 12). Deeper ones are kept as text."""
+_GREATEST = 10**4000
+"""Python reads and writes no numbers of more than 4,300 digits."""
+
+
+def parse_object(text: str | bytes) -> dict[str, Any] | None:
+    """The JSON object (RFC 8259) in a text; None where there is none, or where it is nested deeper than `MAX_DEPTH`.
+
+    Half of a surrogate pair is taken, and a number past 64 bits; NaN, Infinity and numbers past a float are not.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        try:
+            value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(value, dict):
+        return None
+    return None if len(text) > MAX_DEPTH and _is_deep(value) else value
+
+
+def dump(fields: Mapping[str, Any]) -> str:
+    """One JSON object. What is not JSON is written as its `repr`. Half of a surrogate pair becomes U+FFFD, NaN and
+    infinity become null, and what is nested deeper than `MAX_DEPTH` becomes "..."."""
+    try:
+        return orjson.dumps(fields, default=_repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # rare, and worth a slower way
+        return json.dumps(_plain(fields, MAX_DEPTH), separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The same in JSON's own types alone."""
+    match value:
+        case None | bool():
+            return value
+        case int():
+            return int(value) if abs(value) < _GREATEST else _repr(value)
+        case float():
+            return float(value) if math.isfinite(value) else None
+        case str():
+            return _unicode(value)
+        case Mapping() | list() | tuple() if depth == 0:
+            return "..."
+        case Mapping():
+            return {_unicode(str(key)): _plain(each, depth - 1) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each, depth - 1) for each in value]
+    return _unicode(_repr(value))
+
+
+def _unicode(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  users' code
+        return f"<{type(value).__name__}>"
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is past a float")
+    return number
+
+
+def _is_deep(value: dict[str, Any]) -> bool:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        inner = (each for it in level for each in (it.values() if isinstance(it, dict) else it))
+        level = [each for each in inner if isinstance(each, dict | list)]
+    return bool(level)
