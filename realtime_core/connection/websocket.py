@@ -12,7 +12,7 @@ import logging
 import ssl as tls
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
@@ -20,9 +20,10 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI, parse_uri
 
 from ..errors import ConnectFailed
+from .proxy import environment_proxy, open_tunnel
 from .websocket_connection import WebSocketConnection
 
 __all__ = ["WebSocketConnection", "WebSocketServer", "connect", "serve"]
@@ -52,8 +53,10 @@ async def connect(
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     max_buffered_bytes: int = MAX_BUFFERED_BYTES,
     subprotocols: Sequence[str] | None = None,
+    proxy: str | Literal[True] | None = True,
 ) -> WebSocketConnection:
-    """Open a WebSocket to a `ws:` or `wss:` address. `ping_interval_s=None` sends no pings.
+    """Open a WebSocket to a `ws:` or `wss:` address. `ping_interval_s=None` sends no pings. `proxy` is the address of an
+    HTTP proxy; True: the one that the environment names; None: none.
 
     Raises `ConnectFailed`, which says what happened and what to look at.
     """
@@ -77,26 +80,25 @@ async def connect(
     handshake: asyncio.Future[None] = loop.create_future()
     connection: WebSocketConnection | None = None
     is_open = False
-    # uvloop has no such argument. Cancelled at the wrong moment it leaks a connected socket: so only for names.
-    races = isinstance(loop, asyncio.BaseEventLoop) and not _is_address(uri.host)
-    eyeballs: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if races else {}
+    context = (ssl or _default_tls()) if uri.secure else None
+    proxy_url = environment_proxy(uri) if proxy is True else proxy
+
+    def new_connection() -> WebSocketConnection:
+        return WebSocketConnection(
+            protocol,
+            on_handshake,
+            close_timeout_s=close_timeout_s,
+            ping_interval_s=ping_interval_s,
+            ping_timeout_s=ping_timeout_s,
+            max_buffered_bytes=max_buffered_bytes,
+        )
+
     try:
         async with asyncio.timeout(open_timeout_s):
-            _, connection = await loop.create_connection(
-                lambda: WebSocketConnection(
-                    protocol,
-                    on_handshake,
-                    close_timeout_s=close_timeout_s,
-                    ping_interval_s=ping_interval_s,
-                    ping_timeout_s=ping_timeout_s,
-                    max_buffered_bytes=max_buffered_bytes,
-                ),
-                uri.host,
-                uri.port,
-                ssl=(ssl or _default_tls()) if uri.secure else None,
-                server_hostname=uri.host if uri.secure else None,
-                **eyeballs,
-            )
+            if proxy_url is None:
+                connection = await _open_directly(uri, context, new_connection)
+            else:
+                connection = await _open_through(proxy_url, uri, context, new_connection)
             request = protocol.connect()
             for name, value in (headers or {}).items():
                 request.headers[name] = value
@@ -115,6 +117,39 @@ async def connect(
             connection._drop()
     if not is_open:
         raise _handshake_failure(url, protocol.handshake_exc)
+    return connection
+
+
+async def _open_directly(
+    uri: WebSocketURI, context: tls.SSLContext | None, new_connection: Callable[[], WebSocketConnection]
+) -> WebSocketConnection:
+    loop = asyncio.get_running_loop()
+    # uvloop has no such argument. Cancelled at the wrong moment it leaks a connected socket: so only for names.
+    races = isinstance(loop, asyncio.BaseEventLoop) and not _is_address(uri.host)
+    eyeballs: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if races else {}
+    server_hostname = uri.host if context else None
+    _, connection = await loop.create_connection(
+        new_connection, uri.host, uri.port, ssl=context, server_hostname=server_hostname, **eyeballs
+    )
+    return connection
+
+
+async def _open_through(
+    proxy: str, uri: WebSocketURI, context: tls.SSLContext | None, new_connection: Callable[[], WebSocketConnection]
+) -> WebSocketConnection:
+    transport = await open_tunnel(proxy, uri, context)
+    connection = new_connection()
+    try:
+        transport.set_protocol(connection)
+        if context is not None:
+            loop = asyncio.get_running_loop()
+            secure = await loop.start_tls(transport, connection, context, server_hostname=uri.host)
+            assert secure is not None
+            transport = secure
+    except BaseException:
+        transport.abort()
+        raise
+    connection.connection_made(transport)
     return connection
 
 
