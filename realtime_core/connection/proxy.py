@@ -1,7 +1,7 @@
 """Proxies on the way to a WebSocket server.
 
-The environment names them as for other programs: `WSS_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in
-either case. Source: https://websockets.readthedocs.io/en/stable/topics/proxies.html
+The environment names them as for other programs: `WSS_PROXY`, `HTTPS_PROXY`, `WS_PROXY`, `HTTP_PROXY` and `NO_PROXY`,
+in upper or lower case. Source: https://websockets.readthedocs.io/en/stable/topics/proxies.html
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ async def connect(
     subprotocols: Sequence[str] | None = None,
     proxy: str | Literal[True] | None = True,
 ) -> WebSocketConnection:
-    """Open a WebSocket to a `ws:` or `wss:` address. `ping_interval_s=None` sends no pings. `proxy` is the address of an
-    HTTP proxy; True: the one that the environment names; None: none.
+    """Open a WebSocket to a `ws:` or `wss:` address. `ping_interval_s=None` sends no pings. `proxy` is the address of
+    an HTTP proxy; True: the one that the environment names; None: none.
 
     Raises `ConnectFailed`, which says what happened and what to look at.
     """

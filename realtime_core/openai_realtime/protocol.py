@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -67,6 +68,7 @@ __all__ = [
 
 
 _MAX_PARTS = 256
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Bad(Exception):
@@ -254,14 +256,46 @@ _WORTH_SLICING = 1024
 
 
 def parse(message: str | bytes) -> Object | Malformed:
-    """The JSON object of a message."""
+    """The JSON object of a message. Half of a surrogate pair in a text becomes U+FFFD."""
     try:
         data = orjson.loads(message)
     except ValueError as error:
-        return Malformed(f"not JSON: {error}")
+        try:
+            data = _loads_leniently(message)
+        except (ValueError, RecursionError):
+            return Malformed(f"not JSON: {error}")
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
         return Malformed("not an object with a type")
     return data
+
+
+def _loads_leniently(message: str | bytes) -> Any:
+    """JSON with half a surrogate pair, as of a text that was cut within an emoji. orjson refuses it. As in orjson, an
+    integer past 64 bits becomes a float.
+
+    Raises `ValueError` and `RecursionError`.
+    """
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is not JSON")
+
+    def integer(digits: str) -> int | float:
+        return int(digits) if len(digits) < 19 else float(digits)
+
+    return _whole(json.loads(message, parse_constant=refuse, parse_int=integer))
+
+
+def _whole(value: Any) -> Any:
+    """The value with U+FFFD in place of each half of a surrogate pair."""
+    match value:
+        case str():
+            return _SURROGATE.sub("\ufffd", value)
+        case list():
+            return [_whole(each) for each in value]
+        case dict():
+            return {_whole(key): _whole(each) for key, each in value.items()}
+        case _:
+            return value
 
 
 def decode_object(data: Object) -> ServerEvent:

@@ -233,6 +233,23 @@ def test_slicing_where_it_could_go_wrong(text: str) -> None:
     assert decode(text) == decode_object(orjson.loads(text))
 
 
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "\\ude00\\ud83d"])
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_half_a_surrogate_pair_costs_one_character_and_not_the_event(half: str, as_bytes: bool) -> None:
+    pieces = ('{"type":"response.done","response":{"id":"r1","', '":["', '!","\\ud83d\\ude00"],"n":1', "}}")
+    text = pieces[0] + half + pieces[1] + half + pieces[2] + "0" * 30 + pieces[3]
+    event = decode(text.encode() if as_bytes else text)
+    mark = "\ufffd" * half.count("\\")
+    assert event == wire.ResponseDone("r1", {"id": "r1", mark: [f"{mark}!", "\U0001f600"], "n": 1e30})
+
+
+@pytest.mark.parametrize(
+    "text", ['{"type":"error","x":NaN,"y":"\\ud83d"}', '{"type":"error","y":"\\ud83d"', "[" * 20_000]
+)
+def test_what_is_not_json_stays_malformed(text: str) -> None:
+    assert isinstance(decode(text), wire.Malformed)
+
+
 @given(st.binary(max_size=5000))
 def test_what_is_appended_is_what_was_said(audio: bytes) -> None:
     data = json.loads(encode_append("evt_1", audio))
