@@ -62,9 +62,11 @@ class TransportError(RealtimeCoreError):
 
 
 class ConnectFailed(TransportError):
-    """The model could not be reached, or refused the handshake (then `status` is the HTTP status it answered)."""
+    """The model could not be reached, or refused the handshake (then `status` is the HTTP status it answered), or ended
+    the connection before the session began (then `close` says how)."""
 
     status: int | None = None
+    close: Close | None = None
 
 
 class ConnectionLost(TransportError):

@@ -37,6 +37,10 @@ class RealtimeModelConfig(TypedDict, total=False):
     """Where a compatible server listens (`https://host/v1`; http, ws, wss); else `OPENAI_BASE_URL`, else OpenAI."""
     headers: dict[str, str]
     """Sent as they are, in place of the `Authorization` header."""
+    safety_identifier: str
+    """A stable identifier of the end user that does not name the user, at most 512 printable ASCII characters. It goes
+    out in the header `OpenAI-Safety-Identifier`, beside the key or `headers`.
+    Source: https://developers.openai.com/api/docs/guides/realtime-websocket"""
     initial_model_settings: RealtimeSessionModelSettings
     playback_tracker: Player
     """Whatever plays the audio and knows what was heard; else a clock that supposes undisturbed playback."""

@@ -93,6 +93,10 @@ class RealtimeModelInputAudioTranscriptionCompletedEvent:
     type: Literal["input_audio_transcription_completed"] = "input_audio_transcription_completed"
     content_index: int = field(default=0, kw_only=True)
     usage: dict[str, Any] | None = field(default=None, kw_only=True)
+    languages: list[str] = field(default_factory=list, kw_only=True)
+    """The languages that were spoken, as the transcription model names them (`en`); empty where it names none."""
+    logprobs: list[dict[str, Any]] = field(default_factory=list, kw_only=True)
+    """`token`, `logprob` and `bytes` of each token, where the setting `include` asks for them."""
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ __all__ = ["Endpoint", "get_api_key", "realtime_url", "resolve_endpoint"]
 _KEY_VARIABLE = "OPENAI_API_KEY"
 _OPENAI = "https://api.openai.com/v1"
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+_MAX_IDENTIFIER = 512
 _AZURE_HOSTS = (".azure.com", ".azure.us", ".azure.cn", ".azure-api.net")
 
 
@@ -63,14 +64,27 @@ async def resolve_endpoint(
             f"call_id={quote(call_id, safe='')}" if call_id else f"model={quote(model_name or default_model, safe='')}"
         )
         url = realtime_url(options.get("base_url") or environ.get("OPENAI_BASE_URL") or _OPENAI, query)
+    extra = _safety_identifier(options)
     headers = options.get("headers")
     if headers is not None:
-        return Endpoint(url, dict(headers))
+        return Endpoint(url, {**headers, **extra})
     own_transport = options.get("transport") is not None
     key = await _key(options) or ("" if own_transport else environ.get(_KEY_VARIABLE, "")).strip()
     if not key and not own_transport:
         raise UserError("No API key: set OPENAI_API_KEY, or give api_key or headers in the model's configuration.")
-    return Endpoint(url, _authorization(url, key) if key else {})
+    return Endpoint(url, {**(_authorization(url, key) if key else {}), **extra})
+
+
+def _safety_identifier(options: RealtimeModelConfig) -> dict[str, str]:
+    identifier = options.get("safety_identifier")
+    if identifier is None:
+        return {}
+    if not (0 < len(identifier) <= _MAX_IDENTIFIER and identifier.isascii() and identifier.isprintable()):
+        raise UserError(
+            f"safety_identifier must have 1 to {_MAX_IDENTIFIER} printable ASCII characters, for example a hash of the "
+            "user's id."
+        )
+    return {"OpenAI-Safety-Identifier": identifier}
 
 
 async def get_api_key(key: str | Callable[[], str | Awaitable[str]] | None) -> str | None:

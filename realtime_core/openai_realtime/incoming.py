@@ -146,7 +146,12 @@ def _transcription_delta(dialogue: Dialogue, event: wire.TranscriptionDelta) -> 
 def _transcription_completed(dialogue: Dialogue, event: wire.TranscriptionCompleted) -> None:
     dialogue.emit(
         emitted.RealtimeModelInputAudioTranscriptionCompletedEvent(
-            event.item_id, event.transcript, content_index=event.content_index, usage=event.usage
+            event.item_id,
+            event.transcript,
+            content_index=event.content_index,
+            usage=event.usage,
+            languages=event.languages,
+            logprobs=event.logprobs,
         )
     )
 

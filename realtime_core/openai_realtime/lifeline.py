@@ -54,7 +54,7 @@ class Lifeline:
     def __init__(
         self,
         setup: Setup,
-        config: SessionConfig,
+        new_config: Callable[[], SessionConfig],
         connect: Callable[[], Awaitable[Connection]],
         *,
         policy: ReconnectPolicy,
@@ -63,7 +63,8 @@ class Lifeline:
         is_attached: bool = False,
     ) -> None:
         self.setup = setup
-        self._config = config
+        self._new_config = new_config
+        self._config = new_config()
         self._connect = connect
         self._policy = policy
         self._timeout_s = timeout_s
@@ -75,7 +76,7 @@ class Lifeline:
         self._attempt = 0
         self._since = 0.0
         self._outbox: deque[sent.RealtimeModelSendEvent] = deque()
-        self._bytes_per_s = 1000 * bytes_per_ms(config.effective.input_format)
+        self._bytes_per_s = 1000 * bytes_per_ms(self._config.effective.input_format)
         self._backlog = AudioBacklog(int(policy.gap_audio_s * self._bytes_per_s))
         self._said = AudioBacklog(int(policy.gap_audio_s * self._bytes_per_s))
         """What was sent of a turn that is not answered: said again to the next session if this one is lost."""
@@ -92,9 +93,21 @@ class Lifeline:
         return self._backlog.dropped_bytes
 
     async def begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Open the first session. Raises what `open_link` raises."""
+        """Open the first session, and try again for a while where that may help. Raises what `open_link` raises."""
         self.setup.emit(RealtimeModelConnectionStatusEvent("connecting"))
-        self._link = await self._open(tasks)
+        give_up_at = self.setup.now() + self._policy.first_session_s
+        attempt = 0
+        while self._link is None:
+            try:
+                self._link = await self._open(tasks)
+            except RealtimeCoreError as error:
+                delay_s = self._policy.delay_s(attempt, self.setup.sources.random)
+                attempt += 1
+                too_late = attempt > self._policy.attempts or self.setup.now() + delay_s > give_up_at
+                if too_late or not is_worth_retrying(error):
+                    raise
+                _logger.info("Attempt %d to reach the model failed: %s", attempt, error)
+                await asyncio.sleep(delay_s)
         self._ready, self._since = True, self.setup.now()
         self.setup.emit(RealtimeModelConnectionStatusEvent("connected"))
 
@@ -162,8 +175,11 @@ class Lifeline:
 
     async def _open(self, tasks: asyncio.TaskGroup) -> Link:
         def begin(connection: Connection) -> Dialogue:
-            config = self._link.dialogue.config.renewed() if self._link else self._config
-            return Dialogue(connection, self.setup, config)
+            if self._link is None:
+                self._config = self._new_config()  # a failed attempt has left its mark on the one before
+            else:
+                self._config = self._link.dialogue.config.renewed()
+            return Dialogue(connection, self.setup, self._config)
 
         return await open_link(self._connect, begin, self._receive, tasks, self._timeout_s)
 

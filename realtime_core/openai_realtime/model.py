@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -203,7 +204,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         )
         return Lifeline(
             setup,
-            SessionConfig(settings, turns=self._turn_policy.turn_detection, defaults=not call_id),
+            functools.partial(SessionConfig, settings, turns=self._turn_policy.turn_detection, defaults=not call_id),
             open_connection,
             policy=self._reconnect,
             timeout_s=self._transport_config.get("session_timeout", 15.0),

@@ -132,6 +132,17 @@ def _objects(data: Object, name: str) -> list[Object]:
     return [each for each in value if isinstance(each, dict)]
 
 
+def _objects_or_empty(data: Object, name: str) -> list[Object]:
+    value = data.get(name)
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _texts(data: Object, name: str) -> list[str]:
+    """A list of strings; what is not a list is no reason to lose the event."""
+    value = data.get(name)
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
 def _previous(data: Object, name: str) -> str | None:
     """Absent: unknown. Null: the first item of the conversation."""
     return None if name not in data else _text_or_empty(data, name)
@@ -205,7 +216,11 @@ SERVER_EVENTS: Mapping[str, Decode] = {
     "conversation.item.truncated": _row(ItemTruncated, item_id=_text, content_index=_index, audio_end_ms=_count),
     "conversation.item.input_audio_transcription.delta": _transcription(TranscriptionDelta, delta=_text_or_empty),
     "conversation.item.input_audio_transcription.completed": _transcription(
-        TranscriptionCompleted, transcript=_text_or_empty, usage=_object_or_none
+        TranscriptionCompleted,
+        transcript=_text_or_empty,
+        usage=_object_or_none,
+        languages=_texts,
+        logprobs=_objects_or_empty,
     ),
     "conversation.item.input_audio_transcription.segment": _notice,
     "conversation.item.input_audio_transcription.failed": _transcription(TranscriptionFailed, error=_object_or_empty),

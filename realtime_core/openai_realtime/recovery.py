@@ -35,17 +35,18 @@ _MAX_NOTE_CHARS = 4000
 
 @dataclass(frozen=True, slots=True)
 class ReconnectPolicy:
-    """When and how a lost session is replaced by a new one. `attempts=0`: never.
+    """When and how a connection is tried again, and a lost session is replaced by a new one. `attempts=0`: never.
 
-    Before attempt n (from 0) it waits `min(max_delay_s, first_delay_s * 2**n)`, half of it at random. A session that is
-    lost within `settled_after_s` counts as another failed attempt, so that a server that takes every session and drops
-    it is given up. `memory`: the
-    conversation goes in as one system message of at most `max_chars`, or item by item. Of the caller's audio the last
-    `gap_audio_s` are kept until there is a session again. A session is replaced in the first pause of the talk within
-    `rollover_margin_s` of its announced end.
+    Before attempt n (from 0) it waits `min(max_delay_s, first_delay_s * 2**n)`, half of it at random. The first session
+    is tried for `first_session_s`, because a caller hears nothing meanwhile. A session that is lost within
+    `settled_after_s` counts as another failed attempt, so that a server that takes every session and drops it is given
+    up. `memory`: the conversation goes in as one system message of at most `max_chars`, or item by item. Of the
+    caller's audio the last `gap_audio_s` are kept until there is a session again. A session is replaced in the first
+    pause of the talk within `rollover_margin_s` of its announced end.
     """
 
     attempts: int = 8
+    first_session_s: float = 2.5
     first_delay_s: float = 0.25
     max_delay_s: float = 4.0
     settled_after_s: float = 10.0
@@ -67,6 +68,8 @@ def is_recoverable(close: Close) -> bool:
 
 def is_worth_retrying(error: RealtimeCoreError) -> bool:
     """A new connection failed for a reason that may pass."""
+    if isinstance(error, ConnectFailed) and error.close is not None:
+        return is_recoverable(error.close)
     if isinstance(error, ConnectFailed) and error.status in _HOPELESS_STATUS:
         return False
     if isinstance(error, ServerRejected):

@@ -56,6 +56,8 @@ class TranscriptionCompleted(NamedTuple):
     content_index: int
     transcript: str
     usage: Object | None
+    languages: list[str]
+    logprobs: list[Object]
 
 
 class TranscriptionFailed(NamedTuple):

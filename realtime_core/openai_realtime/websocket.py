@@ -28,6 +28,8 @@ class TransportConfig(TypedDict, total=False):
     session_timeout: float
     """For all of `connect`, until the server has taken the configuration. Default 15."""
     max_size: int
+    proxy: str | None
+    """The address of an HTTP proxy; None: no proxy. Default: the one that the environment names (`HTTPS_PROXY`)."""
     log_payloads: bool
     """Log what is said over the connection (not the audio that is sent) at DEBUG. Default: never."""
 
@@ -45,6 +47,7 @@ def websocket_transport(config: TransportConfig) -> Transport:
             ping_interval_s=config.get("ping_interval", 20.0),
             ping_timeout_s=config.get("ping_timeout", 20.0),
             max_message_bytes=config.get("max_size", MAX_MESSAGE_BYTES),
+            proxy=config.get("proxy", True),
         )
 
     return open_websocket
@@ -98,8 +101,10 @@ async def _first(link: Link, step: asyncio.Future[None]) -> None:
     await asyncio.wait((step, link.run), return_when=asyncio.FIRST_COMPLETED)
     if not step.done():
         close = link.run.result()
-        raise ConnectFailed(
+        failure = ConnectFailed(
             f"The server ended the connection before the session began: code {close.code}, "
             f"{close.reason or 'no reason given'}."
         )
+        failure.close = close
+        raise failure
     step.result()

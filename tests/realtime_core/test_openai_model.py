@@ -110,6 +110,75 @@ async def test_a_server_that_hangs_up_instead() -> None:
         await talk.model.connect(talk.options)
 
 
+def refused_with(status: int | None) -> ConnectFailed:
+    failure = ConnectFailed(f"status {status}")
+    failure.status = status
+    return failure
+
+
+@pytest.mark.parametrize("status", [None, 429, 500, 503])
+async def test_the_first_connection_is_tried_again_after_a_failure_that_may_pass(status: int | None) -> None:
+    peer = Peer()
+    peer.refusals = [refused_with(status), refused_with(status)]
+    async with Talk(peer):
+        assert len(peer.asked) == 3 and peer.opened == 1
+
+
+@pytest.mark.parametrize("code", [1001, 1006, 1013])
+async def test_the_first_connection_is_tried_again_after_a_close_that_may_pass(code: int) -> None:
+    peer = Peer()
+
+    def hang_up_once(event: dict[str, Any]) -> None:
+        assert peer.connection is not None
+        if peer.opened > 1:
+            peer.accept(event)
+        elif code == 1006:
+            peer.connection.break_()
+        else:
+            peer.connection.close(code, "try again later")
+
+    peer.on_client = hang_up_once
+    async with Talk(peer):
+        assert peer.opened == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+async def test_the_first_connection_is_not_tried_again_in_vain(status: int) -> None:
+    peer = Peer()
+    peer.refusals = [refused_with(status)]
+    with pytest.raises(ConnectFailed, match=str(status)):
+        await Talk(peer).model.connect(peer.config)
+    assert len(peer.asked) == 1
+
+
+async def test_the_first_connection_is_given_up_while_the_caller_still_waits() -> None:
+    peer = Peer()
+    peer.refusals = [refused_with(503)] * 99
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(ConnectFailed, match="503"):
+        await Talk(peer).model.connect(peer.config)
+    assert len(peer.asked) >= 4 and asyncio.get_running_loop().time() - began <= 2.5
+    peer.asked.clear()
+    with pytest.raises(ConnectFailed, match="503"):
+        await Talk(peer, reconnect=ReconnectPolicy(attempts=0)).model.connect(peer.config)
+    assert len(peer.asked) == 1
+
+
+async def test_a_safety_identifier_goes_beside_the_key() -> None:
+    for given in ({"api_key": "sk-1"}, {"headers": {"api-key": "azure"}}):
+        async with Talk(options={**given, "safety_identifier": "caller-17"}) as talk:
+            headers = talk.peer.asked[0][1]
+            assert headers["OpenAI-Safety-Identifier"] == "caller-17" and len(headers) == 2
+
+
+@pytest.mark.parametrize("identifier", ["", "a\r\nb", "ü", "x" * 513])
+async def test_a_safety_identifier_that_is_no_header_is_refused(identifier: str) -> None:
+    with pytest.raises(UserError, match="safety_identifier"):
+        await Talk(options={"api_key": "sk-1", "safety_identifier": identifier}).model.connect(
+            {**Peer().config, "api_key": "sk-1", "safety_identifier": identifier}
+        )
+
+
 async def test_cancelling_connect_leaves_nothing_open() -> None:
     talk = Talk(Peer(accepts=False))
     connecting = asyncio.create_task(talk.model.connect(talk.options))

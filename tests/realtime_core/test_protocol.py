@@ -51,8 +51,22 @@ GA: list[tuple[str, dict[str, Any], Any]] = [
     (f"{TRANSCRIPTION}.delta", {"item_id": "item_1", "delta": "Hel"}, wire.TranscriptionDelta("item_1", 0, "Hel")),
     (
         f"{TRANSCRIPTION}.completed",
-        {"item_id": "item_1", "content_index": 0, "transcript": "Hello", "usage": {"type": "duration", "seconds": 1}},
-        wire.TranscriptionCompleted("item_1", 0, "Hello", {"type": "duration", "seconds": 1}),
+        {
+            "item_id": "item_1",
+            "content_index": 0,
+            "transcript": "Ciao",
+            "usage": {"type": "duration", "seconds": 1},
+            "languages": ["it", 7],
+            "logprobs": [{"token": "Ciao", "logprob": -0.1, "bytes": [67]}, None],
+        },
+        wire.TranscriptionCompleted(
+            "item_1",
+            0,
+            "Ciao",
+            {"type": "duration", "seconds": 1},
+            ["it"],
+            [{"token": "Ciao", "logprob": -0.1, "bytes": [67]}],
+        ),
     ),
     (f"{TRANSCRIPTION}.segment", {"item_id": "item_1", "text": "Hello", "speaker": "A"}, None),
     (

@@ -105,6 +105,12 @@ def _status(status: int) -> ConnectFailed:
     return error
 
 
+def _closed(code: int) -> ConnectFailed:
+    error = ConnectFailed("x")
+    error.close = Close(code, "", "peer")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "worth"),
     [
@@ -112,6 +118,10 @@ def _status(status: int) -> ConnectFailed:
         (_status(401), False),
         (_status(429), True),
         (_status(503), True),
+        (_closed(1013), True),
+        (_closed(1006), True),
+        (_closed(1008), False),
+        (_closed(1000), False),
         (ServerRejected("x", type="invalid_request_error"), False),
         (ServerRejected("x", type="server_error"), True),
         (ServerRejected("x", code="rate_limit_exceeded"), True),
