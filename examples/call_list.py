@@ -44,7 +44,9 @@ def read_people(path: Path) -> dict[str, dict[str, str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"{path} cannot be read: {error}", "It has to be a CSV file in UTF-8.", code=USAGE) from error
     first = text.partition("\n")[0]
-    rows = list(csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=first.count), restval="", restkey="more"))
+    reader = csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=first.count), restval="", restkey="more")
+    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+    rows = list(reader)
     if not rows or "to" not in rows[0]:
         raise CliError(
             f"{path} has no row with a column `to`.", "The first line names the columns: to,name", code=USAGE
@@ -52,10 +54,10 @@ def read_people(path: Path) -> dict[str, dict[str, str]]:
     seen: Counter[str] = Counter()
     people = {}
     for row in rows:
-        number = re.sub(r"[^\d+]", "", row["to"])
+        number = re.sub(r"[^\d+]", "", row["to"]) or row["to"].strip()
         if number:
             seen[number] += 1
-            people[f"{number} {seen[number]}"] = {name: value for name, value in row.items() if name != "more"}
+            people[f"{number} {seen[number]}"] = {name: value.strip() for name, value in row.items() if name != "more"}
     return people
 
 

@@ -6,17 +6,27 @@ import ipaddress
 import re
 from datetime import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+import pydantic_settings
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
+from .twilio.numbers import e164, tidy
 from .twilio.refusal import parse_refusal
 from .twilio.signature import SigningKeys
 
 __all__ = ["Settings", "is_loopback", "load_settings", "read_settings"]
+
+
+_ONE_WORD = (
+    "openai_api_key", "openai_base_url", "twilio_account_sid", "twilio_auth_token", "twilio_shared_key_secret",
+    "twilio_api_key", "twilio_api_secret", "public_url", "host", "telephony_api_token", "telephony_twilio_api_url",
+    "telephony_model_name",
+)  # fmt: skip
+"""What never has a blank in it, whatever its value."""
 
 
 class Settings(BaseSettings):
@@ -117,6 +127,26 @@ class Settings(BaseSettings):
     telephony_farewell_s: float = Field(default=15.0, ge=0)
     """Then, how long they may take to say goodbye."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tidy(cls, given: Any) -> Any:
+        """Blanks and line breaks around a value are nobody's intention: they come from pasting, or from a file with
+        Windows' line ends. A value of blanks is none."""
+        if not isinstance(given, dict):
+            return given
+        tidied = {name: _tidied(value) for name, value in given.items()}
+        return {name: value for name, value in tidied.items() if value != "" or given[name] == ""}
+
+    @field_validator(*_ONE_WORD)
+    @classmethod
+    def _check_one_word(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
+        if any(c.isspace() or not c.isprintable() for c in text):
+            raise ValueError("a blank or a line break is in it: write it without")
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+            raise ValueError("it is in quotes, which count as part of it here: write it without")
+        return value
+
     @field_validator("telephony_redact_patterns")
     @classmethod
     def _check_patterns(cls, value: list[str]) -> list[str]:
@@ -176,9 +206,7 @@ class Settings(BaseSettings):
     @field_validator("twilio_phone_number", "telephony_fallback_number")
     @classmethod
     def _check_number(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"\+[1-9][0-9]{1,14}", value):
-            raise ValueError("write the number in E.164, like +14155550100")
-        return value
+        return None if value is None else e164(value)
 
     @field_validator("telephony_when_full", "telephony_when_limited", "telephony_when_draining")
     @classmethod
@@ -241,6 +269,9 @@ def read_settings(**overrides: object) -> Settings:
     """`load_settings` for what does not serve: each setting is valid, together they may be not enough to serve with."""
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except pydantic_settings.SettingsError as error:  # from a field that is read as JSON
+        name = str(error).partition('"')[2].partition('"')[0].upper()
+        raise SettingsError([f'{name}: write a JSON list, like ["[0-9]{{16}}"]']) from None
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, p['loc'])).upper()}: {_plain(p['msg'])}" for p in error.errors()]
         raise SettingsError(problems) from None
@@ -302,6 +333,14 @@ def _hours(text: str) -> tuple[time, time]:
         )
     except ValueError:
         raise ValueError("write from when until when, like 21:00-08:00, or off") from None
+
+
+def _tidied(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return SecretStr(tidy(value.get_secret_value()))
+    if isinstance(value, Path):
+        return Path(tidy(str(value)))
+    return tidy(value) if isinstance(value, str) else value
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

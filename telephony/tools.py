@@ -21,10 +21,11 @@ from realtime_core.run_context import ToolContext
 from .call.call import Call
 from .call.secrecy import typed
 from .errors import CallError
+from .twilio.numbers import e164, tidy
 
 __all__ = ["collect_digits", "hang_up", "send_digits", "transfer"]
 
-_NUMBER = re.compile(r"\+[1-9][0-9]{5,14}|sips?:[^\s]+")
+_SIP = re.compile(r"sips?:[^\s]+")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 _Do = Callable[[Call, Mapping[str, Any]], Awaitable[Any]]
@@ -46,9 +47,7 @@ def hang_up(*, goodbye: str | None = None) -> FunctionTool:
 def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> FunctionTool:
     """The tool `transfer`: hands the caller to one of `targets` (name -> E.164 number or `sip:` address). The model
     picks a name and never sees a number. `warm`: whoever answers hears a summary first, and presses 1 to take it."""
-    for target, number in targets.items():
-        if not _NAME.fullmatch(target) or not _NUMBER.fullmatch(number):
-            raise UserError(f"transfer({target}={number!r}): write a name and a number like +14155550123.")
+    targets = {target: _target(target, number) for target, number in targets.items()}
     if not targets:
         raise UserError("transfer() needs targets: transfer(kitchen='+14155550123').")
 
@@ -69,6 +68,17 @@ def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> F
     tool = _tool(name, told, properties, do)
     tool.targets, tool.warm = targets, warm
     return tool
+
+
+def _target(name: str, number: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise UserError(f"transfer({name}=...): a name has letters, digits, _ and -, 40 at most.")
+    if _SIP.fullmatch(address := tidy(number)):
+        return address
+    try:
+        return e164(number)
+    except ValueError as error:
+        raise UserError(f"transfer({name}={number!r}): {error}.") from None
 
 
 def send_digits() -> FunctionTool:

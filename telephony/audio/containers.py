@@ -29,6 +29,7 @@ def _not_read(kind: str) -> Container:
 
 
 WAV = _read("a WAV file")
+GZIP = _not_read("a gzip file")
 _MP3 = _read("an MP3 file")
 _AAC = _not_read("an AAC file")
 
@@ -55,7 +56,7 @@ _FIRST_BYTES: tuple[tuple[bytes, Container], ...] = (
     (b"\x89PNG\r\n", _not_read("a PNG image")),
     (b"%PDF-", _not_read("a PDF document")),
     (b"PK\x03\x04", _not_read("a ZIP archive")),
-    (b"\x1f\x8b\x08", _not_read("a gzip file")),
+    (b"\x1f\x8b\x08", GZIP),
     (b"\x7fELF", _not_read("a program")),
 )
 

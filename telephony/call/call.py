@@ -14,6 +14,7 @@ from ..audio.containers import container_of
 from ..audio.files import Clip, load_ulaw
 from ..errors import CallError, NoCurrentCall
 from ..turns.keys import DigitCollector, Digits
+from ..twilio.numbers import e164, tidy
 from .recorded_commands import RecordedCommands, RecordedSession
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Call:
         if number is None:
             names = ", ".join(self.transfer_targets) or "none"
             raise CallError(f"There is no transfer target {target!r}; there are: {names}.")
+        number = _dialled(number, target)
         warm = summary is not None or target in self.warm_targets
         work = self._bridge.transfers.transfer(target, number, warm=warm, summary=summary or "")
         return await self._commands.asked("transfer", work, target=target, warm=warm)
@@ -225,6 +227,16 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call {self.sid}>"
+
+
+def _dialled(number: str, target: str) -> str:
+    """A target that users' code has put there."""
+    if (address := tidy(number)).startswith(("sip:", "sips:")):
+        return address
+    try:
+        return e164(number)
+    except ValueError as error:
+        raise CallError(f"The transfer target {target!r} cannot be called: {error}.") from None
 
 
 async def _loaded(clip: Clip) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 import os
-import re
 from pathlib import Path
 
 import typer
@@ -17,6 +16,7 @@ from telephony.doctor.findings import Finding, as_json, is_wrong
 from telephony.doctor.trace import trace
 from telephony.journal.reader import read_journal
 from telephony.journal.store import find_call
+from telephony.twilio.numbers import e164
 
 from .errors import FAILED, USAGE, CliError
 
@@ -32,8 +32,11 @@ def run_doctor(*, traced: str | None, output: Path | None, to: str | None, model
     if traced is not None:
         _trace(traced, output)
         return
-    if to is not None and not re.fullmatch(r"\+[1-9][0-9]{5,14}", to):
-        raise CliError(f"--to {to}: this is no number.", "Write it in E.164, like +14155550123.", code=USAGE)
+    if to is not None:
+        try:
+            to = e164(to)
+        except ValueError as error:
+            raise CliError(f"--to {to!r}: {error}.", code=USAGE) from None
     findings = asyncio.run(examine(os.environ, to=to, model_key=model_key))
     if json:
         typer.echo(jsonlib.dumps(as_json(findings), indent=1))

@@ -10,11 +10,12 @@ import typer
 
 from telephony.errors import NumberError
 from telephony.settings import Settings, read_settings
+from telephony.twilio.numbers import e164, tidy
 from telephony.twilio.rest import PhoneNumber, TwilioRest
 from telephony.twilio.webhook_keeper import VoiceWebhook, WebhookKeeper
 from telephony.urls import public_address
 
-from .errors import FAILED, CliError
+from .errors import FAILED, USAGE, CliError
 
 __all__ = ["list_numbers", "restore_number", "set_number", "to_us"]
 
@@ -32,6 +33,7 @@ def list_numbers(*, json: bool) -> None:
 
 def set_number(number: str, url: str | None, fallback_url: str | None) -> None:
     settings = read_settings()
+    number = _written(number)
     webhook = to_us(settings, url, fallback_url)
     kept = asyncio.run(WebhookKeeper(TwilioRest.of(settings)).set(number, webhook))
     typer.echo(f"{kept.number} leads to {webhook}.")
@@ -40,6 +42,7 @@ def set_number(number: str, url: str | None, fallback_url: str | None) -> None:
 
 def restore_number(number: str | None, *, force: bool) -> None:
     keeper = WebhookKeeper(TwilioRest.of(read_settings()))
+    number = None if number is None else _written(number)
     kept = [entry for entry in keeper.kept().values() if number in (None, entry.number)]
     if not kept:
         raise NumberError("Nothing is kept" + (f" for {number}." if number else ": no number was set."))
@@ -54,13 +57,22 @@ def restore_number(number: str | None, *, force: bool) -> None:
         raise typer.Exit(FAILED)
 
 
+def _written(number: str) -> str:
+    try:
+        return e164(number)
+    except ValueError as error:
+        raise CliError(
+            f"{number!r}: {error}.", "`telephony number list` shows the account's numbers.", code=USAGE
+        ) from None
+
+
 def to_us(settings: Settings, url: str | None = None, fallback_url: str | None = None) -> VoiceWebhook:
     """The webhook that brings calls here. By default it is its own fallback: Twilio asks once more."""
     if url is None:
         if settings.public_url is None:
             raise CliError("Where should the calls go?", "Set PUBLIC_URL, or say --url https://...")
         url = public_address(settings.public_url, "/incoming-call")
-    return VoiceWebhook(url, fallback_url=fallback_url or url)
+    return VoiceWebhook(tidy(url), fallback_url=tidy(fallback_url or url))
 
 
 def _leads_to(number: PhoneNumber) -> str:

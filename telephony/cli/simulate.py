@@ -9,6 +9,7 @@ import typer
 
 from telephony.simulator import callees, callers
 from telephony.simulator.twilio import OWN_NUMBER, SimulatedTwilio
+from telephony.twilio.numbers import e164, tidy
 
 from .errors import USAGE, CliError
 
@@ -68,7 +69,10 @@ def _at_number(text: str) -> tuple[str, callees.Callee]:
     number, equals, name = text.rpartition("=")
     if equals and not number.startswith("+"):
         raise CliError(f"{text!r} says no callee.", "Write +14155550123=voicemail, or voicemail for all.", code=USAGE)
-    return number, callees.find(name)
+    try:
+        return (e164(number) if number else ""), callees.find(tidy(name))
+    except ValueError as error:
+        raise CliError(f"--callee {text!r}: {error}.", code=USAGE) from None
 
 
 async def _log_forever(twilio: SimulatedTwilio, json: bool) -> None:

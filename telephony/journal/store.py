@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ..audio.containers import GZIP, container_of
 from ..errors import JournalError
 
 __all__ = ["StoredCall", "find_call", "purge", "stored_calls"]
@@ -46,6 +47,12 @@ def find_call(folder: Path, name: str) -> Path:
     """The journal of a call: by its sid, by an unambiguous beginning of it, or by a path. Raises `JournalError`."""
     path = Path(name)
     if path.is_file():
+        with path.open("rb") as file:
+            container = container_of(file.read(4096))
+        if container is not None and container != GZIP:
+            raise JournalError(
+                f"{name} is {container.kind}, and no journal. `telephony calls import` takes recordings."
+            )
         return path
     if path.is_dir():
         for journal in JOURNALS:

@@ -14,7 +14,11 @@ import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType
 from phonenumbers import timezone as zones
 
+from realtime_core.errors import UserError
+
 from ..errors import CallRefused
+from ..twilio.numbers import e164 as international
+from ..twilio.numbers import plain, tidy
 
 __all__ = ["Care", "e164"]
 
@@ -45,6 +49,20 @@ class Care:
     timezone: str | None = None
     do_not_call: Container[str] = ()
 
+    def __post_init__(self) -> None:
+        """Raises `UserError` for a number or a country that cannot be meant so."""
+        if self.countries is not None:
+            given = self.countries.split(",") if isinstance(self.countries, str) else self.countries
+            countries = frozenset(tidy(country).upper() for country in given)
+            if unknown := countries - phonenumbers.SUPPORTED_REGIONS - {"001"}:  # numbers of no country
+                raise UserError(f"Care(countries=...): {', '.join(sorted(unknown))}: write regions like US and DE.")
+            object.__setattr__(self, "countries", countries)
+        if isinstance(self.do_not_call, list | tuple | set | frozenset):
+            try:
+                object.__setattr__(self, "do_not_call", frozenset(map(international, self.do_not_call)))
+            except ValueError as error:
+                raise UserError(f"Care(do_not_call=...): {error}.") from None
+
     @classmethod
     def none(cls) -> Care:
         """Any country, any hour: where nobody is really called."""
@@ -72,7 +90,7 @@ class Care:
             raise CallRefused(f"{e164} lies in {region}, and calls go to {where}; say Care(countries=...) for more.")
         if e164 in self.do_not_call:
             raise CallRefused(f"{e164} does not want to be called.")
-        zone = timezone or self.timezone
+        zone = tidy(timezone or self.timezone or "") or None
         if zone is not None:
             _zone(zone)  # one that is none is told at any hour
         if self.quiet_from != self.quiet_until:
@@ -106,7 +124,9 @@ def _e164(number: PhoneNumber) -> str:
 
 def _parse(to: str, from_: str) -> PhoneNumber:
     try:
-        number = phonenumbers.parse(to, _region(from_))
+        number = phonenumbers.parse(plain(to), _region(from_))
+    except ValueError as error:
+        raise CallRefused(f"{to!r} is not called: {error}.") from error
     except phonenumbers.NumberParseException as error:
         raise CallRefused(f"{to!r} is no phone number: write it like +14155550123.") from error
     if not phonenumbers.is_valid_number(number):

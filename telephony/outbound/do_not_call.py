@@ -7,8 +7,11 @@ import os
 import re
 from pathlib import Path
 
+import phonenumbers
+
 from ..errors import CallRefused
 from ..settings import Settings
+from ..twilio.numbers import legible
 from .care import Care
 
 __all__ = ["DoNotCall", "care_of"]
@@ -16,13 +19,16 @@ __all__ = ["DoNotCall", "care_of"]
 log = logging.getLogger(__name__)
 
 _E164 = re.compile(r"\+\d{7,15}(?!\S)")
-_AS_WRITTEN = re.compile(r"\+?[\d\s().\-/]+")
+_AS_WRITTEN = re.compile(r"\s*(?:[a-z]+:|[\"'])?\s*([\d\s().\-/]+(?:(?<=[\d\-])[A-Z]{3,}[A-Z\d\-]*)?)", re.IGNORECASE)
+_INTERNATIONAL = re.compile(r"\+[\d\s().\-/]+")
+_BETWEEN = re.compile(r"\s*(?:[,;|&]|\b(?:or|and|oder|und)\b)")
 _SHORTEST_DIGITS = 7
 
 
 class DoNotCall:
     """A file of numbers, one a line, best as `+14155550123`; what follows the number is a remark, and so is a line that
-    begins with `#`. Numbers as people write them are understood, too: where one might be meant, nobody is called.
+    begins with `#`. Numbers as people write them are understood, too, several on a line, with an extension, or behind a
+    `tel:`: where one might be meant, nobody is called.
 
     The file is looked at for each question, so that others may write to it. It need not be there yet.
     """
@@ -81,7 +87,7 @@ class DoNotCall:
             return
         self._digits, self._loose = set(), []
         for number, line in enumerate(self.path.read_text("utf-8", "replace").splitlines(), 1):
-            self._take(line.strip().lstrip("\ufeff"), number)
+            self._take(legible(line), number)
         self._seen = seen
 
     def _take(self, line: str, number: int) -> None:
@@ -89,15 +95,27 @@ class DoNotCall:
             return
         if (exact := _E164.match(line)) is not None:
             self._digits.add(exact[0][1:])
-            return
-        written = _AS_WRITTEN.match(line)
-        digits = re.sub(r"\D", "", written[0]) if written else ""
-        if len(digits) < _SHORTEST_DIGITS:
-            log.warning("%s, line %d is no phone number: write it like +14155550123.", self.path, number)
-        elif line.startswith("+"):
-            self._digits.add(digits)
-        else:  # without a country, and perhaps with a 0 before it that is only dialled at home
-            self._loose.append(digits.lstrip("0"))
+            line = line[exact.end() :]
+            if "+" not in line and not _BETWEEN.match(line):
+                return
+        whole = {re.sub(r"\D", "", found) for found in _INTERNATIONAL.findall(line)}
+        # Without a country, and perhaps with a 0 before it that is only dialled at home.
+        loose = {_digits(part).lstrip("0") for part in _BETWEEN.split(_INTERNATIONAL.sub(" ", line))}
+        loose = {digits for digits in loose if len(digits) >= _SHORTEST_DIGITS}
+        self._digits |= {digits for digits in whole if len(digits) >= _SHORTEST_DIGITS}
+        self._loose += loose
+        if exact is None and not loose and not any(len(digits) >= _SHORTEST_DIGITS for digits in whole):
+            log.warning(
+                "%s, line %d names no phone number, so it keeps nobody from being called: write it like +14155550123.",
+                self.path,
+                number,
+            )
+
+
+def _digits(written: str) -> str:
+    """Of the number at its beginning; letters of a number like 1-800-FLOWERS are digits."""
+    found = _AS_WRITTEN.match(written)
+    return "" if found is None else re.sub(r"\D", "", phonenumbers.convert_alpha_characters_in_number(found[1]))
 
 
 def care_of(settings: Settings) -> Care:

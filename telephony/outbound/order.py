@@ -25,7 +25,7 @@ MAX_CLIP_S = 60
 class CallOrder(BaseModel):
     """What may be asked for. `agent` is the name of one that the server was started with: nothing is imported."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     to: str = Field(max_length=64)
     agent: str | None = None

@@ -28,6 +28,7 @@ from ..call.call import CallInfo
 from ..call.options import AgentSource
 from ..errors import CallRefused, SettingsError
 from ..settings import Settings, load_settings
+from ..twilio.numbers import tidy
 from ..twilio.rest import CallRecord, TwilioRest
 from ..web.listening import listening
 from .care import Care
@@ -84,8 +85,8 @@ class Telephony:
         self.twilio: SimulatedTwilio | None = None
         """The simulated one, where that is in use."""
         self._settings = settings
-        self._server = server
-        self._token = token
+        self._server = None if server is None else tidy(server)
+        self._token = None if token is None else tidy(token)
         self._simulate = simulate
         self._care = care
         self._model_config = model_config
@@ -102,10 +103,10 @@ class Telephony:
         Raises:
             SettingsError: there is no phone, or the settings do not fit; one line each, with its cure.
         """
-        simulate = os.environ.get("TELEPHONY_SIMULATE", "")
+        simulate = tidy(os.environ.get("TELEPHONY_SIMULATE", ""))
         if simulate not in ("", "0"):
             return cls(simulate=True if simulate in ("1", "true", "yes") else simulate, care=care)
-        if server := os.environ.get("TELEPHONY_SERVER"):
+        if server := tidy(os.environ.get("TELEPHONY_SERVER", "")):
             return cls(server=server, token=os.environ.get("TELEPHONY_API_TOKEN"), care=care)
         settings = load_settings(**overrides)
         if not all((settings.twilio_account_sid, settings.twilio_auth_token, settings.twilio_phone_number,

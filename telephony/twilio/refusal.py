@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
+
+from .numbers import e164, legible, tidy
 
 __all__ = ["Refusal", "parse_refusal"]
 
@@ -21,14 +22,14 @@ class Refusal:
 def parse_refusal(text: str) -> Refusal:
     """`busy` (the call is not answered, and not billed), `queue:NAME`, `https://...` (other TwiML), `+14155550100`
     (dialled), or `say:TEXT`. Raises `ValueError`."""
-    text = text.strip()
+    text = tidy(text)
     kind, colon, value = text.partition(":")
     if text == "busy":
         return Refusal("busy")
     if urlsplit(text).scheme in ("http", "https") and urlsplit(text).hostname:
         return Refusal("url", text)
-    if re.fullmatch(r"\+[1-9][0-9]{1,14}", text):
-        return Refusal("number", text)
+    if legible(text).startswith("+"):
+        return Refusal("number", e164(text))
     if colon and value.strip() and kind in ("queue", "say"):
         return Refusal("queue" if kind == "queue" else "say", value.strip())
     raise ValueError("write busy, queue:NAME, say:TEXT, a URL that answers with TwiML, or a number like +14155550100")

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from realtime_core import RealtimeAgent
+from realtime_core.errors import UserError
 
 from ..call.bridge import AgentSource
 from ..call.call import CallInfo
+from ..twilio.numbers import e164, legible, tidy
 
 __all__ = ["Agents", "Routing"]
 
@@ -24,7 +26,7 @@ class Routing:
     def __init__(self, agents: Agents) -> None:
         self._by_number: dict[str, AgentSource] | None = None
         if isinstance(agents, Mapping):
-            self._by_number = {_plain(number): source for number, source in agents.items()}
+            self._by_number = {_key(number): source for number, source in agents.items()}
             self.source: AgentSource = self._pick
         else:
             self.source = agents
@@ -50,6 +52,16 @@ class Routing:
 
 def _name(source: AgentSource) -> str:
     return source.name if isinstance(source, RealtimeAgent) else getattr(source, "__name__", "agent")
+
+
+def _key(number: str) -> str:
+    """Raises `UserError` for what no call can have as its called number."""
+    if not legible(number).startswith("+"):
+        return tidy(number)
+    try:
+        return e164(number)
+    except ValueError as error:
+        raise UserError(f"The agent for {number!r} is never called: {error}.") from None
 
 
 def _plain(number: str) -> str:

@@ -142,12 +142,35 @@ def test_a_number_that_lies_nowhere_needs_a_time_zone() -> None:
         ("+1415555012", True),
         ("Ada", True),
         ("+14155550124", True),
+        ("+14155550123x42", False),
+        ("+1 415 555 0123 ext. 42", False),
+        ("4155550123 ext. 42", False),
+        ("+14155550123,,42", False),
+        ("tel:+14155550123;ext=42", False),
+        ("whatsapp:+14155550123", False),
+        ("Ada,+14155550123", False),
+        ('"415 555 0123",Ada', False),
+        ("+14155550999, +14155550123", False),
+        ("+14155550999 / +14155550123", False),
+        ("4155550999; 4155550123", False),
+        ("4155550999 or 4155550123", False),
+        ("+14155550999 and (415) 555-0123", False),
+        ("\u202a+1\u00a0(415)\u2011555\u20110123\u202c", False),
+        ("\uff0b\uff11\uff14155550123", False),
+        ("+14155550999 2026-11-20 x42", True),
     ],
 )
 def test_a_list_is_understood_as_people_write_it(tmp_path: Path, written: str, called: bool) -> None:
     path = tmp_path / "no.txt"
     path.write_text(f"+14155550999\r\n{written}", encoding="utf-8")
     assert (ADA not in DoNotCall(path)) == called
+
+
+def test_a_number_of_letters_keeps_its_digits_from_being_called(tmp_path: Path) -> None:
+    path = tmp_path / "no.txt"
+    path.write_text("1-800-FLOWERS\n(415) 555-CALL calls all day\n")
+    assert "+18003569377" in DoNotCall(path)
+    assert "+14155552255" in DoNotCall(path)
 
 
 def test_a_line_that_is_no_number_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
