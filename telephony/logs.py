@@ -11,7 +11,8 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -117,30 +118,44 @@ class _Json(logging.Formatter):
 
 
 class Repeats:
-    """Logs what may come in masses: the first of a kind at once, then one a minute with how many there were."""
+    """Logs what may come in masses: the first line of a kind at once, then one a minute with the number of the others.
 
-    def __init__(self, log: logging.Logger, *, every_s: float = 60.0) -> None:
+    It remembers the last `max_kinds` kinds, so a kind may hold a part of what came from outside.
+    """
+
+    def __init__(self, log: logging.Logger, *, every_s: float = 60.0, max_kinds: int = 200) -> None:
         self._log = log
         self._every_s = every_s
-        self._kinds: dict[str, tuple[float, int]] = {}
+        self._max_kinds = max_kinds
+        self._kinds: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def warning(self, kind: str, message: str) -> None:
+    def warning(self, kind: str, message: str | Callable[[], str]) -> None:
+        """`message` may be a function: it is called only where the line is logged."""
         self._say(logging.WARNING, kind, message)
 
-    def error(self, kind: str, message: str) -> None:
+    def error(self, kind: str, message: str | Callable[[], str]) -> None:
         self._say(logging.ERROR, kind, message)
 
-    def info(self, kind: str, message: str) -> None:
+    def info(self, kind: str, message: str | Callable[[], str]) -> None:
         self._say(logging.INFO, kind, message)
 
-    def _say(self, level: int, kind: str, message: str) -> None:
+    def _say(self, level: int, kind: str, message: str | Callable[[], str]) -> None:
+        if (more := self.count(kind)) is not None:
+            text = message if isinstance(message, str) else message()
+            self._log.log(level, "%s%s", text, f" ({more} more like it since)" if more else "")
+
+    def count(self, kind: str) -> int | None:
+        """One more of this kind. None: it is not to be logged; else how many were not logged since the last line."""
         now = asyncio.get_running_loop().time()
         since, more = self._kinds.get(kind, (None, 0))
         if since is not None and now - since < self._every_s:
             self._kinds[kind] = (since, more + 1)
-            return
+            return None
         self._kinds[kind] = (now, 0)
-        self._log.log(level, "%s%s", message, f" ({more} more like it since)" if more else "")
+        self._kinds.move_to_end(kind)
+        if len(self._kinds) > self._max_kinds:
+            self._kinds.popitem(last=False)
+        return more
 
 
 def _call_sid() -> str:

@@ -25,11 +25,11 @@ from ..urls import public_address, websocket_address
 from ..web import media_streams as streams
 from ..web import webhooks
 from ..web.entrance import base_of, root_of
+from ..web.forms import MAX_FORM_BYTES, BadForm, read_body
 from ..web.phone import BROWSER, Phone, phone_of
 
 __all__ = ["routes"]
 
-_MAX_FORM_BYTES = 16 * 1024
 _WEBHOOKS = {
     "incoming-call": webhooks.incoming_call,
     "after-stream": webhooks.after_stream,
@@ -99,9 +99,10 @@ async def webhook(request: Request) -> Response:
         return PlainTextResponse("Not Found", status_code=404)
     if (refusal := _refusal(request)) is not None:
         return refusal
-    body = await _body(request)
-    if body is None:
-        return PlainTextResponse("This form is too long.", status_code=413)
+    try:
+        body = await read_body(request, MAX_FORM_BYTES)
+    except BadForm as error:
+        return PlainTextResponse(f"This is {error}.", status_code=error.status)
     parameters = dict(request.query_params)
     if any(not twiml.fits(*pair) for pair in parameters.items()):
         return PlainTextResponse("A parameter's name and value have to stay under 500 characters.", status_code=400)
@@ -183,15 +184,6 @@ def _ticket(phone: Phone, call_sid: str) -> str:
     keys = phone.settings.signing_keys
     key = (keys.auth_token or keys.shared_key_secret or "").encode()
     return hmac.digest(key, b"softphone\0" + call_sid.encode(), "sha256").hex()
-
-
-async def _body(request: Request) -> bytes | None:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_FORM_BYTES:
-            return None
-    return body
 
 
 def _model(phone: Phone) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "Fault",
     "SigningKeys",
     "check",
+    "check_header",
     "explain",
     "is_signed",
     "other_slash",
@@ -67,34 +68,34 @@ def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]
     return {}
 
 
-def check(
-    keys: SigningKeys, url: str, form: Mapping[str, Any], signature: str | None, settings: str | None = None
-) -> Fault | None:
-    """What is wrong with the signature; None: nothing. `settings`: `X-Twilio-Webhooks-Signature-Settings`."""
+def check_header(keys: SigningKeys, signature: str | None, settings: str | None = None) -> Fault | None:
+    """What is wrong with the headers alone: none of these faults needs the form. None: the form decides."""
     if not signature:
         return "unsigned"
     algorithm = get_signature_algorithm(settings).upper()
     if algorithm not in (HMAC_SHA1, HMAC_SHA256):
         return "unknown algorithm"
-    secret = keys.auth_token if algorithm == HMAC_SHA1 else keys.shared_key_secret
-    if secret is None:
-        return "no key"
-    return None if is_signed(secret, url, form, signature, algorithm) else "mismatch"
+    return "no key" if _secret(keys, algorithm) is None else None
 
 
-def explain(
-    fault: Fault,
-    keys: SigningKeys,
-    url: str,
-    form: Mapping[str, Any],
-    signature: str | None,
-    settings: str | None = None,
-    *,
-    asked: str = "",
-) -> str:
-    """A line for the log: what was checked, and what to do. Never holds a secret or a signature.
+def check(
+    keys: SigningKeys, url: str, form: Mapping[str, Any], signature: str | None, settings: str | None = None
+) -> Fault | None:
+    """What is wrong with the signature; None: nothing. `settings`: `X-Twilio-Webhooks-Signature-Settings`."""
+    if (fault := check_header(keys, signature, settings)) is not None:
+        return fault
+    algorithm = get_signature_algorithm(settings).upper()
+    return None if is_signed(_secret(keys, algorithm) or "", url, form, signature, algorithm) else "mismatch"
 
-    `asked` is the URL that the request itself names (from its Host header): good for a hint, and for nothing else.
+
+def _secret(keys: SigningKeys, algorithm: str) -> str | None:
+    return keys.auth_token if algorithm == HMAC_SHA1 else keys.shared_key_secret
+
+
+def explain(fault: Fault, url: str, settings: str | None = None, other: str | None = None) -> str:
+    """A line for the log: what was checked, and what to do. It never holds a secret or a signature.
+
+    `other` is the address that the signature does fit, if there is one (see `signed_for`).
     """
     match fault:
         case "unsigned":
@@ -105,7 +106,7 @@ def explain(
             return "it is signed with a SharedKey: set TWILIO_SHARED_KEY_SECRET."
         case "no key":
             return "it is signed with the account's auth token: set TWILIO_AUTH_TOKEN."
-    if (other := signed_for(keys, url, form, signature, settings, asked=asked)) is not None:
+    if other is not None:
         return f"it is signed for {other!r}, and PUBLIC_URL makes it {url!r}: correct one of the two."
     return (
         f"its signature does not fit {url!r}. Is PUBLIC_URL what Twilio was told, character by character, and is "
@@ -122,7 +123,10 @@ def signed_for(
     *,
     asked: str = "",
 ) -> str | None:
-    """Which other address the signature does fit, if any. Who has made it has the secret."""
+    """Which other address the signature does fit, if any. Its sender has the secret. Costs up to four checks.
+
+    `asked` is the URL that the request itself names (from its Host header): good for a hint, and for nothing else.
+    """
     return next((it for it in _other_forms(url, asked) if check(keys, it, form, signature, settings) is None), None)
 
 

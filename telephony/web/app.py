@@ -25,7 +25,7 @@ from ..journal.retention import purge_daily
 from ..records.recorder import Recorder, open_records
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
-from . import callbacks, health, media_streams, outgoing, webhooks
+from . import callbacks, door, health, media_streams, outgoing, webhooks
 from .calls_api import create_call, end_call, fetch_call, open_dialler
 from .entrance import Entrance
 from .not_started import NotStartedAnswer
@@ -129,10 +129,16 @@ def create_app(
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),
             *softphone.routes(),
+            WebSocketRoute("/{path:path}", door.no_such_stream),
         ],
         lifespan=lifespan,
         middleware=[Middleware(Entrance)],
-        exception_handlers={Exception: webhooks.failed, NotStarted: NotStartedAnswer(settings)},
+        exception_handlers={
+            404: door.no_such_address,
+            405: door.no_such_address,
+            NotStarted: NotStartedAnswer(settings),
+            Exception: webhooks.failed,
+        },
     )
     app.router.redirect_slashes = False  # the address is signed to the character, and behind a proxy we do not know it
     return app

@@ -36,6 +36,7 @@ from ..outbound.placed import PlacedCall
 from ..outbound.plan import CallPlan
 from ..records.rows import CallRow
 from ..urls import mounted, public_address
+from .forms import BadForm, read_body
 from .ledger import OUTBOUND
 from .phone import Phone, phone_of
 
@@ -73,9 +74,10 @@ async def create_call(request: Request) -> JSONResponse:
     if dialler is None:
         return _problem(503, "No calls can be placed: set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, "
                              "TWILIO_PHONE_NUMBER and PUBLIC_URL.")  # fmt: skip
-    body = await _body(request)
-    if body is None:
-        return _problem(413, f"A body of more than {MAX_BYTES} bytes.")
+    try:
+        body = await read_body(request, MAX_BYTES)
+    except BadForm as error:
+        return _problem(error.status, f"This is {error}.")
     try:
         asked = CallOrder.model_validate_json(body)
         asked.plan(phone.outgoing)
@@ -235,15 +237,6 @@ def _lock(request: Request, key: str) -> asyncio.Lock:
         state.key_locks = WeakValueDictionary()
     lock: asyncio.Lock = state.key_locks.setdefault(key, asyncio.Lock())
     return lock
-
-
-async def _body(request: Request) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            return None
-    return bytes(body)
 
 
 def _problem(status: int, message: str, *, again: bool = False) -> JSONResponse:

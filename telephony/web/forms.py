@@ -1,43 +1,88 @@
-"""Reads the forms that Twilio posts."""
+"""Reads the bodies and forms of requests, within limits."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from functools import cached_property
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import ImmutableMultiDict
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-__all__ = ["BadForm", "Form", "read_form"]
+__all__ = ["BODY_S", "MAX_FIELDS", "MAX_FORM_BYTES", "BadForm", "Form", "read_body", "read_forms"]
 
-Form = ImmutableMultiDict[str, str]
-
-MAX_BYTES = 64 * 1024
-_MAX_FIELDS = 200
+MAX_FORM_BYTES = 16 * 1024
+"""Twilio's webhooks have 1 to 3 kB."""
+MAX_FIELDS = 100
+BODY_S = 15.0
+"""A body that has not arrived by then is refused."""
 
 
 class BadForm(Exception):
-    """Not a form that Twilio would send. `status` is the HTTP status for it."""
+    """A body that is not read. `status` is the HTTP status for it."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
 
 
-async def read_form(request: Request) -> Form:
-    """The body of a POST, the query of a GET. Empty fields stay: they are signed, too.
+class Form(ImmutableMultiDict[str, str]):
+    """The fields of a form, and what Twilio signs of it."""
+
+    @cached_property
+    def signed(self) -> Mapping[str, str]:
+        """The fields as one field without a name: each name with its values, in alphabetical order. Its signature is
+        that of the form, and one request may need several checks, for several addresses.
+        (https://www.twilio.com/docs/usage/webhooks/webhooks-security)"""
+        return {"": "".join(f"{name}{value}" for name, value in sorted(set(self.multi_items())))}
+
+
+async def read_forms(request: Request) -> tuple[Form, ...]:
+    """The body of a POST, else the query. Empty fields stay, because they are signed.
+
+    There is one reading if the bytes are UTF-8. Otherwise there are two, and the signature tells which one Twilio
+    signed: with the other bytes as Latin-1, and with U+FFFD in their place.
 
     Raises:
-        BadForm: the body is too long, or not a form.
+        BadForm: the body cannot be read (see `read_body`), or the form has too many fields.
     """
     if request.method != "POST":
-        return request.query_params
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise BadForm(413, f"a body of more than {MAX_BYTES} bytes")
+        return (Form(request.query_params.multi_items()),)
+    body = await read_body(request, MAX_FORM_BYTES)
     try:
-        fields = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+        try:
+            return (_parse(body.decode(), "utf-8", "strict"),)
+        except UnicodeDecodeError:
+            text = body.decode("latin-1")
+            return _parse(text, "latin-1", "strict"), _parse(text, "utf-8", "replace")
     except ValueError:
-        raise BadForm(400, "a body that is no form") from None
-    return ImmutableMultiDict(fields)
+        raise BadForm(400, f"a form of more than {MAX_FIELDS} fields") from None
+
+
+def _parse(text: str, encoding: str, errors: str) -> Form:
+    return Form(parse_qsl(text, keep_blank_values=True, encoding=encoding, errors=errors, max_num_fields=MAX_FIELDS))
+
+
+async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) -> bytes:
+    """The body of a request.
+
+    Raises:
+        BadForm: it is longer than `max_bytes`, it did not arrive in time, or the peer has gone.
+    """
+    too_long = BadForm(413, f"a body of more than {max_bytes} bytes")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > max_bytes:
+        raise too_long
+    body = bytearray()
+    try:
+        async with asyncio.timeout(within_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise too_long
+    except ClientDisconnect:
+        raise BadForm(400, "a body that ends before its length") from None
+    except TimeoutError:
+        raise BadForm(408, f"a body that did not arrive within {within_s:g} s") from None
+    return bytes(body)

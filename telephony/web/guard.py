@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
+from ..allowance import Allowance
 from ..logs import Repeats
 from ..settings import Settings, is_loopback
-from ..twilio.signature import check, explain, other_slash, signed_for
+from ..twilio.signature import Fault, check, check_header, explain, other_slash, signed_for
 from .entrance import asked_for
+from .forms import Form
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "Unsigned"]
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +26,21 @@ _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-for
 """What proxies add. One that adds nothing may still give itself away by HTTP/1.0, as nginx does by default."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """A webhook that is not let in. The addresses are there where its sender has our secret, and signed for another
+    address than PUBLIC_URL makes it. Twilio's debugger shows them, and `telephony doctor` reads them."""
+
+    signed_for: str | None = None
+    expected: str | None = None
+
+
 class Guard:
     """Decides on webhooks, on the upgrade of media streams and on the operator's endpoints.
 
-    What it refuses is logged once for each kind and then once a minute at most, with the number of the others: anybody
-    can send nonsense, and the log is no place for it. `on_refused` is told of every one.
+    A refusal is logged once for each kind and then once a minute at most, with the number of the others: anybody can
+    send nonsense. A refusal costs one check of the signature. The search for what the sender meant costs several, so it
+    has an allowance. `on_refused` is told of every refusal.
     """
 
     def __init__(self, settings: Settings, *, on_refused: Callable[[str], None] = lambda kind: None) -> None:
@@ -35,24 +48,49 @@ class Guard:
         self._keys = settings.signing_keys
         self._on_refused = on_refused
         self._repeats = Repeats(log)
+        self._searches = Allowance(per_s=1, burst=5)
 
-    def admits_webhook(self, request: HTTPConnection, form: Mapping[str, Any]) -> bool:
-        """`form` is that of a POST; for a GET, whose parameters are part of the URL, it is empty."""
-        return self._admits(request, form, websocket=False)
+    def admits_headers(self, request: HTTPConnection) -> bool:
+        """May this be a webhook of Twilio? The question is asked before the body is read."""
+        if not self._checks:
+            return self._admits_without_secret(request, "a webhook")
+        fault = check_header(self._keys, *_signature(request))
+        if fault is not None:
+            self._reject("a webhook", fault, request, {}, websocket=False)
+        return fault is None
+
+    def choose(self, request: HTTPConnection, forms: Sequence[Form]) -> Form | Unsigned:
+        """The reading of the webhook's form that is signed. Ask `admits_headers` first."""
+        if not self._checks:
+            return forms[0]
+        for form in forms:
+            if self.is_signed(request, form):
+                return form
+        return self._reject("a webhook", "mismatch", request, _signed_part(request, forms[0]), websocket=False)
+
+    def is_signed(self, request: HTTPConnection, form: Form) -> bool:
+        """Has the sender our secret, and signed this request? Never where there is no secret. The parameters of a GET
+        are a part of its URL."""
+        if not self._checks:
+            return False
+        return check(self._keys, self._url(request), _signed_part(request, form), *_signature(request)) is None
 
     def admits_stream(self, websocket: HTTPConnection) -> bool:
-        return self._admits(websocket, {}, websocket=True)
-
-    def mismatch(self, request: HTTPConnection, form: Mapping[str, Any]) -> tuple[str, str] | None:
-        """For a webhook that is refused, but signed by somebody who has our secret: the address that it is signed for,
-        and the one that PUBLIC_URL makes it. Twilio's debugger shows them, and `telephony doctor` reads them."""
-        if not self._settings.checks_signatures or (public_url := self._settings.public_url) is None:
-            return None
-        url = asked_for(request, public_url, websocket=False)
-        signature = request.headers.get("x-twilio-signature")
-        settings = request.headers.get("x-twilio-webhooks-signature-settings")
-        theirs = signed_for(self._keys, url, form, signature, settings, asked=str(request.url))
-        return None if theirs is None else (theirs, url)
+        if not self._checks:
+            return self._admits_without_secret(websocket, "a media stream")
+        url = self._url(websocket, websocket=True)
+        signature, settings = _signature(websocket)
+        fault = check(self._keys, url, {}, signature, settings)
+        if fault is None:
+            return True
+        if fault == "mismatch":
+            # Not documented, but told of: the upgrade's URL is signed with a slash that the TwiML did not have.
+            other = other_slash(url)
+            if check(self._keys, other, {}, signature, settings) is None:
+                self._repeats.info("slash", f"A media stream is signed for {other!r}, not {url!r}; let in.")
+                return True
+        self._reject("a media stream", fault, websocket, {}, websocket=True)
+        return False
 
     def admits_operator(self, request: HTTPConnection) -> bool:
         """Does it bear TELEPHONY_API_TOKEN? Without one: is it this machine, and can nobody else come? Behind a proxy
@@ -65,53 +103,75 @@ class Guard:
             given.strip().encode(), token.get_secret_value().encode()
         )
 
-    def _admits(self, connection: HTTPConnection, form: Mapping[str, Any], *, websocket: bool) -> bool:
-        public_url = self._settings.public_url
-        what = "a media stream" if websocket else "a webhook"
-        if not self._settings.checks_signatures or public_url is None:
-            if self._settings.telephony_allow_unsigned or _is_local(connection):
-                return True
-            self._refuse(
-                "not local",
-                f"Refused {what}: without TWILIO_AUTH_TOKEN and PUBLIC_URL only this machine is served, and directly.",
-            )
-            return False
-        url = asked_for(connection, public_url, websocket=websocket)
-        signature = connection.headers.get("x-twilio-signature")
-        settings = connection.headers.get("x-twilio-webhooks-signature-settings")
-        fault = check(self._keys, url, form, signature, settings)
-        if fault is None:
+    @property
+    def _checks(self) -> bool:
+        return self._settings.checks_signatures and self._settings.public_url is not None
+
+    def _admits_without_secret(self, connection: HTTPConnection, what: str) -> bool:
+        if self._settings.telephony_allow_unsigned:
             return True
-        if websocket and fault == "mismatch":
-            # Not documented, but told of: the upgrade's URL is signed with a slash that the TwiML did not have.
-            other = other_slash(url)
-            if check(self._keys, other, form, signature, settings) is None:
-                self._repeats.info("slash", f"A media stream is signed for {other!r}, not {url!r}; let in.")
-                return True
-        asked = str(connection.url)
-        why = explain(fault, self._keys, url, form, signature, settings, asked=asked)
-        self._refuse(fault, f"Refused {what}: {why}")
+        if _is_of_another_site(connection):
+            self.refuse("another site", f"Refused {what}: a page of another site asked for it.")
+            return False
+        if _is_local(connection):
+            return True
+        self.refuse(
+            "not local",
+            f"Refused {what}: without TWILIO_AUTH_TOKEN and PUBLIC_URL only this machine is served, and directly.",
+        )
         return False
 
-    def _refuse(self, kind: str, message: str) -> None:
-        self._on_refused(kind)
-        self._repeats.warning(kind, message)
+    def _reject(
+        self, what: str, fault: Fault, connection: HTTPConnection, form: Mapping[str, Any], *, websocket: bool
+    ) -> Unsigned:
+        url = self._url(connection, websocket=websocket)
+        signature, settings = _signature(connection)
+        other = None
+        if fault == "mismatch" and self._searches.spend(asyncio.get_running_loop().time()):
+            asked = str(connection.url)
+            other = signed_for(self._keys, url, form, signature, settings, asked=asked)
+        kind = "" if other is None else f"signed for {other}"
+        if other is not None:  # the sender has our secret: what outsiders send does not hide the line
+            self._repeats.count(fault)
+        self.refuse(fault, lambda: f"Refused {what}: {explain(fault, url, settings, other)}", kind=kind)
+        return Unsigned() if other is None else Unsigned(other, url)
+
+    def refuse(self, reason: str, message: str | Callable[[], str], *, kind: str = "") -> None:
+        """Count a refusal by its reason, and log it within the bounds of its kind (default: the reason)."""
+        self._on_refused(reason)
+        self._repeats.warning(kind or reason, message)
+
+    def _url(self, connection: HTTPConnection, *, websocket: bool = False) -> str:
+        """What Twilio calls this address."""
+        return asked_for(connection, self._settings.public_url or "", websocket=websocket)
+
+
+def _signature(connection: HTTPConnection) -> tuple[str | None, str | None]:
+    headers = connection.headers
+    return headers.get("x-twilio-signature"), headers.get("x-twilio-webhooks-signature-settings")
+
+
+def _signed_part(request: HTTPConnection, form: Form) -> Mapping[str, Any]:
+    return form.signed if request.scope["method"] == "POST" else {}
+
+
+def _is_of_another_site(connection: HTTPConnection) -> bool:
+    """Does a browser send this for a page of another origin? Every current browser says so, also for images and for
+    requests that need no permission (https://www.w3.org/TR/fetch-metadata/). A page of another port is another
+    program's, and counts as another site here."""
+    return connection.headers.get("sec-fetch-site") in ("cross-site", "same-site")
 
 
 def _is_local(connection: HTTPConnection) -> bool:
-    """From this machine, to this machine, through no proxy: a tunnel or a page of some other site is none of it."""
+    """From this machine, to this machine, through no proxy, and not for a page of another origin."""
+    if _is_of_another_site(connection):
+        return False
     client = connection.client
     if client is None or not is_loopback(client.host):
         return False
     if any(name in connection.headers for name in _OF_PROXIES) or connection.scope.get("http_version") == "1.0":
         return False
-    return is_loopback(connection.url.hostname or "") and _is_local_origin(connection.headers.get("origin"))
-
-
-def _is_local_origin(origin: str | None) -> bool:
-    if origin is None:
-        return True
-    try:
-        return is_loopback(urlsplit(origin).hostname or "")
-    except ValueError:
+    if not is_loopback(connection.url.hostname or ""):
         return False
+    origin = connection.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == connection.headers.get("host")

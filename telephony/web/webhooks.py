@@ -7,11 +7,10 @@ our processes; so nothing here depends on having been asked before.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from ..call.after_stream import Next
 from ..call.after_stream import after_dial as decide_after_dial
@@ -20,14 +19,14 @@ from ..call.call import CallInfo
 from ..logs import about_call
 from ..twilio import twiml
 from ..twilio.callbacks import DialResult, VoiceRequest
-from .forms import BadForm, Form, read_form
+from .door import WebhookRefused, admit
+from .forms import Form
 from .phone import BROWSER, Phone, phone_of
 
 __all__ = ["after_dial", "after_stream", "failed", "for_twilio", "incoming_call", "leg_key"]
 
 log = logging.getLogger(__name__)
 
-_SID = re.compile(r"[A-Za-z0-9]{1,64}")
 _MAX_CHARS = 400
 _ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial", "leg_key"}
 
@@ -41,30 +40,16 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         request.state.wants_twiml = answer.__name__ in _ANSWERED_IN_TWIML
         phone = phone_of(request)
         try:
-            form = await read_form(request)
-        except BadForm as error:
-            return PlainTextResponse(f"This is {error}.", status_code=error.status)
-        signed = form if request.method == "POST" else {}
-        if not phone.guard.admits_webhook(request, signed):
-            return _unsigned(phone.guard.mismatch(request, signed))
-        call_sid = form.get("CallSid", "")
-        if not _SID.fullmatch(call_sid):
-            return PlainTextResponse("This request has no CallSid.", status_code=400)
-        with about_call(call_sid):
+            form = await admit(request, phone)
+        except WebhookRefused as refused:
+            return refused.response
+        with about_call(form["CallSid"]):
             response = answer(request, phone, form)
             return await response if isinstance(response, Awaitable) else response
 
     endpoint.__name__ = answer.__name__
     endpoint.__doc__ = answer.__doc__
     return endpoint
-
-
-def _unsigned(mismatch: tuple[str, str] | None) -> Response:
-    if mismatch is None:
-        return PlainTextResponse("This request is not signed by Twilio.", status_code=403)
-    signed_for, expected = mismatch
-    error = "This request is signed for another address than PUBLIC_URL makes it."
-    return JSONResponse({"error": error, "signed_for": signed_for, "expected": expected}, status_code=403)
 
 
 @for_twilio
