@@ -64,6 +64,7 @@ _MAY_BE_OFF = frozenset({"transcription", "noise_reduction", "turn_detection"})
 
 _VOICE: Path = ("audio", "output", "voice")
 _PROMPT: Path = ("prompt",)
+_TRANSCRIPTION: Path = ("audio", "input", "transcription")
 _TURN_DETECTION: Path = ("audio", "input", "turn_detection")
 _IDLE_TIMEOUT = "idle_timeout_ms"
 """The one setting of turn detection that None switches off."""
@@ -310,8 +311,12 @@ class SessionConfig:
         return [(event_id, _nest(fields)) for event_id, fields in due.updates], due.settled
 
     def created(self, session: Mapping[str, Any]) -> None:
-        """`session.created`."""
-        self._ledger.created(_flatten(session))
+        """`session.created`. A call that is attached to and has no transcription gets the default one, so that the
+        history says what the caller said; its other settings stay."""
+        shown = _flatten(session)
+        self._ledger.created(shown)
+        if _TRANSCRIPTION not in self._ledger.desired and shown.get(_TRANSCRIPTION) is None:
+            self._ask({_TRANSCRIPTION: DEFAULT_MODEL_SETTINGS["input_audio_transcription"]})
 
     def updated(self, session: Mapping[str, Any]) -> list[Change]:
         """`session.updated`; returns the changes that it acknowledges. Some servers describe only what has changed."""

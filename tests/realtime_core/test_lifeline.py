@@ -29,6 +29,7 @@ from realtime_core.model_inputs import (
     RealtimeModelSendToolOutput,
     RealtimeModelSendUserInput,
 )
+from realtime_core.openai_realtime import DEFAULT_MODEL_SETTINGS
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
 from realtime_core.sources import Sources
 from realtime_core.turns import OurTurns
@@ -530,12 +531,25 @@ async def test_a_server_whose_clock_is_off_is_not_believed() -> None:
 
 
 async def test_an_attached_call_keeps_its_conversation() -> None:
-    async with Talk(options={"conversation": conversation, "call_id": "rtc_1"}) as talk:
+    transcribed = Peer(created={"audio": {"input": {"transcription": {"model": "gpt-transcribe"}}}})
+    async with Talk(transcribed, options={"conversation": conversation, "call_id": "rtc_1"}) as talk:
         assert talk.peer.asked[0][0].endswith("?call_id=rtc_1")
         assert "session.update" not in talk.peer.types(), "nothing was asked for"
         lose(talk.peer)
         await settle(1.0)
         assert talk.peer.opened == 2 and talk.peer.sent == []
+
+
+async def test_an_attached_call_without_a_transcription_gets_the_default_one() -> None:
+    """Else the history would not say what the caller said. A transcription that is switched off stays off."""
+    async with Talk(options={"call_id": "rtc_1"}) as talk:
+        (update,) = talk.peer.sent
+        default = DEFAULT_MODEL_SETTINGS["input_audio_transcription"]
+        assert update["session"] == {"type": "realtime", "audio": {"input": {"transcription": default}}}
+    off = {"call_id": "rtc_1", "initial_model_settings": {"input_audio_transcription": None}}
+    async with Talk(options=off) as talk:
+        sent = [each["session"]["audio"]["input"] for each in talk.peer.sent if each["type"] == "session.update"]
+        assert sent in ([], [{"transcription": None}])
 
 
 async def test_a_socket_that_is_stalled_drops_the_oldest_audio() -> None:
