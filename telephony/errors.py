@@ -9,6 +9,7 @@ TelephonyError
 ├── CallerTimeout                 a simulated caller waited in vain (a TimeoutError, too)
 ├── DemoFailed                    a process of `telephony demo` did not start, or failed
 ├── NumberError                   a number cannot be pointed at us: not ours, no voice, or a trunk has it
+├── NoCallerId                    nobody can be called for a caller: no number is known that Twilio takes as caller id
 ├── NoCurrentCall                 `current_call()` was used outside of a call
 ├── RecordsUnavailable            the database of the records cannot be used now, or is of a newer release
 ├── RingFailed                    the simulated phone could not ring: the webhook's answer, its TwiML or the stream
@@ -56,6 +57,7 @@ __all__ = [
     "DemoFailed",
     "JournalError",
     "MediaStreamError",
+    "NoCallerId",
     "NoCurrentCall",
     "NotStarted",
     "NumberError",
@@ -104,6 +106,10 @@ class CallRefused(TelephonyError):
 
 class NumberError(TelephonyError):
     """A number cannot be pointed at us, or we cannot be reached for it. Says what to do."""
+
+
+class NoCallerId(TelephonyError):
+    """Nobody can be called for a caller: no number is known that Twilio takes as caller id."""
 
 
 class NoCurrentCall(TelephonyError):

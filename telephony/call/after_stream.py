@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from ..twilio import twiml
+from ..twilio.caller_id import Destination
 
 __all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "after_dial", "after_stream", "end_of_call"]
 
@@ -34,8 +35,8 @@ class StreamEnd:
     """The document that waits for this request."""
 
 
-def end_of_call(reason: str, *, reattached: int = 0, fallback: str | None = None) -> StreamEnd:
-    """Of a call that we have ended, and why; `fallback`: the number that takes it where we could not go on."""
+def end_of_call(reason: str, *, reattached: int = 0, fallback: Destination | None = None) -> StreamEnd:
+    """Of a call that we have ended, and why; `fallback`: who takes it where we could not go on."""
     if reason.startswith("failed") and fallback is not None:
         return StreamEnd("failed", reattached, twiml.dial(fallback))
     return StreamEnd("goodbye", reattached)  # what went wrong, the caller was told

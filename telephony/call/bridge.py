@@ -24,12 +24,14 @@ from realtime_core.connection import Connection
 from ..journal.format import SCHEMA
 from ..journal.header import configuration
 from ..twilio import media_stream
+from ..twilio.caller_id import Destination, Parties
 from .after_stream import StreamEnd, end_of_call
 from .call import TOKEN_PARAMETER, Call, CallInfo, set_current_call
 from .clips import apology
 from .conduct import Conduct
 from .controls import Controls
 from .conversation import Conversation
+from .fallback import fallback_for
 from .leg import CallerLeg
 from .line_player import LinePlayer
 from .options import AgentSource, CallOptions, CallOutcome
@@ -189,7 +191,15 @@ class Bridge:
             return self.leg.away
         if not self.over:
             return StreamEnd("lost", self.leg.reattached)
-        return end_of_call(self.reason, reattached=self.leg.reattached, fallback=self.options.fallback)
+        return end_of_call(self.reason, reattached=self.leg.reattached, fallback=self.fallback())
+
+    def fallback(self) -> Destination | None:
+        """Who takes the call where we cannot go on."""
+        return fallback_for(self.parties, self.options.fallback)
+
+    @property
+    def parties(self) -> Parties:
+        return self.call.info.parties(self.options.own_number)
 
     # --- the conversation ----------------------------------------------------------------------------------------
 
@@ -254,7 +264,7 @@ class Bridge:
             self.player.stop()
             self.player.play_clip("clip:apology", apology())
             await self.controls.heard(8, to_come=False)
-        if self.options.fallback is not None:
+        if self.fallback() is not None:
             self._let_go = "close"
         self.end(f"failed: {reason}")
 
@@ -306,6 +316,7 @@ class Bridge:
                 placed=options.placed,
                 has_way_back=options.way_back is not None,
                 has_fallback=options.fallback is not None,
+                has_own_number=options.own_number is not None,
             ),
         )
         for clip in (options.greeting, options.ambience):

@@ -14,6 +14,7 @@ from ..audio.containers import container_of
 from ..audio.files import Clip, load_ulaw
 from ..errors import CallError, NoCurrentCall
 from ..turns.keys import DigitCollector, Digits
+from ..twilio.caller_id import Parties
 from ..twilio.numbers import e164, tidy
 from .recorded_commands import RecordedCommands, RecordedSession
 
@@ -59,6 +60,10 @@ class CallInfo:
             stream_sid=start.stream_sid,
             parameters=parameters,
         )
+
+    def parties(self, own: str | None) -> Parties:
+        """The two ends, for a caller id; `own`: TWILIO_PHONE_NUMBER."""
+        return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
 
 
 class Call:

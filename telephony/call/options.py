@@ -51,6 +51,8 @@ class CallOptions:
     """The addresses of this process; without them nobody who was sent elsewhere comes back."""
     apology: str = "We are sorry, something went wrong at our end."
     """Said by Twilio when the caller cannot be brought back to us."""
+    own_number: str | None = None
+    """A number of ours, for the caller id of whom we call (TWILIO_PHONE_NUMBER)."""
     fallback: str | None = None
     """The number that takes the call when we cannot go on."""
     on_digit: Callable[[Call, str], None] = lambda call, digit: None

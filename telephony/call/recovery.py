@@ -76,7 +76,7 @@ class Recovery:
     async def _bring_back(self, dead: MediaStream | None) -> None:
         bridge, options = self._bridge, self._bridge.options
         leg, way_back = bridge.leg, options.way_back
-        apology = twiml.apologise(options.apology, options.fallback)
+        apology = twiml.apologise(options.apology, bridge.fallback())
         returns = options.reattach_s > 0 and leg.reattached < MAX_REATTACHED
         asked = dead is None and await self._is_asked()
         if not asked and returns and way_back is not None:

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import CallError, TwilioError
+from ..errors import CallError, NoCallerId, TwilioError
 from ..twilio import twiml
 from ..twilio.briefing import briefing, declined, introduction
 from ..twilio.callbacks import CallStatus, DialResult
@@ -30,6 +30,7 @@ _DIAL_FAILURES = {
     "canceled": "nobody answered",
     "failed": "the call could not be made",
 }
+_IS_HERE = "The caller is still with you: say that it cannot be done, and offer something else."
 _IS_BACK = "The caller is back with you and knows nothing of this: say so, and offer something else."
 
 
@@ -82,13 +83,18 @@ class Transfers:
     async def _cold(self, name: str, number: str) -> str:
         bridge = self._bridge
         way_back = bridge.options.way_back
+        try:
+            whom = bridge.parties.reach(number)
+        except NoCallerId as error:
+            log.error("Call %s: %s was not called: %s.", bridge.call.sid, name, error)
+            return f"{name} was not called: {error}. {_IS_HERE}"
         self._result, self._dialling = None, name
         try:
             if way_back is None:
-                document = twiml.dial(number, ring_s=_RING_S)
+                document = twiml.dial(whom, ring_s=_RING_S)
             else:
                 told = way_back.call_status
-                document = twiml.dial(number, action=way_back.after_dial, status_callback=told, ring_s=_RING_S)
+                document = twiml.dial(whom, action=way_back.after_dial, status_callback=told, ring_s=_RING_S)
             if (failure := await bridge.leg.send_away("transfer", document)) is not None:
                 return f"{name} was not called: {failure}."
             if way_back is None or not await bridge.leg.back(_RING_S + _MARGIN_S):
@@ -149,7 +155,11 @@ class Transfers:
         agent = self._bridge.conversation.session.current_agent.name
         about = summary.strip() or introduction(self._bridge.call.caller, agent)
         document = briefing(about, way_back.leg_key(leg.leg_id))
-        from_ = self._bridge.call.called if self._bridge.call.info.direction == "inbound" else self._bridge.call.caller
+        if (from_ := self._bridge.parties.number) is None:
+            sid = self._bridge.call.sid
+            log.error("Call %s: nobody was called: no number of ours is known. Set TWILIO_PHONE_NUMBER.", sid)
+            leg.transfer.fail("there is no number of ours to call from")
+            return
         try:
             leg.call_sid = await control.create_call(
                 to=number, from_=from_, twiml=document, status_callback=way_back.call_status, ring_s=_RING_S

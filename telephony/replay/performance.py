@@ -103,6 +103,7 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
     if config.get("has_way_back", len(recording.streams) > 1):
         options.way_back = twilio
     options.model = _model(recording.model_class.get("turn_policy"))
+    options.own_number = SOME_NUMBER if config.get("has_own_number", True) else None
     options.fallback = SOME_NUMBER if config.get("has_fallback") else None
     return options
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .calls import SimulatedCall
 from .documents import Document, Fetch, Verb
+from .parameters import Refused, check_caller_id
 from .rooms import Member, Room
 from .twiml_interpreter import announcement
 from .webhooks import absolute
@@ -94,6 +95,19 @@ async def dial_numbers(
     """Call others, and join the first that answers (and ends its whisper, `<Number url>`, without hanging up) to
     `call`, until one of both leaves. Returns `DialCallStatus`, the leg's sid and its seconds."""
     if not numbers:
+        return "failed", "", 0
+    try:
+        for noun in numbers:
+            check_caller_id(
+                verb.attributes.get("callerId"),
+                noun=noun.name,
+                from_=call.from_,
+                to=call.to,
+                inbound=call.direction == "inbound",
+                valid={*twilio.numbers, *twilio.verified_numbers},
+            )
+    except Refused as error:
+        call.warn(f"{error} ({error.code})")
         return "failed", "", 0
     room = Room(name=f"dial of {call.sid}")
     room.started = True

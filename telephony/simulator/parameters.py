@@ -10,11 +10,13 @@ from collections.abc import Collection
 
 from .documented import Form, is_url
 
-__all__ = ["Refused", "check_create", "check_test_create"]
+__all__ = ["Refused", "check_caller_id", "check_create", "check_test_create"]
 
 _EVENTS = {"initiated", "ringing", "answered", "completed"}
 _TO = re.compile(r"\+[1-9]\d{6,14}|sips?:[^@\s]+@\S+|client:\S+")
-_FROM = re.compile(r"\+[1-9]\d{6,14}|client:\S+")
+_FROM = re.compile(r"\+[1-9]\d{7,14}|client:\S+")
+_WITHHELD = {"+266696687", "+86282452253", "+7378742833", "+2562533", "+8656696"}
+"""What `From` is where there is no number: the letters of anonymous, unavailable, restricted, blocked and unknown."""
 _DIGITS = re.compile(r"[0-9A-D#*wW]{1,32}")
 _SECONDS: dict[str, tuple[int, int]] = {
     "Timeout": (1, 600),
@@ -44,7 +46,7 @@ def check_create(form: Form, *, owned: Collection[str]) -> None:
         raise Refused(400, 21213, "No 'From' number is specified")
     if not _TO.fullmatch(to):
         raise Refused(400, 21211, f"The phone number you are attempting to call, {to}, is not valid.")
-    if not _FROM.fullmatch(from_):
+    if not _FROM.fullmatch(from_) or from_ in _WITHHELD:
         raise Refused(400, 21212, f"The source phone number provided, {from_}, is not valid.")
     if from_.startswith("+") and from_ not in owned:
         raise Refused(400, 21210, f"The source phone number provided, {from_}, is not yet verified for your account.")
@@ -58,6 +60,25 @@ def check_create(form: Form, *, owned: Collection[str]) -> None:
         raise Refused(400, 21206, f"SendDigits {digits} is not valid")
     if strange := set(form.get("StatusCallbackEvent", ())) - _EVENTS:
         raise Refused(400, 21626, f"Invalid StatusCallbackEvent: {', '.join(sorted(strange))}")
+
+
+def check_caller_id(
+    caller_id: str | None, *, noun: str, from_: str, to: str, inbound: bool, valid: Collection[str]
+) -> None:
+    """Is this a `callerId` for a `<Dial>` (None: it has none)? `from_`, `to`: of the call that dials; `valid`: the
+    numbers of the account and those that were verified. Raises `Refused`.
+
+    https://www.twilio.com/docs/api/errors/13214: it is the calling number, the called number or a validated outgoing
+    number; a client has to give a validated one.
+    """
+    caller = from_ if inbound else to
+    is_client = caller.startswith("client:")
+    shown = caller if caller_id is None else caller_id
+    if noun == "Client" or (noun == "Sip" and not is_client):
+        return
+    known = set(valid) if is_client else {from_, to, *valid}
+    if shown not in known or not _FROM.fullmatch(shown) or shown.startswith("client:") or shown in _WITHHELD:
+        raise Refused(400, 13214, f"Dial: Invalid callerId value {shown!r}")
 
 
 def _check_what_to_do(form: Form) -> None:

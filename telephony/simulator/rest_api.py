@@ -127,7 +127,7 @@ class _Api:
         if fault == "500":
             raise Refused(500, 20500, "An internal server error has occurred")
         if fault != "time-out":
-            check_create(form, owned=twilio.numbers)
+            check_create(form, owned={*twilio.numbers, *twilio.verified_numbers})
             check_reach(twilio, one(form, "To"))
             self._check_room()
             call = twilio.place(plain(form), _document(twilio, form))

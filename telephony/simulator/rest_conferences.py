@@ -70,7 +70,7 @@ class Conferences:
             "statusCallbackMethod": one(form, "ConferenceStatusCallbackMethod"),
             "statusCallbackEvent": " ".join(form.get("ConferenceStatusCallbackEvent", ("start end",))),
         }
-        check_create({**form, "Twiml": ["<Response/>"]}, owned=twilio.numbers)
+        check_create({**form, "Twiml": ["<Response/>"]}, owned={*twilio.numbers, *twilio.verified_numbers})
         call = twilio.place(plain(form), twilio.conference_document(name if room is None else room.name, attributes))
         return JSONResponse({
             "account_sid": twilio.account_sid, "call_sid": call.sid, "conference_sid": "" if room is None else room.sid,

@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .caller_id import Parties
+
 __all__ = [
     "CallProgress",
     "CallStatus",
@@ -59,6 +61,10 @@ class VoiceRequest:
             parent_call_sid=form.get("ParentCallSid", ""),
             stir_verstat=form.get("StirVerstat", ""),
         )
+
+    def parties(self, own: str | None) -> Parties:
+        """The two ends, for a caller id; `own`: TWILIO_PHONE_NUMBER."""
+        return Parties.of(self.caller, self.called, inbound=not self.direction.startswith("outbound"), own=own)
 
     @property
     def ended(self) -> bool:

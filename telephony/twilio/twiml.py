@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from twilio.twiml.voice_response import VoiceResponse
 
 from ..errors import TwimlError
+from .caller_id import Destination, Parties
 from .refusal import Refusal
 
 __all__ = [
@@ -87,12 +88,12 @@ def say_and_hang_up(text: str) -> str:
     return str(response)
 
 
-def apologise(text: str, fallback_number: str | None = None) -> str:
+def apologise(text: str, fallback: Destination | None = None) -> str:
     """Say sorry; then have somebody else take the call, or end it."""
     response = VoiceResponse()
     _say(response, text)
-    if fallback_number is not None:
-        response.dial(fallback_number)
+    if fallback is not None:
+        response.dial(fallback.to, caller_id=fallback.caller_id)
     response.hangup()
     return str(response)
 
@@ -111,8 +112,12 @@ def enqueue(name: str) -> str:
     return str(response)
 
 
-def refuse(refusal: Refusal) -> str:
-    """The answer to a call that is not taken."""
+def refuse(refusal: Refusal, parties: Parties) -> str:
+    """The answer to a call that is not taken.
+
+    Raises:
+        NoCallerId: the number that takes it cannot be called for this caller.
+    """
     match refusal.kind:
         case "busy":
             return busy()
@@ -121,7 +126,7 @@ def refuse(refusal: Refusal) -> str:
         case "url":
             return redirect(refusal.value)
         case "number":
-            return dial(refusal.value)
+            return dial(parties.reach(refusal.value))
         case "say":
             return say_and_hang_up(refusal.value)
 
@@ -133,13 +138,13 @@ def redirect(url: str) -> str:
     return str(response)
 
 
-def dial(to: str, *, action: str | None = None, status_callback: str | None = None, ring_s: int = 30) -> str:
+def dial(whom: Destination, *, action: str | None = None, status_callback: str | None = None, ring_s: int = 30) -> str:
     """A cold transfer. `action` is asked what comes next when it is over or has failed; without one the call ends.
-    `to`: a number, or a `sip:` address. `status_callback` is told when they answer, and when that leg is over."""
+    `status_callback` is told when they answer, and when that leg is over."""
     response = VoiceResponse()
-    dialling = response.dial(action=action, timeout=ring_s, answer_on_bridge=True)
-    noun = dialling.sip if to.startswith(("sip:", "sips:")) else dialling.number
-    noun(to, status_callback=status_callback, status_callback_event=status_callback and "answered completed")
+    dialling = response.dial(action=action, caller_id=whom.caller_id, timeout=ring_s, answer_on_bridge=True)
+    noun = dialling.sip if whom.to.startswith(("sip:", "sips:")) else dialling.number
+    noun(whom.to, status_callback=status_callback, status_callback_event=status_callback and "answered completed")
     response.hangup()
     return str(response)
 

@@ -11,11 +11,13 @@ from realtime_core.sources import Sources
 
 from ..call.after_stream import StreamEnd, end_of_call
 from ..call.call import Call
+from ..call.fallback import fallback_for
 from ..logs import Masker
 from ..records.recorder import Recorder
 from ..records.rows import CallNews, CallRow, added, masked
 from ..settings import Settings
 from ..twilio.callbacks import ENDED, CallStatus
+from ..twilio.caller_id import Parties
 
 if TYPE_CHECKING:
     from ..outbound.placed import PlacedCall
@@ -42,6 +44,7 @@ class Ledger:
         self._mask = Masker.of(settings)
         self._keeps_numbers = settings.telephony_record_numbers
         self._fallback = settings.telephony_fallback_number
+        self._own_number = settings.twilio_phone_number
         self._placed: OrderedDict[str, str] = OrderedDict()
         self._told: dict[str, tuple[float, Any]] = {}
 
@@ -143,7 +146,8 @@ class Ledger:
             if row is None:
                 return None
             if row.reason:
-                return end_of_call(row.reason, fallback=self._fallback)
+                parties = Parties.of(row.caller, row.called, inbound=row.direction != OUTBOUND, own=self._own_number)
+                return end_of_call(row.reason, fallback=fallback_for(parties, self._fallback))
             await asyncio.sleep(pause_s)
         return None
 

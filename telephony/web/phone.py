@@ -181,6 +181,7 @@ class Phone:
             control=control,
             reattach_s=_REATTACH_S,
             apology=settings.telephony_apology,
+            own_number=settings.twilio_phone_number,
             fallback=settings.telephony_fallback_number,
             cpu_clock=time.process_time,
             on_start=phone.call_started,

@@ -16,9 +16,12 @@ from ..call.after_stream import Next
 from ..call.after_stream import after_dial as decide_after_dial
 from ..call.after_stream import after_stream as decide_after_stream
 from ..call.call import CallInfo
+from ..call.fallback import fallback_for
+from ..errors import NoCallerId
 from ..logs import about_call
 from ..twilio import twiml
 from ..twilio.callbacks import DialResult, VoiceRequest
+from ..twilio.refusal import Refusal
 from .door import WebhookRefused, admit
 from .forms import Form
 from .phone import BROWSER, Phone, phone_of
@@ -43,6 +46,7 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
             form = await admit(request, phone)
         except WebhookRefused as refused:
             return refused.response
+        request.state.asked = VoiceRequest.parse(form)
         with about_call(form["CallSid"]):
             response = answer(request, phone, form)
             return await response if isinstance(response, Awaitable) else response
@@ -64,7 +68,7 @@ def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
         why, answer = refused
         phone.metrics.call_refused(why)
         log.warning("Refused a call: %s.", why)
-        return _twiml(twiml.refuse(answer))
+        return _twiml(_refuse(answer, phone, asked))
     info = _info(request, asked)
     document = _new_stream(request, phone, info)
     phone.warm(request, info)
@@ -106,7 +110,7 @@ async def failed(request: Request, error: Exception) -> Response:
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
     phone = phone_of(request)
-    return _twiml(_go_on("apologise", request, phone, None))
+    return _twiml(_go_on("apologise", request, phone, getattr(request.state, "asked", None)))
 
 
 def _go_on(what: Next, request: Request, phone: Phone, asked: VoiceRequest | None) -> str:
@@ -115,7 +119,22 @@ def _go_on(what: Next, request: Request, phone: Phone, asked: VoiceRequest | Non
     if what == "new stream" and asked is not None:
         phone.metrics.stream_reattached()
         return _new_stream(request, phone, _info(request, asked))
-    return twiml.apologise(phone.settings.telephony_apology, phone.settings.telephony_fallback_number)
+    return _apologise(phone, asked)
+
+
+def _apologise(phone: Phone, asked: VoiceRequest | None) -> str:
+    """With the fallback number, where Twilio can call it for this caller."""
+    settings = phone.settings
+    parties = (asked or VoiceRequest("")).parties(settings.twilio_phone_number)
+    return twiml.apologise(settings.telephony_apology, fallback_for(parties, settings.telephony_fallback_number))
+
+
+def _refuse(answer: Refusal, phone: Phone, asked: VoiceRequest) -> str:
+    try:
+        return twiml.refuse(answer, asked.parties(phone.settings.twilio_phone_number))
+    except NoCallerId as error:
+        log.error("%s is not called for a call that is not taken: %s.", answer.value, error)
+        return _apologise(phone, asked)
 
 
 def _new_stream(request: Request, phone: Phone, info: CallInfo) -> str:

@@ -121,7 +121,8 @@ async def test_a_failing_call_harms_no_other() -> None:
     assert records[good.call_sid].of("end")[0][1]["reason"] == "hung up"
 
 
-STOP = json.dumps({"event": "stop", "sequenceNumber": "9", "streamSid": "MZ1", "stop": {}})
+def stop(stream_sid: str) -> str:
+    return json.dumps({"event": "stop", "sequenceNumber": "9", "streamSid": stream_sid, "stop": {}})
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["stop", "close", "status", "hang up"])))
@@ -137,7 +138,7 @@ async def test_a_call_ends_once_whatever_tells_of_its_end_first(order: tuple[str
             for what in order:
                 match what:
                     case "stop":
-                        theirs.send(STOP)
+                        theirs.send(stop(peer.stream_sid))
                     case "close":
                         theirs.close(1000)
                     case "status":

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from telephony.errors import TwimlError
 from telephony.twilio import twiml
+from telephony.twilio.caller_id import Destination, Parties
 from telephony.twilio.refusal import Refusal, parse_refusal
 from telephony.twilio.twiml import StreamTarget
 
@@ -53,8 +54,8 @@ def test_a_parameter_is_never_cut() -> None:
     [
         (twiml.hang_up(), ["Hangup"]),
         (twiml.apologise("Sorry."), ["Say", "Hangup"]),
-        (twiml.apologise("Sorry.", "+14155550123"), ["Say", "Dial", "Hangup"]),
-        (twiml.dial("+14155550123", action="https://a.example/after-dial"), ["Dial", "Hangup"]),
+        (twiml.apologise("Sorry.", Destination("+14155550123")), ["Say", "Dial", "Hangup"]),
+        (twiml.dial(Destination("+14155550123"), action="https://a.example/after-dial"), ["Dial", "Hangup"]),
         (twiml.conference("CA1"), ["Dial", "Hangup"]),
     ],
 )
@@ -63,8 +64,10 @@ def test_documents(document: str, expected: list[str]) -> None:
 
 
 def test_a_transfer_goes_to_a_number_or_a_sip_address() -> None:
-    number = ElementTree.fromstring(twiml.dial("+14155550123", action="https://a.example/d")).find("Dial/Number")
-    sip = ElementTree.fromstring(twiml.dial("sip:desk@a.example")).find("Dial/Sip")
+    number = ElementTree.fromstring(twiml.dial(Destination("+14155550123"), action="https://a.example/d")).find(
+        "Dial/Number"
+    )
+    sip = ElementTree.fromstring(twiml.dial(Destination("sip:desk@a.example"))).find("Dial/Sip")
     assert number is not None and number.text == "+14155550123"
     assert sip is not None and sip.text == "sip:desk@a.example"
     assert set(number.attrib) == set(), "nobody is told of a leg without an address"
@@ -72,7 +75,7 @@ def test_a_transfer_goes_to_a_number_or_a_sip_address() -> None:
 
 @pytest.mark.parametrize("to", ["+14155550123", "sip:desk@a.example"])
 def test_a_transfer_has_the_leg_that_is_dialled_told(to: str) -> None:
-    (leg,) = ElementTree.fromstring(twiml.dial(to, status_callback="https://a.example/call-status"))[0]
+    (leg,) = ElementTree.fromstring(twiml.dial(Destination(to), status_callback="https://a.example/call-status"))[0]
     told = {"statusCallback": "https://a.example/call-status", "statusCallbackEvent": "answered completed"}
     assert leg.attrib == told
 
@@ -89,7 +92,7 @@ def test_a_transfer_has_the_leg_that_is_dialled_told(to: str) -> None:
 )
 def test_refusals(text: str, refusal: Refusal, verb: str) -> None:
     assert parse_refusal(text) == refusal
-    assert verbs(twiml.refuse(refusal))[0] == verb
+    assert verbs(twiml.refuse(refusal, Parties("+14155550100", "+14155550199")))[0] == verb
 
 
 @pytest.mark.parametrize("text", ["", "bsy", "queue:", "say: ", "0123", "ftp://x", "https://"])

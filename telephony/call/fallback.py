@@ -1,0 +1,23 @@
+"""Who takes a call that we have lost."""
+
+from __future__ import annotations
+
+import logging
+
+from ..errors import NoCallerId
+from ..twilio.caller_id import Destination, Parties
+
+__all__ = ["fallback_for"]
+
+log = logging.getLogger(__name__)
+
+
+def fallback_for(parties: Parties, number: str | None) -> Destination | None:
+    """How to reach TELEPHONY_FALLBACK_NUMBER for this caller; None: there is none, or Twilio would refuse it."""
+    if number is None:
+        return None
+    try:
+        return parties.reach(number)
+    except NoCallerId as error:
+        log.error("The fallback number is not called: %s.", error)
+        return None

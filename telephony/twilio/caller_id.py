@@ -1,0 +1,81 @@
+"""Which number is shown to somebody whom we have called. Pure.
+
+Twilio takes the calling number, the called number, or a number of the account: any other `callerId` of a `<Dial>` is
+refused (13214, https://www.twilio.com/docs/api/errors/13214), and so is any other `From` of a request (21210, 21212,
+21213). Without a `callerId` a `<Dial>` shows the calling address, which may be no number at all.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import NoCallerId
+
+__all__ = ["Destination", "Parties", "is_number"]
+
+_E164 = re.compile(r"\+[1-9][0-9]{7,14}")
+_WITHHELD = frozenset(["+266696687", "+86282452253", "+7378742833", "+2562533", "+8656696"])
+"""What Twilio has for a number that it does not know: anonymous, unavailable, restricted, blocked and unknown, by the
+letters on the keys of a telephone."""
+
+
+def is_number(address: str) -> bool:
+    """Is it a number that Twilio takes as a caller id? A withheld one, a `sip:` or `client:` address is none."""
+    return _E164.fullmatch(address) is not None and address not in _WITHHELD
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Whom a `<Dial>` calls."""
+
+    to: str
+    """A number, or a `sip:` address."""
+    caller_id: str | None = None
+    """None: Twilio shows the caller's own number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """The two ends of a call, as far as a caller id depends on them."""
+
+    theirs: str
+    """The address of whoever we speak with."""
+    ours: str
+    """The address of ours on this call."""
+    own: str | None = None
+    """TWILIO_PHONE_NUMBER."""
+
+    @classmethod
+    def of(cls, caller: str, called: str, *, inbound: bool, own: str | None) -> Parties:
+        return cls(caller, called, own) if inbound else cls(called, caller, own)
+
+    @property
+    def number(self) -> str | None:
+        """A number of ours, which Twilio takes as `From` and as `callerId`; None: none is known."""
+        # What a client or a SIP device has called need not be a number of the account.
+        found = (self.own, self.ours) if _is_device(self.theirs) else (self.ours, self.own)
+        return next((address for address in found if address and is_number(address)), None)
+
+    def reach(self, to: str) -> Destination:
+        """How to have Twilio call `to` for whoever we speak with.
+
+        Raises:
+            NoCallerId: Twilio would refuse it.
+        """
+        if is_number(self.theirs):
+            return Destination(to)
+        if (number := self.number) is not None:
+            return Destination(to, number)
+        if not self.theirs and not self.ours:
+            return Destination(to)  # nothing is known of the call, and Twilio knows who is calling
+        if to.startswith(("sip:", "sips:")) and not self.theirs.startswith("client:"):
+            return Destination(to)  # a SIP address may be shown to a SIP address
+        raise NoCallerId(
+            "there is no number to call from: the caller has none that Twilio takes, and none of ours is known. Set "
+            "TWILIO_PHONE_NUMBER"
+        )
+
+
+def _is_device(address: str) -> bool:
+    return address.startswith(("sip:", "sips:", "client:"))

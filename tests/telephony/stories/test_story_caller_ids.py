@@ -1,0 +1,205 @@
+"""Callers whose own address Twilio takes as no caller id: transfers, the fallback and a full house show a number of
+ours. Whole calls on the simulated Twilio, which refuses what Twilio refuses (13214, 21212, 21213)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core.local import Call as ToolCall
+from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
+from realtime_core.sources import Sources
+from telephony import create_app, transfer
+from telephony.errors import NoCallerId
+from telephony.settings import Settings
+from telephony.simulator import Phone, SimulatedTwilio, callees
+from telephony.simulator.twilio import OWN_NUMBER
+from telephony.twilio.caller_id import Parties
+from telephony.twilio.rest import TwilioRest
+
+pytestmark = pytest.mark.virtual_time
+
+PUBLIC, KITCHEN, CALLER = "https://phone.example.com", "+14155550123", "+14155550100"
+NUMBERLESS = [
+    "",
+    "anonymous",
+    "Restricted",
+    "+266696687",
+    "+86282452253",
+    "+7378742833",
+    "+2562533",
+    "+8656696",
+    "12345",
+    "+1415",
+    "sip:ada@example.com",
+    "sips:+14155550100@example.com;transport=tls",
+    "client:ada",
+]
+SIP_DOMAIN = "sip:desk@acme.sip.twilio.com"
+
+numberless = pytest.mark.parametrize("caller", NUMBERLESS)
+
+
+@asynccontextmanager
+async def office(**settings: Any) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
+    sources = Sources(5)
+    call = ToolCall("transfer", json.dumps({"target": "kitchen"}))
+    turns = [Turn(Reply(say="I am sorry."), filler="I will put you through to the kitchen.", calls=[call])]
+    script = Script(greeting=Reply(say="Hello. How can I help you?"), turns=turns, otherwise=Reply(say="Yes."))
+    warm = settings.pop("warm", False)
+    agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN, warm=warm)])
+    async with (
+        LocalRealtimeServer(script, in_memory=True, sources=sources) as model,
+        SimulatedTwilio(sources=sources) as twilio,
+    ):
+        settings = {
+            "twilio_account_sid": twilio.account_sid,
+            "twilio_auth_token": twilio.auth_token,
+            "twilio_phone_number": OWN_NUMBER,
+            "telephony_twilio_api_url": twilio.base_url,
+            "public_url": PUBLIC,
+            "openai_api_key": "nobody-asks-for-it",
+            **settings,
+        }
+        loaded = Settings(**settings)
+        rest = TwilioRest.of(loaded, twilio.http_client())
+        config = RealtimeModelConfig(**model.model_config)
+        app = create_app(agent, greeting="Greet.", settings=loaded, model_config=config, rest=rest, sources=sources)
+        async with twilio.serving(app) as address:
+            twilio.webhooks.reach[PUBLIC] = address
+            twilio.add_number(OWN_NUMBER, voice_url=f"{PUBLIC}/incoming-call")
+            twilio.add_number(SIP_DOMAIN, voice_url=f"{PUBLIC}/incoming-call")
+            yield twilio, app
+
+
+async def asks(phone: Phone) -> None:
+    await phone.agent_speaks()
+    await phone.agent_silent(1.0)
+    await phone.say("sorry_hours")
+    await asyncio.sleep(60)
+
+
+async def listens(phone: Phone) -> None:
+    await asyncio.sleep(60)
+
+
+async def takes_it(phone: Phone) -> None:
+    await phone.agent_speaks()
+    await phone.heard(2.0)
+    phone.press("1")
+    await asyncio.sleep(20)
+
+
+def shown_to(twilio: SimulatedTwilio, number: str = KITCHEN) -> list[str]:
+    """Whose call the phone there showed."""
+    return [leg.from_ for leg in twilio.placed_to(number) if leg.started]
+
+
+@numberless
+async def test_a_cold_transfer_shows_our_number(caller: str) -> None:
+    async with office() as (twilio, _):
+        call = await twilio.ring(caller=asks, from_=caller)
+        assert call.warnings == []
+        assert shown_to(twilio) == [OWN_NUMBER]
+
+
+@numberless
+async def test_a_warm_transfer_shows_our_number(caller: str) -> None:
+    async with office(warm=True) as (twilio, _):
+        twilio.callees[KITCHEN] = callees.person(takes_it, after_s=3.0)
+        call = await twilio.ring(caller=asks, from_=caller)
+        assert call.warnings == []
+        assert shown_to(twilio) == [OWN_NUMBER]
+
+
+async def test_whose_number_twilio_takes_shows_it_in_a_cold_transfer() -> None:
+    async with office() as (twilio, _):
+        await twilio.ring(caller=asks, from_=CALLER)
+        assert shown_to(twilio) == [CALLER]
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("caller", ["sip:ada@example.com", "client:ada"])
+async def test_a_call_to_a_sip_domain_shows_the_number_of_the_settings(caller: str, warm: bool) -> None:
+    async with office(warm=warm) as (twilio, _):
+        twilio.callees[KITCHEN] = callees.person(takes_it, after_s=3.0)
+        call = await twilio.ring(to=SIP_DOMAIN, caller=asks, from_=caller)
+        assert call.warnings == []
+        assert shown_to(twilio) == [OWN_NUMBER]
+
+
+@numberless
+async def test_the_number_that_takes_calls_of_a_full_house_is_called_with_ours(caller: str) -> None:
+    async with office(telephony_max_calls=1, telephony_when_full=KITCHEN) as (twilio, _):
+        first = twilio.start_ringing(caller=listens, from_=CALLER)
+        await asyncio.sleep(3)
+        call = twilio.start_ringing(caller=listens, from_=caller)
+        await asyncio.sleep(10)
+        assert shown_to(twilio) == [OWN_NUMBER]
+        assert call.warnings == []
+        first.end()
+        call.end()
+
+
+@numberless
+async def test_the_fallback_is_called_with_our_number(caller: str) -> None:
+    """The stream breaks three times; then the caller gets an apology and the fallback."""
+
+    async with office(telephony_fallback_number=KITCHEN) as (twilio, _):
+        call = twilio.start_ringing(caller=listens, from_=caller)
+        for streams in (1, 2, 3):
+            while len(call.streams) < streams or call.stream is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(2)
+            call.stream._connection.break_()  # type: ignore[attr-defined]
+        await asyncio.sleep(30)
+        assert shown_to(twilio) == [OWN_NUMBER]
+        call.end()
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+async def test_without_any_number_of_ours_nobody_is_called_and_the_agent_says_so(
+    warm: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with office(warm=warm, twilio_phone_number=None) as (twilio, _):
+        call = await twilio.ring(to=SIP_DOMAIN, caller=asks, from_="client:ada")
+        assert call.warnings == []
+        assert twilio.placed_to(KITCHEN) == []
+        assert len(call.streams) == 1, "the caller stays with the agent"
+        assert "TWILIO_PHONE_NUMBER" in caplog.text
+
+
+async def test_without_any_number_of_ours_a_full_house_apologises(caplog: pytest.LogCaptureFixture) -> None:
+    async with office(telephony_max_calls=1, telephony_when_full=KITCHEN, twilio_phone_number=None) as (twilio, _):
+        first = twilio.start_ringing(caller=listens, from_=CALLER)
+        await asyncio.sleep(3)
+        call = twilio.start_ringing(to=SIP_DOMAIN, caller=listens, from_="client:ada")
+        await call.finished()
+        assert call.heard.strip(b"\xff"), "the caller hears an apology"
+        assert call.warnings == [] and twilio.placed_to(KITCHEN) == []
+        assert "TWILIO_PHONE_NUMBER" in caplog.text
+        first.end()
+
+
+async def test_without_any_number_of_ours_the_apology_is_heard_and_the_call_ends() -> None:
+    async with office(telephony_fallback_number=KITCHEN, twilio_phone_number=None) as (twilio, app):
+        app.state.phone.routing.source = lambda info: 1 / 0  # no agent: the call cannot go on
+        call = await twilio.ring(to=SIP_DOMAIN, caller=listens, from_="sip:ada@example.com")
+        assert call.heard.strip(b"\xff")
+        assert call.warnings == [] and twilio.placed_to(KITCHEN) == []
+
+
+@pytest.mark.parametrize("caller", ["sip:ada@example.com", "anonymous", "+266696687", ""])
+def test_a_sip_target_needs_no_number_of_ours(caller: str) -> None:
+    assert Parties(caller, SIP_DOMAIN).reach("sip:kitchen@example.com").caller_id is None
+    with pytest.raises(NoCallerId):
+        Parties("client:ada", SIP_DOMAIN).reach("sip:kitchen@example.com")
+    with pytest.raises(NoCallerId):
+        Parties(caller, SIP_DOMAIN).reach(KITCHEN)
