@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     telephony_model: Literal["auto", "openai", "scripted"] = "auto"
     """`scripted`: the embedded server, which is no AI; `auto`: that one only where no real caller can come."""
     telephony_model_name: str | None = None
+    """The model to ask for."""
+    telephony_transcription_model: str | None = None
+    """The model that transcribes what callers say; `off`: no model. Default: the engine's."""
     telephony_script: Path | None = None
     """A script for the embedded server."""
     telephony_journal_dir: Path | None = None

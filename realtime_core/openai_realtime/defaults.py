@@ -7,8 +7,12 @@ from ..config import RealtimeSessionModelSettings
 __all__ = ["DEFAULT_MODEL", "DEFAULT_MODEL_SETTINGS", "DEFAULT_TRANSCRIPTION_MODEL"]
 
 DEFAULT_MODEL = "gpt-realtime-2.1"
+"""`gpt-realtime` is shut down on 2027-01-20."""
 
-DEFAULT_TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
+DEFAULT_TRANSCRIPTION_MODEL = "gpt-live-transcribe"
+"""`gpt-4o-mini-transcribe` is shut down on 2027-02-26, and this model is named as its replacement. A server that does
+not know the model gets a session without transcription.
+Source: https://developers.openai.com/api/docs/deprecations"""
 
 DEFAULT_MODEL_SETTINGS: RealtimeSessionModelSettings = {
     "voice": "ash",

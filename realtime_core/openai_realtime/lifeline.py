@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from .. import model_inputs as sent
 from ..connection import Close, Connection
-from ..errors import ConnectionLost, RealtimeCoreError, SessionExpired
+from ..errors import ConnectionLost, RealtimeCoreError, ServerRejected, SessionExpired
 from ..items import RealtimeItem
 from ..model_events import (
     RealtimeModelConnectionStatusEvent,
@@ -61,9 +61,12 @@ class Lifeline:
         timeout_s: float,
         conversation: Callable[[], Sequence[RealtimeItem]] | None = None,
         is_attached: bool = False,
+        plainer_config: Callable[[], SessionConfig] | None = None,
     ) -> None:
         self.setup = setup
         self._new_config = new_config
+        self._plainer_config = plainer_config
+        """The configuration without the transcription model that we have chosen; None where the user has chosen it."""
         self._config = new_config()
         self._connect = connect
         self._policy = policy
@@ -103,6 +106,8 @@ class Lifeline:
             except RealtimeCoreError as error:
                 delay_s = self._policy.delay_s(attempt, self.setup.sources.random)
                 attempt += 1
+                if self._refuses_transcription(error):
+                    continue
                 too_late = attempt > self._policy.attempts or self.setup.now() + delay_s > give_up_at
                 if too_late or not is_worth_retrying(error):
                     raise
@@ -110,6 +115,16 @@ class Lifeline:
                 await asyncio.sleep(delay_s)
         self._ready, self._since = True, self.setup.now()
         self.setup.emit(RealtimeModelConnectionStatusEvent("connected"))
+
+    def _refuses_transcription(self, error: RealtimeCoreError) -> bool:
+        """The server does not know the transcription model that we have chosen. The session begins without it."""
+        plainer, self._plainer_config = self._plainer_config, None
+        is_refused = isinstance(error, ServerRejected) and error.param.startswith("session.audio.input.transcription")
+        if plainer is None or not is_refused:
+            return False
+        _logger.warning("What callers say is not transcribed: %s Set a transcription model that the server has.", error)
+        self._new_config = plainer
+        return True
 
     async def stay(self, tasks: asyncio.TaskGroup) -> None:
         """Stay until the conversation has ended. Raises `ConnectionLost` or `SessionExpired` where it was not meant to

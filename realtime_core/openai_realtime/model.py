@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 
+from ..config import RealtimeSessionModelSettings
 from ..connection import Connection
 from ..errors import ConnectFailed, UserError
 from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
@@ -22,7 +23,7 @@ from .endpoint import resolve_endpoint
 from .lifeline import Lifeline
 from .listeners import Listeners
 from .recovery import ReconnectPolicy
-from .session_config import DEFAULT_MODEL, Effective, SessionConfig
+from .session_config import DEFAULT_MODEL, Effective, SessionConfig, names_transcription
 from .websocket import Transport, TransportConfig, websocket_transport
 
 __all__ = ["OpenAIRealtimeWebSocketModel"]
@@ -202,14 +203,17 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             log_payloads=self._transport_config.get("log_payloads", False),
             emit_raw=self._emit_raw,
         )
+        new_config = functools.partial(SessionConfig, turns=self._turn_policy.turn_detection, defaults=not call_id)
+        without: RealtimeSessionModelSettings = {**settings, "input_audio_transcription": None}
         return Lifeline(
             setup,
-            functools.partial(SessionConfig, settings, turns=self._turn_policy.turn_detection, defaults=not call_id),
+            functools.partial(new_config, settings),
             open_connection,
             policy=self._reconnect,
             timeout_s=self._transport_config.get("session_timeout", 15.0),
             conversation=options.get("conversation"),
             is_attached=bool(call_id),
+            plainer_config=None if names_transcription(settings) else functools.partial(new_config, without),
         )
 
     def _emit(self, event: RealtimeModelEvent) -> None:

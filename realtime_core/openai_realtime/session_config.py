@@ -23,6 +23,7 @@ __all__ = [
     "Effective",
     "SessionConfig",
     "bytes_per_ms",
+    "names_transcription",
     "session_object",
     "setting_name",
     "wire_format",
@@ -108,6 +109,12 @@ def session_object(
         given = (*(settings.get("tools") or ()), *(settings.get("handoffs") or ()))
         fields["tools",] = [_tool(each) for each in given]
     return fields | _audio(settings, turns)
+
+
+def names_transcription(settings: Mapping[str, Any]) -> bool:
+    """The settings say whether and by which model the caller's speech is transcribed."""
+    given = (settings.get("audio") or {}).get("input") or {}
+    return "transcription" in given or "input_audio_transcription" in settings
 
 
 def _audio(settings: Mapping[str, Any], turns: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Fields:

@@ -35,7 +35,7 @@ async def examine(
     if settings is None:
         return findings
     findings += [check_model(settings), await check_journal_folder(settings), await check_records(settings, sources)]
-    findings.append(await check_key(settings, web.get, wanted=model_key))
+    findings += await check_key(settings, web.get, sources.now().date(), wanted=model_key)
     findings += await examine_twilio(settings, to=to)
     address, answer = await examine_address(settings, web)
     findings += address

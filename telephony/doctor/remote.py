@@ -8,15 +8,16 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 from urllib.parse import urlencode, urlsplit
 
 from realtime_core.connection.websocket import connect
 from realtime_core.errors import ConnectFailed
+from realtime_core.openai_realtime.defaults import DEFAULT_MODEL, DEFAULT_TRANSCRIPTION_MODEL
 
 from ..settings import Settings, is_loopback
 from ..twilio.signature import sign
@@ -29,6 +30,9 @@ _TIMEOUT_S = 10.0
 _CLOCK_OFF_S = 5.0
 _CLOCK_WRONG_S = 30.0
 """Half a stream token's life: with several processes, one mints it and another may check it."""
+_SHUTDOWN_DAYS = 180
+"""OpenAI announces the end of a generally available model at least six months before."""
+_MAX_ANSWER_BYTES = 2**20
 _OPENAI = "https://api.openai.com/v1"
 _PROBE = {"CallSid": "CA" + "0" * 32, "StreamSid": "MZ" + "0" * 32, "StreamEvent": "stream-stopped"}
 
@@ -64,7 +68,7 @@ def fetch(url: str, headers: Mapping[str, str]) -> Answer:
     request = urllib.request.Request(url, headers={"User-Agent": "telephony-doctor", **headers})  # noqa: S310 - settings
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
-            return Answer(answer.status, dict(answer.headers), answer.read(65_536))
+            return Answer(answer.status, dict(answer.headers), answer.read(_MAX_ANSWER_BYTES))
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error.code, dict(error.headers), error.read(65_536))
@@ -180,39 +184,73 @@ def _is_us(body: bytes) -> bool:
 # --- others --------------------------------------------------------------------------------------------------------
 
 
-async def check_key(settings: Settings, get: Fetch, *, wanted: bool) -> Finding:
-    """Does the model's server take the key? Only if `wanted`: no key is used that nobody asked to use."""
+async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool) -> list[Finding]:
+    """Whether the model's server takes the key, and until when it has our models. Without `wanted` the key is not
+    used."""
     if settings.openai_api_key is None:
-        return skipped("model's key", "there is none")
+        return [skipped("model's key", "there is none")]
     if not wanted:
-        return skipped(
-            "model's key", "is set; it was not tried", "`telephony doctor --model-key` tries it, at no cost."
-        )
+        advice = "`telephony doctor --model-key` tries it, at no cost."
+        return [skipped("model's key", "is set; it was not tried", advice)]
     url = public_address(as_http(settings.openai_base_url or _OPENAI), "/models")
     headers = {"Authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
     answer = await asyncio.to_thread(get, url, headers)  # costs nothing
     if answer.status == 200:
-        return ok("model's key", "is accepted")
+        used = {
+            "TELEPHONY_MODEL_NAME": settings.telephony_model_name or DEFAULT_MODEL,
+            "TELEPHONY_TRANSCRIPTION_MODEL": settings.telephony_transcription_model or DEFAULT_TRANSCRIPTION_MODEL,
+        }
+        return [ok("model's key", "is accepted"), *_lifetimes(answer.body, used, today)]
     if answer.status in (401, 403):
-        return wrong("model's key", f"is refused (HTTP {answer.status})", "Set another OPENAI_API_KEY.")
+        return [wrong("model's key", f"is refused (HTTP {answer.status})", "Set another OPENAI_API_KEY.")]
     if answer.status:
-        return warning("model's key", f"could not be checked (HTTP {answer.status})", "Ring once to be sure.")
-    return wrong(
-        "model's key", f"the server cannot be reached: {answer.fault}", "Check the network and OPENAI_BASE_URL."
-    )
+        return [warning("model's key", f"could not be checked (HTTP {answer.status})", "Ring once to be sure.")]
+    message = f"the server cannot be reached: {answer.fault}"
+    return [wrong("model's key", message, "Check the network and OPENAI_BASE_URL.")]
+
+
+def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[Finding]:
+    """Until when the server has each model, by the setting that chooses it.
+
+    Source: `shutdown_date` of `GET /v1/models`, https://developers.openai.com/api/docs/deprecations
+    """
+    try:
+        models = {str(each["id"]): each.get("shutdown_date") for each in json.loads(body)["data"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        yield warning("models", "the server's list of models cannot be read", "Ring once to be sure.")
+        return
+    for setting, name in used.items():
+        if name == "off":
+            continue
+        if name not in models:
+            yield warning("models", f"{name} is not among the models of this key", f"Set {setting} to one that is.")
+            continue
+        try:
+            shutdown = date.fromisoformat(str(models[name]))
+        except ValueError:
+            yield ok("models", f"{name} has no shutdown date")
+            continue
+        message, cure = f"{name} is shut down on {shutdown}", f"Set {setting} to a newer model."
+        left = (shutdown - today).days
+        if left <= 0:
+            yield wrong("models", message, cure)
+        elif left <= _SHUTDOWN_DAYS:
+            yield warning("models", f"{message}, in {left} days", cure)
+        else:
+            yield ok("models", message)
 
 
 def check_clock(answer: Answer | None, now: datetime) -> Finding:
     """Ours beside the one of whoever answered. `answer`'s Date header counts whole seconds."""
-    date = None
+    theirs = None
     if answer is not None:
         try:
-            date = parsedate_to_datetime({k.lower(): v for k, v in answer.headers.items()}.get("date", ""))
+            theirs = parsedate_to_datetime({k.lower(): v for k, v in answer.headers.items()}.get("date", ""))
         except ValueError:
-            date = None
-    if date is None or date.tzinfo is None:
+            theirs = None
+    if theirs is None or theirs.tzinfo is None:
         return skipped("clock", "nobody was there to compare it with")
-    off_s = (now - date).total_seconds() - 0.5
+    off_s = (now - theirs).total_seconds() - 0.5
     message = f"it differs by {off_s:+.0f} s from the server's that was asked"
     if abs(off_s) > _CLOCK_WRONG_S:
         return wrong("clock", message, "Have it set by NTP: tokens live for a minute.")

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 
-from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
+from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig, RealtimeSessionModelSettings
 from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.files import Clip, load_ulaw, load_words
@@ -197,6 +197,11 @@ async def _model_config(
 
 def _run_config(settings: Settings, given: RealtimeRunConfig | None) -> RealtimeRunConfig:
     config = RealtimeRunConfig(**given) if given is not None else RealtimeRunConfig()
+    chosen = RealtimeSessionModelSettings()
     if settings.telephony_model_name is not None:
-        config["model_settings"] = {"model_name": settings.telephony_model_name, **config.get("model_settings", {})}
+        chosen["model_name"] = settings.telephony_model_name
+    if (transcriber := settings.telephony_transcription_model) is not None:
+        chosen["input_audio_transcription"] = None if transcriber == "off" else {"model": transcriber}
+    if chosen:
+        config["model_settings"] = {**chosen, **config.get("model_settings", {})}
     return config

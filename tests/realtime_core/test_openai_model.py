@@ -50,7 +50,7 @@ async def test_connect_sends_the_configuration_and_waits_until_it_is_taken() -> 
         "audio": {
             "input": {
                 "format": {"type": "audio/pcm", "rate": 24000},
-                "transcription": {"model": "gpt-4o-mini-transcribe"},
+                "transcription": {"model": "gpt-live-transcribe"},
                 "turn_detection": {"type": "semantic_vad", "create_response": True, "interrupt_response": True},
             },
             "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "ash"},
@@ -162,6 +162,38 @@ async def test_the_first_connection_is_given_up_while_the_caller_still_waits() -
     with pytest.raises(ConnectFailed, match="503"):
         await Talk(peer, reconnect=ReconnectPolicy(attempts=0)).model.connect(peer.config)
     assert len(peer.asked) == 1
+
+
+class WithoutTranscriber(Peer):
+    """A server that does not have the transcription model it is asked for."""
+
+    def accept(self, event: dict[str, Any]) -> None:
+        transcription = event.get("session", {}).get("audio", {}).get("input", {}).get("transcription")
+        if event["type"] == "session.update" and transcription:
+            self.error("invalid_value", event_id=event["event_id"], param="session.audio.input.transcription.model")
+        else:
+            super().accept(event)
+
+
+async def test_a_server_without_our_transcription_model_gets_a_session_without(caplog: Any) -> None:
+    async with Talk(WithoutTranscriber()) as talk:
+        assert talk.peer.opened == 2
+        assert talk.peer.sent[0]["session"]["audio"]["input"]["transcription"] is None
+    assert "is not transcribed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"input_audio_transcription": {"model": "mine"}},
+        {"audio": {"input": {"transcription": {"model": "mine"}}}},
+    ],
+)
+async def test_a_transcription_model_that_the_user_has_chosen_is_not_left_out(settings: dict[str, Any]) -> None:
+    peer = WithoutTranscriber()
+    with pytest.raises(ServerRejected, match="transcription"):
+        await Talk(peer).model.connect({**peer.config, "initial_model_settings": settings})  # type: ignore[typeddict-item]
+    assert peer.opened == 1
 
 
 async def test_a_safety_identifier_goes_beside_the_key() -> None:

@@ -79,6 +79,43 @@ def test_nothing_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+MODELS = Answer(
+    200,
+    {},
+    b"""{"object": "list", "data": [{"id": "gpt-realtime-2.1", "shutdown_date": null}, {"id": "gpt-live-transcribe"},
+    {"id": "gpt-realtime", "shutdown_date": "2026-03-02"}, {"id": "gpt-4o-realtime", "shutdown_date": "2025-12-31"},
+    {"id": "gpt-9", "shutdown_date": "2029-01-01"}]}""",
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "state", "words"),
+    [
+        (None, "ok", "gpt-realtime-2.1 has no shutdown date"),
+        ("gpt-9", "ok", "gpt-9 is shut down on 2029-01-01"),
+        ("gpt-realtime", "warning", "gpt-realtime is shut down on 2026-03-02, in 60 days"),
+        ("gpt-4o-realtime", "wrong", "gpt-4o-realtime is shut down on 2025-12-31"),
+        ("gpt-x", "warning", "gpt-x is not among the models"),
+    ],
+)
+def test_the_end_of_a_model_is_read_from_its_server(
+    model: str | None, state: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"OPENAI_API_KEY": "sk-1", **({"TELEPHONY_MODEL_NAME": model} if model else {})}
+    found = examined(monkeypatch, settings, {"https://api.openai.com/v1/models": MODELS})
+    about = [(finding.state, finding.message) for of in found.values() for finding in of if finding.about == "models"]
+    assert ("ok", "gpt-live-transcribe has no shutdown date") in about
+    about.remove(("ok", "gpt-live-transcribe has no shutdown date"))
+    ((found_state, message),) = about
+    assert found_state == state and message.startswith(words)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"data": 1}', b'{"data": [1]}', b"\xff"])
+def test_a_list_of_models_that_cannot_be_read_is_said(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = examined(monkeypatch, {"OPENAI_API_KEY": "sk-1"}, {"https://api.openai.com/": Answer(200, {}, body)})
+    assert any("cannot be read" in finding.message for finding in found["warning"])
+
+
 # --- on the simulated API --------------------------------------------------------------------------------------------
 
 
