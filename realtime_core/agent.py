@@ -88,7 +88,7 @@ class RealtimeAgent(Generic[TContext]):
         returns no text."""
         if self.instructions is None or isinstance(self.instructions, str):
             return self.instructions
-        made = await user_code.call(self.instructions, run_context, self)
+        made = await user_code.within(user_code.called(self.instructions, run_context, self))
         if made is not None and not isinstance(made, str):
             raise UserError(f"The instructions of {self.name!r} must be text; the function returned {type(made)}.")
         return made

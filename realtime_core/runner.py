@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from . import user_code
 from .agent import RealtimeAgent
 from .config import RealtimeRunConfig
 from .errors import UserError
@@ -50,10 +51,15 @@ class RealtimeRunner:
 
             return OpenAIRealtimeWebSocketModel()
         if not isinstance(self._model, RealtimeModel):
-            return self._model()
+            return self._made(user_code.call_now(self._model))
         last = None if self._session_of_model is None else self._session_of_model()
         if last is not None and last.status not in ("new", "closed"):
             raise UserError(
                 "This model object serves an open session: give RealtimeRunner a class or a function instead."
             )
         return self._model
+
+    def _made(self, model: Any) -> RealtimeModel:
+        if not isinstance(model, RealtimeModel):
+            raise UserError(f"RealtimeRunner: the function `model` must return a RealtimeModel, not {type(model)}.")
+        return model

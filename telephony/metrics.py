@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from realtime_core.user_code import UserCode
+
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -56,6 +58,12 @@ class Metrics:
             "telephony_journal_records_lost", "Records that are in no journal.", registry=registry
         )
         self._told_lost = 0
+        self._failures = Counter(
+            "telephony_application_failures",
+            "How often the application's own code failed: a tool, a hook, a guardrail, a callback.",
+            ["kind"],
+            registry=registry,
+        )
         self._lag = Gauge("telephony_loop_lag_seconds", "How late the event loop is.", registry=registry)
 
     def call_started(self) -> None:
@@ -84,6 +92,9 @@ class Metrics:
 
     def messages_skipped(self, count: int = 1) -> None:
         self._skipped.inc(count)
+
+    def application_failed(self, kind: UserCode) -> None:
+        self._failures.labels(kind.value).inc()
 
     def model_reconnected(self) -> None:
         self._reconnects.inc()

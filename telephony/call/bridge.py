@@ -12,14 +12,17 @@ A call outlives its media stream: streams attach and detach, the session and wha
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from realtime_core import RealtimeAgent
+from realtime_core import RealtimeAgent, user_code
 from realtime_core import events as session_events
 from realtime_core.connection import Connection
+from realtime_core.errors import ConnectFailed, ConnectionLost, ServerRejected
+from realtime_core.user_code import UserCode, error_text
 
 from ..journal.format import SCHEMA
 from ..journal.header import configuration
@@ -83,7 +86,9 @@ class Bridge:
         self.controls = Controls(self)
         self.transfers = Transfers(self)
         self.recovery = Recovery(self)
-        self.conversation.handlers += [self.conduct.on_event, self._on_event, *options.on_event]
+        told = [functools.partial(self._tell, "on_event", each) for each in options.on_event]
+        self.conversation.handlers += [self.conduct.on_event, self._on_event, *told]
+        self._failed: set[str] = set()
         self._over = asyncio.Event()
         self._open = False
         self._answered = False
@@ -95,7 +100,7 @@ class Bridge:
         """The whole call; returns when it is over. Raises nothing that a call can bring about."""
         set_current_call(self.call)
         cpu = self.options.cpu_clock()
-        self.options.on_start(self.call)
+        self._tell("on_start", self.options.on_start, self.call)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 talk = self._tasks.create_task(self._talk(), name=f"conversation of {self.call.sid}")
@@ -109,7 +114,7 @@ class Bridge:
                 await self._release()
                 await self.transfers.close()
         finally:
-            self.options.on_end(self.call)
+            self._tell("on_end", self.options.on_end, self.call)
             self.recovery.close()
             self.conduct.close()
             self.player.close()
@@ -120,6 +125,16 @@ class Bridge:
     async def _beside(self, work: Coroutine[Any, Any, None]) -> None:
         current_tool.set(OURS)
         await work
+
+    def _tell(self, name: str, callback: Callable[..., object], *args: Any) -> None:
+        """Call one of the options' callbacks. Of each only the first failure is logged: frames come all the time."""
+        try:
+            user_code.call_now(callback, *args)
+        except Exception as error:  # noqa: BLE001 - a user's code
+            self.options.on_failure(UserCode.CALLBACK)
+            if name not in self._failed:
+                self._failed.add(name)
+                user_code.log_failure(f"Call {self.call.sid}: the callback {name}", error)
 
     @property
     def over(self) -> bool:
@@ -155,7 +170,7 @@ class Bridge:
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
         self.conduct.frame()
         if self.options.on_frame is not None:
-            self.options.on_frame(ulaw)
+            self._tell("on_frame", self.options.on_frame, ulaw)
         self.player.frame(timestamp_ms)
         self.conversation.hear(ulaw)
 
@@ -164,7 +179,7 @@ class Bridge:
 
     def on_digit(self, digit: str) -> None:
         self.conduct.caller_acted()
-        self.options.on_digit(self.call, digit)
+        self._tell("on_digit", self.options.on_digit, self.call, digit)
         if self.controls.take_digit(digit) or not self.options.digits_to_model:
             return
         self.conduct.expect_answer()
@@ -212,13 +227,15 @@ class Bridge:
                 await self.conversation.begin()
                 await self._over.wait()
                 self.conversation.end()
-        except Exception as error:  # the picker of the agent and its instructions are users' code, too
+        except Exception as error:  # the choice of the agent and its instructions are users' code, too
             log.exception("Call %s: the conversation failed.", self.call.sid)
-            await self.give_up(str(error) or type(error).__name__)
+            if self.conversation.picked and not isinstance(error, (ConnectFailed, ConnectionLost, ServerRejected)):
+                self.options.on_failure(UserCode.INSTRUCTIONS)
+            await self.give_up(error_text(error) or type(error).__name__)
 
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
         if event.type == "session_ended" and not self.over:
-            why = str(event.exception or "the server ended the session")
+            why = error_text(event.exception or "the server ended the session")
             log.error("Call %s: the model's session ended: %s", self.call.sid, why)
             self.start(self.give_up(why))
 

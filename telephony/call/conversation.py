@@ -8,12 +8,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from realtime_core import RealtimeAgent, RealtimeModelConfig, RealtimeRunConfig, RealtimeRunner, RealtimeSession
+from realtime_core import (
+    RealtimeAgent,
+    RealtimeModelConfig,
+    RealtimeRunConfig,
+    RealtimeRunner,
+    RealtimeSession,
+    user_code,
+)
 from realtime_core import events as session_events
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Upsampler3
-from realtime_core.errors import RealtimeCoreError
+from realtime_core.errors import RealtimeCoreError, UserError
 from realtime_core.tools import tool_output_text
+from realtime_core.user_code import UserCode, error_text
 
 from ..journal.header import model_of
 from ..tools import declare_targets
@@ -52,6 +60,8 @@ class Conversation:
         """Told of each event of the session, in the step that caused it."""
         self.deaf: set[str] = set()
         self.live = False
+        self.picked = False
+        """There is an agent for this call."""
         self.idle = asyncio.Event()
         self.idle.set()
         self._call = call
@@ -67,6 +77,7 @@ class Conversation:
     async def connect(self) -> RealtimeSession:
         """Pick the agent and make its session; it is not connected yet."""
         agent = await self._pick_agent()
+        self.picked = True
         declare_targets(self._call, agent.tools)
         runner = RealtimeRunner(agent, model=self._options.model, config=self._run_config())
         self.session = await runner.run(context=self._call, model_config=self._model_config())
@@ -140,8 +151,14 @@ class Conversation:
     async def _pick_agent(self) -> RealtimeAgent[Any]:
         if isinstance(self._agent, RealtimeAgent):
             return self._agent
-        picked = self._agent(self._call.info)
-        return picked if isinstance(picked, RealtimeAgent) else await picked
+        try:
+            picked = await user_code.within(user_code.called(self._agent, self._call.info))
+            if not isinstance(picked, RealtimeAgent):
+                raise UserError(f"The function that picks the agent must return a RealtimeAgent, not {type(picked)}.")
+        except Exception:
+            self._options.on_failure(UserCode.AGENT)
+            raise
+        return picked
 
     def _run_config(self) -> RealtimeRunConfig:
         """The given one; and no tool hangs for ever, as nobody on the phone would wait so long."""
@@ -173,8 +190,7 @@ class Conversation:
                 if not self._responses:
                     self.idle.set()
             case "error":
-                log.warning("The model complained: %s", event.error)
-                self._record.write("error", error=str(event.error))
+                self._record_error(event)
             case "session_ended":
                 self.live = False
                 self.idle.set()
@@ -203,8 +219,21 @@ class Conversation:
             self._record.tool_started(event.call_id, name, event.arguments)
         else:
             output, ms = tool_output_text(event.output), round(event.duration_s * 1000, 3)
-            silent = {"silent": True} if event.silent else {}
-            self._record.write("tool.end", call_id=event.call_id, name=name, output=output, ms=ms, **silent)
+            more: dict[str, Any] = {"silent": True} if event.silent else {}
+            if event.error is not None:
+                more["error"] = _named(event.error)
+                self._options.on_failure(UserCode.TOOL)
+            self._record.write("tool.end", call_id=event.call_id, name=name, output=output, ms=ms, **more)
+
+    def _record_error(self, event: session_events.RealtimeError) -> None:
+        """The model complained, or the application's own code failed, which is logged already."""
+        if event.source is None:
+            log.warning("The model complained: %s", error_text(event.error))
+            self._record.write("error", error=error_text(event.error))
+            return
+        self._record.write("error", error=_named(event.error), source=event.source.value)
+        if event.source is not UserCode.TOOL:  # which the end of the tool tells
+            self._options.on_failure(event.source)
 
     def _record_interruption(self, event: session_events.RealtimeAudioInterrupted) -> None:
         position, _ = self._player.last_stop
@@ -215,3 +244,8 @@ class Conversation:
             heard=[[item.item_id, item.content_index, round(item.heard_ms, 3)] for item in event.items],
             truncations=[[cut.item_id, cut.content_index, cut.audio_end_ms] for cut in event.truncations],
         )
+
+
+def _named(error: BaseException) -> str:
+    """An error with the name of its type."""
+    return f"{type(error).__name__}: {error_text(error)}".removesuffix(": ")

@@ -10,6 +10,7 @@ from realtime_core import RealtimeAgent, RealtimeModel, RealtimeModelConfig, Rea
 from realtime_core.connection import Close
 from realtime_core.events import RealtimeAnyEvent
 from realtime_core.sources import SYSTEM, Sources
+from realtime_core.user_code import UserCode
 
 from ..audio.files import load_ulaw, load_words
 from ..journal.format import Journal
@@ -64,6 +65,8 @@ class CallOptions:
     """Gets the caller's audio as it comes (mu-law, 8 kHz), before the model does."""
     on_event: tuple[Callable[[RealtimeAnyEvent], None], ...] = ()
     """Told of each event of the session, one after the other, in the step that caused it."""
+    on_failure: Callable[[UserCode], None] = lambda kind: None
+    """Told of each failure of the application's own code, when it was logged."""
     beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None
     """Runs beside the conversation, from the call's start on; cancelled at its end."""
     placed: Mapping[str, Any] | None = None

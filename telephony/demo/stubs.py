@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from realtime_core import FunctionTool, RealtimeAgent
+from realtime_core import FunctionTool, RealtimeAgent, user_code
 
 __all__ = ["STUB_RESULT", "stubbed"]
 
@@ -21,8 +20,7 @@ def stubbed(source: AgentSource) -> AgentSource:
         return _stubbed_agent(source, {})
 
     async def pick(info: Any) -> RealtimeAgent[Any]:
-        agent = source(info)
-        return _stubbed_agent(await agent if inspect.isawaitable(agent) else agent, {})
+        return _stubbed_agent(await user_code.call(source, info), {})
 
     return pick
 

@@ -17,7 +17,8 @@ and `bed`: `[digest, sample]` where a clip lies under it, from that sample of it
 | `model.in` | `message`: as received |
 | `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}` |
 | `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
-| `tool.end` | `call_id`, `name`, `output` (as the model got it), `ms`, `silent` (no response was asked for) |
+| `tool.end` | `call_id`, `name`, `output` (as the model got it), `ms`, `silent` (no response was asked for), \
+`error`: the tool failed, and the model was told `output` |
 | `stream` | `runs`: `[[position, stamp_ms], ...]`: from this stream position on, playout runs without a gap, and that \
 sample was heard when the frame with this media timestamp was sent: a frame's length later, because a frame is stamped \
 by its first sample and sent after its last. Written when the run begins and when it ends; a later record about the \
@@ -39,7 +40,7 @@ and `complete` |
 `result` or `error`, `code` and `http`, `ms`: a request to Twilio's REST API, written as its answer came |
 | `callback` | `what` and what it said: a webhook of Twilio's about this call (`after stream`, `call status`, \
 `dial`, `dialled`, `leg status`, `leg key`, `machine`), or the process stops (`farewell`, `stop`) |
-| `error` | `error`: the model complained |
+| `error` | `error`: the model complained; with `source`: the application's own code failed, of that kind |
 | `skipped` | `error`, `chars`: a message of the stream that could not be used |
 | `lost` | `records`: so many were dropped here because the disk did not keep up |
 | `end` | `reason`, `cpu_s` |

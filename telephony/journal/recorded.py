@@ -73,6 +73,8 @@ class ToolCall:
     t: float
     end_t: float | None = None
     output: str = ""
+    error: str = ""
+    """What it failed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,8 +398,14 @@ class _Collector:
     def _tool_end(self, record: Record) -> None:
         for tool in reversed(self.call.tools):
             if tool.call_id == record.data["call_id"]:
-                tool.end_t, tool.output = record.t, _text(record.data.get("output"))
-                return
+                break
+        else:
+            if "error" not in record.data:
+                return  # it was not allowed to run
+            tool = ToolCall(record.data["call_id"], str(record.data.get("name")), "", record.t)
+            self.call.tools.append(tool)
+        tool.end_t, tool.output = record.t, _text(record.data.get("output"))
+        tool.error = _text(record.data.get("error", ""))
 
     def _close(self, record: Record) -> None:
         self.call.closes.append(record)

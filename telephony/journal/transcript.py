@@ -51,7 +51,8 @@ def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
     entries: list[Turn | Event] = [*_caller_turns(call), *_agent_turns(call, audio)]
     entries += [Event(call.ms(key.t), call.ms(key.t), "key", _key(key.digit)) for key in call.keys]
     for tool in call.tools:
-        result = "" if tool.end_t is None else f" -> {tool.output}"
+        failed = f" failed ({tool.error})" if tool.error else ""
+        result = "" if tool.end_t is None else f"{failed} -> {tool.output}"
         start, end = call.ms(tool.t), call.ms(tool.t if tool.end_t is None else tool.end_t)
         entries.append(Event(start, end, "tool", f"{tool.name}({_arguments(tool.arguments)}){result}"))
     entries += [Event(call.ms(i.t), call.ms(i.t), "interruption", _cut_text(i)) for i in call.interruptions]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from realtime_core import FunctionTool, RealtimeAgent
+from realtime_core import FunctionTool, RealtimeAgent, user_code
 from realtime_core.agent import Instructions
 
 from ..call.options import AgentSource
@@ -22,8 +21,7 @@ def equipped(source: AgentSource, facts: Mapping[str, Any], tools: Sequence[Func
         return _Equipment(facts, tools).agent(source)
 
     async def pick(info: Any) -> RealtimeAgent[Any]:
-        agent = source(info)
-        return _Equipment(facts, tools).agent(await agent if inspect.isawaitable(agent) else agent)
+        return _Equipment(facts, tools).agent(await user_code.call(source, info))
 
     return pick
 
@@ -52,8 +50,7 @@ class _Equipment:
             return f"{given or ''}\n{told}".strip()
 
         async def instructions(context: Any, agent: Any) -> str:
-            made = given(context, agent)
-            return f"{(await made if inspect.isawaitable(made) else made) or ''}\n{told}".strip()
+            return f"{await user_code.call(given, context, agent) or ''}\n{told}".strip()
 
         return instructions
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from realtime_core import FunctionTool, RealtimeAgent, SilentResult
+from realtime_core import FunctionTool, RealtimeAgent, SilentResult, user_code
 
 from ..call.options import AgentSource
 from .recording import Recording, ToolAnswer
@@ -73,8 +72,7 @@ class Answers:
             return self._silenced(source, {})
 
         async def pick(info: Any) -> RealtimeAgent[Any]:
-            picked = source(info)
-            return self._silenced(await picked if inspect.isawaitable(picked) else picked, {})
+            return self._silenced(await user_code.call(source, info), {})
 
         return pick
 

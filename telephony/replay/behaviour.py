@@ -98,7 +98,7 @@ class Teller:
                 self._own(index, record)
             case "interruption":
                 self.behaviour.cut.update(str(item) for item, *_ in data.get("heard", ()))
-            case "error":
+            case "error" if "source" not in data:  # the application's own code does not run in a replay
                 self._add("call", index, record, "error", error=data.get("error"))
             case "end":
                 self._add("call", index, record, "the call ends", reason=data.get("reason"))

@@ -186,6 +186,7 @@ class Phone:
             cpu_clock=time.process_time,
             on_start=phone.call_started,
             on_end=phone.call_ended,
+            on_failure=metrics.application_failed,
         )
         return phone
 

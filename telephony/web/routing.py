@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from realtime_core import RealtimeAgent
+from realtime_core import RealtimeAgent, user_code
 from realtime_core.errors import UserError
 
 from ..call.bridge import AgentSource
@@ -46,8 +46,8 @@ class Routing:
         source = self._by_number[_plain(info.called)]  # the webhook has looked
         if isinstance(source, RealtimeAgent):
             return source
-        picked = source(info)
-        return await picked if isinstance(picked, Awaitable) else picked
+        picked: RealtimeAgent[Any] = await user_code.call(source, info)
+        return picked
 
 
 def _name(source: AgentSource) -> str:

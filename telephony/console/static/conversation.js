@@ -117,8 +117,11 @@ export class Conversation {
     "tool.start"({ call_id, name, arguments: json }) {
       this.#byItem.set(call_id, this.#add("tool", `${name}(${shorten(json)})`))
     },
-    "tool.end"({ call_id, output, ms }) {
-      Object.assign(this.#item(call_id, "tool"), { detail: `${shorten(output)} · ${Math.round(ms)} ms`, done: true })
+    "tool.end"({ call_id, name, output, ms, error }) {
+      const line = this.#item(call_id, "tool")
+      line.text ||= name
+      const told = error ? `failed: ${shorten(error)} · the model was told: ${shorten(output)}` : shorten(output)
+      Object.assign(line, { failed: Boolean(error), detail: `${told} · ${Math.round(ms)} ms`, done: true })
     },
     interruption({ truncations }) {
       for (const [item, , ms] of truncations) {

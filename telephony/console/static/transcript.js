@@ -22,7 +22,7 @@ export class Transcript {
     let changed = false
     for (const line of lines) {
       const shown = this.#items.get(line) ?? this.#add(line)
-      const state = `${line.text}|${line.heard}|${line.cut}|${line.done}|${line.detail}|${line.latencyMs}`
+      const state = `${line.text}|${line.heard}|${line.cut}|${line.failed}|${line.done}|${line.detail}|${line.latencyMs}`
       if (shown.state === state) continue
       shown.state = state
       changed = true
@@ -63,6 +63,7 @@ function fill(item, line) {
     text.textContent = line.text
   }
   item.classList.toggle("cut", line.cut)
+  item.classList.toggle("failed", Boolean(line.failed))
   item.classList.toggle("done", line.done)
   item.replaceChildren(element("span", "who", WHO[line.kind] + answered), text)
   if (line.detail) item.append(element("span", "detail", line.detail))
