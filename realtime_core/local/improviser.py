@@ -1,7 +1,8 @@
 """Who thinks without a script: greets by the agent's name, tries each of its tools once, and steers by keypad. Pure.
 
 It is no AI and says so: it understands no word of the caller's. Speech goes on to the next tool; a key N (as the text
-"The caller pressed N.") tries tool N, any other key repeats what it can do.
+"The caller pressed N.") tries tool N, any other key repeats what it can do. It never calls a tool that ends or moves
+the call, or that writes a do-not-call list: nobody has asked for that. A script may.
 """
 
 from __future__ import annotations
@@ -14,13 +15,21 @@ from typing import Any
 from .example_arguments import example_arguments
 from .reply import Call, Heard, Reply, Situation
 
-__all__ = ["Improviser", "agent_name"]
+__all__ = ["Improviser", "agent_name", "leaves_alone"]
 
 _NAMED = re.compile(
     r"(?:answer(?:ing)?(?: \w+){0,2} for|[Yy]our name is|[Yy]ou are|on behalf of|work(?:ing)? (?:for|at))"
     r"(?: the| an?)?(?: [a-z]+)*?(?: (?:of|at|for|named|called))? ((?:[A-Z][\w'&-]*)(?: (?:[A-Z][\w'&-]*|of|and|&))*)"
 )
-_ENDS_A_CALL = re.compile(r"hang|end_|goodbye|transfer|handoff|voicemail", re.IGNORECASE)
+_ENDS_A_CALL = re.compile(
+    r"(?:^|_)(?:hang_?up|end_(?:the_)?(?:call|conversation)|(?:say_)?goodbye|transfer\w*|forward_(?:the_)?call|opt_?out"
+    r"|unsubscribe|(?:add_to_)?do_?not_?call\w*|stop_calling)(?:_|$)",
+    re.IGNORECASE,
+)
+_SAYS_SO = re.compile(r"(?:End the phone call|Hand the caller over|The person does not want to be called)\b")
+"""How the ready-made tools of the phone begin, whatever their name."""
+_HANDOFF = "Handoff to the "
+"""A handoff to another agent, by its default description: the call stays where it is."""
 _KEY = re.compile(r"pressed ([0-9*#])")
 _EXACTLY = re.compile(r"[Ss]ay exactly(?: this)?[^:\"]*: *\"?([^\"]+)")
 _MAX_SPOKEN_RESULT = 200
@@ -31,6 +40,14 @@ def agent_name(instructions: str) -> str | None:
     """The name that instructions give to the agent or its house: "You answer for Trattoria Blu." -> "Trattoria Blu"."""
     found = _NAMED.search(instructions)
     return None if found is None else re.sub(r"( (of|and|&))+$", "", found[1])
+
+
+def leaves_alone(name: str, description: str = "") -> bool:
+    """Would this tool end or move the call, or put somebody on a list? By its name and its description."""
+    if description.startswith(_HANDOFF):
+        return False
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-\s]+", "_", name)
+    return bool(_ENDS_A_CALL.search(snake) or _SAYS_SO.match(description))
 
 
 class Improviser:
@@ -44,7 +61,7 @@ class Improviser:
         return Heard()
 
     def reply(self, situation: Situation) -> Reply:
-        tools = _in_order(situation.tools)
+        tools = [tool for tool in situation.tools if tool.get("type") == "function" and not _left_alone(tool)]
         if situation.outputs:
             self._last_result = self._results(situation)
             return Reply(say=f"{self._last_result} {self._what_next(tools)}")
@@ -84,10 +101,14 @@ class Improviser:
         if not self._greeted:
             hello = f"Hello, this is {agent_name(situation.instructions) or 'your agent'}. "
         script = "I am a script, not an AI."
+        alone = [
+            _spoken(tool["name"]) for tool in situation.tools if tool.get("type") == "function" and _left_alone(tool)
+        ]
+        skipped = f" I leave {', '.join(alone)} alone." if alone else ""
         if not tools:
-            return Reply(say=f"{hello}{script} Your agent has no tools.")
+            return Reply(say=f"{hello}{script} Your agent has no tools{' that I try' if alone else ''}.{skipped}")
         keys = ", ".join(f"press {i} for {_spoken(tool['name'])}" for i, tool in enumerate(tools[:_MAX_MENU], 1))
-        return Reply(say=f"{hello}{script} I can try your tools, one by one: {keys}. {self._what_next(tools)}")
+        return Reply(say=f"{hello}{script} I can try your tools, one by one: {keys}.{skipped} {self._what_next(tools)}")
 
     def _what_next(self, tools: Sequence[Mapping[str, Any]]) -> str:
         if not tools:
@@ -101,10 +122,8 @@ class Improviser:
         return " ".join(f"{_spoken(done.name)}: it answered: {_short(done.output)}." for done in situation.outputs)
 
 
-def _in_order(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The functions among the tools, those that would end or hand over the call last."""
-    functions = [tool for tool in tools if tool.get("type") == "function"]
-    return sorted(functions, key=lambda tool: bool(_ENDS_A_CALL.search(tool["name"])))
+def _left_alone(tool: Mapping[str, Any]) -> bool:
+    return leaves_alone(str(tool["name"]), str(tool.get("description") or ""))
 
 
 def _spoken(name: str) -> str:

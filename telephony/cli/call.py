@@ -18,6 +18,7 @@ from telephony.errors import CallRefused
 from telephony.outbound.placed import PlacedCall
 from telephony.outbound.plan import CallResult, LeaveMessage
 from telephony.outbound.telephony import Telephony
+from telephony.settings import read_settings
 
 from .errors import USAGE, CliError
 from .load import load_agent
@@ -55,7 +56,10 @@ def run_call(
         work = _delegate(Telephony.from_env(), to, agent, options, console, server)
     else:
         hours = "off" if any_hour else None
-        phone = Telephony.from_env(telephony_quiet_hours=hours) if simulate is None else Telephony(simulate=simulate)
+        if simulate is None:
+            phone = Telephony.from_env(telephony_quiet_hours=hours)
+        else:
+            phone = Telephony(read_settings(telephony_quiet_hours=hours), simulate=simulate)
         work = _call(phone, to, load_agent(agent), options, console)
     told = asyncio.run(work)
     if json:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
+from realtime_core import FunctionTool, RealtimeAgent
+from realtime_core.local.improviser import leaves_alone
 from realtime_core.sources import SYSTEM
+from telephony.call.options import AgentSource
 from telephony.demo.agent import GREETING
 from telephony.demo.over_sockets import ring_over_sockets
 from telephony.demo.plan import DEMO_AGENT, Plan
@@ -53,7 +57,8 @@ def run_demo(
     _make(folder)
     source = load_agent(agent or DEMO_AGENT)
     _check_caller(plan.caller)
-    _announce(plan, console, json=json)
+    skipped = _skipped(source, plan)
+    _announce(plan, console, skipped, json=json)
     view = _view(console, json=json, verbose=verbose)
     try:
         if fast:
@@ -68,7 +73,7 @@ def run_demo(
         view.close()
     report = make_report(rung, seed=seed)
     if json:
-        typer.echo(jsonlib.dumps(report.figures, indent=1))
+        typer.echo(jsonlib.dumps({**report.figures, "skipped_tools": skipped}, indent=1))
     else:
         show_report(report, console)
 
@@ -87,11 +92,22 @@ def _check_caller(name: str) -> None:
         raise CliError(f"The caller {name} cannot be read: {error.strerror}.") from error
 
 
-def _announce(plan: Plan, console: Console, *, json: bool) -> None:
+def _skipped(source: AgentSource, plan: Plan) -> list[str]:
+    """The tools that the embedded model leaves alone, where no script says otherwise."""
+    if plan.live or plan.model_script is not None or not isinstance(source, RealtimeAgent):
+        return []
+    tools = [tool for tool in source.tools if isinstance(tool, FunctionTool)]
+    return [tool.name for tool in tools if leaves_alone(tool.name, tool.description)]
+
+
+def _announce(plan: Plan, console: Console, skipped: Sequence[str], *, json: bool) -> None:
     if plan.live:
         console.print("The real model answers: this costs money.", style="bold yellow")
     elif not json:
         console.print("A script answers, not an AI: real server, embedded model, simulated caller.", style="dim")
+    if skipped and not json:
+        told = f"Not tried, because they end or move the call, or write the do-not-call list: {', '.join(skipped)}."
+        console.print(f"{told} A script (--script) may call them.", style="dim")
     if plan.stub_tools and not json:
         console.print("The agent's tools are not run: stubs answer for them (--run-tools runs them).", style="dim")
 

@@ -85,7 +85,8 @@ def _serve(
             typer.echo(f"Ring it from a browser: {address}/console/phone{once}")
             if settings.wants_script and not stub_tools:
                 typer.echo(
-                    "The script calls each tool with invented arguments, and it runs; --stub-tools: it does not."
+                    "The script calls each tool with invented arguments, and the tool runs; those that end or move the "
+                    "call are left alone. --stub-tools: no tool runs."
                 )
         if number is not None:
             number.take()

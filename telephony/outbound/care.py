@@ -105,7 +105,10 @@ class Care:
             there = now.astimezone(_zone(name))
             if self._is_quiet(there.time()):
                 hours = f"{self.quiet_from:%H:%M} to {self.quiet_until:%H:%M}"
-                raise CallRefused(f"It is {there:%H:%M} where {e164} is ({name}); nobody is called from {hours}.")
+                raise CallRefused(
+                    f"It is {there:%H:%M} where {e164} is ({name}); nobody is called from {hours} "
+                    "(TELEPHONY_QUIET_HOURS; off, or --any-hour: at any hour)."
+                )
 
     def _is_quiet(self, at: time) -> bool:
         if self.quiet_from <= self.quiet_until:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import re
+from dataclasses import replace
+from datetime import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import phonenumbers
 
 from ..errors import CallRefused
-from ..settings import Settings
+from ..settings import Settings, is_loopback
 from ..twilio.numbers import legible
 from .care import Care
 
-__all__ = ["DoNotCall", "care_of"]
+__all__ = ["DoNotCall", "care_for_rehearsal", "care_of", "rehearsed"]
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +33,13 @@ class DoNotCall:
     begins with `#`. Numbers as people write them are understood, too, several on a line, with an extension, or behind a
     `tel:`: where one might be meant, nobody is called.
 
-    The file is looked at for each question, so that others may write to it. It need not be there yet.
+    The file is looked at for each question, so that others may write to it. It need not be there yet. With `writes`
+    False it is never changed, as for simulated calls: what is added is known to this object alone.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, writes: bool = True) -> None:
         self.path = Path(path)
+        self.writes = writes
         self._seen: tuple[int, int, int] | None = None
         self._digits: set[str] = set()
         self._loose: list[str] = []
@@ -56,7 +61,7 @@ class DoNotCall:
         return digits in self._digits or any(digits.endswith(loose) for loose in self._loose)
 
     def add(self, number: str, remark: str = "") -> None:
-        """For good: on disk when this returns.
+        """For good: on disk when this returns, where the list `writes`.
 
         Raises:
             OSError, CallRefused: it could not be written, and is known to this process alone.
@@ -66,6 +71,9 @@ class DoNotCall:
                 return
         finally:
             self._added.add(number)
+        if not self.writes:
+            log.info("A simulated callee wants no more calls: %s stays as it is.", self.path)
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as file:
             if file.seek(0, os.SEEK_END):
@@ -118,8 +126,28 @@ def _digits(written: str) -> str:
     return "" if found is None else re.sub(r"\D", "", phonenumbers.convert_alpha_characters_in_number(found[1]))
 
 
+def rehearsed(care: Care) -> Care:
+    """The same rules for simulated calls, which change no list."""
+    if not isinstance(care.do_not_call, DoNotCall):
+        return care
+    return replace(care, do_not_call=DoNotCall(care.do_not_call.path, writes=False))
+
+
+def care_for_rehearsal(settings: Settings) -> Care:
+    """The rules for simulated calls: those that somebody has set. The others are about real people: it is daytime where
+    a simulated callee is, and no country is far away."""
+    care, given = care_of(settings), settings.model_fields_set
+    if "telephony_quiet_hours" not in given:
+        care = replace(care, quiet_from=time(0), quiet_until=time(0))
+    if "telephony_call_countries" not in given:
+        care = replace(care, countries=Care.none().countries)
+    return rehearsed(care)
+
+
 def care_of(settings: Settings) -> Care:
-    """TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES."""
+    """TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES. With a Twilio of this machine
+    (`telephony simulate`) nobody is really called, and the list is not written to."""
+    simulated = is_loopback(urlsplit(settings.telephony_twilio_api_url or "").hostname or "")
     quiet_from, quiet_until = settings.quiet_hours
     countries, path = settings.telephony_call_countries, settings.telephony_do_not_call
     if path is not None and not path.exists():
@@ -130,5 +158,5 @@ def care_of(settings: Settings) -> Care:
         countries=None if countries is None else frozenset(countries.upper().split(",")),
         quiet_from=quiet_from,
         quiet_until=quiet_until,
-        do_not_call=() if path is None else DoNotCall(path),
+        do_not_call=() if path is None else DoNotCall(path, writes=not simulated),
     )

@@ -18,7 +18,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.errors import UserError
@@ -27,12 +27,13 @@ from realtime_core.sources import SYSTEM, Sources
 from ..call.call import CallInfo
 from ..call.options import AgentSource
 from ..errors import CallRefused, SettingsError
-from ..settings import Settings, load_settings
+from ..settings import Settings, load_settings, read_settings
 from ..twilio.numbers import tidy
 from ..twilio.rest import CallRecord, TwilioRest
 from ..web.listening import listening
 from .care import Care
 from .dialler import Dialler
+from .do_not_call import care_for_rehearsal, rehearsed
 from .placed import PlacedCall
 from .plan import GREETING, CallPlan, CallResult, LeaveMessage
 
@@ -63,11 +64,13 @@ class Telephony:
         settings: The account and the address; see `from_env`.
         server: The address of a running `telephony serve`, which makes the calls with its own agents (see `run_call`);
             `token`: its TELEPHONY_API_TOKEN.
-        simulate: Run on a simulated Twilio of this machine with the embedded model, which is no AI. A text says who
-            answers there: `person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`, or a caller's file.
-            In virtual time all of it runs in memory, seeded by `sources` (without them always the same).
+        simulate: Call nobody, whatever `settings` says: run on a simulated Twilio of this machine with the embedded
+            model, which is no AI. A text says who answers there: `person`, `voicemail`, `screening`, `fax`, `busy`,
+            `no-answer`, `failed`, or a caller's file. In virtual time all of it runs in memory, seeded by `sources`
+            (without them always the same).
         care: Whom to call, and when. Without one, what the settings say: our own number's country, not at night, and
-            nobody of TELEPHONY_DO_NOT_CALL; simulated: anybody, at any time.
+            nobody of TELEPHONY_DO_NOT_CALL. Simulated, rules that are set count, on the real clock, and no list is
+            written to; where none is set, anybody is called at any hour.
         model_config: How to reach the model.
     """
 
@@ -82,6 +85,8 @@ class Telephony:
         model_config: RealtimeModelConfig | None = None,
         sources: Sources | None = None,
     ) -> None:
+        if simulate and server is not None:
+            raise UserError("A server makes real calls: leave server= away to simulate, or simulate= to call.")
         self.twilio: SimulatedTwilio | None = None
         """The simulated one, where that is in use."""
         self._settings = settings
@@ -105,7 +110,8 @@ class Telephony:
         """
         simulate = tidy(os.environ.get("TELEPHONY_SIMULATE", ""))
         if simulate not in ("", "0"):
-            return cls(simulate=True if simulate in ("1", "true", "yes") else simulate, care=care)
+            callee = True if simulate in ("1", "true", "yes") else simulate
+            return cls(read_settings(**overrides), simulate=callee, care=care)
         if server := tidy(os.environ.get("TELEPHONY_SERVER", "")):
             return cls(server=server, token=os.environ.get("TELEPHONY_API_TOKEN"), care=care)
         settings = load_settings(**overrides)
@@ -121,7 +127,9 @@ class Telephony:
 
                 self._remote = RemoteServer(self._server, self._token)
             else:
-                settings = self._settings or await self._simulated(stack)
+                settings = await self._simulated(stack) if self._simulate else self._settings
+                if settings is None:
+                    raise SettingsError([_NO_PHONE])
                 await self._serve(settings, stack)
             self._stack = stack.pop_all()
         return self
@@ -226,8 +234,6 @@ class Telephony:
         return self._dialler
 
     async def _simulated(self, stack: AsyncExitStack) -> Settings:
-        if not self._simulate:
-            raise SettingsError([_NO_PHONE])
         from realtime_core.testing import virtual_time
 
         from ..simulator import callees
@@ -237,21 +243,24 @@ class Telephony:
         twilio = self.twilio = await stack.enter_async_context(SimulatedTwilio(sources=self._sources))
         if isinstance(self._simulate, str):
             twilio.default_callee = callees.find(self._simulate)
-        self._care = self._care or Care.none()
+        settings = self._settings or read_settings()
+        self._care = care_for_rehearsal(settings) if self._care is None else rehearsed(self._care)
         log.info("Nobody is called: a simulated phone answers, and a script speaks.")
-        return Settings(
-            twilio_account_sid=twilio.account_sid,
-            twilio_auth_token=twilio.auth_token,  # type: ignore[arg-type]
-            twilio_api_key=None,
-            twilio_api_secret=None,
-            twilio_shared_key_secret=None,
-            database_url=None,
-            twilio_phone_number=OWN_NUMBER,
-            telephony_twilio_api_url=twilio.base_url,
-            telephony_model="scripted",
-            public_url=SIMULATED_URL,
-            host="127.0.0.1",
-            port=0,
+        return settings.model_copy(
+            update={
+                "twilio_account_sid": twilio.account_sid,
+                "twilio_auth_token": SecretStr(twilio.auth_token),
+                "twilio_api_key": None,
+                "twilio_api_secret": None,
+                "twilio_shared_key_secret": None,
+                "database_url": None,
+                "twilio_phone_number": OWN_NUMBER,
+                "telephony_twilio_api_url": twilio.base_url,
+                "telephony_model": "scripted",
+                "public_url": SIMULATED_URL,
+                "host": "127.0.0.1",
+                "port": 0,
+            }
         )
 
     async def _serve(self, settings: Settings, stack: AsyncExitStack) -> None:

@@ -50,13 +50,22 @@ class Callee:
     verdict_after_s: float = 2.5
 
 
+_PATIENCE = 6
+"""How often a person answers; then they say goodbye."""
+
+
 async def _listens(phone: Phone) -> None:
-    """Says hello, hears the agent out each time and says a word to it, until the agent hangs up."""
+    """Says hello, hears the agent out each time and says a word to it. An agent that does not hang up after some such
+    turns is said goodbye to."""
     await phone.say("hello")
-    while True:
+    for _ in range(_PATIENCE):
         await phone.agent_speaks(within_s=600)
         await phone.agent_silent(1.0, within_s=600)
         await phone.say("booking")
+    await phone.agent_speaks(within_s=600)
+    await phone.agent_silent(1.0, within_s=600)
+    await phone.say("goodbye")
+    phone.hang_up()
 
 
 async def _silent(phone: Phone) -> None:

@@ -15,7 +15,7 @@ from local_client import Client, human, session, silence
 from pydantic import BaseModel, Field, create_model
 
 from realtime_core.local.example_arguments import example_arguments
-from realtime_core.local.improviser import agent_name
+from realtime_core.local.improviser import agent_name, leaves_alone
 
 pytestmark = pytest.mark.virtual_time
 
@@ -61,7 +61,7 @@ async def test_it_greets_by_name_says_what_it_is_and_tries_each_tool_once() -> N
         client.respond()
         assert text_of((await client.answer(1))["output"][0]) == (
             "Hello, this is Trattoria Blu. I am a script, not an AI. I can try your tools, one by one: press 1 for "
-            "book table, press 2 for opening hours, press 3 for hang up. Say something, and I try the next one."
+            "book table, press 2 for opening hours. I leave hang up alone. Say something, and I try the next one."
         )
         said, call = await turn(client, 2)
         assert text_of(said) == "One moment, please. I call book table."
@@ -70,15 +70,43 @@ async def test_it_greets_by_name_says_what_it_is_and_tries_each_tool_once() -> N
         client.respond()
         answer = text_of((await client.answer(3))["output"][0])
         assert answer == "book table: it answered: Booked, number 17. Say something, and I try the next one."
-        assert (await turn(client, 4))[1]["name"] == "opening_hours"
-        # What ends a call comes last.
-        call = (await turn(client, 5))[1]
-        assert call["name"] == "hang_up"
+        call = (await turn(client, 4))[1]
+        assert call["name"] == "opening_hours"
         client.result(call, "x" * 500)
         client.respond()
-        assert "I have tried all your tools." in text_of((await client.answer(6))["output"][0])
-        (menu,) = await turn(client, 7)
+        assert "I have tried all your tools." in text_of((await client.answer(5))["output"][0])
+        (menu,) = await turn(client, 6)
         assert text_of(menu).startswith("I am a script, not an AI. I can try your tools, one by one: press 1 for")
+
+
+END_OR_MOVE = ["hang_up", "hangUp", "end_call", "transfer", "transfer_to_human", "opt_out", "opt-out", "forward_call",
+               "add_to_do_not_call_list", "unsubscribe", "say_goodbye"]  # fmt: skip
+RENAMED = ["End the phone call, when the caller has nothing more to ask.", "Hand the caller over to somebody else.",
+           "The person does not want to be called again. Use it as soon as they say so."]  # fmt: skip
+
+
+async def test_what_ends_or_moves_the_call_or_writes_a_list_is_never_called() -> None:
+    tools = [{"type": "function", "name": name, "parameters": {}} for name in END_OR_MOVE]
+    tools += [{"type": "function", "name": f"t{n}", "description": told} for n, told in enumerate(RENAMED)]
+    async with session() as client:
+        client.update(tools=tools)
+        texts = ["Hello.", "Hello.", *(f"The caller pressed {key}." for key in "123456789")]
+        for n, text in enumerate(texts, 1):
+            client.write(text)
+            client.respond()
+            output = (await client.answer(n))["output"]
+            assert [item["type"] for item in output] == ["message"], output
+            if text == "Hello.":
+                assert "Your agent has no tools that I try. I leave hang up, hangUp," in text_of(output[0])
+
+
+@pytest.mark.parametrize("name", ["send_digits", "endorse_plan", "change_order", "goodbyes_list", "weekend_hours"])
+async def test_names_that_only_look_so_are_tried(name: str) -> None:
+    assert not leaves_alone(name)
+
+
+def test_a_handoff_between_agents_leaves_the_call_where_it_is() -> None:
+    assert not leaves_alone("transfer_to_billing", "Handoff to the billing agent to handle the request. Bills.")
 
 
 async def test_the_keypad_steers() -> None:
