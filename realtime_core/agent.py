@@ -37,13 +37,13 @@ class RealtimeAgent(Generic[TContext]):
 
     name: str
     handoff_description: str | None = None
-    tools: Sequence[Tool | Mapping[str, Any]] = field(default_factory=list)
+    tools: list[Tool | Mapping[str, Any]] = field(default_factory=list)
     mcp_servers: Sequence[Any] = field(default_factory=list)
     mcp_config: Mapping[str, Any] = field(default_factory=dict)
     instructions: Instructions | None = None
     prompt: Any = None
-    handoffs: Sequence[RealtimeAgent[Any] | Handoff[TContext, Any]] = field(default_factory=list)
-    output_guardrails: Sequence[OutputGuardrail[TContext]] = field(default_factory=list)
+    handoffs: list[RealtimeAgent[Any] | Handoff[TContext, Any]] = field(default_factory=list)
+    output_guardrails: list[OutputGuardrail[TContext]] = field(default_factory=list)
     hooks: RealtimeAgentHooks[TContext] | None = None
     input_guardrails: Sequence[InputGuardrail[TContext]] = field(default_factory=list)
     voice: str | Mapping[str, Any] | None = None

@@ -111,7 +111,7 @@ def recorded_agent(recording: Recording, answers: Answers) -> RealtimeAgent[Any]
     return RealtimeAgent(
         name=recording.header.get("agent") or "Recorded agent",
         instructions=recording.session.get("instructions"),
-        tools=answering_tools(recording, answers),
+        tools=[*answering_tools(recording, answers)],
     )
 
 
