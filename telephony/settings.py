@@ -99,7 +99,9 @@ class Settings(BaseSettings):
     telephony_max_calls: int = Field(default=100, ge=1)
     """Calls at once."""
     telephony_calls_per_caller_hour: int = Field(default=20, ge=0)
-    """Calls of one number within an hour; a withheld number is one caller. 0: any number."""
+    """Calls of one number within an hour. 0: any number."""
+    telephony_withheld_calls_per_hour: int = Field(default=200, ge=0)
+    """Calls of all withheld numbers together within an hour; they have no other limit of their own. 0: any number."""
     telephony_minutes_per_day: int = Field(default=6000, ge=0)
     """Minutes of all calls within a day (UTC), in this process. 0: no budget."""
 

@@ -29,7 +29,8 @@ from ..journal.header import configuration
 from ..twilio import media_stream
 from ..twilio.caller_id import Destination, Parties
 from .after_stream import StreamEnd, end_of_call
-from .call import TOKEN_PARAMETER, Call, CallInfo, set_current_call
+from .call import Call, set_current_call
+from .call_info import TOKEN_PARAMETER, CallInfo
 from .clips import apology
 from .conduct import Conduct
 from .controls import Controls
@@ -148,7 +149,7 @@ class Bridge:
         self.recovery.attached()
         first, replaces = not self._answered, self.leg.is_lost
         if first and info is not None:
-            self.call.info = replace(info, direction=self.call.info.direction)  # which a stream does not know
+            self.call.info = self.call.info.with_stream(info)
         if (before := self.leg.attach(stream)) is not None:
             self.player.detach()
             before.connection.close(1000, "another stream took its place")

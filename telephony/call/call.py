@@ -7,63 +7,24 @@ import re
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from ..audio.containers import container_of
 from ..audio.files import Clip, load_ulaw
 from ..errors import CallError, NoCurrentCall
 from ..turns.keys import DigitCollector, Digits
-from ..twilio.caller_id import Parties
 from ..twilio.numbers import e164, tidy
+from .call_info import CallInfo
 from .recorded_commands import RecordedCommands, RecordedSession
 
 if TYPE_CHECKING:
     from realtime_core import HeardItem, RealtimeSession
 
-    from ..twilio.media_stream import Start
     from .bridge import Bridge
 
 __all__ = ["Call", "CallInfo", "current_call"]
 
-TOKEN_PARAMETER = "token"  # noqa: S105 (its name, not its value)
-"""The stream parameter that carries our token; nobody else gets to see it."""
-
 _current: ContextVar[Call] = ContextVar("telephony_call")
-
-
-@dataclass(frozen=True, slots=True)
-class CallInfo:
-    """What is known of a call before anybody speaks. Numbers are E.164 where Twilio knows them, else empty.
-
-    A caller id can be forged: it says who the caller claims to be.
-    """
-
-    sid: str
-    caller: str = ""
-    called: str = ""
-    direction: str = "inbound"
-    account_sid: str = ""
-    stream_sid: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    """The `<Parameter>`s of the stream, without our own."""
-
-    @classmethod
-    def of(cls, start: Start) -> CallInfo:
-        """What a stream's `start` says; caller and called are the parameters that our TwiML put there."""
-        parameters = {name: value for name, value in start.parameters.items() if name != TOKEN_PARAMETER}
-        return cls(
-            sid=start.call_sid,
-            caller=parameters.pop("caller", ""),
-            called=parameters.pop("called", ""),
-            account_sid=start.account_sid,
-            stream_sid=start.stream_sid,
-            parameters=parameters,
-        )
-
-    def parties(self, own: str | None) -> Parties:
-        """The two ends, for a caller id; `own`: TWILIO_PHONE_NUMBER."""
-        return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
 
 
 class Call:

@@ -1,5 +1,8 @@
 """How many calls are taken: at once, of one caller within an hour, and minutes within a day. Pure.
 
+Withheld numbers are not one caller: they have no limit each, because nobody can tell them apart, and an allowance for
+all of them together.
+
 A call counts from the webhook's answer on, so that calls which are just being set up cannot overrun the limit; if its
 stream does not come, it is forgotten.
 """
@@ -9,6 +12,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Literal
+
+from ..twilio.caller_id import is_withheld
 
 __all__ = ["Caps", "Limits", "OverLimit"]
 
@@ -26,6 +31,8 @@ class Caps:
 
     calls: int
     per_caller_hour: int = 0
+    withheld_hour: int = 0
+    """Of all callers together who withhold their number."""
     minutes_per_day: float = 0.0
     setup_s: float = 60.0
     """How long a call may take from the webhook to its stream."""
@@ -51,7 +58,7 @@ class Limits:
             return "full"
         if self.is_spent(now):
             return "budget"
-        if self.caps.per_caller_hour and not self._count_caller(caller, now):
+        if not self._count_caller(caller, now):
             return "caller"
         self._expected[call_sid] = now
         return None
@@ -99,11 +106,15 @@ class Limits:
             self._day, self._used_s = day, 0.0
 
     def _count_caller(self, caller: str, now: float) -> bool:
-        calls = self._callers.setdefault(caller, deque())
-        self._callers.move_to_end(caller)
+        withheld = is_withheld(caller)
+        if not (cap := self.caps.withheld_hour if withheld else self.caps.per_caller_hour):
+            return True
+        key = "" if withheld else caller
+        calls = self._callers.setdefault(key, deque())
+        self._callers.move_to_end(key)
         while calls and calls[0] <= now - _HOUR_S:
             calls.popleft()
-        if len(calls) >= self.caps.per_caller_hour:
+        if len(calls) >= cap:
             return False
         calls.append(now)
         if len(self._callers) > _MAX_CALLERS:

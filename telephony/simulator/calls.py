@@ -51,6 +51,8 @@ class SimulatedCall:
         self.to, self.from_, self.direction = to, from_, direction
         self.options = dict(options)
         """As the REST API was told them: `StatusCallback`, `Timeout`, `MachineDetection`."""
+        self.fields: dict[str, str] = {}
+        """What the application is told of this call besides: `ForwardedFrom`, `SipHeader_X-...`."""
         self.parent = parent
         self.room = room
         """Where it goes when its document has run out: a leg of a `<Dial>`."""
@@ -269,6 +271,7 @@ class SimulatedCall:
             "CallStatus": self.status,
             "Direction": self.direction,
             "ApiVersion": "2010-04-01",
+            **self.fields,
         }
         if self.parent is not None:
             form["ParentCallSid"] = self.parent.sid

@@ -170,20 +170,28 @@ class SimulatedTwilio:
 
     # --- calls in ------------------------------------------------------------------------------------------------
 
-    async def ring(self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER) -> SimulatedCall:
-        """Somebody calls one of our numbers; returns when the call is over. Raises what `caller` raises."""
-        call = self.start_ringing(to=to, caller=caller, from_=from_)
+    async def ring(
+        self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
+    ) -> SimulatedCall:
+        """Somebody calls one of our numbers; returns when the call is over. Raises what `caller` raises.
+
+        `fields`: what Twilio tells besides, such as `StirVerstat`.
+        """
+        call = self.start_ringing(to=to, caller=caller, from_=from_, fields=fields)
         try:
             await call.finished()
         finally:
             call.end()
         return call
 
-    def start_ringing(self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER) -> SimulatedCall:
+    def start_ringing(
+        self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
+    ) -> SimulatedCall:
         """The same, at once: the call is under way."""
         number = self.numbers[to]
         options = {"StatusCallback": number.status_callback, "StatusCallbackMethod": number.status_callback_method}
         call = SimulatedCall(self, to=to, from_=from_, direction="inbound", options=options)
+        call.fields = dict(fields or {})
         self.calls[call.sid] = call
         fetch = Fetch(number.voice_url, number.voice_method or "POST", fallback_url=number.voice_fallback_url)
         self.start(call.run(call.call_in(caller, fetch)))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .caller_id import Parties
+from .details import sip_headers
 
 __all__ = [
     "CallProgress",
@@ -46,6 +47,8 @@ class VoiceRequest:
     parent_call_sid: str = ""
     stir_verstat: str = ""
     """What the carriers attest of the caller's number, like `TN-Validation-Passed-A`."""
+    sip_headers: Form = field(default_factory=dict)
+    """The `SipHeader_` fields of a SIP call, by the header's name."""
 
     @classmethod
     def parse(cls, form: Form) -> VoiceRequest:
@@ -60,6 +63,7 @@ class VoiceRequest:
             caller_name=form.get("CallerName", ""),
             parent_call_sid=form.get("ParentCallSid", ""),
             stir_verstat=form.get("StirVerstat", ""),
+            sip_headers=sip_headers(form),
         )
 
     def parties(self, own: str | None) -> Parties:

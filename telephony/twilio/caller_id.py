@@ -12,12 +12,21 @@ from dataclasses import dataclass
 
 from ..errors import NoCallerId
 
-__all__ = ["Destination", "Parties", "is_number"]
+__all__ = ["Destination", "Parties", "is_number", "is_withheld"]
 
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")
 _WITHHELD = frozenset(["+266696687", "+86282452253", "+7378742833", "+2562533", "+8656696"])
 """What Twilio has for a number that it does not know: anonymous, unavailable, restricted, blocked and unknown, by the
 letters on the keys of a telephone."""
+
+_NAMELESS = frozenset(["", "anonymous", "blocked", "private", "restricted", "unavailable", "unknown", "withheld"])
+
+
+def is_withheld(address: str) -> bool:
+    """Does this address say nothing of who is calling?"""
+    scheme, colon, rest = address.strip().lower().partition(":")
+    name = rest.partition("@")[0] if colon and scheme in ("sip", "sips") else scheme + colon + rest
+    return name.removeprefix("+") in _NAMELESS or f"+{name.removeprefix('+')}" in _WITHHELD
 
 
 def is_number(address: str) -> bool:

@@ -17,9 +17,11 @@ from .caller_id import Destination, Parties
 from .refusal import Refusal
 
 __all__ = [
+    "MAX_PARAMETER_CHARS",
     "StreamTarget",
     "apologise",
     "busy",
+    "clean",
     "conference",
     "connect_stream",
     "dial",
@@ -32,7 +34,7 @@ __all__ = [
     "say_and_hang_up",
 ]
 
-_MAX_PARAMETER_CHARS = 499
+MAX_PARAMETER_CHARS = 499
 """https://www.twilio.com/docs/voice/twiml/stream: name and value together stay under 500."""
 _MAX_SAY_CHARS = 4096
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -62,9 +64,14 @@ def connect_stream(target: StreamTarget) -> str:
     return str(response)
 
 
+def clean(text: str) -> str:
+    """The text without the characters that XML cannot hold."""
+    return _NO_XML.sub("", text)
+
+
 def fits(name: str, value: str) -> bool:
     """Does Twilio take this `<Parameter>`?"""
-    return len(name) + len(value) <= _MAX_PARAMETER_CHARS
+    return len(name) + len(value) <= MAX_PARAMETER_CHARS
 
 
 def play_digits(digits: str, target: StreamTarget) -> str:
@@ -164,13 +171,13 @@ def _connect(response: VoiceResponse, target: StreamTarget) -> None:
         if not fits(name, value):
             raise TwimlError(
                 f"The stream parameter {name!r} has {len(value)} characters; with its name, Twilio takes "
-                f"{_MAX_PARAMETER_CHARS}."
+                f"{MAX_PARAMETER_CHARS}."
             )
-        stream.parameter(name=name, value=_NO_XML.sub("", value))
+        stream.parameter(name=clean(name), value=clean(value))
     response.hangup()  # for a document without an action
 
 
 def _say(response: VoiceResponse, text: str) -> None:
     if len(text) > _MAX_SAY_CHARS:
         raise TwimlError(f"<Say> takes {_MAX_SAY_CHARS} characters, not {len(text)}.")
-    response.say(_NO_XML.sub("", text))
+    response.say(clean(text))

@@ -6,6 +6,7 @@ several processes can bring them home by it; each process serves all of them, wh
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from ..twilio.twiml import StreamTarget
 from ..urls import public_address, websocket_address
 
 __all__ = ["Addresses"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,8 @@ class Addresses:
     instance: str
     parameters: Callable[[str], Mapping[str, str]]
     """Makes what the stream of a call has to bring along: its token."""
+    details_chars: int = 1500
+    """How much of the TwiML may tell of the call's details: a request to Twilio's API takes 4000 characters in all."""
 
     def stream(self, info: CallInfo) -> StreamTarget:
         """A stream to this process that comes back to it, with a fresh token."""
@@ -31,8 +36,14 @@ class Addresses:
             websocket_address(self.base, self._path("media-stream")),
             action=self._address("after-stream"),
             status_callback=self._address("stream-status"),
-            parameters={**info.parameters, "caller": info.caller, "called": info.called, **self.parameters(info.sid)},
+            parameters={**self._told(info), **self.parameters(info.sid)},
         )
+
+    def _told(self, info: CallInfo) -> dict[str, str]:
+        told, left_out = info.stream_parameters(self.details_chars)
+        if left_out:
+            log.warning("Call %s: %s cannot go with its stream: too long.", info.sid, ", ".join(map(repr, left_out)))
+        return told
 
     @property
     def after_dial(self) -> str:

@@ -7,7 +7,7 @@ import hashlib
 from realtime_core.sources import Sources
 
 from ..call.after_stream import StreamEnds
-from ..call.call import TOKEN_PARAMETER, CallInfo
+from ..call.call_info import TOKEN_PARAMETER, CallInfo
 from ..call.limits import Caps, Limits
 from ..call.registry import Registry
 from ..errors import StreamRefused

@@ -218,5 +218,6 @@ def _caps(settings: Settings) -> Caps:
     return Caps(
         settings.telephony_max_calls,
         per_caller_hour=settings.telephony_calls_per_caller_hour,
+        withheld_hour=settings.telephony_withheld_calls_per_hour,
         minutes_per_day=settings.telephony_minutes_per_day,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -21,6 +22,7 @@ from ..errors import NoCallerId
 from ..logs import about_call
 from ..twilio import twiml
 from ..twilio.callbacks import DialResult, VoiceRequest
+from ..twilio.details import own_query
 from ..twilio.refusal import Refusal
 from .door import WebhookRefused, admit
 from .forms import Form
@@ -31,6 +33,8 @@ __all__ = ["after_dial", "after_stream", "failed", "for_twilio", "incoming_call"
 log = logging.getLogger(__name__)
 
 _MAX_CHARS = 400
+_MAX_DETAILS_CHARS = 16_000
+"""An answer to a webhook may have 64 kB (11750)."""
 _ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial", "leg_key"}
 
 Answer = Callable[[Request, Phone, Form], Response | Awaitable[Response]]
@@ -138,7 +142,7 @@ def _refuse(answer: Refusal, phone: Phone, asked: VoiceRequest) -> str:
 
 
 def _new_stream(request: Request, phone: Phone, info: CallInfo) -> str:
-    return twiml.connect_stream(phone.addresses(request).stream(info))
+    return twiml.connect_stream(replace(phone.addresses(request), details_chars=_MAX_DETAILS_CHARS).stream(info))
 
 
 def _info(request: Request, asked: VoiceRequest) -> CallInfo:
@@ -151,6 +155,11 @@ def _info(request: Request, asked: VoiceRequest) -> CallInfo:
         called=called,
         account_sid=asked.account_sid,
         parameters=request.scope.get(BROWSER, {}),
+        forwarded_from=asked.forwarded_from,
+        caller_name=asked.caller_name,
+        stir_verstat=asked.stir_verstat,
+        sip_headers=asked.sip_headers,
+        query=own_query(request.query_params, is_form=request.method != "POST"),
     )
 
 

@@ -40,6 +40,26 @@ def test_a_caller_has_so_many_calls_within_an_hour() -> None:
     assert limits.admit("CA5", "+1", NOON + 3601) == "caller"
 
 
+WITHHELD = ["", "anonymous", "Anonymous", "+266696687", "Restricted", "unavailable", "sip:anonymous@anonymous.invalid"]
+
+
+def test_withheld_numbers_are_not_one_caller_and_share_an_allowance_of_their_own() -> None:
+    limits = Limits(Caps(0, per_caller_hour=1, withheld_hour=20))
+    assert limits.admit("CA", "+1", NOON) is None
+    assert [limits.admit(f"CA{n}", WITHHELD[n % len(WITHHELD)], NOON) for n in range(20)] == [None] * 20
+    assert limits.admit("CA20", "anonymous", NOON + 1) == "caller"
+    assert limits.admit("CA21", "+2", NOON + 1) is None, "other callers have theirs"
+    assert limits.admit("CA20", "+86282452253", NOON + 3600) is None
+    for caller in ("client:ada", "sip:ada@example.com"):
+        assert limits.admit(f"CA a {caller}", caller, NOON) is None
+        assert limits.admit(f"CA b {caller}", caller, NOON) == "caller", "this says who is calling"
+
+
+def test_without_an_allowance_withheld_numbers_have_no_limit() -> None:
+    limits = Limits(Caps(0, per_caller_hour=1))
+    assert all(limits.admit(f"CA{n}", "anonymous", NOON) is None for n in range(500))
+
+
 def test_the_budget_counts_live_calls_and_begins_anew_at_midnight() -> None:
     limits = Limits(Caps(100, minutes_per_day=30))
     limits.admit("CA1", "+1", NOON)

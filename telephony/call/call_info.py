@@ -1,0 +1,99 @@
+"""What is known of a call before anybody speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ..twilio.caller_id import Parties
+from ..twilio.details import pack, unpack
+
+if TYPE_CHECKING:
+    from ..twilio.media_stream import Start
+
+__all__ = ["TOKEN_PARAMETER", "CallInfo"]
+
+TOKEN_PARAMETER = "token"  # noqa: S105 (its name, not its value)
+"""The stream parameter that carries our token; nobody else gets to see it."""
+_SIP, _QUERY = "sip:", "query:"
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """What is known of a call before anybody speaks. Numbers are E.164 where Twilio knows them, else empty.
+
+    A caller id can be forged: it says who the caller claims to be.
+    """
+
+    sid: str
+    caller: str = ""
+    called: str = ""
+    direction: str = "inbound"
+    account_sid: str = ""
+    stream_sid: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """The `<Parameter>`s of the stream, without our own."""
+    forwarded_from: str = ""
+    """The number that forwarded the call, where its carrier tells it (Twilio's `ForwardedFrom`)."""
+    caller_name: str = ""
+    """The caller's name, where caller-name lookup is on for our number (`CallerName`)."""
+    stir_verstat: str = ""
+    """What the carriers attest of the caller's number (`StirVerstat`), such as `TN-Validation-Passed-A`."""
+    sip_headers: Mapping[str, str] = field(default_factory=dict)
+    """The headers of a SIP call by name, such as `X-Account` (`SipHeader_X-Account`)."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """The query of the webhook's own address: `?campaign=spring` makes `{"campaign": "spring"}`. Of several values with
+    one name the last counts."""
+
+    @classmethod
+    def of(cls, start: Start) -> CallInfo:
+        """What a stream's `start` says; the rest are the parameters that our TwiML put there."""
+        details, parameters = unpack(start.parameters)
+        parameters.pop(TOKEN_PARAMETER, None)
+        return cls(
+            sid=start.call_sid,
+            caller=parameters.pop("caller", ""),
+            called=parameters.pop("called", ""),
+            account_sid=start.account_sid,
+            stream_sid=start.stream_sid,
+            parameters=parameters,
+            forwarded_from=details.get("forwarded_from", ""),
+            caller_name=details.get("caller_name", ""),
+            stir_verstat=details.get("stir_verstat", ""),
+            sip_headers=_under(_SIP, details),
+            query=_under(_QUERY, details),
+        )
+
+    def stream_parameters(self, room: int) -> tuple[dict[str, str], list[str]]:
+        """The parameters from which `of` makes this again, and what found no place in `room` characters of XML."""
+        single = {
+            "forwarded_from": self.forwarded_from,
+            "caller_name": self.caller_name,
+            "stir_verstat": self.stir_verstat,
+        }
+        details = {name: value for name, value in single.items() if value}
+        details |= {_SIP + name: value for name, value in self.sip_headers.items()}
+        details |= {_QUERY + name: value for name, value in self.query.items()}
+        packed, left_out = pack(details, room)
+        return {**self.parameters, "caller": self.caller, "called": self.called, **packed}, left_out
+
+    def with_stream(self, streams: CallInfo) -> CallInfo:
+        """With what the call's first stream says. The webhook, where it came to this process, knew more of the rest."""
+        return replace(
+            streams,
+            direction=self.direction,
+            forwarded_from=self.forwarded_from or streams.forwarded_from,
+            caller_name=self.caller_name or streams.caller_name,
+            stir_verstat=self.stir_verstat or streams.stir_verstat,
+            sip_headers={**streams.sip_headers, **self.sip_headers},
+            query={**streams.query, **self.query},
+        )
+
+    def parties(self, own: str | None) -> Parties:
+        """The two ends, for a caller id; `own`: TWILIO_PHONE_NUMBER."""
+        return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
+
+
+def _under(prefix: str, details: Mapping[str, str]) -> dict[str, str]:
+    return {name.removeprefix(prefix): value for name, value in details.items() if name.startswith(prefix)}

@@ -1,0 +1,72 @@
+"""What Twilio tells of a call beside its numbers, as parameters of the call's media stream. Pure.
+
+The webhook may reach another process than the stream. What the webhook was told goes with the stream then, in
+`<Parameter>`s: `details0:NAME`, and `details1:NAME` and so on for the rest of a long value, because name and value
+together stay under 500 characters (https://www.twilio.com/docs/voice/twiml/stream).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from xml.sax.saxutils import quoteattr
+
+from .twiml import MAX_PARAMETER_CHARS, clean
+
+__all__ = ["own_query", "pack", "sip_headers", "unpack"]
+
+_NAME = re.compile(r"details([0-9]{1,2}):(.+)", re.DOTALL)
+_MAX_NAME_CHARS = 200
+_ELEMENT_CHARS = len("<Parameter name= value= />")
+_SIP_HEADER = "SipHeader_"
+_TWILIOS = re.compile(
+    "AccountSid|AddOns|AnsweredBy|ApiVersion|Call[A-Z]\\w*|Called\\w*|Caller\\w*|Confidence|Dial[A-Z]\\w*|Digits|"
+    "Direction|Error\\w*|ForwardedFrom|From\\w*|Msg|Parent\\w+|Recording\\w+|SequenceNumber|Sip[A-Z]\\S*|SpeechResult|"
+    "Stir\\w+|Stream\\w+|Timestamp|To|To[A-Z]\\w*|UnstableSpeechResult"
+)
+"""The fields that Twilio adds to the query of a GET (https://www.twilio.com/docs/voice/twiml#request-parameters)."""
+
+
+def pack(details: Mapping[str, str], room: int) -> tuple[dict[str, str], list[str]]:
+    """The parameters for these details, in at most `room` characters of XML, and the names for which there is none."""
+    parameters: dict[str, str] = {}
+    left_out: list[str] = []
+    for name, value in details.items():
+        pieces = _pieces(name, clean(value))
+        size = sum(len(quoteattr(n)) + len(quoteattr(v)) + _ELEMENT_CHARS for n, v in pieces.items())
+        if not pieces or size > room:
+            left_out.append(name)
+            continue
+        room -= size
+        parameters |= pieces
+    return parameters, left_out
+
+
+def _pieces(name: str, value: str) -> dict[str, str]:
+    if not name or len(name) > _MAX_NAME_CHARS or clean(name) != name:
+        return {}
+    step = MAX_PARAMETER_CHARS - len(f"details99:{name}")
+    cut = [value[at : at + step] for at in range(0, len(value), step)] or [""]
+    return {f"details{n}:{name}": piece for n, piece in enumerate(cut)} if len(cut) <= 100 else {}
+
+
+def unpack(parameters: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The details that a stream's parameters hold, and the other parameters."""
+    pieces: dict[str, dict[int, str]] = {}
+    others: dict[str, str] = {}
+    for name, value in parameters.items():
+        if (found := _NAME.fullmatch(name)) is not None:
+            pieces.setdefault(found[2], {})[int(found[1])] = value
+        else:
+            others[name] = value
+    return {name: "".join(cut[n] for n in sorted(cut)) for name, cut in pieces.items()}, others
+
+
+def sip_headers(form: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a SIP call that Twilio passes on: `X-Account` for `SipHeader_X-Account`."""
+    return {name.removeprefix(_SIP_HEADER): value for name, value in form.items() if name.startswith(_SIP_HEADER)}
+
+
+def own_query(query: Mapping[str, str], *, is_form: bool) -> dict[str, str]:
+    """The parameters of a webhook's own address; `is_form`: Twilio's fields stand beside them (a GET)."""
+    return {name: value for name, value in query.items() if not (is_form and _TWILIOS.fullmatch(name))}
