@@ -116,9 +116,11 @@ def realtime_handoff(
     if input_type is not None:
         from pydantic import TypeAdapter
 
+        from .patterns import check_patterns
         from .tool_schema import strict_schema
 
         adapter = TypeAdapter(input_type)
+        check_patterns(adapter.core_schema, f"The handoff to {agent.name}")
         schema = strict_schema(adapter.json_schema())
 
     async def on_invoke_handoff(context: RunContextWrapper[Any], arguments: str) -> RealtimeAgent[TContext]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from .docstrings import Docstring, DocstringStyle, parse_docstring
 from .errors import ModelBehaviorError, UserError
+from .patterns import check_patterns
 
 __all__ = ["FunctionSchema", "function_schema", "strict_schema"]
 
@@ -90,6 +91,7 @@ def function_schema(
     if late := next((p.name for p in parameters if _is_context(p, hints)), None):
         raise UserError(f"Tool {name}: the context must be the first parameter, not {late!r}.")
     model = _arguments_model(name, parameters, hints, doc)
+    check_patterns(model.__pydantic_core_schema__, f"Tool {name}")
     schema = model.model_json_schema(by_alias=True)
     return FunctionSchema(
         name=name,

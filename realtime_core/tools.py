@@ -370,7 +370,17 @@ def check_tool(tool: Any) -> Tool:
     if missing:
         what = repr(getattr(tool, "__name__", None) or getattr(tool, "name", None) or tool)
         raise UserError(f"{what} is no function tool: it has no {', '.join(missing)}. Is @function_tool missing?")
+    _check_is_json(tool.params_json_schema, tool.name)
     return cast("Tool", tool)
+
+
+def _check_is_json(schema: Any, name: str) -> None:
+    """Raise `UserError` for a schema that cannot be sent: an object that holds itself, or what is not JSON."""
+    try:
+        json.dumps(schema)
+    except (TypeError, ValueError, RecursionError) as error:
+        why = "it holds itself or is nested too deeply" if not isinstance(error, TypeError) else str(error)
+        raise UserError(f"Tool {name}: params_json_schema cannot be written as JSON: {why}.") from None
 
 
 async def is_enabled(tool: Any, run_context: RunContextWrapper[Any], agent: Any) -> bool:

@@ -1,7 +1,8 @@
 """Example arguments for a tool, made from its JSON schema: what the schema requires, as plain as it allows. Pure.
 
 Values come, in this order, from `const`, `examples`, `default`, `enum`, the format, the name of the property, and the
-type with its limits. A schema that this does not satisfy (most patterns) is left so: the tool will say it.
+type with its limits. A schema that this does not satisfy (most patterns) is left so: the tool will say it. A schema
+that refers to itself, or is none, takes no longer than others.
 """
 
 from __future__ import annotations
@@ -39,22 +40,30 @@ _NAMES: dict[str, Any] = {
 """By the last word of a property's name: what a tool of that kind is likely to take."""
 
 _MAX_DEPTH = 8
+_MAX_STEPS = 1_000
+"""So many schemas are looked at: one that refers to itself twice doubles at each step."""
+_MAX_LENGTH = 1_000
+"""So long are texts and arrays at most."""
 _DEEP = 4
 """From here on what may be null is null: a schema that holds itself has an end."""
 
 
 def example_arguments(schema: Mapping[str, Any] | None) -> dict[str, Any]:
     """Arguments for a function whose `parameters` is this JSON schema."""
-    value = _Example(schema or {}).of(schema or {}, "", 0)
+    try:
+        value = _Example(schema or {}).of(schema or {}, "", 0)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):  # it is no schema
+        return {}
     return value if isinstance(value, dict) else {}
 
 
 class _Example:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
+        self._steps = 0
 
     def of(self, schema: Any, name: str, depth: int) -> Any:
-        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._steps > _MAX_STEPS:
             return None
         schema = self._resolved(schema, depth)
         if "const" in schema:
@@ -83,18 +92,21 @@ class _Example:
 
     def _array(self, schema: Mapping[str, Any], name: str, depth: int) -> list[Any]:
         prefix = [self.of(element, name, depth + 1) for element in schema.get("prefixItems", ())]
-        wanted = min(max(schema.get("minItems", 1), len(prefix)), schema.get("maxItems", 8))
+        wanted = min(max(schema.get("minItems", 1), len(prefix)), schema.get("maxItems", 8), _MAX_LENGTH)
         one = self.of(schema.get("items", {}), name.removesuffix("s"), depth + 1)
         return (prefix + [one] * wanted)[:wanted]
 
     def _resolved(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
         """References followed, `allOf` put together, the first choice of `anyOf` or `oneOf` (null deep down)."""
         for _ in range(_MAX_DEPTH):
+            self._steps += 1
+            if self._steps > _MAX_STEPS or depth > _MAX_DEPTH:
+                break
             if "$ref" in schema:
                 schema = {**self._target(schema["$ref"]), **{k: v for k, v in schema.items() if k != "$ref"}}
             elif schema.get("allOf"):
                 merged: dict[str, Any] = {k: v for k, v in schema.items() if k != "allOf"}
-                for part in (self._resolved(part, depth) for part in schema["allOf"]):
+                for part in (self._resolved(part, depth + 1) for part in schema["allOf"]):
                     properties = {**merged.get("properties", {}), **part.get("properties", {})}
                     required = [*merged.get("required", ()), *part.get("required", ())]
                     merged = {**part, **merged}
@@ -128,7 +140,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 def _string(schema: Mapping[str, Any], hint: str) -> str:
     value = _FORMATS.get(schema.get("format", ""), hint)
-    value = value.ljust(schema.get("minLength", 0), "x")
+    value = value.ljust(min(schema.get("minLength", 0), _MAX_LENGTH), "x")
     return value[: schema.get("maxLength", len(value))]
 
 

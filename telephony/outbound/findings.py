@@ -6,14 +6,16 @@ It is described by a pydantic model, or, where it came from another process, by 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from realtime_core import FunctionTool
 from realtime_core.errors import UserError
+from realtime_core.patterns import LinearPattern, check_patterns, check_schema_patterns
 from realtime_core.run_context import ToolContext
+from realtime_core.user_code import call_now, log_failure
 
 __all__ = ["Findings", "check_schema"]
 
@@ -25,6 +27,7 @@ class Findings:
 
     def __init__(self, wanted: type[BaseModel] | Mapping[str, Any]) -> None:
         if isinstance(wanted, Mapping):
+            check_schema(wanted)
             self._schema, self._check = dict(wanted), _by_schema(wanted)
         else:
             self._schema, self._check = wanted.model_json_schema(), _by_model(wanted)
@@ -43,7 +46,7 @@ class Findings:
         """What the agent says; returns what to tell it."""
         try:
             given = json.loads(arguments or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return "That was no JSON object."
         if not isinstance(given, Mapping):
             return "That was no JSON object."
@@ -62,42 +65,93 @@ class Findings:
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raises `UserError` for what is no JSON schema of an object."""
+    """Raises `UserError` for what is no JSON schema of an object, and for a schema whose check may have no end."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
     try:
         Draft202012Validator.check_schema(schema)
+        check_schema_patterns(schema)
     except SchemaError as error:
         raise UserError(f"result: {error.message}") from None
+    except UserError as error:
+        raise UserError(f"result: {error}") from None
+    except RecursionError:
+        raise UserError("result: the schema is nested too deeply.") from None
     if schema.get("type") != "object":
         raise UserError('result: what a call finds out is an object: {"type": "object", "properties": ...}')
+    if any(problem in _ENDLESS for problem in _by_schema(schema)({})[1]):
+        raise UserError("result: the schema refers to itself without end.")
 
 
 def _by_model(model: type[BaseModel]) -> _Check:
+    check_patterns(model.__pydantic_core_schema__, "result")
+
     def check(given: dict[str, Any]) -> tuple[Any, list[str]]:
         try:
-            return model.model_validate(given), []
+            return call_now(model.model_validate, given), []
         except ValidationError as error:
             return None, [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        except Exception as error:  # noqa: BLE001 - a validator is the user's
+            log_failure(f"A validator of {model.__name__}", error)
+            return None, ["this could not be checked"]
 
     return check
 
 
+class _Endless(Exception):
+    """A schema has referred to schemas too often for one check."""
+
+
+_MAX_REFERENCES = 2_000
+_ENDLESS = ("the schema refers to itself without end",)
+
+
 def _by_schema(schema: Mapping[str, Any]) -> _Check:
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
     from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
+    references = 0
+    patterns: dict[str, LinearPattern] = {}
+
+    def counted(keyword: str) -> Callable[..., Iterator[Any]]:
+        follow = Draft202012Validator.VALIDATORS[keyword]
+
+        def referred(validator: Any, ref: Any, instance: Any, schema: Any) -> Iterator[Any]:
+            nonlocal references
+            references += 1
+            if references > _MAX_REFERENCES:
+                raise _Endless
+            yield from follow(validator, ref, instance, schema) or ()
+
+        return referred
+
+    def matches(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
+        from jsonschema import ValidationError as Problem
+
+        if validator.is_type(instance, "string"):
+            if pattern not in patterns:
+                patterns[pattern] = LinearPattern(pattern)
+            if not patterns[pattern].search(instance):
+                yield Problem(f"{instance!r} does not match {pattern!r}")
+
+    bounded = extend(
+        Draft202012Validator, {**{name: counted(name) for name in ("$ref", "$dynamicRef")}, "pattern": matches}
+    )
     # An empty registry: by default a `$ref` to an address would be fetched.
-    validator = Draft202012Validator(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    validator = bounded(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
     def check(given: dict[str, Any]) -> tuple[Any, list[str]]:
-        from referencing.exceptions import Unresolvable
-
+        nonlocal references
+        references = 0
         try:
             problems = sorted(validator.iter_errors(given), key=lambda error: list(map(str, error.path)))
         except Unresolvable as error:
             return None, [f"the schema refers to {error.ref}, which is nowhere"]
+        except (_Endless, RecursionError):
+            return None, list(_ENDLESS)
         return dict(given), [f"{'.'.join(map(str, it.path))}: {it.message}".removeprefix(": ") for it in problems]
 
     return check

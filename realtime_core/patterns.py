@@ -1,0 +1,89 @@
+"""Regular expressions that take linear time, whatever the text is. Pure.
+
+Python's `re` backtracks: `(a+)+$` needs years for a text of forty characters, and nothing can interrupt it. A model
+writes the arguments of tools, and callers tell the model what to write, so that patterns in schemas are matched by the
+`regex` crate of Rust, which pydantic-core brings along (https://docs.rs/regex: linear time, no look-around, no
+backreferences).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .errors import UserError
+
+__all__ = ["LinearPattern", "check_patterns", "check_schema_patterns", "subschemas"]
+
+_NAMED_SCHEMAS = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
+_LITERALS = frozenset({"default", "enum", "const", "examples", "required"})
+
+
+class LinearPattern:
+    """A pattern of a JSON schema: `search` says whether it matches anywhere in a text.
+
+    Raises `UserError` for what is no pattern, and for a pattern that only a backtracking engine can match.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+        try:
+            self._validator = SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
+        except SchemaError:
+            raise UserError(
+                f"The pattern {pattern!r} cannot be used: it must be a regular expression without look-around and "
+                "without backreferences, so that every text is matched in linear time."
+            ) from None
+
+    def search(self, text: str) -> bool:
+        return self._validator.isinstance_python(text)
+
+
+def check_patterns(core_schema: Any, what: str) -> None:
+    """Raise `UserError` if a schema of pydantic's would match with Python's `re`: where the pattern is a compiled one,
+    or `regex_engine` is `python-re`."""
+    waiting, seen = [core_schema], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, (dict, list, tuple)) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, dict):
+            if node.get("regex_engine") == "python-re" or (
+                node.get("type") == "str" and isinstance(node.get("pattern"), re.Pattern)
+            ):
+                raise UserError(
+                    f"{what}: a pattern is matched by Python's `re`, which some texts keep busy for ever. Write the "
+                    "pattern as text, without look-around, and leave out regex_engine='python-re'."
+                )
+            waiting.extend(node.values())
+        else:
+            waiting.extend(node)
+
+
+def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """A JSON schema and all schemas within it, without following references."""
+    waiting = [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend(node)
+        elif isinstance(node, Mapping):
+            yield node
+            for key, value in node.items():
+                if key in _NAMED_SCHEMAS and isinstance(value, Mapping):
+                    waiting.extend(value.values())
+                elif key not in _LITERALS:
+                    waiting.append(value)
+
+
+def check_schema_patterns(schema: Mapping[str, Any]) -> None:
+    """Raise `UserError` for a JSON schema with a pattern that does not match in linear time, or with
+    `patternProperties`."""
+    for each in subschemas(schema):
+        if isinstance(each.get("pattern"), str):
+            LinearPattern(each["pattern"])
+        if "patternProperties" in each:
+            raise UserError("patternProperties cannot be used: name the properties, or allow all of them.")
