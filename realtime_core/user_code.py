@@ -15,7 +15,6 @@ of each is a value or an `Exception`; a `CancelledError` comes out only if the c
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextvars
 import functools
 import inspect
@@ -24,6 +23,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mappi
 from enum import Enum
 from typing import Any
 
+from .daemon_threads import DaemonThreads
 from .errors import UserCodeError
 
 __all__ = [
@@ -266,7 +266,7 @@ def _check_count(values: Sequence[Any]) -> None:
 
 
 @functools.cache
-def _threads() -> concurrent.futures.ThreadPoolExecutor:
+def _threads() -> DaemonThreads:
     # Not the loop's own, which has a handful: tools that hang would leave none to look up the model's address, to hang
     # up, or to do whatever else cannot wait.
-    return concurrent.futures.ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="tool")
+    return DaemonThreads(_MAX_THREADS, "tool")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..daemon_threads import DaemonThreads
 from ..errors import WatchdogExpired
 
 __all__ = ["Threads", "Worker", "current_worker", "patched", "spend"]
@@ -117,7 +118,7 @@ class Worker:
         try:
             if self.executor is None:
                 return _Finished(self._as_worker())
-            if isinstance(self.executor, concurrent.futures.ThreadPoolExecutor):
+            if isinstance(self.executor, (concurrent.futures.ThreadPoolExecutor, DaemonThreads)):
                 return _Finished(self.executor.submit(self._as_worker).result())
             return _Finished(self.executor.submit(self._call).result())
         except _Abandoned:

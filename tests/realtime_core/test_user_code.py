@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +29,7 @@ from realtime_core import (
     function_tool,
     realtime_handoff,
 )
+from realtime_core.daemon_threads import DaemonThreads
 from realtime_core.errors import UserCodeError
 from realtime_core.model_events import RealtimeModelInputAudioTranscriptionCompletedEvent
 from realtime_core.testing import virtual_time
@@ -434,3 +438,44 @@ def test_what_is_called_at_once_answers_at_once() -> None:
 
     with pytest.raises(UserCodeError, match="plain function"):
         call_now(function)
+
+
+HANGS = """
+import asyncio, time
+from realtime_core.user_code import in_thread
+
+async def main():
+    work = asyncio.create_task(in_thread(time.sleep, [3600], {}))
+    await asyncio.sleep(0.01)
+    work.cancel()
+
+asyncio.run(main())
+print("over")
+"""
+
+
+def test_a_thread_that_never_ends_does_not_keep_the_process_alive() -> None:
+    done = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "over\n"
+
+
+def test_threads_are_made_as_they_are_needed_and_used_again() -> None:
+    threads = DaemonThreads(2, "t")
+    barrier = threading.Barrier(2)
+    both = [threads.submit(barrier.wait, 30) for _ in range(2)]
+    assert sorted(each.result(30) for each in both) == [0, 1]
+    names = {threads.submit(lambda: threading.current_thread().name).result(30) for _ in range(20)}
+    assert names <= {"t_1", "t_2"}
+    with pytest.raises(SystemExit):
+        threads.submit(sys.exit, 3).result(30)
+    assert threads.submit(int, "7").result(30) == 7
+
+
+def test_a_job_that_was_cancelled_before_it_began_does_not_run() -> None:
+    threads, blocked = DaemonThreads(1, "t"), threading.Event()
+    first = threads.submit(blocked.wait, 30)
+    second = threads.submit(blocked.wait, 30)
+    assert second.cancel()
+    blocked.set()
+    assert first.result(30) is True
+    assert threads.submit(int, "7").result(30) == 7
