@@ -27,6 +27,7 @@ from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
 from . import callbacks, door, health, media_streams, outgoing, webhooks
 from .calls_api import create_call, end_call, fetch_call, open_dialler
+from .draining import drained_by_signals
 from .entrance import Entrance
 from .not_started import NotStartedAnswer
 from .phone import Phone
@@ -113,7 +114,8 @@ def create_app(
                     work = purge_daily(folder, loaded.telephony_journal_days, sources)
                     tasks.append(group.create_task(work, name="old journals"))
                 phone.ready = True
-                yield
+                with drained_by_signals(phone):
+                    yield
                 phone.registry.draining = True
                 for task in tasks:
                     task.cancel()

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from realtime_core.errors import RealtimeCoreError
 
 from ..errors import ServerFailed, TelephonyError
+from .draining import DRAINS_ITSELF
 
 __all__ = ["Startup", "listening"]
 
@@ -67,7 +68,11 @@ class Startup:
                 message = {"type": message["type"]}
             await send(message)
 
-        await self._app(scope, receive, told if scope["type"] == "lifespan" else send)
+        if scope["type"] == "lifespan":
+            DRAINS_ITSELF.set(True)
+            await self._app(scope, receive, told)
+        else:
+            await self._app(scope, receive, send)
 
 
 @asynccontextmanager

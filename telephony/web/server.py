@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import itertools
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -12,20 +12,13 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ..errors import ServerFailed
+from .draining import drain
 from .listening import MAX_MESSAGE_BYTES, Startup
 
 if TYPE_CHECKING:
     from .phone import Phone
 
 __all__ = ["serve"]
-
-log = logging.getLogger(__name__)
-
-_POLL_S = 0.1
-_EXPECTED_S = 5.0
-"""A call whose webhook was answered so recently still gets its stream."""
-_LAST_CALLBACKS_S = 1.0
-"""For so long after the last call's end Twilio still finds this process for what it tells of it."""
 
 
 class _Server(uvicorn.Server):
@@ -59,37 +52,12 @@ class _Server(uvicorn.Server):
                 self._captured_signals.clear()  # else uvicorn raises them again, and a good end looks like a bad one
 
     async def _drain(self, phone: Phone) -> None:
-        settings = phone.settings
         phone.registry.draining = True
         if self.on_draining is not None:
             await asyncio.to_thread(self.on_draining)
-        if await self._empty(phone, 0):
-            return
-        log.info(
-            "Draining: %d calls may go on for %g s; no new ones are taken. A second signal ends them.",
-            len(phone.registry),
-            settings.telephony_drain_s,
-        )
-        if not await self._empty(phone, settings.telephony_drain_s) and not self.force_exit:
-            log.warning("%d calls are still live: they say goodbye.", len(phone.registry))
-            async with asyncio.TaskGroup() as group:
-                farewell = group.create_task(phone.registry.farewell(), name="farewell")
-                await self._empty(phone, settings.telephony_farewell_s)
-                farewell.cancel()
-        if not self.force_exit:
-            await asyncio.sleep(_LAST_CALLBACKS_S)
-
-    async def _empty(self, phone: Phone, within_s: float) -> bool:
-        """Wait until there is no call any more, for so long, or until a second signal."""
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + within_s
-        ticks = 0
-        while len(phone.registry) or phone.limits.expected(phone.now - _EXPECTED_S):
-            if self.force_exit or clock() >= deadline:
-                return False
-            await asyncio.sleep(_POLL_S)
-            await self.on_tick(ticks := ticks + 1)  # the date in the answers' headers goes on
-        return True
+        ticks = itertools.count(1)
+        # The date in the answers' headers goes on.
+        await drain(phone, hurried=lambda: self.force_exit, on_poll=lambda: self.on_tick(next(ticks)))
 
 
 def serve(

@@ -5,21 +5,49 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from realtime_core import RealtimeAgent
+from telephony import create_app
 from telephony.demo.environment import child_environment
+from telephony.settings import Settings
 
+DESK = """
+from realtime_core import RealtimeAgent
+from telephony import create_app
+app = create_app(RealtimeAgent(name="Desk"), greeting="Greet the caller.")
+"""
+MOUNTED = (
+    DESK
+    + """
+from fastapi import FastAPI
+desks = [app, create_app(RealtimeAgent(name="Other"))]
+from contextlib import AsyncExitStack, asynccontextmanager
+@asynccontextmanager
+async def lifespan(app):
+    async with AsyncExitStack() as stack:
+        for desk in desks:
+            await stack.enter_async_context(desk.router.lifespan_context(desk))
+        yield
+app = FastAPI(lifespan=lifespan)
+app.mount("/other", desks[1])
+app.mount("/", desks[0])
+"""
+)
 FRAME = "/" * 213 + "w=="  # 160 samples of silence
 START = {
     "accountSid": "AC1",
@@ -32,7 +60,8 @@ START = {
 
 
 @contextmanager
-def server(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serve(folder: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`telephony serve`."""
     environment = child_environment(os.environ, {"LOG_FORMAT": "json", **settings})
     command = [sys.executable, "-m", "telephony", "serve", "--port", "0", "--json"]
     with subprocess.Popen(
@@ -44,6 +73,35 @@ def server(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+@contextmanager
+def uvicorn(folder: Path, *, desk: str = DESK, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`uvicorn desk:app`."""
+    (folder / "desk.py").write_text(desk)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = child_environment(os.environ, {"PYTHONPATH": str(Path.cwd()), **settings})
+    command = [sys.executable, "-m", "uvicorn", "desk:app", "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder) as process:
+        assert process.stderr is not None
+        try:
+            while "Uvicorn running" not in (line := process.stderr.readline()):
+                assert line, "it did not start"
+            yield process, f"http://127.0.0.1:{port}"
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+both = pytest.mark.parametrize("server", [serve, uvicorn])
+Server = Callable[..., AbstractContextManager[tuple[subprocess.Popen[str], str]]]
+
+
+def good_end(server: Server) -> int:
+    """uvicorn ends by the signal that it was sent, also in good order."""
+    return 0 if server is serve else -signal.SIGTERM
 
 
 @contextmanager
@@ -96,8 +154,10 @@ def close_code(phone: ClientConnection, within_s: float) -> int | None:
     return closed.value.rcvd.code if closed.value.rcvd else None
 
 
-def test_a_live_call_goes_on_and_then_says_goodbye() -> None:
-    with server(TELEPHONY_DRAIN_S="1.5", TELEPHONY_FAREWELL_S="15") as (process, address), live_call(address) as phone:
+@both
+def test_a_live_call_goes_on_and_then_says_goodbye(server: Server, tmp_path: Path) -> None:
+    settings = {"TELEPHONY_DRAIN_S": "1.5", "TELEPHONY_FAREWELL_S": "15"}
+    with server(tmp_path, **settings) as (process, address), live_call(address) as phone:
         process.send_signal(signal.SIGTERM)
         assert "media" in talk(phone, 0.7), "the agent speaks on"
         assert ask(f"{address}/readyz")[0] == 503
@@ -107,25 +167,53 @@ def test_a_live_call_goes_on_and_then_says_goodbye() -> None:
         assert process.poll() is None
         assert close_code(phone, 20) == 1000, "hung up by us in good order, not cut off with 1012"
         _, err = process.communicate(timeout=10)
-        assert process.returncode == 0
-        assert any("Draining" in json.loads(line)["message"] for line in err.splitlines())
+        assert process.returncode == good_end(server)
+        assert "Draining" in err
 
 
-def test_a_call_that_ends_by_itself_ends_the_drain() -> None:
-    with server(TELEPHONY_DRAIN_S="60") as (process, address):
+@both
+def test_a_call_that_ends_by_itself_ends_the_drain(server: Server, tmp_path: Path) -> None:
+    with server(tmp_path, TELEPHONY_DRAIN_S="60") as (process, address):
         with live_call(address) as phone:
             process.send_signal(signal.SIGTERM)
             talk(phone, 0.3)
             assert process.poll() is None
         process.communicate(timeout=10)
-        assert process.returncode == 0
+        assert process.returncode == good_end(server)
 
 
-def test_a_second_signal_ends_at_once() -> None:
-    with server(TELEPHONY_DRAIN_S="60") as (process, address), live_call(address) as phone:
+@both
+def test_a_second_signal_ends_at_once(server: Server, tmp_path: Path) -> None:
+    with server(tmp_path, TELEPHONY_DRAIN_S="60") as (process, address), live_call(address) as phone:
         process.send_signal(signal.SIGTERM)
         talk(phone, 0.3)
         process.send_signal(signal.SIGTERM)
         assert close_code(phone, 5) == 1012
         process.communicate(timeout=5)
         assert process.returncode == -signal.SIGTERM
+
+
+def test_applications_that_are_mounted_together_are_drained_together(tmp_path: Path) -> None:
+    settings = {"TELEPHONY_DRAIN_S": "1.5", "TELEPHONY_FAREWELL_S": "15"}
+    with (
+        uvicorn(tmp_path, desk=MOUNTED, **settings) as (process, address),
+        live_call(address) as phone,
+    ):
+        process.send_signal(signal.SIGTERM)
+        assert close_code(phone, 20) == 1000
+        process.communicate(timeout=10)
+        assert process.returncode == -signal.SIGTERM
+
+
+def test_without_a_call_uvicorn_ends_at_once(tmp_path: Path) -> None:
+    with uvicorn(tmp_path, TELEPHONY_DRAIN_S="60") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+        assert process.returncode == -signal.SIGTERM
+
+
+def test_a_server_that_cannot_be_drained_says_so_at_its_start(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(telephony_model="scripted", telephony_allow_unsigned=True)
+    with TestClient(create_app(RealtimeAgent(name="Desk"), settings=settings)):
+        told = [it for it in caplog.records if "cannot be drained" in it.getMessage()]
+        assert [it.levelname for it in told] == ["WARNING"]

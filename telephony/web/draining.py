@@ -1,0 +1,147 @@
+"""Lets live calls finish before the process stops.
+
+`telephony serve` drains in its own server. Under `uvicorn desk:app` the signal comes to uvicorn first, which would
+close every WebSocket with 1012 at once and end the application's lifespan only then. So the lifespan puts a handler in
+front of uvicorn's: it drains, and then hands the signal on. ASGI has no event for this, and other servers set their
+handlers where they cannot be found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+if TYPE_CHECKING:
+    from .phone import Phone
+
+__all__ = ["DRAINS_ITSELF", "drain", "drained_by_signals"]
+
+log = logging.getLogger(__name__)
+
+DRAINS_ITSELF: ContextVar[bool] = ContextVar("telephony_drains_itself", default=False)
+"""Does the server that runs this lifespan see to the signals?"""
+Handler = Callable[[int, FrameType | None], object]
+OnPoll = Callable[[], Awaitable[object]]
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_POLL_S = 0.1
+_EXPECTED_S = 5.0
+"""A call whose webhook was answered so recently still gets its stream."""
+_LAST_CALLBACKS_S = 1.0
+"""For so long after the last call's end Twilio still finds this process for what it tells of it."""
+
+
+async def drain(
+    phone: Phone, *, hurried: Callable[[], bool], on_poll: Callable[[], Awaitable[object]] | None = None
+) -> None:
+    """Take no new calls, wait for the live ones (TELEPHONY_DRAIN_S), then have them say goodbye. Returns early when
+    `hurried`, which is asked again and again, as `on_poll` is called."""
+    settings = phone.settings
+    phone.registry.draining = True
+    if await _empty(phone, 0, hurried, on_poll):
+        return
+    log.warning(
+        "Draining: %d calls may go on for %g s; no new ones are taken. A second signal ends them.",
+        len(phone.registry),
+        settings.telephony_drain_s,
+    )
+    if not await _empty(phone, settings.telephony_drain_s, hurried, on_poll) and not hurried():
+        log.warning("%d calls are still live: they say goodbye.", len(phone.registry))
+        async with asyncio.TaskGroup() as group:
+            farewell = group.create_task(phone.registry.farewell(), name="farewell")
+            await _empty(phone, settings.telephony_farewell_s, hurried, on_poll)
+            farewell.cancel()
+    if not hurried():
+        await asyncio.sleep(_LAST_CALLBACKS_S)
+
+
+async def _empty(
+    phone: Phone, within_s: float, hurried: Callable[[], bool], on_poll: Callable[[], Awaitable[object]] | None
+) -> bool:
+    """Wait until there is no call any more, for so long, or until somebody is in a hurry."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + within_s
+    while len(phone.registry) or phone.limits.expected(phone.now - _EXPECTED_S):
+        if hurried() or clock() >= deadline:
+            return False
+        await asyncio.sleep(_POLL_S)
+        if on_poll is not None:
+            await on_poll()
+    return True
+
+
+@contextmanager
+def drained_by_signals(phone: Phone) -> Iterator[None]:
+    """While this lasts, SIGTERM and SIGINT drain before they reach uvicorn. Where that cannot be, the log says so."""
+    if DRAINS_ITSELF.get():
+        yield
+        return
+    before = _uvicorns_handlers()
+    if not before:
+        log.log(
+            logging.WARNING if phone.settings.can_be_rung else logging.INFO,
+            "This server cannot be drained: when it is told to stop, live calls are cut off. `telephony serve` and "
+            "uvicorn, in the main thread of a process, let them finish.",
+        )
+        yield
+        return
+    chain = _Chain(phone, before)
+    try:
+        yield
+    finally:
+        chain.close()
+
+
+def _uvicorns_handlers() -> dict[int, Handler]:
+    """Those of uvicorn, or of another application that it serves; empty: there are none."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}  # signals come to the main thread alone
+    found = {number: signal.getsignal(number) for number in _SIGNALS}
+    owned: dict[int, Handler] = {
+        number: handler
+        for number, handler in found.items()
+        if callable(handler) and isinstance(getattr(handler, "__self__", None), uvicorn.Server | _Chain)
+    }
+    return owned if len(owned) == len(_SIGNALS) else {}
+
+
+class _Chain:
+    """Handlers in front of uvicorn's."""
+
+    def __init__(self, phone: Phone, before: dict[int, Handler]) -> None:
+        self._phone = phone
+        self._before = before
+        self._loop = asyncio.get_running_loop()
+        self._asked = 0
+        self._draining: asyncio.Task[None] | None = None
+        for number in before:
+            signal.signal(number, self._on_signal)
+
+    def close(self) -> None:
+        """Uvicorn's handlers are back."""
+        for number, handler in self._before.items():
+            if signal.getsignal(number) == self._on_signal:
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._ask, number)
+
+    def _ask(self, number: int) -> None:
+        self._asked += 1
+        if self._draining is None:
+            self._draining = self._loop.create_task(self._drain(number), name="drain")
+
+    async def _drain(self, number: int) -> None:
+        try:
+            await drain(self._phone, hurried=lambda: self._asked > 1)
+        finally:
+            self.close()
+            self._before[number](number, None)
