@@ -36,6 +36,7 @@ from .model_events import (
     RealtimeModelItemTruncatedEvent,
     RealtimeModelItemUpdatedEvent,
     RealtimeModelOutputTextDeltaEvent,
+    RealtimeModelOutputTextDoneEvent,
     RealtimeModelToolCallEvent,
     RealtimeModelTranscriptDeltaEvent,
     RealtimeModelTranscriptDoneEvent,
@@ -85,6 +86,7 @@ def reduce(items: Items, event: RealtimeModelEvent | ToolOutputSent, *, bytes_pe
             RealtimeModelTranscriptDeltaEvent()
             | RealtimeModelTranscriptDoneEvent()
             | RealtimeModelOutputTextDeltaEvent()
+            | RealtimeModelOutputTextDoneEvent()
         ):
             return _said(items, event)
         case RealtimeModelItemUpdatedEvent():
@@ -217,13 +219,18 @@ def _with_part(
 
 def _said(
     items: Items,
-    event: RealtimeModelTranscriptDeltaEvent | RealtimeModelTranscriptDoneEvent | RealtimeModelOutputTextDeltaEvent,
+    event: RealtimeModelTranscriptDeltaEvent
+    | RealtimeModelTranscriptDoneEvent
+    | RealtimeModelOutputTextDeltaEvent
+    | RealtimeModelOutputTextDoneEvent,
 ) -> Reduced:
-    spoken = not isinstance(event, RealtimeModelOutputTextDeltaEvent)
+    spoken = isinstance(event, RealtimeModelTranscriptDeltaEvent | RealtimeModelTranscriptDoneEvent)
 
     def change(item: AssistantMessageItem) -> AssistantMessageItem:
         content, part = _with_part(item.content, event.content_index, AssistantAudio if spoken else AssistantText)
-        if isinstance(part, AssistantText):
+        if isinstance(event, RealtimeModelOutputTextDoneEvent):
+            content[event.content_index] = AssistantText(text=event.text)
+        elif isinstance(part, AssistantText):
             assert isinstance(event, RealtimeModelOutputTextDeltaEvent)
             content[event.content_index] = replace(part, text=(part.text or "") + event.delta)
         elif isinstance(event, RealtimeModelTranscriptDoneEvent):

@@ -174,6 +174,17 @@ class RealtimeModelOutputTextDeltaEvent:
 
 
 @dataclass(slots=True)
+class RealtimeModelOutputTextDoneEvent:
+    """The whole text of a part that the agent writes."""
+
+    item_id: str
+    text: str
+    response_id: str
+    type: Literal["output_text_done"] = "output_text_done"
+    content_index: int = field(default=0, kw_only=True)
+
+
+@dataclass(slots=True)
 class RealtimeModelItemUpdatedEvent:
     """An item of the conversation was added or changed. `previous_item_id` orders it (None: unknown, "": first)."""
 
@@ -331,6 +342,7 @@ RealtimeModelOwnEvent = (
     | RealtimeModelSpeechStoppedEvent
     | RealtimeModelInputAudioCommittedEvent
     | RealtimeModelTranscriptDoneEvent
+    | RealtimeModelOutputTextDoneEvent
     | RealtimeModelItemTruncatedEvent
     | RealtimeModelResponseFailedEvent
     | RealtimeModelRateLimitsEvent
@@ -388,6 +400,7 @@ __all__ = [
     "RealtimeModelMcpApprovalRequestEvent",
     "RealtimeModelOtherEvent",
     "RealtimeModelOutputTextDeltaEvent",
+    "RealtimeModelOutputTextDoneEvent",
     "RealtimeModelOutputTokensDetails",
     "RealtimeModelOwnEvent",
     "RealtimeModelRateLimitsEvent",

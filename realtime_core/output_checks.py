@@ -43,7 +43,8 @@ class _Response:
     id: str
     agent: RealtimeAgent[Any]
     guardrails: Sequence[OutputGuardrail[Any]]
-    text: list[str] = field(default_factory=list)
+    parts: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+    """The text said, by item and part."""
     length: int = 0
     next_check_at: int = 0
     checked: int = 0
@@ -52,6 +53,10 @@ class _Response:
     tripped: bool = False
     checking: bool = False
     check_again: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(delta for part in self.parts.values() for delta in part)
 
 
 class OutputChecks:
@@ -79,13 +84,27 @@ class OutputChecks:
         response.has_audio = True
         return not response.tripped
 
-    def said(self, response_id: str, delta: str) -> None:
+    def said(self, response_id: str, item_id: str, content_index: int, delta: str) -> None:
         """More text of a response."""
         response = self._response(response_id)
         if response.over:
             return
-        response.text.append(delta)
+        response.parts.setdefault((item_id, content_index), []).append(delta)
         response.length += len(delta)
+        self._check_if_due(response)
+
+    def said_in_all(self, response_id: str, item_id: str, content_index: int, text: str) -> None:
+        """The whole text of a part. What came of it before may have had gaps."""
+        response = self._response(response_id)
+        known = "".join(response.parts.get((item_id, content_index), ()))
+        if response.over or text == known:
+            return
+        response.parts[item_id, content_index] = [text]
+        response.length += len(text) - len(known)
+        response.checked = min(response.checked, response.length - 1)
+        self._check_if_due(response)
+
+    def _check_if_due(self, response: _Response) -> None:
         if self._debounce >= 0 and response.length >= response.next_check_at:
             response.next_check_at = (response.length // max(self._debounce, 1) + 1) * max(self._debounce, 1)
             self._check(response)
@@ -96,8 +115,8 @@ class OutputChecks:
         if response is None:
             return ""
         response.over = True
-        text = "".join(response.text)
-        response.text.clear()
+        text = response.text
+        response.parts.clear()
         if response.length > response.checked:
             self._start(response, text)
         return text
@@ -117,7 +136,7 @@ class OutputChecks:
         if response.checking:
             response.check_again = True
         else:
-            self._start(response, "".join(response.text))
+            self._start(response, response.text)
 
     def _start(self, response: _Response, text: str) -> None:
         if not response.guardrails or response.tripped:
@@ -136,7 +155,7 @@ class OutputChecks:
             self._feedback.went_well()
         response.checking = False
         if response.check_again and not response.over:
-            self._start(response, "".join(response.text))
+            self._start(response, response.text)
 
     def _trip(self, response: _Response, result: OutputGuardrailResult, text: str) -> None:
         """One step: nothing else of this response is heard after it."""
@@ -165,8 +184,16 @@ class InputChecks:
         self._core = core
         self._current_agent = current_agent
         self._feedback = Feedback(core, INPUT_FEEDBACK)
+        self._heard: OrderedDict[tuple[str, int], str] = OrderedDict()
 
-    def heard(self, transcript: str) -> None:
+    def heard(self, item_id: str, content_index: int, transcript: str) -> None:
+        """The transcript of a turn of the caller. The same one again is not checked again."""
+        key = item_id, content_index
+        if item_id and self._heard.get(key) == transcript:
+            return
+        self._heard[key] = transcript
+        while len(self._heard) > _REMEMBERED:
+            self._heard.popitem(last=False)
         agent = self._current_agent()
         both = [*agent.input_guardrails, *(self._core.run_config.get("input_guardrails") or ())]
         guardrails = list({id(g): g for g in both}.values())

@@ -32,9 +32,11 @@ class CancelResponse:
 
 @dataclass(frozen=True, slots=True)
 class ResponseStalled:
-    """Nothing of the response has come for too long: it is over, and what may still come of it is nobody's business."""
+    """Nothing of the response has come for too long: it is over, and what may still come of it is left out.
+    `is_complete`: all of its items are complete, only its end was not told."""
 
     response_id: str
+    is_complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,12 @@ from .floor import Floor
 from .outcomes import Outcome, RetryPolicy
 from .response_effects import CancelResponse, CreateResponse, Effect, Options, ResponseFailed, ResponseStalled
 
-__all__ = ["COLLISION", "ResponseState", "Responses"]
+__all__ = ["COLLISION", "ResponseState", "Responses", "echo_of"]
 
 COLLISION = "conversation_already_has_active_response"
 _METADATA_KEY = "client_event_id"
+_END_LIMIT_S = 5.0
+"""A response whose items are complete, and of which nothing has come for so long, is over."""
 
 
 class ResponseState(Enum):
@@ -89,6 +91,8 @@ class _Active:
     request: _Request | None
     progress_at: float
     spoke: bool = False
+    is_complete: bool = False
+    """Each item of it that was begun is complete."""
 
 
 class Responses:
@@ -159,6 +163,11 @@ class Responses:
         """The server is to answer a turn by itself, and nothing of the answer was heard yet."""
         active = self._active
         return self._waits_for_server(now) or (active is not None and active.request is None and not active.spoke)
+
+    def expects_unnamed(self, now: float) -> bool:
+        """A response is due that carries no event id of ours: the server's own, or any from a server that returns no
+        metadata."""
+        return self._waits_for_server(now) or (self._sent is not None and not self._echoes)
 
     @property
     def deadline(self) -> float | None:
@@ -253,7 +262,7 @@ class Responses:
 
     def created(self, now: float, response_id: str, response: Mapping[str, Any]) -> list[Effect]:
         """`response.created`."""
-        echoed = _echo(response)
+        echoed = echo_of(response)
         if self._is_side(response, echoed):
             self._side_requests.discard(echoed or next(iter(self._side_requests)))
             self._side_responses.add(response_id)
@@ -281,6 +290,17 @@ class Responses:
         """Something of the response (None: of the one that is being made) has come."""
         if self._active and response_id in (None, self._active.response_id):
             self._active.progress_at = now
+
+    def began_item(self, response_id: str) -> None:
+        """An item of the response was begun."""
+        if self._active and self._active.response_id == response_id:
+            self._active.is_complete = False
+
+    def completed_item(self, now: float, response_id: str) -> None:
+        """An item of the response is complete."""
+        if self._active and self._active.response_id == response_id:
+            self._active.is_complete = True
+            self._watch_at = min(self._watch_at, now + _END_LIMIT_S)
 
     def spoke(self, response_id: str) -> None:
         """Audio of the response has come."""
@@ -361,9 +381,12 @@ class Responses:
         active, limit_s = self._active, self._retry_policy.stalled_after_s
         if active is None or limit_s is None or now < self._watch_at:
             return []
-        self._watch_at = active.progress_at + limit_s
+        self._watch_at = active.progress_at + (min(limit_s, _END_LIMIT_S) if active.is_complete else limit_s)
         if now < self._watch_at:
             return []
+        if active.is_complete:
+            complete = Outcome("completed", None, None, spoke=True, wrote=False, called=True)
+            return [ResponseStalled(active.response_id, True), *self.done(now, active.response_id, complete)]
         stalled = Outcome("failed", "stalled", {"code": "stalled", "type": "timeout"}, active.spoke, False, False)
         # No `_cancel_active`: what we have cancelled before is not wanted again, what stalls is.
         cancel = [] if self.cancelling else [CancelResponse(self._ids(), active.response_id, mute=True)]
@@ -476,7 +499,8 @@ def _with_metadata(options: Options, event_id: str) -> Options:
     return {**options, "metadata": {**(options.get("metadata") or {}), _METADATA_KEY: event_id}}
 
 
-def _echo(response: Mapping[str, Any]) -> str | None:
+def echo_of(response: Mapping[str, Any]) -> str | None:
+    """The event id of the request that the response answers, as the server returns it in the metadata."""
     metadata = response.get("metadata")
     value = metadata.get(_METADATA_KEY) if isinstance(metadata, Mapping) else None
     return value if isinstance(value, str) else None

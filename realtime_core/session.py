@@ -245,6 +245,8 @@ class RealtimeSession(RealtimeModelListener):
         if not self._ended:
             self._status = "disconnected"
             self._failure = error
+            self._turns.end()
+            self._tools.end()
             self._core.emit(RealtimeSessionEnded(self._core.info, exception=error))
             self._end(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ class SessionTurns:
         self._input_checks = input_checks
         self._current_agent = current_agent
         self._speakers: dict[str, RealtimeAgent[Any]] = {}
+        self._ended_ids: deque[str] = deque(maxlen=64)
         self.voice_was_heard = False
         """From the first audio on the server refuses another voice."""
 
@@ -76,9 +78,13 @@ class SessionTurns:
                         self._core.info, event.item_id, event.delta, event.response_id, event.content_index
                     )
                 )
-                self._output_checks.said(event.response_id, event.delta)
+                self._output_checks.said(event.response_id, event.item_id, event.content_index, event.delta)
+            case "transcript_done":
+                self._output_checks.said_in_all(event.response_id, event.item_id, event.content_index, event.transcript)
+            case "output_text_done":
+                self._output_checks.said_in_all(event.response_id, event.item_id, event.content_index, event.text)
             case "input_audio_transcription_completed":
-                self._input_checks.heard(event.transcript)
+                self._input_checks.heard(event.item_id, event.content_index, event.transcript)
             case "usage":
                 self._core.context.usage.add(event.usage)
             case "error":
@@ -101,16 +107,26 @@ class SessionTurns:
         return True
 
     def _started(self, event: RealtimeModelTurnStartedEvent) -> None:
+        if event.response_id and event.response_id in self._speakers:
+            return  # told twice
         agent = self._current_agent()
         self._speakers[event.response_id] = agent
         self._output_checks.began(event.response_id)
         self._emit(RealtimeAgentStartEvent(agent, self._core.info, response_id=event.response_id))
 
     def _ended(self, event: RealtimeModelTurnEndedEvent) -> None:
+        if event.response_id and event.response_id in self._ended_ids and event.response_id not in self._speakers:
+            return  # told twice
+        self._ended_ids.append(event.response_id)
         info, agent = self._core.info, self._speakers.pop(event.response_id, None) or self._current_agent()
         text = self._output_checks.ended(event.response_id)
         self._emit(RealtimeAgentEndEvent(agent, info, response_id=event.response_id, status=event.status))
         self._hooks.ended(agent, text)
+
+    def end(self) -> None:
+        """No more events come: responses that are not over end now."""
+        for response_id in list(self._speakers):
+            self._ended(RealtimeModelTurnEndedEvent(response_id=response_id, status="failed"))
 
     def _translate(self, event: RealtimeModelEvent) -> None:
         """Events that only change their class."""

@@ -57,6 +57,12 @@ class Approvals:
                 decided.set_result(decision)
         return True
 
+    def end(self) -> None:
+        """Nobody decides any more: what waits is not approved."""
+        for _, decided in self._waiting.values():
+            if not decided.done():
+                decided.set_result(Decision(approved=False))
+
 
 async def needs_approval(tool: Tool, context: ToolContext[Any], arguments: str) -> bool:
     """Whether this call of the tool waits. Arguments that are no JSON object wait wherever the tool wants to look at

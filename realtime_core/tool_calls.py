@@ -15,7 +15,7 @@ from typing import Any
 from . import user_code
 from .agent_settings import ActiveAgent
 from .config import RealtimeToolExecutionConfig, ToolErrorFormatterArgs
-from .errors import ModelBehaviorError
+from .errors import ModelBehaviorError, RealtimeCoreError
 from .events import RealtimeToolApprovalRequired, RealtimeToolEnd, RealtimeToolStart
 from .guardrails import (
     ToolGuardrailFunctionOutput,
@@ -48,6 +48,7 @@ from .user_code import UserCode
 __all__ = ["ToolCall", "ToolCalls"]
 
 FAILED = "An error occurred while running the tool."
+UNFINISHED = "The session ended before the tool had returned."
 BLOCKED = "The tool call was blocked by a guardrail."
 _REMEMBERED_CALLS = 1024
 
@@ -101,6 +102,8 @@ class ToolCalls:
         in_order = not core.run_config.get("async_tool_calls", True)
         self._limit = asyncio.Semaphore(1 if in_order else self._config.get("max_concurrent", 8))
         self._calls: OrderedDict[str, ToolCall] = OrderedDict()
+        self._running: dict[str, tuple[ToolCall, Tool, float]] = {}
+        """Tools that were told to have begun, with the loop's time of that."""
         self._approvals = Approvals()
         self._filler = Filler(core, self._config)
 
@@ -133,6 +136,38 @@ class ToolCalls:
         name = f"{tool.name} of {tool.server_label}"
         decision = await self._approvals.decision(request.id, name, lambda: self._core.emit(asked))
         self._core.send(RealtimeModelSendMcpApproval(request.id, decision.approved, decision.message))
+
+    def end(self) -> None:
+        """The session is over: nobody waits for the tools that run, and nobody approves those that wait."""
+        now = asyncio.get_running_loop().time()
+        for call, tool, started in list(self._running.values()):
+            self._tell_end(call, tool, UNFINISHED, now - started, silent=True, error=RealtimeCoreError(UNFINISHED))
+        self._approvals.end()
+
+    def _tell_end(
+        self,
+        call: ToolCall,
+        tool: Tool,
+        output: Any,
+        duration_s: float,
+        *,
+        silent: bool,
+        error: BaseException | None = None,
+    ) -> None:
+        self._running.pop(call.call_id, None)
+        self._core.emit(
+            RealtimeToolEnd(
+                call.active.agent,
+                tool,
+                call.event.arguments,
+                output,
+                self._core.info,
+                call_id=call.call_id,
+                duration_s=duration_s,
+                silent=silent,
+                error=error,
+            )
+        )
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
         """Approve or reject a call that waits; False when no such call waits."""
@@ -201,6 +236,7 @@ class ToolCalls:
             return
         async with self._limit:
             agent, loop = call.active.agent, asyncio.get_running_loop()
+            self._running[call.call_id] = call, tool, loop.time()
             self._core.emit(RealtimeToolStart(agent, tool, call.event.arguments, self._core.info, call_id=call.call_id))
             await self._hooks.tool_started(agent, tool)
             started = loop.time()
@@ -296,19 +332,7 @@ class ToolCalls:
         value = result.output if isinstance(result, SilentResult) else result
         error = value.error if isinstance(value, FailedResult) else None
         if await self.answer(call, tool_output_text(value), respond=not silent):
-            self._core.emit(
-                RealtimeToolEnd(
-                    call.active.agent,
-                    tool,
-                    call.event.arguments,
-                    value,
-                    self._core.info,
-                    call_id=call.call_id,
-                    duration_s=duration_s,
-                    silent=silent,
-                    error=error,
-                )
-            )
+            self._tell_end(call, tool, value, duration_s, silent=silent, error=error)
 
     async def answer(self, call: ToolCall, output: str, *, respond: bool = True) -> bool:
         """Give the model the output, and have it respond. False when that fails: it is reported, the output kept; and

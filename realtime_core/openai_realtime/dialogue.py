@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +16,13 @@ from typing import Any
 from ..connection import Connection
 from ..errors import ServerRejected
 from ..model_events import (
+    RealtimeModelAudioDoneEvent,
     RealtimeModelAudioInterruptedEvent,
     RealtimeModelErrorEvent,
     RealtimeModelEvent,
     RealtimeModelRawServerEvent,
     RealtimeModelResponseFailedEvent,
+    RealtimeModelSpeechStoppedEvent,
     RealtimeModelTurnEndedEvent,
 )
 from ..outcomes import RetryPolicy
@@ -30,31 +32,19 @@ from ..responses import Responses, ResponseState
 from ..sources import Sources
 from ..turns import TurnAction, TurnPolicy
 from .incoming import handle
-from .protocol import EventIds, decode, decode_object, encode, encode_append, parse
+from .protocol import EventIds, decode_audio, decode_object, encode, encode_append, parse
 from .recovery import refused_output_note
-from .server_events import Malformed
+from .server_events import ItemDeleted, Malformed, ResponseCreated, ResponseDone, ServerEvent, SpeechStopped
 from .session_config import SessionConfig, bytes_per_ms, setting_name
 from .settings_ledger import ANSWER_S, Refusal
+from .told import Messages, Recent, Told
 
-__all__ = ["Dialogue", "Recent", "Setup"]
+__all__ = ["Dialogue", "Setup"]
 
 _logger = logging.getLogger(__name__)
 
 _HOLD_LIMIT_S = 20.0
 """For so long at most nobody is answered because a tool runs."""
-
-
-class Recent(OrderedDict[str, Any]):
-    """The last entries only: a mapping of at most `limit`."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self._limit = limit
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        if len(self) > self._limit:
-            self.popitem(last=False)
 
 
 @dataclass(slots=True)
@@ -92,7 +82,9 @@ class Dialogue:
         self.ledger = PlaybackLedger()
         self.muted = Recent(64)
         self.finished = Recent(64)
-        """Responses that are over."""
+        """Responses that are over, as far as anybody was told."""
+        self.unannounced_id = ""
+        """A response of which something came, and not its beginning."""
         self.speaking_of = Recent(256)
         """Item id -> response id, of audio that came."""
         self.open_parts: dict[tuple[str, int], str] = {}
@@ -117,6 +109,10 @@ class Dialogue:
         self._held_until: float | None = None
         self._held_server = False
         self.caller_speaks = False
+        self.speech_began = ("", 0)
+        """Item id, and ms of the input audio, of the last `speech_started`."""
+        self.told = Told()
+        self._messages = Messages()
         self.completes_items = False
         """The server sends `conversation.item.done` (GA); else `response.output_item.done` says the same (beta)."""
         self.retired = False
@@ -147,15 +143,18 @@ class Dialogue:
         """A message of the server's."""
         if self.setup.log_payloads:
             _logger.debug("< %s", message)
-        if not self.setup.emit_raw:
-            handle(self, decode(message))
-            return
-        data = parse(message)
-        if isinstance(data, Malformed):
-            handle(self, data)
-        else:
-            self.emit(RealtimeModelRawServerEvent(data))
-            handle(self, decode_object(data))
+        event: ServerEvent | None = None if self.setup.emit_raw else decode_audio(message)
+        event_id = None
+        if event is None:
+            data = parse(message)
+            if isinstance(data, Malformed):
+                event = data
+            else:
+                event, event_id = decode_object(data), data.get("event_id")
+                if self.setup.emit_raw:
+                    self.emit(RealtimeModelRawServerEvent(data))
+        if not self._messages.is_repeated(message, event_id):
+            handle(self, event)
 
     def command(self, type: str, fields: Mapping[str, Any] | None = None, *, event_id: str | None = None) -> str:
         """Send a client event; returns its id."""
@@ -172,6 +171,7 @@ class Dialogue:
     def create_item(self, item: dict[str, Any], *, hidden: bool = False) -> str:
         """Send `conversation.item.create`; returns the item's id, which is ours to choose."""
         item_id: str = item.setdefault("id", self.setup.sources.id("item"))
+        self.told.forget(ItemDeleted, item_id)
         self.created_items[self.command("conversation.item.create", {"item": item})] = item_id
         self.unacknowledged[item_id] = item
         if hidden:
@@ -259,12 +259,25 @@ class Dialogue:
                         self.mute(response_id)
                     which = {"response_id": response_id} if response_id else {}
                     self.command("response.cancel", which, event_id=event_id)
-                case ResponseStalled(response_id):
+                case ResponseStalled(response_id, is_complete):
+                    self.told.news(True, ResponseDone, response_id)
                     self.finish(response_id)
-                    self.mute(response_id)
-                    self.emit(RealtimeModelTurnEndedEvent(response_id=response_id, status="failed", reason="stalled"))
+                    if is_complete:
+                        self.emit(RealtimeModelTurnEndedEvent(response_id=response_id))
+                    else:
+                        self.mute(response_id)
+                        self.emit(
+                            RealtimeModelTurnEndedEvent(response_id=response_id, status="failed", reason="stalled")
+                        )
                 case ResponseFailed(response_id, status, reason, error, retrying):
                     self.emit(RealtimeModelResponseFailedEvent(response_id, status, reason, error, retrying))
+
+    def announce(self) -> None:
+        """Let a response begin whose `response.created` is missing, where it matters that it is being made."""
+        response_id = self.unannounced_id
+        is_over = self.told.knows(ResponseDone, response_id) or self.told.knows(ResponseCreated, response_id)
+        if response_id and not is_over and self.responses.active_id is None:
+            handle(self, ResponseCreated(response_id, {"id": response_id}))
 
     def hold_answers(self) -> None:
         """The caller speaks while a tool runs. An answer now would invent the tool's result: it has to wait."""
@@ -352,7 +365,7 @@ class Dialogue:
     @property
     def at_rest(self) -> bool:
         """Nobody speaks, nothing is being made or waited for."""
-        quiet = not self.agent_active and not self.caller_speaks and not self.tool_runs
+        quiet = not self.agent_active and not self.caller_speaks and not self.tool_runs and not self.commits_by_hand
         return quiet and self.responses.at_rest(self.setup.now())
 
     def mute(self, response_id: str) -> None:
@@ -397,6 +410,18 @@ class Dialogue:
                 self.end_part(item_id, content_index)
 
     def end_part(self, item_id: str, content_index: int) -> None:
-        self.open_parts.pop((item_id, content_index), None)
+        """All audio of the part has come."""
+        response_id = self.open_parts.pop((item_id, content_index), None)
+        if response_id is None:
+            return
         self.ledger.done(item_id, content_index)
         self.player.end(item_id, content_index)
+        if response_id not in self.muted:
+            self.emit(RealtimeModelAudioDoneEvent(item_id, content_index, response_id=response_id))
+
+    def end_speech(self) -> None:
+        """The caller's turn is over, whether or not the server has said that the speech ended."""
+        if self.caller_speaks:
+            self.caller_speaks = False
+            self.told.news(True, SpeechStopped, self.speech_began[0])
+            self.emit(RealtimeModelSpeechStoppedEvent(*self.speech_began))

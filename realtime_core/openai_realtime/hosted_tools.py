@@ -16,7 +16,7 @@ from . import server_events as wire
 if TYPE_CHECKING:
     from .dialogue import Dialogue
 
-__all__ = ["approval_request", "notice", "spoken_about"]
+__all__ = ["item_done", "notice", "spoken_about"]
 
 
 def notice(dialogue: Dialogue, event: wire.Notice | wire.Unknown) -> None:
@@ -26,8 +26,15 @@ def notice(dialogue: Dialogue, event: wire.Notice | wire.Unknown) -> None:
         handler(dialogue, str(event.data.get("item_id") or ""))
 
 
-def approval_request(dialogue: Dialogue, item: Mapping[str, Any]) -> None:
-    """Told with the item and again with the response that it is a part of: once is enough."""
+def item_done(dialogue: Dialogue, item: Mapping[str, Any]) -> None:
+    """An item is complete: a request for approval, or a call with its result. Both are told several times."""
+    if item.get("type") == "mcp_approval_request":
+        _approval_request(dialogue, item)
+    elif item.get("type") == "mcp_call" and (item.get("output") is not None or item.get("error") is not None):
+        _call_over(dialogue, str(item.get("id") or ""))
+
+
+def _approval_request(dialogue: Dialogue, item: Mapping[str, Any]) -> None:
     item_id, server, name, arguments = (str(item.get(key) or "") for key in ("id", "server_label", "name", "arguments"))
     if item_id not in dialogue.approvals_asked:
         dialogue.approvals_asked[item_id] = True
@@ -42,6 +49,8 @@ def spoken_about(response: Mapping[str, Any]) -> list[str]:
 
 
 def _call_began(dialogue: Dialogue, item_id: str) -> None:
+    if not dialogue.told.news(True, _call_began, item_id):
+        return
     dialogue.hosted_calls.add(item_id)
     if dialogue.caller_speaks:
         dialogue.hold_answers()
@@ -49,11 +58,17 @@ def _call_began(dialogue: Dialogue, item_id: str) -> None:
 
 def _call_over(dialogue: Dialogue, item_id: str) -> None:
     """The result is in the conversation. The server does not go on by itself: a response has to be asked for."""
-    dialogue.perform(dialogue.responses.want(dialogue.setup.now(), item_id, acknowledged=True))
+    if not dialogue.told.news(True, _call_over, item_id):
+        return
+    dialogue.told.news(True, _call_began, item_id)
+    if not dialogue.told.knows(spoken_about, item_id):
+        dialogue.perform(dialogue.responses.want(dialogue.setup.now(), item_id, acknowledged=True))
     dialogue.call_answered(item_id)
 
 
 def _no_tools(dialogue: Dialogue, item_id: str) -> None:
+    if not dialogue.told.news(True, _no_tools, item_id):
+        return
     message = f"The server could not list the tools of an MCP server (item {item_id}): the agent goes without them."
     dialogue.emit(emitted.RealtimeModelErrorEvent(ServerRejected(message, code="mcp_list_tools_failed")))
 

@@ -14,7 +14,9 @@ from ..items import RealtimeItem
 from ..model_events import (
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
+    RealtimeModelErrorEvent,
     RealtimeModelResponseFailedEvent,
+    RealtimeModelSpeechStoppedEvent,
     RealtimeModelTurnEndedEvent,
 )
 from .dialogue import Dialogue, Setup
@@ -136,8 +138,8 @@ class Lifeline:
                 return
             dialogue = self._link.dialogue
             if not (dialogue.expired or is_recoverable(close)) or not self._policy.attempts:
-                self._set_timer()
-                self.setup.emit(RealtimeModelConnectionStatusEvent("disconnected", close=close))
+                self._retire(dialogue, close)
+                self._end(dialogue, close)
                 if dialogue.expired:
                     raise SessionExpired("The session reached the server's maximum length.", code="session_expired")
                 if close.code != 1000:
@@ -208,7 +210,7 @@ class Lifeline:
         assert self._link is not None
         lost = self._link.dialogue
         self._ready = False
-        self._retire(lost)
+        self._retire(lost, close, goes_on=True)
         self.setup.emit(RealtimeModelConnectionStatusEvent("reconnecting", close=close))
         failure: RealtimeCoreError = ConnectionLost(close)
         if self.setup.now() - self._since >= self._policy.settled_after_s:
@@ -226,25 +228,37 @@ class Lifeline:
             else:
                 self._take_over(link)
                 return
-        self.setup.emit(RealtimeModelConnectionStatusEvent("disconnected", close=close))
+        self._end(lost, close)
         raise failure
 
-    def _retire(self, dialogue: Dialogue) -> None:
-        """The session is lost: what was being made in it is over."""
+    def _end(self, dialogue: Dialogue, close: Close) -> None:
+        """The conversation is over: what the server was asked for is never answered."""
+        self.setup.emit(RealtimeModelConnectionStatusEvent("disconnected", close=close))
+        for change in dialogue.config.unanswered:
+            change.settle(ConnectionLost(close))
+
+    def _retire(self, dialogue: Dialogue, close: Close | None = None, *, goes_on: bool = False) -> None:
+        """The server session is over, and with it what was open in it: the caller's turn and the agent's response.
+        `close` is None where another session takes its place in a pause of the talk."""
         dialogue.retired = True
         self.setup.policy.reset()
         self.setup.player.release()
         self._set_timer()
+        if dialogue.caller_speaks:
+            self.setup.emit(RealtimeModelSpeechStoppedEvent(*dialogue.speech_began))
         active_id = dialogue.responses.active_id
         for response_id in dict.fromkeys((*dialogue.open_parts.values(), active_id)):
             if response_id is not None:
                 dialogue.finish(response_id)
         if active_id is not None:
-            again = bool(dialogue.responses.unanswered(self.setup.now()))
+            again = goes_on and bool(dialogue.responses.unanswered(self.setup.now()))
             self.setup.emit(
                 RealtimeModelTurnEndedEvent(response_id=active_id, status="failed", reason="connection_lost")
             )
             self.setup.emit(RealtimeModelResponseFailedEvent(active_id, "failed", "connection_lost", retrying=again))
+        is_cut = active_id is not None and not goes_on
+        if close is not None and (is_cut or dialogue.commits_by_hand):  # an answer that is expected does not come
+            self.setup.emit(RealtimeModelErrorEvent(ConnectionLost(close)))
 
     def _take_over(self, link: Link) -> None:
         """The new session goes on where the old one ended."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import model_inputs as sent
-from ..errors import UserError
+from ..errors import ServerRejected, UserError
 from ..items import RealtimeToolCallItem
-from ..model_events import RealtimeModelItemUpdatedEvent
+from ..model_events import RealtimeModelErrorEvent, RealtimeModelItemUpdatedEvent
+from . import server_events as wire
 from .dialogue import Dialogue
 from .recovery import tool_note
 
@@ -78,6 +79,10 @@ def _tool_output(dialogue: Dialogue, event: sent.RealtimeModelSendToolOutput) ->
 
 
 def _mcp_approval(dialogue: Dialogue, event: sent.RealtimeModelSendMcpApproval) -> None:
+    if event.request_id not in dialogue.approvals_asked:
+        message = "The session that asked for this approval is lost: the model has to call the tool again."
+        dialogue.emit(RealtimeModelErrorEvent(ServerRejected(message, code="approval_request_lost")))
+        return
     item = {"type": "mcp_approval_response", "approval_request_id": event.request_id, "approve": event.approve}
     item_id = dialogue.create_item(item if event.reason is None else {**item, "reason": event.reason})
     if not event.approve:
@@ -85,6 +90,7 @@ def _mcp_approval(dialogue: Dialogue, event: sent.RealtimeModelSendMcpApproval) 
 
 
 def _interrupt(dialogue: Dialogue, event: sent.RealtimeModelSendInterrupt) -> None:
+    dialogue.announce()
     if event.response_id is not None and event.response_id not in _heard_or_made(dialogue):
         return
     if event.cancel_response_only:
@@ -134,6 +140,9 @@ def _raw(dialogue: Dialogue, event: sent.RealtimeModelSendRawMessage) -> None:
             dialogue.commits_by_hand.append(event_id)
         dialogue.command(kind, fields, event_id=event_id)
         item = fields.get("item")
+        if kind == "conversation.item.create" and isinstance(item, Mapping):
+            dialogue.told.forget(wire.ItemDeleted, str(item.get("id")))
+            dialogue.told.news(True, wire.Committed, str(item.get("id")))  # it is no turn that the server has taken
         if kind == "conversation.item.create" and isinstance(item, Mapping) and "output" in item:
             dialogue.call_answered(str(item.get("call_id")))
 

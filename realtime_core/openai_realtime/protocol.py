@@ -60,6 +60,7 @@ __all__ = [
     "SERVER_EVENTS",
     "EventIds",
     "decode",
+    "decode_audio",
     "decode_object",
     "encode",
     "encode_append",
@@ -115,6 +116,11 @@ def _item_object(data: Object, name: str) -> Object:
     item = _object(data, name)
     _text_or_empty(item, "id")
     return item
+
+
+def _scalar_or_none(data: Object, name: str) -> str | float | None:
+    value = data.get(name)
+    return value if isinstance(value, str | int | float) else None
 
 
 def _object_or_none(data: Object, name: str) -> Object | None:
@@ -231,7 +237,7 @@ SERVER_EVENTS: Mapping[str, Decode] = {
     "input_audio_buffer.timeout_triggered": _row(
         TimeoutTriggered, item_id=_text_or_empty, audio_start_ms=_count, audio_end_ms=_count
     ),
-    "input_audio_buffer.dtmf_event_received": _row(Dtmf, event=_text),
+    "input_audio_buffer.dtmf_event_received": _row(Dtmf, event=_text, received_at=_scalar_or_none),
     "output_audio_buffer.started": _notice,
     "output_audio_buffer.stopped": _notice,
     "output_audio_buffer.cleared": _notice,
@@ -326,20 +332,20 @@ def decode_object(data: Object) -> ServerEvent:
 
 def decode(message: str | bytes) -> ServerEvent:
     """The event of a message as it came."""
-    if len(message) > _WORTH_SLICING and isinstance(message, str):
-        event = _decode_audio_delta(message)
-        if event is not None:
-            return event
+    if (event := decode_audio(message)) is not None:
+        return event
     data = parse(message)
     return data if isinstance(data, Malformed) else decode_object(data)
 
 
-def _decode_audio_delta(message: str) -> AudioDelta | None:
+def decode_audio(message: str | bytes) -> AudioDelta | None:
     """An audio delta without parsing its audio as JSON, or None where that is not safe.
 
     The audio is cut out and the small rest parsed in full. `"delta":` with its quotes cannot occur inside a JSON
     string, where they would be escaped; that it was the object's own and only `delta` shows in the rest, being empty.
     """
+    if len(message) <= _WORTH_SLICING or not isinstance(message, str):
+        return None
     name = message.find('"delta":')
     start = message.find('"', name + 8, name + 10) + 1
     if name < 0 or not start:

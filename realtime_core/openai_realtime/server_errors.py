@@ -12,7 +12,7 @@ from ..errors import ServerRejected, SessionExpired
 from ..responses import COLLISION
 from .server_events import ServerError
 
-__all__ = ["KNOWN_CODES", "Fault", "classify", "code_of", "exception"]
+__all__ = ["COMMIT_EMPTY", "KNOWN_CODES", "Fault", "classify", "code_of", "exception"]
 
 
 class Fault(Enum):
@@ -31,10 +31,12 @@ class Fault(Enum):
     OTHER = "other"
 
 
+COMMIT_EMPTY = "input_audio_buffer_commit_empty"
+
 _BY_CODE = {
     COLLISION: Fault.BENIGN,  # `Responses` asks again where that is needed
     "response_cancel_not_active": Fault.BENIGN,
-    "input_audio_buffer_commit_empty": Fault.BENIGN,
+    COMMIT_EMPTY: Fault.BENIGN,
     "item_truncate_invalid_item_id": Fault.BENIGN,  # somebody has deleted it: nothing is left to truncate
     "cannot_update_voice": Fault.CONFIGURATION,
     "session_expired": Fault.EXPIRED,

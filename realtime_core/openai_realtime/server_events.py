@@ -93,6 +93,7 @@ class TimeoutTriggered(NamedTuple):
 
 class Dtmf(NamedTuple):
     digit: str
+    received_at: Any = None
 
 
 class ResponseCreated(NamedTuple):

@@ -264,6 +264,11 @@ class SessionConfig:
         return self._ledger.under_way
 
     @property
+    def unanswered(self) -> list[Change]:
+        """What was asked for and is neither taken nor refused."""
+        return self._ledger.unanswered
+
+    @property
     def deadline(self) -> float | None:
         """When to call `on_time`."""
         return self._ledger.deadline

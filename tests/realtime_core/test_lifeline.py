@@ -73,7 +73,8 @@ async def test_a_new_session_is_told_what_was_heard_and_asked_for_nothing() -> N
         lose(talk.peer)
         await settle(1.0)
         assert talk.heard.types() == [
-            "turn_started", "audio", "turn_ended", "response_failed", "connection_status", "connection_status",
+            "turn_started", "audio", "audio_done", "turn_ended", "response_failed", "connection_status",
+            "connection_status",
         ]  # fmt: skip
         assert not talk.heard.one("response_failed").retrying, "half an answer was heard"
         ended = talk.heard.one("turn_ended")

@@ -390,7 +390,7 @@ async def test_a_response_that_is_told_twice_happens_once() -> None:
         talk.peer.done(usage=usage)
         talk.peer.done(usage=usage)
         await settle()
-        assert talk.heard.types() == ["turn_started", "audio", "usage", "turn_ended"]
+        assert talk.heard.types() == ["turn_started", "audio", "audio_done", "usage", "turn_ended"]
 
 
 async def test_a_response_that_goes_silent_is_replaced() -> None:
@@ -709,7 +709,7 @@ async def test_what_else_the_server_says() -> None:
         emit = talk.peer.emit
         emit("conversation.item.input_audio_transcription.delta", item_id="u", delta="He")
         emit("conversation.item.input_audio_transcription.completed", item_id="u", transcript="Hello", content_index=0)
-        emit("conversation.item.input_audio_transcription.failed", item_id="u", error={"code": "x"})
+        emit("conversation.item.input_audio_transcription.failed", item_id="v", error={"code": "x"})
         emit("input_audio_buffer.timeout_triggered", item_id="u", audio_start_ms=1, audio_end_ms=2)
         emit("input_audio_buffer.dtmf_event_received", event="5")
         emit("rate_limits.updated", rate_limits=[{"name": "tokens"}])

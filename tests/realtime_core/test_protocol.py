@@ -83,7 +83,7 @@ GA: list[tuple[str, dict[str, Any], Any]] = [
         {"item_id": "item_1", "audio_start_ms": 1, "audio_end_ms": 2},
         wire.TimeoutTriggered("item_1", 1, 2),
     ),
-    (f"{BUFFER}.dtmf_event_received", {"event": "#", "received_at": 1}, wire.Dtmf("#")),
+    (f"{BUFFER}.dtmf_event_received", {"event": "#", "received_at": 1}, wire.Dtmf("#", 1)),
     ("output_audio_buffer.started", {"response_id": "resp_1"}, None),
     ("output_audio_buffer.stopped", {"response_id": "resp_1"}, None),
     ("output_audio_buffer.cleared", {"response_id": "resp_1"}, None),
