@@ -10,11 +10,14 @@ import pybase64
 
 from realtime_core.connection import Close, Connection, MessageHandler
 
+from ..journal.encoding import parse_object
 from ..journal.format import Journal
 from ..journal.header import digest_of
-from .secrecy import Secrecy
+from .secrecy import Secrecy, without_digits
 
 __all__ = ["CallRecord", "TappedConnection"]
+
+_MAX_TEXT = 1000
 
 
 class CallRecord:
@@ -42,14 +45,17 @@ class CallRecord:
             arguments = self._secrecy.arguments(name, arguments)
         self.write("tool.start", call_id=call_id, name=name, arguments=arguments)
 
-    def message(self, kind: str, text: str | bytes) -> None:
-        """A message that crossed a boundary, as it was; one that is no JSON object goes in as text."""
-        if isinstance(text, str) and text.startswith("{") and text.endswith("}"):
+    def message(self, kind: str, message: str | bytes) -> None:
+        """A message that crossed a boundary, as it was. Of one that is no JSON object the beginning goes in, as text,
+        with bullets for all digits: which of them are keys cannot be known."""
+        text = message if isinstance(message, str) else message.decode(errors="replace")
+        if parse_object(message) is not None:
             if self._secrecy is not None:
                 text = self._secrecy.message(text)
             self._journal.write_raw(kind, self._clock() - self._start, text)
         else:
-            self.write(kind, text=text if isinstance(text, str) else repr(text[:200]))
+            shown = text[:_MAX_TEXT] if self._secrecy is None else without_digits(text[:_MAX_TEXT])
+            self.write(kind, text=shown, chars=len(message))
 
     def clip(self, ulaw: bytes) -> str:
         """The digest of a clip (mu-law, 8 kHz). The first time, its samples are written, too."""

@@ -6,13 +6,14 @@ even before anybody has used them. The others are named, and from then on replac
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Secrecy", "mask_digits", "pressed", "typed"]
+from ..journal.encoding import MAX_DEPTH, dump, parse_object
+
+__all__ = ["Secrecy", "mask_digits", "pressed", "typed", "without_digits"]
 
 BULLET = "•"
 _SHORTEST = 3
@@ -45,6 +46,11 @@ def mask_digits(text: str) -> str:
     return text
 
 
+def without_digits(text: str) -> str:
+    """Put bullets for all digits."""
+    return re.sub(r"\d", BULLET, text)
+
+
 def _with_bullets(match: re.Match[str]) -> str:
     told = match[1] or match[2]
     return told + BULLET * (len(match[0]) - len(told))
@@ -69,7 +75,7 @@ class Secrecy:
         return bool(self._named)
 
     def message(self, text: str) -> str:
-        """A message of the model's connection or of the stream, as JSON text."""
+        """A message of the model's connection or of the stream: the JSON text of an object (see `parse_object`)."""
         if _is_audio(text):
             return text
         if "function_call" in text:
@@ -81,17 +87,21 @@ class Secrecy:
                 text = self._changed(text, self.value)
         return mask_digits(text)
 
-    def value(self, value: Any) -> Any:
-        """The same value with bullets in its strings."""
+    def value(self, value: Any, depth: int = MAX_DEPTH) -> Any:
+        """The same value with bullets in its strings. What is nested deeper than `depth` is left out."""
         match value:
             case str():
                 for pattern in self._named.values():
                     value = pattern.sub(lambda match: _CHARACTER.sub(BULLET, match[0]), value)
                 return mask_digits(value)
+            case dict() | list() | tuple() if depth < 0:
+                return "..."
             case dict():
-                return {name: each if _is_data(name) else self.value(each) for name, each in value.items()}
-            case list():
-                return [self.value(each) for each in value]
+                return {
+                    name: each if _is_data(str(name)) else self.value(each, depth - 1) for name, each in value.items()
+                }
+            case list() | tuple():
+                return [self.value(each, depth - 1) for each in value]
         return value
 
     def arguments(self, tool: str, arguments: str) -> str:
@@ -100,10 +110,10 @@ class Secrecy:
 
     # -----------------------------------------------------------------------------------------------------------------
 
-    def _changed(self, text: str, change: Callable[[Any], Any]) -> str:
-        before = json.loads(text)
+    def _changed(self, text: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> str:
+        before = parse_object(text) or {}
         after = change(before)
-        return text if after == before else json.dumps(after, ensure_ascii=False, separators=(",", ":"))
+        return text if after == before else dump(after)
 
     def _mask_arguments(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -112,7 +122,7 @@ class Secrecy:
             return value
         value = {name: self._mask_arguments(each) for name, each in value.items()}
         kind = str(value.get("type", ""))
-        if kind == "function_call" and value.get("name") in _TELLING_TOOLS:
+        if kind == "function_call" and str(value.get("name")) in _TELLING_TOOLS:
             self._calls += [str(value[key]) for key in ("id", "call_id") if value.get(key)]
         elif not (
             kind.startswith("response.function_call_arguments.")
@@ -126,7 +136,8 @@ class Secrecy:
 
     def _mask_piece(self, message: dict[str, Any]) -> dict[str, Any]:
         """A secret may come in pieces, so that none of them shows it: none shows a digit."""
-        return {**message, "delta": re.sub("[0-9]", BULLET, str(message.get("delta", "")))}
+        delta = message.get("delta")
+        return {**message, "delta": without_digits(delta)} if isinstance(delta, str) else self.value(message)
 
 
 def _is_data(name: str) -> bool:

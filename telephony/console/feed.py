@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import orjson
-
+from ..journal.encoding import parse_object
 from ..journal.format import Journal
 from .selection import select, wants
 
@@ -95,7 +94,7 @@ class _Tee:
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
         self._journal.write_raw(kind, t, json_text)
         if self._followers and wants(kind):
-            self._tell(kind, t, {"message": orjson.loads(json_text)})
+            self._tell(kind, t, {"message": parse_object(json_text)})
 
     def close(self) -> None:
         self._journal.close()

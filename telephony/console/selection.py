@@ -5,7 +5,6 @@ The records keep the journal's form; audio is left out, but for how much there i
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +35,7 @@ def select(kind: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
     message = fields.get("message")
     if not isinstance(message, Mapping):
         return None
-    if kind == "model.in" and message.get("type") in _FROM_MODEL:
+    if kind == "model.in" and str(message.get("type")) in _FROM_MODEL:
         return {"kind": kind, "message": _without_audio(message)}
     if kind == "twilio.in" and message.get("event") == "start":
         return {"kind": kind, "message": {"event": "start"}}
@@ -50,4 +49,8 @@ def _without_audio(message: Mapping[str, Any]) -> Mapping[str, Any]:
         return message
     audio = message.get("delta")
     rest = {name: value for name, value in message.items() if name != "delta"}
-    return {**rest, "bytes": len(base64.b64decode(audio)) if isinstance(audio, str) else 0}
+    return {**rest, "bytes": _n_bytes(audio) if isinstance(audio, str) else 0}
+
+
+def _n_bytes(base64_text: str) -> int:
+    return len(base64_text) * 3 // 4 - base64_text.count("=", -2)

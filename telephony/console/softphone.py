@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Mapping
 from importlib.resources import files
 from urllib.parse import parse_qsl
 
-import orjson
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Message, Scope
 from starlette.websockets import WebSocket
 
+from ..journal.encoding import dump
 from ..twilio import twiml
 from ..twilio.signature import sign
 from ..urls import public_address, websocket_address
@@ -142,9 +142,7 @@ async def feed(request: Request) -> Response:
         with phone.feeds.follow(request.path_params["call_sid"]) as following:
             yield b": follows\n\n"
             async for record in following.records():
-                yield (
-                    b": nothing new\n\n" if record is None else b"data: " + orjson.dumps(record, default=repr) + b"\n\n"
-                )
+                yield (b": nothing new\n\n" if record is None else b"data: " + dump(record).encode() + b"\n\n")
 
     return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 

@@ -20,14 +20,21 @@ class JournalTail:
         self._rest = b""
 
     def read(self) -> list[Record]:
-        """The records that were written since the last time."""
+        """The records that were written since the last time; lines that are no records are left out."""
         if self._file is None:
             if not self._path.exists():
                 return []
             self._file = self._path.open("rb")
         *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
-        return [parse_line(line) for line in lines]
+        return [record for line in lines if (record := _parsed(line)) is not None]
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _parsed(line: bytes) -> Record | None:
+    try:
+        return parse_line(line)
+    except ValueError:
+        return None

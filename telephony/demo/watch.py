@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from realtime_core.audio import g711
-from telephony.journal.format import Record, segments_of
+from telephony.journal.format import MALFORMED, Record, segments_of
 
 __all__ = ["Line", "LiveCall", "whole_call"]
 
@@ -72,11 +72,14 @@ class LiveCall:
         self._items: dict[str, Line] = {}
 
     def feed(self, record: Record) -> None:
-        """The next record."""
+        """The next record; one that does not hold what it should is left out."""
         self.now_ms = max(self.now_ms, record.t * 1000)
         handler = getattr(self, f"_on_{record.kind}_{record.event}".replace(".", "_").rstrip("_"), None)
         if handler is not None:
-            handler(record, record.message or record.data)
+            try:
+                handler(record, record.message or record.data)
+            except MALFORMED:
+                pass
 
     def levels(self, ms: float) -> tuple[float, float]:
         """How loud the caller and the agent are at a time, 0 to 1."""

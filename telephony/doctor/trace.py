@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from ..journal.format import Record
+from ..journal.format import MALFORMED, Record
 
 __all__ = ["trace"]
 
@@ -67,7 +67,7 @@ def trace(records: Iterable[Record]) -> dict[str, Any]:
     for record in records:
         try:
             reader.take(record)
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except MALFORMED:
             reader.malformed += 1
     return {
         "call_sid": reader.header.get("call_sid", ""),

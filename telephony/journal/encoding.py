@@ -17,8 +17,8 @@ _GREATEST = 10**4000
 """Python reads and writes no numbers of more than 4,300 digits."""
 
 
-def parse_object(text: str | bytes) -> dict[str, Any] | None:
-    """The JSON object (RFC 8259) in a text; None where there is none, or where it is nested deeper than `MAX_DEPTH`.
+def parse_object(text: str | bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any] | None:
+    """The JSON object (RFC 8259) in a text; None where there is none, or where it is nested deeper than `max_depth`.
 
     Half of a surrogate pair is taken, and a number past 64 bits; NaN, Infinity and numbers past a float are not.
     """
@@ -31,7 +31,7 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
             return None
     if not isinstance(value, dict):
         return None
-    return None if len(text) > MAX_DEPTH and _is_deep(value) else value
+    return None if _brackets(text) > max_depth and _is_deep(value, max_depth) else value
 
 
 def dump(fields: Mapping[str, Any]) -> str:
@@ -85,9 +85,15 @@ def _finite(text: str) -> float:
     return number
 
 
-def _is_deep(value: dict[str, Any]) -> bool:
+def _brackets(text: str | bytes) -> int:
+    if isinstance(text, str):
+        return text.count("{") + text.count("[")
+    return text.count(b"{") + text.count(b"[")
+
+
+def _is_deep(value: dict[str, Any], max_depth: int) -> bool:
     level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(max_depth):
         inner = (each for it in level for each in (it.values() if isinstance(it, dict) else it))
         level = [each for each in inner if isinstance(each, dict | list)]
     return bool(level)

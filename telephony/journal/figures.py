@@ -94,7 +94,7 @@ def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
         silences=tuple(_silences(call, audio)),
         truncations=tuple((item, ms) for i in call.interruptions for (item, _), ms in i.truncations),
         underruns=tuple(_underruns(call, audio)),
-        cpu_s=float(cpu_s) if cpu_s is not None else None,
+        cpu_s=float(cpu_s) if isinstance(cpu_s, int | float) else None,
         counts={
             "caller_frames": call.frames,
             "caller_gaps": call.gaps,

@@ -8,13 +8,14 @@ model sent it, of a clip in `clip`; what is derived from them is stored as lengt
 |---|---|
 | `header` | `schema`, `versions`, `agent`, `call_sid`, `stream_sid`, `direction`, `started_at` (ISO 8601), `config` \
 (what the call was run with, without secrets), `redaction` (what was masked) |
-| `twilio.in` | `message`: as received (`text` instead where it is no JSON). With a `start` a stream begins; it ends \
+| `twilio.in` | `message`: as received. With a `start` a stream begins; it ends \
 with the `close` of that `stream_sid` |
 | `twilio.out` | `message`: as sent; of `media` only `{event, bytes, crc32, position, segments}` (see `segments_of`), \
 and `bed`: `[digest, sample]` where a clip lies under it, from that sample of its loop on |
 | `clip` | `digest`, `payload`: a clip (mu-law, 8 kHz, base64), before it is played for the first time |
 | `play` | `item_id`, `clip` (its digest), `text` where it is known: a clip was queued, as a part of that name |
-| `model.in` | `message`: as received |
+| `model.in` | `message`: as received; where it is no JSON object, `text`: its first 1,000 characters without \
+digits, and `chars`: its length |
 | `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}` |
 | `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
 | `tool.end` | `call_id`, `name`, `output` (as the model got it), `ms`, `silent` (no response was asked for), \
@@ -59,10 +60,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["SCHEMA", "Journal", "Record", "Segment", "segments_of"]
+__all__ = ["MALFORMED", "SCHEMA", "Journal", "Record", "Segment", "object_at", "segments_of"]
 
 SCHEMA = 3
 """The version of this format; a reader takes its own and older ones."""
+
+MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a reader meets in a record that does not hold what its kind should: peers send anything, and files are damaged.
+Such a record is counted and left out."""
 
 
 class Journal(Protocol):
@@ -72,7 +77,8 @@ class Journal(Protocol):
         """Write one record. Fields are JSON values; anything else is written as its `repr`."""
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        """Write one record whose `message` is JSON text already. It has to be valid JSON, and is not looked at."""
+        """Write one record whose `message` is JSON text already: an object that `encoding.parse_object` takes. It is
+        not looked at."""
 
     def close(self) -> None:
         """Take no more. What is queued is still written, later. Idempotent."""
@@ -115,11 +121,24 @@ class Segment:
     length: int
 
 
+def object_at(message: Any, *names: str) -> Mapping[str, Any]:
+    """The object at the end of this path in a message; empty where something else stands there."""
+    found = message
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def segments_of(message: Mapping[str, Any]) -> list[Segment]:
-    """The segments of a `twilio.out` media message, in order; their lengths add up to its `bytes`."""
+    """The segments of a `twilio.out` media message, in order; their lengths add up to its `bytes`.
+
+    Raises `KeyError`, `TypeError` or `ValueError` where it holds something else.
+    """
     segments = []
     position = int(message["position"])
     for item_id, content_index, offset, length in message["segments"]:
-        segments.append(Segment(position, item_id or "", content_index, offset, length))
-        position += length
+        if offset < 0 or length < 0:
+            raise ValueError("a segment of no audio")
+        segments.append(Segment(position, str(item_id or ""), int(content_index), int(offset), int(length)))
+        position += int(length)
     return segments

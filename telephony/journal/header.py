@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from .encoding import MAX_DEPTH
+
 __all__ = ["configuration", "digest_of", "model_of"]
 
 _MODEL_KEYS = ("initial_model_settings",)
@@ -47,15 +49,17 @@ def digest_of(ulaw: bytes) -> str:
     return hashlib.sha256(ulaw).hexdigest()[:16]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     match value:
         case None | bool() | int() | float() | str():
             return value
+        case _ if depth < 0:
+            return "..."
         case Mapping():
-            return {str(key): _plain(each) for key, each in value.items()}
+            return {str(key): _plain(each, depth - 1) for key, each in value.items()}
         case list() | tuple():
-            return [_plain(each) for each in value]
+            return [_plain(each, depth - 1) for each in value]
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+            return {each.name: _plain(getattr(value, each.name), depth - 1) for each in dataclasses.fields(value)}
         case _:
             return {"$type": f"{type(value).__module__}.{type(value).__qualname__}"}

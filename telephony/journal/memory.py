@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import orjson
-
+from .encoding import parse_object
 from .format import Record
 
 __all__ = ["MemoryJournal"]
@@ -40,5 +39,5 @@ class MemoryJournal:
             if wanted(kind):
                 yield (
                     index,
-                    Record(round(t, 6), kind, {"message": orjson.loads(body)} if isinstance(body, str) else body),
+                    Record(round(t, 6), kind, {"message": parse_object(body)} if isinstance(body, str) else body),
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import json
+import logging
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,33 +11,54 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
-
 from telephony.errors import JournalError
 
+from .encoding import dump, parse_object
 from .format import SCHEMA, Record
 
 __all__ = ["parse_line", "parse_lines", "raw_lines", "read_journal"]
 
+log = logging.getLogger(__name__)
+
+_MAX_T = 1e9
+"""Seconds: 30 years. No call is so long."""
+_MAX_DEPTH = 300
+"""Deeper than any journal's line: `encoding.dump` ends before."""
+
 
 def read_journal(path: Path) -> Iterator[Record]:
     """The records of the file, in order; it may have been compressed meanwhile. Kinds that are not known are records,
-    too; a last line that was cut is left out.
+    too.
 
-    Raises `JournalError` where the file cannot be opened or is no journal, and for a newer schema."""
-    with _reading(path) as file:
-        yield from parse_lines(file, str(path))
+    A crash, a full disk or another program may have damaged the file. A last line that was cut, and the rest of a
+    compressed file that was, are left out; so are lines that are no records, with one warning in the log.
+
+    Raises `JournalError` where the file cannot be opened, has lines and none of them is a record, and for a newer
+    schema."""
+    with _reading(path) as lines:
+        yield from parse_lines(lines, str(path))
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Iterable[bytes]]:
     try:
         with _open(path) as file:
-            yield file
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise JournalError(f"{path}: {error}") from error
+            yield _up_to_the_damage(file, path)
     except OSError as error:
-        raise JournalError(f"{path}: {error.strerror}") from error
+        raise JournalError(f"{path}: {error.strerror or error}") from error
+
+
+def _up_to_the_damage(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
+    """The lines of a file, up to where it cannot be uncompressed any more."""
+    n_lines = 0
+    try:
+        for line in lines:
+            n_lines += 1
+            yield line
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        if not n_lines:
+            raise JournalError(f"{path}: {error}") from error
+        log.warning("%s is damaged behind line %d; what follows is left out: %s", path, n_lines, error)
 
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
@@ -49,52 +70,86 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 def parse_lines(lines: Iterable[bytes], name: str = "journal") -> Iterator[Record]:
     """`read_journal` for lines from anywhere."""
-    for number, line in enumerate(lines, 1):
-        if (record := _checked(line, name, number)) is not None:
+    checked = _Checked(name)
+    for line in lines:
+        if (record := checked.record(line)) is not None:
             yield record
+    checked.done()
 
 
-def _checked(line: bytes, name: str, number: int) -> Record | None:
-    """A line's record; None for an empty line, and for one that a crash cut."""
-    if not line.endswith(b"\n") or not line.strip():
-        return None
-    try:
-        record = parse_line(line)
-    except ValueError as error:
-        raise JournalError(f"{name}, line {number}: {error}") from None
-    if record.kind == "header" and record.data.get("schema", 0) > SCHEMA:
-        raise JournalError(f"{name} has schema {record.data['schema']}; this version reads up to {SCHEMA}.")
-    return record
+class _Checked:
+    """The lines of one journal: reports those that are no records."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lines = 0
+        self._records = 0
+        self._odd: list[str] = []
+
+    def record(self, line: bytes) -> Record | None:
+        """A line's record; None for an empty line, for one that a crash cut, and for one that is no record."""
+        self._lines += 1
+        if not line.endswith(b"\n") or not line.strip():
+            return None
+        try:
+            record = parse_line(line)
+        except ValueError as error:
+            self._odd.append(f"line {self._lines}: {error}")
+            return None
+        self._records += 1
+        schema = record.data.get("schema")
+        if record.kind == "header" and isinstance(schema, int) and schema > SCHEMA:
+            raise JournalError(f"{self._name} has schema {schema}; this version reads up to {SCHEMA}.")
+        return record
+
+    def seen(self) -> None:
+        """A line that is a record for certain."""
+        self._lines += 1
+        self._records += 1
+
+    def done(self) -> None:
+        """Raises `JournalError` where no line was a record."""
+        if self._odd and not self._records:
+            raise JournalError(f"{self._name} is no journal: {self._odd[0]}")
+        if self._odd:
+            log.warning("%s: %d lines are no records and are left out. The first is %s",
+                        self._name, len(self._odd), self._odd[0])  # fmt: skip
 
 
 def parse_line(line: bytes) -> Record:
     """One line. Raises `ValueError`."""
-    data: Any
-    try:
-        data = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        data = json.loads(line)  # takes lone surrogates
-    t, kind = (data.pop("t", None), data.pop("kind", None)) if isinstance(data, dict) else (None, None)
-    if not isinstance(t, int | float) or not isinstance(kind, str):
+    data = parse_object(line, _MAX_DEPTH)
+    if data is None:
+        raise ValueError("not a JSON object")
+    t, kind = data.pop("t", None), data.pop("kind", None)
+    if not isinstance(t, int | float) or not isinstance(kind, str) or not abs(t) < _MAX_T:
         raise ValueError("not a record of a journal")
     return Record(float(t), kind, data)
 
 
-_INCOMING = re.compile(rb'\{"t":([0-9.]+),"kind":"(twilio\.in|model\.in)","message":(\{.*\})\}\n')
+_INCOMING = re.compile(rb'\{"t":([0-9]{1,9}\.[0-9]+),"kind":"(twilio\.in|model\.in)","message":(\{.*\})\}\n')
 """A line exactly as `JournalWriter.write_raw` writes it, taken apart without parsing it."""
 
 
 def raw_lines(path: Path) -> Iterator[tuple[float, str, str | None, Mapping[str, Any] | None]]:
-    """(t, kind, text, data) of each record, for who replays: of messages that came in, which are most of the bytes, the
-    JSON text of the message, as it came; of all others the parsed fields. Raises as `read_journal` does."""
-    with _reading(path) as file:
-        for number, line in enumerate(file, 1):
+    """(t, kind, text, data) of each record, for replays. Raises as `read_journal` does.
+
+    Of messages that came in, which are most of the bytes, it is the text as it came; of all others the parsed fields.
+
+    Of the text only the first and the last character are known, which are braces: older versions wrote some that is
+    not JSON.
+    """
+    checked = _Checked(str(path))
+    with _reading(path) as lines:
+        for line in lines:
             if (found := _INCOMING.fullmatch(line)) is not None:
                 t, kind, message = found.groups()
-                yield float(t), kind.decode(), message.decode(), None
-            elif (record := _checked(line, str(path), number)) is None:
+                checked.seen()
+                yield float(t), kind.decode(), message.decode(errors="replace"), None
+            elif (record := checked.record(line)) is None:
                 continue
             elif record.kind in ("twilio.in", "model.in"):
-                yield record.t, record.kind, orjson.dumps(record.message).decode() if record.message else None, None
+                yield record.t, record.kind, dump(record.message) if record.message else None, None
             else:
                 yield record.t, record.kind, None, record.data
+    checked.done()

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pybase64
 
-from .format import Record, Segment, segments_of
+from .format import MALFORMED, Record, Segment, segments_of
 
 __all__ = [
     "Interruption", "Key", "Mark", "Media", "Note", "Part", "PartId", "RecordedCall", "Speech", "Stream", "ToolCall",
@@ -22,6 +22,10 @@ __all__ = [
 
 FRAME_MS = 20
 RATE = 8000
+_MAX_EARLY_S = 60.0
+"""A frame comes when it has been said; clocks may differ by as much as this."""
+_MAX_MEDIA_BYTES = 2**20
+_MAX_MS = 7 * 86_400_000.0
 
 PartId = tuple[str, int]
 """(item id, content index) of one audio part."""
@@ -226,7 +230,7 @@ class _Collector:
             if handler := self._handlers.get((record.kind, record.event)):
                 try:
                     handler(record)
-                except (AttributeError, KeyError, TypeError, ValueError):
+                except MALFORMED:
                     self.call.malformed += 1
         self.call.lag_s = min(self._lags, default=0.0)
         return self.call
@@ -257,6 +261,8 @@ class _Collector:
             return  # not the caller
         payload = pybase64.b64decode(media["payload"])
         stamp_ms = int(media["timestamp"])
+        if not 0 <= stamp_ms <= (record.t + _MAX_EARLY_S) * 1000:
+            raise ValueError("a frame from the future")
         lane, at = self.call.caller, self._at(record.message) + stamp_ms * 8
         if at > len(lane):
             self.call.gaps += not self._first_frame
@@ -272,11 +278,14 @@ class _Collector:
         message = record.message
         segments = tuple(segments_of(message))
         bed = (str(message["bed"][0]), int(message["bed"][1])) if "bed" in message else None
-        self.call.media.append(Media(record.t, message["position"], message["bytes"], message["crc32"], segments, bed))
-        self._sent = message["position"] + message["bytes"]
+        position, n_bytes = int(message["position"]), int(message["bytes"])
+        if not sum(segment.length for segment in segments) <= n_bytes <= _MAX_MEDIA_BYTES or position < 0:
+            raise ValueError("no such audio was sent")
+        self.call.media.append(Media(record.t, position, n_bytes, int(message["crc32"]), segments, bed))
+        self._sent = position + n_bytes
 
     def _mark(self, record: Record) -> None:
-        self.call.marks.append(Mark(record.message["mark"]["name"], record.t))
+        self.call.marks.append(Mark(str(record.message["mark"]["name"]), record.t))
 
     def _mark_back(self, record: Record) -> None:
         name = record.message["mark"]["name"]
@@ -296,7 +305,7 @@ class _Collector:
 
     def _session(self, record: Record) -> None:
         self.call.reached_model = True
-        audio = record.message.get("session", {}).get("audio", {})
+        audio = record.message["session"]["audio"]
         self.call.input_format = _format(audio.get("input"), self.call.input_format)
         self.call.output_format = _format(audio.get("output"), self.call.output_format)
 
@@ -320,7 +329,10 @@ class _Collector:
         self._part(record.message).transcript = str(record.message.get("transcript", ""))
 
     def _append(self, record: Record) -> None:
-        self._appended_bytes += int(record.message.get("bytes", 0))
+        n_bytes = int(record.message["bytes"])
+        if not 0 <= n_bytes <= _MAX_MEDIA_BYTES:
+            raise ValueError("no such audio was sent")
+        self._appended_bytes += n_bytes
 
     def _input_ms(self, ms: float) -> float:
         """A position in the session's input audio as a media timestamp: what was sent last was said last."""
@@ -329,13 +341,13 @@ class _Collector:
 
     def _speech_started(self, record: Record) -> None:
         message = record.message
-        start_ms = self._input_ms(message["audio_start_ms"])
+        start_ms = self._input_ms(_ms(message["audio_start_ms"]))
         self.call.speech.append(Speech(str(message.get("item_id", "")), record.t, start_ms))
 
     def _speech_stopped(self, record: Record) -> None:
         speech = self._speech_of(record.message)
         if speech is not None:
-            speech.end_ms = self._input_ms(record.message["audio_end_ms"])
+            speech.end_ms = self._input_ms(_ms(record.message["audio_end_ms"]))
 
     def _speech_text(self, record: Record) -> None:
         speech = self._speech_of(record.message)
@@ -354,12 +366,12 @@ class _Collector:
     def _stream(self, record: Record) -> None:
         data, stream = record.data, self.call.streams[-1] if self.call.streams else None
         zero_ms = FRAME_MS + (stream.at / 8 if stream is not None else 0)
-        self.call.runs.update((int(position), float(ms) + zero_ms) for position, ms in data.get("runs", ()))
+        self.call.runs.update([(int(position), _ms(ms) + zero_ms) for position, ms in data.get("runs", ())])
         if stream is not None and "heard" in data:
             stream.heard, stream.sent, stream.end_t = int(data["heard"]), self._sent, record.t
 
     def _clip(self, record: Record) -> None:
-        self.call.clips[record.data["digest"]] = pybase64.b64decode(record.data["payload"])
+        self.call.clips[str(record.data["digest"])] = pybase64.b64decode(record.data["payload"])
 
     def _play(self, record: Record) -> None:
         data = record.data
@@ -370,9 +382,9 @@ class _Collector:
 
     def _interruption(self, record: Record) -> None:
         data = record.data
-        heard = tuple(((str(item), int(index)), float(ms)) for item, index, ms in data.get("heard", ()))
-        truncations = tuple(((str(item), int(index)), int(ms)) for item, index, ms in data.get("truncations", ()))
-        position = data.get("position")
+        heard = tuple(((str(item), int(index)), _ms(ms)) for item, index, ms in data.get("heard", ()))
+        truncations = tuple(((str(item), int(index)), int(_ms(ms))) for item, index, ms in data.get("truncations", ()))
+        position = None if data.get("position") is None else int(data["position"])
         item_id = str(data.get("item_id") or (heard[0][0][0] if heard else ""))
         self.call.interruptions.append(Interruption(record.t, item_id, position, heard, truncations))
 
@@ -393,16 +405,18 @@ class _Collector:
 
     def _tool_start(self, record: Record) -> None:
         data = record.data
-        self.call.tools.append(ToolCall(data["call_id"], data["name"], _text(data.get("arguments")), record.t))
+        self.call.tools.append(
+            ToolCall(str(data["call_id"]), str(data["name"]), _text(data.get("arguments")), record.t)
+        )
 
     def _tool_end(self, record: Record) -> None:
         for tool in reversed(self.call.tools):
-            if tool.call_id == record.data["call_id"]:
+            if tool.call_id == str(record.data["call_id"]):
                 break
         else:
             if "error" not in record.data:
                 return  # it was not allowed to run
-            tool = ToolCall(record.data["call_id"], str(record.data.get("name")), "", record.t)
+            tool = ToolCall(str(record.data["call_id"]), str(record.data.get("name")), "", record.t)
             self.call.tools.append(tool)
         tool.end_t, tool.output = record.t, _text(record.data.get("output"))
         tool.error = _text(record.data.get("error", ""))
@@ -417,9 +431,17 @@ class _Collector:
         self.call.end = record.data
 
 
+def _ms(value: Any) -> float:
+    """A time in milliseconds. Raises `ValueError` where no call is so long."""
+    ms = float(value)
+    if not abs(ms) <= _MAX_MS:
+        raise ValueError(f"{ms:g} ms are no time of a call")
+    return ms
+
+
 def _format(side: Any, default: str) -> str:
-    kind = side.get("format", {}).get("type") if isinstance(side, dict) else None
-    return str(kind or default)
+    form = side.get("format") if isinstance(side, dict) else None
+    return str((form.get("type") if isinstance(form, dict) else None) or default)
 
 
 def _text(value: Any) -> str:

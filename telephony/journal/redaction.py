@@ -10,15 +10,17 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from realtime_core.audio import g711
+
+from .encoding import dump, parse_object
+from .format import object_at
 
 __all__ = ["PLAIN", "Redaction", "masked_pcm16", "masked_ulaw", "redaction"]
 
@@ -76,7 +78,11 @@ class Redaction:
         return value
 
     def _masked(self, match: re.Match[str]) -> str:
-        name, payload = match[1], base64.b64decode(match[2])
+        name = match[1]
+        try:
+            payload = base64.b64decode(match[2])
+        except ValueError:  # no audio that anybody could play
+            return f'{name}{BULLET * len(match[2])}"'
         ulaw = "payload" in name or self._pcmu_out
         masked = masked_ulaw(payload) if ulaw else masked_pcm16(payload)
         return f'{name}{base64.b64encode(masked).decode()}"'
@@ -102,8 +108,8 @@ def masked_ulaw(ulaw: bytes) -> bytes:
 
 
 def masked_pcm16(pcm: bytes, rate: int = 24_000) -> bytes:
-    """The same for 16-bit samples."""
-    samples = np.frombuffer(pcm, "<i2").astype(np.float64)
+    """The same for 16-bit samples; half a sample at the end is left out."""
+    samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.float64)
     frame = round(rate * _FRAME_S)
     masked = np.empty_like(samples)
     for at in range(0, len(samples), frame):
@@ -120,9 +126,8 @@ def _is_audio(text: str) -> bool:
 
 
 def _speaks_pcmu(text: str) -> bool:
-    session: Any = json.loads(text).get("message", {}).get("session", {})
-    output = session.get("audio", {}).get("output", {}) if isinstance(session, Mapping) else {}
-    return bool(output.get("format", {}).get("type") == "audio/pcmu")
+    form = object_at(parse_object(text), "message", "session", "audio", "output", "format")
+    return form.get("type") == "audio/pcmu"
 
 
 def _mapped(text: str, change: Any, *, only: str | None = None) -> str:
@@ -137,7 +142,7 @@ def _mapped(text: str, change: Any, *, only: str | None = None) -> str:
 
     data = json.loads(text)
     t = text[: text.index(",")]  # as it was written: six decimals
-    body = orjson.dumps(walk({k: v for k, v in data.items() if k != "t"}, None)).decode()
+    body = dump(walk({k: v for k, v in data.items() if k != "t"}, None))
     return f"{t},{body[1:]}\n"
 
 

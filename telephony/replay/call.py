@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..journal.audio import CallAudio, pcm_of, rebuild
 from ..journal.figures import Figures, figures_of
-from ..journal.format import Record
+from ..journal.format import Record, object_at
 from ..journal.recorded import RecordedCall, collect
 from ..journal.transcript import Event, Turn, events_of, to_text
 from ..journal.wav import write_stereo
@@ -210,11 +210,11 @@ class HeardCall:
         tokens: dict[str, int] = {}
         for record in self.records:
             if record.kind == "model.in" and record.event == "response.done":
-                usage = (record.message.get("response") or {}).get("usage") or {}
                 for side in ("input", "output"):
-                    details = usage.get(f"{side}_token_details") or {}
+                    details = object_at(record.message, "response", "usage", f"{side}_token_details")
                     for kind in ("text", "audio"):
-                        count = details.get(f"{kind}_tokens") or 0
+                        count = details.get(f"{kind}_tokens")
+                        count = count if isinstance(count, int) else 0
                         tokens[f"{side}_{kind}"] = tokens.get(f"{side}_{kind}", 0) + count
         return Usage(tokens)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..journal.format import Record
+from ..journal.format import Record, object_at
 
 __all__ = ["AUDIO", "Causes", "Need", "our_ids"]
 
@@ -97,9 +97,9 @@ class Causes:
                 need = self._by_id.get(str(error.get("event_id"))) if isinstance(error, dict) else None
                 return (need,) if need else ()
             case "response.created":
-                return self._response_created(message.get("response") or {})
+                return self._response_created(object_at(message, "response"))
             case "response.done":
-                response = message.get("response") or {}
+                response = object_at(message, "response")
                 cancel = self._cancels.get(str(response.get("id")))
                 return (*self._responses.get(str(response.get("id")), ()), *([cancel] if cancel else []))
         if isinstance(response_id := message.get("response_id"), str):
@@ -109,7 +109,7 @@ class Causes:
         return (need,) if need else ()
 
     def _response_created(self, response: Mapping[str, Any]) -> tuple[Need, ...]:
-        asked = (response.get("metadata") or {}).get("client_event_id")
+        asked = object_at(response, "metadata").get("client_event_id")
         need = self._by_id.get(str(asked)) if asked else None
         needs = (need,) if need else ()
         self._responses[str(response.get("id"))] = needs

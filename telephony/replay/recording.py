@@ -7,24 +7,21 @@ when its causes are there again, and as long after them as it was then.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import orjson
-
 from ..errors import JournalError
-from ..journal.format import Record
-from ..journal.reader import raw_lines
+from ..journal.encoding import dump, parse_object
+from ..journal.format import MALFORMED, Record, object_at
 from .asked import Asked, AskedLog
 from .behaviour import Behaviour, Teller
 from .causes import AUDIO, Causes, Need
 from .marks import MarkCurve
-from .uncollected import uncollected
 
-__all__ = ["Incoming", "RecordedStream", "Recording", "ToolAnswer", "load", "read"]
+__all__ = ["Incoming", "RecordedStream", "Recording", "ToolAnswer", "load"]
 
 _RESPONSE_ID = re.compile(r'"response_id": ?"([^"]*)"')
 _MASKED = "•"
@@ -112,6 +109,8 @@ class Recording:
     stalls: list[tuple[float, float, bool]] = field(default_factory=list)
     """(from, to, whether what had come was read before timers were run): the process stood still."""
     duration_s: float = 0.0
+    malformed: int = 0
+    """Records that do not hold what their kind should."""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -136,18 +135,17 @@ class Recording:
         return instructions if isinstance(instructions, str) else None
 
 
-def read(path: Path) -> Recording:
-    """The recording in a journal. Raises `JournalError`."""
-    name = path.parent.name if path.stem.startswith("journal") else path.name.split(".")[0]
-    with uncollected():
-        return load(raw_lines(path), name)
-
-
 def load(lines: Iterable[tuple[float, str, str | None, Mapping[str, Any] | None]], name: str) -> Recording:
-    """From `raw_lines`. Raises `JournalError` for a journal in which no stream starts."""
+    """The recording in the lines of a journal, as `journal.reader.raw_lines` gives them.
+
+    Raises `JournalError` for a journal in which no stream starts.
+    """
     loader = _Loader(name)
     for index, (t, kind, text, data) in enumerate(lines):
-        loader.take(index, t, kind, text, data)
+        try:
+            loader.take(index, t, kind, text, data)
+        except MALFORMED:
+            loader.recording.malformed += 1
     if not loader.recording.streams:
         raise JournalError(f"{name}: no media stream starts in this journal; there is nothing to replay.")
     return loader.loaded()
@@ -223,7 +221,9 @@ class _Loader:
             streams[0].phone.append(Incoming(index, t, text, "media"))
             streams[0].marks.frame(t, index)
             return
-        message = orjson.loads(text)
+        message = parse_object(text)
+        if message is None:
+            return
         event, sid = str(message.get("event", "")), str(message.get("streamSid", ""))
         if event == "start":
             streams.append(RecordedStream(sid, text, t, index))
@@ -231,7 +231,7 @@ class _Loader:
         elif (stream := self._stream(sid)) is None:
             return
         elif event == "mark":
-            stream.marks.returned(t, message.get("mark", {}).get("name", ""), index)
+            stream.marks.returned(t, str(object_at(message, "mark").get("name", "")), index)
         else:
             stream.phone.append(Incoming(index, t, text, event))
             if event == "media":
@@ -247,7 +247,7 @@ class _Loader:
         if text.startswith('{"type":"response.output_audio.delta"') and (found := _RESPONSE_ID.search(text, 0, 400)):
             message = {"type": "response.output_audio.delta", "response_id": found[1]}
         else:
-            message = orjson.loads(text)
+            message = parse_object(text) or {}
         event = str(message.get("type", ""))
         if event == "session.created":
             self._session += 1
@@ -315,7 +315,7 @@ class _Loader:
             last_t = stream.phone[-1].t if stream.phone else stream.t
             stream.marks.lost = record.data.get("by") == "network" or record.t - last_t > _STALLED_S
         if record.data.get("by") != "us":
-            text = orjson.dumps(record.data).decode()
+            text = dump(record.data)
             if stream is not None:
                 stream.phone.append(Incoming(index, record.t, text, "close"))
             elif record.data.get("peer") != "twilio":
@@ -334,4 +334,4 @@ class _Loader:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else json.dumps(value)

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from ..errors import ReplayError
+from ..journal.encoding import dump
 from ..journal.format import Record
 from ..journal.reader import read_journal
 from ..journal.redaction import Redaction
@@ -104,10 +103,7 @@ def _literal(value: Any) -> str:
 def _lines(records: Iterable[Record]) -> Iterator[str]:
     """As `JournalWriter` writes them."""
     for record in records:
-        try:
-            body = orjson.dumps(record.data).decode()
-        except TypeError:  # a number past 64 bits, or a lone surrogate
-            body = json.dumps(record.data, separators=(",", ":"))
+        body = dump(record.data)
         yield f'{{"t":{record.t:.6f},"kind":"{record.kind}"{"," if record.data else ""}{body[1:]}\n'
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack
 
 from ..call.options import AgentSource, CallOptions
 from ..errors import ReplayError
-from ..journal.reader import read_journal
+from ..journal.reader import raw_lines, read_journal
 from ..simulator import Caller, Line
 from ..simulator import callers as scripted
 from .behaviour import behaviour_of
@@ -17,14 +18,26 @@ from .callers import retimed, turns_of, verbatim
 from .compare import Tolerances, compare
 from .performance import perform_recorded
 from .perturbation import Perturbation, Perturbations, perturbation_of
-from .recording import read
+from .recording import Recording, load
 from .report import with_context
 from .simulated import RECORDED, rehearse, stalls
 from .uncollected import uncollected
 
-__all__ = ["replay_call"]
+__all__ = ["read", "replay_call"]
+
+log = logging.getLogger(__name__)
 
 SIMULATED = "simulated"
+
+
+def read(path: Path) -> Recording:
+    """The recording in a journal. Raises `JournalError`."""
+    name = path.parent.name if path.stem.startswith("journal") else path.name.split(".")[0]
+    with uncollected():
+        recording = load(raw_lines(path), name)
+    if recording.malformed:
+        log.warning("%s: %d records do not hold what they should and are left out.", path, recording.malformed)
+    return recording
 
 
 @uncollected()

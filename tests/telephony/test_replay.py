@@ -22,9 +22,8 @@ from telephony.replay.many import Job, run, spread_of, spread_text
 from telephony.replay.marks import MarkCurve, Place
 from telephony.replay.no_network import no_network
 from telephony.replay.page import page_of
-from telephony.replay.recording import read
 from telephony.replay.recordings import add, find, renew
-from telephony.replay.replaying import replay_call
+from telephony.replay.replaying import read, replay_call
 from telephony.replay.report import data_of, text_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "booking_tests"

@@ -20,8 +20,7 @@ from telephony.call import clips
 from telephony.call.policy import CallPolicy
 from telephony.errors import CallError, ReplayError, TwilioRejected
 from telephony.replay.call import ReplayedCall
-from telephony.replay.recording import read
-from telephony.replay.replaying import replay_call
+from telephony.replay.replaying import read, replay_call
 from telephony.simulator import clips as voices
 from telephony.turns.silence import SilencePolicy
 
