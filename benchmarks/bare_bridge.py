@@ -25,6 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Downsampler3, Upsampler3
+from telephony.urls import as_websocket, public_address
 
 PCM = {"type": "audio/pcm", "rate": 24000}
 SESSION_UPDATE = {
@@ -34,7 +35,7 @@ SESSION_UPDATE = {
 
 
 def model_url() -> str:
-    return os.environ["OPENAI_BASE_URL"].replace("http", "ws", 1).rstrip("/") + "/realtime?model=bare"
+    return as_websocket(public_address(os.environ["OPENAI_BASE_URL"], "/realtime", "model=bare"))
 
 
 async def media_stream(phone: WebSocket) -> None:

@@ -29,6 +29,8 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
+from telephony.urls import websocket_address
+
 SYSTEMS = {
     "ours": ["-m", "telephony", "serve", "examples.receptionist:agent", "--port", "0", "--json"],
     "bare": ["-m", "benchmarks.bare_bridge"],
@@ -101,7 +103,7 @@ def run_once(name: str, calls: int, seconds: float, settings: Mapping[str, str] 
         model = read(load)["model"]
         core = server_core if others else None
         with process(SYSTEMS[name], core=core, model=model, settings=settings) as server:
-            address = read(server)["listening"].replace("http", "ws", 1) + "/media-stream"
+            address = websocket_address(read(server)["listening"], "/media-stream")
             order = {"server": address, "pid": server.pid}
             # The first call loads what is loaded late, and is not counted.
             write(load, order | {"calls": 1, "seconds": 2.0})

@@ -28,6 +28,7 @@ BY_THE_CLOCK = {
     "test_sdk_examples.py",
     "test_sdk_programs.py",
     "test_softphone.py",
+    "test_softphone_mounted.py",
     "test_softphone_twiml.py",
 }
 """Browsers and processes, which hear, speak and are killed in real time."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import DESK, uvicorn
 from starlette.testclient import TestClient
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -25,12 +25,8 @@ from realtime_core import RealtimeAgent
 from telephony import create_app
 from telephony.demo.environment import child_environment
 from telephony.settings import Settings
+from telephony.urls import websocket_address
 
-DESK = """
-from realtime_core import RealtimeAgent
-from telephony import create_app
-app = create_app(RealtimeAgent(name="Desk"), greeting="Greet the caller.")
-"""
 MOUNTED = (
     DESK
     + """
@@ -75,26 +71,6 @@ def serve(folder: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str]
                 process.kill()
 
 
-@contextmanager
-def uvicorn(folder: Path, *, desk: str = DESK, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`uvicorn desk:app`."""
-    (folder / "desk.py").write_text(desk)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = child_environment(os.environ, {"PYTHONPATH": str(Path.cwd()), **settings})
-    command = [sys.executable, "-m", "uvicorn", "desk:app", "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder) as process:
-        assert process.stderr is not None
-        try:
-            while "Uvicorn running" not in (line := process.stderr.readline()):
-                assert line, "it did not start"
-            yield process, f"http://127.0.0.1:{port}"
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
 both = pytest.mark.parametrize("server", [serve, uvicorn])
 Server = Callable[..., AbstractContextManager[tuple[subprocess.Popen[str], str]]]
 
@@ -106,7 +82,7 @@ def good_end(server: Server) -> int:
 
 @contextmanager
 def live_call(address: str) -> Iterator[ClientConnection]:
-    with connect(address.replace("http", "ws", 1) + "/media-stream", proxy=None) as phone:
+    with connect(websocket_address(address, "/media-stream"), proxy=None) as phone:
         phone.send(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
         start = {"event": "start", "sequenceNumber": "1", "streamSid": "MZ1", "start": START}
         phone.send(json.dumps(start))

@@ -27,6 +27,7 @@ from telephony.errors import RingFailed
 from telephony.simulator import Line, MediaPeer, Phone, ring
 from telephony.simulator.twiml import stream_of
 from telephony.twilio.media_stream import encode_mark, encode_media
+from telephony.urls import websocket_address
 
 LOUD = b"\x10\x90" * 800
 STREAM = '<Stream url="{ws}/media-stream?gone=1"><Parameter name="k" value="v"/></Stream>'
@@ -157,7 +158,7 @@ def test_requests_are_signed_for_the_address_that_the_server_was_told(public_url
     told = public_url or twin.address
     validator = RequestValidator(TOKEN)
     assert validator.validate(f"{told}/incoming-call", twin.form, twin.headers["x-twilio-signature"])
-    stream = told.replace("http", "ws", 1) + "/media-stream"
+    stream = websocket_address(told, "/media-stream")
     assert validator.compute_signature(stream, {}) == twin.stream_headers["x-twilio-signature"]
 
 

@@ -20,6 +20,7 @@ from twilio.rest import Client
 
 from realtime_core.testing import virtual_time
 from telephony.simulator import Phone, SimulatedTwilio, callees
+from telephony.urls import as_websocket
 
 TOKEN = "a-token"
 OURS, THEIRS, OTHER = "+14155550199", "+14155550123", "+14155550177"
@@ -40,7 +41,7 @@ class App:
 
     @property
     def websocket_url(self) -> str:
-        return self.url.replace("http", "ws")
+        return as_websocket(self.url)
 
     def of(self, path: str) -> list[dict[str, str]]:
         return [form for asked, form in self.asked if asked == path]
@@ -55,9 +56,7 @@ class App:
         self.asked.append((request.url.path, form))
         answer = self.twiml.get(request.url.path, "<Response/>")
         text = answer if isinstance(answer, str) else answer(form)
-        return Response(
-            text.replace("BASE", self.url).replace("WS", self.url.replace("http", "ws")), 200, None, "text/xml"
-        )
+        return Response(text.replace("BASE", self.url).replace("WS", as_websocket(self.url)), 200, None, "text/xml")
 
     async def stream(self, websocket: WebSocket) -> None:
         if not RequestValidator(TOKEN).validate(str(websocket.url), {}, websocket.headers["x-twilio-signature"]):
