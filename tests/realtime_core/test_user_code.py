@@ -406,7 +406,7 @@ async def test_a_tool_that_does_not_heed_its_time_limit_is_left() -> None:
         await lives(kit, 1)
 
 
-@pytest.mark.parametrize("function", [deaf_to_cancellation, waits, lambda: virtual_time.spend(500)])
+@pytest.mark.parametrize("function", [deaf_to_cancellation, waits, lambda: virtual_time.spend(100)])
 async def test_a_tool_that_never_returns_does_not_stop_the_closing(function: Function) -> None:
     loop = asyncio.get_running_loop()
     async with opened(tool(UserCode.TOOL, function).agent) as kit:

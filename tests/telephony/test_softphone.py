@@ -357,3 +357,27 @@ def test_the_buffer_plays_as_the_simulated_twilios(rung: Rung) -> None:
             due = ours.advance(ours.position + n)
         marks += [[mark.name, step] for mark in due]
     assert theirs == [list(ours.heard), marks, ours.received - ours.buffered]
+
+
+def test_a_tool_that_failed_is_shown_as_failed(rung: Rung) -> None:
+    shown = rung.watched.page.evaluate(
+        """async () => {
+          const { Conversation } = await import("/console/phone/conversation.js")
+          const { Transcript } = await import("/console/phone/transcript.js")
+          const conversation = new Conversation()
+          const [list, told] = [document.createElement("ul"), document.createElement("div")]
+          const transcript = new Transcript(list, told)
+          const start = fields => conversation.record({ kind: "tool.start", arguments: "{}", ...fields })
+          const end = fields => conversation.record({ kind: "tool.end", output: "Sorry.", ms: 5, ...fields })
+          start({ call_id: "1", name: "book" })
+          end({ call_id: "1", name: "book", error: "OSError: x" })
+          start({ call_id: "2", name: "look" })
+          end({ call_id: "2", name: "look" })
+          end({ call_id: "3", name: "ask", error: "KeyError: y" })
+          transcript.show(conversation.lines)
+          return [...list.children].map(item => [item.classList.contains("failed"), item.innerText])
+        }"""
+    )
+    assert [failed for failed, _ in shown] == [True, False, True]
+    assert "failed: OSError: x · the model was told: Sorry." in shown[0][1]
+    assert "ask" in shown[2][1]
