@@ -71,12 +71,28 @@ def _modalities(value: Any, path: str) -> None:
 
 def _tool(value: Any, path: str) -> None:
     if isinstance(value, dict) and value.get("type") == "mcp":
-        return  # Hosted tools are taken and never called.
+        _MCP_TOOL(value, path)  # Hosted tools are taken and never called.
+        return
     name = text(64, "[a-zA-Z0-9_-]+")
     function = {"type": choice("function", "mcp"), "name": name, "description": text(1024), "parameters": anything}
     obj(function, "type", "name")(value, path)
 
 
+_MCP_TOOL = obj(
+    {
+        "type": choice("mcp"),
+        "server_label": text(),
+        "server_url": text(),
+        "server_description": text(),
+        "connector_id": text(),
+        "authorization": text(),
+        "headers": or_null(anything),
+        "allowed_tools": or_null(anything),
+        "require_approval": or_null(anything),
+    },
+    "type",
+    "server_label",
+)
 _TOOLS = items(_tool)
 _FORCED_TOOL: dict[str, Check] = {"type": choice("function", "mcp"), "name": text(), "server_label": text()}
 _TOOL_CHOICE = either("auto", either("none", either("required", obj(_FORCED_TOOL, "type"))))
@@ -101,10 +117,15 @@ _COMMON: dict[str, Check] = {
     "max_output_tokens": _MAX_OUTPUT_TOKENS,
     "output_modalities": _modalities,
     "parallel_tool_calls": boolean,
-    "prompt": or_null(anything),
-    "reasoning": or_null(anything),
+    "prompt": or_null(obj({"id": text(), "version": or_null(text()), "variables": or_null(anything)}, "id")),
+    "reasoning": or_null(obj({"effort": choice("minimal", "low", "medium", "high", "xhigh")})),
     "tool_choice": _TOOL_CHOICE,
     "tools": _TOOLS,
+}
+_TRUNCATION: dict[str, Check] = {
+    "type": choice("retention_ratio"),
+    "retention_ratio": number(0, 1),
+    "token_limits": obj({"post_instructions": integer(0, 10**6)}),
 }
 _SESSION = obj(
     {
@@ -113,8 +134,8 @@ _SESSION = obj(
         "model": text(),
         "audio": obj({"input": obj(_INPUT), "output": obj(_OUTPUT)}),
         "include": or_null(items(choice("item.input_audio_transcription.logprobs"))),
-        "tracing": or_null(anything),
-        "truncation": anything,
+        "tracing": or_null(either("auto", obj({"workflow_name": text(), "group_id": text(), "metadata": anything}))),
+        "truncation": either("auto", either("disabled", obj(_TRUNCATION, "type", "retention_ratio"))),
     },
     "type",
 )

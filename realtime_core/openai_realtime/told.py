@@ -51,6 +51,7 @@ class Messages:
 
     That works where each event has an id of its own, as the protocol has it. From a server that uses one id for several
     events, two equal messages may be two events (a piece of silence after another), and none is taken for a repetition.
+    The same goes for an event without an id (a key that is pressed twice).
     """
 
     def __init__(self) -> None:
@@ -67,4 +68,5 @@ class Messages:
             if self._ids.get(event_id, digest) != digest:
                 self._ids_differ = False
             self._ids[event_id] = digest
-        return repeated and self._ids_differ and len(self._ids) > 1
+        has_id = (b'"event_id"' in message) if isinstance(message, bytes) else ('"event_id"' in message)
+        return repeated and has_id and self._ids_differ and len(self._ids) > 1

@@ -17,10 +17,16 @@ from realtime_core import (
     RealtimeRunner,
     RealtimeSession,
     function_tool,
+    input_guardrail,
     output_guardrail,
 )
 from realtime_core.errors import ConnectionLost, ServerRejected
-from realtime_core.model_events import RealtimeModelEndOfStreamEvent, RealtimeModelTurnStartedEvent
+from realtime_core.model_events import (
+    RealtimeModelEndOfStreamEvent,
+    RealtimeModelInputAudioTranscriptionCompletedEvent,
+    RealtimeModelTurnEndedEvent,
+    RealtimeModelTurnStartedEvent,
+)
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
 from realtime_core.sources import Sources
@@ -225,3 +231,31 @@ async def test_the_final_text_counts_wherever_it_is_told(kind: str, where: str) 
             "We are open until eleven.",
         )
         assert checked[-1] == "We are open until eleven."
+
+
+async def test_a_model_that_tells_a_thing_twice_has_it_happen_once() -> None:
+    """For other models than ours: the session itself takes each response and each transcript once."""
+    heard: list[str] = []
+
+    @input_guardrail
+    def listen(context: Any, agent: Any, transcript: str) -> GuardrailFunctionOutput:
+        heard.append(transcript)
+        return GuardrailFunctionOutput(None, transcript == "bad")
+
+    model = ScriptedRealtimeModel(strict=False)
+    session = await RealtimeRunner(RealtimeAgent(name="Desk", input_guardrails=[listen]), model=model).run()
+    events: list[Any] = []
+    session.add_handler(events.append)
+    async with session:
+        for event in (
+            RealtimeModelInputAudioTranscriptionCompletedEvent("u1", "bad"),
+            RealtimeModelTurnStartedEvent(response_id="r1"),
+            RealtimeModelTurnEndedEvent(response_id="r1"),
+            RealtimeModelInputAudioTranscriptionCompletedEvent("u1", "worse"),
+            RealtimeModelInputAudioTranscriptionCompletedEvent("u2", "bad"),
+        ):
+            model.emit_now(event, event)
+        await settle(0.1)
+        assert sorted(heard) == ["bad", "bad", "worse"], "a corrected transcript is checked, and so is another turn"
+        seen = Counter(event.type for event in events)
+        assert (seen["agent_start"], seen["agent_end"], seen["guardrail_tripped"]) == (1, 1, 2)

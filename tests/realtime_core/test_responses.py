@@ -317,6 +317,49 @@ def test_a_response_that_went_silent_is_given_up_and_asked_for_again() -> None:
     assert responses.state is ResponseState.REQUESTED
 
 
+def test_a_response_whose_items_are_complete_and_whose_end_is_not_told_is_over() -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    responses.acknowledged("item_1")
+    responses.created(0.0, "resp_1", ours(sent))
+    responses.began_item("resp_1")
+    responses.spoke("resp_1")
+    responses.progress(2.0, "resp_1")
+    responses.completed_item(2.0, "resp_1")
+    assert responses.deadline == 7.0
+    responses.progress(3.0, "resp_1")
+    assert responses.on_time(7.0) == [] and responses.deadline == 8.0
+    assert responses.on_time(8.0) == [ResponseStalled("resp_1", is_complete=True)], "nothing is asked for again"
+    assert responses.idle
+
+
+def test_a_response_that_has_begun_another_item_is_not_complete() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    responses.completed_item(1.0, "resp_of_somebody_else")
+    assert responses.deadline == 15.0
+    responses.completed_item(1.0, "resp_1")
+    responses.began_item("resp_of_somebody_else")
+    assert responses.deadline == 6.0
+    responses.began_item("resp_1")
+    responses.progress(1.0, "resp_1")
+    assert responses.on_time(6.0) == [] and responses.deadline == 16.0
+    assert responses.on_time(16.0)[1] == ResponseStalled("resp_1")
+
+
+def test_a_response_that_names_no_request_is_due_where_the_server_makes_one_or_returns_no_metadata() -> None:
+    responses = new()
+    assert not responses.expects_unnamed(0.0)
+    sent = create(responses.want(0.0, "item_1"))
+    assert responses.expects_unnamed(0.0), "nobody knows yet whether it returns metadata"
+    responses.created(0.0, "resp_1", ours(sent))
+    responses.done(1.0, "resp_1", SPOKEN)
+    create(responses.want(2.0, "item_2"))
+    assert not responses.expects_unnamed(2.0)
+    responses.committed(3.0)
+    assert responses.expects_unnamed(3.0) and not responses.expects_unnamed(13.0)
+
+
 def test_a_response_that_was_cancelled_and_never_ends_is_given_up_and_not_asked_for_again() -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})

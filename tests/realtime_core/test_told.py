@@ -1,0 +1,58 @@
+"""What a server session has told already."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from realtime_core.openai_realtime.told import Messages, Recent, Told
+
+
+def event(event_id: str | None, **fields: object) -> str:
+    return json.dumps({"type": "x", **({} if event_id is None else {"event_id": event_id}), **fields})
+
+
+def test_a_fact_is_news_once_and_again_when_it_is_another() -> None:
+    told = Told()
+    assert told.news("a", "kind", 1) and not told.news("a", "kind", 1)
+    assert told.news("b", "kind", 1) and told.news("a", "kind", 2)
+    assert told.fact("kind", 1) == "b" and told.knows("kind", 2) and not told.knows("kind", 3)
+    told.forget("kind", 1)
+    told.forget("kind", 1)
+    assert told.fact("kind", 1) is None and told.news("b", "kind", 1)
+
+
+def test_memory_is_bounded() -> None:
+    recent = Recent(3)
+    for key in "abcd":
+        recent[key] = 1
+    assert list(recent) == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_a_message_that_comes_twice_is_recognised_by_its_id(as_bytes: bool) -> None:
+    messages = Messages()
+
+    def is_repeated(message: str, event_id: str | None) -> bool:
+        return messages.is_repeated(message.encode() if as_bytes else message, event_id)
+
+    assert not is_repeated(event("e1"), "e1")
+    assert not is_repeated(event("e2", delta="la"), "e2")
+    assert is_repeated(event("e2", delta="la"), "e2") and is_repeated(event("e1"), None), "the id need not be read"
+    assert not is_repeated(event("e3", delta="la"), "e3"), "another id is another event"
+
+
+def test_from_a_server_whose_ids_tell_nothing_every_message_counts() -> None:
+    messages = Messages()
+    assert not messages.is_repeated(event("e", n=1), "e")
+    assert not messages.is_repeated(event("e", n=2), "e")
+    assert not messages.is_repeated(event("e", n=2), "e")
+
+
+def test_an_event_without_an_id_counts_each_time() -> None:
+    messages = Messages()
+    for number in range(3):
+        messages.is_repeated(event(f"e{number}"), f"e{number}")
+    assert not messages.is_repeated(event(None, key="5"), None)
+    assert not messages.is_repeated(event(None, key="5"), None)
