@@ -37,6 +37,9 @@ _PATTERNS = (
 )
 """Keys, credentials, what a caller typed, and what looks like a card's number."""
 _MIN_SECRET = 6
+EVERY_S = 60.0
+MAX_KINDS = 200
+"""See `Repeats`."""
 
 
 class Masker:
@@ -123,7 +126,7 @@ class Repeats:
     It remembers the last `max_kinds` kinds, so a kind may hold a part of what came from outside.
     """
 
-    def __init__(self, log: logging.Logger, *, every_s: float = 60.0, max_kinds: int = 200) -> None:
+    def __init__(self, log: logging.Logger, *, every_s: float = EVERY_S, max_kinds: int = MAX_KINDS) -> None:
         self._log = log
         self._every_s = every_s
         self._max_kinds = max_kinds
@@ -144,9 +147,11 @@ class Repeats:
             text = message if isinstance(message, str) else message()
             self._log.log(level, "%s%s", text, f" ({more} more like it since)" if more else "")
 
-    def count(self, kind: str) -> int | None:
-        """One more of this kind. None: it is not to be logged; else how many were not logged since the last line."""
-        now = asyncio.get_running_loop().time()
+    def count(self, kind: str, now: float | None = None) -> int | None:
+        """One more of this kind. None: it is not to be logged; else how many were not logged since the last line.
+        `now` (default: the loop's time) may be of any clock, but always of the same."""
+        if now is None:
+            now = asyncio.get_running_loop().time()
         since, more = self._kinds.get(kind, (None, 0))
         if since is not None and now - since < self._every_s:
             self._kinds[kind] = (since, more + 1)

@@ -10,6 +10,7 @@ from typing import Protocol
 from realtime_core.audio import g711
 from realtime_core.connection import Close, Connection
 
+from ..allowance import Allowance
 from ..errors import MediaStreamError, StreamRefused
 from ..twilio import media_stream
 from .call import CallInfo
@@ -21,7 +22,10 @@ __all__ = ["MediaStream", "Outcome", "StreamListener", "serve"]
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 5.0
-_MAX_GAP_MS = 10_000
+MAX_GAP_S = 10.0
+GAP_PER_S = 1.5
+"""How much silence is filled in for a jump of the media timestamps, and how much per second in the long run. A true
+hole is as long as the time in which nothing came."""
 _MAX_LOGGED = 100
 
 
@@ -74,6 +78,7 @@ class MediaStream:
         self._listener: StreamListener | None = None
         self._record: CallRecord | None = None
         self._expected_ms: int | None = None
+        self._silence = Allowance(per_s=GAP_PER_S, burst=MAX_GAP_S)
         self._ended = False
         self._sid = ""
         self._strangers: set[str] = set()
@@ -196,7 +201,8 @@ class MediaStream:
         self._expected_ms = media.timestamp_ms + len(audio) // 8
         if expected is not None and expected < media.timestamp_ms:
             # A hole: the far voice activity detection counts samples, so it has to hear the time pass.
-            audio = g711.SILENCE * (8 * min(media.timestamp_ms - expected, _MAX_GAP_MS)) + audio
+            now, gap_s = asyncio.get_running_loop().time(), (media.timestamp_ms - expected) / 1000
+            audio = g711.SILENCE * round(8000 * self._silence.grant(now, gap_s)) + audio
         listener.on_frame(media.timestamp_ms, audio)
 
     def _skip(self, text: str | bytes, why: str) -> None:

@@ -97,6 +97,7 @@ def _serve(
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level,
+        max_calls=settings.telephony_max_calls,
         on_listening=listening,
         on_draining=None if number is None else number.give_back,
     )

@@ -29,6 +29,7 @@ from . import callbacks, door, health, media_streams, outgoing, webhooks
 from .calls_api import create_call, end_call, fetch_call, open_dialler
 from .draining import drained_by_signals
 from .entrance import Entrance
+from .heads import Heads
 from .not_started import NotStartedAnswer
 from .phone import Phone
 from .routing import Agents
@@ -123,7 +124,7 @@ def create_app(
     app = Starlette(
         routes=[
             *_for_twilio(),
-            Mount("/i/{instance}", Router([*_for_twilio(), *softphone.routes()], redirect_slashes=False)),
+            Mount("/i/{instance}", _routes_of_an_instance()),
             Route("/calls", create_call, methods=["POST"]),
             Route("/calls/{id}", fetch_call),
             Route("/calls/{id}", end_call, methods=["DELETE"]),
@@ -131,10 +132,9 @@ def create_app(
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),
             *softphone.routes(),
-            WebSocketRoute("/{path:path}", door.no_such_stream),
         ],
         lifespan=lifespan,
-        middleware=[Middleware(Entrance)],
+        middleware=[Middleware(Heads), Middleware(Entrance)],
         exception_handlers={
             404: door.no_such_address,
             405: door.no_such_address,
@@ -142,8 +142,13 @@ def create_app(
             Exception: webhooks.failed,
         },
     )
+    app.router.default = door.nowhere
     app.router.redirect_slashes = False  # the address is signed to the character, and behind a proxy we do not know it
     return app
+
+
+def _routes_of_an_instance() -> Router:
+    return Router([*_for_twilio(), *softphone.routes()], default=door.nowhere, redirect_slashes=False)
 
 
 def _for_twilio() -> list[BaseRoute]:

@@ -11,13 +11,14 @@ import re
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from .entrance import base_of, root_of
 from .forms import BadForm, Form, read_forms
 from .phone import Phone, phone_of
 
-__all__ = ["WebhookRefused", "admit", "no_such_address", "no_such_stream"]
+__all__ = ["WebhookRefused", "admit", "no_such_address", "nowhere"]
 
 _SID = re.compile(r"[A-Za-z0-9]{1,64}")
 
@@ -85,8 +86,11 @@ async def no_such_address(request: Request, error: Exception) -> Response:
     return PlainTextResponse(error.detail, status_code=error.status_code, headers=error.headers)
 
 
-async def no_such_stream(websocket: WebSocket) -> None:
-    """Refuses a WebSocket to a path that is not there."""
+async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """Where a path leads that no route has. Requests come to `no_such_address`; WebSockets are refused here."""
+    if scope["type"] != "websocket":
+        raise HTTPException(404)
+    websocket = WebSocket(scope, receive, send)
     phone = phone_of(websocket)
     if phone.guard.admits_stream(websocket):
         path = websocket.url.path

@@ -22,6 +22,9 @@ __all__ = ["Guard", "Unsigned"]
 
 log = logging.getLogger(__name__)
 
+SEARCHES_PER_S = 1.0
+SEARCHES_AT_ONCE = 5
+"""How often an address is sought that a wrong signature does fit."""
 _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 """What proxies add. One that adds nothing may still give itself away by HTTP/1.0, as nginx does by default."""
 
@@ -48,7 +51,7 @@ class Guard:
         self._keys = settings.signing_keys
         self._on_refused = on_refused
         self._repeats = Repeats(log)
-        self._searches = Allowance(per_s=1, burst=5)
+        self._searches = Allowance(per_s=SEARCHES_PER_S, burst=SEARCHES_AT_ONCE)
 
     def admits_headers(self, request: HTTPConnection) -> bool:
         """May this be a webhook of Twilio? The question is asked before the body is read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -16,12 +17,21 @@ from realtime_core.errors import RealtimeCoreError
 
 from ..errors import ServerFailed, TelephonyError
 from .draining import DRAINS_ITSELF
+from .edge import Edge, connections_within, descriptors_for, quiet_server_log
 
-__all__ = ["Startup", "listening"]
+if sys.platform != "win32":
+    import resource
+
+__all__ = ["Startup", "listening", "raise_descriptor_limit", "server_config"]
+
+log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 2 * 2**20
 """A longer message closes the stream (1009); the codec refuses, one by one, what is longer than Twilio's are."""
 _STOP_S = 5
+_BACKLOG = 128
+"""Connections that wait to be taken. asyncio tries so often to take one where no file descriptor is left."""
+_MANY_DESCRIPTORS = 2**16
 
 
 class _Server(uvicorn.Server):
@@ -75,6 +85,56 @@ class Startup:
             await self._app(scope, receive, send)
 
 
+def server_config(
+    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning", max_calls: int = 100
+) -> uvicorn.Config:
+    """uvicorn with the settings that long media streams want, behind our own sockets (`edge`)."""
+    edge = Edge(connections_within(_descriptors(), max_calls))
+    quiet_server_log()
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=edge.http,
+        ws=edge.ws,
+        ws_per_message_deflate=False,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        backlog=_BACKLOG,
+        log_level=log_level,
+        log_config=None,  # a library does not configure the program's logging
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_STOP_S,
+    )
+
+
+def _descriptors() -> int:
+    if sys.platform == "win32":
+        return _MANY_DESCRIPTORS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MANY_DESCRIPTORS if soft == resource.RLIM_INFINITY else int(soft)
+
+
+def raise_descriptor_limit(max_calls: int) -> None:
+    """Let the process have as many file descriptors as its calls and connections need, if the system permits it."""
+    if sys.platform == "win32":
+        return
+    wanted = descriptors_for(max_calls)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return
+    if soft < wanted:
+        permitted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (permitted, hard))
+        soft = permitted
+    if soft < wanted:
+        log.warning(
+            "The process may have %d file descriptors; %d calls and the server's connections want %d. Raise the limit "
+            "(ulimit -n, LimitNOFILE of systemd) or lower TELEPHONY_MAX_CALLS.",
+            soft, max_calls, wanted,
+        )  # fmt: skip
+
+
 @asynccontextmanager
 async def listening(
     app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
@@ -87,17 +147,7 @@ async def listening(
     """
     bound = _bind(host, port)
     startup = Startup(app)
-    config = uvicorn.Config(
-        startup,
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-        ws_max_size=MAX_MESSAGE_BYTES,
-        log_level=log_level,
-        log_config=None,  # a library does not configure the program's logging
-        access_log=False,
-        lifespan="on",
-        timeout_graceful_shutdown=_STOP_S,
-    )
+    config = server_config(startup, log_level=log_level)
     server = _Server(config)
     serving = asyncio.create_task(_serve(server, bound), name="server")
     try:

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from ..errors import ServerFailed
 from .draining import drain
-from .listening import MAX_MESSAGE_BYTES, Startup
+from .listening import Startup, raise_descriptor_limit, server_config
 
 if TYPE_CHECKING:
     from .phone import Phone
@@ -66,33 +66,21 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     log_level: str = "info",
+    max_calls: int = 100,
     on_listening: Callable[[str], None] | None = None,
     on_draining: Callable[[], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, drain, and return. `on_listening` is called with the address once connections are
     taken, `on_draining` (in a thread) before live calls are waited for. Logs go where the program has them go
-    (`telephony.logs`).
+    (`telephony.logs`). The server takes as many connections as the process can have beside so many calls.
 
     Raises:
         ServerFailed: the application did not start, or the port is taken; the log says why.
         TelephonyError, RealtimeCoreError: the application did not start because of this.
     """
     startup = Startup(app)
-    server = _Server(
-        uvicorn.Config(
-            startup,
-            host=host,
-            port=port,
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,
-            ws_max_size=MAX_MESSAGE_BYTES,
-            log_level=log_level,
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            timeout_graceful_shutdown=5,
-        )
-    )
+    raise_descriptor_limit(max_calls)
+    server = _Server(server_config(startup, host=host, port=port, log_level=log_level, max_calls=max_calls))
     server.application, server.on_listening, server.on_draining = app, on_listening, on_draining
     try:
         server.run()

@@ -69,8 +69,11 @@ def test_a_method_that_is_not_taken(twilio: TestClient, caplog: pytest.LogCaptur
     assert "PUT '/incoming-call'" in line
 
 
-def test_a_stream_to_a_path_that_is_not_there(twilio: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    path = "/voice/media-stream"
+@pytest.mark.parametrize("prefix", ["/voice", "/i/here/voice"])
+def test_a_stream_to_a_path_that_is_not_there(
+    twilio: TestClient, caplog: pytest.LogCaptureFixture, prefix: str
+) -> None:
+    path = prefix + "/media-stream"
     headers = signed(path, {}, base=PUBLIC.replace("https", "wss"))
     with pytest.raises(WebSocketDisconnect), twilio.websocket_connect(path, headers=headers):
         pass

@@ -1,0 +1,48 @@
+"""How long a peer may take. Pure: the time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+__all__ = ["HTTP_LIMITS_S", "WEBSOCKET_LIMITS_S", "Patience", "Phase"]
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    HEAD = "the head of a request"
+    BODY = "the body of a request"
+    IDLE = "the next request"
+    OURS = "our own answer, or nothing"
+    HANDSHAKE = "our answer to an upgrade"
+    UNREAD = "the peer, which does not read"
+    CLOSING = "the end of a connection that we have closed"
+
+
+HTTP_LIMITS_S: Mapping[Phase, float] = {
+    Phase.HEAD: 10.0,
+    Phase.BODY: 20.0,
+    Phase.IDLE: 30.0,
+    Phase.UNREAD: 10.0,
+    Phase.CLOSING: 5.0,
+}
+"""The application gives up a body earlier (`forms.BODY_S`), with an answer. uvicorn closes an idle connection earlier
+(`timeout_keep_alive`, 5 s)."""
+WEBSOCKET_LIMITS_S: Mapping[Phase, float] = {Phase.HANDSHAKE: 10.0, Phase.UNREAD: 10.0, Phase.CLOSING: 5.0}
+
+
+class Patience:
+    """Watches the phases of one connection."""
+
+    def __init__(self, limits_s: Mapping[Phase, float]) -> None:
+        self._limits_s = limits_s
+        self._in: tuple[Phase, int] | None = None
+        self._since = 0.0
+
+    def is_over(self, phase: Phase, request: int, now: float) -> bool:
+        """Has the connection been in this phase of this request (a number) for longer than it may?"""
+        if self._in != (phase, request):
+            self._in, self._since = (phase, request), now
+        limit_s = self._limits_s.get(phase)
+        return limit_s is not None and now - self._since > limit_s

@@ -1,0 +1,417 @@
+"""Hostile peers on real sockets: too long, too slow, too many. With both parsers, and with uvloop where it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from telephony.web import edge as edges
+from telephony.web import listening as servers
+from telephony.web.edge import MAX_CONNECTIONS, Edge, connections_within
+from telephony.web.heads import MAX_HEAD_BYTES, MAX_URL_BYTES, Heads
+from telephony.web.patience import HTTP_LIMITS_S, Patience, Phase
+
+pytestmark = pytest.mark.real_time
+
+HEAD = b"POST /echo HTTP/1.1\r\nHost: here\r\n"
+
+
+async def echo(request: Request) -> Response:
+    return PlainTextResponse(str(len(await request.body())))
+
+
+async def refuse(request: Request) -> Response:
+    return PlainTextResponse("no", status_code=413)
+
+
+async def flood(request: Request) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65536
+            await asyncio.sleep(0)
+
+    return StreamingResponse(pieces())
+
+
+async def socket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            await websocket.send_text(str(len(await websocket.receive_text())))
+
+
+async def never(websocket: WebSocket) -> None:
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+APP = Heads(
+    Starlette(
+        routes=[
+            Route("/echo", echo, methods=["GET", "POST"]),
+            Route("/refuse", refuse, methods=["POST"]),
+            Route("/flood", flood),
+            WebSocketRoute("/socket", socket),
+            WebSocketRoute("/never", never),
+        ]
+    )
+)
+
+
+@pytest.fixture(params=["httptools", "h11"])
+def parser(request: pytest.FixtureRequest) -> str:
+    if request.param == "httptools":
+        pytest.importorskip("httptools")
+    return str(request.param)
+
+
+class Server:
+    def __init__(self, address: str, edge: Edge) -> None:
+        self.port = int(address.rpartition(":")[2])
+        self.edge = edge
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def upgraded(self, path: str = "/socket") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await self.connect()
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        return reader, writer
+
+
+@asynccontextmanager
+async def served(
+    parser: str, *, limits_s: Mapping[Phase, float] | None = None, max_connections: int = 100
+) -> AsyncIterator[Server]:
+    """`limits_s`: shorter ones, and ticks as short, so that a test need not wait."""
+    made: list[Edge] = []
+
+    def edge(_: int) -> Edge:
+        made.append(Edge(max_connections))
+        return made[-1]
+
+    with contextlib.ExitStack() as stack:
+        if parser == "h11":
+            stack.enter_context(patch.dict(sys.modules, {"uvicorn.protocols.http.httptools_impl": None}))
+        stack.enter_context(patch.object(servers, "Edge", edge))
+        if limits_s is not None:
+            stack.enter_context(patch.object(edges, "HTTP_LIMITS_S", limits_s))
+            stack.enter_context(patch.object(edges, "WEBSOCKET_LIMITS_S", limits_s))
+            stack.enter_context(patch.object(edges, "_TICK_S", 0.02))
+        async with servers.listening(Startless(APP)) as address:
+            yield Server(address, made[0])
+
+
+class Startless:
+    """The application without a lifespan of its own."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        await self._app(scope, receive, send)
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    """All that came until the connection's end."""
+    came = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(65536):
+            came = (came + piece)[-65536:]
+    return came
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")), b":0")
+    return head + await reader.readexactly(int(length.partition(b":")[2]))
+
+
+# --- lengths ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (HEAD + b"X: " + b"x" * MAX_HEAD_BYTES + b"\r\n\r\n", b"431"),
+        (HEAD + b"".join(b"X-%d: xxxxxxxxxxxxxxxx\r\n" % n for n in range(1000)) + b"\r\n", b"431"),
+        (b"GET /" + b"x" * MAX_URL_BYTES + b" HTTP/1.1\r\nHost: here\r\n\r\n", b"414"),
+        (b"GET /echo?" + b"x" * MAX_URL_BYTES + b" HTTP/1.1\r\nHost: here\r\n\r\n", b"414"),
+    ],
+)
+async def test_a_head_that_is_too_long_and_whole(parser: str, request_bytes: bytes, status: bytes) -> None:
+    async with served(parser) as server:
+        reader, writer = await server.connect()
+        writer.write(request_bytes)
+        assert (await answer(reader)).startswith(b"HTTP/1.1 " + status)
+        writer.close()
+
+
+@pytest.mark.parametrize("line", [b"X: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n", b"x" * 100])
+async def test_a_head_without_an_end_is_cut_off(parser: str, line: bytes) -> None:
+    async with served(parser) as server:
+        reader, writer = await server.connect()
+        writer.write(HEAD)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof() and sent < 100 * MAX_HEAD_BYTES:
+                writer.write(line * 10)
+                await writer.drain()
+                sent += 10 * len(line)
+                await asyncio.sleep(0)
+        assert sent < 100 * MAX_HEAD_BYTES, "what came was kept"
+        writer.close()
+
+
+async def test_trailers_without_an_end_are_cut_off(parser: str) -> None:
+    with patch.object(edges, "MAX_REQUEST_BYTES", 100_000):
+        async with served(parser) as server:
+            reader, writer = await server.connect()
+            writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
+            sent = 0
+            with contextlib.suppress(ConnectionError):
+                while not reader.at_eof() and sent < 10_000_000:
+                    writer.write(b"X-Trailer: xxxxxxxxxxxxxxxxxxx\r\n" * 100)
+                    await writer.drain()
+                    sent += 3200
+                    await asyncio.sleep(0)
+            assert sent < 10_000_000
+            writer.close()
+
+
+async def test_the_rest_of_a_refused_body_is_not_read_for_ever(parser: str) -> None:
+    async with served(parser) as server:
+        reader, writer = await server.connect()
+        writer.write(HEAD.replace(b"/echo", b"/refuse") + b"Content-Length: 100000000000\r\n\r\n")
+        assert (await answer(reader)).startswith(b"HTTP/1.1 413")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof() and sent < 10_000_000:
+                writer.write(b"x" * 4096)
+                await writer.drain()
+                sent += 4096
+                await asyncio.sleep(0)
+        assert sent < 10_000_000
+        writer.close()
+
+
+async def test_what_is_within_the_limits_is_served(parser: str) -> None:
+    async with served(parser) as server:
+        reader, writer = await server.connect()
+        for _ in range(3):
+            writer.write(HEAD + b"X: " + b"x" * (MAX_HEAD_BYTES - 200) + b"\r\nContent-Length: 50000\r\n\r\n")
+            for _ in range(50):
+                writer.write(b"x" * 1000)
+                await writer.drain()
+            assert (await answer(reader)).endswith(b"50000")
+        writer.close()
+
+
+# --- slow peers ------------------------------------------------------------------------------------------------------
+
+SHORT = {Phase.HEAD: 0.1, Phase.BODY: 0.1, Phase.HANDSHAKE: 0.1, Phase.UNREAD: 0.1, Phase.CLOSING: 0.1}
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"", b"POST /ec", HEAD, HEAD + b"Content-Length: 100\r\n\r\n", HEAD + b"Content-Length: 100\r\n\r\nhalf"],
+)
+async def test_who_sends_slowly_is_cut_off(parser: str, begun: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(parser, limits_s=SHORT) as server:
+        connections = [await server.connect() for _ in range(20)]
+        for _, writer in connections:
+            writer.write(begun)
+
+        async def dribble(writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    if begun:
+                        writer.write(b"x")
+                        await writer.drain()
+                    await asyncio.sleep(0.03)
+
+        dribbling = [asyncio.create_task(dribble(writer)) for _, writer in connections]
+        async with asyncio.timeout(10):
+            for reader, _ in connections:
+                await ended(reader)
+        for task in dribbling:
+            task.cancel()
+        for _, writer in connections:
+            writer.close()
+    lines = [line for line in caplog.messages if "waited too long for the" in line]
+    assert lines and len(lines) == len(set(lines)), "one line for each kind"
+
+
+async def test_who_does_not_read_is_cut_off(parser: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(parser, limits_s=SHORT) as server:
+        reader, writer = await server.connect()
+        writer.write(b"GET /flood HTTP/1.1\r\nHost: here\r\n\r\n")
+        await reader.read(100)
+        async with asyncio.timeout(10):
+            while "does not read" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await ended(reader)
+        writer.close()
+
+
+async def test_a_busy_connection_that_is_kept_alive_is_not_cut_off(parser: str) -> None:
+    """Whenever it is looked at, it may be in the head of a request, but never in the same."""
+    async with served(parser, limits_s=SHORT) as server:
+        reader, writer = await server.connect()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + 0.5
+        while loop.time() < until:
+            writer.write(HEAD)
+            await asyncio.sleep(0.01)
+            writer.write(b"Content-Length: 2\r\n\r\nhi")
+            assert (await answer(reader)).endswith(b"2")
+        writer.close()
+
+
+# --- too many --------------------------------------------------------------------------------------------------------
+
+
+async def test_idle_connections_make_room_for_one_with_a_request(parser: str) -> None:
+    async with served(parser, max_connections=20) as server:
+        idle = [await server.connect() for _ in range(60)]
+        reader, writer = await server.connect()
+        writer.write(HEAD + b"Content-Length: 2\r\n\r\nhi")
+        assert (await answer(reader)).endswith(b"2")
+        assert (await ended(idle[0][0])) == b"", "the one that waited longest is closed first"
+        for _, each in [*idle, (reader, writer)]:
+            each.close()
+
+
+async def test_live_websockets_are_not_closed_for_others(parser: str) -> None:
+    async with served(parser, max_connections=5) as server:
+        streams = [await server.upgraded() for _ in range(5)]
+        for reader, _ in streams:
+            assert (await answer(reader)).startswith(b"HTTP/1.1 101")
+        late, late_writer = await server.connect()
+        assert (await ended(late)).startswith(b"HTTP/1.1 503")
+        for reader, writer in streams:
+            writer.write(frame(0x81, b"hello"))
+            assert await reader.readexactly(3) == b"\x81\x015"
+        for _, writer in [*streams, (late, late_writer)]:
+            writer.close()
+
+
+async def test_calls_never_lack_a_file_descriptor() -> None:
+    assert connections_within(1024, 100) == 1024 - 64 - 300
+    assert connections_within(100_000, 100) == MAX_CONNECTIONS + 100
+    assert connections_within(64, 100) == 16
+
+
+async def test_no_descriptor_left_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    edges.quiet_server_log()
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(None)
+    try:
+        for _ in range(1000):
+            loop.call_exception_handler({"message": "socket.accept() out of system resource", "exception": OSError(24)})
+    finally:
+        loop.set_exception_handler(before)
+    assert len([line for line in caplog.messages if "out of system resource" in line]) == 1
+
+
+# --- WebSockets ------------------------------------------------------------------------------------------------------
+
+
+def frame(first: int, payload: bytes) -> bytes:
+    """A frame of a client, with a mask of zeros."""
+    assert len(payload) < 126
+    return bytes([first, 0x80 | len(payload), 0, 0, 0, 0]) + payload
+
+
+@pytest.mark.parametrize(
+    ("flooding", "kind"),
+    [
+        (frame(0x89, b"x" * 100), "sends too many pings"),
+        (frame(0x01, b"") + frame(0x00, b"") * 2000, "cuts a message into too many frames"),
+    ],
+)
+async def test_a_flood_of_frames_is_cut_off(
+    parser: str, caplog: pytest.LogCaptureFixture, flooding: bytes, kind: str
+) -> None:
+    async with served(parser) as server:
+        reader, writer = await server.upgraded()
+        assert (await answer(reader)).startswith(b"HTTP/1.1 101")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing() and sent < 5_000:
+                writer.write(flooding)
+                await writer.drain()
+                sent += 1
+                await asyncio.sleep(0)
+        assert sent < 5_000
+        writer.close()
+    assert sum(kind in line for line in caplog.messages) == 1
+
+
+async def test_some_pings_are_answered(parser: str) -> None:
+    async with served(parser) as server:
+        reader, writer = await server.upgraded()
+        await answer(reader)
+        for _ in range(20):
+            writer.write(frame(0x89, b"hi"))
+            assert await reader.readexactly(4) == b"\x8a\x02hi"
+        writer.close()
+
+
+async def test_an_upgrade_that_is_never_answered_is_cut_off(parser: str) -> None:
+    async with served(parser, limits_s=SHORT) as server:
+        reader, writer = await server.upgraded("/never")
+        async with asyncio.timeout(10):
+            assert not (await ended(reader)).startswith(b"HTTP/1.1 101")
+        writer.close()
+
+
+# --- the log of the server -------------------------------------------------------------------------------------------
+
+
+async def test_nonsense_is_logged_once(parser: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).filters[:] = []
+    async with served(parser) as server:
+        for _ in range(30):
+            reader, writer = await server.connect()
+            writer.write(b"nonsense\x1b[31m\r\n\r\n")
+            await ended(reader)
+            writer.close()
+    assert sum("Invalid HTTP request" in line for line in caplog.messages) == 1
+
+
+async def test_patience_is_for_one_phase_of_one_request() -> None:
+    patience = Patience({Phase.HEAD: 10.0})
+    assert not patience.is_over(Phase.HEAD, 1, 0.0)
+    assert not patience.is_over(Phase.HEAD, 1, 10.0)
+    assert patience.is_over(Phase.HEAD, 1, 10.1)
+    assert not patience.is_over(Phase.HEAD, 2, 10.2), "the next request begins anew"
+    assert not patience.is_over(Phase.OURS, 2, 11.0)
+    assert not patience.is_over(Phase.OURS, 2, 1e9), "our own time is not the peer's fault"
+    assert not patience.is_over(Phase.HEAD, 2, 1e9 + 1)
+    assert HTTP_LIMITS_S[Phase.HEAD] == 10.0
