@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,10 +20,12 @@ from misbehaviour import RAISING, Hostile, cancels_itself, hostile
 from session_kit import Kit, call, ended, opened, said, settle, started
 
 from realtime_core import (
+    Handoff,
     InputGuardrail,
     OutputGuardrail,
     RealtimeAgent,
     RealtimeAgentHooks,
+    RealtimeRunner,
     ToolInputGuardrail,
     ToolOutputGuardrail,
     UserError,
@@ -30,8 +33,9 @@ from realtime_core import (
     realtime_handoff,
 )
 from realtime_core.daemon_threads import DaemonThreads
-from realtime_core.errors import UserCodeError
+from realtime_core.errors import ConnectFailed, UserCodeError
 from realtime_core.model_events import RealtimeModelInputAudioTranscriptionCompletedEvent
+from realtime_core.openai_realtime.endpoint import resolve_endpoint
 from realtime_core.testing import virtual_time
 from realtime_core.tools import FailedResult, tool_output_text
 from realtime_core.user_code import UserCode, call_now
@@ -479,3 +483,84 @@ def test_a_job_that_was_cancelled_before_it_began_does_not_run() -> None:
     blocked.set()
     assert first.result(30) is True
     assert threads.submit(int, "7").result(30) == 7
+
+
+# Places that need more than a call of a tool
+
+
+@pytest.mark.parametrize("behaviour", RAISING)
+async def test_the_words_of_a_rejection_that_raise(behaviour: str, failures: list[logging.LogRecord]) -> None:
+    desk = tool(UserCode.TOOL, needs_approval=True).agent
+    run: Any = {"tool_error_formatter": lambda args: RAISING[behaviour]()}
+    async with opened(desk, run_config=run) as kit:
+        kit.emit(call("t", call_id="1"))
+        await settle()
+        await kit.session.reject_tool_call("1")
+        await settle(1)
+        assert kit.outputs == [("Tool execution was not approved.", True)]
+        assert [event.source for event in kit.of("error")] == [UserCode.ERROR_TEXT]
+        await lives(kit, 1)
+
+
+class McpServer:
+    """Its one tool does what `function` does."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+
+    async def list_tools(self) -> Any:
+        return [SimpleNamespace(name="t", description="", inputSchema={"type": "object", "properties": {}})]
+
+    async def call_tool(self, name: str, arguments: Any) -> Any:
+        value = self.function()
+        return await value if asyncio.iscoroutine(value) else value
+
+
+@pytest.mark.parametrize("behaviour", RAISING)
+async def test_a_tool_of_an_mcp_server_that_raises(behaviour: str, failures: list[logging.LogRecord]) -> None:
+    desk = RealtimeAgent(name="Desk", tools=[echo], mcp_servers=[McpServer(RAISING[behaviour])])
+    async with opened(desk) as kit:
+        kit.emit(call("t", call_id="1"))
+        await settle(1)
+        assert len(kit.outputs) == 1
+        assert kit.of("tool_end")[0].error is not None
+        await lives(kit, 1)
+
+
+@pytest.mark.parametrize("behaviour", RAISING)
+async def test_a_function_for_the_key_that_raises(behaviour: str) -> None:
+    with pytest.raises(ConnectFailed, match="api_key"):
+        await resolve_endpoint({"api_key": RAISING[behaviour]}, None, "m", {})
+
+
+@pytest.mark.parametrize("behaviour", [name for name in RAISING if "coroutine" not in name])
+async def test_a_function_for_the_model_that_raises(behaviour: str) -> None:
+    with pytest.raises(Exception):  # noqa: B017 - any but a BaseException
+        await RealtimeRunner(RealtimeAgent(name="Desk"), model=RAISING[behaviour]).run()
+
+
+async def test_a_function_for_the_model_that_returns_none() -> None:
+    with pytest.raises(UserError, match="must return a RealtimeModel"):
+        await RealtimeRunner(RealtimeAgent(name="Desk"), model=lambda: None).run()  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("behaviour", RAISING)
+async def test_a_handoff_of_the_users_own_that_raises(behaviour: str, failures: list[logging.LogRecord]) -> None:
+    own = Handoff("t", "", {"type": "object", "properties": {}}, lambda ctx, arguments: RAISING[behaviour](), "Target")
+    async with opened(RealtimeAgent(name="Desk", tools=[echo], handoffs=[own])) as kit:
+        kit.emit(call("t", call_id="1"))
+        await settle(1)
+        assert kit.outputs == [(FAILED, True)]
+        assert [event.source for event in kit.of("error")] == [UserCode.HANDOFF]
+        await lives(kit, 1)
+
+
+@pytest.mark.parametrize("target", [None, "Target", 3])
+async def test_a_handoff_to_what_is_no_agent(target: Any, failures: list[logging.LogRecord]) -> None:
+    own = Handoff("t", "", {"type": "object", "properties": {}}, lambda ctx, arguments: target, "Target")
+    async with opened(desk := RealtimeAgent(name="Desk", tools=[echo], handoffs=[own])) as kit:
+        kit.emit(call("t", call_id="1"))
+        await settle(1)
+        assert kit.outputs == [(FAILED, True)]
+        assert kit.session.current_agent is desk
+        await lives(kit, 1)
