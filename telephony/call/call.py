@@ -15,7 +15,7 @@ from ..errors import CallError, NoCurrentCall
 from ..turns.keys import DigitCollector, Digits
 from ..twilio.numbers import e164, tidy
 from .call_info import CallInfo
-from .recorded_commands import RecordedCommands, RecordedSession
+from .recorded_commands import RecordedCommands, RecordedSession, asking
 
 if TYPE_CHECKING:
     from realtime_core import HeardItem, RealtimeSession
@@ -121,7 +121,7 @@ class Call:
 
     async def interrupt(self) -> None:
         """Silence the agent at once, and any clip."""
-        await self._bridge.conversation.interrupt()
+        await self._bridge.conversation.interrupt(asking())
 
     def hold(self, clip: Clip | None = None) -> AbstractContextManager[None]:
         """`with call.hold():` the caller hears a waiting sound (or the clip, over and over), and is not heard. A long

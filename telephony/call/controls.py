@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from realtime_core import events as session_events
 
 from ..errors import CallError
+from ..journal.cuts import CutCause
 from ..turns.keys import DigitCollector, Digits
 from ..twilio import twiml
 from . import clips
@@ -156,7 +157,7 @@ class Controls:
                     await self._wait_for_key(collector)
                     if collector.begun and not prompting.done():
                         prompting.cancel()
-                        await bridge.conversation.interrupt()
+                        await bridge.conversation.interrupt(CutCause.DIGIT)
         finally:
             self._collector = None
             bridge.conduct.resume("digits")
@@ -196,7 +197,8 @@ class Controls:
         bridge.conduct.rest("sending digits", fill=True)
         try:
             if await self.heard(_SPEAK_S) != "heard":
-                await bridge.conversation.interrupt()  # what nobody has heard until now is not said again later
+                # What was not heard until now is not said again later.
+                await bridge.conversation.interrupt(CutCause.CALL)
             document = twiml.play_digits(digits, way_back.stream(bridge.call.info))
             if (failure := await bridge.leg.send_away("digits", document)) is not None:
                 raise CallError(f"Digits could not be sent: {failure}.")

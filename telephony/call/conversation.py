@@ -23,9 +23,11 @@ from realtime_core.errors import RealtimeCoreError, UserError
 from realtime_core.tools import tool_output_text
 from realtime_core.user_code import UserCode, error_text
 
+from ..journal.cuts import CutCause
 from ..journal.header import model_of
 from ..tools import declare_targets
 from .call import Call
+from .cutting import CutCauses, cutting
 from .line_player import LinePlayer
 from .options import AgentSource, CallOptions
 from .record import CallRecord, TappedConnection
@@ -73,6 +75,7 @@ class Conversation:
         self._held: deque[bytes] = deque(maxlen=_MAX_HELD_FRAMES)
         self._held_digits: list[str] = []
         self._responses: set[str] = set()
+        self._causes = CutCauses()
 
     async def connect(self) -> RealtimeSession:
         """Pick the agent and make its session; it is not connected yet."""
@@ -114,7 +117,7 @@ class Conversation:
         """Tell the model of a key, and have it answer."""
         if self.live:
             if interrupt:
-                await self.interrupt()
+                await self.interrupt(CutCause.DIGIT)
             await self.tell(pressed(digit))
         elif len(self._held_digits) < _MAX_HELD_DIGITS:
             self._held_digits.append(digit)
@@ -137,11 +140,12 @@ class Conversation:
             return False
         return True
 
-    async def interrupt(self) -> None:
+    async def interrupt(self, cause: CutCause) -> None:
         """Silence the agent, at once."""
         try:
             if self.live:
-                await self.session.interrupt()
+                with cutting(cause):
+                    await self.session.interrupt()
         except RealtimeCoreError as error:
             log.warning("Call %s: the model could not be interrupted: %s", self._call.sid, error)
         self._player.stop()  # clips are none of the model's business
@@ -177,9 +181,14 @@ class Conversation:
         return config
 
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
+        cause = self._causes.of(event)
         match event.type:
             case "audio" | "audio_end" | "audio_interrupted":
                 self._on_audio(event)
+                if event.type == "audio_interrupted":
+                    self._record_interruption(event, cause or CutCause.CALLER)
+            case "handoff":
+                self._record.write("handoff", **{"from": event.from_agent.name, "to": event.to_agent.name})
             case "tool_start" | "tool_end":
                 self._record_tool(event)
             case "agent_start":
@@ -209,8 +218,6 @@ class Conversation:
                     self._player.end(event.item_id, event.content_index)
                 case "audio_interrupted":
                     self._player.stop()
-        if event.type == "audio_interrupted":
-            self._record_interruption(event)
 
     def _record_tool(self, event: session_events.RealtimeToolStart | session_events.RealtimeToolEnd) -> None:
         name = event.tool.name
@@ -235,10 +242,11 @@ class Conversation:
         if event.source is not UserCode.TOOL:  # which the end of the tool tells
             self._options.on_failure(event.source)
 
-    def _record_interruption(self, event: session_events.RealtimeAudioInterrupted) -> None:
+    def _record_interruption(self, event: session_events.RealtimeAudioInterrupted, cause: CutCause) -> None:
         position, _ = self._player.last_stop
         self._record.write(
             "interruption",
+            cause=cause.value,
             item_id=event.item_id,
             position=position,
             heard=[[item.item_id, item.content_index, round(item.heard_ms, 3)] for item in event.items],

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..journal.cuts import CutCause
 from ..turns.keys import Digits
+from .cutting import cutting
 from .record import CallRecord
 
 if TYPE_CHECKING:
     from realtime_core import RealtimeSession
 
-__all__ = ["OURS", "RecordedCommands", "RecordedSession", "current_tool"]
+__all__ = ["OURS", "RecordedCommands", "RecordedSession", "asking", "current_tool"]
 
 _T = TypeVar("_T")
 
@@ -27,6 +29,13 @@ current_tool: ContextVar[str | None] = ContextVar("telephony_tool", default=None
 
 OURS = ""
 """In place of a tool: code of this package, which a replay runs again."""
+
+
+def asking() -> CutCause:
+    """In whose name the running code acts."""
+    tool = current_tool.get()
+    return CutCause.API if tool is None else CutCause.CALL if tool is OURS else CutCause.TOOL
+
 
 SESSION_COMMANDS: Mapping[str, str] = {
     "send_message": "message",
@@ -95,7 +104,8 @@ class RecordedSession:
 
         async def command(*positional: Any, **named: Any) -> Any:
             arguments = {**dict(zip([first], positional, strict=False)), **named}
-            return await self._commands.asked(f"session.{name}", value(*positional, **named), **arguments)
+            with cutting(asking()) if name == "interrupt" else nullcontext():
+                return await self._commands.asked(f"session.{name}", value(*positional, **named), **arguments)
 
         return command
 

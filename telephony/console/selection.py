@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["select"]
 
-_KINDS = {"header", "tool.start", "tool.end", "interruption", "error", "end"}
+_KINDS = {"header", "tool.start", "tool.end", "interruption", "handoff", "error", "end"}
 _FROM_MODEL = {
     "input_audio_buffer.speech_started",
     "input_audio_buffer.speech_stopped",

@@ -14,8 +14,15 @@ from .watch import Line, LiveCall
 __all__ = ["LiveView", "NoView", "PlainView", "View"]
 
 _BAR = " ▏▎▍▌▋▊▉█"
-_NAMES = {"caller": "Caller", "agent": "Agent", "tool": "tool", "key": "Caller", "interruption": ""}
-_STYLES = {"caller": "blue", "agent": "green", "tool": "magenta", "key": "yellow", "interruption": "red"}
+_NAMES = {"caller": "Caller", "agent": "Agent", "tool": "tool", "key": "Caller", "interruption": "", "handoff": ""}
+_STYLES = {
+    "caller": "blue",
+    "agent": "green",
+    "tool": "magenta",
+    "key": "yellow",
+    "interruption": "red",
+    "handoff": "cyan",
+}
 _SETTLED_MS = 3000.0
 """After this long a line is printed as it is: a transcript may never come."""
 _MARGIN = 14
@@ -126,7 +133,7 @@ class _Frame:
 
 def _text(line: Line, ms: float) -> Text:
     style = _STYLES[line.kind]
-    if line.kind in ("tool", "key", "interruption"):
+    if line.kind in ("tool", "key", "interruption", "handoff"):
         return Text(line.text, style=style)
     heard = line.heard(ms)
     text = Text(heard.rstrip())
@@ -139,7 +146,9 @@ def _text(line: Line, ms: float) -> Text:
 
 def _settled(line: Line, ms: float) -> bool:
     if line.done_ms is None:
-        return line.kind in ("key", "interruption") or (line.kind == "tool" and ms > line.start_ms + _SETTLED_MS)
+        return line.kind in ("key", "interruption", "handoff") or (
+            line.kind == "tool" and ms > line.start_ms + _SETTLED_MS
+        )
     return line.done_ms <= ms and (line.complete or line.cut or ms > line.done_ms + _SETTLED_MS)
 
 

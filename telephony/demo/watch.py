@@ -16,11 +16,12 @@ from typing import Any, Literal
 import numpy as np
 
 from realtime_core.audio import g711
+from telephony.journal.cuts import cause_of
 from telephony.journal.format import MALFORMED, Record, segments_of
 
 __all__ = ["Line", "LiveCall", "whole_call"]
 
-Kind = Literal["caller", "agent", "tool", "key", "interruption"]
+Kind = Literal["caller", "agent", "tool", "key", "interruption", "handoff"]
 
 FRAME_MS = 20
 _QUIET_DB = -46.0
@@ -171,7 +172,11 @@ class LiveCall:
 
     def _on_interruption(self, record: Record, data: Any) -> None:
         truncations = data.get("truncations") or [["", 0, 0]]
-        self._add(record, "interruption", f"interrupted: truncated at {truncations[0][2]} ms, the queue dropped")
+        words = cause_of(data.get("cause")).words
+        self._add(record, "interruption", f"{words}: truncated at {truncations[0][2]} ms, the queue dropped")
+
+    def _on_handoff(self, record: Record, data: Any) -> None:
+        self._add(record, "handoff", f"{data['from']} hands over to {data['to']}")
 
     def _part(self, record: Record, part: tuple[str, int]) -> Line:
         if part not in self._parts:

@@ -36,7 +36,8 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """The agent was interrupted: `from_ms` is when `speech_started` came, `to_ms` where its voice ended at the ear."""
+    """The caller interrupted the agent: `from_ms` is when `speech_started` came, `to_ms` where the agent's voice ended
+    at the ear."""
 
     from_ms: float
     to_ms: float
@@ -104,7 +105,9 @@ def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
             "clears": len(call.clears),
             "keys": len(call.keys),
             "tool_calls": len(call.tools),
-            "interruptions": len(call.interruptions),
+            "interruptions": sum(i.cause.is_callers for i in call.interruptions),
+            "cuts_by_others": sum(not i.cause.is_callers for i in call.interruptions),
+            "handoffs": sum(note.kind == "handoff" for note in call.notes),
             "records_lost": call.lost,
             "samples_mismatched": audio.mismatches,
         },
@@ -140,6 +143,8 @@ def _latencies(call: RecordedCall, audio: CallAudio) -> list[Latency]:
 def _silences(call: RecordedCall, audio: CallAudio) -> list[Silence]:
     silences = []
     for interruption in call.interruptions:
+        if not interruption.cause.is_callers:
+            continue
         at_ms = call.ms(interruption.t)
         cut = {part for part, _ in interruption.heard}
         ends = [span.at + span.length for span in audio.spans if span.part in cut and span.at / 8 <= at_ms + 2000]

@@ -20,11 +20,13 @@ digits, and `chars`: its length |
 | `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
 | `tool.end` | `call_id`, `name`, `output` (as the model got it), `ms`, `silent` (no response was asked for), \
 `error`: the tool failed, and the model was told `output` |
+| `handoff` | `from`, `to`: the names of the agents |
 | `stream` | `runs`: `[[position, stamp_ms], ...]`: from this stream position on, playout runs without a gap, and that \
 sample was heard when the frame with this media timestamp was sent: a frame's length later, because a frame is stamped \
 by its first sample and sent after its last. Written when the run begins and when it ends; a later record about the \
 same position corrects an earlier one. `heard`: the stream was over here, and this position was heard last |
-| `interruption` | `item_id`, `speech_started_ms`, `position` (where the stream fell silent), `heard`: \
+| `interruption` | `cause` (see `CutCause`; missing: the caller spoke), \
+`item_id`, `speech_started_ms`, `position` (where the stream fell silent), `heard`: \
 `[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id, content_index, audio_end_ms], ...]` |
 | `model` | `type`, `turn_policy`: which class it is, and who decides on turns |
 | `open` | `peer`: a connection was opened (the model's; Twilio's opens with `start`); with `error` and `type`: it \

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pybase64
 
+from .cuts import CutCause, cause_of
 from .format import MALFORMED, Record, Segment, segments_of
 
 __all__ = [
@@ -91,6 +92,7 @@ class Interruption:
     position: int | None
     heard: tuple[tuple[PartId, float], ...]
     truncations: tuple[tuple[PartId, int], ...]
+    cause: CutCause = CutCause.CALLER
 
 
 @dataclass(slots=True)
@@ -106,10 +108,10 @@ class Mark:
 @dataclass(frozen=True, slots=True)
 class Note:
     """Something that the call did of its own accord, was asked to do by users' code, or was told: a `timer`, a
-    `control`, a request by `rest`, a `callback`, a `stream` that begins."""
+    `control`, a request by `rest`, a `callback`, a `stream` that begins, a `handoff` to another agent."""
 
     t: float
-    kind: Literal["timer", "control", "rest", "callback", "stream"]
+    kind: Literal["timer", "control", "rest", "callback", "stream", "handoff"]
     text: str
 
 
@@ -215,6 +217,7 @@ class _Collector:
             ("control", ""): self._note,
             ("rest", ""): self._note,
             ("callback", ""): self._note,
+            ("handoff", ""): self._note,
             ("clip", ""): self._clip,
             ("play", ""): self._play,
             ("interruption", ""): self._interruption,
@@ -386,7 +389,8 @@ class _Collector:
         truncations = tuple(((str(item), int(index)), int(_ms(ms))) for item, index, ms in data.get("truncations", ()))
         position = None if data.get("position") is None else int(data["position"])
         item_id = str(data.get("item_id") or (heard[0][0][0] if heard else ""))
-        self.call.interruptions.append(Interruption(record.t, item_id, position, heard, truncations))
+        cause = cause_of(data.get("cause", CutCause.CALLER))
+        self.call.interruptions.append(Interruption(record.t, item_id, position, heard, truncations, cause))
 
     def _note(self, record: Record) -> None:
         data = record.data
@@ -399,6 +403,9 @@ class _Collector:
             case "rest":
                 status = data.get("error") or data.get("status")
                 self.call.notes.append(Note(record.t, "rest", f"{data['action']}: {status}"))
+            case "handoff":
+                text = f"{data['from']} hands over to {data['to']}"
+                self.call.notes.append(Note(record.t, "handoff", text))
             case "callback":
                 said = " ".join(str(v) for k, v in data.items() if k != "what")
                 self.call.notes.append(Note(record.t, "callback", f"{data['what']} {said}".strip()))

@@ -148,6 +148,8 @@ def _interruptions(axis: _Axis, events: Sequence[Event], figures: Figures) -> It
         yield Line(x, CALLER_Y - LANE, x, AGENT_Y + LANE, CUT, 1.5)
         silence = silences.get(round(event.start_ms))
         label = "interrupted" if silence is None else f"interrupted, silent within {math.ceil(silence.ms) or 1} ms"
+        if event.cause is not None and not event.cause.is_callers:
+            label = event.cause.words
         yield from _label(x + 6, EVENTS_Y, label, CUT)
 
 
@@ -179,7 +181,7 @@ def _happenings(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
 
 def _notes(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
     """Timers, what users' code asked for, and what passed between Twilio and us; with words where there is room."""
-    notes = [event for event in events if event.kind in ("timer", "control", "rest", "callback", "stream")]
+    notes = [event for event in events if event.kind in ("timer", "control", "rest", "callback", "stream", "handoff")]
     for note, following in itertools.zip_longest(notes, notes[1:]):
         x = axis.x(note.start_ms)
         room = (axis.x(following.start_ms) if following else RIGHT) - x - 14
@@ -208,7 +210,7 @@ def _legend() -> Iterator[Shape]:
         (KEY, "key pressed"),
         (CUT, "interruption, clear, flushed marks"),
         (MARK, "mark came back: played"),
-        (NOTE, "timer, control, Twilio"),
+        (NOTE, "timer, control, Twilio, handoff"),
     ):
         yield Rect(x, y - 5, 10, 10, color, 2)
         yield Text(x + 16, y, text, INK, 12.5)

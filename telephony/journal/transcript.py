@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .audio import CallAudio, HeardSpan, pcm_of, voice_of
+from .cuts import CutCause
 from .recorded import Interruption, Part, PartId, RecordedCall
 
 __all__ = ["Event", "Turn", "events_of", "to_json", "to_text"]
@@ -38,12 +39,14 @@ class Turn:
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that is not speech: a `tool` call with its result, a `key` of the caller, an `interruption`; a `timer`
-    that was up, a `control` that users' code asked for, a request by `rest`, a `callback` of Twilio's, a `stream`."""
+    that was up, a `control` that users' code asked for, a request by `rest`, a `callback` of Twilio's, a `stream`, a
+    `handoff`. `cause`: why the agent was interrupted."""
 
     start_ms: float
     end_ms: float
-    kind: Literal["tool", "key", "interruption", "timer", "control", "rest", "callback", "stream"]
+    kind: Literal["tool", "key", "interruption", "timer", "control", "rest", "callback", "stream", "handoff"]
     text: str
+    cause: CutCause | None = None
 
 
 def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
@@ -55,7 +58,7 @@ def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
         result = "" if tool.end_t is None else f"{failed} -> {tool.output}"
         start, end = call.ms(tool.t), call.ms(tool.t if tool.end_t is None else tool.end_t)
         entries.append(Event(start, end, "tool", f"{tool.name}({_arguments(tool.arguments)}){result}"))
-    entries += [Event(call.ms(i.t), call.ms(i.t), "interruption", _cut_text(i)) for i in call.interruptions]
+    entries += [Event(call.ms(i.t), call.ms(i.t), "interruption", _cut_text(i), i.cause) for i in call.interruptions]
     entries += [Event(call.ms(note.t), call.ms(note.t), note.kind, note.text) for note in call.notes]
     return sorted(entries, key=lambda entry: entry.start_ms)
 
@@ -64,7 +67,8 @@ def to_json(entries: Sequence[Turn | Event]) -> list[dict[str, Any]]:
     """The entries as JSON objects; `type` is `turn` or the event's kind, times are whole milliseconds."""
     objects = []
     for entry in entries:
-        data = {k: round(v) if isinstance(v, float) else v for k, v in asdict(entry).items() if k != "kind"}
+        fields = {k: v for k, v in asdict(entry).items() if k != "kind" and v is not None}
+        data = {k: round(v) if isinstance(v, float) else v for k, v in fields.items()}
         objects.append({"type": "turn" if isinstance(entry, Turn) else entry.kind, **data})
     return objects
 
@@ -145,8 +149,8 @@ def _heard_text(part: Part, voice: bytes, samples: int) -> str:
 
 def _cut_text(interruption: Interruption) -> str:
     if not interruption.truncations:
-        return "the caller interrupts"
-    return f"the caller interrupts: {interruption.truncations[0][1]} ms were heard"
+        return interruption.cause.words
+    return f"{interruption.cause.words}: {interruption.truncations[0][1]} ms were heard"
 
 
 def _key(digit: str) -> str:

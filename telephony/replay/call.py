@@ -160,6 +160,8 @@ class HeardCall:
         turns = {turn.item_id: turn for turn in self.turns if turn.speaker == "agent"}
         found = []
         for interruption in self.recorded.interruptions:
+            if not interruption.cause.is_callers:
+                continue
             at_ms = self.recorded.ms(interruption.t)
             turn = turns.get(interruption.item_id)
             told = next((ms for (item_id, _), ms in interruption.truncations if item_id == interruption.item_id), None)

@@ -6,6 +6,7 @@ import asyncio
 
 from realtime_core.events import RealtimeAnyEvent
 
+from ..call.cutting import CutCauses
 from ..metrics import Metrics
 
 __all__ = ["CallMeter"]
@@ -19,8 +20,10 @@ class CallMeter:
         self._clock = asyncio.get_running_loop().time
         self._asked_at: float | None = None
         self._reconnecting = False
+        self._causes = CutCauses()
 
     def on_event(self, event: RealtimeAnyEvent) -> None:
+        cause = self._causes.of(event)
         if event.type == "audio":
             if self._asked_at is not None:
                 self._metrics.response_latency(self._clock() - self._asked_at)
@@ -29,8 +32,9 @@ class CallMeter:
             self._asked_at = self._clock()
         elif event.type == "speech_started":
             self._asked_at = None
-        elif event.type == "audio_interrupted":
-            self._metrics.barge_in()
+        elif cause is not None:
+            if cause.is_callers:
+                self._metrics.barge_in()
         elif event.type == "connection_status":
             if event.status == "connected" and self._reconnecting:
                 self._metrics.model_reconnected()

@@ -8,6 +8,14 @@ import { decode } from "./ulaw.js"
 const FRAME_MS = 20
 const LOUD = 400 // of 32124
 const VOICED = 16 // loud samples of 160
+const CUT_BY = {
+  caller: "interrupted",
+  digit: "interrupted by a key",
+  guardrail: "stopped by a guardrail",
+  tool: "stopped by a tool",
+  api: "stopped by the application",
+  call: "stopped by the call",
+}
 
 export class Conversation {
   lines = [] // {kind, text, heard (characters), done, cut, latencyMs, detail}
@@ -123,11 +131,15 @@ export class Conversation {
       const told = error ? `failed: ${shorten(error)} · the model was told: ${shorten(output)}` : shorten(output)
       Object.assign(line, { failed: Boolean(error), detail: `${told} · ${Math.round(ms)} ms`, done: true })
     },
-    interruption({ truncations }) {
+    interruption({ truncations, cause = "caller" }) {
+      const why = CUT_BY[cause] ?? "cut off"
       for (const [item, , ms] of truncations) {
         const line = this.#item(item, "agent")
-        Object.assign(line, { cut: true, detail: `interrupted: the model was told that ${(ms / 1000).toFixed(2)} s were heard` })
+        Object.assign(line, { cut: true, detail: `${why}: the model was told that ${(ms / 1000).toFixed(2)} s were heard` })
       }
+    },
+    handoff({ from, to }) {
+      this.#add("note", `${from} hands over to ${to}`, { done: true })
     },
     error({ error }) {
       this.#add("error", typeof error === "string" ? error : error?.message ?? "the model complained", { done: true })
