@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0, 1 failed, 2 usage, 3 replay diverged."""
+    if (here := os.getcwd()) not in sys.path:
+        # As with `python -m telephony`: users' modules lie here, whatever option names them.
+        sys.path.insert(0, here)
     from .app import app
 
     app(prog_name="telephony")

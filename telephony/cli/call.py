@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json as jsonlib
 import os
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from telephony.outbound.telephony import Telephony
 from telephony.settings import read_settings
 
 from .errors import USAGE, CliError
-from .load import load_agent
+from .load import load_agent, load_object
 
 __all__ = ["load_model", "run_call"]
 
@@ -132,11 +131,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 def load_model(name: str) -> type[BaseModel]:
     """The pydantic model that an import string names. Raises `CliError`."""
-    module, _, attribute = name.partition(":")
-    try:
-        model = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CliError(f"--result {name}: {error}", "Write module:Model.", code=USAGE) from error
+    model = load_object(name, "--result is an import string, module:Model.", "model")
     if not isinstance(model, type) or not issubclass(model, BaseModel):
         raise CliError(f"--result {name} is no pydantic model.", code=USAGE)
     return model

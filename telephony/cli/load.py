@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from telephony.call.bridge import AgentSource
     from telephony.web.routing import Agents
 
-__all__ = ["load_agent", "load_agents"]
+__all__ = ["load_agent", "load_agents", "load_object"]
 
 _FORM = "AGENT is an import string, module:attribute, such as examples.receptionist:agent."
 
@@ -25,12 +25,12 @@ def load_agent(name: str) -> AgentSource:
 
     The current directory is searched first. Raises `CliError`.
     """
-    return _agent(_load(name), name)
+    return _agent(load_object(name), name)
 
 
 def load_agents(name: str) -> Agents:
     """The same; or the mapping there of called numbers to agents. Raises `CliError`."""
-    value = _load(name)
+    value = load_object(name)
     if not isinstance(value, Mapping):
         return _agent(value, name)
     if not value:
@@ -38,36 +38,39 @@ def load_agents(name: str) -> Agents:
     return {str(number): _agent(source, f"{name}[{number!r}]") for number, source in value.items()}
 
 
-def _load(name: str) -> Any:
+def load_object(name: str, form: str = _FORM, what: str = "agent") -> Any:
+    """What an import string names. `form` says how to write one, `what` it names. Raises `CliError`."""
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
-        raise CliError(f"{name!r} names no agent.", _FORM, code=USAGE)
+        raise CliError(f"{name!r} names no {what}.", form, code=USAGE)
     if module_name.endswith(".py") or "/" in module_name:
         dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
         raise CliError(f"{module_name!r} is a path.", f"Write {dotted}:{attribute}.", code=USAGE)
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
-    return _attribute(_module(module_name), attribute, module_name)
+    return _attribute(_module(module_name, form), attribute, module_name, form)
 
 
-def _module(name: str) -> Any:
+def _module(name: str, form: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             where = f"looked in {os.getcwd()} and among the installed packages"
-            raise CliError(f"There is no module {error.name!r}.", f"{_FORM} ({where})", code=USAGE) from error
+            raise CliError(f"There is no module {error.name!r}.", f"{form} ({where})", code=USAGE) from error
         raise CliError(f"{name} imports {error.name!r}, which is not installed.") from error
-    except Exception as error:
-        raise CliError(f"{name} raises {type(error).__name__}: {error}", "-v shows where.") from error
+    except (Exception, SystemExit) as error:
+        raised = f"{name} raises {type(error).__name__} when it is imported: {error}"
+        hint = 'A script keeps what it does under `if __name__ == "__main__":`. -v shows where.'
+        raise CliError(raised, hint) from error
 
 
-def _attribute(module: Any, path: str, name: str) -> Any:
+def _attribute(module: Any, path: str, name: str, form: str) -> Any:
     value = module
     for part in path.split("."):
         if not hasattr(value, part):
             close = difflib.get_close_matches(part, [n for n in dir(value) if not n.startswith("_")], 1)
-            raise CliError(f"{name} has no {path!r}.", f"Did you mean {close[0]!r}?" if close else _FORM, code=USAGE)
+            raise CliError(f"{name} has no {path!r}.", f"Did you mean {close[0]!r}?" if close else form, code=USAGE)
         value = getattr(value, part)
     return value
 

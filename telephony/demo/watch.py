@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from realtime_core.audio import g711
-from telephony.journal.cuts import cause_of
+from telephony.journal.cuts import CutCause, cause_of
 from telephony.journal.format import MALFORMED, Record, segments_of
 
 __all__ = ["Line", "LiveCall", "whole_call"]
@@ -172,7 +172,8 @@ class LiveCall:
 
     def _on_interruption(self, record: Record, data: Any) -> None:
         truncations = data.get("truncations") or [["", 0, 0]]
-        words = cause_of(data.get("cause")).words
+        cause = cause_of(data.get("cause"))
+        words = "interrupted" if cause is CutCause.CALLER else cause.words
         self._add(record, "interruption", f"{words}: truncated at {truncations[0][2]} ms, the queue dropped")
 
     def _on_handoff(self, record: Record, data: Any) -> None:

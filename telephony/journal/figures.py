@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -65,6 +66,9 @@ class Figures:
     underruns: tuple[Underrun, ...]
     cpu_s: float | None
     counts: dict[str, int] = field(default_factory=dict)
+    cuts: dict[str, int] = field(default_factory=dict)
+    """How often the agent was cut off, by cause."""
+    handoffs: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; milliseconds with one decimal."""
@@ -82,6 +86,8 @@ class Figures:
             "underruns": [{k: _tenth(v) for k, v in asdict(underrun).items()} for underrun in self.underruns],
             "cpu_ms_per_call_s": _tenth(self.cpu_s * 1000 / self.call_s if self.cpu_s and self.call_s else None),
             "counts": self.counts,
+            "cuts": self.cuts,
+            "handoffs": self.handoffs,
         }
 
 
@@ -106,11 +112,11 @@ def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
             "keys": len(call.keys),
             "tool_calls": len(call.tools),
             "interruptions": sum(i.cause.is_callers for i in call.interruptions),
-            "cuts_by_others": sum(not i.cause.is_callers for i in call.interruptions),
-            "handoffs": sum(note.kind == "handoff" for note in call.notes),
             "records_lost": call.lost,
             "samples_mismatched": audio.mismatches,
         },
+        cuts=dict(Counter(i.cause.value for i in call.interruptions)),
+        handoffs=sum(note.kind == "handoff" for note in call.notes),
     )
 
 

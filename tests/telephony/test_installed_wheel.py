@@ -1,0 +1,226 @@
+"""What the README says to type works for somebody who has installed the wheel, in a folder of their own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import urllib.request
+import venv
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text()
+TO = "+14155550123"
+
+NOT_HERE = {
+    "telephony demo --live": "costs money",
+    "telephony serve examples.receptionist:agent --phone": "needs an account",
+    "telephony number set +1...": "needs an account",
+    "telephony doctor --trace": "is tested in test_trace.py",
+}
+"""Commands of the README that this file does not run, and why."""
+
+
+class Project:
+    """A folder with the README's files, and an environment into which the wheel was installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bin = folder / "env" / "bin"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+        return {**kept, **more}
+
+    def run(self, *command: str | Path, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+        program, *arguments = map(str, command)
+        return subprocess.run(
+            [str(self.bin / program), *arguments], cwd=self.folder, env=self.environment(**environment),
+            capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
+
+    @contextmanager
+    def serving(self, *command: str, **environment: str) -> Iterator[str]:
+        """A server; its address."""
+        program, *arguments = command
+        process = subprocess.Popen(
+            [str(self.bin / program), *arguments], cwd=self.folder, env=self.environment(**environment),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            said = []
+            for line in process.stdout:
+                said.append(line)
+                if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+                    break
+            else:
+                raise AssertionError("".join(said))
+            yield found[0]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("project")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    for name in ("realtime_core", "telephony"):
+        shutil.copytree(REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=source, check=True, capture_output=True, timeout=120)
+    shutil.rmtree(source)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", with_pip=False)
+    project = Project(folder)
+    (site,) = (folder / "env" / "lib").glob("python*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    (metadata,) = site.glob("telephony_agent-*.dist-info")
+    for script in importlib.metadata.Distribution.at(metadata).entry_points.select(group="console_scripts"):
+        path = project.bin / script.name
+        path.write_text(f"#!{project.bin / 'python'}\nimport sys\nfrom {script.module} import {script.attr}\n"
+                        f"sys.exit({script.attr}())\n")  # fmt: skip
+        path.chmod(0o755)
+    # The other packages are those of this environment; a line in a .pth file brings no editable installs along.
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for name in ("desk", "remind"):
+        (code,) = re.findall(rf"```python\n(# {name}\.py.*?)```", README, re.DOTALL)
+        (folder / f"{name}.py").write_text(code)
+    shutil.copytree(REPOSITORY / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    where = project.run("python", "-c", "import telephony, sys; print(telephony.__file__)").stdout
+    assert where.startswith(str(site)), where
+    return project
+
+
+def readme_commands() -> set[str]:
+    """What stands in backquotes and begins with one of our programs, variables before it left out."""
+    found = re.findall(r"`((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^`]+)`", README)
+    found += re.findall(r"(?:# \w+\.py|\|)\s+((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^|`\n]+)", README)
+    return {re.sub(r"^(?:[A-Z_]+=\S+ )+", "", command).strip() for command in found}
+
+
+DONE = {
+    "telephony demo desk:agent", "telephony serve desk:agent", "telephony serve examples.receptionist:agent",
+    "telephony doctor", "telephony replay PATH", "telephony calls test add <call sid> --name booking",
+    "python remind.py +14155550123 Ada Friday", "telephony calls import FILE", "telephony calls purge",
+    "telephony call +14155550123 --agent remind:agent --data name=Ada --result remind:Outcome", "telephony simulate",
+    "telephony serve desk:agent --outgoing remind:agent",
+    "python -m examples.call_list people.csv --agent examples.remind:agent",
+}  # fmt: skip
+"""Commands of the README that the tests below run."""
+
+
+def test_every_command_of_the_readme_is_run_here() -> None:
+    assert readme_commands() == DONE | set(NOT_HERE)
+
+
+def test_the_demo_rings_the_sketch(project: Project) -> None:
+    done = project.run("telephony", "demo", "desk:agent", "--fast", "--folder", "rung")
+    assert done.returncode == 0 and "hang_up, transfer" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_recorded_call_is_replayed_made_a_test_and_purged(project: Project) -> None:
+    done = project.run("telephony", "demo", "desk:agent", "--fast", "--seed", "1", "--json", "--folder", "calls")
+    assert done.returncode == 0, done.stderr
+    (call,) = (project.folder / "calls").iterdir()
+    done = project.run("telephony", "replay", f"calls/{call.name}", "--agent", "desk:agent")
+    assert done.returncode in (0, 3) and "Traceback" not in done.stderr, done.stderr
+    done = project.run("telephony", "calls", "test", "add", call.name, "--name", "booking")
+    assert done.returncode == 0 and (project.folder / "tests" / "test_booking.py").exists(), done.stderr
+    done = project.run("telephony", "calls", "purge", "--days", "0", TELEPHONY_JOURNAL_DIR="calls")
+    assert done.returncode == 0 and call.name in done.stdout, done.stderr
+
+
+def test_a_recording_is_imported(project: Project) -> None:
+    shutil.copy(REPOSITORY / "tests" / "data" / "im-sorry.wav", project.folder / "mono.wav")
+    done = project.run("telephony", "calls", "import", "mono.wav")
+    assert done.returncode == 1 and "hint:" in done.stderr, done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["desk:agent"], ["examples.receptionist:agent"],
+                                       ["desk:agent", "--outgoing", "remind:agent"]])  # fmt: skip
+def test_the_sketch_is_served(project: Project, arguments: Sequence[str]) -> None:
+    with project.serving("telephony", "serve", *arguments, "--port", "0") as address:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=10) as answer:
+            assert answer.status == 200
+        with urllib.request.urlopen(f"{address}/console/phone", timeout=10) as page:
+            assert b"<html" in page.read(), "the wheel has the softphone's page"
+
+
+def test_any_server_serves_the_sketch(project: Project) -> None:
+    with (
+        project.serving("python", "-m", "uvicorn", "desk:app", "--port", "0") as address,
+        urllib.request.urlopen(f"{address}/healthz", timeout=10) as answer,
+    ):
+        assert answer.status == 200
+
+
+def test_a_script_calls_a_simulated_person(project: Project) -> None:
+    done = project.run("python", "remind.py", TO, "Ada", "Friday", TELEPHONY_SIMULATE="busy")
+    assert done.stdout.strip() == "busy  None", done.stderr
+
+
+@pytest.mark.parametrize("program", [["telephony"], ["python", "-m", "telephony"]])
+def test_the_command_calls_with_the_scripts_agent_and_result(project: Project, program: Sequence[str]) -> None:
+    done = project.run(
+        *program, "call", TO, "--result", "remind:Outcome", "--agent", "remind:agent", "--data", "name=Ada",
+        "--simulate", "--callee", "busy",
+    )  # fmt: skip
+    assert done.returncode == 1 and "busy" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_command_says_what_is_missing_without_a_phone(project: Project) -> None:
+    done = project.run("telephony", "call", TO, "--agent", "remind:agent")
+    assert done.returncode == 1 and "TELEPHONY_SIMULATE=1" in done.stderr and "Traceback" not in done.stderr
+    done = project.run("telephony", "doctor")
+    assert "TWILIO_ACCOUNT_SID" in done.stdout and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("ends", ["raise SystemExit(2)", "import sys; sys.exit(main())", "int(sys.argv[9])"])
+def test_a_script_without_a_guard_is_told_in_two_lines(project: Project, ends: str) -> None:
+    (project.folder / "unguarded.py").write_text(f"import sys\ndef main(): return 3\n{ends}\n")
+    for option in ("--agent", "--result"):
+        arguments = {"--agent": "remind:agent", "--result": "remind:Outcome"} | {option: "unguarded:agent"}
+        done = project.run("telephony", "call", TO, "--simulate", *(it for pair in arguments.items() for it in pair))
+        assert "unguarded" in done.stderr and "__main__" in done.stderr, done.stderr
+        assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 2, done.stderr
+
+
+def test_the_simulator_starts(project: Project) -> None:
+    with project.serving("telephony", "simulate", "--json") as address:
+        assert address
+
+
+def test_a_list_is_called(project: Project) -> None:
+    (project.folder / "people.csv").write_text(f"to,name,day\n{TO},Ada,Friday\n")
+    done = project.run(
+        "python", "-m", "examples.call_list", "people.csv", "--agent", "examples.remind:agent",
+        TELEPHONY_SIMULATE="busy",
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "busy" in (project.folder / "people.results.csv").read_text()
+
+
+def test_a_caller_of_the_users_own_is_found_beside_the_agent(project: Project) -> None:
+    (project.folder / "people.py").write_text(
+        "async def shy(phone):\n    await phone.agent_speaks()\n    phone.hang_up()\n"
+    )
+    done = project.run("telephony", "demo", "desk:agent", "--caller", "people:shy", "--fast", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["call_s"] < 30, done.stderr
