@@ -1,7 +1,8 @@
 """Logs for people (`text`) and for machines (`json`): each line says whose call it is about, and holds no secret.
 
 Secrets and typed digits are masked in the finished line, so that arguments, tracebacks and other libraries' messages
-are covered, too.
+are covered, too. Characters that control a terminal or begin a line are written as escapes there: what comes from
+outside can neither forge a line nor hide one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 from urllib.parse import urlsplit
@@ -23,7 +25,7 @@ from .call.call import current_call
 from .errors import NoCurrentCall
 from .settings import Settings
 
-__all__ = ["Masker", "Repeats", "about_call", "configure_logs"]
+__all__ = ["Masker", "Repeats", "about_call", "configure_logs", "visible"]
 
 _sid: ContextVar[str] = ContextVar("telephony_log_call_sid", default="")
 
@@ -40,6 +42,20 @@ _MIN_SECRET = 6
 EVERY_S = 60.0
 MAX_KINDS = 200
 """See `Repeats`."""
+
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line and paragraph separators, marks that turn the direction of writing, and lone surrogates."""
+
+
+def visible(text: str) -> str:
+    """The text in one line: control characters are written as Python writes them (`\\n`, `\\x1b`)."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def _visible_lines(text: str) -> str:
+    """A traceback: its lines stay, but none begins where a line of the log begins."""
+    return "\n".join("  " + visible(line) for line in text.split("\n"))
 
 
 class Masker:
@@ -96,9 +112,19 @@ class _Text(logging.Formatter):
         self._mask = masker
 
     def format(self, record: logging.LogRecord) -> str:
-        sid = _call_sid()
+        sid, record = _call_sid(), copy(record)
         record.call = f"[{sid}] " if sid else ""
+        record.exc_text = None  # of another formatter
         return self._mask(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return visible(super().formatMessage(record).rstrip())
+
+    def formatException(self, ei: Any) -> str:
+        return _visible_lines(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _visible_lines(super().formatStack(stack_info))
 
 
 class _Json(logging.Formatter):
@@ -111,12 +137,12 @@ class _Json(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": self._mask(record.getMessage()),
+            "message": self._mask(visible(record.getMessage().rstrip())),
         }
         if sid := _call_sid():
-            line["call_sid"] = sid
+            line["call_sid"] = visible(sid)
         if record.exc_info:
-            line["exception"] = self._mask(self.formatException(record.exc_info))
+            line["exception"] = self._mask(_visible_lines(self.formatException(record.exc_info)))
         return json.dumps(line, ensure_ascii=False)
 
 

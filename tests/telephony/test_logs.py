@@ -7,10 +7,11 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
-from telephony.logs import Masker, Repeats, about_call, configure_logs
+from telephony.logs import Masker, Repeats, about_call, configure_logs, visible
 from telephony.settings import load_settings
 
 
@@ -66,7 +67,7 @@ def test_a_line_of_json(root: logging.Logger) -> None:
     logging.getLogger("elsewhere.x").info("outside of any call")
     first, second = map(json.loads, out.getvalue().splitlines())
     assert (first["level"], first["logger"], first["call_sid"]) == ("error", "elsewhere.x", "CA1")
-    assert first["message"] == 'said "•"\nand more'
+    assert first["message"] == 'said "•"\\nand more'
     assert "ValueError: •" in first["exception"]
     assert "tok3n-value" not in out.getvalue()
     assert "call_sid" not in second and second["time"].endswith("+00:00")
@@ -90,3 +91,66 @@ async def test_what_repeats_is_counted(caplog: pytest.LogCaptureFixture) -> None
     repeats.warning("a", "again")
     repeats.warning("a", "again")
     assert caplog.messages == ["again", "another", "again (4 more like it since)"]
+
+
+# --- forged lines ----------------------------------------------------------------------------------------------------
+
+FORGED = [
+    "x\n2026-11-28 12:00:00,000 ERROR   telephony: forged",
+    "x\r\nforged",
+    "x\rforged",
+    "\x1b[2K\x1b[1Aforged",
+    "\x9b31mforged",
+    "\x1b]0;forged\x07",
+    "x\u2028forged",
+    "x\x85forged",
+    "x\x0bforged\x0c",
+    "\x00forged\x7f\x08",
+    "\u202eforged\u202c",
+    "\ud800forged",
+]
+
+
+def harmless(line: str) -> bool:
+    return all(character.isprintable() for character in line) and not set(line) & set("\u202e\u202c\ud800")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("given", FORGED)
+def test_what_comes_from_outside_forges_no_line(
+    root: logging.Logger, form: Literal["text", "json"], given: str
+) -> None:
+    out = io.StringIO()
+    configure_logs("info", form, stream=out, force=True)
+    logger = logging.getLogger("elsewhere.x")
+    with about_call(given):
+        logger.warning("as an argument: %s", given)
+    logger.warning(f"as the message: {given}")
+    lines = out.getvalue().split("\n")
+    assert len(lines) == 3 and lines[2] == ""
+    for line in lines[:2]:
+        shown = json.loads(line)["message"] if form == "json" else line
+        assert harmless(line) and harmless(shown) and "forged" in shown
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("given", FORGED)
+def test_an_exception_from_outside_forges_no_line(
+    root: logging.Logger, form: Literal["text", "json"], given: str
+) -> None:
+    out = io.StringIO()
+    configure_logs("info", form, stream=out, force=True)
+    try:
+        raise ValueError(given)
+    except ValueError:
+        logging.getLogger("elsewhere.x").exception("it failed")
+    written = out.getvalue().rstrip("\n")
+    shown = json.loads(written)["exception"] if form == "json" else written.partition("\n")[2]
+    for line in shown.split("\n"):
+        assert line.startswith("  ") and harmless(line), "a line of a traceback does not begin as a line of the log"
+    assert form == "text" or "\n" not in written
+
+
+def test_what_is_written_in_other_scripts_stays_as_it_is() -> None:
+    for text in ("Jürgen Müller", "北京", "مرحبا", "שלום", "👩🏽‍🚀", "a\\nb"):
+        assert visible(text) == text
