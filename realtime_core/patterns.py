@@ -45,22 +45,25 @@ def check_patterns(core_schema: Any, what: str) -> None:
     """Raise `UserError` if a schema of pydantic's would match with Python's `re`: where the pattern is a compiled one,
     or `regex_engine` is `python-re`."""
     waiting, seen = [core_schema], set[int]()
+    patterns: list[Any] = []
+    backtracks = False
     while waiting:
         node = waiting.pop()
         if not isinstance(node, (dict, list, tuple)) or id(node) in seen:
             continue
         seen.add(id(node))
         if isinstance(node, dict):
-            if node.get("regex_engine") == "python-re" or (
-                node.get("type") == "str" and isinstance(node.get("pattern"), re.Pattern)
-            ):
-                raise UserError(
-                    f"{what}: a pattern is matched by Python's `re`, which some texts keep busy for ever. Write the "
-                    "pattern as text, without look-around, and leave out regex_engine='python-re'."
-                )
+            backtracks = backtracks or node.get("regex_engine") == "python-re"
+            if node.get("type") == "str" and "pattern" in node:
+                patterns.append(node["pattern"])
             waiting.extend(node.values())
         else:
             waiting.extend(node)
+    if any(backtracks or isinstance(pattern, re.Pattern) for pattern in patterns):
+        raise UserError(
+            f"{what}: a pattern is matched by Python's `re`, which some texts keep busy for ever. Write the pattern as "
+            "text, without look-around, and leave out regex_engine='python-re'."
+        )
 
 
 def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:

@@ -201,3 +201,20 @@ def test_a_tool_or_handoff_that_would_backtrack_is_refused(kind: Any) -> None:
         function_tool(f)
     with pytest.raises(UserError, match="Python's `re`"):
         realtime_handoff(RealtimeAgent(name="A"), on_handoff=lambda context, value: None, input_type=kind)
+
+
+class NoPattern(BaseModel):
+    model_config = ConfigDict(regex_engine="python-re")
+    text: str
+
+
+class Text(BaseModel):
+    text: Annotated[str, Field(pattern="^a+$")]
+
+
+@pytest.mark.parametrize("kind", [NoPattern, Text, list[Text], str])
+def test_a_tool_that_does_not_backtrack_is_taken(kind: Any) -> None:
+    def f(value: Any) -> None: ...
+
+    f.__annotations__["value"] = kind
+    assert list(function_tool(f).params_json_schema["properties"]) == ["value"]
