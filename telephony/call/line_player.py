@@ -271,7 +271,7 @@ class LinePlayer:
 
     def _forward(self, connection: Connection, text: str) -> None:
         connection.send(text)
-        self._record.message("twilio.out", text)
+        self._record.message("twilio.out", text, decoded=True)
 
     def _record_runs(self, **ended: int) -> None:
         if self.playout.runs or ended:

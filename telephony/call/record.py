@@ -45,11 +45,11 @@ class CallRecord:
             arguments = self._secrecy.arguments(name, arguments)
         self.write("tool.start", call_id=call_id, name=name, arguments=arguments)
 
-    def message(self, kind: str, message: str | bytes) -> None:
+    def message(self, kind: str, message: str | bytes, *, decoded: bool = False) -> None:
         """A message that crossed a boundary, as it was. Of one that is no JSON object the beginning goes in, as text,
-        with bullets for all digits: which of them are keys cannot be known."""
+        with bullets for all digits: which of them are keys cannot be known. `decoded`: it is known to be an object."""
         text = message if isinstance(message, str) else message.decode(errors="replace")
-        if parse_object(message) is not None:
+        if decoded or parse_object(message) is not None:
             if self._secrecy is not None:
                 text = self._secrecy.message(text)
             self._journal.write_raw(kind, self._clock() - self._start, text)

@@ -154,7 +154,7 @@ class MediaStream:
             self._skip_stranger(text, stranger)
             return
         if self._record is not None:
-            self._record.message("twilio.in", text)
+            self._record.message("twilio.in", text, decoded=True)
         if isinstance(event, media_stream.Unknown):
             self._skip(text, "an event that is not known")
         elif self._listener is not None:

@@ -31,7 +31,7 @@ def parse_object(text: str | bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any
             return None
     if not isinstance(value, dict):
         return None
-    return None if _brackets(text) > max_depth and _is_deep(value, max_depth) else value
+    return None if len(text) > 2 * max_depth and _is_deep(value, max_depth) else value
 
 
 def dump(fields: Mapping[str, Any]) -> str:
@@ -85,15 +85,10 @@ def _finite(text: str) -> float:
     return number
 
 
-def _brackets(text: str | bytes) -> int:
-    if isinstance(text, str):
-        return text.count("{") + text.count("[")
-    return text.count(b"{") + text.count(b"[")
-
-
 def _is_deep(value: dict[str, Any], max_depth: int) -> bool:
     level: list[Any] = [value]
     for _ in range(max_depth):
-        inner = (each for it in level for each in (it.values() if isinstance(it, dict) else it))
-        level = [each for each in inner if isinstance(each, dict | list)]
-    return bool(level)
+        inner = (each for it in level for each in (it.values() if type(it) is dict else it))
+        if not (level := [each for each in inner if type(each) in (dict, list)]):
+            return False
+    return True
