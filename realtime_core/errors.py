@@ -48,6 +48,11 @@ class RealtimeCoreError(Exception):
 class UserError(RealtimeCoreError):
     """The using code or its configuration is at fault."""
 
+    @property
+    def message(self) -> str:
+        """The text of the error."""
+        return str(self)
+
 
 class UserCodeError(RealtimeCoreError):
     """A function of the user did what no function may do here; the cause is what it raised."""
@@ -55,6 +60,11 @@ class UserCodeError(RealtimeCoreError):
 
 class ModelBehaviorError(RealtimeCoreError):
     """The model did something that cannot be followed."""
+
+    @property
+    def message(self) -> str:
+        """The text of the error."""
+        return str(self)
 
 
 class TransportError(RealtimeCoreError):

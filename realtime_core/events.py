@@ -61,7 +61,7 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeEventInfo:
     """What is common to all events."""
 
@@ -95,7 +95,7 @@ class AudioData(bytes):
         return "audio"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeAgentStartEvent:
     """An agent began a response."""
 
@@ -105,7 +105,7 @@ class RealtimeAgentStartEvent:
     response_id: str = field(default="", kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeAgentEndEvent:
     """An agent's response is over: completed, cancelled, incomplete or failed."""
 
@@ -116,7 +116,7 @@ class RealtimeAgentEndEvent:
     status: str = field(default="completed", kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeHandoffEvent:
     """One agent handed over to another."""
 
@@ -126,7 +126,7 @@ class RealtimeHandoffEvent:
     type: Literal["handoff"] = "handoff"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeToolStart:
     """A tool is about to run. `arguments` is JSON text."""
 
@@ -138,7 +138,7 @@ class RealtimeToolStart:
     call_id: str = field(default="", kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeToolEnd:
     """A tool has run and its output was sent. `output` is what the tool returned, or what the model was told of its
     failure; `silent`: it wants no response; `error`: what it failed with."""
@@ -155,7 +155,7 @@ class RealtimeToolEnd:
     error: BaseException | None = field(default=None, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeToolApprovalRequired:
     """A tool waits for `session.approve_tool_call(call_id)` or `reject_tool_call(call_id)`."""
 
@@ -167,7 +167,7 @@ class RealtimeToolApprovalRequired:
     type: Literal["tool_approval_required"] = "tool_approval_required"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeRawModelEvent:
     """What the model emitted, as it came, before it was acted on."""
 
@@ -176,7 +176,7 @@ class RealtimeRawModelEvent:
     type: Literal["raw_model_event"] = "raw_model_event"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeAudioEnd:
     """All audio of a part has been received (not heard)."""
 
@@ -186,7 +186,7 @@ class RealtimeAudioEnd:
     type: Literal["audio_end"] = "audio_end"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeAudio:
     """A piece of the agent's voice."""
 
@@ -197,7 +197,7 @@ class RealtimeAudio:
     type: Literal["audio"] = "audio"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeAudioInterrupted:
     """What was being played was cut; drop what is not played yet. Emitted only when something was really cut.
 
@@ -213,7 +213,7 @@ class RealtimeAudioInterrupted:
     truncations: tuple[Truncation, ...] = field(default=(), kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeError:
     """Something went wrong and the session goes on. `source`: the kind of users' code that failed; None: the model's
     server or the model."""
@@ -224,7 +224,7 @@ class RealtimeError:
     source: UserCode | None = field(default=None, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeHistoryUpdated:
     """The conversation changed; `history` is all of it."""
 
@@ -233,7 +233,7 @@ class RealtimeHistoryUpdated:
     type: Literal["history_updated"] = "history_updated"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeHistoryAdded:
     """The conversation has a new item."""
 
@@ -242,7 +242,7 @@ class RealtimeHistoryAdded:
     type: Literal["history_added"] = "history_added"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeGuardrailTripped:
     """A guardrail objected; `message` is the text that it objected to."""
 
@@ -253,7 +253,7 @@ class RealtimeGuardrailTripped:
     response_id: str = field(default="", kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeInputAudioTimeoutTriggered:
     """The caller has said nothing for `idle_timeout_ms`."""
 
@@ -264,7 +264,7 @@ class RealtimeInputAudioTimeoutTriggered:
     audio_end_ms: int = field(default=0, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeSpeechStarted:
     """The caller began to speak, `audio_start_ms` into the session's input audio."""
 
@@ -274,7 +274,7 @@ class RealtimeSpeechStarted:
     type: Literal["speech_started"] = "speech_started"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeSpeechStopped:
     """The caller stopped, `audio_end_ms` into the session's input audio."""
 
@@ -284,7 +284,7 @@ class RealtimeSpeechStopped:
     type: Literal["speech_stopped"] = "speech_stopped"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeTranscriptDelta:
     """More of what the agent says or writes."""
 
@@ -296,7 +296,7 @@ class RealtimeTranscriptDelta:
     type: Literal["transcript_delta"] = "transcript_delta"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeInputAudioTranscriptionDelta:
     """More of what the caller says, as it is transcribed."""
 
@@ -307,7 +307,7 @@ class RealtimeInputAudioTranscriptionDelta:
     type: Literal["input_audio_transcription_delta"] = "input_audio_transcription_delta"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeInputAudioTranscriptionFailed:
     """What the caller said could not be transcribed; the model has heard it all the same."""
 
@@ -318,7 +318,7 @@ class RealtimeInputAudioTranscriptionFailed:
     type: Literal["input_audio_transcription_failed"] = "input_audio_transcription_failed"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeResponseFailed:
     """A response did not do what it was made for. `error` is the protocol's: type, code, message; `reason` also tells
     of a response without audio (`empty`, `text_only`) or of none at all (`no_reaction`). With `retrying` it is asked
@@ -333,7 +333,7 @@ class RealtimeResponseFailed:
     type: Literal["response_failed"] = "response_failed"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeResponseIncomplete:
     """A response ended early: `reason` is `max_output_tokens` or `content_filter`."""
 
@@ -344,7 +344,7 @@ class RealtimeResponseIncomplete:
     type: Literal["response_incomplete"] = "response_incomplete"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeRateLimits:
     """What is left of the account's limits: name, limit, remaining, reset_seconds."""
 
@@ -353,7 +353,7 @@ class RealtimeRateLimits:
     type: Literal["rate_limits"] = "rate_limits"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeDtmf:
     """A key was pressed (SIP calls held by the server)."""
 
@@ -362,7 +362,7 @@ class RealtimeDtmf:
     type: Literal["dtmf"] = "dtmf"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeConnectionStatusEvent:
     """The connection to the model changed; `close` tells how it ended."""
 
@@ -372,7 +372,7 @@ class RealtimeConnectionStatusEvent:
     type: Literal["connection_status"] = "connection_status"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeSessionEnded:
     """The last event: the model's stream ended (`exception` None), or failed."""
 

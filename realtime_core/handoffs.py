@@ -146,7 +146,7 @@ def _check_callback(on_handoff: Callable[..., Any] | None, input_type: Any) -> N
             raise UserError("realtime_handoff: `input_type` needs an `on_handoff` that takes the input.")
         return
     if not callable(on_handoff):
-        raise UserError("realtime_handoff: `on_handoff` must be callable.")
+        raise UserError("realtime_handoff: on_handoff must be callable.")
     takes = ("context",) if input_type is None else ("context", "input")
     try:
         inspect.signature(on_handoff).bind(*takes)

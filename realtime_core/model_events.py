@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RealtimeConnectionStatus = Literal["connecting", "connected", "reconnecting", "disconnected"]
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelErrorEvent:
     """The server complained about something and goes on. `error` is a `ServerRejected` or the server's own object."""
 
@@ -26,7 +26,7 @@ class RealtimeModelErrorEvent:
     type: Literal["error"] = "error"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelToolCallEvent:
     """The model calls a tool. `arguments` is JSON text; `id` the item's id."""
 
@@ -39,7 +39,7 @@ class RealtimeModelToolCallEvent:
     response_id: str | None = field(default=None, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelMcpApprovalRequestEvent:
     """The model wants to call a tool that the server runs (hosted MCP), and the server asks whether it may.
     `RealtimeModelSendMcpApproval` answers."""
@@ -51,7 +51,7 @@ class RealtimeModelMcpApprovalRequestEvent:
     type: Literal["mcp_approval_request"] = "mcp_approval_request"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelAudioEvent:
     """A piece of the agent's voice, in the session's output format (PCM16 little-endian 24 kHz mono by default)."""
 
@@ -62,7 +62,7 @@ class RealtimeModelAudioEvent:
     type: Literal["audio"] = "audio"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelAudioInterruptedEvent:
     """What was being played has been cut. `audio_end_ms` is how much of `item_id` was heard; `items` and `truncations`
     tell it for every part that was playing or queued."""
@@ -76,7 +76,7 @@ class RealtimeModelAudioInterruptedEvent:
     response_id: str | None = field(default=None, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelAudioDoneEvent:
     """All audio of this part has been received (not heard)."""
 
@@ -86,7 +86,7 @@ class RealtimeModelAudioDoneEvent:
     response_id: str = field(default="", kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelInputAudioTranscriptionCompletedEvent:
     item_id: str
     transcript: str
@@ -99,7 +99,7 @@ class RealtimeModelInputAudioTranscriptionCompletedEvent:
     """`token`, `logprob` and `bytes` of each token, where the setting `include` asks for them."""
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelInputAudioTranscriptionDeltaEvent:
     item_id: str
     delta: str
@@ -107,7 +107,7 @@ class RealtimeModelInputAudioTranscriptionDeltaEvent:
     type: Literal["input_audio_transcription_delta"] = "input_audio_transcription_delta"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelInputAudioTranscriptionFailedEvent:
     item_id: str
     error: Any
@@ -115,7 +115,7 @@ class RealtimeModelInputAudioTranscriptionFailedEvent:
     type: Literal["input_audio_transcription_failed"] = "input_audio_transcription_failed"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelInputAudioTimeoutTriggeredEvent:
     item_id: str
     audio_start_ms: int
@@ -123,7 +123,7 @@ class RealtimeModelInputAudioTimeoutTriggeredEvent:
     type: Literal["input_audio_timeout_triggered"] = "input_audio_timeout_triggered"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSpeechStartedEvent:
     """The caller began to speak, `audio_start_ms` into the input audio of the session."""
 
@@ -132,21 +132,21 @@ class RealtimeModelSpeechStartedEvent:
     type: Literal["speech_started"] = "speech_started"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSpeechStoppedEvent:
     item_id: str
     audio_end_ms: int
     type: Literal["speech_stopped"] = "speech_stopped"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelInputAudioCommittedEvent:
     item_id: str
     previous_item_id: str | None = None
     type: Literal["input_audio_committed"] = "input_audio_committed"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelTranscriptDeltaEvent:
     item_id: str
     delta: str
@@ -155,7 +155,7 @@ class RealtimeModelTranscriptDeltaEvent:
     content_index: int = field(default=0, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelTranscriptDoneEvent:
     item_id: str
     transcript: str
@@ -164,7 +164,7 @@ class RealtimeModelTranscriptDoneEvent:
     type: Literal["transcript_done"] = "transcript_done"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelOutputTextDeltaEvent:
     item_id: str
     delta: str
@@ -173,7 +173,7 @@ class RealtimeModelOutputTextDeltaEvent:
     content_index: int = field(default=0, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelOutputTextDoneEvent:
     """The whole text of a part that the agent writes."""
 
@@ -184,7 +184,7 @@ class RealtimeModelOutputTextDoneEvent:
     content_index: int = field(default=0, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelItemUpdatedEvent:
     """An item of the conversation was added or changed. `previous_item_id` orders it (None: unknown, "": first)."""
 
@@ -193,13 +193,13 @@ class RealtimeModelItemUpdatedEvent:
     previous_item_id: str | None = field(default=None, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelItemDeletedEvent:
     item_id: str
     type: Literal["item_deleted"] = "item_deleted"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelItemTruncatedEvent:
     """The server confirms a truncation: this much was heard."""
 
@@ -209,41 +209,41 @@ class RealtimeModelItemTruncatedEvent:
     type: Literal["item_truncated"] = "item_truncated"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelConnectionStatusEvent:
     status: RealtimeConnectionStatus
     type: Literal["connection_status"] = "connection_status"
     close: Close | None = field(default=None, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelEndOfStreamEvent:
     """Nothing more will come, and nothing failed."""
 
     type: Literal["end_of_stream"] = "end_of_stream"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelTurnStartedEvent:
     """A response has begun."""
 
     type: Literal["turn_started"] = "turn_started"
-    response_id: str = ""
+    response_id: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelTurnEndedEvent:
     """A response is over. `status` is the protocol's: completed, cancelled, incomplete, failed; `reason` and `error`
     come from its `status_details`."""
 
     type: Literal["turn_ended"] = "turn_ended"
-    response_id: str = ""
+    response_id: str | None = None
     status: str = field(default="completed", kw_only=True)
     reason: str | None = field(default=None, kw_only=True)
     error: Any = field(default=None, kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelResponseFailedEvent:
     """A response did not do what it was made for; comes after its `turn_ended`. `reason` is the protocol's (an error
     code, `max_output_tokens`, `content_filter`), `empty` or `text_only` for a response without audio in an audio
@@ -258,7 +258,7 @@ class RealtimeModelResponseFailedEvent:
     type: Literal["response_failed"] = "response_failed"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelCachedTokensDetails:
     """Cached input tokens by modality. None: the server did not report the number."""
 
@@ -267,7 +267,7 @@ class RealtimeModelCachedTokensDetails:
     image_tokens: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelInputTokensDetails:
     """Input tokens by modality. None: the server did not report the number."""
 
@@ -278,7 +278,7 @@ class RealtimeModelInputTokensDetails:
     cached_tokens_details: RealtimeModelCachedTokensDetails | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelOutputTokensDetails:
     """Output tokens by modality. None: the server did not report the number."""
 
@@ -286,7 +286,7 @@ class RealtimeModelOutputTokensDetails:
     audio_tokens: int | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelUsageEvent:
     """The tokens of one response. The two `details` are None where the server did not break the tokens down."""
 
@@ -297,13 +297,13 @@ class RealtimeModelUsageEvent:
     response_id: str = field(default="", kw_only=True)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelRateLimitsEvent:
     rate_limits: list[dict[str, Any]]
     type: Literal["rate_limits"] = "rate_limits"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelDtmfEvent:
     """A key on a SIP call held by the server."""
 
@@ -311,13 +311,13 @@ class RealtimeModelDtmfEvent:
     type: Literal["dtmf"] = "dtmf"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelOtherEvent:
     data: Any
     type: Literal["other"] = "other"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelExceptionEvent:
     """Something fatal: the session delivers what is queued, then raises `exception`."""
 
@@ -326,7 +326,7 @@ class RealtimeModelExceptionEvent:
     type: Literal["exception"] = "exception"
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelRawServerEvent:
     """A server event as it came. `data` is the decoded JSON object."""
 

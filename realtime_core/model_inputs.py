@@ -58,14 +58,14 @@ class RealtimeModelUserInputMessage(TypedDict):
 RealtimeModelUserInput = str | RealtimeModelUserInputMessage
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSendRawMessage:
     """Send a client event of the protocol as it is."""
 
     message: RealtimeModelRawClientMessage
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSendUserInput:
     """Add a message to the conversation and, with `respond`, have the model answer."""
 
@@ -73,7 +73,7 @@ class RealtimeModelSendUserInput:
     respond: bool = True
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSendAudio:
     """The listener's microphone: audio in the session's input format. `commit` ends the turn by hand."""
 
@@ -81,7 +81,7 @@ class RealtimeModelSendAudio:
     commit: bool = False
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSendToolOutput:
     """The result of a tool call and, with `start_response`, a response to it."""
 
@@ -90,7 +90,7 @@ class RealtimeModelSendToolOutput:
     start_response: bool = True
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSendMcpApproval:
     """The answer to a `RealtimeModelMcpApprovalRequestEvent`. The model is told the `reason`, and speaks about a
     refusal at once, else when the tool has run."""
@@ -100,7 +100,7 @@ class RealtimeModelSendMcpApproval:
     reason: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSendInterrupt:
     """Stop what is being said: playback, and the response if it is still being made.
 
@@ -114,7 +114,7 @@ class RealtimeModelSendInterrupt:
     playback_only: bool = False
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSendSessionUpdate:
     """Change the session's settings; only what differs from what the server has acknowledged is sent.
 
@@ -129,7 +129,7 @@ class RealtimeModelSendSessionUpdate:
     error when it has refused them."""
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSendResponseCreate:
     """Ask for a response. `options` are the fields of the protocol's `response` object (`instructions`, `conversation`,
     `metadata`, ...)."""
@@ -137,7 +137,7 @@ class RealtimeModelSendResponseCreate:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass
 class RealtimeModelSendResponseCancel:
     """Cancel the response that is being made, without touching what is playing."""
 

@@ -107,20 +107,22 @@ class SessionTurns:
         return True
 
     def _started(self, event: RealtimeModelTurnStartedEvent) -> None:
-        if event.response_id and event.response_id in self._speakers:
+        response_id = event.response_id or ""
+        if response_id and response_id in self._speakers:
             return  # told twice
         agent = self._current_agent()
-        self._speakers[event.response_id] = agent
-        self._output_checks.began(event.response_id)
-        self._emit(RealtimeAgentStartEvent(agent, self._core.info, response_id=event.response_id))
+        self._speakers[response_id] = agent
+        self._output_checks.began(response_id)
+        self._emit(RealtimeAgentStartEvent(agent, self._core.info, response_id=response_id))
 
     def _ended(self, event: RealtimeModelTurnEndedEvent) -> None:
-        if event.response_id and event.response_id in self._ended_ids and event.response_id not in self._speakers:
+        response_id = event.response_id or ""
+        if response_id and response_id in self._ended_ids and response_id not in self._speakers:
             return  # told twice
-        self._ended_ids.append(event.response_id)
-        info, agent = self._core.info, self._speakers.pop(event.response_id, None) or self._current_agent()
-        text = self._output_checks.ended(event.response_id)
-        self._emit(RealtimeAgentEndEvent(agent, info, response_id=event.response_id, status=event.status))
+        self._ended_ids.append(response_id)
+        agent = self._speakers.pop(response_id, None) or self._current_agent()
+        text = self._output_checks.ended(response_id)
+        self._emit(RealtimeAgentEndEvent(agent, self._core.info, response_id=response_id, status=event.status))
         self._hooks.ended(agent, text)
 
     def end(self) -> None:

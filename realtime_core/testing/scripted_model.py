@@ -31,10 +31,11 @@ async def test_the_tool_answers():
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Required, TypedDict
+from typing import Any, Required, TypedDict, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from ..config import RealtimeSessionModelSettings
@@ -94,11 +95,19 @@ class UnconsumedRealtimeSteps(RealtimeScriptError):
 
 @dataclass(frozen=True, slots=True)
 class RealtimeStep:
-    """When the session sends what `expect` says, the model emits `emit`, or fails with `error`."""
+    """When the session sends what `expect` says, the model emits `emit`, or fails with `error`.
+
+    Raises `ValueError` for a step with both.
+    """
 
     expect: RealtimeSendMatcher
     emit: Sequence[RealtimeModelEvent] = ()
     error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "emit", tuple(self.emit))
+        if self.emit and self.error is not None:
+            raise ValueError("A RealtimeStep emits events or fails with an error: give one of the two.")
 
 
 class ScriptedRealtimeModel(RealtimeModel):
@@ -107,8 +116,9 @@ class ScriptedRealtimeModel(RealtimeModel):
     - `connect_events` are emitted at the end of `connect`; `connect_error` and `close_error` are raised.
     - `strict`: an input that the script does not expect raises `UnexpectedRealtimeSend` to the sender, and again from
       `assert_complete`. Otherwise such inputs are only recorded.
-    - `immediate`: take inputs in the step in which they are sent (`send_event_now`), as the real model does; otherwise
-      through `send_event`. What a step emits comes in a later step of the event loop, as over a network.
+    - `immediate`: take inputs in the step in which they are sent (`send_event_now`), as the real model does. What a
+      script's step emits comes in a later step of the event loop then, as over a network. Otherwise inputs come through
+      `send_event`, which returns when the listeners have been told.
     """
 
     def __init__(
@@ -121,8 +131,10 @@ class ScriptedRealtimeModel(RealtimeModel):
         strict: bool = True,
         immediate: bool = True,
     ) -> None:
-        self._steps = deque(steps)
         self._connect_events = tuple(connect_events)
+        if self._connect_events and connect_error is not None:
+            raise ValueError("A ScriptedRealtimeModel connects or fails to: give connect_events or connect_error.")
+        self._steps = deque(steps)
         self._connect_error = connect_error
         self._close_error = close_error
         self._strict = strict
@@ -131,6 +143,9 @@ class ScriptedRealtimeModel(RealtimeModel):
         self._sent: list[RealtimeModelSendEvent] = []
         self._connect_calls: list[RealtimeConnectCall] = []
         self._mismatch: UnexpectedRealtimeSend | None = None
+        self._emitting: asyncio.Task[None] | None = None
+        self.connected = False
+        self.closed = False
         self.close_calls = 0
 
     @property
@@ -152,9 +167,12 @@ class ScriptedRealtimeModel(RealtimeModel):
         return len(self._steps)
 
     async def connect(self, options: RealtimeModelConfig) -> None:
+        if self.connected:
+            raise RealtimeScriptError("The model is connected already: use one model for each session.")
         self._connect_calls.append(_shown(options))
         if self._connect_error is not None:
             raise self._connect_error
+        self.connected, self.closed = True, False
         await self.emit(*self._connect_events)
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
@@ -166,20 +184,21 @@ class ScriptedRealtimeModel(RealtimeModel):
             self._listeners.remove(listener)
 
     def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
-        if self._immediate:
-            self._take(event)
+        if self._immediate and (events := self._take(event)):
+            self._emit_later(events)
         return self._immediate
 
     async def send_event(self, event: RealtimeModelSendEvent) -> None:
-        self._take(event)
+        await self.emit(*self._take(event))
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
         if not send_if():
             return False
-        self._take(event)
+        await self.send_event(event)
         return True
 
-    def _take(self, event: RealtimeModelSendEvent) -> None:
+    def _take(self, event: RealtimeModelSendEvent) -> Sequence[RealtimeModelEvent]:
+        """Hold the input against the script; returns what the model answers."""
         self._sent.append(event)
         if not self._steps or not _fits(self._steps[0].expect, event):
             if self._strict:
@@ -191,12 +210,21 @@ class ScriptedRealtimeModel(RealtimeModel):
                 )
                 self._mismatch = self._mismatch or error
                 raise error
-            return
+            return ()
         step = self._steps.popleft()
         if step.error is not None:
             raise step.error
-        for emitted in step.emit:
-            asyncio.get_running_loop().call_soon(self.emit_now, emitted)
+        return step.emit
+
+    def _emit_later(self, events: Sequence[RealtimeModelEvent]) -> None:
+        before = self._emitting
+
+        async def emit() -> None:
+            if before is not None:
+                await asyncio.wait({before})
+            await self.emit(*events)
+
+        self._emitting = asyncio.get_running_loop().create_task(emit(), name="scripted model")
 
     def emit_now(self, *events: RealtimeModelEvent) -> None:
         """Emit events in this step. Listeners that must be awaited are not told."""
@@ -213,6 +241,7 @@ class ScriptedRealtimeModel(RealtimeModel):
 
     async def close(self) -> None:
         self.close_calls += 1
+        self.connected, self.closed = False, True
         if self._close_error is not None:
             raise self._close_error
 
@@ -234,7 +263,10 @@ def _shown(options: RealtimeModelConfig) -> RealtimeConnectCall:
         scheme, netloc, path, _, _ = urlsplit(options["url"])
         call["url"] = urlunsplit((scheme, netloc.rpartition("@")[2], path, "", ""))
     if "initial_model_settings" in options:
-        call["initial_model_settings"] = options["initial_model_settings"].copy()
+        settings = options["initial_model_settings"]
+        objects = {key: value for key, value in settings.items() if key in ("tools", "handoffs")}
+        plain = copy.deepcopy({key: value for key, value in settings.items() if key not in objects})
+        call["initial_model_settings"] = cast("RealtimeSessionModelSettings", {**plain, **objects})
     if "playback_tracker" in options:
         call["playback_tracker"] = options["playback_tracker"]
     if "call_id" in options:

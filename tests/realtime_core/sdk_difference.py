@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import textwrap
 import types
 import typing
 from collections.abc import Iterator
@@ -124,6 +125,10 @@ def _thing(theirs: Any, ours: Any, where: str) -> Iterator[str]:
     elif not isinstance(theirs, str) and (members := _members(theirs)):
         if missing := sorted(members - _members(ours)):
             yield f"{where}: without {', '.join(missing)}"
+    elif isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in sorted(theirs.keys() | ours.keys()):
+            if theirs.get(key) != ours.get(key):
+                yield f"{where}: {key} is {ours.get(key)!r}, not {theirs.get(key)!r}"
     elif isinstance(theirs, str | int | float | dict) and theirs != ours and "PROMPT_PREFIX" not in where:
         yield f"{where}: {ours!r}, not {theirs!r}"
 
@@ -163,8 +168,19 @@ def _class(theirs: Any, ours: Any, where: str) -> Iterator[str]:
             missing.append(name)
         elif isinstance(member, classmethod | staticmethod) or inspect.isfunction(member):
             yield from _signature(getattr(theirs, name), getattr(ours, name), f"{where}.{name}")
+    missing += sorted(_set_in_init(theirs) - _set_in_init(ours) - _fields(ours) - set(dir(ours)))
     if missing:
         yield f"{where}: without {', '.join(missing)}"
+
+
+def _set_in_init(cls: Any) -> set[str]:
+    """The public attributes that the constructor of a class sets, or those of its bases."""
+    init = cls.__init__
+    if not inspect.isfunction(init) or hasattr(cls, "__dataclass_fields__"):
+        return set()
+    tree = ast.parse(textwrap.dedent(inspect.getsource(init)))
+    stored = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
+    return {node.attr for node in stored if not node.attr.startswith("_")}
 
 
 def _is_of_the_sdk(cls: Any, name: str) -> bool:

@@ -52,6 +52,12 @@ class Needs:
     def __init__(self, name: str, count: int = 3, *, key: str) -> None: ...
 
 
+class WithAttribute:
+    def __init__(self, name: str) -> None:
+        self._private = name
+        self.count: int = 3
+
+
 class Lacks:
     def __init__(self, name: str) -> None: ...
 
@@ -81,6 +87,8 @@ def test_a_difference_of_attributes_keys_and_members_is_found(monkeypatch: pytes
     assert list(sdk_difference._thing(Theirs, Lacks, "X")) == ["X: without the parameters count", "X: without run"]
     assert list(sdk_difference._thing(Key, TypedDict("Key", {"a": int}), "X")) == ["X: without the keys b"]
     assert list(sdk_difference._thing(Literal["a", "b"] | int, Literal["a"] | int, "X")) == ["X: without 'b'"]
-    assert list(sdk_difference._thing({"voice": "ash"}, {"voice": "cedar"}, "X")) == [
-        "X: {'voice': 'cedar'}, not {'voice': 'ash'}"
+    settings = {"voice": "ash", "speed": 1}
+    assert list(sdk_difference._thing(settings, settings | {"voice": "cedar"}, "X")) == [
+        "X: voice is 'cedar', not 'ash'"
     ]
+    assert list(sdk_difference._class(WithAttribute, Lacks, "X")) == ["X: without count"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 from dataclasses import fields
@@ -21,6 +22,7 @@ from realtime_core import (
     RealtimeAgent,
     RealtimeAgentStartEvent,
     RealtimeEventInfo,
+    RealtimeModelListener,
     RealtimeModelOwnEvent,
     RealtimeModelSendAudio,
     RealtimeModelTurnEndedEvent,
@@ -42,7 +44,7 @@ from realtime_core.handoffs import collect_enabled_handoffs, filter_enabled_hand
 from realtime_core.local import LocalRealtimeServer
 from realtime_core.model_events import RealtimeModelEvent
 from realtime_core.openai_realtime.session_config import session_object
-from realtime_core.testing import RealtimeConnectCall, ScriptedRealtimeModel
+from realtime_core.testing import RealtimeConnectCall, RealtimeScriptError, RealtimeStep, ScriptedRealtimeModel
 from realtime_core.tool_approvals import REJECTION_MESSAGE
 from realtime_core.turns import OurTurns
 
@@ -90,11 +92,17 @@ def test_our_own_fields_of_events_of_the_sdk_are_given_by_name() -> None:
         assert [f.name for f in after if not f.kw_only] in ([], ["response_id"]), cls
 
 
+def test_each_class_of_event_knows_its_type() -> None:
+    for cls in (*get_args(RealtimeSessionEvent), *get_args(RealtimeModelEvent)):
+        assert isinstance(cls.type, str)
+
+
 def test_events_take_the_positional_arguments_of_the_sdk() -> None:
     agent, info = RealtimeAgent(name="Desk"), RealtimeEventInfo(CONTEXT)
     assert RealtimeAgentStartEvent(agent, info, "agent_start") == RealtimeAgentStartEvent(agent, info)
     assert RealtimeModelTurnStartedEvent("turn_started", "r1").response_id == "r1"
     assert RealtimeModelTurnEndedEvent("turn_ended", "r1").response_id == "r1"
+    assert RealtimeModelTurnEndedEvent().response_id is None
 
 
 def test_a_tool_context_takes_the_positional_arguments_of_the_sdk() -> None:
@@ -293,10 +301,44 @@ def test_items_are_copied_and_written_as_json() -> None:
 # Testing
 
 
+async def test_sending_returns_when_every_listener_was_told() -> None:
+    class Awaited(RealtimeModelListener):
+        def __init__(self) -> None:
+            self.events: list[Any] = []
+
+        async def on_event(self, event: Any) -> None:
+            await asyncio.sleep(0)
+            self.events.append(event)
+
+    steps = [RealtimeStep(RealtimeModelSendAudio, emit=events) for events in ([audio(20), audio(40)], [audio(60)])]
+    model, listener = ScriptedRealtimeModel(steps), Awaited()
+    model.add_listener(listener)
+    await model.connect({})
+    await model.send_event(RealtimeModelSendAudio(b""))
+    assert listener.events == [audio(20), audio(40)]
+    assert model.send_event_now(RealtimeModelSendAudio(b""))
+    assert len(listener.events) == 2, "as over a network, the answer comes later"
+    await asyncio.sleep(0.01)
+    assert listener.events[2:] == [audio(60)]
+
+
+def test_a_script_that_contradicts_itself_is_refused() -> None:
+    with pytest.raises(ValueError, match="one of the two"):
+        RealtimeStep(RealtimeModelSendAudio, emit=[audio()], error=OSError())
+    with pytest.raises(ValueError, match="connect_events or connect_error"):
+        ScriptedRealtimeModel(connect_events=[audio()], connect_error=OSError())
+
+
 async def test_a_connect_call_shows_what_was_given_and_no_secret() -> None:
     model = ScriptedRealtimeModel(connect_events=[audio()])
     await model.connect({"api_key": "secret", "headers": {"x": "secret"}, "url": "wss://me:secret@host/v1?key=secret"})
-    await model.connect({"call_id": "rtc_1", "initial_model_settings": {"voice": "ash"}})
+    assert (model.connected, model.closed) == (True, False)
+    with pytest.raises(RealtimeScriptError, match="connected already"):
+        await model.connect({})
+    await model.close()
+    assert (model.connected, model.closed) == (False, True)
+    await model.connect({"call_id": "rtc_1", "initial_model_settings": (settings := {"voice": "ash"})})  # type: ignore
+    settings["voice"] = "changed later"
     first: RealtimeConnectCall = {"api_key_provided": True, "headers_provided": True, "url": "wss://host/v1"}
     second: RealtimeConnectCall = {
         "api_key_provided": False, "headers_provided": False, "call_id": "rtc_1",
