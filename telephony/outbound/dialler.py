@@ -55,6 +55,8 @@ class Dialler:
         """Told where there may be news of a call, and from time to time that it is still followed."""
         self.is_taken: Callable[[str, str], Awaitable[bool]] = _is_free
         """Is (`CallSid`, our token) that of another call, of another process?"""
+        self.simulated = False
+        """Is nobody really called? Then no list of real people is changed."""
         self._address = address
         self.fetch_s = fetch_s
         self._sources = sources

@@ -10,37 +10,49 @@ from realtime_core import FunctionTool, RealtimeAgent, user_code
 from realtime_core.agent import Instructions
 
 from ..call.options import AgentSource
+from .do_not_call import DoNotCall
+from .tools import OptOut, opt_out
 
 __all__ = ["equipped"]
 
 
-def equipped(source: AgentSource, facts: Mapping[str, Any], tools: Sequence[FunctionTool]) -> AgentSource:
+def equipped(
+    source: AgentSource, facts: Mapping[str, Any], tools: Sequence[FunctionTool], *, simulated: bool = False
+) -> AgentSource:
     """The same agent (or the same choice of agents) that is told `facts` and has `tools` besides its own. So have those
-    that it hands over to. A tool of its own goes before one of the same name."""
+    that it hands over to. A tool of its own goes before one of the same name. `simulated`: nobody is really called."""
     if isinstance(source, RealtimeAgent):
-        return _Equipment(facts, tools).agent(source)
+        return _Equipment(facts, tools, simulated).agent(source)
 
     async def pick(info: Any) -> RealtimeAgent[Any]:
-        return _Equipment(facts, tools).agent(await user_code.call(source, info))
+        return _Equipment(facts, tools, simulated).agent(await user_code.call(source, info))
 
     return pick
 
 
 class _Equipment:
-    def __init__(self, facts: Mapping[str, Any], tools: Sequence[FunctionTool]) -> None:
+    def __init__(self, facts: Mapping[str, Any], tools: Sequence[FunctionTool], simulated: bool) -> None:
         self._told = "; ".join(f"{name}: {value}" for name, value in facts.items())
         self._tools = tools
+        self._simulated = simulated
         self._done: dict[int, RealtimeAgent[Any]] = {}
 
     def agent(self, agent: RealtimeAgent[Any]) -> RealtimeAgent[Any]:
         if id(agent) in self._done:  # agents may hand over to each other in a circle
             return self._done[id(agent)]
-        own = {getattr(tool, "name", None) for tool in agent.tools}
-        tools = [*agent.tools, *(tool for tool in self._tools if tool.name not in own)]
+        given = [self._rehearsed(tool) for tool in agent.tools]
+        own = {getattr(tool, "name", None) for tool in given}
+        tools = [*given, *(tool for tool in self._tools if tool.name not in own)]
         copy = agent.clone(tools=tools, instructions=self._instructions(agent.instructions))
         self._done[id(agent)] = self._done[id(copy)] = copy
         copy.handoffs = [self._handoff(each) for each in agent.handoffs]
         return copy
+
+    def _rehearsed(self, tool: Any) -> Any:
+        """In simulation an agent's own `opt_out` writes to no list, either."""
+        if self._simulated and isinstance(tool, OptOut):
+            return opt_out(DoNotCall(tool.do_not_call.path, writes=False))
+        return tool
 
     def _instructions(self, given: Instructions | None) -> Instructions | None:
         if not self._told:

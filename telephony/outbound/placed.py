@@ -175,7 +175,8 @@ class PlacedCall:
 
     def agent(self, usual: AgentSource) -> AgentSource:
         """Who speaks, the server's own where none was given, with what they have to know and the tools for it."""
-        return equipped(self.plan.agent or usual, self.plan.data, self._tools())
+        source = self.plan.agent or usual
+        return equipped(source, self.plan.data, self._tools(), simulated=self._dialler.simulated)
 
     def _tools(self) -> list[FunctionTool]:
         do_not_call = self._dialler.care.do_not_call

@@ -31,7 +31,7 @@ from ..settings import Settings, load_settings, read_settings
 from ..twilio.numbers import tidy
 from ..twilio.rest import CallRecord, TwilioRest
 from ..web.listening import listening
-from .care import Care
+from .care import Care, e164
 from .dialler import Dialler
 from .do_not_call import care_for_rehearsal, rehearsed
 from .placed import PlacedCall
@@ -216,10 +216,11 @@ class Telephony:
         that was killed and does not know what it has done. Twilio may list a call some seconds late.
 
         Raises:
+            CallRefused: `to` is no number that can be called.
             TwilioError: it cannot be known now.
         """
         dialler = self.dialler
-        found = await dialler.rest.calls_between(dialler.from_, to)
+        found = await dialler.rest.calls_between(dialler.from_, e164(to, dialler.from_))
         return [it for it in found if it.direction == "outbound-api" and (it.created is None or it.created >= since)]
 
     # --- what is behind it -------------------------------------------------------------------------------------------
@@ -281,6 +282,7 @@ class Telephony:
         self._dialler = app.state.dialler
         assert self._dialler is not None
         self._dialler.care = self._care or self._dialler.care
+        self._dialler.simulated = twilio is not None
 
     def _agent(self, info: CallInfo) -> RealtimeAgent[Any]:
         """Whoever calls us while we call others."""

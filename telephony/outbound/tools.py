@@ -13,7 +13,7 @@ from ..call.call import Call
 from ..errors import CallRefused
 from .do_not_call import DoNotCall
 
-__all__ = ["opt_out"]
+__all__ = ["OptOut", "opt_out"]
 
 log = logging.getLogger(__name__)
 
@@ -37,4 +37,12 @@ def opt_out(do_not_call: DoNotCall) -> FunctionTool:
         return "They are on the list and will not be called again. Say so, apologise, and say goodbye."
 
     told = "The person does not want to be called again. Use it as soon as they say so, and only then."
-    return FunctionTool("opt_out", told, {"type": "object", "properties": {}}, invoke, strict_json_schema=False)
+    tool = OptOut("opt_out", told, {"type": "object", "properties": {}}, invoke, strict_json_schema=False)
+    tool.do_not_call = do_not_call
+    return tool
+
+
+class OptOut(FunctionTool):
+    """The tool, with the list that it writes to."""
+
+    do_not_call: DoNotCall

@@ -91,6 +91,28 @@ async def test_no_simulated_call_writes_the_users_list(
     assert (again.status == "refused") == scripted, "within the simulation the wish holds; no script makes none"
 
 
+@pytest.mark.virtual_time
+async def test_the_agents_own_tool_writes_no_list_in_simulation(tmp_path: Path) -> None:
+    path = tmp_path / "no.txt"
+    agent: RealtimeAgent[Any] = RealtimeAgent(name="Reminder", tools=[opt_out(DoNotCall(path))])
+    objects = Script(turns=[Turn(Reply(say="Hello."))] + [Turn(Reply(say="Noted."), calls=[Call("opt_out", "{}")])] * 3)
+    async with (
+        LocalRealtimeServer(objects) as model,
+        Telephony(simulate=True, model_config=model.model_config) as phone,
+    ):
+        result = await phone.run_call(TO, agent=agent, max_s=60)
+    assert any("Noted" in line.text for line in result.transcript)
+    assert not path.exists()
+
+
+@pytest.mark.virtual_time
+async def test_a_number_as_people_write_it_is_looked_for_as_it_was_called() -> None:
+    async with Telephony(simulate="busy") as phone:
+        began = phone.dialler._sources.now()
+        await phone.run_call("(415) 555-0123", agent=AGENT)
+        assert len(await phone.placed_since("415 555 0123", began)) == 1
+
+
 def test_a_server_on_a_simulated_twilio_writes_no_list(tmp_path: Path) -> None:
     path = tmp_path / "no.txt"
     care = care_of(read_settings(telephony_do_not_call=path, telephony_twilio_api_url="http://127.0.0.1:9000"))
