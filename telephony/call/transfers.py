@@ -153,7 +153,7 @@ class Transfers:
         self, leg: _Leg, number: str, summary: str, control: PhoneControl, way_back: WayBack
     ) -> None:
         agent = self._bridge.conversation.session.current_agent.name
-        about = summary.strip() or introduction(self._bridge.call.caller, agent)
+        about = summary.strip() or introduction(self._bridge.parties.theirs, agent)
         document = briefing(about, way_back.leg_key(leg.leg_id))
         if (from_ := self._bridge.parties.number) is None:
             sid = self._bridge.call.sid

@@ -9,6 +9,8 @@ import re
 
 from twilio.twiml.voice_response import VoiceResponse
 
+from .caller_id import is_withheld
+
 __all__ = ["briefing", "declined", "introduction"]
 
 _MAX_SUMMARY_CHARS = 1500
@@ -18,7 +20,8 @@ _ASK = "Press 1 to take the call, or any other key to decline."
 
 def introduction(caller: str, agent: str) -> str:
     """What is said where nobody has summed up what the call is about: who calls, and who has spoken with them."""
-    who = f"from {' '.join(caller)}" if re.fullmatch(r"\+?[0-9]+", caller) else "from a number that is not shown"
+    is_shown = re.fullmatch(r"\+?[0-9]+", caller) is not None and not is_withheld(caller)
+    who = f"from {' '.join(caller)}" if is_shown else "from a number that is not shown"
     return f"It comes {who}. {agent or 'The assistant'} has spoken with the caller."
 
 

@@ -44,12 +44,13 @@ from telephony.call.after_stream import after_dial, after_stream
 from telephony.call.call import CallInfo
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
-from telephony.errors import TwilioNotFound
+from telephony.errors import TwilioNotFound, TwilioRejected
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
 from telephony.simulator.phone import Phone
 from telephony.twilio import twiml
 from telephony.twilio.callbacks import CallStatus, DialResult
+from telephony.twilio.caller_id import is_number
 from telephony.twilio.twiml import StreamTarget
 
 FRAME_S = 0.02
@@ -197,6 +198,8 @@ class Exchange:
         if (error := self.refuses("create_call")) is not None:
             raise error
         assert twiml is not None
+        if not is_number(from_):
+            raise TwilioRejected(f"The source phone number provided, {from_}, is not valid.", status=400, code=21212)
         leg = SecondLeg(self, to, f"CA{len(self.legs):032x}", ElementTree.fromstring(twiml))
         self.legs.append(leg)
         if self.human is not None and self._group is not None:
