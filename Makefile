@@ -2,13 +2,14 @@
 #
 #   make demo                         a whole phone call on this machine
 #   make test | check                 the tests, one worker per core (ARGS="-n 0": one after the other) | lint, types...
+#   make audit                        known vulnerabilities of the locked dependencies (asks osv.dev)
 #   make proof | bench                the long forms of the proofs, half an hour | load, beside a bare bridge
 #   make test PYTHON=python3.13       another interpreter, in an environment of its own
 #   make demo ARGS="--fast"           arguments of the command
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check proof bench clean
+.PHONY: help demo test check audit proof bench clean
 
 ARGS ?=
 ifeq ($(origin PYTHON), undefined)
@@ -40,6 +41,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --cache-dir $(ENV)/.import_linter_cache
+
+audit:
+	.ci/audit $(ARGS)
 
 proof: $(READY)
 	$(BIN)/python -m benchmarks.proof $(ARGS)
