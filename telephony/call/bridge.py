@@ -63,7 +63,7 @@ async def run_call(connection: Connection, agent: AgentSource, options: CallOpti
         await bridge.run()
         return bridge.outcome
 
-    return await serve(connection, options.admit, take)
+    return await serve(connection, options.admit, take, options.on_refused)
 
 
 class Bridge:
@@ -80,7 +80,7 @@ class Bridge:
         self.options = options
         self._write_header(info)
         self.player = LinePlayer(self.record, ambience=options.ambience)
-        self.leg = CallerLeg(info.sid, options)
+        self.leg = CallerLeg(info.sid, options, self._report)
         self.conversation = Conversation(self.call, agent, options, self.record, self.player)
         greets = isinstance(options.greeting, str)
         self.conduct = Conduct(self, self.player, options.policy, greets=greets)
@@ -200,13 +200,25 @@ class Bridge:
         else:
             self.recovery.lost()
 
+    @property
+    def had_stream(self) -> bool:
+        return self._answered
+
+    @property
+    def refused(self) -> bool:
+        """Was the call's first stream not let in?"""
+        return self.reason.startswith("refused")
+
     def stream_end(self) -> StreamEnd:
         """Why the stream is over, for whoever answers Twilio's question what comes next."""
         self.recovery.asked()
         if self.leg.away is not None:
-            return self.leg.away
+            return replace(self.leg.away, offered=self.leg.offered)
         if not self.over:
-            return StreamEnd("lost", self.leg.reattached)
+            return StreamEnd("lost", self.leg.reattached, offered=self.leg.offered)
+        return self._end_of_call()
+
+    def _end_of_call(self) -> StreamEnd:
         return end_of_call(self.reason, reattached=self.leg.reattached, fallback=self.fallback())
 
     def fallback(self) -> Destination | None:
@@ -216,6 +228,9 @@ class Bridge:
     @property
     def parties(self) -> Parties:
         return self.call.info.parties(self.options.own_number)
+
+    def _report(self, end: StreamEnd | None) -> None:
+        self.options.on_stream(self.call, end)
 
     # --- the conversation ----------------------------------------------------------------------------------------
 
@@ -297,6 +312,8 @@ class Bridge:
             return
         self.reason = reason
         self._let_go = let_go or self._let_go
+        if self._answered:
+            self._report(self._end_of_call())
         self.conversation.end()
         self._over.set()
 

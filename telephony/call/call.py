@@ -69,6 +69,11 @@ class Call:
         """Why the call ended; empty while it goes on."""
         return self._bridge.reason
 
+    @property
+    def had_stream(self) -> bool:
+        """Has it had a media stream here? A call begins with its webhook, and its stream may go to another process."""
+        return self._bridge.had_stream
+
     def heard(self) -> Sequence[HeardItem]:
         """How much was heard of what is being said, and of what waits behind it."""
         return self._bridge.player.heard()

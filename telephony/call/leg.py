@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import TwilioError, TwilioInvalidState, TwilioNotFound, TwilioTimeout
@@ -26,13 +27,16 @@ _HANG_UP_S = 5.0
 
 class CallerLeg:
     """Knows the stream that the caller is on, and why there is none. `away` is set while the caller is elsewhere on
-    our behalf: a `stop` does not end the call then."""
+    our behalf: a `stop` does not end the call then. `report` is told of both: None is a stream that is there."""
 
-    def __init__(self, call_sid: str, options: CallOptions) -> None:
+    def __init__(self, call_sid: str, options: CallOptions, report: Callable[[StreamEnd | None], None]) -> None:
         self.stream: MediaStream | None = None
         self.away: StreamEnd | None = None
         self.reattached = 0
         """How many streams took the place of one that was lost."""
+        self.offered = 0
+        """How many new streams Twilio was told to open since the last one came."""
+        self._report = report
         self.attached = asyncio.Event()
         self._detached = asyncio.Event()
         self._call_sid = call_sid
@@ -48,8 +52,10 @@ class CallerLeg:
         self.reattached += self.is_lost
         before, self.stream = self.stream, stream
         self.away = None
+        self.offered = 0
         self.attached.set()
         self._detached.clear()
+        self._report(None)
         return before
 
     def detach(self) -> None:
@@ -57,15 +63,21 @@ class CallerLeg:
         self.attached.clear()
         self._detached.set()
 
+    def leave(self, why: Why, twiml: str | None = None) -> None:
+        """The caller is on no stream of ours from now on, or soon."""
+        self.away = StreamEnd(why, self.reattached, twiml)
+        self._report(self.away)
+
     async def send_away(self, why: Why, twiml: str) -> str | None:
         """Have the caller's leg go on with `twiml`. Returns when the stream is over, or else why it is not."""
-        self.away = StreamEnd(why, self.reattached, twiml)
+        self.leave(why, twiml)
         failure = await self._leave(twiml)
         if failure is None or self.stream is None:
             if self._control is not None:
-                self.away = StreamEnd(why, self.reattached)  # Twilio has the document: it is not to get it twice
+                self.leave(why)  # Twilio has the document: it is not to get it twice
             return None
         self.away = None
+        self._report(None)
         return failure
 
     async def _leave(self, twiml: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from realtime_core import RealtimeAgent, RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
@@ -16,15 +17,30 @@ from ..audio.files import load_ulaw, load_words
 from ..journal.format import Journal
 from ..journal.writer import NullJournal
 from ..twilio import media_stream
+from .after_stream import StreamEnd
 from .call import Call, CallInfo
 from .policy import CallPolicy, PhoneControl, WayBack
 
-__all__ = ["Admit", "AgentSource", "CallOptions", "CallOutcome"]
+__all__ = ["Admit", "AgentSource", "CallOptions", "CallOutcome", "Followed"]
 
 AgentSource = RealtimeAgent[Any] | Callable[[CallInfo], "RealtimeAgent[Any] | Awaitable[RealtimeAgent[Any]]"]
 """An agent, or a function that picks one for a call."""
 
 Admit = Callable[[media_stream.Start], CallInfo | Awaitable[CallInfo]]
+
+
+class Followed(Enum):
+    """What other processes have done about a call that lost its stream here."""
+
+    NO = "no"
+    OFFERED = "offered"
+    """One of them told Twilio to open a new stream."""
+    TAKEN = "taken"
+    """One of them has the call's new stream."""
+
+
+async def _not_followed(call_sid: str) -> Followed:
+    return Followed.NO
 
 
 @dataclass(slots=True)
@@ -71,6 +87,12 @@ class CallOptions:
     """Runs beside the conversation, from the call's start on; cancelled at its end."""
     placed: Mapping[str, Any] | None = None
     """Of a call that we placed: what its journal says of how."""
+    followed: Callable[[str], Awaitable[Followed]] = _not_followed
+    """What other processes have done about the call with this `CallSid`."""
+    on_stream: Callable[[Call, StreamEnd | None], None] = lambda call, end: None
+    """Told when the call has a stream (None), and why it has none, before or as that stream is closed."""
+    on_refused: Callable[[str, str], None] = lambda call_sid, reason: None
+    """Told of a stream that was not let in, before it is closed: the `CallSid` that it named, and why."""
     on_start: Callable[[Call], None] = lambda call: None
     on_end: Callable[[Call], None] = lambda call: None
 

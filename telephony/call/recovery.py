@@ -12,8 +12,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from ..twilio import twiml
-from .after_stream import MAX_REATTACHED, StreamEnd
+from .after_stream import MAX_REATTACHED
 from .leg import GONE
+from .options import Followed
 
 if TYPE_CHECKING:
     from .bridge import Bridge
@@ -60,7 +61,7 @@ class Recovery:
         """The stream broke, and is detached already."""
         bridge = self._bridge
         log.warning("Call %s lost its stream; it waits for another.", bridge.call.sid)
-        bridge.leg.away = StreamEnd("lost", bridge.leg.reattached)
+        bridge.leg.leave("lost")
         bridge.start(self._bring_back(None))
 
     async def stalled(self) -> None:
@@ -69,7 +70,7 @@ class Recovery:
         stream = bridge.leg.stream
         if stream is None or bridge.over:
             return
-        bridge.leg.away = StreamEnd("stalled", bridge.leg.reattached)
+        bridge.leg.leave("stalled")
         bridge.on_stream_end(stream, stopped=False)
         await self._bring_back(stream)
 
@@ -78,7 +79,8 @@ class Recovery:
         leg, way_back = bridge.leg, options.way_back
         apology = twiml.apologise(options.apology, bridge.fallback())
         returns = options.reattach_s > 0 and leg.reattached < MAX_REATTACHED
-        asked = dead is None and await self._is_asked()
+        sid = bridge.call.sid
+        asked = dead is None and (await self._is_asked() or await options.followed(sid) is not Followed.NO)
         if not asked and returns and way_back is not None:
             await self._tell(twiml.connect_stream(way_back.stream(bridge.call.info)))
         elif not asked and not returns:
@@ -87,6 +89,9 @@ class Recovery:
             dead.connection.close(1000, "stalled")
         if returns:
             if await leg.back(options.reattach_s):
+                return
+            if await options.followed(sid) is Followed.TAKEN:
+                bridge.end("another process has its stream", let_go="close")
                 return
             await self._tell(apology)
         bridge.end("stream lost", let_go="close")

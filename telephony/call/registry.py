@@ -108,7 +108,11 @@ class Registry:
             bridge.attach(stream, start, info)
             return bridge.outcome
 
-        return await serve(connection, options.admit, take)
+        def refused(call_sid: str, reason: str) -> None:
+            self._refused(call_sid, reason)
+            options.on_refused(call_sid, reason)
+
+        return await serve(connection, options.admit, take, refused)
 
     def begin_warm(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> bool:
         """Connect the session of a call while Twilio is still setting its stream up, so that the first word is not
@@ -117,6 +121,14 @@ class Registry:
             return False
         self._begin(info, agent, options).recovery.expect(_WARM_S, "no stream came")
         return True
+
+    def _refused(self, call_sid: str, reason: str) -> None:
+        """A stream of this call was not let in. A call that has, or had, another stream goes on."""
+        bridge = self._lives.get(call_sid)
+        if bridge is not None and not bridge.had_stream:
+            bridge.end(reason, let_go="close")
+        elif bridge is None and call_sid not in self._ended:
+            self._remember(call_sid, StreamEnd("refused"))
 
     def _begin(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> Bridge:
         from .bridge import Bridge
@@ -135,21 +147,36 @@ class Registry:
             end = bridge.stream_end()
         except Exception:  # one call's defect is no other's
             log.exception("Call %s failed; this is a defect.", sid)
+            bridge.options.on_stream(bridge.call, end)
         finally:
             del self._lives[sid]
             self.remove(bridge.call)
-            self._remember(sid, end)
+            if bridge.had_stream or bridge.refused:  # else how it ended is for others to say
+                self._remember(sid, end)
 
     # --- what Twilio tells ---------------------------------------------------------------------------------------
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Why this call's last stream ended; None: the call is not known here."""
+        """Why this call's last stream ended; None: it had no stream here."""
         if (bridge := self._lives.get(call_sid)) is not None:
+            if not bridge.had_stream and not bridge.refused:
+                bridge.end("its stream went elsewhere", let_go="close")  # its webhook was answered here, and no more
+                return None
             if bridge.leg.away is not None:
                 bridge.told("after stream")
             return bridge.stream_end()
         self._forget()
         return self._ended[call_sid][1] if call_sid in self._ended else None
+
+    def knows(self, call_sid: str) -> bool:
+        """Is the call, or was it until now, one of this process, with or without a stream?"""
+        self._forget()
+        return call_sid in self._lives or call_sid in self._ended
+
+    def stream_offered(self, call_sid: str) -> None:
+        """Twilio is told to open a new stream for this call."""
+        if (bridge := self._lives.get(call_sid)) is not None:
+            bridge.leg.offered += 1
 
     def call_status(self, status: CallStatus) -> None:
         """A state of a call or of a second leg. Late and doubled ones change nothing."""

@@ -37,8 +37,10 @@ async def serve(
     connection: Connection,
     admit: Admit,
     take: Callable[[MediaStream, media_stream.Start, CallInfo], Awaitable[Outcome]],
+    on_refused: Callable[[str, str], None],
 ) -> CallOutcome:
-    """Read one stream to its end; once it has said whose it is, and is admitted, `take` gives it to its call."""
+    """Read one stream to its end; once it has said whose it is, and is admitted, `take` gives it to its call.
+    `on_refused` is told of one that is not admitted, before it is closed: the `CallSid` that it named, and why."""
     stream = MediaStream(connection)
     async with asyncio.TaskGroup() as group:
         reader = group.create_task(stream.run())
@@ -47,6 +49,8 @@ async def serve(
             outcome = await take(stream, start, info)
         except StreamRefused as error:
             log.warning("Refused a media stream: %s", error)
+            if (sid := stream.call_sid) is not None:
+                on_refused(sid, f"refused: {error}")
             connection.close(1008, "refused")
             return CallOutcome(None, f"refused: {error}", await reader, stream.skipped)
         return outcome(await reader, stream.skipped)
@@ -82,6 +86,14 @@ class MediaStream:
         self._ended = False
         self._sid = ""
         self._strangers: set[str] = set()
+
+    @property
+    def call_sid(self) -> str | None:
+        """Whose stream it says it is; None: it has not said so."""
+        started = self._started
+        if not started.done() or started.cancelled() or started.exception() is not None:
+            return None
+        return started.result().call_sid
 
     async def start(self) -> media_stream.Start:
         """Wait for the stream's `start`.
