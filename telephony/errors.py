@@ -11,6 +11,7 @@ TelephonyError
 ├── NumberError                   a number cannot be pointed at us: not ours, no voice, or a trunk has it
 ├── NoCallerId                    nobody can be called for a caller: no number is known that Twilio takes as caller id
 ├── NoCurrentCall                 `current_call()` was used outside of a call
+├── RecordRefused                 the database of the records refuses one record
 ├── RecordsUnavailable            the database of the records cannot be used now, or is of a newer release
 ├── RingFailed                    the simulated phone could not ring: the webhook's answer, its TwiML or the stream
 ├── ServerFailed                  the server could not start
@@ -61,6 +62,7 @@ __all__ = [
     "NoCurrentCall",
     "NotStarted",
     "NumberError",
+    "RecordRefused",
     "RecordsUnavailable",
     "ReplayError",
     "RingFailed",
@@ -114,6 +116,10 @@ class NoCallerId(TelephonyError):
 
 class NoCurrentCall(TelephonyError):
     """There is no call here."""
+
+
+class RecordRefused(TelephonyError):
+    """The database of the records refuses one record, and takes others. The message is the database's own."""
 
 
 class RecordsUnavailable(TelephonyError):

@@ -1,5 +1,7 @@
-"""What must be remembered beyond one process: claims, which succeed once, and one row for each call.
+"""What must be remembered beyond one process: claims, which succeed once, one row for each call, and which processes
+are alive.
 
+- `storable`: what a database can store. Pure.
 - `rows`: what is known of a call, and how news of it are added. Pure.
 - `memory`, `database`: the two stores behind the protocol `Records`. Without DATABASE_URL it is the first.
 - `recorder`: what the application talks to: off the event loop, with a bound, and with an answer when the database is
@@ -30,7 +32,8 @@ class Claimed:
 class Records(Protocol):
     """A store. Its methods may block: call them from a worker thread (`Recorder` does). `now` is the date, in UTC.
 
-    Every method raises `RecordsUnavailable` where the store cannot be used, and nothing else.
+    Every method raises `RecordsUnavailable` where the store cannot be used, `RecordRefused` where it can be used and
+    refuses this record, and nothing else.
     """
 
     def claim(
@@ -46,7 +49,20 @@ class Records(Protocol):
         """Add to what is known of calls, in this order."""
 
     def call(self, key: str) -> CallRow | None:
-        """A call, by its id or by its `CallSid`."""
+        """A call, by its id or by its `CallSid`. None also for a text that cannot be a key."""
+
+    def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
+        """The process is alive until `now + ttl_s`. False: its lease had run out, or it had none; it has one now."""
+
+    def is_alive(self, process: str, *, now: datetime) -> bool:
+        """Does this process hold a lease?"""
+
+    def interrupt(self, now: datetime) -> int:
+        """Forget the leases that have run out, and give the open calls of processes without a lease the status
+        `interrupted`. Returns how many calls."""
+
+    def leave(self, process: str) -> None:
+        """The process ends: it needs no lease any more."""
 
     def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
         """Remove the calls of which nothing was heard since, and expired claims; returns the calls' ids."""

@@ -28,22 +28,32 @@ from sqlalchemy import (
     make_url,
     or_,
     select,
+    text,
     tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError, StatementError
 
-from ..errors import RecordsUnavailable, SettingsError
+from ..errors import RecordRefused, RecordsUnavailable, SettingsError
+from ..twilio.callbacks import ENDED
 from . import Claimed
-from .rows import CallNews, CallRow, added
-from .schema import VERSION, calls, claims, upgrade, version_of
+from .rows import INTERRUPTED, CallNews, CallRow, added
+from .schema import VERSION, calls, claims, processes, upgrade, version_of
+from .storable import clean_text, is_key
 
 __all__ = ["DatabaseRecords"]
 
 WITHIN_S = 2
 """What one statement, and one attempt to connect, may take."""
 _PURGE_EVERY = timedelta(minutes=1)
+_OLDEST_CALL = timedelta(days=1)
+"""No call at Twilio lasts longer. A row of an older release, which knows no leases, is of a call that ended since."""
+_LEASES = 7_483_115_021
+"""PostgreSQL's advisory lock for taking and forgetting leases: any number, the same for all processes."""
+_OF_ONE_RECORD = ("22", "23", "44", "54", "P0")
+"""Classes of SQLSTATE that say something about a record: data, constraints, views, limits of size, triggers
+(https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 _DATES = ("started_at", "ended_at", "updated_at")
 _creating = threading.Lock()
 _INSERT: dict[str, Callable[[Any], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -67,7 +77,12 @@ class DatabaseRecords:
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallNews | None = None
     ) -> Claimed:
         key_hash = _hashed(kind, key)
-        wanted = {"kind": kind, "key_hash": key_hash, "value": value, "expires_at": now + timedelta(seconds=ttl_s)}
+        wanted = {
+            "kind": kind,
+            "key_hash": key_hash,
+            "value": clean_text(value),
+            "expires_at": now + timedelta(seconds=ttl_s),
+        }
         this = (claims.c.kind == kind) & (claims.c.key_hash == key_hash)
         self._forget_claims(now)
         with self._transaction() as connection:
@@ -99,7 +114,7 @@ class DatabaseRecords:
         for each in news:  # one transaction each: none waits for another's row while it holds one
             try:
                 self._note(each)
-            except _Collided:
+            except _Collided:  # another process began the same call in the same moment: it is there now
                 self._note(each)
 
     def _note(self, news: CallNews) -> None:
@@ -109,6 +124,38 @@ class DatabaseRecords:
     def call(self, key: str) -> CallRow | None:
         with self._transaction() as connection:
             return _find(connection, key)
+
+    def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
+        until, this = now + timedelta(seconds=ttl_s), processes.c.id == process
+        with self._transaction() as connection:
+            renewing = update(processes).where(this, processes.c.expires_at > now).values(expires_at=until)
+            if connection.execute(renewing).rowcount == 1:
+                return True
+            _lock_leases(connection)
+            taking = _INSERT[self._engine.dialect.name](processes).values(id=process, expires_at=until)
+            connection.execute(taking.on_conflict_do_update(index_elements=["id"], set_={"expires_at": until}))
+            return False
+
+    def is_alive(self, process: str, *, now: datetime) -> bool:
+        found = select(processes.c.id).where(processes.c.id == process, processes.c.expires_at > now)
+        with self._transaction() as connection:
+            return connection.execute(found).first() is not None
+
+    def interrupt(self, now: datetime) -> int:
+        gone = or_(
+            (calls.c.process != "") & calls.c.process.not_in(select(processes.c.id)),
+            (calls.c.process == "") & (calls.c.updated_at < now - _OLDEST_CALL),
+        )
+        is_open = calls.c.ended_at.is_(None) & calls.c.status.not_in([*sorted(ENDED), INTERRUPTED])
+        with self._transaction() as connection:
+            _lock_leases(connection)
+            connection.execute(delete(processes).where(processes.c.expires_at <= now))
+            closing = update(calls).where(is_open, gone).values(status=INTERRUPTED, ended_at=now)
+            return connection.execute(closing).rowcount
+
+    def leave(self, process: str) -> None:
+        with self._transaction() as connection:
+            connection.execute(delete(processes).where(processes.c.id == process))
 
     def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
         old = calls.c.updated_at < before
@@ -141,7 +188,10 @@ class DatabaseRecords:
         except IntegrityError as error:
             raise _Collided(_first_line(error)) from None
         except (SQLAlchemyError, OSError) as error:
-            raise RecordsUnavailable(_first_line(error)) from None
+            kind = RecordRefused if _is_of_one_record(error) else RecordsUnavailable
+            raise kind(_first_line(error)) from None
+        except (ValueError, TypeError, OverflowError) as error:  # the driver could not write it down
+            raise RecordRefused(f"{type(error).__name__}: {_first_line(error)}") from None
 
     def _prepare(self) -> None:
         if self._engine.dialect.name == "sqlite" and self._url.database:
@@ -159,8 +209,27 @@ def _create_file(path: str) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-class _Collided(RecordsUnavailable):
-    """Two processes began the same call in one moment, and this one lost: the call is there now."""
+class _Collided(RecordRefused):
+    """A record breaks a constraint. Most often two processes began the same call in one moment, and this one lost."""
+
+
+def _is_of_one_record(error: Exception) -> bool:
+    """Does the database refuse what was said, and not everything?"""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, StatementError)  # a value that SQLAlchemy could not convert
+    if error.connection_invalidated:
+        return False
+    state = getattr(error.orig, "sqlstate", None)  # PostgreSQL's; None: the driver itself refused
+    if state is not None:
+        return str(state).startswith(_OF_ONE_RECORD)
+    return isinstance(error, DataError | ProgrammingError)
+
+
+def _lock_leases(connection: Connection) -> None:
+    """No lease is taken while another process looks for those that ran out. SQLite's transactions exclude each other
+    anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LEASES})
 
 
 def _note(connection: Connection, news: CallNews) -> None:
@@ -175,6 +244,8 @@ def _note(connection: Connection, news: CallNews) -> None:
 
 
 def _find(connection: Connection, key: str, *, for_update: bool = False) -> CallRow | None:
+    if not is_key(key):
+        return None
     question = select(calls).where(or_(calls.c.id == key, calls.c.sid == key))
     if for_update:
         question = question.with_for_update()
@@ -191,7 +262,7 @@ def _utc(date: datetime | None) -> datetime | None:
 
 
 def _hashed(kind: str, key: str) -> str:
-    return sha256(f"{kind}\0{key}".encode()).hexdigest()
+    return sha256(f"{kind}\0{key}".encode(errors="surrogatepass")).hexdigest()
 
 
 def _url(url: str) -> URL:

@@ -57,6 +57,18 @@ class MemoryRecords:
     def call(self, key: str) -> CallRow | None:
         return self._calls.get(key) or self._calls.get(self._ids.get(key, ""))
 
+    def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
+        return True
+
+    def is_alive(self, process: str, *, now: datetime) -> bool:
+        return True  # these records end with their process
+
+    def interrupt(self, now: datetime) -> int:
+        return 0
+
+    def leave(self, process: str) -> None:
+        pass
+
     def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
         old = [row.id for row in self._calls.values() if row.updated_at is not None and row.updated_at < before]
         if not dry_run:

@@ -1,6 +1,6 @@
 """The tables, and how they come about.
 
-Three of them, with names of their own, so that they may live in a database that has others. `telephony_schema` holds
+Four of them, with names of their own, so that they may live in a database that has others. `telephony_schema` holds
 the version. Whoever connects brings the schema up to date in one transaction, under a lock: an empty database gets the
 tables of today, an older one the steps that lie between. There is no way back: an older release refuses a newer schema.
 """
@@ -29,12 +29,24 @@ from sqlalchemy import (
 )
 
 from ..errors import RecordsUnavailable
+from .rows import MAX_CHARS
 
-__all__ = ["VERSION", "calls", "claims", "upgrade", "version_of"]
+__all__ = ["VERSION", "calls", "claims", "processes", "upgrade", "version_of"]
 
-VERSION = 1
+VERSION = 2
 
-STEPS: Mapping[int, Sequence[str]] = {}
+STEPS: Mapping[int, Sequence[str]] = {
+    2: [  # the defaults are for processes of the older release that still write
+        "ALTER TABLE telephony_calls ADD COLUMN process VARCHAR(64) NOT NULL DEFAULT ''",
+        "ALTER TABLE telephony_calls ADD COLUMN stream VARCHAR(32) NOT NULL DEFAULT ''",
+        "ALTER TABLE telephony_calls ADD COLUMN reattached INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE telephony_calls ADD COLUMN offered INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE telephony_calls ADD COLUMN document TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX ix_telephony_calls_open ON telephony_calls (process) WHERE ended_at IS NULL",
+        "CREATE TABLE telephony_processes "
+        "(id VARCHAR(64) NOT NULL PRIMARY KEY, expires_at TIMESTAMP WITH TIME ZONE NOT NULL)",
+    ]
+}
 """By the version that they lead to: SQL that makes it of the one before. Add to it, and never change what is there."""
 
 _LOCK = 7_483_115_020
@@ -53,28 +65,44 @@ claims = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
 )
 
+processes = Table(
+    "telephony_processes",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+"""The leases: a process that stops renewing its own has ended, or is frozen."""
+
+_is_open = text("ended_at IS NULL")
+
 calls = Table(
     "telephony_calls",
     metadata,
-    Column("id", String(64), primary_key=True),
-    Column("sid", String(64), unique=True),
-    Column("direction", String(32), nullable=False),
+    Column("id", String(MAX_CHARS["id"]), primary_key=True),
+    Column("sid", String(MAX_CHARS["sid"]), unique=True),
+    Column("direction", String(MAX_CHARS["direction"]), nullable=False),
     Column("caller", Text, nullable=False),
     Column("called", Text, nullable=False),
     Column("agent", Text, nullable=False),
-    Column("instance", String(64), nullable=False),
-    Column("status", String(32), nullable=False),
+    Column("instance", String(MAX_CHARS["instance"]), nullable=False),
+    Column("process", String(MAX_CHARS["process"]), nullable=False, server_default=""),
+    Column("status", String(MAX_CHARS["status"]), nullable=False),
     Column("reason", Text, nullable=False),
     Column("error", Text, nullable=False),
-    Column("answered_by", String(32), nullable=False),
+    Column("answered_by", String(MAX_CHARS["answered_by"]), nullable=False),
     Column("message_left", Boolean, nullable=False),
+    Column("stream", String(MAX_CHARS["stream"]), nullable=False, server_default=""),
+    Column("reattached", Integer, nullable=False, server_default="0"),
+    Column("offered", Integer, nullable=False, server_default="0"),
+    Column("document", Text, nullable=False, server_default=""),
     Column("started_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("duration_s", Integer),
     Column("cost", Float),
-    Column("currency", String(8), nullable=False),
+    Column("currency", String(MAX_CHARS["currency"]), nullable=False),
     Index("ix_telephony_calls_updated_at", "updated_at"),
+    Index("ix_telephony_calls_open", "process", sqlite_where=_is_open, postgresql_where=_is_open),
 )
 
 

@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse
 
 from realtime_core.errors import UserError
 
-from ..errors import CallRefused, RecordsUnavailable, TwilioError
+from ..errors import CallRefused, RecordRefused, RecordsUnavailable, TwilioError
 from ..outbound.care import e164
 from ..outbound.dialler import Dialler
 from ..outbound.do_not_call import care_of
@@ -35,6 +35,7 @@ from ..outbound.order import CallOrder
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import CallPlan
 from ..records.rows import CallRow
+from ..records.storable import clean_json
 from ..urls import mounted, public_address
 from .forms import BadForm, read_body
 from .ledger import OUTBOUND
@@ -94,6 +95,8 @@ async def create_call(request: Request) -> JSONResponse:
             return await _place_once(phone, dialler, asked, key, hashlib.sha256(body).hexdigest())
     except CallRefused as error:
         return _problem(409, str(error))
+    except RecordRefused as error:
+        return _problem(400, f"The records do not take this call: {error}")
     except RecordsUnavailable as error:
         log.error("A call with an Idempotency-Key was not placed: the records cannot be used: %s", error)
         return _problem(503, "The records cannot be used now, and without them a call might be placed twice. Ask again "
@@ -184,7 +187,7 @@ async def _find(
         row = await ledger.recorder.call(call_id)
         if row is None:
             return None
-        if not ledger.is_orphan(row):
+        if not await ledger.is_orphan(row):
             return _recorded(row)
         if row.direction != OUTBOUND or dialler is None:
             return _recorded(await _asked_for(phone, row))
@@ -214,7 +217,8 @@ def _shown(call: PlacedCall) -> dict[str, Any]:
     shown = {"id": call.token, "to": call.to, "sid": call.sid, "status": call.status, "over": call.is_over}
     if (result := call.result) is not None:
         shown |= json.loads(json.dumps(asdict(result), default=str)) | {"reached": result.reached}
-    return shown
+    cleaned: dict[str, Any] = clean_json(shown)
+    return cleaned
 
 
 def _recorded(row: CallRow) -> dict[str, Any]:

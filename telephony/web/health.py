@@ -19,14 +19,17 @@ async def healthz(request: Request) -> JSONResponse:
 
 async def readyz(request: Request) -> JSONResponse:
     """Takes calls: 200, else 503 (full, draining, a late event loop, or no journals where TELEPHONY_JOURNAL_REQUIRED is
-    set). Without the records it takes them, too."""
+    set). Calls are taken without the records, too: the body says whether the records can be used, how many notes about
+    calls wait, and how many were dropped."""
     phone = phone_of(request)
-    ready = phone.takes_calls
+    ready, recorder = phone.takes_calls, phone.ledger.recorder
     body = {
         "ready": ready,
         "calls": len(phone.registry),
         "draining": phone.registry.draining,
-        "records": phone.ledger.recorder.state,
+        "records": recorder.state,
+        "records_waiting": recorder.waiting,
+        "records_dropped": recorder.dropped,
         "journals": phone.journals.state,
     }
     return JSONResponse(body, status_code=200 if ready else 503)

@@ -1,20 +1,26 @@
-"""What happens to calls, told to the records: those of this process, and what Twilio says of any other."""
+"""What happens to calls, told to the records: those of this process, and what Twilio says of any other.
+
+The process that has a call's media stream has the call. It writes there whether the stream is open, and why it ended,
+before it closes the stream. Another process that Twilio asks what comes next reads it (`stream_end`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from realtime_core.sources import Sources
 
-from ..call.after_stream import StreamEnd, end_of_call
-from ..call.call import Call
+from ..call.after_stream import StreamEnd, Why, end_of_call
+from ..call.call import Call, CallInfo
 from ..call.fallback import fallback_for
+from ..call.options import Followed
 from ..logs import Masker
 from ..records.recorder import Recorder
-from ..records.rows import CallNews, CallRow, added, masked
+from ..records.rows import INTERRUPTED, OPEN, REFUSED, CallNews, CallRow, added, masked
 from ..settings import Settings
 from ..twilio.callbacks import ENDED, CallStatus
 from ..twilio.caller_id import Parties
@@ -27,11 +33,23 @@ __all__ = ["Ledger"]
 
 OUTBOUND = "outbound-api"
 _MAX_PLACED = 10_000
-_HEARTBEAT_S = 10.0
-_WRITING_S = (0.2, 0.4, 0.0)
-"""What another process writes of a call's end may come a moment after Twilio asks."""
+_WRITING_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.0)
+"""What another process writes of a stream's end may come a moment after Twilio asks. Twilio waits 15 s for an answer,
+and the caller hears nothing meanwhile."""
 SILENT_S = 60.0
-"""A call that we place is noted every `_HEARTBEAT_S`: after so long without news its process has ended."""
+"""After so long without news of a call the process of an older release, which renews no lease, has ended."""
+
+
+_ENDS: Mapping[str, Why] = {"goodbye": "goodbye", "failed": "failed", REFUSED: "refused"}
+"""After these the call does not come back to its process."""
+_WAITING: Mapping[str, Why] = {
+    "lost": "lost",
+    "stalled": "stalled",
+    "transfer": "transfer",
+    "digits": "digits",
+    "conference": "conference",
+}
+"""In these its process waits for the call."""
 
 
 class Ledger:
@@ -46,7 +64,10 @@ class Ledger:
         self._fallback = settings.telephony_fallback_number
         self._own_number = settings.twilio_phone_number
         self._placed: OrderedDict[str, str] = OrderedDict()
-        self._told: dict[str, tuple[float, Any]] = {}
+        self._told: dict[str, dict[str, Any]] = {}
+        self._live: dict[str, dict[str, Any]] = {}
+        """What was noted when the calls began that go on."""
+        recorder.on_lease_lost = self._note_again
 
     # --- calls of this process -------------------------------------------------------------------------------------
 
@@ -54,26 +75,47 @@ class Ledger:
         info = call.info
         if info.direction == OUTBOUND:
             return  # `placed` tells of it
-        self.recorder.note(
-            info.sid,
-            sid=info.sid,
-            direction=info.direction,
-            caller=info.caller,
-            called=info.called,
-            instance=self._instance,
-            status="in-progress",
-            started_at=self._now(),
-        )
+        begun = self._live[info.sid] = {
+            "sid": info.sid,
+            "direction": info.direction,
+            "caller": info.caller,
+            "called": info.called,
+            **self._here(),
+            "status": "in-progress",
+            "started_at": self._now(),
+        }
+        self.recorder.note(info.sid, **begun)
+
+    def stream(self, call: Call, end: StreamEnd | None) -> None:
+        """The call has a media stream (None), and so it is this process's; or why it has none any more."""
+        now: dict[str, Any] = {"stream": OPEN, "document": "", "offered": 0, "sid": call.sid, **self._here()}
+        now |= {"status": "in-progress", "reason": ""}
+        if end is not None:
+            now = {"stream": end.why, "document": end.twiml or "", "reattached": end.reattached}
+        is_ours = call.info.direction == OUTBOUND
+        held_by = "" if end is None else self.recorder.process
+        self.recorder.note(self._key(call.info), begins=not is_ours, held_by=held_by, **now)
+
+    def refused(self, call_sid: str, reason: str) -> None:
+        """A stream of this call was not let in. Where the call has, or had, another, this changes nothing."""
+        how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "reason": self._mask(reason)}
+        self.recorder.note(call_sid, sid=call_sid, stream=REFUSED, **self._here(), **how)
+
+    def offered(self, call_sid: str, end: StreamEnd) -> None:
+        """Twilio is told to open a new stream for this call."""
+        self.recorder.note(call_sid, begins=False, offered=end.offered + 1)
 
     def ended(self, call: Call, duration_s: float) -> None:
-        info = call.info
+        info, here = call.info, self.recorder.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended"}
         if info.direction == OUTBOUND:
-            self.recorder.note(self._placed.get(info.sid, info.sid), begins=False, **how)
+            self.recorder.note(self._key(info), begins=False, held_by=here, **how)
             return
+        self._live.pop(info.sid, None)
         self.recorder.note(
             info.sid,
-            status="completed",
+            held_by=here,  # else another process has its stream
+            status="completed" if call.had_stream else INTERRUPTED,  # how a call without a stream ends, others know
             ended_at=self._now(),
             duration_s=round(duration_s),
             caller=self._kept(info.caller),
@@ -82,16 +124,15 @@ class Ledger:
 
     def placing(self, call_id: str, to: str, from_: str) -> CallNews:
         """What is noted of a call before Twilio is asked for it."""
-        begun: dict[str, Any] = {"direction": OUTBOUND, "caller": from_, "called": to, "instance": self._instance}
+        begun: dict[str, Any] = {"direction": OUTBOUND, "caller": from_, "called": to, **self._here(), "stream": ""}
         return CallNews(call_id, self._now(), True, {**begun, "status": "queued", "started_at": self._now()})
 
     def placed(self, call: PlacedCall) -> None:
-        """There may be news of a call that we place; and while there are none, that it is still ours."""
-        news = self._news(call)
-        now, (at, before) = asyncio.get_running_loop().time(), self._told.get(call.token, (0.0, None))
-        if news == before and now < at + _HEARTBEAT_S:
+        """There may be news of a call that we place."""
+        news, before = self._news(call), self._told.get(call.token)
+        if news == before:
             return
-        self._told[call.token] = now, news
+        self._told[call.token] = news
         if call.sid is not None:
             self._placed[call.sid] = call.token
             if len(self._placed) > _MAX_PLACED:
@@ -119,6 +160,19 @@ class Ledger:
             }
         return news
 
+    def _here(self) -> dict[str, Any]:
+        return {"instance": self._instance, "process": self.recorder.process}
+
+    def _key(self, info: CallInfo) -> str:
+        return self._placed.get(info.sid, info.sid)
+
+    def _note_again(self) -> None:
+        """Other processes took this one for dead, and may have given its calls the status `interrupted`."""
+        for sid, begun in self._live.items():
+            self.recorder.note(sid, **begun)
+        for token, news in self._told.items():
+            self.recorder.note(token, **self._here(), **news)
+
     # --- calls of any process ----------------------------------------------------------------------------------------
 
     def status(self, key: str, status: CallStatus) -> None:
@@ -140,34 +194,63 @@ class Ledger:
         return added(row, CallNews(row.id, self._now(), False, changes)) or row
 
     async def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Why another process's call ended; None: it has lost it, or nobody knows it."""
+        """Why the stream of another process's call ended. None: nothing is known, or the process that could go on with
+        the call has ended. What that process writes is waited for, for two seconds; without a database, or while it is
+        down, for no time."""
+        row = None
         for pause_s in _WRITING_S:
             row = await self.recorder.call(call_sid)
-            if row is None:
-                return None
-            if row.reason:
-                parties = Parties.of(row.caller, row.called, inbound=row.direction != OUTBOUND, own=self._own_number)
-                return end_of_call(row.reason, fallback=fallback_for(parties, self._fallback))
+            if self.recorder.state != "ok" or (row is not None and _tells_an_end(row)):
+                break
             await asyncio.sleep(pause_s)
-        return None
+        return None if row is None else await self._end_of(row)
+
+    async def _end_of(self, row: CallRow) -> StreamEnd | None:
+        if row.stream in _ENDS:
+            return StreamEnd(_ENDS[row.stream], row.reattached, row.document or None, row.offered)
+        if row.reason and not row.process:  # of an older release
+            parties = Parties.of(row.caller, row.called, inbound=row.direction != OUTBOUND, own=self._own_number)
+            return end_of_call(row.reason, fallback=fallback_for(parties, self._fallback))
+        why = "lost" if row.stream == OPEN else _WAITING.get(row.stream)  # if it were there, Twilio would not ask
+        if why is None or row.over or row.process == self.recorder.process:
+            return None
+        if not await self.recorder.is_alive(row.process):
+            return None
+        return StreamEnd(why, row.reattached, row.document or None, row.offered, row.instance)
+
+    async def followed(self, call_sid: str) -> Followed:
+        """What other processes have done about a call that lost its stream here."""
+        row = await self.recorder.call(call_sid)
+        if row is None or self.recorder.state != "ok":
+            return Followed.NO
+        if row.process != self.recorder.process:
+            return Followed.TAKEN
+        return Followed.OFFERED if row.offered else Followed.NO
 
     async def is_taken(self, sid: str, call_id: str) -> bool:
         """Is it another call of ours that has this `CallSid`?"""
         row = await self.recorder.call(sid)
         return row is not None and row.id != call_id
 
-    def is_orphan(self, row: CallRow) -> bool:
+    async def is_orphan(self, row: CallRow) -> bool:
         """Is it a call whose process has ended? Asked for calls that this process does not have."""
         if row.over:
-            return False
-        silent_s = (self._now() - (row.updated_at or self._now())).total_seconds()
-        return row.instance == self._instance or silent_s > SILENT_S
+            return row.status == INTERRUPTED
+        if row.instance == self._instance:
+            return True  # its process had this one's name, and had it before
+        if not row.process:
+            return (self._now() - (row.updated_at or self._now())).total_seconds() > SILENT_S
+        return not await self.recorder.is_alive(row.process)
 
     def _kept(self, number: str) -> str:
         return number if self._keeps_numbers else masked(number)
 
     def _now(self) -> datetime:
         return self._sources.now()
+
+
+def _tells_an_end(row: CallRow) -> bool:
+    return row.status in ENDED or row.stream not in ("", OPEN) or bool(row.reason and not row.process)
 
 
 def _agent(call: Call) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,9 +21,9 @@ from test_instances import listener, patient, until
 
 from realtime_core import RealtimeAgent
 from telephony import Care, create_app, load_settings
+from telephony.records.database import DatabaseRecords
 from telephony.simulator import SimulatedTwilio, callees
 from telephony.twilio.rest import TwilioRest
-from telephony.web import ledger
 from telephony.web.listening import listening
 from telephony.web.phone import Phone
 
@@ -138,11 +138,15 @@ async def test_a_refused_call_uses_up_no_key(database_url: str) -> None:
         assert (await it.servers["a"].ask("POST", "/calls", {**BODY, "max_s": 9}, key="k"))[0] == 201
 
 
-async def died_in_mid_create(it: World, key: str, *, made: bool, instance: str) -> str:
-    """What is left of a process that was killed while it asked Twilio: claim, record, and the call if it was `made`."""
+async def died_in_mid_create(it: World, key: str, *, made: bool, instance: str, lease_s: float = 0.0) -> str:
+    """What is left of a process that was killed while it asked Twilio: claim, record, the call if `made`, and for
+    `lease_s` its lease."""
     phone = it.phone("b")
     begun = phone.ledger.placing("of-the-dead", TO, OWN)
-    begun.changes["instance"] = instance  # type: ignore[index]
+    begun.changes.update(instance=instance, process=f"of {instance}")  # type: ignore[attr-defined]
+    if lease_s:
+        with closing(DatabaseRecords(it.url)) as database:
+            database.renew(f"of {instance}", ttl_s=lease_s, now=phone.sources.now())
     digest = sha256(b'{"to": "+14155550123"}').hexdigest()
     await phone.ledger.recorder.reserve("idempotency key", key, 60, f"{digest}:of-the-dead", begun)
     if made:
@@ -161,7 +165,7 @@ async def died_in_mid_create(it: World, key: str, *, made: bool, instance: str) 
 async def test_a_process_that_died_while_it_placed_a_call_is_followed_up(database_url: str) -> None:
     async with world(database_url, "b") as it:
         it.twilio.default_callee = callees.Callee(listener, after_s=3.0)
-        call_id = await died_in_mid_create(it, "k", made=True, instance="a")
+        call_id = await died_in_mid_create(it, "k", made=True, instance="a", lease_s=60.0)
         it.twilio.webhooks.reach[f"{PUBLIC}/i/a"] = it.servers["b"].address + "/i/a"  # the proxy's way out
         status, call = await it.servers["b"].ask("POST", "/calls", BODY, key="k")
         assert (status, call["id"], call["over"]) == (200, call_id, False), "it may live: it is told of, and no more"
@@ -183,7 +187,6 @@ async def test_a_call_that_was_never_made_is_not_made_later(database_url: str, m
     async with world(database_url, "b") as it:
         await died_in_mid_create(it, "k", made=False, instance="a")
         server = it.servers["b"]
-        monkeypatch.setattr(ledger, "SILENT_S", -1.0)  # a long time has gone by
         status, call = await server.ask("POST", "/calls", BODY, key="k")
         assert status == 200
         call = await finished(server, call)
@@ -193,15 +196,12 @@ async def test_a_call_that_was_never_made_is_not_made_later(database_url: str, m
         assert (status, again["id"], again["status"]) == (200, call["id"], "failed")
 
 
-async def test_whoever_only_asks_for_an_orphan_does_not_speak_for_it(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_whoever_only_asks_for_an_orphan_does_not_speak_for_it(database_url: str) -> None:
     """Without the request nobody knows what there was to say: who answers is hung up on."""
     async with world(database_url, "b") as it:
         it.twilio.default_callee = callees.Callee(patient, after_s=2.0)
         call_id = await died_in_mid_create(it, "k", made=True, instance="a")
         it.twilio.webhooks.reach[f"{PUBLIC}/i/a"] = it.servers["b"].address + "/i/a"
-        monkeypatch.setattr(ledger, "SILENT_S", -1.0)
         call = await finished(it.servers["b"], {"id": call_id})
         assert call["over"] and not call["transcript"] and not it.phone("b").registry
         (placed,) = it.twilio.placed_to(TO)
@@ -293,7 +293,8 @@ async def test_a_call_that_came_in_to_a_process_that_died(tmp_path: Path, monkey
         await call.finished()
         status, known = await b.ask("GET", f"/calls/{call.sid}")
         assert (status, known["status"]) == (200, "in-progress"), "it may go on"
-        monkeypatch.setattr(ledger, "SILENT_S", -1.0)
+        with closing(DatabaseRecords(it.url)) as database:
+            database.leave(a.ledger.recorder.process)
         status, known = await b.ask("GET", f"/calls/{call.sid}")
         assert (status, known["status"], known["over"], known["caller"]) == (200, "completed", True, "+14•••••••00")
 

@@ -1,0 +1,49 @@
+"""What a database can store, and what is done with text, numbers and keys that it cannot. Pure.
+
+Texts come from outside: forms, gateways' error messages, a model. PostgreSQL refuses NUL in a text, no database takes a
+lone surrogate, and JSON has no NaN. Each such part is replaced, so that one bad character never costs a whole record.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["MAX_KEY_CHARS", "clean_json", "clean_number", "clean_text", "is_key"]
+
+MAX_KEY_CHARS = 64
+"""The longest id of a call: of ours, and of Twilio's."""
+_MAX_INT = 2**31 - 1
+_REFUSED = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean_text(text: str, max_chars: int | None = None) -> str:
+    """`text` with U+FFFD in place of NUL and of lone surrogates, cut after `max_chars`."""
+    return _REFUSED.sub("\N{REPLACEMENT CHARACTER}", text[:max_chars])
+
+
+def clean_number(value: int | float) -> int | float | None:
+    """`value`, or None where it is not finite or does not fit an INTEGER column (32 bits)."""
+    if isinstance(value, int):
+        return value if abs(value) <= _MAX_INT else None
+    return value if math.isfinite(value) else None
+
+
+def clean_json(value: Any) -> Any:
+    """A JSON value in which each text is clean, and NaN and the infinities are null."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {clean_json(name): clean_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_json(each) for each in value]
+    return value
+
+
+def is_key(key: str) -> bool:
+    """Can this be the id or the `CallSid` of a call?"""
+    return 0 < len(key) <= MAX_KEY_CHARS and _REFUSED.search(key) is None

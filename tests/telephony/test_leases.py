@@ -1,0 +1,232 @@
+"""Calls of a process that has ended do not stay `in-progress` for ever: each process renews a lease, the others close
+what it leaves behind, and a process that was only frozen gets its calls back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from test_instances import until
+
+from telephony.records import recorder as recording
+from telephony.records import schema
+from telephony.records.database import DatabaseRecords
+from telephony.records.recorder import Recorder
+from telephony.records.rows import CallNews, CallRow
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def at(s: float) -> datetime:
+    return NOON + timedelta(seconds=s)
+
+
+def begun(key: str, process: str, s: float = 0, status: str = "in-progress") -> CallNews:
+    return CallNews(key, at(s), True, {"sid": key, "process": process, "status": status})
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[DatabaseRecords]:
+    with closing(DatabaseRecords(database_url)) as database:
+        yield database
+
+
+def told(database: DatabaseRecords, key: str) -> tuple[str, bool]:
+    row = database.call(key)
+    assert row is not None and (row.ended_at is not None) == row.over
+    return row.status, row.over
+
+
+def test_only_open_calls_of_expired_leases_are_closed(database: DatabaseRecords) -> None:
+    assert not database.renew("dead", ttl_s=60, now=at(0)), "it had none"
+    assert not database.renew("lives", ttl_s=60, now=at(0))
+    over = CallNews("over", at(1), True, {"process": "dead", "status": "busy", "ended_at": at(1)})
+    database.note([begun("CA1", "dead"), begun("CA2", "dead", status="queued"), begun("CA3", "lives"), over])
+    assert database.renew("lives", ttl_s=60, now=at(59))
+    assert database.interrupt(at(59)) == 0
+    assert database.is_alive("dead", now=at(59)) and not database.is_alive("dead", now=at(60))
+    assert database.interrupt(at(60)) == 2
+    assert [told(database, key)[0] for key in ("CA1", "CA2", "CA3", "over")] == [
+        "interrupted", "interrupted", "in-progress", "busy"]  # fmt: skip
+    assert database.interrupt(at(61)) == 0, "once"
+    database.leave("lives")
+    assert database.interrupt(at(61)) == 1, "it left, and this call was left behind"
+
+
+def test_a_frozen_process_gets_its_calls_back(database: DatabaseRecords) -> None:
+    database.renew("frozen", ttl_s=60, now=at(0))
+    database.note([begun("CA1", "frozen"), begun("CA2", "frozen"), begun("CA3", "frozen")])
+    assert database.interrupt(at(100)) == 3
+    assert not database.renew("frozen", ttl_s=60, now=at(101)), "and so it learns of it"
+    database.note([begun("CA1", "frozen", 101)])
+    assert told(database, "CA1") == ("in-progress", False)
+    database.note([CallNews("CA2", at(99), True, {"status": "completed", "ended_at": at(99), "reason": "hung up"})])
+    row = database.call("CA2")
+    assert row is not None and (row.status, row.ended_at, row.reason) == ("completed", at(99), "hung up")
+    assert database.interrupt(at(102)) == 0
+    database.note([begun("CA2", "frozen", 103)])
+    assert told(database, "CA2") == ("completed", True), "a final state stays"
+    assert told(database, "CA3") == ("interrupted", True), "what nobody knows better"
+
+
+def test_many_processes_close_at_once(database: DatabaseRecords) -> None:
+    for number in range(10):
+        database.renew(f"dead{number}", ttl_s=60, now=at(0))
+        database.note([begun(f"CA{number}", f"dead{number}"), begun(f"CB{number}", f"dead{number}")])
+    with ThreadPoolExecutor(4) as threads:
+        closed = list(threads.map(lambda s: database.interrupt(at(60 + s)), range(12)))
+        renewed = list(threads.map(lambda n: database.renew(f"dead{n % 3}", ttl_s=60, now=at(80)), range(12)))
+    assert sum(closed) == 20
+    assert not all(renewed), "they find their leases gone"
+    assert all(database.renew(f"dead{number}", ttl_s=60, now=at(80)) for number in range(3))
+
+
+def test_a_call_of_an_older_release_is_closed_after_a_day(database: DatabaseRecords) -> None:
+    database.note([begun("CA1", ""), begun("CA2", "", 3600)])
+    assert database.interrupt(at(86_400)) == 0
+    assert database.interrupt(at(86_401)) == 1
+    assert [told(database, key)[0] for key in ("CA1", "CA2")] == ["interrupted", "in-progress"]
+
+
+OF_VERSION_2 = ("process", "stream", "reattached", "offered", "document")
+
+
+def test_records_of_version_1_are_upgraded_while_an_older_process_still_writes(
+    database: DatabaseRecords, database_url: str
+) -> None:
+    database.note([CallNews("CA1", NOON, True, {"agent": "Desk", "status": "in-progress"})])
+    with database._engine.begin() as connection:
+        for statement in (
+            "DROP INDEX ix_telephony_calls_open",
+            *(f"ALTER TABLE telephony_calls DROP COLUMN {name}" for name in OF_VERSION_2),
+            "DROP TABLE telephony_processes",
+            "UPDATE telephony_schema SET version = 1",
+        ):
+            connection.exec_driver_sql(statement)
+        older = ", ".join(each.name for each in fields(CallRow) if each.name not in OF_VERSION_2)
+    with closing(DatabaseRecords(database_url)) as later:
+        row = later.call("CA1")
+        assert row is not None and (row.agent, row.process, row.stream, row.offered) == ("Desk", "", "", 0)
+        with later._engine.begin() as connection:  # as a process of the older release adds a call
+            connection.exec_driver_sql(
+                f"INSERT INTO telephony_calls ({older}) SELECT "
+                f"{older.replace('id, sid', chr(39) + 'CA2' + chr(39) + ', NULL')} FROM telephony_calls"
+            )
+        assert later.call("CA2") is not None
+        assert not later.renew("new", ttl_s=60, now=NOON) and later.renew("new", ttl_s=60, now=NOON)
+        inspected = sqlalchemy.inspect(later._engine)
+        for table in (schema.calls, schema.processes):
+            columns = {each["name"]: each["nullable"] for each in inspected.get_columns(table.name)}
+            assert columns == {column.name: bool(column.nullable) for column in table.columns}
+        indexes = {each["name"] for each in inspected.get_indexes(schema.calls.name)}
+        assert {each.name for each in schema.calls.indexes} <= indexes
+
+
+# --- real processes ------------------------------------------------------------------------------------------------
+
+CHILD = """
+import asyncio, sys
+from telephony.records import recorder as recording
+from telephony.records.database import DatabaseRecords
+
+recording.LEASE_S, recording.RENEW_S = 3.0, 0.2
+
+async def main():
+    async with recording.Recorder(DatabaseRecords(sys.argv[1]), again_s=0.1) as recorder:
+        def note():
+            recorder.note(sys.argv[2], sid=sys.argv[2], process=recorder.process, status="in-progress")
+        recorder.on_lease_lost = note
+        note()
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@contextlib.asynccontextmanager
+async def process_with_a_call(url: str, sid: str) -> asyncio.subprocess.Process:  # type: ignore[misc]
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", CHILD, url, sid)
+    try:
+        yield process  # type: ignore[misc]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.real_time
+async def test_a_killed_process_s_calls_are_closed_and_a_frozen_one_s_come_back(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "LEASE_S", 3.0)
+    monkeypatch.setattr(recording, "RENEW_S", 0.2)
+    database = DatabaseRecords(database_url)
+
+    async def status(sid: str, wanted: str) -> None:
+        async with asyncio.timeout(60):
+            while (row := await recorder.call(sid)) is None or row.status != wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async with Recorder(database) as recorder, Recorder(DatabaseRecords(database_url)) as other:
+        async with (
+            process_with_a_call(database_url, "CA1") as killed,
+            process_with_a_call(database_url, "CA2") as frozen,
+            process_with_a_call(database_url, "CA3"),
+        ):
+            for sid in ("CA1", "CA2", "CA3"):
+                await status(sid, "in-progress")
+            killed.kill()
+            os.kill(frozen.pid, signal.SIGSTOP)
+            for sid in ("CA1", "CA2"):
+                await status(sid, "interrupted")
+            os.kill(frozen.pid, signal.SIGCONT)
+            await status("CA2", "in-progress")
+            row = await recorder.call("CA2")
+            assert row is not None and row.ended_at is None
+            await status("CA1", "interrupted")
+            await status("CA3", "in-progress")
+        assert recorder.state == other.state == "ok"
+
+
+@pytest.mark.real_time
+async def test_after_an_outage_all_can_renew_before_any_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leases ran out while the database was down: whoever is back first does not close the others' calls."""
+    monkeypatch.setattr(recording, "RENEW_S", 0.05)
+    database = DatabaseRecords(f"sqlite:///{tmp_path}/records.db")
+    done: list[str] = []
+    renew, interrupt = database.renew, database.interrupt
+
+    def renewing(process: str, *, ttl_s: float, now: datetime) -> bool:
+        held = renew(process, ttl_s=ttl_s, now=now)
+        done.append("renewed" if held else "taken")
+        return held
+
+    def interrupting(now: datetime) -> int:
+        done.append("judged")
+        return interrupt(now)
+
+    monkeypatch.setattr(database, "renew", renewing)
+    monkeypatch.setattr(database, "interrupt", interrupting)
+    lost: list[str] = []
+    async with Recorder(database, again_s=0.05) as recorder:
+        recorder.on_lease_lost = lambda: lost.append("lost")
+        await until(lambda: done.count("judged") > 2)
+        assert done[:3] == ["taken", "renewed", "judged"] and not lost
+        recorder._database.leave(recorder.process)  # type: ignore[union-attr]
+        done.clear()
+        await until(lambda: done.count("judged") > 2)
+        taken = done.index("taken")
+        assert done[taken : taken + 3] == ["taken", "renewed", "judged"] and lost == ["lost"]
