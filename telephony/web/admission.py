@@ -67,7 +67,7 @@ class Admission:
         if self._key is not None:
             await self._use_token(self._key, start)
         info = CallInfo.of(start)
-        if self._calls.stream_end(info.sid) is None:
+        if not self._calls.knows(info.sid):
             self._make_room(info)
         return info
 

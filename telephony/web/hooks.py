@@ -17,7 +17,10 @@ class Hooks:
     """They return at once and raise nothing."""
 
     stream_end: Callable[[str], StreamEnd | None]
-    """By CallSid: see `StreamEnds`."""
+    """By CallSid: see `StreamEnds`, as for the next."""
+    knows: Callable[[str], bool]
+    stream_offered: Callable[[str], None]
+    """Twilio is told to open a new stream for this CallSid."""
     call_status: Callable[[CallStatus], None]
     """Each state once; in the order of arrival, which is not always that of `sequence_number`."""
     machine_detected: Callable[[MachineDetection], None]
@@ -31,6 +34,8 @@ class Hooks:
     def of(cls, registry: Registry) -> Hooks:
         return cls(
             stream_end=registry.stream_end,
+            knows=registry.knows,
+            stream_offered=registry.stream_offered,
             call_status=registry.call_status,
             machine_detected=registry.machine_detected,
             dial_ended=registry.dial_ended,

@@ -13,7 +13,7 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from ..call.after_stream import Next
+from ..call.after_stream import Next, StreamEnd
 from ..call.after_stream import after_dial as decide_after_dial
 from ..call.after_stream import after_stream as decide_after_stream
 from ..call.call import CallInfo
@@ -81,26 +81,34 @@ def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
 
 @for_twilio
 async def after_stream(request: Request, phone: Phone, form: Form) -> Response:
-    """A stream is over, by our doing or not; the caller is still there. Relies on the CallSid, and, for a call that is
-    not of this process, on the records."""
+    """A stream is over, by our doing or not; the caller is still there. Relies on the CallSid, and, for a call whose
+    stream was not here, on the records."""
     asked = VoiceRequest.parse(form)
-    end = phone.hooks.stream_end(asked.call_sid) or await phone.ledger.stream_end(asked.call_sid)
+    end = await _stream_end(phone, asked)
     what = decide_after_stream(end, call_ended=asked.ended)
     log.info("The stream is over (%s): %s.", "a call not known here" if end is None else end.why, what)
     if what == "document" and end is not None and end.twiml is not None:
         return _twiml(end.twiml)
-    return _twiml(_go_on(what, request, phone, asked))
+    return _twiml(_go_on(what, request, phone, asked, end))
 
 
 @for_twilio
-def after_dial(request: Request, phone: Phone, form: Form) -> Response:
+async def after_dial(request: Request, phone: Phone, form: Form) -> Response:
     """A cold transfer is over, or did not come about."""
     asked, result = VoiceRequest.parse(form), DialResult.parse(form)
-    known = phone.hooks.stream_end(asked.call_sid) is not None
+    end = None if result.connected else await _stream_end(phone, asked)
     phone.hooks.dial_ended(result)
-    what = decide_after_dial(connected=result.connected, call_ended=asked.ended, known=known)
+    what = decide_after_dial(
+        connected=result.connected, call_ended=asked.ended, known=end is not None, offered=end.offered if end else 0
+    )
     log.info("The transfer is over (%s): %s.", result.status, what)
-    return _twiml(_go_on(what, request, phone, asked))
+    return _twiml(_go_on(what, request, phone, asked, end))
+
+
+async def _stream_end(phone: Phone, asked: VoiceRequest) -> StreamEnd | None:
+    """Why the call's last stream ended, as this process knows, or else the records."""
+    end = phone.hooks.stream_end(asked.call_sid)
+    return end if end is not None or asked.ended else await phone.ledger.stream_end(asked.call_sid)
 
 
 @for_twilio
@@ -114,15 +122,17 @@ async def failed(request: Request, error: Exception) -> Response:
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
     phone = phone_of(request)
-    return _twiml(_go_on("apologise", request, phone, getattr(request.state, "asked", None)))
+    return _twiml(_go_on("apologise", request, phone, getattr(request.state, "asked", None), None))
 
 
-def _go_on(what: Next, request: Request, phone: Phone, asked: VoiceRequest | None) -> str:
+def _go_on(what: Next, request: Request, phone: Phone, asked: VoiceRequest | None, end: StreamEnd | None) -> str:
     if what == "hang up":
         return twiml.hang_up()
-    if what == "new stream" and asked is not None:
+    if what == "new stream" and asked is not None and end is not None:
         phone.metrics.stream_reattached()
-        return _new_stream(request, phone, _info(request, asked))
+        phone.hooks.stream_offered(asked.call_sid)
+        phone.ledger.offered(asked.call_sid, end)
+        return _new_stream(request, phone, _info(request, asked), instance=end.instance)
     return _apologise(phone, asked)
 
 
@@ -141,8 +151,11 @@ def _refuse(answer: Refusal, phone: Phone, asked: VoiceRequest) -> str:
         return _apologise(phone, asked)
 
 
-def _new_stream(request: Request, phone: Phone, info: CallInfo) -> str:
-    return twiml.connect_stream(replace(phone.addresses(request), details_chars=_MAX_DETAILS_CHARS).stream(info))
+def _new_stream(request: Request, phone: Phone, info: CallInfo, *, instance: str = "") -> str:
+    """A stream to this process, or to `instance`, the one that has the call."""
+    addresses = phone.addresses(request)
+    addresses = replace(addresses, instance=instance or addresses.instance, details_chars=_MAX_DETAILS_CHARS)
+    return twiml.connect_stream(addresses.stream(info))
 
 
 def _info(request: Request, asked: VoiceRequest) -> CallInfo:
