@@ -28,7 +28,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
@@ -107,6 +107,7 @@ class Recorder:
         self._idle = asyncio.Event()
         self._idle.set()
         self._threads: ThreadPoolExecutor | None = None
+        self._asked: set[Future[Any]] = set()
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -124,14 +125,15 @@ class Recorder:
         try:
             async with asyncio.timeout(_CLOSE_S):
                 await self._idle.wait()
-                await self._ask(lambda it: it.leave(self.process))
         except TimeoutError:
             log.error("%d notes about calls could not be written.", self.waiting)
-        except RecordsUnavailable:
-            pass  # the lease runs out
         self._writer.cancel()
         await asyncio.wait([self._writer])
+        with suppress(RecordsUnavailable, RecordRefused):  # else the lease runs out
+            await self._ask(lambda it: it.leave(self.process), _CLAIM_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if asked := [asyncio.wrap_future(each) for each in tuple(self._asked)]:
+            await asyncio.wait(asked, timeout=_CLOSE_S)  # each has a connection, which it gives back
         self._database.close()
 
     @property
@@ -240,10 +242,13 @@ class Recorder:
 
     async def _ask_anyway(self, question: Callable[[Records], _T], within_s: float) -> _T:
         assert self._database is not None
-        loop = asyncio.get_running_loop()
+        assert self._threads is not None
+        asked = self._threads.submit(question, self._database)
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
         try:
             async with asyncio.timeout(within_s):
-                return await loop.run_in_executor(self._threads, question, self._database)
+                return await asyncio.wrap_future(asked)
         except TimeoutError:
             fault = f"it did not answer within {within_s:g} s"
         except RecordsUnavailable as error:
