@@ -272,6 +272,10 @@ class Dialogue:
                 case ResponseFailed(response_id, status, reason, error, retrying):
                     self.emit(RealtimeModelResponseFailedEvent(response_id, status, reason, error, retrying))
 
+    def is_deleted(self, item_id: str) -> bool:
+        """The item is no part of the conversation any more, whatever is still told of it."""
+        return self.told.knows(ItemDeleted, item_id)
+
     def announce(self) -> None:
         """Let a response begin whose `response.created` is missing, where it matters that it is being made."""
         response_id = self.unannounced_id
