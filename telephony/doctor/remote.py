@@ -93,6 +93,7 @@ async def upgrade(url: str, headers: Mapping[str, str]) -> str:
     except ConnectFailed as error:
         return str(error.args[0])
     connection.close(1000)
+    await connection.lost  # within a second; the loop must not end before
     return ""
 
 
