@@ -129,7 +129,7 @@ class PlaybackLedger:
             received_ms = part.n_bytes / self.bytes_per_ms
             if part.done and each.heard_ms >= received_ms:
                 continue
-            heard_ms = min(each.heard_ms, received_ms) if each.heard_ms > 0 else 0
+            heard_ms = max(0, min(each.heard_ms, received_ms))
             part.truncated = True
             truncations.append(Truncation(each.item_id, each.content_index, int(heard_ms)))
         return truncations

@@ -387,7 +387,8 @@ class Responses:
         if active.is_complete:
             complete = Outcome("completed", None, None, spoke=True, wrote=False, called=True)
             return [ResponseStalled(active.response_id, True), *self.done(now, active.response_id, complete)]
-        stalled = Outcome("failed", "stalled", {"code": "stalled", "type": "timeout"}, active.spoke, False, False)
+        error = {"code": "stalled", "type": "timeout"}
+        stalled = Outcome("failed", None, error, spoke=False, wrote=False, called=False)
         # No `_cancel_active`: what we have cancelled before is not wanted again, what stalls is.
         cancel = [] if self.cancelling else [CancelResponse(self._ids(), active.response_id, mute=True)]
         return [*cancel, ResponseStalled(active.response_id), *self.done(now, active.response_id, stalled)]

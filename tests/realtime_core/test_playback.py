@@ -39,6 +39,47 @@ def test_never_past_what_was_received_rounded_down() -> None:
     assert ledger.truncations([HeardItem("a", 0, 500.0)]) == [Truncation("a", 0, 125)]
 
 
+def test_what_was_received_adds_up_and_the_oldest_parts_are_forgotten() -> None:
+    ledger = PlaybackLedger(max_parts=2)
+    for item in ("a", "a", "b"):
+        ledger.received(item, 0, 480)
+    assert (ledger.received_ms("a", 0), ledger.received_ms("b", 0), len(ledger)) == (20.0, 10.0, 2)
+    ledger.received("c", 0, 480)
+    assert (ledger.received_ms("a", 0), ledger.received_ms("b", 0), len(ledger)) == (0.0, 10.0, 2)
+
+
+def test_parts_that_need_no_care_are_forgotten() -> None:
+    ledger = PlaybackLedger()
+    for item in ("playing", "finished", "open", "cut"):
+        ledger.received(item, 0, SECOND)
+    ledger.done("playing", 0)
+    ledger.done("finished", 0)
+    ledger.truncations([HeardItem("cut", 0, 5.0)])
+    ledger.forget_heard([HeardItem("playing", 0, 3.0), HeardItem("finished", 0, 1000.0, finished=True)])
+    left = {item for item in ("playing", "finished", "open", "cut") if ledger.received_ms(item, 0)}
+    assert left == {"playing", "open"}
+
+
+def test_a_part_that_is_not_truncated_hides_none_behind_it() -> None:
+    ledger = PlaybackLedger()
+    for item in ("whole", "cut"):
+        ledger.received(item, 0, SECOND)
+    ledger.done("whole", 0)
+    heard = [HeardItem("unknown", 0, 1.0), HeardItem("whole", 0, 1000.0), HeardItem("cut", 0, -3.0)]
+    assert ledger.truncations(heard) == [Truncation("cut", 0, 0)]
+
+
+def test_a_clock_that_was_held_and_stopped_plays_again() -> None:
+    clock = Clock()
+    player = ClockPlayer(clock)
+    player.play("a", 0, bytes(SECOND))
+    player.hold()
+    player.stop()
+    player.play("b", 0, bytes(SECOND))
+    clock.now += 0.5
+    assert player.heard() == [HeardItem("b", 0, pytest.approx(500.0))]
+
+
 def test_none_for_what_was_heard_to_its_end_or_never_received() -> None:
     ledger = PlaybackLedger()
     for item in ("finished", "all of it"):

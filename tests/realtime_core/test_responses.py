@@ -428,6 +428,204 @@ def test_outcomes_of_the_wire() -> None:
         assert Outcome.of(odd).status == "completed"
 
 
+def test_at_rest_is_idle_with_a_free_floor() -> None:
+    responses = new()
+    assert responses.at_rest(0.0)
+    responses.speech_started(0.0)
+    responses.speech_stopped(1.0)
+    assert not responses.at_rest(1.9) and responses.at_rest(2.0)
+    create(responses.want(2.0))
+    assert not responses.at_rest(2.0)
+
+
+def test_the_server_owes_an_answer_to_a_turn_until_it_has_spoken() -> None:
+    responses = new()
+    assert not responses.owes_server_answer(0.0)
+    responses.committed(1.0)
+    assert responses.owes_server_answer(1.0) and responses.owes_server_answer(10.9)
+    assert not responses.owes_server_answer(11.0), "by then the server has decided otherwise"
+    responses.created(11.0, "resp_1", {})
+    assert responses.owes_server_answer(11.0)
+    responses.spoke("resp_1")
+    assert not responses.owes_server_answer(11.0)
+
+
+def test_a_turn_that_was_ended_by_hand_is_not_the_servers_to_answer() -> None:
+    responses = new()
+    responses.committed(1.0, by_hand=True)
+    assert not responses.owes_server_answer(1.0)
+    responses = new(server_responds=False)
+    responses.committed(1.0)
+    assert not responses.owes_server_answer(1.0)
+
+
+def test_a_response_of_ours_is_not_the_servers_answer() -> None:
+    responses = new()
+    sent = create(responses.want(0.0))
+    responses.created(0.1, "resp_1", ours(sent))
+    assert not responses.owes_server_answer(0.1)
+    responses.spoke("resp_2")
+    assert responses.unanswered(0.1) == [{}], "another response has spoken"
+
+
+def test_speech_of_a_response_that_is_over_changes_nothing() -> None:
+    new().spoke("resp_1")
+
+
+def test_a_request_without_options_is_a_plain_one() -> None:
+    responses = new()
+    assert [*create(responses.request(0.0, {})).options] == ["metadata"]
+    assert responses.request(0.1, {}) == responses.want(0.2) == []
+    assert responses.unanswered(0.3) == [{}]
+
+
+def test_out_of_band_responses_are_cancelled_by_their_id() -> None:
+    responses = new()
+    side = create(responses.request(0.0, {"conversation": "none"}))
+    assert side.event_id == side.options["metadata"]["client_event_id"]
+    assert responses.cancel("resp_side") == []
+    responses.created(0.1, "resp_side", ours(side))
+    (cancel,) = responses.cancel("resp_side", mute=True)
+    assert isinstance(cancel, CancelResponse) and (cancel.response_id, cancel.mute) == ("resp_side", True)
+    assert cancel.event_id and cancel.event_id != side.event_id
+    (cancel,) = responses.cancel("resp_side")
+    assert isinstance(cancel, CancelResponse) and cancel.mute is False
+
+
+def test_a_refused_out_of_band_request_claims_no_response() -> None:
+    responses = new()
+    side = create(responses.request(0.0, {"conversation": "none"}))
+    responses.refused(0.1, side.event_id, "invalid_value")
+    responses.created(0.2, "resp_1", {"conversation_id": None})
+    assert not responses.is_out_of_band("resp_1") and responses.active_id == "resp_1"
+
+
+@pytest.mark.parametrize("mute", [False, True])
+def test_a_cancelled_response_is_muted_if_so_wanted(mute: bool) -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    (cancel,) = responses.cancel(mute=mute) if mute else responses.cancel()
+    assert isinstance(cancel, CancelResponse) and cancel.mute is mute
+
+
+def test_what_is_under_way_when_the_server_cancels_is_cancelled_when_it_is_created() -> None:
+    responses = new()
+    responses.cancelled_by_server()
+    sent = create(responses.want(0.0, "item_1"))
+    responses.cancelled_by_server()
+    assert responses.unanswered(0.0) == []
+    (cancel,) = responses.created(0.1, "resp_1", ours(sent))
+    assert isinstance(cancel, CancelResponse) and cancel.response_id == "resp_1"
+
+
+def test_answers_are_held_back_and_requests_with_options_are_not() -> None:
+    responses = new()
+    responses.hold(5.0)
+    assert responses.want(0.0) == [] and responses.deadline == 5.0
+    create(responses.request(0.1, {"instructions": "One moment."}))
+    responses = new()
+    responses.hold(5.0)
+    responses.want(0.0)
+    create(responses.release(1.0))
+
+
+def test_a_lost_server_leaves_the_oldest_unanswered_first_and_one_plain_request() -> None:
+    responses = new()
+    first = create(responses.request(0.0, {"instructions": "First."}))
+    responses.created(0.1, "resp_1", ours(first))
+    assert responses.request(0.2, {"instructions": "Second."}) == []
+    assert responses.unanswered(0.2) == [{"instructions": "First."}, {"instructions": "Second."}]
+    responses = new()
+    responses.committed(0.0)
+    responses.want(0.0)
+    assert responses.unanswered(0.5) == [{}]
+    responses = new()
+    responses.committed(0.0)
+    assert responses.unanswered(9.9) == [{}] and responses.unanswered(10.0) == []
+
+
+def test_a_request_under_way_comes_after_the_response_that_is_being_made() -> None:
+    responses = new()
+    sent = create(responses.request(0.0, {"instructions": "Second."}))
+    responses.created(0.1, "resp_server", {"metadata": {"client_event_id": "evt_of_another"}})
+    assert responses.state is ResponseState.COLLIDING and sent.event_id
+    assert responses.unanswered(0.1) == [{"instructions": "Second."}, {}]
+    responses.cancel()
+    assert responses.unanswered(0.1) == []
+
+
+def test_unwant_says_whether_an_answer_was_wanted() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    responses.want(0.1, "item_1")
+    assert responses.unwant("item_1") and not responses.unwant("item_1")
+
+
+def test_an_error_for_another_command_is_none_of_a_requests() -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    assert responses.refused(0.1, "evt_other", COLLISION) == []
+    assert responses.refused(0.1, "", "session_expired") == []
+    assert responses.state is ResponseState.REQUESTED
+    assert responses.refused(0.2, "", COLLISION) == [] and responses.state is ResponseState.IDLE
+    again = create(responses.on_time(0.45))
+    assert again.event_id != sent.event_id
+
+
+def test_an_error_without_an_id_refuses_no_cancel() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    responses.cancel()
+    responses.refused(0.1, "", "server_error")
+    responses.refused(0.1, "evt_other", "server_error")
+    assert responses.cancelling
+
+
+def test_a_request_is_sent_again_as_soon_as_the_response_in_its_way_is_over() -> None:
+    responses = new()
+    first = create(responses.want(0.0, "item_1"))
+    assert responses.refused(0.0, first.event_id, COLLISION) == []
+    again = create(responses.on_time(0.25))
+    responses.created(0.3, "resp_server", {"metadata": {"client_event_id": "evt_of_another"}})
+    responses.refused(0.35, again.event_id, COLLISION)
+    create(responses.done(0.4, "resp_server", SPOKEN))
+
+
+def test_a_collision_that_lasts_as_long_as_the_limit_is_broken() -> None:
+    responses = new(request_limit_s=2.0, collision_delay_s=1.0)
+    now = 0.0
+    effects = responses.want(now, "item_1")
+    cancelled: list[tuple[float, CancelResponse]] = []
+    while not cancelled:
+        effects = responses.refused(now, create(effects).event_id, COLLISION)
+        cancelled += [(now, each) for each in effects if isinstance(each, CancelResponse)]
+        now += 1.0
+        effects = responses.on_time(now)
+    assert cancelled == [(2.0, CancelResponse("evt_4", ""))]
+
+
+def test_a_refused_request_that_was_cancelled_under_way_is_not_reported() -> None:
+    responses = new()
+    sent = create(responses.want(0.0, "item_1"))
+    responses.cancel()
+    assert responses.refused(0.1, sent.event_id, "invalid_value") == [] and responses.idle
+
+
+def test_a_retry_keeps_its_options_waits_and_is_counted() -> None:
+    responses = new(retry=RetryPolicy(failed=2, delay_s=1.0))
+    effects, now = responses.request(0.0, {"instructions": "Greet."}), 0.0
+    for retrying in (True, True, False):
+        sent = create(effects)
+        assert sent.options["instructions"] == "Greet."
+        (failed,) = responses.refused(now, sent.event_id, "server_error")
+        assert isinstance(failed, ResponseFailed) and failed.retrying is retrying
+        assert responses.deadline == (now + 1.0 if retrying else None)
+        assert responses.on_time(now + 0.9) == []
+        now += 1.0
+        effects = responses.on_time(now)
+    assert responses.idle
+
+
 # A server, a wire each way, a caller and a user, in any order.
 
 

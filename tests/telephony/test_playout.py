@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -98,6 +99,77 @@ def test_what_was_heard_to_its_end_is_neither_cleared_nor_cut() -> None:
     playout.end(("a", 0))
     playout.poll(0.0)
     assert playout.stop(0.3) == ([], [])
+
+
+def test_speech_left_is_what_the_caller_has_still_to_hear() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    assert playout.speech_left(0.0) == 0
+    playout.enqueue(("a", 0), bytes(SECOND))
+    assert playout.speech_left(0.0) == SECOND
+    playout.poll(0.0)
+    assert playout.queued > 0 and playout.speech_left(0.0) == SECOND
+    playout.poll(0.25)
+    assert playout.speech_left(0.25) == 0.75 * SECOND
+    for at in (0.5, 0.75):
+        playout.poll(at)
+    assert playout.queued == 0 and playout.speech_left(0.8) == pytest.approx(0.2 * SECOND, abs=1)
+    assert playout.speech_left(1.5) == 0
+
+
+def test_ambience_is_no_speech_that_is_left() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    playout.set_bed(bytes)
+    assert media(playout.poll(0.0)) and playout.speech_left(0.0) == 0
+    playout.enqueue(("a", 0), bytes(800))
+    playout.end(("a", 0))
+    at = playout.next_wake(0.0) or 0.0
+    playout.poll(at)
+    playout.poll(at + 0.1)
+    assert playout.queued == 0 and 0 < playout.speech_left(at + 0.1) < playout.sent
+    playout.set_bed(None)
+    sent = playout.sent
+    playout.poll(5.0)
+    assert playout.sent == sent, "no ambience is sent any more"
+
+
+def test_a_lost_line_keeps_what_had_not_arrived_and_forgets_the_line() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    playout.enqueue(("a", 0), b"".join(bytes([n]) * 160 for n in range(50)))
+    playout.poll(0.0)
+    playout.frame(0.2, 0.2)
+    playout.poll(0.2)  # goes out after the last frame came: it may have got nowhere
+    line, generation, runs = playout.line, playout.generation, len(playout.runs)
+    playout.lose_line(5.0)
+    assert playout.line is not line and playout.generation > generation and len(playout.runs) > runs
+    assert playout.heard_position(9.0) == playout.sent
+    again = media(playout.poll(5.0))
+    assert 0 < again[0] <= 25, "it goes on where the last mark before the last frame stands"
+    assert 160 * again[0] + playout.queued + len(again) == SECOND
+
+
+def test_a_line_that_is_lost_before_any_frame_has_carried_what_was_sent() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(SECOND))
+    playout.poll(0.0)
+    playout.lose_line(0.3)
+    assert playout.queued == pytest.approx(0.7 * SECOND, abs=160)
+    playout.lose_line(0.3)
+    assert playout.queued == pytest.approx(0.7 * SECOND, abs=160), "nothing is counted twice"
+
+
+def test_the_last_run_ends_once() -> None:
+    playout = Playout()
+    playout.finish()
+    assert playout.runs == []
+    playout.enqueue(("a", 0), bytes(1600))
+    playout.poll(0.0)
+    assert len(playout.runs) == 1
+    playout.finish()
+    playout.finish()
+    assert [base for base, _ in playout.runs] == [0, 0]
 
 
 def test_a_part_that_ran_dry_in_the_middle_is_cut_where_it_ran_dry() -> None:

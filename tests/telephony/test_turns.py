@@ -80,6 +80,28 @@ def test_a_debt_is_a_line_then_a_sound_then_the_end() -> None:
     assert owed.deadline is None
 
 
+def test_an_answer_is_waited_for_two_seconds_and_then_twenty() -> None:
+    owed = OwedAnswer()
+    owed.owe("turn", 0.0)
+    assert owed.deadline == 2.0
+    assert (owed.on_time(2.0), owed.on_time(2.0)) == (Fill.LINE, Fill.SOUND)
+    assert owed.deadline == 20.0
+
+
+@pytest.mark.parametrize("gives_up", [False, True])
+def test_another_answer_begins_with_a_line_again(gives_up: bool) -> None:
+    owed = OwedAnswer()
+    owed.owe("turn", 0.0)
+    owed.on_time(2.0)
+    owed.on_time(2.0)
+    if gives_up:
+        assert owed.on_time(20.0) is Fill.GIVE_UP
+    else:
+        assert owed.pay("turn", 20.0)
+    owed.owe("turn", 30.0)
+    assert owed.on_time(32.0) is Fill.LINE
+
+
 def test_what_is_still_being_heard_is_no_silence() -> None:
     owed = OwedAnswer(line_s=2.0)
     owed.owe("tool 1", 0.0)
