@@ -19,8 +19,8 @@ async def healthz(request: Request) -> JSONResponse:
 
 async def readyz(request: Request) -> JSONResponse:
     """Takes calls: 200, else 503 (full, draining, a late event loop, or no journals where TELEPHONY_JOURNAL_REQUIRED is
-    set). Calls are taken without the records, too: the body says whether the records can be used, how many notes about
-    calls wait, and how many were dropped."""
+    set). Calls are taken without the records, too: the body says whether the records can be used and, with a database,
+    how many notes about calls wait and how many were dropped."""
     phone = phone_of(request)
     ready, recorder = phone.takes_calls, phone.ledger.recorder
     body = {
@@ -28,10 +28,10 @@ async def readyz(request: Request) -> JSONResponse:
         "calls": len(phone.registry),
         "draining": phone.registry.draining,
         "records": recorder.state,
-        "records_waiting": recorder.waiting,
-        "records_dropped": recorder.dropped,
         "journals": phone.journals.state,
     }
+    if recorder.state != "memory":
+        body |= {"records_waiting": recorder.waiting, "records_dropped": recorder.dropped}
     return JSONResponse(body, status_code=200 if ready else 503)
 
 
