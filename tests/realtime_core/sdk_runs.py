@@ -201,9 +201,12 @@ def _said(event: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-async def browse(port: int) -> None:
-    """A conversation with a web app like the SDK's: speech, a tool, a handoff, an approval, an image."""
-    async with connect(f"ws://127.0.0.1:{port}/ws/session_1", max_size=None) as socket:
+async def browse(program: Program) -> None:
+    """A conversation with a web app like the SDK's: speech, a tool, a handoff, an approval, an image.
+
+    What the program says of a page that leaves in the middle of an answer is not looked at.
+    """
+    async with connect(f"ws://127.0.0.1:{await program.port()}/ws/session_1", max_size=None) as socket:
         browser = Browser(socket)
         await browser.speak()
         await browser.until_said("user", "What is the weather in Rome?")
@@ -230,6 +233,7 @@ async def browse(port: int) -> None:
         await browser.until_said("assistant", "I see one red point.")
         await browser.send(type="interrupt")
         assert "error" not in {event["type"] for event in browser.events}
+        nothing_failed(program)
 
 
 # A microphone and a loudspeaker

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import pytest
 import sdk_difference
+
+from realtime_core.events import RealtimeAnyEvent, RealtimeSessionEvent
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "agents-sdk.md").read_text()
 
@@ -18,6 +20,13 @@ def test_the_document_explains_each_difference() -> None:
     explained = dict(re.findall(r"^- `(.+)`\n((?:  \S.*\n)+)", section, flags=re.MULTILINE))
     assert section.count("\n- ") == len(explained), "an entry without an explanation"
     assert list(explained) == sdk_difference.differences()
+
+
+def test_the_document_names_our_other_events() -> None:
+    section = DOCUMENT.split("## Events")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([a-z_]+)`", section.split("Our other events are:")[1].split("Ask for them")[0]))
+    ours = set(get_args(RealtimeAnyEvent)) - set(get_args(RealtimeSessionEvent))
+    assert named == {cls.type for cls in ours}
 
 
 class Theirs:

@@ -29,8 +29,7 @@ async def test_a_web_app() -> None:
         RecordingServer(runs.APP_SCRIPT) as server,
         running(*serve("web_app:app"), folder=PROGRAMS, env=model_at(server)) as program,
     ):
-        await runs.browse(await program.port())
-    nothing_failed(program)
+        await runs.browse(program)
 
 
 @real_time
