@@ -50,7 +50,7 @@ class Callee:
     verdict_after_s: float = 2.5
 
 
-_PATIENCE = 6
+_PATIENCE = 2
 """How often a person answers; then they say goodbye."""
 
 

@@ -381,3 +381,24 @@ def test_a_tool_that_failed_is_shown_as_failed(rung: Rung) -> None:
     assert [failed for failed, _ in shown] == [True, False, True]
     assert "failed: OSError: x · the model was told: Sorry." in shown[0][1]
     assert "ask" in shown[2][1]
+
+
+def test_who_stopped_the_agent_and_who_took_over_are_shown(rung: Rung) -> None:
+    shown = rung.watched.page.evaluate(
+        """async () => {
+          const { Conversation } = await import("/console/phone/conversation.js")
+          const { Transcript } = await import("/console/phone/transcript.js")
+          const conversation = new Conversation()
+          const [list, told] = [document.createElement("ul"), document.createElement("div")]
+          const transcript = new Transcript(list, told)
+          for (const cause of ["guardrail", "caller", undefined])
+            conversation.record({ kind: "interruption", truncations: [[`item ${cause}`, 0, 1500]], cause })
+          conversation.record({ kind: "handoff", from: "Desk", to: "Billing" })
+          transcript.show(conversation.lines)
+          return [...list.children].map(item => item.textContent)
+        }"""
+    )
+    guardrail, caller, older, handoff = shown
+    assert "stopped by a guardrail" in guardrail and "interrupted" not in guardrail
+    assert "interrupted: " in caller and "interrupted: " in older
+    assert "Desk hands over to Billing" in handoff
