@@ -91,7 +91,7 @@ def _refused_commit(dialogue: Dialogue, event: wire.ServerError) -> bool:
     if event.event_id in commits:
         commits.remove(event.event_id)
         return True
-    if commits and not event.event_id and event.code == COMMIT_EMPTY:
+    if commits and not event.event_id and code_of(event) == COMMIT_EMPTY:
         commits.popleft()
         return True
     return False

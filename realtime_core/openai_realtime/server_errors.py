@@ -52,6 +52,7 @@ KNOWN_CODES = frozenset(_BY_CODE) - {"cannot_update_voice"}
 _CODES = {
     "Conversation already has an active response": COLLISION,
     "Cancellation failed": "response_cancel_not_active",
+    "Error committing input audio buffer": COMMIT_EMPTY,
 }
 """How messages begin that some servers send without a code."""
 

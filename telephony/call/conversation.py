@@ -174,11 +174,14 @@ class Conversation:
         config = RealtimeModelConfig(**self._options.model_config)
         config["playback_tracker"] = self._player
         config["tap"] = lambda connection: TappedConnection(connection, self._record)
-        config["on_refused"] = lambda error: self._record.write(
-            "open", peer="model", type=type(error).__name__, error=str(error)
-        )
+        config["on_refused"] = self._record_refused
         config.setdefault("sources", self._options.sources)
         return config
+
+    def _record_refused(self, error: Exception) -> None:
+        status = getattr(error, "status", None)
+        told = {} if status is None else {"status": status}
+        self._record.write("open", peer="model", type=type(error).__name__, error=str(error), **told)
 
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
         cause = self._causes.of(event)

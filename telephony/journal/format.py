@@ -30,7 +30,7 @@ same position corrects an earlier one. `heard`: the stream was over here, and th
 `[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id, content_index, audio_end_ms], ...]` |
 | `model` | `type`, `turn_policy`: which class it is, and who decides on turns |
 | `open` | `peer`: a connection was opened (the model's; Twilio's opens with `start`); with `error` and `type`: it \
-was not |
+was not, and `status` is the HTTP status of the answer, where there was one |
 | `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by`; of Twilio's `stream_sid` |
 | `control` | `id`, `action` and its arguments: what users' code asked of the call (`hang_up`, `say`, ...) or of its \
 session (`session.interrupt`, ...); `tool`: the `call_id` of the tool in which it did; `ours`: it was code of ours |

@@ -287,13 +287,18 @@ class Stage(ModelStage):
 
 
 def _refusal(data: Mapping[str, Any]) -> Exception:
-    kind = getattr(errors, str(data.get("type")), ConnectFailed)
+    """The error of a connection that could not be opened. One that is not of `realtime_core` came from a user's own
+    transport; the model does not try again after it."""
+    kind = getattr(errors, str(data.get("type", "ConnectFailed")), None)
     if not (isinstance(kind, type) and issubclass(kind, errors.RealtimeCoreError)):
-        kind = ConnectFailed
+        return OSError(str(data["error"]))
     try:
-        return kind(str(data["error"]))
+        error = kind(str(data["error"]))
     except TypeError:  # it wants to know more than the journal does
-        return ConnectFailed(str(data["error"]))
+        error = ConnectFailed(str(data["error"]))
+    if isinstance(error, ConnectFailed):
+        error.status = data.get("status")
+    return error
 
 
 def _close(text: str) -> Close:

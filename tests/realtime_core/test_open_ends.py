@@ -158,21 +158,23 @@ async def test_an_approval_for_a_lost_session_is_not_sent_to_the_next() -> None:
         assert [e.error.code for e in events if e.type == "error"] == ["approval_request_lost"]
 
 
+@pytest.mark.parametrize("code", ["input_audio_buffer_commit_empty", ""])
 @pytest.mark.parametrize("says_event_id", [True, False])
-async def test_a_turn_ended_by_hand_that_the_server_refuses_is_told(says_event_id: bool) -> None:
+async def test_a_turn_ended_by_hand_that_the_server_refuses_is_told(says_event_id: bool, code: str) -> None:
     class Strict(Peer):
         def accept(self, event: dict[str, Any]) -> None:
             super().accept(event)
             if event["type"] == "input_audio_buffer.commit":
                 event_id = event["event_id"] if says_event_id else None
-                self.error("input_audio_buffer_commit_empty", "buffer too small", event_id=event_id)
+                message = "Error committing input audio buffer: buffer too small."
+                self.error(code, message, event_id=event_id)
 
     peer = Strict()
     async with opened(peer, RealtimeAgent(name="Desk")) as (session, events):
         await session.send_audio(bytes(480), commit=True)
         await settle(0.1)
         (told,) = [event.error for event in events if event.type == "error"]
-        assert isinstance(told, ServerRejected) and told.code == "input_audio_buffer_commit_empty"
+        assert isinstance(told, ServerRejected) and "too small" in told.message
         # The refused turn is not counted: the next one of the server's own is not taken for it.
         peer.emit("input_audio_buffer.committed", item_id="u1", previous_item_id=None)
         await settle(2.0)

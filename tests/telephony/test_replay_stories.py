@@ -11,6 +11,7 @@ from exchange import Ear, Exchange, Story, hear_out, story
 from recorded_calls import written
 
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
+from realtime_core.errors import ConnectFailed
 from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.testing import virtual_time
@@ -265,6 +266,23 @@ def test_clips_are_stored_once_and_heard_everywhere(tmp_path: Path) -> None:
 
 def _ends() -> RealtimeAgent[Any]:
     return RealtimeAgent(name="Desk", tools=[hang_up()])
+
+
+@pytest.mark.parametrize("status", [401, 500, None])
+def test_a_model_that_could_not_be_reached_is_replayed_with_every_attempt(tmp_path: Path, status: int | None) -> None:
+    async def waits(ear: Ear) -> None:
+        await ear.agent_silent(40.0)
+
+    async def transport(url: str, headers: Any) -> Any:
+        await asyncio.sleep(0.2)
+        error = ConnectFailed("no")
+        error.status = status
+        raise error
+
+    _, call = told_and_replayed(tmp_path, waits, model_config={"transport": transport})
+    assert call.divergence is None, call.divergence
+    attempts = [record for record in call.original.records if record.kind == "open"]
+    assert (len(attempts) == 1) is (status == 401)
 
 
 def test_a_clip_of_ours_has_its_words_in_the_transcript(tmp_path: Path) -> None:
