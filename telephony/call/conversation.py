@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from realtime_core import (
     RealtimeAgent,
@@ -26,7 +26,7 @@ from realtime_core.user_code import UserCode, error_text
 from ..journal.cuts import CutCause
 from ..journal.header import model_of
 from ..tools import declare_targets
-from .call import Call
+from .call import Call, CallInfo
 from .cutting import CutCauses, cutting
 from .line_player import LinePlayer
 from .options import AgentSource, CallOptions
@@ -38,6 +38,7 @@ __all__ = ["Conversation", "SessionHandler"]
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 SessionHandler = Callable[[session_events.RealtimeAnyEvent], None]
 
 _MAX_HELD_FRAMES = 500
@@ -63,7 +64,7 @@ class Conversation:
         self.deaf: set[str] = set()
         self.live = False
         self.picked = False
-        """There is an agent for this call."""
+        """There is an agent for this call, and a way to its model."""
         self.idle = asyncio.Event()
         self.idle.set()
         self._call = call
@@ -80,10 +81,11 @@ class Conversation:
     async def connect(self) -> RealtimeSession:
         """Pick the agent and make its session; it is not connected yet."""
         agent = await self._pick_agent()
+        model_config = await self._model_config()
         self.picked = True
         declare_targets(self._call, agent.tools)
         runner = RealtimeRunner(agent, model=self._options.model, config=self._run_config())
-        self.session = await runner.run(context=self._call, model_config=self._model_config())
+        self.session = await runner.run(context=self._call, model_config=model_config)
         self.session.model.emit_raw = False
         self._record.write("model", **model_of(self.session.model))
         self.session.add_handler(self._on_event)
@@ -155,14 +157,18 @@ class Conversation:
     async def _pick_agent(self) -> RealtimeAgent[Any]:
         if isinstance(self._agent, RealtimeAgent):
             return self._agent
+        return await self._asked(self._agent, RealtimeAgent, "The function that picks the agent")
+
+    async def _asked(self, function: Callable[[CallInfo], Any], kind: type[T], name: str) -> T:
+        """What the application's function returns for this call. Raises what it raises."""
         try:
-            picked = await user_code.within(user_code.called(self._agent, self._call.info))
-            if not isinstance(picked, RealtimeAgent):
-                raise UserError(f"The function that picks the agent must return a RealtimeAgent, not {type(picked)}.")
+            value = await user_code.within(user_code.called(function, self._call.info))
+            if not isinstance(value, kind):
+                raise UserError(f"{name} must return a {kind.__name__}, not {type(value).__name__}.")
         except Exception:
             self._options.on_failure(UserCode.AGENT)
             raise
-        return picked
+        return value
 
     def _run_config(self) -> RealtimeRunConfig:
         """The given one; and no tool hangs for ever, as nobody on the phone would wait so long."""
@@ -170,8 +176,11 @@ class Conversation:
         tools = given.get("tool_execution") or {}
         return {**given, "tool_execution": {"timeout_seconds": _TOOL_S, **tools}}
 
-    def _model_config(self) -> RealtimeModelConfig:
+    async def _model_config(self) -> RealtimeModelConfig:
         config = RealtimeModelConfig(**self._options.model_config)
+        if (function := self._options.call_model_config) is not None:
+            changes = await self._asked(function, dict, "The function model_config")
+            config = RealtimeModelConfig(**{**config, **changes})
         config["playback_tracker"] = self._player
         config["tap"] = lambda connection: TappedConnection(connection, self._record)
         config["on_refused"] = self._record_refused

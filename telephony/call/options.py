@@ -21,10 +21,13 @@ from .after_stream import StreamEnd
 from .call import Call, CallInfo
 from .policy import CallPolicy, PhoneControl, WayBack
 
-__all__ = ["Admit", "AgentSource", "CallOptions", "CallOutcome", "Followed"]
+__all__ = ["Admit", "AgentSource", "CallOptions", "CallOutcome", "Followed", "ModelConfigSource"]
 
 AgentSource = RealtimeAgent[Any] | Callable[[CallInfo], "RealtimeAgent[Any] | Awaitable[RealtimeAgent[Any]]"]
 """An agent, or a function that picks one for a call."""
+
+ModelConfigSource = Callable[[CallInfo], "RealtimeModelConfig | Awaitable[RealtimeModelConfig]"]
+"""A function that says how to reach the model for one call."""
 
 Admit = Callable[[media_stream.Start], CallInfo | Awaitable[CallInfo]]
 
@@ -51,6 +54,8 @@ class CallOptions:
     """Instructions for the first response, or a clip, which needs no model; None: the caller speaks first."""
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None
     model_config: RealtimeModelConfig = field(default_factory=RealtimeModelConfig)
+    call_model_config: ModelConfigSource | None = None
+    """What one call changes of `model_config`: another key, a `safety_identifier`."""
     run_config: RealtimeRunConfig = field(default_factory=RealtimeRunConfig)
     journal: Callable[[CallInfo], Journal] = lambda info: NullJournal()
     admit: Admit = CallInfo.of

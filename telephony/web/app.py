@@ -16,7 +16,7 @@ from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig,
 from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.files import Clip, load_ulaw, load_words
-from ..call.options import AgentSource, CallOptions
+from ..call.options import AgentSource, CallOptions, ModelConfigSource
 from ..call.policy import CallPolicy, PhoneControl
 from ..console import softphone
 from ..errors import NotStarted, TwilioNotConfigured
@@ -45,7 +45,7 @@ def create_app(
     greeting: str | Clip | None = None,
     settings: Settings | None = None,
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None,
-    model_config: RealtimeModelConfig | None = None,
+    model_config: RealtimeModelConfig | ModelConfigSource | None = None,
     run_config: RealtimeRunConfig | None = None,
     policy: CallPolicy | None = None,
     ambience: Clip | None = None,
@@ -64,7 +64,8 @@ def create_app(
         settings: Read from the environment when the application starts, unless given.
         model: A model or a function that makes one; by default OpenAI's, or the embedded server where no account is
             configured and nobody but this machine can call.
-        model_config: How to reach the model.
+        model_config: How to reach the model; or a function `(CallInfo) -> RealtimeModelConfig` (or coroutine function)
+            that says it for each call, such as another key or a `safety_identifier`.
         run_config: The session's configuration.
         policy: How calls are conducted: silences, limits, farewells.
         ambience: A clip that lies under the agent's voice and between its answers, over and over.
@@ -78,6 +79,7 @@ def create_app(
     """
     greeting = None if greeting is None else load_words(greeting, "greeting")
     ambience = None if ambience is None else load_ulaw(ambience, "ambience")
+    per_call, for_all = (model_config, None) if callable(model_config) else (None, model_config)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -86,7 +88,8 @@ def create_app(
             options = CallOptions(
                 greeting=greeting,
                 model=model,
-                model_config=await _model_config(loaded, model, model_config, stack),
+                model_config=await _model_config(loaded, model, for_all, stack),
+                call_model_config=per_call,
                 run_config=_run_config(loaded, run_config),
                 policy=policy or CallPolicy(),
                 ambience=ambience,

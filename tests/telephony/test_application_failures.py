@@ -11,9 +11,11 @@ from misbehaviour import RAISING, hostile
 from phone_calls import PhoneCall, phone_call
 
 from realtime_core import RealtimeAgent, function_tool
+from realtime_core.errors import ConnectFailed
 from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.user_code import UserCode
+from telephony import CallInfo
 from telephony.call.clips import apology
 from telephony.journal.audio import rebuild
 from telephony.journal.format import Record
@@ -110,6 +112,31 @@ async def test_code_that_never_returns_is_a_line_and_an_apology(place: str, func
     call = await phone_call(waits, agent=agent)
     assert apology() in call.peer.heard
     assert call.outcome.reason.startswith("failed")
+
+
+# How the model is reached
+
+
+@pytest.mark.parametrize("behaviour", NO_AGENT)
+async def test_a_choice_of_the_model_that_fails_is_an_apology(behaviour: str) -> None:
+    counted = Counted()
+    call = await phone_call(waits, call_model_config=NO_AGENT[behaviour], on_failure=counted)
+    assert apology() in call.peer.heard
+    assert counted.kinds == [UserCode.AGENT]
+
+
+async def test_each_call_may_say_how_its_model_is_reached() -> None:
+    seen: list[dict[str, str]] = []
+
+    async def refuse(url: str, headers: dict[str, str]) -> Any:
+        seen.append(headers)
+        raise ConnectFailed("No model is needed here.")
+
+    async def of_the_call(info: CallInfo) -> Any:
+        return {"transport": refuse, "api_key": "sk-2", "safety_identifier": f"call-{info.sid[:2]}"}
+
+    await phone_call(waits, call_model_config=of_the_call)
+    assert seen[0] == {"Authorization": "Bearer sk-2", "OpenAI-Safety-Identifier": "call-CA"}
 
 
 # Callbacks
