@@ -78,8 +78,8 @@ async def _slow_peers(port: int, status: Path) -> str:
         writer.write(b"GET / HTTP/1.1\r\nX: ")
     for _ in range(30):
         await asyncio.sleep(1)
-        for _, writer in peers:
-            with contextlib.suppress(ConnectionError):
+        for reader, writer in peers:
+            if not reader.at_eof() and not writer.is_closing():
                 writer.write(b"x")
     still = sum(not reader.at_eof() and not writer.is_closing() for reader, writer in peers)
     for _, writer in peers:

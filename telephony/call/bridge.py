@@ -26,6 +26,7 @@ from realtime_core.user_code import UserCode, error_text
 
 from ..journal.format import SCHEMA
 from ..journal.header import configuration
+from ..logs import Repeats
 from ..twilio import media_stream
 from ..twilio.caller_id import Destination, Parties
 from .after_stream import StreamEnd, end_of_call
@@ -63,7 +64,7 @@ async def run_call(connection: Connection, agent: AgentSource, options: CallOpti
         await bridge.run()
         return bridge.outcome
 
-    return await serve(connection, options.admit, take, options.on_refused)
+    return await serve(connection, options.admit, take, options.on_refused, Repeats(log))
 
 
 class Bridge:

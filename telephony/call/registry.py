@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ..errors import StreamRefused
+from ..logs import Repeats
 from ..twilio.briefing import declined
 from .after_stream import StreamEnd
 from .call import Call, CallInfo
@@ -51,6 +52,7 @@ class Registry:
         self._empty = asyncio.Event()
         self._empty.set()
         self._group: asyncio.TaskGroup | None = None
+        self._refusals = Repeats(log)
 
     async def __aenter__(self) -> Self:
         self._group = asyncio.TaskGroup()
@@ -112,7 +114,7 @@ class Registry:
             self._refused(call_sid, reason)
             options.on_refused(call_sid, reason)
 
-        return await serve(connection, options.admit, take, refused)
+        return await serve(connection, options.admit, take, refused, self._refusals)
 
     def begin_warm(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> bool:
         """Connect the session of a call while Twilio is still setting its stream up, so that the first word is not

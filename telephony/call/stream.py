@@ -12,6 +12,7 @@ from realtime_core.connection import Close, Connection
 
 from ..allowance import Allowance
 from ..errors import MediaStreamError, StreamRefused
+from ..logs import Repeats
 from ..twilio import media_stream
 from .call import CallInfo
 from .options import Admit, CallOutcome
@@ -27,6 +28,7 @@ GAP_PER_S = 1.5
 """How much silence is filled in for a jump of the media timestamps, and how much per second in the long run. A true
 hole is as long as the time in which nothing came."""
 _MAX_LOGGED = 100
+_MAX_KIND_CHARS = 80
 
 
 Outcome = Callable[[Close, int], CallOutcome]
@@ -38,9 +40,11 @@ async def serve(
     admit: Admit,
     take: Callable[[MediaStream, media_stream.Start, CallInfo], Awaitable[Outcome]],
     on_refused: Callable[[str, str], None],
+    refusals: Repeats,
 ) -> CallOutcome:
     """Read one stream to its end; once it has said whose it is, and is admitted, `take` gives it to its call.
-    `on_refused` is told of one that is not admitted, before it is closed: the `CallSid` that it named, and why."""
+    `on_refused` is told of one that is not admitted, before it is closed: the `CallSid` that it named, and why.
+    `refusals` tells the log."""
     stream = MediaStream(connection)
     async with asyncio.TaskGroup() as group:
         reader = group.create_task(stream.run())
@@ -48,7 +52,7 @@ async def serve(
             start, info = await stream.admitted(admit)
             outcome = await take(stream, start, info)
         except StreamRefused as error:
-            log.warning("Refused a media stream: %s", error)
+            refusals.warning(str(error)[:_MAX_KIND_CHARS], f"Refused a media stream: {error}")
             if (sid := stream.call_sid) is not None:
                 on_refused(sid, f"refused: {error}")
             connection.close(1008, "refused")

@@ -284,6 +284,7 @@ _FROM_OUTSIDE = frozenset(
         '%s - "WebSocket %s" %d',
         "opening handshake failed",
         "socket.accept() out of system resource",
+        "socket.send() raised exception.",
     }
 )
 """What uvicorn, websockets and asyncio log each time that an outsider sends nonsense or takes the last descriptor."""

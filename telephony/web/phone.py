@@ -80,6 +80,8 @@ class Phone:
     repeats: Repeats = field(default_factory=lambda: Repeats(log))
     root_path: str = ""
     """Where the last request found us mounted: for addresses that belong to no request."""
+    refusals: Repeats = field(default_factory=lambda: Repeats(log))
+    """Tells in the log which calls were refused."""
     ready: bool = False
 
     @property

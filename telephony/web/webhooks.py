@@ -66,12 +66,12 @@ def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
     asked = VoiceRequest.parse(form)
     if not phone.routing.serves(asked.called):
         phone.metrics.call_refused("number")
-        log.warning("Refused a call: no agent answers %r.", asked.called)
+        phone.refusals.warning(f"number {asked.called}", f"Refused a call: no agent answers {asked.called!r}.")
         return _twiml(twiml.say_and_hang_up(phone.settings.telephony_unknown_number))
     if (refused := phone.refuse_call(asked.call_sid, asked.caller)) is not None:
         why, answer = refused
         phone.metrics.call_refused(why)
-        log.warning("Refused a call: %s.", why)
+        phone.refusals.warning(why, f"Refused a call: {why}.")
         return _twiml(_refuse(answer, phone, asked))
     info = _info(request, asked)
     document = _new_stream(request, phone, info)

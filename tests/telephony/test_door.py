@@ -161,6 +161,28 @@ def test_noise_does_not_hide_what_is_wrong(twilio: TestClient, caplog: pytest.Lo
     assert "'/voice'" in line
 
 
+def test_calls_that_are_refused_are_logged_once_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
+    with client() as twilio:
+        caplog.clear()
+        phone_of(twilio).registry.draining = True
+        for n in range(30):
+            post(twilio, "/incoming-call", CallSid=f"CA{n}")
+    assert warnings(caplog) == ["Refused a call: draining."]
+
+
+def test_streams_that_are_refused_are_logged_once_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
+    with client(public=False, telephony_allow_unsigned=True) as local:
+        for _ in range(5):
+            with local.websocket_connect("/media-stream") as socket:
+                socket.close()
+        deadline = 1000
+        while phone_of(local).metrics.render().count(b'reason="stream"} 5.0') == 0 and deadline:
+            local.get("/healthz")
+            deadline -= 1
+    lines = [line for line in warnings(caplog) if "Refused a media stream" in line]
+    assert lines == ["Refused a media stream: the connection ended before its `start`"]
+
+
 def test_scanners_leave_no_line(twilio: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     for path in ("/wp-login.php", "/.env", "/incoming-call/../x"):
         assert twilio.get(path).status_code == 404
