@@ -18,6 +18,7 @@ from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.errors import ConnectFailed
 
 from ..errors import ServerFailed
+from ..web.draining import DRAINS_ITSELF
 
 __all__ = ["Host", "HttpAnswer"]
 
@@ -130,6 +131,8 @@ class Host:
 
     async def _live(self, started: asyncio.Future[None]) -> None:
         asked = False
+
+        DRAINS_ITSELF.set(True)  # no signal is meant for it
 
         async def receive() -> Message:
             nonlocal asked

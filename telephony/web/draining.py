@@ -28,7 +28,7 @@ __all__ = ["DRAINS_ITSELF", "drain", "drained_by_signals"]
 log = logging.getLogger(__name__)
 
 DRAINS_ITSELF: ContextVar[bool] = ContextVar("telephony_drains_itself", default=False)
-"""Does the server that runs this lifespan see to the signals?"""
+"""Does whoever runs this lifespan see to the signals?"""
 Handler = Callable[[int, FrameType | None], object]
 OnPoll = Callable[[], Awaitable[object]]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

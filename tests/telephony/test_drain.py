@@ -25,6 +25,7 @@ from realtime_core import RealtimeAgent
 from telephony import create_app
 from telephony.demo.environment import child_environment
 from telephony.settings import Settings
+from telephony.simulator import SimulatedTwilio
 from telephony.urls import websocket_address
 
 MOUNTED = (
@@ -193,3 +194,11 @@ def test_a_server_that_cannot_be_drained_says_so_at_its_start(caplog: pytest.Log
     with TestClient(create_app(RealtimeAgent(name="Desk"), settings=settings)):
         told = [it for it in caplog.records if "cannot be drained" in it.getMessage()]
         assert [it.levelname for it in told] == ["WARNING"]
+
+
+@pytest.mark.virtual_time
+async def test_a_simulation_is_no_server_to_be_drained(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(telephony_model="scripted", telephony_allow_unsigned=True)
+    app = create_app(RealtimeAgent(name="Desk"), settings=settings)
+    async with SimulatedTwilio() as twilio, twilio.serving(app):
+        assert "cannot be drained" not in caplog.text
