@@ -25,6 +25,8 @@ __all__ = ["ANSWER_S", "Answered", "Change", "Due", "Fields", "Path", "Refusal",
 
 ANSWER_S = 10.0
 """An update without an answer for so many seconds is given up."""
+_ECHO_S = 2.0
+"""An update after which a `session.updated` came without its changes counts as taken if it is not refused by then."""
 
 Path = tuple[str, ...]
 Fields = dict[Path, Any]
@@ -58,6 +60,11 @@ class _Update:
     given_up: bool = False
     echoed: bool = False
     """A `session.updated` came since, which showed none of its changes."""
+
+    @property
+    def due_at(self) -> float:
+        """When an answer is not waited for any more."""
+        return self.sent_at + (_ECHO_S if self.echoed else ANSWER_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,7 @@ class SettingsLedger:
     @property
     def deadline(self) -> float | None:
         """When to call `on_time`."""
-        return min((each.sent_at + ANSWER_S for each in self._sent if not each.given_up), default=None)
+        return min((each.due_at for each in self._sent if not each.given_up), default=None)
 
     # What is asked for.
 
@@ -235,7 +242,7 @@ class SettingsLedger:
         its session since, and those that failed. Where an update is taken after all, `due` reverts it."""
         taken: list[Change] = []
         failed: list[Change] = []
-        for update in [each for each in self._sent if not each.given_up and now >= each.sent_at + ANSWER_S]:
+        for update in [each for each in self._sent if not each.given_up and now >= each.due_at]:
             if update.echoed:
                 self._sent.remove(update)
                 taken += self._grant(update)

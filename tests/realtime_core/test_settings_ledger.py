@@ -155,7 +155,9 @@ def test_a_server_that_ignores_a_setting_does_not_hold_up_the_next() -> None:
     log.ask("alone", {("speed",): 1.3})
     log.due()
     log.taken(instructions="B", speed=1.0)
-    taken, failed = log.ledger.on_time(ANSWER_S)
+    assert log.ledger.deadline == 2.0, "a server that describes another session than it has costs no long silence"
+    assert log.ledger.on_time(1.9) == ([], [])
+    taken, failed = log.ledger.on_time(2.0)
     assert [each.fields for each in taken] == [{("speed",): 1.3}] and not failed
 
 
