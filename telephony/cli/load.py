@@ -60,9 +60,8 @@ def _module(name: str, form: str) -> Any:
             raise CliError(f"There is no module {error.name!r}.", f"{form} ({where})", code=USAGE) from error
         raise CliError(f"{name} imports {error.name!r}, which is not installed.") from error
     except (Exception, SystemExit) as error:
-        raised = f"{name} raises {type(error).__name__} when it is imported: {error}"
-        hint = 'A script keeps what it does under `if __name__ == "__main__":`. -v shows where.'
-        raise CliError(raised, hint) from error
+        hint = '-v shows where. A module that is also a script runs its main part under `if __name__ == "__main__":`.'
+        raise CliError(f"{name} raises {type(error).__name__}: {error}", hint) from error
 
 
 def _attribute(module: Any, path: str, name: str, form: str) -> Any:

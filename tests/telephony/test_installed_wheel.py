@@ -117,7 +117,8 @@ def readme_commands() -> set[str]:
 
 
 DONE = {
-    "telephony demo desk:agent", "telephony serve desk:agent", "telephony serve examples.receptionist:agent",
+    "telephony serve", "telephony demo desk:agent",
+    "telephony serve desk:agent", "telephony serve examples.receptionist:agent",
     "telephony doctor", "telephony replay PATH", "telephony calls test add <call sid> --name booking",
     "python remind.py +14155550123 Ada Friday", "telephony calls import FILE", "telephony calls purge",
     "telephony call +14155550123 --agent remind:agent --data name=Ada --result remind:Outcome", "telephony simulate",
@@ -154,7 +155,7 @@ def test_a_recording_is_imported(project: Project) -> None:
     assert done.returncode == 1 and "hint:" in done.stderr, done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["desk:agent"], ["examples.receptionist:agent"],
+@pytest.mark.parametrize("arguments", [[], ["desk:agent"], ["examples.receptionist:agent"],
                                        ["desk:agent", "--outgoing", "remind:agent"]])  # fmt: skip
 def test_the_sketch_is_served(project: Project, arguments: Sequence[str]) -> None:
     with project.serving("telephony", "serve", *arguments, "--port", "0") as address:
