@@ -57,12 +57,13 @@ def read_log(lines: Iterable[str]) -> tuple[list[LoggedStream], list[str]]:
     log = _Log()
     for number, line in enumerate(lines, 1):
         log.take(number, line)
-    return list(log.streams.values()), log.told()
+    return log.streams, log.told()
 
 
 class _Log:
     def __init__(self) -> None:
-        self.streams: dict[str, LoggedStream] = {}
+        self.streams: list[LoggedStream] = []
+        self._by_sid: dict[str, LoggedStream] = {}
         self._problems: list[str] = []
         self._strangers: Counter[str] = Counter()
 
@@ -106,20 +107,23 @@ class _Log:
             raise ValueError("a `start` without its fields")
         sid = str(message.get("streamSid") or start.get("streamSid") or "")
         call_sid = str(start.get("callSid") or message.get("callSid") or "")
-        if sid in self.streams:
+        known = self._by_sid.get(sid)
+        if known is not None and known.call_sid == call_sid:
             raise ValueError(f"stream {sid!r} starts a second time")
         got = start.get("mediaFormat")
         if isinstance(got, dict) and (got.get("encoding"), str(got.get("sampleRate"))) != ("audio/x-mulaw", "8000"):
             raise ValueError(
                 f"stream {sid!r} is {got.get('encoding')} at {got.get('sampleRate')} Hz, not mu-law at 8000"
             )
-        self.streams[sid] = LoggedStream(sid, call_sid, start, number, number)
+        # A name that another call had before: what follows is not that call's.
+        stream = self._by_sid[sid] = LoggedStream(sid, call_sid, start, number, number)
+        self.streams.append(stream)
 
     def _stream(self, message: Mapping[str, Any]) -> LoggedStream | None:
         sid = message.get("streamSid")
         if sid is None and len(self.streams) == 1:
-            return next(iter(self.streams.values()))
-        return self.streams.get(str(sid))
+            return self.streams[0]
+        return self._by_sid.get(str(sid))
 
     def _key(self, stream: LoggedStream, dtmf: Any) -> None:
         """A key has no timestamp: it was pressed where the caller's audio is."""

@@ -83,6 +83,12 @@ def test_both_tracks_are_the_caller_and_the_agent(tmp_path: Path) -> None:
     assert [voices(journal) for journal in made.journals] == [({0x11}, {0x33})]
 
 
+def test_a_stream_name_that_two_calls_have_separates_them_all_the_same(tmp_path: Path) -> None:
+    lines = [start("CA1", "MZ1"), media("MZ1", "0", A), start("CA2", "MZ1"), media("MZ1", "0", B)]
+    made = import_twilio(write(tmp_path / "a.log", *lines), tmp_path / "calls")
+    assert [voices(journal)[0] for journal in made.journals] == [{0x11}, {0x22}]
+
+
 @pytest.mark.parametrize("track", ["outbound", "outbound_track"])
 def test_a_log_of_the_outbound_track_alone_has_no_caller(track: str, tmp_path: Path) -> None:
     log = write(tmp_path / "a.log", start("CA1", "MZ1", tracks=[track]), media("MZ1", "0", AGENT, None))
@@ -113,7 +119,7 @@ ODD = {
     "a strange track": media("MZ1", "20", A, "sideways"),
     "a stream that does not start": media("MZ9", "20", B),
     "another call's": media("MZ1", "20", B) | {"callSid": "CA9"},
-    "a second start": start("CA9", "MZ1"),
+    "a second start": start("CA1", "MZ1"),
     "a start without fields": {"event": "start", "streamSid": "MZ7", "start": 5},
     "another format": start("CA9", "MZ8", mediaFormat={"encoding": "audio/l16", "sampleRate": 16000}),
     "a key without a digit": {"event": "dtmf", "streamSid": "MZ1", "dtmf": {}},
