@@ -1,0 +1,58 @@
+"""Tools and guardrails that were made by the installed `openai-agents` work in a session by their shape."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import agents
+import pytest
+from session_kit import call, ended, opened, said, settle, started
+
+from realtime_core import RealtimeAgent
+
+pytestmark = pytest.mark.virtual_time
+
+
+@agents.function_tool
+def plain(day: str) -> str:
+    """When we are open."""
+    return f"On {day} from noon."
+
+
+@agents.function_tool
+async def with_context(context: agents.RunContextWrapper[str], day: str) -> str:
+    """When we are open."""
+    return f"On {day} from noon, {context.context}."
+
+
+@agents.function_tool
+def fails() -> str:
+    """Fails."""
+    raise LookupError("no such table")
+
+
+async def test_tools_of_the_sdk_run() -> None:
+    agent: RealtimeAgent[Any] = RealtimeAgent(name="Desk", tools=[plain, with_context, fails])
+    async with opened(agent, context="Ada") as kit:
+        kit.emit(call("plain", '{"day": "Friday"}', "c1"), call("with_context", '{"day": "Friday"}', "c2"))
+        kit.emit(call("fails", "{}", "c3"), call("plain", "{}", "c4"))
+        async with asyncio.timeout(30):
+            while len(kit.outputs) < 4:
+                await settle(0.05)
+        outputs = sorted(output for output, _ in kit.outputs)
+        assert outputs[2:] == ["On Friday from noon, Ada.", "On Friday from noon."]
+        assert all("error" in output.lower() for output in outputs[:2])
+
+
+async def test_a_guardrail_of_the_sdk_trips() -> None:
+    @agents.output_guardrail
+    async def no_secrets(context: Any, agent: Any, output: str) -> agents.GuardrailFunctionOutput:
+        return agents.GuardrailFunctionOutput(output_info=None, tripwire_triggered="swordfish" in output)
+
+    agent: RealtimeAgent[Any] = RealtimeAgent(name="Desk", output_guardrails=[no_secrets])
+    async with opened(agent) as kit:
+        kit.emit(started("r1"), said("It is swordfish.", response_id="r1"), ended("r1"))
+        await settle(0.1)
+        (tripped,) = kit.of("guardrail_tripped")
+        assert [result.guardrail.get_name() for result in tripped.guardrail_results] == ["no_secrets"]
