@@ -18,9 +18,12 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from realtime_core import RealtimeAgent
+from telephony import create_app, load_settings
 from telephony.web import edge as edges
 from telephony.web import listening as servers
 from telephony.web.edge import MAX_CONNECTIONS, Edge, connections_within
+from telephony.web.guard import Guard
 from telephony.web.heads import MAX_HEAD_BYTES, MAX_URL_BYTES, Heads
 from telephony.web.patience import HTTP_LIMITS_S, Patience, Phase
 
@@ -415,3 +418,22 @@ async def test_patience_is_for_one_phase_of_one_request() -> None:
     assert not patience.is_over(Phase.OURS, 2, 1e9), "our own time is not the peer's fault"
     assert not patience.is_over(Phase.HEAD, 2, 1e9 + 1)
     assert HTTP_LIMITS_S[Phase.HEAD] == 10.0
+
+
+async def test_a_peer_that_leaves_within_a_body_is_no_defect(parser: str, caplog: pytest.LogCaptureFixture) -> None:
+    settings = load_settings(telephony_model="scripted")
+    left = asyncio.Event()
+    with contextlib.ExitStack() as stack:
+        if parser == "h11":
+            stack.enter_context(patch.dict(sys.modules, {"uvicorn.protocols.http.httptools_impl": None}))
+        stack.enter_context(patch.object(Guard, "refuse", lambda *_, **__: left.set()))
+        async with servers.listening(create_app(RealtimeAgent(name="Desk"), settings=settings)) as address:
+            port = int(address.rpartition(":")[2])
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = HEAD.replace(b"/echo", b"/incoming-call").replace(b"here", b"127.0.0.1")
+            writer.write(head + b"Content-Length: 100\r\n\r\nCallSid")
+            await writer.drain()
+            writer.close()
+            async with asyncio.timeout(10):
+                await left.wait()
+    assert "Exception" not in caplog.text and "Traceback" not in caplog.text
