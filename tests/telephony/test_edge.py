@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket as sockets
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -229,6 +230,18 @@ async def test_what_is_within_the_limits_is_served(parser: str) -> None:
                 writer.write(b"x" * 1000)
                 await writer.drain()
             assert (await answer(reader)).endswith(b"50000")
+        writer.close()
+
+
+async def test_small_writes_are_sent_at_once(parser: str) -> None:
+    """With Nagle's algorithm a second small write waits for the peer's delayed ACK: 40 ms, also for audio."""
+    async with served(parser) as server:
+        reader, writer = await server.connect()
+        writer.write(HEAD + b"Content-Length: 2\r\n\r\nhi")
+        await answer(reader)
+        (connection,) = server.edge.waiting
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY)
         writer.close()
 
 
