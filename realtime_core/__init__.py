@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         RealtimeUserInputMessage, RealtimeUserInputText, RealtimeVoice, ToolErrorFormatter, ToolErrorFormatterArgs,
     )
     from .errors import (
-        ConnectFailed, ConnectionLost, ModelBehaviorError, RealtimeCoreError, ServerRejected, SessionExpired,
-        TransportError, UserError,
+        ConnectFailed, ConnectionLost, HostedToolFailed, ModelBehaviorError, RealtimeCoreError, ServerRejected,
+        SessionExpired, TransportError, UserError,
     )
     from .event_streams import EventStream, EventsOverflowed
     from .events import (
@@ -65,8 +65,9 @@ if TYPE_CHECKING:
         RealtimeModelInputAudioTimeoutTriggeredEvent, RealtimeModelInputAudioTranscriptionCompletedEvent,
         RealtimeModelInputAudioTranscriptionDeltaEvent, RealtimeModelInputAudioTranscriptionFailedEvent,
         RealtimeModelInputTokensDetails, RealtimeModelItemDeletedEvent, RealtimeModelItemTruncatedEvent,
-        RealtimeModelItemUpdatedEvent, RealtimeModelMcpApprovalRequestEvent, RealtimeModelOtherEvent,
-        RealtimeModelOutputTextDeltaEvent, RealtimeModelOutputTextDoneEvent,
+        RealtimeModelItemUpdatedEvent, RealtimeModelMcpApprovalRequestEvent, RealtimeModelMcpCallEvent,
+        RealtimeModelOtherEvent, RealtimeModelOtherItemEvent, RealtimeModelOutputTextDeltaEvent,
+        RealtimeModelOutputTextDoneEvent,
         RealtimeModelOutputTokensDetails, RealtimeModelOwnEvent,
         RealtimeModelRateLimitsEvent, RealtimeModelRawServerEvent, RealtimeModelResponseFailedEvent,
         RealtimeModelSpeechStartedEvent, RealtimeModelSpeechStoppedEvent, RealtimeModelToolCallEvent,
@@ -108,7 +109,8 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "RealtimeUserInputText", "RealtimeVoice", "ToolErrorFormatter", "ToolErrorFormatterArgs",
     ),
     "errors": (
-        "ConnectFailed", "ConnectionLost", "ModelBehaviorError", "RealtimeCoreError", "ServerRejected",
+        "ConnectFailed", "ConnectionLost", "HostedToolFailed", "ModelBehaviorError", "RealtimeCoreError",
+        "ServerRejected",
         "SessionExpired", "TransportError", "UserError",
     ),
     "event_streams": ("EventStream", "EventsOverflowed",),
@@ -148,7 +150,8 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "RealtimeModelInputAudioTimeoutTriggeredEvent", "RealtimeModelInputAudioTranscriptionCompletedEvent",
         "RealtimeModelInputAudioTranscriptionDeltaEvent", "RealtimeModelInputAudioTranscriptionFailedEvent",
         "RealtimeModelInputTokensDetails", "RealtimeModelItemDeletedEvent", "RealtimeModelItemTruncatedEvent",
-        "RealtimeModelItemUpdatedEvent", "RealtimeModelMcpApprovalRequestEvent", "RealtimeModelOtherEvent",
+        "RealtimeModelItemUpdatedEvent", "RealtimeModelMcpApprovalRequestEvent", "RealtimeModelMcpCallEvent",
+        "RealtimeModelOtherEvent", "RealtimeModelOtherItemEvent",
         "RealtimeModelOutputTextDeltaEvent", "RealtimeModelOutputTextDoneEvent",
         "RealtimeModelOutputTokensDetails", "RealtimeModelOwnEvent",
         "RealtimeModelRateLimitsEvent", "RealtimeModelRawServerEvent", "RealtimeModelResponseFailedEvent",
@@ -185,7 +188,8 @@ _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in nam
 __all__ = [
     "AgentsException", "AssistantAudio", "AssistantMessageItem", "AssistantText", "AudioData", "ClockPlayer",
     "ConnectFailed", "ConnectionLost", "CostEstimate", "DEFAULT_MODEL_SETTINGS", "EventStream", "EventsOverflowed",
-    "FunctionTool", "GuardrailFunctionOutput", "Handoff", "HeardItem", "HostedTool", "InputAudio", "InputGuardrail",
+    "FunctionTool", "GuardrailFunctionOutput", "Handoff", "HeardItem", "HostedTool", "HostedToolFailed", "InputAudio",
+    "InputGuardrail",
     "InputGuardrailResult", "InputImage", "InputText", "ModalityTokens", "ModelBehaviorError", "OpenAIRealtimeSIPModel",
     "OpenAIRealtimeWebSocketModel", "OurTurns", "OutputGuardrail", "OutputGuardrailResult", "PRICES_PER_MILLION",
     "PlaybackLedger", "Player", "Prices", "RealtimeAgent", "RealtimeAgentEndEvent", "RealtimeAgentHooks",
@@ -205,7 +209,8 @@ __all__ = [
     "RealtimeModelInputAudioTranscriptionDeltaEvent", "RealtimeModelInputAudioTranscriptionFailedEvent",
     "RealtimeModelInputImageContent", "RealtimeModelInputTextContent", "RealtimeModelInputTokensDetails",
     "RealtimeModelItemDeletedEvent", "RealtimeModelItemTruncatedEvent", "RealtimeModelItemUpdatedEvent",
-    "RealtimeModelListener", "RealtimeModelMcpApprovalRequestEvent", "RealtimeModelName", "RealtimeModelOtherEvent",
+    "RealtimeModelListener", "RealtimeModelMcpApprovalRequestEvent", "RealtimeModelMcpCallEvent", "RealtimeModelName",
+    "RealtimeModelOtherEvent", "RealtimeModelOtherItemEvent",
     "RealtimeModelOutputTextDeltaEvent", "RealtimeModelOutputTextDoneEvent",
     "RealtimeModelOutputTokensDetails", "RealtimeModelOwnEvent",
     "RealtimeModelRateLimitsEvent", "RealtimeModelRawClientMessage", "RealtimeModelRawServerEvent",

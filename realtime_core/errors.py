@@ -5,6 +5,7 @@ RealtimeCoreError
 ├── UserError                     the caller's code or configuration is at fault; the message says what to do
 ├── UserCodeError                 a function of the user ended as no function may end (SystemExit, its own cancellation)
 ├── ModelBehaviorError            the model sent something that cannot be followed (a call id used twice, ...)
+├── HostedToolFailed              a tool that the server runs (hosted MCP) has failed
 ├── TransportError              the network or the server is at fault
 │   ├── ConnectFailed             could not connect, or the handshake was refused
 │   └── ConnectionLost            an open connection ended before its time (carries the `Close`)
@@ -28,6 +29,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionLost",
     "Deadlock",
+    "HostedToolFailed",
     "ModelBehaviorError",
     "RealtimeCoreError",
     "ScriptError",
@@ -65,6 +67,10 @@ class ModelBehaviorError(RealtimeCoreError):
     def message(self) -> str:
         """The text of the error."""
         return str(self)
+
+
+class HostedToolFailed(RealtimeCoreError):
+    """A tool that the model's server calls by itself (hosted MCP) has failed; the server's text says how."""
 
 
 class TransportError(RealtimeCoreError):

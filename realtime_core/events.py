@@ -128,10 +128,11 @@ class RealtimeHandoffEvent:
 
 @dataclass
 class RealtimeToolStart:
-    """A tool is about to run. `arguments` is JSON text."""
+    """A tool is about to run. `arguments` is JSON text. A `HostedTool` runs at the model's server; `call_id` is the id
+    of its item."""
 
     agent: RealtimeAgent[Any]
-    tool: Tool
+    tool: Tool | HostedTool
     arguments: str
     info: RealtimeEventInfo
     type: Literal["tool_start"] = "tool_start"
@@ -141,10 +142,11 @@ class RealtimeToolStart:
 @dataclass
 class RealtimeToolEnd:
     """A tool has run and its output was sent. `output` is what the tool returned, or what the model was told of its
-    failure; `silent`: it wants no response; `error`: what it failed with."""
+    failure; `silent`: it wants no response; `error`: what it failed with. Of a `HostedTool`, the output or the error's
+    text is what the model's server has told."""
 
     agent: RealtimeAgent[Any]
-    tool: Tool
+    tool: Tool | HostedTool
     arguments: str
     output: Any
     info: RealtimeEventInfo

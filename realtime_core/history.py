@@ -1,7 +1,8 @@
 """The conversation as a pure reducer: `reduce(items, event) -> (items, changes)`.
 
 `items` is a tuple in the order of the conversation; neither it nor its items are ever changed in place. Order follows
-the protocol's `previous_item_id`, also when an item comes before the one it follows. No audio is kept: of each audio
+the protocol's `previous_item_id`, also when an item comes before the one it follows (`history_order`). Messages and
+complete tool calls are listed; every other item keeps its place only. No audio is kept: of each audio
 part of the agent, the length received, the text said and, once playback was cut, the text heard.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from .history_merge import later_status, merged, words_within
+from .history_order import Entry, Items, OtherItem, call_index, chain_end, index, place, taken_out
 from .items import (
     AssistantAudio,
     AssistantContent,
@@ -35,6 +37,7 @@ from .model_events import (
     RealtimeModelItemDeletedEvent,
     RealtimeModelItemTruncatedEvent,
     RealtimeModelItemUpdatedEvent,
+    RealtimeModelOtherItemEvent,
     RealtimeModelOutputTextDeltaEvent,
     RealtimeModelOutputTextDoneEvent,
     RealtimeModelToolCallEvent,
@@ -43,8 +46,6 @@ from .model_events import (
 )
 
 __all__ = ["Added", "Change", "Deleted", "Items", "ToolOutputSent", "Updated", "reduce"]
-
-Items = tuple[RealtimeItem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,75 +111,58 @@ def reduce(items: Items, event: RealtimeModelEvent | ToolOutputSent, *, bytes_pe
         case RealtimeModelToolCallEvent():
             return _upsert(items, _tool_call_item(event), event.previous_item_id)
         case ToolOutputSent():
-            return _tool_output(items, event)
+            return _tool_output(items, event.call_id, event.output)
+        case RealtimeModelOtherItemEvent():
+            return _other(items, event)
         case _:
             return items, ()
 
 
-# Finding and placing
-
-
-def _index(items: Items, item_id: str) -> int | None:
-    """Where an item is. What changes is nearly always near the end."""
-    return next((i for i in range(len(items) - 1, -1, -1) if items[i].item_id == item_id), None)
-
-
-def _call_index(items: Items, call_id: str | None) -> int | None:
-    if not call_id:
-        return None
-    for i in range(len(items) - 1, -1, -1):
-        item = items[i]
-        if isinstance(item, RealtimeToolCallItem) and item.call_id == call_id:
-            return i
-    return None
-
-
-def _chain_end(items: Items, start: int) -> int:
-    """The end of the run that begins at `start` and in which each item names the one before it as its previous."""
-    end = start + 1
-    while end < len(items) and items[end].previous_item_id == items[end - 1].item_id:
-        end += 1
-    return end
-
-
-def _place(items: Items, chain: Items) -> Items:
-    """Insert a chain where its head belongs; then bring behind its tail whatever was waiting for that."""
-    previous = chain[0].previous_item_id
-    if previous is None:
-        at = len(items)
-    elif previous == "":
-        at = 0
-    else:
-        known = _index(items, previous)
-        at = len(items) if known is None else known + 1
-    waiting = next((i for i, item in enumerate(items) if item.previous_item_id == chain[-1].item_id), None)
-    if waiting is None:
-        return items[:at] + chain + items[at:]
-    end = _chain_end(items, waiting)
-    followers, rest = items[waiting:end], items[:waiting] + items[end:]
-    if waiting < at:
-        at = max(waiting, at - len(followers))
-    return rest[:at] + chain + followers + rest[at:]
+# Items as the server tells of them
 
 
 def _upsert(items: Items, new: RealtimeItem, previous_item_id: str | None) -> Reduced:
     previous = new.previous_item_id if previous_item_id is None else previous_item_id
-    at = _index(items, new.item_id)
-    if at is None and isinstance(new, RealtimeToolCallItem):
-        at = _call_index(items, new.call_id)
-    if at is None:
+    at = index(items, new.item_id)
+    if isinstance(new, RealtimeToolCallItem):
+        at = call_index(items, new.call_id) if at is None else at
+        new = _with_known_output(items, new)
+    old = None if at is None else items[at]
+    if at is None or old is None:
         item = replace(new, previous_item_id=previous)
-        return _place(items, (item,)), (Added(item),)
-    old = items[at]
-    item = merged(
-        old, replace(new, previous_item_id=old.previous_item_id if old.previous_item_id is not None else previous)
-    )
+        return place(items, (item,)), (Added(item),)
+    item = replace(new, previous_item_id=old.previous_item_id if old.previous_item_id is not None else previous)
+    if not isinstance(old, OtherItem):
+        item = merged(old, item)
     if item == old:
         return items, ()
-    if item.previous_item_id == old.previous_item_id:
-        return _replaced(items, at, item)
-    end = _chain_end(items, at)
-    return _place(items[:at] + items[end:], (item, *items[at + 1 : end])), (Updated(item),)
+    return _put(items, at, item), (Added(item) if isinstance(old, OtherItem) else Updated(item),)
+
+
+def _other(items: Items, event: RealtimeModelOtherItemEvent) -> Reduced:
+    """Keep the place of an item that is not listed. A tool's output belongs to its call."""
+    at = index(items, event.item_id)
+    entry = OtherItem(event.item_id, event.item_type, event.previous_item_id, event.call_id, event.output)
+    if at is None:
+        items = place(items, (entry,))
+    else:
+        old = items[at]
+        if not isinstance(old, OtherItem):
+            return items, ()
+        if old.previous_item_id is not None:
+            entry = replace(entry, previous_item_id=old.previous_item_id)
+        items = _put(items, at, entry)
+    if event.output is None:
+        return items, ()
+    return _tool_output(items, event.call_id, event.output)
+
+
+def _put(items: Items, at: int, entry: Entry) -> Items:
+    """Replace an item; with what follows it, it moves to where it belongs, if that is news."""
+    if entry.previous_item_id == items[at].previous_item_id:
+        return (*items[:at], entry, *items[at + 1 :])
+    end = chain_end(items, at)
+    return place(items[:at] + items[end:], (entry, *items[at + 1 : end]))
 
 
 def _replaced(items: Items, at: int, item: RealtimeItem) -> Reduced:
@@ -192,7 +176,7 @@ TItem = TypeVar("TItem", UserMessageItem, AssistantMessageItem)
 
 def _update(items: Items, item_id: str, cls: type[TItem], change: Callable[[TItem], TItem]) -> Reduced:
     """Change an item of that class, if there is one."""
-    at = _index(items, item_id)
+    at = index(items, item_id)
     if at is None:
         return items, ()
     item = items[at]
@@ -200,8 +184,18 @@ def _update(items: Items, item_id: str, cls: type[TItem], change: Callable[[TIte
 
 
 def _deleted(items: Items, item_id: str) -> Reduced:
-    at = _index(items, item_id)
-    return (items, ()) if at is None else (items[:at] + items[at + 1 :], (Deleted(item_id),))
+    at = index(items, item_id)
+    if at is None:
+        return items, ()
+    gone, items = items[at], taken_out(items, at)
+    if not isinstance(gone, OtherItem):
+        return items, (Deleted(item_id),)
+    at = call_index(items, gone.call_id)
+    if at is None:
+        return items, ()
+    call = items[at]
+    assert isinstance(call, RealtimeToolCallItem)
+    return _replaced(items, at, replace(call, output=None, status="in_progress"))
 
 
 # What the agent says
@@ -239,7 +233,7 @@ def _said(
             content[event.content_index] = _heard(replace(part, transcript=(part.transcript or "") + event.delta))
         return replace(item, content=content)
 
-    if _index(items, event.item_id) is None:
+    if index(items, event.item_id) is None:
         item = change(AssistantMessageItem(item_id=event.item_id, content=[], status="in_progress"))
         return (*items, item), (Added(item),)
     return _update(items, event.item_id, AssistantMessageItem, change)
@@ -312,7 +306,7 @@ def _transcribed(
         content[at] = replace(part, transcript=text(part.transcript or ""))
         return replace(item, content=content, status=later_status(item.status, status))
 
-    if _index(items, item_id) is None:
+    if index(items, item_id) is None:
         known = InputText(text=text("")) if status == "completed" else InputAudio(transcript=text(""))
         item = UserMessageItem(item_id=item_id, content=[known], status=status)
         return (*items, item), (Added(item),)
@@ -325,10 +319,18 @@ def _tool_call_item(event: RealtimeModelToolCallEvent) -> RealtimeToolCallItem:
     )
 
 
-def _tool_output(items: Items, event: ToolOutputSent) -> Reduced:
-    at = _call_index(items, event.call_id)
+def _tool_output(items: Items, call_id: str | None, output: str) -> Reduced:
+    at = call_index(items, call_id)
     if at is None:
         return items, ()
     call = items[at]
     assert isinstance(call, RealtimeToolCallItem)
-    return _replaced(items, at, replace(call, output=event.output, status="completed"))
+    return _replaced(items, at, replace(call, output=output, status="completed"))
+
+
+def _with_known_output(items: Items, call: RealtimeToolCallItem) -> RealtimeToolCallItem:
+    """The call with its output, where that came first."""
+    for item in items if call.output is None and call.call_id else ():
+        if isinstance(item, OtherItem) and item.call_id == call.call_id and item.output is not None:
+            return replace(call, output=item.output, status="completed")
+    return call

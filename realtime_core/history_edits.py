@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from .history_order import Entry, OtherItem
 from .items import (
     AssistantMessageItem,
     InputAudio,
@@ -17,33 +19,92 @@ from .items import (
 )
 from .model_inputs import RealtimeModelRawClientMessage
 
-__all__ = ["history_edits", "wire_items"]
+__all__ = ["history_edits", "wire_items", "wire_outputs"]
 
 
-def history_edits(old: Sequence[RealtimeItem], new: Sequence[RealtimeItem]) -> list[RealtimeModelRawClientMessage]:
-    """Client events that turn `old` into `new`. An item that was changed or moved is deleted and created again; what
-    comes before it stays as it is."""
-    before = {item.item_id: item for item in old}
+def history_edits(
+    old: Sequence[Entry], new: Sequence[RealtimeItem], *, lost: Collection[str] = ()
+) -> list[RealtimeModelRawClientMessage]:
+    """Client events that turn `old` into `new`, in the order of the two; the items' `previous_item_id` does not count.
+
+    An item that was changed or moved is deleted and created again; what comes before it stays as it is. A tool call
+    goes with its output; where only the output differs, the call stays. `lost` are items that the server may not have:
+    they were told to an earlier session, and to this one perhaps in a note only. An edit replaces that note."""
+    new = [_anywhere(item) for item in new]
+    before = {item.item_id: _anywhere(item) for item in old if not isinstance(item, OtherItem)}
     after = {item.item_id for item in new}
+    if list(before.values()) == new:
+        return []
+    outputs = _outputs_by_call(old)
     kept: set[str] = set()
+    other_outputs: set[str] = set()
     position = 0
-    order = [item.item_id for item in old if item.item_id in after]
+    order = [item_id for item_id in before if item_id in after]
     for item in new:  # the kept items must be in the old order
-        if before.get(item.item_id) == item and item.item_id in order[position:]:
+        known = before.get(item.item_id)
+        is_same, other_output = known == item, _differs_in_output(known, item, outputs)
+        if (is_same or other_output) and item.item_id not in lost and item.item_id in order[position:]:
             position = order.index(item.item_id) + 1
             kept.add(item.item_id)
-    edits = [_event("conversation.item.delete", item_id=i) for i in before if i not in kept]
+            if other_output:
+                other_outputs.add(item.item_id)
+    notes = [item.item_id for item in old if isinstance(item, OtherItem) and item.kind == "message"]
+    gone = notes if any(item_id in lost for item_id in before) else []
+    for item_id, item in before.items():
+        if item_id not in kept:
+            gone.append(item_id)
+        if isinstance(item, RealtimeToolCallItem) and (item_id not in kept or item_id in other_outputs):
+            gone += outputs.get(item.call_id or "", ())
+    edits = [_event("conversation.item.delete", item_id=item_id) for item_id in gone]
     last_kept = max((i for i, item in enumerate(new) if item.item_id in kept), default=-1)
+    behind = _behind(old, set(gone))
     previous = "root"
     for index, item in enumerate(new):
-        if item.item_id in kept:
+        is_kept = item.item_id in kept
+        if is_kept:
             previous = item.item_id
-            continue
-        for wire in wire_items(item):
-            place = {"previous_item_id": previous} if index < last_kept else {}  # else it goes to the end
+        for wire in wire_items(item) if not is_kept else wire_outputs(item) if item.item_id in other_outputs else ():
+            at_end = index > last_kept or (index == last_kept and behind.get(item.item_id) is None)
+            place = {} if at_end else {"previous_item_id": previous}
             edits.append(_event("conversation.item.create", item=wire, **place))
             previous = wire["id"]
+        if is_kept and previous == item.item_id:
+            previous = behind.get(item.item_id) or previous
     return edits
+
+
+def _anywhere(item: RealtimeItem) -> RealtimeItem:
+    return replace(item, previous_item_id=None)
+
+
+def _outputs_by_call(items: Sequence[Entry]) -> dict[str, list[str]]:
+    """Call id -> the items that hold the call's output."""
+    found: dict[str, list[str]] = {}
+    for item in items:
+        if isinstance(item, OtherItem) and item.call_id and item.output is not None:
+            found.setdefault(item.call_id, []).append(item.item_id)
+    return found
+
+
+def _differs_in_output(old: RealtimeItem | None, new: RealtimeItem, outputs: Mapping[str, list[str]]) -> bool:
+    """Both are the same call of a tool, with another output, and the old output can be deleted."""
+    if not isinstance(old, RealtimeToolCallItem) or not isinstance(new, RealtimeToolCallItem) or new.server_label:
+        return False
+    if old.output == new.output or (old.output is not None and not outputs.get(old.call_id or "")):
+        return False
+    return replace(old, output=new.output, status=new.status) == new
+
+
+def _behind(items: Sequence[Entry], gone: set[str]) -> dict[str, str]:
+    """Listed item -> the last of the items that follow it and are not listed: what is inserted comes behind those."""
+    found: dict[str, str] = {}
+    head = ""
+    for item in items:
+        if not isinstance(item, OtherItem):
+            head = item.item_id
+        elif head and item.item_id not in gone:
+            found[head] = item.item_id
+    return found
 
 
 def _event(type: str, **fields: Any) -> RealtimeModelRawClientMessage:
@@ -52,16 +113,25 @@ def _event(type: str, **fields: Any) -> RealtimeModelRawClientMessage:
 
 def wire_items(item: RealtimeItem) -> Iterator[dict[str, Any]]:
     """The protocol's form of an item that a client may create: speech as text (of the agent's, what was heard), a tool
-    call followed by its output."""
-    if isinstance(item, RealtimeToolCallItem):
+    call followed by its output, a call of a hosted tool with its output in it."""
+    if isinstance(item, RealtimeToolCallItem) and item.server_label is not None:
+        output = {} if item.output is None else {"output": item.output}
+        called = {"server_label": item.server_label, "name": item.name, "arguments": item.arguments}
+        yield {"id": item.item_id, "type": "mcp_call", **called, **output}
+    elif isinstance(item, RealtimeToolCallItem):
         call_id = item.call_id or item.item_id
         call = {"type": "function_call", "call_id": call_id, "name": item.name, "arguments": item.arguments}
         yield {"id": item.item_id, **call}
-        if item.output is not None:
-            output = {"type": "function_call_output", "call_id": call_id, "output": item.output}
-            yield {"id": f"{item.item_id[:28]}_out", **output}
-        return
-    yield {"id": item.item_id, "type": "message", "role": item.role, "content": list(_content(item))}
+        yield from wire_outputs(item)
+    else:
+        yield {"id": item.item_id, "type": "message", "role": item.role, "content": list(_content(item))}
+
+
+def wire_outputs(item: RealtimeItem) -> Iterator[dict[str, Any]]:
+    """The protocol's item of a tool call's output, if the call has one."""
+    if isinstance(item, RealtimeToolCallItem) and item.server_label is None and item.output is not None:
+        output = {"call_id": item.call_id or item.item_id, "output": item.output}
+        yield {"id": f"{item.item_id[:28]}_out", "type": "function_call_output", **output}
 
 
 def _content(item: SystemMessageItem | UserMessageItem | AssistantMessageItem) -> Iterator[dict[str, Any]]:

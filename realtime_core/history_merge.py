@@ -37,6 +37,7 @@ def merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
             call_id=new.call_id or old.call_id,
             arguments=new.arguments or old.arguments,
             output=old.output if new.output is None else new.output,
+            server_label=old.server_label if new.server_label is None else new.server_label,
             status=later_status(old.status, new.status) or "in_progress",
         )
     return new

@@ -11,7 +11,7 @@ from .user_code import UserCode
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
-    from .tools import Tool
+    from .tools import HostedTool, Tool
 
 __all__ = ["Hooks"]
 
@@ -35,6 +35,14 @@ class Hooks:
 
     def handed_off(self, source: RealtimeAgent[Any], target: RealtimeAgent[Any]) -> None:
         self._queue((self._run, "on_handoff", (source, target)), (target.hooks, "on_handoff", (target, source)))
+
+    def hosted_tool_started(self, agent: RealtimeAgent[Any], tool: HostedTool) -> None:
+        """The model's server runs the tool: nothing waits for the hook."""
+        self._queue((self._run, "on_tool_start", (agent, tool)), (agent.hooks, "on_tool_start", (agent, tool)))
+
+    def hosted_tool_ended(self, agent: RealtimeAgent[Any], tool: HostedTool, result: Any) -> None:
+        told = (agent, tool, result)
+        self._queue((self._run, "on_tool_end", told), (agent.hooks, "on_tool_end", told))
 
     async def tool_started(self, agent: RealtimeAgent[Any], tool: Tool) -> None:
         """Awaited before the tool runs."""

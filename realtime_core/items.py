@@ -184,7 +184,11 @@ class AssistantMessageItem(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeToolCallItem(_Dumpable):
-    """A tool call and, once it is there, its output."""
+    """A tool call and, once it is there, its output.
+
+    `server_label` names the MCP server of a call that the model's server has made by itself (hosted MCP): its `call_id`
+    is the item's id, and its output is the error's text where it failed. None: a call that the session answers.
+    """
 
     item_id: str
     previous_item_id: str | None = None
@@ -194,6 +198,7 @@ class RealtimeToolCallItem(_Dumpable):
     arguments: str
     name: str
     output: str | None = None
+    server_label: str | None = None
 
 
 RealtimeMessageItem = SystemMessageItem | UserMessageItem | AssistantMessageItem
@@ -234,7 +239,7 @@ def item_from_dict(data: Mapping[str, Any]) -> RealtimeItem:
     }
     if data.get("type") == "function_call":
         fields: dict[str, Any] = {
-            k: texts[k] for k in ("call_id", "arguments", "name", "output", "status") if k in texts
+            k: texts[k] for k in ("call_id", "arguments", "name", "output", "status", "server_label") if k in texts
         }
         return RealtimeToolCallItem(**head, **{"arguments": "", "name": "", **fields})
     head["status"] = texts.get("status")

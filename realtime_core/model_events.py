@@ -52,6 +52,23 @@ class RealtimeModelMcpApprovalRequestEvent:
 
 
 @dataclass
+class RealtimeModelMcpCallEvent:
+    """A call of a tool that the server runs (hosted MCP) has begun or is over. `id` is the item's id; `output` is None
+    while the call runs, and where the server did not tell it; `error` is the text of a failure. `silent`: no response
+    is asked for, because one is being made or was made already."""
+
+    id: str
+    server_label: str
+    name: str
+    arguments: str
+    status: Literal["in_progress", "completed", "failed"] = "in_progress"
+    output: str | None = None
+    error: str | None = None
+    type: Literal["mcp_call"] = "mcp_call"
+    silent: bool = field(default=False, kw_only=True)
+
+
+@dataclass
 class RealtimeModelAudioEvent:
     """A piece of the agent's voice, in the session's output format (PCM16 little-endian 24 kHz mono by default)."""
 
@@ -191,6 +208,20 @@ class RealtimeModelItemUpdatedEvent:
     item: RealtimeItem
     type: Literal["item_updated"] = "item_updated"
     previous_item_id: str | None = field(default=None, kw_only=True)
+
+
+@dataclass
+class RealtimeModelOtherItemEvent:
+    """The conversation has an item that the history does not list, and that keeps its place in the order: a tool's
+    output (with its `call_id`), a call that is not complete, a list of a server's tools, reasoning, ... `item_type` is
+    the protocol's name."""
+
+    item_id: str
+    item_type: str
+    type: Literal["other_item"] = "other_item"
+    previous_item_id: str | None = field(default=None, kw_only=True)
+    call_id: str | None = field(default=None, kw_only=True)
+    output: str | None = field(default=None, kw_only=True)
 
 
 @dataclass
@@ -336,6 +367,8 @@ class RealtimeModelRawServerEvent:
 
 RealtimeModelOwnEvent = (
     RealtimeModelMcpApprovalRequestEvent
+    | RealtimeModelMcpCallEvent
+    | RealtimeModelOtherItemEvent
     | RealtimeModelInputAudioTranscriptionDeltaEvent
     | RealtimeModelInputAudioTranscriptionFailedEvent
     | RealtimeModelSpeechStartedEvent
@@ -398,7 +431,9 @@ __all__ = [
     "RealtimeModelItemTruncatedEvent",
     "RealtimeModelItemUpdatedEvent",
     "RealtimeModelMcpApprovalRequestEvent",
+    "RealtimeModelMcpCallEvent",
     "RealtimeModelOtherEvent",
+    "RealtimeModelOtherItemEvent",
     "RealtimeModelOutputTextDeltaEvent",
     "RealtimeModelOutputTextDoneEvent",
     "RealtimeModelOutputTokensDetails",

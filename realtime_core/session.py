@@ -24,6 +24,7 @@ from .events import (
 from .handoffs import Handoff
 from .history import Added, Items, ToolOutputSent, reduce
 from .history_edits import history_edits
+from .history_order import listed
 from .hooks import Hooks
 from .items import RealtimeItem
 from .model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
@@ -110,6 +111,8 @@ class RealtimeSession(RealtimeModelListener):
         input_checks = InputChecks(self._core, lambda: self.current_agent)
         self._turns = SessionTurns(self._core, self._hooks, self._checks, input_checks, lambda: self.current_agent)
         self._history: Items = ()
+        self._lost: frozenset[str] = frozenset()
+        """Items that an earlier session with the server had: the present one may know them from a summary only."""
         self._bytes_per_ms = output_bytes_per_ms(self._base)
         self._stream: EventStream | None = None
         self._status: SessionStatus = "new"
@@ -142,7 +145,7 @@ class RealtimeSession(RealtimeModelListener):
     @property
     def history(self) -> list[RealtimeItem]:
         """The conversation so far, in order."""
-        return list(self._history)
+        return listed(self._history)
 
     @property
     def status(self) -> SessionStatus:
@@ -184,7 +187,7 @@ class RealtimeSession(RealtimeModelListener):
     def _model_options(self) -> RealtimeModelConfig:
         """The user's model configuration, the settings of the starting agent, and a way to the history for a model that
         has to begin anew."""
-        options: RealtimeModelConfig = {"conversation": lambda: self._history, **self._model_config}
+        options: RealtimeModelConfig = {"conversation": lambda: self.history, **self._model_config}
         options["initial_model_settings"] = self._active.settings
         return options
 
@@ -316,8 +319,12 @@ class RealtimeSession(RealtimeModelListener):
                 self._tools.begin(event)
             case "mcp_approval_request":
                 self._tools.begin_hosted(event)
+            case "mcp_call":
+                self._tools.hosted(event)
             case "connection_status":
                 self._status = event.status
+                if event.status == "reconnecting":
+                    self._lost = frozenset(item.item_id for item in self.history)
                 self._turns.handle(event)
             case "end_of_stream":
                 self._finish(None)
@@ -385,7 +392,10 @@ class RealtimeSession(RealtimeModelListener):
         What was spoken goes in as text: the protocol takes no audio back. The history follows as the server confirms.
         """
         wanted = history(self.history) if callable(history) else history
-        for message in history_edits(self._history, wanted):
+        edits = history_edits(self._history, wanted, lost=self._lost)
+        if edits:
+            self._lost = frozenset()
+        for message in edits:
             await self._deliver(RealtimeModelSendRawMessage(message))
 
     async def _deliver(self, event: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from . import user_code
 from .agent_settings import ActiveAgent
 from .config import RealtimeToolExecutionConfig, ToolErrorFormatterArgs
-from .errors import ModelBehaviorError, RealtimeCoreError
+from .errors import HostedToolFailed, ModelBehaviorError, RealtimeCoreError
 from .events import RealtimeToolApprovalRequired, RealtimeToolEnd, RealtimeToolStart
 from .guardrails import (
     ToolGuardrailFunctionOutput,
@@ -27,7 +27,11 @@ from .guardrails import (
 from .handoffs import Handoff
 from .history import ToolOutputSent
 from .hooks import Hooks
-from .model_events import RealtimeModelMcpApprovalRequestEvent, RealtimeModelToolCallEvent
+from .model_events import (
+    RealtimeModelMcpApprovalRequestEvent,
+    RealtimeModelMcpCallEvent,
+    RealtimeModelToolCallEvent,
+)
 from .model_inputs import RealtimeModelSendMcpApproval, RealtimeModelSendToolOutput
 from .run_context import ToolContext
 from .session_core import SessionCore
@@ -102,7 +106,7 @@ class ToolCalls:
         in_order = not core.run_config.get("async_tool_calls", True)
         self._limit = asyncio.Semaphore(1 if in_order else self._config.get("max_concurrent", 8))
         self._calls: OrderedDict[str, ToolCall] = OrderedDict()
-        self._running: dict[str, tuple[ToolCall, Tool, float]] = {}
+        self._running: dict[str, tuple[ToolCall, Tool | HostedTool, float]] = {}
         """Tools that were told to have begun, with the loop's time of that."""
         self._approvals = Approvals()
         self._filler = Filler(core, self._config)
@@ -114,17 +118,39 @@ class ToolCalls:
         elif (known := self._calls.get(event.call_id)) is not None:
             self._again(known, event)
         else:
-            context = ToolContext(
-                self._core.context.context,
-                self._core.context.usage,
-                tool_name=event.name,
-                tool_call_id=event.call_id,
-                tool_arguments=event.arguments,
-                agent=self._current().agent,
-            )
-            call = self._calls[event.call_id] = ToolCall(event, self._current(), context)
-            self._forget_old()
-            self._core.start(self._run(call), f"tool {event.name}")
+            self._core.start(self._run(self._remember(event)), f"tool {event.name}")
+
+    def _remember(self, event: RealtimeModelToolCallEvent) -> ToolCall:
+        context = ToolContext(
+            self._core.context.context,
+            self._core.context.usage,
+            tool_name=event.name,
+            tool_call_id=event.call_id,
+            tool_arguments=event.arguments,
+            agent=self._current().agent,
+        )
+        call = self._calls[event.call_id] = ToolCall(event, self._current(), context)
+        self._forget_old()
+        return call
+
+    def hosted(self, event: RealtimeModelMcpCallEvent) -> None:
+        """The model's server runs a tool by itself (hosted MCP): tell that it began, and how it ended, once each."""
+        tool = HostedTool(event.name, event.server_label)
+        if event.id not in self._calls:
+            told = RealtimeModelToolCallEvent(event.name, event.id, event.arguments, id=event.id)
+            call, agent = self._remember(told), self._current().agent
+            self._running[event.id] = call, tool, asyncio.get_running_loop().time()
+            self._core.emit(RealtimeToolStart(agent, tool, event.arguments, self._core.info, call_id=event.id))
+            self._hooks.hosted_tool_started(agent, tool)
+        if event.status == "in_progress" or event.id not in self._running:
+            return
+        call, _, started = self._running[event.id]
+        call.over = True
+        output = (event.error or "") if event.output is None else event.output
+        error = HostedToolFailed(event.error or output) if event.status == "failed" else None
+        duration_s = asyncio.get_running_loop().time() - started
+        self._tell_end(call, tool, output, duration_s, silent=event.silent, error=error)
+        self._hooks.hosted_tool_ended(call.active.agent, tool, output)
 
     def begin_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
         """The model's server asks whether it may call a tool that it runs itself."""
@@ -147,7 +173,7 @@ class ToolCalls:
     def _tell_end(
         self,
         call: ToolCall,
-        tool: Tool,
+        tool: Tool | HostedTool,
         output: Any,
         duration_s: float,
         *,

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from ..sources import Sources
-from .items import Item, Items
+from .items import CREATE, NAME_ITEM, Item, Items
 from .outbox import HangUp, Outbox
 from .rejection import Rejected, invalid_type, invalid_value, missing
 from .reply import Director, ToolOutput
@@ -129,6 +129,7 @@ class Conversation:
         self._outbox.hang_up(1001, message)
 
     def _create_item(self, event: dict[str, Any]) -> None:
+        CREATE(event, "")
         item = self._items.create(event.get("item"), event.get("previous_item_id"), self._sources.id("item"))
         self._note(item)
         previous = self._items.previous_id(item.id)
@@ -146,6 +147,7 @@ class Conversation:
             news.speech_s += any(part["type"] == "input_audio" for part in wire["content"])
 
     def _retrieve_item(self, event: dict[str, Any]) -> None:
+        NAME_ITEM(event, "")
         item = self._items.retrieve(event.get("item_id"))
         self._outbox.emit("conversation.item.retrieved", item=item.with_audio())
 
@@ -155,6 +157,7 @@ class Conversation:
         self._outbox.emit("conversation.item.truncated", item_id=item.id, **position)
 
     def _delete_item(self, event: dict[str, Any]) -> None:
+        NAME_ITEM(event, "")
         self._items.delete(event.get("item_id"))
         self._outbox.emit("conversation.item.deleted", item_id=event["item_id"])
 

@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .checks import choice, integer, items, obj, text
+from .checks import anything, boolean, choice, integer, items, obj, text
 from .formats import PCM, WireFormat
 from .rejection import Rejected, invalid_type, invalid_value, missing, no_such_item
 from .voice import Speech
 
-__all__ = ["Item", "Items"]
+__all__ = ["CREATE", "NAME_ITEM", "Item", "Items"]
 
 _STATUS = choice("completed", "incomplete", "in_progress")
 _CALL_ID = text(64, "[a-zA-Z0-9_-]+")
 _BASE = {"type": text(), "id": text(32), "object": choice("realtime.item"), "status": _STATUS}
+_MCP = {"type": text(), "id": text(32), "server_label": text()}
 _PART = {
     "type": choice("input_text", "input_audio", "input_image", "output_text", "output_audio"),
     "text": text(),
@@ -36,12 +37,35 @@ _KINDS = {
     ),
     "function_call": obj({**_BASE, "name": text(), "call_id": _CALL_ID, "arguments": text()}, "name", "arguments"),
     "function_call_output": obj({**_BASE, "call_id": _CALL_ID, "output": text()}, "call_id", "output"),
+    "mcp_call": obj(
+        {
+            **_MCP,
+            "name": text(),
+            "arguments": text(),
+            "output": text(),
+            "error": anything,
+            "approval_request_id": text(),
+        },
+        "server_label",
+        "name",
+        "arguments",
+    ),
+    "mcp_list_tools": obj({**_MCP, "tools": items(anything)}, "server_label", "tools"),
+    "mcp_approval_request": obj({**_MCP, "name": text(), "arguments": text()}, "server_label", "name", "arguments"),
+    "mcp_approval_response": obj(
+        {"type": text(), "id": text(32), "approval_request_id": text(), "approve": boolean, "reason": text()},
+        "approval_request_id",
+        "approve",
+    ),
 }
 _PARTS_OF = {
     "system": ("input_text",),
     "user": ("input_text", "input_audio", "input_image"),
     "assistant": ("output_text",),
 }
+CREATE = obj({"type": text(), "event_id": text(), "item": anything, "previous_item_id": anything})
+NAME_ITEM = obj({"type": text(), "event_id": text(), "item_id": anything})
+"""The fields of `conversation.item.create`, and of `.delete` and `.retrieve`; `Items` checks their values."""
 _TRUNCATE = obj(
     {
         "type": text(),
@@ -112,6 +136,10 @@ class Items:
         """The function call with this call id."""
         return next((i for i in self if i.wire["type"] == "function_call" and i.wire["call_id"] == call_id), None)
 
+    def _asks(self, item_id: str) -> bool:
+        """The item is a request for approval."""
+        return item_id in self._items and self._items[item_id].wire["type"] == "mcp_approval_request"
+
     def create(self, wire: Any, previous_item_id: Any, new_id: str) -> Item:
         """A client's item, checked and put in its place: at the end, behind `previous_item_id`, or at the `root`."""
         wire = self.check(wire, new_id)
@@ -120,6 +148,8 @@ class Items:
             raise Rejected(message, code="item_create_duplicate_item_id", param="item.id")
         if wire["type"] == "function_call_output" and self.call(wire["call_id"]) is None:
             raise Rejected(f"Tool call ID '{wire['call_id']}' not found in conversation.", code="invalid_tool_call_id")
+        if wire["type"] == "mcp_approval_response" and not self._asks(wire["approval_request_id"]):
+            raise invalid_value("item.approval_request_id", wire["approval_request_id"])
         item = Item(wire)
         if previous_item_id is None:
             self.append(item)
@@ -143,7 +173,8 @@ class Items:
         if not isinstance(wire["type"], str) or wire["type"] not in _KINDS:
             raise invalid_value("item.type", wire["type"], *_KINDS)
         _KINDS[wire["type"]](wire, "item")
-        made: dict[str, Any] = {"id": new_id, "object": "realtime.item", "status": "completed", **wire}
+        common = {} if wire["type"].startswith("mcp_") else {"object": "realtime.item", "status": "completed"}
+        made: dict[str, Any] = {"id": new_id, **common, **wire}
         if made["type"] == "function_call":
             made.setdefault("call_id", new_id.replace("item_", "call_"))
         for i, part in enumerate(made.get("content", ())):

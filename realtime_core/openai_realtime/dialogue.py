@@ -32,9 +32,18 @@ from ..responses import Responses, ResponseState
 from ..sources import Sources
 from ..turns import TurnAction, TurnPolicy
 from .incoming import handle
+from .item_places import ItemPlaces
 from .protocol import EventIds, decode_audio, decode_object, encode, encode_append, parse
 from .recovery import refused_output_note
-from .server_events import ItemDeleted, Malformed, ResponseCreated, ResponseDone, ServerEvent, SpeechStopped
+from .server_events import (
+    Committed,
+    ItemDeleted,
+    Malformed,
+    ResponseCreated,
+    ResponseDone,
+    ServerEvent,
+    SpeechStopped,
+)
 from .session_config import SessionConfig, bytes_per_ms, setting_name
 from .settings_ledger import ANSWER_S, Refusal
 from .told import Messages, Recent, Told
@@ -96,6 +105,12 @@ class Dialogue:
         """Item id -> the item, as long as the server has not confirmed it."""
         self.hidden_items = Recent(256)
         """Items that are none of the user's business."""
+        self.restored = Recent(1024)
+        """Items that the client has put into the conversation by hand -> whether the server has confirmed them. Nothing
+        is to be done about a tool call among them."""
+        self._edits = Recent(1024)
+        """Event id of a `conversation.item.create` or `.delete` sent by hand -> its type and fields."""
+        self.places = ItemPlaces()
         self.open_calls: set[str] = set()
         """Tool calls without an output."""
         self.called = Recent(256)
@@ -104,6 +119,8 @@ class Dialogue:
         """Those of them that an earlier session made: this one does not know them."""
         self.hosted_calls: set[str] = set()
         """Items of tool calls that the server runs (hosted MCP) and that are not over."""
+        self.hosted = Recent(256)
+        """Item id -> `HostedCall`: what is known of a call of a hosted tool."""
         self.approvals_asked = Recent(64)
         """Items of hosted tool calls that somebody was asked about."""
         self._held_until: float | None = None
@@ -186,6 +203,34 @@ class Dialogue:
             note_id = self.create_note(refused_output_note(item["output"]))
             if wanted:
                 self.perform(self.responses.want(self.setup.now(), note_id))
+
+    def edit(self, event_id: str, type: str, fields: dict[str, Any]) -> None:
+        """Send a `conversation.item.create` or `.delete` that the user has made."""
+        item = fields.get("item")
+        if type == "conversation.item.create" and isinstance(item, Mapping) and (item_id := str(item.get("id") or "")):
+            self.told.forget(ItemDeleted, item_id)
+            self.told.news(True, Committed, item_id)  # it is no turn that the server has taken
+            self.hosted.pop(item_id, None)
+            self.hidden_items.pop(item_id, None)
+            self.restored[item_id] = False
+            if isinstance(previous := fields.get("previous_item_id"), str):
+                self.places.asked(item_id, previous)
+        self._edits[event_id] = type, fields
+        self.command(type, fields, event_id=event_id)
+
+    def edit_refused(self, event_id: str, code: str) -> bool:
+        """The server does not know an item that an edit names, as after a reconnect: an item that is to be deleted is
+        gone, and a new one goes to the end. Returns False for any other error."""
+        type, fields = self._edits.pop(event_id, ("", {}))
+        if type == "conversation.item.delete" and code == "item_delete_invalid_item_id":
+            handle(self, ItemDeleted(str(fields.get("item_id") or "")))
+        elif type == "conversation.item.create" and code == "item_create_invalid_previous_item_id":
+            rest = {key: value for key, value in fields.items() if key != "previous_item_id"}
+            self.edit(self.setup.ids(), type, rest)
+        else:
+            return False
+        self.setup.swallowed[code] += 1
+        return True
 
     def create_note(self, text: str) -> str:
         """Tell the model something that is not part of what was said."""
@@ -313,6 +358,7 @@ class Dialogue:
     def succeed(self, lost: Dialogue, *, knows_calls: bool) -> None:
         """Take the place of a lost session: its tools run on, and what waits for them waits here."""
         self.config.succeed(lost.config)
+        self.places.goes_on = True
         self.open_calls |= lost.open_calls
         if not knows_calls:
             self.foreign_calls |= lost.open_calls

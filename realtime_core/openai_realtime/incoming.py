@@ -66,6 +66,8 @@ def _error(dialogue: Dialogue, event: wire.ServerError) -> None:
     if (refusal := _refused_update(dialogue, event)) is not None:
         dialogue.session_refused(refusal, error)
         return
+    if dialogue.edit_refused(event.event_id, code_of(event) or event.code):
+        return
     if (item_id := dialogue.created_items.pop(event.event_id, None)) is not None:
         dialogue.item_refused(item_id)
     is_told = bool(event.event_id) and not dialogue.told.news(error.message, wire.ServerError, event.event_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import model_events as emitted
 from ..errors import UserError
-from ..items import RealtimeToolCallItem, item_from_dict
+from ..items import RealtimeItem, RealtimeToolCallItem, item_from_dict
 from ..outcomes import Outcome, items_of
 from ..responses import echo_of
 from . import hosted_tools
@@ -45,6 +45,7 @@ def _response_created(dialogue: Dialogue, event: wire.ResponseCreated) -> None:
         dialogue.emit(emitted.RealtimeModelOtherEvent({"type": "response.created", "response": event.response}))
     else:
         dialogue.emit(emitted.RealtimeModelTurnStartedEvent(response_id=event.response_id))
+        hosted_tools.answer_began(dialogue, event.response_id)
     dialogue.perform(effects)
 
 
@@ -85,6 +86,8 @@ def _response_done(dialogue: Dialogue, event: wire.ResponseDone) -> None:
     for item_id in hosted_tools.spoken_about(event.response):
         dialogue.told.news(True, hosted_tools.spoken_about, item_id)
         dialogue.responses.unwant(item_id)
+        hosted_tools.was_spoken_about(dialogue, item_id, event.response_id)
+    hosted_tools.answer_over(dialogue, event.response_id)
     dialogue.perform(dialogue.responses.done(dialogue.setup.now(), event.response_id, outcome))
 
 
@@ -162,12 +165,17 @@ def _text_done(dialogue: Dialogue, event: wire.TextDone) -> None:
 
 
 def _item_added(dialogue: Dialogue, event: wire.ItemAdded) -> None:
-    _turn_not_told(dialogue, event)
+    previous = _previous(dialogue, event)
+    _turn_not_told(dialogue, event, previous)
     _item_acknowledged(dialogue, event.item)
-    _item_updated(dialogue, event.item, event.previous_item_id)
+    _item_updated(dialogue, event.item, previous)
 
 
-def _turn_not_told(dialogue: Dialogue, event: wire.ItemAdded) -> None:
+def _previous(dialogue: Dialogue, event: wire.ItemAdded | wire.ItemDone) -> str | None:
+    return dialogue.places.previous(type(event), str(event.item.get("id") or ""), event.previous_item_id)
+
+
+def _turn_not_told(dialogue: Dialogue, event: wire.ItemAdded, previous_item_id: str | None) -> None:
     """A turn of the caller shows in the conversation whose `committed` got lost or comes later. Where the server does
     not answer it by itself, somebody has to."""
     item_id, content = str(event.item.get("id") or ""), event.item.get("content")
@@ -177,19 +185,21 @@ def _turn_not_told(dialogue: Dialogue, event: wire.ItemAdded) -> None:
     if not item_id or not is_audio or event.item.get("role") != "user" or item_id in dialogue.unacknowledged:
         return
     if dialogue.commits_by_hand or not dialogue.responses.server_responds:
-        committed(dialogue, wire.Committed(item_id, event.previous_item_id))
+        committed(dialogue, item_id, previous_item_id)
 
 
 def _item_done(dialogue: Dialogue, event: wire.ItemDone) -> None:
     dialogue.completes_items = True
-    hosted_tools.item_done(dialogue, event.item)
     _item_acknowledged(dialogue, event.item)
-    _item_updated(dialogue, event.item, event.previous_item_id)
+    _item_updated(dialogue, event.item, _previous(dialogue, event))
+    hosted_tools.item_done(dialogue, event.item)
 
 
 def _item_acknowledged(dialogue: Dialogue, item: Mapping[str, Any]) -> None:
     if isinstance(item_id := item.get("id"), str):
         dialogue.unacknowledged.pop(item_id, None)
+        if item_id in dialogue.restored:
+            dialogue.restored[item_id] = True
         dialogue.responses.acknowledged(item_id)
 
 
@@ -199,6 +209,8 @@ def _item_retrieved(dialogue: Dialogue, event: wire.ItemRetrieved) -> None:
 
 def _output_item_added(dialogue: Dialogue, event: wire.OutputItemAdded) -> None:
     dialogue.responses.began_item(event.response_id)
+    if event.item.get("type") == "mcp_call" and not dialogue.responses.is_out_of_band(event.response_id):
+        _item_updated(dialogue, event.item, None)
 
 
 def _output_item_done(dialogue: Dialogue, event: wire.OutputItemDone) -> None:
@@ -209,22 +221,48 @@ def _output_item_done(dialogue: Dialogue, event: wire.OutputItemDone) -> None:
     if event.item.get("type") == "function_call":
         _tool_call(dialogue, event.response_id, event.item)
         return
-    hosted_tools.item_done(dialogue, event.item)
-    if not dialogue.completes_items:
+    if not dialogue.completes_items or event.item.get("type") == "mcp_call":
         _item_updated(dialogue, event.item, None)
+    hosted_tools.item_done(dialogue, event.item)
 
 
 def _item_updated(dialogue: Dialogue, item: Mapping[str, Any], previous_item_id: str | None) -> None:
-    """Messages only: a tool call is told when it is complete, and again with its output."""
-    item_id = item.get("id")
-    if item.get("type") != "message" or item_id in dialogue.hidden_items or dialogue.is_deleted(str(item_id)):
+    """Messages and complete tool calls are listed in the history. Every other item keeps its place there; the output of
+    a tool belongs to its call."""
+    item_id, kind = str(item.get("id") or ""), str(item.get("type") or "")
+    if dialogue.is_deleted(item_id):
         return
+    is_hidden = item_id in dialogue.hidden_items
+    if kind == "mcp_call" and not is_hidden:
+        hosted_tools.item_seen(dialogue, item, previous_item_id)
+    elif not is_hidden and (known := _listed_item(item, kind)) is not None:
+        dialogue.emit(emitted.RealtimeModelItemUpdatedEvent(known, previous_item_id=previous_item_id))
+    elif item_id:
+        call_id, output = (item.get(key) if kind == "function_call_output" else None for key in ("call_id", "output"))
+        dialogue.emit(
+            emitted.RealtimeModelOtherItemEvent(
+                item_id,
+                kind,
+                previous_item_id=previous_item_id,
+                call_id=call_id if isinstance(call_id, str) else None,
+                output=output if isinstance(output, str) else None,
+            )
+        )
+
+
+def _listed_item(item: Mapping[str, Any], kind: str) -> RealtimeItem | None:
+    """The item as the history lists it; None for one that it does not list."""
+    if kind == "function_call":
+        is_complete = item.get("status", "completed" if item.get("arguments") else "in_progress") == "completed"
+        # Complete is here what the model has called; the history's call is complete when it has its output.
+        return item_from_dict({**item, "status": "in_progress"}) if is_complete else None
+    if kind != "message":
+        return None
     try:
-        known = item_from_dict(item)
+        return item_from_dict(item)
     except UserError as error:
         _logger.info("An item of the conversation is left out: %s", error)
-        return
-    dialogue.emit(emitted.RealtimeModelItemUpdatedEvent(known, previous_item_id=previous_item_id))
+        return None
 
 
 def _tool_call(dialogue: Dialogue, response_id: str, item: Mapping[str, Any]) -> None:
@@ -254,6 +292,7 @@ def _items_of(dialogue: Dialogue, event: wire.ResponseDone) -> None:
         if item.get("type") != "function_call":
             _final_texts(dialogue, event.response_id, item)
             _item_updated(dialogue, item, None)
+            hosted_tools.item_done(dialogue, item)
         elif str(item.get("call_id")) not in dialogue.called:
             _tool_call(dialogue, event.response_id, item)
 
@@ -273,7 +312,8 @@ def _final_texts(dialogue: Dialogue, response_id: str, item: Mapping[str, Any]) 
 
 
 def _item_deleted(dialogue: Dialogue, event: wire.ItemDeleted) -> None:
-    dialogue.told.news(True, wire.ItemDeleted, event.item_id)
+    if dialogue.restored.get(event.item_id) is not False:  # else the client has asked for an item of that id meanwhile
+        dialogue.told.news(True, wire.ItemDeleted, event.item_id)
     dialogue.emit(emitted.RealtimeModelItemDeletedEvent(event.item_id))
 
 

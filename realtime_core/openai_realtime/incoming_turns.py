@@ -49,8 +49,13 @@ def _speech_stopped(dialogue: Dialogue, event: wire.SpeechStopped) -> None:
     dialogue.perform(dialogue.responses.speech_stopped(now))
 
 
-def committed(dialogue: Dialogue, event: wire.Committed) -> None:
-    if event.item_id and not dialogue.told.news(True, wire.Committed, event.item_id):
+def _committed(dialogue: Dialogue, event: wire.Committed) -> None:
+    committed(dialogue, event.item_id, dialogue.places.previous(wire.Committed, event.item_id, event.previous_item_id))
+
+
+def committed(dialogue: Dialogue, item_id: str, previous_item_id: str | None) -> None:
+    """A turn of the caller is in the conversation."""
+    if item_id and not dialogue.told.news(True, wire.Committed, item_id):
         return
     now = dialogue.setup.now()
     by_hand = bool(dialogue.commits_by_hand)
@@ -59,12 +64,12 @@ def committed(dialogue: Dialogue, event: wire.Committed) -> None:
     dialogue.end_speech()  # some servers report no end of speech
     actions = dialogue.setup.policy.committed(now)
     interrupted = dialogue.act(actions)
-    dialogue.emit(emitted.RealtimeModelInputAudioCommittedEvent(event.item_id, event.previous_item_id))
+    dialogue.emit(emitted.RealtimeModelInputAudioCommittedEvent(item_id, previous_item_id))
     if interrupted:
         dialogue.emit(interrupted)
     dialogue.perform(dialogue.responses.committed(now, by_hand=by_hand))
     if by_hand or TurnAction.RESPOND in actions or dialogue.holds_answers:
-        dialogue.perform(dialogue.responses.want(now, event.item_id or None, acknowledged=True))
+        dialogue.perform(dialogue.responses.want(now, item_id or None, acknowledged=True))
 
 
 def _timeout_triggered(dialogue: Dialogue, event: wire.TimeoutTriggered) -> None:
@@ -122,7 +127,7 @@ def _dtmf(dialogue: Dialogue, event: wire.Dtmf) -> None:
 TURN_EVENTS: Mapping[type, Callable[[Dialogue, Any], None]] = {
     wire.SpeechStarted: _speech_started,
     wire.SpeechStopped: _speech_stopped,
-    wire.Committed: committed,
+    wire.Committed: _committed,
     wire.TimeoutTriggered: _timeout_triggered,
     wire.TranscriptionDelta: _transcription_delta,
     wire.TranscriptionCompleted: _transcription_completed,

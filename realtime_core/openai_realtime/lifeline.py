@@ -20,6 +20,7 @@ from ..model_events import (
     RealtimeModelTurnEndedEvent,
 )
 from .dialogue import Dialogue, Setup
+from .hosted_tools import abandon
 from .outgoing import send
 from .recovery import AudioBacklog, ReconnectPolicy, is_recoverable, is_worth_retrying, replayed, summary
 from .session_config import SessionConfig, bytes_per_ms
@@ -241,6 +242,7 @@ class Lifeline:
         """The server session is over, and with it what was open in it: the caller's turn and the agent's response.
         `close` is None where another session takes its place in a pause of the talk."""
         dialogue.retired = True
+        abandon(dialogue)
         self.setup.policy.reset()
         self.setup.player.release()
         self._set_timer()

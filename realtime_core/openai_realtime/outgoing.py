@@ -9,7 +9,6 @@ from .. import model_inputs as sent
 from ..errors import ServerRejected, UserError
 from ..items import RealtimeToolCallItem
 from ..model_events import RealtimeModelErrorEvent, RealtimeModelItemUpdatedEvent
-from . import server_events as wire
 from .dialogue import Dialogue
 from .recovery import tool_note
 
@@ -138,11 +137,11 @@ def _raw(dialogue: Dialogue, event: sent.RealtimeModelSendRawMessage) -> None:
             dialogue.config.sent_by_hand(event_id, session, dialogue.setup.now())
         elif kind == "input_audio_buffer.commit":
             dialogue.commits_by_hand.append(event_id)
-        dialogue.command(kind, fields, event_id=event_id)
+        if kind in ("conversation.item.create", "conversation.item.delete"):
+            dialogue.edit(event_id, kind, fields)
+        else:
+            dialogue.command(kind, fields, event_id=event_id)
         item = fields.get("item")
-        if kind == "conversation.item.create" and isinstance(item, Mapping):
-            dialogue.told.forget(wire.ItemDeleted, str(item.get("id")))
-            dialogue.told.news(True, wire.Committed, str(item.get("id")))  # it is no turn that the server has taken
         if kind == "conversation.item.create" and isinstance(item, Mapping) and "output" in item:
             dialogue.call_answered(str(item.get("call_id")))
 

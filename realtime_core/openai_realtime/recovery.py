@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ..connection import Close
 from ..errors import ConnectFailed, RealtimeCoreError, ServerRejected, TransportError
+from ..history_edits import wire_items
 from ..items import AssistantMessageItem, RealtimeItem, RealtimeToolCallItem, SystemMessageItem, UserMessageItem
 
 __all__ = [
@@ -31,6 +32,7 @@ _RECOVERABLE = frozenset({1001, 1005, 1006, 1011, 1012, 1013, 1015})
 _PEER_BROKE_THE_RULES = frozenset({1002, 1007, 1009})
 _HOPELESS_STATUS = frozenset({400, 401, 403, 404})
 _MAX_NOTE_CHARS = 4000
+_MAX_ITEM_ID = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +170,11 @@ def refused_output_note(output: str) -> str:
 
 
 def replayed(items: Sequence[RealtimeItem], max_chars: int) -> list[dict[str, Any]]:
-    """The conversation as the protocol's items, the newest that fit into `max_chars` of text."""
+    """The conversation as the protocol's items, with their ids, the newest that fit into `max_chars` of text."""
     replay: deque[list[dict[str, Any]]] = deque()
     room = max_chars
     for item in reversed(items):
-        wire = _wire(item)
+        wire = [_short_id(each) for each in wire_items(item)] if _is_worth_telling(item) else []
         room -= sum(len(str(each)) for each in wire)
         if room < 0:
             break
@@ -180,15 +182,14 @@ def replayed(items: Sequence[RealtimeItem], max_chars: int) -> list[dict[str, An
     return [each for wire in replay for each in wire]
 
 
-def _wire(item: RealtimeItem) -> list[dict[str, Any]]:
+def _is_worth_telling(item: RealtimeItem) -> bool:
     if isinstance(item, RealtimeToolCallItem):
-        if not item.call_id:
-            return []
-        call = {"type": "function_call", "call_id": item.call_id, "name": item.name, "arguments": item.arguments}
-        output = {"type": "function_call_output", "call_id": item.call_id, "output": item.output}
-        return [call] if item.output is None else [call, output]
+        is_lost = item.server_label is not None and item.output is None
+        return bool(item.call_id) and not is_lost
     text = item.heard_text if isinstance(item, AssistantMessageItem) else item.text
-    if not text.strip():
-        return []
-    kind = "output_text" if isinstance(item, AssistantMessageItem) else "input_text"
-    return [{"type": "message", "role": item.role, "content": [{"type": kind, "text": text}]}]
+    return bool(text.strip())
+
+
+def _short_id(wire: dict[str, Any]) -> dict[str, Any]:
+    """The item; without its id where that is longer than the protocol lets a client choose."""
+    return wire if len(wire["id"]) <= _MAX_ITEM_ID else {key: value for key, value in wire.items() if key != "id"}

@@ -20,7 +20,7 @@ from realtime_core import events as session_events
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Upsampler3
 from realtime_core.errors import RealtimeCoreError, UserError
-from realtime_core.tools import tool_output_text
+from realtime_core.tools import HostedTool, tool_output_text
 from realtime_core.user_code import UserCode, error_text
 
 from ..journal.cuts import CutCause
@@ -234,7 +234,8 @@ class Conversation:
     def _record_tool(self, event: session_events.RealtimeToolStart | session_events.RealtimeToolEnd) -> None:
         name = event.tool.name
         if event.type == "tool_start":
-            current_tool.set(event.call_id)  # in the task in which the tool is about to run
+            if not isinstance(event.tool, HostedTool):
+                current_tool.set(event.call_id)  # in the task in which the tool is about to run
             self._record.tool_started(event.call_id, name, event.arguments)
         else:
             output, ms = tool_output_text(event.output), round(event.duration_s * 1000, 3)

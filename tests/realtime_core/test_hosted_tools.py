@@ -1,17 +1,35 @@
-"""Tools that the server runs (hosted MCP): somebody has to ask for the answer, and may be asked before."""
+"""Tools that the server runs (hosted MCP): the answer is asked for, an approval before, and the calls are told."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from realtime_peer import Peer, Talk, settle
 from session_kit import opened
 from session_kit import settle as settle_session
 
-from realtime_core import HostedTool, RealtimeAgent
-from realtime_core.model_events import RealtimeModelMcpApprovalRequestEvent
+from realtime_core import (
+    HostedTool,
+    HostedToolFailed,
+    OpenAIRealtimeWebSocketModel,
+    RealtimeAgent,
+    RealtimeAgentHooks,
+    RealtimeRunner,
+    RealtimeSession,
+    RealtimeToolCallItem,
+    ReconnectPolicy,
+    Sources,
+)
+from realtime_core.events import is_sdk_event
+from realtime_core.model_events import OWN_MODEL_EVENTS, RealtimeModelMcpApprovalRequestEvent
 from realtime_core.model_inputs import RealtimeModelSendMcpApproval
+from realtime_core.testing import virtual_time
 
 pytestmark = pytest.mark.virtual_time
 
@@ -133,3 +151,193 @@ async def test_the_session_asks_as_for_any_tool() -> None:
             RealtimeModelSendMcpApproval("3", True),
         ]
         assert len(kit.of("tool_approval_required")) == 2
+
+
+# What the session tells of the calls
+
+
+CALLED = ITEM | {"arguments": '{"q": 1}'}
+
+
+@dataclass
+class Desk:
+    """A session whose server runs tools, and what it tells of them."""
+
+    session: RealtimeSession
+    peer: Peer
+    events: list[Any] = field(default_factory=list)
+    hooks: list[tuple[str, str, Any]] = field(default_factory=list)
+
+    def of(self, type: str) -> list[Any]:
+        return [event for event in self.events if event.type == type]
+
+    @property
+    def call(self) -> RealtimeToolCallItem:
+        (item,) = [each for each in self.session.history if isinstance(each, RealtimeToolCallItem)]
+        return item
+
+    def item(self, item: dict[str, Any], *kinds: str) -> None:
+        for kind in kinds:
+            self.peer.emit(f"conversation.item.{kind}", previous_item_id=None, item=item)
+
+    def output(self, item: dict[str, Any], kind: str) -> None:
+        self.peer.emit(f"response.output_item.{kind}", response_id="resp_1", output_index=0, item=item)
+
+
+@asynccontextmanager
+async def desk(**reconnect: Any) -> AsyncIterator[Desk]:
+    class Hooks(RealtimeAgentHooks[Any]):
+        async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
+            kit.hooks.append(("start", tool.name, None))
+
+        async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: Any) -> None:
+            kit.hooks.append(("end", tool.name, result))
+
+    agent = RealtimeAgent(name="Desk", tools=[{"type": "mcp", "server_label": "shop"}], hooks=Hooks())
+    peer = Peer()
+    model = OpenAIRealtimeWebSocketModel(sources=Sources(1), reconnect=ReconnectPolicy(**reconnect))
+    session = await RealtimeRunner(agent, model=model).run(model_config=peer.config)
+    kit = Desk(session, peer)
+    session.add_handler(kit.events.append)
+    async with session:
+        yield kit
+
+
+async def test_a_call_is_told_as_any_tool_is_and_is_in_the_history() -> None:
+    async with desk() as d:
+        d.peer.respond()
+        d.output(ITEM | {"arguments": ""}, "added")
+        d.item(ITEM | {"arguments": ""}, "added")
+        hosted(d.peer, "in_progress")
+        await settle()
+        assert not d.of("tool_start") and not d.session.history, "its arguments are not complete"
+        d.peer.emit("response.mcp_call_arguments.done", item_id="item_mcp", output_index=0, arguments='{"q": 1}')
+        await settle(2.0)
+        (start,) = d.of("tool_start")
+        assert (start.call_id, start.tool, start.arguments, start.agent.name) == (
+            "item_mcp", HostedTool("find", "shop"), '{"q": 1}', "Desk",
+        )  # fmt: skip
+        assert (d.call.status, d.call.output, d.call.server_label) == ("in_progress", None, "shop")
+        hosted(d.peer, "completed")
+        d.item(CALLED | {"output": "Found two."}, "done")
+        d.peer.done(output=[CALLED | {"output": "Found two."}])
+        await settle()
+        (end,) = d.of("tool_end")
+        assert (end.call_id, end.tool, end.output, end.error, end.arguments) == (
+            "item_mcp", HostedTool("find", "shop"), "Found two.", None, '{"q": 1}',
+        )  # fmt: skip
+        assert end.duration_s == pytest.approx(2.0, abs=0.1)
+        item = d.call
+        assert (item.item_id, item.call_id, item.name, item.arguments) == ("item_mcp", "item_mcp", "find", '{"q": 1}')
+        assert (item.status, item.output, item.server_label) == ("completed", "Found two.", "shop")
+        assert d.hooks == [("start", "find", None), ("end", "find", "Found two.")]
+        assert d.peer.types()[-1] == "response.create"
+        assert not any(isinstance(event.data, OWN_MODEL_EVENTS) for event in d.of("raw_model_event")
+                       if is_sdk_event(event))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ({"type": "tool_execution_error", "content": [{"type": "text", "text": "Sold out."}]}, "Sold out."),
+        ({"type": "protocol_error", "code": -32000, "message": "No such tool."}, "No such tool."),
+        ({"type": "http_error", "code": 502, "message": "Bad gateway"}, "Bad gateway"),
+        ("It broke.", "It broke."),
+        ({"type": "of_next_year"}, '{"type": "of_next_year"}'),
+    ],
+)
+async def test_a_failure_is_told_with_the_servers_text(error: Any, text: str) -> None:
+    async with desk() as d:
+        d.peer.respond()
+        d.item(CALLED, "added")
+        hosted(d.peer, "failed")
+        d.item(CALLED | {"error": error}, "done")
+        await settle()
+        (end,) = d.of("tool_end")
+        assert isinstance(end.error, HostedToolFailed) and str(end.error) == end.output == text
+        assert (d.call.status, d.call.output) == ("completed", text)
+        assert not d.of("error"), "the session goes on"
+
+
+PIECES: list[Callable[[Desk], None]] = [
+    lambda d: d.output(ITEM | {"arguments": ""}, "added"),
+    lambda d: d.item(ITEM | {"arguments": ""}, "added"),
+    lambda d: d.peer.emit("response.mcp_call_arguments.done", item_id="item_mcp", output_index=0, arguments='{"q": 1}'),
+    lambda d: hosted(d.peer, "in_progress"),
+    lambda d: hosted(d.peer, "completed"),
+    lambda d: d.output(CALLED | {"output": "Found."}, "done"),
+    lambda d: d.item(CALLED | {"output": "Found."}, "done"),
+    lambda d: d.peer.done(output=[CALLED | {"output": "Found."}]),
+]
+
+
+@given(st.permutations(range(len(PIECES))), st.sets(st.sampled_from(range(len(PIECES) - 2))))
+@settings(max_examples=60)
+def test_a_call_is_told_once_in_any_order_of_its_events(order: list[int], lost: set[int]) -> None:
+    async def run() -> None:
+        async with desk() as d:
+            d.peer.respond()
+            for i in (*order, *order):
+                if i not in lost:
+                    PIECES[i](d)
+            await settle()
+            assert [(e.type, e.call_id, e.arguments) for e in d.events if e.type in ("tool_start", "tool_end")] == [
+                ("tool_start", "item_mcp", '{"q": 1}'), ("tool_end", "item_mcp", '{"q": 1}'),
+            ]  # fmt: skip
+            assert (d.call.status, d.call.output) == ("completed", "Found.")
+            assert d.peer.types().count("response.create") == 1
+
+    virtual_time.run(run())
+
+
+async def test_a_call_whose_result_never_comes_ends_with_the_answer_about_it() -> None:
+    async with desk() as d:
+        d.peer.respond()
+        d.item(CALLED, "added")
+        hosted(d.peer, "completed")
+        d.peer.done(output=[CALLED])
+        await settle()
+        assert d.of("tool_start") and not d.of("tool_end")
+        d.peer.respond("resp_2")
+        d.peer.done("resp_2", output=[{"type": "message", "content": [{"type": "output_audio"}]}])
+        await settle()
+        (end,) = d.of("tool_end")
+        assert (end.output, end.error, d.call.status, d.call.output) == ("", None, "completed", None)
+
+
+async def test_a_call_that_runs_when_the_connection_is_lost_has_failed() -> None:
+    async with desk(first_delay_s=0.01) as d:
+        d.item(CALLED, "added")
+        hosted(d.peer, "in_progress")
+        await settle()
+        assert d.peer.connection is not None
+        d.peer.connection.break_()
+        await settle(1.0)
+        (end,) = d.of("tool_end")
+        assert isinstance(end.error, HostedToolFailed) and "lost" in str(end.error)
+
+
+async def test_a_call_that_runs_when_the_session_ends_is_told_as_unfinished() -> None:
+    async with desk(attempts=0) as d:
+        d.item(CALLED, "added")
+        await settle()
+        assert d.peer.connection is not None
+        d.peer.connection.close(1000)
+        await settle()
+        assert len(d.of("tool_start")) == len(d.of("tool_end")) == 1
+        assert d.of("tool_end")[0].error is not None
+
+
+async def test_an_approved_call_is_told_after_its_approval() -> None:
+    async with desk() as d:
+        d.peer.respond()
+        d.item(REQUEST, "added", "done")
+        d.peer.done(output=[REQUEST])
+        await settle()
+        (asked,) = d.of("tool_approval_required")
+        assert not d.of("tool_start") and not d.session.history, "a request is no call"
+        await d.session.approve_tool_call(asked.call_id)
+        d.item(CALLED | {"approval_request_id": "item_ask", "output": "Found."}, "added", "done")
+        await settle()
+        assert len(d.of("tool_start")) == len(d.of("tool_end")) == 1
+        assert d.call.output == "Found."

@@ -75,6 +75,13 @@ async def test_items_have_an_order() -> None:
         (message("x"), {"previous_item_id": "nobody"}, "item_create_invalid_previous_item_id", "previous_item_id"),
         (message("x"), {"previous_item_id": ["a"]}, "item_create_invalid_previous_item_id", "previous_item_id"),
         (message("x", id="item_first"), {}, "item_create_duplicate_item_id", "item.id"),
+        (message("x"), {"previous": "item_first"}, "unknown_parameter", "previous"),
+        ({"type": "mcp_call", "name": "find"}, {}, "missing_required_parameter", "item.server_label"),
+        ({"type": "mcp_call", "server_label": "s", "name": "find", "arguments": "{}", "call_id": "c"}, {},
+         "unknown_parameter", "item.call_id"),
+        ({"type": "mcp_approval_response", "approval_request_id": "item_first", "approve": True}, {},
+         "invalid_value", "item.approval_request_id"),
+        ({"type": "reasoning"}, {}, "invalid_value", "item.type"),
     ],
 )  # fmt: skip
 async def test_an_item_that_does_not_hold(item: Any, extra: dict[str, Any], code: str, param: str | None) -> None:
@@ -90,6 +97,31 @@ async def test_an_output_without_its_call_says_which() -> None:
     async with session(SCRIPT) as client:
         client.result({"call_id": "call_9"}, "x")
         assert (await client.error())["message"] == "Tool call ID 'call_9' not found in conversation."
+
+
+@pytest.mark.parametrize("verb", ["retrieve", "delete"])
+async def test_an_item_is_named_by_its_id_alone(verb: str) -> None:
+    async with session(SCRIPT) as client:
+        client.send("conversation.item.create", item=message("first", id="item_first"))
+        client.send(f"conversation.item.{verb}", item_id="item_first", call_id="c")
+        error = await client.error()
+        assert (error["code"], error["param"]) == ("unknown_parameter", "call_id")
+        assert not client.all(f"conversation.item.{verb}d")
+
+
+async def test_items_of_hosted_tools_are_taken_as_they_are() -> None:
+    shop = {"server_label": "shop", "name": "find", "arguments": "{}"}
+    items = [
+        {"id": "l", "type": "mcp_list_tools", "server_label": "shop", "tools": []},
+        {"id": "q", "type": "mcp_approval_request", **shop},
+        {"id": "a", "type": "mcp_approval_response", "approval_request_id": "q", "approve": True},
+        {"id": "m", "type": "mcp_call", **shop, "output": "found", "approval_request_id": "q"},
+    ]
+    async with session(SCRIPT) as client:
+        for item in items:
+            client.send("conversation.item.create", item=item)
+        await client.wait("conversation.item.done", 4)
+        assert [event["item"] for event in client.all("conversation.item.done")] == items
 
 
 async def test_retrieve_gives_the_audio_and_delete_takes_the_item_away() -> None:

@@ -729,6 +729,7 @@ async def test_what_else_the_server_says() -> None:
             "rate_limits",
             "item_deleted",
             "item_truncated",
+            "other_item",
             "other",
             "other",
         ]

@@ -1,0 +1,89 @@
+"""The order of a conversation's items, as the protocol's `previous_item_id` tells it. Pure.
+
+A conversation has items that the history does not list: outputs of tools (they are a part of their call), lists of
+tools, requests for approval and their answers, reasoning, and items of types that are not known here. Other items name
+them as their previous one, so each keeps its place as an `OtherItem`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .items import RealtimeItem, RealtimeToolCallItem
+
+__all__ = ["Entry", "Items", "OtherItem", "call_index", "chain_end", "index", "listed", "place", "taken_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherItem:
+    """An item that has a place and is not listed. `kind` is the protocol's `type`; `call_id` and `output` are those of
+    a tool's output."""
+
+    item_id: str
+    kind: str
+    previous_item_id: str | None = None
+    call_id: str | None = None
+    output: str | None = None
+
+
+Entry = RealtimeItem | OtherItem
+Items = tuple[Entry, ...]
+
+
+def listed(items: Items) -> list[RealtimeItem]:
+    """The items that the history shows."""
+    return [item for item in items if not isinstance(item, OtherItem)]
+
+
+def index(items: Items, item_id: str) -> int | None:
+    """Where an item is. What changes is nearly always near the end."""
+    return next((i for i in range(len(items) - 1, -1, -1) if items[i].item_id == item_id), None)
+
+
+def call_index(items: Items, call_id: str | None) -> int | None:
+    """Where the tool call with this call id is."""
+    if not call_id:
+        return None
+    for i in range(len(items) - 1, -1, -1):
+        item = items[i]
+        if isinstance(item, RealtimeToolCallItem) and item.call_id == call_id:
+            return i
+    return None
+
+
+def chain_end(items: Items, start: int) -> int:
+    """The end of the run that begins at `start` and in which each item names the one before it as its previous."""
+    end = start + 1
+    while end < len(items) and items[end].previous_item_id == items[end - 1].item_id:
+        end += 1
+    return end
+
+
+def place(items: Items, chain: Items) -> Items:
+    """Insert a chain where its head belongs; then bring behind its tail whatever was waiting for that."""
+    previous = chain[0].previous_item_id
+    if previous is None:
+        at = len(items)
+    elif previous == "":
+        at = 0
+    else:
+        known = index(items, previous)
+        at = len(items) if known is None else known + 1
+    waiting = next((i for i, item in enumerate(items) if item.previous_item_id == chain[-1].item_id), None)
+    if waiting is None:
+        return items[:at] + chain + items[at:]
+    end = chain_end(items, waiting)
+    followers, rest = items[waiting:end], items[:waiting] + items[end:]
+    if waiting < at:
+        at = max(waiting, at - len(followers))
+    return rest[:at] + chain + followers + rest[at:]
+
+
+def taken_out(items: Items, at: int) -> Items:
+    """The items without one of them. What followed it follows the one before it: the item may come again elsewhere."""
+    gone = items[at]
+    rest = items[:at] + items[at + 1 :]
+    return tuple(
+        replace(item, previous_item_id=gone.previous_item_id) if item.previous_item_id == gone.item_id else item
+        for item in rest
+    )

@@ -1,0 +1,42 @@
+"""Which item another one follows, from what the server says and what the client has asked for. Pure.
+
+The protocol's `previous_item_id` is null for the first item of a conversation. Some servers send null for every item.
+"""
+
+from __future__ import annotations
+
+from .server_events import ServerEvent
+from .told import Recent
+
+__all__ = ["ItemPlaces"]
+
+
+class ItemPlaces:
+    """The places of one server session's items. `goes_on`: another session came before it, so that its first item is
+    not the first of the conversation."""
+
+    def __init__(self) -> None:
+        self.goes_on = False
+        self._asked = Recent(1024)
+        self._telling: set[type[ServerEvent]] = set()
+        self._first_item_id = ""
+
+    def asked(self, item_id: str, previous_item_id: str) -> None:
+        """The client asks for an item behind another one, or at the `root`."""
+        self._asked[item_id] = "" if previous_item_id == "root" else previous_item_id
+
+    def previous(self, event: type[ServerEvent], item_id: str, named: str | None) -> str | None:
+        """The item before `item_id`; "" where it is the first of the conversation, None where that is not known, so
+        that the order is that of arrival.
+
+        `named` is what the server has said in that kind of event: "" for null, None for nothing. Null means the first
+        item where the server names others in events of that kind, and of the first item that comes at all.
+        """
+        self._first_item_id = self._first_item_id or item_id
+        if named:
+            self._telling.add(event)
+            return named
+        if named == "" and not self.goes_on and (item_id == self._first_item_id or event in self._telling):
+            return ""
+        asked: str | None = self._asked.get(item_id)
+        return asked
