@@ -2,7 +2,7 @@
 
 ```
 model       OpenAIRealtimeWebSocketModel: what a session sees          sip  the same, attached to a SIP call
-lifeline    one conversation over connections that end                 recovery (pure): when, and what it is told
+reconnecting  keeps a conversation over connections                   recovery (pure): when, and with which memory
 websocket   opening a connection until the session is accepted         endpoint: address, headers, key
 dialogue    one server session: its state and what is done in it
 incoming    one function per server event                              outgoing: one per input of the user's

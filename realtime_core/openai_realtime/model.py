@@ -20,8 +20,8 @@ from ..sources import SYSTEM, Sources
 from ..turns import ServerTurns, TurnPolicy
 from .dialogue import Setup
 from .endpoint import resolve_endpoint
-from .lifeline import Lifeline
 from .listeners import Listeners
+from .reconnecting import ReconnectingTransport
 from .recovery import ReconnectPolicy
 from .session_config import DEFAULT_MODEL, Effective, SessionConfig, names_transcription
 from .websocket import Transport, TransportConfig, websocket_transport
@@ -60,14 +60,14 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     ) -> None:
         self._transport_config = transport_config or {}
         self._turn_policy = turn_policy or ServerTurns()
-        self._transport = transport
+        self._open = transport
         self._sources = sources
         self._reconnect = reconnect or ReconnectPolicy()
         self._retry = retry
         self._hold_for_tools = hold_for_tools
         self._listeners = Listeners(self._pause)
         self._emit_raw = True
-        self._lifeline: Lifeline | None = None
+        self._transport: ReconnectingTransport | None = None
         self._live: asyncio.Task[None] | None = None
         self._ready = False
 
@@ -79,18 +79,18 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     @emit_raw.setter
     def emit_raw(self, value: bool) -> None:
         self._emit_raw = value
-        if self._lifeline is not None:
-            self._lifeline.setup.emit_raw = value
+        if self._transport is not None:
+            self._transport.setup.emit_raw = value
 
     @property
     def effective(self) -> Effective | None:
         """What the server says is in effect: audio formats, who answers and interrupts. None before `connect`."""
-        return self._lifeline.config.effective if self._lifeline else None
+        return self._transport.config.effective if self._transport else None
 
     @property
     def swallowed(self) -> Counter[str]:
         """Errors of the server that nobody was told about, by code: two things that crossed, or a fault of ours."""
-        return self._lifeline.setup.swallowed if self._lifeline else Counter()
+        return self._transport.setup.swallowed if self._transport else Counter()
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
         self._listeners.add(listener)
@@ -120,10 +120,10 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
         """Send it in this step; between two sessions it is kept. What is sent after the end is dropped, because the
         end is told once, by the events. Raises `UserError` before `connect`."""
-        if not self._ready or self._lifeline is None:
+        if not self._ready or self._transport is None:
             raise UserError("The model is not connected: call connect() first.")
         if self._live is not None:
-            self._lifeline.send(event)
+            self._transport.send(event)
         return True
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
@@ -135,8 +135,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         live, self._live = self._live, None
         if live is None:
             return
-        if self._lifeline is not None and self._ready:
-            self._lifeline.close()
+        if self._transport is not None and self._ready:
+            self._transport.close()
             await asyncio.wait((live,), timeout=_CLOSE_S)
         live.cancel()
         await asyncio.wait((live,))
@@ -149,12 +149,12 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listeners.deliver(), name="model listeners")
                 try:
-                    self._lifeline = await self._prepare(options)
-                    await self._lifeline.begin(tasks)
+                    self._transport = await self._prepare(options)
+                    await self._transport.begin(tasks)
                     self._ready = True
                     if not ready.done():
                         ready.set_result(None)
-                    await self._lifeline.stay(tasks)
+                    await self._transport.stay(tasks)
                 finally:
                     self._listeners.end()
         except BaseExceptionGroup as group:
@@ -165,8 +165,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
                 self._emit(RealtimeModelExceptionEvent(error))
                 await self._listeners.deliver()
         finally:
-            if self._lifeline is not None:
-                self._lifeline.close()
+            if self._transport is not None:
+                self._transport.close()
             if not ready.done():
                 ready.set_exception(ConnectFailed("The model was closed while it was connecting."))
 
@@ -174,12 +174,12 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     def turn_policy(self) -> TurnPolicy:
         return self._turn_policy
 
-    async def _prepare(self, options: RealtimeModelConfig) -> Lifeline:
+    async def _prepare(self, options: RealtimeModelConfig) -> ReconnectingTransport:
         settings = options.get("initial_model_settings") or {}
         model_name, call_id = settings.get("model_name"), options.get("call_id")
         now = asyncio.get_running_loop().time
         tap, on_refused = options.get("tap"), options.get("on_refused")
-        transport = options.get("transport") or self._transport or websocket_transport(self._transport_config)
+        transport = options.get("transport") or self._open or websocket_transport(self._transport_config)
 
         async def open_connection() -> Connection:
             endpoint = await resolve_endpoint(options, model_name, DEFAULT_MODEL, os.environ)
@@ -205,7 +205,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         )
         new_config = functools.partial(SessionConfig, turns=self._turn_policy.turn_detection, defaults=not call_id)
         without: RealtimeSessionModelSettings = {**settings, "input_audio_transcription": None}
-        return Lifeline(
+        return ReconnectingTransport(
             setup,
             functools.partial(new_config, settings),
             open_connection,
@@ -221,8 +221,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             self._listeners.emit(event)
 
     def _pause(self, paused: bool) -> None:
-        if self._lifeline is not None:
-            self._lifeline.pause(paused)
+        if self._transport is not None:
+            self._transport.pause(paused)
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

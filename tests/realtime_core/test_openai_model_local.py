@@ -244,9 +244,9 @@ async def test_ten_minutes_keep_nothing(sources: Sources) -> None:
             caller.write("the menu, please")
             await asyncio.sleep(30)
             caller.heard.events.clear()
-        lifeline = caller.model._lifeline
-        assert lifeline is not None and lifeline._link is not None
-        dialogue = lifeline._link.dialogue
+        transport = caller.model._transport
+        assert transport is not None and transport._link is not None
+        dialogue = transport._link.dialogue
         assert len(dialogue.ledger) <= 2 and not dialogue.open_parts and dialogue.at_rest
         assert not dialogue.unacknowledged and not dialogue.responses._acknowledged
 

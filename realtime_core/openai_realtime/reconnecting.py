@@ -1,4 +1,4 @@
-"""One conversation, kept alive over connections that end."""
+"""A transport that keeps one conversation over several connections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .recovery import AudioBacklog, ReconnectPolicy, is_recoverable, is_worth_re
 from .session_config import SessionConfig, bytes_per_ms
 from .websocket import Link, open_link
 
-__all__ = ["Lifeline"]
+__all__ = ["ReconnectingTransport"]
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ _AT_ONCE = (
 """What has its effect without a connection, too: playback stops, settings are desired, nothing is being made."""
 
 
-class Lifeline:
+class ReconnectingTransport:
     """Opens connections, and replaces one that is lost or about to expire.
 
     `conversation` returns what was said so far, for the new session; without it a new session knows nothing. Between

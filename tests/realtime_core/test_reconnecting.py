@@ -555,18 +555,18 @@ async def test_an_attached_call_without_a_transcription_gets_the_default_one() -
 
 async def test_a_socket_that_is_stalled_drops_the_oldest_audio() -> None:
     async with Talk(reconnect=ReconnectPolicy(gap_audio_s=1.0)) as talk:
-        lifeline = talk.model._lifeline
-        assert lifeline is not None and lifeline._link is not None
-        connection = lifeline._link.connection
+        transport = talk.model._transport
+        assert transport is not None and transport._link is not None
+        connection = transport._link.connection
         assert isinstance(connection, MemoryConnection)
         connection.stall(1.0)
         for _ in range(50 * 30):
             talk.send(RealtimeModelSendAudio(bytes(960)))
-        assert lifeline.dropped_audio_bytes > 0 and connection.buffered_bytes < 300_000
+        assert transport.dropped_audio_bytes > 0 and connection.buffered_bytes < 300_000
         await settle(1.1)
         talk.send(RealtimeModelSendAudio(b"\1\1"))
         await settle()
         appended = [each for each in talk.peer.sent if each["type"] == "input_audio_buffer.append"]
         assert base64.b64decode(appended[-1]["audio"]) == b"\1\1"
         kept = sum(len(base64.b64decode(each["audio"])) for each in appended)
-        assert kept + lifeline.dropped_audio_bytes == 50 * 30 * 960 + 2
+        assert kept + transport.dropped_audio_bytes == 50 * 30 * 960 + 2
