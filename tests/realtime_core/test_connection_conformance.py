@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
-from connection_links import CLOSE_TIMEOUT_S, LINKS, MAX_MESSAGE_BYTES, Link
 
 from realtime_core.connection import Close
 from realtime_core.testing import virtual_time
+from tests.support.connection_links import CLOSE_TIMEOUT_S, LINKS, MAX_MESSAGE_BYTES, Link
 
 Scenario = Callable[[Link], Awaitable[None]]
 Play = Callable[[Scenario], None]

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from session_kit import Kit, audio, call, ended, opened, said, settle, started
 
 from realtime_core import (
     ModelBehaviorError,
@@ -22,6 +21,7 @@ from realtime_core import (
 )
 from realtime_core.agent_settings import output_bytes_per_ms
 from realtime_core.model_inputs import RealtimeModelSendSessionUpdate, RealtimeModelSendToolOutput
+from tests.support.session_kit import Kit, audio, call, ended, opened, said, settle, started
 
 pytestmark = pytest.mark.virtual_time
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from session_kit import audio, call, opened, said, types
 
 from realtime_core.history import Added, Change, Deleted, Items, ToolOutputSent, Updated, reduce
 from realtime_core.history_merge import words_within
@@ -39,6 +38,7 @@ from realtime_core.model_events import (
     RealtimeModelTurnStartedEvent,
 )
 from realtime_core.playback import Truncation
+from tests.support.session_kit import audio, call, opened, said, types
 
 
 def play(*events: Any, items: Items = (), bytes_per_ms: float = 48.0) -> tuple[Items, list[Change]]:

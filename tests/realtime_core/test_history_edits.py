@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_kit import opened
 
 from realtime_core.history_edits import history_edits, wire_items
 from realtime_core.items import (
@@ -23,6 +22,7 @@ from realtime_core.items import (
 )
 from realtime_core.model_events import RealtimeModelItemUpdatedEvent
 from realtime_core.model_inputs import RealtimeModelSendRawMessage
+from tests.support.session_kit import opened
 
 
 def user(item_id: str, text: str = "x") -> UserMessageItem:

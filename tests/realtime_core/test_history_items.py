@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from realtime_peer import Peer, settle
 
 from realtime_core import (
     OpenAIRealtimeWebSocketModel,
@@ -32,6 +31,7 @@ from realtime_core.model_events import (
     RealtimeModelItemUpdatedEvent,
     RealtimeModelOtherItemEvent,
 )
+from tests.support.realtime_peer import Peer, settle
 
 pytestmark = pytest.mark.virtual_time
 

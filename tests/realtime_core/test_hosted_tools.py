@@ -10,9 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from realtime_peer import Peer, Talk, settle
-from session_kit import opened
-from session_kit import settle as settle_session
 
 from realtime_core import (
     HostedTool,
@@ -30,6 +27,9 @@ from realtime_core.events import is_sdk_event
 from realtime_core.model_events import OWN_MODEL_EVENTS, RealtimeModelMcpApprovalRequestEvent
 from realtime_core.model_inputs import RealtimeModelSendMcpApproval
 from realtime_core.testing import virtual_time
+from tests.support.realtime_peer import Peer, Talk, settle
+from tests.support.session_kit import opened
+from tests.support.session_kit import settle as settle_session
 
 pytestmark = pytest.mark.virtual_time
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from realtime_peer import Peer, settle
 
 from benchmarks.extent import extent
 from realtime_core import RealtimeAgent, RealtimeSession, function_tool
@@ -15,6 +14,7 @@ from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.openai_realtime.protocol import SERVER_EVENTS
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
+from tests.support.realtime_peer import Peer, settle
 
 SPOKEN = {"type": "output_audio", "transcript": "Hello"}
 MESSAGE = {"id": "item_a", "type": "message", "role": "assistant", "status": "completed", "content": [SPOKEN]}

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from local_client import Client, human, session, silence
 from pydantic import BaseModel, Field, create_model
 
 from realtime_core.local.example_arguments import example_arguments
 from realtime_core.local.improviser import agent_name, leaves_alone
+from tests.support.local_client import Client, human, session, silence
 
 pytestmark = pytest.mark.virtual_time
 

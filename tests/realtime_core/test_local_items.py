@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from local_client import Client, human, session, silence
 
 from benchmarks.extent import extent
 from realtime_core.local import Reply, Script, Turn
@@ -17,6 +16,7 @@ from realtime_core.local.conversation import Conversation
 from realtime_core.local.script_director import ScriptDirector
 from realtime_core.local.voice import Voice
 from realtime_core.sources import Sources
+from tests.support.local_client import Client, human, session, silence
 
 pytestmark = pytest.mark.virtual_time
 

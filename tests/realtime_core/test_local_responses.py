@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from local_client import human, session, silence
 
 from realtime_core.audio import g711
 from realtime_core.connection.memory import Faults
 from realtime_core.local import Call, Pause, Reply, Script, Trouble, Turn
+from tests.support.local_client import human, session, silence
 
 pytestmark = pytest.mark.virtual_time
 

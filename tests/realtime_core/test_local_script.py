@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from local_client import DATA, Client, human, session, silence
 
 from realtime_core.errors import ScriptError
 from realtime_core.local import (
@@ -21,6 +20,7 @@ from realtime_core.local import (
 )
 from realtime_core.local.voice import Voice
 from realtime_core.local.voice.make_voice import LINES
+from tests.support.local_client import DATA, Client, human, session, silence
 
 pytestmark = pytest.mark.virtual_time
 

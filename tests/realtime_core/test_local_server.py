@@ -13,7 +13,6 @@ import urllib.request
 from typing import Any
 
 import pytest
-from local_client import Client, human, session, silence
 from websockets.asyncio.client import ClientConnection, connect
 
 from realtime_core.connection.memory import memory_pair
@@ -21,6 +20,7 @@ from realtime_core.connection.websocket import connect as our_connect
 from realtime_core.errors import ConnectFailed
 from realtime_core.local import LocalRealtimeServer, Reply, Script, Trouble, Turn
 from realtime_core.sources import Sources
+from tests.support.local_client import Client, human, session, silence
 
 
 async def until(socket: ClientConnection, type: str) -> list[dict[str, Any]]:

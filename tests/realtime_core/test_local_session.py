@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from local_client import Event, session
 
 from realtime_core.local import Reply, Script
+from tests.support.local_client import Event, session
 
 pytestmark = pytest.mark.virtual_time
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from local_client import DATA, human, session, silence
 
 from benchmarks.extent import extent
 from realtime_core.audio import g711
@@ -13,6 +12,7 @@ from realtime_core.local import Reply, Script, Turn
 from realtime_core.local.vad import Edge, SpeechDetector
 from realtime_core.local.voice.wav import read_wav
 from realtime_core.sources import Sources
+from tests.support.local_client import DATA, human, session, silence
 
 pytestmark = pytest.mark.virtual_time
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from local_client import session
 
 from realtime_core.local import voice as voice_package
 from realtime_core.local.formats import ALAW, PCM, ULAW
@@ -20,6 +19,7 @@ from realtime_core.local.voice import Speech, Voice, synthesis
 from realtime_core.local.voice.compose import compose, words_of
 from realtime_core.local.voice.make_voice import LINES, PHRASES
 from realtime_core.local.voice.wav import read_wav
+from tests.support.local_client import session
 
 FOLDER = Path(voice_package.__file__).parent
 HOURS = LINES["trattoria-hours"]

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from realtime_peer import Peer, settle
 
 from realtime_core import (
     GuardrailFunctionOutput,
@@ -31,6 +30,7 @@ from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
 from realtime_core.sources import Sources
 from realtime_core.testing import ScriptedRealtimeModel
+from tests.support.realtime_peer import Peer, settle
 
 pytestmark = pytest.mark.virtual_time
 

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from realtime_peer import Peer, Recorder, Talk, settle
 
 from realtime_core.connection import Close
 from realtime_core.errors import ConnectFailed, ConnectionLost, ServerRejected, UserError
@@ -25,6 +24,7 @@ from realtime_core.model_inputs import (
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
 from realtime_core.turns import OurTurns
+from tests.support.realtime_peer import Peer, Recorder, Talk, settle
 
 pytestmark = pytest.mark.virtual_time
 

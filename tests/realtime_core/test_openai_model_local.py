@@ -6,8 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from local_client import human
-from realtime_peer import Recorder
 
 from realtime_core.connection import Connection
 from realtime_core.connection.memory import Faults
@@ -26,6 +24,8 @@ from realtime_core.model_inputs import (
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.sources import Sources
 from realtime_core.turns import OurTurns, TurnPolicy
+from tests.support.local_client import human
+from tests.support.realtime_peer import Recorder
 
 LONG = (
     "Tonight we have bread, soup, fish, lamb, cheese, fruit, and a very long list of wines from north and south. " * 4

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from session_kit import Kit, audio, ended, opened, said, settle, started
 
 from realtime_core import (
     GuardrailFunctionOutput,
@@ -21,6 +20,7 @@ from realtime_core.model_events import (
     RealtimeModelOutputTextDeltaEvent,
 )
 from realtime_core.model_inputs import RealtimeModelSendInterrupt, RealtimeModelSendUserInput
+from tests.support.session_kit import Kit, audio, ended, opened, said, settle, started
 
 pytestmark = pytest.mark.virtual_time
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from session_kit import opened
 
 from realtime_core import HeardItem, Player, RealtimePlaybackTracker
+from tests.support.session_kit import opened
 
 
 def heard(tracker: RealtimePlaybackTracker) -> list[tuple[str, float, bool]]:

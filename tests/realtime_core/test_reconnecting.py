@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from realtime_peer import Peer, Talk, settle
 
 from realtime_core.connection.memory import MemoryConnection
 from realtime_core.errors import ConnectFailed, ConnectionLost, ServerRejected, SessionExpired
@@ -33,6 +32,7 @@ from realtime_core.openai_realtime import DEFAULT_MODEL_SETTINGS
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
 from realtime_core.sources import Sources
 from realtime_core.turns import OurTurns
+from tests.support.realtime_peer import Peer, Talk, settle
 
 pytestmark = pytest.mark.virtual_time
 

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from realtime_peer import Peer, settle
 
 from realtime_core import RealtimeAgent, RealtimeRunner, RealtimeSession, function_tool
 from realtime_core.errors import ServerRejected, UserError
 from realtime_core.local import LocalRealtimeServer
+from tests.support.realtime_peer import Peer, settle
 
 pytestmark = pytest.mark.virtual_time
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from realtime_peer import Peer, settle
 
 from realtime_core import (
     GuardrailFunctionOutput,
@@ -35,6 +34,7 @@ from realtime_core.openai_realtime.protocol import SERVER_EVENTS
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
+from tests.support.realtime_peer import Peer, settle
 
 BETA = {
     "conversation.item.created", "response.audio.delta", "response.audio.done", "response.audio_transcript.delta",

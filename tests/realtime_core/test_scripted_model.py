@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from session_kit import audio, settle
 
 from realtime_core import RealtimeAgent, RealtimeRunner, RealtimeSession, function_tool
 from realtime_core.model import RealtimeModelListener
@@ -23,6 +22,7 @@ from realtime_core.testing import (
     UnconsumedRealtimeSteps,
     UnexpectedRealtimeSend,
 )
+from tests.support.session_kit import audio, settle
 
 pytestmark = pytest.mark.virtual_time
 

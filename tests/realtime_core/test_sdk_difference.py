@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
 import pytest
-import sdk_difference
 
 from realtime_core.events import RealtimeAnyEvent, RealtimeSessionEvent
+from tests.support import sdk_difference
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "agents-sdk.md").read_text()
 

@@ -15,9 +15,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
-import sdk_runs as runs
-from sdk_runs import RecordingServer, model_at, nothing_failed, running, serve
-from sip_calls import SECRET, sip_calls
+
+from tests.support import sdk_runs as runs
+from tests.support.sdk_runs import RecordingServer, model_at, nothing_failed, running, serve
+from tests.support.sip_calls import SECRET, sip_calls
 
 SOURCE = os.environ.get("AGENTS_SDK_SOURCE", "")
 pytestmark = [

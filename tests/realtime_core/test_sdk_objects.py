@@ -7,9 +7,9 @@ from typing import Any
 
 import agents
 import pytest
-from session_kit import call, ended, opened, said, settle, started
 
 from realtime_core import RealtimeAgent
+from tests.support.session_kit import call, ended, opened, said, settle, started
 
 pytestmark = pytest.mark.virtual_time
 

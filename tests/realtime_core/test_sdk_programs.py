@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import sdk_difference
-import sdk_runs as runs
-from sdk_runs import RecordingServer, model_at, nothing_failed, running, serve
-from sip_calls import SECRET, sip_calls
+
+from tests.support import sdk_difference
+from tests.support import sdk_runs as runs
+from tests.support.sdk_runs import RecordingServer, model_at, nothing_failed, running, serve
+from tests.support.sip_calls import SECRET, sip_calls
 
 PROGRAMS = Path(__file__).parent / "sdk_programs"
 real_time = pytest.mark.real_time

@@ -10,7 +10,6 @@ from typing import Any, get_args
 
 import pytest
 from openai.types.realtime.realtime_audio_formats import AudioPCMU
-from session_kit import audio, opened
 
 import realtime_core
 from realtime_core import (
@@ -47,6 +46,7 @@ from realtime_core.openai_realtime.session_config import session_object
 from realtime_core.testing import RealtimeConnectCall, RealtimeScriptError, RealtimeStep, ScriptedRealtimeModel
 from realtime_core.tool_approvals import REJECTION_MESSAGE
 from realtime_core.turns import OurTurns
+from tests.support.session_kit import audio, opened
 
 pytestmark = pytest.mark.virtual_time
 CONTEXT: RunContextWrapper[Any] = RunContextWrapper("Ada")

@@ -12,7 +12,6 @@ from typing import Any, assert_never
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from session_kit import audio, ended, opened, said, settle, started, types
 
 from realtime_core import AudioData, RealtimeAgent, RealtimeSession, RunContextWrapper, Usage
 from realtime_core.connection import Close
@@ -54,6 +53,7 @@ from realtime_core.model_inputs import (
 )
 from realtime_core.playback import HeardItem
 from realtime_core.testing import ScriptedRealtimeModel
+from tests.support.session_kit import audio, ended, opened, said, settle, started, types
 
 virtual = pytest.mark.virtual_time
 INFO = RealtimeEventInfo(RunContextWrapper(None))

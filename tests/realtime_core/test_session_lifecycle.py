@@ -7,7 +7,6 @@ import gc
 from typing import Any
 
 import pytest
-from session_kit import audio, call, ended, opened, settle, started, types
 
 from realtime_core import (
     RealtimeAgent,
@@ -30,6 +29,7 @@ from realtime_core.model_events import (
 from realtime_core.model_inputs import RealtimeModelSendAudio, RealtimeModelSendUserInput
 from realtime_core.outbox import Outbox
 from realtime_core.testing import ScriptedRealtimeModel
+from tests.support.session_kit import audio, call, ended, opened, settle, started, types
 
 pytestmark = pytest.mark.virtual_time
 

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from local_client import human, silence
 
 from realtime_core import (
     GuardrailFunctionOutput,
@@ -20,6 +19,7 @@ from realtime_core import (
 )
 from realtime_core.items import AssistantMessageItem, InputText, UserMessageItem
 from realtime_core.local import LocalRealtimeServer, parse_script
+from tests.support.local_client import human, silence
 
 pytestmark = pytest.mark.virtual_time
 

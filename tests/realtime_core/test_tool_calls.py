@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from session_kit import Kit, call, opened, settle
 
 from realtime_core import (
     FunctionTool,
@@ -29,6 +28,7 @@ from realtime_core import (
 )
 from realtime_core.model_inputs import RealtimeModelSendResponseCreate, RealtimeModelSendToolOutput
 from realtime_core.testing import RealtimeStep, ScriptedRealtimeModel
+from tests.support.session_kit import Kit, call, opened, settle
 
 pytestmark = pytest.mark.virtual_time
 

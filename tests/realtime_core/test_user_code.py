@@ -16,8 +16,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from misbehaviour import RAISING, Hostile, cancels_itself, hostile
-from session_kit import Kit, call, ended, opened, said, settle, started
 
 from realtime_core import (
     Handoff,
@@ -39,6 +37,8 @@ from realtime_core.openai_realtime.endpoint import resolve_endpoint
 from realtime_core.testing import virtual_time
 from realtime_core.tools import FailedResult, tool_output_text
 from realtime_core.user_code import UserCode, call_now
+from tests.support.misbehaviour import RAISING, Hostile, cancels_itself, hostile
+from tests.support.session_kit import Kit, call, ended, opened, said, settle, started
 
 pytestmark = pytest.mark.virtual_time
 

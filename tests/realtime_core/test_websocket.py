@@ -9,13 +9,13 @@ import warnings
 from collections.abc import AsyncIterator
 
 import pytest
-from connection_links import SocketPeer
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from realtime_core.connection import Close
 from realtime_core.connection.websocket import WebSocketConnection, connect, serve
 from realtime_core.errors import ConnectFailed
+from tests.support.connection_links import SocketPeer
 
 pytestmark = pytest.mark.real_time
 

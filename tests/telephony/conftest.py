@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from databases import Cluster, postgresql_cluster, postgresql_tools
+
+from tests.support.databases import Cluster, postgresql_cluster, postgresql_tools
 
 
 @pytest.fixture(scope="session")

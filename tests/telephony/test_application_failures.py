@@ -7,8 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from misbehaviour import RAISING, hostile
-from phone_calls import PhoneCall, phone_call
 
 from realtime_core import RealtimeAgent, function_tool
 from realtime_core.errors import ConnectFailed
@@ -24,6 +22,8 @@ from telephony.journal.transcript import events_of, to_text
 from telephony.metrics import Metrics
 from telephony.simulator.phone import Phone
 from telephony.web.routing import Routing
+from tests.support.misbehaviour import RAISING, hostile
+from tests.support.phone_calls import PhoneCall, phone_call
 
 pytestmark = pytest.mark.virtual_time
 

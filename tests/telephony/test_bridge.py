@@ -8,7 +8,6 @@ import json
 from itertools import pairwise
 
 import pytest
-from phone_calls import PhoneCall, phone_call
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig, function_tool
 from realtime_core.audio import g711
@@ -24,6 +23,7 @@ from telephony.call.clips import apology
 from telephony.simulator import clips
 from telephony.simulator.events import Cleared
 from telephony.simulator.phone import Phone
+from tests.support.phone_calls import PhoneCall, phone_call
 
 pytestmark = pytest.mark.virtual_time
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
-from web_clients import FORM, client, signed, stream
 
 from realtime_core import RealtimeAgent
 from telephony import CallInfo
@@ -21,6 +20,7 @@ from telephony.twilio.details import own_query, pack, unpack
 from telephony.twilio.media_stream import Start
 from telephony.twilio.twiml import StreamTarget
 from telephony.web.app import create_app
+from tests.support.web_clients import FORM, client, signed, stream
 
 TOLD = {
     "ForwardedFrom": "+14155550177",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange import Ear, hear_out, story
 
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
 from realtime_core.errors import UserError
@@ -19,6 +18,7 @@ from telephony import Call, collect_digits, create_app, hang_up, send_digits, tr
 from telephony.audio.files import write_ulaw
 from telephony.call import clips
 from telephony.errors import AudioFileError, CallError
+from tests.support.exchange import Ear, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 

@@ -16,7 +16,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from recorded_calls import recorded
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -35,6 +34,7 @@ from telephony.journal.store import purge, stored_calls
 from telephony.replay.replaying import replay_call
 from telephony.settings import load_settings
 from telephony.simulator import clips
+from tests.support.recorded_calls import recorded
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "booking_tests"
 RECORDING = EXAMPLE / "tests" / "calls" / "booking.jsonl.gz"

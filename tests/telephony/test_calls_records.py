@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from databases import Cluster
 from starlette.applications import Starlette
 from test_calls_api import PUBLIC, TO, TOKEN, Server
 from test_instances import listener, patient, until
@@ -26,6 +25,7 @@ from telephony.simulator import SimulatedTwilio, callees
 from telephony.twilio.rest import TwilioRest
 from telephony.web.listening import listening
 from telephony.web.phone import Phone
+from tests.support.databases import Cluster
 
 pytestmark = pytest.mark.real_time
 

@@ -8,12 +8,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from phone_calls import Records
 
 from telephony.call.conduct import Conduct
 from telephony.call.line_player import LinePlayer
 from telephony.call.policy import CallPolicy
 from telephony.call.record import CallRecord
+from tests.support.phone_calls import Records
 
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from phone_calls import PhoneCall, phone_call
 
 from realtime_core import (
     GuardrailFunctionOutput,
@@ -31,6 +30,7 @@ from telephony.metrics import Metrics
 from telephony.replay.call import HeardCall
 from telephony.simulator.phone import Phone
 from telephony.web.meter import CallMeter
+from tests.support.phone_calls import PhoneCall, phone_call
 
 pytestmark = pytest.mark.virtual_time
 

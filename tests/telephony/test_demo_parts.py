@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from synthetic_call import GREETING, restaurant_call
 
 from realtime_core import RealtimeAgent, function_tool
 from telephony.demo.environment import child_environment
@@ -21,6 +20,7 @@ from telephony.demo.view import LiveView, PlainView, View
 from telephony.demo.watch import LiveCall
 from telephony.errors import DemoFailed
 from telephony.journal.reader import read_journal
+from tests.support.synthetic_call import GREETING, restaurant_call
 
 
 def test_children_know_nothing_of_production() -> None:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from browser import RATE, TRATTORIA
 
 from realtime_core.connection import websocket
 from telephony.call.policy import CallPolicy
@@ -27,6 +26,7 @@ from telephony.settings import Settings
 from telephony.simulator import Phone, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
 from telephony.simulator.events import HungUp
+from tests.support.browser import RATE, TRATTORIA
 
 pytestmark = pytest.mark.real_time
 

@@ -12,7 +12,6 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from browser import serving
 from typer.testing import CliRunner
 
 from realtime_core.sources import Sources
@@ -26,6 +25,7 @@ from telephony.settings import load_settings
 from telephony.simulator import SimulatedTwilio
 from telephony.simulator.resources import OwnedNumber
 from telephony.twilio.rest import TwilioRest
+from tests.support.browser import serving
 
 ACCOUNT = "AC" + "1" * 32
 PUBLIC = "https://phone.example.com"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from twilio.request_validator import RequestValidator
-from web_clients import FORM, PUBLIC, TOKEN, client, phone_of, post, signed, verbs
 
 from telephony.web.forms import MAX_FIELDS, MAX_FORM_BYTES, Form
+from tests.support.web_clients import FORM, PUBLIC, TOKEN, client, phone_of, post, signed, verbs
 
 FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 BOGUS = {"X-Twilio-Signature": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="}

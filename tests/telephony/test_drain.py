@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import DESK, uvicorn
 from starlette.testclient import TestClient
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -27,6 +26,7 @@ from telephony.demo.environment import child_environment
 from telephony.settings import Settings
 from telephony.simulator import SimulatedTwilio
 from telephony.urls import websocket_address
+from tests.support.servers import DESK, uvicorn
 
 MOUNTED = (
     DESK

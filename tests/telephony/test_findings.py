@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from misbehaviour import EXCEPTIONS
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from realtime_core.errors import UserError
 from telephony.outbound.findings import Findings, check_schema
+from tests.support.misbehaviour import EXCEPTIONS
 
 SELF = {"$ref": "#"}
 

@@ -8,11 +8,11 @@ import pytest
 from starlette.requests import Request
 from starlette.websockets import WebSocketDisconnect
 from twilio.request_validator import RequestValidator
-from web_clients import FORM, PUBLIC, TOKEN, client, post, signed
 
 from telephony import load_settings
 from telephony.twilio.signature import SigningKeys, check
 from telephony.web.guard import Guard
+from tests.support.web_clients import FORM, PUBLIC, TOKEN, client, post, signed
 
 SHARED = "the-shared-key-secret"
 SETTINGS = {"X-Twilio-Webhooks-Signature-Settings": "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256"}

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phone_calls import PhoneCall, phone_call
 from starlette.testclient import TestClient
 
 from realtime_core import RealtimeAgent
@@ -37,6 +36,7 @@ from telephony.settings import load_settings
 from telephony.simulator.phone import Phone
 from telephony.twilio.media_stream import Start, decode
 from telephony.web.admission import Admission
+from tests.support.phone_calls import PhoneCall, phone_call
 
 CALL = {"CallSid": "CA1", "From": "+14155550123", "To": "+14155550199", "AccountSid": "AC1", "CallStatus": "ringing"}
 

@@ -18,8 +18,6 @@ from typing import Any, cast
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from phone_calls import Records, phone_call
-from recorded_calls import recorded
 
 from realtime_core.connection import Connection
 from realtime_core.testing import virtual_time
@@ -46,6 +44,8 @@ from telephony.journal.writer import JournalWriter
 from telephony.replay.call import HeardCall
 from telephony.replay.replaying import read
 from telephony.simulator.phone import Phone
+from tests.support.phone_calls import Records, phone_call
+from tests.support.recorded_calls import recorded
 
 # --- frames ----------------------------------------------------------------------------------------------------------
 

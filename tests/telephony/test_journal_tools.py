@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_call import GREETING, HOURS, LAG_S, LONG_ANSWER, SyntheticCall, restaurant_call
 
 from realtime_core.audio import g711
 from telephony.journal.audio import CallAudio, rebuild
@@ -23,6 +22,7 @@ from telephony.journal.recorded import RecordedCall, collect
 from telephony.journal.timeline import timeline_png, timeline_svg
 from telephony.journal.transcript import Event, Turn, events_of, to_json, to_text
 from telephony.journal.wav import write_stereo
+from tests.support.synthetic_call import GREETING, HOURS, LAG_S, LONG_ANSWER, SyntheticCall, restaurant_call
 
 
 def load(call: SyntheticCall, tmp_path: Path) -> tuple[RecordedCall, CallAudio]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from phone_calls import phone_call
 
 from telephony.metrics import Metrics
 from telephony.simulator.phone import Phone
 from telephony.web.meter import CallMeter
+from tests.support.phone_calls import phone_call
 
 
 @pytest.mark.virtual_time

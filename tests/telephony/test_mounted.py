@@ -16,12 +16,12 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 from twilio.request_validator import RequestValidator
-from web_clients import FORM, TOKEN, stream
 
 from realtime_core import RealtimeAgent
 from telephony import create_app
 from telephony.settings import Settings
 from telephony.urls import public_address, rebased
+from tests.support.web_clients import FORM, TOKEN, stream
 
 HOST = "https://phone.example.com"
 OPERATOR = {"Authorization": "Bearer operator"}

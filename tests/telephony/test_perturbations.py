@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded_calls import AGENT, recorded
 from typer.testing import CliRunner
 
 from telephony.cli.app import app
@@ -19,6 +18,7 @@ from telephony.journal.audio import pcm_of
 from telephony.replay.call import ReplayedCall
 from telephony.replay.perturbation import Perturbation, Perturbations, perturbation_of
 from telephony.replay.replaying import replay_call
+from tests.support.recorded_calls import AGENT, recorded
 
 ARGUMENTS = {"day": "Friday", "people": 2, "time": "19:00"}
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phone_calls import phone_call
 from starlette.routing import Mount
 
 from benchmarks import readme
@@ -20,6 +19,7 @@ from realtime_core.testing import virtual_time
 from telephony import create_app
 from telephony.settings import Settings
 from telephony.simulator.phone import Phone
+from tests.support.phone_calls import phone_call
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

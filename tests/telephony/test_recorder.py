@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from databases import Cluster
 
 from realtime_core.sources import SYSTEM
 from telephony.errors import RecordsUnavailable
@@ -18,6 +17,7 @@ from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
 from telephony.records.recorder import Recorder
 from telephony.records.rows import CallNews, CallRow
+from tests.support.databases import Cluster
 
 pytestmark = pytest.mark.real_time
 

@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from databases import Cluster
 from typer.testing import CliRunner
 
 from realtime_core.sources import SYSTEM
@@ -32,6 +31,7 @@ from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
 from telephony.records.rows import CallNews, CallRow, added, masked
 from telephony.settings import load_settings
+from tests.support.databases import Cluster
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

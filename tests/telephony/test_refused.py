@@ -13,11 +13,11 @@ import pytest
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 from twilio.request_validator import RequestValidator
-from web_clients import FORM, PUBLIC, TOKEN, client, stream
 
 from realtime_core.connection import Connection
 from realtime_core.model import RealtimeModelConfig
 from realtime_core.sources import Sources
+from tests.support.web_clients import FORM, PUBLIC, TOKEN, client, stream
 
 SHARED = "the-shared-key-secret"
 SHA256 = {"X-Twilio-Webhooks-Signature-Settings": "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256"}

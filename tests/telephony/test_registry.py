@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from phone_calls import Records
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.connection.memory import MemoryConnection, memory_pair
@@ -23,6 +22,7 @@ from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
 from telephony.simulator.phone import Phone
 from telephony.twilio.callbacks import CallStatus
+from tests.support.phone_calls import Records
 
 pytestmark = pytest.mark.virtual_time
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from recorded_calls import AGENT, recorded, tools_run
 
 from realtime_core import RealtimeAgent, function_tool, realtime_handoff
 from telephony.errors import JournalError, ReplayError
@@ -25,6 +24,7 @@ from telephony.replay.page import page_of
 from telephony.replay.recordings import add, find, renew
 from telephony.replay.replaying import read, replay_call
 from telephony.replay.report import data_of, text_of
+from tests.support.recorded_calls import AGENT, recorded, tools_run
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "booking_tests"
 OVER_SOCKETS = EXAMPLE / "tests" / "calls" / "booking.jsonl.gz"

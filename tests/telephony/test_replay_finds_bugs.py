@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from recorded_calls import AGENT, recorded
 
 from realtime_core import model_inputs
 from realtime_core.audio.resample import Downsampler3, Upsampler3
@@ -26,6 +25,7 @@ from telephony.call.playout import Playout
 from telephony.replay.compare import Divergence
 from telephony.replay.replaying import replay_call
 from telephony.twilio import media_stream
+from tests.support.recorded_calls import AGENT, recorded
 
 Patch = pytest.MonkeyPatch
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange import Ear, Exchange, Story, hear_out, story
-from recorded_calls import written
 
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
 from realtime_core.errors import ConnectFailed
@@ -24,6 +22,8 @@ from telephony.replay.call import ReplayedCall
 from telephony.replay.replaying import read, replay_call
 from telephony.simulator import clips as voices
 from telephony.turns.silence import SilencePolicy
+from tests.support.exchange import Ear, Exchange, Story, hear_out, story
+from tests.support.recorded_calls import written
 
 LONG = (
     "Your table for two on Friday at seven is booked. Tonight we serve a soup of white beans with sage, then fresh "

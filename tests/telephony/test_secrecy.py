@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from phone_calls import Records
 
 from realtime_core.testing import virtual_time
 from telephony.call.record import CallRecord
 from telephony.call.secrecy import Secrecy, mask_digits, pressed, typed
+from tests.support.phone_calls import Records
 
 KEYS = st.text("0123456789*#", min_size=3, max_size=16)
 

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import TRATTORIA
-from databases import Cluster
 from test_calls_api import Server
 from test_calls_records import finished
 from test_deploy import TOKEN, Site, server, site
 from test_instances import until
-from web_clients import stream
 
 from realtime_core.connection.websocket import connect
 from realtime_core.local import LocalRealtimeServer
 from telephony.simulator import Phone, SimulatedTwilio, callees
 from telephony.simulator.events import Closed
 from telephony.simulator.peer import Caller, MediaPeer
+from tests.support.browser import TRATTORIA
+from tests.support.databases import Cluster
+from tests.support.web_clients import stream
 
 OWN = "+14155550199"
 CALL = "CA" + "1" * 32

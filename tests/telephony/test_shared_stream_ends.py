@@ -14,8 +14,6 @@ from typing import Any, get_args
 from unittest.mock import patch
 
 import pytest
-from databases import Cluster
-from exchange import Ear, SecondLeg, hear_out, story
 from test_calls_records import OWN, PUBLIC, World, world
 from test_instances import break_stream, patient, until
 
@@ -31,6 +29,8 @@ from telephony.records.rows import CallRow
 from telephony.simulator import callees
 from telephony.simulator.calls import SimulatedCall
 from telephony.web import ledger
+from tests.support.databases import Cluster
+from tests.support.exchange import Ear, SecondLeg, hear_out, story
 
 real_time = pytest.mark.real_time
 CALL = "CA" + "1" * 32

@@ -13,9 +13,21 @@ import requests
 from starlette.websockets import WebSocket
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
-from twilio_world import OTHER, OURS, THEIRS, Run, answers_as, over_both, quiet, read_to_the_end, run, until, world
 
 from telephony.simulator import Phone, callees
+from tests.support.twilio_world import (
+    OTHER,
+    OURS,
+    THEIRS,
+    Run,
+    answers_as,
+    over_both,
+    quiet,
+    read_to_the_end,
+    run,
+    until,
+    world,
+)
 
 # --- outbound ------------------------------------------------------------------------------------------------------
 

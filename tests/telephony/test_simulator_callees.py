@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from twilio_world import THEIRS, run, world
 
 from telephony.errors import CallerError
 from telephony.simulator import callees
+from tests.support.twilio_world import THEIRS, run, world
 
 VOICEMAIL = """
 after_s = 8

@@ -12,10 +12,10 @@ from twilio.rest.api.v2010.account.call.recording import RecordingContext, Recor
 from twilio.rest.api.v2010.account.conference import ConferenceContext, ConferenceList
 from twilio.rest.api.v2010.account.conference.participant import ParticipantContext, ParticipantList
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberContext, IncomingPhoneNumberList
-from twilio_world import OURS, THEIRS, run, world
 
 from telephony.errors import UndocumentedRequest
 from telephony.simulator import documented
+from tests.support.twilio_world import OURS, THEIRS, run, world
 
 PAGING = {"PageSize", "Page", "PageToken"}
 OF_THE_LIBRARY = {"Limit", "PageSize"}

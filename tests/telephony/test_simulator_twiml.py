@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from twilio.base.exceptions import TwilioRestException
-from twilio_world import OTHER, OURS, THEIRS, App, World, answers_as, quiet, run, until, world
 
 from realtime_core.audio import g711
 from telephony.simulator import Phone, callees, clips
+from tests.support.twilio_world import OTHER, OURS, THEIRS, App, World, answers_as, quiet, run, until, world
 
 
 async def ring(it: World, twiml: str, caller: Any = quiet) -> Any:

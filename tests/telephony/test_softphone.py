@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browser import (
+from numpy.typing import NDArray
+
+import telephony.console
+from realtime_core.audio import g711
+from telephony.journal.audio import pcm_of, voice_of
+from telephony.journal.reader import read_journal
+from telephony.journal.recorded import RecordedCall, collect
+from telephony.simulator import clips
+from tests.support.browser import (
     RATE,
     RECORD_OUTPUT,
     TRATTORIA,
@@ -24,14 +32,6 @@ from browser import (
     screenshot,
     serving,
 )
-from numpy.typing import NDArray
-
-import telephony.console
-from realtime_core.audio import g711
-from telephony.journal.audio import pcm_of, voice_of
-from telephony.journal.reader import read_journal
-from telephony.journal.recorded import RecordedCall, collect
-from telephony.simulator import clips
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser import TRATTORIA, Watched, chromium, flags, microphone
-from servers import DESK, uvicorn
+
+from tests.support.browser import TRATTORIA, Watched, chromium, flags, microphone
+from tests.support.servers import DESK, uvicorn
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 

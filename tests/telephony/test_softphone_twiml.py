@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from browser import Watched, chromium, flags, microphone, screenshot, serving
+
+from tests.support.browser import Watched, chromium, flags, microphone, screenshot, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time, pytest.mark.xdist_group("processes")]
 

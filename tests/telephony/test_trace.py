@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phone_calls import phone_call
 from typer.testing import CliRunner
 
 from telephony.cli.app import app
@@ -16,6 +15,7 @@ from telephony.doctor.trace import trace
 from telephony.journal.format import Record
 from telephony.simulator.line import Line
 from telephony.simulator.phone import Phone
+from tests.support.phone_calls import phone_call
 
 FRAME = base64.b64encode(b"\xff" * 160).decode()
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from web_clients import FORM, PUBLIC, client, phone_of, post, signed, stream, verbs
 
 from realtime_core import RealtimeAgent
 from realtime_core.model import RealtimeModelConfig
 from telephony.call.after_stream import StreamEnd
 from telephony.twilio.callbacks import CallStatus, DialResult, MachineDetection, StreamStatus
+from tests.support.web_clients import FORM, PUBLIC, client, phone_of, post, signed, stream, verbs
 
 
 def test_a_stream_comes_home_and_says_so() -> None:

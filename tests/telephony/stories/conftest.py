@@ -1,20 +1,17 @@
-"""Stories use the helpers of the tests above."""
+"""Hashes of the journals that the stories write."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from phone_calls import Records
+from tests.support.phone_calls import Records
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from exchange import Ear, hear_out, story
 
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
 from realtime_core.audio import g711
@@ -17,6 +16,7 @@ from realtime_core.turns import OurTurns
 from telephony import Call
 from telephony.simulator import clips
 from telephony.simulator.events import Cleared
+from tests.support.exchange import Ear, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 

@@ -7,11 +7,11 @@ import json
 from itertools import permutations
 
 import pytest
-from exchange import Ear, Exchange, hear_out, story
 
 from realtime_core.connection.memory import MemoryConnection
 from telephony.call.registry import Registry
 from telephony.twilio.callbacks import CallStatus, DialResult, MachineDetection
+from tests.support.exchange import Ear, Exchange, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 

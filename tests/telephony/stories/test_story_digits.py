@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from exchange import Ear, hear_out, story
 
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
 from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from telephony import Call, collect_digits, send_digits
+from tests.support.exchange import Ear, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 

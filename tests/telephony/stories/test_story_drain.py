@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from exchange import Ear, Exchange, Story
-from phone_calls import Records
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.connection.memory import memory_pair
@@ -19,6 +17,8 @@ from telephony.errors import StreamRefused
 from telephony.simulator.line import Line
 from telephony.simulator.peer import Caller, MediaPeer
 from telephony.simulator.phone import Phone
+from tests.support.exchange import Ear, Exchange, Story
+from tests.support.phone_calls import Records
 
 pytestmark = pytest.mark.virtual_time
 

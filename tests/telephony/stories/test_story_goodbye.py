@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from exchange import Ear, hear_out, story
 
 from realtime_core import RealtimeAgent
 from realtime_core.local import Call, Reply, Script, Turn
 from telephony import hang_up
 from telephony.errors import TwilioServerError
 from telephony.simulator.line import Line
+from tests.support.exchange import Ear, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 

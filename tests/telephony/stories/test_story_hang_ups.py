@@ -13,7 +13,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from exchange import Exchange
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +31,7 @@ from telephony.simulator.hosting import Host
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
 from telephony.simulator.phone import Phone
+from tests.support.exchange import Exchange
 
 pytestmark = pytest.mark.virtual_time
 

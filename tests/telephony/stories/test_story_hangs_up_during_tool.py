@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from exchange import Ear, hear_out, story
 
 from realtime_core import RealtimeAgent, function_tool
 from telephony.call import clips
+from tests.support.exchange import Ear, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from exchange import FRAME_S, Ear, Exchange, Story, hear_out, story
 
 from realtime_core import RealtimeAgent, function_tool
 from realtime_core.connection.memory import MemoryConnection
@@ -16,6 +15,7 @@ from telephony.call import clips
 from telephony.errors import TwilioServerError
 from telephony.simulator.events import AudioReceived
 from telephony.simulator.line import Line
+from tests.support.exchange import FRAME_S, Ear, Exchange, Story, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 

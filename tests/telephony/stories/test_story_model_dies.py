@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from exchange import Ear, hear_out, story
 
 from realtime_core.local import Reply, Script, Trouble, Turn
+from tests.support.exchange import Ear, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from exchange import Ear, hear_out, story
 
 from realtime_core import RealtimeModelConfig
 from realtime_core.connection import Connection
@@ -14,6 +13,7 @@ from realtime_core.errors import ConnectFailed
 from realtime_core.local import Reply, Script, Trouble, Turn
 from telephony.call import clips
 from telephony.call.policy import CallPolicy
+from tests.support.exchange import Ear, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from exchange import Ear, story
 
 from realtime_core.local import Reply, Script, Turn
 from telephony.call.policy import CallPolicy
 from telephony.turns.silence import SilencePolicy
+from tests.support.exchange import Ear, story
 
 pytestmark = pytest.mark.virtual_time
 

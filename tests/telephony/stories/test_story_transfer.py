@@ -6,7 +6,6 @@ import asyncio
 import json
 
 import pytest
-from exchange import CALLER, RING_S, Ear, Exchange, SecondLeg, hear_out, story
 
 from realtime_core import RealtimeAgent, RunContextWrapper, function_tool
 from realtime_core.local import Call as ToolCall
@@ -14,6 +13,7 @@ from realtime_core.local import Reply, Script, Turn
 from telephony import Call, transfer
 from telephony.errors import TwilioRejected
 from telephony.twilio.callbacks import CallStatus
+from tests.support.exchange import CALLER, RING_S, Ear, Exchange, SecondLeg, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 

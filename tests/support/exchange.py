@@ -31,8 +31,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from phone_calls import Records
-
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Downsampler3
@@ -52,6 +50,8 @@ from telephony.twilio import twiml
 from telephony.twilio.callbacks import CallStatus, DialResult
 from telephony.twilio.caller_id import is_number
 from telephony.twilio.twiml import StreamTarget
+
+from .phone_calls import Records
 
 FRAME_S = 0.02
 FRAME = 160

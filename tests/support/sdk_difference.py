@@ -1,6 +1,6 @@
 """What of the OpenAI Agents SDK's realtime API is missing or different here.
 
-    python tests/realtime_core/sdk_difference.py
+    python -m tests.support.sdk_difference
 
 Compares names, signatures, defaults, fields, keys and members with the installed package `openai-agents`. Each line of
 the output is one difference that a program of the SDK can notice. What only we have is no difference, unless a program

@@ -19,8 +19,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from local_client import human, silence
-from sip_calls import SipCall, SipCalls
 from websockets.asyncio.client import connect
 
 from realtime_core.connection import Close, Connection, MessageHandler
@@ -29,6 +27,9 @@ from realtime_core.local import LocalRealtimeServer, parse_script
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
 from telephony.simulator.phone import Phone
+
+from .local_client import human, silence
+from .sip_calls import SipCall, SipCalls
 
 HERE = Path(__file__).parent
 _IMPORT = re.compile(r"^(\s*)(from|import) agents(\.realtime)?(?=[.\s])", re.MULTILINE)
