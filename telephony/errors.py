@@ -1,44 +1,6 @@
-"""The errors of the phone.
+"""The errors of `telephony`. The type says whose fault it was; the message says what to do.
 
-```
-TelephonyError
-├── AudioFileError                audio is empty, no audio, or of a kind that is not read
-├── CallError                     a live call cannot do what it was told to
-├── CallRefused                   an outgoing call must not be made: the number, the hour, a wish not to be called
-├── CallerError                   the description of a simulated caller does not fit
-├── CallerTimeout                 a simulated caller waited in vain (a TimeoutError, too)
-├── DemoFailed                    a process of `telephony demo` did not start, or failed
-├── NumberError                   a number cannot be pointed at us: not ours, no voice, or a trunk has it
-├── NoCallerId                    nobody can be called for a caller: no number is known that Twilio takes as caller id
-├── NoCurrentCall                 `current_call()` was used outside of a call
-├── RecordRefused                 the database of the records refuses one record
-├── RecordsUnavailable            the database of the records cannot be used now, or is of a newer release
-├── RingFailed                    the simulated phone could not ring: the webhook's answer, its TwiML or the stream
-├── ServerFailed                  the server could not start
-│   └── NotStarted                the application serves requests, and its ASGI lifespan was not run
-├── SettingsError                 the environment's settings do not fit; carries every problem with its cure
-├── StreamRefused                 a media stream was not admitted: no valid `start`, or not ours
-├── JournalError                  a journal cannot be read
-├── ReplayError                   a call cannot be replayed like this
-├── UndocumentedRequest           the simulated Twilio was asked for what the real one's documentation does not have
-├── TwimlError                    a document that Twilio would refuse was asked for
-├── TwilioError                   Twilio's REST API did not do what it was asked (carries status, code, and what to do)
-│   ├── TwilioNotConfigured       there are no credentials to ask with
-│   ├── TwilioAuthError           the credentials do not fit, or are not allowed this
-│   ├── TwilioNotFound            there is no such call, number or participant (any more)
-│   ├── TwilioInvalidState        the call is not in a state for this; most often it is over
-│   ├── TwilioRejected            another no: a number, a permission, a limit of the account
-│   ├── TwilioRateLimited         too many requests; nothing was done, and it may be asked again
-│   ├── TwilioServerError         Twilio failed; whether it was done is not known
-│   ├── TwilioTimeout             no answer in time; whether it was done is not known (a TimeoutError, too)
-│   └── TwilioUnreachable         no connection; nothing was done
-└── MediaStreamError              a message of Twilio's media stream cannot be used, or comes out of turn
-    ├── BinaryFrame               it is binary; the protocol is text
-    ├── BadJson                   it is no JSON object
-    ├── BadField                  a field is missing or of a wrong type (carries its name)
-    ├── TooLarge                  it is longer, or nested deeper, than any that Twilio sends
-    └── BadAudio                  a payload is no base64
-```
+`docs/errors.md` lists them. It is generated from the docstrings here.
 """
 
 from __future__ import annotations
@@ -87,63 +49,65 @@ __all__ = [
 
 
 class TelephonyError(Exception):
-    """Every error that this package raises on purpose."""
+    """The base of all errors of this package."""
 
 
 class CallError(TelephonyError):
-    """A live call cannot do what it was told to. The message says why; a model can speak about it."""
+    """A live call cannot execute a command. The message says why, in words that a model can speak about."""
 
 
 class DemoFailed(TelephonyError):
-    """A process of `telephony demo` did not start, or failed."""
+    """A process of `telephony demo` did not start, or it failed."""
 
 
 class JournalError(TelephonyError):
-    """A journal cannot be read: not there, not a journal, or of a newer schema."""
+    """A journal cannot be read: the file is missing, is not a journal, or has a newer schema."""
 
 
 class CallRefused(TelephonyError):
-    """An outgoing call must not be made. The message says why, and what would allow it."""
+    """An outgoing call is not allowed: the number, the hour, or the do-not-call list. The message says how to
+    allow it."""
 
 
 class NumberError(TelephonyError):
-    """A number cannot be pointed at us, or we cannot be reached for it. Says what to do."""
+    """The webhook of a number cannot be set: the number is not ours, has no voice, or belongs to a trunk."""
 
 
 class NoCallerId(TelephonyError):
-    """Nobody can be called for a caller: no number is known that Twilio takes as caller id."""
+    """No caller id is known that Twilio accepts, so no call can be dialled for a caller. Set `TWILIO_PHONE_NUMBER`."""
 
 
 class NoCurrentCall(TelephonyError):
-    """There is no call here."""
+    """`current_call()` was used outside of a call."""
 
 
 class RecordRefused(TelephonyError):
-    """The database of the records refuses one record, and takes others. The message is the database's own."""
+    """The database refuses one record, which is logged and dropped. Other records are written."""
 
 
 class RecordsUnavailable(TelephonyError):
-    """The database of the records cannot be used now. The message is the database's own."""
+    """The database of `DATABASE_URL` cannot be used, or a newer release wrote it. Calls continue. Run
+    `telephony doctor`."""
 
 
 class ReplayError(TelephonyError):
-    """A call cannot be replayed like this: arguments that do not go together, a recording or an expectation missing."""
+    """A call cannot be replayed: arguments that contradict each other, or a missing recording or expectation."""
 
 
 class ServerFailed(TelephonyError):
-    """The server could not start."""
+    """The server could not start: the port is in use, or the application failed. The log says why."""
 
 
 class NotStarted(ServerFailed):
-    """The application serves requests, and its ASGI lifespan was not run."""
+    """The application serves requests, but its ASGI lifespan was not run. Run it (see `docs/endpoints.md`)."""
 
 
 class StreamRefused(TelephonyError):
-    """A media stream was not admitted."""
+    """A media stream was refused: no `start`, a wrong format, no valid token, or no room. It is only logged."""
 
 
 class SettingsError(TelephonyError):
-    """The settings do not fit. `problems` has a line for each, with its cure."""
+    """The settings are invalid. `problems` has one line for each problem and says what to set."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -151,19 +115,19 @@ class SettingsError(TelephonyError):
 
 
 class MediaStreamError(TelephonyError):
-    """A message of Twilio's media stream cannot be used."""
+    """A message of Twilio's media stream is invalid. It is skipped and counted, and the call continues."""
 
 
 class BinaryFrame(MediaStreamError):
-    """A binary message came; the protocol is text."""
+    """A message is binary. The protocol is text."""
 
 
 class BadJson(MediaStreamError):
-    """A message is no JSON object."""
+    """A message is not a JSON object."""
 
 
 class BadField(MediaStreamError):
-    """A field is missing or of a wrong type."""
+    """A field is missing or has a wrong type. `field` is its name."""
 
     def __init__(self, field: str) -> None:
         super().__init__(f"the field `{field}` is missing or of a wrong type")
@@ -171,38 +135,38 @@ class BadField(MediaStreamError):
 
 
 class TooLarge(MediaStreamError):
-    """A message is longer, or nested deeper, than any that Twilio sends."""
+    """A message is longer, or nested deeper, than any message of Twilio."""
 
 
 class BadAudio(MediaStreamError):
-    """A payload is no base64."""
+    """A payload is not base64."""
 
 
 class AudioFileError(TelephonyError):
-    """Audio is empty, no audio, or of a kind that is not read. The message says how to convert it."""
+    """An audio file or clip is missing, empty, or has an unknown format. The message says how to convert it."""
 
 
 class CallerError(TelephonyError):
-    """The description of a simulated caller does not fit."""
+    """The description of a simulated caller is invalid."""
 
 
 class CallerTimeout(TelephonyError, TimeoutError):
-    """A simulated caller waited in vain."""
+    """A simulated caller waited too long for something."""
 
 
 class RingFailed(TelephonyError):
-    """The simulated phone could not ring. The message says what Twilio would have reported."""
+    """The simulated phone could not start a call. The message says what Twilio would have reported."""
 
 
 class TwimlError(TelephonyError):
-    """A document that Twilio would refuse: a parameter, or the whole, is longer than it takes."""
+    """Twilio would refuse a TwiML document: a parameter, or the whole document, is too long."""
 
 
 class TwilioError(TelephonyError):
-    """Twilio's REST API did not do what it was asked.
+    """A request to Twilio's REST API failed. `advice` says what to do.
 
-    `status` is the HTTP status and `code` Twilio's own (https://www.twilio.com/docs/api/errors), where there was an
-    answer; `advice` says what to do.
+    `status` is the HTTP status and `code` is Twilio's error code (https://www.twilio.com/docs/api/errors). Both are
+    None if there was no response.
     """
 
     advice = "See https://www.twilio.com/docs/api/errors."
@@ -217,65 +181,65 @@ class TwilioError(TelephonyError):
             self.advice = advice
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name} {value}" for name, value in (("HTTP", self.status), ("code", self.code)) if value)
-        return f"{self.args[0]}{f' ({told})' if told else ''} {self.advice}"
+        details = ", ".join(f"{name} {value}" for name, value in (("HTTP", self.status), ("code", self.code)) if value)
+        return f"{self.args[0]}{f' ({details})' if details else ''} {self.advice}"
 
 
 class TwilioNotConfigured(TwilioError):
-    """There are no credentials to ask with."""
+    """No credentials for the REST API are set."""
 
     advice = "Set TWILIO_ACCOUNT_SID, and TWILIO_AUTH_TOKEN or TWILIO_API_KEY with TWILIO_API_SECRET."
 
 
 class TwilioAuthError(TwilioError):
-    """The credentials do not fit, or are not allowed this."""
+    """The credentials are wrong, or do not permit the request."""
 
     advice = "Check TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or TWILIO_API_KEY with TWILIO_API_SECRET."
 
 
 class TwilioNotFound(TwilioError):
-    """There is no such call, number or participant (any more)."""
+    """The call, number or participant does not exist, or no longer exists."""
 
-    advice = "It is over, or belongs to another account."
+    advice = "It has ended, or it belongs to another account."
 
 
 class TwilioInvalidState(TwilioError):
-    """The call is not in a state for this; most often it is over."""
+    """The state of the call does not permit the request. Usually the call has ended."""
 
     advice = "Only a call that is in progress can be redirected."
 
 
 class TwilioRejected(TwilioError):
-    """Twilio understood, and said no."""
+    """Twilio refused the request for another reason: a number, a permission, or a limit of the account."""
 
 
 class TwilioRateLimited(TwilioError):
-    """Too many requests. Nothing was done."""
+    """Twilio received too many requests. It did nothing, and the request can be repeated."""
 
-    advice = "Ask again, later and later."
+    advice = "Repeat the request later, with growing delays."
 
 
 class TwilioServerError(TwilioError):
-    """Twilio failed. Whether it was done is not known."""
+    """Twilio failed. It is unknown whether it executed the request."""
 
-    advice = "Look whether it was done before asking again; https://status.twilio.com tells of outages."
+    advice = "Check whether the request was executed before you repeat it; https://status.twilio.com lists outages."
 
 
 class TwilioTimeout(TwilioError, TimeoutError):
-    """No answer came in time. Whether it was done is not known."""
+    """Twilio did not respond in time. It is unknown whether it executed the request."""
 
-    advice = "Look whether it was done before asking again."
+    advice = "Check whether the request was executed before you repeat it."
 
 
 class TwilioUnreachable(TwilioError):
-    """No connection to Twilio. Nothing was done."""
+    """Twilio cannot be reached. The request was not sent."""
 
     advice = "Check the network, the proxy settings and the name server."
 
 
 class UndocumentedRequest(TelephonyError):
-    """The simulated Twilio was sent parameters, or values, that the real one's documentation does not have."""
+    """The simulated Twilio received parameters or values that Twilio does not document."""
 
     def __init__(self, requests: Sequence[str]) -> None:
         self.requests = tuple(requests)
-        super().__init__(f"Twilio's documentation does not have: {'; '.join(self.requests[:10])}.")
+        super().__init__(f"Twilio does not document: {'; '.join(self.requests[:10])}.")

@@ -1,4 +1,4 @@
-"""Figures for Prometheus. No call, caller or number is ever a label: what may grow without bound is for the journal."""
+"""Metrics for Prometheus. Calls, callers and numbers are never labels: the number of label values stays small."""
 
 from __future__ import annotations
 
@@ -16,55 +16,55 @@ _DURATION_S = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 
 
 class Metrics:
-    """What the parts of the phone report. One for each application, with a registry of its own."""
+    """The metrics of one application, in their own registry."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self._live = Gauge("telephony_calls_live", "Calls that go on now.", registry=registry)
-        self._calls = Counter("telephony_calls", "Calls that were begun.", registry=registry)
+        self._live = Gauge("telephony_calls_live", "Live calls.", registry=registry)
+        self._calls = Counter("telephony_calls", "Calls that started.", registry=registry)
         self._duration = Histogram(
-            "telephony_call_duration_seconds", "How long calls took.", buckets=_DURATION_S, registry=registry
+            "telephony_call_duration_seconds", "Duration of calls.", buckets=_DURATION_S, registry=registry
         )
         self._calls_refused = Counter(
-            "telephony_calls_refused", "Calls that were not taken.", ["reason"], registry=registry
+            "telephony_calls_refused", "Incoming calls that were refused.", ["reason"], registry=registry
         )
         self._requests_refused = Counter(
-            "telephony_requests_refused", "Webhooks and streams that were not let in.", ["reason"], registry=registry
+            "telephony_requests_refused", "Webhooks and media streams that were refused.", ["reason"], registry=registry
         )
         self._latency = Histogram(
             "telephony_response_latency_seconds",
-            "From the model's word that the caller has stopped to the first audio of its answer.",
+            "Time from the end of the caller's speech, as the model reports it, to the first audio of the answer.",
             buckets=_LATENCY_S,
             registry=registry,
         )
-        self._barge_ins = Counter("telephony_barge_ins", "How often a caller cut the agent short.", registry=registry)
+        self._barge_ins = Counter("telephony_barge_ins", "Interruptions of the agent by a caller.", registry=registry)
         self._underruns = Counter(
-            "telephony_underruns", "How often playout ran dry in the middle of an answer.", registry=registry
+            "telephony_underruns", "Times that playout had no audio in the middle of an answer.", registry=registry
         )
         self._skipped = Counter(
-            "telephony_messages_skipped", "Messages of a media stream that could not be used.", registry=registry
+            "telephony_messages_skipped", "Messages of media streams that were invalid and skipped.", registry=registry
         )
         self._reconnects = Counter(
-            "telephony_model_reconnects", "Connections to the model that had to be made anew.", registry=registry
+            "telephony_model_reconnects", "Connections to the model that replaced a lost one.", registry=registry
         )
-        self._reattached = Counter("telephony_streams_reattached", "Streams that took a lost one's place.",
+        self._reattached = Counter("telephony_streams_reattached", "Media streams that replaced a lost one.",
                                    registry=registry)  # fmt: skip
         self._journals = Gauge(
-            "telephony_journals_available", "Whether journals can be written (1) or not (0).", registry=registry
+            "telephony_journals_available", "1 if journals can be written, otherwise 0.", registry=registry
         )
         self._journals.set(1)
         self._records_lost = Counter(
-            "telephony_journal_records_lost", "Records that are in no journal.", registry=registry
+            "telephony_journal_records_lost", "Journal records that were lost.", registry=registry
         )
-        self._told_lost = 0
+        self._counted_lost = 0
         self._failures = Counter(
             "telephony_application_failures",
-            "How often the application's own code failed: a tool, a hook, a guardrail, a callback.",
+            "Failures of the application's own code: a tool, a hook, a guardrail or a callback.",
             ["kind"],
             registry=registry,
         )
-        self._lag = Gauge("telephony_loop_lag_seconds", "How late the event loop is.", registry=registry)
+        self._lag = Gauge("telephony_loop_lag_seconds", "Delay of the event loop.", registry=registry)
 
     def call_started(self) -> None:
         self._live.inc()
@@ -75,7 +75,7 @@ class Metrics:
         self._duration.observe(duration_s)
 
     def call_refused(self, reason: str) -> None:
-        """`reason` is one of a few words of ours."""
+        """`reason` is one of a small set of fixed words."""
         self._calls_refused.labels(reason).inc()
 
     def request_refused(self, reason: str) -> None:
@@ -103,14 +103,14 @@ class Metrics:
         self._reattached.inc()
 
     def journals(self, available: bool, lost: int) -> None:
-        """`lost`: how many records are in no journal since the start."""
+        """`lost`: the number of records lost since the start."""
         self._journals.set(available)
-        self._records_lost.inc(lost - self._told_lost)
-        self._told_lost = lost
+        self._records_lost.inc(lost - self._counted_lost)
+        self._counted_lost = lost
 
     def loop_lag(self, seconds: float) -> None:
         self._lag.set(seconds)
 
     def render(self) -> bytes:
-        """The text that Prometheus reads (`CONTENT_TYPE`)."""
-        return generate_latest(self._registry)
+        """The text that Prometheus reads, of type `CONTENT_TYPE`."""
+        return generate_latest(self.registry)

@@ -30,107 +30,127 @@ _ONE_WORD = (
 
 
 class Settings(BaseSettings):
-    """Every setting and its default. Names are the environment's; ours start with `TELEPHONY_`.
+    """Every setting, with its default and its documentation. Our own settings start with `TELEPHONY_`.
 
-    `deploy/.env.example` lists them with what they mean.
+    `docs/reference.py` writes `docs/settings.md` and `deploy/.env.example` from this class.
     """
 
-    model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True, use_attribute_docstrings=True
+    )
 
     openai_api_key: SecretStr | None = None
-    openai_base_url: str | None = None
-    """Where a compatible server listens (`https://host/v1`); default: OpenAI."""
-    twilio_account_sid: str | None = None
-    twilio_auth_token: SecretStr | None = None
-    """With it, webhooks and streams must be signed by Twilio."""
-    twilio_shared_key_secret: SecretStr | None = None
-    """Of the SharedKey that signs webhooks (HMAC-SHA256), where Twilio was told to use one."""
-    twilio_api_key: str | None = None
-    twilio_api_secret: SecretStr | None = None
-    """For the REST API, instead of the auth token."""
-    twilio_phone_number: str | None = None
-    public_url: str | None = None
-    """The address that Twilio was given: signatures and stream URLs are computed from it."""
-    database_url: SecretStr | None = None
-    """Where used stream tokens, idempotency keys and a record of each call are kept, for all processes:
-    `sqlite:///file.db` or `postgresql://user:password@host/name`; default: in this process's memory."""
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
-
+    """The key of the account that pays for the model."""
+    openai_base_url: str | None = Field(default=None, examples=["https://models.example.com/v1"])
+    """The address of a server that is compatible with OpenAI's. Default: OpenAI."""
     telephony_model: Literal["auto", "openai", "scripted"] = "auto"
-    """`scripted`: the embedded server, which is no AI; `auto`: that one only where no real caller can come."""
-    telephony_model_name: str | None = None
-    """The model to ask for."""
-    telephony_transcription_model: str | None = None
-    """The model that transcribes what callers say; `off`: no model. Default: the engine's."""
-    telephony_script: Path | None = None
-    """A script for the embedded server."""
-    telephony_journal_dir: Path | None = None
-    """Where to write a journal of each call: `<dir>/<call sid>/journal.jsonl`."""
-    telephony_journal_required: bool = False
-    """Take no new call while journals cannot be written; each gets the answer of `TELEPHONY_WHEN_FULL`. Default: calls
-    go on without a journal."""
-    telephony_journal_days: float = Field(default=30.0, ge=0)
-    """How old a journal, or a call's record, may become before `telephony calls purge` removes it. Where this is set
-    (and not 0), `serve` removes older journals itself, when it starts and once a day."""
-    telephony_journal_compress: bool = False
-    """Compress each journal when its call is over, by a process of the lowest priority."""
-    telephony_record_numbers: bool = False
-    """Keep the other party's number in the records of calls that are over; else all but its last digits are masked."""
-    telephony_redact: bool = True
-    """The one switch: mask keys, secrets, `TELEPHONY_REDACT_PATTERNS` and, where wanted, the voices in journals."""
-    telephony_redact_patterns: list[str] = []
-    """Regular expressions (a JSON list) of what no journal may hold, such as card numbers."""
-    telephony_redact_audio: bool = False
-    """Put noise of the same level in place of both voices in journals."""
+    """`openai`: a model. `scripted`: the embedded model, which is no AI. `auto`: the embedded model only where no real
+    caller can call."""
+    telephony_model_name: str | None = Field(default=None, examples=["gpt-realtime-2.1"])
+    """The name of the model. Default: the newest that this version knows."""
+    telephony_transcription_model: str | None = Field(default=None, examples=["gpt-live-transcribe"])
+    """The model that transcribes what callers say. `off`: no transcription. Default: the newest that this version
+    knows."""
+    telephony_script: Path | None = Field(default=None, examples=["script.toml"])
+    """A script for the embedded model, as a TOML file."""
 
-    telephony_instance: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    """This process's name in the URLs that Twilio gets (`/i/<instance>/...`), so that a proxy can bring requests home;
-    default: a random one."""
-    telephony_api_token: SecretStr | None = None
-    """The bearer token for `/metrics`, off this machine."""
+    public_url: str | None = None
+    """The address that Twilio calls. It must be exact: signatures and stream URLs are computed from it."""
+    twilio_account_sid: str | None = None
+    """The account's SID. The REST API needs it; streams of other accounts are refused."""
+    twilio_auth_token: SecretStr | None = None
+    """The account's auth token. With it, webhooks and streams must be signed by Twilio. It also opens the REST API
+    where no API key is set."""
+    twilio_phone_number: str | None = None
+    """Our own number, in E.164. Its webhook is `PUBLIC_URL/incoming-call`."""
+    twilio_api_key: str | None = Field(default=None, examples=["SK00000000000000000000000000000000"])
+    """An API key for the REST API, instead of the auth token. It can be revoked."""
+    twilio_api_secret: SecretStr | None = Field(default=None, examples=["secret"])
+    """The secret of the API key."""
+    twilio_shared_key_secret: SecretStr | None = Field(default=None, examples=["secret"])
+    """The secret of the SharedKey that signs webhooks with HMAC-SHA256, where the account uses one."""
+    telephony_twilio_api_url: str | None = Field(default=None, examples=["http://127.0.0.1:9000"])
+    """The address of a simulated Twilio REST API. Default: Twilio's."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """The port to listen on. 0: any free port."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """`debug`, `info`, `warning` or `error`."""
+    log_format: Literal["text", "json"] = "text"
+    """`text` or `json`."""
+    telephony_instance: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["phone-1"])
+    """The name of this process in the URLs that Twilio gets (`/i/<instance>/...`). A proxy uses it to route the
+    requests of a call to the process of the call. Default: a random name."""
+    telephony_api_token: SecretStr | None = Field(default=None, examples=["secret"])
+    """The bearer token for `/metrics`, `/calls` and the softphone. Without a token they serve this machine only, and
+    refuse every request where `PUBLIC_URL` is set."""
     telephony_allow_unsigned: bool = False
-    """Serve requests that nobody signed, on any address. Whoever finds the port can spend your money."""
-    telephony_twilio_api_url: str | None = None
-    """Where Twilio's REST API is, if not at Twilio (a simulator)."""
+    """Accept unsigned requests, on any address. Anyone who finds the port can then spend your money."""
+    database_url: SecretStr | None = Field(default=None, examples=["postgresql://user:password@host/telephony"])
+    """The database of used stream tokens, idempotency keys and call records: `sqlite:///file.db` or
+    `postgresql://user:password@host/name`. Several processes share one. Default: the memory of this process."""
+    telephony_record_numbers: bool = False
+    """Keep the full number of the other party in the records of ended calls. Default: keep only its last digits."""
+
+    telephony_journal_dir: Path | None = Field(default=None, examples=["calls"])
+    """The folder for the journals, one for each call: `<dir>/<call sid>/journal.jsonl`. Default: no journals."""
+    telephony_journal_required: bool = False
+    """Refuse new calls while journals cannot be written, with the answer of `TELEPHONY_WHEN_FULL`. Otherwise calls
+    continue without a journal."""
+    telephony_journal_days: float = Field(default=30.0, ge=0)
+    """The maximum age of a journal or call record, in days; `telephony calls purge` deletes older ones. If this is set
+    and not 0, `serve` deletes older journals when it starts and once a day."""
+    telephony_journal_compress: bool = False
+    """Compress each journal after its call, in a process of the lowest priority."""
+    telephony_redact: bool = True
+    """The switch for all masking in journals: keys, secrets, `TELEPHONY_REDACT_PATTERNS` and
+    `TELEPHONY_REDACT_AUDIO`."""
+    telephony_redact_patterns: list[str] = []
+    """Regular expressions (a JSON list) of text that is masked in journals, such as card numbers."""
+    telephony_redact_audio: bool = False
+    """Replace both voices in journals by noise of the same level."""
 
     telephony_max_calls: int = Field(default=100, ge=1)
-    """Calls at once."""
+    """The maximum number of calls at the same time."""
     telephony_calls_per_caller_hour: int = Field(default=20, ge=0)
-    """Calls of one number within an hour. 0: any number."""
+    """The maximum number of calls from one number within an hour. 0: no limit."""
     telephony_withheld_calls_per_hour: int = Field(default=200, ge=0)
-    """Calls of all withheld numbers together within an hour; they have no other limit of their own. 0: any number."""
+    """The maximum number of calls from all withheld numbers together within an hour. 0: no limit."""
     telephony_minutes_per_day: int = Field(default=6000, ge=0)
-    """Minutes of all calls within a day (UTC), in this process. 0: no budget."""
+    """The maximum number of minutes of all calls of this process within a day (UTC). 0: no limit."""
 
     telephony_quiet_hours: str = "21:00-08:00"
-    """When we call nobody, in their local time; `off`: at any hour."""
-    telephony_do_not_call: Path | None = None
-    """A file of numbers that we never call, one a line. With it, whoever asks for it on the phone is added at once."""
-    telephony_call_countries: str | None = Field(default=None, pattern=r"^[A-Za-z]{2}(,[A-Za-z]{2})*$")
-    """The countries that we may call (`US,DE`); default: that of our own number."""
+    """The hours without outgoing calls, in the local time of the called number. `off`: no quiet hours."""
+    telephony_do_not_call: Path | None = Field(default=None, examples=["do-not-call.txt"])
+    """A file of numbers that are never called, one in each line. With it, agents add people who ask for it."""
+    telephony_call_countries: str | None = Field(
+        default=None, pattern=r"^[A-Za-z]{2}(,[A-Za-z]{2})*$", examples=["US,CA"]
+    )
+    """The countries that may be called. Default: the country of our own number."""
 
     telephony_when_full: str = "busy"
-    """The answer to a call for which there is no room: `busy`, `queue:NAME`, a URL to redirect to, a number to dial, or
-    `say:TEXT`."""
+    """The answer to a call for which there is no room: `busy`, `queue:NAME`, `say:TEXT`, a URL to redirect to, or a
+    number to dial."""
     telephony_when_limited: str = "busy"
-    """The same for a caller who called too often, and for a day whose budget is used up."""
+    """The answer to a caller over the limit, and to every caller when the minutes of the day are used up."""
     telephony_when_draining: str = "busy"
-    """The same for a process that is about to stop."""
+    """The answer to a call while the process is stopping."""
     telephony_warm: bool = True
-    """Connect the model when a call is announced, before its stream is there: the first word comes sooner."""
-    telephony_fallback_number: str | None = None
-    """Who takes a call that we have lost; default: an apology, then the call ends."""
+    """Connect the model when a call is announced, before its media stream starts. The agent then speaks sooner."""
     telephony_apology: str = "We are sorry, something went wrong at our end."
+    """The text that a caller hears when a call fails."""
+    telephony_fallback_number: str | None = Field(default=None, examples=["+14155550123"])
+    """The number that is dialled when a call fails. Default: the apology, then the call ends."""
     telephony_unknown_number: str = "The number you have called is not in service here. Goodbye."
-    """What is said where agents are chosen by number, and this number has none."""
+    """The text for a called number that has no agent, where agents are chosen by number."""
 
     telephony_drain_s: float = Field(default=300.0, ge=0)
-    """After SIGTERM, how long live calls may go on."""
+    """How long live calls may continue after SIGTERM, in seconds."""
     telephony_farewell_s: float = Field(default=15.0, ge=0)
-    """Then, how long they may take to say goodbye."""
+    """How long live calls may then take to say goodbye, in seconds. The supervisor must wait longer than both times
+    together before it kills the process (systemd: `TimeoutStopSec`)."""
 
     @model_validator(mode="before")
     @classmethod

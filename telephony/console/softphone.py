@@ -58,10 +58,12 @@ def routes() -> list[BaseRoute]:
 
 
 async def page(request: Request) -> Response:
+    """The page of the softphone."""
     return _file("phone.html")
 
 
 async def static(request: Request) -> Response:
+    """The scripts and styles of the page."""
     return _file(request.path_params["name"])
 
 
@@ -73,7 +75,7 @@ def _file(name: str) -> Response:
 
 
 async def about(request: Request) -> Response:
-    """Who answers, and what the page has to say to be let in as a call."""
+    """The agents, the model and the addresses, for the page."""
     phone = phone_of(request)
     if (refusal := _refusal(request)) is not None:
         return refusal
@@ -91,8 +93,11 @@ async def about(request: Request) -> Response:
 
 
 async def webhook(request: Request) -> Response:
-    """What Twilio would be answered to this form. The query holds the parameters that the call's stream is to have. The
-    header `X-Ticket`, where there is one, opens `media_stream`."""
+    """The response to a webhook that the page sends in place of Twilio.
+
+    The query holds the parameters for the media stream of the call. The response header `X-Ticket`, if there is one,
+    opens `media_stream`.
+    """
     phone = phone_of(request)
     endpoint = _WEBHOOKS.get(name := request.path_params["name"])
     if endpoint is None:
@@ -119,7 +124,7 @@ async def webhook(request: Request) -> Response:
 
 
 async def media_stream(websocket: WebSocket) -> None:
-    """The media stream, for a page that has dialled. What comes with `start` is checked as it always is."""
+    """The media stream of a softphone. Its `start` message is checked like that of any other stream."""
     phone = phone_of(websocket)
     call_sid, given = websocket.query_params.get("call", ""), websocket.query_params.get("ticket", "")
     if not hmac.compare_digest(given.encode(), _ticket(phone, call_sid).encode()):
@@ -131,7 +136,7 @@ async def media_stream(websocket: WebSocket) -> None:
 
 
 async def feed(request: Request) -> Response:
-    """The journal of the call that will begin with this CallSid, as server-sent events."""
+    """The journal of the call with this CallSid as server-sent events, also before the call starts."""
     phone = phone_of(request)
     if (refusal := _refusal(request)) is not None:
         return refusal

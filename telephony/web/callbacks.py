@@ -1,4 +1,4 @@
-"""Where Twilio tells us what happens to a call. There is nothing to answer."""
+"""The endpoints for Twilio's status callbacks. The response is always empty."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @for_twilio
 def call_status(request: Request, phone: Phone, form: Form) -> Response:
-    """The call has come to another state. May come twice, late, and in any order."""
+    """Status callback of a call. Twilio may send it twice, late, and in any order."""
     status = CallStatus.parse(form)
     if phone.progress.add(status):
         log.debug("The call is %s.", status.status)
@@ -33,16 +33,16 @@ def call_status(request: Request, phone: Phone, form: Form) -> Response:
 
 @for_twilio
 def stream_status(request: Request, phone: Phone, form: Form) -> Response:
-    """The media stream has started, stopped or failed."""
+    """Status callback of a media stream: it has started, stopped or failed."""
     status = StreamStatus.parse(form)
     if status.failed:
-        log.warning("Twilio reports a fault of the stream: %r (31900 to 31954).", status.error[:500])
+        log.warning("Twilio reports an error of the media stream: %r (31900 to 31954).", status.error[:500])
     phone.hooks.stream_status(status)
     return Response(status_code=204)
 
 
 @for_twilio
 def amd_status(request: Request, phone: Phone, form: Form) -> Response:
-    """Who answered an outgoing call."""
+    """Callback of answering machine detection."""
     phone.hooks.machine_detected(MachineDetection.parse(form))
     return Response(status_code=204)

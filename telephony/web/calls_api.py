@@ -1,14 +1,14 @@
-"""`/calls` and `/calls/{id}`: calls on request, for this machine or the bearer of TELEPHONY_API_TOKEN.
+"""The endpoints `/calls` and `/calls/{id}`. They serve this machine, or the bearer token TELEPHONY_API_TOKEN.
 
 ```
 POST /calls         {"to": "+14155550123", "data": {"name": "Ada"}, "message": "for a voicemail", "max_s": 180}
-                    Idempotency-Key: any text; the same key gives the same call, and never a second one
-GET /calls/{id}     what came of it
+                    Idempotency-Key: any text; the same key never places a second call
+GET /calls/{id}     the status and the result
 DELETE /calls/{id}  hang up
 ```
 
-What may be asked for: `telephony.outbound.order.CallOrder`. An agent is one of those that the server was started with.
-With DATABASE_URL a key is known to all processes that share it, over their restarts, and so is what came of a call.
+`telephony.outbound.order.CallOrder` describes the body. `agent` is the name of an agent that the server was started
+with. With DATABASE_URL all processes that share it know the keys and the results, also after a restart.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def open_dialler(phone: Phone) -> Dialler | None:
 
 
 async def create_call(request: Request) -> JSONResponse:
-    """201 with the call, 200 for a key that was seen before; 4xx says what is wrong, 503 what to wait for."""
+    """Place a call: 201 with the call, 200 for a known `Idempotency-Key`, 4xx for an invalid request, 503 if it can be
+    tried later."""
     phone = phone_of(request)
     if (refused := _refuse(request)) is not None:
         return refused
@@ -139,7 +140,7 @@ def _place(phone: Phone, dialler: Dialler, asked: CallOrder, call_id: str) -> JS
 
 
 async def fetch_call(request: Request) -> JSONResponse:
-    """200 with the call, by its id or its `CallSid`; 404."""
+    """The status and the result of a call, by its id or its `CallSid`: 200 or 404."""
     if (refused := _refuse(request)) is not None:
         return refused
     dialler: Dialler | None = getattr(request.app.state, "dialler", None)
@@ -148,7 +149,7 @@ async def fetch_call(request: Request) -> JSONResponse:
 
 
 async def end_call(request: Request) -> JSONResponse:
-    """202 with the call, which is hung up; 200 if it is over; 404."""
+    """Hang up a call: 202 if it is hung up, 200 if it has already ended, 404."""
     if (refused := _refuse(request)) is not None:
         return refused
     dialler: Dialler | None = getattr(request.app.state, "dialler", None)
@@ -231,7 +232,7 @@ def _recorded(row: CallRow) -> dict[str, Any]:
 def _refuse(request: Request) -> JSONResponse | None:
     phone = phone_of(request)
     if not phone.guard.admits_operator(request):
-        return _problem(401, "This needs the bearer token TELEPHONY_API_TOKEN (set it, if it is not).")
+        return _problem(401, "This request needs the bearer token TELEPHONY_API_TOKEN. Set it if it is not set.")
     return None
 
 

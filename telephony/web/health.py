@@ -1,4 +1,4 @@
-"""Is the process alive, does it take calls, and how does it do?"""
+"""The endpoints for liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ __all__ = ["healthz", "metrics", "readyz"]
 
 
 async def healthz(request: Request) -> JSONResponse:
-    """Alive: 200 as long as the event loop turns; 503 with the cure where the application was not started."""
+    """Liveness: 200 while the event loop runs, 503 if the application was not started."""
     phone_of(request)
     return JSONResponse({"status": "ok", "service": "telephony"})
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Takes calls: 200, else 503 (full, draining, a late event loop, or no journals where TELEPHONY_JOURNAL_REQUIRED is
-    set). Calls are taken without the records, too: the body says whether the records can be used and, with a database,
-    how many notes about calls wait and how many were dropped."""
+    """Readiness: 200 if the process accepts calls; 503 if it is full or draining, if the event loop is late, or if
+    journals are required and cannot be written.
+
+    Calls are accepted without the database of records, too. The body says whether the records can be used and, with a
+    database, how many writes wait and how many were dropped.
+    """
     phone = phone_of(request)
     ready, recorder = phone.takes_calls, phone.ledger.recorder
     body = {
@@ -36,10 +39,10 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 async def metrics(request: Request) -> Response:
-    """For Prometheus: this machine, or the bearer of TELEPHONY_API_TOKEN."""
+    """Metrics for Prometheus. It serves this machine, or requests with the bearer token `TELEPHONY_API_TOKEN`."""
     phone = phone_of(request)
     if not phone.guard.admits_operator(request):
         return PlainTextResponse(
-            "This needs the bearer token TELEPHONY_API_TOKEN (set it, if it is not).", status_code=401
+            "This request needs the bearer token TELEPHONY_API_TOKEN. Set it if it is not set.", status_code=401
         )
     return Response(phone.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

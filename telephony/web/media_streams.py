@@ -1,4 +1,4 @@
-"""The WebSocket that Twilio opens for each call, and again where one broke or the caller comes back."""
+"""The endpoint for media streams."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ __all__ = ["media_stream"]
 
 
 async def media_stream(websocket: WebSocket) -> None:
-    """Serve one media stream until it is over; its call may go on."""
+    """The WebSocket that Twilio opens for each call, and again after a lost stream or a failed transfer.
+
+    The call may continue after the stream has ended.
+    """
     phone = phone_of(websocket)
     if not phone.guard.admits_stream(websocket):
         await websocket.close(1008)  # before `accept` this is HTTP 403

@@ -1,5 +1,7 @@
-"""Where Twilio asks about calls that we placed: each address carries the call's own token, so that a call is known even
-if the answer to `POST Calls` was lost."""
+"""The webhooks and callbacks of outgoing calls.
+
+Each address contains the token of its call, so that the call is known even if the response to `POST Calls` was lost.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,11 @@ log = logging.getLogger(__name__)
 
 @for_twilio
 def outgoing_call(request: Request, phone: Phone, form: Form) -> Response:
-    """Somebody, or something, picked up. The model is connected while Twilio sets the stream up."""
+    """The voice webhook of an outgoing call that was answered. The model connects while Twilio starts the stream."""
     asked, dialler = VoiceRequest.parse(form), _dialler(request)
     call = None if dialler is None else dialler.answered(request.path_params["token"], asked.call_sid)
     if call is None:
-        log.warning("A call was answered that is not wanted (any more): it is hung up.")
+        log.warning("An unknown or cancelled call was answered and is hung up.")
         return Response(twiml.hang_up(), media_type="text/xml")
     info = CallInfo(
         asked.call_sid,
@@ -43,14 +45,14 @@ def outgoing_call(request: Request, phone: Phone, form: Form) -> Response:
         options = phone.options(request)
         call.prepare(options)
         if not phone.registry.begin_warm(info, call.agent(phone.routing.source), options):
-            log.error("There is no room for a call that we placed: it is hung up.")
+            log.error("An outgoing call was answered, but there is no room for it. It is hung up.")
             return Response(twiml.hang_up(), media_type="text/xml")
     return Response(twiml.connect_stream(phone.addresses(request).stream(info)), media_type="text/xml")
 
 
 @for_twilio
 def outgoing_status(request: Request, phone: Phone, form: Form) -> Response:
-    """The call has come to another state. May come twice, late, and in any order."""
+    """Status callback of an outgoing call. Twilio may send it twice, late, and in any order."""
     status, token = CallStatus.parse(form), request.path_params["token"]
     if (dialler := _dialler(request)) is not None and token in dialler.calls:
         dialler.status(token, status)
@@ -62,7 +64,7 @@ def outgoing_status(request: Request, phone: Phone, form: Form) -> Response:
 
 @for_twilio
 def outgoing_machine(request: Request, phone: Phone, form: Form) -> Response:
-    """Who answered, Twilio says."""
+    """Callback of answering machine detection for an outgoing call."""
     if (dialler := _dialler(request)) is not None:
         dialler.machine(request.path_params["token"], MachineDetection.parse(form))
     return Response(status_code=204)

@@ -1,7 +1,7 @@
-"""Where Twilio asks what to do with a call, and gets TwiML. Whatever goes wrong, the answer is something to hear.
+"""The webhooks that answer Twilio with TwiML. After every error the caller hears something.
 
-https://www.twilio.com/docs/voice/twiml#twilios-voice-webhook-requests. Twilio may ask twice, in any order, and any of
-our processes; so nothing here depends on having been asked before.
+Twilio may send a webhook twice, in any order, and to any of our processes. So no webhook depends on an earlier one.
+Source: https://www.twilio.com/docs/voice/twiml#twilios-voice-webhook-requests
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ log = logging.getLogger(__name__)
 
 _MAX_CHARS = 400
 _MAX_DETAILS_CHARS = 16_000
-"""An answer to a webhook may have 64 kB (11750)."""
+"""Twilio accepts responses of up to 64 kB (error 11750)."""
 _ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial", "leg_key"}
 
 Answer = Callable[[Request, Phone, Form], Response | Awaitable[Response]]
 
 
 def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that only Twilio gets to, with the form that it sent; `CallSid` is there and well formed."""
+    """Make an endpoint that only Twilio can use. It gets the form, whose `CallSid` is present and well formed."""
 
     async def endpoint(request: Request) -> Response:
         request.state.wants_twiml = answer.__name__ in _ANSWERED_IN_TWIML
@@ -62,7 +62,7 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
 @for_twilio
 def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
-    """A call comes in: connect it to our media stream, or say why not."""
+    """The voice webhook: connects an incoming call to the media stream, or refuses it."""
     asked = VoiceRequest.parse(form)
     if not phone.routing.serves(asked.called):
         phone.metrics.call_refused("number")
@@ -81,12 +81,14 @@ def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
 
 @for_twilio
 async def after_stream(request: Request, phone: Phone, form: Form) -> Response:
-    """A stream is over, by our doing or not; the caller is still there. Relies on the CallSid, and, for a call whose
-    stream was not here, on the records."""
+    """The webhook after a media stream: a new stream, a transfer, an apology, or the end of the call.
+
+    If the stream was in another process, the records say why it ended.
+    """
     asked = VoiceRequest.parse(form)
     end = await _stream_end(phone, asked)
     what = decide_after_stream(end, call_ended=asked.ended)
-    log.info("The stream is over (%s): %s.", "a call not known here" if end is None else end.why, what)
+    log.info("The media stream has ended (%s): %s.", "an unknown call" if end is None else end.why, what)
     if what == "document" and end is not None and end.twiml is not None:
         return _twiml(end.twiml)
     return _twiml(_go_on(what, request, phone, asked, end))
@@ -94,31 +96,31 @@ async def after_stream(request: Request, phone: Phone, form: Form) -> Response:
 
 @for_twilio
 async def after_dial(request: Request, phone: Phone, form: Form) -> Response:
-    """A cold transfer is over, or did not come about."""
+    """The webhook after a cold transfer that has ended or failed."""
     asked, result = VoiceRequest.parse(form), DialResult.parse(form)
     end = None if result.connected else await _stream_end(phone, asked)
     phone.hooks.dial_ended(result)
     what = decide_after_dial(
         connected=result.connected, call_ended=asked.ended, known=end is not None, offered=end.offered if end else 0
     )
-    log.info("The transfer is over (%s): %s.", result.status, what)
+    log.info("The transfer has ended (%s): %s.", result.status, what)
     return _twiml(_go_on(what, request, phone, asked, end))
 
 
 async def _stream_end(phone: Phone, asked: VoiceRequest) -> StreamEnd | None:
-    """Why the call's last stream ended, as this process knows, or else the records."""
+    """Why the last stream of the call ended, from this process or else from the records."""
     end = phone.hooks.stream_end(asked.call_sid)
     return end if end is not None or asked.ended else await phone.ledger.stream_end(asked.call_sid)
 
 
 @for_twilio
 def leg_key(request: Request, phone: Phone, form: Form) -> Response:
-    """Whoever was called for a warm transfer has pressed a key."""
+    """The key that was pressed by the called party of a warm transfer."""
     return _twiml(phone.hooks.leg_key(request.path_params["leg"], form.get("Digits", "")))
 
 
 async def failed(request: Request, error: Exception) -> Response:
-    """The answer where an endpoint raised. The server logs the error."""
+    """The response if an endpoint raised an exception. The server logs the exception."""
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
     phone = phone_of(request)
@@ -137,7 +139,7 @@ def _go_on(what: Next, request: Request, phone: Phone, asked: VoiceRequest | Non
 
 
 def _apologise(phone: Phone, asked: VoiceRequest | None) -> str:
-    """With the fallback number, where Twilio can call it for this caller."""
+    """An apology, with the fallback number if Twilio can call it for this caller."""
     settings = phone.settings
     parties = (asked or VoiceRequest("")).parties(settings.twilio_phone_number)
     return twiml.apologise(settings.telephony_apology, fallback_for(parties, settings.telephony_fallback_number))
@@ -147,20 +149,22 @@ def _refuse(answer: Refusal, phone: Phone, asked: VoiceRequest) -> str:
     try:
         return twiml.refuse(answer, asked.parties(phone.settings.twilio_phone_number))
     except NoCallerId as error:
-        log.error("%s is not called for a call that is not taken: %s.", answer.value, error)
+        log.error("A refused call cannot be dialled to %s: %s.", answer.value, error)
         return _apologise(phone, asked)
 
 
 def _new_stream(request: Request, phone: Phone, info: CallInfo, *, instance: str = "") -> str:
-    """A stream to this process, or to `instance`, the one that has the call."""
+    """TwiML for a stream to this process, or to `instance`, the process of the call."""
     addresses = phone.addresses(request)
     addresses = replace(addresses, instance=instance or addresses.instance, details_chars=_MAX_DETAILS_CHARS)
     return twiml.connect_stream(addresses.stream(info))
 
 
 def _info(request: Request, asked: VoiceRequest) -> CallInfo:
-    """Who calls whom, and what a softphone gives along. A `sip:` address may be longer than a stream's parameter; then
-    it stays unknown."""
+    """The parties of a call, and the parameters of a softphone.
+
+    An address that is too long for a parameter of a stream is left out.
+    """
     caller, called = (_fitting(address) for address in (asked.caller, asked.called))
     return CallInfo(
         asked.call_sid,
@@ -179,7 +183,7 @@ def _info(request: Request, asked: VoiceRequest) -> CallInfo:
 def _fitting(address: str) -> str:
     if len(address) <= _MAX_CHARS:
         return address
-    log.warning("An address of %d characters is left out.", len(address))
+    log.warning("An address of %d characters is too long and is left out.", len(address))
     return ""
 
 

@@ -1,4 +1,4 @@
-"""deploy/.env.example is the list of all settings, and nothing else."""
+"""`deploy/.env.example` is valid: its defaults are those of the code, and its examples are accepted."""
 
 from __future__ import annotations
 

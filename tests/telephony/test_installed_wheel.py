@@ -22,6 +22,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
+PAGES = README + "".join((REPOSITORY / "docs" / f"{name}.md").read_text() for name in ("settings", "endpoints"))
 TO = "+14155550123"
 
 NOT_HERE = {
@@ -111,8 +112,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def readme_commands() -> set[str]:
     """What stands in backquotes and begins with one of our programs, variables before it left out."""
-    found = re.findall(r"`((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^`]+)`", README)
-    found += re.findall(r"(?:# \w+\.py|\|)\s+((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^|`\n]+)", README)
+    found = re.findall(r"`((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^`]+)`", PAGES)
+    found += re.findall(r"(?:# \w+\.py|\|)\s+((?:[A-Z_]+=\S+ )*(?:telephony|python|uvicorn) [^|`\n]+)", PAGES)
     return {re.sub(r"^(?:[A-Z_]+=\S+ )+", "", command).strip() for command in found}
 
 
