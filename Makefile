@@ -3,13 +3,14 @@
 #   make demo                         a whole phone call on this machine
 #   make test | check                 the tests, one worker per core (ARGS="-n 0": one after the other) | lint, types...
 #   make audit                        known vulnerabilities of the locked dependencies (asks osv.dev)
+#   make docs                         the documentation as a site, in site/
 #   make proof | bench                the long forms of the proofs, half an hour | load, beside a bare bridge
 #   make test PYTHON=python3.13       another interpreter, in an environment of its own
 #   make demo ARGS="--fast"           arguments of the command
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check audit proof bench clean
+.PHONY: help demo test check audit docs release proof bench clean
 
 ARGS ?=
 ifeq ($(origin PYTHON), undefined)
@@ -45,6 +46,16 @@ check: $(READY)
 audit:
 	.ci/audit $(ARGS)
 
+# The tools of the group `docs`, in an environment of their own: the tests do without them.
+docs: $(READY)
+	@uv=uv; $$uv --version >/dev/null 2>&1 || uv=.venv-uv/bin/uv; \
+	  UV_PROJECT_ENVIRONMENT=.venv-docs $$uv sync --quiet --locked --only-group docs --python "$(PYTHON)"
+	DISABLE_MKDOCS_2_WARNING=true .venv-docs/bin/mkdocs build --strict --quiet $(ARGS)
+	@echo "The documentation is in site/index.html."
+
+release: $(READY)
+	.ci/release $(ARGS)
+
 proof: $(READY)
 	$(BIN)/python -m benchmarks.proof $(ARGS)
 
@@ -52,7 +63,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 clean:
-	rm -rf .venv .venv-* .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache site
 
 # uv from PATH; else from the package index, into an environment of its own.
 $(READY): pyproject.toml uv.lock

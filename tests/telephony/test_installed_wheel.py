@@ -226,3 +226,8 @@ def test_a_caller_of_the_users_own_is_found_beside_the_agent(project: Project) -
     )
     done = project.run("telephony", "demo", "desk:agent", "--caller", "people:shy", "--fast", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["call_s"] < 30, done.stderr
+
+
+def test_the_package_knows_its_version(project: Project) -> None:
+    shown = project.run("python", "-c", "import telephony; print(telephony.__version__)").stdout.strip()
+    assert f'\nversion = "{shown}"\n' in (REPOSITORY / "pyproject.toml").read_text()
