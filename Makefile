@@ -3,6 +3,7 @@
 #   make demo                         a whole phone call on this machine
 #   make test | check                 the tests, one worker per core (ARGS="-n 0": one after the other) | lint, types...
 #   make audit                        known vulnerabilities of the locked dependencies (asks osv.dev)
+#   make coverage                     the tests, and which lines and branches they run
 #   make docs                         the documentation as a site, in site/
 #   make proof | bench                the long forms of the proofs, half an hour | load, beside a bare bridge
 #   make test PYTHON=python3.13       another interpreter, in an environment of its own
@@ -10,7 +11,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check audit docs release proof bench clean
+.PHONY: help demo test coverage check audit docs release proof bench clean
 
 ARGS ?=
 ifeq ($(origin PYTHON), undefined)
@@ -36,6 +37,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)
+
+coverage: $(READY)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --cov --cov-branch --cov-report=term $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .
