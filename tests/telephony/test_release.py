@@ -55,7 +55,7 @@ def test_a_version_has_three_numbers(checkout: Path) -> None:
 
 
 def changelog_is_empty(folder: Path) -> None:
-    (folder / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n## 1.2.3 - 2030-01-31\n\n## 1.2.2\n\n- Old.\n")
+    (folder / "CHANGELOG.md").write_text("## Unreleased\n\n## 1.2.3 - 2030-01-31\n\n## 1.2.2\n\n- Old.\n")
 
 
 def changes_are_unreleased(folder: Path) -> None:
