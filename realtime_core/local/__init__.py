@@ -7,8 +7,9 @@ interruption, truncation, the real one's errors, and failures on demand. `python
 - `LocalRealtimeServer`: the server, an async context manager
 - `Script`, `Turn`, `load_script`, `parse_script`: what it says; the file format: `realtime_core.local.script`
 
-What it does not do: understand. Transcripts of the caller come from the script, MCP tools are never called, `speed` and
-`noise_reduction` change nothing, and the caller's audio is not kept (`conversation.item.retrieve` gives the item).
+What it does not do: understand. Transcripts of the caller and the results of hosted MCP tools come from the script,
+`speed` and `noise_reduction` change nothing, and the caller's audio is not kept (`conversation.item.retrieve` gives the
+item).
 """
 
 from __future__ import annotations

@@ -11,10 +11,15 @@ __all__ = ["Call", "Director", "Heard", "Pause", "Reply", "Situation", "ToolOutp
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function call; `arguments` is JSON text."""
+    """A call of a tool; `arguments` is JSON text. With a `server_label` the server runs the tool by itself (hosted
+    MCP): after `takes_s` it returns `output`, or fails with the text `error`."""
 
     name: str
     arguments: str
+    server_label: str | None = None
+    output: str = ""
+    error: str | None = None
+    takes_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

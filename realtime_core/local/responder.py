@@ -170,6 +170,9 @@ class Responder:
     def audio_was_sent(self) -> None:
         self._config.audio_was_sent()
 
+    def tool_has_run(self, output: ToolOutput) -> None:
+        self.news.outputs.append(output)
+
     def begun(self, response: Response) -> None:
         self._director.begun(response.reply)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from .formats import wire_format
 from .items import Item, Items
 from .outbox import Outbox
-from .reply import Call, Reply, Trouble
+from .reply import Call, Reply, ToolOutput, Trouble
 from .usage import audio_limit_s, usage
 from .voice import Speech
 from .voice.speech import BURST_MS
@@ -45,6 +45,7 @@ class Host(Protocol):
     def begun(self, response: Response) -> None: ...
     def audio_was_sent(self) -> None: ...
     def finished(self, response: Response) -> None: ...
+    def tool_has_run(self, output: ToolOutput) -> None: ...
 
 
 class Response:
@@ -100,7 +101,7 @@ class Response:
         if reply.say:
             yield from self._write() if self._text_only else self._speak()
         for call in reply.calls:
-            yield from self._call(call)
+            yield from self._call(call) if call.server_label is None else self._call_hosted(call)
         self._begin()
         self._finish("completed")
 
@@ -205,11 +206,32 @@ class Response:
         item.wire = {**item.wire, "arguments": call.arguments}
         self._close("completed")
 
+    def _call_hosted(self, call: Call) -> Waits:
+        """A tool that the server runs. Its result is for the next response, which the client has to ask for."""
+        shown = {"type": "mcp_call", "server_label": call.server_label, "name": call.name}
+        item = self._add({**shown, "arguments": "", "output": None, "error": None, "approval_request_id": None})
+        self._begin()
+        self._item_event("response.mcp_call_arguments.delta", delta=call.arguments)
+        self._said = call.arguments
+        self._item_event("response.mcp_call_arguments.done", arguments=call.arguments)
+        self._item_event("response.mcp_call.in_progress")
+        yield call.takes_s
+        if call.error is None:
+            item.wire = {**item.wire, "output": call.output}
+            self._item_event("response.mcp_call.completed")
+        else:
+            error = {"type": "tool_execution_error", "content": [{"type": "text", "text": call.error}]}
+            item.wire = {**item.wire, "error": error}
+            self._item_event("response.mcp_call.failed")
+        self._host.tool_has_run(ToolOutput(call.name, call.output if call.error is None else call.error))
+        self._close("completed")
+
     # Items.
 
     def _add(self, wire: dict[str, Any]) -> Item:
         item_id = self._host.new_id("item")
-        item = Item({"id": item_id, "object": "realtime.item", "status": "in_progress", **wire})
+        common = {} if wire["type"] == "mcp_call" else {"object": "realtime.item", "status": "in_progress"}
+        item = Item({"id": item_id, **common, **wire})
         self._output.append(item)
         self._open, self._said = item, ""
         self._output_event("response.output_item.added", item=item.wire)
@@ -223,7 +245,9 @@ class Response:
         item, said = self._open, self._said
         if item is None:
             return
-        if item.wire["type"] == "function_call":
+        if item.wire["type"] == "mcp_call":
+            item.wire = {**item.wire, "arguments": said}
+        elif item.wire["type"] == "function_call":
             item.wire = {**item.wire, "status": status, "arguments": said}
         elif self._text_only:
             self._part("response.output_text.done", text=said)

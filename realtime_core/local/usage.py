@@ -52,7 +52,7 @@ def _text(text: str) -> int:
 
 def _item_text(item: Item) -> int:
     wire = item.wire
-    texts = [wire.get("arguments", ""), wire.get("output", "")]
+    texts = [wire.get("arguments", ""), wire.get("output") or ""]
     texts += [part.get("text") or part.get("transcript") or "" for part in wire.get("content", ())]
     return sum(map(_text, texts))
 

@@ -371,3 +371,35 @@ async def test_faults_of_the_line() -> None:
         deltas = [await client.wait("response.output_audio.delta", n) for n in (1, 2)]
         assert deltas[0]["at"] == pytest.approx(0.1 + 0.2 + 0.3)
         assert deltas[1]["at"] - deltas[0]["at"] == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("error", [None, "Sold out."])
+async def test_a_tool_that_the_server_runs(error: str | None) -> None:
+    call = Call("find", '{"q": 1}', server_label="shop", output="two", error=error, takes_s=2.0)
+    async with session(Script(turns=[Turn(Reply(say="It says {result}"), calls=[call])])) as client:
+        client.write("go")
+        client.respond()
+        (item,) = (await client.answer())["output"]
+        outcome = {"output": "two", "error": None}
+        if error is not None:
+            outcome = {
+                "output": None,
+                "error": {"type": "tool_execution_error", "content": [{"type": "text", "text": error}]},
+            }
+        assert item == {
+            "id": item["id"], "type": "mcp_call", "server_label": "shop", "name": "find", "arguments": '{"q": 1}',
+            "approval_request_id": None, **outcome,
+        }  # fmt: skip
+        kinds = [event["type"] for event in client.events if event.get("item_id") == item["id"]]
+        assert kinds == [
+            "response.mcp_call_arguments.delta",
+            "response.mcp_call_arguments.done",
+            "response.mcp_call.in_progress",
+            f"response.mcp_call.{'completed' if error is None else 'failed'}",
+        ]
+        assert client.all("conversation.item.done")[-1]["item"] == item
+        await asyncio.sleep(5.0)
+        assert len(client.all("response.created")) == 1, "the client has to ask for the answer"
+        client.respond()
+        (said,) = (await client.answer(2))["output"]
+        assert said["content"][0]["transcript"] == f"It says {error or 'two'}"

@@ -59,6 +59,18 @@ def runs(name: str, *, filler: str = "One moment.", **arguments: Any) -> Script:
     )
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_tool_that_the_models_server_runs(tmp_path: Path, fails: bool) -> None:
+    tool = ToolCall("find", "{}", server_label="shop", output="two", error="Sold out." if fails else None, takes_s=1.0)
+    script = Script(greeting=Reply(say=LINE), turns=[Turn(Reply(say="It says {result}"), calls=[tool])])
+    agent = RealtimeAgent[Any](
+        name="Desk", tools=[{"type": "mcp", "server_label": "shop", "server_url": "https://a.b"}]
+    )
+    _, call = told_and_replayed(tmp_path, asks, script=script, agent=agent)
+    assert call.divergence is None, call.divergence
+    assert [(each.name, each.output) for each in call.tools] == [("find", "Sold out." if fails else "two")]
+
+
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
