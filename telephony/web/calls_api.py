@@ -37,7 +37,7 @@ from ..outbound.plan import CallPlan
 from ..records.rows import CallRow
 from ..records.storable import clean_json
 from ..urls import mounted, public_address
-from .forms import BadForm, read_body
+from .forms import BadForm, discard_body, read_body
 from .ledger import OUTBOUND
 from .phone import Phone, phone_of
 
@@ -79,6 +79,7 @@ async def create_call(request: Request) -> JSONResponse:
     try:
         body = await read_body(request, MAX_BYTES)
     except BadForm as error:
+        await discard_body(request, MAX_BYTES)
         return _problem(error.status, f"This is {error}.")
     try:
         read = CallOrder.model_validate_json

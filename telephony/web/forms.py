@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from functools import cached_property
 from urllib.parse import parse_qsl
@@ -10,7 +11,7 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import ClientDisconnect, Request
 
-__all__ = ["BODY_S", "MAX_FIELDS", "MAX_FORM_BYTES", "BadForm", "Form", "read_body", "read_forms"]
+__all__ = ["BODY_S", "MAX_FIELDS", "MAX_FORM_BYTES", "BadForm", "Form", "discard_body", "read_body", "read_forms"]
 
 MAX_FORM_BYTES = 16 * 1024
 """Twilio's webhooks have 1 to 3 kB."""
@@ -86,3 +87,17 @@ async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) 
     except TimeoutError:
         raise BadForm(408, f"a body that did not arrive within {within_s:g} s") from None
     return bytes(body)
+
+
+async def discard_body(request: Request, max_bytes: int, within_s: float = BODY_S) -> None:
+    """Read and drop the rest of a body, so that the peer gets our answer.
+
+    A peer that still sends when the connection is closed sees a broken connection and no answer.
+    """
+    left = max_bytes
+    with contextlib.suppress(ClientDisconnect, TimeoutError):
+        async with asyncio.timeout(within_s):
+            async for chunk in request.stream():
+                left -= len(chunk)
+                if left < 0:
+                    return

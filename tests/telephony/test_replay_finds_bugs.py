@@ -11,7 +11,7 @@ import pytest
 
 from realtime_core import model_inputs
 from realtime_core.audio.resample import Downsampler3, Upsampler3
-from realtime_core.openai_realtime import outgoing, protocol
+from realtime_core.openai_realtime import dialogue, outgoing, protocol
 from realtime_core.openai_realtime.dialogue import Dialogue
 from realtime_core.playback import HeardItem, PlaybackLedger
 from realtime_core.response_effects import CancelResponse, CreateResponse
@@ -201,13 +201,13 @@ def speech_is_not_understood(patch: Patch) -> None:
 
 
 def delta_is_lost(patch: Patch) -> None:
-    decode, deltas = protocol._decode_audio_delta, iter(range(10**9))
+    decode, deltas = dialogue.decode_audio, iter(range(10**9))
 
     def lossy(message: str) -> Any:
         event = decode(message)
         return protocol.AudioDelta(event.response_id, event.item_id, 0, b"") if event and next(deltas) == 3 else event
 
-    patch.setattr(protocol, "_decode_audio_delta", lossy)
+    patch.setattr(dialogue, "decode_audio", lossy)
 
 
 def media_is_cut_short(patch: Patch) -> None:
