@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .call.call import Call, CallInfo, current_call
     from .call.policy import CallPolicy
     from .errors import TelephonyError
-    from .outbound import CallResult, Care, LeaveMessage, Telephony, opt_out
+    from .outbound import CallResult, Care, DialingRules, LeaveMessage, Telephony, opt_out
     from .settings import Settings, load_settings
     from .tools import collect_digits, hang_up, send_digits, transfer
     from .turns.silence import SilencePolicy
@@ -25,6 +25,7 @@ __all__ = [
     "CallPolicy",
     "CallResult",
     "Care",
+    "DialingRules",
     "LeaveMessage",
     "Settings",
     "SilencePolicy",
@@ -49,6 +50,7 @@ _HOMES = {
     "CallPolicy": "call.policy",
     "CallResult": "outbound",
     "Care": "outbound",
+    "DialingRules": "outbound",
     "LeaveMessage": "outbound",
     "Settings": "settings",
     "SilencePolicy": "turns.silence",

@@ -1,4 +1,4 @@
-"""Calls that we make: `Telephony`, who answered, and the care that calling people takes."""
+"""Placed calls: `Telephony`, the dialing rules, and who answered."""
 
 from __future__ import annotations
 
@@ -6,17 +6,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .care import Care
+    from .dialing_rules import DialingRules
+    from .do_not_call import opt_out
     from .plan import CallResult, LeaveMessage
     from .telephony import Telephony
-    from .tools import opt_out
 
-__all__ = ["CallResult", "Care", "LeaveMessage", "Telephony", "opt_out"]
+    Care = DialingRules
 
-_HOMES = {"CallResult": "plan", "Care": "care", "LeaveMessage": "plan", "Telephony": "telephony", "opt_out": "tools"}
+__all__ = ["CallResult", "Care", "DialingRules", "LeaveMessage", "Telephony", "opt_out"]
+
+_HOMES = {
+    "CallResult": ("plan", "CallResult"),
+    "Care": ("dialing_rules", "DialingRules"),  # an older name
+    "DialingRules": ("dialing_rules", "DialingRules"),
+    "LeaveMessage": ("plan", "LeaveMessage"),
+    "Telephony": ("telephony", "Telephony"),
+    "opt_out": ("do_not_call", "opt_out"),
+}
 
 
 def __getattr__(name: str) -> Any:
     if (home := _HOMES.get(name)) is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{home}", __name__), name)
+    module, attribute = home
+    return getattr(import_module(f".{module}", __name__), attribute)

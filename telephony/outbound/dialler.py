@@ -17,7 +17,7 @@ from ..errors import CallRefused, TwilioError, TwilioNotFound, TwilioRateLimited
 from ..errors import TwilioUnreachable as Unreachable
 from ..twilio.callbacks import CallStatus, MachineDetection
 from ..twilio.rest import TwilioRest
-from .care import Care
+from .dialing_rules import DialingRules
 from .placed import PlacedCall
 from .plan import CallPlan
 
@@ -42,13 +42,13 @@ class Dialler:
         *,
         from_: str,
         address: Callable[[str, str], str],
-        care: Care | None = None,
+        rules: DialingRules | None = None,
         fetch_s: float = 10.0,
         sources: Sources = SYSTEM,
     ) -> None:
         self.rest = rest
         self.from_ = from_
-        self.care = care or Care()
+        self.rules = rules or DialingRules()
         self.calls: dict[str, PlacedCall] = {}
         """By our token: those that go on, and the last that are over."""
         self.on_news: Callable[[PlacedCall], None] = lambda call: None
@@ -84,9 +84,9 @@ class Dialler:
         """Call somebody. Returns at once. `token`: the call's, if it has one already.
 
         Raises:
-            CallRefused: see `Care.check`; or they are being called already.
+            CallRefused: see `DialingRules.check`; or they are being called already.
         """
-        to = self.care.check(plan.to, from_=self.from_, now=self._sources.now(), timezone=plan.timezone)
+        to = self.rules.check(plan.to, from_=self.from_, now=self._sources.now(), timezone=plan.timezone)
         if self._closing or any(call.to == to for call in self.live):
             raise CallRefused(f"{to} is being called already." if not self._closing else "The phone is closing.")
         call = PlacedCall(self, token or self._sources.token(12), to, plan, self.fetch_s)

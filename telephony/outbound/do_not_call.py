@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
 from dataclasses import replace
 from datetime import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import phonenumbers
 
+from realtime_core import FunctionTool
+from realtime_core.run_context import ToolContext
+
+from ..call.call import Call
 from ..errors import CallRefused
 from ..settings import Settings, is_loopback
 from ..twilio.numbers import legible
-from .care import Care
+from .dialing_rules import DialingRules
 
-__all__ = ["DoNotCall", "care_for_rehearsal", "care_of", "rehearsed"]
+__all__ = ["DoNotCall", "OptOut", "dialing_rules_of", "opt_out", "read_only", "simulated_dialing_rules"]
 
 log = logging.getLogger(__name__)
 
@@ -126,25 +132,55 @@ def _digits(written: str) -> str:
     return "" if found is None else re.sub(r"\D", "", phonenumbers.convert_alpha_characters_in_number(found[1]))
 
 
-def rehearsed(care: Care) -> Care:
+def opt_out(do_not_call: DoNotCall) -> FunctionTool:
+    """The tool `opt_out`: adds the person on the phone to the do-not-call list. Where the settings name a list
+    (TELEPHONY_DO_NOT_CALL), the agents of placed calls get the tool by themselves."""
+
+    async def invoke(context: ToolContext[Any], arguments: str) -> str:
+        call = context.context
+        if not isinstance(call, Call):
+            return "This works on phone calls only."
+        number = call.caller if call.info.direction == "inbound" else call.called
+        if not number:
+            return "The number is not known, so it cannot be put on the list."
+        try:
+            await asyncio.to_thread(do_not_call.add, number, "asked for it on the phone")
+        except (OSError, CallRefused) as error:
+            log.error("Call %s: the number could not be added to the do-not-call list: %s", call.sid, error)
+            return "The list cannot be written to right now. Say that you pass it on to a person, and apologise."
+        return "They are on the list and will not be called again. Say so, apologise, and say goodbye."
+
+    description = "The person does not want to be called again. Use it as soon as they say so, and only then."
+    tool = OptOut("opt_out", description, {"type": "object", "properties": {}}, invoke, strict_json_schema=False)
+    tool.do_not_call = do_not_call
+    return tool
+
+
+class OptOut(FunctionTool):
+    """The tool `opt_out`, with the list that it writes to."""
+
+    do_not_call: DoNotCall
+
+
+def read_only(rules: DialingRules) -> DialingRules:
     """The same rules for simulated calls, which change no list."""
-    if not isinstance(care.do_not_call, DoNotCall):
-        return care
-    return replace(care, do_not_call=DoNotCall(care.do_not_call.path, writes=False))
+    if not isinstance(rules.do_not_call, DoNotCall):
+        return rules
+    return replace(rules, do_not_call=DoNotCall(rules.do_not_call.path, writes=False))
 
 
-def care_for_rehearsal(settings: Settings) -> Care:
+def simulated_dialing_rules(settings: Settings) -> DialingRules:
     """The rules for simulated calls: those that somebody has set. The others are about real people: it is daytime where
     a simulated callee is, and no country is far away."""
-    care, given = care_of(settings), settings.model_fields_set
+    rules, given = dialing_rules_of(settings), settings.model_fields_set
     if "telephony_quiet_hours" not in given:
-        care = replace(care, quiet_from=time(0), quiet_until=time(0))
+        rules = replace(rules, quiet_from=time(0), quiet_until=time(0))
     if "telephony_call_countries" not in given:
-        care = replace(care, countries=Care.none().countries)
-    return rehearsed(care)
+        rules = replace(rules, countries=DialingRules.none().countries)
+    return read_only(rules)
 
 
-def care_of(settings: Settings) -> Care:
+def dialing_rules_of(settings: Settings) -> DialingRules:
     """TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES. With a Twilio of this machine
     (`telephony simulate`) nobody is really called, and the list is not written to."""
     simulated = is_loopback(urlsplit(settings.telephony_twilio_api_url or "").hostname or "")
@@ -154,7 +190,7 @@ def care_of(settings: Settings) -> Care:
         log.warning(
             "TELEPHONY_DO_NOT_CALL: %s is not there; it begins with the first who asks for it.", path.absolute()
         )
-    return Care(
+    return DialingRules(
         countries=None if countries is None else frozenset(countries.upper().split(",")),
         quiet_from=quiet_from,
         quiet_until=quiet_until,

@@ -1,4 +1,4 @@
-"""The first seconds of an outgoing call: hears who is there, and carries out what `WhoAnswered` decides. A shell."""
+"""The first seconds of a placed call: runs the answer classifier on the audio, and does what it decides. A shell."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from realtime_core.model import RealtimeModelConfig
 from ..call.call import Call
 from ..call.options import CallOptions
 from ..errors import TelephonyError
-from .ear import Ear
+from .answer_classifier import AnswerClassifier, Move
 from .plan import AnsweredBy, CallPlan
-from .who import Move, WhoAnswered
+from .tone_detector import ToneDetector
 
 __all__ = ["Opening"]
 
@@ -37,8 +37,8 @@ class Opening:
         self.message_left = False
         self._plan = plan
         self._loop = asyncio.get_running_loop()
-        self._ear = Ear()
-        self._who: WhoAnswered | None = None
+        self._detector = ToneDetector()
+        self._classifier: AnswerClassifier | None = None
         self._moves: asyncio.Queue[Move] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._call: Call | None = None
@@ -48,9 +48,9 @@ class Opening:
     @property
     def answered_by(self) -> AnsweredBy:
         """Where we did not find out before the end, what Twilio said."""
-        if self._who is None:
+        if self._classifier is None:
             return ""
-        return self._who.answered_by or ("human" if self._verdict == "human" else "unknown")
+        return self._classifier.answered_by or ("human" if self._verdict == "human" else "unknown")
 
     def attach(self, options: CallOptions) -> None:
         """Have the model listen without answering, and hear what it hears."""
@@ -68,14 +68,16 @@ class Opening:
         options.beside = self._run
         options.placed = {**self._plan.told(), **(options.placed or {})}
 
-    def _first_frame(self) -> WhoAnswered:
-        who = self._who = WhoAnswered(self._loop.time(), leaves_message=self._plan.machine is not None)
+    def _first_frame(self) -> AnswerClassifier:
+        classifier = self._classifier = AnswerClassifier(
+            self._loop.time(), leaves_message=self._plan.machine is not None
+        )
         if not self._plan.detect:
-            self._decided(who.on_time(math.inf))
+            self._decided(classifier.on_time(math.inf))
         elif self._verdict:
-            self._decided(who.verdict(self._verdict, self._loop.time()))
+            self._decided(classifier.verdict(self._verdict, self._loop.time()))
         self._set()
-        return who
+        return classifier
 
     # --- what is heard -----------------------------------------------------------------------------------------------
 
@@ -84,28 +86,28 @@ class Opening:
         self._verdict = answered_by
         if self._call is not None:
             self._call.note("verdict", answered_by=answered_by)
-        if self._who is not None:
-            self._decided(self._who.verdict(answered_by, self._loop.time()))
+        if self._classifier is not None:
+            self._decided(self._classifier.verdict(answered_by, self._loop.time()))
 
     def _on_frame(self, ulaw: bytes) -> None:
-        who = self._who or self._first_frame()
-        if not who.conversed:
-            for sound in self._ear.hear(ulaw):
+        classifier = self._classifier or self._first_frame()
+        if not classifier.conversed:
+            for sound in self._detector.feed(ulaw):
                 log.debug("Heard: %s", sound)
-                self._decided(who.sound(sound, self._loop.time()))
+                self._decided(classifier.sound(sound, self._loop.time()))
 
     def _on_event(self, event: RealtimeAnyEvent) -> None:
-        if self._who is None:
+        if self._classifier is None:
             return
         if event.type == "audio_end":
-            self._who.greeted()
+            self._classifier.greeted()
         elif event.type == "raw_model_event" and event.data.type == "input_audio_transcription_completed":
-            self._decided(self._who.transcript(event.data.transcript, self._loop.time()))
+            self._decided(self._classifier.transcript(event.data.transcript, self._loop.time()))
 
     def _on_time(self) -> None:
-        assert self._who is not None
+        assert self._classifier is not None
         self._timer = None
-        self._decided(self._who.on_time(max(self._loop.time(), self._who.deadline)))
+        self._decided(self._classifier.on_time(max(self._loop.time(), self._classifier.deadline)))
 
     def _decided(self, move: Move) -> None:
         if move:
@@ -119,8 +121,8 @@ class Opening:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._who is not None and self._who.deadline < math.inf:
-            self._timer = self._loop.call_at(self._who.deadline, self._on_time)
+        if self._classifier is not None and self._classifier.deadline < math.inf:
+            self._timer = self._loop.call_at(self._classifier.deadline, self._on_time)
 
     # --- what is done ------------------------------------------------------------------------------------------------
 

@@ -15,13 +15,12 @@ from ..call.options import AgentSource, CallOptions
 from ..errors import CallError, TwilioError
 from ..twilio.callbacks import CallStatus
 from ..twilio.rest import CallRecord
-from .do_not_call import DoNotCall
-from .equipped import equipped
-from .findings import Findings
+from .call_agent import agent_for_call
+from .call_state import CallState
+from .do_not_call import DoNotCall, opt_out
 from .opening import Opening
-from .outcome import CallState
 from .plan import CallPlan, CallResult, Line, Status
-from .tools import opt_out
+from .result_form import ResultForm, fill_from_transcript
 
 if TYPE_CHECKING:
     from .dialler import Dialler
@@ -47,7 +46,7 @@ class PlacedCall:
         self.live: Call | None = None
         self.cancelled = False
         self.asked_at = dialler._sources.now()
-        self.findings = None if plan.result is None else Findings(plan.result)
+        self.form = None if plan.result is None else ResultForm(plan.result)
         self._model_config: RealtimeModelConfig = {}
         self._dialler = dialler
         self._loop = asyncio.get_running_loop()
@@ -176,11 +175,11 @@ class PlacedCall:
     def agent(self, usual: AgentSource) -> AgentSource:
         """Who speaks, the server's own where none was given, with what they have to know and the tools for it."""
         source = self.plan.agent or usual
-        return equipped(source, self.plan.data, self._tools(), simulated=self._dialler.simulated)
+        return agent_for_call(source, self.plan.data, self._tools(), simulated=self._dialler.simulated)
 
     def _tools(self) -> list[FunctionTool]:
-        do_not_call = self._dialler.care.do_not_call
-        tools = [] if self.findings is None else [self.findings.tool()]
+        do_not_call = self._dialler.rules.do_not_call
+        tools = [] if self.form is None else [self.form.tool()]
         return [*tools, opt_out(do_not_call)] if isinstance(do_not_call, DoNotCall) else tools
 
     async def conclude(self) -> None:
@@ -201,11 +200,9 @@ class PlacedCall:
         self._finished.set_result(self._result())
 
     async def _ask_for_the_rest(self) -> None:
-        if self.findings is None or not self.findings.missing or not self._transcript:
+        if self.form is None or not self.form.missing or not self._transcript:
             return
-        from .afterwards import ask_afterwards
-
-        await ask_afterwards(self.findings, self._transcript, self._model_config)
+        await fill_from_transcript(self.form, self._transcript, self._model_config)
 
     def _result(self) -> CallResult[Any]:
         state, record, opening = self.state, self.record, self._opening
@@ -216,7 +213,7 @@ class PlacedCall:
             to=self.to,
             status="canceled" if self.cancelled and not state.answered and state.status == "failed" else status,
             answered_by=answered_by,
-            output=self.findings.output if self.findings is not None and spoken else None,
+            output=self.form.output if self.form is not None and spoken else None,
             message_left=opening is not None and opening.message_left,
             transcript=self._transcript,
             duration_s=0 if record is None else record.duration_s,

@@ -18,7 +18,7 @@ from realtime_core.errors import UserError
 from realtime_core.sources import SYSTEM
 
 from ..errors import ServerFailed
-from .order import CallOrder
+from .call_request import CallRequest
 from .plan import CallResult, LeaveMessage, Line
 
 __all__ = ["RemoteServer"]
@@ -131,7 +131,7 @@ def _body(order: dict[str, Any]) -> bytes:
     except (TypeError, ValueError) as error:
         raise UserError(f"data= and secrets= travel to the server as JSON: {error}") from None
     try:
-        return CallOrder.model_validate(order).model_dump_json(exclude_unset=True).encode()
+        return CallRequest.model_validate(order).model_dump_json(exclude_unset=True).encode()
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
         raise UserError(f"The server takes no such call: {told}.") from None

@@ -31,9 +31,9 @@ from ..settings import Settings, load_settings, read_settings
 from ..twilio.numbers import tidy
 from ..twilio.rest import CallRecord, TwilioRest
 from ..web.listening import listening
-from .care import Care, e164
+from .dialing_rules import DialingRules, e164
 from .dialler import Dialler
-from .do_not_call import care_for_rehearsal, rehearsed
+from .do_not_call import read_only, simulated_dialing_rules
 from .placed import PlacedCall
 from .plan import GREETING, CallPlan, CallResult, LeaveMessage
 
@@ -68,10 +68,11 @@ class Telephony:
             model, which is no AI. A text says who answers there: `person`, `voicemail`, `screening`, `fax`, `busy`,
             `no-answer`, `failed`, or a caller's file. In virtual time all of it runs in memory, seeded by `sources`
             (without them always the same).
-        care: Whom to call, and when. Without one, what the settings say: our own number's country, not at night, and
-            nobody of TELEPHONY_DO_NOT_CALL. Simulated, rules that are set count, on the real clock, and no list is
-            written to; where none is set, anybody is called at any hour.
+        dialing_rules: Which numbers may be called, and when. None: the rules of the settings, by default the country of
+            our own number, not at night, and no number of TELEPHONY_DO_NOT_CALL. A simulation keeps the rules that are
+            set, on the real clock, and writes to no list; rules that are not set do not apply in it.
         model_config: How to reach the model.
+        care: An older name of `dialing_rules`.
     """
 
     def __init__(
@@ -81,9 +82,10 @@ class Telephony:
         server: str | None = None,
         token: str | None = None,
         simulate: bool | str = False,
-        care: Care | None = None,
+        dialing_rules: DialingRules | None = None,
         model_config: RealtimeModelConfig | None = None,
         sources: Sources | None = None,
+        care: DialingRules | None = None,
     ) -> None:
         if simulate and server is not None:
             raise UserError("A server makes real calls: leave server= away to simulate, or simulate= to call.")
@@ -93,7 +95,7 @@ class Telephony:
         self._server = None if server is None else tidy(server)
         self._token = None if token is None else tidy(token)
         self._simulate = simulate
-        self._care = care
+        self._rules = dialing_rules or care
         self._model_config = model_config
         self._sources = sources
         self._stack = AsyncExitStack()
@@ -101,24 +103,27 @@ class Telephony:
         self._remote: RemoteServer | None = None
 
     @classmethod
-    def from_env(cls, *, care: Care | None = None, **overrides: Any) -> Self:
+    def from_env(
+        cls, *, dialing_rules: DialingRules | None = None, care: DialingRules | None = None, **overrides: Any
+    ) -> Self:
         """As the environment says: TELEPHONY_SIMULATE (`1`, or who answers there), TELEPHONY_SERVER, else the Twilio
         settings; `overrides` win over these (`telephony_quiet_hours="off"`).
 
         Raises:
             SettingsError: there is no phone, or the settings do not fit; one line each, with its cure.
         """
+        rules = dialing_rules or care
         simulate = tidy(os.environ.get("TELEPHONY_SIMULATE", ""))
         if simulate not in ("", "0"):
             callee = True if simulate in ("1", "true", "yes") else simulate
-            return cls(read_settings(**overrides), simulate=callee, care=care)
+            return cls(read_settings(**overrides), simulate=callee, dialing_rules=rules)
         if server := tidy(os.environ.get("TELEPHONY_SERVER", "")):
-            return cls(server=server, token=os.environ.get("TELEPHONY_API_TOKEN"), care=care)
+            return cls(server=server, token=os.environ.get("TELEPHONY_API_TOKEN"), dialing_rules=rules)
         settings = load_settings(**overrides)
         if not all((settings.twilio_account_sid, settings.twilio_auth_token, settings.twilio_phone_number,
                     settings.public_url)):  # fmt: skip
             raise SettingsError([_NO_PHONE])
-        return cls(settings, care=care)
+        return cls(settings, dialing_rules=rules)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -176,7 +181,7 @@ class Telephony:
             timezone: Where they are, for quiet hours; None: what the number says.
 
         Raises:
-            CallRefused: the call must not be made; see `Care`.
+            CallRefused: the call must not be made; see `DialingRules`.
         """
         if isinstance(agent, str):
             from ..cli.load import load_agent
@@ -245,7 +250,7 @@ class Telephony:
         if isinstance(self._simulate, str):
             twilio.default_callee = callees.find(self._simulate)
         settings = self._settings or read_settings()
-        self._care = care_for_rehearsal(settings) if self._care is None else rehearsed(self._care)
+        self._rules = simulated_dialing_rules(settings) if self._rules is None else read_only(self._rules)
         log.info("Nobody is called: a simulated phone answers, and a script speaks.")
         return settings.model_copy(
             update={
@@ -281,7 +286,7 @@ class Telephony:
             twilio.webhooks.reach[SIMULATED_URL] = address
         self._dialler = app.state.dialler
         assert self._dialler is not None
-        self._dialler.care = self._care or self._dialler.care
+        self._dialler.rules = self._rules or self._dialler.rules
         self._dialler.simulated = twilio is not None
 
     def _agent(self, info: CallInfo) -> RealtimeAgent[Any]:

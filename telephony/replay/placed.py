@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ..call.options import AgentSource, CallOptions
-from ..outbound.equipped import equipped
+from ..outbound.call_agent import agent_for_call
 from ..outbound.opening import Opening
 from ..outbound.plan import CallPlan
 from .answers import Answers, answering_tools
@@ -34,4 +34,4 @@ def with_recorded_tools(recording: Recording, source: AgentSource, answers: Answ
         return source
     brought = set(told.get("tools") or ())
     tools = [tool for tool in answering_tools(recording, answers) if tool.name in brought]
-    return equipped(source, told.get("facts") or {}, tools)
+    return agent_for_call(source, told.get("facts") or {}, tools)

@@ -7,8 +7,8 @@ GET /calls/{id}     the status and the result
 DELETE /calls/{id}  hang up
 ```
 
-`telephony.outbound.order.CallOrder` describes the body. `agent` is the name of an agent that the server was started
-with. With DATABASE_URL all processes that share it know the keys and the results, also after a restart.
+`telephony.outbound.call_request.CallRequest` describes the body. `agent` is the name of an agent that the server was
+started with. With DATABASE_URL all processes that share it know the keys and the results, also after a restart.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from starlette.responses import JSONResponse
 from realtime_core.errors import UserError
 
 from ..errors import CallRefused, RecordRefused, RecordsUnavailable, TwilioError
-from ..outbound.care import e164
+from ..outbound.call_request import CallRequest
+from ..outbound.dialing_rules import e164
 from ..outbound.dialler import Dialler
-from ..outbound.do_not_call import care_of
-from ..outbound.order import CallOrder
+from ..outbound.do_not_call import dialing_rules_of
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import CallPlan
 from ..records.rows import CallRow
@@ -63,7 +63,7 @@ def open_dialler(phone: Phone) -> Dialler | None:
     def address(what: str, token: str) -> str:
         return public_address(mounted(base, phone.root_path), f"/i/{phone.instance}/outgoing-{what}/{token}")
 
-    return Dialler(rest, from_=number, address=address, care=care_of(settings), sources=phone.sources)
+    return Dialler(rest, from_=number, address=address, rules=dialing_rules_of(settings), sources=phone.sources)
 
 
 async def create_call(request: Request) -> JSONResponse:
@@ -82,7 +82,7 @@ async def create_call(request: Request) -> JSONResponse:
         await discard_body(request, MAX_BYTES)
         return _problem(error.status, f"This is {error}.")
     try:
-        read = CallOrder.model_validate_json
+        read = CallRequest.model_validate_json
         asked = await asyncio.to_thread(read, body) if b'"clip"' in body else read(body)  # audio is converted
         asked.plan(phone.outgoing)
     except ValidationError as error:
@@ -106,7 +106,7 @@ async def create_call(request: Request) -> JSONResponse:
                              "with the same key.", again=True)  # fmt: skip
 
 
-async def _place_once(phone: Phone, dialler: Dialler, asked: CallOrder, key: str, digest: str) -> JSONResponse:
+async def _place_once(phone: Phone, dialler: Dialler, asked: CallRequest, key: str, digest: str) -> JSONResponse:
     """The key is claimed, with the call's id, before the call is placed; so whoever comes later, to whatever process,
     finds which call it was, and nobody places a second one."""
     ledger, call_id = phone.ledger, phone.sources.token(12)
@@ -127,7 +127,7 @@ async def _place_once(phone: Phone, dialler: Dialler, asked: CallOrder, key: str
     return response
 
 
-def _place(phone: Phone, dialler: Dialler, asked: CallOrder, call_id: str) -> JSONResponse:
+def _place(phone: Phone, dialler: Dialler, asked: CallRequest, call_id: str) -> JSONResponse:
     """Raises `CallRefused`."""
     if not phone.journals.takes_calls:
         phone.journals.refused()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from realtime_core import RealtimeAgent
-from telephony import Care, LeaveMessage, Telephony, create_app, load_settings
+from telephony import DialingRules, LeaveMessage, Telephony, create_app, load_settings
 from telephony.errors import ServerFailed
 from telephony.simulator import SimulatedTwilio, callees
 from telephony.web.listening import listening
@@ -58,7 +58,7 @@ async def server() -> AsyncIterator[Server]:
         app = create_app(RealtimeAgent(name="Blu", instructions="Short sentences."), settings=settings)
         async with listening(app) as address:
             twilio.webhooks.reach[PUBLIC] = address
-            app.state.dialler.care = Care.at_any_hour()
+            app.state.dialler.rules = DialingRules.at_any_hour()
             yield Server(address, twilio)
 
 

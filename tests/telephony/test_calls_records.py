@@ -19,7 +19,7 @@ from test_calls_api import PUBLIC, TO, TOKEN, Server
 from test_instances import listener, patient, until
 
 from realtime_core import RealtimeAgent
-from telephony import Care, create_app, load_settings
+from telephony import DialingRules, create_app, load_settings
 from telephony.records.database import DatabaseRecords
 from telephony.simulator import SimulatedTwilio, callees
 from telephony.twilio.rest import TwilioRest
@@ -59,7 +59,7 @@ class World:
         app = create_app(RealtimeAgent(name="Blu"), settings=loaded, greeting="Greet the caller.")
         stack = self.stacks[name] = AsyncExitStack()
         address = await stack.enter_async_context(listening(app))
-        app.state.dialler.care = Care.at_any_hour()
+        app.state.dialler.rules = DialingRules.at_any_hour()
         self.twilio.webhooks.reach = {f"{PUBLIC}/i/{name}": f"{address}/i/{name}", **self.twilio.webhooks.reach}
         self.twilio.webhooks.reach.setdefault(PUBLIC, address)
         self.apps[name] = app
@@ -132,9 +132,9 @@ async def test_one_key_at_two_processes_at_once_is_one_call(database_url: str) -
 async def test_a_refused_call_uses_up_no_key(database_url: str) -> None:
     async with world(database_url, "a") as it:
         it.twilio.default_callee = callees.busy(after_s=0.1)
-        it.apps["a"].state.dialler.care = Care(countries=["DE"])
+        it.apps["a"].state.dialler.rules = DialingRules(countries=["DE"])
         assert (await it.servers["a"].ask("POST", "/calls", BODY, key="k"))[0] == 409
-        it.apps["a"].state.dialler.care = Care.at_any_hour()
+        it.apps["a"].state.dialler.rules = DialingRules.at_any_hour()
         assert (await it.servers["a"].ask("POST", "/calls", {**BODY, "max_s": 9}, key="k"))[0] == 201
 
 
@@ -183,7 +183,7 @@ async def test_a_process_that_died_while_it_placed_a_call_is_followed_up(databas
 
 
 async def test_a_call_that_was_never_made_is_not_made_later(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telephony.outbound.outcome._LOOK_AFTER_S", (0.05, 0.1))
+    monkeypatch.setattr("telephony.outbound.call_state._LOOK_AFTER_S", (0.05, 0.1))
     async with world(database_url, "b") as it:
         await died_in_mid_create(it, "k", made=False, instance="a")
         server = it.servers["b"]

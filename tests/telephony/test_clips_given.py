@@ -18,7 +18,7 @@ from telephony.audio.containers import container_of
 from telephony.audio.files import load_ulaw, load_words, read_ulaw, wav_header
 from telephony.call.options import CallOptions
 from telephony.errors import AudioFileError, CallerError
-from telephony.outbound.order import MAX_CLIP_S, CallOrder
+from telephony.outbound.call_request import MAX_CLIP_S, CallRequest
 from telephony.outbound.plan import CallPlan, LeaveMessage
 from telephony.simulator import callers
 
@@ -141,8 +141,8 @@ def test_the_name_of_a_file_is_no_words_for_the_model(tmp_path: Path) -> None:
 
 
 def test_an_order_takes_files_and_refuses_what_is_too_long_or_no_audio() -> None:
-    def order(raw: bytes) -> CallOrder:
-        return CallOrder(to="+14155550123", clip=base64.b64encode(raw).decode())
+    def order(raw: bytes) -> CallRequest:
+        return CallRequest(to="+14155550123", clip=base64.b64encode(raw).decode())
 
     machine = order(_file("MP3")).plan({}).machine
     assert machine is not None and abs(len(machine.message) / 8000 - 1) < 0.1

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
-from telephony import Care, transfer
+from telephony import DialingRules, transfer
 from telephony.cli.app import app
 from telephony.errors import CallRefused, SettingsError
-from telephony.outbound import care
-from telephony.outbound.order import CallOrder
+from telephony.outbound import dialing_rules
+from telephony.outbound.call_request import CallRequest
 from telephony.settings import Settings, load_settings, read_settings
 from telephony.twilio.numbers import e164, plain
 from telephony.twilio.refusal import parse_refusal
@@ -64,7 +64,7 @@ def _set(name: str) -> Callable[[str], Any]:
 
 
 def _called(number: str) -> Any:
-    return care.e164(number, "+14155550100")
+    return dialing_rules.e164(number, "+14155550100")
 
 
 def _transferred(number: str) -> Any:
@@ -80,7 +80,7 @@ def _dialled_when_full(number: str) -> Any:
 
 
 def _unwanted(number: str) -> Any:
-    return next(iter(Care(do_not_call={number}).do_not_call))  # type: ignore[call-overload]
+    return next(iter(DialingRules(do_not_call={number}).do_not_call))  # type: ignore[call-overload]
 
 
 DOORS: dict[str, Callable[[str], Any]] = {
@@ -140,16 +140,16 @@ def test_simulated_callees_are_known_by_their_numbers() -> None:
 
 
 def test_an_order_has_no_blanks_around_its_values() -> None:
-    order = CallOrder.model_validate(
+    order = CallRequest.model_validate(
         {"to": " +14155550123\r\n", "agent": "desk:agent\r", "timezone": "Europe/Berlin\n"}
     )
     assert (order.to, order.agent, order.timezone) == (ADA, "desk:agent", "Europe/Berlin")
 
 
 def test_countries_are_known() -> None:
-    assert Care(countries="us, DE").countries == {"US", "DE"}
+    assert DialingRules(countries="us, DE").countries == {"US", "DE"}
     with pytest.raises(UserError, match="UK"):
-        Care(countries={"UK"})
+        DialingRules(countries={"UK"})
 
 
 # --- settings --------------------------------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ from examples import remind, survey
 from realtime_core import RealtimeAgent
 from realtime_core.audio import g711
 from realtime_core.errors import UserError
-from telephony import Care, LeaveMessage, Telephony, create_app, load_settings
+from telephony import DialingRules, LeaveMessage, Telephony, create_app, load_settings
 from telephony.errors import ServerFailed
-from telephony.outbound.findings import Findings
-from telephony.outbound.order import CallOrder
+from telephony.outbound.call_request import CallRequest
+from telephony.outbound.result_form import ResultForm
 from telephony.simulator import Phone, SimulatedTwilio, callees, clips
 from telephony.web.listening import listening
 
@@ -44,7 +44,7 @@ async def server() -> AsyncIterator[tuple[Telephony, SimulatedTwilio]]:
         app = create_app(DESK, settings=settings, outgoing=agents)
         async with listening(app) as address, Telephony(server=address, token=TOKEN) as phone:
             twilio.webhooks.reach[PUBLIC] = address
-            app.state.dialler.care = Care.none()
+            app.state.dialler.rules = DialingRules.none()
             yield phone, twilio
 
 
@@ -157,21 +157,21 @@ async def test_what_cannot_travel_is_told_before_anybody_is_asked(options: dict[
 )
 def test_an_order_that_is_none_is_refused(body: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        CallOrder.model_validate(body)
+        CallRequest.model_validate(body)
 
 
 def test_a_result_is_checked_by_its_schema_and_nothing_is_fetched_for_it() -> None:
-    findings = Findings(survey.Answers.model_json_schema())
-    assert "'rating' is a required property" in findings.take("{}")
-    assert "9 is greater than the maximum of 5" in findings.take('{"rating": 9, "comes_again": true}')
-    assert findings.output is None
-    assert findings.take('{"rating": 4}') == "Noted. Nothing is missing."
-    assert survey.Answers.model_validate(findings.output) == survey.Answers(rating=4, comes_again=True, remark=None)
-    elsewhere = Findings({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/schema"}}})
+    form = ResultForm(survey.Answers.model_json_schema())
+    assert "'rating' is a required property" in form.take("{}")
+    assert "9 is greater than the maximum of 5" in form.take('{"rating": 9, "comes_again": true}')
+    assert form.output is None
+    assert form.take('{"rating": 4}') == "Noted. Nothing is missing."
+    assert survey.Answers.model_validate(form.output) == survey.Answers(rating=4, comes_again=True, remark=None)
+    elsewhere = ResultForm({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/schema"}}})
     assert "nowhere" in elsewhere.take('{"a": 1}')
 
 
 def test_a_clip_is_given_in_base64() -> None:
     clip = g711.SILENCE * 80
-    plan = CallOrder(to=TO, clip=base64.b64encode(clip).decode()).plan({})
+    plan = CallRequest(to=TO, clip=base64.b64encode(clip).decode()).plan({})
     assert plan.machine == LeaveMessage(clip)

@@ -17,7 +17,7 @@ from realtime_core.local import Call as ToolCall
 from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
 from realtime_core.sources import Sources
 from telephony import create_app, transfer
-from telephony.outbound.care import Care
+from telephony.outbound.dialing_rules import DialingRules
 from telephony.outbound.plan import CallPlan
 from telephony.settings import Settings
 from telephony.simulator import Phone, SimulatedTwilio, callees
@@ -143,7 +143,7 @@ async def test_a_call_that_we_placed_is_measured_like_any_other() -> None:
     agent = RealtimeAgent(name="Desk")
     async with office(agent, script()) as (twilio, app):
         twilio.callees[KITCHEN] = callees.person(talks, after_s=0.5)
-        app.state.dialler.care = Care.none()
+        app.state.dialler.rules = DialingRules.none()
         await app.state.dialler.place(CallPlan(KITCHEN, agent)).finished()
         figures = app.state.phone.metrics.render().decode()
     (answered,) = [line for line in figures.splitlines() if line.startswith("telephony_response_latency_seconds_count")]

@@ -14,9 +14,9 @@ from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
 from realtime_core.local import Call, LocalRealtimeServer, Reply, Script, Turn
 from realtime_core.sources import Sources
-from telephony import Care, Telephony, hang_up, opt_out
+from telephony import Care, DialingRules, Telephony, hang_up, opt_out
 from telephony.cli.app import app
-from telephony.outbound.do_not_call import DoNotCall, care_of
+from telephony.outbound.do_not_call import DoNotCall, dialing_rules_of
 from telephony.settings import read_settings
 
 TO = "+14155550123"
@@ -56,7 +56,7 @@ async def test_quiet_hours_that_are_set_count_in_simulation(monkeypatch: pytest.
     assert result.status == "refused" and "--any-hour" in result.error and "TELEPHONY_QUIET_HOURS" in result.error
     asked = read_settings(telephony_quiet_hours="off")
     assert (await ring(Telephony(asked, simulate="busy", sources=Night(0)))).status == "busy"
-    result = await ring(Telephony(simulate="busy", care=Care(), sources=Night(0)))
+    result = await ring(Telephony(simulate="busy", dialing_rules=DialingRules(), sources=Night(0)))
     assert result.status == "refused", "rules that are given count, too"
 
 
@@ -115,14 +115,22 @@ async def test_a_number_as_people_write_it_is_looked_for_as_it_was_called() -> N
 
 def test_a_server_on_a_simulated_twilio_writes_no_list(tmp_path: Path) -> None:
     path = tmp_path / "no.txt"
-    care = care_of(read_settings(telephony_do_not_call=path, telephony_twilio_api_url="http://127.0.0.1:9000"))
-    assert isinstance(care.do_not_call, DoNotCall)
-    care.do_not_call.add(TO)
-    assert TO in care.do_not_call and not path.exists()
-    care = care_of(read_settings(telephony_do_not_call=path))
-    assert isinstance(care.do_not_call, DoNotCall)
-    care.do_not_call.add(TO)
+    rules = dialing_rules_of(
+        read_settings(telephony_do_not_call=path, telephony_twilio_api_url="http://127.0.0.1:9000")
+    )
+    assert isinstance(rules.do_not_call, DoNotCall)
+    rules.do_not_call.add(TO)
+    assert TO in rules.do_not_call and not path.exists()
+    rules = dialing_rules_of(read_settings(telephony_do_not_call=path))
+    assert isinstance(rules.do_not_call, DoNotCall)
+    rules.do_not_call.add(TO)
     assert path.read_text() == f"{TO}\n"
+
+
+def test_the_older_name_of_the_rules_still_works() -> None:
+    assert Care is DialingRules
+    rules = DialingRules(timezone="Europe/Berlin")
+    assert Telephony(care=rules)._rules is Telephony(dialing_rules=rules)._rules is rules
 
 
 def test_simulate_is_never_passed_over() -> None:

@@ -14,9 +14,9 @@ import numpy as np
 
 from realtime_core.audio import g711
 
-__all__ = ["Ear", "Noise", "Sound"]
+__all__ = ["Sound", "SoundKind", "ToneDetector"]
 
-Noise = Literal["speech", "pause", "beep", "fax", "busy"]
+SoundKind = Literal["speech", "pause", "beep", "fax", "busy"]
 
 FRAME = 160
 FRAME_S = 0.02
@@ -38,11 +38,11 @@ _WINDOW = np.hanning(FRAME)
 class Sound:
     """`speech` has begun; `pause`: it is over, after `seconds` of it. Tones are told when they are known."""
 
-    noise: Noise
+    kind: SoundKind
     seconds: float = 0.0
 
 
-class Ear:
+class ToneDetector:
     """`hear` takes the line as it comes."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Ear:
         self._tone_frames = 0
         self._bursts: list[tuple[int, ...]] = []
 
-    def hear(self, ulaw: bytes) -> list[Sound]:
+    def feed(self, ulaw: bytes) -> list[Sound]:
         """What came of it."""
         sounds: list[Sound] = []
         audio = self._rest + ulaw

@@ -8,17 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.outbound.ear import Sound
-from telephony.outbound.who import WhoAnswered
+from telephony.outbound.answer_classifier import AnswerClassifier
+from telephony.outbound.tone_detector import Sound
 
 Step = tuple[float, str] | tuple[float, str, object]
 
 SPEECH = "speech"
 
 
-def play(steps: list[Step], *, until: float = 120.0, **options: object) -> tuple[WhoAnswered, list[tuple[float, str]]]:
+def play(
+    steps: list[Step], *, until: float = 120.0, **options: object
+) -> tuple[AnswerClassifier, list[tuple[float, str]]]:
     """Run a story. A step: (t, noise or "greeted"), (t, "pause", seconds), (t, "verdict", word), (t, "said", text)."""
-    who = WhoAnswered(0.0, **options)  # type: ignore[arg-type]
+    who = AnswerClassifier(0.0, **options)  # type: ignore[arg-type]
     moves: list[tuple[float, str]] = []
 
     def note(now: float, move: str) -> None:

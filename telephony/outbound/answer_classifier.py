@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from .ear import Sound
 from .plan import AnsweredBy
+from .tone_detector import Sound
 
-__all__ = ["Move", "WhoAnswered"]
+__all__ = ["AnswerClassifier", "Move"]
 
 Move = Literal["", "talk", "message", "screen", "hang up"]
 """`talk`: greet, and let the agent answer from now on. `message`: the machine listens now. `screen`: say name and
@@ -35,7 +35,7 @@ _PLEASE_WAIT = re.compile(r"hold|wait|one moment|connect|checking|trying", re.IG
 
 
 @dataclass(slots=True)
-class WhoAnswered:
+class AnswerClassifier:
     """`begun_at`: the stream's start, in seconds on any steady clock. Each method returns a `Move`."""
 
     begun_at: float
@@ -79,7 +79,7 @@ class WhoAnswered:
     # --- what is heard -----------------------------------------------------------------------------------------------
 
     def sound(self, sound: Sound, now: float) -> Move:
-        match sound.noise:
+        match sound.kind:
             case "speech":
                 self._speaking = True
                 self._answering = self._greeted
@@ -98,7 +98,7 @@ class WhoAnswered:
                     return self._message_again()
             case "fax" | "busy":
                 if self._state != "over" and not self.conversed:
-                    return self._end("fax" if sound.noise == "fax" else "unknown")
+                    return self._end("fax" if sound.kind == "fax" else "unknown")
         return ""
 
     def _pause(self, seconds: float, now: float) -> Move:

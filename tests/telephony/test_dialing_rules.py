@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field
 
-from telephony import Care
+from telephony import DialingRules
 from telephony.errors import CallRefused, SettingsError
-from telephony.outbound.do_not_call import DoNotCall, care_of
-from telephony.outbound.findings import Findings
+from telephony.outbound.do_not_call import DoNotCall, dialing_rules_of
+from telephony.outbound.result_form import ResultForm
 from telephony.settings import load_settings
 
 OURS = "+14155550199"
@@ -21,7 +21,7 @@ ADA = "+14155550123"
 
 @pytest.mark.parametrize("written", ["+14155550123", "(415) 555-0123", "415 555 0123", "+1 415-555-0123"])
 def test_a_number_is_taken_as_people_write_it(written: str) -> None:
-    assert Care().check(written, from_=OURS, now=NOON) == ADA
+    assert DialingRules().check(written, from_=OURS, now=NOON) == ADA
 
 
 @pytest.mark.parametrize(
@@ -37,13 +37,13 @@ def test_a_number_is_taken_as_people_write_it(written: str) -> None:
 )
 def test_what_costs_or_lies_elsewhere_is_refused(to: str, why: str) -> None:
     with pytest.raises(CallRefused, match=why):
-        Care().check(to, from_=OURS, now=NOON)
+        DialingRules().check(to, from_=OURS, now=NOON)
 
 
 def test_other_countries_are_called_when_told_to() -> None:
-    assert Care(countries={"DE"}).check("+4930123456", from_=OURS, now=NOON.replace(hour=12)) == "+4930123456"
+    assert DialingRules(countries={"DE"}).check("+4930123456", from_=OURS, now=NOON.replace(hour=12)) == "+4930123456"
     with pytest.raises(CallRefused, match="lies in US"):
-        Care(countries={"DE"}).check(ADA, from_=OURS, now=NOON)
+        DialingRules(countries={"DE"}).check(ADA, from_=OURS, now=NOON)
 
 
 @pytest.mark.parametrize(
@@ -53,15 +53,15 @@ def test_nobody_is_called_in_their_night(hour_utc: int, called: bool) -> None:
     """San Francisco is eight hours behind UTC in November: 21:00 there is 05:00, 08:00 is 16:00."""
     now = NOON.replace(hour=hour_utc)
     if called:
-        assert Care().check(ADA, from_=OURS, now=now) == ADA
+        assert DialingRules().check(ADA, from_=OURS, now=now) == ADA
     else:
         with pytest.raises(CallRefused, match="Los_Angeles"):
-            Care().check(ADA, from_=OURS, now=now)
-    assert Care.at_any_hour().check(ADA, from_=OURS, now=now) == ADA
+            DialingRules().check(ADA, from_=OURS, now=now)
+    assert DialingRules.at_any_hour().check(ADA, from_=OURS, now=now) == ADA
 
 
 def test_a_known_time_zone_goes_before_the_number() -> None:
-    night_in_berlin = Care(timezone="Europe/Berlin", quiet_from=time(21), quiet_until=time(8))
+    night_in_berlin = DialingRules(timezone="Europe/Berlin", quiet_from=time(21), quiet_until=time(8))
     with pytest.raises(CallRefused, match="Berlin"):
         night_in_berlin.check(ADA, from_=OURS, now=NOON)
 
@@ -69,18 +69,18 @@ def test_a_known_time_zone_goes_before_the_number() -> None:
 def test_a_number_in_several_zones_rests_while_any_of_them_sleeps() -> None:
     toll_free = "+18005550123"  # 20:00 in San Francisco is 23:00 in New York
     with pytest.raises(CallRefused):
-        Care().check(toll_free, from_=OURS, now=datetime(2026, 11, 21, 4, 0, tzinfo=UTC))
+        DialingRules().check(toll_free, from_=OURS, now=datetime(2026, 11, 21, 4, 0, tzinfo=UTC))
 
 
 def test_who_opted_out_is_never_called_again(tmp_path: Path) -> None:
     path = tmp_path / "lists" / "no.txt"
-    care = Care(do_not_call=DoNotCall(path))
-    assert care.check(ADA, from_=OURS, now=NOON) == ADA
+    rules = DialingRules(do_not_call=DoNotCall(path))
+    assert rules.check(ADA, from_=OURS, now=NOON) == ADA
     DoNotCall(path).add(ADA, "asked\non the phone")
     DoNotCall(path).add(ADA)
     assert path.read_text() == f"{ADA} asked on the phone\n"
     with pytest.raises(CallRefused, match="does not want"):
-        care.check("(415) 555-0123", from_=OURS, now=NOON)
+        rules.check("(415) 555-0123", from_=OURS, now=NOON)
 
 
 class Answers(BaseModel):
@@ -89,41 +89,41 @@ class Answers(BaseModel):
 
 
 def test_findings_are_taken_piece_by_piece_and_checked() -> None:
-    findings = Findings(Answers)
-    assert "rating" in findings.take("{}")
-    assert "comes" in findings.take('{"rating": 4}')
-    assert "rating" in findings.take('{"rating": 9, "comes": true}')
-    assert findings.output is None
-    assert findings.take('{"rating": 5, "comes": null}') == "Noted. Nothing is missing."
-    assert findings.output == Answers(rating=5, comes=True)
+    form = ResultForm(Answers)
+    assert "rating" in form.take("{}")
+    assert "comes" in form.take('{"rating": 4}')
+    assert "rating" in form.take('{"rating": 9, "comes": true}')
+    assert form.output is None
+    assert form.take('{"rating": 5, "comes": null}') == "Noted. Nothing is missing."
+    assert form.output == Answers(rating=5, comes=True)
 
 
 @pytest.mark.parametrize("arguments", ["", "nonsense", "[]", "3"])
 def test_findings_take_nothing_that_is_no_object(arguments: str) -> None:
-    findings = Findings(Answers)
-    findings.take(arguments)
-    assert len(findings.missing) == 2
+    form = ResultForm(Answers)
+    form.take(arguments)
+    assert len(form.missing) == 2
 
 
 @pytest.mark.parametrize("given", ["Berlin", "../etc/passwd", "Mars/Olympus"])
 def test_a_time_zone_that_is_none_is_no_reason_to_call_at_night(given: str) -> None:
-    for care, known in ((Care(timezone=given), None), (Care(), given)):
+    for rules, known in ((DialingRules(timezone=given), None), (DialingRules(), given)):
         with pytest.raises(CallRefused, match="no time zone"):
-            care.check(ADA, from_=OURS, now=NOON, timezone=known)
+            rules.check(ADA, from_=OURS, now=NOON, timezone=known)
 
 
 def test_a_callee_of_whom_more_is_known_than_the_number() -> None:
     """A phone from San Francisco in Berlin, at 21:00 there."""
-    assert Care().check(ADA, from_=OURS, now=NOON) == ADA
+    assert DialingRules().check(ADA, from_=OURS, now=NOON) == ADA
     with pytest.raises(CallRefused, match="Berlin"):
-        Care().check(ADA, from_=OURS, now=NOON, timezone="Europe/Berlin")
+        DialingRules().check(ADA, from_=OURS, now=NOON, timezone="Europe/Berlin")
 
 
 def test_a_number_that_lies_nowhere_needs_a_time_zone() -> None:
-    nowhere, care = "+80012345678", Care(countries={"001"})
+    nowhere, rules = "+80012345678", DialingRules(countries={"001"})
     with pytest.raises(CallRefused, match="say its time zone"):
-        care.check(nowhere, from_=OURS, now=NOON)
-    assert care.check(nowhere, from_=OURS, now=NOON, timezone="America/Los_Angeles") == nowhere
+        rules.check(nowhere, from_=OURS, now=NOON)
+    assert rules.check(nowhere, from_=OURS, now=NOON, timezone="America/Los_Angeles") == nowhere
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_number_is_added_on_a_line_of_its_own_and_by_others_too(tmp_path: Path
 def test_a_list_that_cannot_be_read_stops_the_calls(tmp_path: Path) -> None:
     unreadable = DoNotCall(tmp_path)  # a folder
     with pytest.raises(CallRefused, match="nobody is called"):
-        Care(do_not_call=unreadable).check(ADA, from_=OURS, now=NOON)
+        DialingRules(do_not_call=unreadable).check(ADA, from_=OURS, now=NOON)
     with pytest.raises(CallRefused):
         unreadable.add(ADA)
     assert ADA in unreadable
@@ -205,13 +205,13 @@ def test_a_list_that_cannot_be_read_stops_the_calls(tmp_path: Path) -> None:
 def test_the_settings_make_the_rules(tmp_path: Path) -> None:
     path = tmp_path / "no.txt"
     path.write_text(ADA)
-    care = care_of(load_settings(telephony_quiet_hours="22:30-07:00", telephony_do_not_call=path,
+    rules = dialing_rules_of(load_settings(telephony_quiet_hours="22:30-07:00", telephony_do_not_call=path,
                                  telephony_call_countries="us,de"))  # fmt: skip
-    assert (care.quiet_from, care.quiet_until, care.countries) == (time(22, 30), time(7), {"US", "DE"})
-    assert ADA in care.do_not_call
-    usual = care_of(load_settings())
+    assert (rules.quiet_from, rules.quiet_until, rules.countries) == (time(22, 30), time(7), {"US", "DE"})
+    assert ADA in rules.do_not_call
+    usual = dialing_rules_of(load_settings())
     assert (usual.quiet_from, usual.quiet_until, usual.countries) == (time(21), time(8), None)
-    off = care_of(load_settings(telephony_quiet_hours="off"))
+    off = dialing_rules_of(load_settings(telephony_quiet_hours="off"))
     assert off.check(ADA, from_=OURS, now=NOON.replace(hour=10)) == ADA
 
 

@@ -10,13 +10,12 @@ from realtime_core import FunctionTool, RealtimeAgent, user_code
 from realtime_core.agent import Instructions
 
 from ..call.options import AgentSource
-from .do_not_call import DoNotCall
-from .tools import OptOut, opt_out
+from .do_not_call import DoNotCall, OptOut, opt_out
 
-__all__ = ["equipped"]
+__all__ = ["agent_for_call"]
 
 
-def equipped(
+def agent_for_call(
     source: AgentSource, facts: Mapping[str, Any], tools: Sequence[FunctionTool], *, simulated: bool = False
 ) -> AgentSource:
     """The same agent (or the same choice of agents) that is told `facts` and has `tools` besides its own. So have those

@@ -20,7 +20,7 @@ from ..errors import CallRefused
 from ..twilio.numbers import e164 as international
 from ..twilio.numbers import plain, tidy
 
-__all__ = ["Care", "e164"]
+__all__ = ["DialingRules", "e164"]
 
 _COSTLY = {
     PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
@@ -31,7 +31,7 @@ _COSTLY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Care:
+class DialingRules:
     """The rules. `check` raises `CallRefused` for a call that must not be made.
 
     - `countries`: regions (`US`, `DE`) that may be called; None: that of our own number.
@@ -40,7 +40,7 @@ class Care:
     - `do_not_call`: those who do not want to be called: a `DoNotCall` file, or numbers in E.164. With a file the agents
       of calls get the tool `opt_out`.
 
-    `care_of` makes them from the settings.
+    `dialing_rules_of` makes them from the settings.
     """
 
     countries: Collection[str] | None = None
@@ -55,21 +55,23 @@ class Care:
             given = self.countries.split(",") if isinstance(self.countries, str) else self.countries
             countries = frozenset(tidy(country).upper() for country in given)
             if unknown := countries - phonenumbers.SUPPORTED_REGIONS - {"001"}:  # numbers of no country
-                raise UserError(f"Care(countries=...): {', '.join(sorted(unknown))}: write regions like US and DE.")
+                raise UserError(
+                    f"DialingRules(countries=...): {', '.join(sorted(unknown))}: write regions like US and DE."
+                )
             object.__setattr__(self, "countries", countries)
         if isinstance(self.do_not_call, list | tuple | set | frozenset):
             try:
                 object.__setattr__(self, "do_not_call", frozenset(map(international, self.do_not_call)))
             except ValueError as error:
-                raise UserError(f"Care(do_not_call=...): {error}.") from None
+                raise UserError(f"DialingRules(do_not_call=...): {error}.") from None
 
     @classmethod
-    def none(cls) -> Care:
+    def none(cls) -> DialingRules:
         """Any country, any hour: where nobody is really called."""
         return cls(countries=phonenumbers.SUPPORTED_REGIONS, quiet_from=time(0), quiet_until=time(0))
 
     @classmethod
-    def at_any_hour(cls) -> Care:
+    def at_any_hour(cls) -> DialingRules:
         """Without quiet hours."""
         return cls(quiet_from=time(0), quiet_until=time(0))
 
@@ -87,7 +89,9 @@ class Care:
         allowed = {_region(from_)} if self.countries is None else set(self.countries)
         if region not in allowed:
             where = ", ".join(sorted(filter(None, allowed))) or "nowhere"
-            raise CallRefused(f"{e164} lies in {region}, and calls go to {where}; say Care(countries=...) for more.")
+            raise CallRefused(
+                f"{e164} lies in {region}, and calls go to {where}; say DialingRules(countries=...) for more."
+            )
         if e164 in self.do_not_call:
             raise CallRefused(f"{e164} does not want to be called.")
         zone = tidy(timezone or self.timezone or "") or None

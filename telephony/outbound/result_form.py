@@ -5,24 +5,32 @@ It is described by a pydantic model, or, where it came from another process, by 
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from realtime_core import FunctionTool
-from realtime_core.errors import UserError
+from realtime_core import FunctionTool, RealtimeAgent, RealtimeModelConfig, RealtimeRunner
+from realtime_core.errors import RealtimeCoreError, UserError
 from realtime_core.patterns import LinearPattern, check_patterns, check_schema_patterns
 from realtime_core.run_context import ToolContext
 from realtime_core.user_code import call_now, log_failure
 
-__all__ = ["Findings", "check_schema"]
+from .plan import Line
+
+__all__ = ["ResultForm", "check_schema", "fill_from_transcript"]
+
+log = logging.getLogger(__name__)
+
+_EXTRACTION_S = 20.0
 
 _Check = Callable[[dict[str, Any]], "tuple[Any, list[str]]"]
 
 
-class Findings:
+class ResultForm:
     """Takes what the agent reports. `output` is the model, or the object of the schema, once it is whole."""
 
     def __init__(self, wanted: type[BaseModel] | Mapping[str, Any]) -> None:
@@ -62,6 +70,36 @@ class Findings:
 
         told = "Record what this call has found out, as soon as you know it. Call it again when something changes."
         return FunctionTool("record_result", told, self._schema, invoke, strict_json_schema=False)
+
+
+async def fill_from_transcript(form: ResultForm, transcript: Sequence[Line], model_config: RealtimeModelConfig) -> None:
+    """Ask the model, in a new text session, to record from the transcript what is missing. Fields that the transcript
+    does not have stay missing."""
+    said = "\n".join(f"{line.who}: {line.text if line.heard is None else line.heard}" for line in transcript)
+    agent: RealtimeAgent[None] = RealtimeAgent(
+        name="Clerk",
+        instructions="You get the transcript of a phone call. Record by the tool what it says, and nothing else.",
+        tools=[form.tool()],
+    )
+    config = RealtimeModelConfig(
+        **{
+            **model_config,
+            "initial_model_settings": {
+                "output_modalities": ["text"],
+                "turn_detection": None,
+                "tool_choice": "required",
+            },
+        }
+    )
+    try:
+        async with asyncio.timeout(_EXTRACTION_S), await RealtimeRunner(agent).run(model_config=config) as session:
+            await session.send_message(said)
+            async for _ in session.events("tool_end", "response_failed", "error"):
+                return
+    except (RealtimeCoreError, TimeoutError) as error:
+        log.warning(
+            "The missing fields of a result could not be read from its transcript: %s", error or "no answer in time"
+        )
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:

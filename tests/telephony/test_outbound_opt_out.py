@@ -11,9 +11,9 @@ import pytest
 
 from realtime_core import RealtimeAgent, function_tool, realtime_handoff
 from realtime_core.local import Call, LocalRealtimeServer, Reply, Script, Turn
-from telephony import Care, Telephony, create_app, load_settings
+from telephony import DialingRules, Telephony, create_app, load_settings
+from telephony.outbound.call_agent import agent_for_call
 from telephony.outbound.do_not_call import DoNotCall
-from telephony.outbound.equipped import equipped
 from telephony.simulator import Phone, SimulatedTwilio, callees
 from telephony.web.listening import listening
 
@@ -38,10 +38,10 @@ async def objects(phone: Phone) -> None:
 @pytest.mark.virtual_time
 async def test_who_opts_out_on_the_phone_is_not_called_again(tmp_path: Path) -> None:
     path = tmp_path / "no.txt"
-    care = replace(Care.none(), do_not_call=DoNotCall(path))
+    rules = replace(DialingRules.none(), do_not_call=DoNotCall(path))
     async with (
         LocalRealtimeServer(OPTS_OUT) as model,
-        Telephony(simulate=True, care=care, model_config=model.model_config) as phone,
+        Telephony(simulate=True, dialing_rules=rules, model_config=model.model_config) as phone,
     ):
         assert phone.twilio is not None
         phone.twilio.default_callee = callees.person(objects, after_s=0.05)
@@ -92,13 +92,13 @@ def test_everybody_who_may_speak_has_the_tools_and_the_facts() -> None:
     chief: RealtimeAgent[Any] = RealtimeAgent(name="Chief", tools=[opt_out])
     desk: RealtimeAgent[Any] = RealtimeAgent(name="Desk", handoffs=[clerk, realtime_handoff(chief)])
     clerk.handoffs = [desk]
-    given = Care(do_not_call=DoNotCall("no.txt"))
+    given = DialingRules(do_not_call=DoNotCall("no.txt"))
     assert isinstance(given.do_not_call, DoNotCall)
-    from telephony.outbound.tools import opt_out as usual
+    from telephony.outbound.do_not_call import opt_out as usual
 
     async def main() -> None:
         assert isinstance(given.do_not_call, DoNotCall)
-        made: Any = equipped(lambda info: desk, {"name": "Ada"}, [usual(given.do_not_call)])
+        made: Any = agent_for_call(lambda info: desk, {"name": "Ada"}, [usual(given.do_not_call)])
         spoken: Any = await made(None)
         clerk_too, to_chief = spoken.handoffs
         chief_too = await to_chief.on_invoke_handoff(None, "{}")

@@ -14,15 +14,15 @@ from realtime_core.errors import UserError
 from ..audio.files import load_ulaw
 from ..call.options import AgentSource
 from ..errors import AudioFileError
-from .findings import check_schema
 from .plan import GREETING, CallPlan, LeaveMessage
+from .result_form import check_schema
 
-__all__ = ["MAX_CLIP_S", "CallOrder"]
+__all__ = ["MAX_CLIP_S", "CallRequest"]
 
 MAX_CLIP_S = 60
 
 
-class CallOrder(BaseModel):
+class CallRequest(BaseModel):
     """What may be asked for. `agent` is the name of one that the server was started with: nothing is imported."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)

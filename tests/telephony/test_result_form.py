@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from realtime_core.errors import UserError
-from telephony.outbound.findings import Findings, check_schema
+from telephony.outbound.result_form import ResultForm, check_schema
 from tests.support.misbehaviour import EXCEPTIONS
 
 SELF = {"$ref": "#"}
@@ -49,7 +49,7 @@ def deep() -> dict[str, Any]:
     ],
 )
 def test_a_schema_that_cannot_be_checked_is_refused(schema: dict[str, Any], words: str) -> None:
-    for refuse in (check_schema, Findings):
+    for refuse in (check_schema, ResultForm):
         before = time.process_time()
         with pytest.raises(UserError, match=words):
             refuse(schema)
@@ -58,26 +58,26 @@ def test_a_schema_that_cannot_be_checked_is_refused(schema: dict[str, Any], word
 
 def test_a_tree_is_no_endless_schema() -> None:
     tree = {"type": "object", "properties": {"child": SELF, "name": {"type": "string"}}, "required": ["name"]}
-    findings = Findings(tree)
-    assert findings.take('{"name": "a", "child": {"name": "b"}}') == "Noted. Nothing is missing."
-    told = Findings(tree).take('{"name": "a", "child": {"child": {"name": 3}}}')
+    form = ResultForm(tree)
+    assert form.take('{"name": "a", "child": {"name": "b"}}') == "Noted. Nothing is missing."
+    told = ResultForm(tree).take('{"name": "a", "child": {"child": {"name": 3}}}')
     assert "child.child.name" in told
 
 
 def test_what_the_model_writes_cannot_recurse_without_end() -> None:
-    findings = Findings({"type": "object", "properties": {"child": SELF}})
+    form = ResultForm({"type": "object", "properties": {"child": SELF}})
     arguments = '{"child":' * 900 + "{}" + "}" * 900
-    assert "Still missing" in findings.take(arguments)
-    assert findings.take('{"child":' * 100_000) == "That was no JSON object."
+    assert "Still missing" in form.take(arguments)
+    assert form.take('{"child":' * 100_000) == "That was no JSON object."
 
 
 def test_a_pattern_that_would_explode_takes_linear_time() -> None:
-    findings = Findings({"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}})
+    form = ResultForm({"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}})
     before = time.process_time()
-    assert "does not match" in findings.take(json.dumps({"a": "a" * 5_000 + "!"}))
+    assert "does not match" in form.take(json.dumps({"a": "a" * 5_000 + "!"}))
     assert time.process_time() - before < 1
-    assert findings.take('{"a": "aaa"}') == "Noted. Nothing is missing."
-    assert findings.output == {"a": "aaa"}
+    assert form.take('{"a": "aaa"}') == "Noted. Nothing is missing."
+    assert form.output == {"a": "aaa"}
 
 
 class Backtracking(BaseModel):
@@ -87,7 +87,7 @@ class Backtracking(BaseModel):
 
 def test_a_model_that_would_backtrack_is_refused() -> None:
     with pytest.raises(UserError, match="Python's `re`"):
-        Findings(Backtracking)
+        ResultForm(Backtracking)
 
 
 @pytest.mark.parametrize("exception", [name for name in EXCEPTIONS if name not in ("ValueError",)])
@@ -100,6 +100,6 @@ def test_a_validator_may_raise_anything(exception: str) -> None:
         def check(cls, value: str) -> str:
             raise EXCEPTIONS[exception]()
 
-    findings = Findings(Booking)
-    assert "could not be checked" in findings.take('{"name": "Ada"}')
-    assert findings.output is None
+    form = ResultForm(Booking)
+    assert "could not be checked" in form.take('{"name": "Ada"}')
+    assert form.output is None

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.outbound.outcome import CallState
+from telephony.outbound.call_state import CallState
 from telephony.twilio.callbacks import ENDED, CallStatus
 
 SID = "CA1"
