@@ -13,7 +13,7 @@ from realtime_core.connection.memory import memory_pair
 from realtime_core.local import LocalRealtimeServer, Reply, Script
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
-from telephony.call.bridge import CallOptions, run_call
+from telephony.call.session import CallOptions, run_call
 from telephony.journal.disk import settle
 from telephony.journal.writer import open_journal
 from telephony.simulator.callers import demo

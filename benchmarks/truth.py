@@ -23,7 +23,7 @@ from realtime_core.connection.memory import memory_pair
 from realtime_core.local import Call, LocalRealtimeServer, Pause, Reply, Script, Turn
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
-from telephony.call.bridge import CallOptions, run_call
+from telephony.call.session import CallOptions, run_call
 from telephony.simulator.events import Cleared
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer

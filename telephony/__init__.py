@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from .call.bridge import CallOptions, CallOutcome, run_call
     from .call.call import Call, CallInfo, current_call
-    from .call.policy import CallPolicy
+    from .call.pacing.policy import CallPolicy
+    from .call.pacing.silence_prompts import SilencePolicy
+    from .call.session import CallOptions, CallOutcome, run_call
     from .errors import TelephonyError
     from .outbound import CallResult, Care, DialingRules, LeaveMessage, Telephony, opt_out
     from .settings import Settings, load_settings
     from .tools import collect_digits, hang_up, send_digits, transfer
-    from .turns.silence import SilencePolicy
     from .web.app import create_app
 
 __all__ = [
@@ -45,15 +45,15 @@ __all__ = [
 _HOMES = {
     "Call": "call.call",
     "CallInfo": "call.call",
-    "CallOptions": "call.bridge",
-    "CallOutcome": "call.bridge",
-    "CallPolicy": "call.policy",
+    "CallOptions": "call.session",
+    "CallOutcome": "call.session",
+    "CallPolicy": "call.pacing.policy",
     "CallResult": "outbound",
     "Care": "outbound",
     "DialingRules": "outbound",
     "LeaveMessage": "outbound",
     "Settings": "settings",
-    "SilencePolicy": "turns.silence",
+    "SilencePolicy": "call.pacing.silence_prompts",
     "Telephony": "outbound",
     "TelephonyError": "errors",
     "collect_digits": "tools",
@@ -62,7 +62,7 @@ _HOMES = {
     "hang_up": "tools",
     "load_settings": "settings",
     "opt_out": "outbound",
-    "run_call": "call.bridge",
+    "run_call": "call.session",
     "send_digits": "tools",
     "transfer": "tools",
 }

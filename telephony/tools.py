@@ -19,7 +19,7 @@ from realtime_core.errors import UserError
 from realtime_core.run_context import ToolContext
 
 from .call.call import Call
-from .call.secrecy import typed
+from .call.recording.digit_masking import typed
 from .errors import CallError
 from .twilio.numbers import e164, tidy
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, cast
 from ..audio.containers import container_of
 from ..audio.files import Clip, load_ulaw
 from ..errors import CallError, NoCurrentCall
-from ..turns.keys import DigitCollector, Digits
 from ..twilio.numbers import e164, tidy
 from .call_info import CallInfo
-from .recorded_commands import RecordedCommands, RecordedSession, asking
+from .digits import DigitCollector, Digits
+from .recording.recorded_commands import RecordedCommands, RecordedSession, asking
 
 if TYPE_CHECKING:
     from realtime_core import HeardItem, RealtimeSession
 
-    from .bridge import Bridge
+    from .session import CallSession
 
 __all__ = ["Call", "CallInfo", "current_call"]
 
@@ -30,7 +30,7 @@ _current: ContextVar[Call] = ContextVar("telephony_call")
 class Call:
     """A live call. Tools get it as `ctx.context`; elsewhere `current_call()` returns it."""
 
-    def __init__(self, info: CallInfo, bridge: Bridge, data: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, info: CallInfo, bridge: CallSession, data: Mapping[str, Any] | None = None) -> None:
         self.info = info
         self.data: dict[str, Any] = dict(data or {})
         """Whatever the application wants to keep with the call."""

@@ -13,13 +13,13 @@ from realtime_core import events as session_events
 
 from ..errors import CallError
 from ..journal.cuts import CutCause
-from ..turns.keys import DigitCollector, Digits
 from ..twilio import twiml
 from . import clips
 from .conversation import SessionHandler
+from .digits import DigitCollector, Digits
 
 if TYPE_CHECKING:
-    from .bridge import Bridge
+    from .session import CallSession
 
 __all__ = ["Controls", "Heard"]
 
@@ -39,7 +39,7 @@ _BACK_S = 15.0
 class Controls:
     """One call's controls; users get at them by `Call`."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: CallSession) -> None:
         self._bridge = bridge
         self._collector: DigitCollector | None = None
         self._pressed = asyncio.Event()

@@ -27,12 +27,12 @@ from ..journal.cuts import CutCause
 from ..journal.header import model_of
 from ..tools import declare_targets
 from .call import Call, CallInfo
-from .cutting import CutCauses, cutting
-from .line_player import LinePlayer
+from .line.player import LinePlayer
 from .options import AgentSource, CallOptions
-from .record import CallRecord, TappedConnection
-from .recorded_commands import current_tool
-from .secrecy import pressed
+from .recording.cut_causes import CutCauses, cutting
+from .recording.digit_masking import pressed
+from .recording.recorded_commands import current_tool
+from .recording.recorder import CallRecorder, RecordedConnection
 
 __all__ = ["Conversation", "SessionHandler"]
 
@@ -57,7 +57,7 @@ class Conversation:
     session: RealtimeSession
 
     def __init__(
-        self, call: Call, agent: AgentSource, options: CallOptions, record: CallRecord, player: LinePlayer
+        self, call: Call, agent: AgentSource, options: CallOptions, record: CallRecorder, player: LinePlayer
     ) -> None:
         self.handlers: list[SessionHandler] = []
         """Told of each event of the session, in the step that caused it."""
@@ -182,7 +182,7 @@ class Conversation:
             changes = await self._asked(function, dict, "The function model_config")
             config = RealtimeModelConfig(**{**config, **changes})
         config["playback_tracker"] = self._player
-        config["tap"] = lambda connection: TappedConnection(connection, self._record)
+        config["tap"] = lambda connection: RecordedConnection(connection, self._record)
         config["on_refused"] = self._record_refused
         config.setdefault("sources", self._options.sources)
         return config

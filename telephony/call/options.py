@@ -17,9 +17,10 @@ from ..audio.files import load_ulaw, load_words
 from ..journal.format import Journal
 from ..journal.writer import NullJournal
 from ..twilio import media_stream
-from .after_stream import StreamEnd
 from .call import Call, CallInfo
-from .policy import CallPolicy, PhoneControl, WayBack
+from .leg.next_twiml import StreamEnd
+from .pacing.policy import CallPolicy
+from .ports import PhoneControl, WayBack
 
 __all__ = ["Admit", "AgentSource", "CallOptions", "CallOutcome", "Followed", "ModelConfigSource"]
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Self
 from ..errors import StreamRefused
 from ..logs import Repeats
 from ..twilio.briefing import declined
-from .after_stream import StreamEnd
 from .call import Call, CallInfo
+from .leg.next_twiml import StreamEnd
+from .line.stream import MediaStream, Outcome, serve
 from .options import AgentSource, CallOptions, CallOutcome
-from .stream import MediaStream, Outcome, serve
 
 if TYPE_CHECKING:
     from realtime_core.connection import Connection
 
     from ..twilio.callbacks import CallStatus, DialResult, MachineDetection
     from ..twilio.media_stream import Start
-    from .bridge import Bridge
+    from .session import CallSession
 
 __all__ = ["Registry"]
 
@@ -47,7 +47,7 @@ class Registry:
         self._may_begin = may_begin
         self.draining = False
         self._calls: dict[Call, None] = {}
-        self._lives: dict[str, Bridge] = {}
+        self._lives: dict[str, CallSession] = {}
         self._ended: OrderedDict[str, tuple[float, StreamEnd]] = OrderedDict()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -132,17 +132,17 @@ class Registry:
         elif bridge is None and call_sid not in self._ended:
             self._remember(call_sid, StreamEnd("refused"))
 
-    def _begin(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> Bridge:
-        from .bridge import Bridge
+    def _begin(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> CallSession:
+        from .session import CallSession
 
         if self._group is None:
             raise StreamRefused("the switchboard is closed")
-        bridge = self._lives[info.sid] = Bridge(info, agent, options)
+        bridge = self._lives[info.sid] = CallSession(info, agent, options)
         self.add(bridge.call)
         self._group.create_task(self._live(bridge), name=f"call {info.sid}")
         return bridge
 
-    async def _live(self, bridge: Bridge) -> None:
+    async def _live(self, bridge: CallSession) -> None:
         sid, end = bridge.call.sid, StreamEnd("failed")
         try:
             await bridge.run()

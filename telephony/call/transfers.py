@@ -11,11 +11,11 @@ from ..errors import CallError, NoCallerId, TwilioError
 from ..twilio import twiml
 from ..twilio.briefing import briefing, declined, introduction
 from ..twilio.callbacks import CallStatus, DialResult
-from .policy import PhoneControl, WayBack
-from .warm_transfer import ACCEPT, LegState, WarmTransfer
+from .leg.warm_transfer import ACCEPT, LegState, WarmTransfer
+from .ports import PhoneControl, WayBack
 
 if TYPE_CHECKING:
-    from .bridge import Bridge
+    from .session import CallSession
 
 __all__ = ["Transfers"]
 
@@ -48,7 +48,7 @@ class _Leg:
 class Transfers:
     """One call's transfers; one at a time."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: CallSession) -> None:
         self._bridge = bridge
         self._result: DialResult | None = None
         self._dialling = ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import USAGE, CliError
 
 if TYPE_CHECKING:
-    from telephony.call.bridge import AgentSource
+    from telephony.call.session import AgentSource
     from telephony.web.routing import Agents
 
 __all__ = ["load_agent", "load_agents", "load_object"]

@@ -8,8 +8,8 @@ from realtime_core.connection.memory import memory_pair
 from realtime_core.local import LocalRealtimeServer
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
-from telephony.call.bridge import AgentSource, CallOptions, run_call
 from telephony.call.call import CallInfo
+from telephony.call.session import AgentSource, CallOptions, run_call
 from telephony.journal.disk import settle
 from telephony.journal.format import Journal
 from telephony.journal.writer import JournalWriter

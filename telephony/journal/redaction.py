@@ -2,7 +2,7 @@
 
 Lines are changed while they are still JSON text, in the journal's own thread. Of a match each character becomes a
 bullet, so that lengths stay. Masked audio keeps its length and its level, frame by frame, as noise: playback, voice
-activity and timing replay unchanged. The digits of keys are masked before they come here (`telephony.call.record`).
+activity and timing replay unchanged. Digits are masked earlier, by `telephony.call.recording.recorder`.
 """
 
 from __future__ import annotations

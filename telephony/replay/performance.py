@@ -15,10 +15,10 @@ from realtime_core.testing import virtual_time
 from realtime_core.turns import OurTurns
 
 from ..call.options import AgentSource, CallOptions
-from ..call.policy import CallPolicy
+from ..call.pacing.policy import CallPolicy
+from ..call.pacing.silence_prompts import SilencePolicy
 from ..journal.format import Record
 from ..journal.memory import MemoryJournal
-from ..turns.silence import SilencePolicy
 from .answers import Answers, recorded_agent
 from .perturbation import Perturbation
 from .placed import open_again, with_recorded_tools

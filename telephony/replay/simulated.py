@@ -22,8 +22,8 @@ from realtime_core.openai_realtime.websocket import Transport
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 
-from ..call.bridge import run_call
 from ..call.options import AgentSource, CallOptions
+from ..call.session import run_call
 from ..errors import ReplayError
 from ..journal.memory import MemoryJournal
 from ..simulator import Caller, Line, MediaPeer

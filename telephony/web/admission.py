@@ -6,15 +6,15 @@ import hashlib
 
 from realtime_core.sources import Sources
 
-from ..call.after_stream import StreamEnds
 from ..call.call_info import TOKEN_PARAMETER, CallInfo
-from ..call.limits import Caps, Limits
+from ..call.leg.next_twiml import StreamEnds
 from ..call.registry import Registry
 from ..errors import StreamRefused
 from ..records.recorder import Recorder
 from ..settings import Settings
 from ..twilio.media_stream import Start
 from ..twilio.stream_token import StreamToken, TokenRefused, mint, verify
+from .limits import Caps, Limits
 
 __all__ = ["Admission"]
 

@@ -17,7 +17,8 @@ from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.files import Clip, load_ulaw, load_words
 from ..call.options import AgentSource, CallOptions, ModelConfigSource
-from ..call.policy import CallPolicy, PhoneControl
+from ..call.pacing.policy import CallPolicy
+from ..call.ports import PhoneControl
 from ..console import softphone
 from ..errors import NotStarted, TwilioNotConfigured
 from ..journal.journals import Journals

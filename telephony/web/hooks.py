@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..call.after_stream import StreamEnd
+from ..call.leg.next_twiml import StreamEnd
 from ..call.registry import Registry
 from ..twilio.callbacks import CallStatus, DialResult, MachineDetection, StreamStatus
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_core.sources import Sources
 
-from ..call.after_stream import StreamEnd, Why, end_of_call
 from ..call.call import Call, CallInfo
-from ..call.fallback import fallback_for
+from ..call.leg.fallback import fallback_for
+from ..call.leg.next_twiml import StreamEnd, Why, end_of_call
 from ..call.options import Followed
 from ..logs import Masker
 from ..records.recorder import Recorder

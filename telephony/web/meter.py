@@ -6,7 +6,7 @@ import asyncio
 
 from realtime_core.events import RealtimeAnyEvent
 
-from ..call.cutting import CutCauses
+from ..call.recording.cut_causes import CutCauses
 from ..metrics import Metrics
 
 __all__ = ["CallMeter"]

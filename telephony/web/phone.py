@@ -14,9 +14,8 @@ from starlette.requests import HTTPConnection
 from realtime_core.sources import Sources
 
 from ..call.call import Call, CallInfo
-from ..call.limits import Caps, Limits
 from ..call.options import AgentSource, CallOptions
-from ..call.policy import PhoneControl
+from ..call.ports import PhoneControl
 from ..call.registry import Registry
 from ..console.feed import Feeds
 from ..errors import NotStarted
@@ -33,6 +32,7 @@ from .entrance import base_of, root_of
 from .guard import Guard
 from .hooks import Hooks
 from .ledger import Ledger
+from .limits import Caps, Limits
 from .loop_lag import LoopLag
 from .meter import CallMeter
 from .routing import Agents, Routing

@@ -9,8 +9,8 @@ from typing import Any
 from realtime_core import RealtimeAgent, user_code
 from realtime_core.errors import UserError
 
-from ..call.bridge import AgentSource
 from ..call.call import CallInfo
+from ..call.session import AgentSource
 from ..twilio.numbers import e164, legible, tidy
 
 __all__ = ["Agents", "Routing"]

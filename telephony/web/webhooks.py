@@ -13,11 +13,11 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from ..call.after_stream import Next, StreamEnd
-from ..call.after_stream import after_dial as decide_after_dial
-from ..call.after_stream import after_stream as decide_after_stream
 from ..call.call import CallInfo
-from ..call.fallback import fallback_for
+from ..call.leg.fallback import fallback_for
+from ..call.leg.next_twiml import Next, StreamEnd
+from ..call.leg.next_twiml import after_dial as decide_after_dial
+from ..call.leg.next_twiml import after_stream as decide_after_stream
 from ..errors import NoCallerId
 from ..logs import about_call
 from ..twilio import twiml

@@ -38,8 +38,8 @@ from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.local import LocalRealtimeServer, Script
 from realtime_core.sources import Sources
 from telephony.call import clips
-from telephony.call.after_stream import after_dial, after_stream
 from telephony.call.call import CallInfo
+from telephony.call.leg.next_twiml import after_dial, after_stream
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
 from telephony.errors import TwilioNotFound, TwilioRejected

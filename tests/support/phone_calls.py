@@ -12,7 +12,7 @@ from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.local import LocalRealtimeServer, Script
 from realtime_core.sources import Sources
-from telephony.call.bridge import CallOptions, CallOutcome, run_call
+from telephony.call.session import CallOptions, CallOutcome, run_call
 from telephony.simulator.line import Line
 from telephony.simulator.peer import Caller, MediaPeer
 

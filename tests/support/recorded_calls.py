@@ -14,8 +14,8 @@ from realtime_core.connection.memory import memory_pair
 from realtime_core.local import Call, LocalRealtimeServer, Reply, Script, Turn
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
-from telephony.call.bridge import run_call
 from telephony.call.options import CallOptions
+from telephony.call.session import run_call
 from telephony.journal.disk import Disk, settle
 from telephony.journal.writer import JournalWriter
 from telephony.simulator import Line, MediaPeer, Phone

@@ -19,7 +19,7 @@ from realtime_core.connection.memory import memory_pair
 from realtime_core.local import LocalRealtimeServer
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
-from telephony.call.bridge import CallOptions, run_call
+from telephony.call.session import CallOptions, run_call
 from telephony.cli.app import app
 from telephony.demo.agent import agent
 from telephony.demo.in_memory import ring_in_memory

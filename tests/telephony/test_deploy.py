@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from realtime_core.connection import websocket
-from telephony.call.policy import CallPolicy
+from telephony.call.pacing.policy import CallPolicy
 from telephony.settings import Settings
 from telephony.simulator import Phone, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from realtime_core.audio import g711
 from telephony.allowance import Allowance
-from telephony.call.stream import GAP_PER_S, MAX_GAP_S, MediaStream
+from telephony.call.line.stream import GAP_PER_S, MAX_GAP_S, MediaStream
 
 FRAME = b"\x00" * 160
 

@@ -21,10 +21,9 @@ from hypothesis import strategies as st
 
 from realtime_core.connection import Connection
 from realtime_core.testing import virtual_time
-from telephony.call.policy import PhoneControl
-from telephony.call.record import CallRecord, TappedConnection
-from telephony.call.recorded_control import RecordedControl
-from telephony.call.secrecy import Secrecy
+from telephony.call.ports import PhoneControl
+from telephony.call.recording.digit_masking import DigitMasker
+from telephony.call.recording.recorder import CallRecorder, RecordedConnection, RecordedControl
 from telephony.console.feed import Feeds
 from telephony.demo.tail import JournalTail
 from telephony.demo.watch import whole_call
@@ -146,7 +145,7 @@ def recorded_frames(path: Path, frames: list[str | bytes], *, secret: str = "", 
     async def main() -> None:
         feeds = Feeds()
         with feeds.follow("CA1"):
-            record = CallRecord(feeds.tee("CA1", journal))
+            record = CallRecorder(feeds.tee("CA1", journal))
             if secret:
                 record.hide(secret)
             for frame in frames:
@@ -197,7 +196,7 @@ def test_a_frame_that_is_no_json_shows_no_digit(frame: str | bytes, tmp_path: Pa
 
 @given(message=messages, secret=st.text("0123456789", min_size=4, max_size=8))
 def test_the_masker_takes_any_object_and_gives_one(message: dict[str, Any], secret: str) -> None:
-    secrecy = Secrecy()
+    secrecy = DigitMasker()
     secrecy.hide(secret)
     masked = secrecy.message(json.dumps(message))
     assert strict(masked).keys() == message.keys()
@@ -245,7 +244,7 @@ def test_what_users_code_gives_is_one_valid_line(value: Any, tmp_path: Path) -> 
     journal = JournalWriter(tmp_path / "journal.jsonl", disk=Disk(flush_s=0.001))
 
     async def main() -> None:
-        record = CallRecord(journal)
+        record = CallRecorder(journal)
         record.hide("4711")
         record.write("control", id=1, action="session.update_settings", settings=value)
         record.write("tool.end", call_id="c", output=value)
@@ -277,7 +276,7 @@ def test_what_twilio_answers_and_tells_is_one_valid_line(body: str, tmp_path: Pa
     journal = JournalWriter(tmp_path / "journal.jsonl", disk=Disk(flush_s=0.001))
 
     async def main() -> None:
-        record = CallRecord(journal)
+        record = CallRecorder(journal)
         control = RecordedControl(cast(PhoneControl, Refusing()), record, "CA1")
         with pytest.raises(TwilioServerError):
             await control.redirect("CA1", "<Response/>")
@@ -348,8 +347,8 @@ def call_with(monkeypatch: pytest.MonkeyPatch, frames: list[str | bytes], path: 
     with monkeypatch.context() as patched:
         rest = iter(frames)
         patched.setattr(
-            "telephony.call.conversation.TappedConnection",
-            lambda connection, record: TappedConnection(Garbling(connection, rest), record),
+            "telephony.call.conversation.RecordedConnection",
+            lambda connection, record: RecordedConnection(Garbling(connection, rest), record),
         )
         call = virtual_time.run(phone_call(hello, journal=lambda info: journal), seed=1)
     if isinstance(journal, JournalWriter):
@@ -393,7 +392,7 @@ def test_a_page_follows_a_call_whatever_the_model_sends(monkeypatch: pytest.Monk
 
     async def main() -> None:
         with feeds.follow("CA1") as feed:
-            record = CallRecord(feeds.tee("CA1", Records()))
+            record = CallRecorder(feeds.tee("CA1", Records()))
             for frame in ODD_FRAMES:
                 record.message("model.in", frame)
             for kind in ([], {}, None, 1, "response.output_audio.delta"):
@@ -531,7 +530,7 @@ def test_a_journal_in_memory_takes_the_same() -> None:
     journal = MemoryJournal()
 
     async def main() -> None:
-        record = CallRecord(journal)
+        record = CallRecorder(journal)
         for frame in ODD_FRAMES:
             record.message("model.in", frame)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.call.limits import Caps, Limits
+from telephony.web.limits import Caps, Limits
 
 NOON = 20_000 * 86_400 + 43_200.0
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from benchmarks.extent import extent
-from telephony.call.playout import Clear, Command, Mark, Media, Playout
+from telephony.call.line.playout import Clear, Command, Mark, Media, Playout
 
 SECOND = 8000
 

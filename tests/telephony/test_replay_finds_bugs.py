@@ -16,12 +16,12 @@ from realtime_core.openai_realtime.dialogue import Dialogue
 from realtime_core.playback import HeardItem, PlaybackLedger
 from realtime_core.response_effects import CancelResponse, CreateResponse
 from realtime_core.tool_calls import ToolCalls
-from telephony.call import playout
-from telephony.call.bridge import Bridge
 from telephony.call.controls import Controls
 from telephony.call.conversation import Conversation
-from telephony.call.line_player import LinePlayer
-from telephony.call.playout import Playout
+from telephony.call.line import playout
+from telephony.call.line.player import LinePlayer
+from telephony.call.line.playout import Playout
+from telephony.call.session import CallSession
 from telephony.replay.compare import Divergence
 from telephony.replay.replaying import replay_call
 from telephony.twilio import media_stream
@@ -188,7 +188,7 @@ def frames_dropped(patch: Patch) -> None:
 
 
 def hang_up_is_not_noticed(patch: Patch) -> None:
-    patch.setattr(Bridge, "on_stream_end", lambda self, stream, *, stopped: asyncio.get_running_loop().call_later(
+    patch.setattr(CallSession, "on_stream_end", lambda self, stream, *, stopped: asyncio.get_running_loop().call_later(
         0.5, self.end, "hung up"
     ))  # fmt: skip
 

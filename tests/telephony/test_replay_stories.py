@@ -16,12 +16,12 @@ from realtime_core.testing import virtual_time
 from telephony import Call, hang_up, send_digits, transfer
 from telephony.audio.files import read_ulaw
 from telephony.call import clips
-from telephony.call.policy import CallPolicy
+from telephony.call.pacing.policy import CallPolicy
+from telephony.call.pacing.silence_prompts import SilencePolicy
 from telephony.errors import CallError, ReplayError, TwilioRejected
 from telephony.replay.call import ReplayedCall
 from telephony.replay.replaying import read, replay_call
 from telephony.simulator import clips as voices
-from telephony.turns.silence import SilencePolicy
 from tests.support.exchange import Ear, Exchange, Story, hear_out, story
 from tests.support.recorded_calls import written
 

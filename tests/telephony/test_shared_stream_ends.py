@@ -23,8 +23,8 @@ from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from telephony import send_digits, transfer
 from telephony.call import registry as registry_module
-from telephony.call.after_stream import StreamEnd, Why
 from telephony.call.call import Call, CallInfo
+from telephony.call.leg.next_twiml import StreamEnd, Why
 from telephony.records.rows import CallRow
 from telephony.simulator import callees
 from telephony.simulator.calls import SimulatedCall

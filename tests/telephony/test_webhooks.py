@@ -12,7 +12,7 @@ import pytest
 
 from realtime_core import RealtimeAgent
 from realtime_core.model import RealtimeModelConfig
-from telephony.call.after_stream import StreamEnd
+from telephony.call.leg.next_twiml import StreamEnd
 from telephony.twilio.callbacks import CallStatus, DialResult, MachineDetection, StreamStatus
 from tests.support.web_clients import FORM, PUBLIC, client, phone_of, post, signed, stream, verbs
 

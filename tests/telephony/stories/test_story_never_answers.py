@@ -12,7 +12,7 @@ from realtime_core.connection.memory import memory_pair
 from realtime_core.errors import ConnectFailed
 from realtime_core.local import Reply, Script, Trouble, Turn
 from telephony.call import clips
-from telephony.call.policy import CallPolicy
+from telephony.call.pacing.policy import CallPolicy
 from tests.support.exchange import Ear, hear_out, story
 
 pytestmark = pytest.mark.virtual_time

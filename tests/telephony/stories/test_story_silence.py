@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from realtime_core.local import Reply, Script, Turn
-from telephony.call.policy import CallPolicy
-from telephony.turns.silence import SilencePolicy
+from telephony.call.pacing.policy import CallPolicy
+from telephony.call.pacing.silence_prompts import SilencePolicy
 from tests.support.exchange import Ear, story
 
 pytestmark = pytest.mark.virtual_time

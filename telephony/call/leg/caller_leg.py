@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import TwilioError, TwilioInvalidState, TwilioNotFound, TwilioTimeout
-from .after_stream import StreamEnd, Why
-from .options import CallOptions
+from ...errors import TwilioError, TwilioInvalidState, TwilioNotFound, TwilioTimeout
+from ..options import CallOptions
+from .next_twiml import StreamEnd, Why
 
 if TYPE_CHECKING:
-    from .stream import MediaStream
+    from ..line.stream import MediaStream
 
 __all__ = ["GONE", "CallerLeg"]
 

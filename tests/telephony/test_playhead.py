@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from telephony.call.heard import LineClock, Run
+from telephony.call.line.playhead import LineClock, Run
 
 RATE = 8000
 WAY = 0.05

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .heard import LineClock, Run
+from .playhead import LineClock, Run
 
 __all__ = ["Clear", "Command", "Cut", "Mark", "Media", "Playout", "Segment", "Source"]
 

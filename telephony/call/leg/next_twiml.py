@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ..twilio import twiml
-from ..twilio.caller_id import Destination
+from ...twilio import twiml
+from ...twilio.caller_id import Destination
 
 __all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "Why", "after_dial", "after_stream", "end_of_call"]
 

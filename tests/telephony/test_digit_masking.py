@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core.testing import virtual_time
-from telephony.call.record import CallRecord
-from telephony.call.secrecy import Secrecy, mask_digits, pressed, typed
+from telephony.call.recording.digit_masking import DigitMasker, mask_digits, pressed, typed
+from telephony.call.recording.recorder import CallRecorder
 from tests.support.phone_calls import Records
 
 KEYS = st.text("0123456789*#", min_size=3, max_size=16)
 
 
-def masked(secrecy: Secrecy, **message: Any) -> dict[str, Any]:
+def masked(secrecy: DigitMasker, **message: Any) -> dict[str, Any]:
     changed: dict[str, Any] = json.loads(secrecy.message(json.dumps(message)))
     return changed
 
@@ -29,7 +29,7 @@ def call(arguments: str, name: str = "send_digits") -> dict[str, Any]:
 
 @given(st.text("0123456789*#wW", min_size=1, max_size=20), st.lists(st.integers(0, 40), max_size=6))
 def test_keys_that_the_model_has_sent_are_in_none_of_its_messages(digits: str, cuts: list[int]) -> None:
-    secrecy, arguments = Secrecy(), json.dumps({"digits": digits})
+    secrecy, arguments = DigitMasker(), json.dumps({"digits": digits})
     at = sorted({0, len(arguments), *(min(cut, len(arguments)) for cut in cuts)})
     kind = "response.function_call_arguments"
     messages = [
@@ -48,7 +48,7 @@ def test_keys_that_the_model_has_sent_are_in_none_of_its_messages(digits: str, c
 
 
 def test_the_arguments_of_other_tools_stay() -> None:
-    secrecy = Secrecy()
+    secrecy = DigitMasker()
     message = {"type": "response.output_item.done", "item": call('{"people": 2}', "book_table")}
     assert masked(secrecy, **message) == message
     piece = {"type": "response.function_call_arguments.delta", "item_id": "item_1", "delta": '{"people": 2}'}
@@ -57,7 +57,7 @@ def test_the_arguments_of_other_tools_stay() -> None:
 
 @given(KEYS, st.sampled_from(["", " ", "-", ", ", ". "]))
 def test_what_was_hidden_is_found_spelt_out_too(secret: str, between: str) -> None:
-    secrecy = Secrecy()
+    secrecy = DigitMasker()
     secrecy.hide(secret)
     message = masked(
         secrecy, type="conversation.item.create", item={"text": f"It is {between.join(secret)}!", "id": secret}
@@ -68,7 +68,7 @@ def test_what_was_hidden_is_found_spelt_out_too(secret: str, between: str) -> No
 
 @given(KEYS, st.integers(1, 5))
 def test_a_transcript_that_comes_in_pieces_shows_no_digit_once_there_is_a_secret(secret: str, size: int) -> None:
-    secrecy = Secrecy()
+    secrecy = DigitMasker()
     secrecy.hide(secret)
     for at in range(0, len(secret), size):
         piece = masked(secrecy, type="response.output_audio_transcript.delta", delta=secret[at : at + size])
@@ -76,7 +76,7 @@ def test_a_transcript_that_comes_in_pieces_shows_no_digit_once_there_is_a_secret
 
 
 def test_audio_is_left_alone() -> None:
-    secrecy = Secrecy()
+    secrecy = DigitMasker()
     secrecy.hide("4711")
     media = json.dumps({"event": "media", "media": {"payload": "4711"}})
     assert secrecy.message(media) == media
@@ -101,7 +101,7 @@ def test_a_record_shows_keys_only_where_its_journal_says_so(masks: bool) -> None
     async def main() -> None:
         records = Records()
         records.masks_digits = masks  # type: ignore[attr-defined]
-        record = CallRecord(records)
+        record = CallRecorder(records)
         record.tool_started("call_1", "send_digits", '{"digits": "12"}')
         record.write("tool.end", call_id="call_2", output=typed("12"))
         record.hide("4711")

@@ -10,13 +10,13 @@ from typing import Protocol
 from realtime_core.audio import g711
 from realtime_core.connection import Close, Connection
 
-from ..allowance import Allowance
-from ..errors import MediaStreamError, StreamRefused
-from ..logs import Repeats
-from ..twilio import media_stream
-from .call import CallInfo
-from .options import Admit, CallOutcome
-from .record import CallRecord
+from ...allowance import Allowance
+from ...errors import MediaStreamError, StreamRefused
+from ...logs import Repeats
+from ...twilio import media_stream
+from ..call import CallInfo
+from ..options import Admit, CallOutcome
+from ..recording.recorder import CallRecorder
 
 __all__ = ["MediaStream", "Outcome", "StreamListener", "serve"]
 
@@ -84,7 +84,7 @@ class MediaStream:
         """How many messages could not be used."""
         self._started: asyncio.Future[media_stream.Start] = asyncio.get_running_loop().create_future()
         self._listener: StreamListener | None = None
-        self._record: CallRecord | None = None
+        self._record: CallRecorder | None = None
         self._expected_ms: int | None = None
         self._silence = Allowance(per_s=GAP_PER_S, burst=MAX_GAP_S)
         self._ended = False
@@ -131,7 +131,7 @@ class MediaStream:
                 self.connection.resume()
         return start, info
 
-    def listen(self, listener: StreamListener, record: CallRecord) -> None:
+    def listen(self, listener: StreamListener, record: CallRecorder) -> None:
         """From now on, tell `listener`; it is told at once if the stream is over already."""
         self._listener = listener
         self._record = record

@@ -1,7 +1,7 @@
 """One call: joins what Twilio sends and the model's session, for as long as both want.
 
 A shell: it owns the tasks of the call, all children of one TaskGroup, and puts its parts together: `Conversation` (the
-model), `LinePlayer` (what the caller hears), `CallerLeg` (where the caller is), `Conduct` (what the agent does of its
+model), `LinePlayer` (what the caller hears), `CallerLeg` (where the caller is), `Scheduler` (what the agent does of its
 own accord), `Controls` and `Transfers` (what it is told to do). Caller audio takes the shortest way: message ->
 `media_stream.decode` -> gap check -> mu-law -> x3 -> the model's socket, all in the step in which the frame arrived.
 Agent audio goes from there to `LinePlayer` likewise.
@@ -29,25 +29,24 @@ from ..journal.header import configuration
 from ..logs import Repeats
 from ..twilio import media_stream
 from ..twilio.caller_id import Destination, Parties
-from .after_stream import StreamEnd, end_of_call
 from .call import Call, set_current_call
 from .call_info import TOKEN_PARAMETER, CallInfo
 from .clips import apology
-from .conduct import Conduct
 from .controls import Controls
 from .conversation import Conversation
-from .fallback import fallback_for
-from .leg import CallerLeg
-from .line_player import LinePlayer
+from .leg.caller_leg import CallerLeg
+from .leg.fallback import fallback_for
+from .leg.next_twiml import StreamEnd, end_of_call
+from .leg.reattach import Reattach
+from .line.player import LinePlayer
+from .line.stream import MediaStream, Outcome, serve
 from .options import AgentSource, CallOptions, CallOutcome
-from .record import CallRecord
-from .recorded_commands import OURS, current_tool
-from .recorded_control import RecordedControl
-from .recovery import Recovery
-from .stream import MediaStream, Outcome, serve
+from .pacing.scheduler import Scheduler
+from .recording.recorded_commands import OURS, current_tool
+from .recording.recorder import CallRecorder, RecordedControl
 from .transfers import Transfers
 
-__all__ = ["AgentSource", "Bridge", "CallOptions", "CallOutcome", "run_call"]
+__all__ = ["AgentSource", "CallOptions", "CallOutcome", "CallSession", "run_call"]
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ async def run_call(connection: Connection, agent: AgentSource, options: CallOpti
     options = options or CallOptions()
 
     async def take(stream: MediaStream, start: media_stream.Start, info: CallInfo) -> Outcome:
-        bridge = Bridge(info, agent, options)
+        bridge = CallSession(info, agent, options)
         bridge.attach(stream, start)
         await bridge.run()
         return bridge.outcome
@@ -67,14 +66,14 @@ async def run_call(connection: Connection, agent: AgentSource, options: CallOpti
     return await serve(connection, options.admit, take, options.on_refused, Repeats(log))
 
 
-class Bridge:
+class CallSession:
     """The life of one call. `run` is called once; streams are attached to it."""
 
     def __init__(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> None:
         self.reason = ""
         """Why the call ended."""
         self._agent_name = agent.name if isinstance(agent, RealtimeAgent) else ""
-        self.record = CallRecord(options.journal(info))
+        self.record = CallRecorder(options.journal(info))
         self.call = Call(info, self, options.data)
         if options.control is not None:
             options = replace(options, control=RecordedControl(options.control, self.record, info.sid))
@@ -84,10 +83,10 @@ class Bridge:
         self.leg = CallerLeg(info.sid, options, self._report)
         self.conversation = Conversation(self.call, agent, options, self.record, self.player)
         greets = isinstance(options.greeting, str)
-        self.conduct = Conduct(self, self.player, options.policy, greets=greets)
+        self.conduct = Scheduler(self, self.player, options.policy, greets=greets)
         self.controls = Controls(self)
         self.transfers = Transfers(self)
-        self.recovery = Recovery(self)
+        self.recovery = Reattach(self)
         told = [functools.partial(self._tell, "on_event", each) for each in options.on_event]
         self.conversation.handlers += [self.conduct.on_event, self._on_event, *told]
         self._failed: set[str] = set()
@@ -256,7 +255,7 @@ class Bridge:
             log.error("Call %s: the model's session ended: %s", self.call.sid, why)
             self.start(self.give_up(why))
 
-    # --- what the conduct asks for: ConductedCall ----------------------------------------------------------------
+    # --- what the conduct asks for: PacedCall ----------------------------------------------------------------
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task of the call; nothing happens when the call is over."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from telephony.call.conduct import Conduct
-from telephony.call.line_player import LinePlayer
-from telephony.call.policy import CallPolicy
-from telephony.call.record import CallRecord
+from telephony.call.line.player import LinePlayer
+from telephony.call.pacing.policy import CallPolicy
+from telephony.call.pacing.scheduler import Scheduler
+from telephony.call.recording.recorder import CallRecorder
 from tests.support.phone_calls import Records
 
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
@@ -53,8 +53,8 @@ def test_what_is_due_already_is_done_once(run: Any) -> None:
 
     async def main() -> None:
         told = Told()
-        player = LinePlayer(CallRecord(Records()))
-        conduct = Conduct(told, player, CallPolicy(), greets=False)
+        player = LinePlayer(CallRecorder(Records()))
+        conduct = Scheduler(told, player, CallPolicy(), greets=False)
         conduct.begin()
         conduct.expect_answer()
         conduct.begin(again=True)  # the answer is owed for long enough: a timer in the past

@@ -11,16 +11,16 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ..twilio import twiml
-from .after_stream import MAX_REATTACHED
-from .leg import GONE
-from .options import Followed
+from ...twilio import twiml
+from ..options import Followed
+from .caller_leg import GONE
+from .next_twiml import MAX_REATTACHED
 
 if TYPE_CHECKING:
-    from .bridge import Bridge
-    from .stream import MediaStream
+    from ..line.stream import MediaStream
+    from ..session import CallSession
 
-__all__ = ["Recovery"]
+__all__ = ["Reattach"]
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ _REST_S = 2.0
 """How long its API gets, when a caller hears nothing meanwhile."""
 
 
-class Recovery:
+class Reattach:
     """One call's. `expect`: a stream has to come; `lost` and `stalled`: it was there; `asked` and `attached`: help is
     on its way, and has come."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: CallSession) -> None:
         self._bridge = bridge
         self._asked = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None

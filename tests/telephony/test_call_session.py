@@ -18,8 +18,8 @@ from realtime_core.errors import ConnectFailed
 from realtime_core.local import Reply, Script, Trouble, Turn
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
-from telephony.call.bridge import CallOptions, run_call
 from telephony.call.clips import apology
+from telephony.call.session import CallOptions, run_call
 from telephony.simulator import clips
 from telephony.simulator.events import Cleared
 from telephony.simulator.phone import Phone

@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..journal.cuts import CutCause
-from ..turns.keys import Digits
-from .cutting import cutting
-from .record import CallRecord
+from ...journal.cuts import CutCause
+from ..digits import Digits
+from .cut_causes import cutting
+from .recorder import CallRecorder
 
 if TYPE_CHECKING:
     from realtime_core import RealtimeSession
@@ -50,7 +50,7 @@ SESSION_COMMANDS: Mapping[str, str] = {
 class RecordedCommands:
     """One call's. Arguments are JSON values: no number, no digit, and of a clip its digest."""
 
-    def __init__(self, record: CallRecord) -> None:
+    def __init__(self, record: CallRecorder) -> None:
         self._record = record
         self._asked = 0
 

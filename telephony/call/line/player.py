@@ -16,11 +16,11 @@ from realtime_core.audio.resample import DOWN_DELAY, Downsampler3
 from realtime_core.connection import Connection
 from realtime_core.playback import HeardItem
 
-from ..audio.mixer import Loop
-from ..twilio import media_stream
-from . import clips
+from ...audio.mixer import Loop
+from ...twilio import media_stream
+from .. import clips
+from ..recording.recorder import CallRecorder
 from .playout import Clear, Command, Cut, Mark, Media, Playout, Segment, Source
-from .record import CallRecord
 
 __all__ = ["LinePlayer"]
 
@@ -53,7 +53,7 @@ class LinePlayer:
 
     def __init__(
         self,
-        record: CallRecord,
+        record: CallRecorder,
         *,
         playout: Playout | None = None,
         ambience: bytes | None = None,

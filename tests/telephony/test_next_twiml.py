@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from telephony.call.after_stream import MAX_REATTACHED, StreamEnd, after_dial, after_stream
+from telephony.call.leg.next_twiml import MAX_REATTACHED, StreamEnd, after_dial, after_stream
 
 
 @pytest.mark.parametrize(

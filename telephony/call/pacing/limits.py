@@ -1,20 +1,58 @@
-"""Talking to another machine has an end. Pure.
+"""How long a call may last, and how long a call with another machine. Pure.
 
-Two agents that are polite to each other never hang up, and a menu repeats itself for ever. A call is taken for one with
-a machine when somebody says so (answering machine detection), or when the caller says the same thing again and again.
+Two polite agents never hang up, and a phone menu repeats itself without end. A call counts as a call with a machine
+when answering machine detection says so, or when the far end repeats the same sentence.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from enum import Enum, auto
 
-__all__ = ["MachineCap"]
+__all__ = ["CallLength", "LengthAction", "MachineLimit"]
 
 _MIN_WORDS = 6
 """Shorter sentences people do repeat: hello, can you hear me."""
 
 
-class MachineCap:
+class LengthAction(Enum):
+    WARN = auto()
+    """Tell the caller that the call will end soon."""
+    END = auto()
+    """Say goodbye, and hang up."""
+
+
+class CallLength:
+    """The call ends `max_s` after `begin`, and the caller is warned `warning_s` before, if there is as much."""
+
+    def __init__(self, max_s: float, warning_s: float = 60.0) -> None:
+        self._max_s = max_s
+        self._warning_s = warning_s
+        self._begun: float | None = None
+        self._warned = warning_s >= max_s
+        self._ended = False
+
+    def begin(self, now: float) -> None:
+        if self._begun is None:
+            self._begun = now
+
+    @property
+    def deadline(self) -> float | None:
+        if self._begun is None or self._ended:
+            return None
+        return self._begun + self._max_s - (0.0 if self._warned else self._warning_s)
+
+    def on_time(self, now: float) -> LengthAction | None:
+        if self.deadline is None or now < self.deadline:
+            return None
+        if not self._warned:
+            self._warned = True
+            return LengthAction.WARN
+        self._ended = True
+        return LengthAction.END
+
+
+class MachineLimit:
     """`limit_s` after the far end was found to be a machine the call is over: `on_time` returns True once."""
 
     def __init__(self, limit_s: float = 60.0, *, repetitions: int = 3) -> None:

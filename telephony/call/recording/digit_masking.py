@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..journal.encoding import MAX_DEPTH, dump, parse_object
+from ...journal.encoding import MAX_DEPTH, dump, parse_object
 
-__all__ = ["Secrecy", "mask_digits", "pressed", "typed", "without_digits"]
+__all__ = ["DigitMasker", "mask_digits", "pressed", "typed", "without_digits"]
 
 BULLET = "•"
 _SHORTEST = 3
@@ -56,7 +56,7 @@ def _with_bullets(match: re.Match[str]) -> str:
     return told + BULLET * (len(match[0]) - len(told))
 
 
-class Secrecy:
+class DigitMasker:
     """What is known of one call's secrets."""
 
     def __init__(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from ..errors import NoCallerId
-from ..twilio.caller_id import Destination, Parties
+from ...errors import NoCallerId
+from ...twilio.caller_id import Destination, Parties
 
 __all__ = ["fallback_for"]
 

@@ -1,5 +1,5 @@
 """What the agent does of its own accord: fills silences, prompts, ends calls that last too long. A shell around the
-state machines of `telephony.turns`, with one timer for all of them."""
+pure state machines, with one timer for all of them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_core import events as session_events
 
-from ..turns.length import CallLength, LengthAction
-from ..turns.machine import MachineCap
-from ..turns.owed import Fill, OwedAnswer
-from ..turns.silence import Goodbye, Prompt, SilencePolicy, SilencePrompts
-from ..turns.stall import StreamWatch
-from . import clips
-from .line_player import LinePlayer
+from .. import clips
+from ..line.player import LinePlayer
+from .limits import CallLength, LengthAction, MachineLimit
+from .pending_answer import Fill, PendingAnswer
 from .policy import CallPolicy
+from .silence_prompts import Goodbye, Prompt, SilencePolicy, SilencePrompts
+from .stream_watchdog import StreamWatchdog
 
 if TYPE_CHECKING:
     from realtime_core.model_events import RealtimeModelEvent
 
-__all__ = ["Conduct", "ConductedCall"]
+__all__ = ["PacedCall", "Scheduler"]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ _RESUME = (
 )
 
 
-class ConductedCall(Protocol):
+class PacedCall(Protocol):
     """What a call can be told to do."""
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -55,10 +54,10 @@ class ConductedCall(Protocol):
         """The stream is dead: let go of it, and have Twilio open another one."""
 
 
-class Conduct:
+class Scheduler:
     """One call's conduct. `begin`: a stream is there; `go_live`: the model, too."""
 
-    def __init__(self, call: ConductedCall, player: LinePlayer, policy: CallPolicy, *, greets: bool) -> None:
+    def __init__(self, call: PacedCall, player: LinePlayer, policy: CallPolicy, *, greets: bool) -> None:
         self._call = call
         self._player = player
         self._policy = policy
@@ -66,10 +65,10 @@ class Conduct:
         self._loop = asyncio.get_running_loop()
         self._silence = SilencePrompts(policy.silence or SilencePolicy(after_s=math.inf))
         line_s = math.inf if policy.answer_line_s is None else policy.answer_line_s
-        self._owed = OwedAnswer(line_s=line_s, limit_s=policy.answer_limit_s)
+        self._owed = PendingAnswer(line_s=line_s, limit_s=policy.answer_limit_s)
         self._length = CallLength(policy.max_call_s or math.inf, policy.warning_s)
-        self._machine = MachineCap(policy.machine_s or math.inf)
-        self._stream = StreamWatch(policy.stalled_s or math.inf)
+        self._machine = MachineLimit(policy.machine_s or math.inf)
+        self._stream = StreamWatchdog(policy.stalled_s or math.inf)
         self._machines = (self._silence, self._owed, self._length, self._machine, self._stream)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf

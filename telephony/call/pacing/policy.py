@@ -1,15 +1,12 @@
-"""How a call is conducted, and what it needs of the telephone network."""
+"""Time limits and texts of a call's pacing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from ..turns.silence import SilencePolicy
-from ..twilio.twiml import StreamTarget
-from .call import CallInfo
+from .silence_prompts import SilencePolicy
 
-__all__ = ["CallPolicy", "PhoneControl", "WayBack"]
+__all__ = ["CallPolicy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,33 +36,3 @@ class CallPolicy:
     twice; short enough that the request, the new stream and its first sound fit into three seconds with it."""
     digits_interrupt: bool = True
     """A key silences the agent."""
-
-
-class PhoneControl(Protocol):
-    """Twilio's REST API (`telephony.twilio.rest.TwilioRest`). All raise `TwilioError`."""
-
-    async def hang_up(self, call_sid: str) -> bool: ...
-
-    async def redirect(self, call_sid: str, twiml: str) -> None: ...
-
-    async def create_call(
-        self, *, to: str, from_: str, twiml: str | None = None, status_callback: str | None = None, ring_s: int = 60
-    ) -> str: ...
-
-
-class WayBack(Protocol):
-    """How a caller who was sent elsewhere comes back to this process."""
-
-    def stream(self, info: CallInfo) -> StreamTarget:
-        """A stream for this call, with a fresh token."""
-
-    @property
-    def after_dial(self) -> str:
-        """Asked by Twilio when a cold transfer is over."""
-
-    @property
-    def call_status(self) -> str:
-        """Told of the states of a second leg, and of one that was dialled."""
-
-    def leg_key(self, leg_id: str) -> str:
-        """Told of the key that was pressed on a second leg; answers with what `Registry.leg_key` returns."""

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import pybase64
 
 from realtime_core.connection import Close, Connection, MessageHandler
 
-from ..journal.encoding import parse_object
-from ..journal.format import Journal
-from ..journal.header import digest_of
-from .secrecy import Secrecy, without_digits
+from ...errors import TwilioError
+from ...journal.encoding import parse_object
+from ...journal.format import Journal
+from ...journal.header import digest_of
+from ..ports import PhoneControl
+from .digit_masking import DigitMasker, without_digits
 
-__all__ = ["CallRecord", "TappedConnection"]
+__all__ = ["CallRecorder", "RecordedConnection", "RecordedControl"]
 
+_T = TypeVar("_T")
 _MAX_TEXT = 1000
+_NUMBER = re.compile(r"\+?\d[\d -]{5,}\d")
+_VERB = re.compile(r"<(?!Response|\?)([A-Z][A-Za-z]*)")
 
 
-class CallRecord:
+class CallRecorder:
     """Writes records stamped with the seconds since this object was made."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._clock = asyncio.get_running_loop().time
         self._start = self._clock()
-        self._secrecy = Secrecy() if getattr(journal, "masks_digits", True) else None
+        self._secrecy = DigitMasker() if getattr(journal, "masks_digits", True) else None
         self._clips: set[str] = set()
 
     def hide(self, secret: str) -> None:
@@ -74,10 +81,10 @@ class CallRecord:
         self._journal.close()
 
 
-class TappedConnection(Connection):
+class RecordedConnection(Connection):
     """The model's connection, written down. The caller's audio is not stored a second time: length and CRC-32 do."""
 
-    def __init__(self, connection: Connection, record: CallRecord) -> None:
+    def __init__(self, connection: Connection, record: CallRecorder) -> None:
         self._connection = connection
         self._record = record
         record.write("open", peer="model")
@@ -112,3 +119,47 @@ class TappedConnection(Connection):
         close = await self._connection.run(tap)
         self._record.write("close", peer="model", code=close.code, reason=close.reason, by=close.by)
         return close
+
+
+class RecordedControl:
+    """A `PhoneControl` that writes a `rest` record for each answer. Of a document its verbs are written, and no number:
+    a call is `caller` or `second leg`."""
+
+    def __init__(self, control: PhoneControl, record: CallRecorder, call_sid: str) -> None:
+        self._control = control
+        self._record = record
+        self._call_sid = call_sid
+
+    async def hang_up(self, call_sid: str) -> bool:
+        return await self._recorded("hang_up", self._control.hang_up(call_sid), call=self._name(call_sid))
+
+    async def redirect(self, call_sid: str, twiml: str) -> None:
+        request = {"call": self._name(call_sid), "verbs": _VERB.findall(twiml)}
+        await self._recorded("redirect", self._control.redirect(call_sid, twiml), **request)
+
+    async def create_call(self, **options: Any) -> str:
+        request = {"call": "second leg", "verbs": _VERB.findall(options.get("twiml") or "")}
+        if "ring_s" in options:
+            request["ring_s"] = options["ring_s"]
+        return await self._recorded("create_call", self._control.create_call(**options), **request)
+
+    def _name(self, call_sid: str) -> str:
+        return "caller" if call_sid == self._call_sid else "second leg"
+
+    async def _recorded(self, action: str, request: Awaitable[_T], **asked: Any) -> _T:
+        clock = asyncio.get_running_loop().time
+        began, status, answer = clock(), "ok", dict[str, Any]()
+        try:
+            result = await request
+            answer = {} if result is None else {"result": result}
+            return result
+        except TwilioError as error:
+            status = type(error).__name__
+            answer = {"code": error.code, "http": error.status, "error": _NUMBER.sub("•", str(error.args[0]))}
+            raise
+        except asyncio.CancelledError:
+            status = "cancelled"
+            raise
+        finally:
+            ms = round((clock() - began) * 1000, 3)
+            self._record.write("rest", action=action, **asked, status=status, **answer, ms=ms)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from enum import Enum, auto
 
-__all__ = ["Fill", "OwedAnswer"]
+__all__ = ["Fill", "PendingAnswer"]
 
 
 class Fill(Enum):
@@ -24,7 +24,7 @@ class Fill(Enum):
     """No answer will come."""
 
 
-class OwedAnswer:
+class PendingAnswer:
     """Debts have reasons; they are owed from `owe` to `pay`. `pause` suspends all of them (the caller speaks, or is on
     hold). A reason that begins with `tool` never runs into the limit: a tool has a time-out of its own."""
 

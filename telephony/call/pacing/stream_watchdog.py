@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["StreamWatch"]
+__all__ = ["StreamWatchdog"]
 
 _STEP_S = 0.2
 """How often is looked: the finer, the better is told what the event loop was late by."""
 _ROUNDING_S = 1e-9
 
 
-class StreamWatch:
+class StreamWatchdog:
     """A stream is stalled when no frame has come for `limit_s`, or when more than `max_bytes` wait to be sent.
 
     Nobody can hear a frame while the event loop is held up. So what `on_time` is late by does not count: it is called

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.call.warm_transfer import LegState, WarmTransfer
-from telephony.turns.keys import DigitCollector, Digits
-from telephony.turns.length import CallLength, LengthAction
-from telephony.turns.machine import MachineCap
-from telephony.turns.owed import Fill, OwedAnswer
-from telephony.turns.silence import Goodbye, Prompt, SilencePolicy, SilencePrompts
-from telephony.turns.stall import StreamWatch
+from telephony.call.digits import DigitCollector, Digits
+from telephony.call.leg.warm_transfer import LegState, WarmTransfer
+from telephony.call.pacing.limits import CallLength, LengthAction, MachineLimit
+from telephony.call.pacing.pending_answer import Fill, PendingAnswer
+from telephony.call.pacing.silence_prompts import Goodbye, Prompt, SilencePolicy, SilencePrompts
+from telephony.call.pacing.stream_watchdog import StreamWatchdog
 
 # --- silence ---------------------------------------------------------------------------------------------------------
 
@@ -69,7 +68,7 @@ def test_before_the_call_is_live_nothing_is_prompted() -> None:
 
 
 def test_a_debt_is_a_line_then_a_sound_then_the_end() -> None:
-    owed = OwedAnswer(line_s=2.0, limit_s=20.0)
+    owed = PendingAnswer(line_s=2.0, limit_s=20.0)
     owed.owe("turn", 10.0)
     assert owed.on_time(12.0) is Fill.LINE
     owed.heard_until(13.7)
@@ -81,7 +80,7 @@ def test_a_debt_is_a_line_then_a_sound_then_the_end() -> None:
 
 
 def test_an_answer_is_waited_for_two_seconds_and_then_twenty() -> None:
-    owed = OwedAnswer()
+    owed = PendingAnswer()
     owed.owe("turn", 0.0)
     assert owed.deadline == 2.0
     assert (owed.on_time(2.0), owed.on_time(2.0)) == (Fill.LINE, Fill.SOUND)
@@ -90,7 +89,7 @@ def test_an_answer_is_waited_for_two_seconds_and_then_twenty() -> None:
 
 @pytest.mark.parametrize("gives_up", [False, True])
 def test_another_answer_begins_with_a_line_again(gives_up: bool) -> None:
-    owed = OwedAnswer()
+    owed = PendingAnswer()
     owed.owe("turn", 0.0)
     owed.on_time(2.0)
     owed.on_time(2.0)
@@ -103,14 +102,14 @@ def test_another_answer_begins_with_a_line_again(gives_up: bool) -> None:
 
 
 def test_what_is_still_being_heard_is_no_silence() -> None:
-    owed = OwedAnswer(line_s=2.0)
+    owed = PendingAnswer(line_s=2.0)
     owed.owe("tool 1", 0.0)
     owed.heard_until(9.0)
     assert owed.deadline == 11.0
 
 
 def test_a_tool_does_not_run_into_the_limit() -> None:
-    owed = OwedAnswer(line_s=2.0, limit_s=20.0)
+    owed = PendingAnswer(line_s=2.0, limit_s=20.0)
     owed.owe("tool 1", 0.0)
     owed.on_time(2.0)
     assert owed.on_time(3.0) is Fill.SOUND
@@ -121,7 +120,7 @@ def test_a_tool_does_not_run_into_the_limit() -> None:
 
 
 def test_the_models_voice_ends_the_sound_and_a_stall_begins_it_again() -> None:
-    owed = OwedAnswer(line_s=2.0)
+    owed = PendingAnswer(line_s=2.0)
     owed.owe("response 1", 0.0)
     owed.on_time(2.0)
     owed.on_time(2.0)
@@ -132,7 +131,7 @@ def test_the_models_voice_ends_the_sound_and_a_stall_begins_it_again() -> None:
 
 
 def test_pauses_suspend_a_debt() -> None:
-    owed = OwedAnswer(line_s=2.0)
+    owed = PendingAnswer(line_s=2.0)
     owed.owe("turn", 0.0)
     owed.pause("caller")
     assert owed.deadline is None
@@ -163,7 +162,7 @@ def test_a_short_call_is_not_warned() -> None:
 
 
 def test_whoever_repeats_long_sentences_is_a_machine() -> None:
-    machine = MachineCap(60.0)
+    machine = MachineLimit(60.0)
     for at in (0.0, 10.0):
         machine.heard("For opening hours, please press the one key.", at)
         machine.heard("Hello?", at)
@@ -176,14 +175,14 @@ def test_whoever_repeats_long_sentences_is_a_machine() -> None:
 
 
 def test_a_human_is_no_machine_after_all() -> None:
-    machine = MachineCap(60.0)
+    machine = MachineLimit(60.0)
     machine.found(0.0)
     machine.is_human()
     assert machine.deadline is None
 
 
 def test_one_debt_after_the_other_is_one_silence() -> None:
-    owed = OwedAnswer(line_s=2.0, limit_s=20.0)
+    owed = PendingAnswer(line_s=2.0, limit_s=20.0)
     owed.owe("turn", 0.0)
     owed.owe("response 1", 0.8)
     owed.pay("turn", 0.8)
@@ -193,20 +192,20 @@ def test_one_debt_after_the_other_is_one_silence() -> None:
 
 
 def test_a_caller_who_has_heard_nothing_for_long_enough_is_told_at_once() -> None:
-    owed = OwedAnswer(line_s=2.0, limit_s=20.0)
+    owed = PendingAnswer(line_s=2.0, limit_s=20.0)
     assert not owed.hurry(5.0), "nothing is owed"
     owed.owe("turn", 5.0)
     owed.pause("caller")
     assert not owed.hurry(5.0), "the caller speaks"
     owed.resume("caller", 5.5)
     assert owed.hurry(6.0) and owed.on_time(6.0) is Fill.LINE
-    never = OwedAnswer(line_s=math.inf, limit_s=20.0)
+    never = PendingAnswer(line_s=math.inf, limit_s=20.0)
     never.owe("turn", 5.0)
     assert never.hurry(6.0) and never.on_time(6.0) is None
 
 
 def passing(
-    watch: StreamWatch, now: float, until: float, *, held_up: Sequence[tuple[float, float]] = ()
+    watch: StreamWatchdog, now: float, until: float, *, held_up: Sequence[tuple[float, float]] = ()
 ) -> float | None:
     """Ask at each deadline, late where the loop is held up (from, to); returns when the stream was found stalled."""
     while watch.deadline is not None and watch.deadline <= until:
@@ -219,7 +218,7 @@ def passing(
 
 
 def test_a_stream_is_stalled_without_frames() -> None:
-    watch = StreamWatch(1.4)
+    watch = StreamWatchdog(1.4)
     assert watch.deadline is None
     watch.begin(2.9)
     watch.frame(3.0)
@@ -231,7 +230,7 @@ def test_a_stream_is_stalled_without_frames() -> None:
 
 
 def test_what_the_loop_is_late_by_does_not_count() -> None:
-    watch = StreamWatch(1.4)
+    watch = StreamWatchdog(1.4)
     watch.begin(0.0)
     assert passing(watch, 0.0, 30.0, held_up=[(0.5, 4.5), (5.0, 8.0)]) == pytest.approx(8.2)
     watch.begin(0.0)
@@ -242,7 +241,7 @@ def test_what_the_loop_is_late_by_does_not_count() -> None:
 
 @given(st.lists(st.tuples(st.floats(0.001, 3.0), st.booleans()), max_size=20))
 def test_only_time_in_which_a_frame_could_have_been_heard_makes_a_stall(steps: list[tuple[float, bool]]) -> None:
-    watch = StreamWatch(1.4)
+    watch = StreamWatchdog(1.4)
     watch.begin(0.0)
     now = heard = 0.0
     for seconds, comes in steps:  # awake up to its deadline, then held up until `now`
@@ -259,7 +258,7 @@ def test_only_time_in_which_a_frame_could_have_been_heard_makes_a_stall(steps: l
 
 
 def test_a_stream_that_takes_nothing_is_stalled() -> None:
-    watch = StreamWatch(5.0, max_bytes=1000)
+    watch = StreamWatchdog(5.0, max_bytes=1000)
     assert not watch.sent(2000)
     watch.begin(10.0)
     assert not watch.sent(1000)

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 from realtime_core.events import RealtimeAnyEvent
 
-from ..journal.cuts import CutCause
+from ...journal.cuts import CutCause
 
 __all__ = ["CutCauses", "cutting"]
 

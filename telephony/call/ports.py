@@ -1,0 +1,40 @@
+"""What a call needs of Twilio: requests to its REST API, and the addresses that bring a caller back."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..twilio.twiml import StreamTarget
+from .call_info import CallInfo
+
+__all__ = ["PhoneControl", "WayBack"]
+
+
+class PhoneControl(Protocol):
+    """Twilio's REST API (`telephony.twilio.rest.TwilioRest`). All raise `TwilioError`."""
+
+    async def hang_up(self, call_sid: str) -> bool: ...
+
+    async def redirect(self, call_sid: str, twiml: str) -> None: ...
+
+    async def create_call(
+        self, *, to: str, from_: str, twiml: str | None = None, status_callback: str | None = None, ring_s: int = 60
+    ) -> str: ...
+
+
+class WayBack(Protocol):
+    """How a caller who was sent elsewhere comes back to this process."""
+
+    def stream(self, info: CallInfo) -> StreamTarget:
+        """A stream for this call, with a fresh token."""
+
+    @property
+    def after_dial(self) -> str:
+        """Asked by Twilio when a cold transfer is over."""
+
+    @property
+    def call_status(self) -> str:
+        """Told of the states of a second leg, and of one that was dialled."""
+
+    def leg_key(self, leg_id: str) -> str:
+        """Told of the key that was pressed on a second leg; answers with what `Registry.leg_key` returns."""
