@@ -90,7 +90,7 @@ def item_seen(dialogue: Dialogue, item: Mapping[str, Any], previous_item_id: str
 def item_done(dialogue: Dialogue, item: Mapping[str, Any]) -> None:
     """An item is complete: a request for approval, or a call with its result. Both are told several times. What the
     client itself put into the conversation asks for nothing."""
-    if item.get("id") in dialogue.restored:
+    if item.get("id") in dialogue.restored or item.get("id") in dialogue.hidden_items:
         return
     if item.get("type") == "mcp_approval_request":
         _approval_request(dialogue, item)
@@ -140,11 +140,9 @@ def _call(dialogue: Dialogue, item_id: str) -> HostedCall:
 def _tell(dialogue: Dialogue, item_id: str, previous_item_id: str | None = None) -> None:
     """Tell the history of the call, and the session what is new."""
     call = _call(dialogue, item_id)
-    if not call.has_begun:
-        dialogue.emit(emitted.RealtimeModelOtherItemEvent(item_id, "mcp_call", previous_item_id=previous_item_id))
-        return
-    _update_history(dialogue, item_id, call, previous_item_id)
-    if item_id in dialogue.restored:
+    if item_id and not dialogue.is_deleted(item_id):
+        _update_history(dialogue, item_id, call, previous_item_id)
+    if item_id in dialogue.restored or not call.has_begun:
         return
     if not call.told:
         call.told = "begun"
@@ -172,6 +170,10 @@ def _tell_over(dialogue: Dialogue, item_id: str, call: HostedCall) -> None:
 
 
 def _update_history(dialogue: Dialogue, item_id: str, call: HostedCall, previous_item_id: str | None) -> None:
+    """List the call, or keep its place until its arguments are complete."""
+    if not call.has_begun:
+        dialogue.emit(emitted.RealtimeModelOtherItemEvent(item_id, "mcp_call", previous_item_id=previous_item_id))
+        return
     item = RealtimeToolCallItem(
         item_id=item_id,
         call_id=item_id,

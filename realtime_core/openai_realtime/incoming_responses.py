@@ -204,6 +204,9 @@ def _item_acknowledged(dialogue: Dialogue, item: Mapping[str, Any]) -> None:
 
 
 def _item_retrieved(dialogue: Dialogue, event: wire.ItemRetrieved) -> None:
+    item_id = str(event.item.get("id") or "")
+    if event.item.get("type") == "mcp_call" and item_id not in dialogue.hosted:
+        dialogue.restored[item_id] = True  # it has run before
     _item_updated(dialogue, event.item, None)
 
 

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from realtime_core.history import Added, Change, Deleted, Items, ToolOutputSent, Updated, reduce
 from realtime_core.history_merge import words_within
+from realtime_core.history_order import listed
 from realtime_core.items import (
     AssistantAudio,
     AssistantMessageItem,
@@ -33,6 +34,7 @@ from realtime_core.model_events import (
     RealtimeModelItemDeletedEvent,
     RealtimeModelItemTruncatedEvent,
     RealtimeModelItemUpdatedEvent,
+    RealtimeModelOtherItemEvent,
     RealtimeModelOutputTextDeltaEvent,
     RealtimeModelTranscriptDoneEvent,
     RealtimeModelTurnStartedEvent,
@@ -51,6 +53,10 @@ def play(*events: Any, items: Items = (), bytes_per_ms: float = 48.0) -> tuple[I
 
 def ids(items: Items) -> list[str]:
     return [item.item_id for item in items]
+
+
+def shown(items: Items) -> list[str]:
+    return [item.item_id for item in listed(items)]
 
 
 def user(item_id: str, *content: Any, **fields: Any) -> UserMessageItem:
@@ -409,7 +415,7 @@ class AnyOrder(RuleBasedStateMachine):
                 case Deleted(item_id):
                     self.known.remove(item_id)
         if not changes:
-            assert ids(self.items) == ids(before)
+            assert shown(self.items) == shown(before)
 
     @rule(item_id=IDS, previous=PREVIOUS, status=st.sampled_from(["in_progress", "completed", None]))
     def user_item(self, item_id: str, previous: str | None, status: Any) -> None:
@@ -439,7 +445,12 @@ class AnyOrder(RuleBasedStateMachine):
     def cut(self, item_id: str, ms: int) -> None:
         self.do(interrupted((item_id, ms)))
 
-    @rule(item_id=IDS)
+    @rule(item_id=st.sampled_from(["a", "b", "x", "y"]), previous=PREVIOUS, output=st.sampled_from([None, "out"]))
+    def not_listed(self, item_id: str, previous: str | None, output: str | None) -> None:
+        place = None if previous == item_id else previous
+        self.do(RealtimeModelOtherItemEvent(item_id, "x", previous_item_id=place, call_id="call_a", output=output))
+
+    @rule(item_id=st.sampled_from(["a", "b", "c", "d", "x", "y"]))
     def deleted(self, item_id: str) -> None:
         self.do(RealtimeModelItemDeletedEvent(item_id))
 
@@ -450,7 +461,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def each_item_is_there_once(self) -> None:
-        assert sorted(ids(self.items)) == sorted(self.known)
+        assert sorted(shown(self.items)) == sorted(self.known)
+        assert len(set(ids(self.items))) == len(self.items)
 
     @invariant()
     def heard_is_the_beginning_of_what_was_said(self) -> None:

@@ -341,3 +341,63 @@ async def test_an_approved_call_is_told_after_its_approval() -> None:
         await settle()
         assert len(d.of("tool_start")) == len(d.of("tool_end")) == 1
         assert d.call.output == "Found."
+
+
+async def test_a_call_that_is_deleted_while_it_runs_ends_and_does_not_come_back() -> None:
+    async with desk() as d:
+        d.peer.respond()
+        d.item(CALLED, "added")
+        hosted(d.peer, "in_progress")
+        d.peer.emit("conversation.item.deleted", item_id="item_mcp")
+        hosted(d.peer, "completed")
+        d.item(CALLED | {"output": "Found."}, "done")
+        d.peer.done(output=[CALLED | {"output": "Found."}])
+        d.peer.respond("resp_2")
+        d.peer.done("resp_2", output=[{"type": "message", "content": [{"type": "output_audio"}]}])
+        await settle()
+        assert len(d.of("tool_start")) == len(d.of("tool_end")) == 1
+        assert not d.session.history
+
+
+async def test_a_call_that_is_only_retrieved_has_run_before() -> None:
+    async with desk() as d:
+        d.peer.emit("conversation.item.retrieved", item=CALLED | {"output": "Found."})
+        await settle(1.0)
+        assert d.call.output == "Found."
+        assert not d.of("tool_start") and "response.create" not in d.peer.types()
+
+
+@pytest.mark.parametrize("memory", ["summary", "items"])
+async def test_a_new_session_knows_the_call_and_is_asked_for_nothing(memory: str) -> None:
+    def accept(event: dict[str, Any]) -> None:
+        d.peer.accept(event)
+        if event["type"] == "conversation.item.create":
+            d.item(event["item"], "added", "done")
+
+    async with desk(memory=memory, first_delay_s=0.01) as d:
+        d.peer.on_client = accept
+        d.peer.respond()
+        d.item(CALLED | {"output": "Found."}, "added", "done")
+        d.peer.done(output=[CALLED | {"output": "Found."}, {"type": "message", "content": [{"type": "output_audio"}]}])
+        await settle(1.0)
+        assert d.peer.connection is not None
+        d.peer.connection.break_()
+        await settle(2.0)
+        assert d.peer.opened == 2
+        (told,) = [event["item"] for event in d.peer.sent if event["type"] == "conversation.item.create"]
+        if memory == "items":
+            assert told == CALLED | {"output": "Found."}
+        else:
+            assert 'Tool find({"q": 1}): Found.' in told["content"][0]["text"]
+        assert "response.create" not in d.peer.types()
+        assert len(d.of("tool_start")) == len(d.of("tool_end")) == 1 and d.call.output == "Found."
+
+
+@pytest.mark.parametrize("kind", ["completed", "in_progress", "failed"])
+async def test_a_notice_that_names_no_call_changes_nothing(kind: str) -> None:
+    async with desk() as d:
+        d.item({"id": "u", "type": "message", "role": "user", "content": []}, "added")
+        d.peer.emit(f"response.mcp_call.{kind}")
+        d.peer.emit("response.mcp_call_arguments.done", arguments="{}")
+        await settle()
+        assert [item.item_id for item in d.session.history] == ["u"] and not d.of("tool_start")
