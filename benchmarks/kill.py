@@ -18,7 +18,7 @@ from telephony.journal.reader import read_journal
 from telephony.journal.recorded import collect
 from telephony.journal.transcript import events_of
 from telephony.journal.wav import write_stereo
-from telephony.simulator import Line, MediaPeer, Phone, ring
+from telephony.simulator import Handset, Line, MediaPeer, ring
 
 __all__ = ["Survivor", "kill_in_mid_call"]
 
@@ -76,7 +76,7 @@ async def _call(folder: Path, after_s: float) -> float:
         address = (await server.ready())["listening"]
         started: asyncio.Future[MediaPeer] = asyncio.get_running_loop().create_future()
 
-        async def talks(phone: Phone) -> None:
+        async def talks(phone: Handset) -> None:
             while True:
                 await phone.say("busy")
 

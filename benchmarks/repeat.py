@@ -17,9 +17,9 @@ from telephony.call.session import CallOptions, run_call
 from telephony.journal.disk import settle
 from telephony.journal.writer import open_journal
 from telephony.simulator.callers import demo
+from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
 from telephony.simulator.peer import Caller, MediaPeer
-from telephony.simulator.phone import Phone
 
 __all__ = ["journal_of", "repeats", "talk", "ten_minutes"]
 
@@ -67,7 +67,7 @@ def ten_minutes(seed: int) -> tuple[float, float, int]:
     """A call of ten minutes with a barge-in every six seconds: (CPU seconds, seconds of the call, barge-ins)."""
     barge_ins = 0
 
-    async def impatient(phone: Phone) -> None:
+    async def impatient(phone: Handset) -> None:
         nonlocal barge_ins
         await phone.agent_speaks()
         while phone.now < 600:
@@ -96,7 +96,7 @@ CLIPS = ("booking", "busy", "sorry_hours", "next_in_line")
 def talk(seconds: float, path: Path) -> Path:
     """Record a conversation of this length: turn about, and each fourth turn breaks in."""
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         turn = 0
         while phone.now < seconds:
             await phone.agent_speaks()

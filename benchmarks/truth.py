@@ -25,9 +25,9 @@ from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 from telephony.call.session import CallOptions, run_call
 from telephony.simulator.events import Cleared
+from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
-from telephony.simulator.phone import Phone
 
 __all__ = ["CLASSES", "CallResult", "LineClass", "Summary", "measure", "summarise"]
 
@@ -187,7 +187,7 @@ def _script(line_class: LineClass, rng: random.Random, barge_ins: int) -> Script
 
 
 async def _caller(
-    phone: Phone, calls: list[telephony.Call], rng: random.Random, line_class: LineClass, barge_ins: int
+    phone: Handset, calls: list[telephony.Call], rng: random.Random, line_class: LineClass, barge_ins: int
 ) -> None:
     """Breaks into one answer after another, at any moment of it."""
     for _ in range(barge_ins):

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ..errors import CallerTimeout
 from ..journal.audio import CallAudio
 from ..journal.recorded import RecordedCall
-from ..simulator import Caller, Phone
-from ..simulator.phone import KEYS
+from ..simulator import Caller, Handset
+from ..simulator.handset import KEYS
 
 __all__ = ["Turn", "retimed", "turns_of", "verbatim"]
 
@@ -40,7 +40,7 @@ def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
     """The whole of it, by the clock. A caller who does not hang up waits to be let go, for a minute."""
     keys = [(call.ms(key.t) / 1000, _key(key.digit)) for key in call.keys]
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         said = phone.say(bytes(call.caller)) if call.caller else None
         for at_s, key in keys:
             await asyncio.sleep(max(0.0, at_s - phone.now))
@@ -57,7 +57,7 @@ def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
 def retimed(turns: list[Turn]) -> Caller:
     """Turn by turn. A caller who waits in vain goes on after 20 s, as people do."""
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         for turn in turns:
             with contextlib.suppress(CallerTimeout):
                 await phone.agent_speaks(within_s=_PATIENCE_S)

@@ -21,16 +21,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .handset import Handset
 from .line import Line
 from .peer import Caller, MediaPeer
-from .phone import Phone
 from .ringing import ring
 
 if TYPE_CHECKING:
     from .calls import SimulatedCall
     from .twilio import SimulatedTwilio
 
-__all__ = ["Caller", "Line", "MediaPeer", "Phone", "SimulatedCall", "SimulatedTwilio", "ring"]
+__all__ = ["Caller", "Handset", "Line", "MediaPeer", "SimulatedCall", "SimulatedTwilio", "ring"]
 
 _LAZY = {"SimulatedCall": "calls", "SimulatedTwilio": "twilio"}
 

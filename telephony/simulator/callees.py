@@ -22,9 +22,9 @@ from typing import Any, Literal, get_args
 
 from ..errors import CallerError
 from . import callers, clips
-from .handset import Handset, tone
+from .handset import Handset
 from .peer import Caller
-from .phone import Phone
+from .tones import tone
 
 __all__ = ["Callee", "busy", "failed", "fax", "find", "load", "no_answer", "person", "screening", "voicemail"]
 
@@ -54,7 +54,7 @@ _PATIENCE = 2
 """How often a person answers; then they say goodbye."""
 
 
-async def _listens(phone: Phone) -> None:
+async def _listens(phone: Handset) -> None:
     """Says hello, hears the agent out each time and says a word to it. An agent that does not hang up after some such
     turns is said goodbye to."""
     await phone.say("hello")
@@ -68,7 +68,7 @@ async def _listens(phone: Phone) -> None:
     phone.hang_up()
 
 
-async def _silent(phone: Phone) -> None:
+async def _silent(phone: Handset) -> None:
     await asyncio.Event().wait()
 
 
@@ -87,8 +87,7 @@ def voicemail(
 ) -> Callee:
     """A greeting, a beep, then a recording, which ends when nothing was heard for `silence_s`."""
 
-    async def machine(phone: Phone) -> None:
-        assert isinstance(phone, Handset)
+    async def machine(phone: Handset) -> None:
         await asyncio.sleep(0.3)
         await phone.say(greeting)
         await asyncio.sleep(0.4)
@@ -106,7 +105,7 @@ def voicemail(
 def screening(*, after_s: float = 0.5, accepts: bool = True, then: Caller = _listens) -> Callee:
     """A call screening: asks who calls and why, listens to one sentence, and puts the call through, or hangs up."""
 
-    async def assistant(phone: Phone) -> None:
+    async def assistant(phone: Handset) -> None:
         await phone.say("no_service")
         await phone.agent_speaks()
         await phone.agent_silent(1.0)
@@ -119,7 +118,7 @@ def screening(*, after_s: float = 0.5, accepts: bool = True, then: Caller = _lis
 def fax(*, after_s: float = 0.5) -> Callee:
     """Calling tones of a fax machine (1,100 Hz, ITU-T T.30)."""
 
-    async def machine(phone: Phone) -> None:
+    async def machine(phone: Handset) -> None:
         while True:
             await phone.say(tone((1100,), 0.5))
             await asyncio.sleep(3)

@@ -32,9 +32,8 @@ from typing import Any
 from ..audio.files import load_ulaw
 from ..errors import AudioFileError, CallerError, CallerTimeout
 from . import clips
-from .handset import Handset, beep
+from .handset import KEYS, Handset
 from .peer import Caller
-from .phone import KEYS, Phone
 
 __all__ = ["demo", "find", "follow", "load", "patient", "read", "visitor"]
 
@@ -42,7 +41,7 @@ BETWEEN_SENTENCES_S = 1.0
 _PATIENCE_S = 12.0
 
 
-async def demo(phone: Phone) -> None:
+async def demo(phone: Handset) -> None:
     """Books a table, interrupts the long answer, presses a key, says goodbye. Goes by what it hears, not by times."""
     await _hear_out(phone)
     await phone.say("booking")
@@ -51,7 +50,7 @@ async def demo(phone: Phone) -> None:
     await _break_in_and_leave(phone, _hear_out)
 
 
-async def visitor(phone: Phone) -> None:
+async def visitor(phone: Handset) -> None:
     """For any agent: as `demo`, but it waits for no longer than a caller would: an agent may have nothing to say."""
     await _hear_out_patiently(phone)
     await phone.say("booking")
@@ -63,7 +62,7 @@ async def visitor(phone: Phone) -> None:
     await _break_in_and_leave(phone, _hear_out_patiently)
 
 
-async def _break_in_and_leave(phone: Phone, hear_out: Callable[[Phone], Awaitable[None]]) -> None:
+async def _break_in_and_leave(phone: Handset, hear_out: Callable[[Handset], Awaitable[None]]) -> None:
     await phone.say("sorry_hours")
     await hear_out(phone)
     phone.press("1")
@@ -73,7 +72,7 @@ async def _break_in_and_leave(phone: Phone, hear_out: Callable[[Phone], Awaitabl
     phone.hang_up()
 
 
-async def patient(phone: Phone) -> None:
+async def patient(phone: Handset) -> None:
     """Answers each of the agent's turns with another sentence, for as long as the call lasts."""
     while True:
         for clip in ("busy", "next_in_line", "no_service", "echo"):
@@ -81,13 +80,13 @@ async def patient(phone: Phone) -> None:
             await phone.say(clip)
 
 
-async def _hear_out(phone: Phone) -> None:
+async def _hear_out(phone: Handset) -> None:
     """Wait for the agent to speak and to be done."""
     await phone.agent_speaks()
     await phone.agent_silent(BETWEEN_SENTENCES_S)
 
 
-async def _hear_out_patiently(phone: Phone) -> None:
+async def _hear_out_patiently(phone: Handset) -> None:
     with contextlib.suppress(CallerTimeout):
         await phone.agent_speaks(within_s=_PATIENCE_S)
         await phone.agent_silent(1.2, within_s=3 * _PATIENCE_S)
@@ -139,14 +138,14 @@ def follow(document: Mapping[str, Any], path: str | Path) -> Caller:
     folder = Path(path).parent
     actions = [_action(step, f"{path}: step {number}", folder) for number, step in enumerate(steps, 1)]
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         for action in actions:
             await action(phone)
 
     return caller
 
 
-_Action = Callable[[Phone], Awaitable[None]]
+_Action = Callable[[Handset], Awaitable[None]]
 
 
 def _action(step: Any, where: str, folder: Path) -> _Action:
@@ -173,7 +172,7 @@ def _say(value: Any, folder: Path) -> _Action:
         raise ValueError(f"{value!r} is no clip")
     clip = load_ulaw(folder / value) if Path(value).suffix else clips.load(value)
 
-    async def say(phone: Phone) -> None:
+    async def say(phone: Handset) -> None:
         await phone.say(clip)
 
     return say
@@ -183,13 +182,13 @@ def _press(value: Any, folder: Path) -> _Action:
     if not isinstance(value, str) or value not in KEYS:
         raise ValueError(f"{value!r} is no key")
 
-    async def press(phone: Phone) -> None:
+    async def press(phone: Handset) -> None:
         phone.press(value)
 
     return press
 
 
-def _at_once(name: str, do: Callable[[Phone], Awaitable[None]]) -> Callable[[Any, Path], _Action]:
+def _at_once(name: str, do: Callable[[Handset], Awaitable[None]]) -> Callable[[Any, Path], _Action]:
     def make(value: Any, folder: Path) -> _Action:
         if value is not True:
             raise ValueError(f"say `{name} = true`")
@@ -198,15 +197,15 @@ def _at_once(name: str, do: Callable[[Phone], Awaitable[None]]) -> Callable[[Any
     return make
 
 
-async def _hang_up(phone: Phone) -> None:
+async def _hang_up(phone: Handset) -> None:
     phone.hang_up()
 
 
-async def _beep(phone: Phone) -> None:
-    await (phone.beep() if isinstance(phone, Handset) else phone.say(beep()))
+async def _beep(phone: Handset) -> None:
+    await phone.beep()
 
 
-def _timed(wait: Callable[[Phone, float], Awaitable[None]]) -> Callable[[Any, Path], _Action]:
+def _timed(wait: Callable[[Handset, float], Awaitable[None]]) -> Callable[[Any, Path], _Action]:
     def make(value: Any, folder: Path) -> _Action:
         seconds = _seconds(value)
         return lambda phone: wait(phone, seconds)

@@ -15,7 +15,7 @@ from . import clips
 from .callees import Callee
 from .detection import detect, detects_aside
 from .documents import Document, DocumentRefused, Fetch, parse
-from .handset import Handset, hear
+from .handset import Handset
 from .peer import Caller, MediaPeer
 from .playout import FRAME, RATE, SILENCE
 from .recordings import Recording, Source
@@ -61,7 +61,7 @@ class SimulatedCall:
         self.created = self.updated = twilio.sources.now()
         self.started: datetime | None = None
         self.ended: datetime | None = None
-        self.phone = Handset(self._pressed, self._hung_up, self._said)
+        self.phone = Handset(on_press=self._pressed, on_hang_up=self._hung_up, on_say=self._said)
         self.streams: list[MediaPeer] = []
         """The media streams that it has had; the last may be live."""
         self.warnings: list[str] = []
@@ -91,7 +91,7 @@ class SimulatedCall:
     @property
     def heard(self) -> bytes:
         """What the ear got since the call was answered: mu-law, 8 kHz."""
-        return bytes(self.phone.ear)
+        return bytes(self.phone.received)
 
     @property
     def duration_s(self) -> int:
@@ -255,7 +255,7 @@ class SimulatedCall:
     async def while_silent(self, work: asyncio.Future[Any]) -> None:
         """The ear hears nothing until `work` is done."""
         while not work.done():
-            await hear(self.phone, SILENCE * FRAME)
+            await self.phone.play(SILENCE * FRAME)
 
     # --- what the application is told ------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .documents import Verb
-from .phone import FRAME_S
+from .handset import FRAME_S
 from .playout import FRAME, SILENCE
 
 if TYPE_CHECKING:

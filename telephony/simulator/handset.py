@@ -1,92 +1,190 @@
-"""The phone of one leg of a call. It outlives media streams: whoever holds it says a voicemail's greeting into
-`<Say>`'s ear, hears two streams one after the other, and is still there in a conference.
+"""The simulated handset of a caller or a callee, who is written as `async def caller(phone)`.
+
+```python
+async def impatient(phone: Handset) -> None:
+    await phone.agent_speaks()
+    await phone.heard(2.0)              # two seconds of the agent's speech
+    await phone.say("sorry_hours")      # ... and over it
+    await phone.agent_silent(1.0)
+    phone.press("1")
+    await phone.agent_speaks()
+    phone.hang_up()                     # as does returning
+```
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-from array import array
+from collections import deque
 from collections.abc import Callable
 
 from realtime_core.audio import g711
 
-from .phone import FRAME_S, Phone
+from ..audio.files import Clip, load_ulaw
+from ..errors import CallerTimeout
+from . import clips
 from .playout import FRAME, RATE, SILENCE
+from .tones import beep
 
-__all__ = ["Handset", "beep", "digits", "hear", "tone"]
+__all__ = ["FRAME_S", "KEYS", "Handset"]
 
-_ROWS, _COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
-_KEYPAD = "123A456B789C*0#D"
-_MAX_RECORDED = 600 * RATE
+FRAME_S = FRAME / RATE
+KEYS = frozenset("0123456789*#ABCD")
+
+_LOUD = 400
+"""A sample beyond this magnitude (of 32124) is loud, a frame with this share of loud samples is voiced."""
+_VOICED_SHARE = 0.1
+_BREATH_FRAMES = 15
+"""Pauses up to this length (300 ms) are part of speech."""
+_MAX_RECEIVED = 600 * RATE
+
+_IS_LOUD = bytes(abs(int.from_bytes(g711.decode(bytes([code])), "little", signed=True)) > _LOUD for code in range(256))
 
 
-class Handset(Phone):
-    """`ear` is what came to the ear since the call was answered: mu-law, 0xFF where nothing played."""
+class Handset:
+    """One handset. It may outlive a media stream: the next stream, a `<Say>` or a conference then uses it.
+
+    Waits count the handset's 20 ms frames. A wait that lasts longer than its `within_s` raises `CallerTimeout`.
+
+    Args:
+        on_press: Gets each key.
+        on_hang_up: Called when the person hangs up.
+        on_say: Gets the name (`""` for audio without one) and the number of samples of each clip when it begins.
+        now: Seconds since the handset was picked up; by default by the event loop's clock, from the construction on.
+    """
 
     def __init__(
         self,
+        *,
         on_press: Callable[[str], None],
         on_hang_up: Callable[[], None],
         on_say: Callable[[str, int], None] = lambda name, samples: None,
+        now: Callable[[], float] | None = None,
     ) -> None:
-        loop = asyncio.get_running_loop()
-        answered = loop.time()
-        super().__init__(
-            now=lambda: loop.time() - answered,
-            on_say=on_say,
-            on_press=on_press,
-            on_hang_up=on_hang_up,
-        )
-        self.ear = bytearray()
+        self.received = bytearray()
+        """What was played to the handset, at most ten minutes: mu-law, 0xFF where nothing played."""
         self.tones = ""
-        """The keys whose tones came to the ear."""
+        """The keys whose tones were played to it."""
         self.beeped = asyncio.Event()
-        """A voicemail sets it: its beep is over."""
+        """Set after the beep of a voicemail."""
+        self._now = now or _stopwatch()
+        self._on_say = on_say
+        self._on_press = on_press
+        self._on_hang_up = on_hang_up
+        self._words: deque[tuple[str, bytes, asyncio.Future[None]]] = deque()
+        self._said = 0
+        self._frames = 0
+        self._voiced_in_a_row = 0
+        self._silent_in_a_row = 0
+        self._speech_frames = 0
+        self._waits: list[tuple[Callable[[], bool], int, asyncio.Future[None], str]] = []
 
-    def hear(self, frame: bytes) -> None:
-        super().hear(frame)
-        if len(self.ear) < _MAX_RECORDED:
-            self.ear += frame
+    # --- for the caller ------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Seconds since the stream's start, or since the handset was picked up, by its own clock."""
+        return self._now()
+
+    def say(self, clip: str | Clip) -> asyncio.Future[None]:
+        """Queue a clip: by name (see `clips`), or audio as `telephony.audio.files.load_ulaw` takes it. The future is
+        done when the clip was said."""
+        name, ulaw = (clip, clips.load(clip)) if isinstance(clip, str) else ("", load_ulaw(clip))
+        said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._words.append((name, ulaw, said))
+        return said
+
+    def press(self, digit: str) -> None:
+        """Press one key. Raises `ValueError` for any other character."""
+        if digit not in KEYS:
+            raise ValueError(f"{digit!r} is not a key; the keys are 0-9, *, # and A-D.")
+        self._on_press(digit)
+
+    def hang_up(self) -> None:
+        """End the call."""
+        self._on_hang_up()
 
     async def beep(self) -> None:
-        """As a voicemail does it."""
+        """Play the beep of a voicemail."""
         await self.say(beep())
         self.beeped.set()
 
+    async def agent_speaks(self, *, within_s: float = 60.0) -> None:
+        """Wait until 40 ms of a voice were heard. Returns at once if a voice is heard now."""
+        await self._until(lambda: self._voiced_in_a_row >= 2, within_s, "the agent to speak")
 
-async def hear(phone: Handset, ulaw: bytes) -> None:
-    """Play to one ear, in real time. What its owner says meanwhile is lost: nobody listens during `<Say>`."""
+    async def agent_silent(self, for_s: float = 0.8, *, within_s: float = 120.0) -> None:
+        """Wait until no voice was heard for `for_s` seconds."""
+        frames = round(for_s / FRAME_S)
+        await self._until(lambda: self._silent_in_a_row >= frames, within_s, f"{for_s} s of silence")
+
+    async def heard(self, seconds: float, *, within_s: float = 120.0) -> None:
+        """Wait until `seconds` more of the agent's speech were heard, including its short pauses."""
+        target = self._speech_frames + round(seconds / FRAME_S)
+        await self._until(lambda: self._speech_frames >= target, within_s, f"{seconds} s of the agent's speech")
+
+    # --- for the line --------------------------------------------------------------------------------------------
+
+    def speak(self) -> bytes:
+        """The next 20 ms of what the caller says."""
+        if not self._words:
+            return SILENCE * FRAME
+        name, ulaw, said = self._words[0]
+        if self._said == 0:
+            self._on_say(name, len(ulaw))
+        frame = ulaw[self._said : self._said + FRAME]
+        self._said += FRAME
+        if self._said >= len(ulaw):
+            self._words.popleft()
+            self._said = 0
+            if not said.done():
+                said.set_result(None)
+        return frame.ljust(FRAME, SILENCE)
+
+    def hear(self, frame: bytes) -> None:
+        """Take the next 20 ms that the line plays."""
+        if len(self.received) < _MAX_RECEIVED:
+            self.received += frame
+        self._frames += 1
+        if frame.translate(_IS_LOUD).count(1) >= _VOICED_SHARE * FRAME:
+            self._voiced_in_a_row += 1
+            if self._silent_in_a_row <= _BREATH_FRAMES:
+                self._speech_frames += self._silent_in_a_row
+            self._silent_in_a_row = 0
+            self._speech_frames += 1
+        else:
+            self._voiced_in_a_row = 0
+            self._silent_in_a_row += 1
+        if self._waits:
+            self._waits = [wait for wait in self._waits if not self._settle(*wait)]
+
+    async def play(self, ulaw: bytes) -> None:
+        """Play audio to the handset in real time. What the person says meanwhile is lost, as during `<Say>`."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        for number, at in enumerate(range(0, len(ulaw), FRAME), 1):
+            await asyncio.sleep(start + number * FRAME_S - loop.time())
+            self.speak()
+            self.hear(ulaw[at : at + FRAME].ljust(FRAME, SILENCE))
+
+    async def _until(self, condition: Callable[[], bool], within_s: float, what: str) -> None:
+        if condition():
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waits.append((condition, self._frames + round(within_s / FRAME_S), future, what))
+        await future
+
+    def _settle(self, condition: Callable[[], bool], last: int, future: asyncio.Future[None], what: str) -> bool:
+        if future.done():
+            return True
+        if condition():
+            future.set_result(None)
+        elif self._frames >= last:
+            future.set_exception(CallerTimeout(f"The caller waited in vain for {what}."))
+        return future.done()
+
+
+def _stopwatch() -> Callable[[], float]:
     loop = asyncio.get_running_loop()
     start = loop.time()
-    for number, at in enumerate(range(0, len(ulaw), FRAME), 1):
-        await asyncio.sleep(start + number * FRAME_S - loop.time())
-        phone.speak()
-        phone.hear(ulaw[at : at + FRAME].ljust(FRAME, SILENCE))
-
-
-def beep() -> bytes:
-    """A voicemail's: 1 kHz, 400 ms."""
-    return tone((1000,), 0.4)
-
-
-def digits(keys: str) -> bytes:
-    """The tones of keys (ITU-T Q.23), 120 ms and as much silence each; `w` is half a second, `W` a second."""
-    out = b""
-    for key in keys:
-        if key in "wW":
-            out += SILENCE * (RATE // 2 if key == "w" else RATE)
-        elif key in _KEYPAD:
-            row, column = divmod(_KEYPAD.index(key), 4)
-            out += tone((_ROWS[row], _COLUMNS[column]), 0.12) + SILENCE * round(0.12 * RATE)
-    return out
-
-
-def tone(frequencies: tuple[int, ...], seconds: float) -> bytes:
-    """Sine waves, mixed."""
-    loudness = 8000 / len(frequencies)
-    samples = (
-        round(sum(loudness * math.sin(2 * math.pi * f * n / RATE) for f in frequencies))
-        for n in range(round(seconds * RATE))
-    )
-    return g711.encode(array("h", samples).tobytes())
+    return lambda: loop.time() - start

@@ -26,15 +26,15 @@ from .events import (
     SaidSomething,
     Violation,
 )
+from .handset import Handset
 from .line import Line
-from .phone import Phone
 from .pipe import Pipe
 from .playout import FRAME, RATE, Playout, Returned
 from .wire import Clear, Mark, Play, Rejected, Sender, decode
 
 __all__ = ["Caller", "MediaPeer"]
 
-Caller = Callable[[Phone], Awaitable[None]]
+Caller = Callable[[Handset], Awaitable[None]]
 """Somebody on the phone. Returning hangs up."""
 
 _NO_PARAMETERS: Mapping[str, str] = {}
@@ -57,10 +57,10 @@ class MediaPeer:
         line: Line | None = None,
         sources: Sources = SYSTEM,
         on_event: Callable[[Event], None] | None = None,
-        phone: Phone | None = None,
+        phone: Handset | None = None,
     ) -> None:
-        """`phone` is one that outlives the stream; whoever made it passes its keys and its end on, with `press` and
-        `hang_up`. By default the peer has its own."""
+        """A given `phone` may outlive the stream; its owner calls `press` and `hang_up`. By default the peer has
+        its own."""
         self.stream_sid = stream_sid or sources.id("MZ")
         self.call_sid = call_sid or sources.id("CA")
         self.account_sid = account_sid or sources.id("AC")
@@ -76,7 +76,7 @@ class MediaPeer:
         self._playout = Playout(
             start_delay=round(self.drawn.start_delay_s * RATE), grain=FRAME if self.drawn.ticks else 1
         )
-        self._phone = phone or Phone(
+        self._phone = phone or Handset(
             now=lambda: self.now, on_say=self._said, on_press=self.press, on_hang_up=self.hang_up
         )
         self._inbox: list[str | bytes] = []

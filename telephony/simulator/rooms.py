@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from realtime_core.audio import g711
 
-from .phone import FRAME_S
+from .handset import FRAME_S
 from .playout import FRAME, SILENCE
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from realtime_core.errors import ConnectFailed
 
 from ..audio.files import read_ulaw
 from ..errors import AudioFileError
-from . import handset
+from . import tones
 from .documents import Document, Fetch, Verb
 from .gathering import gather, message
 from .playout import SILENCE
@@ -98,7 +98,7 @@ class _Interpreter:
     async def _hear(self, verb: Verb, times: int) -> None:
         ulaw = await sound(self._call, verb, self._base)
         for _ in range(times):
-            await handset.hear(self._call.phone, ulaw)
+            await self._call.phone.play(ulaw)
 
     # --- where it goes on ------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class _Interpreter:
         """A beep, then what is said, until a pause, a key or the length that is allowed."""
         call = self._call
         if verb.flag("playBeep", True):
-            await handset.hear(call.phone, handset.beep())
+            await call.phone.play(tones.beep())
         recording = call.record("RecordVerb", self._recording_options(verb))
         try:
             keys, heard = await message(
@@ -242,7 +242,7 @@ async def sound(call: SimulatedCall, verb: Verb, base: str) -> bytes:
         case "Pause":
             return SILENCE * round(8000 * max(0.0, verb.number("length", 1)))
         case "Play" if keys := verb.get("digits"):
-            return handset.digits(keys)
+            return tones.digits(keys)
         case "Play":
             try:
                 return await asyncio.to_thread(read_ulaw, await call.twilio.webhooks.sound(absolute(base, verb.text)))

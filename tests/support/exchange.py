@@ -43,9 +43,9 @@ from telephony.call.leg.next_twiml import after_dial, after_stream
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
 from telephony.errors import TwilioNotFound, TwilioRejected
+from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
-from telephony.simulator.phone import Phone
 from telephony.twilio import twiml
 from telephony.twilio.callbacks import CallStatus, DialResult
 from telephony.twilio.caller_id import is_number
@@ -68,7 +68,7 @@ Caller = Callable[["Ear"], Awaitable[None]]
 Human = Callable[["SecondLeg"], Awaitable[None]]
 
 
-class Ear(Phone):
+class Ear(Handset):
     """A phone that remembers what it heard and said, frame by frame, from the first stream's start to the end."""
 
     def __init__(self, on_press: Callable[[str], None], on_hang_up: Callable[[], None]) -> None:
@@ -459,7 +459,7 @@ async def story(
     return told
 
 
-async def _holds_the_line(phone: Phone) -> None:
+async def _holds_the_line(phone: Handset) -> None:
     await asyncio.get_running_loop().create_future()
 
 

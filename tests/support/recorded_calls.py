@@ -18,7 +18,7 @@ from telephony.call.options import CallOptions
 from telephony.call.session import run_call
 from telephony.journal.disk import Disk, settle
 from telephony.journal.writer import JournalWriter
-from telephony.simulator import Line, MediaPeer, Phone
+from telephony.simulator import Handset, Line, MediaPeer
 from telephony.simulator.callers import demo
 from telephony.simulator.peer import Caller
 
@@ -51,7 +51,7 @@ AGENT: RealtimeAgent[Any] = RealtimeAgent(
 )
 
 
-async def breaks_in(phone: Phone) -> None:
+async def breaks_in(phone: Handset) -> None:
     """Breaks into three answers, one soon after the other."""
     for seconds in (2.0, 0.6, 1.2):
         await phone.agent_speaks()
@@ -63,7 +63,7 @@ async def breaks_in(phone: Phone) -> None:
     phone.hang_up()
 
 
-async def presses_keys(phone: Phone) -> None:
+async def presses_keys(phone: Handset) -> None:
     """Presses keys into the answers, so soon that marks of the last one are still on their way when the next begins."""
     for seconds in (2.0, 0.5, 0.5, 0.5):
         await phone.agent_speaks()
@@ -74,7 +74,7 @@ async def presses_keys(phone: Phone) -> None:
     phone.hang_up()
 
 
-async def is_let_go(phone: Phone) -> None:
+async def is_let_go(phone: Handset) -> None:
     """Says goodbye, and waits for the agent to hang up."""
     await phone.agent_speaks()
     await phone.agent_silent(1.0)

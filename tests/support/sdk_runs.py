@@ -24,9 +24,9 @@ from websockets.asyncio.client import connect
 from realtime_core.connection import Close, Connection, MessageHandler
 from realtime_core.connection.websocket import connect as connect_phone
 from realtime_core.local import LocalRealtimeServer, parse_script
+from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
-from telephony.simulator.phone import Phone
 
 from .local_client import human, silence
 from .sip_calls import SipCall, SipCalls
@@ -277,7 +277,7 @@ say = "One thing first. {result}"
 async def call_up(url: str, server: RecordingServer) -> None:
     """A call over a media stream: the caller speaks, hears the answer, interrupts, and hears what a tool found."""
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.say("hello")
         await phone.agent_speaks(within_s=20)
         await phone.heard(1.0, within_s=20)

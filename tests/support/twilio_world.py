@@ -19,7 +19,7 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from realtime_core.testing import virtual_time
-from telephony.simulator import Phone, SimulatedTwilio, callees
+from telephony.simulator import Handset, SimulatedTwilio, callees
 from telephony.urls import as_websocket
 
 TOKEN = "a-token"
@@ -115,7 +115,7 @@ async def world(**options: Any) -> AsyncIterator[World]:
                 it._http.session.close()
 
 
-async def quiet(phone: Phone) -> None:
+async def quiet(phone: Handset) -> None:
     """Picks up and says nothing."""
     await asyncio.Event().wait()
 

@@ -20,7 +20,7 @@ from telephony.journal.format import Record
 from telephony.journal.recorded import collect
 from telephony.journal.transcript import events_of, to_text
 from telephony.metrics import Metrics
-from telephony.simulator.phone import Phone
+from telephony.simulator.handset import Handset
 from telephony.web.routing import Routing
 from tests.support.misbehaviour import RAISING, hostile
 from tests.support.phone_calls import PhoneCall, phone_call
@@ -30,13 +30,13 @@ pytestmark = pytest.mark.virtual_time
 Function = Callable[..., Any]
 
 
-async def waits(phone: Phone) -> None:
+async def waits(phone: Handset) -> None:
     """A caller who only listens."""
     await phone.agent_speaks(within_s=30.0)
     await phone.agent_silent(30.0)
 
 
-async def asks(phone: Phone) -> None:
+async def asks(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(1.0)
     await phone.say("hello")
@@ -147,7 +147,7 @@ async def test_each_call_may_say_how_its_model_is_reached() -> None:
 async def test_a_callback_that_fails_changes_nothing(
     callback: str, behaviour: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def presses(phone: Phone) -> None:
+    async def presses(phone: Handset) -> None:
         await phone.agent_speaks()
         phone.press("1")
         await phone.agent_silent(1.0)

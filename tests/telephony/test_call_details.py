@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from realtime_core import RealtimeAgent
 from telephony import CallInfo
 from telephony.settings import Settings
-from telephony.simulator import Phone, SimulatedTwilio
+from telephony.simulator import Handset, SimulatedTwilio
 from telephony.twilio import twiml
 from telephony.twilio.details import own_query, pack, unpack
 from telephony.twilio.media_stream import Start
@@ -109,7 +109,7 @@ async def test_the_agent_knows_them(warm: bool) -> None:
         known.append(info)
         return RealtimeAgent(name="Desk")
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
 
     settings = Settings(telephony_model="scripted", telephony_allow_unsigned=True, telephony_warm=warm)

@@ -22,7 +22,7 @@ from telephony.call.clips import apology
 from telephony.call.session import CallOptions, run_call
 from telephony.simulator import clips
 from telephony.simulator.events import Cleared
-from telephony.simulator.phone import Phone
+from telephony.simulator.handset import Handset
 from tests.support.phone_calls import PhoneCall, phone_call
 
 pytestmark = pytest.mark.virtual_time
@@ -37,7 +37,7 @@ def long_answers() -> Script:
     return Script(greeting=Reply(say=LONG), turns=[Turn(Reply(say=LONG)), Turn(Reply(say=LONG))])
 
 
-async def listen(phone: Phone) -> None:
+async def listen(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(1.0)
     phone.hang_up()
@@ -63,7 +63,7 @@ async def test_an_answer_is_heard_to_its_last_sample_without_a_gap() -> None:
 
 
 async def test_a_stall_of_the_loop_of_300_ms_is_not_heard() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         for _ in range(4):
             await phone.heard(1.0)
@@ -78,7 +78,7 @@ async def test_a_stall_of_the_loop_of_300_ms_is_not_heard() -> None:
 
 
 async def test_a_barge_in_silences_the_line_at_once_and_for_good() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.heard(3.0)
         await phone.say("sorry_hours")
@@ -103,7 +103,7 @@ async def test_a_barge_in_silences_the_line_at_once_and_for_good() -> None:
 
 
 async def test_two_barge_ins_within_200_ms() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.heard(2.0)
         await phone.say("hello")
@@ -120,7 +120,7 @@ async def test_two_barge_ins_within_200_ms() -> None:
 
 
 async def test_a_barge_in_when_all_of_the_answer_is_already_at_twilio() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.heard(1.0)
         await phone.say("sorry_hours")
@@ -137,7 +137,7 @@ async def test_a_barge_in_when_all_of_the_answer_is_already_at_twilio() -> None:
 
 
 async def test_a_barge_in_after_the_answer_was_heard_cuts_nothing() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.agent_silent(1.0)
         await phone.say("sorry_hours")
@@ -169,7 +169,7 @@ async def test_a_hole_in_the_callers_audio_becomes_silence_for_the_model() -> No
 
 
 async def test_keys_reach_the_model_and_no_record() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.agent_silent(1.0)
         phone.press("7")
@@ -193,7 +193,7 @@ async def test_a_tool_is_called_with_the_call_as_its_context() -> None:
         seen.append((current_call().sid, day, people, time))
         return "17"
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.agent_silent(1.0)
         await phone.say("booking")
@@ -244,7 +244,7 @@ def with_rubbish(connection: MemoryConnection) -> None:
 
 
 async def test_rubbish_is_counted_and_the_call_goes_on() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         for _ in range(3):
             await phone.agent_speaks()
             await phone.agent_silent(1.0)
@@ -375,7 +375,7 @@ async def test_a_model_that_cannot_be_reached_is_an_apology_and_no_silence() -> 
     async def unreachable(url: str, headers: object) -> Connection:
         raise ConnectFailed("Nobody listens there.")
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks(within_s=3.0)
         await phone.agent_silent(30.0)
 
@@ -385,7 +385,7 @@ async def test_a_model_that_cannot_be_reached_is_an_apology_and_no_silence() -> 
 
 
 async def test_a_model_that_goes_away_for_good_is_an_apology() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.agent_silent(1.0)
         await phone.say("hello")

@@ -28,7 +28,7 @@ from telephony.journal.timeline import timeline_svg
 from telephony.journal.transcript import events_of, to_json, to_text
 from telephony.metrics import Metrics
 from telephony.replay.call import HeardCall
-from telephony.simulator.phone import Phone
+from telephony.simulator.handset import Handset
 from telephony.web.meter import CallMeter
 from tests.support.phone_calls import PhoneCall, phone_call
 
@@ -66,13 +66,13 @@ async def supervise(call: Call) -> None:
     await call.interrupt()
 
 
-async def listens(phone: Phone) -> None:
+async def listens(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(1.5)
     phone.hang_up()
 
 
-async def speaks(phone: Phone) -> None:
+async def speaks(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.heard(2.0)
     await phone.say("sorry_hours")
@@ -80,7 +80,7 @@ async def speaks(phone: Phone) -> None:
     phone.hang_up()
 
 
-async def presses(phone: Phone) -> None:
+async def presses(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.heard(2.0)
     phone.press("1")
@@ -88,7 +88,7 @@ async def presses(phone: Phone) -> None:
     phone.hang_up()
 
 
-async def asks(phone: Phone) -> None:
+async def asks(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(1.5)
     await phone.say("hello")

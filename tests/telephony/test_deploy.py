@@ -23,7 +23,7 @@ import pytest
 from realtime_core.connection import websocket
 from telephony.call.pacing.policy import CallPolicy
 from telephony.settings import Settings
-from telephony.simulator import Phone, SimulatedTwilio
+from telephony.simulator import Handset, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
 from telephony.simulator.events import HungUp
 from tests.support.browser import RATE, TRATTORIA
@@ -146,7 +146,7 @@ def test_the_images_server_starts_and_says_that_it_is_well(built: Path) -> None:
 
 
 def test_the_images_server_takes_a_call_where_nothing_can_be_written(built: Path) -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks(within_s=20)
         phone.hang_up()
 
@@ -243,7 +243,7 @@ class Site:
     async def ring(self, heard_s: float = 0.5) -> SimulatedCall:
         """A call whose stream breaks once in its middle: it goes on in the process that has it, or nowhere."""
 
-        async def caller(phone: Phone) -> None:
+        async def caller(phone: Handset) -> None:
             await came_back.wait()
             await phone.heard(heard_s, within_s=30)
             phone.hang_up()
@@ -423,7 +423,7 @@ def test_no_call_is_lost_when_a_process_of_two_is_told_to_stop(tmp_path: Path, m
 def test_where_nobody_is_ready_the_caller_hears_that_the_line_is_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def patient(phone: Phone) -> None:
+    async def patient(phone: Handset) -> None:
         await asyncio.Event().wait()
 
     async def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from telephony.simulator.phone import Phone
 
 from realtime_core import HostedTool, RealtimeAgent
 from realtime_core.local import Call as ToolCall
@@ -15,7 +16,6 @@ from telephony.journal.figures import figures_of
 from telephony.journal.format import Record
 from telephony.journal.recorded import collect
 from telephony.journal.transcript import events_of, to_text
-from telephony.simulator.phone import Phone
 from tests.support.phone_calls import PhoneCall, phone_call
 
 pytestmark = pytest.mark.virtual_time

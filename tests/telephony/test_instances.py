@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from realtime_core import RealtimeAgent
 from telephony import create_app, load_settings
-from telephony.simulator import Phone, SimulatedTwilio
+from telephony.simulator import Handset, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
 from telephony.web.listening import listening
 from telephony.web.phone import Phone as OurPhone
@@ -76,13 +76,13 @@ def break_stream(call: SimulatedCall) -> None:
     call.stream._connection._transport.abort()  # type: ignore[attr-defined]
 
 
-async def listener(phone: Phone) -> None:
+async def listener(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.heard(0.5)
     phone.hang_up()
 
 
-async def patient(phone: Phone) -> None:
+async def patient(phone: Handset) -> None:
     await asyncio.Event().wait()
 
 

@@ -33,7 +33,7 @@ from telephony.journal.journals import Journals, JournalState
 from telephony.journal.reader import read_journal
 from telephony.journal.writer import JournalWriter
 from telephony.settings import load_settings
-from telephony.simulator.phone import Phone
+from telephony.simulator.handset import Handset
 from telephony.twilio.media_stream import Start, decode
 from telephony.web.admission import Admission
 from tests.support.phone_calls import PhoneCall, phone_call
@@ -281,7 +281,7 @@ def test_a_required_journal_needs_a_folder() -> None:
 # --- a disk that hangs -----------------------------------------------------------------------------------------------
 
 
-async def hello(phone: Phone) -> None:
+async def hello(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(1.0)
     await phone.say("hello")
@@ -407,7 +407,7 @@ def test_a_disk_that_fails_in_mid_call_loses_records_and_no_call(
     disk = Disk(files, flush_s=0.001)
     journal = JournalWriter(tmp_path / "journal.jsonl", disk=disk)
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         files.fault = errno.ENOSPC
         await phone.agent_silent(1.0)

@@ -42,7 +42,7 @@ from telephony.journal.transcript import to_json
 from telephony.journal.writer import JournalWriter
 from telephony.replay.call import HeardCall
 from telephony.replay.replaying import read
-from telephony.simulator.phone import Phone
+from telephony.simulator.handset import Handset
 from tests.support.phone_calls import Records, phone_call
 from tests.support.recorded_calls import recorded
 
@@ -333,7 +333,7 @@ class Garbling(Connection):
         return await self._connection.run(garbled)
 
 
-async def hello(phone: Phone) -> None:
+async def hello(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(1.0)
     await phone.say("hello")
@@ -374,7 +374,7 @@ def test_a_call_goes_on_whatever_the_model_sends(tmp_path: Path, monkeypatch: py
 def test_a_call_ends_as_the_caller_wants_whatever_the_model_sends(
     tmp_path_factory: pytest.TempPathFactory, sent: list[str | bytes]
 ) -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await asyncio.sleep(8)
         phone.hang_up()
 

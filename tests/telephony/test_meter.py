@@ -7,14 +7,14 @@ import asyncio
 import pytest
 
 from telephony.metrics import Metrics
-from telephony.simulator.phone import Phone
+from telephony.simulator.handset import Handset
 from telephony.web.meter import CallMeter
 from tests.support.phone_calls import phone_call
 
 
 @pytest.mark.virtual_time
 async def test_a_call_with_an_answer_and_a_barge_in() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.agent_silent(1.0)
         await phone.say("hello")

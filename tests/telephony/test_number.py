@@ -18,7 +18,7 @@ import pytest
 from telephony.cli.phone import qr_code
 from telephony.cli.tunnel import tunnel
 from telephony.errors import NumberError
-from telephony.simulator import Phone, SimulatedTwilio
+from telephony.simulator import Handset, SimulatedTwilio
 from telephony.twilio.rest import TwilioRest
 from telephony.twilio.webhook_keeper import VoiceWebhook, WebhookKeeper
 
@@ -190,7 +190,7 @@ def test_a_call_comes_in_and_ctrl_c_puts_the_old_webhook_back(tmp_path: Path) ->
     async def main() -> None:
         on_the_line, let_go = asyncio.Event(), asyncio.Event()
 
-        async def caller(phone: Phone) -> None:
+        async def caller(phone: Handset) -> None:
             await phone.agent_speaks(within_s=20)
             on_the_line.set()
             await let_go.wait()

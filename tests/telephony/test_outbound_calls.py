@@ -19,8 +19,7 @@ from realtime_core.local.script import Turn
 from realtime_core.testing import virtual_time
 from telephony import CallResult, LeaveMessage, Telephony
 from telephony.errors import SettingsError
-from telephony.simulator import Phone, SimulatedTwilio, callees
-from telephony.simulator.handset import Handset
+from telephony.simulator import Handset, SimulatedTwilio, callees
 
 TO = "+14155550123"
 AGENT: RealtimeAgent[Any] = RealtimeAgent(name="Blu", instructions="You call for Blu Dental. Short sentences.")
@@ -41,7 +40,7 @@ def twilio_of(phone: Telephony) -> SimulatedTwilio:
     return phone.twilio
 
 
-async def answers(phone: Phone) -> None:
+async def answers(phone: Handset) -> None:
     """Says hello, and a word after each of the agent's turns."""
     await phone.say("hello")
     while True:
@@ -78,7 +77,7 @@ def test_the_reminder_and_the_survey_bring_their_results_home() -> None:
 
 def test_a_code_is_typed_and_no_model_sees_it() -> None:
     def types(typed: str) -> callees.Callee:
-        async def types(phone: Phone) -> None:
+        async def types(phone: Handset) -> None:
             await phone.say("hello")
             await phone.agent_speaks()
             await asyncio.sleep(1.5)
@@ -106,12 +105,11 @@ def test_a_code_is_typed_and_no_model_sees_it() -> None:
 def test_a_voicemail_gets_the_whole_message_after_its_beep() -> None:
     beeped_at: list[int] = []
 
-    async def machine(phone: Phone) -> None:
-        assert isinstance(phone, Handset)
+    async def machine(phone: Handset) -> None:
         await phone.say("next_in_line")
         await asyncio.sleep(0.3)
         await phone.beep()
-        beeped_at.append(len(phone.ear))
+        beeped_at.append(len(phone.received))
         await asyncio.Event().wait()
 
     async def main() -> None:
@@ -149,7 +147,7 @@ def test_what_is_no_conversation_is_said() -> None:
 
 
 def test_somebody_who_hangs_up_in_mid_sentence_has_been_called_all_the_same() -> None:
-    async def leaves(phone: Phone) -> None:
+    async def leaves(phone: Handset) -> None:
         await phone.say("hello")
         await phone.agent_speaks()
         await phone.heard(1.0)
@@ -170,7 +168,7 @@ def test_what_was_not_recorded_is_asked_for_once_afterwards() -> None:
     class Answers(BaseModel):
         day: str
 
-    async def leaves(phone: Phone) -> None:
+    async def leaves(phone: Handset) -> None:
         await phone.say("hello")
         await phone.agent_speaks()
 
@@ -260,7 +258,7 @@ def test_a_call_screening_gets_one_sentence_and_then_the_person_is_greeted(caplo
     async def main() -> None:
         heard: list[float] = []
 
-        async def screened(phone: Phone) -> None:
+        async def screened(phone: Handset) -> None:
             await phone.say("no_service")
             await phone.agent_speaks()
             heard.append(phone.now)

@@ -12,10 +12,9 @@ from realtime_core import RealtimeAgent
 from realtime_core.testing import virtual_time
 from telephony import Telephony
 from telephony.outbound.plan import CallResult
-from telephony.simulator import Phone, callees
+from telephony.simulator import Handset, callees
 from telephony.simulator.calls import SimulatedCall
 from telephony.simulator.faults import Faults
-from telephony.simulator.handset import Handset
 
 CREATE = ["", "429", "500", "500-after", "time-out", "time-out-after"]
 STATES = ("initiated", "ringing", "answered", "completed")
@@ -28,14 +27,13 @@ CALLBACKS: dict[str, dict[str, Any]] = {
 MADE = {"", "429", "500-after", "time-out-after"}
 
 
-async def brief(phone: Phone) -> None:
+async def brief(phone: Handset) -> None:
     await phone.say("hello")
     await asyncio.sleep(0.3)
 
 
-async def taken_for_a_machine(phone: Phone) -> None:
+async def taken_for_a_machine(phone: Handset) -> None:
     """Twilio believes to have heard a beep while somebody says hello."""
-    assert isinstance(phone, Handset)
     phone.beeped.set()
     await brief(phone)
 

@@ -14,7 +14,7 @@ from realtime_core.local import Call, LocalRealtimeServer, Reply, Script, Turn
 from telephony import DialingRules, Telephony, create_app, load_settings
 from telephony.outbound.call_agent import agent_for_call
 from telephony.outbound.do_not_call import DoNotCall
-from telephony.simulator import Phone, SimulatedTwilio, callees
+from telephony.simulator import Handset, SimulatedTwilio, callees
 from telephony.web.listening import listening
 
 TO, OTHER = "+14155550123", "+14155550124"
@@ -26,7 +26,7 @@ OPTS_OUT = Script(
 )
 
 
-async def objects(phone: Phone) -> None:
+async def objects(phone: Handset) -> None:
     await phone.say("hello")
     await phone.agent_speaks()
     await phone.agent_silent(0.5)

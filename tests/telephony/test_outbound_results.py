@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from realtime_core import RealtimeAgent
 from realtime_core.local import Call, LocalRealtimeServer, Reply, Script, Turn
 from telephony import CallResult, Telephony
-from telephony.simulator import Phone, callees
+from telephony.simulator import Handset, callees
 
 TO = "+14155550123"
 AGENT: RealtimeAgent[Any] = RealtimeAgent(name="Blu", instructions="You call for Blu Dental. Short sentences.")
@@ -26,7 +26,7 @@ class Answers(BaseModel):
     remark: str | None = None
 
 
-async def talks(phone: Phone) -> None:
+async def talks(phone: Handset) -> None:
     for _ in range(2):
         await phone.say("hello")
         await phone.agent_speaks()

@@ -22,7 +22,7 @@ from telephony import DialingRules, LeaveMessage, Telephony, create_app, load_se
 from telephony.errors import ServerFailed
 from telephony.outbound.call_request import CallRequest
 from telephony.outbound.result_form import ResultForm
-from telephony.simulator import Phone, SimulatedTwilio, callees, clips
+from telephony.simulator import Handset, SimulatedTwilio, callees, clips
 from telephony.web.listening import listening
 
 TO, TOKEN, PUBLIC = "+14155550123", "api-token", "https://phone.example.com"
@@ -48,7 +48,7 @@ async def server() -> AsyncIterator[tuple[Telephony, SimulatedTwilio]]:
             yield phone, twilio
 
 
-async def says_hello(phone: Phone) -> None:
+async def says_hello(phone: Handset) -> None:
     await phone.say("hello")
     await phone.agent_speaks()
     await phone.agent_silent(1.0)

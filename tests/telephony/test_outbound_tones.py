@@ -10,9 +10,9 @@ import pytest
 from realtime_core import RealtimeAgent
 from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
 from telephony import CallResult, LeaveMessage, Telephony
-from telephony.simulator import Phone, callees, clips
+from telephony.simulator import Handset, callees, clips
 from telephony.simulator.calls import SimulatedCall
-from telephony.simulator.handset import Handset, tone
+from telephony.simulator.tones import tone
 
 TO = "+14155550123"
 AGENT: RealtimeAgent[Any] = RealtimeAgent(name="Blu", instructions="You call for Blu Dental. Short sentences.")
@@ -47,7 +47,7 @@ def sounds(ulaw: bytes) -> list[tuple[float, float]]:
 
 
 def busy_after_answer() -> callees.Callee:
-    async def line(phone: Phone) -> None:
+    async def line(phone: Handset) -> None:
         while True:
             await phone.say(tone((480, 620), 0.5))
             await asyncio.sleep(0.5)
@@ -66,12 +66,11 @@ async def test_a_tone_is_not_talked_to(callee: callees.Callee, who: str) -> None
 async def test_a_message_is_heard_to_its_end_whatever_the_machine_says_meanwhile() -> None:
     beeped_at = 0
 
-    async def machine(phone: Phone) -> None:
+    async def machine(phone: Handset) -> None:
         nonlocal beeped_at
-        assert isinstance(phone, Handset)
         await phone.say("next_in_line")
         await phone.beep()
-        beeped_at = len(phone.ear)
+        beeped_at = len(phone.received)
         await phone.agent_speaks()
         await phone.say("goodbye")
         await asyncio.Event().wait()
@@ -85,8 +84,7 @@ async def test_a_message_is_heard_to_its_end_whatever_the_machine_says_meanwhile
 
 
 async def test_a_message_in_words_is_heard_to_its_end_too() -> None:
-    async def machine(phone: Phone) -> None:
-        assert isinstance(phone, Handset)
+    async def machine(phone: Handset) -> None:
         await phone.say("next_in_line")
         await phone.beep()
         await phone.agent_speaks()
@@ -105,14 +103,13 @@ async def test_a_message_that_was_begun_too_soon_is_left_again_after_the_beep() 
     """The machine is silent for so long that it seems to have no beep."""
     beeped_at = 0
 
-    async def machine(phone: Phone) -> None:
+    async def machine(phone: Handset) -> None:
         nonlocal beeped_at
-        assert isinstance(phone, Handset)
         await phone.say("next_in_line")
         await phone.agent_speaks()
         await asyncio.sleep(0.3)
         await phone.beep()
-        beeped_at = len(phone.ear)
+        beeped_at = len(phone.received)
         await asyncio.Event().wait()
 
     script = Script(turns=[Turn(heard="Please leave a message after the tone.")])
@@ -129,9 +126,8 @@ async def test_a_message_that_was_begun_too_soon_is_left_again_after_the_beep() 
 async def test_a_verdict_that_comes_after_a_conversation_ends_nothing(verdict: str) -> None:
     wrong_at = 0.0
 
-    async def talks(phone: Phone) -> None:
+    async def talks(phone: Handset) -> None:
         nonlocal wrong_at
-        assert isinstance(phone, Handset)
         await phone.say("hello")
         for turn in range(5):
             await phone.agent_speaks()
@@ -153,7 +149,7 @@ ASKS = "The person you are calling uses a screening service. Please say your nam
 
 
 async def test_a_screening_gets_one_sentence_and_then_silence_until_the_cap() -> None:
-    async def screens(phone: Phone) -> None:
+    async def screens(phone: Handset) -> None:
         await phone.say("no_service")
         await asyncio.Event().wait()
 

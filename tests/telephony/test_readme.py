@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import readme
 from realtime_core.testing import virtual_time
-from telephony.simulator.phone import Phone
+from telephony.simulator.handset import Handset
 from tests.support.phone_calls import phone_call
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -32,7 +32,7 @@ async def test_the_sketch_of_an_agent_runs_as_written() -> None:
     names: dict[str, Any] = {}
     exec(compile(sketch, "desk.py", "exec"), names)
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.agent_silent(1.5)
         await phone.say("hello")

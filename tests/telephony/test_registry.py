@@ -18,9 +18,9 @@ from realtime_core.sources import Sources
 from telephony.call.call import CallInfo
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
+from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
-from telephony.simulator.phone import Phone
 from telephony.twilio.callbacks import CallStatus
 from tests.support.phone_calls import Records
 
@@ -58,7 +58,7 @@ async def first_word_after(warm: bool) -> float:
             assert not registry.begin_warm(CallInfo(peer.call_sid), AGENT, options), "once"
             await asyncio.sleep(1.0)
 
-        async def caller(phone: Phone) -> None:
+        async def caller(phone: Handset) -> None:
             nonlocal heard
             await phone.agent_speaks()
             heard = phone.now
@@ -96,11 +96,11 @@ async def test_a_failing_call_harms_no_other() -> None:
         (ours, theirs), (bad_ours, bad_theirs) = memory_pair(), memory_pair()
         good, bad = peer_of(theirs, 1), peer_of(bad_theirs, 2)
 
-        async def patient(phone: Phone) -> None:
+        async def patient(phone: Handset) -> None:
             await phone.agent_speaks()
             await phone.agent_silent(3.0)
 
-        async def breaks(phone: Phone) -> None:
+        async def breaks(phone: Handset) -> None:
             await phone.agent_speaks()
             (bridge,) = [b for sid, b in registry._lives.items() if sid == bad.call_sid]
 
@@ -132,7 +132,7 @@ async def test_a_call_ends_once_whatever_tells_of_its_end_first(order: tuple[str
         ours, theirs = memory_pair()
         peer = peer_of(theirs)
 
-        async def caller(phone: Phone) -> None:
+        async def caller(phone: Handset) -> None:
             await phone.agent_speaks()
             await phone.agent_silent(1.0)
             for what in order:
@@ -163,7 +163,7 @@ async def test_what_is_known_of_ended_calls_is_forgotten() -> None:
         peer = peer_of(theirs)
         assert registry.stream_end(peer.call_sid) is None
 
-        async def caller(phone: Phone) -> None:
+        async def caller(phone: Handset) -> None:
             await phone.agent_speaks()
             live = registry.stream_end(peer.call_sid)
             assert live is not None and live.why == "lost", "a live call's stream is lost if Twilio asks"
@@ -183,7 +183,7 @@ async def test_leaving_ends_the_calls_that_are_still_there() -> None:
     ours, theirs = memory_pair()
     peer = peer_of(theirs)
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_silent(600.0)
 
     async with asyncio.TaskGroup() as group:

@@ -17,7 +17,7 @@ from test_instances import until
 
 from realtime_core.connection.websocket import connect
 from realtime_core.local import LocalRealtimeServer
-from telephony.simulator import Phone, SimulatedTwilio, callees
+from telephony.simulator import Handset, SimulatedTwilio, callees
 from telephony.simulator.events import Closed
 from telephony.simulator.peer import Caller, MediaPeer
 from tests.support.browser import TRATTORIA
@@ -36,7 +36,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     asyncio.run(bounded())
 
 
-async def patient(phone: Phone) -> None:
+async def patient(phone: Handset) -> None:
     await asyncio.Event().wait()
 
 
@@ -62,7 +62,7 @@ def closed(peer: MediaPeer) -> int:
 def test_a_used_token_is_refused_by_every_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks(within_s=20)
         await phone.heard(0.5)
 

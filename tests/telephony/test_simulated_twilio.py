@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
-from telephony.simulator import Phone, callees
+from telephony.simulator import Handset, callees
 from tests.support.twilio_world import (
     OTHER,
     OURS,
@@ -358,7 +358,7 @@ def test_keys_are_gathered_and_what_was_said_stops_for_them() -> None:
     async def main() -> None:
         async with world() as it:
 
-            async def typist(phone: Phone) -> None:
+            async def typist(phone: Handset) -> None:
                 await phone.agent_speaks()
                 phone.press("4")
                 phone.press("2")
@@ -381,12 +381,12 @@ def test_two_legs_of_a_dial_hear_each_other_after_the_whisper() -> None:
         async with world() as it:
             heard: list[float] = []
 
-            async def chef(phone: Phone) -> None:
+            async def chef(phone: Handset) -> None:
                 await phone.agent_speaks()  # the caller's voice
                 heard.append(phone.now)
                 await phone.say("goodbye")
 
-            async def caller(phone: Phone) -> None:
+            async def caller(phone: Handset) -> None:
                 await asyncio.sleep(0.5)
                 await phone.say("hello")
                 await phone.agent_speaks()

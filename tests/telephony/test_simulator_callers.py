@@ -12,7 +12,7 @@ from realtime_core.connection.memory import memory_pair
 from realtime_core.testing import virtual_time
 from telephony.audio.files import write_ulaw
 from telephony.errors import CallerError
-from telephony.simulator import Caller, Line, MediaPeer, Phone, callers, clips
+from telephony.simulator import Caller, Handset, Line, MediaPeer, callers, clips
 from telephony.simulator.events import Event, HungUp, Pressed, SaidSomething
 from telephony.twilio.media_stream import encode_clear, encode_media
 
@@ -113,7 +113,7 @@ def test_a_file_that_does_not_fit_says_where(tmp_path: Path, toml: str, says: st
     assert says in str(caught.value)
 
 
-async def somebody(phone: Phone) -> None:
+async def somebody(phone: Handset) -> None:
     """A caller of this module."""
 
 

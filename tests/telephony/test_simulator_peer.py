@@ -20,7 +20,7 @@ from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 from telephony.errors import CallerTimeout
-from telephony.simulator import Caller, Line, MediaPeer, Phone, clips
+from telephony.simulator import Caller, Handset, Line, MediaPeer, clips
 from telephony.simulator.events import AudioReceived, Cleared, Closed, HungUp, MarkReturned, RanDry
 from telephony.twilio.media_stream import encode_clear, encode_mark, encode_media
 
@@ -60,7 +60,7 @@ Script = Callable[[Server], Awaitable[None]]
 def call(caller: Caller | float, *scripts: Script, line: Line | None = None) -> tuple[MediaPeer, Server]:
     """A call in virtual time. A number for `caller` is somebody who listens for so many seconds."""
 
-    async def listen(phone: Phone) -> None:
+    async def listen(phone: Handset) -> None:
         assert isinstance(caller, float)
         await asyncio.sleep(caller)
 
@@ -119,7 +119,7 @@ def test_the_phones_clock_drifts(ppm: float) -> None:
 
 
 def test_the_callers_voice_is_in_the_frames() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.say("hello")
         assert phone.now == pytest.approx(len(clips.load("hello")) / 8000)
         phone.press("#")
@@ -133,7 +133,7 @@ def test_the_callers_voice_is_in_the_frames() -> None:
 
 
 def test_hanging_up_stops_the_stream_and_closes() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await asyncio.sleep(0.1)
         phone.hang_up()
         phone.press("1")
@@ -150,7 +150,7 @@ def test_hanging_up_stops_the_stream_and_closes() -> None:
 def test_when_the_server_closes_the_caller_is_cut_off() -> None:
     cancelled = []
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         try:
             await phone.agent_speaks()
         except asyncio.CancelledError:
@@ -169,7 +169,7 @@ def test_when_the_server_closes_the_caller_is_cut_off() -> None:
 
 
 def test_what_the_caller_raises_is_raised() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         raise LookupError("lost the thread")
 
     with pytest.raises(LookupError, match="thread"):
@@ -347,7 +347,7 @@ async def _sentences(server: Server) -> None:
 def test_the_caller_goes_by_what_is_heard() -> None:
     times: list[float] = []
 
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         times.append(phone.now)
         await phone.heard(1.5)
@@ -362,7 +362,7 @@ def test_the_caller_goes_by_what_is_heard() -> None:
 
 
 def test_noise_is_no_voice() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         with pytest.raises(CallerTimeout):
             await phone.agent_speaks(within_s=2.0)
         assert phone.now == pytest.approx(2.0)
@@ -373,9 +373,9 @@ def test_noise_is_no_voice() -> None:
     call(caller, noise)
 
 
-@pytest.mark.parametrize("wait", [Phone.agent_speaks, lambda phone: phone.heard(1.0, within_s=60)])
-def test_waiting_in_vain_ends(wait: Callable[[Phone], Awaitable[None]]) -> None:
-    async def caller(phone: Phone) -> None:
+@pytest.mark.parametrize("wait", [Handset.agent_speaks, lambda phone: phone.heard(1.0, within_s=60)])
+def test_waiting_in_vain_ends(wait: Callable[[Handset], Awaitable[None]]) -> None:
+    async def caller(phone: Handset) -> None:
         await wait(phone)
 
     with pytest.raises(CallerTimeout, match="waited in vain"):
@@ -383,8 +383,8 @@ def test_waiting_in_vain_ends(wait: Callable[[Phone], Awaitable[None]]) -> None:
 
 
 def test_a_key_that_is_none() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         phone.press("12")
 
-    with pytest.raises(ValueError, match="no key"):
+    with pytest.raises(ValueError, match="is not a key"):
         call(caller)

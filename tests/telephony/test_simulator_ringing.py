@@ -24,7 +24,7 @@ from twilio.request_validator import RequestValidator
 from realtime_core.errors import ConnectFailed
 from telephony.audio.files import read_ulaw
 from telephony.errors import RingFailed
-from telephony.simulator import Line, MediaPeer, Phone, ring
+from telephony.simulator import Handset, Line, MediaPeer, ring
 from telephony.simulator.twiml import stream_of
 from telephony.twilio.media_stream import encode_mark, encode_media
 from telephony.urls import websocket_address
@@ -98,7 +98,7 @@ def served(twin: Twin, use: Callable[[str], Awaitable[Any]]) -> Any:
     return asyncio.run(main())
 
 
-async def listener(phone: Phone) -> None:
+async def listener(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(0.1)
     phone.press("1")

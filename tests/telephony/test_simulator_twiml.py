@@ -11,7 +11,7 @@ import pytest
 from twilio.base.exceptions import TwilioRestException
 
 from realtime_core.audio import g711
-from telephony.simulator import Phone, callees, clips
+from telephony.simulator import Handset, callees, clips
 from tests.support.twilio_world import OTHER, OURS, THEIRS, App, World, answers_as, quiet, run, until, world
 
 
@@ -25,7 +25,7 @@ async def ring(it: World, twiml: str, caller: Any = quiet) -> Any:
 
 
 def says(*clips_or_keys: str) -> Any:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await asyncio.sleep(0.5)
         for what in clips_or_keys:
             if what in clips.names():

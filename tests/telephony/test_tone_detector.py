@@ -7,7 +7,7 @@ import pytest
 from realtime_core.audio import g711
 from telephony.outbound.tone_detector import Sound, ToneDetector
 from telephony.simulator import clips
-from telephony.simulator.handset import beep, tone
+from telephony.simulator.tones import beep, tone
 
 QUIET = g711.SILENCE * 8000
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from telephony.cli.app import app
 from telephony.doctor.trace import trace
 from telephony.journal.format import Record
+from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
-from telephony.simulator.phone import Phone
 from tests.support.phone_calls import phone_call
 
 FRAME = base64.b64encode(b"\xff" * 160).decode()
@@ -104,7 +104,7 @@ def test_any_part_of_a_journal_can_be_told_of() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_simulated_line_is_recognised() -> None:
-    async def caller(phone: Phone) -> None:
+    async def caller(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.agent_silent(1.0)
         phone.hang_up()

@@ -20,7 +20,7 @@ from telephony import create_app, transfer
 from telephony.outbound.dialing_rules import DialingRules
 from telephony.outbound.plan import CallPlan
 from telephony.settings import Settings
-from telephony.simulator import Phone, SimulatedTwilio, callees
+from telephony.simulator import Handset, SimulatedTwilio, callees
 from telephony.simulator.twilio import OWN_NUMBER
 from telephony.twilio.rest import TwilioRest
 
@@ -63,12 +63,12 @@ def script(**arguments: str) -> Script:
     )
 
 
-async def cook(phone: Phone) -> None:
+async def cook(phone: Handset) -> None:
     await phone.say("hello")
     await asyncio.sleep(20)
 
 
-async def asks(phone: Phone) -> None:
+async def asks(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(1.0)
     await phone.say("sorry_hours")
@@ -97,7 +97,7 @@ async def test_a_cold_transfer_frees_this_process_as_soon_as_it_is_answered() ->
 async def test_a_line_that_is_busy_brings_the_caller_back() -> None:
     agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN)])
 
-    async def comes_back(phone: Phone) -> None:
+    async def comes_back(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.agent_silent(1.0)
         await phone.say("sorry_hours")
@@ -114,7 +114,7 @@ async def test_a_line_that_is_busy_brings_the_caller_back() -> None:
 
 
 async def test_whoever_is_declared_warm_is_briefed_and_takes_the_call_by_a_key() -> None:
-    async def takes_it(phone: Phone) -> None:
+    async def takes_it(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.heard(2.0)
         phone.press("1")
@@ -132,7 +132,7 @@ async def test_whoever_is_declared_warm_is_briefed_and_takes_the_call_by_a_key()
 
 
 async def test_a_call_that_we_placed_is_measured_like_any_other() -> None:
-    async def talks(phone: Phone) -> None:
+    async def talks(phone: Handset) -> None:
         await phone.say("hello")
         await phone.agent_speaks()
         await phone.agent_silent(1.0)

@@ -19,7 +19,7 @@ from realtime_core.sources import Sources
 from telephony import create_app, transfer
 from telephony.errors import NoCallerId
 from telephony.settings import Settings
-from telephony.simulator import Phone, SimulatedTwilio, callees
+from telephony.simulator import Handset, SimulatedTwilio, callees
 from telephony.simulator.twilio import OWN_NUMBER
 from telephony.twilio.caller_id import Parties
 from telephony.twilio.rest import TwilioRest
@@ -79,18 +79,18 @@ async def office(**settings: Any) -> AsyncIterator[tuple[SimulatedTwilio, Starle
             yield twilio, app
 
 
-async def asks(phone: Phone) -> None:
+async def asks(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(1.0)
     await phone.say("sorry_hours")
     await asyncio.sleep(60)
 
 
-async def listens(phone: Phone) -> None:
+async def listens(phone: Handset) -> None:
     await asyncio.sleep(60)
 
 
-async def takes_it(phone: Phone) -> None:
+async def takes_it(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.heard(2.0)
     phone.press("1")

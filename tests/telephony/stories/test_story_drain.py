@@ -14,9 +14,9 @@ from telephony.call.call import CallInfo
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
 from telephony.errors import StreamRefused
+from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
 from telephony.simulator.peer import Caller, MediaPeer
-from telephony.simulator.phone import Phone
 from tests.support.exchange import Ear, Exchange, Story
 from tests.support.phone_calls import Records
 
@@ -58,16 +58,16 @@ async def test_three_live_calls_are_drained_with_a_farewell() -> None:
                 await peer.run(caller)
             return ear
 
-        async def stays(phone: Phone) -> None:
+        async def stays(phone: Handset) -> None:
             await phone.agent_silent(200.0, within_s=300)
 
-        async def talks(phone: Phone) -> None:
+        async def talks(phone: Handset) -> None:
             while True:
                 await phone.agent_speaks()
                 await phone.agent_silent(1.0)
                 await phone.say("sorry_hours")
 
-        async def leaves(phone: Phone) -> None:
+        async def leaves(phone: Handset) -> None:
             await asyncio.sleep(6)
 
         async with asyncio.TaskGroup() as group:

@@ -27,10 +27,10 @@ from telephony.call.registry import Registry
 from telephony.journal.disk import settle
 from telephony.journal.writer import open_journal
 from telephony.settings import load_settings
+from telephony.simulator.handset import Handset
 from telephony.simulator.hosting import Host
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
-from telephony.simulator.phone import Phone
 from tests.support.exchange import Exchange
 
 pytestmark = pytest.mark.virtual_time
@@ -68,14 +68,14 @@ async def test_hang_ups_at_random_moments_leave_nothing(tmp_path: Path) -> None:
         after = random.uniform(0.0, 14.0)
         how = random.choice(["hang up", "break", "close"])
 
-        async def caller(phone: Phone) -> None:
+        async def caller(phone: Handset) -> None:
             async with asyncio.timeout(after):
                 await phone.agent_speaks()
                 await phone.agent_silent(0.8)
                 await phone.say("booking")
                 await asyncio.sleep(30)
 
-        async def impatient(phone: Phone) -> None:
+        async def impatient(phone: Handset) -> None:
             with suppress(TimeoutError):
                 await caller(phone)
             if how == "break":
