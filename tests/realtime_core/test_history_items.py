@@ -321,8 +321,9 @@ async def test_null_means_first_where_the_server_names_other_places() -> None:
         t.item(message("b"), "a")
         t.item(message("c"), "b")
         t.item(message("a"), None)
+        t.item(message("x"), None)
         await settle()
-        assert t.ids == ["a", "b", "c"]
+        assert t.ids == ["x", "a", "b", "c"]
 
 
 async def test_a_place_that_the_client_asked_for_counts_where_the_server_names_none() -> None:
