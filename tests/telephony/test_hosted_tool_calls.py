@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from telephony.simulator.phone import Phone
 
 from realtime_core import HostedTool, RealtimeAgent
 from realtime_core.local import Call as ToolCall
@@ -16,12 +15,13 @@ from telephony.journal.figures import figures_of
 from telephony.journal.format import Record
 from telephony.journal.recorded import collect
 from telephony.journal.transcript import events_of, to_text
+from telephony.simulator.handset import Handset
 from tests.support.phone_calls import PhoneCall, phone_call
 
 pytestmark = pytest.mark.virtual_time
 
 
-async def asks(phone: Phone) -> None:
+async def asks(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(1.0)
     await phone.say("hello")
