@@ -13,32 +13,21 @@ import logging
 import re
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
-from urllib.parse import urlsplit
 
 from .call.call import current_call
 from .errors import NoCurrentCall
-from .settings import Settings
+from .masking import Masker
 
 __all__ = ["Masker", "Repeats", "about_call", "configure_logs", "visible"]
 
 _sid: ContextVar[str] = ContextVar("telephony_log_call_sid", default="")
 
-_MASK = "•"
-_PATTERNS = (
-    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), _MASK),
-    (re.compile(r"(?i)\b(bearer|basic) [A-Za-z0-9+/=._~-]{8,}"), rf"\1 {_MASK}"),
-    (re.compile(r"(?i)(\bdigits?\b[\"']?\s*[:=]\s*[\"']?)[0-9*#A-D]+"), rf"\1{_MASK}"),
-    (re.compile(r"(The caller pressed )[0-9*#A-D]+"), rf"\1{_MASK}"),
-    (re.compile(r"(?<![+\w])(?:[0-9][ -]?){12,18}[0-9]\b"), _MASK),
-)
-"""Keys, credentials, what a caller typed, and what looks like a card's number."""
-_MIN_SECRET = 6
 EVERY_S = 60.0
 MAX_KINDS = 200
 """See `Repeats`."""
@@ -56,28 +45,6 @@ def visible(text: str) -> str:
 def _visible_lines(text: str) -> str:
     """A traceback: its lines stay, but none begins where a line of the log begins."""
     return "\n".join("  " + visible(line) for line in text.split("\n"))
-
-
-class Masker:
-    """Takes secrets out of text: these ones by value, others by their form."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = sorted((s for s in secrets if len(s) >= _MIN_SECRET), key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
-
-    @classmethod
-    def of(cls, settings: Settings) -> Masker:
-        """One that knows every secret of the settings, and the password in an address that is one."""
-        values = (getattr(settings, name) for name in type(settings).model_fields)
-        secrets = [value.get_secret_value() for value in values if hasattr(value, "get_secret_value")]
-        return cls([*secrets, *filter(None, (urlsplit(secret).password for secret in secrets if "://" in secret))])
-
-    def __call__(self, text: str) -> str:
-        if self._known is not None:
-            text = self._known.sub(_MASK, text)
-        for pattern, mask in _PATTERNS:
-            text = pattern.sub(mask, text)
-        return text
 
 
 @contextmanager

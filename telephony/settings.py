@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from datetime import time
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
+from .masking import Patterns
 from .twilio.numbers import e164, tidy
 from .twilio.refusal import parse_refusal
 from .twilio.signature import SigningKeys
@@ -108,7 +108,8 @@ class Settings(BaseSettings):
     """The switch for all masking in journals: keys, secrets, `TELEPHONY_REDACT_PATTERNS` and
     `TELEPHONY_REDACT_AUDIO`."""
     telephony_redact_patterns: list[str] = []
-    """Regular expressions (a JSON list) of text that is masked in journals, such as card numbers."""
+    """Regular expressions (a JSON list) of text that is masked in journals, such as card numbers. RE2 matches
+    them: look-around and back-references are refused."""
     telephony_redact_audio: bool = False
     """Replace both voices in journals by noise of the same level."""
 
@@ -175,11 +176,10 @@ class Settings(BaseSettings):
     @field_validator("telephony_redact_patterns")
     @classmethod
     def _check_patterns(cls, value: list[str]) -> list[str]:
-        for pattern in value:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        try:
+            Patterns(value)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
         return value
 
     @field_validator("public_url")

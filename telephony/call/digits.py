@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..masking import bullets
+
 __all__ = ["DigitCollector", "Digits"]
 
 
@@ -17,7 +19,7 @@ class Digits:
     complete: bool
 
     def __str__(self) -> str:
-        return "•" * len(self.value)
+        return bullets(self.value)
 
 
 class DigitCollector:

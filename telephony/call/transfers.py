@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import CallError, NoCallerId, TwilioError
+from ..masking import BULLET
 from ..twilio import twiml
 from ..twilio.briefing import briefing, declined, introduction
 from ..twilio.callbacks import CallStatus, DialResult
@@ -191,7 +192,7 @@ class Transfers:
         leg = self._leg
         if leg is None or leg.leg_id != leg_id:
             return None
-        self._bridge.told("leg key", key=key if key in ("", ACCEPT) else "•")
+        self._bridge.told("leg key", key=key if key in ("", ACCEPT) else BULLET)
         joins = leg.transfer.key(key)
         leg.changed.set()
         return twiml.conference(leg.conference, end_on_exit=True) if joins else declined()

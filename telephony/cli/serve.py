@@ -11,7 +11,8 @@ from contextlib import nullcontext
 import typer
 
 from telephony.demo.stubs import stubbed
-from telephony.logs import Masker, configure_logs
+from telephony.logs import configure_logs
+from telephony.masking import Masker
 from telephony.settings import Settings, load_settings
 from telephony.urls import websocket_address
 from telephony.web.app import create_app

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ..logs import Repeats
+from ..masking import secrets_in
 from .disk import Disk
 from .format import Journal
 from .redaction import Redaction, redaction
@@ -159,10 +160,9 @@ class Journals:
 
 def redaction_of(settings: Settings) -> Redaction:
     """What the settings say that no journal may hold; every secret of theirs is among it."""
-    secrets = [value for _, value in settings if hasattr(value, "get_secret_value")]
     return redaction(
         on=settings.telephony_redact,
-        secrets=[secret.get_secret_value() for secret in secrets],
+        secrets=secrets_in(settings),
         patterns=settings.telephony_redact_patterns,
         audio=settings.telephony_redact_audio,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,18 +19,17 @@ from numpy.typing import NDArray
 
 from realtime_core.audio import g711
 
+from ..masking import BULLET, Patterns, bullets, change_strings, is_text_delta
 from .encoding import dump, parse_object
 from .format import object_at
 
 __all__ = ["PLAIN", "Redaction", "masked_pcm16", "masked_ulaw", "redaction"]
 
-BULLET = "•"
 _FRAME_S = 0.02
 _AUDIO = re.compile(r'("(?:payload|delta)": ?")([A-Za-z0-9+/=]+)"')
 _AUDIO_EVENTS = (
     '"kind":"clip"', '"event":"media"', '"event": "media"', '"response.output_audio.delta"', '"response.audio.delta"',
 )  # fmt: skip
-_PIECES = re.compile(r'"type": ?"[a-z_.]*(?:transcript|transcription|text|arguments)\.delta"')
 _NOISE: NDArray[np.float64] = np.random.default_rng(1).standard_normal(48_000)
 
 
@@ -44,7 +43,7 @@ class Redaction:
 
     digits: bool = True
     secrets: tuple[str, ...] = ()
-    patterns: tuple[re.Pattern[str], ...] = ()
+    patterns: Patterns = field(default_factory=Patterns)
     audio: bool = False
     _pcmu_out: bool = field(default=False, init=False)
 
@@ -66,23 +65,17 @@ class Redaction:
         for secret in self.secrets:
             text = text.replace(secret, BULLET * 8)
         if self.patterns:
-            if _PIECES.search(text, 0, 200):
-                return _mapped(text, lambda value: re.sub(r"\S", BULLET, value), only="delta")
-            if any(pattern.search(text) for pattern in self.patterns) or "\\" in text:
-                return _mapped(text, self._by_patterns)
+            if is_text_delta(text):
+                return _changed(text, lambda value: re.sub(r"\S", BULLET, value), keep=lambda key: key != "delta")
+            return _changed(text, self.patterns.mask, keep=_STRUCTURE.__contains__)
         return text
-
-    def _by_patterns(self, value: str) -> str:
-        for pattern in self.patterns:
-            value = pattern.sub(lambda match: BULLET * len(match[0]), value)
-        return value
 
     def _masked(self, match: re.Match[str]) -> str:
         name = match[1]
         try:
             payload = base64.b64decode(match[2])
         except ValueError:  # no audio that anybody could play
-            return f'{name}{BULLET * len(match[2])}"'
+            return f'{name}{bullets(match[2])}"'
         ulaw = "payload" in name or self._pcmu_out
         masked = masked_ulaw(payload) if ulaw else masked_pcm16(payload)
         return f'{name}{base64.b64encode(masked).decode()}"'
@@ -95,11 +88,11 @@ PLAIN = Redaction(digits=False)
 def redaction(
     *, on: bool = True, secrets: Iterable[str | None] = (), patterns: Iterable[str] = (), audio: bool = False
 ) -> Redaction:
-    """From settings; `on` is the one switch for all. Raises `re.error` for a pattern that is none."""
+    """From settings; `on` is the one switch for all. Raises `SettingsError` for a pattern that cannot be used."""
     if not on:
         return Redaction(digits=False)
     known = tuple(sorted({s for s in secrets if s and len(s) >= 8}, key=len, reverse=True))
-    return Redaction(secrets=known, patterns=tuple(re.compile(p) for p in patterns), audio=audio)
+    return Redaction(secrets=known, patterns=Patterns(patterns), audio=audio)
 
 
 def masked_ulaw(ulaw: bytes) -> bytes:
@@ -130,23 +123,16 @@ def _speaks_pcmu(text: str) -> bool:
     return form.get("type") == "audio/pcmu"
 
 
-def _mapped(text: str, change: Any, *, only: str | None = None) -> str:
-    """The line with `change` made to each string in it (or to those under the key `only`), but to no structure."""
-
-    def walk(value: Any, key: str | None) -> Any:
-        if isinstance(value, dict):
-            return {k: walk(v, k) for k, v in value.items()}
-        if isinstance(value, list):
-            return [walk(v, key) for v in value]
-        return change(value) if isinstance(value, str) and only in (None, key) and key not in _STRUCTURE else value
-
+def _changed(text: str, change: Callable[[str], str], *, keep: Callable[[str], bool]) -> str:
+    """The line with `change` applied to the strings in it; as it was, where that changes nothing."""
     data = json.loads(text)
-    t = text[: text.index(",")]  # as it was written: six decimals
-    body = dump(walk({k: v for k, v in data.items() if k != "t"}, None))
-    return f"{t},{body[1:]}\n"
+    del data["t"]
+    changed = change_strings(data, change, keep=keep)
+    t = text[: text.index(",")]  # with the six decimals as they were written
+    return text if changed == data else f"{t},{dump(changed)[1:]}\n"
 
 
 _STRUCTURE = frozenset(
     ("kind", "type", "event", "event_id", "item_id", "response_id", "call_id", "id", "name", "object")
 )
-"""What these hold is no speech, and replay goes by it."""
+"""These keys hold no speech, and replay needs their values."""

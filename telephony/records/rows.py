@@ -17,7 +17,7 @@ from typing import Any
 from ..twilio.callbacks import ENDED
 from .storable import MAX_KEY_CHARS, clean_number, clean_text, is_key
 
-__all__ = ["INTERRUPTED", "MAX_CHARS", "OPEN", "REFUSED", "CallNews", "CallRow", "added", "masked"]
+__all__ = ["INTERRUPTED", "MAX_CHARS", "OPEN", "REFUSED", "CallNews", "CallRow", "added"]
 
 INTERRUPTED = "interrupted"
 """The status of a call whose process has ended, or seems to have."""
@@ -132,14 +132,6 @@ def added(row: CallRow | None, news: CallNews) -> CallRow | None:
     if row.ended_at is not None:
         changes.pop("ended_at", None)
     return replace(row, **changes, updated_at=max(news.at, row.updated_at or news.at))
-
-
-def masked(number: str) -> str:
-    """A number of which its country and its last two digits are left, roughly; of a `sip:` address, its scheme."""
-    if number.startswith("+") and len(number) > 6:
-        return f"{number[:3]}{'•' * (len(number) - 5)}{number[-2:]}"
-    scheme, colon, _ = number.partition(":")
-    return f"{scheme}:•" if colon else "•" if number else ""
 
 
 def _fitting(name: str, value: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import JournalError
 from ..journal.encoding import dump, parse_object
 from ..journal.format import MALFORMED, Record, object_at
+from ..masking import BULLET
 from .asked import Asked, AskedLog
 from .behaviour import Behaviour, Teller
 from .causes import AUDIO, Causes, Need
@@ -24,7 +25,6 @@ from .marks import MarkCurve
 __all__ = ["Incoming", "RecordedStream", "Recording", "ToolAnswer", "load"]
 
 _RESPONSE_ID = re.compile(r'"response_id": ?"([^"]*)"')
-_MASKED = "•"
 _SAME_STEP_S = 0.002
 _STALLED_S = 0.5
 _STOOD_STILL_S = 0.1
@@ -193,11 +193,11 @@ class _Loader:
         keys = asked.outcome.get("keys")
         if asked.ended_t is None or keys is None or keys >= asked.arguments.get("max_digits", 0):
             return
-        key = str(asked.arguments.get("terminator") or _MASKED)
+        key = str(asked.arguments.get("terminator") or BULLET)
         for stream in self.recording.streams:
             for n, incoming in reversed(list(enumerate(stream.phone))):
                 if incoming.event == "dtmf" and abs(incoming.t - asked.ended_t) < _SAME_STEP_S:
-                    stream.phone[n] = replace(incoming, text=incoming.text.replace(_MASKED, key))
+                    stream.phone[n] = replace(incoming, text=incoming.text.replace(BULLET, key))
                     return
 
     def take(self, index: int, t: float, kind: str, text: str | None, data: Mapping[str, Any] | None) -> None:

@@ -18,9 +18,9 @@ from ..call.call import Call, CallInfo
 from ..call.leg.fallback import fallback_for
 from ..call.leg.next_twiml import StreamEnd, Why, end_of_call
 from ..call.options import Followed
-from ..logs import Masker
+from ..masking import Masker, mask_number
 from ..records.recorder import Recorder
-from ..records.rows import INTERRUPTED, OPEN, REFUSED, CallNews, CallRow, added, masked
+from ..records.rows import INTERRUPTED, OPEN, REFUSED, CallNews, CallRow, added
 from ..settings import Settings
 from ..twilio.callbacks import ENDED, CallStatus
 from ..twilio.caller_id import Parties
@@ -243,7 +243,7 @@ class Ledger:
         return not await self.recorder.is_alive(row.process)
 
     def _kept(self, number: str) -> str:
-        return number if self._keeps_numbers else masked(number)
+        return number if self._keeps_numbers else mask_number(number)
 
     def _now(self) -> datetime:
         return self._sources.now()

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core.testing import virtual_time
-from telephony.call.recording.digit_masking import DigitMasker, mask_digits, pressed, typed
+from telephony.call.recording.digit_masking import DigitMasker, pressed, typed
 from telephony.call.recording.recorder import CallRecorder
+from telephony.masking import mask_keys
 from tests.support.phone_calls import Records
 
 KEYS = st.text("0123456789*#", min_size=3, max_size=16)
@@ -93,7 +94,7 @@ def test_audio_is_left_alone() -> None:
     ],
 )
 def test_keys_are_known_by_where_they_stand(text: str, shown: str) -> None:
-    assert mask_digits(text) == shown
+    assert mask_keys(text) == shown
 
 
 @pytest.mark.parametrize("masks", [True, False])

@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,30 @@ def test_the_header_states_what_was_masked(tmp_path: Path) -> None:
     assert header.data["note"] == "sk-12345678" and not header.data["redaction"]["digits"]
 
 
-def test_a_pattern_that_is_none_is_a_problem_of_the_settings() -> None:
-    with pytest.raises(SettingsError, match="regular expression"):
-        load_settings(telephony_redact_patterns=["("])
+@pytest.mark.parametrize("pattern", ["(", r"(?<!\d)\d{16}", r"(\d)\1{3}"])
+def test_a_pattern_that_cannot_be_used_is_a_problem_of_the_settings(pattern: str) -> None:
+    with pytest.raises(SettingsError, match=r"TELEPHONY_REDACT_PATTERNS.*regular expression"):
+        load_settings(telephony_redact_patterns=[pattern])
+
+
+@pytest.mark.parametrize("pattern", [r"^\d+$", r"\A\d+", r"\d+\Z"])
+def test_an_anchor_stands_for_the_ends_of_a_string_not_of_a_line(tmp_path: Path, pattern: str) -> None:
+    (got,) = written(tmp_path, ("model.out", {"type": "x", "text": "4711", "n": 4711}), patterns=[pattern])
+    assert got["text"] == "••••" and got["n"] == 4711
+
+
+def test_a_text_without_a_match_stays_as_it_came() -> None:
+    line = '{"t":1.500000,"kind":"model.in","message": {"type": "x",  "text": "caf\\u00e9 \\n"}}\n'
+    assert redaction(patterns=[CARD]).line(line) == line
+
+
+@pytest.mark.parametrize("pattern", [r"(a+)+$", r"(a|a)*b", r"(a?){40}a{40}c", r"(\w+\s?)*!", r"(.*a){12}x"])
+def test_no_text_keeps_a_pattern_busy(pattern: str) -> None:
+    mask = redaction(patterns=[pattern])
+    line = json.dumps({"t": 1.0, "kind": "error", "error": "a" * 10_000 + " ä?"}) + "\n"
+    began = time.process_time()
+    mask.line(line)
+    assert time.process_time() - began < 2, "matched by backtracking: the GIL is held meanwhile"
 
 
 def test_a_compressed_journal_is_the_same_journal(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Literal
 
 import pytest
 
-from telephony.logs import Masker, Repeats, about_call, configure_logs, visible
+from telephony.logs import Repeats, about_call, configure_logs, visible
+from telephony.masking import Masker
 from telephony.settings import load_settings
 
 

@@ -29,7 +29,7 @@ from telephony.errors import RecordsUnavailable, SettingsError
 from telephony.records import Records, schema
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
-from telephony.records.rows import CallNews, CallRow, added, masked
+from telephony.records.rows import CallNews, CallRow, added
 from telephony.settings import load_settings
 from tests.support.databases import Cluster
 
@@ -185,14 +185,6 @@ def test_memory_keeps_the_last_calls() -> None:
     records = MemoryRecords(max_calls=2)
     records.note([news("CA1"), news("CA2"), news("CA1", sid="CA1"), news("CA3")])
     assert [records.call(sid) is None for sid in ("CA1", "CA2", "CA3")] == [False, True, False]
-
-
-@pytest.mark.parametrize(
-    ("number", "shown"),
-    [("+14155550123", "+14•••••••23"), ("sip:ada@example.com", "sip:•"), ("anonymous", "•"), ("", ""), ("+12", "•")],
-)
-def test_a_masked_number(number: str, shown: str) -> None:
-    assert masked(number) == shown
 
 
 # --- the database ------------------------------------------------------------------------------------------------

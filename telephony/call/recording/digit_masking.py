@@ -6,68 +6,53 @@ even before anybody has used them. The others are named, and from then on replac
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ...journal.encoding import MAX_DEPTH, dump, parse_object
+from ...masking import (
+    BULLET,
+    PRESSED,
+    TYPED,
+    change_strings,
+    is_text_delta,
+    mask_all_digits,
+    mask_key_characters,
+    mask_keys,
+    mask_spelled,
+)
 
-__all__ = ["DigitMasker", "mask_digits", "pressed", "typed", "without_digits"]
+__all__ = ["DigitMasker", "pressed", "typed"]
 
-BULLET = "•"
 _SHORTEST = 3
-"""What is shorter would turn up by chance."""
-_PRESSED, _TYPED = "The caller pressed ", "The caller typed: "
-_TOLD = re.compile(r'(The caller pressed |"digit" ?: ?")[0-9A-D]+|(The caller typed: )[0-9A-D*#]+')
-"""A key * or # ends an input, and says nothing: a replay needs it."""
-_KEY = re.compile(r"[0-9*#]")
-_SEPARATORS = r"[\s.,-]{0,2}"
-_CHARACTER = re.compile(r"[^\s.,-]")
+"""A shorter text would turn up by chance."""
 _TELLING_TOOLS = frozenset({"send_digits"})
 """The arguments of their calls are keys."""
-_PIECE = re.compile(r'"type": ?"[a-z_.]*(?:transcript|transcription|text|arguments)\.delta"')
 
 
 def pressed(key: str) -> str:
-    """How the model is told of a key; `mask_digits` knows the form."""
-    return f"{_PRESSED}{key}."
+    """How the model is told of a key; `masking.mask_keys` knows the form."""
+    return f"{PRESSED}{key}."
 
 
 def typed(keys: str) -> str:
     """The same of an input that was asked for."""
-    return f"{_TYPED}{keys}"
-
-
-def mask_digits(text: str) -> str:
-    """Put bullets for keys that are known by where they stand."""
-    if "The caller " in text or '"dtmf"' in text:
-        return _TOLD.sub(_with_bullets, text)
-    return text
-
-
-def without_digits(text: str) -> str:
-    """Put bullets for all digits."""
-    return re.sub(r"\d", BULLET, text)
-
-
-def _with_bullets(match: re.Match[str]) -> str:
-    told = match[1] or match[2]
-    return told + BULLET * (len(match[0]) - len(told))
+    return f"{TYPED}{keys}"
 
 
 class DigitMasker:
     """What is known of one call's secrets."""
 
     def __init__(self) -> None:
-        self._named: dict[str, re.Pattern[str]] = {}
+        self._named: dict[str, Callable[[str], str]] = {}
         self._calls: deque[str] = deque(maxlen=100)
         """The ids of calls of telling tools, and of their items."""
 
     def hide(self, secret: str) -> None:
         """From now on, put bullets for this wherever it appears, also spelt out ("4 7-1, 1")."""
         if len(secret) >= _SHORTEST and BULLET not in secret and secret not in self._named:
-            self._named[secret] = re.compile(_SEPARATORS.join(map(re.escape, secret)))
+            self._named[secret] = mask_spelled(secret)
 
     @property
     def is_told(self) -> bool:
@@ -81,32 +66,24 @@ class DigitMasker:
         if "function_call" in text:
             text = self._changed(text, self._mask_arguments)
         if self._named:
-            if _PIECE.search(text, 0, 200):
+            if is_text_delta(text):
                 text = self._changed(text, self._mask_piece)
-            elif any(pattern.search(text) for pattern in self._named.values()):
+            elif any(mask(text) != text for mask in self._named.values()):
                 text = self._changed(text, self.value)
-        return mask_digits(text)
+        return mask_keys(text)
 
-    def value(self, value: Any, depth: int = MAX_DEPTH) -> Any:
-        """The same value with bullets in its strings. What is nested deeper than `depth` is left out."""
-        match value:
-            case str():
-                for pattern in self._named.values():
-                    value = pattern.sub(lambda match: _CHARACTER.sub(BULLET, match[0]), value)
-                return mask_digits(value)
-            case dict() | list() | tuple() if depth < 0:
-                return "..."
-            case dict():
-                return {
-                    name: each if _is_data(str(name)) else self.value(each, depth - 1) for name, each in value.items()
-                }
-            case list() | tuple():
-                return [self.value(each, depth - 1) for each in value]
-        return value
+    def value(self, value: Any) -> Any:
+        """The same value with bullets in its strings. What is nested deeper than `MAX_DEPTH` is left out."""
+        return change_strings(value, self._text, keep=_is_data, depth=MAX_DEPTH)
+
+    def _text(self, text: str) -> str:
+        for mask in self._named.values():
+            text = mask(text)
+        return mask_keys(text)
 
     def arguments(self, tool: str, arguments: str) -> str:
         """The arguments of a tool's call."""
-        return _KEY.sub(BULLET, arguments) if tool in _TELLING_TOOLS else arguments
+        return mask_key_characters(arguments) if tool in _TELLING_TOOLS else arguments
 
     # -----------------------------------------------------------------------------------------------------------------
 
@@ -130,14 +107,14 @@ class DigitMasker:
         ):
             return value
         return {
-            name: _KEY.sub(BULLET, each) if name in ("arguments", "delta") and isinstance(each, str) else each
+            name: mask_key_characters(each) if name in ("arguments", "delta") and isinstance(each, str) else each
             for name, each in value.items()
         }
 
     def _mask_piece(self, message: dict[str, Any]) -> dict[str, Any]:
         """A secret may come in pieces, so that none of them shows it: none shows a digit."""
         delta = message.get("delta")
-        return {**message, "delta": without_digits(delta)} if isinstance(delta, str) else self.value(message)
+        return {**message, "delta": mask_all_digits(delta)} if isinstance(delta, str) else self.value(message)
 
 
 def _is_data(name: str) -> bool:

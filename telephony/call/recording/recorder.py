@@ -16,14 +16,14 @@ from ...errors import TwilioError
 from ...journal.encoding import parse_object
 from ...journal.format import Journal
 from ...journal.header import digest_of
+from ...masking import mask_all_digits, mask_numbers
 from ..ports import PhoneControl
-from .digit_masking import DigitMasker, without_digits
+from .digit_masking import DigitMasker
 
 __all__ = ["CallRecorder", "RecordedConnection", "RecordedControl"]
 
 _T = TypeVar("_T")
 _MAX_TEXT = 1000
-_NUMBER = re.compile(r"\+?\d[\d -]{5,}\d")
 _VERB = re.compile(r"<(?!Response|\?)([A-Z][A-Za-z]*)")
 
 
@@ -61,7 +61,7 @@ class CallRecorder:
                 text = self._secrecy.message(text)
             self._journal.write_raw(kind, self._clock() - self._start, text)
         else:
-            shown = text[:_MAX_TEXT] if self._secrecy is None else without_digits(text[:_MAX_TEXT])
+            shown = text[:_MAX_TEXT] if self._secrecy is None else mask_all_digits(text[:_MAX_TEXT])
             self.write(kind, text=shown, chars=len(message))
 
     def clip(self, ulaw: bytes) -> str:
@@ -155,7 +155,7 @@ class RecordedControl:
             return result
         except TwilioError as error:
             status = type(error).__name__
-            answer = {"code": error.code, "http": error.status, "error": _NUMBER.sub("•", str(error.args[0]))}
+            answer = {"code": error.code, "http": error.status, "error": mask_numbers(str(error.args[0]))}
             raise
         except asyncio.CancelledError:
             status = "cancelled"

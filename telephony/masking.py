@@ -1,0 +1,235 @@
+"""Masks secrets, keys, phone numbers and texts that users' patterns match. Pure.
+
+Logs, journals and call records all mask with the functions of this module. Audio is masked in `journal.redaction`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from .errors import SettingsError
+
+__all__ = [
+    "BULLET", "PRESSED", "TYPED", "Masker", "Patterns", "bullets", "change_strings", "is_text_delta",
+    "mask_all_digits", "mask_key_characters", "mask_keys", "mask_number", "mask_numbers", "mask_spelled", "secrets_in",
+]  # fmt: skip
+
+BULLET = "•"
+PRESSED, TYPED = "The caller pressed ", "The caller typed: "
+"""The model receives keys in texts that begin so."""
+MIN_SECRET = 6
+"""A shorter value is no secret for `Masker`: it would stand in ordinary text."""
+
+_KEYS = re.compile(rf'({PRESSED}|"digit" ?: ?")[0-9A-D]+|({TYPED})[0-9A-D*#]+')
+"""A single * or # ends an input and shows nothing. A replay needs it."""
+_KEY_CHARACTER = re.compile(r"[0-9*#]")
+_NUMBER = re.compile(r"\+?\d[\d -]{5,}\d")
+_TEXT_DELTA = re.compile(r'"type": ?"[a-z_.]*(?:transcript|transcription|text|arguments)\.delta"')
+_SEPARATORS = r"[\s.,-]{0,2}"
+_SPELLED_CHARACTER = re.compile(r"[^\s.,-]")
+_FORMS = (
+    (re.compile(r"\bsk-[A-Za-z0-9_-]{8,}"), BULLET),
+    (re.compile(r"(?i)\b(bearer|basic) [A-Za-z0-9+/=._~-]{8,}"), rf"\1 {BULLET}"),
+    (re.compile(r"(?i)(\bdigits?\b[\"']?\s*[:=]\s*[\"']?)[0-9*#A-D]+"), rf"\1{BULLET}"),
+    (re.compile(rf"({PRESSED})[0-9*#A-D]+"), rf"\1{BULLET}"),
+    (re.compile(r"(?<![+\w])(?:[0-9][ -]?){12,18}[0-9]\b"), BULLET),
+)
+"""Credentials, pressed keys, and digits that look like the number of a card."""
+
+
+def bullets(text: str) -> str:
+    """A bullet for each character."""
+    return BULLET * len(text)
+
+
+# --- keys and numbers ------------------------------------------------------------------------------------------------
+
+
+def mask_keys(text: str) -> str:
+    """Mask the keys in the texts and messages that are known to hold keys."""
+    if "The caller " in text or '"dtmf"' in text:
+        return _KEYS.sub(_keys_masked, text)
+    return text
+
+
+def _keys_masked(match: re.Match[str]) -> str:
+    prefix = match[1] or match[2]
+    return prefix + bullets(match[0][len(prefix) :])
+
+
+def mask_key_characters(text: str) -> str:
+    """Mask each digit, star and hash."""
+    return _KEY_CHARACTER.sub(BULLET, text)
+
+
+def mask_all_digits(text: str) -> str:
+    """Mask each digit, in any script."""
+    return re.sub(r"\d", BULLET, text)
+
+
+def mask_spelled(secret: str) -> Callable[[str], str]:
+    """A function that masks this secret in a text, also where its characters stand apart ("4 7-1, 1")."""
+    pattern = re.compile(_SEPARATORS.join(map(re.escape, secret)))
+    return lambda text: pattern.sub(lambda match: _SPELLED_CHARACTER.sub(BULLET, match[0]), text)
+
+
+def mask_number(number: str) -> str:
+    """Keep about the country code and the last two digits of a phone number; of a `sip:` address, its scheme."""
+    if number.startswith("+") and len(number) > 6:
+        return f"{number[:3]}{bullets(number[3:-2])}{number[-2:]}"
+    scheme, colon, _ = number.partition(":")
+    return f"{scheme}:{BULLET}" if colon else BULLET if number else ""
+
+
+def mask_numbers(text: str) -> str:
+    """Put one bullet for each phone number in a text."""
+    return _NUMBER.sub(BULLET, text)
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+def is_text_delta(text: str) -> bool:
+    """Does this JSON text hold a piece of a transcript, of a text or of arguments? A secret may span several pieces."""
+    return _TEXT_DELTA.search(text, 0, 200) is not None
+
+
+def change_strings(value: Any, change: Callable[[str], str], *, keep: Callable[[str], bool], depth: int = 1000) -> Any:
+    """A JSON value with `change` applied to its strings, except to those under a key for which `keep` is true.
+
+    An object or array that is nested deeper than `depth` becomes "...".
+    """
+
+    def walk(value: Any, depth: int, kept: bool) -> Any:
+        match value:
+            case str():
+                return value if kept else change(value)
+            case dict() | list() | tuple() if depth < 0:
+                return "..."
+            case dict():
+                return {name: walk(each, depth - 1, keep(str(name))) for name, each in value.items()}
+            case list() | tuple():
+                return [walk(each, depth - 1, kept) for each in value]
+        return value
+
+    return walk(value, depth, False)
+
+
+# --- secrets and patterns --------------------------------------------------------------------------------------------
+
+
+def secrets_in(settings: Iterable[tuple[str, Any]]) -> list[str]:
+    """The values of pydantic's secrets among the fields of a model."""
+    return [value.get_secret_value() for _, value in settings if hasattr(value, "get_secret_value")]
+
+
+class Masker:
+    """Masks the given secrets in a text, and what has the form of a credential, a key or a card's number."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = sorted((s for s in secrets if len(s) >= MIN_SECRET), key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    @classmethod
+    def of(cls, settings: Iterable[tuple[str, Any]]) -> Self:
+        """One that knows all secrets in the settings, and the password in each secret that is a URL."""
+        secrets = secrets_in(settings)
+        return cls([*secrets, *filter(None, (urlsplit(secret).password for secret in secrets if "://" in secret))])
+
+    def __call__(self, text: str) -> str:
+        if self._known is not None:
+            text = self._known.sub(BULLET, text)
+        for pattern, mask in _FORMS:
+            text = pattern.sub(mask, text)
+        return text
+
+
+class Patterns:
+    """Users' regular expressions. RE2 matches them in linear time, whatever a caller says.
+
+    Python's `re` backtracks: on some texts `(a+)+$` needs years, holds the GIL, and stops every call. RE2 has no
+    look-around and no back-references (https://github.com/google/re2/wiki/Syntax). Its `\\d`, `\\w` and `\\s` know only
+    ASCII: they are replaced by Unicode classes. Its `\\b` knows only ASCII, too. In a text with other letters `\\b` and
+    `\\B` match everywhere: such a text may be masked too much, and never too little.
+
+    Raises `SettingsError` for a pattern that RE2 does not take.
+    """
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._patterns = [(_compiled(each), _compiled(each, boundaries=False)) for each in patterns]
+
+    def __len__(self) -> int:
+        return len(self._patterns)
+
+    def mask(self, text: str) -> str:
+        """Put a bullet for each character that a pattern matches, one pattern after the other."""
+        text = _without_surrogates(text)
+        exact = text.isascii() or not any(c.isalnum() and not c.isascii() for c in text)
+        for pattern, loose in self._patterns:
+            text = (pattern if exact else loose).sub(lambda match: bullets(match[0]), text)
+        return text
+
+
+_PIECE = re.compile(r"\\.|\[\^?\]?|\{,(?=\d+\})|.", re.DOTALL)
+_PIECE_OF_CLASS = re.compile(r"\\.|.", re.DOTALL)
+_CLASSES = {r"\d": r"\p{Nd}", r"\w": r"\p{L}\p{N}_", r"\s": r"\s\x0b\x1c-\x1f\x{85}\p{Z}"}
+
+
+def _compiled(pattern: str, *, boundaries: bool = True) -> Any:
+    import re2  # only where there are patterns
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(_for_re2(pattern, boundaries=boundaries), options)
+    except (re2.error, UnicodeEncodeError) as error:
+        why = error.args[0].decode(errors="replace") if isinstance(error, re2.error) else "it holds a lone surrogate"
+        raise SettingsError(
+            [f"The pattern {pattern!r} cannot be used: {why}. Write a regular expression that RE2 takes: one without "
+             "look-around and back-references."]
+        ) from None  # fmt: skip
+
+
+def _for_re2(pattern: str, *, boundaries: bool) -> str:
+    """The pattern with the meaning that Python gives it: classes know Unicode, `\\Z` is the text's end."""
+    written, opened, at = [], "", 0
+    while (found := (_PIECE_OF_CLASS if opened else _PIECE).match(pattern, at)) is not None:
+        piece, at = found[0], found.end()
+        if opened:
+            if piece == "]":
+                opened = ""
+            elif piece == "[":
+                piece = r"\["
+            elif piece == r"\W" and opened[1:2] == "^":
+                raise SettingsError(
+                    [rf"The pattern {pattern!r} cannot be used: \W stands in a negated class. Write [\pL\pN] for "
+                     "letters and digits."]
+                )  # fmt: skip
+            else:
+                piece = _CLASSES.get(piece, r"\P{Nd}" if piece == r"\D" else piece)
+        elif piece[0] == "[":
+            opened = piece
+        elif piece == "{,":
+            piece = "{0,"
+        elif piece == r"\Z":
+            piece = r"\z"
+        elif piece in (r"\b", r"\B"):
+            piece = piece if boundaries else "(?:)"
+        elif piece in _CLASSES:
+            piece = f"[{_CLASSES[piece]}]"
+        elif piece.lower() in _CLASSES:
+            piece = f"[^{_CLASSES[piece.lower()]}]"
+        written.append(piece)
+    return "".join(written)
+
+
+def _without_surrogates(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate, as `journal.encoding.dump` writes it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
