@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 from realtime_core import RealtimeAgent
 from telephony import create_app, load_settings
-from telephony.web.listening import listening
+from telephony.web.server import listening
 
 __all__ = ["costs"]
 

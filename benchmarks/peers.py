@@ -1,7 +1,7 @@
 """What hostile peers get out of the server, beside plain uvicorn: `python -m benchmarks.peers`.
 
-Each attack runs against uvicorn as it is, and against uvicorn behind our sockets (`telephony.web.edge`), each in a
-process of its own. The memory is the growth of the process's resident set. Loopback only.
+Each attack runs against plain uvicorn and against uvicorn with `telephony.web.connection_limits`, each in its own
+process. The memory is the growth of the process's resident set. Loopback only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from telephony.web.listening import MAX_MESSAGE_BYTES, server_config
+from telephony.web.server import MAX_MESSAGE_BYTES, server_config
 
 __all__ = ["main"]
 

@@ -1,7 +1,7 @@
-"""The softphone: a page that rings the agent in the place of Twilio, over the real webhook and the real media stream.
+"""The softphone: a page that calls the agent in place of Twilio, over the real webhook and the real media stream.
 
-Everybody may have the page; what it does needs this machine or the bearer token (`Guard.admits_operator`). Where
-requests have to be signed, a browser cannot: then this module signs for the page whose user it has let in.
+The page itself is public. A call needs this machine or the bearer token (`Authenticator.admits_operator`). A browser
+cannot sign requests, so this module signs them for an admitted page.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ..twilio.signature import sign
 from ..urls import public_address, websocket_address
 from ..web import media_streams as streams
 from ..web import webhooks
-from ..web.entrance import base_of, root_of
 from ..web.forms import MAX_FORM_BYTES, BadForm, read_body
-from ..web.phone import BROWSER, Phone, phone_of
+from ..web.middleware import base_of, root_of
+from ..web.phone_server import BROWSER, PhoneServer, phone_of
 
 __all__ = ["routes"]
 
@@ -157,7 +157,7 @@ async def feed(request: Request) -> Response:
 
 def _refusal(request: Request) -> Response | None:
     phone = phone_of(request)
-    if phone.guard.admits_operator(request):
+    if phone.authenticator.admits_operator(request):
         return None
     if phone.settings.telephony_api_token is None:
         why = "Set TELEPHONY_API_TOKEN: without it only this machine rings, and only where no PUBLIC_URL is set."
@@ -166,7 +166,7 @@ def _refusal(request: Request) -> Response | None:
 
 
 def _as_twilio(
-    phone: Phone,
+    phone: PhoneServer,
     connection: HTTPConnection,
     path: str,
     url: str,
@@ -182,14 +182,14 @@ def _as_twilio(
             "headers": headers, BROWSER: parameters}  # fmt: skip
 
 
-def _ticket(phone: Phone, call_sid: str) -> str:
+def _ticket(phone: PhoneServer, call_sid: str) -> str:
     """Opens the stream of this call alone. The stream's own token sees to it that it is opened once, and in time."""
     keys = phone.settings.signing_keys
     key = (keys.auth_token or keys.shared_key_secret or "").encode()
     return hmac.digest(key, b"softphone\0" + call_sid.encode(), "sha256").hex()
 
 
-def _model(phone: Phone) -> str:
+def _model(phone: PhoneServer) -> str:
     if phone.defaults.model is not None:
         return "a model of its own"
     if phone.settings.wants_script:

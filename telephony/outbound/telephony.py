@@ -30,7 +30,7 @@ from ..errors import CallRefused, SettingsError
 from ..settings import Settings, load_settings, read_settings
 from ..twilio.numbers import tidy
 from ..twilio.rest import CallRecord, TwilioRest
-from ..web.listening import listening
+from ..web.server import listening
 from .dialing_rules import DialingRules, e164
 from .dialler import Dialler
 from .do_not_call import read_only, simulated_dialing_rules

@@ -27,7 +27,7 @@ from realtime_core.errors import ConnectFailed
 from realtime_core.testing import virtual_time
 
 from ..errors import ServerFailed
-from ..web.listening import listening
+from ..web.server import listening
 from .hosting import Host, HttpAnswer
 
 __all__ = ["HttpAnswer", "Links", "MemoryLinks", "SocketLinks", "links"]

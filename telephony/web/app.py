@@ -26,16 +26,14 @@ from ..journal.retention import purge_daily
 from ..records.recorder import Recorder, open_records
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
-from . import callbacks, door, health, media_streams, outgoing, webhooks
+from . import callbacks, error_responses, health, media_streams, outgoing, webhooks
 from .calls_api import create_call, end_call, fetch_call, open_dialler
 from .draining import drained_by_signals
-from .entrance import Entrance
-from .heads import Heads
-from .not_started import NotStartedAnswer
-from .phone import Phone
+from .middleware import HeadLimits, MountPath
+from .phone_server import PhoneServer
 from .routing import Agents
 
-__all__ = ["Phone", "create_app"]
+__all__ = ["PhoneServer", "create_app"]
 
 log = logging.getLogger(__name__)
 
@@ -100,13 +98,13 @@ def create_app(
             recorder = await stack.enter_async_context(Recorder(open_records(loaded), sources=sources))
             control = _control(loaded, rest, stack)
             journals = await stack.enter_async_context(Journals.of(loaded))
-            phone = app.state.phone = Phone.assemble(
+            phone = app.state.phone = PhoneServer.assemble(
                 agent, loaded, options, control=control, recorder=recorder, journals=journals
             )
             phone.outgoing = outgoing or {}
             await stack.enter_async_context(phone.registry)
             if (dialler := open_dialler(phone)) is not None:
-                dialler.on_news, dialler.is_taken = phone.ledger.placed, phone.ledger.is_taken
+                dialler.on_news, dialler.is_taken = phone.call_records.placed, phone.call_records.is_taken
                 app.state.dialler = await stack.enter_async_context(dialler)
             if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
                 log.warning("TELEPHONY_ALLOW_UNSIGNED: whoever finds this address can call, and you pay.")
@@ -138,21 +136,21 @@ def create_app(
             *softphone.routes(),
         ],
         lifespan=lifespan,
-        middleware=[Middleware(Heads), Middleware(Entrance)],
+        middleware=[Middleware(HeadLimits), Middleware(MountPath)],
         exception_handlers={
-            404: door.no_such_address,
-            405: door.no_such_address,
-            NotStarted: NotStartedAnswer(settings),
+            404: error_responses.no_such_address,
+            405: error_responses.no_such_address,
+            NotStarted: error_responses.NotStartedAnswer(settings),
             Exception: webhooks.failed,
         },
     )
-    app.router.default = door.nowhere
+    app.router.default = error_responses.unknown_path
     app.router.redirect_slashes = False  # the address is signed to the character, and behind a proxy we do not know it
     return app
 
 
 def _routes_of_an_instance() -> Router:
-    return Router([*_for_twilio(), *softphone.routes()], default=door.nowhere, redirect_slashes=False)
+    return Router([*_for_twilio(), *softphone.routes()], default=error_responses.unknown_path, redirect_slashes=False)
 
 
 def _for_twilio() -> list[BaseRoute]:

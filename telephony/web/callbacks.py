@@ -13,7 +13,7 @@ from .forms import Form
 from .webhooks import for_twilio
 
 if TYPE_CHECKING:
-    from .phone import Phone
+    from .phone_server import PhoneServer
 
 __all__ = ["amd_status", "call_status", "stream_status"]
 
@@ -21,18 +21,18 @@ log = logging.getLogger(__name__)
 
 
 @for_twilio
-def call_status(request: Request, phone: Phone, form: Form) -> Response:
+def call_status(request: Request, phone: PhoneServer, form: Form) -> Response:
     """Status callback of a call. Twilio may send it twice, late, and in any order."""
     status = CallStatus.parse(form)
     if phone.progress.add(status):
         log.debug("The call is %s.", status.status)
-        phone.ledger.status(status.call_sid, status)
+        phone.call_records.status(status.call_sid, status)
         phone.hooks.call_status(status)
     return Response(status_code=204)
 
 
 @for_twilio
-def stream_status(request: Request, phone: Phone, form: Form) -> Response:
+def stream_status(request: Request, phone: PhoneServer, form: Form) -> Response:
     """Status callback of a media stream: it has started, stopped or failed."""
     status = StreamStatus.parse(form)
     if status.failed:
@@ -42,7 +42,7 @@ def stream_status(request: Request, phone: Phone, form: Form) -> Response:
 
 
 @for_twilio
-def amd_status(request: Request, phone: Phone, form: Form) -> Response:
+def amd_status(request: Request, phone: PhoneServer, form: Form) -> Response:
     """Callback of answering machine detection."""
     phone.hooks.machine_detected(MachineDetection.parse(form))
     return Response(status_code=204)

@@ -37,9 +37,9 @@ from ..outbound.plan import CallPlan
 from ..records.rows import CallRow
 from ..records.storable import clean_json
 from ..urls import mounted, public_address
+from .call_records import OUTBOUND
 from .forms import BadForm, discard_body, read_body
-from .ledger import OUTBOUND
-from .phone import Phone, phone_of
+from .phone_server import PhoneServer, phone_of
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ _KEY_S = 7 * 86_400.0
 """For so long a key is remembered."""
 
 
-def open_dialler(phone: Phone) -> Dialler | None:
+def open_dialler(phone: PhoneServer) -> Dialler | None:
     """The application's, where an account, a number of ours and a public address are configured."""
     from ..twilio.rest import TwilioRest
 
@@ -106,12 +106,12 @@ async def create_call(request: Request) -> JSONResponse:
                              "with the same key.", again=True)  # fmt: skip
 
 
-async def _place_once(phone: Phone, dialler: Dialler, asked: CallRequest, key: str, digest: str) -> JSONResponse:
+async def _place_once(phone: PhoneServer, dialler: Dialler, asked: CallRequest, key: str, digest: str) -> JSONResponse:
     """The key is claimed, with the call's id, before the call is placed; so whoever comes later, to whatever process,
     finds which call it was, and nobody places a second one."""
-    ledger, call_id = phone.ledger, phone.sources.token(12)
-    begun = ledger.placing(call_id, e164(asked.to, dialler.from_), dialler.from_)
-    claimed = await ledger.recorder.reserve(_KIND, key, _KEY_S, f"{digest}:{call_id}", begun)
+    call_records, call_id = phone.call_records, phone.sources.token(12)
+    begun = call_records.placing(call_id, e164(asked.to, dialler.from_), dialler.from_)
+    claimed = await call_records.recorder.reserve(_KIND, key, _KEY_S, f"{digest}:{call_id}", begun)
     if not claimed.first:
         known, _, call_id = claimed.value.partition(":")
         if known != digest:
@@ -123,11 +123,11 @@ async def _place_once(phone: Phone, dialler: Dialler, asked: CallRequest, key: s
         response = _place(phone, dialler, asked, call_id)
     finally:
         if response is None or response.status_code != 201:
-            await ledger.recorder.release(_KIND, key, call_id)
+            await call_records.recorder.release(_KIND, key, call_id)
     return response
 
 
-def _place(phone: Phone, dialler: Dialler, asked: CallRequest, call_id: str) -> JSONResponse:
+def _place(phone: PhoneServer, dialler: Dialler, asked: CallRequest, call_id: str) -> JSONResponse:
     """Raises `CallRefused`."""
     if not phone.journals.takes_calls:
         phone.journals.refused()
@@ -163,9 +163,9 @@ async def end_call(request: Request) -> JSONResponse:
     return JSONResponse(_shown(call), status_code=202)
 
 
-async def _end_elsewhere(phone: Phone, call_id: str) -> JSONResponse:
+async def _end_elsewhere(phone: PhoneServer, call_id: str) -> JSONResponse:
     """Twilio tells the process whose call it is."""
-    row = await phone.ledger.recorder.call(call_id)
+    row = await phone.call_records.recorder.call(call_id)
     if row is None:
         return _problem(404, "There is no such call, or it was long ago.")
     if row.over:
@@ -180,17 +180,17 @@ async def _end_elsewhere(phone: Phone, call_id: str) -> JSONResponse:
 
 
 async def _find(
-    phone: Phone, dialler: Dialler | None, call_id: str, plan: CallPlan | None = None
+    phone: PhoneServer, dialler: Dialler | None, call_id: str, plan: CallPlan | None = None
 ) -> dict[str, Any] | None:
     """What this process knows of a call, or the records do. One whose process has ended is followed from here on, to
     its end and not to a second call; with its `plan` it is conducted if somebody answers, without it is hung up."""
     call = None if dialler is None else dialler.calls.get(call_id)
     if call is None:
-        ledger = phone.ledger
-        row = await ledger.recorder.call(call_id)
+        call_records = phone.call_records
+        row = await call_records.recorder.call(call_id)
         if row is None:
             return None
-        if not await ledger.is_orphan(row):
+        if not await call_records.is_orphan(row):
             return _recorded(row)
         if row.direction != OUTBOUND or dialler is None:
             return _recorded(await _asked_for(phone, row))
@@ -202,7 +202,7 @@ async def _find(
     return _shown(call)
 
 
-async def _asked_for(phone: Phone, row: CallRow) -> CallRow:
+async def _asked_for(phone: PhoneServer, row: CallRow) -> CallRow:
     """With what Twilio knows of it, where nobody tells us any more."""
     from ..twilio.rest import TwilioRest
 
@@ -213,7 +213,7 @@ async def _asked_for(phone: Phone, row: CallRow) -> CallRow:
     except TwilioError as error:
         log.info("What became of call %s is not known: %s", row.sid, error)
         return row
-    return phone.ledger.found(row, record)
+    return phone.call_records.found(row, record)
 
 
 def _shown(call: PlacedCall) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def _recorded(row: CallRow) -> dict[str, Any]:
 
 def _refuse(request: Request) -> JSONResponse | None:
     phone = phone_of(request)
-    if not phone.guard.admits_operator(request):
+    if not phone.authenticator.admits_operator(request):
         return _problem(401, "This request needs the bearer token TELEPHONY_API_TOKEN. Set it if it is not set.")
     return None
 

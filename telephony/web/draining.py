@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 if TYPE_CHECKING:
-    from .phone import Phone
+    from .phone_server import PhoneServer
 
 __all__ = ["DRAINS_ITSELF", "drain", "drained_by_signals"]
 
@@ -40,7 +40,7 @@ _LAST_CALLBACKS_S = 1.0
 
 
 async def drain(
-    phone: Phone, *, hurried: Callable[[], bool], on_poll: Callable[[], Awaitable[object]] | None = None
+    phone: PhoneServer, *, hurried: Callable[[], bool], on_poll: Callable[[], Awaitable[object]] | None = None
 ) -> None:
     """Take no new calls, wait for the live ones (TELEPHONY_DRAIN_S), then have them say goodbye. Returns early when
     `hurried`, which is asked again and again, as `on_poll` is called."""
@@ -64,7 +64,7 @@ async def drain(
 
 
 async def _empty(
-    phone: Phone, within_s: float, hurried: Callable[[], bool], on_poll: Callable[[], Awaitable[object]] | None
+    phone: PhoneServer, within_s: float, hurried: Callable[[], bool], on_poll: Callable[[], Awaitable[object]] | None
 ) -> bool:
     """Wait until there is no call any more, for so long, or until somebody is in a hurry."""
     clock = asyncio.get_running_loop().time
@@ -79,7 +79,7 @@ async def _empty(
 
 
 @contextmanager
-def drained_by_signals(phone: Phone) -> Iterator[None]:
+def drained_by_signals(phone: PhoneServer) -> Iterator[None]:
     """While this lasts, SIGTERM and SIGINT drain before they reach uvicorn. Where that cannot be, the log says so."""
     if DRAINS_ITSELF.get():
         yield
@@ -116,7 +116,7 @@ def _uvicorns_handlers() -> dict[int, Handler]:
 class _Chain:
     """Handlers in front of uvicorn's."""
 
-    def __init__(self, phone: Phone, before: dict[int, Handler]) -> None:
+    def __init__(self, phone: PhoneServer, before: dict[int, Handler]) -> None:
         self._phone = phone
         self._before = before
         self._loop = asyncio.get_running_loop()

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..metrics import CONTENT_TYPE
-from .phone import phone_of
+from .phone_server import phone_of
 
 __all__ = ["healthz", "metrics", "readyz"]
 
@@ -25,7 +25,7 @@ async def readyz(request: Request) -> JSONResponse:
     database, how many writes wait and how many were dropped.
     """
     phone = phone_of(request)
-    ready, recorder = phone.takes_calls, phone.ledger.recorder
+    ready, recorder = phone.takes_calls, phone.call_records.recorder
     body = {
         "ready": ready,
         "calls": len(phone.registry),
@@ -41,7 +41,7 @@ async def readyz(request: Request) -> JSONResponse:
 async def metrics(request: Request) -> Response:
     """Metrics for Prometheus. It serves this machine, or requests with the bearer token `TELEPHONY_API_TOKEN`."""
     phone = phone_of(request)
-    if not phone.guard.admits_operator(request):
+    if not phone.authenticator.admits_operator(request):
         return PlainTextResponse(
             "This request needs the bearer token TELEPHONY_API_TOKEN. Set it if it is not set.", status_code=401
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.websockets import WebSocket
 
 from .connection import StarletteConnection
-from .phone import phone_of
+from .phone_server import phone_of
 
 __all__ = ["media_stream"]
 
@@ -16,7 +16,7 @@ async def media_stream(websocket: WebSocket) -> None:
     The call may continue after the stream has ended.
     """
     phone = phone_of(websocket)
-    if not phone.guard.admits_stream(websocket):
+    if not phone.authenticator.admits_stream(websocket):
         await websocket.close(1008)  # before `accept` this is HTTP 403
         return
     await websocket.accept()

@@ -19,7 +19,7 @@ from .webhooks import for_twilio
 
 if TYPE_CHECKING:
     from ..outbound.dialler import Dialler
-    from .phone import Phone
+    from .phone_server import PhoneServer
 
 __all__ = ["outgoing_call", "outgoing_machine", "outgoing_status"]
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @for_twilio
-def outgoing_call(request: Request, phone: Phone, form: Form) -> Response:
+def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The voice webhook of an outgoing call that was answered. The model connects while Twilio starts the stream."""
     asked, dialler = VoiceRequest.parse(form), _dialler(request)
     call = None if dialler is None else dialler.answered(request.path_params["token"], asked.call_sid)
@@ -51,19 +51,19 @@ def outgoing_call(request: Request, phone: Phone, form: Form) -> Response:
 
 
 @for_twilio
-def outgoing_status(request: Request, phone: Phone, form: Form) -> Response:
+def outgoing_status(request: Request, phone: PhoneServer, form: Form) -> Response:
     """Status callback of an outgoing call. Twilio may send it twice, late, and in any order."""
     status, token = CallStatus.parse(form), request.path_params["token"]
     if (dialler := _dialler(request)) is not None and token in dialler.calls:
         dialler.status(token, status)
     else:
-        phone.ledger.status(token, status)
+        phone.call_records.status(token, status)
     phone.hooks.call_status(status)
     return Response(status_code=204)
 
 
 @for_twilio
-def outgoing_machine(request: Request, phone: Phone, form: Form) -> Response:
+def outgoing_machine(request: Request, phone: PhoneServer, form: Form) -> Response:
     """Callback of answering machine detection for an outgoing call."""
     if (dialler := _dialler(request)) is not None:
         dialler.machine(request.path_params["token"], MachineDetection.parse(form))

@@ -1,27 +1,197 @@
-"""Runs the application on uvicorn, with the settings that long media streams want, and drains it before it stops."""
+"""Runs the application on uvicorn, until a signal (`serve`) or for the length of a block (`listening`)."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Callable
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import ServerFailed
-from .draining import drain
-from .listening import Startup, raise_descriptor_limit, server_config
+from realtime_core.errors import RealtimeCoreError
+
+from ..errors import ServerFailed, TelephonyError
+from .connection_limits import ConnectionLimits, connections_within, descriptors_for, quiet_server_log
+from .draining import DRAINS_ITSELF, drain
+
+if sys.platform != "win32":
+    import resource
 
 if TYPE_CHECKING:
-    from .phone import Phone
+    from .phone_server import PhoneServer
 
-__all__ = ["serve"]
+__all__ = ["Startup", "listening", "raise_descriptor_limit", "serve", "server_config"]
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 2 * 2**20
+"""A longer message closes the stream (1009); the codec refuses, one by one, what is longer than Twilio's are."""
+_STOP_S = 5
+_BACKLOG = 128
+"""Connections that wait to be taken. asyncio tries so often to take one where no file descriptor is left."""
+_MANY_DESCRIPTORS = 2**16
 
 
-class _Server(uvicorn.Server):
+class _BackgroundServer(uvicorn.Server):
+    """Leaves the signals to whoever runs the loop, and tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+        self.stop = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # raised in a task, it would end the whole event loop
+            self.should_exit = True
+            return
+        self.ready.set()
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not (self.stop.is_set() or await self.on_tick(ticks)):
+            ticks = (ticks + 1) % 864_000
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await self.stop.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Startup:
+    """An application, and the error of ours for which it did not start, which is told in a line, not by a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.error: TelephonyError | RealtimeCoreError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            error = sys.exc_info()[1]  # Starlette tells of a failure while it handles it
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, TelephonyError | RealtimeCoreError):
+                self.error = error
+                message = {"type": message["type"]}
+            await send(message)
+
+        if scope["type"] == "lifespan":
+            DRAINS_ITSELF.set(True)
+            await self._app(scope, receive, told)
+        else:
+            await self._app(scope, receive, send)
+
+
+def server_config(
+    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning", max_calls: int = 100
+) -> uvicorn.Config:
+    """uvicorn with the settings that long media streams want, behind our own sockets (`edge`)."""
+    limits = ConnectionLimits(connections_within(_descriptors(), max_calls))
+    quiet_server_log()
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=limits.http,
+        ws=limits.ws,
+        ws_per_message_deflate=False,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        backlog=_BACKLOG,
+        log_level=log_level,
+        log_config=None,  # a library does not configure the program's logging
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_STOP_S,
+    )
+
+
+def _descriptors() -> int:
+    if sys.platform == "win32":
+        return _MANY_DESCRIPTORS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MANY_DESCRIPTORS if soft == resource.RLIM_INFINITY else int(soft)
+
+
+def raise_descriptor_limit(max_calls: int) -> None:
+    """Let the process have as many file descriptors as its calls and connections need, if the system permits it."""
+    if sys.platform == "win32":
+        return
+    wanted = descriptors_for(max_calls)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return
+    if soft < wanted:
+        permitted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (permitted, hard))
+        soft = permitted
+    if soft < wanted:
+        log.warning(
+            "The process may have %d file descriptors; %d calls and the server's connections want %d. Raise the limit "
+            "(ulimit -n, LimitNOFILE of systemd) or lower TELEPHONY_MAX_CALLS.",
+            soft, max_calls, wanted,
+        )  # fmt: skip
+
+
+@asynccontextmanager
+async def listening(
+    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
+) -> AsyncIterator[str]:
+    """Serve `app` and give its address, `http://HOST:PORT`; port 0 is any free one.
+
+    Raises:
+        ServerFailed: the port is taken, or the application did not start; the log says why.
+        TelephonyError, RealtimeCoreError: the application did not start because of this.
+    """
+    bound = _bind(host, port)
+    startup = Startup(app)
+    config = server_config(startup, log_level=log_level)
+    server = _BackgroundServer(config)
+    serving = asyncio.create_task(_serve(server, bound), name="server")
+    try:
+        ready = asyncio.create_task(server.ready.wait())
+        await asyncio.wait({ready, serving}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if startup.error is not None:
+            raise startup.error
+        if not server.started:
+            raise ServerFailed(f"The application did not start on {host}:{port}; see the line before.")
+        shown = f"[{host}]" if ":" in host else host
+        yield f"http://{shown}:{bound.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        server.stop.set()
+        await serving
+        bound.close()
+
+
+async def _serve(server: _BackgroundServer, bound: socket.socket) -> None:
+    with contextlib.suppress(SystemExit):  # raised in a task, it would end the whole program
+        await server.serve([bound])
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle's algorithm on
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ServerFailed(f"Cannot listen on {host}:{port}: {error.strerror}. PORT names another; 0 is any.") from None
+    return bound
+
+
+class _DrainingServer(uvicorn.Server):
     """Tells where it listens (with port 0 that is not known before), and lets live calls finish.
 
     uvicorn's own `shutdown` closes every WebSocket with 1012 at once. Here it comes after the drain, during which the
@@ -51,7 +221,7 @@ class _Server(uvicorn.Server):
             if not self.force_exit:
                 self._captured_signals.clear()  # else uvicorn raises them again, and a good end looks like a bad one
 
-    async def _drain(self, phone: Phone) -> None:
+    async def _drain(self, phone: PhoneServer) -> None:
         phone.registry.draining = True
         if self.on_draining is not None:
             await asyncio.to_thread(self.on_draining)
@@ -80,7 +250,7 @@ def serve(
     """
     startup = Startup(app)
     raise_descriptor_limit(max_calls)
-    server = _Server(server_config(startup, host=host, port=port, log_level=log_level, max_calls=max_calls))
+    server = _DrainingServer(server_config(startup, host=host, port=port, log_level=log_level, max_calls=max_calls))
     server.application, server.on_listening, server.on_draining = app, on_listening, on_draining
     try:
         server.run()

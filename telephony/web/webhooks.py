@@ -7,11 +7,12 @@ Source: https://www.twilio.com/docs/voice/twiml#twilios-voice-webhook-requests
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..call.call import CallInfo
 from ..call.leg.fallback import fallback_for
@@ -24,9 +25,8 @@ from ..twilio import twiml
 from ..twilio.callbacks import DialResult, VoiceRequest
 from ..twilio.details import own_query
 from ..twilio.refusal import Refusal
-from .door import WebhookRefused, admit
-from .forms import Form
-from .phone import BROWSER, Phone, phone_of
+from .forms import BadForm, Form, read_forms
+from .phone_server import BROWSER, PhoneServer, phone_of
 
 __all__ = ["after_dial", "after_stream", "failed", "for_twilio", "incoming_call", "leg_key"]
 
@@ -37,7 +37,9 @@ _MAX_DETAILS_CHARS = 16_000
 """Twilio accepts responses of up to 64 kB (error 11750)."""
 _ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial", "leg_key"}
 
-Answer = Callable[[Request, Phone, Form], Response | Awaitable[Response]]
+_SID = re.compile(r"[A-Za-z0-9]{1,64}")
+
+Answer = Callable[[Request, PhoneServer, Form], Response | Awaitable[Response]]
 
 
 def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
@@ -47,8 +49,8 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         request.state.wants_twiml = answer.__name__ in _ANSWERED_IN_TWIML
         phone = phone_of(request)
         try:
-            form = await admit(request, phone)
-        except WebhookRefused as refused:
+            form = await _admit(request, phone)
+        except _Refused as refused:
             return refused.response
         request.state.asked = VoiceRequest.parse(form)
         with about_call(form["CallSid"]):
@@ -61,7 +63,7 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
 
 @for_twilio
-def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
+def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The voice webhook: connects an incoming call to the media stream, or refuses it."""
     asked = VoiceRequest.parse(form)
     if not phone.routing.serves(asked.called):
@@ -80,7 +82,7 @@ def incoming_call(request: Request, phone: Phone, form: Form) -> Response:
 
 
 @for_twilio
-async def after_stream(request: Request, phone: Phone, form: Form) -> Response:
+async def after_stream(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The webhook after a media stream: a new stream, a transfer, an apology, or the end of the call.
 
     If the stream was in another process, the records say why it ended.
@@ -95,7 +97,7 @@ async def after_stream(request: Request, phone: Phone, form: Form) -> Response:
 
 
 @for_twilio
-async def after_dial(request: Request, phone: Phone, form: Form) -> Response:
+async def after_dial(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The webhook after a cold transfer that has ended or failed."""
     asked, result = VoiceRequest.parse(form), DialResult.parse(form)
     end = None if result.connected else await _stream_end(phone, asked)
@@ -107,16 +109,65 @@ async def after_dial(request: Request, phone: Phone, form: Form) -> Response:
     return _twiml(_go_on(what, request, phone, asked, end))
 
 
-async def _stream_end(phone: Phone, asked: VoiceRequest) -> StreamEnd | None:
+async def _stream_end(phone: PhoneServer, asked: VoiceRequest) -> StreamEnd | None:
     """Why the last stream of the call ended, from this process or else from the records."""
     end = phone.hooks.stream_end(asked.call_sid)
-    return end if end is not None or asked.ended else await phone.ledger.stream_end(asked.call_sid)
+    return end if end is not None or asked.ended else await phone.call_records.stream_end(asked.call_sid)
 
 
 @for_twilio
-def leg_key(request: Request, phone: Phone, form: Form) -> Response:
+def leg_key(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The key that was pressed by the called party of a warm transfer."""
     return _twiml(phone.hooks.leg_key(request.path_params["leg"], form.get("Digits", "")))
+
+
+class _Refused(Exception):
+    """A webhook is refused with this response."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+async def _admit(request: Request, phone: PhoneServer) -> Form:
+    """The form of a webhook that Twilio sent. Its `CallSid` is present and well formed.
+
+    Raises:
+        _Refused: the request is not from Twilio, or it cannot be read. One log line says what to correct, because
+            Twilio shows the reason only in its debugger.
+    """
+    authenticator, path = phone.authenticator, request.url.path
+    if not authenticator.admits_headers(request):
+        raise _Refused(_forbidden(None, None))
+    if request.method != "POST" and not phone.settings.checks_signatures:
+        message = f"Refused a {request.method} of {path!r}: an unsigned request must be a POST. "
+        authenticator.refuse("method", message + "Set the webhook's method to HTTP POST.")
+        raise _Refused(
+            PlainTextResponse("Without a signature only POST is taken.", status_code=405, headers={"Allow": "POST"})
+        )
+    try:
+        forms = await read_forms(request)
+    except BadForm as error:
+        authenticator.refuse("form", f"Refused a webhook to {path!r}: {error}. Twilio sends forms of 1 to 3 kB.")
+        raise _Refused(PlainTextResponse(f"This is {error}.", status_code=error.status)) from None
+    form = authenticator.choose(request, forms)
+    if not isinstance(form, Form):
+        raise _Refused(_forbidden(form.signed_for, form.expected))
+    if not _SID.fullmatch(form.get("CallSid", "")):
+        authenticator.refuse(
+            "no CallSid",
+            f"Refused a webhook to {path!r}: it has no CallSid. Only the voice webhook and the callbacks of calls "
+            "belong here; is a messaging webhook set to this address?",
+        )
+        raise _Refused(PlainTextResponse("This request has no CallSid.", status_code=400))
+    return form
+
+
+def _forbidden(signed_for: str | None, expected: str | None) -> Response:
+    if signed_for is None:
+        return PlainTextResponse("This request is not signed by Twilio.", status_code=403)
+    error = "This request is signed for another address than PUBLIC_URL makes it."
+    return JSONResponse({"error": error, "signed_for": signed_for, "expected": expected}, status_code=403)
 
 
 async def failed(request: Request, error: Exception) -> Response:
@@ -127,25 +178,25 @@ async def failed(request: Request, error: Exception) -> Response:
     return _twiml(_go_on("apologise", request, phone, getattr(request.state, "asked", None), None))
 
 
-def _go_on(what: Next, request: Request, phone: Phone, asked: VoiceRequest | None, end: StreamEnd | None) -> str:
+def _go_on(what: Next, request: Request, phone: PhoneServer, asked: VoiceRequest | None, end: StreamEnd | None) -> str:
     if what == "hang up":
         return twiml.hang_up()
     if what == "new stream" and asked is not None and end is not None:
         phone.metrics.stream_reattached()
         phone.hooks.stream_offered(asked.call_sid)
-        phone.ledger.offered(asked.call_sid, end)
+        phone.call_records.offered(asked.call_sid, end)
         return _new_stream(request, phone, _info(request, asked), instance=end.instance)
     return _apologise(phone, asked)
 
 
-def _apologise(phone: Phone, asked: VoiceRequest | None) -> str:
+def _apologise(phone: PhoneServer, asked: VoiceRequest | None) -> str:
     """An apology, with the fallback number if Twilio can call it for this caller."""
     settings = phone.settings
     parties = (asked or VoiceRequest("")).parties(settings.twilio_phone_number)
     return twiml.apologise(settings.telephony_apology, fallback_for(parties, settings.telephony_fallback_number))
 
 
-def _refuse(answer: Refusal, phone: Phone, asked: VoiceRequest) -> str:
+def _refuse(answer: Refusal, phone: PhoneServer, asked: VoiceRequest) -> str:
     try:
         return twiml.refuse(answer, asked.parties(phone.settings.twilio_phone_number))
     except NoCallerId as error:
@@ -153,7 +204,7 @@ def _refuse(answer: Refusal, phone: Phone, asked: VoiceRequest) -> str:
         return _apologise(phone, asked)
 
 
-def _new_stream(request: Request, phone: Phone, info: CallInfo, *, instance: str = "") -> str:
+def _new_stream(request: Request, phone: PhoneServer, info: CallInfo, *, instance: str = "") -> str:
     """TwiML for a stream to this process, or to `instance`, the process of the call."""
     addresses = phone.addresses(request)
     addresses = replace(addresses, instance=instance or addresses.instance, details_chars=_MAX_DETAILS_CHARS)

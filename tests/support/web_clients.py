@@ -15,7 +15,7 @@ from realtime_core import RealtimeAgent
 from realtime_core.model import RealtimeModelConfig
 from realtime_core.sources import SYSTEM, Sources
 from telephony import create_app, load_settings
-from telephony.web.phone import Phone
+from telephony.web.phone_server import PhoneServer
 from telephony.web.routing import Agents
 
 TOKEN = "12345"
@@ -44,14 +44,14 @@ def client(
     model_config = model_config or RealtimeModelConfig(url="ws://127.0.0.1:9/never", api_key="none")
     app = create_app(agent or RealtimeAgent(name="Desk"), settings=loaded, model_config=model_config, sources=sources)
     with (
-        patch("telephony.web.phone.MAX_LAG_S", 5.0),  # a busy machine is no subject here
+        patch("telephony.web.phone_server.MAX_LAG_S", 5.0),  # a busy machine is no subject here
         TestClient(app, base_url=base_url, client=(peer, 5000), raise_server_exceptions=False) as test_client,
     ):
         yield test_client
 
 
-def phone_of(test_client: TestClient) -> Phone:
-    phone: Phone = test_client.app.state.phone  # type: ignore[attr-defined]
+def phone_of(test_client: TestClient) -> PhoneServer:
+    phone: PhoneServer = test_client.app.state.phone  # type: ignore[attr-defined]
     return phone
 
 

@@ -16,7 +16,7 @@ from realtime_core import RealtimeAgent
 from telephony import DialingRules, LeaveMessage, Telephony, create_app, load_settings
 from telephony.errors import ServerFailed
 from telephony.simulator import SimulatedTwilio, callees
-from telephony.web.listening import listening
+from telephony.web.server import listening
 
 TO, TOKEN, PUBLIC = "+14155550123", "api-token", "https://phone.example.com"
 

@@ -20,7 +20,7 @@ from telephony.console.feed import Feeds
 from telephony.console.selection import select
 from telephony.journal.memory import MemoryJournal
 from telephony.simulator.wire import Sender
-from telephony.web.phone import BROWSER
+from telephony.web.phone_server import BROWSER
 
 PUBLIC = "https://phone.example.com"
 BEARER = {"Authorization": "Bearer letmein"}

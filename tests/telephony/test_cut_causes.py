@@ -29,7 +29,7 @@ from telephony.journal.transcript import events_of, to_json, to_text
 from telephony.metrics import Metrics
 from telephony.replay.call import HeardCall
 from telephony.simulator.handset import Handset
-from telephony.web.meter import CallMeter
+from telephony.web.call_metrics import CallMetrics
 from tests.support.phone_calls import PhoneCall, phone_call
 
 pytestmark = pytest.mark.virtual_time
@@ -97,7 +97,7 @@ async def asks(phone: Handset) -> None:
 
 async def cut_by(cause: str) -> tuple[PhoneCall, Metrics]:
     metrics, running = Metrics(), list[asyncio.Future[None]]()
-    options: dict[str, Any] = {"on_event": (CallMeter(metrics).on_event,)}
+    options: dict[str, Any] = {"on_event": (CallMetrics(metrics).on_event,)}
     script, agent, caller = Script(greeting=Reply(say=LONG)), RealtimeAgent[Any](name="Desk"), listens
     if cause == "guardrail":
         agent = RealtimeAgent(name="Desk", output_guardrails=[OutputGuardrail(no_mushrooms)])

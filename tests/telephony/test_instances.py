@@ -15,8 +15,8 @@ from realtime_core import RealtimeAgent
 from telephony import create_app, load_settings
 from telephony.simulator import Handset, SimulatedTwilio
 from telephony.simulator.calls import SimulatedCall
-from telephony.web.listening import listening
-from telephony.web.phone import Phone as OurPhone
+from telephony.web.phone_server import PhoneServer
+from telephony.web.server import listening
 
 pytestmark = pytest.mark.real_time
 
@@ -31,8 +31,8 @@ class World:
     apps: dict[str, Starlette]
     addresses: dict[str, str]
 
-    def phone(self, name: str) -> OurPhone:
-        phone: OurPhone = self.apps[name].state.phone
+    def phone(self, name: str) -> PhoneServer:
+        phone: PhoneServer = self.apps[name].state.phone
         return phone
 
     def route(self, **paths: str) -> None:

@@ -35,7 +35,7 @@ from telephony.journal.writer import JournalWriter
 from telephony.settings import load_settings
 from telephony.simulator.handset import Handset
 from telephony.twilio.media_stream import Start, decode
-from telephony.web.admission import Admission
+from telephony.web.stream_admission import StreamAdmission
 from tests.support.phone_calls import PhoneCall, phone_call
 
 CALL = {"CallSid": "CA1", "From": "+14155550123", "To": "+14155550199", "AccountSid": "AC1", "CallStatus": "ringing"}
@@ -139,7 +139,7 @@ UNUSABLE = [a_file_in_the_way, a_file_of_that_name, a_name_too_long, a_loop_of_l
 def test_a_folder_that_cannot_be_used_costs_no_call(
     unusable: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("telephony.web.phone.MAX_LAG_S", 3600.0)
+    monkeypatch.setattr("telephony.web.phone_server.MAX_LAG_S", 3600.0)
     settings = load_settings(telephony_journal_dir=unusable(tmp_path), telephony_api_token="token")
     with TestClient(create_app(RealtimeAgent(name="Desk"), settings=settings), client=("127.0.0.1", 1)) as client:
         client.base_url = "http://127.0.0.1"
@@ -253,7 +253,7 @@ def test_where_a_journal_is_required_a_stream_that_nobody_announced_is_turned_aw
         with pytest.raises(StreamRefused, match="no room"):
             start = decode(json.dumps(START))
             assert isinstance(start, Start)
-            await Admission(load_settings(), registry, Sources(1)).admit(start)
+            await StreamAdmission(load_settings(), registry, Sources(1)).admit(start)
 
     virtual_time.run(main())
 

@@ -15,7 +15,7 @@ from telephony import DialingRules, Telephony, create_app, load_settings
 from telephony.outbound.call_agent import agent_for_call
 from telephony.outbound.do_not_call import DoNotCall
 from telephony.simulator import Handset, SimulatedTwilio, callees
-from telephony.web.listening import listening
+from telephony.web.server import listening
 
 TO, OTHER = "+14155550123", "+14155550124"
 PUBLIC = "https://phone.example.com"

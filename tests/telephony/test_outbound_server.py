@@ -23,7 +23,7 @@ from telephony.errors import ServerFailed
 from telephony.outbound.call_request import CallRequest
 from telephony.outbound.result_form import ResultForm
 from telephony.simulator import Handset, SimulatedTwilio, callees, clips
-from telephony.web.listening import listening
+from telephony.web.server import listening
 
 TO, TOKEN, PUBLIC = "+14155550123", "api-token", "https://phone.example.com"
 DESK: RealtimeAgent[Any] = RealtimeAgent(name="Desk", instructions="Short sentences.")

@@ -264,11 +264,11 @@ async def test_a_gateway_s_odd_error_and_a_caller_s_odd_number_stop_no_records(d
         assert "\0" not in str(call)
         odd = await it.twilio.ring(caller=listener, from_="+1555\0000\ud800".encode(errors="replace").decode())
         assert len(odd.heard) > 4000
-        await until(lambda: not phone.ledger.recorder.waiting)
+        await until(lambda: not phone.call_records.recorder.waiting)
         for number in range(3):
             key = f"k{number}"
             assert (await server.ask("POST", "/calls", {"to": f"+1415555014{number}"}, key=key))[0] == 201
         for sid in (call["id"], odd.sid):
             status, told = await server.ask("GET", f"/calls/{sid}", token=TOKEN)
             assert (status, told["id"]) == (200, sid)
-        assert (phone.ledger.recorder.state, phone.ledger.recorder.dropped) == ("ok", 0)
+        assert (phone.call_records.recorder.state, phone.call_records.recorder.dropped) == ("ok", 0)

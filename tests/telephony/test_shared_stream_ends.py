@@ -28,7 +28,7 @@ from telephony.call.leg.next_twiml import StreamEnd, Why
 from telephony.records.rows import CallRow
 from telephony.simulator import callees
 from telephony.simulator.calls import SimulatedCall
-from telephony.web import ledger
+from telephony.web import call_records
 from tests.support.databases import Cluster
 from tests.support.exchange import Ear, SecondLeg, hear_out, story
 
@@ -39,7 +39,7 @@ CALL = "CA" + "1" * 32
 @asynccontextmanager
 async def two(url: str | None, *, to_a: bool = True, **settings: Any) -> AsyncIterator[World]:
     """Webhooks come to a, streams to b; what comes next is asked of a, unless not `to_a`. None: each has its memory."""
-    with patch("telephony.web.phone.MAX_LAG_S", 5.0):  # a busy machine is no subject here
+    with patch("telephony.web.phone_server.MAX_LAG_S", 5.0):  # a busy machine is no subject here
         async with _two(url, to_a, settings) as it:
             yield it
 
@@ -70,8 +70,8 @@ async def talks(it: World, call: SimulatedCall) -> Call:
 
 async def row_of(it: World, sid: str) -> CallRow:
     for name in "ab":
-        await until(lambda: not it.phone(name).ledger.recorder.waiting)  # noqa: B023
-    row = await it.phone("b").ledger.recorder.call(sid)
+        await until(lambda: not it.phone(name).call_records.recorder.waiting)  # noqa: B023
+    row = await it.phone("b").call_records.recorder.call(sid)
     assert row is not None
     return row
 
@@ -136,7 +136,7 @@ def full(it: World) -> None:
 
 
 def another_account(it: World) -> None:
-    admission = it.phone("b").admission
+    admission = it.phone("b").stream_admission
     admission._settings = admission._settings.model_copy(update={"twilio_account_sid": "AC" + "9" * 32})
 
 
@@ -144,7 +144,7 @@ def used_token(it: World) -> None:
     async def claim(kind: str, key: str, ttl_s: float) -> bool:
         return False
 
-    it.phone("b").ledger.recorder.claim = claim  # type: ignore[method-assign]
+    it.phone("b").call_records.recorder.claim = claim  # type: ignore[method-assign]
 
 
 @real_time
@@ -171,12 +171,12 @@ async def test_a_refused_stream_in_one_process_is_not_offered_again(tmp_path: Pa
     async with world(f"sqlite:///{tmp_path}/records.db", "a") as it:
         phone = it.phone("a")
         it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
-        phone.admission._key = b"another"  # as if the secret had changed between the webhook and the stream
+        phone.stream_admission._key = b"another"  # as if the secret had changed between the webhook and the stream
 
         def parameters(call_sid: str) -> dict[str, str]:
             return {"token": "v1.x.1.y.z"}
 
-        object.__setattr__(phone.admission, "parameters", parameters)
+        object.__setattr__(phone.stream_admission, "parameters", parameters)
         call = it.twilio.start_ringing(caller=patient)
         await call.finished()
         assert len(call.streams) == 1
@@ -234,7 +234,7 @@ class Silent:
 async def tells(it: World, name: str, end: StreamEnd | None) -> None:
     """This process has, or had, the call, and its stream is open, or ended so."""
     call = Call(CallInfo(CALL), Silent(), {})  # type: ignore[arg-type]
-    told = it.phone(name).ledger
+    told = it.phone(name).call_records
     if end is not None and end.why == "refused":
         told.refused(CALL, "refused: no room")
     else:
@@ -242,7 +242,7 @@ async def tells(it: World, name: str, end: StreamEnd | None) -> None:
         told.stream(call, None)
         if end is not None:
             told.stream(call, end)
-    await until(lambda: not it.phone(name).ledger.recorder.waiting)
+    await until(lambda: not it.phone(name).call_records.recorder.waiting)
 
 
 APOLOGY, AGAIN = ["Say", "Dial", "Hangup"], ["Connect", "Hangup", "b"]
@@ -275,7 +275,9 @@ async def test_another_process_answers_by_each_end(
         await tells(it, "b", end)
         assert await asked(it, CallStatus="completed") == ["Hangup"]
         assert await asked(it) == lives
-        await asyncio.to_thread(it.phone("b").ledger.recorder._database.leave, it.phone("b").ledger.recorder.process)  # type: ignore[union-attr]
+        await asyncio.to_thread(
+            it.phone("b").call_records.recorder._database.leave, it.phone("b").call_records.recorder.process
+        )  # type: ignore[union-attr]
         assert await asked(it) == died
 
 
@@ -292,7 +294,7 @@ async def test_new_streams_that_do_not_come_are_bounded(tmp_path: Path, end: Str
         answers = []
         for _ in range(6):
             answers.append(await asked(it))
-            await until(lambda: not it.phone("a").ledger.recorder.waiting)
+            await until(lambda: not it.phone("a").call_records.recorder.waiting)
         assert answers == [AGAIN, AGAIN, APOLOGY, APOLOGY, APOLOGY, APOLOGY]
 
 
@@ -311,19 +313,19 @@ async def test_what_is_written_a_moment_later_is_waited_for(database_url: str) -
 async def test_a_process_that_says_nothing_has_lost_the_stream_and_the_wait_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "_WRITING_S", (0.05, 0.05, 0.0))
+    monkeypatch.setattr(call_records, "_WRITING_S", (0.05, 0.05, 0.0))
     async with two(f"sqlite:///{tmp_path}/records.db") as it:
         assert await asked(it) == APOLOGY, "nobody knows it"
         await tells(it, "b", None)
         answers = []
         for _ in range(3):
             answers.append(await asked(it))
-            await until(lambda: not it.phone("a").ledger.recorder.waiting)
+            await until(lambda: not it.phone("a").call_records.recorder.waiting)
         assert answers == [AGAIN, AGAIN, APOLOGY]
 
 
 def test_the_wait_is_shorter_than_twilio_s() -> None:
-    assert sum(ledger._WRITING_S) <= 2.5
+    assert sum(call_records._WRITING_S) <= 2.5
 
 
 @real_time
@@ -339,7 +341,7 @@ async def test_a_transfer_that_failed_brings_the_caller_back_to_the_process_that
 async def test_a_second_stream_that_is_refused_changes_nothing_for_a_call_that_goes_on(tmp_path: Path) -> None:
     async with two(f"sqlite:///{tmp_path}/records.db") as it:
         await tells(it, "b", None)
-        it.phone("a").ledger.refused(CALL, "refused: the stream token has been used")
+        it.phone("a").call_records.refused(CALL, "refused: the stream token has been used")
         row = await row_of(it, CALL)
         assert (row.status, row.stream, row.instance) == ("in-progress", "open", "b")
 

@@ -12,8 +12,8 @@ from telephony.errors import StreamRefused
 from telephony.settings import load_settings
 from telephony.twilio.media_stream import Start
 from telephony.twilio.stream_token import StreamToken, TokenRefused, mint, verify
-from telephony.web.admission import Admission
 from telephony.web.hooks import Hooks
+from telephony.web.stream_admission import StreamAdmission
 
 KEY = b"a key"
 TOKEN = StreamToken("CA1", 1000, "abcd")
@@ -55,7 +55,7 @@ async def test_a_stream_is_admitted_once() -> None:
         public_url="https://a.example", twilio_auth_token="12345", telephony_model="scripted", twilio_account_sid="AC1"
     )
     registry = Registry(10)
-    admission = Admission(settings, registry, Sources())
+    admission = StreamAdmission(settings, registry, Sources())
     parameters = {"caller": "+15550001", **admission.parameters("CA1")}
     for wrong in (start("CA2", parameters), start("CA1", {}), start("CA1", parameters, "AC2")):
         with pytest.raises(StreamRefused):
@@ -74,12 +74,12 @@ async def test_a_stream_that_lands_elsewhere_is_served_and_a_call_that_comes_bac
     settings = load_settings(
         public_url="https://a.example", twilio_auth_token="12345", telephony_model="scripted", telephony_max_calls=1
     )
-    here, there = (Admission(settings, Registry(1), Sources()) for _ in range(2))
+    here, there = (StreamAdmission(settings, Registry(1), Sources()) for _ in range(2))
     assert (await there.admit(start("CA1", here.parameters("CA1")))).sid == "CA1", "the token says all that is needed"
 
     registry = Registry(1)
     calls = Hooks.of(registry)
-    admission = Admission(settings, registry, Sources(), calls=calls)
+    admission = StreamAdmission(settings, registry, Sources(), calls=calls)
     registry.draining = True
     with pytest.raises(StreamRefused, match="room"):
         await admission.admit(start("CA1", admission.parameters("CA1")))

@@ -15,10 +15,10 @@ from ..allowance import Allowance
 from ..logs import Repeats
 from ..settings import Settings, is_loopback
 from ..twilio.signature import Fault, check, check_header, explain, other_slash, signed_for
-from .entrance import asked_for
 from .forms import Form
+from .middleware import signed_url
 
-__all__ = ["Guard", "Unsigned"]
+__all__ = ["Authenticator", "Unsigned"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Unsigned:
     expected: str | None = None
 
 
-class Guard:
+class Authenticator:
     """Decides on webhooks, on the upgrade of media streams and on the operator's endpoints.
 
     A refusal is logged once for each kind and then once a minute at most, with the number of the others: anybody can
@@ -146,7 +146,7 @@ class Guard:
 
     def _url(self, connection: HTTPConnection, *, websocket: bool = False) -> str:
         """What Twilio calls this address."""
-        return asked_for(connection, self._settings.public_url or "", websocket=websocket)
+        return signed_url(connection, self._settings.public_url or "", websocket=websocket)
 
 
 def _signature(connection: HTTPConnection) -> tuple[str | None, str | None]:

@@ -11,7 +11,7 @@ from twilio.request_validator import RequestValidator
 
 from telephony import load_settings
 from telephony.twilio.signature import SigningKeys, check
-from telephony.web.guard import Guard
+from telephony.web.authentication import Authenticator
 from tests.support.web_clients import FORM, PUBLIC, TOKEN, client, post, signed
 
 SHARED = "the-shared-key-secret"
@@ -88,7 +88,7 @@ def test_a_refusal_is_explained(caplog: pytest.LogCaptureFixture, headers: dict[
 
 
 def refusals(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "telephony.web.guard"]
+    return [record.getMessage() for record in caplog.records if record.name == "telephony.web.authentication"]
 
 
 def test_a_flood_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -142,8 +142,10 @@ def test_where_others_may_come_this_machine_needs_the_token_too() -> None:
 
 
 def test_a_proxy_gives_itself_away() -> None:
-    guard = Guard(load_settings(telephony_model="scripted"))
+    authenticator = Authenticator(load_settings(telephony_model="scripted"))
     scope = {"type": "http", "method": "GET", "path": "/metrics", "query_string": b"", "client": ("127.0.0.1", 5000),
              "headers": [(b"host", b"127.0.0.1:8000")], "scheme": "http", "server": ("127.0.0.1", 8000)}  # fmt: skip
-    assert guard.admits_operator(Request({**scope, "http_version": "1.1"}))
-    assert not guard.admits_operator(Request({**scope, "http_version": "1.0"})), "nginx, with nothing configured"
+    assert authenticator.admits_operator(Request({**scope, "http_version": "1.1"}))
+    assert not authenticator.admits_operator(Request({**scope, "http_version": "1.0"})), (
+        "nginx, with nothing configured"
+    )

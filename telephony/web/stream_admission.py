@@ -16,7 +16,7 @@ from ..twilio.media_stream import Start
 from ..twilio.stream_token import StreamToken, TokenRefused, mint, verify
 from .limits import Caps, Limits
 
-__all__ = ["Admission"]
+__all__ = ["StreamAdmission"]
 
 _LIFETIME_S = 60
 _CLOCKS_S = 300
@@ -24,10 +24,10 @@ _CLOCKS_S = 300
 _KIND = "stream token"
 
 
-class Admission:
+class StreamAdmission:
     """Gives out stream tokens, and takes each one once, in whichever process it lands (see `Recorder`, also for what
     happens while the database is down). Without an auth token in the settings there is nothing to check with, and only
-    this machine gets here (see `Guard`)."""
+    this machine gets here (see `Authenticator`)."""
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-__all__ = ["HTTP_LIMITS_S", "WEBSOCKET_LIMITS_S", "Patience", "Phase"]
+__all__ = ["HTTP_LIMITS_S", "WEBSOCKET_LIMITS_S", "Phase", "PhaseTimeouts"]
 
 
 class Phase(Enum):
@@ -32,7 +32,7 @@ HTTP_LIMITS_S: Mapping[Phase, float] = {
 WEBSOCKET_LIMITS_S: Mapping[Phase, float] = {Phase.HANDSHAKE: 10.0, Phase.UNREAD: 10.0, Phase.CLOSING: 5.0}
 
 
-class Patience:
+class PhaseTimeouts:
     """Watches the phases of one connection."""
 
     def __init__(self, limits_s: Mapping[Phase, float]) -> None:

@@ -145,7 +145,7 @@ def test_a_flood_of_bogus_signatures_is_checked_once_each(
 
 
 def test_without_a_signature_no_body_is_read(twilio: TestClient) -> None:
-    with patch("telephony.web.door.read_forms", side_effect=AssertionError("the body was read")):
+    with patch("telephony.web.webhooks.read_forms", side_effect=AssertionError("the body was read")):
         assert twilio.post("/incoming-call", data=FORM).status_code == 403
         assert twilio.post("/nothing", data=FORM).status_code == 404
 

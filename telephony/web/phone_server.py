@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,17 +28,16 @@ from ..settings import Settings, is_loopback
 from ..twilio.callbacks import ProgressBook
 from ..twilio.refusal import Refusal, parse_refusal
 from .addresses import Addresses
-from .admission import Admission
-from .entrance import base_of, root_of
-from .guard import Guard
+from .authentication import Authenticator
+from .call_metrics import CallMetrics
+from .call_records import CallRecords
 from .hooks import Hooks
-from .ledger import Ledger
 from .limits import Caps, Limits
-from .loop_lag import LoopLag
-from .meter import CallMeter
+from .middleware import base_of, root_of
 from .routing import Agents, Routing
+from .stream_admission import StreamAdmission
 
-__all__ = ["BROWSER", "Phone", "phone_of"]
+__all__ = ["BROWSER", "PhoneServer", "phone_of"]
 
 log = logging.getLogger(__name__)
 
@@ -50,24 +50,47 @@ _NO_TLS = (
 _REATTACH_S = 10.0
 """Twilio asks for what comes next as soon as it finds a stream broken; then the new one takes a second or two."""
 MAX_LAG_S = 0.25
-"""A loop that is so late serves the calls it has badly enough: it takes no more."""
+"""A process whose event loop is later than this accepts no new calls."""
+_LAG_EVERY_S = 0.25
+_LAG_DECAY = 0.8
+"""After a stall of one second, the delay is reported as more than 0.25 s for another 1.5 s."""
+
+
+class LoopLag:
+    """Measures the delay of the event loop. `seconds` is the recent maximum, which decays.
+
+    A large delay means that the process has more calls than it can serve.
+    """
+
+    def __init__(self, on_change: Callable[[float], None] = lambda seconds: None) -> None:
+        self.seconds = 0.0
+        self._on_change = on_change
+
+    async def watch(self) -> None:
+        """Measure until cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + _LAG_EVERY_S
+            await asyncio.sleep(_LAG_EVERY_S)
+            self.seconds = max(clock() - due, self.seconds * _LAG_DECAY, 0.0)
+            self._on_change(self.seconds)
 
 
 @dataclass(slots=True)
-class Phone:
+class PhoneServer:
     """One application's parts and state."""
 
     settings: Settings
     routing: Routing
     registry: Registry
     limits: Limits
-    guard: Guard
-    admission: Admission
+    authenticator: Authenticator
+    stream_admission: StreamAdmission
     metrics: Metrics
     lag: LoopLag
     instance: str
     hooks: Hooks
-    ledger: Ledger
+    call_records: CallRecords
     journals: Journals
     control: PhoneControl | None
     sources: Sources
@@ -99,7 +122,7 @@ class Phone:
         parts = urlsplit(base)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             self.repeats.warning("no TLS", _NO_TLS.format(base=base))
-        return Addresses(base, self.instance, self.admission.parameters)
+        return Addresses(base, self.instance, self.stream_admission.parameters)
 
     def options(self, connection: HTTPConnection) -> CallOptions:
         """How to run the call that this connection is about. Twilio's API knows no call of a softphone: that one is
@@ -107,7 +130,7 @@ class Phone:
         return replace(
             self.defaults,
             way_back=self.addresses(connection),
-            on_event=(*self.defaults.on_event, CallMeter(self.metrics).on_event),
+            on_event=(*self.defaults.on_event, CallMetrics(self.metrics).on_event),
             control=None if BROWSER in connection.scope else self.defaults.control,
         )
 
@@ -135,12 +158,12 @@ class Phone:
     def call_started(self, call: Call) -> None:
         self.limits.started(call.sid, self.now)
         self.metrics.call_started()
-        self.ledger.started(call)
+        self.call_records.started(call)
 
     def call_ended(self, call: Call) -> None:
         duration_s = self.limits.ended(call.sid, self.now)
         self.metrics.call_ended(duration_s)
-        self.ledger.ended(call, duration_s)
+        self.call_records.ended(call, duration_s)
 
     @classmethod
     def assemble(
@@ -152,7 +175,7 @@ class Phone:
         control: PhoneControl | None,
         recorder: Recorder,
         journals: Journals,
-    ) -> Phone:
+    ) -> PhoneServer:
         """Make the parts and join them. `options`: what the application says about its calls."""
         metrics, sources = Metrics(), options.sources
         instance = settings.telephony_instance or sources.token(4)
@@ -164,13 +187,15 @@ class Phone:
             routing=Routing(agents),
             registry=registry,
             limits=limits,
-            guard=Guard(settings, on_refused=metrics.request_refused),
-            admission=Admission(settings, registry, sources, recorder=recorder, limits=limits, calls=hooks),
+            authenticator=Authenticator(settings, on_refused=metrics.request_refused),
+            stream_admission=StreamAdmission(
+                settings, registry, sources, recorder=recorder, limits=limits, calls=hooks
+            ),
             metrics=metrics,
             lag=LoopLag(metrics.loop_lag),
             instance=instance,
             hooks=hooks,
-            ledger=Ledger(recorder, settings, instance, sources),
+            call_records=CallRecords(recorder, settings, instance, sources),
             journals=journals,
             control=control,
             sources=sources,
@@ -179,16 +204,16 @@ class Phone:
         phone.defaults = replace(
             options,
             journal=lambda info: phone.feeds.tee(info.sid, journals.open(info.sid)),
-            admit=phone.admission.admit,
+            admit=phone.stream_admission.admit,
             control=control,
             reattach_s=_REATTACH_S,
             apology=settings.telephony_apology,
             own_number=settings.twilio_phone_number,
             fallback=settings.telephony_fallback_number,
             cpu_clock=time.process_time,
-            followed=phone.ledger.followed,
-            on_stream=phone.ledger.stream,
-            on_refused=phone.ledger.refused,
+            followed=phone.call_records.followed,
+            on_stream=phone.call_records.stream,
+            on_refused=phone.call_records.refused,
             on_start=phone.call_started,
             on_end=phone.call_ended,
             on_failure=metrics.application_failed,
@@ -196,7 +221,7 @@ class Phone:
         return phone
 
 
-def phone_of(connection: HTTPConnection) -> Phone:
+def phone_of(connection: HTTPConnection) -> PhoneServer:
     """The phone of the application that this connection came to; it remembers where it was found mounted.
 
     Raises:
@@ -211,7 +236,7 @@ def phone_of(connection: HTTPConnection) -> Phone:
             'app.mount("/voice", phone). Or start it with a server that runs the lifespan: uvicorn without '
             "`--lifespan off`, hypercorn or granian; daphne does not."
         )
-    assert isinstance(phone, Phone)
+    assert isinstance(phone, PhoneServer)
     phone.root_path = root_of(connection)
     return phone
 

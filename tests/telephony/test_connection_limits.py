@@ -21,12 +21,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime_core import RealtimeAgent
 from telephony import create_app, load_settings
-from telephony.web import edge as edges
-from telephony.web import listening as servers
-from telephony.web.edge import MAX_CONNECTIONS, Edge, connections_within
-from telephony.web.guard import Guard
-from telephony.web.heads import MAX_HEAD_BYTES, MAX_URL_BYTES, Heads
-from telephony.web.patience import HTTP_LIMITS_S, Patience, Phase
+from telephony.web import connection_limits, server
+from telephony.web.authentication import Authenticator
+from telephony.web.connection_limits import MAX_CONNECTIONS, ConnectionLimits, connections_within
+from telephony.web.middleware import MAX_HEAD_BYTES, MAX_URL_BYTES, HeadLimits
+from telephony.web.phase_timeouts import HTTP_LIMITS_S, Phase, PhaseTimeouts
 
 pytestmark = pytest.mark.real_time
 
@@ -62,7 +61,7 @@ async def never(websocket: WebSocket) -> None:
         pass
 
 
-APP = Heads(
+APP = HeadLimits(
     Starlette(
         routes=[
             Route("/echo", echo, methods=["GET", "POST"]),
@@ -83,7 +82,7 @@ def parser(request: pytest.FixtureRequest) -> str:
 
 
 class Server:
-    def __init__(self, address: str, edge: Edge) -> None:
+    def __init__(self, address: str, edge: ConnectionLimits) -> None:
         self.port = int(address.rpartition(":")[2])
         self.edge = edge
 
@@ -104,21 +103,21 @@ async def served(
     parser: str, *, limits_s: Mapping[Phase, float] | None = None, max_connections: int = 100
 ) -> AsyncIterator[Server]:
     """`limits_s`: shorter ones, and ticks as short, so that a test need not wait."""
-    made: list[Edge] = []
+    made: list[ConnectionLimits] = []
 
-    def edge(_: int) -> Edge:
-        made.append(Edge(max_connections))
+    def edge(_: int) -> ConnectionLimits:
+        made.append(ConnectionLimits(max_connections))
         return made[-1]
 
     with contextlib.ExitStack() as stack:
         if parser == "h11":
             stack.enter_context(patch.dict(sys.modules, {"uvicorn.protocols.http.httptools_impl": None}))
-        stack.enter_context(patch.object(servers, "Edge", edge))
+        stack.enter_context(patch.object(server, "ConnectionLimits", edge))
         if limits_s is not None:
-            stack.enter_context(patch.object(edges, "HTTP_LIMITS_S", limits_s))
-            stack.enter_context(patch.object(edges, "WEBSOCKET_LIMITS_S", limits_s))
-            stack.enter_context(patch.object(edges, "_TICK_S", 0.02))
-        async with servers.listening(Startless(APP)) as address:
+            stack.enter_context(patch.object(connection_limits, "HTTP_LIMITS_S", limits_s))
+            stack.enter_context(patch.object(connection_limits, "WEBSOCKET_LIMITS_S", limits_s))
+            stack.enter_context(patch.object(connection_limits, "_TICK_S", 0.02))
+        async with server.listening(Startless(APP)) as address:
             yield Server(address, made[0])
 
 
@@ -190,7 +189,7 @@ async def test_a_head_without_an_end_is_cut_off(parser: str, line: bytes) -> Non
 
 
 async def test_trailers_without_an_end_are_cut_off(parser: str) -> None:
-    with patch.object(edges, "MAX_REQUEST_BYTES", 100_000):
+    with patch.object(connection_limits, "MAX_REQUEST_BYTES", 100_000):
         async with served(parser) as server:
             reader, writer = await server.connect()
             writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
@@ -341,7 +340,7 @@ async def test_calls_never_lack_a_file_descriptor() -> None:
 
 
 async def test_no_descriptor_left_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    edges.quiet_server_log()
+    connection_limits.quiet_server_log()
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
     loop.set_exception_handler(None)
@@ -422,7 +421,7 @@ async def test_nonsense_is_logged_once(parser: str, caplog: pytest.LogCaptureFix
 
 
 async def test_patience_is_for_one_phase_of_one_request() -> None:
-    patience = Patience({Phase.HEAD: 10.0})
+    patience = PhaseTimeouts({Phase.HEAD: 10.0})
     assert not patience.is_over(Phase.HEAD, 1, 0.0)
     assert not patience.is_over(Phase.HEAD, 1, 10.0)
     assert patience.is_over(Phase.HEAD, 1, 10.1)
@@ -439,8 +438,8 @@ async def test_a_peer_that_leaves_within_a_body_is_no_defect(parser: str, caplog
     with contextlib.ExitStack() as stack:
         if parser == "h11":
             stack.enter_context(patch.dict(sys.modules, {"uvicorn.protocols.http.httptools_impl": None}))
-        stack.enter_context(patch.object(Guard, "refuse", lambda *_, **__: left.set()))
-        async with servers.listening(create_app(RealtimeAgent(name="Desk"), settings=settings)) as address:
+        stack.enter_context(patch.object(Authenticator, "refuse", lambda *_, **__: left.set()))
+        async with server.listening(create_app(RealtimeAgent(name="Desk"), settings=settings)) as address:
             port = int(address.rpartition(":")[2])
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             head = HEAD.replace(b"/echo", b"/incoming-call").replace(b"here", b"127.0.0.1")

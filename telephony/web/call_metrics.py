@@ -9,10 +9,10 @@ from realtime_core.events import RealtimeAnyEvent
 from ..call.recording.cut_causes import CutCauses
 from ..metrics import Metrics
 
-__all__ = ["CallMeter"]
+__all__ = ["CallMetrics"]
 
 
-class CallMeter:
+class CallMetrics:
     """`on_event` is told of each event of one call's session."""
 
     def __init__(self, metrics: Metrics) -> None:

@@ -1,9 +1,8 @@
-"""The server's sockets: one class for HTTP connections and one for WebSockets, behind uvicorn's `http=` and `ws=`.
+"""Limits of the server's connections: one class for HTTP and one for WebSockets, for uvicorn's `http=` and `ws=`.
 
-uvicorn's own classes do the protocols. The subclasses here bound what a peer may send, how long it may take, and how
-many connections there are. What an ASGI application can do against hostile peers is in the application
-(`telephony.web.heads`, `telephony.web.forms`), so that it also works under other servers. `docs/limits.md` lists all
-limits.
+uvicorn's classes implement the protocols. The subclasses here limit what a peer may send, how long it may take, and the
+number of connections. Other limits are in the application (`telephony.web.middleware`, `telephony.web.forms`), so that
+they also work under other servers. `docs/limits.md` lists all limits.
 """
 
 from __future__ import annotations
@@ -20,63 +19,62 @@ from websockets.frames import Frame
 
 from ..allowance import Allowance
 from ..logs import Repeats
-from .heads import MAX_HEAD_BYTES
-from .patience import HTTP_LIMITS_S, WEBSOCKET_LIMITS_S, Patience, Phase
+from .middleware import MAX_HEAD_BYTES
+from .phase_timeouts import HTTP_LIMITS_S, WEBSOCKET_LIMITS_S, Phase, PhaseTimeouts
 
-__all__ = ["Edge", "connections_within", "descriptors_for", "quiet_server_log"]
+__all__ = ["ConnectionLimits", "connections_within", "descriptors_for", "quiet_server_log"]
 
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 1000
-"""Beside one for each call. See `connections_within`."""
+"""In addition to one for each call. See `connections_within`."""
 MAX_REQUEST_BYTES = 2 * 2**20
-"""Head, body and trailers of one request together; the application's own limits for bodies are lower."""
+"""Head, body and trailers of one request together. The application has lower limits for bodies."""
 MAX_PIPELINED = 8
 PINGS_PER_S = 5.0
 PINGS_AT_ONCE = 100
 MAX_FRAGMENTS = 1000
 """Frames of one WebSocket message."""
 _SLICE_BYTES = 4096
-"""A WebSocket's bytes are read in such pieces, so that a flood is seen before all of it was parsed."""
+"""The bytes of a WebSocket are parsed in pieces of this size, so that a flood is detected early."""
 _TICK_S = 1.0
 _OWN_DESCRIPTORS = 64
 _DESCRIPTORS_PER_CALL = 3
-"""The model's socket and the call's files; the media stream is one of the connections."""
+"""The socket of the model and the files of the call. The media stream counts as a connection."""
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n"
 
 
 def connections_within(descriptors: int, max_calls: int) -> int:
-    """How many connections a process with so many file descriptors takes, so that its calls never lack one."""
+    """The number of connections that a process accepts, so that its calls always have file descriptors."""
     left = descriptors - _OWN_DESCRIPTORS - _DESCRIPTORS_PER_CALL * max_calls
     return max(16, min(left, MAX_CONNECTIONS + max_calls))
 
 
 def descriptors_for(max_calls: int) -> int:
-    """How many file descriptors `MAX_CONNECTIONS` and so many calls need."""
+    """The number of file descriptors that `MAX_CONNECTIONS` and `max_calls` need."""
     return _OWN_DESCRIPTORS + (_DESCRIPTORS_PER_CALL + 1) * max_calls + MAX_CONNECTIONS
 
 
-class Edge:
-    """What the connections of one server share. `http` and `ws` are for `uvicorn.Config`."""
+class ConnectionLimits:
+    """The state that the connections of one server share. `http` and `ws` are for `uvicorn.Config`."""
 
     def __init__(self, max_connections: int) -> None:
         self.max_connections = max_connections
         self.repeats = Repeats(log)
         self.waiting: dict[_HttpConnection, None] = {}
-        """The connections without a request, longest first."""
-        self.http: Any = partial[Any](_http_class(), edge=self)
-        self.ws: Any = partial[Any](WebSocketConnection, edge=self)
+        """The connections without a request; the one that has waited longest comes first."""
+        self.http: Any = partial[Any](_http_class(), limits=self)
+        self.ws: Any = partial[Any](WebSocketConnection, limits=self)
 
     def make_room(self, newcomer: _HttpConnection, count: int) -> None:
-        """Close the connection that has waited longest for a request. Twilio's connections do not wait: they have a
-        request."""
+        """Close the connection that has waited longest for a request. Connections of Twilio have a request."""
         if count <= self.max_connections:
             return
         oldest = next(iter(self.waiting))
         self.repeats.warning(
             "full",
-            f"There are {self.max_connections} connections: those that have sent no request for longest are closed.",
+            f"There are {self.max_connections} connections. Those that have waited longest for a request are closed.",
         )
         if oldest is newcomer:
             newcomer.transport.write(_FULL)
@@ -84,12 +82,12 @@ class Edge:
 
 
 class _Watched:
-    """A connection that looks once a second whether its peer takes too long."""
+    """A connection that checks once a second whether its peer takes too long."""
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
-    _edge: Edge
-    _patience: Patience
+    _limits: ConnectionLimits
+    _timeouts: PhaseTimeouts
 
     def _watch(self) -> None:
         self.loop.call_later(_TICK_S, self._tick)
@@ -98,15 +96,15 @@ class _Watched:
         if self._is_lost or not self._is_serving:
             return
         phase, request = self._phase()
-        if self._patience.is_over(phase, request, self.loop.time()):
-            self._edge.repeats.warning(phase.name, f"Cut off a connection that waited too long for {phase.value}.")
+        if self._timeouts.is_over(phase, request, self.loop.time()):
+            self._limits.repeats.warning(phase.name, f"Cut off a connection that waited too long for {phase.value}.")
             self.transport.abort()
         else:
             self._watch()
 
     @property
     def _is_serving(self) -> bool:
-        """False: the connection was upgraded, and has another protocol."""
+        """False after an upgrade: the connection then has another protocol."""
         protocol: object = self.transport.get_protocol()
         return protocol is self
 
@@ -115,12 +113,12 @@ class _Watched:
         raise NotImplementedError
 
     def _phase(self) -> tuple[Phase, int]:
-        """What the connection waits for, and in which of its requests."""
+        """The phase of the connection, and the number of its request."""
         raise NotImplementedError
 
 
 class _HttpConnection(_Watched):
-    """Mixed into uvicorn's class for HTTP connections, with either parser."""
+    """A mixin for uvicorn's classes for HTTP connections, with either parser."""
 
     cycle: Any
     flow: Any
@@ -133,24 +131,24 @@ class _HttpConnection(_Watched):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        edge: Edge,
+        limits: ConnectionLimits,
     ) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)  # type: ignore[call-arg]
-        self._edge = edge
-        self._patience = Patience(HTTP_LIMITS_S)
+        self._limits = limits
+        self._timeouts = PhaseTimeouts(HTTP_LIMITS_S)
         self._requests = 0
         self._bytes = 0
-        """Of the request that is being read."""
+        """The size so far of the request that is being read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]
-        self._edge.waiting[self] = None
+        self._limits.waiting[self] = None
         self._watch()
-        self._edge.make_room(self, len(self.connections))
+        self._limits.make_room(self, len(self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)  # type: ignore[misc]
-        self._edge.waiting.pop(self, None)
+        self._limits.waiting.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -159,9 +157,9 @@ class _HttpConnection(_Watched):
         self._bytes += len(data)
         super().data_received(data)  # type: ignore[misc]
         if not self._is_serving:
-            self._edge.waiting.pop(self, None)
+            self._limits.waiting.pop(self, None)
         elif self.cycle is not before:
-            self._edge.waiting.pop(self, None)
+            self._limits.waiting.pop(self, None)
             self._requests += 1
             self._bytes = 0
         elif self._waits and self._bytes > MAX_HEAD_BYTES:
@@ -176,14 +174,14 @@ class _HttpConnection(_Watched):
         super().on_response_complete()  # type: ignore[misc]
         self._bytes = 0
         if self._waits and not self._is_lost:
-            self._edge.waiting[self] = None
+            self._limits.waiting[self] = None
 
     def cut(self) -> None:
-        self._edge.waiting.pop(self, None)
+        self._limits.waiting.pop(self, None)
         self.transport.close()
 
     def _refuse_length(self, what: str, answer: bytes) -> None:
-        self._edge.repeats.warning("long", f"Cut off a connection: {what} is too long.")
+        self._limits.repeats.warning("long", f"Cut off a connection: {what} is too long.")
         if answer:
             self.transport.write(answer)
         self.transport.close()
@@ -209,7 +207,7 @@ class _HttpConnection(_Watched):
 
 
 def _http_class() -> Any:
-    """uvicorn's class with the quicker parser, where it is installed (the extra `fast`), else with h11."""
+    """uvicorn's class with httptools if it is installed (the extra `fast`), otherwise with h11."""
     base: type[asyncio.Protocol]
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as base
@@ -219,7 +217,7 @@ def _http_class() -> Any:
 
 
 class WebSocketConnection(_Watched, WebSocketsSansIOProtocol):
-    """A WebSocket whose peer may send only so many pings and fragments, and has to read what it asked for."""
+    """A WebSocket with limits for pings, for fragments and for a peer that does not read."""
 
     def __init__(
         self,
@@ -228,11 +226,11 @@ class WebSocketConnection(_Watched, WebSocketsSansIOProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        edge: Edge,
+        limits: ConnectionLimits,
     ) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
-        self._edge = edge
-        self._patience = Patience(WEBSOCKET_LIMITS_S)
+        self._limits = limits
+        self._timeouts = PhaseTimeouts(WEBSOCKET_LIMITS_S)
         self._pings = Allowance(per_s=PINGS_PER_S, burst=PINGS_AT_ONCE)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -251,7 +249,7 @@ class WebSocketConnection(_Watched, WebSocketsSansIOProtocol):
         elif self.writable.is_set():
             super().handle_ping()
         else:
-            self.conn.data_to_send()  # RFC 6455, 5.5.3: not every ping needs its pong
+            self.conn.data_to_send()  # RFC 6455, 5.5.3: not every ping needs a pong
 
     def handle_cont(self, event: Frame) -> None:
         super().handle_cont(event)
@@ -259,7 +257,7 @@ class WebSocketConnection(_Watched, WebSocketsSansIOProtocol):
             self._cut("fragments", "cuts a message into too many frames")
 
     def _cut(self, kind: str, what: str) -> None:
-        self._edge.repeats.warning(kind, f"Cut off a WebSocket: its peer {what}.")
+        self._limits.repeats.warning(kind, f"Cut off a WebSocket: its peer {what}.")
         self.transport.abort()
 
     @property
@@ -287,11 +285,11 @@ _FROM_OUTSIDE = frozenset(
         "socket.send() raised exception.",
     }
 )
-"""What uvicorn, websockets and asyncio log each time that an outsider sends nonsense or takes the last descriptor."""
+"""Messages of uvicorn, websockets and asyncio that outsiders can trigger as often as they like."""
 
 
 class _Quiet(logging.Filter):
-    """Lets one such line a minute through. Its successor says how many there were."""
+    """A filter that passes one such line a minute. The next line has the number of suppressed lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -308,7 +306,7 @@ class _Quiet(logging.Filter):
 
 
 def quiet_server_log() -> None:
-    """Bound what outsiders can have uvicorn log."""
+    """Limit the log lines that outsiders can trigger."""
     for name in ("uvicorn.error", "asyncio"):
         server_log = logging.getLogger(name)
         if not any(isinstance(each, _Quiet) for each in server_log.filters):

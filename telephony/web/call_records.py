@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..outbound.placed import PlacedCall
     from ..twilio.rest import CallRecord
 
-__all__ = ["Ledger"]
+__all__ = ["CallRecords"]
 
 OUTBOUND = "outbound-api"
 _MAX_PLACED = 10_000
@@ -52,7 +52,7 @@ _WAITING: Mapping[str, Why] = {
 """In these its process waits for the call."""
 
 
-class Ledger:
+class CallRecords:
     """One application's. Its methods return at once, but for the questions."""
 
     def __init__(self, recorder: Recorder, settings: Settings, instance: str, sources: Sources) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from telephony.metrics import Metrics
 from telephony.simulator.handset import Handset
-from telephony.web.meter import CallMeter
+from telephony.web.call_metrics import CallMetrics
 from tests.support.phone_calls import phone_call
 
 
@@ -25,7 +25,7 @@ async def test_a_call_with_an_answer_and_a_barge_in() -> None:
         phone.hang_up()
 
     metrics = Metrics()
-    call = await phone_call(caller, on_event=(CallMeter(metrics).on_event,))
+    call = await phone_call(caller, on_event=(CallMetrics(metrics).on_event,))
     stopped = call.records.of("model.in", "input_audio_buffer.speech_stopped")
     figures = {
         line.split()[0]: float(line.split()[1]) for line in metrics.render().decode().splitlines() if line[0] != "#"
@@ -42,7 +42,7 @@ async def test_connections_that_are_made_anew() -> None:
     from realtime_core.events import RealtimeConnectionStatusEvent, RealtimeEventInfo
 
     metrics = Metrics()
-    meter = CallMeter(metrics)
+    meter = CallMetrics(metrics)
     info = RealtimeEventInfo(context=None)  # type: ignore[arg-type]
     for status in ("connecting", "connected", "reconnecting", "connected", "connected"):
         meter.on_event(RealtimeConnectionStatusEvent(status=status, info=info))  # type: ignore[arg-type]

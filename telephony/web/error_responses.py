@@ -1,0 +1,121 @@
+"""The responses to requests for an unknown address, and to requests before the application was started.
+
+If a webhook is refused, the caller hears "an application error has occurred", and the reason is only in Twilio's
+debugger. So the log has a line that says what to correct.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from ..errors import SettingsError
+from ..logs import Repeats
+from ..settings import Settings, read_settings
+from ..twilio import twiml
+from .forms import BadForm, read_forms
+from .middleware import base_of, root_of
+from .phone_server import PhoneServer, phone_of
+
+__all__ = ["NotStartedAnswer", "no_such_address", "unknown_path"]
+
+
+class NotStartedAnswer:
+    """An exception handler for `NotStarted`: an apology for the caller, and the remedy in the log.
+
+    `settings` are those of the application; None: those of the environment.
+    """
+
+    def __init__(self, settings: Settings | None) -> None:
+        self._settings = settings
+        self._repeats = Repeats(logging.getLogger(__name__))
+
+    async def __call__(self, connection: Request | WebSocket, error: Exception) -> Any:
+        self._repeats.error("not started", str(error))
+        if isinstance(connection, WebSocket):
+            await connection.close(1013)  # before `accept` this is HTTP 403
+            return None
+        if getattr(connection.state, "wants_twiml", False):
+            return Response(twiml.say_and_hang_up(self._apology), media_type="text/xml")
+        return JSONResponse({"status": "not started", "error": str(error)}, status_code=503)
+
+    @cached_property
+    def _apology(self) -> str:
+        try:
+            return (self._settings or read_settings()).telephony_apology
+        except SettingsError:
+            return str(Settings.model_fields["telephony_apology"].default)
+
+
+async def no_such_address(request: Request, error: Exception) -> Response:
+    """The response to an unknown path (404), or a method that the path does not have (405)."""
+    assert isinstance(error, HTTPException)
+    phone: PhoneServer | None = getattr(request.app.state, "phone", None)
+    if phone is not None and await _is_twilios(request, phone):
+        path, status = request.url.path, error.status_code
+        phone.authenticator.refuse(
+            str(status),
+            f"Refused a webhook ({status}): Twilio asked for {request.method} {path!r}, which is not an address of "
+            f"this server. {_cure(request, phone)}",
+            kind=f"{status} {path}",
+        )
+    return PlainTextResponse(error.detail, status_code=error.status_code, headers=error.headers)
+
+
+async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
+    """The endpoint of all unknown paths. It refuses WebSockets, and raises 404 for requests (see `no_such_address`)."""
+    if scope["type"] != "websocket":
+        raise HTTPException(404)
+    websocket = WebSocket(scope, receive, send)
+    phone = phone_of(websocket)
+    if phone.authenticator.admits_stream(websocket):
+        path = websocket.url.path
+        phone.authenticator.refuse(
+            "404",
+            f"Refused a media stream (404): Twilio asked for {path!r}, which is not an address of this server. A proxy "
+            f"has to pass on the path that comes after PUBLIC_URL ({phone.settings.public_url}).",
+            kind=f"404 {path}",
+        )
+    await websocket.close(1008)
+
+
+async def _is_twilios(request: Request, phone: PhoneServer) -> bool:
+    """Whether Twilio signed the request or, where nothing is signed, whether it is a form about a call."""
+    authenticator = phone.authenticator
+    if phone.settings.checks_signatures and "x-twilio-signature" not in request.headers:
+        return False  # most unknown paths come from scanners
+    try:
+        forms = await read_forms(request)
+    except BadForm:
+        return False
+    if phone.settings.checks_signatures:
+        if any(authenticator.is_signed(request, form) for form in forms):
+            return True
+        path = request.url.path
+        authenticator.refuse(
+            "404", f"Refused a request for {path!r}: its signature is invalid, and the path is unknown."
+        )
+        return False
+    return request.method == "POST" and "CallSid" in forms[0]
+
+
+def _cure(request: Request, phone: PhoneServer) -> str:
+    webhook = base_of(request, phone.settings.public_url) + "/incoming-call"
+    path = request.url.path.removeprefix(root_of(request)).rstrip("/")
+    if path.endswith("/media-stream"):
+        return "This is the address of media streams: does the proxy pass on WebSocket upgrades?"
+    if path == "/incoming-call":
+        return f"Set the number's webhook to {webhook}, without a slash at its end."
+    if path.endswith("/incoming-call"):
+        return (
+            f"Set the number's webhook to {webhook}. If {path.removesuffix('/incoming-call')!r} is a proxy's prefix, "
+            "have the proxy remove it, and let PUBLIC_URL end with it."
+        )
+    return f"Set the number's voice webhook to {webhook}."
