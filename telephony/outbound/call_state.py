@@ -1,86 +1,94 @@
-"""What has become of a call that we asked Twilio for. Pure: told what happens, it says what to do next.
+"""The state of one placed call, from the request to Twilio until the call is over. Pure: events in, next step out.
 
-Twilio's `POST Calls` has no idempotency key. A request that was not answered may have made a call, so it is never
-sent again; the call is looked for instead: by our own token, which every webhook of it carries, and in the account's
-listing. Callbacks may be lost, doubled and out of order; silence is answered by asking.
+Twilio's `POST Calls` has no idempotency key. A request without an answer may have made a call, so the request is never
+sent again. Instead the call is searched for: by our own token, which each of its webhooks carries, and in the account's
+list of calls. Callbacks may be lost, repeated or out of order, so a call without news is fetched from the API.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from enum import Enum
 
 from ..twilio.callbacks import ENDED, CallProgress, CallStatus
 
-__all__ = ["CallState", "Todo"]
+__all__ = ["CallState", "NextStep"]
 
-Todo = Literal["look", "fetch", "nothing"]
-
-_LOOK_AFTER_S = (0.3, 0.7, 1.5, 3.0, 5.0, 10.0)
-"""When to look for a call of which it is not known whether it was made; then it was not."""
-_MAX_FAILED_LOOKS = 12
+_LIST_AFTER_S = (0.3, 0.7, 1.5, 3.0, 5.0, 10.0)
+"""The pauses before each search for a call that may have been made. A call that no search finds was not made."""
+_MAX_FAILED_LISTINGS = 12
 _MAX_FETCH_S = 30.0
+
+
+class NextStep(Enum):
+    """What the dialler does next for a call."""
+
+    WAIT = "wait"
+    """Wait for news, until the deadline."""
+    LIST = "list"
+    """List the account's calls; then call `listed` or `listing_failed`."""
+    FETCH = "fetch"
+    """Fetch the call; then call `fetched` or `fetch_failed`."""
 
 
 @dataclass(slots=True)
 class CallState:
-    """`now` is in seconds on any steady clock. `deadline`: when `todo` has something next."""
+    """`now` is in seconds on any steady clock. `deadline` is when `next_step` is due."""
 
     fetch_s: float = 10.0
-    """After so long without news Twilio is asked."""
+    """After so many seconds without news the call is fetched."""
     sid: str | None = None
     status: str = ""
-    """Twilio's newest; `""` before there is any."""
+    """Twilio's newest status; empty before the first one."""
     error: str = ""
-    """Why there was no call, or why it is not known."""
+    """Why there was no call, or why it is not known whether there was one."""
     answered: bool = False
     deadline: float = math.inf
     _progress: CallProgress = field(default_factory=CallProgress)
-    _looking: bool = False
-    _looks: int = 0
-    _failed_looks: int = 0
-    _unanswered: int = 0
+    _searching: bool = False
+    _listings: int = 0
+    _failed_listings: int = 0
+    _failed_fetches: int = 0
 
     @property
     def over(self) -> bool:
         return self.status in ENDED
 
-    # --- what `POST Calls` answered --------------------------------------------------------------------------------
+    # --- the answer to `POST Calls` ----------------------------------------------------------------------------------
 
     def created(self, sid: str, now: float) -> None:
-        """It was made."""
-        self.heard_of(sid, now)
+        """Twilio made the call."""
+        self.identified(sid, now)
 
     def refused(self, error: str) -> None:
-        """It was not made."""
+        """Twilio did not make the call."""
         if self.sid is None:
             self._end("failed", error)
 
     def uncertain(self, error: str, now: float) -> None:
-        """It may have been made."""
+        """Twilio may have made the call."""
         if self.sid is None and not self.over:
             self.error = error
-            self._looking = True
-            self._set_look(now)
+            self._searching = True
+            self._plan_listing(now)
 
-    # --- what Twilio tells and answers -------------------------------------------------------------------------------
+    # --- news --------------------------------------------------------------------------------------------------------
 
-    def heard_of(self, sid: str, now: float) -> bool:
-        """A request came that carries our token: that is our call. False: it was given up, and must not go on; or it
-        is a second one."""
+    def identified(self, sid: str, now: float) -> bool:
+        """A webhook with our token names this `CallSid`. False: we have given the call up, or it is a second call."""
         if self.over and self.sid is None:
             return False
         if self.sid is not None and self.sid != sid:
             return False
         self.sid = sid
         self.error = ""
-        self._looking = False
+        self._searching = False
         self._news(now)
         return True
 
     def callback(self, status: CallStatus, now: float) -> None:
-        """In any order, any number of times."""
+        """A status callback, in any order and any number of times."""
         self._news(now)
         if not self._progress.add(status) or self.over:
             return
@@ -89,67 +97,69 @@ class CallState:
         self.answered = self.answered or any(known.status == "in-progress" for known in self._progress.states)
 
     def fetched(self, status: str, now: float) -> None:
-        """What the API says, whose copy may lag: it never goes back."""
-        self._unanswered = 0
+        """The status in the API. It may be older than what is known, so it never sets the call back."""
+        self._failed_fetches = 0
         self._news(now)
         if status in ENDED or (status == "in-progress" and not self.over):
             self._become(status)
 
     def stream_started(self, now: float) -> None:
-        """Somebody picked up, whatever the callbacks say."""
+        """The call has a media stream, so it was answered, whatever the callbacks say."""
         self._news(now)
         if not self.over:
             self._become("in-progress")
 
     def stream_ended(self, now: float) -> None:
-        """The end is near: ask soon if it is not told."""
+        """The call is about to end: fetch it soon, if no callback comes."""
         if not self.over:
             self.deadline = now + 1.0
 
-    # --- what to do ------------------------------------------------------------------------------------------------
+    # --- what to do --------------------------------------------------------------------------------------------------
 
-    def todo(self, now: float) -> Todo:
-        """`look` for the call in the listing (then `looked`), or `fetch` it (then `fetched` or `not_fetched`)."""
+    def next_step(self, now: float) -> NextStep:
+        """The step that is due. Each step is returned once."""
         if self.over or now < self.deadline:
-            return "nothing"
+            return NextStep.WAIT
         self.deadline = math.inf
-        return "look" if self._looking else "fetch" if self.sid is not None else "nothing"
+        if self._searching:
+            return NextStep.LIST
+        return NextStep.FETCH if self.sid is not None else NextStep.WAIT
 
-    def looked(self, sid: str | None, now: float) -> None:
-        """What the listing had."""
+    def listed(self, sid: str | None, now: float) -> None:
+        """The account's list has this call, or does not have it (None)."""
         if sid is not None:
-            self.heard_of(sid, now)
-        elif self._looking and self._looks >= len(_LOOK_AFTER_S):
+            self.identified(sid, now)
+        elif self._searching and self._listings >= len(_LIST_AFTER_S):
             self._end("failed", f"{self.error} The call was not made.")
-        elif self._looking:
-            self._set_look(now)
+        elif self._searching:
+            self._plan_listing(now)
 
-    def not_looked(self, now: float) -> None:
-        """The listing could not be had."""
-        self._failed_looks += 1
-        self._looks = max(0, self._looks - 1)
-        if self._failed_looks >= _MAX_FAILED_LOOKS:
+    def listing_failed(self, now: float) -> None:
+        """The account's calls could not be listed."""
+        self._failed_listings += 1
+        self._listings = max(0, self._listings - 1)
+        if self._failed_listings >= _MAX_FAILED_LISTINGS:
             self._end("failed", f"{self.error} Whether the call was made could not be found out.")
         else:
-            self._set_look(now)
+            self._plan_listing(now)
 
-    def not_fetched(self, now: float, *, gone: bool = False) -> None:
-        """The call could not be asked for; `gone`: Twilio knows no such call."""
-        self._unanswered += 1
-        if gone and self._unanswered > 3:
-            self._end("failed", "Twilio knows nothing of this call any more.")
+    def fetch_failed(self, now: float, *, gone: bool = False) -> None:
+        """The call could not be fetched. `gone`: Twilio does not know the call."""
+        self._failed_fetches += 1
+        if gone and self._failed_fetches > 3:
+            self._end("failed", "Twilio does not know this call any more.")
         else:
-            self.deadline = now + min(_MAX_FETCH_S, 2.0**self._unanswered)
+            self.deadline = now + min(_MAX_FETCH_S, 2.0**self._failed_fetches)
 
     # -----------------------------------------------------------------------------------------------------------------
 
     def _news(self, now: float) -> None:
-        if not self.over and not self._looking:
+        if not self.over and not self._searching:
             self.deadline = now + self.fetch_s
 
-    def _set_look(self, now: float) -> None:
-        self.deadline = now + _LOOK_AFTER_S[min(self._looks, len(_LOOK_AFTER_S) - 1)]
-        self._looks += 1
+    def _plan_listing(self, now: float) -> None:
+        self.deadline = now + _LIST_AFTER_S[min(self._listings, len(_LIST_AFTER_S) - 1)]
+        self._listings += 1
 
     def _become(self, status: str) -> None:
         self.status = status
@@ -159,5 +169,5 @@ class CallState:
 
     def _end(self, status: str, error: str) -> None:
         self.error = error
-        self._looking = False
+        self._searching = False
         self._become(status)

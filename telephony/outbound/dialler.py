@@ -1,5 +1,5 @@
-"""Places calls and follows them: asks Twilio once, looks where it is not known what became of it, listens to callbacks,
-and asks when none come. A shell around `outcome.CallState`.
+"""Places calls and follows them until they are over: requests each call from Twilio once, searches for a call whose
+request had no answer, takes callbacks, and fetches a call without callbacks. A shell around `CallState`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from ..errors import CallRefused, TwilioError, TwilioNotFound, TwilioRateLimited
 from ..errors import TwilioUnreachable as Unreachable
 from ..twilio.callbacks import CallStatus, MachineDetection
 from ..twilio.rest import TwilioRest
+from .call_state import NextStep
 from .dialing_rules import DialingRules
+from .do_not_call import DoNotCall
 from .placed import PlacedCall
 from .plan import CallPlan
 
@@ -25,15 +27,15 @@ __all__ = ["Dialler"]
 
 log = logging.getLogger(__name__)
 
-_MAX_ASKED_AGAIN = 6
+_MAX_REQUESTS = 6
 _MAX_REMEMBERED = 10_000
 
 
 class Dialler:
-    """An async context manager; left, it hangs up what is still going on.
+    """An async context manager. When it closes, it hangs up the calls that are not over.
 
-    `address(what, token)` gives the addresses that Twilio asks: `answer`, `status` and `machine`. Twilio is asked after
-    `fetch_s` without news of a call.
+    `address(what, token)` returns the addresses of our webhooks for one call: `answer`, `status` and `machine`. A call
+    without news is fetched after `fetch_s` seconds.
     """
 
     def __init__(
@@ -50,15 +52,16 @@ class Dialler:
         self.from_ = from_
         self.rules = rules or DialingRules()
         self.calls: dict[str, PlacedCall] = {}
-        """By our token: those that go on, and the last that are over."""
+        """By our token: the calls that are not over, and the newest of the others."""
         self.on_news: Callable[[PlacedCall], None] = lambda call: None
-        """Told where there may be news of a call, and from time to time that it is still followed."""
+        """Called when a call may have changed, and repeatedly while the call is followed."""
         self.is_taken: Callable[[str, str], Awaitable[bool]] = _is_free
-        """Is (`CallSid`, our token) that of another call, of another process?"""
+        """Whether the `CallSid` (first argument) belongs to a call with another token than this (second), in any
+        process."""
         self.simulated = False
-        """Is nobody really called? Then no list of real people is changed."""
-        self._address = address
+        """Whether Twilio is simulated. Then no do-not-call list is changed."""
         self.fetch_s = fetch_s
+        self._address = address
         self._sources = sources
         self._group = asyncio.TaskGroup()
         self._closing = False
@@ -73,45 +76,59 @@ class Dialler:
         self._closing = True
         for call in self.live:
             self._group.create_task(call.hang_up())
-        # What was raised in the block is no reason to drop calls without hanging up.
+        # After an exception in the block, too, the calls are hung up before the tasks end.
         await self._group.__aexit__(None, None, None)
 
     @property
     def live(self) -> list[PlacedCall]:
+        """The calls that are not over."""
         return [call for call in self.calls.values() if not call.is_over]
 
     def place(self, plan: CallPlan, token: str | None = None) -> PlacedCall:
-        """Call somebody. Returns at once. `token`: the call's, if it has one already.
+        """Place a call. Returns at once. `token`: the call's token, where it has one already.
 
         Raises:
-            CallRefused: see `DialingRules.check`; or they are being called already.
+            CallRefused: see `DialingRules.check`; or a call to this number is not over yet.
         """
         to = self.rules.check(plan.to, from_=self.from_, now=self._sources.now(), timezone=plan.timezone)
         if self._closing or any(call.to == to for call in self.live):
             raise CallRefused(f"{to} is being called already." if not self._closing else "The phone is closing.")
-        call = PlacedCall(self, token or self._sources.token(12), to, plan, self.fetch_s)
+        call = self._call(plan, token or self._sources.token(12), to, self._sources.now())
         self._begin(call, self._place(call))
         return call
 
-    def adopt(self, plan: CallPlan, token: str, *, to: str, sid: str | None, asked_at: datetime) -> PlacedCall:
-        """Follow a call that a process which has ended was to place. It is looked for, and never placed again."""
-        call = PlacedCall(self, token, to, plan, self.fetch_s)
-        call.asked_at = asked_at
+    def adopt(self, plan: CallPlan, token: str, *, to: str, sid: str | None, requested_at: datetime) -> PlacedCall:
+        """Follow a call of a process that has ended. The call is searched for, and never placed again."""
+        call = self._call(plan, token, to, requested_at)
         if sid is None:
             call.state.uncertain("The process that was to place this call has ended.", call.now)
         else:
             call.state.created(sid, call.now)
-            call.state.stream_ended(call.now)  # it is asked for soon
+            call.state.stream_ended(call.now)  # it is fetched soon
         self._begin(call, self._follow(call))
         return call
+
+    def _call(self, plan: CallPlan, token: str, to: str, requested_at: datetime) -> PlacedCall:
+        listed = self.rules.do_not_call
+        return PlacedCall(
+            plan,
+            self.rest,
+            token=token,
+            to=to,
+            from_=self.from_,
+            requested_at=requested_at,
+            do_not_call=listed if isinstance(listed, DoNotCall) else None,
+            simulated=self.simulated,
+            fetch_s=self.fetch_s,
+        )
 
     def _begin(self, call: PlacedCall, life: Coroutine[Any, Any, None]) -> None:
         self._forget()
         self.calls[call.token] = call
         self._group.create_task(life, name=f"call to {call.to}")
 
-    def start(self, work: Any) -> asyncio.Task[Any]:
-        """For calls: a task that ends with the dialler."""
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run `work` in a task that ends before the dialler closes."""
         return self._group.create_task(work)
 
     # --- the life of one call ----------------------------------------------------------------------------------------
@@ -124,20 +141,20 @@ class Dialler:
     async def _follow(self, call: PlacedCall) -> None:
         while not call.state.over:
             self.on_news(call)
-            match call.state.todo(call.now):
-                case "look":
-                    await self._look(call)
-                case "fetch":
+            match call.state.next_step(call.now):
+                case NextStep.LIST:
+                    await self._list(call)
+                case NextStep.FETCH:
                     await self._fetch(call)
-                case "nothing":
-                    await call.news()
-        await call.conclude()
+                case NextStep.WAIT:
+                    await call.wait_for_news()
+        await call.finish()
         self.on_news(call)
 
     async def _create(self, call: PlacedCall) -> None:
-        """Ask once, and again only where nothing was done for certain."""
+        """Request the call once. The request is repeated only where Twilio certainly made no call."""
         state, plan = call.state, call.plan
-        for attempt in range(_MAX_ASKED_AGAIN):
+        for attempt in range(_MAX_REQUESTS):
             try:
                 sid = await self.rest.create_call(
                     to=call.to,
@@ -150,17 +167,17 @@ class Dialler:
                     max_s=None if plan.max_s is None else round(plan.max_s) + 30,
                 )
             except (TwilioRateLimited, Unreachable) as error:
-                if state.sid is not None:  # a webhook knows better
+                if state.sid is not None:  # a webhook has named the call
                     return
-                if attempt + 1 == _MAX_ASKED_AGAIN or call.cancelled:
+                if attempt + 1 == _MAX_REQUESTS or call.cancelled:
                     state.refused(str(error))
                     return
                 pause = self._sources.random.uniform(0.5, 1.0) * 2**attempt
                 self.on_news(call)
-                log.info("The call to %s is asked for again in %.1f s: %s", call.to, pause, error)
+                log.info("The call to %s is requested again in %.1f s: %s", call.to, pause, error)
                 await asyncio.sleep(pause)
             except (TwilioTimeout, TwilioServerError) as error:
-                log.warning("It is not known whether the call to %s was made; it is looked for: %s", call.to, error)
+                log.warning("It is not known whether the call to %s was made. Searching for it: %s", call.to, error)
                 state.uncertain(str(error), call.now)
                 return
             except TwilioError as error:
@@ -170,13 +187,14 @@ class Dialler:
                 state.created(sid, call.now)
                 return
 
-    async def _look(self, call: PlacedCall) -> None:
-        """Nobody else of ours calls this number now, so a call of ours to it that no one claims is this one."""
+    async def _list(self, call: PlacedCall) -> None:
+        """Search the account's calls. This dialler has no other call to the number, so a call from us to the number is
+        this one, unless it is taken."""
         try:
             found = await self.rest.calls_between(self.from_, call.to)
         except TwilioError as error:
             log.warning("The calls to %s could not be listed: %s", call.to, error)
-            call.state.not_looked(call.now)
+            call.state.listing_failed(call.now)
             return
         claimed = {other.state.sid for other in self.calls.values() if other is not call}
         ours = [
@@ -184,32 +202,32 @@ class Dialler:
             for it in found
             if it.direction == "outbound-api"
             and it.sid not in claimed
-            and (it.created is None or it.created.timestamp() >= call.asked_at.timestamp() - 2)
+            and (it.created is None or it.created.timestamp() >= call.requested_at.timestamp() - 2)
         ]
         for sid in ours:
             if not await self.is_taken(sid, call.token):
-                call.state.looked(sid, call.now)
+                call.state.listed(sid, call.now)
                 return
-        call.state.looked(None, call.now)
+        call.state.listed(None, call.now)
 
     async def _fetch(self, call: PlacedCall) -> None:
         assert call.state.sid is not None
         try:
             record = await self.rest.call(call.state.sid)
         except TwilioNotFound:
-            call.state.not_fetched(call.now, gone=True)
+            call.state.fetch_failed(call.now, gone=True)
         except TwilioError:
-            call.state.not_fetched(call.now)
+            call.state.fetch_failed(call.now)
         else:
             call.record = record
             call.state.fetched(record.status, call.now)
 
-    # --- what Twilio tells -------------------------------------------------------------------------------------------
+    # --- Twilio's webhooks -------------------------------------------------------------------------------------------
 
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
-        """Somebody picked up, and Twilio asks what to do. None: nothing, that call is not wanted (any more)."""
+        """A call was answered, and Twilio requests its TwiML. None: we do not want the call, or no longer."""
         call = self.calls.get(token)
-        if call is None or call.cancelled or not call.heard_of(call_sid):
+        if call is None or call.cancelled or not call.identified(call_sid):
             return None
         return call
 
@@ -217,16 +235,16 @@ class Dialler:
         call = self.calls.get(token)
         if call is None:
             return
-        if call.heard_of(status.call_sid):
-            call.told(status)
+        if call.identified(status.call_sid):
+            call.on_status(status)
         elif not status.ended:
-            log.warning("A call to %s turned up after it was given up: it is hung up.", call.to)
+            log.warning("A call to %s exists after we gave it up. Hanging it up.", call.to)
             self.start(self._hang_up(status.call_sid))
 
     def machine(self, token: str, found: MachineDetection) -> None:
         call = self.calls.get(token)
-        if call is not None and call.heard_of(found.call_sid):
-            call.detected(found.answered_by)
+        if call is not None and call.identified(found.call_sid):
+            call.on_machine_detection(found.answered_by)
 
     async def _hang_up(self, sid: str) -> None:
         try:

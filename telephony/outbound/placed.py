@@ -1,63 +1,91 @@
-"""One outgoing call, live: what `Telephony.call` gives."""
+"""One placed call: what `Telephony.call` returns."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from datetime import datetime
+from typing import Any, Protocol, cast
 
 from realtime_core import AssistantAudio, AssistantMessageItem, FunctionTool, RealtimeModelConfig, UserMessageItem
 from realtime_core.history_merge import words_within
 
 from ..call.call import Call
 from ..call.options import AgentSource, CallOptions
-from ..errors import CallError, TwilioError
+from ..errors import TwilioError
 from ..twilio.callbacks import CallStatus
 from ..twilio.rest import CallRecord
 from .call_agent import agent_for_call
 from .call_state import CallState
 from .do_not_call import DoNotCall, opt_out
+from .live_controls import LiveControls
 from .opening import Opening
 from .plan import CallPlan, CallResult, Line, Status
 from .result_form import ResultForm, fill_from_transcript
 
-if TYPE_CHECKING:
-    from .dialler import Dialler
-
-__all__ = ["PlacedCall"]
+__all__ = ["CallControl", "PlacedCall"]
 
 log = logging.getLogger(__name__)
 
-_TALK_ENDS_S = 10.0
-"""For so long the conversation may tidy up after Twilio's word that the call is over."""
+_CONVERSATION_ENDS_S = 10.0
+"""How long the conversation may still run after Twilio reports the end of the call."""
 
 
-class PlacedCall:
-    """`await answered()`, `await finished()`; once answered, `live` is the call as tools know it, with its controls."""
+class CallControl(Protocol):
+    """The part of Twilio's REST API that a placed call uses."""
 
-    def __init__(self, dialler: Dialler, token: str, to: str, plan: CallPlan, fetch_s: float) -> None:
+    async def hang_up(self, call_sid: str) -> bool: ...
+
+    async def call(self, call_sid: str) -> CallRecord: ...
+
+
+class PlacedCall(LiveControls):
+    """A call that we place. `await call.answered()` waits for an answer and `await call.finished()` for the end.
+
+    Once the call is answered it has the controls of a live call (`say`, `play`, `transfer`, ...), and `live` is the
+    `telephony.Call` that tools get. Before that the controls raise `CallError`.
+    """
+
+    def __init__(
+        self,
+        plan: CallPlan,
+        control: CallControl,
+        *,
+        token: str,
+        to: str,
+        from_: str,
+        requested_at: datetime,
+        do_not_call: DoNotCall | None = None,
+        simulated: bool = False,
+        fetch_s: float = 10.0,
+    ) -> None:
+        super().__init__()
+        self.plan = plan
         self.token = token
         self.to = to
-        self.from_ = dialler.from_
-        self.plan = plan
+        self.from_ = from_
+        self.requested_at = requested_at
         self.state = CallState(fetch_s=fetch_s)
         self.record: CallRecord | None = None
-        self.live: Call | None = None
         self.cancelled = False
-        self.asked_at = dialler._sources.now()
         self.form = None if plan.result is None else ResultForm(plan.result)
+        self._control = control
+        self._tools: list[FunctionTool] = [] if self.form is None else [self.form.tool()]
+        if do_not_call is not None:
+            self._tools.append(opt_out(do_not_call))
+        self._simulated = simulated
         self._model_config: RealtimeModelConfig = {}
-        self._dialler = dialler
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._talked = asyncio.Event()
-        self._talked.set()
+        self._conversation_over = asyncio.Event()
+        self._conversation_over.set()
         self._finished: asyncio.Future[CallResult[Any]] = self._loop.create_future()
         self._answered: asyncio.Future[bool] = self._loop.create_future()
         self._transcript: tuple[Line, ...] = ()
         self._opening: Opening | None = None
-        self._verdict = ""
+        self._answered_by = ""
 
     @property
     def now(self) -> float:
@@ -65,7 +93,7 @@ class PlacedCall:
 
     @property
     def sid(self) -> str | None:
-        """Twilio's `CallSid`, once it is known."""
+        """Twilio's `CallSid`; None until it is known."""
         return self.state.sid
 
     @property
@@ -74,7 +102,7 @@ class PlacedCall:
 
     @property
     def result(self) -> CallResult[Any] | None:
-        """What `finished` gives, once it is over."""
+        """What `finished` returns; None until the call is over."""
         return self._finished.result() if self._finished.done() else None
 
     @property
@@ -84,136 +112,119 @@ class PlacedCall:
     # --- for users ---------------------------------------------------------------------------------------------------
 
     async def answered(self) -> bool:
-        """Wait until somebody, or something, picks up. False: the call ended without."""
+        """Wait until a person or a machine answers. False: the call ended without an answer."""
         return await asyncio.shield(self._answered)
 
     async def finished(self) -> CallResult[Any]:
-        """Wait for the end."""
+        """Wait until the call is over."""
         return await asyncio.shield(self._finished)
 
     async def hang_up(self) -> None:
-        """End the call in whatever state it is."""
+        """End the call, also one that is still ringing."""
         self.cancelled = True
         for _ in range(50):
             if self.is_over or self.state.over:
                 return
             if self.state.sid is not None:
                 try:
-                    await self._dialler.rest.hang_up(self.state.sid)
-                    self.state.stream_ended(self.now)  # the callback may be lost: it is asked for soon
+                    await self._control.hang_up(self.state.sid)
+                    self.state.stream_ended(self.now)  # the callback may be lost, so the call is fetched soon
                     self._changed.set()
                     return
                 except TwilioError as error:
                     log.warning("The call to %s could not be hung up: %s", self.to, error)
             await asyncio.sleep(0.2)
 
-    def __getattr__(self, name: str) -> Any:
-        """The controls of the live call: `say`, `play`, `transfer`, `send_digits`, `collect_digits`..."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if self.live is None:
-            raise CallError(f"{name}: nobody has answered yet; `await call.answered()` comes first.")
-        return getattr(self.live, name)
+    # --- for the dialler and the webhooks ----------------------------------------------------------------------------
 
-    # --- for the dialler ---------------------------------------------------------------------------------------------
-
-    async def news(self) -> None:
-        """Wait until something is heard, or the state has something to do."""
+    async def wait_for_news(self) -> None:
+        """Wait for an event, or until the state has a step to take."""
         self._changed.clear()
         delay = self.state.deadline - self.now
         try:
-            async with asyncio.timeout(None if delay == float("inf") else max(0.0, delay)):
+            async with asyncio.timeout(None if delay == math.inf else max(0.0, delay)):
                 await self._changed.wait()
         except TimeoutError:
             pass
 
-    def heard_of(self, sid: str) -> bool:
-        known = self.state.heard_of(sid, self.now)
+    def identified(self, sid: str) -> bool:
+        """A webhook with our token names this `CallSid`. False: it is not this call, or we have given the call up."""
+        ours = self.state.identified(sid, self.now)
         self._changed.set()
-        return known
+        return ours
 
-    def told(self, status: CallStatus) -> None:
+    def on_status(self, status: CallStatus) -> None:
         self.state.callback(status, self.now)
         self._changed.set()
 
-    def detected(self, answered_by: str) -> None:
-        """Twilio's verdict, which may come before the stream and after the end."""
-        self._verdict = answered_by
+    def on_machine_detection(self, answered_by: str) -> None:
+        """Twilio's answering machine detection. It may come before the stream and after the end."""
+        self._answered_by = answered_by
         if self._opening is not None:
             self._opening.verdict(answered_by)
 
     def prepare(self, options: CallOptions) -> None:
-        """Somebody picked up: run the call so."""
+        """The call was answered: set the options of its call session."""
         self.state.stream_started(self.now)
         self._changed.set()
         self._model_config = options.model_config
         options.data = {**options.data, **self.plan.data, **self.plan.secrets}
         options.policy = replace(options.policy, max_call_s=self.plan.max_s)
         opening = self._opening = Opening(self.plan)
-        if self._verdict:
-            opening.verdict(self._verdict)
-        options.placed = {"tools": [tool.name for tool in self._tools()]}
+        if self._answered_by:
+            opening.verdict(self._answered_by)
+        options.placed = {"tools": [tool.name for tool in self._tools]}
         opening.attach(options)
-        began, ended = options.on_start, options.on_end
+        on_start, on_end = options.on_start, options.on_end
 
-        def on_start(call: Call) -> None:
-            began(call)
+        def start(call: Call) -> None:
+            on_start(call)
             self.live = call
-            self._talked.clear()
+            self._conversation_over.clear()
             if not self._answered.done():
                 self._answered.set_result(True)
 
-        def on_end(call: Call) -> None:
+        def end(call: Call) -> None:
             self._transcript = _transcript(call)
-            self._talked.set()
+            self._conversation_over.set()
             self.state.stream_ended(self.now)
             self._changed.set()
-            ended(call)
+            on_end(call)
 
-        options.on_start, options.on_end = on_start, on_end
+        options.on_start, options.on_end = start, end
 
-    def agent(self, usual: AgentSource) -> AgentSource:
-        """Who speaks, the server's own where none was given, with what they have to know and the tools for it."""
-        source = self.plan.agent or usual
-        return agent_for_call(source, self.plan.data, self._tools(), simulated=self._dialler.simulated)
+    def agent(self, default: AgentSource) -> AgentSource:
+        """The agent of the plan, else `default`; with the facts and the tools of this call."""
+        return agent_for_call(self.plan.agent or default, self.plan.data, self._tools, simulated=self._simulated)
 
-    def _tools(self) -> list[FunctionTool]:
-        do_not_call = self._dialler.rules.do_not_call
-        tools = [] if self.form is None else [self.form.tool()]
-        return [*tools, opt_out(do_not_call)] if isinstance(do_not_call, DoNotCall) else tools
-
-    async def conclude(self) -> None:
-        """Twilio says that it is over: gather what came of it."""
+    async def finish(self) -> None:
+        """Twilio reports the end of the call: make the result."""
         try:
-            async with asyncio.timeout(_TALK_ENDS_S):
-                await self._talked.wait()
+            async with asyncio.timeout(_CONVERSATION_ENDS_S):
+                await self._conversation_over.wait()
         except TimeoutError:
-            log.warning("The conversation with %s goes on after the call's end.", self.to)
+            log.warning("The call to %s is over at Twilio, but its conversation still runs.", self.to)
         if not self._answered.done():
             self._answered.set_result(False)
-        await self._ask_for_the_rest()
+        if self.form is not None and self.form.missing and self._transcript:
+            await fill_from_transcript(self.form, self._transcript, self._model_config)
         if self.state.sid is not None and self.state.answered:
             try:
-                self.record = await self._dialler.rest.call(self.state.sid)
+                self.record = await self._control.call(self.state.sid)
             except TwilioError as error:
-                log.info("What the call to %s cost is not known: %s", self.to, error)
+                log.info("The cost of the call to %s is not known: %s", self.to, error)
         self._finished.set_result(self._result())
-
-    async def _ask_for_the_rest(self) -> None:
-        if self.form is None or not self.form.missing or not self._transcript:
-            return
-        await fill_from_transcript(self.form, self._transcript, self._model_config)
 
     def _result(self) -> CallResult[Any]:
         state, record, opening = self.state, self.record, self._opening
         answered_by = opening.answered_by if opening is not None else ""
-        spoken = answered_by in ("human", "unknown")  # what was said to a machine is no finding
-        status = cast(Status, state.status)  # one of the last, as the state is over
+        talked = answered_by in ("human", "unknown")  # a conversation with a machine has no result
+        status = cast(Status, state.status)  # a final status, because the state is over
         return CallResult(
             to=self.to,
             status="canceled" if self.cancelled and not state.answered and state.status == "failed" else status,
             answered_by=answered_by,
-            output=self.form.output if self.form is not None and spoken else None,
+            output=self.form.output if self.form is not None and talked else None,
             message_left=opening is not None and opening.message_left,
             transcript=self._transcript,
             duration_s=0 if record is None else record.duration_s,
@@ -225,7 +236,8 @@ class PlacedCall:
 
 
 def _transcript(call: Call) -> tuple[Line, ...]:
-    """Who said what, and what was heard of it: what was on its way when the call ended was not."""
+    """The lines of the conversation, with what was heard of each. Audio that was still on its way at the end was not
+    heard."""
     try:
         history = call.session.history
     except AttributeError:  # the call ended before its session was made

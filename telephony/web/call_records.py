@@ -143,7 +143,7 @@ class CallRecords:
             changes |= {"ended_at": self._now(), "called": self._kept(call.to)}
         elif before is None:
             begun = self.placing(call.token, call.to, call.from_).changes
-            changes = {**begun, **changes, "started_at": call.asked_at}
+            changes = {**begun, **changes, "started_at": call.requested_at}
         self.recorder.note(call.token, **changes)
 
     def _news(self, call: PlacedCall) -> dict[str, Any]:

@@ -196,8 +196,8 @@ async def _find(
             return _recorded(await _asked_for(phone, row))
         call = dialler.calls.get(row.id)
         if call is None:
-            asked_at = row.started_at or phone.sources.now()
-            call = dialler.adopt(plan or CallPlan(row.called), row.id, to=row.called, sid=row.sid, asked_at=asked_at)
+            at = row.started_at or phone.sources.now()
+            call = dialler.adopt(plan or CallPlan(row.called), row.id, to=row.called, sid=row.sid, requested_at=at)
             call.cancelled = plan is None
     return _shown(call)
 

@@ -1,4 +1,4 @@
-"""What becomes of a call that was asked for: the state machine under any order of events."""
+"""The state of a placed call, for any order of events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.outbound.call_state import CallState
+from telephony.outbound.call_state import CallState, NextStep
 from telephony.twilio.callbacks import ENDED, CallStatus
 
 SID = "CA1"
@@ -28,14 +28,14 @@ def test_the_usual_way() -> None:
 def test_silence_is_answered_by_asking_again_and_again() -> None:
     state = CallState(fetch_s=10)
     state.created(SID, 0.0)
-    assert state.todo(9.9) == "nothing"
-    assert state.todo(10.0) == "fetch"
-    assert state.todo(10.1) == "nothing", "once"
-    state.not_fetched(11.0)
-    assert state.todo(13.0) == "fetch"
+    assert state.next_step(9.9) == NextStep.WAIT
+    assert state.next_step(10.0) == NextStep.FETCH
+    assert state.next_step(10.1) == NextStep.WAIT, "once"
+    state.fetch_failed(11.0)
+    assert state.next_step(13.0) == NextStep.FETCH
     state.fetched("in-progress", 13.0)
     assert state.status == "in-progress"
-    assert state.todo(23.0) == "fetch"
+    assert state.next_step(23.0) == NextStep.FETCH
     state.fetched("completed", 23.0)
     assert state.over
 
@@ -46,9 +46,9 @@ def test_what_may_have_been_made_is_looked_for_and_never_made_again() -> None:
     looks, now = 0, 0.0
     while not state.over:
         now = state.deadline
-        assert state.todo(now) == "look"
+        assert state.next_step(now) == NextStep.LIST
         looks += 1
-        state.looked(None, now)
+        state.listed(None, now)
     assert looks == 6
     assert now > 15, "Twilio's listing lags"
     assert (state.status, state.error) == ("failed", "Twilio failed. The call was not made.")
@@ -57,9 +57,9 @@ def test_what_may_have_been_made_is_looked_for_and_never_made_again() -> None:
 def test_a_call_that_turns_up_while_it_is_looked_for_goes_on() -> None:
     state = CallState()
     state.uncertain("Twilio failed.", 0.0)
-    assert state.heard_of(SID, 0.2)
+    assert state.identified(SID, 0.2)
     assert state.error == ""
-    assert state.todo(0.4) == "nothing"
+    assert state.next_step(0.4) == NextStep.WAIT
     state.callback(status("busy", 2), 1.0)
     assert state.status == "busy"
 
@@ -67,13 +67,13 @@ def test_a_call_that_turns_up_while_it_is_looked_for_goes_on() -> None:
 def test_a_call_that_turns_up_after_it_was_given_up_is_not_wanted() -> None:
     state = CallState()
     state.refused("No.")
-    assert not state.heard_of(SID, 5.0)
+    assert not state.identified(SID, 5.0)
 
 
 def test_a_second_call_with_our_token_is_not_ours() -> None:
     state = CallState()
-    assert state.heard_of(SID, 0.0)
-    assert not state.heard_of("CA2", 1.0)
+    assert state.identified(SID, 0.0)
+    assert not state.identified("CA2", 1.0)
 
 
 def test_a_listing_that_cannot_be_had_says_so_in_the_end() -> None:
@@ -82,8 +82,8 @@ def test_a_listing_that_cannot_be_had_says_so_in_the_end() -> None:
     now = 0.0
     while not state.over:
         now = state.deadline
-        assert state.todo(now) == "look"
-        state.not_looked(now)
+        assert state.next_step(now) == NextStep.LIST
+        state.listing_failed(now)
     assert "could not be found out" in state.error
 
 
@@ -98,11 +98,11 @@ def test_callbacks_in_any_order_and_number_end_alike(
     if not created_late:
         state.created(SID, 0.0)
     for now, told in enumerate([*order, *again]):
-        state.heard_of(SID, now)
+        state.identified(SID, now)
         state.callback(told, now)
     state.created(SID, 99.0)
     assert (state.status, state.answered, state.sid, state.error) == ("completed", True, SID, "")
-    assert state.todo(1e9) == "nothing"
+    assert state.next_step(1e9) == NextStep.WAIT
 
 
 _EVENTS = st.one_of(
@@ -126,27 +126,27 @@ def test_a_call_is_over_once_and_until_then_there_is_something_to_wait_for(event
     for now, (name, value) in enumerate(events, 1):
         if state.deadline <= now:
             state.deadline = now
-        doing = state.todo(now)
+        doing = state.next_step(now)
         match name:
-            case "callback" if state.heard_of(SID, now):
+            case "callback" if state.identified(SID, now):
                 state.callback(value, now)
             case "fetched" if state.sid:
                 state.fetched(value, now)
-            case "looked" if doing == "look":
-                state.looked(None, now)
-            case "not_looked" if doing == "look":
-                state.not_looked(now)
-            case "not_fetched" if doing == "fetch":
-                state.not_fetched(now)
+            case "looked" if doing == NextStep.LIST:
+                state.listed(None, now)
+            case "not_looked" if doing == NextStep.LIST:
+                state.listing_failed(now)
+            case "not_fetched" if doing == NextStep.FETCH:
+                state.fetch_failed(now)
             case "stream" if state.sid:
                 state.stream_started(now)
             case "ended" if state.sid:
                 state.stream_ended(now)
             case _:
-                if doing == "look":
-                    state.looked(None, now)
-                elif doing == "fetch":
-                    state.not_fetched(now)
+                if doing == NextStep.LIST:
+                    state.listed(None, now)
+                elif doing == NextStep.FETCH:
+                    state.fetch_failed(now)
         if last:
             assert state.status == last, "a last state stays"
         last = state.status if state.over else ""

@@ -183,7 +183,7 @@ async def test_a_process_that_died_while_it_placed_a_call_is_followed_up(databas
 
 
 async def test_a_call_that_was_never_made_is_not_made_later(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telephony.outbound.call_state._LOOK_AFTER_S", (0.05, 0.1))
+    monkeypatch.setattr("telephony.outbound.call_state._LIST_AFTER_S", (0.05, 0.1))
     async with world(database_url, "b") as it:
         await died_in_mid_create(it, "k", made=False, instance="a")
         server = it.servers["b"]
@@ -321,7 +321,7 @@ async def test_after_another_processs_goodbye_the_call_ends(
         talking._bridge.end("goodbye", let_go="close")
         await call.finished()
         assert call.status == "completed"
-    what = "goodbye): hang up." if shared else "a call not known here): apologise."
+    what = "goodbye): hang up." if shared else "an unknown call): apologise."
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.INFO] == [
-        f"The stream is over ({what}"
+        f"The media stream has ended ({what}"
     ]

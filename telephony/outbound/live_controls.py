@@ -1,0 +1,123 @@
+"""The controls of a live call, on a placed call. Once the call is answered, each is the same as on `telephony.Call`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from realtime_core import HeardItem, RealtimeSession
+
+from ..audio.files import Clip
+from ..call.call import Call
+from ..call.call_info import CallInfo
+from ..call.digits import Digits
+from ..errors import CallError
+
+__all__ = ["LiveControls"]
+
+
+class LiveControls:
+    """Every member raises `CallError` before the call is answered. `Call` has the documentation."""
+
+    def __init__(self) -> None:
+        self.live: Call | None = None
+        """The call as tools know it, with its controls. None before the call is answered."""
+
+    def _answered_call(self, member: str) -> Call:
+        if self.live is None:
+            raise CallError(f"{member}: the call has not been answered yet; `await call.answered()` comes first.")
+        return self.live
+
+    # --- what the call is --------------------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> CallInfo:
+        return self._answered_call("info").info
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return self._answered_call("data").data
+
+    @property
+    def transfer_targets(self) -> dict[str, str]:
+        return self._answered_call("transfer_targets").transfer_targets
+
+    @property
+    def warm_targets(self) -> set[str]:
+        return self._answered_call("warm_targets").warm_targets
+
+    @property
+    def caller(self) -> str:
+        return self._answered_call("caller").caller
+
+    @property
+    def called(self) -> str:
+        return self._answered_call("called").called
+
+    @property
+    def session(self) -> RealtimeSession:
+        return self._answered_call("session").session
+
+    @property
+    def is_live(self) -> bool:
+        return self._answered_call("is_live").is_live
+
+    @property
+    def ended(self) -> str:
+        return self._answered_call("ended").ended
+
+    @property
+    def had_stream(self) -> bool:
+        return self._answered_call("had_stream").had_stream
+
+    def heard(self) -> Sequence[HeardItem]:
+        return self._answered_call("heard").heard()
+
+    # --- what can be done --------------------------------------------------------------------------------------------
+
+    async def transfer(self, target: str, *, summary: str | None = None) -> str:
+        return await self._answered_call("transfer").transfer(target, summary=summary)
+
+    async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
+        return await self._answered_call("say").say(instructions, interruptible=interruptible)
+
+    async def play(self, clip: Clip, *, interruptible: bool = True) -> bool:
+        return await self._answered_call("play").play(clip, interruptible=interruptible)
+
+    async def interrupt(self) -> None:
+        await self._answered_call("interrupt").interrupt()
+
+    def hold(self, clip: Clip | None = None) -> AbstractContextManager[None]:
+        return self._answered_call("hold").hold(clip)
+
+    def muted(self) -> AbstractContextManager[None]:
+        return self._answered_call("muted").muted()
+
+    async def send_digits(self, digits: str) -> None:
+        await self._answered_call("send_digits").send_digits(digits)
+
+    async def collect_digits(
+        self,
+        prompt: str | Clip | None = None,
+        *,
+        max_digits: int = 32,
+        terminator: str = "#",
+        first_s: float = 8.0,
+        between_s: float = 4.0,
+    ) -> Digits:
+        return await self._answered_call("collect_digits").collect_digits(
+            prompt, max_digits=max_digits, terminator=terminator, first_s=first_s, between_s=between_s
+        )
+
+    def listening(self) -> AbstractContextManager[None]:
+        return self._answered_call("listening").listening()
+
+    def machine_found(self) -> None:
+        self._answered_call("machine_found").machine_found()
+
+    def note(self, kind: str, **fields: Any) -> None:
+        self._answered_call("note").note(kind, **fields)
+
+    def keep_secret(self, secret: str) -> None:
+        self._answered_call("keep_secret").keep_secret(secret)
