@@ -1,13 +1,12 @@
 """The OpenAI Realtime API.
 
 ```
-model       OpenAIRealtimeWebSocketModel: what a session sees          sip  the same, attached to a SIP call
-reconnecting  keeps a conversation over connections                   recovery (pure): when, and with which memory
-websocket   opening a connection until the session is accepted         endpoint: address, headers, key
-dialogue    one server session: its state and what is done in it
-incoming    one function per server event                              outgoing: one per input of the user's
-protocol    (pure) the codec; server_events its values                 server_errors (pure): whose fault
-session_config  (pure) desired and acknowledged configuration          listeners: who is told
+model           OpenAIRealtimeWebSocketModel, which a session uses       sip  the same, attached to a SIP call
+reconnecting    keeps a conversation over several connections            recovery (pure): when, and with which memory
+websocket       opens a connection and waits for the session             endpoint: address, headers, key
+server_session  (pure) one session with the server, its state and parts
+protocol        (pure) the codec; server_events its values               server_errors (pure): whose fault
+session_config  (pure) requested and confirmed settings                  listeners: deliver events
 ```
 """
 

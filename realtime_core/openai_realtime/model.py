@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable
 
-from ..config import RealtimeSessionModelSettings
 from ..connection import Connection
 from ..errors import ConnectFailed, UserError
 from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
@@ -18,15 +17,17 @@ from ..outcomes import RetryPolicy
 from ..playback import ClockPlayer
 from ..sources import SYSTEM, Sources
 from ..turns import ServerTurns, TurnPolicy
-from .dialogue import Setup
 from .endpoint import resolve_endpoint
 from .listeners import Listeners
 from .reconnecting import ReconnectingTransport
 from .recovery import ReconnectPolicy
-from .session_config import DEFAULT_MODEL, Effective, SessionConfig, names_transcription
+from .server_session import SessionPorts
+from .session_config import DEFAULT_MODEL, Effective, SessionConfig
 from .websocket import Transport, TransportConfig, websocket_transport
 
 __all__ = ["OpenAIRealtimeWebSocketModel"]
+
+_logger = logging.getLogger(__name__)
 
 _CLOSE_S = 0.9
 
@@ -80,7 +81,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     def emit_raw(self, value: bool) -> None:
         self._emit_raw = value
         if self._transport is not None:
-            self._transport.setup.emit_raw = value
+            self._transport.ports.emit_raw = value
 
     @property
     def effective(self) -> Effective | None:
@@ -88,9 +89,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         return self._transport.config.effective if self._transport else None
 
     @property
-    def swallowed(self) -> Counter[str]:
-        """Errors of the server that nobody was told about, by code: two things that crossed, or a fault of ours."""
-        return self._transport.setup.swallowed if self._transport else Counter()
+    def ignored_errors(self) -> Counter[str]:
+        """Errors of the server that no event reports, by code: they are harmless, or the fault of this package."""
+        return self._transport.ports.ignored_errors if self._transport else Counter()
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
         self._listeners.add(listener)
@@ -192,28 +193,26 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             return tap(connection) if tap is not None else connection
 
         self._turn_policy.reset()
-        setup = Setup(
+        ports = SessionPorts(
             policy=self._turn_policy,
             player=options.get("playback_tracker") or ClockPlayer(now),
             sources=options.get("sources") or self._sources,
             emit=self._emit,
             now=now,
+            log=_logger,
             retry=self._retry,
             hold_for_tools=self._hold_for_tools,
             log_payloads=self._transport_config.get("log_payloads", False),
             emit_raw=self._emit_raw,
         )
-        new_config = functools.partial(SessionConfig, turns=self._turn_policy.turn_detection, defaults=not call_id)
-        without: RealtimeSessionModelSettings = {**settings, "input_audio_transcription": None}
         return ReconnectingTransport(
-            setup,
-            functools.partial(new_config, settings),
+            ports,
+            SessionConfig(settings, turns=self._turn_policy.turn_detection, defaults=not call_id),
             open_connection,
             policy=self._reconnect,
             timeout_s=self._transport_config.get("session_timeout", 15.0),
             conversation=options.get("conversation"),
             is_attached=bool(call_id),
-            plainer_config=None if names_transcription(settings) else functools.partial(new_config, without),
         )
 
     def _emit(self, event: RealtimeModelEvent) -> None:

@@ -9,20 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from .. import model_inputs as sent
 from ..connection import Close, Connection
-from ..errors import ConnectionLost, RealtimeCoreError, ServerRejected, SessionExpired
+from ..errors import ConnectionLost, RealtimeCoreError, SessionExpired
 from ..items import RealtimeItem
 from ..model_events import (
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
-    RealtimeModelErrorEvent,
-    RealtimeModelResponseFailedEvent,
-    RealtimeModelSpeechStoppedEvent,
-    RealtimeModelTurnEndedEvent,
 )
-from .dialogue import Dialogue, Setup
-from .hosted_tools import abandon
-from .outgoing import send
 from .recovery import AudioBacklog, ReconnectPolicy, is_recoverable, is_worth_retrying, replayed, summary
+from .server_session import ServerSession, SessionPorts
 from .session_config import SessionConfig, bytes_per_ms
 from .websocket import Link, open_link
 
@@ -31,46 +25,42 @@ __all__ = ["ReconnectingTransport"]
 _logger = logging.getLogger(__name__)
 
 _STALLED_BYTES = 2**18
-"""So much unsent, and the socket is taken to be stalled: newer audio waits where the oldest can be dropped."""
+"""A socket with more unsent bytes is stalled: newer audio waits in the backlog, which drops the oldest."""
 _OUTBOX = 256
 _POLL_S = 0.25
 _ROLLOVER_AGAIN_S = 10.0
 _BEFORE_SPEECH_S = 1.0
-"""Of the time before the server notices that the caller speaks, so much belongs to the turn."""
+"""A turn includes this much audio from before the server reports speech."""
 
 _AT_ONCE = (
     sent.RealtimeModelSendInterrupt,
     sent.RealtimeModelSendSessionUpdate,
     sent.RealtimeModelSendResponseCancel,
 )
-"""What has its effect without a connection, too: playback stops, settings are desired, nothing is being made."""
+"""Inputs that have an effect without a connection: playback stops, settings change, a response is not made."""
 
 
 class ReconnectingTransport:
     """Opens connections, and replaces one that is lost or about to expire.
 
-    `conversation` returns what was said so far, for the new session; without it a new session knows nothing. Between
-    two sessions the caller's audio and all that is sent wait. `is_attached`: the server holds the call itself, and with
-    it the conversation.
+    `conversation` returns the history for the new session; without it a new session begins empty. Between two sessions
+    the caller's audio and all other inputs wait. `is_attached`: the server holds the call itself, and with it the
+    conversation.
     """
 
     def __init__(
         self,
-        setup: Setup,
-        new_config: Callable[[], SessionConfig],
+        ports: SessionPorts,
+        config: SessionConfig,
         connect: Callable[[], Awaitable[Connection]],
         *,
         policy: ReconnectPolicy,
         timeout_s: float,
         conversation: Callable[[], Sequence[RealtimeItem]] | None = None,
         is_attached: bool = False,
-        plainer_config: Callable[[], SessionConfig] | None = None,
     ) -> None:
-        self.setup = setup
-        self._new_config = new_config
-        self._plainer_config = plainer_config
-        """The configuration without the transcription model that we have chosen; None where the user has chosen it."""
-        self._config = new_config()
+        self.ports = ports
+        self._config = config
         self._connect = connect
         self._policy = policy
         self._timeout_s = timeout_s
@@ -82,85 +72,102 @@ class ReconnectingTransport:
         self._attempt = 0
         self._since = 0.0
         self._outbox: deque[sent.RealtimeModelSendEvent] = deque()
-        self._bytes_per_s = 1000 * bytes_per_ms(self._config.effective.input_format)
+        self._bytes_per_s = 1000 * bytes_per_ms(config.effective.input_format)
         self._backlog = AudioBacklog(int(policy.gap_audio_s * self._bytes_per_s))
-        self._said = AudioBacklog(int(policy.gap_audio_s * self._bytes_per_s))
-        """What was sent of a turn that is not answered: said again to the next session if this one is lost."""
+        """Audio that waits for a session."""
+        self._sent_audio = AudioBacklog(int(policy.gap_audio_s * self._bytes_per_s))
+        """Audio of a turn without an answer: sent again to the next session if this one is lost."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
 
     @property
     def config(self) -> SessionConfig:
-        return self._link.dialogue.config if self._link else self._config
+        return self._link.session.config if self._link else self._config
 
     @property
     def dropped_audio_bytes(self) -> int:
-        """Of the caller's audio, because the connection was away or stalled for too long."""
+        """Bytes of the caller's audio that were dropped, because the connection was away or stalled for too long."""
         return self._backlog.dropped_bytes
 
     async def begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Open the first session, and try again for a while where that may help. Raises what `open_link` raises."""
-        self.setup.emit(RealtimeModelConnectionStatusEvent("connecting"))
-        give_up_at = self.setup.now() + self._policy.first_session_s
+        """Open the first session, with several attempts where another attempt may succeed. Raises what `open_link`
+        raises."""
+        self.ports.emit(RealtimeModelConnectionStatusEvent("connecting"))
+        give_up_at = self.ports.now() + self._policy.first_session_s
         attempt = 0
         while self._link is None:
             try:
                 self._link = await self._open(tasks)
             except RealtimeCoreError as error:
-                delay_s = self._policy.delay_s(attempt, self.setup.sources.random)
+                delay_s = self._policy.delay_s(attempt, self.ports.sources.random)
                 attempt += 1
-                if self._refuses_transcription(error):
+                if (config := self._config.without_refused_default(error)) is not None:
+                    _logger.warning(
+                        "The caller's speech is not transcribed: %s Set a transcription model that the server has.",
+                        error,
+                    )
+                    self._config = config
                     continue
-                too_late = attempt > self._policy.attempts or self.setup.now() + delay_s > give_up_at
+                too_late = attempt > self._policy.attempts or self.ports.now() + delay_s > give_up_at
                 if too_late or not is_worth_retrying(error):
                     raise
                 _logger.info("Attempt %d to reach the model failed: %s", attempt, error)
                 await asyncio.sleep(delay_s)
-        self._ready, self._since = True, self.setup.now()
-        self.setup.emit(RealtimeModelConnectionStatusEvent("connected"))
-
-    def _refuses_transcription(self, error: RealtimeCoreError) -> bool:
-        """The server does not know the transcription model that we have chosen. The session begins without it."""
-        plainer, self._plainer_config = self._plainer_config, None
-        is_refused = isinstance(error, ServerRejected) and error.param.startswith("session.audio.input.transcription")
-        if plainer is None or not is_refused:
-            return False
-        _logger.warning("What callers say is not transcribed: %s Set a transcription model that the server has.", error)
-        self._new_config = plainer
-        return True
+        self._ready, self._since = True, self.ports.now()
+        self.ports.emit(RealtimeModelConnectionStatusEvent("connected"))
 
     async def stay(self, tasks: asyncio.TaskGroup) -> None:
-        """Stay until the conversation has ended. Raises `ConnectionLost` or `SessionExpired` where it was not meant to
-        end and cannot go on, and `ServerRejected` or `UserError` where a new session is refused."""
+        """Keep the conversation until it has ended. Raises `ConnectionLost` or `SessionExpired` where it ends early.
+
+        Raises `ServerRejected` or `UserError` where the server refuses a new session.
+        """
         while True:
             assert self._link is not None
             close = await self._watch(self._link, tasks)
             if self._closing:
                 return
-            dialogue = self._link.dialogue
-            if not (dialogue.expired or is_recoverable(close)) or not self._policy.attempts:
-                self._retire(dialogue, close)
-                self._end(dialogue, close)
-                if dialogue.expired:
+            session = self._link.session
+            if not (session.expired or is_recoverable(close)) or not self._policy.attempts:
+                self._end_session(session, close)
+                self._disconnected(session, close)
+                if session.expired:
                     raise SessionExpired("The session reached the server's maximum length.", code="session_expired")
                 if close.code != 1000:
                     raise ConnectionLost(close)
-                self.setup.emit(RealtimeModelEndOfStreamEvent())
+                self.ports.emit(RealtimeModelEndOfStreamEvent())
                 return
             await self._reconnect(close, tasks)
 
     def send(self, event: sent.RealtimeModelSendEvent) -> None:
-        """Send it, or keep it until there is a session again."""
+        """Send an input, or keep it until there is a session."""
         assert self._link is not None
         if isinstance(event, sent.RealtimeModelSendAudio):
-            self._send_audio(event)
+            self.send_audio(event)
         elif self._ready or isinstance(event, _AT_ONCE):
-            send(self._link.dialogue, event)
+            self._link.session.send(event)
             self._set_timer()
         elif len(self._outbox) < _OUTBOX:
             self._outbox.append(event)
         else:
-            _logger.warning("The model has been away for long: a %s is dropped.", type(event).__name__)
+            _logger.warning("A %s is dropped, because the model has been away for too long.", type(event).__name__)
+
+    def send_audio(self, event: sent.RealtimeModelSendAudio) -> None:
+        """Send caller audio. It waits in the backlog while there is no session, or the socket is stalled."""
+        link = self._link
+        assert link is not None
+        if not self._ready or (link.connection.buffered_bytes > _STALLED_BYTES and not event.commit):
+            self._backlog.add(event.audio)
+            if event.commit:
+                self._outbox.append(sent.RealtimeModelSendAudio(b"", commit=True))
+            return
+        if self._backlog:
+            for audio in self._backlog.take():
+                link.session.append(audio)
+        link.session.send_audio(event)
+        if not self._is_attached:
+            self._sent_audio.add(event.audio)
+            if not link.session.turn_is_open:
+                self._sent_audio.keep(int(_BEFORE_SPEECH_S * self._bytes_per_s))
 
     def close(self) -> None:
         self._closing = True
@@ -169,55 +176,37 @@ class ReconnectingTransport:
             self._link.connection.close()
 
     def pause(self, paused: bool) -> None:
-        """Stop taking messages from the server, or go on."""
+        """Stop taking messages from the server, or continue."""
         if self._link is not None:
             (self._link.connection.pause if paused else self._link.connection.resume)()
-
-    def _send_audio(self, event: sent.RealtimeModelSendAudio) -> None:
-        assert self._link is not None
-        if not self._ready or (self._link.connection.buffered_bytes > _STALLED_BYTES and not event.commit):
-            self._backlog.add(event.audio)
-            if event.commit:
-                self._outbox.append(sent.RealtimeModelSendAudio(b"", commit=True))
-            return
-        if self._backlog:
-            for audio in self._backlog.take():
-                self._link.dialogue.append(audio)
-        send(self._link.dialogue, event)
-        if not self._is_attached:
-            self._said.add(event.audio)
-            if not self._link.dialogue.turn_is_open:
-                self._said.keep(int(_BEFORE_SPEECH_S * self._bytes_per_s))
 
     # Connections.
 
     async def _open(self, tasks: asyncio.TaskGroup) -> Link:
-        def begin(connection: Connection) -> Dialogue:
-            if self._link is None:
-                self._config = self._new_config()  # a failed attempt has left its mark on the one before
-            else:
-                self._config = self._link.dialogue.config.renewed()
-            return Dialogue(connection, self.setup, self._config)
+        def begin(connection: Connection) -> ServerSession:
+            # An attempt that fails changes its configuration, so each attempt gets a new one.
+            self._config = self._config.again() if self._link is None else self._link.session.config.renewed()
+            return ServerSession(connection.send, self.ports, self._config)
 
         return await open_link(self._connect, begin, self._receive, tasks, self._timeout_s)
 
-    def _receive(self, dialogue: Dialogue, message: str | bytes) -> None:
-        if not dialogue.retired:
-            dialogue.receive(message)
+    def _receive(self, session: ServerSession, message: str | bytes) -> None:
+        if not session.ended:
+            session.receive(message)
             self._set_timer()
 
     async def _reconnect(self, close: Close, tasks: asyncio.TaskGroup) -> None:
         """Replace a session that is lost, or raise."""
         assert self._link is not None
-        lost = self._link.dialogue
+        lost = self._link.session
         self._ready = False
-        self._retire(lost, close, goes_on=True)
-        self.setup.emit(RealtimeModelConnectionStatusEvent("reconnecting", close=close))
+        self._end_session(lost, close, continues=True)
+        self.ports.emit(RealtimeModelConnectionStatusEvent("reconnecting", close=close))
         failure: RealtimeCoreError = ConnectionLost(close)
-        if self.setup.now() - self._since >= self._policy.settled_after_s:
+        if self.ports.now() - self._since >= self._policy.settled_after_s:
             self._attempt = 0
         while self._attempt < self._policy.attempts:
-            await asyncio.sleep(self._policy.delay_s(self._attempt, self.setup.sources.random))
+            await asyncio.sleep(self._policy.delay_s(self._attempt, self.ports.sources.random))
             self._attempt += 1
             try:
                 link = await self._open(tasks)
@@ -229,80 +218,48 @@ class ReconnectingTransport:
             else:
                 self._take_over(link)
                 return
-        self._end(lost, close)
+        self._disconnected(lost, close)
         raise failure
 
-    def _end(self, dialogue: Dialogue, close: Close) -> None:
-        """The conversation is over: what the server was asked for is never answered."""
-        self.setup.emit(RealtimeModelConnectionStatusEvent("disconnected", close=close))
-        for change in dialogue.config.unanswered:
+    def _disconnected(self, session: ServerSession, close: Close) -> None:
+        """The conversation is over: the server does not answer the updates under way any more."""
+        self.ports.emit(RealtimeModelConnectionStatusEvent("disconnected", close=close))
+        for change in session.config.unanswered:
             change.settle(ConnectionLost(close))
 
-    def _retire(self, dialogue: Dialogue, close: Close | None = None, *, goes_on: bool = False) -> None:
-        """The server session is over, and with it what was open in it: the caller's turn and the agent's response.
-        `close` is None where another session takes its place in a pause of the talk."""
-        dialogue.retired = True
-        abandon(dialogue)
-        self.setup.policy.reset()
-        self.setup.player.release()
+    def _end_session(self, session: ServerSession, close: Close | None = None, *, continues: bool = False) -> None:
+        session.end(close, continues=continues)
         self._set_timer()
-        if dialogue.caller_speaks:
-            self.setup.emit(RealtimeModelSpeechStoppedEvent(*dialogue.speech_began))
-        active_id = dialogue.responses.active_id
-        for response_id in dict.fromkeys((*dialogue.open_parts.values(), active_id)):
-            if response_id is not None:
-                dialogue.finish(response_id)
-        if active_id is not None:
-            again = goes_on and bool(dialogue.responses.unanswered(self.setup.now()))
-            self.setup.emit(
-                RealtimeModelTurnEndedEvent(response_id=active_id, status="failed", reason="connection_lost")
-            )
-            self.setup.emit(RealtimeModelResponseFailedEvent(active_id, "failed", "connection_lost", retrying=again))
-        is_cut = active_id is not None and not goes_on
-        if close is not None and (is_cut or dialogue.commits_by_hand):  # an answer that is expected does not come
-            self.setup.emit(RealtimeModelErrorEvent(ConnectionLost(close)))
 
     def _take_over(self, link: Link) -> None:
-        """The new session goes on where the old one ended."""
+        """The new session continues where the old one ended."""
         assert self._link is not None
-        old, new = self._link.dialogue, link.dialogue
-        self._link, self._ready, self._since = link, True, self.setup.now()
+        old, new = self._link.session, link.session
+        self._link, self._ready, self._since = link, True, self.ports.now()
         new.succeed(old, knows_calls=self._is_attached)
-        new.update_session()
         if not self._is_attached:
-            self._tell(new)
-        for item in old.unacknowledged.values():
-            if item["type"] == "message" and item["id"] not in old.hidden_items:
-                new.create_item(item)
-        said = self._said.take() if old.turn_is_open else []
-        for audio in (*said, *self._backlog.take()):
-            new.append(audio)
-        now = self.setup.now()
-        if said:  # it should be taken as a turn once more, and answered as such: what is asked for below waits for that
-            new.perform(new.responses.speech_stopped(now))
-        for options in old.responses.unanswered(now):
-            new.perform(new.responses.request(now, options))
+            self._restore(new)
+        turn_audio = self._sent_audio.take() if old.turn_is_open else []
+        new.repeat(old, turn_audio, self._backlog.take())
         for _ in range(len(self._outbox)):
-            send(new, self._outbox.popleft())
+            new.send(self._outbox.popleft())
         self._set_timer()
-        self.setup.emit(RealtimeModelConnectionStatusEvent("connected"))
+        self.ports.emit(RealtimeModelConnectionStatusEvent("connected"))
 
-    def _tell(self, dialogue: Dialogue) -> None:
-        """Tell the new session what was said so far. That asks for no response."""
+    def _restore(self, session: ServerSession) -> None:
+        """Give the new session the conversation so far."""
         items = self._conversation() if self._conversation else ()
         if self._policy.memory == "items":
-            for item in replayed(items, self._policy.max_chars):
-                dialogue.create_item(item, hidden=True)
-                dialogue.foreign_calls.discard(item.get("call_id", ""))
+            session.restore_items(replayed(items, self._policy.max_chars))
         elif (text := summary(items, self._policy.max_chars)) is not None:
-            dialogue.create_note(text)
+            session.restore_summary(text)
 
     # Time.
 
     async def _watch(self, link: Link, tasks: asyncio.TaskGroup) -> Close:
-        """Wait for the connection's end; before the session expires, replace it in a pause of the talk."""
+        """Wait for the end of the connection. Replace a session that is about to expire, in a pause of the talk."""
         loop = asyncio.get_running_loop()
-        due = self._rollover_at(link.dialogue)
+        due = self._rollover_at(link.session)
         quiet = 0
         while True:
             timeout = None if due is None else max(due - loop.time(), _POLL_S)
@@ -311,7 +268,7 @@ class ReconnectingTransport:
                 return link.run.result()
             if due is None or loop.time() < due:
                 continue
-            quiet = quiet + 1 if link.dialogue.at_rest else 0
+            quiet = quiet + 1 if link.session.at_rest else 0
             if quiet < 2:
                 continue
             try:
@@ -320,32 +277,32 @@ class ReconnectingTransport:
                 _logger.warning("The session could not be renewed before its end: %s", error)
                 due = loop.time() + _ROLLOVER_AGAIN_S
                 continue
-            if link.run.done() or not link.dialogue.at_rest:
-                successor.dialogue.retired = True  # the talk went on meanwhile
+            if link.run.done() or not link.session.at_rest:
+                successor.session.ended = True  # the conversation has continued meanwhile
                 successor.connection.close()
                 quiet = 0
                 continue
-            self.setup.emit(RealtimeModelConnectionStatusEvent("reconnecting"))
-            self._retire(link.dialogue)
+            self.ports.emit(RealtimeModelConnectionStatusEvent("reconnecting"))
+            self._end_session(link.session)
             self._take_over(successor)
             link.connection.close()
             link = successor
-            due = self._rollover_at(link.dialogue)
+            due = self._rollover_at(link.session)
             quiet = 0
 
-    def _rollover_at(self, dialogue: Dialogue) -> float | None:
-        """When to begin to look for a pause, on the loop's clock. A server whose clock is off is not believed."""
-        if dialogue.expires_at is None or not self._policy.attempts:
+    def _rollover_at(self, session: ServerSession) -> float | None:
+        """When to begin to look for a pause, on the loop's clock. None where the server's time is in the past."""
+        if session.expires_at is None or not self._policy.attempts:
             return None
-        left_s = dialogue.expires_at - self.setup.sources.now().timestamp()
+        left_s = session.expires_at - self.ports.sources.now().timestamp()
         if left_s <= 0:
             return None
-        return self.setup.now() + max(left_s - self._policy.rollover_margin_s, left_s / 2)
+        return self.ports.now() + max(left_s - self._policy.rollover_margin_s, left_s / 2)
 
     def _set_timer(self) -> None:
-        """One timer for all that is due in the dialogue."""
+        """Set the one timer for everything that is due in the session."""
         link = self._link
-        at = link.dialogue.deadline if link and not link.dialogue.retired and not self._closing else None
+        at = link.session.deadline if link and not link.session.ended and not self._closing else None
         if at == self._timer_at:
             return
         self._cancel_timer()
@@ -360,6 +317,6 @@ class ReconnectingTransport:
 
     def _on_time(self) -> None:
         self._timer = self._timer_at = None
-        if self._link is not None and not self._link.dialogue.retired:
-            self._link.dialogue.on_time()
+        if self._link is not None and not self._link.session.ended:
+            self._link.session.on_time()
             self._set_timer()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UserError
+from ..errors import RealtimeCoreError, ServerRejected, UserError
 from .defaults import DEFAULT_MODEL, DEFAULT_MODEL_SETTINGS
 from .settings_ledger import Answered, Change, Fields, Path, Refusal, SettingsLedger, path_of
 
@@ -23,7 +23,6 @@ __all__ = [
     "Effective",
     "SessionConfig",
     "bytes_per_ms",
-    "names_transcription",
     "session_object",
     "setting_name",
     "wire_format",
@@ -109,12 +108,6 @@ def session_object(
         given = (*(settings.get("tools") or ()), *(settings.get("handoffs") or ()))
         fields["tools",] = [_tool(each) for each in given]
     return fields | _audio(settings, turns)
-
-
-def names_transcription(settings: Mapping[str, Any]) -> bool:
-    """The settings say whether and by which model the caller's speech is transcribed."""
-    given = (settings.get("audio") or {}).get("input") or {}
-    return "transcription" in given or "input_audio_transcription" in settings
 
 
 def _audio(settings: Mapping[str, Any], turns: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Fields:
@@ -249,7 +242,9 @@ class SessionConfig:
         defaults: bool = True,
     ) -> None:
         """`turns` completes a `turn_detection` object (see `TurnPolicy`); `defaults`: see `session_object`."""
+        self._settings = settings
         self._turns = turns
+        self._defaults = defaults
         self._ledger = SettingsLedger()
         self._server_waits = False
         self.voice_frozen = False
@@ -257,6 +252,22 @@ class SessionConfig:
         self._ask(session_object(settings, defaults=defaults, turns=turns))
         self._echo: Fields = {}
         self.effective = Effective.of(_nest(self._ledger.desired))
+
+    def again(self) -> SessionConfig:
+        """The same configuration for another attempt, as if nothing had been sent."""
+        return SessionConfig(self._settings, turns=self._turns, defaults=self._defaults)
+
+    def without_refused_default(self, error: RealtimeCoreError) -> SessionConfig | None:
+        """The configuration for another attempt where the server does not have the default transcription model: without
+        transcription. None where the error has another cause, or where the user has chosen the model."""
+        is_refused = isinstance(error, ServerRejected) and error.param.startswith(
+            ".".join(("session", *_TRANSCRIPTION))
+        )
+        nested = (self._settings.get("audio") or {}).get("input") or {}
+        if not is_refused or "transcription" in nested or "input_audio_transcription" in self._settings:
+            return None
+        settings = {**self._settings, "input_audio_transcription": None}
+        return SessionConfig(settings, turns=self._turns, defaults=self._defaults)
 
     @property
     def under_way(self) -> bool:

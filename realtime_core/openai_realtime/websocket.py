@@ -1,16 +1,15 @@
-"""Opening a connection to the server, until it has taken our configuration."""
+"""Opens a connection to the server, and waits until the server has taken the configuration."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
 from ..connection import Close, Connection
 from ..errors import ConnectFailed
-from .dialogue import Dialogue
+from .server_session import ServerSession
 
 __all__ = ["Link", "Transport", "TransportConfig", "open_link", "websocket_transport"]
 
@@ -55,17 +54,17 @@ def websocket_transport(config: TransportConfig) -> Transport:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A connection that is being run, and the server session on it."""
+    """A running connection, and the server session on it."""
 
     connection: Connection
-    dialogue: Dialogue
+    session: ServerSession
     run: asyncio.Task[Close]
 
 
 async def open_link(
     connect: Callable[[], Awaitable[Connection]],
-    begin: Callable[[Connection], Dialogue],
-    receive: Callable[[Dialogue, str | bytes], None],
+    begin: Callable[[Connection], ServerSession],
+    receive: Callable[[ServerSession, str | bytes], None],
     tasks: asyncio.TaskGroup,
     timeout_s: float,
 ) -> Link:
@@ -73,22 +72,43 @@ async def open_link(
 
     Raises `ConnectFailed`, or the `ServerRejected` that the server answered with.
     """
+    loop = asyncio.get_running_loop()
+    created: asyncio.Future[None] = loop.create_future()
+    configured: asyncio.Future[None] = loop.create_future()
     link: Link | None = None
     try:
         async with asyncio.timeout(timeout_s):
             connection = await connect()
-            dialogue = begin(connection)
-            run = tasks.create_task(connection.run(functools.partial(receive, dialogue)), name="model connection")
-            link = Link(connection, dialogue, run)
-            await _first(link, dialogue.created)
-            dialogue.configure()
-            await _first(link, dialogue.configured)
+            session = begin(connection)
+
+            def take(message: str | bytes) -> None:
+                receive(session, message)
+                if not configured.done():
+                    settle()
+                if session.expired:
+                    connection.close(1000, "session expired")
+
+            def settle() -> None:
+                for step, is_reached in ((created, session.created), (configured, session.configured)):
+                    if is_reached and not step.done():
+                        step.set_result(None)
+                    elif not step.done() and session.rejection is not None:
+                        step.set_exception(session.rejection)
+                        return
+
+            run = tasks.create_task(connection.run(take), name="model connection")
+            link = Link(connection, session, run)
+            await _first(link, created)
+            session.configure()
+            if session.configured and not configured.done():
+                configured.set_result(None)
+            await _first(link, configured)
             return link
     except BaseException as error:
         if link is not None:
-            for step in (link.dialogue.created, link.dialogue.configured):
+            for step in (created, configured):
                 if not step.cancel():
-                    step.exception()  # seen
+                    step.exception()  # marks the exception as retrieved
             link.connection.close()
             link.run.cancel()
         if isinstance(error, TimeoutError):

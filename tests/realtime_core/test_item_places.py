@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_core.openai_realtime.item_places import ItemPlaces
 from realtime_core.openai_realtime.server_events import Committed, ItemAdded, ItemDone
+from realtime_core.openai_realtime.server_session.item_places import ItemPlaces
 
 
 def test_a_named_item_counts() -> None:

@@ -179,8 +179,8 @@ async def test_a_turn_ended_by_hand_that_the_server_refuses_is_told(says_event_i
         peer.emit("input_audio_buffer.committed", item_id="u1", previous_item_id=None)
         await settle(2.0)
         assert "response.create" not in peer.types(), "the server answers it by itself"
-    swallowed = session.model.swallowed  # type: ignore[attr-defined]
-    assert not swallowed
+    ignored = session.model.ignored_errors  # type: ignore[attr-defined]
+    assert not ignored
 
 
 async def test_an_empty_commit_of_the_servers_own_is_nobodys_business() -> None:

@@ -433,7 +433,7 @@ async def test_interrupt_always_cancels() -> None:
         assert talk.heard.types() == ["turn_started", "audio", "audio_interrupted"]
         talk.peer.error("response_cancel_not_active", event_id=talk.peer.sent[-1]["event_id"])
         await settle()
-        assert not talk.heard.of("error") and talk.model.swallowed["response_cancel_not_active"] == 1
+        assert not talk.heard.of("error") and talk.model.ignored_errors["response_cancel_not_active"] == 1
 
 
 async def test_interrupts_with_a_scope() -> None:
@@ -733,7 +733,7 @@ async def test_what_else_the_server_says() -> None:
             "other",
             "other",
         ]
-        assert talk.model.swallowed["malformed"] == 1
+        assert talk.model.ignored_errors["malformed"] == 1
         assert talk.peer.commands() == [], "nothing is ever retrieved"
 
 
@@ -755,7 +755,7 @@ async def test_complaints_are_told_and_races_are_not() -> None:
         await settle()
         error = talk.heard.one("error").error
         assert isinstance(error, ServerRejected) and error.code == "cannot_update_voice"
-        assert sum(talk.model.swallowed.values()) == 2
+        assert sum(talk.model.ignored_errors.values()) == 2
 
 
 async def test_a_collision_that_is_told_without_a_code_is_asked_for_again() -> None:

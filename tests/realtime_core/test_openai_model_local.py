@@ -134,7 +134,7 @@ async def test_a_barge_in_with_real_speech(sources: Sources, policy: TurnPolicy 
         assert all(
             getattr(e, "item_id", "") != interrupted.item_id for e in caller.heard.events[after:] if e.type == "audio"
         )
-        assert not caller.heard.of("error") and not caller.model.swallowed
+        assert not caller.heard.of("error") and not caller.model.ignored_errors
 
 
 @pytest.mark.virtual_time
@@ -228,7 +228,7 @@ async def test_a_hundred_things_at_once_are_answered(sources: Sources) -> None:
             await asyncio.sleep(random.random() * 2)
         await asyncio.sleep(60)
         assert not caller.heard.of("error", "exception")
-        assert set(caller.model.swallowed) <= {
+        assert set(caller.model.ignored_errors) <= {
             "response_cancel_not_active",
             "conversation_already_has_active_response",
         }
@@ -246,9 +246,9 @@ async def test_ten_minutes_keep_nothing(sources: Sources) -> None:
             caller.heard.events.clear()
         transport = caller.model._transport
         assert transport is not None and transport._link is not None
-        dialogue = transport._link.dialogue
-        assert len(dialogue.ledger) <= 2 and not dialogue.open_parts and dialogue.at_rest
-        assert not dialogue.unacknowledged and not dialogue.responses._acknowledged
+        server_session = transport._link.session
+        assert len(server_session.audio.ledger) <= 2 and not server_session.audio.open and server_session.at_rest
+        assert not server_session.items.unconfirmed and not server_session.responses._acknowledged
 
 
 @pytest.mark.real_time

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from realtime_core import model_inputs
 from realtime_core.audio.resample import Downsampler3, Upsampler3
-from realtime_core.openai_realtime import dialogue, outgoing, protocol
-from realtime_core.openai_realtime.dialogue import Dialogue
+from realtime_core.openai_realtime import protocol
+from realtime_core.openai_realtime.server_session.requests import ResponseRequests
+from realtime_core.openai_realtime.server_session.user_inputs import UserInputs
 from realtime_core.playback import HeardItem, PlaybackLedger
 from realtime_core.response_effects import CancelResponse, CreateResponse
 from realtime_core.tool_calls import ToolCalls
@@ -65,16 +65,16 @@ def old_mark_counted(patch: Patch) -> None:
 
 
 def lost_tool_result(patch: Patch) -> None:
-    patch.setitem(outgoing._HANDLERS, model_inputs.RealtimeModelSendToolOutput, lambda dialogue, event: None)  # type: ignore[arg-type]
+    patch.setattr(UserInputs, "_tool_output", lambda self, event: None)
 
 
 def doubled_response_create(patch: Patch) -> None:
-    perform = Dialogue.perform
+    perform = ResponseRequests.perform
 
-    def doubled(self: Dialogue, effects: Any) -> None:
+    def doubled(self: ResponseRequests, effects: Any) -> None:
         perform(self, [twice for effect in effects for twice in [effect] * (1 + isinstance(effect, CreateResponse))])
 
-    patch.setattr(Dialogue, "perform", doubled)
+    patch.setattr(ResponseRequests, "perform", doubled)
 
 
 def resampler_reset_per_chunk(patch: Patch) -> None:
@@ -105,16 +105,16 @@ def hang_up_before_the_goodbye_is_heard(patch: Patch) -> None:
 
 
 def needless_cancel(patch: Patch) -> None:
-    silence = Dialogue.silence
+    interrupt = ResponseRequests.interrupt
 
-    def cancels(self: Dialogue) -> Any:
+    def cancels(self: ResponseRequests) -> Any:
         active = self.responses.active_id
-        interrupted = silence(self)
+        interrupted = interrupt(self)
         if active is not None:
             self.perform([CancelResponse("evt_x", active, False)])
         return interrupted
 
-    patch.setattr(Dialogue, "silence", cancels)
+    patch.setattr(ResponseRequests, "interrupt", cancels)
 
 
 def old_answer_goes_on_after_the_clear(patch: Patch) -> None:

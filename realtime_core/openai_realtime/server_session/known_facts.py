@@ -1,4 +1,4 @@
-"""What a server session has told already, so that a repeated or a late event changes nothing. Pure."""
+"""What a server session has reported already, so that a repeated or late event changes nothing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
-__all__ = ["Messages", "Recent", "Told"]
+__all__ = ["KnownFacts", "Recent", "RepeatedMessages"]
 
 
 class Recent(OrderedDict[Any, Any]):
-    """The last entries only: a mapping of at most `limit`."""
+    """A mapping that keeps the last `limit` entries."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -22,36 +22,36 @@ class Recent(OrderedDict[Any, Any]):
             self.popitem(last=False)
 
 
-class Told:
-    """Facts by a key: the event that tells them, and what it is about."""
+class KnownFacts:
+    """Facts by a key: the event that reports the fact, and the ids that it names."""
 
     def __init__(self) -> None:
         self._facts = Recent(1024)
 
-    def news(self, value: Any, *key: Hashable) -> bool:
-        """Note a fact; returns whether it was not known, or known otherwise."""
+    def add(self, value: Any, *key: Hashable) -> bool:
+        """Store a fact; returns whether the fact is new or has another value than before."""
         if key in self._facts and self._facts[key] == value:
             return False
         self._facts[key] = value
         return True
 
-    def knows(self, *key: Hashable) -> bool:
+    def has(self, *key: Hashable) -> bool:
         return key in self._facts
 
-    def fact(self, *key: Hashable) -> Any:
-        """The fact, or None where it is not known."""
+    def value(self, *key: Hashable) -> Any:
+        """The fact's value, or None where the fact is not known."""
         return self._facts.get(key)
 
     def forget(self, *key: Hashable) -> None:
         self._facts.pop(key, None)
 
 
-class Messages:
-    """Recognises a message that comes twice, word for word.
+class RepeatedMessages:
+    """Recognises a message that comes twice with the same text.
 
-    That works where each event has an id of its own, as the protocol has it. From a server that uses one id for several
-    events, two equal messages may be two events (a piece of silence after another), and none is taken for a repetition.
-    The same goes for an event without an id (a key that is pressed twice).
+    The protocol gives each event an id of its own, so two equal messages are one event. A server that uses one id for
+    several events may send two equal messages for two events (silence after silence): then no message counts as
+    repeated. An event without an id (a key that is pressed twice) never counts as repeated.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Messages:
         self._ids_differ = True
 
     def is_repeated(self, message: str | bytes, event_id: Any = None) -> bool:
-        """Note a message. `event_id` is that of its event, as far as it was read."""
+        """Store a message; returns whether it came before. `event_id` is the id of its event, if it was read."""
         digest = hash(message)
         repeated = digest in self._seen
         self._seen[digest] = True

@@ -1,4 +1,4 @@
-"""What a server session has told already."""
+"""What a server session has reported already."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from realtime_core.openai_realtime.told import Messages, Recent, Told
+from realtime_core.openai_realtime.server_session.known_facts import KnownFacts, Recent, RepeatedMessages
 
 
 def event(event_id: str | None, **fields: object) -> str:
@@ -14,13 +14,13 @@ def event(event_id: str | None, **fields: object) -> str:
 
 
 def test_a_fact_is_news_once_and_again_when_it_is_another() -> None:
-    told = Told()
-    assert told.news("a", "kind", 1) and not told.news("a", "kind", 1)
-    assert told.news("b", "kind", 1) and told.news("a", "kind", 2)
-    assert told.fact("kind", 1) == "b" and told.knows("kind", 2) and not told.knows("kind", 3)
-    told.forget("kind", 1)
-    told.forget("kind", 1)
-    assert told.fact("kind", 1) is None and told.news("b", "kind", 1)
+    known = KnownFacts()
+    assert known.add("a", "kind", 1) and not known.add("a", "kind", 1)
+    assert known.add("b", "kind", 1) and known.add("a", "kind", 2)
+    assert known.value("kind", 1) == "b" and known.has("kind", 2) and not known.has("kind", 3)
+    known.forget("kind", 1)
+    known.forget("kind", 1)
+    assert known.value("kind", 1) is None and known.add("b", "kind", 1)
 
 
 def test_memory_is_bounded() -> None:
@@ -32,7 +32,7 @@ def test_memory_is_bounded() -> None:
 
 @pytest.mark.parametrize("as_bytes", [False, True])
 def test_a_message_that_comes_twice_is_recognised_by_its_id(as_bytes: bool) -> None:
-    messages = Messages()
+    messages = RepeatedMessages()
 
     def is_repeated(message: str, event_id: str | None) -> bool:
         return messages.is_repeated(message.encode() if as_bytes else message, event_id)
@@ -44,14 +44,14 @@ def test_a_message_that_comes_twice_is_recognised_by_its_id(as_bytes: bool) -> N
 
 
 def test_from_a_server_whose_ids_tell_nothing_every_message_counts() -> None:
-    messages = Messages()
+    messages = RepeatedMessages()
     assert not messages.is_repeated(event("e", n=1), "e")
     assert not messages.is_repeated(event("e", n=2), "e")
     assert not messages.is_repeated(event("e", n=2), "e")
 
 
 def test_an_event_without_an_id_counts_each_time() -> None:
-    messages = Messages()
+    messages = RepeatedMessages()
     for number in range(3):
         messages.is_repeated(event(f"e{number}"), f"e{number}")
     assert not messages.is_repeated(event(None, key="5"), None)

@@ -1,12 +1,12 @@
-"""Which item another one follows, from what the server says and what the client has asked for. Pure.
+"""The order of the items, from what the server reports and what the client has requested.
 
 The protocol's `previous_item_id` is null for the first item of a conversation. Some servers send null for every item.
 """
 
 from __future__ import annotations
 
-from .server_events import ServerEvent
-from .told import Recent
+from ..server_events import ServerEvent
+from .known_facts import Recent
 
 __all__ = ["ItemPlaces"]
 

@@ -1,0 +1,152 @@
+"""The agent's audio in one server session: what has come, what plays, what is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ...model_events import (
+    RealtimeModelAudioDoneEvent,
+    RealtimeModelAudioEvent,
+    RealtimeModelAudioInterruptedEvent,
+    RealtimeModelEvent,
+)
+from ...playback import ClockPlayer, HeardItem, PlaybackLedger, Player, Truncation
+from ..server_events import AudioDelta
+from .client_events import ClientEvents
+from .known_facts import Recent
+
+__all__ = ["AudioParts"]
+
+
+class AudioParts:
+    """Gives audio to the player and truncates it where the caller interrupts. A part is one content part of an item.
+
+    The player is a synchronous port: `stop` returns the heard position in the same step.
+    """
+
+    def __init__(self, player: Player, client: ClientEvents, emit: Callable[[RealtimeModelEvent], None]) -> None:
+        self._player = player
+        self._client = client
+        self._emit = emit
+        self.ledger = PlaybackLedger()
+        self._muted = Recent(64)
+        self._finished = Recent(64)
+        """Responses that are over for the session."""
+        self._response_of = Recent(256)
+        """Item id -> response id, for items with audio."""
+        self.open: dict[tuple[str, int], str] = {}
+        """Parts that are not complete -> response id."""
+
+    @property
+    def is_playing(self) -> bool:
+        """The caller has not heard all of the audio."""
+        return any(not each.finished for each in self._player.heard())
+
+    def set_format(self, bytes_per_ms: int) -> None:
+        """Count in the session's output format."""
+        self.ledger.bytes_per_ms = bytes_per_ms
+        if isinstance(self._player, ClockPlayer):
+            self._player.bytes_per_ms = bytes_per_ms
+
+    def mute(self, response_id: str) -> None:
+        """Drop the rest of the response's audio and text."""
+        self._muted[response_id] = True
+
+    def is_muted(self, response_id: str) -> bool:
+        return response_id in self._muted
+
+    def has_spoken(self, response_id: str) -> bool:
+        """Audio of the response has come."""
+        return response_id in self._response_of.values()
+
+    def heard_responses(self) -> set[str | None]:
+        """The responses whose audio plays."""
+        return {self._response_of.get(each.item_id) for each in self._player.heard() if not each.finished}
+
+    def forget_heard(self) -> None:
+        """Forget the parts that the caller has heard to their end."""
+        self.ledger.forget_heard(self._player.heard())
+
+    def receive(self, event: AudioDelta, *, can_be_truncated: bool) -> bool:
+        """Count a piece of audio; returns whether it is the first of its part."""
+        part = event.item_id, event.content_index
+        if can_be_truncated:
+            self.ledger.received(*part, len(event.audio))
+        if part in self.open:
+            return False
+        self.open[part] = event.response_id
+        self._response_of[event.item_id] = event.response_id
+        return True
+
+    def play(self, event: AudioDelta) -> None:
+        """Play a piece of audio that was counted."""
+        part = event.item_id, event.content_index
+        self._player.play(*part, event.audio)
+        self._emit(RealtimeModelAudioEvent(event.audio, event.response_id, *part))
+        if event.response_id in self._finished:
+            self.end(*part)  # it came late, and no other event ends it
+
+    def end(self, item_id: str, content_index: int) -> None:
+        """All audio of the part has come."""
+        response_id = self.open.pop((item_id, content_index), None)
+        if response_id is None:
+            return
+        self.ledger.done(item_id, content_index)
+        self._player.end(item_id, content_index)
+        if not self.is_muted(response_id):
+            self._emit(RealtimeModelAudioDoneEvent(item_id, content_index, response_id=response_id))
+
+    def begin(self, response_id: str) -> None:
+        """The response begins. A server may use the id of an earlier response."""
+        self._finished.pop(response_id, None)
+
+    def is_finished(self, response_id: str) -> bool:
+        return response_id in self._finished
+
+    def finish(self, response_id: str) -> None:
+        """The response is over: all of its audio has come."""
+        self._finished[response_id] = True
+        for (item_id, content_index), owner in list(self.open.items()):
+            if owner == response_id:
+                self.end(item_id, content_index)
+
+    def hold(self, duck_db: float | None) -> None:
+        """Pause the audio, or play it more quietly by `duck_db` decibels."""
+        if duck_db is None:
+            self._player.hold()
+        else:
+            self._player.duck(duck_db)
+
+    def release(self) -> None:
+        """Continue after `hold`."""
+        self._player.release()
+
+    def interrupt(self, active_id: str | None) -> RealtimeModelAudioInterruptedEvent | None:
+        """Stop the audio, truncate it at the heard position and drop the rest of the active response. The response is
+        not cancelled. Returns the event to emit, if audio was cut."""
+        heard = self._player.stop()
+        self._player.release()
+        truncations = self.ledger.truncations(heard)
+        for each in truncations:
+            position = {"item_id": each.item_id, "content_index": each.content_index, "audio_end_ms": each.audio_end_ms}
+            self._client.send("conversation.item.truncate", position)
+        if active_id is not None:
+            self.mute(active_id)
+        return self._cut(heard, truncations)
+
+    def _cut(
+        self, heard: Sequence[HeardItem], truncations: list[Truncation]
+    ) -> RealtimeModelAudioInterruptedEvent | None:
+        cut = tuple(each for each in heard if not each.finished)
+        if not cut:
+            return None
+        first = cut[0]
+        positions = {(each.item_id, each.content_index): each.audio_end_ms for each in truncations}
+        return RealtimeModelAudioInterruptedEvent(
+            item_id=first.item_id,
+            content_index=first.content_index,
+            audio_end_ms=positions.get((first.item_id, first.content_index), int(max(first.heard_ms, 0.0))),
+            items=cut,
+            truncations=tuple(truncations),
+            response_id=self._response_of.get(first.item_id),
+        )

@@ -1,0 +1,209 @@
+"""Speech, turns, transcripts and keys of the caller."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ... import model_events as emitted
+from ...turns import TurnAction, TurnPolicy
+from .. import server_events as wire
+from .audio_parts import AudioParts
+from .items import ConversationItems
+from .known_facts import KnownFacts
+from .requests import ResponseRequests
+from .tool_gate import CallerSpeech, ToolGate
+from .updates import SessionUpdates
+
+__all__ = ["CallerTurns"]
+
+Emit = Callable[[emitted.RealtimeModelEvent], None]
+
+
+class CallerTurns:
+    """Handles the server's events about the caller. The turn policy decides what an event means for the agent."""
+
+    def __init__(
+        self,
+        policy: TurnPolicy,
+        speech: CallerSpeech,
+        requests: ResponseRequests,
+        audio: AudioParts,
+        gate: ToolGate,
+        updates: SessionUpdates,
+        items: ConversationItems,
+        known: KnownFacts,
+        emit: Emit,
+        now: Callable[[], float],
+    ) -> None:
+        self._policy = policy
+        self._speech = speech
+        self._requests = requests
+        self._responses = requests.responses
+        self._audio = audio
+        self._gate = gate
+        self._updates = updates
+        self._items = items
+        self._known = known
+        self._emit = emit
+        self._now = now
+        self.commits: deque[str] = deque(maxlen=64)
+        """Event ids of the client's `input_audio_buffer.commit` events without an answer."""
+        self.handlers: Mapping[type, Callable[[Any], None]] = {
+            wire.SpeechStarted: self._speech_started,
+            wire.SpeechStopped: self._speech_stopped,
+            wire.Committed: self._committed,
+            wire.TimeoutTriggered: self._timeout_triggered,
+            wire.TranscriptionDelta: self._transcription_delta,
+            wire.TranscriptionCompleted: self._transcription_completed,
+            wire.TranscriptionFailed: self._transcription_failed,
+            wire.Dtmf: self._dtmf,
+        }
+
+    def on_time(self, now: float) -> None:
+        self._emit_if(self._act(self._policy.on_time(now)))
+
+    def _act(self, actions: Sequence[TurnAction]) -> emitted.RealtimeModelEvent | None:
+        """Carry out actions of the policy, except `RESPOND`, which needs the turn's item."""
+        interrupted = None
+        for action in actions:
+            if action is TurnAction.INTERRUPT:
+                interrupted = self._requests.interrupt()
+                if self._updates.config.effective.interrupt_response:
+                    self._responses.cancelled_by_server()
+                else:
+                    self._requests.cancel(mute=True)
+            elif action is TurnAction.HOLD:
+                self._audio.hold(self._policy.duck_db)
+            elif action is TurnAction.RELEASE:
+                self._audio.release()
+        return interrupted
+
+    def _emit_if(self, event: emitted.RealtimeModelEvent | None) -> None:
+        if event is not None:
+            self._emit(event)
+
+    # Speech.
+
+    def _speech_started(self, event: wire.SpeechStarted) -> None:
+        if event.item_id and not self._known.add(event.audio_start_ms, wire.SpeechStarted, event.item_id):
+            return
+        has_stopped = bool(event.item_id) and self._known.has(wire.SpeechStopped, event.item_id)
+        now = self._now()
+        agent_active = self._requests.agent_active
+        self._speech.is_active = True
+        self._speech.item_id, self._speech.start_ms = event.item_id, event.audio_start_ms
+        self._gate.close()
+        self._responses.speech_started(now)
+        interrupted = self._act(self._policy.speech_started(now, agent_active=agent_active))
+        self._emit(emitted.RealtimeModelSpeechStartedEvent(event.item_id, event.audio_start_ms))
+        self._emit_if(interrupted)
+        if has_stopped:  # the server reported the end before the beginning
+            self._known.forget(wire.SpeechStopped, event.item_id)
+            self._speech_stopped(wire.SpeechStopped(event.item_id, event.audio_start_ms))
+
+    def _speech_stopped(self, event: wire.SpeechStopped) -> None:
+        began_id = self._speech.item_id
+        if event.item_id and not self._known.add(True, wire.SpeechStopped, event.item_id):
+            return
+        if self._speech.is_active and event.item_id and began_id and began_id != event.item_id:
+            return  # the end of an earlier speech
+        now = self._now()
+        self._speech.is_active = False
+        interrupted = self._act(self._policy.speech_stopped(now))
+        self._emit(emitted.RealtimeModelSpeechStoppedEvent(event.item_id, event.audio_end_ms))
+        self._emit_if(interrupted)
+        self._requests.perform(self._responses.speech_stopped(now))
+
+    def _end_speech(self) -> None:
+        """The turn is over, so the speech is over, even if the server has not reported its end."""
+        if self._speech.is_active:
+            self._speech.is_active = False
+            self._known.add(True, wire.SpeechStopped, self._speech.item_id)
+            self._emit(emitted.RealtimeModelSpeechStoppedEvent(self._speech.item_id, self._speech.start_ms))
+
+    # Turns.
+
+    def _committed(self, event: wire.Committed) -> None:
+        previous = self._items.places.previous(wire.Committed, event.item_id, event.previous_item_id)
+        self._turn_taken(event.item_id, previous)
+
+    def item_added(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
+        """An item shows a turn whose `committed` got lost or comes later. Where the server does not answer turns by
+        itself, the client asks for the answer."""
+        item_id, content = str(item.get("id") or ""), item.get("content")
+        is_audio = isinstance(content, list) and any(
+            isinstance(part, Mapping) and part.get("type") == "input_audio" for part in content
+        )
+        if not item_id or not is_audio or item.get("role") != "user" or item_id in self._items.unconfirmed:
+            return
+        if self.commits or not self._responses.server_responds:
+            self._turn_taken(item_id, previous_item_id)
+
+    def _turn_taken(self, item_id: str, previous_item_id: str | None) -> None:
+        """The conversation has a turn of the caller."""
+        if item_id and not self._known.add(True, wire.Committed, item_id):
+            return
+        now = self._now()
+        by_hand = bool(self.commits)
+        if by_hand:
+            self.commits.popleft()
+        self._end_speech()
+        actions = self._policy.committed(now)
+        interrupted = self._act(actions)
+        self._emit(emitted.RealtimeModelInputAudioCommittedEvent(item_id, previous_item_id))
+        self._emit_if(interrupted)
+        self._requests.perform(self._responses.committed(now, by_hand=by_hand))
+        if by_hand or TurnAction.RESPOND in actions or self._gate.is_closed:
+            self._requests.perform(self._responses.want(now, item_id or None, acknowledged=True))
+
+    def _timeout_triggered(self, event: wire.TimeoutTriggered) -> None:
+        if event.item_id and not self._known.add(event.audio_end_ms, wire.TimeoutTriggered, event.item_id):
+            return
+        self._emit(
+            emitted.RealtimeModelInputAudioTimeoutTriggeredEvent(
+                event.item_id, event.audio_start_ms, event.audio_end_ms
+            )
+        )
+
+    # Transcripts and keys.
+
+    def _transcription_delta(self, event: wire.TranscriptionDelta) -> None:
+        if self._is_transcribed(event) or self._items.is_deleted(event.item_id):
+            return
+        self._emit(
+            emitted.RealtimeModelInputAudioTranscriptionDeltaEvent(event.item_id, event.delta, event.content_index)
+        )
+
+    def _transcription_completed(self, event: wire.TranscriptionCompleted) -> None:
+        key = wire.TranscriptionCompleted, event.item_id, event.content_index
+        if self._items.is_deleted(event.item_id) or not self._known.add(event.transcript, *key):
+            return
+        self._emit(
+            emitted.RealtimeModelInputAudioTranscriptionCompletedEvent(
+                event.item_id,
+                event.transcript,
+                content_index=event.content_index,
+                usage=event.usage,
+                languages=event.languages,
+                logprobs=event.logprobs,
+            )
+        )
+
+    def _transcription_failed(self, event: wire.TranscriptionFailed) -> None:
+        key = wire.TranscriptionFailed, event.item_id, event.content_index
+        if self._is_transcribed(event) or not self._known.add(True, *key):
+            return
+        self._emit(
+            emitted.RealtimeModelInputAudioTranscriptionFailedEvent(event.item_id, event.error, event.content_index)
+        )
+
+    def _is_transcribed(self, event: wire.TranscriptionDelta | wire.TranscriptionFailed) -> bool:
+        """The whole transcript is known."""
+        return self._known.has(wire.TranscriptionCompleted, event.item_id, event.content_index)
+
+    def _dtmf(self, event: wire.Dtmf) -> None:
+        if event.received_at is not None and not self._known.add(event.digit, wire.Dtmf, event.received_at):
+            return
+        self._emit(emitted.RealtimeModelDtmfEvent(event.digit))

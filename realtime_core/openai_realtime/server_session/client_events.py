@@ -1,0 +1,33 @@
+"""Writes client events to one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..protocol import EventIds, encode, encode_append
+from .ports import Log
+
+__all__ = ["ClientEvents"]
+
+
+class ClientEvents:
+    """Encodes client events and sends them. `payload_log` gets each of them but the audio."""
+
+    def __init__(self, send: Callable[[str], None], ids: EventIds, payload_log: Log | None = None) -> None:
+        self._send = send
+        self._payload_log = payload_log
+        self.ids = ids
+
+    def send(self, type: str, fields: Mapping[str, Any] | None = None, *, event_id: str | None = None) -> str:
+        """Send a client event; returns its id."""
+        event_id = event_id or self.ids()
+        text = encode(event_id, type, fields or {})
+        if self._payload_log is not None:
+            self._payload_log.debug("> %s", text)
+        self._send(text)
+        return event_id
+
+    def append(self, audio: bytes) -> None:
+        """Append caller audio to the server's input buffer."""
+        self._send(encode_append(self.ids(), audio))

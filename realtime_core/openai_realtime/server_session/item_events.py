@@ -1,0 +1,171 @@
+"""The server's events about items of the conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ... import model_events as emitted
+from ...errors import UserError
+from ...items import RealtimeItem, RealtimeToolCallItem, item_from_dict
+from ...outcomes import items_of
+from .. import server_events as wire
+from .caller_turns import CallerTurns
+from .hosted_tools import HostedTools
+from .items import ConversationItems
+from .known_facts import Recent
+from .ports import Log
+from .requests import ResponseRequests
+from .spoken_text import SpokenText
+from .tool_gate import ToolGate
+
+__all__ = ["ItemEvents"]
+
+
+class ItemEvents:
+    """Reports items to the history, and tool calls to the session."""
+
+    def __init__(
+        self,
+        items: ConversationItems,
+        requests: ResponseRequests,
+        turns: CallerTurns,
+        texts: SpokenText,
+        gate: ToolGate,
+        hosted: HostedTools,
+        emit: Callable[[emitted.RealtimeModelEvent], None],
+        now: Callable[[], float],
+        log: Log,
+    ) -> None:
+        self._items = items
+        self._responses = requests.responses
+        self._turns = turns
+        self._texts = texts
+        self._gate = gate
+        self._hosted = hosted
+        self._emit = emit
+        self._now = now
+        self._log = log
+        self._calls = Recent(256)
+        """Ids of the tool calls that were reported."""
+        self._completes_items = False
+        """The server sends `conversation.item.done` (GA), not only `response.output_item.done` (beta)."""
+        self.handlers: Mapping[type, Callable[[Any], None]] = {
+            wire.ItemAdded: self._added,
+            wire.ItemDone: self._done,
+            wire.ItemRetrieved: self._retrieved,
+            wire.OutputItemAdded: self._output_added,
+            wire.OutputItemDone: self._output_done,
+            wire.ItemDeleted: self._deleted,
+            wire.ItemTruncated: self._truncated,
+        }
+
+    def in_response(self, event: wire.ResponseDone) -> None:
+        """Items of a complete response. Some compatible servers report a tool call, and an item's final text and
+        status, only there."""
+        for item in items_of(event.response):
+            if item.get("type") != "function_call":
+                self._texts.final(event.response_id, item)
+                self._updated(item, None)
+                self._hosted.item_done(item)
+            elif str(item.get("call_id")) not in self._calls:
+                self._tool_call(event.response_id, item)
+
+    def _added(self, event: wire.ItemAdded) -> None:
+        previous = self._previous(event)
+        self._turns.item_added(event.item, previous)
+        self._items.confirmed(event.item.get("id"))
+        self._updated(event.item, previous)
+
+    def _previous(self, event: wire.ItemAdded | wire.ItemDone) -> str | None:
+        return self._items.places.previous(type(event), str(event.item.get("id") or ""), event.previous_item_id)
+
+    def _done(self, event: wire.ItemDone) -> None:
+        self._completes_items = True
+        self._items.confirmed(event.item.get("id"))
+        self._updated(event.item, self._previous(event))
+        self._hosted.item_done(event.item)
+
+    def _retrieved(self, event: wire.ItemRetrieved) -> None:
+        item_id = str(event.item.get("id") or "")
+        if event.item.get("type") == "mcp_call" and not self._hosted.knows(item_id):
+            self._items.ran_before(item_id)
+        self._updated(event.item, None)
+
+    def _output_added(self, event: wire.OutputItemAdded) -> None:
+        self._responses.began_item(event.response_id)
+        if event.item.get("type") == "mcp_call" and not self._responses.is_out_of_band(event.response_id):
+            self._updated(event.item, None)
+
+    def _output_done(self, event: wire.OutputItemDone) -> None:
+        if self._responses.is_out_of_band(event.response_id):
+            return
+        self._responses.completed_item(self._now(), event.response_id)
+        self._texts.final(event.response_id, event.item)
+        if event.item.get("type") == "function_call":
+            self._tool_call(event.response_id, event.item)
+            return
+        if not self._completes_items or event.item.get("type") == "mcp_call":
+            self._updated(event.item, None)
+        self._hosted.item_done(event.item)
+
+    def _updated(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
+        """The history lists messages and complete tool calls. Every other item keeps its place there; the output of a
+        tool belongs to its call."""
+        item_id, kind = str(item.get("id") or ""), str(item.get("type") or "")
+        if self._items.is_deleted(item_id):
+            return
+        is_hidden = self._items.is_hidden(item_id)
+        if kind == "mcp_call" and not is_hidden:
+            self._hosted.item_seen(item, previous_item_id)
+        elif not is_hidden and (listed := self._listed(item, kind)) is not None:
+            self._emit(emitted.RealtimeModelItemUpdatedEvent(listed, previous_item_id=previous_item_id))
+        elif item_id:
+            is_output = kind == "function_call_output"
+            call_id, output = (item.get(key) if is_output else None for key in ("call_id", "output"))
+            self._emit(
+                emitted.RealtimeModelOtherItemEvent(
+                    item_id,
+                    kind,
+                    previous_item_id=previous_item_id,
+                    call_id=call_id if isinstance(call_id, str) else None,
+                    output=output if isinstance(output, str) else None,
+                )
+            )
+
+    def _listed(self, item: Mapping[str, Any], kind: str) -> RealtimeItem | None:
+        """The item as the history lists it; None for an item that it does not list."""
+        if kind == "function_call":
+            is_complete = item.get("status", "completed" if item.get("arguments") else "in_progress") == "completed"
+            # The server's call is complete with its arguments, the history's call with its output.
+            return item_from_dict({**item, "status": "in_progress"}) if is_complete else None
+        if kind != "message":
+            return None
+        try:
+            return item_from_dict(item)
+        except UserError as error:
+            self._log.info("The history leaves out an item of the conversation: %s", error)
+            return None
+
+    def _tool_call(self, response_id: str, item: Mapping[str, Any]) -> None:
+        if item.get("status", "completed") != "completed":
+            return  # the response ended before the arguments were complete
+        name, call_id, arguments = (str(item.get(key) or "") for key in ("name", "call_id", "arguments"))
+        item_id = str(item.get("id") or call_id)
+        if call_id not in self._calls:
+            self._calls[call_id] = True
+            self._gate.call_began(call_id)
+            self._emit(
+                emitted.RealtimeModelItemUpdatedEvent(
+                    RealtimeToolCallItem(item_id=item_id, call_id=call_id, name=name, arguments=arguments)
+                )
+            )
+        self._emit(
+            emitted.RealtimeModelToolCallEvent(name, call_id, arguments, id=item_id, response_id=response_id or None)
+        )
+
+    def _deleted(self, event: wire.ItemDeleted) -> None:
+        self._items.deleted(event.item_id)
+
+    def _truncated(self, event: wire.ItemTruncated) -> None:
+        self._emit(emitted.RealtimeModelItemTruncatedEvent(event.item_id, event.content_index, event.audio_end_ms))

@@ -1,0 +1,137 @@
+"""Items that the client puts into the conversation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...model_events import RealtimeModelEvent, RealtimeModelItemDeletedEvent
+from ...sources import Sources
+from ..recovery import refused_output_note
+from ..server_events import Committed, ItemDeleted
+from .client_events import ClientEvents
+from .item_places import ItemPlaces
+from .known_facts import KnownFacts, Recent
+from .requests import ResponseRequests
+
+__all__ = ["ConversationItems"]
+
+
+class ConversationItems:
+    """Creates and deletes items, and keeps each until the server has confirmed it."""
+
+    def __init__(
+        self,
+        client: ClientEvents,
+        requests: ResponseRequests,
+        known: KnownFacts,
+        sources: Sources,
+        emit: Callable[[RealtimeModelEvent], None],
+        ignored_errors: Counter[str],
+    ) -> None:
+        self._client = client
+        self._requests = requests
+        self._known = known
+        self._sources = sources
+        self._emit = emit
+        self._ignored_errors = ignored_errors
+        self._created = Recent(256)
+        """Event id of a `conversation.item.create` -> item id."""
+        self.unconfirmed = Recent(256)
+        """Item id -> the item, until the server confirms it."""
+        self._hidden = Recent(256)
+        """Items that the history does not show."""
+        self._edited = Recent(1024)
+        """Items that the user has put into the conversation -> whether the server has confirmed them."""
+        self._edits = Recent(1024)
+        """Event id of a `conversation.item.create` or `.delete` of the user -> its type and fields."""
+        self.places = ItemPlaces()
+
+    def is_deleted(self, item_id: str) -> bool:
+        return self._known.has(ItemDeleted, item_id)
+
+    def is_hidden(self, item_id: Any) -> bool:
+        return item_id in self._hidden
+
+    def is_edited(self, item_id: Any) -> bool:
+        """The user has put the item into the conversation. A tool call among these items runs nothing."""
+        return item_id in self._edited
+
+    def messages_to_repeat(self) -> list[dict[str, Any]]:
+        """The user's messages that the server has not confirmed."""
+        return [
+            item for item in self.unconfirmed.values() if item["type"] == "message" and not self.is_hidden(item["id"])
+        ]
+
+    def create(self, item: dict[str, Any], *, hidden: bool = False) -> str:
+        """Send `conversation.item.create`; returns the item's id, which the client chooses."""
+        item_id: str = item.setdefault("id", self._sources.id("item"))
+        self._known.forget(ItemDeleted, item_id)
+        self._created[self._client.send("conversation.item.create", {"item": item})] = item_id
+        self.unconfirmed[item_id] = item
+        if hidden:
+            self._hidden[item_id] = True
+        return item_id
+
+    def create_note(self, text: str) -> str:
+        """Give the model a text that is not part of the conversation; returns the item's id."""
+        content = [{"type": "input_text", "text": text}]
+        return self.create({"type": "message", "role": "system", "content": content}, hidden=True)
+
+    def edit(self, event_id: str, type: str, fields: dict[str, Any]) -> None:
+        """Send a `conversation.item.create` or `.delete` that the user has made."""
+        item = fields.get("item")
+        if type == "conversation.item.create" and isinstance(item, Mapping) and (item_id := str(item.get("id") or "")):
+            self._known.forget(ItemDeleted, item_id)
+            self._known.add(True, Committed, item_id)  # it is not a turn that the server has taken
+            self._hidden.pop(item_id, None)
+            self._edited[item_id] = False
+            if isinstance(previous := fields.get("previous_item_id"), str):
+                self.places.asked(item_id, previous)
+        self._edits[event_id] = type, fields
+        self._client.send(type, fields, event_id=event_id)
+
+    def edit_refused(self, event_id: str, code: str) -> bool:
+        """The server does not know an item that an edit names, as after a reconnect: an item to delete is gone, and a
+        new item goes to the end. Returns False for any other error."""
+        type, fields = self._edits.pop(event_id, ("", {}))
+        if type == "conversation.item.delete" and code == "item_delete_invalid_item_id":
+            self.deleted(str(fields.get("item_id") or ""))
+        elif type == "conversation.item.create" and code == "item_create_invalid_previous_item_id":
+            rest = {key: value for key, value in fields.items() if key != "previous_item_id"}
+            self.edit(self._client.ids(), type, rest)
+        else:
+            return False
+        self._ignored_errors[code] += 1
+        return True
+
+    def creation_refused(self, event_id: str) -> None:
+        """The server may have refused an item of the client. The output of a tool goes to the model as a note then."""
+        item_id = self._created.pop(event_id, None)
+        if item_id is None:
+            return
+        item = self.unconfirmed.pop(item_id, {})
+        was_wanted = self._requests.responses.unwant(item_id)
+        if item.get("type") == "function_call_output":
+            note_id = self.create_note(refused_output_note(item["output"]))
+            if was_wanted:
+                self._requests.want(note_id)
+
+    def confirmed(self, item_id: Any) -> None:
+        """The server has the item."""
+        if isinstance(item_id, str):
+            self.unconfirmed.pop(item_id, None)
+            if item_id in self._edited:
+                self._edited[item_id] = True
+            self._requests.responses.acknowledged(item_id)
+
+    def ran_before(self, item_id: str) -> None:
+        """The item is a tool call that has run before this session: it runs nothing."""
+        self._edited[item_id] = True
+
+    def deleted(self, item_id: str) -> None:
+        """The item is not in the conversation any more."""
+        if self._edited.get(item_id) is not False:  # else the user has created an item of that id meanwhile
+            self._known.add(True, ItemDeleted, item_id)
+        self._emit(RealtimeModelItemDeletedEvent(item_id))

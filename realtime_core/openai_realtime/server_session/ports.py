@@ -1,0 +1,45 @@
+"""What a server session uses and does not own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ...model_events import RealtimeModelEvent
+from ...outcomes import RetryPolicy
+from ...playback import Player
+from ...sources import Sources
+from ...turns import TurnPolicy
+from ..protocol import EventIds
+
+__all__ = ["Log", "SessionPorts"]
+
+
+class Log(Protocol):
+    """A log, such as `logging.Logger`."""
+
+    def debug(self, msg: str, *args: object) -> None: ...
+    def info(self, msg: str, *args: object) -> None: ...
+    def warning(self, msg: str, *args: object) -> None: ...
+
+
+@dataclass(slots=True)
+class SessionPorts:
+    """The parts that a server session uses. They outlive the session, so the next session of a conversation gets the
+    same ones. `now` returns seconds of any steady clock."""
+
+    policy: TurnPolicy
+    player: Player
+    sources: Sources
+    emit: Callable[[RealtimeModelEvent], None]
+    now: Callable[[], float]
+    log: Log
+    ids: EventIds = field(default_factory=EventIds)
+    retry: RetryPolicy | None = None
+    hold_for_tools: bool = True
+    log_payloads: bool = False
+    emit_raw: bool = True
+    ignored_errors: Counter[str] = field(default_factory=Counter)
+    """Errors that no event reports, by code. They are harmless, or the fault of this package."""

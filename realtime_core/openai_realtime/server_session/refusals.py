@@ -1,0 +1,95 @@
+"""Errors that the server sends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from ...errors import ServerRejected
+from ...model_events import RealtimeModelErrorEvent, RealtimeModelEvent
+from ...responses import COLLISION
+from ..server_errors import COMMIT_EMPTY, KNOWN_CODES, Fault, classify, code_of
+from ..server_events import ServerError
+from ..settings_ledger import Refusal
+from .caller_turns import CallerTurns
+from .items import ConversationItems
+from .known_facts import KnownFacts
+from .ports import Log
+from .requests import ResponseRequests
+from .response_events import ResponseEvents
+from .updates import SessionUpdates
+
+__all__ = ["Refusals"]
+
+
+class Refusals:
+    """Finds the client event that an error refuses, and reports the error where the user has to know it."""
+
+    def __init__(
+        self,
+        updates: SessionUpdates,
+        items: ConversationItems,
+        turns: CallerTurns,
+        requests: ResponseRequests,
+        responses: ResponseEvents,
+        known: KnownFacts,
+        ignored_errors: Counter[str],
+        emit: Callable[[RealtimeModelEvent], None],
+        now: Callable[[], float],
+        log: Log,
+    ) -> None:
+        self._updates = updates
+        self._items = items
+        self._turns = turns
+        self._requests = requests
+        self._responses = responses
+        self._known = known
+        self._ignored_errors = ignored_errors
+        self._emit = emit
+        self._now = now
+        self._log = log
+
+    def handle(self, event: ServerError, error: ServerRejected) -> None:
+        """An error of the server, in a session that is configured."""
+        fault = classify(event)
+        if (refusal := self._refused_update(event)) is not None:
+            self._updates.refused(refusal, error)
+            return
+        if self._items.edit_refused(event.event_id, code_of(event) or event.code):
+            return
+        self._items.creation_refused(event.event_id)
+        is_known = bool(event.event_id) and not self._known.add(error.message, ServerError, event.event_id)
+        if self._refuses_commit(event):
+            self._emit(RealtimeModelErrorEvent(error))  # the user has ended the turn and waits for an answer
+        elif fault in (Fault.BENIGN, Fault.OURS):
+            self._ignored_errors[code_of(event) or fault.value] += 1
+            self._log.debug("The server's %s error was expected: %s", event.code, event.message)
+        elif fault is not Fault.EXPIRED and not is_known:
+            self._emit(RealtimeModelErrorEvent(error))
+        reason = code_of(event) or event.type
+        if reason == COLLISION:
+            self._responses.announce()
+        self._requests.perform(self._requests.responses.refused(self._now(), event.event_id, reason, error))
+
+    def _refuses_commit(self, event: ServerError) -> bool:
+        """The error refuses a turn that the user has ended."""
+        commits = self._turns.commits
+        if event.event_id in commits:
+            commits.remove(event.event_id)
+            return True
+        if commits and not event.event_id and code_of(event) == COMMIT_EMPTY:
+            commits.popleft()
+            return True
+        return False
+
+    def _refused_update(self, event: ServerError) -> Refusal | None:
+        """The `session.update` that the error refuses. An error without an event id refuses one where it names a
+        setting, or where the server has nothing else to refuse."""
+        is_update = bool(event.event_id) or classify(event) is Fault.CONFIGURATION
+        if not is_update and (event.param or code_of(event) in KNOWN_CODES or self._may_refuse_another()):
+            return None
+        return self._updates.config.refused(event.event_id, event.param, event.code)
+
+    def _may_refuse_another(self) -> bool:
+        """The server has not answered a client event other than a `session.update`."""
+        return bool(self._items.unconfirmed or self._turns.commits) or self._requests.may_be_refused

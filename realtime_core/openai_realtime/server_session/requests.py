@@ -1,0 +1,88 @@
+"""Requests for responses: carries out what `Responses` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ...model_events import RealtimeModelEvent, RealtimeModelResponseFailedEvent, RealtimeModelTurnEndedEvent
+from ...response_effects import CancelResponse, CreateResponse, Effect, ResponseFailed, ResponseStalled
+from ...responses import Responses, ResponseState
+from ..server_events import ResponseDone
+from .audio_parts import AudioParts
+from .client_events import ClientEvents
+from .known_facts import KnownFacts
+
+__all__ = ["ResponseRequests"]
+
+
+class ResponseRequests:
+    """Asks the server for responses and cancels them. `responses` is the state machine that decides."""
+
+    def __init__(
+        self,
+        responses: Responses,
+        client: ClientEvents,
+        audio: AudioParts,
+        known: KnownFacts,
+        emit: Callable[[RealtimeModelEvent], None],
+        now: Callable[[], float],
+    ) -> None:
+        self.responses = responses
+        self._client = client
+        self._audio = audio
+        self._known = known
+        self._emit = emit
+        self._now = now
+
+    @property
+    def agent_active(self) -> bool:
+        """A response is being made or heard."""
+        return self.responses.state is not ResponseState.IDLE or self._audio.is_playing
+
+    @property
+    def may_be_refused(self) -> bool:
+        """A request or a cancellation has no answer yet."""
+        is_requested = self.responses.state in (ResponseState.REQUESTED, ResponseState.COLLIDING)
+        return is_requested or self.responses.cancelling
+
+    def want(self, item_id: str | None, *, acknowledged: bool = False) -> None:
+        """Ask for a response that takes the item into account."""
+        self.perform(self.responses.want(self._now(), item_id, acknowledged=acknowledged))
+
+    def request(self, options: Mapping[str, Any]) -> None:
+        """Ask for a response with these options."""
+        self.perform(self.responses.request(self._now(), options))
+
+    def cancel(self, response_id: str | None = None, *, mute: bool = False) -> None:
+        """Cancel a response; without an id the active one. `mute` drops its audio, too."""
+        self.perform(self.responses.cancel(response_id, mute=mute))
+
+    def interrupt(self) -> RealtimeModelEvent | None:
+        """Stop and truncate the audio. Returns the event to emit, if audio was cut."""
+        return self._audio.interrupt(self.responses.active_id)
+
+    def perform(self, effects: Sequence[Effect]) -> None:
+        """Carry out effects of `Responses`, in order."""
+        for effect in effects:
+            match effect:
+                case CreateResponse(event_id, options):
+                    self._client.send("response.create", {"response": options}, event_id=event_id)
+                case CancelResponse(event_id, response_id, mute):
+                    if mute:
+                        self._audio.mute(response_id)
+                    which = {"response_id": response_id} if response_id else {}
+                    self._client.send("response.cancel", which, event_id=event_id)
+                case ResponseStalled(response_id, is_complete):
+                    self._stalled(response_id, is_complete)
+                case ResponseFailed(response_id, status, reason, error, retrying):
+                    self._emit(RealtimeModelResponseFailedEvent(response_id, status, reason, error, retrying))
+
+    def _stalled(self, response_id: str, is_complete: bool) -> None:
+        self._known.add(True, ResponseDone, response_id)
+        self._audio.finish(response_id)
+        if is_complete:
+            self._emit(RealtimeModelTurnEndedEvent(response_id=response_id))
+            return
+        self._audio.mute(response_id)
+        self._emit(RealtimeModelTurnEndedEvent(response_id=response_id, status="failed", reason="stalled"))

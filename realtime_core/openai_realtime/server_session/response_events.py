@@ -1,0 +1,139 @@
+"""The server's events about responses and their audio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ... import model_events as emitted
+from ...outcomes import Outcome
+from ...responses import echo_of
+from .. import server_events as wire
+from ..session_config import SessionConfig
+from ..usage import usage_event
+from .audio_parts import AudioParts
+from .hosted_tools import HostedTools
+from .item_events import ItemEvents
+from .known_facts import KnownFacts
+from .requests import ResponseRequests
+
+__all__ = ["ResponseEvents"]
+
+
+class ResponseEvents:
+    """Handles the beginning, the audio and the end of responses."""
+
+    def __init__(
+        self,
+        requests: ResponseRequests,
+        audio: AudioParts,
+        items: ItemEvents,
+        hosted: HostedTools,
+        config: SessionConfig,
+        known: KnownFacts,
+        emit: Callable[[emitted.RealtimeModelEvent], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._requests = requests
+        self._responses = requests.responses
+        self._audio = audio
+        self._items = items
+        self._hosted = hosted
+        self._config = config
+        self._known = known
+        self._emit = emit
+        self._now = now
+        self._unannounced_id = ""
+        """The last response that has sent events, but no `response.created`."""
+        self.handlers: Mapping[type, Callable[[Any], None]] = {
+            wire.ResponseCreated: self._created,
+            wire.ResponseDone: self._done,
+            wire.AudioDelta: self._audio_delta,
+            wire.AudioDone: self._audio_done,
+        }
+
+    def progress(self, response_id: str) -> None:
+        """The server has sent an event of the response."""
+        self._responses.progress(self._now(), response_id)
+        if not self._known.has(wire.ResponseCreated, response_id):
+            self._unannounced_id = response_id
+
+    def announce(self) -> None:
+        """Begin a response whose `response.created` is missing, because a command refers to the active response."""
+        response_id = self._unannounced_id
+        is_known = self._known.has(wire.ResponseDone, response_id) or self._known.has(wire.ResponseCreated, response_id)
+        if response_id and not is_known and self._responses.active_id is None:
+            self.progress(response_id)
+            self._created(wire.ResponseCreated(response_id, {"id": response_id}))
+
+    def _created(self, event: wire.ResponseCreated) -> None:
+        active_id = self._responses.active_id
+        if event.response_id == active_id or self._is_repeated(event):
+            return
+        self._known.add(echo_of(event.response), wire.ResponseCreated, event.response_id)
+        self._known.forget(wire.ResponseDone, event.response_id)
+        self._audio.begin(event.response_id)
+        self._audio.forget_heard()
+        effects = self._responses.created(self._now(), event.response_id, event.response)
+        if active_id is not None and active_id != self._responses.active_id:
+            # The server makes one response at a time: the end of the last one got lost, or comes late.
+            self._audio.finish(active_id)
+            self._emit(
+                emitted.RealtimeModelTurnEndedEvent(response_id=active_id, status="incomplete", reason="not_told")
+            )
+        if self._responses.is_out_of_band(event.response_id):
+            self._emit(emitted.RealtimeModelOtherEvent({"type": "response.created", "response": event.response}))
+        else:
+            self._emit(emitted.RealtimeModelTurnStartedEvent(response_id=event.response_id))
+            self._hosted.answer_began(event.response_id)
+        self._requests.perform(effects)
+
+    def _is_repeated(self, event: wire.ResponseCreated) -> bool:
+        """The event came before. Some servers use an id again, for another response that is due."""
+        if not self._known.has(wire.ResponseCreated, event.response_id):
+            return False
+        echo = echo_of(event.response)
+        if echo is not None:
+            return bool(echo == self._known.value(wire.ResponseCreated, event.response_id))
+        return not self._responses.expects_unnamed(self._now())
+
+    def _done(self, event: wire.ResponseDone) -> None:
+        response_id = event.response_id
+        if not self._known.add(True, wire.ResponseDone, response_id):
+            return  # it came before, or the response was given up
+        if not self._known.has(wire.ResponseCreated, response_id) and self._responses.active_id is None:
+            self._created(wire.ResponseCreated(response_id, event.response))  # it got lost
+            self._known.add(True, wire.ResponseDone, response_id)
+            if self._audio.has_spoken(response_id):
+                self._responses.spoke(response_id)
+        was_ended = self._audio.is_finished(response_id)
+        outcome = Outcome.of(event.response)
+        out_of_band = self._responses.is_out_of_band(response_id)
+        if not out_of_band:
+            self._items.in_response(event)
+        self._audio.finish(response_id)
+        if isinstance(usage := event.response.get("usage"), Mapping):
+            self._emit(usage_event(response_id, usage))
+        if out_of_band:
+            self._emit(emitted.RealtimeModelOtherEvent({"type": "response.done", "response": event.response}))
+        elif not was_ended:
+            self._emit(
+                emitted.RealtimeModelTurnEndedEvent(
+                    response_id=response_id, status=outcome.status, reason=outcome.reason, error=outcome.error
+                )
+            )
+        self._hosted.response_done(response_id, event.response)
+        self._requests.perform(self._responses.done(self._now(), response_id, outcome))
+
+    def _audio_delta(self, event: wire.AudioDelta) -> None:
+        if self._audio.is_muted(event.response_id):
+            return
+        # A response outside of the conversation leaves no item that could be truncated.
+        in_conversation = not self._responses.is_out_of_band(event.response_id)
+        if self._audio.receive(event, can_be_truncated=in_conversation):
+            self._responses.spoke(event.response_id)
+            self._config.voice_frozen = True
+        self._audio.play(event)
+
+    def _audio_done(self, event: wire.AudioDone) -> None:
+        self._audio.end(event.item_id, event.content_index)

@@ -1,0 +1,298 @@
+"""One session with the server: builds the parts, and takes messages, inputs and time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ... import model_events as emitted
+from ...connection import Close
+from ...errors import ConnectionLost, ServerRejected
+from ...model_inputs import RealtimeModelSendAudio, RealtimeModelSendEvent
+from ...responses import Responses
+from .. import server_events as wire
+from ..protocol import decode_audio, decode_object, parse
+from ..server_errors import Fault, classify, exception
+from ..session_config import SessionConfig
+from .audio_parts import AudioParts
+from .caller_turns import CallerTurns
+from .client_events import ClientEvents
+from .hosted_tools import HostedTools
+from .item_events import ItemEvents
+from .items import ConversationItems
+from .known_facts import KnownFacts, RepeatedMessages
+from .ports import SessionPorts
+from .refusals import Refusals
+from .requests import ResponseRequests
+from .response_events import ResponseEvents
+from .spoken_text import SpokenText
+from .tool_gate import CallerSpeech, ToolGate
+from .updates import SessionUpdates
+from .user_inputs import UserInputs
+
+__all__ = ["ServerSession"]
+
+
+class ServerSession:
+    """The state of one session, which lives as long as its connection.
+
+    Each method does all of its work in the same step: it changes the state, sends client events and emits model events,
+    in this order of cause and effect. A listener may call `send` while an event is emitted. `send` is the port to the
+    connection; `ports` are the parts that outlive the session.
+    """
+
+    def __init__(self, send: Callable[[str], None], ports: SessionPorts, config: SessionConfig) -> None:
+        emit, now, log = ports.emit, ports.now, ports.log
+        self._ports = ports
+        self._emit = emit
+        self._now = now
+        self.config = config
+        self.created = False
+        """`session.created` has come."""
+        self.configured = False
+        """The server has taken the configuration."""
+        self.rejection: ServerRejected | None = None
+        """The server's error where it has not taken the configuration."""
+        self.expires_at: float | None = None
+        """When the server ends the session, in Unix time; None where it has not announced that."""
+        self.expired = False
+        self.ended = False
+        """`end` was called."""
+        self._messages = RepeatedMessages()
+        self._speech = CallerSpeech()
+        known = KnownFacts()
+        self._client = ClientEvents(send, ports.ids, log if ports.log_payloads else None)
+        self.audio = AudioParts(ports.player, self._client, emit)
+        self.responses = Responses(ports.ids, retry=ports.retry)
+        self.requests = ResponseRequests(self.responses, self._client, self.audio, known, emit, now)
+        self.updates = SessionUpdates(config, self._client, self.responses, self.audio, emit, now)
+        self.items = ConversationItems(self._client, self.requests, known, ports.sources, emit, ports.ignored_errors)
+        self._gate = ToolGate(self._speech, self.requests, self.updates, now, enabled=ports.hold_for_tools)
+        self._turns = CallerTurns(
+            ports.policy,
+            self._speech,
+            self.requests,
+            self.audio,
+            self._gate,
+            self.updates,
+            self.items,
+            known,
+            emit,
+            now,
+        )
+        self._hosted = HostedTools(self.items, self._gate, self.requests, known, emit, now)
+        texts = SpokenText(self.responses, self.audio, self.items, known, emit)
+        item_events = ItemEvents(
+            self.items, self.requests, self._turns, texts, self._gate, self._hosted, emit, now, log
+        )
+        self._response_events = ResponseEvents(
+            self.requests, self.audio, item_events, self._hosted, config, known, emit, now
+        )
+        self._refusals = Refusals(
+            self.updates,
+            self.items,
+            self._turns,
+            self.requests,
+            self._response_events,
+            known,
+            ports.ignored_errors,
+            emit,
+            now,
+            log,
+        )
+        self.inputs = UserInputs(
+            self._client,
+            self.items,
+            self.requests,
+            self._response_events,
+            self.audio,
+            self._turns,
+            self._gate,
+            self._hosted,
+            self.updates,
+            emit,
+            now,
+        )
+        self._handlers: Mapping[type, Callable[[Any], None]] = {
+            **self._turns.handlers,
+            **texts.handlers,
+            **item_events.handlers,
+            **self._response_events.handlers,
+            wire.SessionCreated: self._session_created,
+            wire.SessionUpdated: self._session_updated,
+            wire.ServerError: self._error,
+            wire.RateLimits: self._rate_limits,
+            wire.Cleared: self._nothing,
+            wire.Notice: self._other,
+            wire.Unknown: self._other,
+            wire.Malformed: self._malformed,
+        }
+
+    # Inputs.
+
+    def receive(self, message: str | bytes) -> None:
+        """Take a message of the server."""
+        ports = self._ports
+        if ports.log_payloads:
+            ports.log.debug("< %s", message)
+        event: wire.ServerEvent | None = None if ports.emit_raw else decode_audio(message)
+        event_id = None
+        if event is None:
+            data = parse(message)
+            if isinstance(data, wire.Malformed):
+                event = data
+            else:
+                event, event_id = decode_object(data), data.get("event_id")
+                if ports.emit_raw:
+                    self._emit(emitted.RealtimeModelRawServerEvent(data))
+        if not self._messages.is_repeated(message, event_id):
+            self._handle(event)
+
+    def send(self, event: RealtimeModelSendEvent) -> None:
+        """Take an input of the user. Raises `UserError` for an object that is not an input of a model."""
+        self.inputs.send(event)
+
+    def send_audio(self, event: RealtimeModelSendAudio) -> None:
+        """Take caller audio."""
+        self.inputs.audio(event)
+
+    def append(self, audio: bytes) -> None:
+        """Append caller audio that has waited."""
+        self._client.append(audio)
+
+    def configure(self) -> None:
+        """Send the whole configuration. `configured` is true when the server has taken it."""
+        self.updates.send()
+        if not self.config.under_way:
+            self.configured = True
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `on_time`."""
+        deadlines = (self.responses.deadline, self._ports.policy.deadline, self.config.deadline)
+        return min((each for each in deadlines if each is not None), default=None)
+
+    def on_time(self) -> None:
+        """Do what is due."""
+        now = self._now()
+        self.updates.on_time(now)
+        self.requests.perform(self.responses.on_time(now))
+        self._turns.on_time(now)
+
+    # Its place in the conversation.
+
+    @property
+    def turn_is_open(self) -> bool:
+        """The caller speaks, or has spoken and has no answer."""
+        return self._speech.is_active or self.responses.owes_server_answer(self._now())
+
+    @property
+    def at_rest(self) -> bool:
+        """The caller and the agent are silent, and no answer is being made or waited for."""
+        is_busy = self.requests.agent_active or self._speech.is_active or self._gate.tool_runs or self._turns.commits
+        return not is_busy and self.responses.at_rest(self._now())
+
+    def end(self, close: Close | None = None, *, continues: bool = False) -> None:
+        """The connection is over, and with it the caller's turn and the agent's response. `close` is None where another
+        session takes over in a pause of the conversation; `continues`: another session is going to take over."""
+        self.ended = True
+        self.updates.stop()
+        self._hosted.abandon()
+        self._ports.policy.reset()
+        self.audio.release()
+        if self._speech.is_active:
+            self._emit(emitted.RealtimeModelSpeechStoppedEvent(self._speech.item_id, self._speech.start_ms))
+        active_id = self.responses.active_id
+        for response_id in dict.fromkeys((*self.audio.open.values(), active_id)):
+            if response_id is not None:
+                self.audio.finish(response_id)
+        if active_id is not None:
+            again = continues and bool(self.responses.unanswered(self._now()))
+            self._emit(
+                emitted.RealtimeModelTurnEndedEvent(response_id=active_id, status="failed", reason="connection_lost")
+            )
+            self._emit(emitted.RealtimeModelResponseFailedEvent(active_id, "failed", "connection_lost", retrying=again))
+        is_cut = active_id is not None and not continues
+        if close is not None and (is_cut or self._turns.commits):  # the user waits for an answer that does not come
+            self._emit(emitted.RealtimeModelErrorEvent(ConnectionLost(close)))
+
+    def succeed(self, lost: ServerSession, *, knows_calls: bool) -> None:
+        """Take over settings and running tools of a lost session. `knows_calls`: the server still has the tool calls of
+        that session."""
+        self.config.succeed(lost.config)
+        self.items.places.goes_on = True
+        self._gate.succeed(lost._gate, knows_calls=knows_calls)
+        self.updates.send()
+
+    def restore_items(self, items: Iterable[dict[str, Any]]) -> None:
+        """Put the conversation so far in as items. That asks for no response."""
+        for item in items:
+            self.items.create(item, hidden=True)
+            self._gate.make_known(item.get("call_id", ""))
+
+    def restore_summary(self, text: str) -> None:
+        """Put the conversation so far in as one text. That asks for no response."""
+        self.items.create_note(text)
+
+    def repeat(self, lost: ServerSession, turn_audio: Sequence[bytes], later_audio: Sequence[bytes]) -> None:
+        """Send again what the lost session has not answered: messages, the audio of the open turn, and requests for
+        responses. `later_audio` is the caller's audio since then."""
+        for item in lost.items.messages_to_repeat():
+            self.items.create(item)
+        for audio in (*turn_audio, *later_audio):
+            self.append(audio)
+        now = self._now()
+        if turn_audio:  # the server takes it as a turn again and answers it: the requests below wait for that
+            self.requests.perform(self.responses.speech_stopped(now))
+        for options in lost.responses.unanswered(now):
+            self.requests.perform(self.responses.request(now, options))
+
+    # Server events.
+
+    def _handle(self, event: wire.ServerEvent) -> None:
+        if (response_id := _response_of(event)) is not None:
+            self._response_events.progress(response_id)
+        self._handlers[type(event)](event)
+
+    def _session_created(self, event: wire.SessionCreated) -> None:
+        expires_at = event.session.get("expires_at")
+        self.expires_at = float(expires_at) if isinstance(expires_at, int | float) and expires_at else None
+        self.config.created(event.session)
+        self.created = True
+
+    def _session_updated(self, event: wire.SessionUpdated) -> None:
+        self.updates.confirmed(event.session)
+        if self.created and not self.config.under_way:
+            self.configured = True
+
+    def _error(self, event: wire.ServerError) -> None:
+        error = exception(event)
+        if not self.configured:
+            self.rejection = self.rejection or error
+            return
+        self._refusals.handle(event, error)
+        if classify(event) is Fault.EXPIRED:
+            self.expired = True
+
+    def _rate_limits(self, event: wire.RateLimits) -> None:
+        self._emit(emitted.RealtimeModelRateLimitsEvent(event.rate_limits))
+
+    def _nothing(self, event: wire.ServerEvent) -> None:
+        pass
+
+    def _other(self, event: wire.Notice | wire.Unknown) -> None:
+        self._emit(emitted.RealtimeModelOtherEvent(event.data))
+        self._hosted.notice(event)
+
+    def _malformed(self, event: wire.Malformed) -> None:
+        self._ports.ignored_errors["malformed"] += 1
+        self._ports.log.warning("A message of the server is left out: %s", event.reason)
+        self._emit(emitted.RealtimeModelOtherEvent(event))
+
+
+def _response_of(event: wire.ServerEvent) -> str | None:
+    """The response that the event belongs to."""
+    if isinstance(event, wire.Notice):
+        response_id = event.data.get("response_id")
+        return response_id if isinstance(response_id, str) else None
+    return getattr(event, "response_id", None)

@@ -1,0 +1,94 @@
+"""Transcripts and texts of the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ... import model_events as emitted
+from ...responses import Responses
+from .. import server_events as wire
+from .audio_parts import AudioParts
+from .items import ConversationItems
+from .known_facts import KnownFacts
+
+__all__ = ["SpokenText"]
+
+
+class SpokenText:
+    """Emits what the agent says in the conversation. Text of a response outside of the conversation is in its
+    `response.done`."""
+
+    def __init__(
+        self,
+        responses: Responses,
+        audio: AudioParts,
+        items: ConversationItems,
+        known: KnownFacts,
+        emit: Callable[[emitted.RealtimeModelEvent], None],
+    ) -> None:
+        self._responses = responses
+        self._audio = audio
+        self._items = items
+        self._known = known
+        self._emit = emit
+        self.handlers: Mapping[type, Callable[[Any], None]] = {
+            wire.TranscriptDelta: self._transcript_delta,
+            wire.TranscriptDone: self._transcript_done,
+            wire.TextDelta: self._text_delta,
+            wire.TextDone: self._text_done,
+        }
+
+    def final(self, response_id: str, item: Mapping[str, Any]) -> None:
+        """Emit the whole text of each part of a complete message, unless it is known."""
+        item_id, parts = str(item.get("id") or ""), item.get("content")
+        for index, part in enumerate(parts if isinstance(parts, list) else ()):
+            if not isinstance(part, Mapping) or item.get("role") != "assistant":
+                continue
+            transcript, is_known = part.get("transcript"), self._known.has(wire.TranscriptDone, item_id, index)
+            if isinstance(transcript, str) and transcript and not is_known:
+                self._transcript_done(wire.TranscriptDone(response_id, item_id, index, transcript))
+            text, is_known = part.get("text"), self._known.has(wire.TextDone, item_id, index)
+            if isinstance(text, str) and text and not is_known:
+                self._text_done(wire.TextDone(response_id, item_id, index, text))
+
+    def _is_spoken(self, event: wire.TranscriptDelta | wire.TranscriptDone | wire.TextDelta | wire.TextDone) -> bool:
+        """The text is part of the conversation."""
+        is_dropped = self._audio.is_muted(event.response_id) or self._items.is_deleted(event.item_id)
+        return not is_dropped and not self._responses.is_out_of_band(event.response_id)
+
+    def _transcript_delta(self, event: wire.TranscriptDelta) -> None:
+        is_complete = self._known.has(wire.TranscriptDone, event.item_id, event.content_index)
+        if self._is_spoken(event) and not is_complete:
+            self._emit(
+                emitted.RealtimeModelTranscriptDeltaEvent(
+                    event.item_id, event.delta, event.response_id, content_index=event.content_index
+                )
+            )
+
+    def _transcript_done(self, event: wire.TranscriptDone) -> None:
+        key = wire.TranscriptDone, event.item_id, event.content_index
+        if self._is_spoken(event) and event.transcript and self._known.add(event.transcript, *key):
+            self._emit(
+                emitted.RealtimeModelTranscriptDoneEvent(
+                    event.item_id, event.transcript, event.response_id, event.content_index
+                )
+            )
+
+    def _text_delta(self, event: wire.TextDelta) -> None:
+        is_complete = self._known.has(wire.TextDone, event.item_id, event.content_index)
+        if self._is_spoken(event) and not is_complete:
+            self._emit(
+                emitted.RealtimeModelOutputTextDeltaEvent(
+                    event.item_id, event.delta, event.response_id, content_index=event.content_index
+                )
+            )
+
+    def _text_done(self, event: wire.TextDone) -> None:
+        key = wire.TextDone, event.item_id, event.content_index
+        if self._is_spoken(event) and event.text and self._known.add(event.text, *key):
+            self._emit(
+                emitted.RealtimeModelOutputTextDoneEvent(
+                    event.item_id, event.text, event.response_id, content_index=event.content_index
+                )
+            )

@@ -1,0 +1,110 @@
+"""Answers that wait until a tool has returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .requests import ResponseRequests
+from .updates import SessionUpdates
+
+__all__ = ["CallerSpeech", "ToolGate"]
+
+_HOLD_LIMIT_S = 20.0
+"""Answers wait for a tool this long at most."""
+
+
+@dataclass(slots=True)
+class CallerSpeech:
+    """Whether the caller speaks, and where the last speech began: item id, and ms of the input audio."""
+
+    is_active: bool = False
+    item_id: str = ""
+    start_ms: int = 0
+
+
+class ToolGate:
+    """Holds back answers to the caller's turns while a tool runs, because the model would invent the tool's result."""
+
+    def __init__(
+        self,
+        speech: CallerSpeech,
+        requests: ResponseRequests,
+        updates: SessionUpdates,
+        now: Callable[[], float],
+        *,
+        enabled: bool,
+    ) -> None:
+        self._speech = speech
+        self._requests = requests
+        self._updates = updates
+        self._now = now
+        self._enabled = enabled
+        self._calls: set[str] = set()
+        """Tool calls without an output, by call id."""
+        self._hosted_calls: set[str] = set()
+        """Calls of hosted tools that are not over, by item id."""
+        self._foreign_calls: set[str] = set()
+        """Tool calls of an earlier session, which the server does not know."""
+        self._held_until: float | None = None
+        self._holds_server = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Answers wait."""
+        return self._held_until is not None
+
+    @property
+    def tool_runs(self) -> bool:
+        """A tool was called and has not returned."""
+        return bool(self._calls or self._hosted_calls)
+
+    def is_foreign(self, call_id: str) -> bool:
+        """The server does not know the call."""
+        return call_id in self._foreign_calls
+
+    def make_known(self, call_id: str) -> None:
+        """The server has been given the call of an earlier session."""
+        self._foreign_calls.discard(call_id)
+
+    def call_began(self, call_id: str) -> None:
+        self._calls.add(call_id)
+        if self._speech.is_active:
+            self.close()
+
+    def hosted_call_began(self, item_id: str) -> None:
+        self._hosted_calls.add(item_id)
+        if self._speech.is_active:
+            self.close()
+
+    def close(self) -> None:
+        """The caller speaks: if a tool runs, answers wait from now on."""
+        if not self._enabled or not self.tool_runs or self.is_closed:
+            return
+        self._held_until = self._now() + _HOLD_LIMIT_S
+        self._requests.responses.hold(self._held_until)
+        self._holds_server = self._updates.config.let_server_respond(False)
+        self._updates.send()
+
+    def call_over(self, call_id: str) -> None:
+        """The tool has returned. After the last one, one response answers the tools and the turns that wait.
+        `call_id` is the item's id for a hosted tool."""
+        self._calls.discard(call_id)
+        self._foreign_calls.discard(call_id)
+        self._hosted_calls.discard(call_id)
+        if not self.is_closed or self.tool_runs:
+            return
+        self._held_until = None
+        if self._holds_server:
+            self._updates.config.let_server_respond(True)
+            self._updates.send()
+        self._requests.perform(self._requests.responses.release(self._now()))
+
+    def succeed(self, lost: ToolGate, *, knows_calls: bool) -> None:
+        """Take over from a lost session, whose tools are still running."""
+        self._calls |= lost._calls
+        if not knows_calls:
+            self._foreign_calls |= lost._calls
+        self._held_until, self._holds_server = lost._held_until, lost._holds_server
+        if self._held_until is not None:
+            self._requests.responses.hold(self._held_until)

@@ -1,0 +1,81 @@
+"""Sends `session.update` events and applies the server's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...errors import ServerRejected
+from ...model_events import RealtimeModelErrorEvent, RealtimeModelEvent
+from ...responses import Responses
+from ..session_config import SessionConfig, bytes_per_ms, setting_name
+from ..settings_ledger import ANSWER_S, Refusal
+from .audio_parts import AudioParts
+from .client_events import ClientEvents
+
+__all__ = ["SessionUpdates"]
+
+
+class SessionUpdates:
+    """Keeps the server's settings equal to the configuration. `stop` ends that: the next session continues."""
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        client: ClientEvents,
+        responses: Responses,
+        audio: AudioParts,
+        emit: Callable[[RealtimeModelEvent], None],
+        now: Callable[[], float],
+    ) -> None:
+        self.config = config
+        self._client = client
+        self._responses = responses
+        self._audio = audio
+        self._emit = emit
+        self._now = now
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Send no more updates."""
+        self._is_stopped = True
+
+    def send(self) -> None:
+        """Send the updates that are due."""
+        if self._is_stopped:
+            return
+        updates, settled = self.config.due(self._client.ids, self._now())
+        for event_id, session in updates:
+            self._client.send("session.update", {"session": session}, event_id=event_id)
+        for change in settled:
+            change.settle(None)
+
+    def confirmed(self, session: Mapping[str, Any]) -> None:
+        """`session.updated`: apply the settings that are in force now."""
+        taken = self.config.updated(session)
+        effective = self.config.effective
+        self._responses.audio = effective.speaks
+        self._responses.server_responds = effective.create_response
+        self._audio.set_format(bytes_per_ms(effective.output_format))
+        for change in taken:
+            change.settle(None)
+        self.send()
+
+    def refused(self, refusal: Refusal, error: ServerRejected) -> None:
+        """An error refuses an update: its settings are not in force."""
+        if not error.param and refusal.path is not None:
+            error.param = setting_name(refusal.path)
+        self._emit(RealtimeModelErrorEvent(error))
+        if refusal.change is not None:
+            refusal.change.settle(error)
+        self.send()
+
+    def on_time(self, now: float) -> None:
+        """Give up the updates that the server does not answer."""
+        taken, failed = self.config.on_time(now)
+        for change in taken:
+            change.settle(None)
+        for change in failed:
+            error = ServerRejected(f"The server has not answered a session.update within {ANSWER_S:g} s.")
+            self._emit(RealtimeModelErrorEvent(error))
+            change.settle(error)
