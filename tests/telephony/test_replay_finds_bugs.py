@@ -11,6 +11,7 @@ import pytest
 
 from realtime_core.audio.resample import Downsampler3, Upsampler3
 from realtime_core.openai_realtime import protocol
+from realtime_core.openai_realtime.server_session import session
 from realtime_core.openai_realtime.server_session.requests import ResponseRequests
 from realtime_core.openai_realtime.server_session.user_inputs import UserInputs
 from realtime_core.playback import HeardItem, PlaybackLedger
@@ -201,13 +202,13 @@ def speech_is_not_understood(patch: Patch) -> None:
 
 
 def delta_is_lost(patch: Patch) -> None:
-    decode, deltas = dialogue.decode_audio, iter(range(10**9))
+    decode, deltas = session.decode_audio, iter(range(10**9))
 
     def lossy(message: str) -> Any:
         event = decode(message)
         return protocol.AudioDelta(event.response_id, event.item_id, 0, b"") if event and next(deltas) == 3 else event
 
-    patch.setattr(dialogue, "decode_audio", lossy)
+    patch.setattr(session, "decode_audio", lossy)
 
 
 def media_is_cut_short(patch: Patch) -> None:
