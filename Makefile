@@ -54,7 +54,8 @@ audit:
 docs: $(READY)
 	@uv=uv; $$uv --version >/dev/null 2>&1 || uv=.venv-uv/bin/uv; \
 	  UV_PROJECT_ENVIRONMENT=.venv-docs $$uv sync --quiet --locked --only-group docs --python "$(PYTHON)"
-	DISABLE_MKDOCS_2_WARNING=true .venv-docs/bin/mkdocs build --strict --quiet $(ARGS)
+	rm -rf site
+	.venv-docs/bin/zensical build --clean --strict $(ARGS)
 	@echo "The documentation is in site/index.html."
 
 release: $(READY)

@@ -1,4 +1,6 @@
-"""The long forms of the proofs: `make proof`. Figures go to `benchmarks/figures/`, with versions, and to the README.
+"""The long forms of the proofs: `make proof`.
+
+Figures go to `benchmarks/figures/`, with versions, and to `docs/measurements.md`.
 
 Everything runs on this machine, over memory or loopback. It takes about half an hour on two quiet cores. Figures of CPU
 mean little while other work is running. `--only NAME` runs some of it and writes no figures.
@@ -24,7 +26,7 @@ from typing import Any
 
 from realtime_core.sources import SYSTEM
 
-from . import readme
+from . import measurements
 from .exploration import KILLED_PERCENT, explore, mutate
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying
 from .kill import kill_in_mid_call
@@ -175,7 +177,7 @@ def main() -> int:
     if not options.only:
         FIGURES.mkdir(exist_ok=True)
         (FIGURES / "proof.json").write_text(json.dumps(figures, indent=2) + "\n")
-        readme.write(ROOT / "README.md", figures)
+        measurements.write(ROOT / "docs" / "measurements.md", figures)
     if options.json:
         print(json.dumps(figures))
     print("Everything holds." if holds else "NOT everything holds.", file=out)

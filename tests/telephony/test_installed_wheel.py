@@ -28,8 +28,6 @@ TO = "+14155550123"
 NOT_HERE = {
     "telephony demo --live": "costs money",
     "telephony serve examples.receptionist:agent --phone": "needs an account",
-    "telephony number set +1...": "needs an account",
-    "telephony doctor --trace": "is tested in test_trace.py",
 }
 """Commands of the README that this file does not run, and why."""
 

@@ -1,18 +1,15 @@
-"""The code of the README runs as written, and its figures are the measured ones."""
+"""The README is short, and its code runs as written."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import readme
 from realtime_core.testing import virtual_time
 from telephony.simulator.handset import Handset
 from tests.support.phone_calls import phone_call
@@ -21,9 +18,8 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_its_figures_are_those_that_were_measured() -> None:
-    figures = json.loads((Path(__file__).parents[2] / "benchmarks" / "figures" / "proof.json").read_text())
-    assert f"{readme.BEGIN}\n{readme.section(figures)}{readme.END}" in README
+def test_it_is_short() -> None:
+    assert len(README.split()) <= 1_200
 
 
 @pytest.mark.virtual_time
@@ -55,19 +51,3 @@ def test_the_sketch_of_a_call_runs_as_written(
     monkeypatch.setattr(asyncio, "run", virtual_time.run)
     exec(compile(sketch, "remind.py", "exec", dont_inherit=True), {"__name__": "__main__"})
     assert capsys.readouterr().out.strip() == prints
-
-
-def test_the_sketch_of_a_session_runs_as_written(tmp_path: Path) -> None:
-    (sketch,) = [code for code in CODE if "async for event in session" in code]
-    body = "\n".join("    " + line for line in sketch.splitlines())
-    body = body.replace(
-        "if event.type ==",
-        'if event.type == "agent_end":\n                    break\n                elif event.type ==',
-        1,
-    )
-    script = tmp_path / "sketch.py"
-    script.write_text(
-        "import asyncio\nheard = []\nplay_audio = heard.append\nalert_user = print\n"
-        f"async def main():\n{body}\nasyncio.run(main())\nassert sum(map(len, heard)) > 48000\n"
-    )
-    subprocess.run([sys.executable, str(script)], check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""The README's figures, as `make proof` measured them: written by it, between two marks. Pure but for `write`."""
+"""Writes the figures of `make proof` into `docs/measurements.md`, between two marks. Pure except for `write`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 __all__ = ["BEGIN", "END", "section", "write"]
 
 BEGIN = "<!-- Written by `make proof`: -->"
-END = "<!-- So far. -->"
+END = "<!-- End of the written part. -->"
 
 
-def write(readme: Path, figures: Mapping[str, Any]) -> None:
-    """Put the figures into the README. Raises `ValueError` where its marks are missing."""
-    before, begin, rest = readme.read_text().partition(BEGIN)
+def write(page: Path, figures: Mapping[str, Any]) -> None:
+    """Write the figures into `page`. Raises `ValueError` if one of its marks is missing."""
+    before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{readme} has not both of {BEGIN} and {END}.")
-    readme.write_text(f"{before}{BEGIN}\n{section(figures)}{END}{after}")
+        raise ValueError(f"{page} must have both marks, {BEGIN} and {END}.")
+    page.write_text(f"{before}{BEGIN}\n{section(figures)}{END}{after}")
 
 
 def section(figures: Mapping[str, Any]) -> str:
-    """Markdown of what is there: a table of the truncations, and a paragraph."""
+    """The figures as Markdown: a table of the truncations, and a paragraph. Figures that are missing are left out."""
     table = list(_table(figures.get("truncation", [])))
     paragraph = textwrap.fill(" ".join(_sentences(figures)), 120, break_long_words=False, break_on_hyphens=False)
     return "\n".join(["", *table, "", paragraph, "", ""])
@@ -34,7 +34,7 @@ def _table(classes: list[Mapping[str, Any]]) -> Iterator[str]:
         yield f"| {classes[0]['calls']} calls each, five barge-ins a call | p50 | p95 | worst |"
         yield "|---|---|---|---|"
     for each in classes:
-        name = each["class"] + (" (told only)" if each["limit_ms"] is None else "")
+        name = each["class"] + (" (reported, without a limit)" if each["limit_ms"] is None else "")
         yield f"| {name} | {each['p50_ms']} ms | {each['p95_ms']} ms | {each['worst_ms']} ms |"
 
 
@@ -47,15 +47,15 @@ def _sentences(figures: Mapping[str, Any]) -> Iterator[str]:
     if replays := figures.get("replays"):
         many = replays["minutes"]
         yield (
-            f"A recorded call of ten minutes replays in {replays['ten_minutes_cpu_s']} s of CPU, {many['calls']} of a"
-            f" minute in {many['seconds']} s on {many['cores']} cores."
+            f"A recorded call of ten minutes replays in {replays['ten_minutes_cpu_s']} s of CPU, {many['calls']}"
+            f" calls of a minute in {many['seconds']} s on {many['cores']} cores."
         )
     if same := figures.get("repeats"):
-        yield f"{same['runs']} runs with one seed left {'one journal, to the byte' if same['same'] else 'others'}."
+        yield f"{same['runs']} runs with one seed wrote {'the same journal' if same['same'] else 'different journals'}."
     if kills := figures.get("kills"):
         yield (
-            f"Of {kills['times']} servers killed in mid-call every journal was readable; at most"
-            f" {round(kills['lost_s_at_most'] * 1000)} ms were lost."
+            f"{kills['times']} servers were killed during a call. Every journal was readable, and at most"
+            f" {round(kills['lost_s_at_most'] * 1000)} ms of a call were missing."
         )
     if journal := figures.get("journal"):
         yield (
