@@ -12,15 +12,16 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from . import clips
+from .call_verbs import CallVerbs
 from .callees import Callee
 from .detection import detect, detects_aside
 from .documents import Document, DocumentRefused, Fetch, parse
 from .handset import Handset
+from .interpreter import RAN_OUT, interpret
 from .peer import Caller, MediaPeer
 from .playout import FRAME, RATE, SILENCE
 from .recordings import Recording, Source
 from .rooms import Member, Room
-from .twiml_interpreter import RAN_OUT, interpret
 from .webhooks import WebhookFailed
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ class SimulatedCall:
                 following = doing.result()
 
     async def _do(self, what: Document | Fetch) -> Document | Fetch | None:
-        following = await interpret(self, what)
+        following = await interpret(CallVerbs(self), what)
         if following is RAN_OUT:
             if self.room is not None:
                 self._joined.set()

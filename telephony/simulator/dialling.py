@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .call_verbs import announcement
 from .calls import SimulatedCall
 from .documents import Document, Fetch, Verb
 from .parameters import Refused, check_caller_id
 from .rooms import Member, Room
-from .twiml_interpreter import announcement
 from .webhooks import absolute
 
 if TYPE_CHECKING:

@@ -26,8 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +42,9 @@ from telephony.call.leg.next_twiml import after_dial, after_stream
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
 from telephony.errors import TwilioNotFound, TwilioRejected
+from telephony.simulator.documents import Document, Fetch, Verb, parse
 from telephony.simulator.handset import Handset
+from telephony.simulator.interpreter import RAN_OUT, Following, LeaveDocument, interpret
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
 from telephony.twilio import twiml
@@ -64,6 +65,7 @@ RING_S = 8.0
 SET_UP_S = 0.4
 """From the TwiML to the stream's `start`: name, TCP, TLS, the upgrade."""
 CALLER = "+14155550100"
+STREAM = StreamTarget("wss://phone.example.com/media-stream", "https://phone.example.com/after-stream")
 Caller = Callable[["Ear"], Awaitable[None]]
 Human = Callable[["SecondLeg"], Awaitable[None]]
 
@@ -119,22 +121,25 @@ class SecondLeg:
     exchange: Exchange
     to: str
     sid: str
-    document: ElementTree.Element
+    document: Document
     ended: bool = False
     joined: str | None = None
 
     @property
+    def gather(self) -> Verb:
+        return next(verb for verb in self.document.verbs if verb.name == "Gather")
+
+    @property
     def briefing(self) -> str:
-        return self.document.findtext("Gather/Say") or ""
+        return next(noun.text for noun in self.gather.nouns if noun.name == "Say")
 
     def status(self, status: str) -> None:
         self.exchange.registry.call_status(CallStatus(self.sid, status))
 
     def press(self, key: str) -> None:
-        gather = self.document.find("Gather")
-        assert gather is not None
-        answer = ElementTree.fromstring(self.exchange.registry.leg_key(gather.attrib["action"].rsplit("/", 1)[1], key))
-        self.joined = answer.findtext("Dial/Conference")
+        answer = parse(self.exchange.registry.leg_key(self.gather.get("action").rsplit("/", 1)[1], key))
+        rooms = [noun.text for verb in answer.verbs if verb.name == "Dial" for noun in verb.nouns]
+        self.joined = rooms[0] if rooms else None
 
 
 @dataclass
@@ -151,6 +156,8 @@ class Exchange:
     """Do the callbacks of dialled legs arrive?"""
     notices: bool = True
     """Does Twilio notice that a stream is broken?"""
+    hangs_up_after_stream: bool = False
+    """Does Twilio hang up 20 seconds after a stream has ended, without a request?"""
     hung_up: list[str] = field(default_factory=list)
     redirected: list[str] = field(default_factory=list)
     digits: list[str] = field(default_factory=list)
@@ -200,7 +207,7 @@ class Exchange:
         assert twiml is not None
         if not is_number(from_):
             raise TwilioRejected(f"The source phone number provided, {from_}, is not valid.", status=400, code=21212)
-        leg = SecondLeg(self, to, f"CA{len(self.legs):032x}", ElementTree.fromstring(twiml))
+        leg = SecondLeg(self, to, f"CA{len(self.legs):032x}", parse(twiml))
         self.legs.append(leg)
         if self.human is not None and self._group is not None:
             self._group.create_task(self.human(leg))
@@ -209,7 +216,7 @@ class Exchange:
     # --- WayBack
 
     def stream(self, info: CallInfo) -> StreamTarget:
-        return StreamTarget("wss://phone.example.com/media-stream", "https://phone.example.com/after-stream")
+        return STREAM
 
     after_dial = "https://phone.example.com/after-dial"
     call_status = "https://phone.example.com/call-status"
@@ -217,7 +224,7 @@ class Exchange:
     def leg_key(self, leg_id: str) -> str:
         return f"https://phone.example.com/leg/{leg_id}"
 
-    # --- following the TwiML
+    # --- the call
 
     def end(self) -> None:
         self.over = True
@@ -226,7 +233,7 @@ class Exchange:
         self._news.set()
 
     async def on_stream(self, peer: MediaPeer) -> None:
-        """The caller is on this stream until it ends, or Twilio is told to go on with something else."""
+        """The caller is on this stream until it ends, or the call is redirected or over."""
         assert self._group is not None
         self.peer = peer
         self.streams += 1
@@ -235,81 +242,120 @@ class Exchange:
         running.add_done_callback(lambda task: self._news.set() if self.peer is peer else None)
         await self._news.wait()
         self.peer = None
-
-    async def follow(self, ear: Ear, sid: str) -> bool:
-        """What happens between two streams. Returns whether there is another one."""
         while self._next is None and not self.notices and not self.over:
             self._news.clear()
             await self._news.wait()
+
+    def redirection(self) -> Document | None:
+        """The TwiML of a redirect, once."""
         document, self._next = self._next, None
-        ear.dead_air()
-        while not self.over:
-            if document is None:
-                await asyncio.sleep(WEBHOOK_S)
-                ear.dead_air()
-                ended = self.registry.stream_end(sid)
-                what = after_stream(ended)
-                document = ended.twiml if what == "document" and ended else self._answer(what)
-            verbs = list(ElementTree.fromstring(document or "<Response/>"))
-            document = None
-            for verb in verbs:
-                if verb.tag == "Connect":
-                    await asyncio.sleep(self.set_up_s)
-                    ear.dead_air()
-                    return True
-                if verb.tag == "Play":
-                    self.digits.append(verb.attrib["digits"])
-                    await self._pass(ear, 0.3 * len(verb.attrib["digits"]))
-                elif verb.tag == "Say":
-                    self.said.append(verb.text or "")
-                    await self._pass(ear, 3.0)
-                elif verb.tag == "Dial":
-                    document = await self._dial(verb, ear, sid)
-                    break
-                elif verb.tag == "Hangup":
-                    return False
-            else:
-                return False
-            if document is None:
-                return False
-        return False
+        return None if document is None else parse(document)
 
-    async def _dial(self, verb: ElementTree.Element, ear: Ear, sid: str) -> str | None:
-        if (room := verb.findtext("Conference")) is not None:
-            self.conference = room
-            await self._pass(ear, 10.0)
-            return None
-        self.dialled.append(verb.findtext("Number") or verb.text or "")
-        result = self.dial_results.pop(0) if self.dial_results else "completed"
-        number = verb.find("Number")
-        wanted = "" if number is None else number.get("statusCallbackEvent", "")
-        child = f"CA{len(self.dialled):x}".ljust(34, "d")
-        await self._pass(ear, RING_S)
+
+class ExchangeVerbs:
+    """What TwiML does to the call of a story. No sound is played: each verb only takes its time."""
+
+    def __init__(self, exchange: Exchange, ear: Ear, sid: str, one_stream: Callable[[], Awaitable[None]]) -> None:
+        self._exchange = exchange
+        self._ear = ear
+        self._sid = sid
+        self._one_stream = one_stream
+
+    async def follow(self, what: Following) -> None:
+        """Do these documents until the call is over."""
+        while what is not None and what is not RAN_OUT and not self._exchange.over:
+            what = await interpret(self, what)
+
+    async def read(self, what: Document | Fetch) -> Document:
+        if isinstance(what, Document):
+            return what
+        if self._exchange.over:
+            return Document(())
+        return parse(self._dial_ended(what) if what.url == Exchange.after_dial else await self._stream_ended())
+
+    async def play(self, verb: Verb, base: str) -> None:
+        match verb.name:
+            case "Play":
+                self._exchange.digits.append(verb.get("digits"))
+                await self._pass(0.3 * len(verb.get("digits")))
+            case "Say":
+                self._exchange.said.append(verb.text)
+                await self._pass(3.0)
+            case "Pause":
+                await self._pass(verb.number("length", 1))
+
+    async def gather(self, verb: Verb, prompt: Coroutine[Any, Any, None]) -> Mapping[str, str]:
+        raise NotImplementedError
+
+    async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
+        raise NotImplementedError
+
+    async def start_recording(self, noun: Verb, base: str) -> None:
+        raise NotImplementedError
+
+    async def stream(self, noun: Verb, base: str) -> None:
+        if self._exchange.streams:  # the story begins with the first one
+            await asyncio.sleep(self._exchange.set_up_s)
+            self._ear.dead_air()
+        if self._exchange.over:
+            return
+        await self._one_stream()
+        if self._exchange.hangs_up_after_stream:
+            await asyncio.sleep(20)
+            raise LeaveDocument(None)
+        redirection = self._exchange.redirection()
+        if not self._exchange.over:
+            self._ear.dead_air()
+        if redirection is not None:
+            raise LeaveDocument(redirection)
+
+    async def dial(self, verb: Verb, base: str) -> Mapping[str, str]:
+        exchange = self._exchange
+        noun = verb.nouns[0] if verb.nouns else Verb("Number", {}, verb.text)
+        if noun.name == "Conference":
+            exchange.conference = noun.text
+            await self._pass(10.0)
+            return {"DialCallStatus": "completed"}
+        exchange.dialled.append(noun.text)
+        result = exchange.dial_results.pop(0) if exchange.dial_results else "completed"
+        wanted = noun.get("statusCallbackEvent")
+        child = f"CA{len(exchange.dialled):x}".ljust(34, "d")
+        await self._pass(RING_S)
         if result == "completed":
-            if "answered" in wanted and self.tells_of_legs:
-                self.registry.call_status(CallStatus(child, "in-progress", 2, parent_call_sid=sid))
-            await self._pass(ear, 60.0)
-        if "completed" in wanted and self.tells_of_legs:
-            self.registry.call_status(CallStatus(child, result, 3, parent_call_sid=sid))
-        if "action" not in verb.attrib:
-            return None
-        told = DialResult(sid, result, child)
-        known = self.registry.stream_end(sid) is not None
-        self.registry.dial_ended(told)
-        return self._answer(after_dial(connected=told.connected, call_ended=False, known=known))
+            if "answered" in wanted and exchange.tells_of_legs:
+                exchange.registry.call_status(CallStatus(child, "in-progress", 2, parent_call_sid=self._sid))
+            await self._pass(60.0)
+        if "completed" in wanted and exchange.tells_of_legs:
+            exchange.registry.call_status(CallStatus(child, result, 3, parent_call_sid=self._sid))
+        return {"DialCallStatus": result, "DialCallSid": child}
 
-    async def _pass(self, ear: Ear, seconds: float) -> None:
-        ear.dead_air()
+    def _dial_ended(self, request: Fetch) -> str:
+        registry = self._exchange.registry
+        result = DialResult(self._sid, request.extra["DialCallStatus"], request.extra.get("DialCallSid", ""))
+        known = registry.stream_end(self._sid) is not None
+        registry.dial_ended(result)
+        return _answer(after_dial(connected=result.connected, call_ended=False, known=known))
+
+    async def _stream_ended(self) -> str:
+        await asyncio.sleep(WEBHOOK_S)
+        self._ear.dead_air()
+        ended = self._exchange.registry.stream_end(self._sid)
+        what = after_stream(ended)
+        return ended.twiml if what == "document" and ended and ended.twiml else _answer(what)
+
+    async def _pass(self, seconds: float) -> None:
+        self._ear.dead_air()
         await asyncio.sleep(seconds)
-        ear.elsewhere()
+        self._ear.elsewhere()
 
-    def _answer(self, what: str) -> str:
-        match what:
-            case "new stream":
-                return twiml.connect_stream(StreamTarget("wss://phone.example.com/media-stream"))
-            case "hang up":
-                return twiml.hang_up()
-        return twiml.apologise("Sorry.", None)
+
+def _answer(what: str) -> str:
+    match what:
+        case "new stream":
+            return twiml.connect_stream(STREAM)
+        case "hang up":
+            return twiml.hang_up()
+    return twiml.apologise("Sorry.", None)
 
 
 @dataclass
@@ -442,10 +488,7 @@ async def story(
         async with asyncio.TaskGroup() as group:
             exchange._group = group
             talking = group.create_task(_talk(caller, ear, hang_up))
-            while not exchange.over:
-                await one_stream()
-                if exchange.over or not await exchange.follow(ear, sid):
-                    break
+            await ExchangeVerbs(exchange, ear, sid, one_stream).follow(parse(twiml.connect_stream(STREAM)))
             exchange.over = True
             talking.cancel()
             registry.call_status(CallStatus(sid, "completed"))

@@ -1,0 +1,187 @@
+"""What the verbs of TwiML do to a simulated call. A shell.
+
+https://www.twilio.com/docs/voice/twiml
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from realtime_core.errors import ConnectFailed
+
+from ..audio.files import read_ulaw
+from ..errors import AudioFileError
+from . import tones
+from .documents import Document, Fetch, Verb
+from .gathering import gather, message
+from .playout import SILENCE
+from .webhooks import WebhookFailed, absolute
+
+if TYPE_CHECKING:
+    from .calls import SimulatedCall
+
+__all__ = ["CallVerbs", "announcement"]
+
+
+class CallVerbs:
+    """The verbs of one call, for `interpreter.interpret`."""
+
+    def __init__(self, call: SimulatedCall) -> None:
+        self._call = call
+
+    async def read(self, what: Document | Fetch) -> Document:
+        """The document. The handset plays silence meanwhile."""
+        reading = asyncio.ensure_future(self._call.read(what))
+        try:
+            await self._call.while_silent(reading)
+        finally:
+            reading.cancel()
+        return reading.result()
+
+    async def play(self, verb: Verb, base: str) -> None:
+        if keys := verb.get("digits"):
+            self._call.phone.tones += "".join(key for key in keys if key not in "wW")
+        ulaw = await sound(self._call, verb, base)
+        for _ in range(_times(verb)):
+            await self._call.phone.play(ulaw)
+
+    async def gather(self, verb: Verb, prompt: Coroutine[Any, Any, None]) -> Mapping[str, str]:
+        return await gather(self._call, verb, prompt)
+
+    # --- recordings --------------------------------------------------------------------------------------------------
+
+    async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
+        """A beep, then what is said, until a pause, a key or the maximum length."""
+        call = self._call
+        if verb.flag("playBeep", True):
+            await call.phone.play(tones.beep())
+        recording = call.record("RecordVerb", _recording_options(verb, base))
+        try:
+            keys, heard = await message(
+                call,
+                pause_s=verb.number("timeout", 5),
+                max_s=verb.number("maxLength", 3600),
+                finish=verb.get("finishOnKey", "1234567890*#"),
+            )
+        finally:
+            recording.stop()
+        return {"Digits": keys, **recording.fields()} if heard else {}
+
+    async def start_recording(self, noun: Verb, base: str) -> None:
+        self._call.record("StartCallRecordingTwiML", _recording_options(noun, base))
+
+    # --- media streams -----------------------------------------------------------------------------------------------
+
+    async def stream(self, noun: Verb, base: str) -> None:
+        """Until the server closes the WebSocket. When the call is redirected or hung up, the server gets a `stop`."""
+        call = self._call
+        url = urlsplit(absolute(base, noun.get("url")))._replace(query="", fragment="").geturl()
+        try:
+            peer = await call.twilio.open_stream(call, url, noun)
+        except (ConnectFailed, WebhookFailed) as error:
+            code = 31922 if urlsplit(url).scheme not in ("wss", "ws") else 31920
+            call.warn(f"<Stream url={url!r}>: {error} ({code})")
+            self._stream_event(noun, base, "", "stream-error", StreamError=str(error))
+            return
+        call.stream = peer
+        call.streams.append(peer)
+        self._stream_event(noun, base, peer.stream_sid, "stream-started")
+        carrying = asyncio.create_task(peer.run(lambda phone: asyncio.Event().wait()))  # type: ignore[arg-type, return-value]
+        try:
+            close = await asyncio.shield(carrying)
+            if close.by == "network":
+                call.warn(f"the media stream broke: {close.reason} (31903)")
+        except asyncio.CancelledError:
+            peer.stop()
+            await asyncio.wait({carrying}, timeout=2.0)
+            raise
+        finally:
+            call.stream = None
+            carrying.cancel()
+            await asyncio.wait({carrying})
+            for violation in peer.violations:
+                call.warn(f"the media stream's server sent what is not taken: {violation.reason} ({violation.code})")
+            self._stream_event(noun, base, peer.stream_sid, "stream-stopped")
+
+    def _stream_event(self, noun: Verb, base: str, sid: str, event: str, **extra: str) -> None:
+        url = noun.get("statusCallback")
+        if not url:
+            return
+        form = {
+            "AccountSid": self._call.twilio.account_sid,
+            "CallSid": self._call.sid,
+            "StreamSid": sid,
+            "StreamName": noun.get("name") or sid,
+            "StreamEvent": event,
+            "Timestamp": self._call.twilio.sources.now().isoformat(),
+        }
+        method = noun.get("statusCallbackMethod") or "POST"
+        self._call.twilio.notify(self._call, absolute(base, url), form | extra, method, event=event)
+
+    # --- other people ----------------------------------------------------------------------------------------------
+
+    async def dial(self, verb: Verb, base: str) -> Mapping[str, str]:
+        twilio, call = self._call.twilio, self._call
+        recording = call.record("DialVerb", _recording_options(verb, base)) if _is_recorded(verb) else None
+        conference = next((noun for noun in verb.nouns if noun.name == "Conference"), None)
+        try:
+            if conference is not None:
+                await twilio.join(call, conference, base=base)
+                fields = {"DialCallStatus": "completed"}
+            else:
+                others = list(verb.nouns) or ([Verb("Number", {}, verb.text)] if verb.text else [])
+                status, sid, seconds = await twilio.dial(call, verb, others, base=base)
+                fields = {"DialCallStatus": status, "DialCallSid": sid, "DialCallDuration": str(seconds)}
+        finally:
+            if recording is not None:
+                recording.stop()
+        return fields if recording is None else fields | recording.fields()
+
+
+def _times(verb: Verb) -> int:
+    """How often a verb plays: `loop`, where 0 of `<Play>` is "until the call ends"."""
+    match verb.name:
+        case "Say":
+            return max(1, min(int(verb.number("loop", 1)), 10))
+        case "Play":
+            return int(verb.number("loop", 1)) or 1000
+    return 1
+
+
+def _recording_options(verb: Verb, base: str) -> dict[str, str]:
+    options = {name: value for name, value in verb.attributes.items() if name.startswith("recording")}
+    if noun_channels := verb.get("channels"):
+        options["recordingChannels"] = noun_channels
+    if url := options.get("recordingStatusCallback"):
+        options["recordingStatusCallback"] = absolute(base, url)
+    return options
+
+
+def _is_recorded(verb: Verb) -> bool:
+    return verb.get("record", "do-not-record") not in ("do-not-record", "false")
+
+
+async def sound(call: SimulatedCall, verb: Verb, base: str) -> bytes:
+    """What `<Say>`, `<Play>` and `<Pause>` sound like, once: mu-law. What cannot be had is a warning, and silence."""
+    match verb.name:
+        case "Say":
+            return await asyncio.to_thread(call.twilio.speech, verb.text)
+        case "Pause":
+            return SILENCE * round(8000 * max(0.0, verb.number("length", 1)))
+        case "Play" if keys := verb.get("digits"):
+            return tones.digits(keys)
+        case "Play":
+            try:
+                return await asyncio.to_thread(read_ulaw, await call.twilio.webhooks.sound(absolute(base, verb.text)))
+            except (WebhookFailed, AudioFileError) as error:
+                call.warn(f"<Play>{verb.text}: {error}")
+    return b""
+
+
+async def announcement(call: SimulatedCall, url: str, method: str) -> bytes:
+    """What a document sounds like that may only say and play: for `AnnounceUrl`, `HoldUrl` and `waitUrl`."""
+    document = await call.read(Fetch(url, method or "POST"))
+    return b"".join([await sound(call, verb, document.base) for verb in document.verbs])

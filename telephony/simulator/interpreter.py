@@ -1,0 +1,136 @@
+"""Interprets TwiML: which verb comes next, and which document follows. What a verb does to the call is up to `Verbs`.
+
+https://www.twilio.com/docs/voice/twiml
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol
+from urllib.parse import urljoin
+
+from .documents import Document, Fetch, Verb
+
+__all__ = ["RAN_OUT", "Following", "LeaveDocument", "Verbs", "interpret"]
+
+Following = Document | Fetch | None
+"""The next document. None: the call is hung up."""
+RAN_OUT = Document(())
+"""The last verb of the document is done."""
+
+
+class Verbs(Protocol):
+    """What the verbs do to one call. `base` is the address of the document; relative addresses start there.
+
+    The dictionaries are the fields of the request for the verb's `action`.
+    """
+
+    async def read(self, what: Document | Fetch) -> Document:
+        """The document, after a request where one is needed."""
+
+    async def play(self, verb: Verb, base: str) -> None:
+        """`<Say>`, `<Play>` or `<Pause>`."""
+
+    async def gather(self, verb: Verb, prompt: Coroutine[Any, Any, None]) -> Mapping[str, str]:
+        """`<Gather>`; empty when nothing was keyed or said. `prompt` plays the verbs within it."""
+
+    async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
+        """`<Record>`; empty when nothing was said."""
+
+    async def start_recording(self, noun: Verb, base: str) -> None:
+        """`<Start><Recording>`."""
+
+    async def stream(self, noun: Verb, base: str) -> None:
+        """`<Connect><Stream>`; returns when the stream has ended."""
+
+    async def dial(self, verb: Verb, base: str) -> Mapping[str, str]:
+        """`<Dial>`; returns when the other party or the caller has left."""
+
+
+class LeaveDocument(Exception):
+    """Raised by a verb: the rest of the document is skipped, and the call goes on with `following`."""
+
+    def __init__(self, following: Following) -> None:
+        super().__init__()
+        self.following = following
+
+
+async def interpret(verbs: Verbs, what: Document | Fetch) -> Following:
+    """Do one document. Returns the document that follows, None to hang up, or `RAN_OUT`."""
+    document = await verbs.read(what)
+    interpreter = _Interpreter(verbs, document.base)
+    try:
+        for verb in document.verbs:
+            await interpreter.do(verb)
+    except LeaveDocument as leave:
+        return leave.following
+    return RAN_OUT
+
+
+class _Interpreter:
+    def __init__(self, verbs: Verbs, base: str) -> None:
+        self._verbs = verbs
+        self._base = base
+        self._methods: dict[str, Callable[[Verb], Awaitable[None]]] = {
+            "Connect": self._connect,
+            "Dial": self._dial,
+            "Gather": self._gather,
+            "Hangup": self._hang_up,
+            "Pause": self._play,
+            "Play": self._play,
+            "Record": self._record,
+            "Redirect": self._redirect,
+            "Reject": self._hang_up,
+            "Say": self._play,
+            "Start": self._start,
+        }
+
+    async def do(self, verb: Verb) -> None:
+        await self._methods[verb.name](verb)
+
+    async def _play(self, verb: Verb) -> None:
+        await self._verbs.play(verb, self._base)
+
+    async def _connect(self, verb: Verb) -> None:
+        for noun in verb.nouns[:1]:
+            await self._verbs.stream(noun, self._base)
+        self._act(verb, {})
+
+    async def _dial(self, verb: Verb) -> None:
+        self._act(verb, await self._verbs.dial(verb, self._base))
+
+    async def _gather(self, verb: Verb) -> None:
+        fields = await self._verbs.gather(verb, self._prompt(verb))
+        if fields or verb.flag("actionOnEmptyResult"):
+            self._act_or_repeat(verb, fields or {"Digits": ""})
+
+    async def _prompt(self, verb: Verb) -> None:
+        for noun in verb.nouns:
+            await self.do(noun)
+
+    async def _record(self, verb: Verb) -> None:
+        if fields := await self._verbs.record(verb, self._base):
+            self._act_or_repeat(verb, fields)
+
+    async def _start(self, verb: Verb) -> None:
+        for noun in verb.nouns:
+            await self._verbs.start_recording(noun, self._base)
+
+    async def _redirect(self, verb: Verb) -> None:
+        raise LeaveDocument(self._fetch(verb.text, verb.get("method"), {}))
+
+    async def _hang_up(self, verb: Verb) -> None:
+        raise LeaveDocument(None)
+
+    def _act(self, verb: Verb, fields: Mapping[str, str]) -> None:
+        """A verb with an `action` leaves its document."""
+        if action := verb.get("action"):
+            raise LeaveDocument(self._fetch(action, verb.get("method"), fields))
+
+    def _act_or_repeat(self, verb: Verb, fields: Mapping[str, str]) -> None:
+        """Without an `action` the address of the document itself gets the request."""
+        self._act(verb, fields)
+        raise LeaveDocument(self._fetch(self._base, "POST", fields) if self._base else None)
+
+    def _fetch(self, url: str, method: str, fields: Mapping[str, str]) -> Fetch:
+        return Fetch(urljoin(self._base, url), method or "POST", fields)
