@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from .capabilities import ModelCapabilities
 from .playback_tracker import RealtimePlaybackState, RealtimePlaybackTracker
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .sources import Sources
 
 __all__ = [
+    "ModelCapabilities",
     "RealtimeModel",
     "RealtimeModelConfig",
     "RealtimeModelListener",
@@ -43,11 +45,11 @@ class RealtimeModelConfig(TypedDict, total=False):
     Source: https://developers.openai.com/api/docs/guides/realtime-websocket"""
     initial_model_settings: RealtimeSessionModelSettings
     playback_tracker: Player
-    """Whatever plays the audio and knows what was heard; else a clock that supposes undisturbed playback."""
+    """Plays the audio and knows the heard position; else a clock that assumes undisturbed playback."""
     call_id: str
     """Attach to a SIP call that the server already holds."""
     conversation: Callable[[], Sequence[RealtimeItem]]
-    """What was said so far, for a new server session after one was lost; the session gives its history."""
+    """Returns the conversation so far, for a new server session after one was lost; a session returns its history."""
     transport: Any
     """A coroutine function `(url, headers) -> Connection` that opens the connection, in place of a WebSocket."""
     sources: Sources
@@ -55,33 +57,29 @@ class RealtimeModelConfig(TypedDict, total=False):
     tap: Callable[[Connection], Connection]
     """Wraps each connection when it has been opened, to record what crosses it."""
     on_refused: Callable[[Exception], None]
-    """Told of each connection that could not be opened, to record it."""
+    """Called with the error of each connection that could not be opened, to record it."""
 
 
 class RealtimeModelListener(ABC):
-    """Somebody who is told what the model emits."""
+    """Receives the events that a model emits."""
 
     @abstractmethod
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """Called with each event, in order."""
 
     def on_event_now(self, event: RealtimeModelEvent) -> bool:
-        """Take the event in the same step, without awaiting; return whether it was taken. A listener that does not
-        override this gets every event through `on_event`."""
+        """Take the event in the same step, without awaiting; return whether it was taken. A listener without this
+        method gets every event through `on_event`."""
         return False
 
 
 class RealtimeModel(ABC):
     """A speech model at the other end of some transport."""
 
-    drives_player: bool = False
-    """Does the model itself call the `Player` of its configuration? Else whoever listens to the session has to."""
-
-    confirms_settings: bool = False
-    """Does the model call `RealtimeModelSendSessionUpdate.answered`? Else settings hold from when they are sent."""
+    capabilities: ModelCapabilities = ModelCapabilities()
 
     emit_raw: bool = True
-    """Emit `raw_server_event` for every message of the server, where the model has such; off, it may save the work."""
+    """Emit `raw_server_event` for every message of the server. A model may save work where this is off."""
 
     @abstractmethod
     async def connect(self, options: RealtimeModelConfig) -> None:
@@ -98,8 +96,8 @@ class RealtimeModel(ABC):
         """Send one input to the model."""
 
     def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
-        """Send in the same step, without awaiting; return whether it was sent. A model that does not override this gets
-        every input through `send_event`, in order."""
+        """Send in the same step, without awaiting; return whether it was sent. A model without this method gets every
+        input through `send_event`, in order."""
         return False
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:

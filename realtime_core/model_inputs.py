@@ -125,8 +125,8 @@ class RealtimeModelSendSessionUpdate:
     session_settings: RealtimeSessionModelSettings
     previous: RealtimeSessionModelSettings | None = field(default=None, compare=False, repr=False)
     answered: Callable[[Exception | None], None] | None = field(default=None, compare=False, repr=False)
-    """Called once, by a model that `confirms_settings`: with None when the server has taken the settings, with the
-    error when it has refused them."""
+    """Called once, by a model that `confirms_settings` (see `ModelCapabilities`): with None when the server has taken
+    the settings, with the error when it has refused them."""
 
 
 @dataclass

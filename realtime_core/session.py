@@ -381,7 +381,7 @@ class RealtimeSession(RealtimeModelListener):
                 self._base = self._base | settings
 
         await self._deliver(RealtimeModelSendSessionUpdate(settings, answered=answered))
-        if not self._model.confirms_settings:
+        if not self._model.capabilities.confirms_settings:
             answered(None)
 
     async def update_history(
@@ -438,7 +438,7 @@ class RealtimeSession(RealtimeModelListener):
         self._unanswered.add(answer)
         try:
             await self._core.deliver(update)
-            if not self._model.confirms_settings:
+            if not self._model.capabilities.confirms_settings:
                 answered(None)
             return await answer
         finally:

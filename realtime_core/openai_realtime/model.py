@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 
+from ..capabilities import ModelCapabilities
 from ..connection import Connection
 from ..errors import ConnectFailed, UserError
 from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
@@ -45,8 +46,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     returned, so that nobody invents its result. One session at a time; after `close` the model may be connected again.
     """
 
-    drives_player = True
-    confirms_settings = True
+    capabilities = ModelCapabilities(
+        drives_player=True, confirms_settings=True, truncates=True, cancels=True, decides_turns=True
+    )
 
     def __init__(
         self,
@@ -200,6 +202,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             emit=self._emit,
             now=now,
             log=_logger,
+            capabilities=self.capabilities,
             retry=self._retry,
             hold_for_tools=self._hold_for_tools,
             log_payloads=self._transport_config.get("log_payloads", False),

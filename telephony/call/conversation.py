@@ -222,7 +222,7 @@ class Conversation:
         self,
         event: session_events.RealtimeAudio | session_events.RealtimeAudioEnd | session_events.RealtimeAudioInterrupted,
     ) -> None:
-        if not self.session.model.drives_player:
+        if not self.session.model.capabilities.drives_player:
             match event.type:
                 case "audio":
                     self._player.play(event.item_id, event.content_index, event.audio)

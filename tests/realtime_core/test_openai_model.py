@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -340,6 +341,33 @@ async def test_barge_in_where_the_server_does_not_cancel() -> None:
         await settle()
         assert talk.peer.commands() == [{"type": "response.cancel", "response_id": "resp_1"}]
         assert talk.heard.types() == ["turn_started", "speech_started"], "nothing was cut, nothing is heard"
+
+
+@pytest.mark.parametrize(
+    ("lacks", "commands"),
+    [
+        ({}, ["conversation.item.truncate", "response.cancel"]),
+        ({"truncates": False}, ["response.cancel"]),
+        ({"cancels": False}, ["conversation.item.truncate"]),
+        ({"full_duplex": True}, []),
+    ],
+    ids=["all", "no truncation", "no cancellation", "full duplex"],
+)
+async def test_barge_in_asks_the_model_only_for_what_it_can_do(lacks: dict[str, bool], commands: list[str]) -> None:
+    settings = {"turn_detection": {"type": "server_vad", "interrupt_response": False}}
+    talk = Talk(options={"initial_model_settings": settings})
+    talk.model.capabilities = dataclasses.replace(talk.model.capabilities, **lacks)
+    async with talk:
+        talk.peer.respond()
+        talk.peer.audio(2000)
+        await settle(0.5)
+        talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=900)
+        talk.peer.audio(200)
+        await settle()
+        assert [each["type"] for each in talk.peer.commands()] == commands
+        plays_on = bool(lacks.get("full_duplex"))
+        assert len(talk.heard.of("audio_interrupted")) == (0 if plays_on else 1)
+        assert len(talk.heard.of("audio")) == (2 if plays_on else 1), "the rest of a response that was cut is dropped"
 
 
 async def test_speech_into_the_silence_interrupts_nothing() -> None:

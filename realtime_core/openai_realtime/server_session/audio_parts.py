@@ -21,11 +21,20 @@ __all__ = ["AudioParts"]
 class AudioParts:
     """Gives audio to the player and truncates it where the caller interrupts. A part is one content part of an item.
 
-    The player is a synchronous port: `stop` returns the heard position in the same step.
+    `truncates`: the server can truncate items. The player is a synchronous port: `stop` returns the heard position in
+    the same step.
     """
 
-    def __init__(self, player: Player, client: ClientEvents, emit: Callable[[RealtimeModelEvent], None]) -> None:
+    def __init__(
+        self,
+        player: Player,
+        client: ClientEvents,
+        emit: Callable[[RealtimeModelEvent], None],
+        *,
+        truncates: bool,
+    ) -> None:
         self._player = player
+        self._truncates = truncates
         self._client = client
         self._emit = emit
         self.ledger = PlaybackLedger()
@@ -126,7 +135,7 @@ class AudioParts:
         not cancelled. Returns the event to emit, if audio was cut."""
         heard = self._player.stop()
         self._player.release()
-        truncations = self.ledger.truncations(heard)
+        truncations = self.ledger.truncations(heard) if self._truncates else []
         for each in truncations:
             position = {"item_id": each.item_id, "content_index": each.content_index, "audio_end_ms": each.audio_end_ms}
             self._client.send("conversation.item.truncate", position)

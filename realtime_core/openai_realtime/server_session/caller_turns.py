@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ... import model_events as emitted
+from ...capabilities import ModelCapabilities
 from ...turns import TurnAction, TurnPolicy
 from .. import server_events as wire
 from .audio_parts import AudioParts
@@ -36,6 +37,7 @@ class CallerTurns:
         known: KnownFacts,
         emit: Emit,
         now: Callable[[], float],
+        capabilities: ModelCapabilities,
     ) -> None:
         self._policy = policy
         self._speech = speech
@@ -48,6 +50,7 @@ class CallerTurns:
         self._known = known
         self._emit = emit
         self._now = now
+        self._capabilities = capabilities
         self.commits: deque[str] = deque(maxlen=64)
         """Event ids of the client's `input_audio_buffer.commit` events without an answer."""
         self.handlers: Mapping[type, Callable[[Any], None]] = {
@@ -67,12 +70,14 @@ class CallerTurns:
     def _act(self, actions: Sequence[TurnAction]) -> emitted.RealtimeModelEvent | None:
         """Carry out actions of the policy, except `RESPOND`, which needs the turn's item."""
         interrupted = None
+        if self._capabilities.full_duplex:
+            return None  # the model hears the caller and decides whether to stop
         for action in actions:
             if action is TurnAction.INTERRUPT:
                 interrupted = self._requests.interrupt()
                 if self._updates.config.effective.interrupt_response:
                     self._responses.cancelled_by_server()
-                else:
+                elif self._capabilities.cancels:
                     self._requests.cancel(mute=True)
             elif action is TurnAction.HOLD:
                 self._audio.hold(self._policy.duck_db)

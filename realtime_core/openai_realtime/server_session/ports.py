@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ...capabilities import ModelCapabilities
 from ...model_events import RealtimeModelEvent
 from ...outcomes import RetryPolicy
 from ...playback import Player
@@ -36,6 +37,7 @@ class SessionPorts:
     emit: Callable[[RealtimeModelEvent], None]
     now: Callable[[], float]
     log: Log
+    capabilities: ModelCapabilities
     ids: EventIds = field(default_factory=EventIds)
     retry: RetryPolicy | None = None
     hold_for_tools: bool = True

@@ -42,7 +42,7 @@ class ServerSession:
     """
 
     def __init__(self, send: Callable[[str], None], ports: SessionPorts, config: SessionConfig) -> None:
-        emit, now, log = ports.emit, ports.now, ports.log
+        emit, now, log, capabilities = ports.emit, ports.now, ports.log, ports.capabilities
         self._ports = ports
         self._emit = emit
         self._now = now
@@ -62,10 +62,12 @@ class ServerSession:
         self._speech = CallerSpeech()
         known = KnownFacts()
         self._client = ClientEvents(send, ports.ids, log if ports.log_payloads else None)
-        self.audio = AudioParts(ports.player, self._client, emit)
+        self.audio = AudioParts(ports.player, self._client, emit, truncates=capabilities.truncates)
         self.responses = Responses(ports.ids, retry=ports.retry)
         self.requests = ResponseRequests(self.responses, self._client, self.audio, known, emit, now)
-        self.updates = SessionUpdates(config, self._client, self.responses, self.audio, emit, now)
+        self.updates = SessionUpdates(
+            config, self._client, self.responses, self.audio, emit, now, decides_turns=capabilities.decides_turns
+        )
         self.items = ConversationItems(self._client, self.requests, known, ports.sources, emit, ports.ignored_errors)
         self._gate = ToolGate(self._speech, self.requests, self.updates, now, enabled=ports.hold_for_tools)
         self._turns = CallerTurns(
@@ -79,6 +81,7 @@ class ServerSession:
             known,
             emit,
             now,
+            capabilities,
         )
         self._hosted = HostedTools(self.items, self._gate, self.requests, known, emit, now)
         texts = SpokenText(self.responses, self.audio, self.items, known, emit)
@@ -112,6 +115,7 @@ class ServerSession:
             self.updates,
             emit,
             now,
+            cancels=capabilities.cancels,
         )
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             **self._turns.handlers,

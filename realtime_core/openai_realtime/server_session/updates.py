@@ -17,7 +17,10 @@ __all__ = ["SessionUpdates"]
 
 
 class SessionUpdates:
-    """Keeps the server's settings equal to the configuration. `stop` ends that: the next session continues."""
+    """Keeps the server's settings equal to the configuration, until `stop`.
+
+    `decides_turns`: the server can answer turns by itself.
+    """
 
     def __init__(
         self,
@@ -27,6 +30,8 @@ class SessionUpdates:
         audio: AudioParts,
         emit: Callable[[RealtimeModelEvent], None],
         now: Callable[[], float],
+        *,
+        decides_turns: bool,
     ) -> None:
         self.config = config
         self._client = client
@@ -34,6 +39,7 @@ class SessionUpdates:
         self._audio = audio
         self._emit = emit
         self._now = now
+        self._decides_turns = decides_turns
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -55,7 +61,7 @@ class SessionUpdates:
         taken = self.config.updated(session)
         effective = self.config.effective
         self._responses.audio = effective.speaks
-        self._responses.server_responds = effective.create_response
+        self._responses.server_responds = self._decides_turns and effective.create_response
         self._audio.set_format(bytes_per_ms(effective.output_format))
         for change in taken:
             change.settle(None)

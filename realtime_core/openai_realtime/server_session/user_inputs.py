@@ -24,7 +24,7 @@ __all__ = ["UserInputs"]
 
 
 class UserInputs:
-    """Carries out inputs of the model: one method for each type."""
+    """Carries out inputs of the model: one method for each type. `cancels`: the server can cancel responses."""
 
     def __init__(
         self,
@@ -39,6 +39,8 @@ class UserInputs:
         updates: SessionUpdates,
         emit: Callable[[RealtimeModelEvent], None],
         now: Callable[[], float],
+        *,
+        cancels: bool,
     ) -> None:
         self._client = client
         self._items = items
@@ -51,6 +53,7 @@ class UserInputs:
         self._updates = updates
         self._emit = emit
         self._now = now
+        self._cancels = cancels
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             sent.RealtimeModelSendAudio: self.audio,
             sent.RealtimeModelSendUserInput: self._user_input,
@@ -125,7 +128,7 @@ class UserInputs:
             self._requests.cancel(event.response_id)
             return
         interrupted = self._requests.interrupt()
-        if not event.playback_only:
+        if self._cancels and not event.playback_only:
             self._requests.cancel(mute=True)
         if interrupted:
             self._emit(interrupted)

@@ -1,0 +1,27 @@
+"""What a speech model does by itself, and what it can be asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ModelCapabilities"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCapabilities:
+    """The differences between speech models that a session and the turn logic have to know. The defaults fit a model
+    that only takes inputs and emits audio."""
+
+    drives_player: bool = False
+    """The model calls the `Player` of its configuration. Otherwise a listener of the session has to call it."""
+    confirms_settings: bool = False
+    """The model calls `RealtimeModelSendSessionUpdate.answered`. Otherwise settings are in force once they are sent."""
+    truncates: bool = False
+    """The model can remove the audio that the caller has not heard from an item."""
+    cancels: bool = False
+    """The model can stop a response that is being made. Otherwise the rest of the response is dropped."""
+    decides_turns: bool = False
+    """The model can find the caller's turns and answer them without being asked."""
+    full_duplex: bool = False
+    """The model hears the caller while it speaks, and decides by itself whether to stop. Speech of the caller does not
+    interrupt the playback then."""
