@@ -85,7 +85,7 @@ if TYPE_CHECKING:
         DEFAULT_MODEL_SETTINGS, OpenAIRealtimeSIPModel, OpenAIRealtimeWebSocketModel, ReconnectPolicy, TransportConfig,
         get_api_key,
     )
-    from .outcomes import RetryPolicy
+    from .response_outcome import RetryPolicy
     from .playback import ClockPlayer, HeardItem, PlaybackLedger, Player, Truncation
     from .run_context import RunContextWrapper, TContext, ToolContext
     from .runner import RealtimeRunner
@@ -170,7 +170,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "DEFAULT_MODEL_SETTINGS", "OpenAIRealtimeSIPModel", "OpenAIRealtimeWebSocketModel", "ReconnectPolicy",
         "TransportConfig", "get_api_key",
     ),
-    "outcomes": ("RetryPolicy",),
+    "response_outcome": ("RetryPolicy",),
     "playback": ("ClockPlayer", "HeardItem", "PlaybackLedger", "Player", "Truncation",),
     "run_context": ("RunContextWrapper", "TContext", "ToolContext",),
     "runner": ("RealtimeRunner",),

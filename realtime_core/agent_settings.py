@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from . import user_code
 from .config import RealtimeRunConfig, RealtimeSessionModelSettings
 from .errors import UserError
 from .guardrails import check_guardrails
 from .handoffs import Handoff, as_handoff, collect_enabled_handoffs, filter_enabled_handoffs
-from .side_by_side import side_by_side
 from .tools import Tool, check_tool, is_enabled
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def activate(
         settings["prompt"] = agent.prompt
     if agent.voice is not None and voice_of is None:
         settings = _with_voice(settings, agent.voice)
-    instructions, tools, handoffs = await side_by_side(
+    instructions, tools, handoffs = await user_code.concurrently(
         agent.get_system_prompt(context),
         agent.get_all_tools(context),
         collect_enabled_handoffs(agent, context),
@@ -79,7 +79,7 @@ async def _enabled_tools(
     entries: Iterable[Any], context: RunContextWrapper[Any], agent: RealtimeAgent[Any]
 ) -> list[Any]:
     checked = [check_tool(entry) for entry in entries]
-    enabled = await side_by_side(*(is_enabled(entry, context, agent) for entry in checked))
+    enabled = await user_code.concurrently(*(is_enabled(entry, context, agent) for entry in checked))
     return [entry for entry, is_on in zip(checked, enabled, strict=True) if is_on]
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 from . import user_code
 from .errors import ModelBehaviorError, UserError
 from .run_context import RunContextWrapper, TContext
-from .side_by_side import side_by_side
 from .tools import ToolEnabled, is_enabled
 
 if TYPE_CHECKING:
@@ -199,7 +198,7 @@ async def filter_enabled_handoffs(
 ) -> list[Handoff[Any, Any]]:
     """Those of the handoffs that are enabled now. Raises what their `is_enabled` functions raise."""
     listed = list(handoffs)
-    enabled = await side_by_side(*(is_enabled(handoff, context_wrapper, agent) for handoff in listed))
+    enabled = await user_code.concurrently(*(is_enabled(handoff, context_wrapper, agent) for handoff in listed))
     return [handoff for handoff, is_on in zip(listed, enabled, strict=True) if is_on]
 
 

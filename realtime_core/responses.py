@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from .floor import Floor
-from .outcomes import Outcome, RetryPolicy
+from .answer_gate import AnswerGate
 from .response_effects import CancelResponse, CreateResponse, Effect, Options, ResponseFailed, ResponseStalled
+from .response_outcome import Outcome, RetryPolicy
 
 __all__ = ["COLLISION", "ResponseState", "Responses", "echo_of"]
 
@@ -78,7 +78,7 @@ class _Request:
     collides_since: float | None = None
     """Refused from then on, for a response that nobody told us of."""
     satisfied: bool = False
-    doomed: bool = False
+    revoked: bool = False
     maybe_cancelled: bool = False
     """A response without metadata was cancelled while this request was under way. It may have been the answer."""
 
@@ -99,8 +99,8 @@ class Responses:
     """The lifecycle of one server session's responses.
 
     `ids` makes event ids. `audio`: responses are to be spoken. `server_responds`: the server answers turns by itself.
-    A request waits until `floor` is free. A `response.create` without any reaction is given up after `request_limit_s`
-    and sent again, unless a response was cancelled meanwhile: then that response counts as the answer after
+    A request waits until `answer_gate` is open. After `request_limit_s` without any reaction a `response.create` is
+    sent again, unless a response was cancelled meanwhile: then that response counts as the answer after
     `cancelled_limit_s`. A `response.create` that was refused for a response that we do not know of is sent again after
     `collision_delay_s`; after `request_limit_s` of such refusals that response is cancelled. Times are in seconds.
     """
@@ -111,7 +111,7 @@ class Responses:
         *,
         audio: bool = True,
         server_responds: bool = True,
-        floor: Floor | None = None,
+        answer_gate: AnswerGate | None = None,
         retry: RetryPolicy | None = None,
         request_limit_s: float = 10.0,
         cancelled_limit_s: float = 1.0,
@@ -121,7 +121,7 @@ class Responses:
         self.server_responds = server_responds
         self.state = ResponseState.IDLE
         self._ids = ids
-        self._floor = floor or Floor()
+        self._gate = answer_gate or AnswerGate()
         self._retry_policy = retry or RetryPolicy()
         self._request_limit_s = request_limit_s
         self._cancelled_limit_s = cancelled_limit_s
@@ -157,7 +157,7 @@ class Responses:
 
     def at_rest(self, now: float) -> bool:
         """Idle, and nobody speaks or waits for the server's own answer."""
-        return self.idle and now >= self._floor.free_at
+        return self.idle and now >= self._gate.free_at
 
     def owes_server_answer(self, now: float) -> bool:
         """The server is to answer a turn by itself, and nothing of the answer was heard yet."""
@@ -215,26 +215,26 @@ class Responses:
         if response_id is not None and response_id != self.active_id:
             return [CancelResponse(self._ids(), response_id, mute)] if response_id in self._side_responses else []
         if self._sent is not None and response_id is None:
-            self._sent.doomed = True
+            self._sent.revoked = True
         return self._cancel_active(mute)
 
     def cancelled_by_server(self) -> None:
         """The server cancels what it makes, as the caller has begun to speak: what is under way goes the same way."""
         if self._sent is not None:
-            self._sent.doomed = True
+            self._sent.revoked = True
 
     def hold(self, until: float) -> None:
         """Answer nothing until `release`, at most until then. Requests with options are sent nevertheless."""
-        self._floor.hold(until)
+        self._gate.hold(until)
 
     def release(self, now: float) -> list[Effect]:
-        self._floor.release()
+        self._gate.release()
         return self._next(now)
 
     def unanswered(self, now: float) -> list[Options]:
         """What was asked for and will not be answered, the server being lost: the options of each request, empty for a
         plain one. A response that was being made counts if nothing of it was heard."""
-        requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.doomed else []
+        requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.revoked else []
         if self._active and not self._active.spoke and not self.cancelling:
             requests.insert(0, self._active.request or _Request())
         if self._waits_for_server(now):
@@ -250,7 +250,7 @@ class Responses:
         if any(item_id in request.items for request in self._requests()):
             self._acknowledged.add(item_id)
 
-    def unwant(self, item_id: str) -> bool:
+    def answer_not_needed(self, item_id: str) -> bool:
         """Nobody need answer the item: it was refused, or is answered already. A response that is under way for it
         alone is cancelled when it is created. Returns whether an answer to it was wanted."""
         wanted = [request for request in self._requests() if item_id in request.items]
@@ -275,13 +275,13 @@ class Responses:
         presumed = self._presumed
         unwanted = presumed is not None and presumed.event_id == echoed and presumed.satisfied
         if request is not None:
-            unwanted = request.doomed or request.satisfied
+            unwanted = request.revoked or request.satisfied
             request.items.clear()
             self._sent = None
         elif self._sent is not None and not self._echoes:
-            unwanted = self._sent.doomed
+            unwanted = self._sent.revoked
         self._turn_taken_at = None
-        self._floor.answered()
+        self._gate.answered()
         if request is None or "input" not in (request.options or {}):
             self._satisfy()
         return self._cancel_active(mute=True) if unwanted else []
@@ -345,22 +345,22 @@ class Responses:
         effects: list[Effect] = []
         if code != COLLISION:
             effects = self._fail(now, request, code, error, again=code in self._retry_policy.transient)
-        elif not request.satisfied and not request.doomed:
+        elif not request.satisfied and not request.revoked:
             effects = self._collided(now, request)
         return [*effects, *self._next(now)]
 
     def speech_started(self, now: float) -> None:
-        self._floor.speech_started(now)
+        self._gate.speech_started(now)
 
     def speech_stopped(self, now: float) -> list[Effect]:
-        self._floor.speech_stopped(now)
+        self._gate.speech_stopped(now)
         return self._next(now)
 
     def committed(self, now: float, *, by_hand: bool = False) -> list[Effect]:
         """A turn was taken; the server answers it by itself if it does so at all, unless it was ended by hand."""
         server_answers = self.server_responds and not by_hand
         self._turn_taken_at = now if server_answers else None
-        self._floor.committed(now, server_answers=server_answers)
+        self._gate.committed(now, server_answers=server_answers)
         return self._next(now)
 
     def on_time(self, now: float) -> list[Effect]:
@@ -463,7 +463,7 @@ class Responses:
         return [CreateResponse(request.event_id, _with_metadata(request.options or {}, request.event_id))]
 
     def _due(self, request: _Request) -> float:
-        return max(self._floor.answers_at if request.options is None else self._floor.free_at, request.not_before)
+        return max(self._gate.answers_at if request.options is None else self._gate.free_at, request.not_before)
 
     def _judge(self, now: float, active: _Active, outcome: Outcome) -> list[Effect]:
         request = active.request or _Request()
@@ -484,7 +484,7 @@ class Responses:
 
     def _fail(self, now: float, request: _Request, reason: str, error: Any, *, again: bool) -> list[Effect]:
         """A request came to nothing before there was a response."""
-        if request.satisfied or request.doomed:
+        if request.satisfied or request.revoked:
             return []
         retrying = again and request.attempt < self._retry_policy.failed
         if retrying:

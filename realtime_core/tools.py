@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, overloa
 
 from . import user_code
 from .errors import ModelBehaviorError, RealtimeCoreError, UserCodeError, UserError
-from .side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
@@ -354,7 +353,7 @@ async def enabled_tools(agent: RealtimeAgent[Any], run_context: RunContextWrappe
 
         tools += await mcp_tools(agent.mcp_servers, run_context, agent)
     checked = [check_tool(tool) for tool in tools]
-    enabled = await side_by_side(*(is_enabled(tool, run_context, agent) for tool in checked))
+    enabled = await user_code.concurrently(*(is_enabled(tool, run_context, agent) for tool in checked))
     return [tool for tool, is_on in zip(checked, enabled, strict=True) if is_on]
 
 

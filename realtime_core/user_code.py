@@ -31,6 +31,7 @@ __all__ = [
     "call",
     "call_now",
     "called",
+    "concurrently",
     "error_text",
     "failure_of",
     "in_thread",
@@ -110,6 +111,19 @@ async def settled(value: Any) -> Any:
         else:
             return value
     raise UserCodeError(f"Awaiting the result {_MAX_LAYERS} times gave an awaitable each time.")
+
+
+async def concurrently(*work: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Run coroutines at the same time; return their results in order.
+
+    When one of them raises, the others are cancelled and awaited, and its exception is raised, not in a group.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:

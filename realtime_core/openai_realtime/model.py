@@ -14,8 +14,8 @@ from ..errors import ConnectFailed, UserError
 from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from ..model_events import RealtimeModelEvent, RealtimeModelExceptionEvent
 from ..model_inputs import RealtimeModelSendEvent
-from ..outcomes import RetryPolicy
 from ..playback import ClockPlayer
+from ..response_outcome import RetryPolicy
 from ..sources import SYSTEM, Sources
 from ..turns import ServerTurns, TurnPolicy
 from .endpoint import resolve_endpoint

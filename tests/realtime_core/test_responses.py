@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from benchmarks.extent import extent
 from realtime_core.openai_realtime.protocol import EventIds
-from realtime_core.outcomes import Outcome, RetryPolicy
 from realtime_core.response_effects import CancelResponse, CreateResponse, ResponseFailed, ResponseStalled
+from realtime_core.response_outcome import Outcome, RetryPolicy
 from realtime_core.responses import COLLISION, Responses, ResponseState
 
 SPOKEN = Outcome("completed", None, None, spoke=True, wrote=False, called=False)
@@ -394,7 +394,7 @@ def test_a_refused_item_needs_no_answer() -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
     responses.want(0.1, "item_1")
-    responses.unwant("item_1")
+    responses.answer_not_needed("item_1")
     assert responses.done(0.2, "resp_1", SPOKEN) == []
 
 
@@ -428,7 +428,7 @@ def test_outcomes_of_the_wire() -> None:
         assert Outcome.of(odd).status == "completed"
 
 
-def test_at_rest_is_idle_with_a_free_floor() -> None:
+def test_at_rest_is_idle_with_an_open_answer_gate() -> None:
     responses = new()
     assert responses.at_rest(0.0)
     responses.speech_started(0.0)
@@ -554,11 +554,11 @@ def test_a_request_under_way_comes_after_the_response_that_is_being_made() -> No
     assert responses.unanswered(0.1) == []
 
 
-def test_unwant_says_whether_an_answer_was_wanted() -> None:
+def test_answer_not_needed_says_whether_an_answer_was_needed() -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
     responses.want(0.1, "item_1")
-    assert responses.unwant("item_1") and not responses.unwant("item_1")
+    assert responses.answer_not_needed("item_1") and not responses.answer_not_needed("item_1")
 
 
 def test_an_error_for_another_command_is_none_of_a_requests() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from ... import model_events as emitted
 from ...errors import ServerRejected
 from ...items import RealtimeToolCallItem
-from ...outcomes import items_of
+from ...response_outcome import items_of
 from .. import server_events as wire
 from .items import ConversationItems
 from .known_facts import KnownFacts, Recent
@@ -162,7 +162,7 @@ class HostedTools:
         end."""
         for item_id in _spoken_about(response):
             self._known.add(True, _Fact.SPOKEN_ABOUT, item_id)
-            self._requests.responses.unwant(item_id)
+            self._requests.responses.answer_not_needed(item_id)
             call = self._call(item_id)
             if call.outcome is _Outcome.UNKNOWN:
                 call.outcome = _Outcome.COMPLETED

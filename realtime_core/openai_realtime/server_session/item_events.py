@@ -8,7 +8,7 @@ from typing import Any
 from ... import model_events as emitted
 from ...errors import UserError
 from ...items import RealtimeItem, RealtimeToolCallItem, item_from_dict
-from ...outcomes import items_of
+from ...response_outcome import items_of
 from .. import server_events as wire
 from .caller_turns import CallerTurns
 from .hosted_tools import HostedTools

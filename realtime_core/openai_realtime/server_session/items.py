@@ -112,7 +112,7 @@ class ConversationItems:
         if item_id is None:
             return
         item = self.unconfirmed.pop(item_id, {})
-        was_wanted = self._requests.responses.unwant(item_id)
+        was_wanted = self._requests.responses.answer_not_needed(item_id)
         if item.get("type") == "function_call_output":
             note_id = self.create_note(refused_output_note(item["output"]))
             if was_wanted:

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from ...capabilities import ModelCapabilities
 from ...model_events import RealtimeModelEvent
-from ...outcomes import RetryPolicy
 from ...playback import Player
+from ...response_outcome import RetryPolicy
 from ...sources import Sources
 from ...turns import TurnPolicy
 from ..protocol import EventIds

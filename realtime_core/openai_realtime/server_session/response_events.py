@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ... import model_events as emitted
-from ...outcomes import Outcome
+from ...response_outcome import Outcome
 from ...responses import echo_of
 from .. import server_events as wire
 from ..session_config import SessionConfig

@@ -1,19 +1,20 @@
-"""Who has the floor: when may the agent begin to answer?
+"""Decides when the agent may begin to answer.
 
 Pure. Times are in seconds.
 """
 
 from __future__ import annotations
 
-__all__ = ["Floor"]
+__all__ = ["AnswerGate"]
 
 _PAST = float("-inf")
 
 
-class Floor:
-    """The agent waits while the caller speaks, at most `speech_limit_s` (then the detector is presumed stuck), and
-    after speech at most `answer_limit_s` for the turn to be taken and for the server's own answer to it. Answers can be
-    held back besides. `free_at` is when it may begin, `answers_at` when to answer."""
+class AnswerGate:
+    """The agent waits while the caller speaks, but at most `speech_limit_s`: after that the speech detector is taken to
+    be stuck. After speech the agent waits at most `answer_limit_s` for the server to commit the turn and to answer it.
+    `hold` delays answers further. From `free_at` on a response may begin; from `answers_at` on an answer may begin.
+    """
 
     def __init__(self, *, speech_limit_s: float = 8.0, answer_limit_s: float = 1.0) -> None:
         self._speech_limit_s = speech_limit_s
@@ -43,12 +44,12 @@ class Floor:
         self._closed_until = now + self._answer_limit_s if server_answers else _PAST
 
     def answered(self) -> None:
-        """A response was created. While the caller speaks that changes nothing: the two crossed on the way."""
+        """A response was created. This changes nothing while the caller speaks: the messages crossed on the way."""
         if not self._speaking:
             self._closed_until = _PAST
 
     def hold(self, until: float) -> None:
-        """Hold answers back until `release`, at most until then."""
+        """Delay answers until `release`, and at most until `until`."""
         self._held_until = until
 
     def release(self) -> None:
