@@ -1,4 +1,4 @@
-"""What `Responses` asks of whoever calls it. Pure."""
+"""Effects that `Responses` returns for its caller to execute. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class CreateResponse:
 
 @dataclass(frozen=True, slots=True)
 class CancelResponse:
-    """Send `response.cancel`; without a `response_id` ("") for whatever is being made in the default conversation. With
-    `mute` nothing of the response may be heard."""
+    """Send `response.cancel`. An empty `response_id` means the response in progress in the default conversation. With
+    `mute` no audio of the response may be played."""
 
     event_id: str
     response_id: str
@@ -32,8 +32,8 @@ class CancelResponse:
 
 @dataclass(frozen=True, slots=True)
 class ResponseStalled:
-    """Nothing of the response has come for too long: it is over, and what may still come of it is left out.
-    `is_complete`: all of its items are complete, only its end was not told."""
+    """The response sent no event for too long. It has ended, and its later events are ignored.
+    `is_complete`: all of its items are complete; only `response.done` is missing."""
 
     response_id: str
     is_complete: bool = False
@@ -41,9 +41,10 @@ class ResponseStalled:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFailed:
-    """A response did not do what it was made for, or was refused (`response_id` is ""). `reason` is the protocol's;
-    `empty` or `text_only` for one without audio in an audio session; `no_reaction` if the server never answered,
-    `stalled` if it began to and went silent. With `retrying` it is asked for once more."""
+    """A response failed, or the server refused the request for it (`response_id` is "").
+
+    `reason` is the protocol's or one of ours: `empty` or `text_only` (no audio in an audio session), `no_reaction`
+    (the server never answered), `stalled` (the response stopped). With `retrying` the request is sent again."""
 
     response_id: str
     status: str

@@ -1,4 +1,4 @@
-"""How a response ended, and how often one that failed is asked for again.
+"""The outcome of a response, and the policy for retrying failed responses.
 
 Pure. Source: `response.status` and `response.status_details` of `response.done`,
 https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
@@ -15,9 +15,11 @@ __all__ = ["Outcome", "RetryPolicy", "items_of"]
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a response that failed is asked for again: an empty one at once, a failed one after `delay_s` and only
-    if its error code or type is among `transient`. One of which nothing has come for `stalled_after_s` has failed, too
-    (None: it is waited for)."""
+    """How often a response is requested again.
+
+    An empty response is requested again at once. A failed response is requested again after `delay_s`, if its error
+    code or type is in `transient`. A response without an event for `stalled_after_s` has failed (None: no limit).
+    """
 
     empty: int = 1
     failed: int = 1
@@ -30,7 +32,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a response ended, from the `response` object of `response.done`."""
+    """The outcome of a response, from the `response` object of `response.done`."""
 
     status: str
     reason: str | None
@@ -56,17 +58,17 @@ class Outcome:
 
     @property
     def interrupted(self) -> bool:
-        """The caller or the client has ended it. Servers were seen to call that `incomplete` as well as `cancelled`."""
+        """The caller or the client ended the response. Servers report this as `incomplete` or as `cancelled`."""
         return self.status == "cancelled" or self.reason in ("turn_detected", "client_cancelled")
 
     def names(self) -> list[str]:
-        """Code and type of the error, as far as it has them."""
+        """The error's code and type, where present."""
         error = self.error if isinstance(self.error, Mapping) else {}
         return [str(error[name]) for name in ("code", "type") if error.get(name)]
 
 
 def items_of(response: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The items that a `response` object lists as its output."""
+    """The output items of a `response` object."""
     output = response.get("output")
     return [each for each in output if isinstance(each, Mapping)] if isinstance(output, list) else []
 

@@ -1,15 +1,16 @@
-"""The life of responses: at most one at a time, none lost, nothing said twice.
+"""The lifecycle of the model's responses: when to request one, and which response answers which request.
 
-Pure. The server makes at most one response at a time in its default conversation, some by itself (when a turn of the
-caller ends), some because we send `response.create`; it refuses ours while another is being made. `Responses` decides
-when to send ours. Whoever calls it executes the effects that it returns, in order, and calls `on_time` at `deadline`.
+Pure. The server makes at most one response at a time in its default conversation. It starts some itself, at the end of
+a turn of the caller, and some because we send `response.create`. It refuses `response.create` during another response.
+`Responses` decides when to send it. The caller of this class executes the returned effects in order, and calls
+`on_time` at `deadline`.
 
-The rule of collisions: a response answers every item that the server had acknowledged before it was created. So a
-request of ours that meets a response of the server's is done, unless one of its items was acknowledged later: then it
-is sent again when that response is over. Which response is ours, its metadata tells (`client_event_id`). From a server
-that has never returned metadata, a response that came and went without an error for our request is taken for ours.
-Where that response was cancelled, it may have been one of the server's own that ended while our request was on its way:
-it is taken for ours when no other reaction has come within `cancelled_limit_s`.
+The rule for collisions: a response answers every item that the server acknowledged before it created the response. So
+a response of the server's own also answers our request, unless an item of the request was acknowledged later. In that
+case the request is sent again after the response. The metadata of a response (`client_event_id`) shows whether it is
+ours. Some servers never return metadata: there, a response that began and ended without an error for our request counts
+as ours. If that response was cancelled, it may have been the server's own. It then counts as ours when no other
+reaction comes within `cancelled_limit_s`.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ __all__ = ["COLLISION", "ResponseState", "Responses", "echo_of"]
 COLLISION = "conversation_already_has_active_response"
 _METADATA_KEY = "client_event_id"
 _END_LIMIT_S = 5.0
-"""A response whose items are complete, and of which nothing has come for so long, is over."""
+"""A response whose items are all complete counts as ended after this time without an event."""
 
 
 class ResponseState(Enum):
     IDLE = auto()
     REQUESTED = auto()
-    """Our `response.create` is under way."""
+    """Our `response.create` was sent; the server has not reacted."""
     ACTIVE = auto()
-    """A response is being made."""
+    """A response is in progress."""
     COLLIDING = auto()
-    """One of the server's own is being made, and our `response.create` is under way."""
+    """A response of the server's own is in progress, and our `response.create` was sent."""
 
 
 class _On(Enum):
@@ -62,12 +63,12 @@ _TABLE: Mapping[tuple[ResponseState, _On], ResponseState] = {
     (_COLLIDING, _On.CREATED_OURS): _ACTIVE,
     (_ACTIVE, _On.DONE): _IDLE,
 }
-"""What is not in the table changes nothing."""
+"""Pairs that are not in the table change nothing."""
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """A response that we want. Without `options` any response will do that answers `items`."""
+    """A request for a response. Without `options`, any response that answers `items` fulfils it."""
 
     options: Options | None = None
     items: set[str] = field(default_factory=set)
@@ -76,33 +77,34 @@ class _Request:
     event_id: str = ""
     sent_at: float = 0.0
     collides_since: float | None = None
-    """Refused from then on, for a response that nobody told us of."""
+    """Since when the server refuses the request because of a response that it did not announce."""
     satisfied: bool = False
     revoked: bool = False
     maybe_cancelled: bool = False
-    """A response without metadata was cancelled while this request was under way. It may have been the answer."""
+    """A response without metadata was cancelled after this request was sent. It may have been the answer."""
 
 
 @dataclass(slots=True)
 class _Active:
-    """The response that is being made; `request` is None for one of the server's own."""
+    """The response in progress. `request` is None for a response of the server's own."""
 
     response_id: str
     request: _Request | None
     progress_at: float
     spoke: bool = False
     is_complete: bool = False
-    """Each item of it that was begun is complete."""
+    """Each item that the response began is complete."""
 
 
 class Responses:
     """The lifecycle of one server session's responses.
 
-    `ids` makes event ids. `audio`: responses are to be spoken. `server_responds`: the server answers turns by itself.
-    A request waits until `answer_gate` is open. After `request_limit_s` without any reaction a `response.create` is
-    sent again, unless a response was cancelled meanwhile: then that response counts as the answer after
-    `cancelled_limit_s`. A `response.create` that was refused for a response that we do not know of is sent again after
-    `collision_delay_s`; after `request_limit_s` of such refusals that response is cancelled. Times are in seconds.
+    `ids` makes event ids. `audio`: responses should be spoken. `server_responds`: the server answers turns itself.
+    A request waits until `answer_gate` is open. A `response.create` without a reaction is sent again after
+    `request_limit_s`. If a response was cancelled meanwhile, that response counts as the answer after
+    `cancelled_limit_s`. A `response.create` that was refused because of an unknown response is sent again after
+    `collision_delay_s`. After `request_limit_s` of such refusals the unknown response is cancelled. Times are in
+    seconds.
     """
 
     def __init__(
@@ -130,20 +132,20 @@ class Responses:
         self._sent: _Request | None = None
         self._active: _Active | None = None
         self._watch_at = 0.0
-        """When to look whether the active response stalls: not later than it can have, and seldom."""
+        """When to check whether the active response has stalled."""
         self._acknowledged: set[str] = set()
         self._echoes = False
         self._presumed: _Request | None = None
-        """The request that a response without metadata was taken for; an error may still say otherwise."""
+        """The request that a response without metadata seems to answer. A later error can disprove it."""
         self._cancel_id: str | None = None
         self._turn_taken_at: float | None = None
-        """A turn was taken that the server is to answer by itself, and has not begun to."""
+        """When the server committed a turn that it should answer itself. None once it has begun to answer."""
         self._side_requests: set[str] = set()
         self._side_responses: set[str] = set()
 
     @property
     def active_id(self) -> str | None:
-        """The response that is being made in the default conversation."""
+        """The id of the response in progress in the default conversation."""
         return self._active.response_id if self._active else None
 
     @property
@@ -152,26 +154,25 @@ class Responses:
 
     @property
     def idle(self) -> bool:
-        """Nothing is being made, asked for or waiting."""
+        """No response is in progress, and no request is sent or queued."""
         return self.state is ResponseState.IDLE and not self._queue
 
     def at_rest(self, now: float) -> bool:
-        """Idle, and nobody speaks or waits for the server's own answer."""
+        """Idle, the caller does not speak, and no answer of the server's own is expected."""
         return self.idle and now >= self._gate.free_at
 
-    def owes_server_answer(self, now: float) -> bool:
-        """The server is to answer a turn by itself, and nothing of the answer was heard yet."""
+    def awaits_server_answer(self, now: float) -> bool:
+        """The server should answer a turn itself, and no audio of the answer has come."""
         active = self._active
         return self._waits_for_server(now) or (active is not None and active.request is None and not active.spoke)
 
     def expects_unnamed(self, now: float) -> bool:
-        """A response is due that carries no event id of ours: the server's own, or any from a server that returns no
-        metadata."""
+        """The next response may lack our event id: it is the server's own, or the server returns no metadata."""
         return self._waits_for_server(now) or (self._sent is not None and not self._echoes)
 
     @property
     def deadline(self) -> float | None:
-        """When `on_time` is to be called."""
+        """When to call `on_time`."""
         if self._sent is not None and self._active is None:
             return self._reaction_due(self._sent)
         if self._active is not None and self._retry_policy.stalled_after_s is not None:
@@ -184,10 +185,10 @@ class Responses:
         """The response is not part of the default conversation."""
         return response_id in self._side_responses
 
-    # What is wanted.
+    # Requests.
 
-    def want(self, now: float, item_id: str | None = None, *, acknowledged: bool = False) -> list[Effect]:
-        """A response is wanted, to the item if one is named. Wants that are not sent yet become one request."""
+    def request_answer(self, now: float, item_id: str | None = None, *, acknowledged: bool = False) -> list[Effect]:
+        """Request a response, to `item_id` if given. Requests without options that are not yet sent are merged."""
         request = next((each for each in self._queue if each.options is None), None)
         if request is None:
             request = _Request()
@@ -199,9 +200,9 @@ class Responses:
         return self._next(now)
 
     def request(self, now: float, options: Options) -> list[Effect]:
-        """A response with options of its own is wanted: no other will do. Out of band it is sent at once."""
+        """Request a response with options. No other response fulfils it. An out-of-band request is sent at once."""
         if not options:
-            return self.want(now)
+            return self.request_answer(now)
         if options.get("conversation") == "none":
             event_id = self._ids()
             self._side_requests.add(event_id)
@@ -210,8 +211,8 @@ class Responses:
         return self._next(now)
 
     def cancel(self, response_id: str | None = None, *, mute: bool = False) -> list[Effect]:
-        """Cancel the response that is being made, or the one that is under way as soon as it is created. At most one
-        `response.cancel` is under way."""
+        """Cancel the response in progress. A response that was requested is cancelled when it is created. At most one
+        `response.cancel` is pending."""
         if response_id is not None and response_id != self.active_id:
             return [CancelResponse(self._ids(), response_id, mute)] if response_id in self._side_responses else []
         if self._sent is not None and response_id is None:
@@ -219,12 +220,12 @@ class Responses:
         return self._cancel_active(mute)
 
     def cancelled_by_server(self) -> None:
-        """The server cancels what it makes, as the caller has begun to speak: what is under way goes the same way."""
+        """The server cancelled its response because the caller speaks. A requested response is cancelled too."""
         if self._sent is not None:
             self._sent.revoked = True
 
     def hold(self, until: float) -> None:
-        """Answer nothing until `release`, at most until then. Requests with options are sent nevertheless."""
+        """Send no request without options until `release`, and at most until `until`."""
         self._gate.hold(until)
 
     def release(self, now: float) -> list[Effect]:
@@ -232,8 +233,8 @@ class Responses:
         return self._next(now)
 
     def unanswered(self, now: float) -> list[Options]:
-        """What was asked for and will not be answered, the server being lost: the options of each request, empty for a
-        plain one. A response that was being made counts if nothing of it was heard."""
+        """The options of each request that a lost connection leaves unanswered; empty options for a plain request. A
+        response in progress counts if no audio of it has come."""
         requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.revoked else []
         if self._active and not self._active.spoke and not self.cancelling:
             requests.insert(0, self._active.request or _Request())
@@ -243,16 +244,16 @@ class Responses:
         plain = [each for each in options if not each]
         return [*(each for each in options if each), *plain[:1]]
 
-    # What the server says.
+    # Events of the server.
 
     def acknowledged(self, item_id: str) -> None:
-        """The item is in the conversation."""
+        """The server added the item to the conversation."""
         if any(item_id in request.items for request in self._requests()):
             self._acknowledged.add(item_id)
 
     def answer_not_needed(self, item_id: str) -> bool:
-        """Nobody need answer the item: it was refused, or is answered already. A response that is under way for it
-        alone is cancelled when it is created. Returns whether an answer to it was wanted."""
+        """The item needs no answer: the server refused it, or it is answered already. A response that was requested for
+        this item only is cancelled when it is created. Returns whether an answer was requested."""
         wanted = [request for request in self._requests() if item_id in request.items]
         for request in wanted:
             request.items.discard(item_id)
@@ -287,12 +288,12 @@ class Responses:
         return self._cancel_active(mute=True) if unwanted else []
 
     def progress(self, now: float, response_id: str | None = None) -> None:
-        """Something of the response (None: of the one that is being made) has come."""
+        """An event of the response has come (None: of the response in progress)."""
         if self._active and response_id in (None, self._active.response_id):
             self._active.progress_at = now
 
     def began_item(self, response_id: str) -> None:
-        """An item of the response was begun."""
+        """The response began an item."""
         if self._active and self._active.response_id == response_id:
             self._active.is_complete = False
 
@@ -319,9 +320,9 @@ class Responses:
         self._active, self._cancel_id = None, None
         self._step(_On.DONE)
         if self._sent is not None:
-            self._sent.sent_at = now  # while another was being made, no reaction was due
+            self._sent.sent_at = now  # the server does not react during another response
         if self._sent is not None and not self._echoes:
-            # A cancelled response may have come and gone while our request was still on its way.
+            # A cancelled response may have begun and ended before the server received our request.
             if outcome.interrupted:
                 self._sent.maybe_cancelled = True
             else:
@@ -330,7 +331,7 @@ class Responses:
         return [*failure, *self._next(now)]
 
     def refused(self, now: float, event_id: str, code: str, error: Any = None) -> list[Effect]:
-        """An error of the server's; nothing happens if it was not for a command of ours."""
+        """An error event of the server. It changes nothing if it does not concern a command of ours."""
         if event_id and event_id == self._cancel_id:
             self._cancel_id = None
         self._side_requests.discard(event_id)
@@ -357,7 +358,7 @@ class Responses:
         return self._next(now)
 
     def committed(self, now: float, *, by_hand: bool = False) -> list[Effect]:
-        """A turn was taken; the server answers it by itself if it does so at all, unless it was ended by hand."""
+        """The server committed a turn. It does not answer a turn that was committed `by_hand`."""
         server_answers = self.server_responds and not by_hand
         self._turn_taken_at = now if server_answers else None
         self._gate.committed(now, server_answers=server_answers)
@@ -374,10 +375,8 @@ class Responses:
                 effects = self._fail(now, request, "no_reaction", None, again=True)
         return [*effects, *self._next(now)]
 
-    # The rest is how.
-
     def _watch(self, now: float) -> list[Effect]:
-        """Give up the active response if nothing of it has come for too long."""
+        """Give up the active response after too long without an event of it."""
         active, limit_s = self._active, self._retry_policy.stalled_after_s
         if active is None or limit_s is None or now < self._watch_at:
             return []
@@ -389,12 +388,12 @@ class Responses:
             return [ResponseStalled(active.response_id, True), *self.done(now, active.response_id, complete)]
         error = {"code": "stalled", "type": "timeout"}
         stalled = Outcome("failed", None, error, spoke=False, wrote=False, called=False)
-        # No `_cancel_active`: what we have cancelled before is not wanted again, what stalls is.
+        # Not `_cancel_active`: a response that we cancelled is not requested again, a stalled one is.
         cancel = [] if self.cancelling else [CancelResponse(self._ids(), active.response_id, mute=True)]
         return [*cancel, ResponseStalled(active.response_id), *self.done(now, active.response_id, stalled)]
 
     def _collided(self, now: float, request: _Request) -> list[Effect]:
-        """Ask again: after the response that is in the way or, where we know of none, in a moment."""
+        """Send the request again: after the active response, or after a delay if no active response is known."""
         self._queue.appendleft(request)
         if self._active is not None:
             request.not_before, request.collides_since = 0.0, None
@@ -413,11 +412,11 @@ class Responses:
         return [CancelResponse(self._cancel_id, self._active.response_id, mute)]
 
     def _reaction_due(self, request: _Request) -> float:
-        """When a reaction to a `response.create` is overdue."""
+        """When the reaction to a `response.create` is overdue."""
         return request.sent_at + (self._cancelled_limit_s if request.maybe_cancelled else self._request_limit_s)
 
     def _presume(self) -> _Request:
-        """Take the response that was just over for the answer to the request that is under way."""
+        """Count the response that has just ended as the answer to the sent request."""
         assert self._sent is not None
         request = self._presumed = self._sent
         self._sent = None
@@ -428,7 +427,7 @@ class Responses:
         self.state = _TABLE.get((self.state, event), self.state)
 
     def _waits_for_server(self, now: float) -> bool:
-        # A server that has not begun by then has decided otherwise.
+        # After that time the server has decided not to answer.
         return self._turn_taken_at is not None and now < self._turn_taken_at + self._request_limit_s
 
     def _requests(self) -> Iterable[_Request]:
@@ -440,7 +439,7 @@ class Responses:
         return bool(self._side_requests) and "conversation_id" in response and response["conversation_id"] is None
 
     def _satisfy(self) -> None:
-        """A response was created: it answers all that was acknowledged."""
+        """A response was created. It answers all acknowledged items."""
         for request in self._requests():
             if request.options is None:
                 request.items -= self._acknowledged
@@ -452,7 +451,7 @@ class Responses:
         self._acknowledged.intersection_update({item_id for each in self._requests() for item_id in each.items})
 
     def _next(self, now: float) -> list[Effect]:
-        """Send the next request, if one may be sent."""
+        """Send the next request if it is due."""
         request = next((each for each in self._queue if self._due(each) <= now), None)
         if self.state is not ResponseState.IDLE or request is None:
             return []
@@ -483,7 +482,7 @@ class Responses:
         return [ResponseFailed(active.response_id, outcome.status, reason, outcome.error, retrying)]
 
     def _fail(self, now: float, request: _Request, reason: str, error: Any, *, again: bool) -> list[Effect]:
-        """A request came to nothing before there was a response."""
+        """A request failed before a response was created."""
         if request.satisfied or request.revoked:
             return []
         retrying = again and request.attempt < self._retry_policy.failed
@@ -501,7 +500,7 @@ def _with_metadata(options: Options, event_id: str) -> Options:
 
 
 def echo_of(response: Mapping[str, Any]) -> str | None:
-    """The event id of the request that the response answers, as the server returns it in the metadata."""
+    """The event id of the request, which the server returns in the response's metadata."""
     metadata = response.get("metadata")
     value = metadata.get(_METADATA_KEY) if isinstance(metadata, Mapping) else None
     return value if isinstance(value, str) else None

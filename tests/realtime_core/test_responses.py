@@ -44,7 +44,7 @@ def ours(effect: CreateResponse) -> Mapping[str, Any]:
 
 def test_one_request_is_sent_and_ends() -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     assert responses.state is ResponseState.REQUESTED
     responses.acknowledged("item_1")
     assert responses.created(0.1, "resp_1", ours(sent)) == []
@@ -55,9 +55,9 @@ def test_one_request_is_sent_and_ends() -> None:
 
 def test_wants_while_a_response_is_made_become_one_request() -> None:
     responses = new()
-    first = create(responses.want(0.0, "item_1"))
+    first = create(responses.request_answer(0.0, "item_1"))
     responses.created(0.1, "resp_1", ours(first))
-    assert responses.want(0.2, "item_2") == responses.want(0.3, "item_3") == []
+    assert responses.request_answer(0.2, "item_2") == responses.request_answer(0.3, "item_3") == []
     create(responses.done(1.0, "resp_1", SPOKEN))
     assert responses.created(1.1, "resp_2", {}) == []
     assert responses.state is ResponseState.COLLIDING or responses.active_id == "resp_2"
@@ -65,7 +65,7 @@ def test_wants_while_a_response_is_made_become_one_request() -> None:
 
 def test_a_response_of_the_servers_satisfies_what_was_acknowledged_before_it() -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     responses.acknowledged("item_1")
     responses.created(0.1, "resp_server", {"metadata": None})
     assert responses.state is ResponseState.COLLIDING
@@ -76,7 +76,7 @@ def test_a_response_of_the_servers_satisfies_what_was_acknowledged_before_it() -
 
 def test_what_was_acknowledged_after_it_is_asked_for_again() -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     responses.created(0.1, "resp_server", {"metadata": None})
     responses.acknowledged("item_1")
     assert responses.refused(0.2, sent.event_id, COLLISION) == []
@@ -95,7 +95,7 @@ def test_a_request_with_options_is_asked_for_again_whatever_the_server_said() ->
 
 def test_a_collision_with_a_response_nobody_told_of_does_not_go_round() -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     assert responses.refused(0.1, sent.event_id, COLLISION) == []
     assert responses.deadline == pytest.approx(0.35)
     create(responses.on_time(0.35))
@@ -103,10 +103,10 @@ def test_a_collision_with_a_response_nobody_told_of_does_not_go_round() -> None:
 
 def test_a_late_twin_of_what_was_answered_is_cancelled_unheard() -> None:
     responses = new()
-    create(responses.want(0.0))
+    create(responses.request_answer(0.0))
     responses.created(0.0, "resp_0", {"metadata": {"client_event_id": "evt_1"}})
     responses.done(0.1, "resp_0", SPOKEN)
-    sent = create(responses.want(0.2, "item_1"))
+    sent = create(responses.request_answer(0.2, "item_1"))
     responses.acknowledged("item_1")
     responses.created(0.3, "resp_server", {})
     responses.done(0.4, "resp_server", SPOKEN)
@@ -117,7 +117,7 @@ def test_a_late_twin_of_what_was_answered_is_cancelled_unheard() -> None:
 def test_a_server_that_returns_no_metadata() -> None:
     responses = new()
     for number in range(3):
-        create(responses.want(number, f"item_{number}"))
+        create(responses.request_answer(number, f"item_{number}"))
         responses.acknowledged(f"item_{number}")
         assert responses.created(number + 0.1, f"resp_{number}", {}) == []
         assert responses.done(number + 0.2, f"resp_{number}", SPOKEN) == []
@@ -127,7 +127,7 @@ def test_a_server_that_returns_no_metadata() -> None:
 def presumed_wrongly() -> tuple[Responses, CreateResponse]:
     """The server's own response came and went before our request was there, and nothing is known of metadata."""
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     responses.created(0.1, "resp_server", {})
     responses.acknowledged("item_1")
     assert responses.done(0.2, "resp_server", CALLED) == [] and responses.idle
@@ -152,7 +152,7 @@ def test_a_long_answer_without_metadata_is_not_taken_for_silence() -> None:
 def test_creates_wait_while_the_caller_speaks_and_for_the_servers_own_answer() -> None:
     responses = new()
     responses.speech_started(10.0)
-    assert responses.want(11.0, "item_1") == []
+    assert responses.request_answer(11.0, "item_1") == []
     responses.acknowledged("item_1")
     assert responses.speech_stopped(12.0) == [] and responses.committed(12.0) == []
     responses.created(12.1, "resp_server", {})
@@ -163,7 +163,7 @@ def test_creates_wait_while_the_caller_speaks_and_for_the_servers_own_answer() -
 def test_a_server_that_does_not_answer_by_itself_is_not_waited_for() -> None:
     responses = new(server_responds=False)
     responses.speech_started(10.0)
-    assert responses.want(11.0, "item_1") == []
+    assert responses.request_answer(11.0, "item_1") == []
     assert responses.speech_stopped(12.0) == []
     create(responses.committed(12.0))
 
@@ -171,7 +171,7 @@ def test_a_server_that_does_not_answer_by_itself_is_not_waited_for() -> None:
 def test_a_detector_that_is_stuck_is_waited_for_eight_seconds() -> None:
     responses = new()
     responses.speech_started(10.0)
-    assert responses.want(11.0, "item_1") == []
+    assert responses.request_answer(11.0, "item_1") == []
     assert responses.on_time(17.9) == []
     assert responses.deadline == 18.0
     create(responses.on_time(18.0))
@@ -180,12 +180,12 @@ def test_a_detector_that_is_stuck_is_waited_for_eight_seconds() -> None:
 def test_a_turn_ended_by_hand_is_answered_at_once() -> None:
     responses = new()
     assert responses.committed(1.0, by_hand=True) == []
-    create(responses.want(1.0, "item_1", acknowledged=True))
+    create(responses.request_answer(1.0, "item_1", acknowledged=True))
 
 
 def test_out_of_band_responses_go_beside() -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     side = create(responses.request(0.1, {"conversation": "none", "metadata": {"topic": "label"}}))
     assert side.options["metadata"]["topic"] == "label"
     assert responses.created(0.2, "resp_side", ours(side)) == []
@@ -214,7 +214,7 @@ def test_one_cancel_at_a_time() -> None:
 
 def test_a_request_that_is_cancelled_under_way_is_cancelled_when_it_is_created() -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     assert responses.cancel() == []
     (cancel,) = responses.created(0.1, "resp_1", ours(sent))
     assert isinstance(cancel, CancelResponse) and cancel.mute
@@ -230,7 +230,7 @@ def test_cancelling_another_response_than_the_present_one_does_nothing() -> None
 @pytest.mark.parametrize(("outcome", "reason"), [(SILENT, "empty"), (WRITTEN, "text_only"), (FAILED, "server_error")])
 def test_what_may_pass_is_asked_for_once_more_and_then_reported(outcome: Outcome, reason: str) -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     responses.created(0.0, "resp_1", ours(sent))
     failed, *effects = responses.done(0.1, "resp_1", outcome)
     assert failed == ResponseFailed("resp_1", outcome.status, reason, outcome.error, True)
@@ -291,7 +291,7 @@ def test_a_refused_request_frees_the_place_and_is_reported() -> None:
 
 def test_no_reaction_is_not_waited_for_forever() -> None:
     responses = new(retry=RetryPolicy(delay_s=0.0))
-    create(responses.want(0.0, "item_1"))
+    create(responses.request_answer(0.0, "item_1"))
     assert responses.deadline == 10.0
     failed, again = responses.on_time(10.0)
     assert failed == ResponseFailed("", "failed", "no_reaction", None, True)
@@ -302,7 +302,7 @@ def test_no_reaction_is_not_waited_for_forever() -> None:
 
 def test_a_response_that_went_silent_is_given_up_and_asked_for_again() -> None:
     responses = new(retry=RetryPolicy(delay_s=0.0))
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     responses.created(1.0, "resp_1", ours(sent))
     assert responses.deadline == 16.0
     responses.progress(5.0, "resp_1")
@@ -319,7 +319,7 @@ def test_a_response_that_went_silent_is_given_up_and_asked_for_again() -> None:
 
 def test_a_response_whose_items_are_complete_and_whose_end_is_not_told_is_over() -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     responses.acknowledged("item_1")
     responses.created(0.0, "resp_1", ours(sent))
     responses.began_item("resp_1")
@@ -350,11 +350,11 @@ def test_a_response_that_has_begun_another_item_is_not_complete() -> None:
 def test_a_response_that_names_no_request_is_due_where_the_server_makes_one_or_returns_no_metadata() -> None:
     responses = new()
     assert not responses.expects_unnamed(0.0)
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     assert responses.expects_unnamed(0.0), "nobody knows yet whether it returns metadata"
     responses.created(0.0, "resp_1", ours(sent))
     responses.done(1.0, "resp_1", SPOKEN)
-    create(responses.want(2.0, "item_2"))
+    create(responses.request_answer(2.0, "item_2"))
     assert not responses.expects_unnamed(2.0)
     responses.committed(3.0)
     assert responses.expects_unnamed(3.0) and not responses.expects_unnamed(13.0)
@@ -377,7 +377,7 @@ def test_a_silent_response_is_waited_for_if_so_wanted() -> None:
 
 def test_a_response_that_nobody_told_of_and_that_never_ends_is_cancelled() -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     now, cancels, creates = 0.0, 0, 1
     while now < 10.5:
         effects = responses.refused(now, sent.event_id, COLLISION)
@@ -393,7 +393,7 @@ def test_a_response_that_nobody_told_of_and_that_never_ends_is_cancelled() -> No
 def test_a_refused_item_needs_no_answer() -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
-    responses.want(0.1, "item_1")
+    responses.request_answer(0.1, "item_1")
     responses.answer_not_needed("item_1")
     assert responses.done(0.2, "resp_1", SPOKEN) == []
 
@@ -402,7 +402,7 @@ def test_what_a_lost_server_leaves_unanswered() -> None:
     responses = new()
     assert responses.unanswered(0.0) == []
     sent = create(responses.request(0.0, {"instructions": "Greet."}))
-    assert responses.want(0.0, "item_1") == []
+    assert responses.request_answer(0.0, "item_1") == []
     assert responses.unanswered(0.0) == [{"instructions": "Greet."}, {}]
     responses.created(0.1, "resp_1", ours(sent))
     responses.spoke("resp_1")
@@ -434,36 +434,36 @@ def test_at_rest_is_idle_with_an_open_answer_gate() -> None:
     responses.speech_started(0.0)
     responses.speech_stopped(1.0)
     assert not responses.at_rest(1.9) and responses.at_rest(2.0)
-    create(responses.want(2.0))
+    create(responses.request_answer(2.0))
     assert not responses.at_rest(2.0)
 
 
 def test_the_server_owes_an_answer_to_a_turn_until_it_has_spoken() -> None:
     responses = new()
-    assert not responses.owes_server_answer(0.0)
+    assert not responses.awaits_server_answer(0.0)
     responses.committed(1.0)
-    assert responses.owes_server_answer(1.0) and responses.owes_server_answer(10.9)
-    assert not responses.owes_server_answer(11.0), "by then the server has decided otherwise"
+    assert responses.awaits_server_answer(1.0) and responses.awaits_server_answer(10.9)
+    assert not responses.awaits_server_answer(11.0), "by then the server has decided otherwise"
     responses.created(11.0, "resp_1", {})
-    assert responses.owes_server_answer(11.0)
+    assert responses.awaits_server_answer(11.0)
     responses.spoke("resp_1")
-    assert not responses.owes_server_answer(11.0)
+    assert not responses.awaits_server_answer(11.0)
 
 
 def test_a_turn_that_was_ended_by_hand_is_not_the_servers_to_answer() -> None:
     responses = new()
     responses.committed(1.0, by_hand=True)
-    assert not responses.owes_server_answer(1.0)
+    assert not responses.awaits_server_answer(1.0)
     responses = new(server_responds=False)
     responses.committed(1.0)
-    assert not responses.owes_server_answer(1.0)
+    assert not responses.awaits_server_answer(1.0)
 
 
 def test_a_response_of_ours_is_not_the_servers_answer() -> None:
     responses = new()
-    sent = create(responses.want(0.0))
+    sent = create(responses.request_answer(0.0))
     responses.created(0.1, "resp_1", ours(sent))
-    assert not responses.owes_server_answer(0.1)
+    assert not responses.awaits_server_answer(0.1)
     responses.spoke("resp_2")
     assert responses.unanswered(0.1) == [{}], "another response has spoken"
 
@@ -475,7 +475,7 @@ def test_speech_of_a_response_that_is_over_changes_nothing() -> None:
 def test_a_request_without_options_is_a_plain_one() -> None:
     responses = new()
     assert [*create(responses.request(0.0, {})).options] == ["metadata"]
-    assert responses.request(0.1, {}) == responses.want(0.2) == []
+    assert responses.request(0.1, {}) == responses.request_answer(0.2) == []
     assert responses.unanswered(0.3) == [{}]
 
 
@@ -511,7 +511,7 @@ def test_a_cancelled_response_is_muted_if_so_wanted(mute: bool) -> None:
 def test_what_is_under_way_when_the_server_cancels_is_cancelled_when_it_is_created() -> None:
     responses = new()
     responses.cancelled_by_server()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     responses.cancelled_by_server()
     assert responses.unanswered(0.0) == []
     (cancel,) = responses.created(0.1, "resp_1", ours(sent))
@@ -521,11 +521,11 @@ def test_what_is_under_way_when_the_server_cancels_is_cancelled_when_it_is_creat
 def test_answers_are_held_back_and_requests_with_options_are_not() -> None:
     responses = new()
     responses.hold(5.0)
-    assert responses.want(0.0) == [] and responses.deadline == 5.0
+    assert responses.request_answer(0.0) == [] and responses.deadline == 5.0
     create(responses.request(0.1, {"instructions": "One moment."}))
     responses = new()
     responses.hold(5.0)
-    responses.want(0.0)
+    responses.request_answer(0.0)
     create(responses.release(1.0))
 
 
@@ -537,7 +537,7 @@ def test_a_lost_server_leaves_the_oldest_unanswered_first_and_one_plain_request(
     assert responses.unanswered(0.2) == [{"instructions": "First."}, {"instructions": "Second."}]
     responses = new()
     responses.committed(0.0)
-    responses.want(0.0)
+    responses.request_answer(0.0)
     assert responses.unanswered(0.5) == [{}]
     responses = new()
     responses.committed(0.0)
@@ -557,13 +557,13 @@ def test_a_request_under_way_comes_after_the_response_that_is_being_made() -> No
 def test_answer_not_needed_says_whether_an_answer_was_needed() -> None:
     responses = new()
     responses.created(0.0, "resp_1", {})
-    responses.want(0.1, "item_1")
+    responses.request_answer(0.1, "item_1")
     assert responses.answer_not_needed("item_1") and not responses.answer_not_needed("item_1")
 
 
 def test_an_error_for_another_command_is_none_of_a_requests() -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     assert responses.refused(0.1, "evt_other", COLLISION) == []
     assert responses.refused(0.1, "", "session_expired") == []
     assert responses.state is ResponseState.REQUESTED
@@ -583,7 +583,7 @@ def test_an_error_without_an_id_refuses_no_cancel() -> None:
 
 def test_a_request_is_sent_again_as_soon_as_the_response_in_its_way_is_over() -> None:
     responses = new()
-    first = create(responses.want(0.0, "item_1"))
+    first = create(responses.request_answer(0.0, "item_1"))
     assert responses.refused(0.0, first.event_id, COLLISION) == []
     again = create(responses.on_time(0.25))
     responses.created(0.3, "resp_server", {"metadata": {"client_event_id": "evt_of_another"}})
@@ -594,7 +594,7 @@ def test_a_request_is_sent_again_as_soon_as_the_response_in_its_way_is_over() ->
 def test_a_collision_that_lasts_as_long_as_the_limit_is_broken() -> None:
     responses = new(request_limit_s=2.0, collision_delay_s=1.0)
     now = 0.0
-    effects = responses.want(now, "item_1")
+    effects = responses.request_answer(now, "item_1")
     cancelled: list[tuple[float, CancelResponse]] = []
     while not cancelled:
         effects = responses.refused(now, create(effects).event_id, COLLISION)
@@ -606,7 +606,7 @@ def test_a_collision_that_lasts_as_long_as_the_limit_is_broken() -> None:
 
 def test_a_refused_request_that_was_cancelled_under_way_is_not_reported() -> None:
     responses = new()
-    sent = create(responses.want(0.0, "item_1"))
+    sent = create(responses.request_answer(0.0, "item_1"))
     responses.cancel()
     assert responses.refused(0.1, sent.event_id, "invalid_value") == [] and responses.idle
 
@@ -741,7 +741,7 @@ class ResponsesMachine(RuleBasedStateMachine):
         item_id = f"item_{len(self.wanted)}"
         self.wanted.add(item_id)
         self.to_server.append(("item", item_id))
-        self.run(self.client.want(self.now, item_id))
+        self.run(self.client.request_answer(self.now, item_id))
 
     @rule()
     def wants_something_special(self) -> None:

@@ -161,7 +161,7 @@ class CallerTurns:
         self._emit_if(interrupted)
         self._requests.perform(self._responses.committed(now, by_hand=by_hand))
         if by_hand or TurnAction.RESPOND in actions or self._gate.is_closed:
-            self._requests.perform(self._responses.want(now, item_id or None, acknowledged=True))
+            self._requests.perform(self._responses.request_answer(now, item_id or None, acknowledged=True))
 
     def _timeout_triggered(self, event: wire.TimeoutTriggered) -> None:
         if event.item_id and not self._known.add(event.audio_end_ms, wire.TimeoutTriggered, event.item_id):

@@ -266,7 +266,7 @@ class HostedTools:
         self._report(item_id)
         self._known.add(True, _Fact.BEGAN, item_id)
         if not self._known.has(_Fact.SPOKEN_ABOUT, item_id):
-            self._requests.want(item_id, acknowledged=True)
+            self._requests.request_answer(item_id, acknowledged=True)
         self._gate.call_over(item_id)
 
     def _no_tools(self, item_id: str) -> None:

@@ -116,7 +116,7 @@ class ConversationItems:
         if item.get("type") == "function_call_output":
             note_id = self.create_note(refused_output_note(item["output"]))
             if was_wanted:
-                self._requests.want(note_id)
+                self._requests.request_answer(note_id)
 
     def confirmed(self, item_id: Any) -> None:
         """The server has the item."""

@@ -46,9 +46,9 @@ class ResponseRequests:
         is_requested = self.responses.state in (ResponseState.REQUESTED, ResponseState.COLLIDING)
         return is_requested or self.responses.cancelling
 
-    def want(self, item_id: str | None, *, acknowledged: bool = False) -> None:
+    def request_answer(self, item_id: str | None, *, acknowledged: bool = False) -> None:
         """Ask for a response that takes the item into account."""
-        self.perform(self.responses.want(self._now(), item_id, acknowledged=acknowledged))
+        self.perform(self.responses.request_answer(self._now(), item_id, acknowledged=acknowledged))
 
     def request(self, options: Mapping[str, Any]) -> None:
         """Ask for a response with these options."""

@@ -188,7 +188,7 @@ class ServerSession:
     @property
     def turn_is_open(self) -> bool:
         """The caller speaks, or has spoken and has no answer."""
-        return self._speech.is_active or self.responses.owes_server_answer(self._now())
+        return self._speech.is_active or self.responses.awaits_server_answer(self._now())
 
     @property
     def at_rest(self) -> bool:

@@ -83,7 +83,7 @@ class UserInputs:
     def _user_input(self, event: sent.RealtimeModelSendUserInput) -> None:
         item_id = self._items.create({"type": "message", **_message(event.user_input)})
         if event.respond:
-            self._requests.want(item_id)
+            self._requests.request_answer(item_id)
 
     def _tool_output(self, event: sent.RealtimeModelSendToolOutput) -> None:
         call = event.tool_call
@@ -106,7 +106,7 @@ class UserInputs:
             )
         )
         if event.start_response:
-            self._requests.want(item_id)
+            self._requests.request_answer(item_id)
         self._gate.call_over(call.call_id)
 
     def _mcp_approval(self, event: sent.RealtimeModelSendMcpApproval) -> None:
@@ -117,7 +117,7 @@ class UserInputs:
         item = {"type": "mcp_approval_response", "approval_request_id": event.request_id, "approve": event.approve}
         item_id = self._items.create(item if event.reason is None else {**item, "reason": event.reason})
         if not event.approve:
-            self._requests.want(item_id)
+            self._requests.request_answer(item_id)
 
     def _interrupt(self, event: sent.RealtimeModelSendInterrupt) -> None:
         self._responses.announce()
