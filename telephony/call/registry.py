@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from ..errors import StreamRefused
 from ..logs import Repeats
-from ..twilio.briefing import declined
+from ..twilio.twiml import declined
 from .call import Call, CallInfo
 from .leg.next_twiml import StreamEnd
 from .line.stream import MediaStream, Outcome, serve

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ..errors import CallError, NoCallerId, TwilioError
 from ..masking import BULLET
 from ..twilio import twiml
-from ..twilio.briefing import briefing, declined, introduction
 from ..twilio.callbacks import CallStatus, DialResult
+from ..twilio.twiml import briefing, declined, introduction
 from .leg.warm_transfer import ACCEPT, LegState, WarmTransfer
 from .ports import PhoneControl, WayBack
 

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from telephony.doctor.examination import examine
-from telephony.doctor.findings import Finding, as_json, is_wrong
+from telephony.doctor.check_result import CheckResult, CheckState, as_json, is_wrong
+from telephony.doctor.checks import run_checks
 from telephony.doctor.trace import trace
 from telephony.journal.reader import read_journal
 from telephony.journal.store import find_call
@@ -22,13 +22,19 @@ from .errors import FAILED, USAGE, CliError
 
 __all__ = ["run_doctor"]
 
-_SIGNS = {"ok": ("ok     ", "green"), "warning": ("warning", "yellow"), "wrong": ("WRONG  ", "bold red"),
-          "skipped": ("skipped", "dim")}  # fmt: skip
+_SIGNS = {
+    CheckState.OK: ("ok     ", "green"),
+    CheckState.WARNING: ("warning", "yellow"),
+    CheckState.WRONG: ("WRONG  ", "bold red"),
+    CheckState.SKIPPED: ("skipped", "dim"),
+}
 
 
 def run_doctor(*, traced: str | None, output: Path | None, to: str | None, model_key: bool, json: bool) -> None:
-    """Check everything; `to`: and whether this number may be called; `model_key`: and use the key, to try it. Or, with
-    `traced`, say what the line of a recorded call was like."""
+    """Run all checks and print their results. With `traced`, print figures of the media streams of a recorded call.
+
+    `to` also checks whether this number may be called. `model_key` also tries the key of the model.
+    """
     if traced is not None:
         _trace(traced, output)
         return
@@ -37,25 +43,25 @@ def run_doctor(*, traced: str | None, output: Path | None, to: str | None, model
             to = e164(to)
         except ValueError as error:
             raise CliError(f"--to {to!r}: {error}.", code=USAGE) from None
-    findings = asyncio.run(examine(os.environ, to=to, model_key=model_key))
+    results = asyncio.run(run_checks(os.environ, to=to, model_key=model_key))
     if json:
-        typer.echo(jsonlib.dumps(as_json(findings), indent=1))
+        typer.echo(jsonlib.dumps(as_json(results), indent=1))
     else:
-        _show(findings, Console())
-    if is_wrong(findings):
+        _show(results, Console())
+    if is_wrong(results):
         raise typer.Exit(FAILED)
 
 
-def _show(findings: list[Finding], console: Console) -> None:
-    for finding in findings:
-        sign, style = _SIGNS[finding.state]
-        console.print(Text.assemble((sign, style), f"  {finding.about}: {finding.message}"))
-        if finding.advice:
-            console.print(Text(f"         -> {finding.advice}", style="cyan"))
+def _show(results: list[CheckResult], console: Console) -> None:
+    for result in results:
+        sign, style = _SIGNS[result.state]
+        console.print(Text.assemble((sign, style), f"  {result.about}: {result.message}"))
+        if result.advice:
+            console.print(Text(f"         -> {result.advice}", style="cyan"))
 
 
 def _trace(name: str, output: Path | None) -> None:
-    folder = Path(os.environ.get("TELEPHONY_JOURNAL_DIR") or "calls")  # whatever the other settings are like
+    folder = Path(os.environ.get("TELEPHONY_JOURNAL_DIR") or "calls")  # the other settings may be invalid
     figures = jsonlib.dumps(trace(read_journal(find_call(folder, name))), indent=1)
     if output is None:
         typer.echo(figures)

@@ -10,9 +10,9 @@ import typer
 
 from telephony.errors import NumberError
 from telephony.settings import Settings, read_settings
+from telephony.twilio.number_webhooks import NumberWebhooks, VoiceWebhook
 from telephony.twilio.numbers import e164, tidy
 from telephony.twilio.rest import PhoneNumber, TwilioRest
-from telephony.twilio.webhook_keeper import VoiceWebhook, WebhookKeeper
 from telephony.urls import public_address
 
 from .errors import FAILED, USAGE, CliError
@@ -35,24 +35,24 @@ def set_number(number: str, url: str | None, fallback_url: str | None) -> None:
     settings = read_settings()
     number = _written(number)
     webhook = to_us(settings, url, fallback_url)
-    kept = asyncio.run(WebhookKeeper(TwilioRest.of(settings)).set(number, webhook))
-    typer.echo(f"{kept.number} leads to {webhook}.")
-    typer.echo(f"Before: {kept.before}. `telephony number restore {kept.number}` puts that back.")
+    saved = asyncio.run(NumberWebhooks(TwilioRest.of(settings)).set(number, webhook))
+    typer.echo(f"{saved.number} leads to {webhook}.")
+    typer.echo(f"Before: {saved.before}. `telephony number restore {saved.number}` restores it.")
 
 
 def restore_number(number: str | None, *, force: bool) -> None:
-    keeper = WebhookKeeper(TwilioRest.of(read_settings()))
+    webhooks = NumberWebhooks(TwilioRest.of(read_settings()))
     number = None if number is None else _written(number)
-    kept = [entry for entry in keeper.kept().values() if number in (None, entry.number)]
-    if not kept:
-        raise NumberError("Nothing is kept" + (f" for {number}." if number else ": no number was set."))
+    saved = [entry for entry in webhooks.saved().values() if number in (None, entry.number)]
+    if not saved:
+        raise NumberError("Nothing is saved" + (f" for {number}." if number else ": no number was set."))
     changed_since = 0
-    for entry in kept:
-        if asyncio.run(keeper.restore(entry, force=force)):
+    for entry in saved:
+        if asyncio.run(webhooks.restore(entry, force=force)):
             typer.echo(f"{entry.number} leads to {entry.before} again.")
         else:
             changed_since += 1
-            typer.echo(f"{entry.number} was changed by somebody else and stays; before us it led to {entry.before}.")
+            typer.echo(f"{entry.number} was changed elsewhere and stays as it is. Before, it led to {entry.before}.")
     if changed_since:
         raise typer.Exit(FAILED)
 
@@ -67,10 +67,10 @@ def _written(number: str) -> str:
 
 
 def to_us(settings: Settings, url: str | None = None, fallback_url: str | None = None) -> VoiceWebhook:
-    """The webhook that brings calls here. By default it is its own fallback: Twilio asks once more."""
+    """The webhook that leads calls to this server. By default it is also the fallback, so that Twilio tries twice."""
     if url is None:
         if settings.public_url is None:
-            raise CliError("Where should the calls go?", "Set PUBLIC_URL, or say --url https://...")
+            raise CliError("No address for the calls is set.", "Set PUBLIC_URL, or use --url https://...")
         url = public_address(settings.public_url, "/incoming-call")
     return VoiceWebhook(tidy(url), fallback_url=tidy(fallback_url or url))
 
@@ -78,4 +78,4 @@ def to_us(settings: Settings, url: str | None = None, fallback_url: str | None =
 def _leads_to(number: PhoneNumber) -> str:
     if number.trunk_sid:
         return f"trunk {number.trunk_sid}"
-    return str(VoiceWebhook.of(number)) if number.voice else "takes no voice calls"
+    return str(VoiceWebhook.of(number)) if number.voice else "cannot receive voice calls"

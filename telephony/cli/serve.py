@@ -19,7 +19,7 @@ from telephony.web.app import create_app
 from telephony.web.server import serve
 
 from .load import load_agent, load_agents
-from .phone import OnThePhone, on_the_phone
+from .temporary_webhook import TemporaryWebhook, temporary_webhook
 
 __all__ = ["run_server"]
 
@@ -41,9 +41,9 @@ def run_server(
 ) -> None:
     """Serve until SIGINT or SIGTERM; with `phone`, our number leads here meanwhile."""
     overrides = {"host": host, "port": port, "telephony_model": model}
-    with on_the_phone(overrides) if phone else nullcontext() as number:
+    with temporary_webhook(overrides) if phone else nullcontext() as webhook:
         _serve(
-            load_settings(**overrides), agent, number, outgoing,
+            load_settings(**overrides), agent, webhook, outgoing,
             greeting=greeting, stub_tools=stub_tools, json=json, verbose=verbose,
         )  # fmt: skip
 
@@ -51,7 +51,7 @@ def run_server(
 def _serve(
     settings: Settings,
     agent: str | None,
-    number: OnThePhone | None,
+    webhook: TemporaryWebhook | None,
     outgoing: Sequence[str],
     *,
     greeting: str,
@@ -89,8 +89,8 @@ def _serve(
                     "The script calls each tool with invented arguments, and the tool runs; those that end or move the "
                     "call are left alone. --stub-tools: no tool runs."
                 )
-        if number is not None:
-            number.take()
+        if webhook is not None:
+            webhook.set()
 
     application = create_app(agents, greeting=greeting or None, settings=settings, outgoing=callers)
     serve(
@@ -100,5 +100,5 @@ def _serve(
         log_level=settings.log_level,
         max_calls=settings.telephony_max_calls,
         on_listening=listening,
-        on_draining=None if number is None else number.give_back,
+        on_draining=None if webhook is None else webhook.restore,
     )

@@ -8,60 +8,60 @@ from ..errors import TwilioError, TwilioNotConfigured, TwilioNotFound
 from ..settings import Settings
 from ..twilio.rest import Account, PhoneNumber, TwilioRest
 from ..urls import public_address
-from .findings import Finding, ok, skipped, warning, wrong
+from .check_result import CheckResult, ok, skipped, warning, wrong
 
-__all__ = ["check_account", "check_number", "examine_twilio"]
+__all__ = ["check_account", "check_number", "check_twilio"]
 
 _ACCOUNT, _NUMBER, _CALLING = "Twilio's account", "number", "calling"
 _MAX_SHOWN = 5
 
 
-async def examine_twilio(settings: Settings, *, to: str | None = None) -> list[Finding]:
+async def check_twilio(settings: Settings, *, to: str | None = None) -> list[CheckResult]:
     """Everything about the account; `to`: and whether it may call this number."""
     try:
         rest = TwilioRest.of(settings)
     except TwilioNotConfigured as error:
         return [skipped(_ACCOUNT, "is not configured", error.advice), skipped(_NUMBER, "needs the account")]
-    findings: list[Finding] = []
+    results: list[CheckResult] = []
     try:
-        await _examine(settings, rest, to, findings)
+        await _examine(settings, rest, to, results)
     except TwilioError as error:
-        findings.append(wrong(_ACCOUNT, str(error.args[0]), error.advice))
+        results.append(wrong(_ACCOUNT, str(error.args[0]), error.advice))
     finally:
         rest.close()
-    return findings
+    return results
 
 
-async def _examine(settings: Settings, rest: TwilioRest, to: str | None, findings: list[Finding]) -> None:
+async def _examine(settings: Settings, rest: TwilioRest, to: str | None, results: list[CheckResult]) -> None:
     account = await rest.account()
     verified = await rest.verified_numbers() if account.is_trial else None
-    findings += check_account(account, verified)
-    findings += await _number(settings, rest)
+    results += check_account(account, verified)
+    results += await _number(settings, rest)
     if to is not None and verified is not None and to not in verified:
         advice = "Verify it in the Console: Phone Numbers, Verified Caller IDs; or upgrade the account."
-        findings.append(wrong(_CALLING, f"{to} is not verified, and a trial account calls no other (21219)", advice))
+        results.append(wrong(_CALLING, f"{to} is not verified, and a trial account calls no other (21219)", advice))
     called = [it for it in (to, settings.telephony_fallback_number) if it is not None]
     for country in dict.fromkeys(map(_country, called or filter(None, [settings.twilio_phone_number]))):
-        findings.append(await _permission(rest, country))
+        results.append(await _permission(rest, country))
 
 
-def check_account(account: Account, verified: list[str] | None) -> list[Finding]:
+def check_account(account: Account, verified: list[str] | None) -> list[CheckResult]:
     """`verified`: whom a trial account may call; None: it is none."""
     if account.status != "active":
         advice = "The Console says why: https://console.twilio.com. Nothing works until that is settled (10001)."
         return [wrong(_ACCOUNT, f"is {account.status}", advice)]
-    findings = [ok(_ACCOUNT, f"{account.sid} is active")]
+    results = [ok(_ACCOUNT, f"{account.sid} is active")]
     if verified is not None:
         numbers = ", ".join(verified[:_MAX_SHOWN]) + (", ..." if len(verified) > _MAX_SHOWN else "")
         message = (
             f"a trial: it calls verified numbers only ({numbers or 'there are none'}), calls end after 10 minutes, "
             "few go on at once, and Twilio's own message and a key come before your agent"
         )
-        findings.append(warning(_ACCOUNT, message, "Upgrade it in the Console: Billing. Until then, verify your own."))
-    return findings
+        results.append(warning(_ACCOUNT, message, "Upgrade it in the Console: Billing. Until then, verify your own."))
+    return results
 
 
-async def _number(settings: Settings, rest: TwilioRest) -> list[Finding]:
+async def _number(settings: Settings, rest: TwilioRest) -> list[CheckResult]:
     if settings.twilio_phone_number is None:
         numbers = [number.number for number in await rest.phone_numbers() if number.voice]
         if not numbers:
@@ -83,7 +83,7 @@ async def _number(settings: Settings, rest: TwilioRest) -> list[Finding]:
     return check_number(settings, number, application_url=application.voice_url)
 
 
-def check_number(settings: Settings, number: PhoneNumber, *, application_url: str = "") -> list[Finding]:
+def check_number(settings: Settings, number: PhoneNumber, *, application_url: str = "") -> list[CheckResult]:
     """Do calls of this number come to us? `application_url`: what its TwiML application asks, where it has one."""
     if not number.voice:
         message = f"{number.number} takes no voice calls: its type has no such capability"
@@ -98,18 +98,18 @@ def check_number(settings: Settings, number: PhoneNumber, *, application_url: st
     expected = public_address(settings.public_url, "/incoming-call")
     if asks.partition("#")[0] != expected:
         return [wrong(_NUMBER, f"{prefix}{asks or 'empty'}, not {expected}", _set(number))]
-    findings = [ok(_NUMBER, f"{number.number} asks {expected}")]
+    results = [ok(_NUMBER, f"{number.number} asks {expected}")]
     if not number.voice_application_sid and not number.voice_fallback_url:
         message = "it has no fallback: while this server is down, callers hear Twilio's error"
-        findings.append(warning(_NUMBER, message, _set(number)))
-    return findings
+        results.append(warning(_NUMBER, message, _set(number)))
+    return results
 
 
 def _set(number: PhoneNumber) -> str:
     return f"`telephony number set {number.number}` points it here, and keeps what was there."
 
 
-async def _permission(rest: TwilioRest, country: str) -> Finding:
+async def _permission(rest: TwilioRest, country: str) -> CheckResult:
     try:
         permission = await rest.dialing_permission(country)
     except TwilioError as error:

@@ -17,7 +17,7 @@ from ..errors import SettingsError
 from ..journal.daemon import in_daemon
 from ..journal.files import Files
 from ..settings import Settings, load_settings
-from .findings import Finding, ok, skipped, warning, wrong
+from .check_result import CheckResult, ok, skipped, warning, wrong
 
 __all__ = ["check_audio", "check_journal_folder", "check_model", "check_settings"]
 
@@ -27,19 +27,19 @@ _DISK_S = 5.0
 _NOT_SETTINGS = {"TELEPHONY_SIMULATE"}
 
 
-def check_settings(environment: Mapping[str, str]) -> tuple[Settings | None, list[Finding]]:
+def check_settings(environment: Mapping[str, str]) -> tuple[Settings | None, list[CheckResult]]:
     """The settings, if they fit, and what there is to say about them."""
-    findings = list(_misspelt(environment))
+    results = list(_misspelt(environment))
     try:
         settings = load_settings()
     except SettingsError as error:
         problems = [problem.partition(": ") for problem in error.problems]
-        return None, [*findings, *(wrong(name, "does not fit", advice) for name, _, advice in problems)]
+        return None, [*results, *(wrong(name, "does not fit", advice) for name, _, advice in problems)]
     given = sum(bool(environment.get(name.upper())) for name in Settings.model_fields)
-    return settings, [*findings, ok("settings", f"{given} are set, all fit; the others have their defaults")]
+    return settings, [*results, ok("settings", f"{given} are set, all fit; the others have their defaults")]
 
 
-def _misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
+def _misspelt(environment: Mapping[str, str]) -> Iterator[CheckResult]:
     known = {name.upper() for name in Settings.model_fields}
     ours = sorted(name for name in environment if name.startswith("TELEPHONY_"))
     for name in ours:
@@ -48,7 +48,7 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[Finding]:
             yield warning(name, "is no setting", f"Did you mean {close[0]}?" if close else "See deploy/.env.example.")
 
 
-def check_model(settings: Settings) -> Finding:
+def check_model(settings: Settings) -> CheckResult:
     """Which model will answer?"""
     if settings.telephony_model == "scripted":
         return warning("model", "the embedded script answers, not an AI", "Set TELEPHONY_MODEL=openai for a model.")
@@ -61,7 +61,7 @@ def check_model(settings: Settings) -> Finding:
     return warning("model", "the embedded script answers on this machine, not an AI", "Set OPENAI_API_KEY for a model.")
 
 
-def check_audio() -> list[Finding]:
+def check_audio() -> list[CheckResult]:
     """Do the codec and the resampler of this installation compute what they should?"""
     every = bytes(range(256))
     # 0x7F is the negative zero; it comes back as the positive one
@@ -88,7 +88,9 @@ def _rms(samples: array[int]) -> float:
     return math.sqrt(sum(s * s for s in samples) / len(samples)) or 1e-9
 
 
-async def check_journal_folder(settings: Settings, files: Files | None = None, *, within_s: float = _DISK_S) -> Finding:
+async def check_journal_folder(
+    settings: Settings, files: Files | None = None, *, within_s: float = _DISK_S
+) -> CheckResult:
     """Can a file be made and written where the journals are to go?
 
     A folder that does not exist is not made: its nearest parent is tried.

@@ -12,14 +12,14 @@ from realtime_core.sources import Sources
 
 from ..errors import RecordsUnavailable, SettingsError
 from ..settings import Settings
-from .findings import Finding, ok, skipped, wrong
+from .check_result import CheckResult, ok, skipped, wrong
 
 __all__ = ["check_records"]
 
 _IN_MEMORY = "Set DATABASE_URL where several processes run, and where a restart shall forget nothing."
 
 
-async def check_records(settings: Settings, sources: Sources) -> Finding:
+async def check_records(settings: Settings, sources: Sources) -> CheckResult:
     if settings.database_url is None:
         return skipped("records", "used tokens, keys and calls are kept in memory", _IN_MEMORY)
     url = settings.database_url.get_secret_value()

@@ -22,9 +22,9 @@ from realtime_core.openai_realtime.defaults import DEFAULT_MODEL, DEFAULT_TRANSC
 from ..settings import Settings, is_loopback
 from ..twilio.signature import sign
 from ..urls import as_http, public_address, websocket_address
-from .findings import Finding, ok, skipped, warning, wrong
+from .check_result import CheckResult, ok, skipped, warning, wrong
 
-__all__ = ["WEB", "Answer", "Fetch", "Web", "check_clock", "check_key", "examine_address", "fetch"]
+__all__ = ["WEB", "Answer", "Fetch", "Web", "check_address", "check_clock", "check_key", "fetch"]
 
 _TIMEOUT_S = 10.0
 _CLOCK_OFF_S = 5.0
@@ -103,7 +103,7 @@ WEB = Web(fetch, upgrade)
 # --- our own address -----------------------------------------------------------------------------------------------
 
 
-async def examine_address(settings: Settings, web: Web) -> tuple[list[Finding], Answer | None]:
+async def check_address(settings: Settings, web: Web) -> tuple[list[CheckResult], Answer | None]:
     """Is it us who answer at PUBLIC_URL, to what Twilio signs, and with streams? (From here; Twilio comes from
     elsewhere.) Returns an answer of the server's as well, if there was one."""
     if settings.public_url is None:
@@ -111,13 +111,13 @@ async def examine_address(settings: Settings, web: Web) -> tuple[list[Finding], 
     url = public_address(settings.public_url, "/healthz")
     answer = await asyncio.to_thread(web.get, url, {})
     reached = _reached(url, answer)
-    findings = [reached]
+    results = [reached]
     if reached.state in ("ok", "warning"):
-        findings += [await _signature(settings, settings.public_url, web), await _stream(settings, web)]
-    return findings, answer if answer.status else None
+        results += [await _signature(settings, settings.public_url, web), await _stream(settings, web)]
+    return results, answer if answer.status else None
 
 
-def _reached(url: str, answer: Answer) -> Finding:
+def _reached(url: str, answer: Answer) -> CheckResult:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     if not answer.status:
@@ -142,7 +142,7 @@ def _reached(url: str, answer: Answer) -> Finding:
     return ok("PUBLIC_URL", f"{url} answers")
 
 
-async def _signature(settings: Settings, public_url: str, web: Web) -> Finding:
+async def _signature(settings: Settings, public_url: str, web: Web) -> CheckResult:
     """Ask as Twilio asks: signed with our token, for the address that we give to Twilio."""
     if not settings.checks_signatures:
         return skipped("signature", "needs TWILIO_AUTH_TOKEN", "Set it, and webhooks are checked.")
@@ -166,7 +166,7 @@ def _without_query(url: str) -> str:
     return urlsplit(url)._replace(query="").geturl()
 
 
-async def _stream(settings: Settings, web: Web) -> Finding:
+async def _stream(settings: Settings, web: Web) -> CheckResult:
     url = websocket_address(settings.public_url or "", "/media-stream")
     if not (fault := await web.upgrade(url, sign(settings.signing_keys, url, {}))):
         return ok("media stream", f"{url} opens")
@@ -185,7 +185,7 @@ def _is_us(body: bytes) -> bool:
 # --- others --------------------------------------------------------------------------------------------------------
 
 
-async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool) -> list[Finding]:
+async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool) -> list[CheckResult]:
     """Whether the model's server takes the key, and until when it has our models. Without `wanted` the key is not
     used."""
     if settings.openai_api_key is None:
@@ -210,7 +210,7 @@ async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool
     return [wrong("model's key", message, "Check the network and OPENAI_BASE_URL.")]
 
 
-def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[Finding]:
+def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[CheckResult]:
     """Until when the server has each model, by the setting that chooses it.
 
     Source: `shutdown_date` of `GET /v1/models`, https://developers.openai.com/api/docs/deprecations
@@ -241,7 +241,7 @@ def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[Fi
             yield ok("models", message)
 
 
-def check_clock(answer: Answer | None, now: datetime) -> Finding:
+def check_clock(answer: Answer | None, now: datetime) -> CheckResult:
     """Ours beside the one of whoever answered. `answer`'s Date header counts whole seconds."""
     theirs = None
     if answer is not None:

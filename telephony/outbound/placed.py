@@ -16,7 +16,7 @@ from ..call.call import Call
 from ..call.options import AgentSource, CallOptions
 from ..errors import TwilioError
 from ..twilio.callbacks import CallStatus
-from ..twilio.rest import CallRecord
+from ..twilio.rest import CallResource
 from .call_agent import agent_for_call
 from .call_state import CallState
 from .do_not_call import DoNotCall, opt_out
@@ -38,7 +38,7 @@ class CallControl(Protocol):
 
     async def hang_up(self, call_sid: str) -> bool: ...
 
-    async def call(self, call_sid: str) -> CallRecord: ...
+    async def call(self, call_sid: str) -> CallResource: ...
 
 
 class PlacedCall(LiveControls):
@@ -68,7 +68,7 @@ class PlacedCall(LiveControls):
         self.from_ = from_
         self.requested_at = requested_at
         self.state = CallState(fetch_s=fetch_s)
-        self.record: CallRecord | None = None
+        self.record: CallResource | None = None
         self.cancelled = False
         self.form = None if plan.result is None else ResultForm(plan.result)
         self._control = control

@@ -29,7 +29,7 @@ from ..call.options import AgentSource
 from ..errors import CallRefused, SettingsError
 from ..settings import Settings, load_settings, read_settings
 from ..twilio.numbers import tidy
-from ..twilio.rest import CallRecord, TwilioRest
+from ..twilio.rest import CallResource, TwilioRest
 from ..web.server import listening
 from .dialing_rules import DialingRules, e164
 from .dialler import Dialler
@@ -216,7 +216,7 @@ class Telephony:
             call.cancelled = True  # leaving the block hangs up
             raise
 
-    async def placed_since(self, to: str, since: datetime) -> list[CallRecord]:
+    async def placed_since(self, to: str, since: datetime) -> list[CallResource]:
         """The account's calls from our number to this one that were asked for since then, newest first: for a script
         that was killed and does not know what it has done. Twilio may list a call some seconds late.
 

@@ -32,7 +32,7 @@ from ..errors import (
 from ..settings import Settings
 from .rest_errors import error_of
 
-__all__ = ["Account", "Application", "CallRecord", "DialingPermission", "PhoneNumber", "TwilioRest"]
+__all__ = ["Account", "Application", "CallResource", "DialingPermission", "PhoneNumber", "TwilioRest"]
 
 _T = TypeVar("_T")
 
@@ -103,7 +103,7 @@ class DialingPermission:
 
 
 @dataclass(frozen=True, slots=True)
-class CallRecord:
+class CallResource:
     """https://www.twilio.com/docs/voice/api/call-resource"""
 
     sid: str
@@ -116,7 +116,7 @@ class CallRecord:
     currency: str
 
     @classmethod
-    def of(cls, it: Any) -> CallRecord:
+    def of(cls, it: Any) -> CallResource:
         cost = None if it.price is None else -float(it.price)
         seconds = int(it.duration or 0)
         return cls(str(it.sid), str(it.status), str(it.direction), it.date_created, seconds, cost, it.price_unit or "")
@@ -240,15 +240,15 @@ class TwilioRest:
         may lag behind the callbacks."""
         return str((await self._ask(lambda: self._client.calls(call_sid).fetch())).status)
 
-    async def call(self, call_sid: str) -> CallRecord:
+    async def call(self, call_sid: str) -> CallResource:
         """One call. Twilio's copy may lag behind the callbacks."""
-        return CallRecord.of(await self._ask(lambda: self._client.calls(call_sid).fetch()))
+        return CallResource.of(await self._ask(lambda: self._client.calls(call_sid).fetch()))
 
-    async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallRecord]:
+    async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallResource]:
         """The last calls from one number to another, newest first."""
         listing = self._client.calls
         found = await self._ask(lambda: listing.list(from_=from_, to=to, limit=limit))
-        return [CallRecord.of(it) for it in found]
+        return [CallResource.of(it) for it in found]
 
     # --- conferences ---------------------------------------------------------------------------------------------
 

@@ -13,21 +13,24 @@ from dataclasses import dataclass, field
 from twilio.twiml.voice_response import VoiceResponse
 
 from ..errors import TwimlError
-from .caller_id import Destination, Parties
+from .caller_id import Destination, Parties, is_withheld
 from .refusal import Refusal
 
 __all__ = [
     "MAX_PARAMETER_CHARS",
     "StreamTarget",
     "apologise",
+    "briefing",
     "busy",
     "clean",
     "conference",
     "connect_stream",
+    "declined",
     "dial",
     "enqueue",
     "fits",
     "hang_up",
+    "introduction",
     "play_digits",
     "redirect",
     "refuse",
@@ -37,6 +40,9 @@ __all__ = [
 MAX_PARAMETER_CHARS = 499
 """https://www.twilio.com/docs/voice/twiml/stream: name and value together stay under 500."""
 _MAX_SAY_CHARS = 4096
+_MAX_SUMMARY_CHARS = 1500
+"""The document is part of a request, which may have 4,000 characters. It contains the summary twice."""
+_ASK = "Press 1 to take the call, or any other key to decline."
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, and the library writes all the same."""
 
@@ -181,3 +187,35 @@ def _say(response: VoiceResponse, text: str) -> None:
     if len(text) > _MAX_SAY_CHARS:
         raise TwimlError(f"<Say> takes {_MAX_SAY_CHARS} characters, not {len(text)}.")
     response.say(clean(text))
+
+
+# --- the second leg of a warm transfer -------------------------------------------------------------------------------
+
+
+def introduction(caller: str, agent: str) -> str:
+    """The introduction of a call without a summary: who calls, and who has spoken with the caller."""
+    is_shown = re.fullmatch(r"\+?[0-9]+", caller) is not None and not is_withheld(caller)
+    who = f"from {' '.join(caller)}" if is_shown else "from a number that is not shown"
+    return f"It comes {who}. {agent or 'The assistant'} has spoken with the caller."
+
+
+def briefing(summary: str, action: str, *, key_s: int = 6) -> str:
+    """Say what the call is about, and ask for a key. Twilio sends the key to `action`.
+
+    Without a key Twilio continues behind `<Gather>` (https://www.twilio.com/docs/voice/twiml/gather), so the document
+    asks twice.
+    """
+    response = VoiceResponse()
+    for intro in ("A call for you.", "Once more."):
+        gather = response.gather(num_digits=1, timeout=key_s, action=action, action_on_empty_result=False)
+        gather.say(f"{intro} {summary[:_MAX_SUMMARY_CHARS]} {_ASK}")
+    response.hangup()
+    return str(response)
+
+
+def declined(text: str = "Thank you. Goodbye.") -> str:
+    """Say goodbye to a callee who declined, or whose call has ended."""
+    response = VoiceResponse()
+    response.say(text)
+    response.hangup()
+    return str(response)

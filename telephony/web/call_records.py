@@ -27,7 +27,7 @@ from ..twilio.caller_id import Parties
 
 if TYPE_CHECKING:
     from ..outbound.placed import PlacedCall
-    from ..twilio.rest import CallRecord
+    from ..twilio.rest import CallResource
 
 __all__ = ["CallRecords"]
 
@@ -184,7 +184,7 @@ class CallRecords:
                 changes["duration_s"] = status.duration_s
         self.recorder.note(key, begins=False, **changes)
 
-    def found(self, row: CallRow, record: CallRecord) -> CallRow:
+    def found(self, row: CallRow, record: CallResource) -> CallRow:
         """The call, with what Twilio has on it: its process has ended."""
         changes: dict[str, Any] = {"status": record.status}
         if record.status in ENDED:

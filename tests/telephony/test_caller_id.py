@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from telephony.errors import NoCallerId
-from telephony.twilio.briefing import introduction
 from telephony.twilio.caller_id import Destination, Parties, is_number, is_withheld
+from telephony.twilio.twiml import introduction
 
 OWN, CALLED, THEIRS, KITCHEN = "+14155550199", "+14155550188", "+14155550100", "+14155550123"
 WITHHELD = ["", "anonymous", "Anonymous", "RESTRICTED", "unavailable", "unknown", "+266696687", "+86282452253",

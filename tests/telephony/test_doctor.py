@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from realtime_core.sources import Sources
 from telephony.cli.app import app
-from telephony.doctor.examination import examine
-from telephony.doctor.findings import Finding
+from telephony.doctor.check_result import CheckResult
+from telephony.doctor.checks import run_checks
 from telephony.doctor.local import check_audio
-from telephony.doctor.remote import WEB, Answer, Web, check_clock, examine_address, fetch
+from telephony.doctor.remote import WEB, Answer, Web, check_address, check_clock, fetch
 from telephony.errors import TwilioError
 from telephony.settings import load_settings
 from telephony.simulator import SimulatedTwilio
@@ -60,18 +60,18 @@ def web(answers: Mapping[str, Answer], upgrade_fault: str = "") -> Web:
 def examined(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str], answers: Mapping[str, Answer]) -> Any:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    findings = asyncio.run(examine(environment, web=web(answers), model_key=True, sources=Frozen()))
-    by_state: dict[str, list[Finding]] = {"ok": [], "warning": [], "wrong": [], "skipped": []}
-    for finding in findings:
-        by_state[finding.state].append(finding)
+    results = asyncio.run(run_checks(environment, web=web(answers), model_key=True, sources=Frozen()))
+    by_state: dict[str, list[CheckResult]] = {"ok": [], "warning": [], "wrong": [], "skipped": []}
+    for result in results:
+        by_state[result.state].append(result)
     return by_state
 
 
 def test_nothing_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     found = examined(monkeypatch, {}, {})
     assert not found["wrong"]
-    assert [finding.about for finding in found["ok"]] == ["settings", "codec", "resampler"]
-    assert {finding.about for finding in found["skipped"]} >= {
+    assert [result.about for result in found["ok"]] == ["settings", "codec", "resampler"]
+    assert {result.about for result in found["skipped"]} >= {
         "Twilio's account",
         "number",
         "PUBLIC_URL",
@@ -103,7 +103,7 @@ def test_the_end_of_a_model_is_read_from_its_server(
 ) -> None:
     settings = {"OPENAI_API_KEY": "sk-1", **({"TELEPHONY_MODEL_NAME": model} if model else {})}
     found = examined(monkeypatch, settings, {"https://api.openai.com/v1/models": MODELS})
-    about = [(finding.state, finding.message) for of in found.values() for finding in of if finding.about == "models"]
+    about = [(result.state, result.message) for of in found.values() for result in of if result.about == "models"]
     assert ("ok", "gpt-live-transcribe has no shutdown date") in about
     about.remove(("ok", "gpt-live-transcribe has no shutdown date"))
     ((found_state, message),) = about
@@ -113,7 +113,7 @@ def test_the_end_of_a_model_is_read_from_its_server(
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"data": 1}', b'{"data": [1]}', b"\xff"])
 def test_a_list_of_models_that_cannot_be_read_is_said(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     found = examined(monkeypatch, {"OPENAI_API_KEY": "sk-1"}, {"https://api.openai.com/": Answer(200, {}, body)})
-    assert any("cannot be read" in finding.message for finding in found["warning"])
+    assert any("cannot be read" in result.message for result in found["warning"])
 
 
 # --- on the simulated API --------------------------------------------------------------------------------------------
@@ -129,10 +129,10 @@ def asked(
     model_key: bool = False,
     date: str = NOON,
     **environment: str,
-) -> list[Finding]:
+) -> list[CheckResult]:
     """What is found where everything is well but for what `change` does at Twilio, and for these answers of the web."""
 
-    async def main() -> list[Finding]:
+    async def main() -> list[CheckResult]:
         async with SimulatedTwilio(auth_token="token-of-the-doctor", numbers=()) as twilio:
             url = f"{PUBLIC}/incoming-call"
             twilio.add_number("+14155550100", voice_url=url).voice_fallback_url = url
@@ -143,19 +143,19 @@ def asked(
                 monkeypatch.setenv(name, value)
             outside = {**answers, f"{PUBLIC}/healthz": US, f"{PUBLIC}/stream-status": Answer(204, {}),
                        twilio.base_url: Answer(404, {"Date": date}), **answers}  # fmt: skip
-            return await examine(here, to=to, model_key=model_key, web=web(outside, upgrade_fault), sources=Frozen())
+            return await run_checks(here, to=to, model_key=model_key, web=web(outside, upgrade_fault), sources=Frozen())
 
     return asyncio.run(main())
 
 
-def wrongs(findings: list[Finding]) -> list[Finding]:
-    return [finding for finding in findings if finding.state in ("wrong", "warning")]
+def wrongs(results: list[CheckResult]) -> list[CheckResult]:
+    return [result for result in results if result.state in ("wrong", "warning")]
 
 
 def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    findings = asked(monkeypatch)
-    assert wrongs(findings) == []
-    assert [finding.about for finding in findings if finding.state == "ok"] == [
+    results = asked(monkeypatch)
+    assert wrongs(results) == []
+    assert [result.about for result in results if result.state == "ok"] == [
         "settings", "codec", "resampler", "model", "Twilio's account", "number", "calling", "PUBLIC_URL", "signature",
         "media stream", "clock",
     ]  # fmt: skip
@@ -204,10 +204,10 @@ def number_of(twilio: SimulatedTwilio) -> OwnedNumber:
 def test_what_can_be_wrong_at_twilio(
     monkeypatch: pytest.MonkeyPatch, change: Any, state: str, about: str, says: str, cure: str
 ) -> None:
-    (finding,) = wrongs(asked(monkeypatch, change))
-    assert (finding.state, finding.about) == (state, about)
-    assert says in finding.message and "\n" not in finding.message
-    assert cure in finding.advice
+    (result,) = wrongs(asked(monkeypatch, change))
+    assert (result.state, result.about) == (state, about)
+    assert says in result.message and "\n" not in result.message
+    assert cure in result.advice
 
 
 def test_an_application_that_leads_here_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,9 +280,9 @@ def test_what_can_be_wrong_with_our_address(
     cure: str,
 ) -> None:
     outside = {f"{PUBLIC}{path}": answer for path, answer in answers.items()}
-    (finding,) = wrongs(asked(monkeypatch, answers=outside, upgrade_fault=upgrade_fault))
-    assert finding.about == about
-    assert says in finding.message and cure in finding.advice
+    (result,) = wrongs(asked(monkeypatch, answers=outside, upgrade_fault=upgrade_fault))
+    assert result.about == about
+    assert says in result.message and cure in result.advice
 
 
 def test_another_port_than_443_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,13 +292,13 @@ def test_another_port_than_443_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> 
         number_of(twilio).voice_url = number_of(twilio).voice_fallback_url = f"{public}/incoming-call"
 
     outside = {f"{public}/healthz": US, f"{public}/stream-status": Answer(204, {})}
-    (finding,) = wrongs(asked(monkeypatch, change, outside, PUBLIC_URL=public))
-    assert "on port 8443" in finding.message and "443" in finding.advice
+    (result,) = wrongs(asked(monkeypatch, change, outside, PUBLIC_URL=public))
+    assert "on port 8443" in result.message and "443" in result.advice
 
 
 def test_no_key_is_used_that_nobody_asked_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    (finding,) = [finding for finding in asked(monkeypatch) if finding.about == "model's key"]
-    assert (finding.state, "not tried" in finding.message) == ("skipped", True)
+    (result,) = [result for result in asked(monkeypatch) if result.about == "model's key"]
+    assert (result.state, "not tried" in result.message) == ("skipped", True)
 
 
 @pytest.mark.real_time
@@ -323,8 +323,8 @@ def test_a_real_server_is_asked_with_real_signatures(
         settings = load_settings(
             public_url=f"http://127.0.0.1:{port}", twilio_auth_token="token", telephony_model="scripted"
         )
-        findings, _ = asyncio.run(examine_address(settings, WEB))
-    by_name = {finding.about: f"{finding.state} {finding.message}" for finding in findings}
+        results, _ = asyncio.run(check_address(settings, WEB))
+    by_name = {result.about: f"{result.state} {result.message}" for result in results}
     assert signature in by_name["signature"]
     assert stream in by_name["media stream"]
 
@@ -352,15 +352,15 @@ def test_nothing_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     found = asked(
         monkeypatch, lambda t: setattr(t, "auth_token", "new"), answers, date=late, model_key=True
     )  # fmt: skip
-    wrong = {finding.about: finding for finding in found if finding.state == "wrong"}
+    wrong = {result.about: result for result in found if result.state == "wrong"}
     assert set(wrong) == {"model's key", "Twilio's account", "PUBLIC_URL", "clock"}
-    assert all(finding.advice for finding in wrong.values())
+    assert all(result.advice for result in wrong.values())
     assert "doctor" not in str([(f.about, f.message) for f in found]), "no secret is told"
 
 
 def test_each_setting_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     found = examined(monkeypatch, {"PORT": "x", "PUBLIC_URL": "nowhere", "TELEPHONY_MAX_CALL": "5"}, {})
-    assert [finding.about for finding in found["wrong"]] == ["PUBLIC_URL", "PORT"]
+    assert [result.about for result in found["wrong"]] == ["PUBLIC_URL", "PORT"]
     (misspelt,) = found["warning"]
     assert (misspelt.about, misspelt.advice) == ("TELEPHONY_MAX_CALL", "Did you mean TELEPHONY_MAX_CALLS?")
 
@@ -376,7 +376,7 @@ def test_each_setting_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch
 )
 def test_the_webhook_is_compared_to_the_character(monkeypatch: pytest.MonkeyPatch, voice_url: str, state: str) -> None:
     found = asked(monkeypatch, lambda twilio: setattr(number_of(twilio), "voice_url", f"{PUBLIC}{voice_url}"))
-    assert [finding.state for finding in found if finding.about == "number"] == [state]
+    assert [result.state for result in found if result.about == "number"] == [state]
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_a_clock_without_another(answer: Answer | None) -> None:
 
 def test_a_broken_codec_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telephony.doctor.local.g711.encode", lambda pcm: b"\xff" * (len(pcm) // 2))
-    assert [finding.state for finding in check_audio()] == ["wrong", "ok"]
+    assert [result.state for result in check_audio()] == ["wrong", "ok"]
     monkeypatch.setattr("telephony.doctor.local._round_trip_db", lambda hz: -0.5)
     assert check_audio()[1].state == "wrong"
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from telephony.cli.phone import qr_code
+from telephony.cli.temporary_webhook import qr_code
 from telephony.cli.tunnel import tunnel
 from telephony.errors import NumberError
 from telephony.simulator import Handset, SimulatedTwilio
+from telephony.twilio.number_webhooks import NumberWebhooks, VoiceWebhook
 from telephony.twilio.rest import TwilioRest
-from telephony.twilio.webhook_keeper import VoiceWebhook, WebhookKeeper
 
 pytestmark = pytest.mark.real_time
 
@@ -43,9 +43,9 @@ class Desk:
         return self.twilio.numbers[NUMBER].voice_url
 
     @property
-    def keeper(self) -> WebhookKeeper:
+    def webhooks(self) -> NumberWebhooks:
         rest = TwilioRest(self.twilio.account_sid, self.twilio.account_sid, TOKEN, base_url=self.twilio.base_url)
-        return WebhookKeeper(rest, self.state)
+        return NumberWebhooks(rest, self.state)
 
     @property
     def state(self) -> Path:
@@ -129,7 +129,7 @@ def test_set_keeps_what_was_there_and_restore_puts_it_back(tmp_path: Path) -> No
             assert (code, here.leads_to) == (0, BEFORE)
             assert here.twilio.numbers[NUMBER].voice_application_sid == "AP1"
             code, text = await here.run("number", "restore")
-            assert (code, text.strip()) == (1, "telephony: Nothing is kept: no number was set.")
+            assert (code, text.strip()) == (1, "telephony: Nothing is saved: no number was set.")
 
     asyncio.run(main())
 
@@ -137,10 +137,10 @@ def test_set_keeps_what_was_there_and_restore_puts_it_back(tmp_path: Path) -> No
 def test_set_twice_still_knows_the_first(tmp_path: Path) -> None:
     async def main() -> None:
         async with desk(tmp_path) as here:
-            await here.keeper.set(NUMBER, OURS)
-            again = await here.keeper.set(NUMBER, VoiceWebhook("https://ours.example.com/other"))
+            await here.webhooks.set(NUMBER, OURS)
+            again = await here.webhooks.set(NUMBER, VoiceWebhook("https://ours.example.com/other"))
             assert again.before.url == BEFORE
-            assert await here.keeper.restore(again)
+            assert await here.webhooks.restore(again)
             assert here.leads_to == BEFORE
 
     asyncio.run(main())
@@ -149,11 +149,11 @@ def test_set_twice_still_knows_the_first(tmp_path: Path) -> None:
 def test_what_somebody_else_changed_meanwhile_stays(tmp_path: Path) -> None:
     async def main() -> None:
         async with desk(tmp_path) as here:
-            kept = await here.keeper.set(NUMBER, OURS)
+            saved = await here.webhooks.set(NUMBER, OURS)
             here.twilio.numbers[NUMBER].voice_url = "https://theirs.example.com"
-            assert not await here.keeper.restore(kept)
+            assert not await here.webhooks.restore(saved)
             assert here.leads_to == "https://theirs.example.com"
-            assert await here.keeper.restore(kept, force=True)
+            assert await here.webhooks.restore(saved, force=True)
             assert here.leads_to == BEFORE
 
     asyncio.run(main())
@@ -164,7 +164,7 @@ def test_nothing_is_changed_that_could_not_be_put_back(tmp_path: Path) -> None:
         async with desk(tmp_path) as here:
             (tmp_path / "telephony").write_text("a file where the folder would be")
             with pytest.raises(NumberError, match=r"nothing was changed|cannot be read"):
-                await here.keeper.set(NUMBER, OURS)
+                await here.webhooks.set(NUMBER, OURS)
             assert here.leads_to == BEFORE
 
     asyncio.run(main())
@@ -174,11 +174,11 @@ def test_numbers_that_cannot_be_ours_are_refused(tmp_path: Path) -> None:
     async def main() -> None:
         async with desk(tmp_path) as here:
             with pytest.raises(NumberError, match="no number"):
-                await here.keeper.set("+14155550111", OURS)
+                await here.webhooks.set("+14155550111", OURS)
             here.twilio.numbers[NUMBER].trunk_sid = "TK1"
             with pytest.raises(NumberError, match="trunk TK1"):
-                await here.keeper.set(NUMBER, OURS)
-            assert here.keeper.kept() == {}
+                await here.webhooks.set(NUMBER, OURS)
+            assert here.webhooks.saved() == {}
 
     asyncio.run(main())
 
@@ -212,7 +212,7 @@ def test_a_call_comes_in_and_ctrl_c_puts_the_old_webhook_back(tmp_path: Path) ->
             assert (call.status, call.warnings) == ("completed", [])
             await asyncio.wait_for(process.communicate(), 20)
             assert process.returncode == 0
-            assert here.keeper.kept() == {}
+            assert here.webhooks.saved() == {}
 
     asyncio.run(main())
 
@@ -258,7 +258,7 @@ def test_ctrl_c_before_the_number_was_taken_changes_nothing(tmp_path: Path) -> N
             _, err = await asyncio.wait_for(process.communicate(), 20)
             assert process.returncode == 0, err
             assert here.leads_to == BEFORE
-            assert here.keeper.kept() == {}
+            assert here.webhooks.saved() == {}
 
     asyncio.run(main())
 
@@ -273,7 +273,7 @@ def test_a_failed_start_changes_nothing(tmp_path: Path) -> None:
                 _, err = await asyncio.wait_for(process.communicate(), 30)
             assert process.returncode == 1, err
             assert here.leads_to == BEFORE
-            assert here.keeper.kept() == {}
+            assert here.webhooks.saved() == {}
 
     asyncio.run(main())
 

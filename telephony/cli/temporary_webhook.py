@@ -1,4 +1,4 @@
-"""`telephony serve --phone`: our number leads here for as long as the server runs."""
+"""`telephony serve --phone`: sets the webhook of our number while the server runs."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ import typer
 from realtime_core.sources import SYSTEM
 from telephony.errors import NumberError, TelephonyError
 from telephony.settings import Settings, load_settings
+from telephony.twilio.number_webhooks import NumberWebhooks, SavedWebhook
 from telephony.twilio.rest import TwilioRest
 from telephony.twilio.signature import sign
-from telephony.twilio.webhook_keeper import Kept, WebhookKeeper
 from telephony.urls import public_address
 
 from .errors import CliError
 from .number import to_us
 from .tunnel import tunnel
 
-__all__ = ["OnThePhone", "on_the_phone"]
+__all__ = ["TemporaryWebhook", "temporary_webhook"]
 
 _REACHABLE_S = 60.0
-"""A new tunnel's name takes some seconds to be known everywhere."""
+"""The DNS name of a new tunnel needs some seconds to spread."""
 
 
 @contextmanager
-def on_the_phone(overrides: dict[str, Any]) -> Iterator[OnThePhone]:
-    """Finds an address for us (it goes into `overrides`) and a number. At the end, whatever the end, the number leads
-    where it led before.
+def temporary_webhook(overrides: dict[str, Any]) -> Iterator[TemporaryWebhook]:
+    """Find a public address (it is added to `overrides`) and a number. At the end the previous webhook is restored.
 
     Raises:
-        CliError, TelephonyError: something is missing, or the server could not be reached from outside.
+        CliError, TelephonyError: a setting is missing, or the server cannot be reached from outside.
     """
     for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"):
         if not os.environ.get(name):
@@ -52,81 +51,85 @@ def on_the_phone(overrides: dict[str, Any]) -> Iterator[OnThePhone]:
             overrides["public_url"] = stack.enter_context(tunnel(port))
             typer.echo(f"The tunnel's address is {overrides['public_url']}.", err=True)
         settings = load_settings(**overrides)
-        phone = OnThePhone(settings, asyncio.run(_number(settings)))
+        webhook = TemporaryWebhook(settings, asyncio.run(_number(settings)))
         previous = signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         stack.callback(signal.signal, signal.SIGHUP, previous)
-        stack.callback(phone.give_back)
-        yield phone
-    if phone.error is not None:
-        raise phone.error
+        stack.callback(webhook.restore)
+        yield webhook
+    if webhook.error is not None:
+        raise webhook.error
 
 
 async def _number(settings: Settings) -> str:
-    """TWILIO_PHONE_NUMBER, or the account's only one."""
+    """TWILIO_PHONE_NUMBER, or the only number of the account."""
     numbers = [number.number for number in await TwilioRest.of(settings).phone_numbers() if number.voice]
     wanted = settings.twilio_phone_number
     if wanted is not None:
         if wanted not in numbers:
             raise NumberError(
-                f"TWILIO_PHONE_NUMBER: the account has no voice number {wanted}, but {numbers or 'none'}."
+                f"TWILIO_PHONE_NUMBER: the account has no voice number {wanted}. It has: {numbers or 'none'}."
             )
         return wanted
     if len(numbers) == 1:
         return numbers[0]
     if not numbers:
-        raise NumberError("The account has no number that takes calls: buy one in the Twilio Console.")
-    raise NumberError(f"Which number? Set TWILIO_PHONE_NUMBER to one of {', '.join(numbers)}.")
+        raise NumberError("The account has no number that receives calls. Buy one in the Twilio Console.")
+    raise NumberError(f"The account has several numbers. Set TWILIO_PHONE_NUMBER to one of {', '.join(numbers)}.")
 
 
-class OnThePhone:
-    """The number while the server runs."""
+class TemporaryWebhook:
+    """The webhook of our number while the server runs."""
 
     def __init__(self, settings: Settings, number: str) -> None:
         self.error: TelephonyError | None = None
-        """Why the number was not taken; the server was stopped then."""
+        """Why the webhook was not set. The server was then stopped."""
         self._settings = settings
         self._number = number
-        self._keeper = WebhookKeeper(TwilioRest.of(settings))
-        self._kept: Kept | None = None
+        self._webhooks = NumberWebhooks(TwilioRest.of(settings))
+        self._saved: SavedWebhook | None = None
         self._ending = threading.Event()
-        self._taking = threading.Thread(target=self._take, name="number", daemon=True)
+        self._setting = threading.Thread(target=self._set, name="number", daemon=True)
 
-    def take(self) -> None:
-        """The server listens: once we are reached from outside, and our signature is accepted, the number is ours.
-        Returns at once; a failure stops the server."""
-        self._taking.start()
+    def set(self) -> None:
+        """Set the webhook once the server can be reached from outside and accepts our signature.
 
-    def give_back(self) -> None:
-        """Put back what was there; once. If Twilio cannot be asked, `telephony number restore` can do it later."""
+        Returns at once. A failure stops the server.
+        """
+        self._setting.start()
+
+    def restore(self) -> None:
+        """Restore the previous webhook, once. If Twilio fails, `telephony number restore` can do it later."""
         self._ending.set()
-        if self._taking.ident is not None:
-            self._taking.join()
-        kept, self._kept = self._kept, None
-        if kept is None:
+        if self._setting.ident is not None:
+            self._setting.join()
+        saved, self._saved = self._saved, None
+        if saved is None:
             return
         try:
-            if asyncio.run(self._keeper.restore(kept)):
-                typer.echo(f"{self._number} leads to {kept.before} again.", err=True)
+            if asyncio.run(self._webhooks.restore(saved)):
+                typer.echo(f"{self._number} leads to {saved.before} again.", err=True)
             else:
-                typer.echo(f"{self._number} was changed by somebody else meanwhile, and stays so.", err=True)
+                typer.echo(f"{self._number} was changed elsewhere in the meantime and stays as it is.", err=True)
         except TelephonyError as error:
-            typer.echo(f"{self._number} still leads here: {error} `telephony number restore` tries again.", err=True)
+            typer.echo(
+                f"{self._number} still leads here: {error} Run `telephony number restore` to try again.", err=True
+            )
 
-    def _take(self) -> None:
+    def _set(self) -> None:
         try:
             self._reach()
             if self._ending.is_set():
                 return
-            self._kept = asyncio.run(self._keeper.set(self._number, to_us(self._settings)))
+            self._saved = asyncio.run(self._webhooks.set(self._number, to_us(self._settings)))
         except TelephonyError as error:
             self.error = error
             os.kill(os.getpid(), signal.SIGTERM)
             return
-        typer.echo(f"Call {self._number}. (Before, it led to {self._kept.before}.)", err=True)
+        typer.echo(f"Call {self._number}. (Before, it led to {self._saved.before}.)", err=True)
         typer.echo(qr_code(f"tel:{self._number}"), err=True)
 
     def _reach(self) -> None:
-        """Ask ourselves from outside, signed as Twilio signs."""
+        """Send a signed request to our public address."""
         url = public_address(self._settings.public_url or "", "/stream-status")
         form = {"CallSid": "CA" + "0" * 32, "StreamSid": "MZ" + "0" * 32, "StreamEvent": "stream-stopped"}
         signed = sign(self._settings.signing_keys, url, form)
@@ -141,20 +144,20 @@ class OnThePhone:
                     why = f"{error.code} {error.reason}"
                 if error.code == 403:
                     raise NumberError(
-                        f"{url} refuses our own signature: something on the way changes the address, or another server "
-                        "with another TWILIO_AUTH_TOKEN answers there. `telephony doctor` tells more."
+                        f"{url} refuses our own signature. A proxy changes the address, or another server with another "
+                        "TWILIO_AUTH_TOKEN answers there. `telephony doctor` shows details."
                     ) from None
             except OSError as error:
                 why = str(error)
             if self._ending.is_set():
                 return
             if SYSTEM.now().timestamp() > deadline:
-                raise NumberError(f"{url} does not lead here ({why}). Is PUBLIC_URL right, and the tunnel up?")
+                raise NumberError(f"{url} does not lead here ({why}). Check PUBLIC_URL and the tunnel.")
             self._ending.wait(0.5)
 
 
 def qr_code(text: str) -> str:
-    """For a terminal, two modules a character: scan it, and the telephone dials."""
+    """A QR code for a terminal. A phone that scans it dials the number."""
     out = io.StringIO()
     segno.make(text, error="l").terminal(out, compact=True)
     return out.getvalue()

@@ -1,6 +1,6 @@
-"""Points a number of the account at us, and remembers where it pointed before.
+"""Sets the voice webhooks of the account's numbers, and restores the previous ones.
 
-What was there is on disk before anything is changed at Twilio; so it can be put back whatever becomes of this process.
+The previous webhook is saved on disk before Twilio is changed, so that it can be restored after a crash, too.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any
 from ..errors import NumberError
 from .rest import PhoneNumber, TwilioRest
 
-__all__ = ["Kept", "VoiceWebhook", "WebhookKeeper", "default_path"]
+__all__ = ["NumberWebhooks", "SavedWebhook", "VoiceWebhook", "default_path"]
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceWebhook:
-    """What Twilio asks when a number is called."""
+    """The voice webhook of a number."""
 
     url: str
     method: str = "POST"
     fallback_url: str = ""
     fallback_method: str = "POST"
     application_sid: str = ""
-    """With it, that application's settings count instead."""
+    """If it is set, Twilio uses the settings of this TwiML application instead."""
 
     @classmethod
     def of(cls, number: PhoneNumber) -> VoiceWebhook:
@@ -46,7 +46,7 @@ class VoiceWebhook:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SavedWebhook:
     """A number that we have changed: what was there, and what we put there."""
 
     sid: str
@@ -61,73 +61,75 @@ def default_path() -> Path:
     return Path(state) / "telephony" / "numbers.json"
 
 
-class WebhookKeeper:
+class NumberWebhooks:
     """Sets and restores webhooks through `rest`; `path` is a private file."""
 
     def __init__(self, rest: TwilioRest, path: Path | None = None) -> None:
         self._rest = rest
         self._path = path or default_path()
 
-    async def set(self, number: str, webhook: VoiceWebhook) -> Kept:
-        """Point the number there. What was there first, before we ever changed it, is what is kept.
+    async def set(self, number: str, webhook: VoiceWebhook) -> SavedWebhook:
+        """Set the webhook of the number, and save the one from before our first change.
 
         Raises:
-            NumberError: the account has no such number, or it takes no calls for us.
-            TwilioError: Twilio said no, or nothing.
+            NumberError: the account has no such number, or it cannot receive calls.
+            TwilioError: Twilio refused, or did not respond.
         """
         found = await self._rest.phone_number(number)
         if found is None:
-            raise NumberError(f"The account has no number {number}. `telephony number list` shows those that it has.")
+            raise NumberError(f"The account has no number {number}. `telephony number list` shows its numbers.")
         if not found.voice:
-            raise NumberError(f"{number} takes no voice calls. Buy one that does, or set another.")
+            raise NumberError(f"{number} cannot receive voice calls. Buy a number with Voice, or set another one.")
         if found.trunk_sid:
-            raise NumberError(f"{number} belongs to the SIP trunk {found.trunk_sid}: take it out of there first.")
-        all_kept = self.kept()
-        current, earlier = VoiceWebhook.of(found), all_kept.get(found.sid)
+            raise NumberError(f"{number} belongs to the SIP trunk {found.trunk_sid}. Remove it from the trunk first.")
+        all_saved = self.saved()
+        current, earlier = VoiceWebhook.of(found), all_saved.get(found.sid)
         before = earlier.before if earlier is not None and earlier.ours == current else current
-        kept = all_kept[found.sid] = Kept(found.sid, found.number, before, webhook)
-        self._write(all_kept)
+        saved = all_saved[found.sid] = SavedWebhook(found.sid, found.number, before, webhook)
+        self._write(all_saved)
         await self._update(found.sid, webhook)
-        return kept
+        return saved
 
-    async def restore(self, kept: Kept, *, force: bool = False) -> bool:
-        """Put back what was there. False: somebody has changed it since, so it stays, and is no longer kept.
+    async def restore(self, saved: SavedWebhook, *, force: bool = False) -> bool:
+        """Restore the saved webhook. False: the webhook was changed elsewhere, so it stays; the saved one is deleted.
 
         Raises:
-            TwilioError: Twilio said no, or nothing; it is still kept.
+            TwilioError: Twilio refused, or did not respond. The webhook is still saved.
         """
-        found = await self._rest.phone_number(kept.number)
-        ours = found is not None and (force or VoiceWebhook.of(found) in (kept.ours, kept.before))
+        found = await self._rest.phone_number(saved.number)
+        ours = found is not None and (force or VoiceWebhook.of(found) in (saved.ours, saved.before))
         if ours:
-            await self._update(kept.sid, kept.before)
-        all_kept = self.kept()
-        all_kept.pop(kept.sid, None)
-        self._write(all_kept)
+            await self._update(saved.sid, saved.before)
+        all_saved = self.saved()
+        all_saved.pop(saved.sid, None)
+        self._write(all_saved)
         return ours
 
-    def kept(self) -> dict[str, Kept]:
-        """By the number's sid.
+    def saved(self) -> dict[str, SavedWebhook]:
+        """The saved webhooks, by the SID of the number.
 
         Raises:
-            NumberError: the file is there and cannot be read.
+            NumberError: the file exists but cannot be read.
         """
         try:
             text = self._path.read_text("utf-8")
-            return {sid: _kept(entry) for sid, entry in json.loads(text).items()}
+            return {sid: _saved(entry) for sid, entry in json.loads(text).items()}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise NumberError(f"{self._path} cannot be read ({error}). It holds where numbers led before.") from error
+            raise NumberError(
+                f"{self._path} cannot be read ({error}). It has the previous webhooks of numbers."
+            ) from error
 
     async def _update(self, sid: str, webhook: VoiceWebhook) -> None:
         await self._rest.set_voice_webhook(sid, **asdict(webhook))
 
-    def _write(self, kept: dict[str, Kept]) -> None:
-        """All or nothing, and only for its owner's eyes."""
+    def _write(self, saved: dict[str, SavedWebhook]) -> None:
+        """Write the file atomically, readable by its owner only."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.NamedTemporaryFile("w", dir=self._path.parent, delete=False, encoding="utf-8") as file:
-                json.dump({sid: asdict(entry) for sid, entry in kept.items()}, file, indent=1)
+                json.dump({sid: asdict(entry) for sid, entry in saved.items()}, file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(file.name, self._path)
@@ -135,7 +137,7 @@ class WebhookKeeper:
             raise NumberError(f"{self._path} cannot be written ({error.strerror}); nothing was changed.") from error
 
 
-def _kept(entry: dict[str, Any]) -> Kept:
-    return Kept(
+def _saved(entry: dict[str, Any]) -> SavedWebhook:
+    return SavedWebhook(
         entry["sid"], entry["number"], VoiceWebhook(**entry["before"]), VoiceWebhook(**entry["ours"])
     )  # fmt: skip

@@ -8,41 +8,41 @@ from collections.abc import Mapping
 from realtime_core.sources import SYSTEM, Sources
 
 from ..settings import Settings
-from .account import examine_twilio
-from .findings import Finding
+from .account import check_twilio
+from .check_result import CheckResult
 from .local import check_audio, check_journal_folder, check_model, check_settings
 from .records import check_records
-from .remote import WEB, Web, check_clock, check_key, examine_address
+from .remote import WEB, Web, check_address, check_clock, check_key
 
-__all__ = ["examine"]
+__all__ = ["run_checks"]
 
 _REFERENCE = "https://api.twilio.com/"
 """Asked for the time where PUBLIC_URL is our own machine, or silent."""
 
 
-async def examine(
+async def run_checks(
     environment: Mapping[str, str],
     *,
     to: str | None = None,
     model_key: bool = False,
     web: Web = WEB,
     sources: Sources = SYSTEM,
-) -> list[Finding]:
+) -> list[CheckResult]:
     """Everything that can be checked; settings that do not fit leave the rest for later. `to`: may this number be
     called? `model_key`: use it, to see whether it is accepted."""
-    settings, findings = check_settings(environment)
-    findings += check_audio()
+    settings, results = check_settings(environment)
+    results += check_audio()
     if settings is None:
-        return findings
-    findings += [check_model(settings), await check_journal_folder(settings), await check_records(settings, sources)]
-    findings += await check_key(settings, web.get, sources.now().date(), wanted=model_key)
-    findings += await examine_twilio(settings, to=to)
-    address, answer = await examine_address(settings, web)
-    findings += address
+        return results
+    results += [check_model(settings), await check_journal_folder(settings), await check_records(settings, sources)]
+    results += await check_key(settings, web.get, sources.now().date(), wanted=model_key)
+    results += await check_twilio(settings, to=to)
+    address, answer = await check_address(settings, web)
+    results += address
     if settings.public_url is not None or settings.twilio_account_sid is not None:
         reference = await asyncio.to_thread(web.get, _reference(settings), {})
-        findings.append(check_clock(reference if reference.status else answer, sources.now()))
-    return findings
+        results.append(check_clock(reference if reference.status else answer, sources.now()))
+    return results
 
 
 def _reference(settings: Settings) -> str:
