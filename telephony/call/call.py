@@ -7,7 +7,7 @@ import re
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ..audio.containers import container_of
 from ..audio.files import Clip, load_ulaw
@@ -15,7 +15,8 @@ from ..errors import CallError, NoCurrentCall
 from ..twilio.numbers import e164, tidy
 from .call_info import CallInfo
 from .digits import DigitCollector, Digits
-from .recording.recorded_commands import RecordedCommands, RecordedSession, asking
+from .recording.recorded_commands import RecordedCommands, asking
+from .recording.recorded_session import RecordedSession
 
 if TYPE_CHECKING:
     from realtime_core import HeardItem, RealtimeSession
@@ -57,7 +58,7 @@ class Call:
     @property
     def session(self) -> RealtimeSession:
         """The conversation with the model."""
-        return cast("RealtimeSession", RecordedSession(self._bridge.conversation.session, self._commands))
+        return RecordedSession(self._bridge.conversation.session, self._commands)
 
     @property
     def is_live(self) -> bool:

@@ -7,20 +7,16 @@ arguments, and a `control.end` with its result; both say at which place in which
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ...journal.cuts import CutCause
 from ..digits import Digits
-from .cut_causes import cutting
 from .recorder import CallRecorder
 
-if TYPE_CHECKING:
-    from realtime_core import RealtimeSession
-
-__all__ = ["OURS", "RecordedCommands", "RecordedSession", "asking", "current_tool"]
+__all__ = ["OURS", "RecordedCommands", "asking", "current_tool"]
 
 _T = TypeVar("_T")
 
@@ -35,16 +31,6 @@ def asking() -> CutCause:
     """In whose name the running code acts."""
     tool = current_tool.get()
     return CutCause.API if tool is None else CutCause.CALL if tool is OURS else CutCause.TOOL
-
-
-SESSION_COMMANDS: Mapping[str, str] = {
-    "send_message": "message",
-    "request_response": "instructions",
-    "cancel_response": "response_id",
-    "update_settings": "settings",
-    "interrupt": "",
-}
-"""What a session can be told to do, and the name of its first argument."""
 
 
 class RecordedCommands:
@@ -88,29 +74,6 @@ class RecordedCommands:
         inside: dict[str, Any] = {} if tool is None else {"ours": True} if tool is OURS else {"tool": tool}
         self._record.write("control", id=nth, action=action, **inside, **arguments)
         return lambda **outcome: self._record.write("control.end", id=nth, action=action, **outcome)
-
-
-class RecordedSession:
-    """A session whose commands are written down; for the rest it is the session itself."""
-
-    def __init__(self, session: RealtimeSession, commands: RecordedCommands) -> None:
-        self._session = session
-        self._commands = commands
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._session, name)
-        if (first := SESSION_COMMANDS.get(name)) is None:
-            return value
-
-        async def command(*positional: Any, **named: Any) -> Any:
-            arguments = {**dict(zip([first], positional, strict=False)), **named}
-            with cutting(asking()) if name == "interrupt" else nullcontext():
-                return await self._commands.asked(f"session.{name}", value(*positional, **named), **arguments)
-
-        return command
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._session.__aiter__()
 
 
 def _told(result: Any) -> dict[str, Any]:
