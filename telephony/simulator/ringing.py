@@ -1,4 +1,4 @@
-"""Ringing a server as Twilio does: the webhook, its TwiML, the stream's WebSocket, then the call.
+"""Calls a server as Twilio does: the webhook, its TwiML up to the first media stream, then the call.
 
 https://www.twilio.com/docs/voice/twiml#twilios-voice-webhook-requests,
 https://www.twilio.com/docs/usage/webhooks/webhooks-security
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from twilio.request_validator import RequestValidator
@@ -19,10 +20,11 @@ from realtime_core.sources import SYSTEM, Sources
 
 from ..errors import RingFailed
 from ..urls import as_http, origin, rebased
+from .documents import MAX_BYTES, Document, DocumentRefused, Fetch, Verb, parse
 from .events import Event
+from .interpreter import RAN_OUT, Following, LeaveDocument, interpret
 from .line import Line
 from .peer import Caller, MediaPeer
-from .twiml import MAX_BYTES, Stream, stream_of
 
 __all__ = ["ring"]
 
@@ -43,57 +45,130 @@ async def ring(
     on_event: Callable[[Event], None] | None = None,
 ) -> MediaPeer:
     """Call the number whose webhook is `url` (`http://127.0.0.1:8000/incoming-call`), and let `caller` talk until the
-    call is over. A `ws:` or `wss:` address is dialled straight, without a webhook.
+    call's first media stream has ended. A `ws:` or `wss:` address is connected without a webhook. Sounds before the
+    stream are skipped; `SimulatedTwilio` plays them, and follows the TwiML to the end of the call.
 
-    With an `auth_token` the webhook and the WebSocket's upgrade are signed. `public_url` is for a server that was told
-    that it has another address (`PUBLIC_URL`): requests are signed for that one, and go to `url`'s host all the same.
+    With an `auth_token` the webhook and the WebSocket's upgrade are signed. `public_url` is the server's own
+    `PUBLIC_URL`, where it has one: the signatures are for that address, and the requests go to the host of `url`.
 
     `on_start` gets the peer when the stream is open. Raises `RingFailed`, `realtime_core.errors.ConnectFailed`, and
     what `caller` raises.
     """
-    call_sid, account_sid = sources.id("CA"), sources.id("AC")
     host = _host(url)
     public = host if public_url is None else public_url
     called = rebased(url, host, public) or url
+    form = {
+        "CallSid": sources.id("CA"),
+        "AccountSid": sources.id("AC"),
+        "From": from_,
+        "To": to,
+        "Caller": from_,
+        "Called": to,
+        "CallStatus": "ringing",
+        "Direction": "inbound",
+        "ApiVersion": "2010-04-01",
+    }
+
+    async def run(address: str, parameters: Mapping[str, str]) -> MediaPeer:
+        # Whether Twilio sends pings is not documented; it does not need to.
+        headers = _signed(auth_token, address, {})
+        connection = await connect(rebased(address, public, host) or address, headers=headers, ping_interval_s=None)
+        peer = MediaPeer(
+            connection,
+            call_sid=form["CallSid"],
+            account_sid=form["AccountSid"],
+            parameters=parameters,
+            line=line,
+            sources=sources,
+            on_event=on_event,
+        )
+        if on_start is not None:
+            on_start(peer)
+        await peer.run(caller)
+        return peer
+
+    async def request(what: Fetch) -> bytes:
+        fields = form | dict(what.extra)
+        address = rebased(what.url, public, host) or what.url
+        return await asyncio.to_thread(_post, address, fields, _signed(auth_token, what.url, fields))
+
     if urlsplit(url).scheme in ("ws", "wss"):
-        stream = Stream(called, {})
-    else:
-        form = {
-            "CallSid": call_sid,
-            "AccountSid": account_sid,
-            "From": from_,
-            "To": to,
-            "Caller": from_,
-            "Called": to,
-            "CallStatus": "ringing",
-            "Direction": "inbound",
-            "ApiVersion": "2010-04-01",
-        }
-        headers = _signed(auth_token, called, form)
-        stream = stream_of(await asyncio.to_thread(_post, url, form, headers))
-    address = rebased(stream.url, public, host) or stream.url
-    # Whether Twilio sends pings is not documented; it does not need to.
-    connection = await connect(address, headers=_signed(auth_token, stream.url, {}), ping_interval_s=None)
-    peer = MediaPeer(
-        connection,
-        call_sid=call_sid,
-        account_sid=account_sid,
-        parameters=stream.parameters,
-        line=line,
-        sources=sources,
-        on_event=on_event,
-    )
-    if on_start is not None:
-        on_start(peer)
-    await peer.run(caller)
-    return peer
+        return await run(called, {})
+    return await _UpToTheStream(request, run).follow(Fetch(called))
+
+
+class _UpToTheStream:
+    """The verbs of TwiML up to the first `<Connect><Stream>`."""
+
+    def __init__(
+        self,
+        request: Callable[[Fetch], Coroutine[Any, Any, bytes]],
+        run: Callable[[str, Mapping[str, str]], Coroutine[Any, Any, MediaPeer]],
+    ) -> None:
+        self._request = request
+        self._run = run
+        self._verbs: tuple[Verb, ...] = ()
+        self._peer: MediaPeer | None = None
+
+    async def follow(self, what: Following) -> MediaPeer:
+        """Raises `RingFailed` where there is no stream."""
+        while what is not None and what is not RAN_OUT:
+            what = await interpret(self, what)
+        if self._peer is None:
+            found = ", ".join(f"<{verb.name}>" for verb in self._verbs) or "nothing"
+            raise RingFailed(f"The TwiML connects no stream: <Response> with {found}.")
+        return self._peer
+
+    async def read(self, what: Document | Fetch) -> Document:
+        assert isinstance(what, Fetch)
+        try:
+            document = parse(await self._request(what), what.url)
+        except DocumentRefused as error:
+            raise RingFailed(f"The webhook's answer is refused: {error}.") from None
+        self._verbs = document.verbs
+        return document
+
+    async def stream(self, noun: Verb, base: str) -> None:
+        self._peer = await self._run(_stream_address(noun.get("url")), dict(map(_parameter, noun.nouns)))
+        raise LeaveDocument(None)
+
+    async def play(self, verb: Verb, base: str) -> None:
+        pass
+
+    async def start_recording(self, noun: Verb, base: str) -> None:
+        pass
+
+    async def gather(self, verb: Verb, prompt: Coroutine[Any, Any, None]) -> Mapping[str, str]:
+        prompt.close()
+        return {}
+
+    async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
+        return {}
+
+    async def dial(self, verb: Verb, base: str) -> Mapping[str, str]:
+        raise RingFailed("The TwiML dials before it connects a stream; SimulatedTwilio simulates <Dial>.")
+
+
+def _stream_address(url: str) -> str:
+    """Twilio requires `wss:` and drops a query string. `ws:` is allowed here, for servers on this machine."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("wss", "ws") or not parts.hostname:
+        raise RingFailed(f"<Stream url={url!r}> is not an absolute wss: address (31922, 31923).")
+    return parts._replace(query="", fragment="").geturl()
+
+
+def _parameter(noun: Verb) -> tuple[str, str]:
+    name, value = noun.get("name"), noun.get("value")
+    if not name or len(name) + len(value) >= 500:
+        raise RingFailed(f"<Parameter name={name!r}> has no name, or has 500 or more characters.")
+    return name, value
 
 
 def _host(url: str) -> str:
     """`http://127.0.0.1:8000` of `http://127.0.0.1:8000/incoming-call`."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "ws", "wss") or not parts.netloc:
-        raise RingFailed(f"{url!r} is no address to ring: http://HOST:PORT/incoming-call, or ws://HOST:PORT/PATH.")
+        raise RingFailed(f"{url!r} is not an address to call: http://HOST:PORT/incoming-call, or ws://HOST:PORT/PATH.")
     return origin(as_http(url))
 
 

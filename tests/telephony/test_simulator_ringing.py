@@ -25,12 +25,13 @@ from realtime_core.errors import ConnectFailed
 from telephony.audio.files import read_ulaw
 from telephony.errors import RingFailed
 from telephony.simulator import Handset, Line, MediaPeer, ring
-from telephony.simulator.twiml import stream_of
 from telephony.twilio.media_stream import encode_mark, encode_media
 from telephony.urls import websocket_address
 
 LOUD = b"\x10\x90" * 800
-STREAM = '<Stream url="{ws}/media-stream?gone=1"><Parameter name="k" value="v"/></Stream>'
+STREAM = (
+    '<Stream url="{ws}/media-stream?gone=1#f"><Parameter name="k" value="&lt;&amp;"/><Parameter name="m"/></Stream>'
+)
 TWIML = f"<Response><Connect>{STREAM}</Connect></Response>"
 TOKEN = "12345"
 
@@ -126,7 +127,7 @@ def test_a_call_over_real_sockets() -> None:
     assert [event for event in events if event != "media"] == ["connected", "start", "mark", "dtmf", "stop"]
     start = twin.messages[1]
     assert start["start"]["callSid"] == peer.call_sid
-    assert start["start"]["customParameters"] == {"k": "v"}
+    assert start["start"]["customParameters"] == {"k": "<&", "m": ""}
     assert [m["media"]["timestamp"] for m in twin.messages if m["event"] == "media"] == [
         str(20 * n) for n in range(events.count("media"))
     ]
@@ -183,42 +184,44 @@ def test_nobody_there() -> None:
         asyncio.run(ring(f"http://127.0.0.1:{port}/incoming-call", listener))
     with pytest.raises(ConnectFailed):
         asyncio.run(ring(f"ws://127.0.0.1:{port}/media-stream", listener))
-    with pytest.raises(RingFailed, match="no address"):
+    with pytest.raises(RingFailed, match="is not an address"):
         asyncio.run(ring("incoming-call", listener))
 
 
-def _twiml(inner: str) -> bytes:
-    return f"<Response><Connect>{inner}</Connect></Response>".encode()
-
-
-def test_twiml() -> None:
-    stream = stream_of(
-        b'<?xml version="1.0" encoding="UTF-8"?><!-- us --><Response><Connect action="/x"><Stream url="wss://a.b/c?d=e#f">'
-        b'<Parameter name="n" value="&lt;&amp;"/><Parameter name="m"/></Stream></Connect><Hangup/></Response>'
-    )
-    assert stream.url == "wss://a.b/c"
-    assert stream.parameters == {"n": "<&", "m": ""}
+def _twiml(inner: str) -> str:
+    return f"<Response><Connect>{inner}</Connect></Response>"
 
 
 @pytest.mark.parametrize(
     "document",
     [
-        b"",
-        b"<Response/>",
-        b'<!DOCTYPE r [<!ENTITY a "b">]>' + _twiml('<Stream url="wss://a/b"/>'),
-        b"<Other><Connect><Stream url='wss://a/b'/></Connect></Other>",
+        "",
+        "<Response/>",
+        '<!DOCTYPE r [<!ENTITY a "b">]>' + TWIML,
+        TWIML.replace("Response", "Other"),
         _twiml("<Stream/>"),
         _twiml('<Stream url="/relative"/>'),
         _twiml('<Stream url="https://a/b"/>'),
-        _twiml(f'<Stream url="wss://a/b"><Parameter name="n" value="{"v" * 499}"/></Stream>'),
-        _twiml('<Stream url="wss://a/b"><Parameter value="v"/></Stream>'),
-        _twiml('<Stream url="wss://a/b"/>' + " " * 65536),
+        _twiml(f'<Stream url="{{ws}}/media-stream"><Parameter name="n" value="{"v" * 499}"/></Stream>'),
+        _twiml('<Stream url="{ws}/media-stream"><Parameter value="v"/></Stream>'),
+        TWIML + " " * 65536,
+        "<Response><Dial>+14155550123</Dial></Response>",
+        "<Response><Redirect>/nowhere</Redirect></Response>",
     ],
-    ids=range(10),
+    ids=range(12),
 )
-def test_twiml_that_twilio_would_not_follow(document: bytes) -> None:
+def test_twiml_that_twilio_would_not_follow_to_a_stream(document: str) -> None:
     with pytest.raises(RingFailed):
-        stream_of(document)
+        served(Twin(twiml=document), lambda address: ring(f"{address}/incoming-call", listener))
+
+
+@pytest.mark.parametrize(
+    "before", ["<Say>Hello.</Say>", "<Gather><Say>Press 1.</Say></Gather>", "<Pause length='60'/>", "<Record/>"]
+)
+def test_what_comes_before_the_stream_is_skipped(before: str) -> None:
+    twin = Twin(twiml=TWIML.replace("<Connect>", f"{before}<Connect>"))
+    peer: MediaPeer = served(twin, lambda address: ring(f"{address}/incoming-call", listener))
+    assert peer.heard.strip(b"\xff") == LOUD.strip(b"\xff")
 
 
 def test_as_a_process_of_its_own(tmp_path: Path) -> None:
@@ -254,5 +257,5 @@ def test_a_process_that_fails_says_so_in_one_line() -> None:
 
     code, errors = asyncio.run(main())
     assert code == 1
-    assert errors.startswith(b"RingFailed: 'nowhere' is no address")
+    assert errors.startswith(b"RingFailed: 'nowhere' is not an address")
     assert errors.count(b"\n") == 1
