@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from telephony.journal.compression import compress
-from telephony.replay.many import Job, run
+from telephony.replay.batch import Job, run
 from telephony.replay.replaying import replay_call
 
 from .bench import run_once

@@ -21,7 +21,7 @@ from ..journal.store import find_call, purge, stored_calls
 from ..journal.transcript import to_json
 from ..records.recorder import open_records
 from ..replay.call import HeardCall
-from ..replay.recordings import add, test_of
+from ..replay.recording_files import add, test_of
 from ..settings import load_settings
 from .errors import USAGE, CliError
 

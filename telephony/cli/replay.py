@@ -12,8 +12,7 @@ from typing import Any
 import typer
 
 from ..journal.store import JOURNALS, find_call
-from ..replay.junit import junit_of
-from ..replay.many import Job, run, spread_of, spread_text
+from ..replay.batch import Job, junit_of, run, spread_of, spread_text
 from ..replay.page import body_of, document
 from ..settings import load_settings
 from .errors import USAGE, CliError

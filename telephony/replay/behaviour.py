@@ -1,9 +1,8 @@
 """What an agent did in a call, told so that two calls can be held against each other. Pure.
 
-A *deed* is one thing done to the caller, the model or the world. Chunks of audio, marks and ids that we draw ourselves
-are no deeds: they may come out otherwise, and nobody would notice. What was said is told by item, with how much of it
-was sent, when, and the checksums of its pieces.
-"""
+A *action* is one thing done to the caller, the model or the world. Chunks of audio, marks and ids that we draw
+ourselves are no actions: they may come out otherwise, and nobody would notice. What was said is told by item, with how
+much of it was sent, when, and the checksums of its pieces."""
 
 from __future__ import annotations
 
@@ -15,16 +14,16 @@ from typing import Any, Literal
 import orjson
 
 from ..journal.format import SCHEMA, Record, segments_of
-from .causes import AUDIO, our_ids
+from .triggers import AUDIO, our_ids
 
-__all__ = ["Behaviour", "Deed", "Spoken", "Teller", "behaviour_of"]
+__all__ = ["Action", "Behaviour", "BehaviourReader", "SpokenPart", "behaviour_of"]
 
 Lane = Literal["phone", "model", "tools", "call", "twilio", "config"]
 _ACCIDENTAL = frozenset(("id", "action", "tool", "ours", "ms"))
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class Action:
     """`what` names it for alignment; `data` are its particulars. `index` is its place among the records."""
 
     lane: Lane
@@ -39,7 +38,7 @@ class Deed:
 
 
 @dataclass(slots=True)
-class Spoken:
+class SpokenPart:
     """What was sent of one audio part. `pieces`: (offset, length, checksum of exactly these samples, t)."""
 
     item_id: str
@@ -54,23 +53,23 @@ class Spoken:
 class Behaviour:
     """`caller` is what the model was given of the caller's audio: (bytes, checksum, t, index) of each message."""
 
-    deeds: list[Deed] = field(default_factory=list)
-    spoken: dict[tuple[str, int], Spoken] = field(default_factory=dict)
+    actions: list[Action] = field(default_factory=list)
+    spoken: dict[tuple[str, int], SpokenPart] = field(default_factory=dict)
     caller: list[tuple[int, int, float, int]] = field(default_factory=list)
     cut: set[str] = field(default_factory=set)
     """Items that were interrupted: how much of them was sent is a matter of milliseconds."""
 
 
 def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) -> Behaviour:
-    """The deeds in a journal's records. Messages that came in may be left out: they are not looked at. `schema`: tell
+    """The actions in a journal's records. Messages that came in may be left out: they are not looked at. `schema`: tell
     only what a journal of that schema could have told."""
-    teller = Teller(schema)
+    teller = BehaviourReader(schema)
     for index, record in records:
         teller.take(index, record)
     return teller.behaviour
 
 
-class Teller:
+class BehaviourReader:
     """`behaviour_of`, record by record."""
 
     def __init__(self, schema: int = SCHEMA) -> None:
@@ -124,7 +123,7 @@ class Teller:
                     self._add("call", index, record, f"play {data.get('item_id')}", clip=data.get("clip"))
 
     def _add(self, lane: Lane, index: int, record: Record, what: str, /, **data: Any) -> None:
-        self.behaviour.deeds.append(Deed(lane, record.t, index, what, data))
+        self.behaviour.actions.append(Action(lane, record.t, index, what, data))
 
     def _to_phone(self, index: int, record: Record) -> None:
         message = record.message
@@ -139,7 +138,7 @@ class Teller:
                 key = (segment.item_id, segment.content_index)
                 spoken = self.behaviour.spoken.get(key)
                 if spoken is None:
-                    spoken = self.behaviour.spoken[key] = Spoken(*key, record.t, index)
+                    spoken = self.behaviour.spoken[key] = SpokenPart(*key, record.t, index)
                     self._add("phone", index, record, f"speak {self._name(segment.item_id)}")
                 crc32 = message["crc32"] if whole and "bed" not in message else None
                 spoken.pieces.append((segment.offset, segment.length, crc32, record.t))
@@ -155,7 +154,7 @@ class Teller:
                 self._items[our_id] = f"our item {len(self._items) + 1}"
         data = {k: v for k, v in message.items() if k not in ("type", "event_id")}
         lane: Lane = "config" if event == "session.update" else "model"
-        self.behaviour.deeds.append(Deed(lane, record.t, index, event, self._named(data)))
+        self.behaviour.actions.append(Action(lane, record.t, index, event, self._named(data)))
 
     def _name(self, item_id: str) -> str:
         return self._items.get(item_id, item_id)
@@ -181,8 +180,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def by_lane(deeds: Iterable[Deed]) -> dict[str, list[Deed]]:
-    lanes: dict[str, list[Deed]] = defaultdict(list)
-    for deed in deeds:
-        lanes[deed.lane].append(deed)
+def by_lane(actions: Iterable[Action]) -> dict[str, list[Action]]:
+    lanes: dict[str, list[Action]] = defaultdict(list)
+    for action in actions:
+        lanes[action.lane].append(action)
     return lanes

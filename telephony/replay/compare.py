@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
-from .behaviour import Behaviour, Deed, Spoken, by_lane
+from .behaviour import Action, Behaviour, SpokenPart, by_lane
 
 __all__ = ["Comparison", "Divergence", "Tolerances", "compare"]
 
 LANES = ("phone", "model", "tools", "call", "twilio", "config")
-_SAME_DEED_S = 2.0
+_SAME_ACTION_S = 2.0
 
 Kind = Literal["missing", "extra", "changed", "late", "early", "audio"]
 
@@ -100,7 +100,7 @@ def compare(expected: Behaviour, actual: Behaviour, tolerances: Tolerances | Non
     """What differs, earliest first."""
     tolerances = tolerances or Tolerances()
     comparison = Comparison()
-    then, now = by_lane(expected.deeds), by_lane(actual.deeds)
+    then, now = by_lane(expected.actions), by_lane(actual.actions)
     for lane in tolerances.lanes:
         found = list(_lane(then.get(lane, []), now.get(lane, []), tolerances))
         counts = lane != "config" or tolerances.config
@@ -114,11 +114,11 @@ def compare(expected: Behaviour, actual: Behaviour, tolerances: Tolerances | Non
     return comparison
 
 
-# --- deeds -----------------------------------------------------------------------------------------------------------
+# --- actions ---------------------------------------------------------------------------------------------------------
 
 
-def _lane(then: Sequence[Deed], now: Sequence[Deed], tolerances: Tolerances) -> Iterator[Divergence]:
-    for expected, actual, place in (_by_time if tolerances.timing else _by_order)(then, now):
+def _lane(then: Sequence[Action], now: Sequence[Action], tolerances: Tolerances) -> Iterator[Divergence]:
+    for expected, actual, at in (_by_time if tolerances.timing else _by_order)(then, now):
         if expected is not None and actual is not None:
             yield from _pair(expected, actual, tolerances)
         elif expected is not None:
@@ -126,24 +126,24 @@ def _lane(then: Sequence[Deed], now: Sequence[Deed], tolerances: Tolerances) -> 
             yield Divergence("missing", expected.lane, expected.t, what, expected=str(expected), index=expected.index)
         elif actual is not None:
             what = f"{actual.what} happened, and did not then"
-            yield Divergence("extra", actual.lane, actual.t, what, actual=str(actual), index=_place(then, place))
+            yield Divergence("extra", actual.lane, actual.t, what, actual=str(actual), index=_place(then, at))
 
 
-_Aligned = Iterator[tuple[Deed | None, Deed | None, int]]
+_Aligned = Iterator[tuple[Action | None, Action | None, int]]
 
 
-def _by_order(then: Sequence[Deed], now: Sequence[Deed]) -> _Aligned:
-    """(then, now, how far then) of deeds that belong together, whenever they were done."""
-    matcher = SequenceMatcher(None, [deed.what for deed in then], [deed.what for deed in now], autojunk=False)
+def _by_order(then: Sequence[Action], now: Sequence[Action]) -> _Aligned:
+    """(then, now, how far then) of actions that belong together, whenever they were done."""
+    matcher = SequenceMatcher(None, [action.what for action in then], [action.what for action in now], autojunk=False)
     for tag, a, a_end, b, b_end in matcher.get_opcodes():
         if tag == "equal":
             yield from zip(then[a:a_end], now[b:b_end], range(a, a_end), strict=True)
         else:
-            yield from ((deed, None, a) for deed in then[a:a_end])
-            yield from ((None, deed, a) for deed in now[b:b_end])
+            yield from ((action, None, a) for action in then[a:a_end])
+            yield from ((None, action, a) for action in now[b:b_end])
 
 
-def _by_time(then: Sequence[Deed], now: Sequence[Deed]) -> _Aligned:
+def _by_time(then: Sequence[Action], now: Sequence[Action]) -> _Aligned:
     """The same for calls that go on at the same times: what is far apart does not belong together."""
     a = b = 0
     while a < len(then) and b < len(now):
@@ -156,7 +156,7 @@ def _by_time(then: Sequence[Deed], now: Sequence[Deed]) -> _Aligned:
                 yield then[a], None, a
                 a += 1
             else:
-                yield from ((None, deed, a) for deed in now[b:later])
+                yield from ((None, action, a) for action in now[b:later])
                 b = later
         else:
             later = next((n for n in range(a + 1, len(then)) if _near(then[n], now[b])), None)
@@ -164,21 +164,21 @@ def _by_time(then: Sequence[Deed], now: Sequence[Deed]) -> _Aligned:
                 yield None, now[b], a
                 b += 1
             else:
-                yield from ((deed, None, a) for deed in then[a:later])
+                yield from ((action, None, a) for action in then[a:later])
                 a = later
-    yield from ((deed, None, a) for deed in then[a:])
-    yield from ((None, deed, a) for deed in now[b:])
+    yield from ((action, None, a) for action in then[a:])
+    yield from ((None, action, a) for action in now[b:])
 
 
-def _near(one: Deed, other: Deed) -> bool:
-    return one.what == other.what and abs(one.t - other.t) <= _SAME_DEED_S
+def _near(one: Action, other: Action) -> bool:
+    return one.what == other.what and abs(one.t - other.t) <= _SAME_ACTION_S
 
 
-def _place(then: Sequence[Deed], at: int) -> int:
+def _place(then: Sequence[Action], at: int) -> int:
     return then[min(at, len(then) - 1)].index if then else 0
 
 
-def _pair(expected: Deed, actual: Deed, tolerances: Tolerances) -> Iterator[Divergence]:
+def _pair(expected: Action, actual: Action, tolerances: Tolerances) -> Iterator[Divergence]:
     lane, index = expected.lane, expected.index
     changed = [
         name
@@ -201,7 +201,7 @@ def _pair(expected: Deed, actual: Deed, tolerances: Tolerances) -> Iterator[Dive
 
 
 def _limits(what: str, tolerances: Tolerances) -> tuple[float, float]:
-    """How many milliseconds a deed may be late, and early."""
+    """How many milliseconds a action may be late, and early."""
     if what == "the call ends" or what.endswith(" is over"):  # which may wait for the line to confirm what was heard
         return tolerances.early_ms, tolerances.early_ms
     return (tolerances.audio_ms,) * 2 if what.startswith("speak ") else (tolerances.late_ms, tolerances.early_ms)
@@ -228,7 +228,7 @@ def _speech(expected: Behaviour, actual: Behaviour, tolerances: Tolerances) -> I
             yield first
 
 
-def _differences(then: Spoken, now: Spoken, cut: set[str], tolerances: Tolerances) -> Iterator[Divergence]:
+def _differences(then: SpokenPart, now: SpokenPart, cut: set[str], tolerances: Tolerances) -> Iterator[Divergence]:
     item = then.item_id
     sent = {(offset, length): crc32 for offset, length, crc32, _ in now.pieces}
     timeline = _Timeline(now)
@@ -258,7 +258,7 @@ def _differences(then: Spoken, now: Spoken, cut: set[str], tolerances: Tolerance
 class _Timeline:
     """When was a sample of a part sent? One that was sent twice (after a hold, or on another stream): at first."""
 
-    def __init__(self, spoken: Spoken) -> None:
+    def __init__(self, spoken: SpokenPart) -> None:
         self._ends: list[int] = []
         self._times: list[float] = []
         for offset, length, _, t in spoken.pieces:

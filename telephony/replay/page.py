@@ -1,4 +1,4 @@
-"""A replay as one HTML page that needs nothing else: both calls, drawn and told. Pure."""
+"""A replay as one HTML page that triggers nothing else: both calls, drawn and told. Pure."""
 
 from __future__ import annotations
 

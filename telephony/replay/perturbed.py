@@ -12,15 +12,15 @@ from realtime_core.connection import Close, Connection, MessageHandler
 
 from .perturbation import ClearRace, Perturbation
 
-__all__ = ["PerturbedPhone", "perturbed"]
+__all__ = ["PerturbedStream", "perturbed"]
 
 
 def perturbed(phone: Connection, perturbation: Perturbation) -> Connection:
     """The connection itself where nothing happens on it."""
-    return PerturbedPhone(phone, perturbation) if perturbation.touches_phone else phone
+    return PerturbedStream(phone, perturbation) if perturbation.touches_phone else phone
 
 
-class PerturbedPhone(Connection):
+class PerturbedStream(Connection):
     """Between us and the phone: holds back, drops, doubles and mixes. The order of what we send is kept, as is that of
     what comes, but for marks, which are the phone's own to delay."""
 

@@ -49,7 +49,7 @@ def replay(request: pytest.FixtureRequest) -> Callable[..., ReplayedCall]:
 
     def replay(name: str, agent: Any = None, **options: Any) -> ReplayedCall:
         from .no_network import no_network
-        from .recordings import find
+        from .recording_files import find
         from .replaying import replay_call
 
         path = find(name, beside)
@@ -73,7 +73,7 @@ def _after(request: pytest.FixtureRequest, path: Path, call: ReplayedCall) -> No
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{request.node.name}.html").write_text(page_of([call]), encoding="utf-8")
     if config.getoption("--update-calls") and call.mode == "recorded" and call.divergence is not None:
-        from .recordings import renew
+        from .recording_files import renew
         from .report import text_of
 
         renew(path, call)

@@ -1,7 +1,7 @@
-"""A journal as something to replay: what came in and when, and which message of ours each of them answered. Pure.
+"""A recorded call as input for a replay: the incoming messages, with their times and triggers. Pure.
 
-What the model said had causes: a command of ours, or the caller's audio, which is the model's clock. A message is due
-when its causes are there again, and as long after them as it was then.
+Each message of the model has triggers: one of our commands, or the caller's audio, which is the model's clock. In a
+replay a message is due when its triggers have happened again, after the recorded interval.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ..errors import JournalError
 from ..journal.encoding import dump, parse_object
 from ..journal.format import MALFORMED, Record, object_at
 from ..masking import BULLET
-from .asked import Asked, AskedLog
-from .behaviour import Behaviour, Teller
-from .causes import AUDIO, Causes, Need
-from .marks import MarkCurve
+from .behaviour import Behaviour, BehaviourReader
+from .mark_timing import MarkTiming
+from .recorded_requests import RecordedRequest, RequestLog
+from .triggers import AUDIO, Trigger, Triggers
 
 __all__ = ["Incoming", "RecordedStream", "Recording", "ToolAnswer", "load"]
 
@@ -34,21 +34,20 @@ _FRAME_S = 0.02
 
 @dataclass(slots=True)
 class Incoming:
-    """A message that came in. `index` is its place among all records but those of the caller's audio that we sent on,
-    which follow each frame; `session` counts the model's connections.
-    (Not frozen, which would make them twice as dear: they are so many.)"""
+    """An incoming message. `index` is its number among all records, without those of the caller's audio to the model.
+    `session` is the number of the model's connection. (Not frozen: a frozen class takes twice the time to make.)"""
 
     index: int
     t: float
     text: str
     event: str
-    needs: tuple[Need, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
     session: int = 0
 
 
 @dataclass(slots=True)
 class ToolAnswer:
-    """What a tool did: it asked these things of the call, and returned `output` after `seconds`; None: it never
+    """What a tool did: it made `requests` of the call, and returned `output` after `seconds`. None: it never
     returned."""
 
     call_id: str
@@ -58,63 +57,63 @@ class ToolAnswer:
     output: str = ""
     seconds: float | None = None
     silent: bool = False
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[RecordedRequest] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class RecordedStream:
-    """One media stream of the call, which began at `t` with the message `start`."""
+    """One media stream of the call. It began at `t` with the message `start`."""
 
     sid: str
     start: str
     t: float
     index: int
     phone: list[Incoming] = field(default_factory=list)
-    """What Twilio sent after `start`, without marks; that it closed the stream is a `close`."""
-    marks: MarkCurve = field(default_factory=MarkCurve)
+    """Twilio's messages after `start`, without marks. The end of the stream is a `close`."""
+    marks: MarkTiming = field(default_factory=MarkTiming)
     ended_t: float | None = None
-    """When its connection was over, whoever closed it."""
+    """When its connection ended."""
 
 
 @dataclass(slots=True)
 class Recording:
-    """What came in, and what we did about it; `name` is for reports."""
+    """The input of a recorded call, and the behaviour of the recorded code. `name` is for reports."""
 
     name: str
     header: Mapping[str, Any] = field(default_factory=dict)
     streams: list[RecordedStream] = field(default_factory=list)
     """At least one, in the order in which they began."""
     model: list[Incoming] = field(default_factory=list)
-    """What the model sent; that it closed the connection is a `close`."""
+    """The model's messages. The end of a connection is a `close`."""
     attempts: list[Record] = field(default_factory=list)
-    """Each `open`: connections to the model that were made, or were not."""
+    """The `open` records: attempts to connect to the model."""
     model_class: Mapping[str, Any] = field(default_factory=dict)
     tools: list[ToolAnswer] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
-    """What was asked of the call elsewhere than in a tool."""
+    requests: list[RecordedRequest] = field(default_factory=list)
+    """The requests that were made outside of tools."""
     verdicts: list[tuple[float, str]] = field(default_factory=list)
-    """Who Twilio said had answered, of a call that was placed."""
+    """Twilio's answers of the machine detection, of an outgoing call: (t, answered by)."""
     callbacks: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
-    """What Twilio told by webhooks."""
+    """Twilio's webhooks about the call."""
     rest: list[Record] = field(default_factory=list)
-    """What Twilio's REST API answered."""
+    """The requests to Twilio's REST API, with their answers."""
     clips: dict[str, bytes] = field(default_factory=dict)
     """The clips that were played, by digest."""
     behaviour: Behaviour = field(default_factory=Behaviour)
-    """What we did then."""
+    """What the recorded code did."""
     commands: list[Record] = field(default_factory=list)
-    """What the model was sent, the caller's audio aside."""
+    """What was sent to the model, without the caller's audio."""
     session: Mapping[str, Any] = field(default_factory=dict)
-    """The first configuration that was sent to the model."""
+    """The first session configuration that was sent to the model."""
     stalls: list[tuple[float, float, bool]] = field(default_factory=list)
-    """(from, to, whether what had come was read before timers were run): the process stood still."""
+    """Stalls of the process: (from, to, whether messages were read before timers ran)."""
     duration_s: float = 0.0
     malformed: int = 0
     """Records that do not hold what their kind should."""
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """What the call was run with; of an old journal, what can be seen of it."""
+        """The options of the call. An old journal has the greeting only."""
         if "config" in self.header:
             config: Mapping[str, Any] = self.header["config"]
             return config
@@ -126,7 +125,7 @@ class Recording:
 
     @property
     def masks_audio(self) -> bool:
-        """The voices are not in it: checksums of audio say nothing."""
+        """The voices are masked: checksums of audio mean nothing."""
         return bool(self.header.get("redaction", {}).get("audio"))
 
     def _first_greeting(self) -> str | None:
@@ -136,7 +135,7 @@ class Recording:
 
 
 def load(lines: Iterable[tuple[float, str, str | None, Mapping[str, Any] | None]], name: str) -> Recording:
-    """The recording in the lines of a journal, as `journal.reader.raw_lines` gives them.
+    """Read a recording from the lines of a journal, as `journal.reader.raw_lines` gives them.
 
     Raises `JournalError` for a journal in which no stream starts.
     """
@@ -154,12 +153,12 @@ def load(lines: Iterable[tuple[float, str, str | None, Mapping[str, Any] | None]
 class _Loader:
     def __init__(self, name: str) -> None:
         self.recording = Recording(name)
-        self._causes = Causes()
-        self._teller = Teller()
-        self.recording.behaviour = self._teller.behaviour
+        self._causes = Triggers()
+        self._reader = BehaviourReader()
+        self.recording.behaviour = self._reader.behaviour
         self._session = -1
         self._open_tools: dict[str, ToolAnswer] = {}
-        self._log = AskedLog()
+        self._log = RequestLog()
         self._place = 0
         self._gaps: list[tuple[float, float, bool]] = []
 
@@ -169,17 +168,17 @@ class _Loader:
             stream.marks.settle()
         recording.stalls = [gap for gap in self._gaps if self._is_stall(gap[0], gap[1])]
         by_id = {tool.call_id: tool for tool in recording.tools}
-        for asked in self._log.asked:
-            if asked.tool is not None and (tool := by_id.get(asked.tool)) is not None:
-                tool.asked.append(asked)
-            elif asked.tool is None and self._log.complete:
-                recording.asked.append(asked)
-            if asked.action == "collect_digits" and recording.schema >= 3:
-                self._end_of_keys(asked)
+        for request in self._log.requests:
+            if request.tool is not None and (tool := by_id.get(request.tool)) is not None:
+                tool.requests.append(request)
+            elif request.tool is None and self._log.complete:
+                recording.requests.append(request)
+            if request.action == "collect_digits" and recording.schema >= 3:
+                self._end_of_keys(request)
         return recording
 
     def _is_stall(self, begin: float, end: float) -> bool:
-        """Was nothing done at all, and then the caller's frames of that time came in one moment?"""
+        """Was nothing recorded in this time, and did the caller's frames of this time then come at once?"""
         frames = sum(
             incoming.event == "media" and end <= incoming.t < end + _BURST_S
             for stream in self.recording.streams
@@ -187,16 +186,15 @@ class _Loader:
         )
         return frames > (end - begin) / _FRAME_S / 2
 
-    def _end_of_keys(self, asked: Asked) -> None:
-        """Masked keys are all alike; but a key with which the collecting ended before there were enough was the one
-        that ends it."""
-        keys = asked.outcome.get("keys")
-        if asked.ended_t is None or keys is None or keys >= asked.arguments.get("max_digits", 0):
+    def _end_of_keys(self, request: RecordedRequest) -> None:
+        """Restore a masked terminator: the key with which `collect_digits` ended before it had all digits."""
+        keys = request.outcome.get("keys")
+        if request.ended_t is None or keys is None or keys >= request.arguments.get("max_digits", 0):
             return
-        key = str(asked.arguments.get("terminator") or BULLET)
+        key = str(request.arguments.get("terminator") or BULLET)
         for stream in self.recording.streams:
             for n, incoming in reversed(list(enumerate(stream.phone))):
-                if incoming.event == "dtmf" and abs(incoming.t - asked.ended_t) < _SAME_STEP_S:
+                if incoming.event == "dtmf" and abs(incoming.t - request.ended_t) < _SAME_STEP_S:
                     stream.phone[n] = replace(incoming, text=incoming.text.replace(BULLET, key))
                     return
 
@@ -238,7 +236,7 @@ class _Loader:
                 stream.marks.frame(t, index)
 
     def _stream(self, sid: str) -> RecordedStream | None:
-        """The stream of that name; else the last one."""
+        """The stream with this sid, else the last one."""
         streams = self.recording.streams
         return next((stream for stream in reversed(streams) if stream.sid == sid), streams[-1] if streams else None)
 
@@ -251,15 +249,15 @@ class _Loader:
         event = str(message.get("type", ""))
         if event == "session.created":
             self._session += 1
-        needs = self._causes.of(event, message)
-        self.recording.model.append(Incoming(index, t, text, event, needs, max(0, self._session)))
+        triggers = self._causes.of(event, message)
+        self.recording.model.append(Incoming(index, t, text, event, triggers, max(0, self._session)))
 
     def _ours(self, index: int, record: Record) -> None:
         recording = self.recording
         match record.kind:
             case "header":
                 recording.header = record.data
-                self._teller.schema = recording.schema
+                self._reader.schema = recording.schema
             case "twilio.out":
                 if recording.streams:
                     recording.streams[-1].marks.sent(record)
@@ -285,7 +283,7 @@ class _Loader:
                 recording.rest.append(record)
             case "clip":
                 recording.clips[str(record.data["digest"])] = base64.b64decode(record.data["payload"])
-        self._teller.take(index, record)
+        self._reader.take(index, record)
 
     def _to_model(self, record: Record, event: str) -> None:
         self._causes.sent(record, event)
@@ -297,7 +295,7 @@ class _Loader:
             self._output(record)
 
     def _output(self, record: Record) -> None:
-        """An output that no tool returned, such as a handoff's, is an answer, too."""
+        """An output that no tool returned, such as that of a handoff, is an answer, too."""
         item = record.message.get("item", {})
         call_id = item.get("call_id")
         if item.get("type") == "function_call_output" and all(tool.call_id != call_id for tool in self.recording.tools):
@@ -305,7 +303,7 @@ class _Loader:
             self.recording.tools.append(answer)
 
     def _close(self, index: int, record: Record) -> None:
-        """Our own closings happen again by themselves."""
+        """Record a close by a peer or the network. The replayed code makes our own closes itself."""
         recording = self.recording
         stream = self._stream(str(record.data.get("stream_sid", ""))) if record.data.get("peer") == "twilio" else None
         if stream is not None:
@@ -319,8 +317,8 @@ class _Loader:
             if stream is not None:
                 stream.phone.append(Incoming(index, record.t, text, "close"))
             elif record.data.get("peer") != "twilio":
-                needs = self._causes.of("close", {})
-                recording.model.append(Incoming(index, record.t, text, "close", needs, max(0, self._session)))
+                triggers = self._causes.of("close", {})
+                recording.model.append(Incoming(index, record.t, text, "close", triggers, max(0, self._session)))
 
     def _tool(self, record: Record) -> None:
         data, recording = record.data, self.recording

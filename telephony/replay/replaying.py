@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
@@ -16,12 +18,11 @@ from .behaviour import behaviour_of
 from .call import HeardCall, ReplayedCall
 from .callers import retimed, turns_of, verbatim
 from .compare import Tolerances, compare
-from .performance import perform_recorded
 from .perturbation import Perturbation, Perturbations, perturbation_of
+from .recorded_run import run_recorded
 from .recording import Recording, load
 from .report import with_context
-from .simulated import RECORDED, rehearse, stalls
-from .uncollected import uncollected
+from .simulated_run import RECORDED, run_simulated, stalls
 
 __all__ = ["read", "replay_call"]
 
@@ -30,17 +31,30 @@ log = logging.getLogger(__name__)
 SIMULATED = "simulated"
 
 
+@contextmanager
+def _gc_paused() -> Iterator[None]:
+    """Pause the cyclic garbage collector. A replay keeps many objects and makes few cycles: this saves a tenth of the
+    time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def read(path: Path) -> Recording:
     """The recording in a journal. Raises `JournalError`."""
     name = path.parent.name if path.stem.startswith("journal") else path.name.split(".")[0]
-    with uncollected():
+    with _gc_paused():
         recording = load(raw_lines(path), name)
     if recording.malformed:
         log.warning("%s: %d records do not hold what they should and are left out.", path, recording.malformed)
     return recording
 
 
-@uncollected()
+@_gc_paused()
 def replay_call(
     path: Path,
     agent: AgentSource | None = None,
@@ -97,7 +111,7 @@ def replay_call(
         if round_trip_ms or line:
             raise ReplayError('A recorded caller has the recorded line: say caller="simulated" for another.')
         perturbation.jitter_s = perturbation.jitter_s or jitter_ms / 1000
-        performance = perform_recorded(
+        performance = run_recorded(
             recording, agent, perturbation=perturbation, run_tools=run_tools, configure=configure, seed=seed
         )
         ours = behaviour_of(performance.ours(), recording.schema)
@@ -110,16 +124,16 @@ def replay_call(
         told = f"This call had {len(recording.streams)} streams, and a simulated phone keeps one"
         raise ReplayError(f'{told}: replay it with the recorded caller, or with another model (model="embedded").')
     line = line or Line(round_trip_s=round_trip_ms / 1000, jitter_s=jitter_ms / 1000, seed=seed)
-    rehearsal = rehearse(
+    run = run_simulated(
         recording, agent, _caller(caller, turns, model, original), model=model, line=line, perturbation=perturbation,
         run_tools=run_tools, configure=configure, seed=seed,
     )  # fmt: skip
     wanted = tolerances or _expected(caller, model)
-    compared = compare(recording.behaviour, behaviour_of(rehearsal.ours(), recording.schema), wanted)
+    compared = compare(recording.behaviour, behaviour_of(run.ours(), recording.schema), wanted)
     compared.divergences = with_context(original, compared.divergences)
     return ReplayedCall(
-        rehearsal.journal.records, compared, original, mode=_mode(caller, model), ear=rehearsal.heard,
-        unrecorded_tools=rehearsal.unrecorded, violations=rehearsal.violations,
+        run.journal.records, compared, original, mode=_mode(caller, model), ear=run.heard,
+        unrecorded_tools=run.unrecorded, violations=run.violations,
     )  # fmt: skip
 
 
@@ -132,13 +146,13 @@ def _caller(caller: str | Caller, turns: str, model: str, original: HeardCall) -
         return verbatim(original.recorded, hangs_up=original.ended in ("hung up", "imported", ""))
     if turns == "retimed":
         if model == RECORDED:
-            raise ReplayError("A recorded model keeps its own time: re-timed turns need model='embedded' or 'live'.")
+            raise ReplayError("A recorded model keeps its own time: re-timed turns trigger model='embedded' or 'live'.")
         return retimed(turns_of(original.recorded, original.audio))
     raise ReplayError(f"turns={turns!r} is neither verbatim nor retimed.")
 
 
 def _expected(caller: str | Caller, model: str) -> Tolerances:
-    """What a rehearsal has in common with the recording. A scripted caller: nothing."""
+    """What a run has in common with the recording. A scripted caller: nothing."""
     if caller not in (RECORDED, SIMULATED):
         return Tolerances(timing=False, samples=False, lanes=())
     return Tolerances.other_line() if model == RECORDED else Tolerances.other_model()

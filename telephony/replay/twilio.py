@@ -1,4 +1,4 @@
-"""In place of Twilio in a replay: its REST API answers as it did, and its webhooks tell what they told."""
+"""Replaces Twilio in a replay: gives the recorded answers of the REST API, and sends the recorded webhooks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ADDRESS = "https://recorded.invalid"
 
 
 class RecordedTwilio:
-    """A `PhoneControl` and a `WayBack`. What was not asked then is granted at once; nothing is done, ever."""
+    """A `PhoneControl` and a `WayBack` without effects. A request that is not in the recording succeeds at once."""
 
     def __init__(self, recording: Recording) -> None:
         self._answers: defaultdict[str, deque[Record]] = defaultdict(deque)
@@ -47,14 +47,14 @@ class RecordedTwilio:
         return _SECOND_LEG
 
     async def _answer(self, action: str) -> Any:
-        """What came of the next request of this kind, as long after it."""
+        """The recorded answer to the next request of this kind, after the recorded time."""
         if not self._answers[action]:
             return None
         data = self._answers[action].popleft().data
         await asyncio.sleep(float(data.get("ms") or 0.0) / 1000)
         kind = getattr(errors, str(data.get("status")), None)
         if isinstance(kind, type) and issubclass(kind, TwilioError):
-            raise kind(str(data.get("error") or "As then."), status=data.get("http"), code=data.get("code"))
+            raise kind(str(data.get("error") or "as recorded"), status=data.get("http"), code=data.get("code"))
         return data.get("result")
 
     # --- WayBack
@@ -70,8 +70,8 @@ class RecordedTwilio:
 
     # --- webhooks
 
-    def tell(self, registry: Registry, call_sid: str, callback: Mapping[str, Any]) -> None:
-        """Tell it again."""
+    def send(self, registry: Registry, call_sid: str, callback: Mapping[str, Any]) -> None:
+        """Send a recorded callback to the registry."""
         match callback:
             case {"what": "call status", "status": str(status)}:
                 registry.call_status(CallStatus(call_sid, status))

@@ -14,14 +14,13 @@ from realtime_core import RealtimeAgent, function_tool, realtime_handoff
 from telephony.errors import JournalError, ReplayError
 from telephony.journal.format import Record
 from telephony.journal.redaction import redaction
+from telephony.replay.batch import Job, junit_of, run, spread_of, spread_text
 from telephony.replay.call import NotCalled
 from telephony.replay.compare import Tolerances
-from telephony.replay.junit import junit_of
-from telephony.replay.many import Job, run, spread_of, spread_text
-from telephony.replay.marks import MarkCurve, Place
+from telephony.replay.mark_timing import MarkTiming, StreamPosition
 from telephony.replay.no_network import no_network
 from telephony.replay.page import page_of
-from telephony.replay.recordings import add, find, renew
+from telephony.replay.recording_files import add, find, renew
 from telephony.replay.replaying import read, replay_call
 from telephony.replay.report import data_of, text_of
 from tests.support.recorded_calls import AGENT, recorded, tools_run
@@ -79,14 +78,14 @@ def test_callbacks_of_handoffs_and_hooks_do_not_run_either() -> None:
     kitchen = RealtimeAgent[object](name="Kitchen")
     handoff = realtime_handoff(kitchen, on_handoff=lambda context: ran.append("handoff"))
     agent = AGENT.clone(handoffs=[handoff], tools=[*AGENT.tools, {"type": "mcp", "server_label": "shop"}])
-    from telephony.replay.answers import Answers
+    from telephony.replay.recorded_tools import RecordedTools
 
-    silenced = Answers([]).silenced(agent)
-    assert isinstance(silenced, RealtimeAgent) and len(silenced.tools) == len(AGENT.tools)
-    (copy,) = silenced.handoffs
-    assert not isinstance(copy, RealtimeAgent) and copy.target is not kitchen and copy.target.name == "Kitchen"
+    copied = RecordedTools([]).replace_in(agent)
+    assert isinstance(copied, RealtimeAgent) and len(copied.tools) == len(AGENT.tools)
+    (renamed,) = copied.handoffs
+    assert not isinstance(renamed, RealtimeAgent) and renamed.target is not kitchen and renamed.target.name == "Kitchen"
     with pytest.raises(StopIteration) as done:
-        copy.on_invoke_handoff(None, "{}").send(None)  # type: ignore[attr-defined, arg-type]
+        renamed.on_invoke_handoff(None, "{}").send(None)  # type: ignore[attr-defined, arg-type]
     assert done.value.value.name == "Kitchen" and ran == []
 
 
@@ -139,7 +138,7 @@ def test_options_that_do_not_go_together() -> None:
 
 def test_a_mark_keeps_its_place_between_frames_that_came_in_one_moment() -> None:
     """uvloop's clock has milliseconds, and after a stall many frames come in one of them."""
-    curve, times = MarkCurve(), [17.73, 17.816, 17.817, 17.817, 17.823]
+    curve, times = MarkTiming(), [17.73, 17.816, 17.817, 17.817, 17.823]
     curve.sent(Record(17.0, "twilio.out", {"message": {"event": "media", "bytes": 800}}))
     curve.sent(Record(17.0, "twilio.out", {"message": {"event": "mark", "mark": {"name": "m"}}}))
     for index, t in enumerate(times):
@@ -147,7 +146,7 @@ def test_a_mark_keeps_its_place_between_frames_that_came_in_one_moment() -> None
         if index == 0:
             curve.returned(17.73, "m", index)
     curve.settle()
-    assert curve.due(Place(samples=800 + 3 * 160), 17.0) == (17.817, 3.5), "behind the third frame after it"
+    assert curve.due(StreamPosition(samples=800 + 3 * 160), 17.0) == (17.817, 3.5), "behind the third frame after it"
 
 
 # --- recordings ------------------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
-"""Tools that answer from a recording. The user's own never run.
+"""Tools that answer from a recording. The user's own tools do not run.
 
-A recorded tool asks of the call what it asked then (to speak, to transfer, to hang up), takes the time that it took,
-and returns what it returned.
-"""
+A recorded tool makes its recorded requests (to speak, to transfer, to hang up), takes the recorded time, and returns
+the recorded output."""
 
 from __future__ import annotations
 
@@ -16,14 +15,18 @@ import orjson
 from realtime_core import FunctionTool, RealtimeAgent, SilentResult, user_code
 
 from ..call.options import AgentSource
+from ..outbound.call_agent import agent_for_call
 from .recording import Recording, ToolAnswer
-from .repeating import Repeated, Repeats
+from .request_player import ReplayClock, RequestPlayer
 
-__all__ = ["Answers", "answering_tools", "recorded_agent"]
+__all__ = ["RecordedTools", "agent_for_replay"]
 
 
-class Answers:
-    """The recorded answers of one call: by id, else by name and arguments, else by name, each once and then again."""
+class RecordedTools:
+    """The recorded answers of one call.
+
+    An answer is found by call id, else by name and arguments, else by name. Each is used once, and again only if no
+    unused one is left."""
 
     def __init__(
         self, tools: Sequence[ToolAnswer], clips: Mapping[str, bytes] | None = None, *, slower_s: float = 0.0
@@ -33,7 +36,7 @@ class Answers:
         self._all = list(tools)
         self._slower_s = slower_s
         self.unrecorded: list[tuple[str, str]] = []
-        """Calls (name, arguments) for which there is no recorded answer."""
+        """Tool calls (name, arguments) without a recorded answer."""
 
     def find(self, call_id: str, name: str, arguments: str) -> ToolAnswer | None:
         same = _same(arguments)
@@ -53,31 +56,31 @@ class Answers:
         return None
 
     async def invoke(self, name: str, context: Any, arguments: str) -> str | SilentResult:
-        """What stands in for a tool's `on_invoke_tool`."""
+        """Replaces a tool's `on_invoke_tool`."""
         tool = self.find(getattr(context, "tool_call_id", ""), name, arguments)
         if tool is None:
             self.unrecorded.append((name, arguments))
             return f"There is no recorded answer of {name}."
-        place = Repeated(tool.t, asyncio.get_running_loop().time())
-        await Repeats(tool.asked, self._clips).run(context.context, place)
+        clock = ReplayClock(tool.t, asyncio.get_running_loop().time())
+        await RequestPlayer(tool.requests, self._clips).run(context.context, clock)
         if tool.seconds is None:
-            await asyncio.get_running_loop().create_future()  # as then: the call ended first
+            await asyncio.get_running_loop().create_future()  # in the recording the call ended first
         else:
-            await place.until(tool.t + tool.seconds + self._slower_s)
+            await clock.until(tool.t + tool.seconds + self._slower_s)
         return SilentResult(tool.output) if tool.silent else tool.output
 
-    def silenced(self, source: AgentSource) -> AgentSource:
-        """The agent (or the choice of agents) with every tool answered from here; hooks are left out."""
+    def replace_in(self, source: AgentSource) -> AgentSource:
+        """The agent (or the function that chooses one) with recorded tools and without hooks."""
         if isinstance(source, RealtimeAgent):
-            return self._silenced(source, {})
+            return self._copy(source, {})
 
         async def pick(info: Any) -> RealtimeAgent[Any]:
-            return self._silenced(await user_code.call(source, info), {})
+            return self._copy(await user_code.call(source, info), {})
 
         return pick
 
-    def _silenced(self, agent: RealtimeAgent[Any], done: dict[int, RealtimeAgent[Any]]) -> RealtimeAgent[Any]:
-        if id(agent) in done:  # agents may hand over to each other in a circle
+    def _copy(self, agent: RealtimeAgent[Any], done: dict[int, RealtimeAgent[Any]]) -> RealtimeAgent[Any]:
+        if id(agent) in done:  # handoffs may form a circle
             return done[id(agent)]
         tools = [self._tool(tool) for tool in agent.tools if not isinstance(tool, Mapping)]
         copy = done[id(agent)] = agent.clone(tools=tools, mcp_servers=[], hooks=None)
@@ -86,17 +89,17 @@ class Answers:
         return copy
 
     def _handoff(self, handoff: Any, done: dict[int, RealtimeAgent[Any]]) -> Any:
-        """The same handoff without the user's callback; none where only that callback knows who takes over."""
+        """The handoff without the user's callback. None: only the callback knows the next agent."""
         if isinstance(handoff, RealtimeAgent):
-            return self._silenced(handoff, done)
+            return self._copy(handoff, done)
         if (target := getattr(handoff, "target", None)) is None:
             return None
-        silenced = self._silenced(target, done)
+        copied = self._copy(target, done)
 
         async def hand_over(context: Any, arguments: str) -> RealtimeAgent[Any]:
-            return silenced
+            return copied
 
-        return dataclasses.replace(handoff, on_invoke_handoff=hand_over, target=silenced)
+        return dataclasses.replace(handoff, on_invoke_handoff=hand_over, target=copied)
 
     def _tool(self, tool: Any) -> FunctionTool:
         async def answer(context: Any, arguments: str) -> str | SilentResult:
@@ -106,27 +109,45 @@ class Answers:
         return FunctionTool(tool.name, tool.description, tool.params_json_schema, answer, is_enabled=enabled)
 
 
-def recorded_agent(recording: Recording, answers: Answers) -> RealtimeAgent[Any]:
-    """The agent as the model was told of it, for who has no other."""
+def agent_for_replay(
+    recording: Recording, agent: AgentSource | None, tools: RecordedTools, *, run_tools: bool
+) -> AgentSource:
+    """The given agent, or the recorded one. Its tools answer from the recording, except with `run_tools`.
+
+    The facts and the tools of an outgoing call are added.
+    """
+    if agent is None:
+        return recorded_agent(recording, tools)
+    source = agent if run_tools else tools.replace_in(agent)
+    placed = recording.config.get("placed")
+    if not isinstance(placed, dict):
+        return source
+    of_call = set(placed.get("tools") or ())
+    added = [tool for tool in declared_tools(recording, tools) if tool.name in of_call]
+    return agent_for_call(source, placed.get("facts") or {}, added)
+
+
+def recorded_agent(recording: Recording, tools: RecordedTools) -> RealtimeAgent[Any]:
+    """The agent as the recorded session configuration describes it."""
     return RealtimeAgent(
         name=recording.header.get("agent") or "Recorded agent",
         instructions=recording.session.get("instructions"),
-        tools=[*answering_tools(recording, answers)],
+        tools=[*declared_tools(recording, tools)],
     )
 
 
-def answering_tools(recording: Recording, answers: Answers) -> list[FunctionTool]:
-    """The tools as the model was told of them."""
+def declared_tools(recording: Recording, tools: RecordedTools) -> list[FunctionTool]:
+    """The tools in the recorded session configuration."""
     return [
-        FunctionTool(tool["name"], tool.get("description", ""), tool.get("parameters", {}), _answering(answers, tool))
+        FunctionTool(tool["name"], tool.get("description", ""), tool.get("parameters", {}), _answering(tools, tool))
         for tool in recording.session.get("tools", ())
         if tool.get("type") == "function"
     ]
 
 
-def _answering(answers: Answers, tool: Mapping[str, Any]) -> Callable[[Any, str], Awaitable[str | SilentResult]]:
+def _answering(tools: RecordedTools, tool: Mapping[str, Any]) -> Callable[[Any, str], Awaitable[str | SilentResult]]:
     async def answer(context: Any, arguments: str) -> str | SilentResult:
-        return await answers.invoke(tool["name"], context, arguments)
+        return await tools.invoke(tool["name"], context, arguments)
 
     return answer
 

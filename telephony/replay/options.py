@@ -1,85 +1,35 @@
-"""Mode (a): a recording replayed against today's code, both sides recorded, in virtual time.
-
-What it proves: given what came then, the code does today what it did. Nothing is proved about other callers, lines or
-answers of the model.
-"""
+"""The options of a replayed call: those of the recorded call, as far as the journal's header has them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+import asyncio
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+from random import Random
 from typing import Any, cast
 
 from realtime_core import OpenAIRealtimeWebSocketModel, RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
-from realtime_core.testing import virtual_time
+from realtime_core.sources import Sources
 from realtime_core.turns import OurTurns
 
-from ..call.options import AgentSource, CallOptions
+from ..call.call import CallInfo
+from ..call.options import CallOptions
 from ..call.pacing.policy import CallPolicy
 from ..call.pacing.silence_prompts import SilencePolicy
-from ..journal.format import Record
 from ..journal.memory import MemoryJournal
-from .answers import Answers, recorded_agent
-from .perturbation import Perturbation
-from .placed import open_again, with_recorded_tools
+from ..outbound.opening import Opening
+from ..outbound.plan import CallPlan
+from ..twilio import media_stream
 from .recording import Recording
-from .repeating import SOME_NUMBER
-from .sources import RecordedSources
-from .staged import admitted, perform_staged
+from .request_player import SOME_NUMBER
 from .twilio import RecordedTwilio
-from .uncollected import uncollected
 
-__all__ = ["Performance", "options_of", "perform_recorded", "source_of"]
-
-
-@dataclass(slots=True)
-class Performance:
-    """A call that was made again: its journal."""
-
-    journal: MemoryJournal
-    unrecorded: list[tuple[str, str]] = field(default_factory=list)
-    """Tool calls for which the recording has no answer."""
-
-    def ours(self) -> Iterator[tuple[int, Record]]:
-        """All records but the messages that came in."""
-        return self.journal.numbered(lambda kind: kind not in ("twilio.in", "model.in"))
-
-
-def perform_recorded(
-    recording: Recording,
-    agent: AgentSource | None = None,
-    *,
-    perturbation: Perturbation | None = None,
-    run_tools: bool = False,
-    configure: Callable[[CallOptions], None] | None = None,
-    seed: int = 0,
-) -> Performance:
-    """Replay it. Tools answer from the recording; `run_tools=True` runs the agent's own, with all that they do."""
-
-    perturbation = perturbation or Perturbation(seed=seed)
-
-    async def perform() -> Performance:
-        answers = Answers(recording.tools, recording.clips, slower_s=perturbation.slow_tools_s)
-        journal = MemoryJournal(masks_digits=recording.header.get("redaction", {}).get("digits", True))
-        options = options_of(recording, journal, seed)
-        open_again(recording, options)
-        source = source_of(recording, agent, answers, run_tools=run_tools)
-        await perform_staged(recording, source, options, perturbation, configure)
-        return Performance(journal, answers.unrecorded)
-
-    with uncollected():
-        return virtual_time.run(perform, seed=seed)
-
-
-def source_of(recording: Recording, agent: AgentSource | None, answers: Answers, *, run_tools: bool) -> AgentSource:
-    """The given agent, or the recorded one, with recorded answers in place of its tools unless these are to run."""
-    if agent is None:
-        return recorded_agent(recording, answers)
-    return with_recorded_tools(recording, agent if run_tools else answers.silenced(agent), answers)
+__all__ = ["call_info", "options_of", "replay_opening"]
 
 
 def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallOptions:
-    """How the call was run then, as far as its header says."""
+    """The options of the recorded call. Options that its header does not have keep their defaults."""
     config = recording.config
     model_config = RealtimeModelConfig(url="ws://recorded", api_key="recorded")
     if settings := _known((config.get("model_config") or {}).get("initial_model_settings") or {}):
@@ -90,7 +40,7 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
         model_config=model_config,
         run_config=cast("RealtimeRunConfig", _known(config.get("run_config") or {})),
         journal=lambda info: journal,
-        admit=lambda start: admitted(recording, start),
+        admit=lambda start: call_info(recording, start),
         sources=RecordedSources(seed, str(recording.header.get("started_at", ""))),
     )
     for name in ("digits_to_model", "reattach_s"):
@@ -108,8 +58,26 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
     return options
 
 
+def call_info(recording: Recording, start: media_stream.Start) -> CallInfo:
+    """The call that a media stream belongs to. The direction is in the journal's header only."""
+    return replace(CallInfo.of(start), direction=str(recording.header.get("direction") or "inbound"))
+
+
+def replay_opening(recording: Recording, options: CallOptions) -> None:
+    """Run the opening of an outgoing call again, with the recorded answers of Twilio's machine detection."""
+    placed = recording.config.get("placed")
+    if not isinstance(placed, dict):
+        return
+    opening = Opening(CallPlan.retold(placed))
+    options.placed = placed
+    opening.attach(options)
+    loop = asyncio.get_running_loop()
+    for t, answered_by in recording.verdicts:
+        loop.call_later(t, opening.verdict, answered_by)
+
+
 def _model(policy: Any) -> Callable[[], RealtimeModel] | None:
-    """The model with the turn policy that it had; None: with its own."""
+    """The model with the recorded turn policy. None: the default model has it."""
     match policy:
         case {"type": "OurTurns", "minimum_speech_s": float(minimum_s), "silence_s": float(silence_s)}:
             duck_db = policy.get("duck_db")
@@ -128,7 +96,7 @@ def _clip(recording: Recording, named: Any) -> bytes | None:
 
 
 def _policy(values: dict[str, Any]) -> CallPolicy:
-    """What an older or newer version does not know is left at its default."""
+    """The recorded policy. Fields that the journal does not have keep their defaults."""
     silence = values.get("silence")
     known = {each.name: values[each.name] for each in fields(CallPolicy) if each.name in values}
     if isinstance(silence, dict):
@@ -139,5 +107,29 @@ def _policy(values: dict[str, Any]) -> CallPolicy:
 
 
 def _known(values: Any) -> Any:
-    """Without what the header could only name: functions and objects."""
+    """The values without functions and objects: the header has only their types."""
     return {name: value for name, value in values.items() if not (isinstance(value, dict) and "$type" in value)}
+
+
+class RecordedSources(Sources):
+    """Seeded ids, and the dates of the recorded call. A random time to wait is always the shortest: what follows comes
+    at its recorded time anyway."""
+
+    def __init__(self, seed: int, started_at: str) -> None:
+        super().__init__(seed)
+        self.random = _Least(seed)
+        self._began = asyncio.get_running_loop().time()
+        try:
+            self._started_at: datetime | None = datetime.fromisoformat(started_at)
+        except ValueError:
+            self._started_at = None
+
+    def now(self) -> datetime:
+        if self._started_at is None:
+            return super().now()
+        return self._started_at + timedelta(seconds=asyncio.get_running_loop().time() - self._began)
+
+
+class _Least(Random):
+    def uniform(self, a: float, b: float) -> float:
+        return min(a, b)

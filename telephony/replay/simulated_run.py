@@ -1,9 +1,7 @@
-"""Modes (b), (c) and (d): a simulated phone in place of the recorded one, and the recorded model or another.
+"""Runs a recorded call again on a simulated phone, with the recorded model or another.
 
-(b) the recorded caller over another line, the recorded model: does the code hold up when the network does not?
-(c) the recorded caller, a living model: do this prompt and this model handle the caller?
-(d) a caller from a script: whatever the script is about.
-"""
+The recorded caller over another line, with the recorded model, tests the code on a bad network. The recorded caller
+with a live model tests a prompt and a model. A scripted caller tests what the script is for."""
 
 from __future__ import annotations
 
@@ -27,28 +25,29 @@ from ..call.session import run_call
 from ..errors import ReplayError
 from ..journal.memory import MemoryJournal
 from ..simulator import Caller, Line, MediaPeer
-from .answers import Answers
-from .performance import Performance, options_of, source_of
+from .model_player import ModelPlayer
+from .options import options_of, replay_opening
 from .perturbation import Perturbation
 from .perturbed import perturbed
-from .placed import open_again
+from .recorded_run import ReplayRun
+from .recorded_tools import RecordedTools, agent_for_replay
 from .recording import Recording
-from .stage import ModelStage
 
-__all__ = ["LIVE", "RECORDED", "Rehearsal", "rehearse"]
+__all__ = ["LIVE", "RECORDED", "SimulatedRun", "run_simulated"]
 
 RECORDED, LIVE = "recorded", "live"
 
 
 @dataclass(slots=True)
-class Rehearsal(Performance):
-    """A call on a simulated phone: `heard` is what its ear got (mu-law), `violations` what Twilio would not take."""
+class SimulatedRun(ReplayRun):
+    """A call on a simulated phone: `heard` is the audio that it played (mu-law), `violations` what Twilio would
+    refuse."""
 
     heard: bytes = b""
     violations: list[str] = field(default_factory=list)
 
 
-def rehearse(
+def run_simulated(
     recording: Recording,
     agent: AgentSource | None,
     caller: Caller,
@@ -59,19 +58,21 @@ def rehearse(
     run_tools: bool = False,
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
-) -> Rehearsal:
-    """Make the call. `model`: `recorded`; `live`, the real one, in real time, which costs money; or a script for the
-    embedded server (`embedded`: it tries the agent's tools)."""
+) -> SimulatedRun:
+    """Make the call. `model`: `recorded`; `live` (the real model, in real time, which costs money); or a script for the
+    embedded model (`embedded`: it tries the agent's tools)."""
 
-    async def perform() -> Rehearsal:
-        made = _Made(recording, agent, caller, line, perturbation or Perturbation(), run_tools, configure, seed)
-        return await made.perform(model)
+    async def run() -> SimulatedRun:
+        simulation = _Simulation(
+            recording, agent, caller, line, perturbation or Perturbation(), run_tools, configure, seed
+        )
+        return await simulation.run(model)
 
-    return asyncio.run(perform()) if model == LIVE else virtual_time.run(perform, seed=seed)
+    return asyncio.run(run()) if model == LIVE else virtual_time.run(run, seed=seed)
 
 
 @dataclass(slots=True)
-class _Made:
+class _Simulation:
     recording: Recording
     agent: AgentSource | None
     caller: Caller
@@ -81,41 +82,41 @@ class _Made:
     configure: Callable[[CallOptions], None] | None
     seed: int
 
-    async def perform(self, model: str) -> Rehearsal:
+    async def run(self, model: str) -> SimulatedRun:
         recording, sources = self.recording, Sources(self.seed)
-        answers = Answers(recording.tools, recording.clips, slower_s=self.perturbation.slow_tools_s)
+        tools = RecordedTools(recording.tools, recording.clips, slower_s=self.perturbation.slow_tools_s)
         journal = MemoryJournal()
         here, there = memory_pair()
         line = self.line or Line(seed=self.seed)
         peer = MediaPeer(here, line=line, call_sid=recording.header.get("call_sid"), sources=sources.fork("phone"))
         async with AsyncExitStack() as stack:
             options = options_of(recording, journal, self.seed)
-            options.way_back = None  # nobody opens a second stream here
+            options.way_back = None  # a second stream is never opened here
             options.model_config = await self._model_config(model, stack, sources, options.model_config)
-            open_again(recording, options)
+            replay_opening(recording, options)
             if self.configure is not None:
                 self.configure(options)
-            source = source_of(recording, self.agent, answers, run_tools=self.run_tools)
+            source = agent_for_replay(recording, self.agent, tools, run_tools=self.run_tools)
             for at_s, length_s in self.perturbation.stalls:
                 asyncio.get_running_loop().call_later(at_s, _stall, length_s)
             async with asyncio.TaskGroup() as group:
                 group.create_task(run_call(perturbed(there, self.perturbation), source, options))
                 await peer.run(self.caller)
         violations = [f"{v.code} at {v.at_s:.3f} s: {v.reason}" for v in peer.violations]
-        return Rehearsal(journal, answers.unrecorded, peer.heard, violations)
+        return SimulatedRun(journal, tools.unrecorded, peer.heard, violations)
 
     async def _model_config(
         self, model: str, stack: AsyncExitStack, sources: Sources, recorded: RealtimeModelConfig
     ) -> RealtimeModelConfig:
         settings = recorded.get("initial_model_settings")
         if model == RECORDED:
-            stage = ModelStage(self.recording, self.perturbation)
-            stage.cues.stream_began()
-            stack.callback(stage.close)
-            config = RealtimeModelConfig(url="ws://recorded", api_key="recorded", transport=stage.transport)
+            player = ModelPlayer(self.recording, self.perturbation)
+            player.schedule.stream_began()
+            stack.callback(player.close)
+            config = RealtimeModelConfig(url="ws://recorded", api_key="recorded", transport=player.transport)
         elif model == LIVE:
             if self.perturbation.disconnect_at_s is not None:
-                raise ReplayError("A live model's connection is not broken on purpose: say model='embedded'.")
+                raise ReplayError("disconnect_at_s does not work with a live model: use model='embedded'.")
             config = RealtimeModelConfig()
         else:
             script = None if model == "embedded" else model
@@ -129,7 +130,7 @@ class _Made:
 
 
 def _breaking(transport: Transport, at_s: float) -> Transport:
-    """Connections that are made before `at_s` break then."""
+    """A transport whose connections break at `at_s`, if they were made before."""
     start = asyncio.get_running_loop().time()
 
     async def connect(url: str, headers: Mapping[str, str]) -> Connection:
@@ -142,7 +143,7 @@ def _breaking(transport: Transport, at_s: float) -> Transport:
 
 
 def stalls(length_s: float, duration_s: float, seed: int) -> list[tuple[float, float]]:
-    """A stall of the event loop about every ten seconds."""
+    """Stalls of the event loop, about one in ten seconds: (at, length)."""
     random = Random(seed)
     return [(random.uniform(at, at + 10.0), length_s) for at in range(1, max(2, int(duration_s)), 10)]
 

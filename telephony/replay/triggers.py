@@ -12,13 +12,13 @@ from typing import Any
 
 from ..journal.format import Record, object_at
 
-__all__ = ["AUDIO", "Causes", "Need", "our_ids"]
+__all__ = ["AUDIO", "Trigger", "Triggers", "our_ids"]
 
 AUDIO = "input_audio_buffer.append"
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Trigger:
     """The `count`-th command of this type, which was sent at `t`; of audio: so many bytes of the `stream`-th stream."""
 
     type: str
@@ -34,41 +34,41 @@ def our_ids(message: Mapping[str, Any]) -> list[str]:
     return [each for each in ids if isinstance(each, str)]
 
 
-class Causes:
+class Triggers:
     """Feed it what was sent and what came, in order."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._stream = 0
-        self._audio: Need | None = None
-        self._open: Need | None = None
-        self._by_id: dict[str, Need] = {}
-        self._truncates: dict[str, list[Need]] = {}
-        self._updates: list[Need] = []
-        self._responses: dict[str, tuple[Need, ...]] = {}
-        self._cancels: dict[str, Need] = {}
+        self._audio: Trigger | None = None
+        self._open: Trigger | None = None
+        self._by_id: dict[str, Trigger] = {}
+        self._truncates: dict[str, list[Trigger]] = {}
+        self._updates: list[Trigger] = []
+        self._responses: dict[str, tuple[Trigger, ...]] = {}
+        self._cancels: dict[str, Trigger] = {}
 
     def sent(self, record: Record, type: str) -> None:
         """A command of this type; `open`: a connection was opened."""
         message = record.message
         if type == "open":
             self._counts["open"] += 1
-            self._open, self._audio = Need("open", self._counts["open"], record.t), None
+            self._open, self._audio = Trigger("open", self._counts["open"], record.t), None
             return
         if type == AUDIO:
             self._counts[AUDIO] += int(message.get("bytes", 0))
-            self._audio = Need(AUDIO, self._counts[AUDIO], record.t, self._stream)
+            self._audio = Trigger(AUDIO, self._counts[AUDIO], record.t, self._stream)
             return
         self._counts[type] += 1
-        need = Need(type, self._counts[type], record.t)
+        trigger = Trigger(type, self._counts[type], record.t)
         for our_id in our_ids(message):
-            self._by_id[our_id] = need
+            self._by_id[our_id] = trigger
         if type == "conversation.item.truncate":
-            self._truncates.setdefault(str(message.get("item_id")), []).append(need)
+            self._truncates.setdefault(str(message.get("item_id")), []).append(trigger)
         elif type == "session.update":
-            self._updates.append(need)
+            self._updates.append(trigger)
         elif type == "response.cancel":
-            self._cancels[str(message.get("response_id"))] = need
+            self._cancels[str(message.get("response_id"))] = trigger
 
     def stream_began(self) -> None:
         self._stream += 1
@@ -79,13 +79,13 @@ class Causes:
         """No audio comes: it is no clock any more."""
         self._audio = None
 
-    def of(self, event: str, message: Mapping[str, Any]) -> tuple[Need, ...]:
+    def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:
         """What has to be there before this message comes."""
-        needs = self._answered(event, message)
+        triggers = self._answered(event, message)
         clock = self._audio or self._open
-        return needs if clock is None else (*needs, clock)
+        return triggers if clock is None else (*triggers, clock)
 
-    def _answered(self, event: str, message: Mapping[str, Any]) -> tuple[Need, ...]:
+    def _answered(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:
         match event:
             case "session.updated":
                 return (self._updates.pop(0),) if self._updates else ()
@@ -94,8 +94,8 @@ class Causes:
                 return (waiting.pop(0),) if waiting else ()
             case "error":
                 error = message.get("error")
-                need = self._by_id.get(str(error.get("event_id"))) if isinstance(error, dict) else None
-                return (need,) if need else ()
+                trigger = self._by_id.get(str(error.get("event_id"))) if isinstance(error, dict) else None
+                return (trigger,) if trigger else ()
             case "response.created":
                 return self._response_created(object_at(message, "response"))
             case "response.done":
@@ -105,12 +105,12 @@ class Causes:
         if isinstance(response_id := message.get("response_id"), str):
             return self._responses.get(response_id, ())
         item = message.get("item")
-        need = self._by_id.get(str(item.get("id"))) if isinstance(item, dict) else None
-        return (need,) if need else ()
+        trigger = self._by_id.get(str(item.get("id"))) if isinstance(item, dict) else None
+        return (trigger,) if trigger else ()
 
-    def _response_created(self, response: Mapping[str, Any]) -> tuple[Need, ...]:
-        asked = object_at(response, "metadata").get("client_event_id")
-        need = self._by_id.get(str(asked)) if asked else None
-        needs = (need,) if need else ()
-        self._responses[str(response.get("id"))] = needs
-        return needs
+    def _response_created(self, response: Mapping[str, Any]) -> tuple[Trigger, ...]:
+        event_id = object_at(response, "metadata").get("client_event_id")
+        trigger = self._by_id.get(str(event_id)) if event_id else None
+        triggers = (trigger,) if trigger else ()
+        self._responses[str(response.get("id"))] = triggers
+        return triggers

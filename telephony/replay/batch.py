@@ -1,4 +1,4 @@
-"""Many replays, side by side in processes, and what they have in common."""
+"""Runs many replays in parallel processes, and summarizes their results as data, text and JUnit XML."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from ..errors import TelephonyError
 from .page import page_of
 from .replaying import replay_call
 from .report import data_of, text_of
 
-__all__ = ["Job", "run", "spread_of", "spread_text"]
+__all__ = ["Job", "junit_of", "run", "spread_of", "spread_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Job:
 
 
 def run(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[dict[str, Any]]:
-    """The results, in the order of the jobs: `report.data_of` with `title`, `text`, `cpu_s`, and `page` where wanted. A
-    call that cannot be made is a result with an `error`."""
+    """Run the jobs. Yields the results in the order of the jobs: `report.data_of` with `title`, `text`, `cpu_s`, and
+    `page` if the job wants it. The result of a call that cannot be replayed has an `error`."""
     if workers <= 1 or len(jobs) == 1:
         yield from map(_run, jobs)
     else:
@@ -59,7 +60,7 @@ def _run(job: Job) -> dict[str, Any]:
 
 
 def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of n repeats of one call: how often which tool was called, and the least, median and greatest of the figures."""
+    """Summary of n replays of one call: how often each tool was called, and least, median and greatest figures."""
     tools: dict[str, int] = {}
     for result in results:
         for name in {tool["name"] for tool in result.get("tools", ())}:
@@ -83,15 +84,39 @@ def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def spread_text(spread: dict[str, Any]) -> str:
-    """The same for people."""
+    """`spread_of` as text."""
     tools = ", ".join(f"{name} in {count}" for name, count in spread["tools"].items()) or "none"
     lines = [
         f"{spread['n']} times: {spread['diverged']} diverged, goodbye heard in {spread['goodbye_heard']}, tools: "
         + tools
     ]
-    for name, told in (("response_latency_ms", "response latency"), ("silence_after_ms", "silence after a barge-in"),
+    for name, title in (("response_latency_ms", "response latency"), ("silence_after_ms", "silence after a barge-in"),
                        ("longest_silence_ms", "longest silence")):  # fmt: skip
         if figures := spread.get(name):
             values = " / ".join(f"{figures[each]:.0f}" for each in ("least", "median", "greatest"))
-            lines.append(f"  {told}: {values} ms (least / median / greatest)")
+            lines.append(f"  {title}: {values} ms (least / median / greatest)")
     return "\n".join(lines)
+
+
+def junit_of(results: Sequence[dict[str, Any]]) -> str:
+    """JUnit XML with a test case for each result of `run`. A divergence is a failure; an `error` is an error."""
+    failed, broken = (sum(bool(result.get(key)) for result in results) for key in ("diverged", "error"))
+    suite = ElementTree.Element(
+        "testsuite", name="telephony replay", tests=str(len(results)), failures=str(failed), errors=str(broken)
+    )
+    for result in results:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"replay.{result['mode']}", name=result["title"], time=f"{result['cpu_s']:.3f}"
+        )
+        if result.get("error"):
+            ElementTree.SubElement(case, "error", message=_plain(result["error"]))
+        elif result["diverged"]:
+            failure = ElementTree.SubElement(case, "failure", message=_plain(result["divergence"]["what"]))
+            failure.text = _plain(result["text"])
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _plain(text: str) -> str:
+    """The text without characters that XML cannot hold."""
+    return "".join(c for c in text if c in "\n\t" or c >= " ")

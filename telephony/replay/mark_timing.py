@@ -1,10 +1,9 @@
 """When does a mark come back? As it was in the recording, read as the physics of one phone. Pure.
 
-A mark stands at a *place*: so many clears, and so many samples sent since the last one. Today's code may send its marks
-elsewhere and call them otherwise; its audio still plays when it played then. Playback goes on with the caller's frames,
-on the phone's one clock: a mark that stands so many frames before another comes back so many frames before it. That
-also keeps its place between the frames, which is how marks are dated.
-"""
+A mark stands at a *position*: so many clears, and so many samples sent since the last one. Today's code may send its
+marks elsewhere and call them otherwise; its audio still plays when it played then. Playback goes on with the caller's
+frames, on the phone's one clock: a mark that stands so many frames before another comes back so many frames before it.
+That also keeps its position between the frames, which is how marks are dated."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ..journal.format import Record
 
-__all__ = ["AFTER_ALL", "MarkCurve", "Place"]
+__all__ = ["AFTER_ALL", "MarkTiming", "StreamPosition"]
 
 _FRAME = 160
 AFTER_ALL = float(2**62)
@@ -23,7 +22,7 @@ AFTER_ALL = float(2**62)
 
 
 @dataclass(slots=True)
-class Place:
+class StreamPosition:
     """Where on the stream we are."""
 
     clears: int = 0
@@ -48,7 +47,7 @@ class _Mark:
 
 
 @dataclass(slots=True)
-class MarkCurve:
+class MarkTiming:
     """Of a recording: `frame`, `sent` and `returned`, in order. Then `due` says when a mark comes back in a replay."""
 
     turnaround_s: float = 0.0
@@ -56,11 +55,11 @@ class MarkCurve:
     lost: bool = False
     """The stream broke: nothing comes back after its last frame."""
     _frames: list[tuple[float, int]] = field(default_factory=list)
-    _place: Place = field(default_factory=Place)
+    _position: StreamPosition = field(default_factory=StreamPosition)
     _out: dict[str, _Mark] = field(default_factory=dict)
     _marks: dict[tuple[int, int], list[_Mark]] = field(default_factory=lambda: defaultdict(list))
-    _places: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
-    _asked: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
+    _positions: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _n_sent: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
 
     def frame(self, t: float, index: int) -> None:
         """A frame of the caller came."""
@@ -69,41 +68,43 @@ class MarkCurve:
     def sent(self, record: Record) -> None:
         match record.event:
             case "media":
-                self._place.media(int(record.message.get("bytes", 0)))
+                self._position.media(int(record.message.get("bytes", 0)))
             case "clear":
-                self._place.clear()
+                self._position.clear()
             case "mark":
                 name = str(record.message.get("mark", {}).get("name", ""))
-                mark = self._out[name] = _Mark(self._place.clears, record.t)
-                self._marks[self._place.clears, self._place.samples].append(mark)
+                mark = self._out[name] = _Mark(self._position.clears, record.t)
+                self._marks[self._position.clears, self._position.samples].append(mark)
 
     def returned(self, t: float, name: str, index: int) -> None:
         mark = self._out.pop(name, None)
-        if mark is not None and mark.clears == self._place.clears:  # else a clear may have flushed it: not played
+        if mark is not None and mark.clears == self._position.clears:  # else a clear may have flushed it: not played
             mark.returned, mark.order, mark.frames = t, float(index), len(self._frames)
 
     def settle(self) -> None:
         """The recording is complete: forget what never came back, and begin to be asked."""
-        self._asked.clear()
-        kept = {place: [mark for mark in marks if mark.returned is not None] for place, marks in self._marks.items()}
-        self._marks = {place: marks for place, marks in kept.items() if marks}
-        self._places = defaultdict(list)
+        self._n_sent.clear()
+        kept = {
+            position: [mark for mark in marks if mark.returned is not None] for position, marks in self._marks.items()
+        }
+        self._marks = {at: marks for at, marks in kept.items() if marks}
+        self._positions = defaultdict(list)
         for clears, samples in sorted(self._marks):
-            self._places[clears].append(samples)
+            self._positions[clears].append(samples)
         trips = [m.returned - m.sent for marks in self._marks.values() for m in marks if m.returned is not None]
         self.turnaround_s = min(trips, default=0.0)
 
-    def due(self, place: Place, now: float) -> tuple[float, float]:
-        """When the mark comes back that is sent now at this place: (time, order among what comes at that time)."""
-        key = (place.clears, place.samples)
+    def due(self, position: StreamPosition, now: float) -> tuple[float, float]:
+        """When the mark comes back that is sent now at this position: (time, order among what comes at that time)."""
+        key = (position.clears, position.samples)
         soonest = (now + self.turnaround_s, AFTER_ALL)
         marks: Sequence[_Mark] = self._marks.get(key, ())
-        nth = self._asked[key]
-        self._asked[key] += 1
+        nth = self._n_sent[key]
+        self._n_sent[key] += 1
         if nth < len(marks):
             mark, first = marks[nth], marks[0]
             assert mark.returned is not None and first.returned is not None
-            if place.samples == 0 or (nth and first.returned <= mark.sent):
+            if position.samples == 0 or (nth and first.returned <= mark.sent):
                 return now + mark.returned - mark.sent, mark.order  # nothing was left to play before it
             return max((mark.returned, mark.order), soonest)
         if marks and marks[-1].returned is not None and marks[-1].returned <= now:
@@ -111,15 +112,15 @@ class MarkCurve:
         return max(self._between(key) or soonest, soonest)
 
     def _between(self, key: tuple[int, int]) -> tuple[float, float] | None:
-        """When a place was played at which there is no recorded mark: told by those before and after."""
+        """When a position was played at which there is no recorded mark: told by those before and after."""
         clears, samples = key
-        places = self._places.get(clears, [])
-        before, after = bisect_right(places, samples) - 1, bisect_left(places, samples)
+        positions = self._positions.get(clears, [])
+        before, after = bisect_right(positions, samples) - 1, bisect_left(positions, samples)
         found = []
         if before >= 0:
-            found.append(self._shifted(self._marks[clears, places[before]][-1], samples - places[before]))
-        if after < len(places):
-            found.append(self._shifted(self._marks[clears, places[after]][0], samples - places[after]))
+            found.append(self._shifted(self._marks[clears, positions[before]][-1], samples - positions[before]))
+        if after < len(positions):
+            found.append(self._shifted(self._marks[clears, positions[after]][0], samples - positions[after]))
         return min(found, default=None)
 
     def _shifted(self, mark: _Mark, samples: int) -> tuple[float, float]:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..journal.format import Record
-from .causes import AUDIO, Need, our_ids
 from .recording import Incoming, Recording
+from .triggers import AUDIO, Trigger, our_ids
 
-__all__ = ["ModelCues"]
+__all__ = ["ModelSchedule"]
 
 PATIENCE_S = 3.0
 """So long the answer to something that we do not send is waited for; then it is left out."""
@@ -20,7 +20,7 @@ _QUOTED = re.compile(r'"([A-Za-z0-9_\-]+)"')
 _DUE_LATER = 1e-9
 
 
-class ModelCues:
+class ModelSchedule:
     """The messages of one recording, in their order. `head` is what comes next, and `due` when.
 
     `renamed` puts today's ids of our items and events in the place of the recorded ones.
@@ -83,20 +83,20 @@ class ModelCues:
         head = self.head
         if head is None or head.session >= len(self._met["open"]):
             return None
-        due = self._last if head.needs else max(self._last, head.t)
+        due = self._last if head.triggers else max(self._last, head.t)
         waits = False
-        for need in head.needs:
-            if self._is_past(need):
+        for trigger in head.triggers:
+            if self._is_past(trigger):
                 continue
-            met = self._time_of(need)
+            met = self._time_of(trigger)
             if met is not None:
-                due = max(due, met + head.t - need.t)
-            elif need.type == AUDIO:
-                if need.stream > self._stream:
+                due = max(due, met + head.t - trigger.t)
+            elif trigger.type == AUDIO:
+                if trigger.stream > self._stream:
                     return None
-                self._awaited_bytes = need.count
+                self._awaited_bytes = trigger.count
                 return None
-            elif need.type == "open":
+            elif trigger.type == "open":
                 return None
             else:
                 waits = True
@@ -109,7 +109,7 @@ class ModelCues:
             return None
         head = self._queue.popleft()
         self._head_since = now
-        if any(self._time_of(need) is None for need in head.needs if not self._is_past(need)):
+        if any(self._time_of(trigger) is None for trigger in head.triggers if not self._is_past(trigger)):
             self.skipped += 1
             return None
         self._last = due
@@ -120,13 +120,13 @@ class ModelCues:
             return text
         return _QUOTED.sub(lambda found: f'"{self._renames.get(found[1], found[1])}"', text)
 
-    def _is_past(self, need: Need) -> bool:
+    def _is_past(self, trigger: Trigger) -> bool:
         """Audio of a stream that is over: whether all of it came nobody can tell any more."""
-        return need.type == AUDIO and need.stream < self._stream
+        return trigger.type == AUDIO and trigger.stream < self._stream
 
-    def _time_of(self, need: Need) -> float | None:
-        if need.type == AUDIO:
-            at = bisect_left(self._audio_bytes, need.count)
+    def _time_of(self, trigger: Trigger) -> float | None:
+        if trigger.type == AUDIO:
+            at = bisect_left(self._audio_bytes, trigger.count)
             return self._audio_t[at] if at < len(self._audio_t) else None
-        times = self._met[need.type]
-        return times[need.count - 1] if need.count <= len(times) else None
+        times = self._met[trigger.type]
+        return times[trigger.count - 1] if trigger.count <= len(times) else None

@@ -1,0 +1,158 @@
+"""Plays both sides of a recording: the phone by its clock, the model by its triggers."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+
+import orjson
+
+from realtime_core.connection import Close, Connection
+
+from .mark_timing import AFTER_ALL, StreamPosition
+from .model_player import ModelPlayer, ReplayedConnection, close_in
+from .perturbation import Perturbation
+from .recording import RecordedStream, Recording
+
+__all__ = ["CallPlayer"]
+
+_LINGER_S = 5.0
+"""How long the connection stays open after the last message of the phone, for our own close."""
+_AFTER_S = 1e-4
+_AT_ONCE_S = 0.01
+"""A call begins with its first stream if that begins within this time; otherwise the call was there before."""
+
+
+class _StreamPlayer:
+    """Plays one media stream."""
+
+    def __init__(self, recorded: RecordedStream, player: CallPlayer) -> None:
+        self.connection = ReplayedConnection(self._on_sent)
+        self.start = recorded.start
+        self._player = player
+        self._timing = recorded.marks
+        self._frames = recorded.phone
+        self._next_frame = 0
+        self._position = StreamPosition()
+        self._marks: list[tuple[float, float, int, str]] = []
+        self._serial = 0
+        self._over_at = max(recorded.ended_t or 0.0, recorded.phone[-1].t if recorded.phone else recorded.t)
+
+    def coming(self) -> tuple[float, float] | None:
+        """Time and order in the recording of the next message of the phone."""
+        if self.connection.is_over:
+            return None
+        if self._next_frame == len(self._frames):
+            return self._marks[0][:2] if self._marks else (self._over_at + _LINGER_S, AFTER_ALL)
+        frame = self._frames[self._next_frame]
+        coming = (frame.t, frame.index)
+        return min(coming, self._marks[0][:2]) if self._marks else coming
+
+    def play(self, coming: tuple[float, float]) -> None:
+        """Send it."""
+        if self._marks and self._marks[0][:2] == coming:
+            self.connection.say(heapq.heappop(self._marks)[3])
+        elif self._next_frame < len(self._frames):
+            frame = self._frames[self._next_frame]
+            self._next_frame += 1
+            if frame.event == "close":
+                self.connection.end(close_in(frame.text))
+            else:
+                self.connection.say(frame.text)
+        else:
+            self.connection.end(Close(1006, "the recording is over", "network"))
+
+    def _on_sent(self, text: str) -> None:
+        message = orjson.loads(text)
+        match message.get("event"):
+            case "media":
+                payload = message["media"]["payload"]
+                self._position.media(len(payload) * 3 // 4 - payload[-2:].count("="))
+            case "clear":
+                self._position.clear()
+                self._flush()
+            case "mark":
+                self._on_mark(message["mark"]["name"], message.get("streamSid", ""))
+        self._player.changed()
+
+    def _on_mark(self, name: str, stream_sid: str) -> None:
+        due, order = self._timing.due(self._position, self._player.now)
+        mark = {"event": "mark", "sequenceNumber": "1", "streamSid": stream_sid, "mark": {"name": name}}
+        text = orjson.dumps(mark).decode()
+        self._serial += 1
+        heapq.heappush(self._marks, (due, order, self._serial, text))
+
+    def _flush(self) -> None:
+        """All open marks come back at once."""
+        at = self._player.now + self._timing.turnaround_s
+        self._marks = [(min(due, at), order, serial, text) for due, order, serial, text in self._marks]
+        heapq.heapify(self._marks)
+
+
+class CallPlayer(ModelPlayer):
+    """Both sides. `on_stream` receives the connection of each media stream when the stream begins."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        perturbation: Perturbation | None = None,
+        *,
+        on_stream: Callable[[Connection], None],
+    ) -> None:
+        super().__init__(recording, perturbation)
+        self._on_stream = on_stream
+        self._streams: list[_StreamPlayer] = []
+        self._waiting = deque(recording.streams)
+        for at, length in self.perturbation.stalls:
+            self._loop.call_later(at, self._loop.stall, length)  # type: ignore[attr-defined]
+        for begin, end, reads_first in recording.stalls:
+            self._loop.call_later(begin + _AFTER_S, self._stand_still, end - begin - _AFTER_S, reads_first)
+        if self._waiting[0].t < _AT_ONCE_S:
+            self._begin_stream()
+        self.changed()
+
+    def changed(self) -> None:
+        """The next message of the phone, or its time, may have changed."""
+        self._set_timer()
+
+    def _stand_still(self, seconds: float, reads_first: bool) -> None:
+        self._loop.stall(seconds)  # type: ignore[attr-defined]
+        if reads_first:
+            self._cancel_timer()
+            self._fire()
+
+    def _begin_stream(self) -> None:
+        stream = _StreamPlayer(self._waiting.popleft(), self)
+        self._streams = [each for each in self._streams if not each.connection.is_over] + [stream]
+        self.schedule.stream_began()
+        stream.connection.say(stream.start)
+        self._on_stream(stream.connection)
+        self._model_changed()
+
+    def _next(self) -> tuple[float, float] | None:
+        phone, model = self._next_of_phone()[0], self._model_next
+        return phone if model is None or (phone is not None and phone < model) else model
+
+    def _next_of_phone(self) -> tuple[tuple[float, float] | None, _StreamPlayer | None]:
+        """Time and order of the next message of the phone, and its stream. None: a new stream."""
+        first, from_stream = None, None
+        for stream in self._streams:
+            coming = stream.coming()
+            if coming is not None and (first is None or coming < first):
+                first, from_stream = coming, stream
+        if self._waiting:
+            new = self._waiting[0]
+            if first is None or (new.t, new.index) < first:
+                return (new.t, new.index), None
+        return first, from_stream
+
+    def _play(self, coming: tuple[float, float]) -> None:
+        if coming == self._model_next:
+            super()._play(coming)
+            return
+        stream = self._next_of_phone()[1]
+        if stream is None:
+            self._begin_stream()
+        else:
+            stream.play(coming)

@@ -1,0 +1,212 @@
+"""Plays the model's side of a recording, each message when its triggers have happened.
+
+There is one timer. What is due is played by time, then by order in the recording; each message takes one turn of the
+event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from realtime_core import errors
+from realtime_core.connection import Close, Connection
+from realtime_core.connection.delivery import DeliveringConnection, check_close
+from realtime_core.errors import ConnectFailed
+
+from .model_schedule import ModelSchedule
+from .perturbation import Perturbation
+from .recording import Incoming, Recording
+from .triggers import AUDIO
+
+__all__ = ["ModelPlayer", "ReplayedConnection", "close_in"]
+
+_DUE_LATER = 1e-9
+_SAME_STEP_S = 2e-6
+
+
+class ReplayedConnection(DeliveringConnection):
+    """A connection to a recorded peer. `on_send` receives what is sent, `on_close` our own close."""
+
+    def __init__(self, on_send: Callable[[str], None], on_close: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._on_send = on_send
+        self._on_close = on_close
+
+    @property
+    def is_over(self) -> bool:
+        return self._ended is not None
+
+    def say(self, text: str) -> None:
+        """Receive this from the peer, in this step."""
+        if self._ended is None:
+            self._deliver(text)
+
+    def end(self, close: Close) -> None:
+        """The peer or the network closes the connection."""
+        self._end(close)
+
+    def send(self, text: str) -> None:
+        if self._ended is None:
+            self._on_send(text)
+
+    @property
+    def buffered_bytes(self) -> int:
+        return 0
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        reason = check_close(code, reason)
+        if self._ended is None:
+            self._stop_delivering()
+            self._on_close()
+            self._end(Close(code, reason, "us"))
+
+    def _drop(self) -> None:
+        if self._ended is None:
+            self._end(Close(1006, "", "network"))
+
+    def _listening_changed(self) -> None:
+        pass
+
+
+class ModelPlayer:
+    """The model's side. `transport` opens its connections. It is made in the running loop, when the call starts."""
+
+    def __init__(self, recording: Recording, perturbation: Perturbation | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.perturbation = perturbation or Perturbation()
+        self.schedule = ModelSchedule(recording)
+        self._reached = bool(recording.model)
+        self._sessions: list[ReplayedConnection] = []
+        self._start = self._loop.time()
+        self._model_next: tuple[float, float] | None = None
+        self._playing = False
+        self._timer: asyncio.Handle | None = None
+        self._timer_at: float | None = None
+        if self.perturbation.disconnect_at_s is not None:
+            self._loop.call_later(self.perturbation.disconnect_at_s, self._disconnect)
+
+    @property
+    def now(self) -> float:
+        return self._loop.time() - self._start
+
+    async def transport(self, url: str, headers: Mapping[str, str]) -> Connection:
+        """Open the next recorded connection."""
+        attempt = self.schedule.attempt()
+        if attempt is None and not self._reached:
+            raise ConnectFailed("The model was not reached in the recording.")
+        if attempt is not None:
+            await asyncio.sleep(max(0.0, attempt.t - self.now))
+            if "error" in attempt.data:
+                raise _refusal(attempt.data)
+        connection = ReplayedConnection(self._on_command)
+        self.schedule.opened(self.now)
+        self._sessions.append(connection)
+        self._model_changed()
+        return connection
+
+    def close(self) -> None:
+        self._cancel_timer()
+
+    def _on_command(self, text: str) -> None:
+        now = self.now
+        if AUDIO in text[:120] or text.endswith(f'"{AUDIO}"}}'):
+            start = text.find('"audio":"') + 9
+            end = text.find('"', start)
+            if not self.schedule.appended((end - start) * 3 // 4 - text.count("=", end - 2, end), now):
+                return
+        else:
+            message = orjson.loads(text)
+            self.schedule.sent(str(message.get("type", "")), message, now)
+        self._model_changed()
+
+    def _say(self, incoming: Incoming) -> None:
+        connection = self._sessions[min(incoming.session, len(self._sessions) - 1)]
+        if incoming.event == "close":
+            connection.end(close_in(incoming.text))
+        else:
+            connection.say(self.schedule.renamed(incoming.text))
+
+    def _disconnect(self) -> None:
+        if self._sessions:
+            self._sessions[-1].end(Close(1006, "perturbation", "network"))
+
+    # --- one timer -----------------------------------------------------------------------------------------------
+
+    def _model_changed(self) -> None:
+        """The next message of the model, or its time, may have changed."""
+        due, head = self.schedule.due(), self.schedule.head
+        self._model_next = None if due is None or head is None else (due, head.index)
+        self._set_timer()
+
+    def _next(self) -> tuple[float, float] | None:
+        """Time and order in the recording of what comes next."""
+        return self._model_next
+
+    def _play(self, coming: tuple[float, float]) -> None:
+        """Play what is due at that time, which is now or almost now."""
+        if (incoming := self.schedule.take(max(self.now, coming[0]))) is not None:
+            self._say(incoming)
+        self._model_changed()
+
+    def _set_timer(self) -> None:
+        if self._playing:
+            return
+        coming = self._next()
+        at = None if coming is None else coming[0]
+        if at == self._timer_at:
+            return
+        self._cancel_timer()
+        if at is not None:
+            self._timer_at = at
+            self._timer = self._loop.call_at(self._start + at, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = self._timer_at = None
+        self._playing = True
+        last: tuple[float, float] | None = None
+        try:
+            while (coming := self._next()) is not None and self._is_due(coming, last):
+                self._play(coming)
+                last = coming
+        finally:
+            self._playing = False
+        self._set_timer()
+
+    def _is_due(self, coming: tuple[float, float], last: tuple[float, float] | None) -> bool:
+        """Is it due now, or did it come in the same step as the last: at the same time, with no record between?"""
+        if last is None:
+            return coming[0] <= self.now + _DUE_LATER
+        return coming[1] == last[1] + 1 and coming[0] - last[0] < _SAME_STEP_S
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._timer_at = None
+
+
+def _refusal(data: Mapping[str, Any]) -> Exception:
+    """The error of a connection that could not be opened.
+
+    An error from outside of `realtime_core` came from a user's own transport: the model does not retry after it.
+    """
+    kind = getattr(errors, str(data.get("type", "ConnectFailed")), None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.RealtimeCoreError)):
+        return OSError(str(data["error"]))
+    try:
+        error = kind(str(data["error"]))
+    except TypeError:  # the journal does not have all of its arguments
+        error = ConnectFailed(str(data["error"]))
+    if isinstance(error, ConnectFailed):
+        error.status = data.get("status")
+    return error
+
+
+def close_in(text: str) -> Close:
+    """The close in a recorded `close` message."""
+    data: dict[str, Any] = orjson.loads(text)
+    by = data.get("by")
+    return Close(int(data.get("code", 1006)), str(data.get("reason", "")), "peer" if by == "peer" else "network")

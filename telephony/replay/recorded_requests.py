@@ -1,0 +1,72 @@
+"""Requests that users' code made of a call, read from its journal. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..journal.format import Record
+
+__all__ = ["STATES", "RecordedRequest", "RequestLog"]
+
+STATES = frozenset({"hold", "muted", "listening"})
+"""These requests last until users' code ends them. All others last until the call has carried them out."""
+
+
+@dataclass(slots=True)
+class RecordedRequest:
+    """A request made at `t`, which ended at `ended_t` (None: never) with `outcome`.
+
+    `tool` is the `call_id` of the tool that made it; None: other code made it.
+    """
+
+    action: str
+    t: float
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    tool: str | None = None
+    ended_t: float | None = None
+    outcome: Mapping[str, Any] = field(default_factory=dict)
+    order: int = 0
+    end_order: int = 0
+    """The numbers of begin and end among all begins and ends. They order what happened at the same time."""
+    end_is_known: bool = True
+    """False in journals of schema 2. The next request then follows this one, at any time."""
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Did users' code wait for the end, without causing it?"""
+        return self.action not in STATES and not self.outcome.get("cancelled")
+
+
+class RequestLog:
+    """Collects the requests of a journal.
+
+    `complete`: the journal has the ends of requests, and only requests of users' code (schema 3).
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[RecordedRequest] = []
+        self.complete = False
+        self._open: dict[Any, RecordedRequest] = {}
+        self._order = itertools.count()
+
+    def take(self, record: Record, *, inside: str | None) -> None:
+        """Take a `control` or `control.end` record. `inside` is the running tool, for records that do not name one."""
+        data, order = record.data, next(self._order)
+        if record.kind == "control.end":
+            if (request := self._open.pop(data.get("id"), None)) is not None:
+                request.ended_t, request.end_order = record.t, order
+                request.outcome = {name: value for name, value in data.items() if name not in ("id", "action")}
+            return
+        self.complete = self.complete or "id" in data
+        arguments = {name: value for name, value in data.items() if name not in ("id", "action", "tool")}
+        tool = data.get("tool") if self.complete else inside
+        if data.get("ours"):
+            return  # the replayed call makes it itself
+        action = str(data.get("action"))
+        request = RecordedRequest(action, record.t, arguments, tool, order=order, end_is_known="id" in data)
+        self.requests.append(request)
+        if request.end_is_known:
+            self._open[data["id"]] = request

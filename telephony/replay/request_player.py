@@ -1,0 +1,143 @@
+"""Makes the recorded requests of users' code again, at their recorded times. The users' code itself does not run.
+
+A request follows the one before it (its begin, or its end if users' code waited for it) after the recorded interval.
+Over another line a sentence may take longer; the next request still follows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from realtime_core.errors import RealtimeCoreError
+
+from ..errors import CallError
+from .recorded_requests import STATES, RecordedRequest
+
+if TYPE_CHECKING:
+    from ..call.call import Call
+
+__all__ = ["SOME_NUMBER", "ReplayClock", "RequestPlayer"]
+
+_AFTER_END_S = 0.001
+"""The end of the call cancels open requests. A cancellation here comes after that."""
+_LIMITS = ("max_digits", "terminator", "first_s", "between_s")
+SOME_NUMBER = "+15550100000"
+"""The target of replayed transfers: journals hold no numbers. No real call is made."""
+
+
+@dataclass(slots=True)
+class ReplayClock:
+    """Relates the recording to the event loop: recorded time `recorded` is loop time `now`."""
+
+    recorded: float
+    now: float
+
+    async def until(self, t: float) -> None:
+        """Wait for recorded time `t`. Does not yield if that has passed, so that one step stays one step."""
+        if (left := self.now + t - self.recorded - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(left)
+        self.reached(t)
+
+    def reached(self, t: float) -> None:
+        """Recorded time `t` is now."""
+        self.recorded, self.now = t, asyncio.get_running_loop().time()
+
+
+class RequestPlayer:
+    """Makes the requests of one tool (or of the code outside of tools) again, in order."""
+
+    def __init__(self, requests: Sequence[RecordedRequest], clips: Mapping[str, bytes]) -> None:
+        self._clips = clips
+        moments = [(each.order, each.t, True, n, each) for n, each in enumerate(requests)]
+        for n, each in enumerate(requests):
+            if each.ended_t is not None:
+                moments.append((each.end_order, each.ended_t, False, n, each))
+        self._moments = sorted(moments, key=lambda moment: moment[0])
+
+    async def run(self, call: Call, clock: ReplayClock) -> None:
+        """Make the requests of `call`. Moves `clock` to the last of them."""
+        tasks, states = dict[int, asyncio.Task[None]](), dict[int, ExitStack]()
+        with ExitStack() as leaving:
+            async with asyncio.TaskGroup() as group:
+                for at, (_, t, begins, n, request) in enumerate(self._moments):
+                    if not begins:
+                        await self._end(t, request, clock, tasks.get(n), states.get(n))
+                        continue
+                    await clock.until(t)
+                    if request.action in STATES:
+                        states[n] = leaving.enter_context(ExitStack())
+                        states[n].enter_context(self._state(call, request))
+                    elif self._is_alone(at, n, request):
+                        await self._make(call, request)
+                    else:
+                        tasks[n] = group.create_task(self._make(call, request))
+
+    async def _end(
+        self,
+        t: float,
+        request: RecordedRequest,
+        clock: ReplayClock,
+        task: asyncio.Task[None] | None,
+        state: ExitStack | None,
+    ) -> None:
+        if request.ends_by_itself:
+            if task is not None:
+                await task
+            clock.reached(t)
+            return
+        if state is not None:
+            await clock.until(t)
+            state.close()
+        elif task is not None:
+            await clock.until(t + _AFTER_END_S)
+            task.cancel()
+
+    def _is_alone(self, at: int, n: int, request: RecordedRequest) -> bool:
+        """Was no other request made before this one ended?"""
+        if not request.end_is_known:
+            return True
+        following = self._moments[at + 1] if at + 1 < len(self._moments) else None
+        return following is None or (following[3] == n and request.ends_by_itself)
+
+    def _state(self, call: Call, request: RecordedRequest) -> AbstractContextManager[None]:
+        match request.action:
+            case "hold":
+                return call.hold(self._clip(request.arguments))
+            case "muted":
+                return call.muted()
+        return call.listening()
+
+    async def _make(self, call: Call, request: RecordedRequest) -> None:
+        with suppress(CallError, RealtimeCoreError):  # the recording has the same error, or the comparison shows it
+            await self._perform(call, request.action, request.arguments)
+
+    async def _perform(self, call: Call, action: str, given: Mapping[str, Any]) -> None:
+        """Actions that this version does not know are ignored."""
+        match action:
+            case "hang_up":
+                await call.hang_up(goodbye=given.get("goodbye"), within_s=float(given.get("within_s", 10.0)))
+            case "transfer":
+                call.transfer_targets.setdefault(str(given["target"]), SOME_NUMBER)
+                await call.transfer(str(given["target"]), summary="" if given.get("warm") else None)
+            case "say":
+                await call.say(str(given["instructions"]), interruptible=bool(given.get("interruptible", True)))
+            case "play" if (clip := self._clip(given)) is not None:
+                await call.play(clip, interruptible=bool(given.get("interruptible", True)))
+            case "send_digits":
+                keys = given.get("keys", 1)
+                await call.send_digits(keys if isinstance(keys, str) else "0" * int(keys))
+            case "collect_digits":
+                limits = {name: given[name] for name in _LIMITS if name in given}
+                prompt = given.get("prompt")
+                words = b"\xff" * prompt if isinstance(prompt, int) else prompt
+                await call.collect_digits(self._clip(given) or words, **limits)
+            case "machine_found":
+                call.machine_found()
+            case _ if action.startswith("session."):
+                await getattr(call.session, action.partition(".")[2])(**given)
+
+    def _clip(self, given: Mapping[str, Any]) -> bytes | None:
+        return self._clips.get(str(given.get("clip")))
