@@ -1,4 +1,4 @@
-"""The one ordered way from a session to its model."""
+"""Sends the inputs of a session to its model, in order."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _Entry = tuple[RealtimeModelSendEvent, "asyncio.Future[None] | None"]
 
 
 class Outbox:
-    """Sends in the same step where the model can (`send_event_now`), else in order from a task of its own.
+    """Sends in the same step if the model can (`send_event_now`), otherwise in order from a task.
 
-    Caller audio that waits is bounded (`max_audio_bytes`): the oldest is dropped and counted, for by then it is worth
-    nothing. Everything else is kept.
+    At most `max_audio_bytes` of caller audio wait: the oldest is dropped and counted, because late audio has no use.
+    All other inputs are kept.
     """
 
     def __init__(
@@ -41,20 +41,20 @@ class Outbox:
         self.dropped_audio_bytes = 0
 
     def post(self, event: RealtimeModelSendEvent) -> None:
-        """Send, and do not wait; what goes wrong is reported. Does nothing when the outbox is closed."""
+        """Send without waiting; an error is reported. Does nothing when the outbox is closed."""
         if self._closed:
             return
         try:
-            if not self._sent_now(event):
+            if self._waiting or self._pumping or not self._model.send_event_now(event):
                 self._queue(event, None)
         except Exception as error:  # noqa: BLE001  the model may be a user's
             self._on_error(error)
 
     async def deliver(self, event: RealtimeModelSendEvent) -> None:
-        """Send, and return when it was sent. Raises what the model raises, and `UserError` when closed."""
+        """Send, and return when the input is sent. Raises what the model raises, and `UserError` when closed."""
         if self._closed:
             raise UserError("The session is closed.")
-        if not self._sent_now(event):
+        if self._waiting or self._pumping or not self._model.send_event_now(event):
             sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._queue(event, sent)
             await sent
@@ -62,9 +62,6 @@ class Outbox:
     def close(self) -> None:
         """Send nothing more. Idempotent."""
         self._closed = True
-
-    def _sent_now(self, event: RealtimeModelSendEvent) -> bool:
-        return not self._waiting and not self._pumping and self._model.send_event_now(event)
 
     def _queue(self, event: RealtimeModelSendEvent, sent: asyncio.Future[None] | None) -> None:
         self._waiting.append((event, sent))

@@ -34,12 +34,12 @@ _CLOSE_S = 0.9
 
 
 class OpenAIRealtimeWebSocketModel(RealtimeModel):
-    """A session with a server of the OpenAI Realtime protocol (GA; beta names are understood).
+    """A session with a server of the OpenAI Realtime protocol (GA, and the beta's names of events).
 
-    Everything happens in the step in which it arrives: a server event is decoded, acted on and told to the listeners
-    without awaiting; `send_event_now` writes at once. The model asks for responses one at a time (`Responses`), keeps
-    account of what was heard (`PlaybackLedger` and the `playback_tracker`), leaves turns to `turn_policy`, and replaces
-    a session that is lost or about to expire (`reconnect`; `ReconnectPolicy(attempts=0)`: never).
+    A server event is decoded, handled and emitted in the step in which it arrives, without awaiting; `send_event_now`
+    writes in the same step. The model asks for one response at a time (`Responses`), counts the audio that was heard
+    (`PlaybackLedger` and the `playback_tracker`), follows `turn_policy` for turns, and replaces a session that is lost
+    or about to expire (`reconnect`; `ReconnectPolicy(attempts=0)`: never).
 
     `transport` opens connections (default: a WebSocket with `transport_config`); `retry`: how often a response that
     failed is asked for again; `hold_for_tools`: what the caller says while a tool runs is answered when the tool has
@@ -121,8 +121,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         self.send_event_now(event)
 
     def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
-        """Send it in this step; between two sessions it is kept. What is sent after the end is dropped, because the
-        end is told once, by the events. Raises `UserError` before `connect`."""
+        """Send an input in this step; between two sessions it is kept. After the end inputs are dropped: an event has
+        reported the end. Raises `UserError` before `connect`."""
         if not self._ready or self._transport is None:
             raise UserError("The model is not connected: call connect() first.")
         if self._live is not None:
@@ -130,11 +130,12 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         return True
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
-        """As the base class; between two sessions the input is kept and counts as sent, after the end it does not."""
+        """As the base class. An input that is kept between two sessions counts as sent, an input after the end does
+        not."""
         return await super().send_event_if(event, send_if) and self._live is not None
 
     async def close(self) -> None:
-        """Close the connection; takes at most a second, however the server behaves. Nothing is emitted any more."""
+        """Close the connection, in at most a second. No more events are emitted."""
         live, self._live = self._live, None
         if live is None:
             return
@@ -145,7 +146,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         await asyncio.wait((live,))
 
     async def _run(self, options: RealtimeModelConfig, ready: asyncio.Future[None]) -> None:
-        """All that goes on in the background, until the end."""
+        """Run connections and listeners until the end."""
         self._ready = False
         self._listeners.restart()
         try:

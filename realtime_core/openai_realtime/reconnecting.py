@@ -139,22 +139,12 @@ class ReconnectingTransport:
             await self._reconnect(close, tasks)
 
     def send(self, event: sent.RealtimeModelSendEvent) -> None:
-        """Send an input, or keep it until there is a session."""
-        assert self._link is not None
-        if isinstance(event, sent.RealtimeModelSendAudio):
-            self.send_audio(event)
-        elif self._ready or isinstance(event, _AT_ONCE):
-            self._link.session.send(event)
-            self._set_timer()
-        elif len(self._outbox) < _OUTBOX:
-            self._outbox.append(event)
-        else:
-            _logger.warning("A %s is dropped, because the model has been away for too long.", type(event).__name__)
-
-    def send_audio(self, event: sent.RealtimeModelSendAudio) -> None:
-        """Send caller audio. It waits in the backlog while there is no session, or the socket is stalled."""
+        """Send an input, or keep it until there is a session. Caller audio also waits while the socket is stalled."""
         link = self._link
         assert link is not None
+        if not isinstance(event, sent.RealtimeModelSendAudio):
+            self._send_other(link.session, event)
+            return
         if not self._ready or (link.connection.buffered_bytes > _STALLED_BYTES and not event.commit):
             self._backlog.add(event.audio)
             if event.commit:
@@ -163,11 +153,23 @@ class ReconnectingTransport:
         if self._backlog:
             for audio in self._backlog.take():
                 link.session.append(audio)
-        link.session.send_audio(event)
+        if event.commit:
+            link.session.send(event)
+        elif event.audio:
+            link.session.append(event.audio)
         if not self._is_attached:
             self._sent_audio.add(event.audio)
             if not link.session.turn_is_open:
                 self._sent_audio.keep(int(_BEFORE_SPEECH_S * self._bytes_per_s))
+
+    def _send_other(self, session: ServerSession, event: sent.RealtimeModelSendEvent) -> None:
+        if self._ready or isinstance(event, _AT_ONCE):
+            session.send(event)
+            self._set_timer()
+        elif len(self._outbox) < _OUTBOX:
+            self._outbox.append(event)
+        else:
+            _logger.warning("A %s is dropped, because the model has been away for too long.", type(event).__name__)
 
     def close(self) -> None:
         self._closing = True

@@ -8,7 +8,7 @@ from typing import Any
 from ... import model_events as emitted
 from ...connection import Close
 from ...errors import ConnectionLost, ServerRejected
-from ...model_inputs import RealtimeModelSendAudio, RealtimeModelSendEvent
+from ...model_inputs import RealtimeModelSendEvent
 from ...responses import Responses
 from .. import server_events as wire
 from ..protocol import decode_audio, decode_object, parse
@@ -62,6 +62,7 @@ class ServerSession:
         self._speech = CallerSpeech()
         known = KnownFacts()
         self._client = ClientEvents(send, ports.ids, log if ports.log_payloads else None)
+        self.append = self._client.append
         self.audio = AudioParts(ports.player, self._client, emit, truncates=capabilities.truncates)
         self.responses = Responses(ports.ids, retry=ports.retry)
         self.requests = ResponseRequests(self.responses, self._client, self.audio, known, emit, now)
@@ -153,16 +154,9 @@ class ServerSession:
             self._handle(event)
 
     def send(self, event: RealtimeModelSendEvent) -> None:
-        """Take an input of the user. Raises `UserError` for an object that is not an input of a model."""
+        """Take an input of the user. Raises `UserError` for an object that is not an input of a model. A piece of audio
+        goes through `append`, without a step between."""
         self.inputs.send(event)
-
-    def send_audio(self, event: RealtimeModelSendAudio) -> None:
-        """Take caller audio."""
-        self.inputs.audio(event)
-
-    def append(self, audio: bytes) -> None:
-        """Append caller audio that has waited."""
-        self._client.append(audio)
 
     def configure(self) -> None:
         """Send the whole configuration. `configured` is true when the server has taken it."""

@@ -55,7 +55,7 @@ class UserInputs:
         self._now = now
         self._cancels = cancels
         self._handlers: Mapping[type, Callable[[Any], None]] = {
-            sent.RealtimeModelSendAudio: self.audio,
+            sent.RealtimeModelSendAudio: self._caller_audio,
             sent.RealtimeModelSendUserInput: self._user_input,
             sent.RealtimeModelSendToolOutput: self._tool_output,
             sent.RealtimeModelSendMcpApproval: self._mcp_approval,
@@ -73,8 +73,7 @@ class UserInputs:
             raise UserError(f"{type(event).__name__} cannot be sent to a model.")
         handler(event)
 
-    def audio(self, event: sent.RealtimeModelSendAudio) -> None:
-        """Send caller audio, and end the turn where the event says so."""
+    def _caller_audio(self, event: sent.RealtimeModelSendAudio) -> None:
         if event.audio:
             self._client.append(event.audio)
         if event.commit:
