@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import UserError
-from .openai_realtime.session_config import wire_format
+from .openai_realtime.session_object import wire_format
 
 __all__ = ["to_realtime_audio_format"]
 

@@ -5,8 +5,9 @@ model           OpenAIRealtimeWebSocketModel, which a session uses       sip  th
 reconnecting    keeps a conversation over several connections            recovery (pure): when, and with which memory
 websocket       opens a connection and waits for the session             endpoint: address, headers, key
 server_session  (pure) one session with the server, its state and parts
-protocol        (pure) the codec; server_events its values               server_errors (pure): whose fault
-session_config  (pure) requested and confirmed settings                  listeners: deliver events
+protocol        (pure) decodes server events; server_events their types  encoding (pure): client events
+session_config  (pure) requested and confirmed settings                  session_object (pure): settings as protocol
+server_errors   (pure) whose fault an error is                           listeners: deliver events
 ```
 """
 

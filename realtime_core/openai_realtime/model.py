@@ -18,12 +18,13 @@ from ..playback import ClockPlayer
 from ..response_outcome import RetryPolicy
 from ..sources import SYSTEM, Sources
 from ..turns import ServerTurns, TurnPolicy
+from .defaults import DEFAULT_MODEL
 from .endpoint import resolve_endpoint
 from .listeners import Listeners
 from .reconnecting import ReconnectingTransport
 from .recovery import ReconnectPolicy
 from .server_session import SessionPorts
-from .session_config import DEFAULT_MODEL, Effective, SessionConfig
+from .session_config import Effective, SessionConfig
 from .websocket import Transport, TransportConfig, websocket_transport
 
 __all__ = ["OpenAIRealtimeWebSocketModel"]

@@ -1,11 +1,10 @@
-"""The codec of the OpenAI Realtime protocol: server events decoded, client events encoded.
+"""Decodes the server events of the OpenAI Realtime protocol.
 
-Pure and tolerant: whatever arrives becomes a value, never an exception. A type that is not in the table is `Unknown`; a
-field that is missing or of the wrong kind makes the event `Malformed`; an event that asks nothing of a client is a
-`Notice`. The table has the 46 server events of the GA protocol and the beta names that compatible servers still send;
-the 11 client events follow.
+Pure and tolerant: every message becomes a value, never an exception. An unknown type becomes `Unknown`, a missing or
+wrong field `Malformed`, and an event that requires no action of a client `Notice`. The table has the 46 server events
+of the GA protocol, and the beta names that compatible servers still send.
 
-Sources: https://platform.openai.com/docs/api-reference/realtime-server-events and `.../realtime-client-events`.
+Source: https://platform.openai.com/docs/api-reference/realtime-server-events
 """
 
 from __future__ import annotations
@@ -56,14 +55,10 @@ from .server_events import (
 )
 
 __all__ = [
-    "CLIENT_EVENTS",
     "SERVER_EVENTS",
-    "EventIds",
     "decode",
     "decode_audio",
     "decode_object",
-    "encode",
-    "encode_append",
     "parse",
 ]
 
@@ -366,53 +361,3 @@ def decode_audio(message: str | bytes) -> AudioDelta | None:
         )
     except _Bad:
         return None
-
-
-CLIENT_EVENTS = frozenset(
-    {
-        "session.update",
-        "input_audio_buffer.append",
-        "input_audio_buffer.commit",
-        "input_audio_buffer.clear",
-        "output_audio_buffer.clear",
-        "conversation.item.create",
-        "conversation.item.retrieve",
-        "conversation.item.truncate",
-        "conversation.item.delete",
-        "response.create",
-        "response.cancel",
-    }
-)
-
-
-class EventIds:
-    """Ids for client events, `evt_1`, `evt_2`, ...: the server names them in its errors, so that an error is known by
-    the command that caused it."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def __call__(self) -> str:
-        self._count += 1
-        return f"evt_{self._count}"
-
-
-def encode(event_id: str, type: str, fields: Mapping[str, Any] = {}) -> str:
-    """A client event as JSON text; half of a surrogate pair becomes "?". Raises TypeError for what JSON cannot hold."""
-    event = {"type": type, "event_id": event_id, **fields}
-    try:
-        return orjson.dumps(event, default=_plain).decode()
-    except TypeError:  # what users' code returns may hold text that is no Unicode, keys that are no text, great numbers
-        return json.dumps(event, default=_plain, ensure_ascii=False).encode(errors="replace").decode()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
-
-
-def encode_append(event_id: str, audio: bytes) -> str:
-    """`input_audio_buffer.append`, fifty times a second. `event_id` must need no escaping."""
-    base64 = pybase64.b64encode_as_string(audio)
-    return f'{{"type":"input_audio_buffer.append","event_id":"{event_id}","audio":"{base64}"}}'

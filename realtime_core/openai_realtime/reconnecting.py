@@ -17,7 +17,8 @@ from ..model_events import (
 )
 from .recovery import AudioBacklog, ReconnectPolicy, is_recoverable, is_worth_retrying, replayed, summary
 from .server_session import ServerSession, SessionPorts
-from .session_config import SessionConfig, bytes_per_ms
+from .session_config import SessionConfig
+from .session_object import bytes_per_ms
 from .websocket import Link, open_link
 
 __all__ = ["ReconnectingTransport"]

@@ -15,8 +15,9 @@ from ..errors import UserError
 from ..model import RealtimeModelConfig
 from ..run_context import RunContextWrapper
 from ..turns import ServerTurns
+from .defaults import DEFAULT_MODEL
 from .model import OpenAIRealtimeWebSocketModel
-from .session_config import DEFAULT_MODEL, SessionConfig
+from .session_config import SessionConfig
 
 if TYPE_CHECKING:
     from ..agent import RealtimeAgent

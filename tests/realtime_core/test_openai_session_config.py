@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from realtime_core.errors import UserError
-from realtime_core.openai_realtime.session_config import Effective, SessionConfig, bytes_per_ms, wire_format
+from realtime_core.openai_realtime.session_config import Effective, SessionConfig
+from realtime_core.openai_realtime.session_object import bytes_per_ms, wire_format
 from realtime_core.openai_realtime.sip import accept_payload
 from realtime_core.turns import OurTurns, ServerTurns, TurnPolicy
 

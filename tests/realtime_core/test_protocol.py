@@ -13,15 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core.openai_realtime import server_events as wire
-from realtime_core.openai_realtime.protocol import (
-    CLIENT_EVENTS,
-    SERVER_EVENTS,
-    EventIds,
-    decode,
-    decode_object,
-    encode,
-    encode_append,
-)
+from realtime_core.openai_realtime.encoding import CLIENT_EVENTS, EventIds, encode, encode_append
+from realtime_core.openai_realtime.protocol import SERVER_EVENTS, decode, decode_object
 
 AUDIO = bytes(range(256)) * 8
 BASE64 = base64.b64encode(AUDIO).decode()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from benchmarks.extent import extent
-from realtime_core.openai_realtime.protocol import EventIds
+from realtime_core.openai_realtime.encoding import EventIds
 from realtime_core.response_effects import CancelResponse, CreateResponse, ResponseFailed, ResponseStalled
 from realtime_core.response_outcome import Outcome, RetryPolicy
 from realtime_core.responses import COLLISION, Responses, ResponseState

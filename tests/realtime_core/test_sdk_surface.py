@@ -42,7 +42,7 @@ from realtime_core.extensions.handoff_prompt import RECOMMENDED_PROMPT_PREFIX, p
 from realtime_core.handoffs import collect_enabled_handoffs, filter_enabled_handoffs
 from realtime_core.local import LocalRealtimeServer
 from realtime_core.model_events import RealtimeModelEvent
-from realtime_core.openai_realtime.session_config import session_object
+from realtime_core.openai_realtime.session_object import session_object
 from realtime_core.testing import RealtimeConnectCall, RealtimeScriptError, RealtimeStep, ScriptedRealtimeModel
 from realtime_core.tool_approvals import REJECTION_MESSAGE
 from realtime_core.turns import OurTurns

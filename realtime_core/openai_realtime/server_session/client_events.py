@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..protocol import EventIds, encode, encode_append
+from ..encoding import EventIds, encode, encode_append
 from .ports import Log
 
 __all__ = ["ClientEvents"]

@@ -13,7 +13,7 @@ from ...playback import Player
 from ...response_outcome import RetryPolicy
 from ...sources import Sources
 from ...turns import TurnPolicy
-from ..protocol import EventIds
+from ..encoding import EventIds
 
 __all__ = ["Log", "SessionPorts"]
 

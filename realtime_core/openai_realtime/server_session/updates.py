@@ -8,7 +8,8 @@ from typing import Any
 from ...errors import ServerRejected
 from ...model_events import RealtimeModelErrorEvent, RealtimeModelEvent
 from ...responses import Responses
-from ..session_config import SessionConfig, bytes_per_ms, setting_name
+from ..session_config import SessionConfig
+from ..session_object import bytes_per_ms, setting_name
 from ..settings_ledger import ANSWER_S, Refusal
 from .audio_parts import AudioParts
 from .client_events import ClientEvents

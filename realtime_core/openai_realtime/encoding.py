@@ -1,0 +1,64 @@
+"""Encodes the 11 client events of the OpenAI Realtime protocol.
+
+Pure. Source: https://platform.openai.com/docs/api-reference/realtime-client-events
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pybase64
+
+__all__ = ["CLIENT_EVENTS", "EventIds", "encode", "encode_append"]
+
+CLIENT_EVENTS = frozenset(
+    {
+        "session.update",
+        "input_audio_buffer.append",
+        "input_audio_buffer.commit",
+        "input_audio_buffer.clear",
+        "output_audio_buffer.clear",
+        "conversation.item.create",
+        "conversation.item.retrieve",
+        "conversation.item.truncate",
+        "conversation.item.delete",
+        "response.create",
+        "response.cancel",
+    }
+)
+
+
+class EventIds:
+    """Ids for client events: `evt_1`, `evt_2`, ... An error of the server names the event that caused it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self) -> str:
+        self._count += 1
+        return f"evt_{self._count}"
+
+
+def encode(event_id: str, type: str, fields: Mapping[str, Any] = {}) -> str:
+    """A client event as JSON text; half of a surrogate pair becomes "?". Raises TypeError for a value that JSON cannot
+    hold."""
+    event = {"type": type, "event_id": event_id, **fields}
+    try:
+        return orjson.dumps(event, default=_plain).decode()
+    except TypeError:  # values of users' code may have text that is not Unicode, keys that are not text, large integers
+        return json.dumps(event, default=_plain, ensure_ascii=False).encode(errors="replace").decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+
+
+def encode_append(event_id: str, audio: bytes) -> str:
+    """The event `input_audio_buffer.append`, sent 50 times a second. `event_id` must not need escaping."""
+    base64 = pybase64.b64encode_as_string(audio)
+    return f'{{"type":"input_audio_buffer.append","event_id":"{event_id}","audio":"{base64}"}}'
