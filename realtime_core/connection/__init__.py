@@ -1,7 +1,6 @@
-"""One connection protocol for both peers: the phone's socket and the model's.
+"""The connection protocol for both peers: the phone's socket and the model's.
 
-`Connection` is what the bridge, the model, the embedded server and the simulated phone are written against. Its
-adapters:
+The call session, the model, the embedded server and the simulated phone use `Connection`. Its adapters:
 
 - `realtime_core.connection.memory`: a pair in memory, with faults (delay, jitter, drop, stall, break)
 - `realtime_core.connection.websocket`: a WebSocket, client or server side, on the sans-I/O core of `websockets`
@@ -25,7 +24,7 @@ class Close:
     """How a connection ended.
 
     `code` and `reason` are those of RFC 6455, section 7.4 (1005: the peer gave none; 1006: no closing handshake).
-    `by` tells who ended it: `"us"`, the `"peer"`, or the `"network"` (reset, time-out, end of file in mid-stream).
+    `by` is the side that ended it: `"us"`, the `"peer"`, or the `"network"` (reset, time-out, end of file).
     """
 
     code: int
@@ -42,13 +41,13 @@ class Connection(ABC):
 
     @abstractmethod
     def send(self, text: str) -> None:
-        """Send one text message. Never blocks and never raises: what is sent after the end is dropped, because the end
-        is reported once, by `run`. Look at `buffered_bytes` to see whether the peer keeps up."""
+        """Send one text message. Never blocks and never raises: a message after the end is dropped, because `run`
+        reports the end once. `buffered_bytes` shows whether the peer keeps up."""
 
     @property
     @abstractmethod
     def buffered_bytes(self) -> int:
-        """Bytes that `send` has taken and the network has not."""
+        """Bytes that `send` has accepted and the network has not."""
 
     @abstractmethod
     def pause(self) -> None:
@@ -56,12 +55,12 @@ class Connection(ABC):
 
     @abstractmethod
     def resume(self) -> None:
-        """Deliver again, in order, nothing lost. Idempotent."""
+        """Deliver again, in order and without loss. Idempotent."""
 
     @abstractmethod
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Begin to close, after what was sent has gone out; from now on nothing is delivered. Idempotent. A peer that
-        never answers is given up after the adapter's close time-out.
+        """Begin to close after the sent messages have gone out. No more messages are delivered. Idempotent. If the peer
+        does not answer, the connection ends after the adapter's close time-out.
 
         Raises `ValueError` for a code that must not be sent; a reason is cut to 123 bytes."""
 

@@ -1,4 +1,4 @@
-"""What every adapter of `Connection` shares: keeping messages until somebody runs, pausing, and one end."""
+"""The shared base of the connections: keeps messages until `run`, pauses, and ends once."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def check_close(code: int, reason: str) -> str:
 
 
 class DeliveringConnection(Connection):
-    """Calls `on_message` in the step in which `_deliver` is called; keeps what cannot be delivered yet.
+    """Calls `on_message` in the step in which `_deliver` is called, and keeps messages that cannot be delivered yet.
 
-    An adapter calls `_deliver` with each message that arrives and `_end` once. Whatever ends the connection, messages
-    that arrived before are delivered before `run` returns; after our own `close`, nothing more is.
+    An adapter calls `_deliver` with each message that arrives, and `_end` once. Messages that arrived before the end
+    are delivered before `run` returns. After a local `close` no message is delivered.
     """
 
     def __init__(self) -> None:
         self._kept: deque[str | bytes] = deque()
         self._kept_bytes = 0
         self._paused = False
-        self._deaf = False
+        self._discards = False
         self._delivering = False
         self._on_message: MessageHandler | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -82,25 +82,25 @@ class DeliveringConnection(Connection):
 
     @abstractmethod
     def _listening_changed(self) -> None:
-        """`_listening` may have changed: read from the socket, or do not."""
+        """`_listening` may have changed: read from the socket, or stop reading."""
 
     @property
     def _listening(self) -> bool:
-        """Whether messages are delivered as they come, or (after `close`) thrown away as they come."""
-        return self._deaf or (self._on_message is not None and not self._paused)
+        """Whether messages are delivered when they come, or (after `close`) dropped."""
+        return self._discards or (self._on_message is not None and not self._paused)
 
     def _deliver(self, message: str | bytes) -> None:
-        if self._deaf:
+        if self._discards:
             return
         if self._on_message is not None and not (self._kept or self._paused or self._delivering):
-            self._hand_over(message)  # the usual case: no need to keep it for a moment
+            self._hand_over(message)  # the usual case: the message need not be kept
         else:
             self._kept.append(message)
             self._kept_bytes += size_bytes(message)
         self._flush()
 
     def _stop_delivering(self) -> None:
-        self._deaf = True
+        self._discards = True
         self._kept.clear()
         self._kept_bytes = 0
 
@@ -110,10 +110,10 @@ class DeliveringConnection(Connection):
             self._flush()
 
     def _flush(self) -> None:
-        # A handler may pause, resume or close: whoever delivers goes on delivering, nobody delivers inside of him.
+        # A handler may pause, resume or close. The outer delivery continues; no delivery begins inside a handler.
         if self._delivering or self._on_message is None:
             return
-        while self._kept and not self._paused and not self._deaf:
+        while self._kept and not self._paused and not self._discards:
             message = self._kept.popleft()
             self._kept_bytes -= size_bytes(message)
             self._hand_over(message)

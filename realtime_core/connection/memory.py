@@ -1,4 +1,4 @@
-"""A connection in memory, with the faults of a network on request. The same in real and in virtual time.
+"""A connection in memory, with optional network faults. It works in real and in virtual time.
 
 Each direction is a `_Wire`: messages and closing frames in flight, in order, each with the time of its arrival.
 """
@@ -17,16 +17,16 @@ from .delivery import DeliveringConnection, check_close, size_bytes
 __all__ = ["Faults", "MemoryConnection", "memory_pair"]
 
 _ANSWER = Close(1000, "", "us")
-"""Stands for the peer's answering CLOSE."""
+"""Marks the CLOSE frame with which the peer answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What one direction of a connection suffers. Times in seconds.
+    """Faults of one direction of a connection. Times in seconds.
 
-    `jitter_s` is extra delay, uniform, drawn for each message; the order is kept, as TCP keeps it. `drop` is the
-    probability that a message vanishes, which TCP never does: for whatever must bear it. In each of `stalls`, given as
-    (seconds since the pair was made, length), nothing gets through; then everything does at once.
+    `jitter_s` is the limit of an extra delay, uniform for each message; messages keep their order, as with TCP. `drop`
+    is the probability that a message is lost, which TCP does not do. In each of `stalls` (seconds since the pair was
+    made, length) no message arrives; after it all of them arrive at once.
     """
 
     delay_s: float = 0.0
@@ -37,7 +37,7 @@ class Faults:
 
 
 class _Wire:
-    """One direction: what is in flight, and the one timer for its head."""
+    """One direction: messages in flight, and one timer for the next message."""
 
     def __init__(self, faults: Faults, to: MemoryConnection) -> None:
         self._loop = asyncio.get_running_loop()
@@ -75,7 +75,7 @@ class _Wire:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that cannot get through just now."""
+        """Bytes that a stall holds back."""
         if self._loop.time() >= self._stalled_until:
             return 0
         return sum(_size(message) for _, message in self._flight)
@@ -92,7 +92,7 @@ class _Wire:
     def _arrive(self) -> None:
         self._handle = None
         now = self._loop.time()
-        # Only what is in flight now: a peer that answers each message gets his turn of the loop in between.
+        # Only messages that are in flight now, so that a peer can answer in between.
         for _ in range(len(self._flight)):
             if not self._flight or max(self._flight[0][0], self._stalled_until) > now:
                 break
@@ -123,7 +123,7 @@ class MemoryConnection(DeliveringConnection):
         self._send(text)
 
     def send_binary(self, data: bytes) -> None:
-        """Send a binary message, as a peer might; no `Connection` of ours does."""
+        """Send a binary message, as a foreign peer may do."""
         self._send(data)
 
     def _send(self, message: str | bytes) -> None:
@@ -136,7 +136,7 @@ class MemoryConnection(DeliveringConnection):
 
     @property
     def buffered_bytes(self) -> int:
-        """What a stall holds back, and what the peer has been sent and does not take."""
+        """Bytes that a stall holds back, and bytes that the peer has not taken."""
         return self._wire.held_bytes + (0 if self._peer._listening else self._peer._kept_bytes)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -150,13 +150,13 @@ class MemoryConnection(DeliveringConnection):
         self._give_up = loop.call_later(self._close_timeout_s, self._end, self._closing)
 
     def break_(self, code: int = 1006, reason: str = "") -> None:
-        """Cut the line: what is in flight is lost, and both ends see it end by the network."""
+        """Break the connection: messages in flight are lost, and both ends see an end by the network."""
         for end in (self, self._peer):
             end._wire.cut()
             end._end(end._closing or end._received_close or Close(code, reason, "network"))
 
     def stall(self, seconds: float) -> None:
-        """For so long nothing that this end sends or has in flight gets through; then everything does at once."""
+        """Hold back the messages of this end, also those in flight, for `seconds`. Then all of them arrive at once."""
         self._wire.stall(seconds)
 
     def _drop(self) -> None:
@@ -182,7 +182,7 @@ class MemoryConnection(DeliveringConnection):
             self._deliver(message)
 
     def _answer_close(self) -> None:
-        # As a socket that is not read from, a paused end does not see the CLOSE, and so does not answer it.
+        # A paused end does not read the CLOSE frame, so it does not answer it. A paused socket behaves the same.
         assert self._received_close is not None
         if self._ended is None:
             self._wire.send(_ANSWER)
@@ -203,7 +203,7 @@ def memory_pair(
     max_message_bytes: int | None = None,
     max_buffered_bytes: int = 16 * 2**20,
 ) -> tuple[MemoryConnection, MemoryConnection]:
-    """Two connected ends. `faults` are those from the first to the second, `reverse_faults` those of the way back.
+    """Two connected ends. `faults` affect messages from the first to the second, `reverse_faults` the other direction.
 
     Without faults a message arrives in the next turn of the loop. Call it within a running loop.
     """

@@ -1,7 +1,7 @@
-"""Proxies on the way to a WebSocket server.
+"""Opens connections to a WebSocket server through an HTTP proxy.
 
-The environment names them as for other programs: `WSS_PROXY`, `HTTPS_PROXY`, `WS_PROXY`, `HTTP_PROXY` and `NO_PROXY`,
-in upper or lower case. Source: https://websockets.readthedocs.io/en/stable/topics/proxies.html
+The environment names the proxy: `WSS_PROXY`, `HTTPS_PROXY`, `WS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in upper or lower
+case. Source: https://websockets.readthedocs.io/en/stable/topics/proxies.html
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """WebSockets (RFC 6455) as connections: `connect` for the client side, `serve` for the server side.
 
-permessage-deflate is never offered nor accepted: it costs more than it saves on base64 audio.
+The extension permessage-deflate is not offered and not accepted: on base64 audio it costs more than it saves.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["WebSocketConnection", "WebSocketServer", "connect", "serve"]
 MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_BUFFERED_BYTES = 16 * 2**20
 
-# `websockets` tells INFO of every connection that opens and closes; here `run` tells that to whom it concerns.
+# `websockets` logs each connection at INFO. Here `run` reports the end of a connection.
 _logger = logging.getLogger("realtime_core.websocket")
 _logger.setLevel(logging.WARNING)
 
@@ -113,7 +113,7 @@ async def connect(
     except OSError as error:
         raise ConnectFailed(f"{url} cannot be reached: {error}. Check the address and the network.") from error
     finally:
-        if connection is not None and not is_open:  # cancelled, too, when the answer has just come
+        if connection is not None and not is_open:  # also where the task is cancelled when the answer has just come
             connection._drop()
     if not is_open:
         raise _handshake_failure(url, protocol.handshake_exc)
@@ -124,7 +124,7 @@ async def _open_directly(
     uri: WebSocketURI, context: tls.SSLContext | None, new_connection: Callable[[], WebSocketConnection]
 ) -> WebSocketConnection:
     loop = asyncio.get_running_loop()
-    # uvloop has no such argument. Cancelled at the wrong moment it leaks a connected socket: so only for names.
+    # uvloop does not have this argument. A cancellation may leak a connected socket, so it is used for names only.
     races = isinstance(loop, asyncio.BaseEventLoop) and not _is_address(uri.host)
     eyeballs: dict[str, Any] = {"happy_eyeballs_delay": 0.25} if races else {}
     server_hostname = uri.host if context else None
@@ -154,7 +154,7 @@ async def _open_through(
 
 
 def _is_address(host: str) -> bool:
-    """One address, and no name that may have several?"""
+    """The host is an address, not a name, which may have several addresses."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -273,9 +273,9 @@ def serve(
 ) -> WebSocketServer:
     """Listen: `async with serve(handler, host, port) as server`, or `server = await serve(...)` and `server.close()`.
 
-    `handler` is awaited with each connection and its request; when it returns, the connection is closed (1000; 1011 if
-    it failed, which the loop's exception handler is told). `process_request` may answer a request with an HTTP response
-    of its own in place of the upgrade.
+    `handler` is awaited with each connection and its request; when it returns, the connection is closed with code 1000.
+    If it fails, the code is 1011, and the error goes to the loop's exception handler. `process_request` may return an
+    HTTP response instead of the upgrade.
     """
 
     async def start(server: WebSocketServer) -> asyncio.Server:
@@ -323,5 +323,5 @@ def serve(
 
 
 def _first_in_common(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """A client that offers none of ours is served without, as browsers' and vendors' clients expect."""
+    """A client that offers no known subprotocol gets none, as browsers and vendors' clients expect."""
     return next((name for name in offered if name in (protocol.available_subprotocols or ())), None)

@@ -1,7 +1,7 @@
-"""One end of a WebSocket (RFC 6455): the sans-I/O core of `websockets` under an `asyncio.Protocol` of ours.
+"""One end of a WebSocket (RFC 6455): the sans-I/O core of `websockets` under an `asyncio.Protocol`.
 
-`send` writes to the transport in the same step and `on_message` is called straight from `data_received`: there is no
-queue and no task between the socket and its user.
+`send` writes to the transport in the same step and `on_message` is called from `data_received`. There is no queue
+and no task between the socket and its user.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ __all__ = ["WebSocketConnection"]
 
 
 class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
-    """One end of a WebSocket; made by `connect` and `serve`. What `asyncio.Protocol` has is the event loop's to call.
+    """One end of a WebSocket; made by `connect` and `serve`. The event loop calls the methods of
+    `asyncio.Protocol`.
 
-    A connection whose peer does not read is broken off (1006, by the network) once more than `max_buffered_bytes` wait.
+    A connection ends (1006, by the network) if the peer does not read and more than `max_buffered_bytes` wait.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         self._ping_timer: asyncio.TimerHandle | None = None
         self._close_timer: asyncio.TimerHandle | None = None
         self.lost: asyncio.Future[None] = self._loop.create_future()
-        """Done when the socket is gone."""
+        """Done when the socket is closed."""
 
     @property
     def subprotocol(self) -> str | None:
@@ -134,19 +135,19 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
             return self._fate
         if protocol.close_rcvd is not None and protocol.parser_exc is None:
             return Close(int(protocol.close_rcvd.code), protocol.close_rcvd.reason, "peer")
-        if protocol.close_sent is not None:  # for what the peer sent: 1002, 1007, 1009
+        if protocol.close_sent is not None:  # because of a message of the peer: 1002, 1007, 1009
             return Close(int(protocol.close_sent.code), protocol.close_sent.reason, "us")
         return Close(1006, str(exc or ""), "network")
 
     # Frames
 
     def opened(self) -> None:
-        """The handshake is done. Nothing more is read until somebody runs."""
+        """The handshake is done. No more data is read until `run`."""
         self._listening_changed()
         self._schedule_ping()
 
     def write_handshake(self) -> None:
-        """Write what the opening handshake has to say."""
+        """Write the opening handshake."""
         self._write()
 
     def _frame_received(self, frame: Frame) -> None:
@@ -163,7 +164,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
                 data, self._fragments = b"".join(self._fragments), []
                 self._message_received(self._fragments_opcode, data)
         elif opcode is Opcode.CLOSE:
-            # Both CLOSE frames are exchanged; RFC 6455, section 7.1.1, lets the client, too, end the TCP connection.
+            # Both CLOSE frames are exchanged. RFC 6455, section 7.1.1, lets the client end the TCP connection, too.
             self._write()
             self._expect_end()
             self._transport.close()
@@ -186,8 +187,8 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
             elif self._protocol.parser_exc is None or not self._transport.can_write_eof():
                 self._transport.close()
             else:
-                # The peer may still be sending what we refuse. Were the socket closed now, what it has sent and we have
-                # not read would turn into a reset, and our CLOSE frame be lost: say no more, and read on to its end.
+                # The peer may still send. Closing a socket with unread data resets the connection and loses the CLOSE
+                # frame. So only the sending direction ends here, and reading continues to the end.
                 self._transport.write_eof()
 
     def _expect_end(self) -> None:
@@ -208,7 +209,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
             self._ping_timer = self._loop.call_later(self._ping_timeout_s, self._check_alive)
 
     def _check_alive(self) -> None:
-        # Anything that arrives proves life; while nothing is read, nothing can be proved.
+        # Any message proves that the peer is alive. While reading is paused, there is no proof.
         if self._alive or not self._listening:
             self._schedule_ping()
         else:

@@ -1,4 +1,4 @@
-"""What a server session gets where the user says nothing. Every default of the OpenAI Realtime API is named here."""
+"""The default settings of a session with the OpenAI Realtime API."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ DEFAULT_MODEL = "gpt-realtime-2.1"
 """`gpt-realtime` is shut down on 2027-01-20."""
 
 DEFAULT_TRANSCRIPTION_MODEL = "gpt-live-transcribe"
-"""`gpt-4o-mini-transcribe` is shut down on 2027-02-26, and this model is named as its replacement. A server that does
-not know the model gets a session without transcription.
+"""`gpt-4o-mini-transcribe` is shut down on 2027-02-26, and this model is named as its replacement. If the
+server does not have the model, the session begins without transcription.
 Source: https://developers.openai.com/api/docs/deprecations"""
 
 DEFAULT_MODEL_SETTINGS: RealtimeSessionModelSettings = {
@@ -22,4 +22,4 @@ DEFAULT_MODEL_SETTINGS: RealtimeSessionModelSettings = {
     "input_audio_transcription": {"model": DEFAULT_TRANSCRIPTION_MODEL},
     "turn_detection": {"type": "semantic_vad", "interrupt_response": True},
 }
-"""The settings of a session that is given none. A SIP call that is attached to has its settings already."""
+"""Settings where the user gives none. They are not used for a SIP call, which has settings already."""

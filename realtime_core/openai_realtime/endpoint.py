@@ -1,4 +1,4 @@
-"""Where the server is, and how we show who we are.
+"""The address of the server, and the headers with the key.
 
 Sources: https://platform.openai.com/docs/guides/realtime-websocket,
 https://platform.openai.com/docs/guides/realtime-sip (`call_id`), and for Azure
@@ -50,10 +50,10 @@ def realtime_url(base_url: str, query: str) -> str:
 async def resolve_endpoint(
     options: RealtimeModelConfig, model_name: str | None, default_model: str, environ: Mapping[str, str]
 ) -> Endpoint:
-    """The endpoint for a model's options. Raises `UserError` where they contradict each other or a key is wanting.
+    """The endpoint for a model's options. Raises `UserError` where options contradict each other or a key is missing.
 
-    `url` is taken as it is; else the base is `base_url`, `OPENAI_BASE_URL` or OpenAI's. `headers` stand in place of any
-    key. A `transport` of the caller's own needs no key, and is shown only one that was given for it.
+    `url` is used unchanged; otherwise the base is `base_url`, `OPENAI_BASE_URL` or OpenAI's. `headers` replace any key.
+    A `transport` of the user needs no key, and gets only a key from the options.
     `ConnectFailed`: the function that should return the key failed.
     """
     url, call_id = options.get("url"), options.get("call_id")
@@ -88,8 +88,7 @@ def _safety_identifier(options: RealtimeModelConfig) -> dict[str, str]:
 
 
 async def get_api_key(key: str | Callable[[], str | Awaitable[str]] | None) -> str | None:
-    """The key itself, what the function returns, or `OPENAI_API_KEY` where there is neither. Raises what the function
-    raises."""
+    """The key, the result of the function, or else `OPENAI_API_KEY`. Raises what the function raises."""
     if not callable(key):
         return key or os.environ.get(_KEY_VARIABLE)
     value = await user_code.call(key)

@@ -1,4 +1,4 @@
-"""Telling listeners, in order."""
+"""Delivers model events to listeners, in order."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ROOM_AGAIN = 256
 
 
 class Listeners:
-    """Tells each event to every listener: in the same step to those that take it (`on_event_now`), and through one
-    ordered queue to those that want to await. When that queue is full, `on_full(True)` asks for a pause of the source,
-    and `on_full(False)` ends it: nothing is dropped."""
+    """Delivers each event to every listener: in the same step where the listener takes it (`on_event_now`), otherwise
+    through one ordered queue. When the queue is full, `on_full(True)` pauses the source, and `on_full(False)` ends the
+    pause, so that no event is dropped."""
 
     def __init__(self, on_full: Callable[[bool], None]) -> None:
         self._on_full = on_full
@@ -41,7 +41,7 @@ class Listeners:
     def emit(self, event: RealtimeModelEvent) -> None:
         for listener in self._listeners:
             if listener in self._slow or not user_code.call_now(listener.on_event_now, event):
-                self._slow.add(listener)  # from now on all of its events take the queue, so that they stay in order
+                self._slow.add(listener)  # all later events of this listener use the queue, so that they stay in order
                 self._waiting.append((listener, event))
                 self._wake.set()
         if len(self._waiting) >= _FULL and not self._is_full:
@@ -58,7 +58,7 @@ class Listeners:
         self._ended = False
 
     async def deliver(self) -> None:
-        """Await the slow listeners, until `end`. An exception of theirs goes to the loop's exception handler."""
+        """Await the slow listeners, until `end`. Their exceptions go to the loop's exception handler."""
         while True:
             while self._waiting:
                 listener, event = self._waiting.popleft()
@@ -66,14 +66,14 @@ class Listeners:
                     self._is_full = False
                     self._on_full(False)
                 if listener in self._listeners:
-                    await _tell(listener, event)
+                    await _deliver(listener, event)
             if self._ended:
                 return
             self._wake.clear()
             await self._wake.wait()
 
 
-async def _tell(listener: RealtimeModelListener, event: RealtimeModelEvent) -> None:
+async def _deliver(listener: RealtimeModelListener, event: RealtimeModelEvent) -> None:
     try:
         await user_code.call(listener.on_event, event)
     except Exception as error:  # noqa: BLE001 - the listener is the user's

@@ -43,8 +43,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     or about to expire (`reconnect`; `ReconnectPolicy(attempts=0)`: never).
 
     `transport` opens connections (default: a WebSocket with `transport_config`); `retry`: how often a response that
-    failed is asked for again; `hold_for_tools`: what the caller says while a tool runs is answered when the tool has
-    returned, so that nobody invents its result. One session at a time; after `close` the model may be connected again.
+    failed is repeated; `hold_for_tools`: turns of the caller are answered when running tools have returned, so that the
+    model does not invent their results. One session at a time; after `close` the model can be connected again.
     """
 
     capabilities = ModelCapabilities(

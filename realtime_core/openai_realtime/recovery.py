@@ -1,7 +1,7 @@
-"""When a lost server session is replaced by a new one, and what the new one is told of the conversation.
+"""When a lost server session is replaced, and what the new session knows of the conversation.
 
-Pure. The server keeps no conversation beyond a session, and takes no assistant audio from a client: what was said goes
-in as text, of the agent's words those that were *heard*.
+Pure. The server keeps a conversation only for one session, and takes no assistant audio from a client. So the
+conversation goes in as text; of the agent's words only those that the caller has heard.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _MAX_ITEM_ID = 32
 
 @dataclass(frozen=True, slots=True)
 class ReconnectPolicy:
-    """When and how a connection is tried again, and a lost session is replaced by a new one. `attempts=0`: never.
+    """When a connection is tried again, and when a session is replaced. `attempts=0`: never.
 
-    Before attempt n (from 0) it waits `min(max_delay_s, first_delay_s * 2**n)`, half of it at random. The first session
-    is tried for `first_session_s`, because a caller hears nothing meanwhile. A session that is lost within
-    `settled_after_s` counts as another failed attempt, so that a server that takes every session and drops it is given
-    up. `memory`: the conversation goes in as one system message of at most `max_chars`, or item by item. Of the
-    caller's audio the last `gap_audio_s` are kept until there is a session again. A session is replaced in the first
-    pause of the talk within `rollover_margin_s` of its announced end.
+    Before attempt n (from 0) the transport waits `min(max_delay_s, first_delay_s * 2**n)`, half of it at random. The
+    first session has `first_session_s` for its attempts, because the caller hears nothing meanwhile. A session that is
+    lost within `settled_after_s` counts as a failed attempt, so a server that drops every session is given up.
+    `memory`: the conversation goes in as one system message of at most `max_chars`, or item by item. The last
+    `gap_audio_s` of the caller's audio are kept until there is a session. A session is replaced in the first pause of
+    the conversation within `rollover_margin_s` before its announced end.
     """
 
     attempts: int = 8
@@ -63,13 +63,13 @@ class ReconnectPolicy:
 
 
 def is_recoverable(close: Close) -> bool:
-    """The connection ended for a reason that says nothing against a new one."""
+    """A new connection may succeed after this end."""
     codes = _PEER_BROKE_THE_RULES if close.by == "us" else _RECOVERABLE
     return close.by == "network" or close.code in codes
 
 
 def is_worth_retrying(error: RealtimeCoreError) -> bool:
-    """A new connection failed for a reason that may pass."""
+    """Another attempt may succeed after this error."""
     if isinstance(error, ConnectFailed) and error.close is not None:
         return is_recoverable(error.close)
     if isinstance(error, ConnectFailed) and error.status in _HOPELESS_STATUS:
@@ -80,7 +80,7 @@ def is_worth_retrying(error: RealtimeCoreError) -> bool:
 
 
 class AudioBacklog:
-    """The caller's audio that cannot be sent yet: the last `limit_bytes` of it."""
+    """Audio of the caller that waits: the last `limit_bytes`."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -100,7 +100,7 @@ class AudioBacklog:
             self.dropped_bytes += len(oldest)
 
     def keep(self, n_bytes: int) -> None:
-        """Forget all but the last `n_bytes` (and the rest of a piece)."""
+        """Drop all but the last `n_bytes`, in whole pieces."""
         while self._pieces and self._n_bytes - len(self._pieces[0]) >= n_bytes:
             self._n_bytes -= len(self._pieces.popleft())
 
@@ -123,8 +123,8 @@ _LEFT_OUT = "(Earlier parts are left out.)"
 
 
 def summary(items: Sequence[RealtimeItem], max_chars: int) -> str | None:
-    """The conversation as one text of at most `max_chars` (and a few hundred for what stands around it), the newest
-    lines first in claim. None if nothing was said."""
+    """The conversation as one text, without the oldest lines where it is longer than `max_chars`. None for an empty
+    conversation."""
     lines: deque[str] = deque()
     room = max_chars
     for item in reversed(items):
@@ -159,22 +159,22 @@ def _short(text: str, max_chars: int) -> str:
 
 
 def tool_note(name: str, arguments: str, output: str) -> str:
-    """The result of a tool that was called in an earlier session."""
+    """A note with the result of a tool that was called in an earlier session."""
     return f"The tool {name}({arguments}), called earlier, has returned: {output}"
 
 
 def refused_output_note(output: str) -> str:
-    """The result of a tool, after the server has refused it as the output of the call (it does not know the call any
-    more, or the output is too long)."""
+    """A note with the result of a tool whose output the server has refused: it does not know the call any more, or the
+    output is too long."""
     return f"A tool that you have called has returned: {_short(output, _MAX_NOTE_CHARS)}"
 
 
 def replayed(items: Sequence[RealtimeItem], max_chars: int) -> list[dict[str, Any]]:
-    """The conversation as the protocol's items, with their ids, the newest that fit into `max_chars` of text."""
+    """The newest items of the conversation that fit into `max_chars`, as items of the protocol with their ids."""
     replay: deque[list[dict[str, Any]]] = deque()
     room = max_chars
     for item in reversed(items):
-        wire = [_short_id(each) for each in wire_items(item)] if _is_worth_telling(item) else []
+        wire = [_short_id(each) for each in wire_items(item)] if _is_replayable(item) else []
         room -= sum(len(str(each)) for each in wire)
         if room < 0:
             break
@@ -182,7 +182,7 @@ def replayed(items: Sequence[RealtimeItem], max_chars: int) -> list[dict[str, An
     return [each for wire in replay for each in wire]
 
 
-def _is_worth_telling(item: RealtimeItem) -> bool:
+def _is_replayable(item: RealtimeItem) -> bool:
     if isinstance(item, RealtimeToolCallItem):
         is_lost = item.server_label is not None and item.output is None
         return bool(item.call_id) and not is_lost
@@ -191,5 +191,5 @@ def _is_worth_telling(item: RealtimeItem) -> bool:
 
 
 def _short_id(wire: dict[str, Any]) -> dict[str, Any]:
-    """The item; without its id where that is longer than the protocol lets a client choose."""
+    """The item; without its id where the protocol does not let a client choose one of that length."""
     return wire if len(wire["id"]) <= _MAX_ITEM_ID else {key: value for key, value in wire.items() if key != "id"}

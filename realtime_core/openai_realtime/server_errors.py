@@ -1,7 +1,7 @@
-"""What an error of the server means for us.
+"""What an error of the server means.
 
-Pure. Codes and texts are those met with the real server: see the issue threads of its clients; most errors leave the
-session open.
+Pure. Codes and texts are those of the real server, from the issue threads of its clients. Most errors leave the session
+open.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["COMMIT_EMPTY", "KNOWN_CODES", "Fault", "classify", "code_of", "excep
 
 
 class Fault(Enum):
-    """Whose fault, and so what to do."""
+    """Whose fault an error is."""
 
     BENIGN = "benign"
-    """Two things crossed on the way, and nothing is missing: nobody is told."""
+    """Two events crossed on the way, and no action is needed: no event reports the error."""
     OURS = "ours"
-    """We should not have sent that: counted, and nobody is told."""
+    """This package should not have sent the event: the error is counted, no event reports it."""
     CONFIGURATION = "configuration"
     """The user's settings were refused."""
     SERVICE = "service"
@@ -34,10 +34,10 @@ class Fault(Enum):
 COMMIT_EMPTY = "input_audio_buffer_commit_empty"
 
 _BY_CODE = {
-    COLLISION: Fault.BENIGN,  # `Responses` asks again where that is needed
+    COLLISION: Fault.BENIGN,  # `Responses` repeats the request where that is needed
     "response_cancel_not_active": Fault.BENIGN,
     COMMIT_EMPTY: Fault.BENIGN,
-    "item_truncate_invalid_item_id": Fault.BENIGN,  # somebody has deleted it: nothing is left to truncate
+    "item_truncate_invalid_item_id": Fault.BENIGN,  # the item was deleted: there is nothing to truncate
     "cannot_update_voice": Fault.CONFIGURATION,
     "session_expired": Fault.EXPIRED,
     "rate_limit_exceeded": Fault.SERVICE,
@@ -47,14 +47,14 @@ _BY_CODE = {
 }
 
 KNOWN_CODES = frozenset(_BY_CODE) - {"cannot_update_voice"}
-"""Codes that say by themselves what they are about, and that no `session.update` is refused with."""
+"""Codes that have one meaning. The server refuses no `session.update` with them."""
 
 _CODES = {
     "Conversation already has an active response": COLLISION,
     "Cancellation failed": "response_cancel_not_active",
     "Error committing input audio buffer": COMMIT_EMPTY,
 }
-"""How messages begin that some servers send without a code."""
+"""Beginnings of messages that some servers send without a code."""
 
 _BETA = frozenset({"session.type", "session.audio", "session.output_modalities"})
 _BETA_CURE = (
@@ -64,7 +64,7 @@ _BETA_CURE = (
 
 
 def code_of(error: ServerError) -> str:
-    """The error's code; "" if it has none and is none that we know."""
+    """The error's code, or the code of a known message; "" for any other error."""
     return error.code or next((code for start, code in _CODES.items() if error.message.startswith(start)), "")
 
 

@@ -1,6 +1,6 @@
 """The server events of the OpenAI Realtime protocol, as small values.
 
-Only the fields that somebody here reads; audio comes decoded. Names on the wire: `protocol.SERVER_EVENTS`.
+They have the fields that this package reads; audio is decoded. `protocol.SERVER_EVENTS` has the names on the wire.
 Source: https://platform.openai.com/docs/api-reference/realtime-server-events
 """
 

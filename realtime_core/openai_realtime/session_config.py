@@ -27,7 +27,7 @@ _AUDIO_FORMATS: tuple[Path, ...] = (("audio", "input", "format"), ("audio", "out
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What the server says is in effect, as far as we go by it."""
+    """The settings in effect, as the server shows them."""
 
     input_format: Mapping[str, Any]
     output_format: Mapping[str, Any]
@@ -57,8 +57,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 class SessionConfig:
-    """The configuration of one server session, in the words of `RealtimeSessionModelSettings`. Its `SettingsLedger`
-    knows what is in force."""
+    """The configuration of one server session, from `RealtimeSessionModelSettings`. Its `SettingsLedger` knows the
+    settings in force."""
 
     def __init__(
         self,
@@ -74,8 +74,8 @@ class SessionConfig:
         self._ledger = SettingsLedger()
         self._server_waits = False
         self.voice_frozen = False
-        """The agent was heard: its voice can no longer change."""
-        self._ask(session_object(settings, defaults=defaults, turns=turns))
+        """The agent has spoken: its voice cannot change any more."""
+        self._request(session_object(settings, defaults=defaults, turns=turns))
         self._echo: Fields = {}
         self.effective = Effective.of(nest(self._ledger.desired))
 
@@ -102,7 +102,7 @@ class SessionConfig:
 
     @property
     def unanswered(self) -> list[Change]:
-        """What was asked for and is neither taken nor refused."""
+        """The changes that the server has neither taken nor refused."""
         return self._ledger.unanswered
 
     @property
@@ -116,8 +116,8 @@ class SessionConfig:
         previous: Mapping[str, Any] | None = None,
         answered: Answered | None = None,
     ) -> None:
-        """Ask for other settings. Keys that are absent stay as they are; the voice stays once it was heard. Where the
-        settings replace `previous` ones, only the difference is asked for. `answered` gets the server's answer."""
+        """Request other settings. Absent keys stay unchanged, and so does the voice once it was heard. If the settings
+        replace `previous` ones, only the difference is requested. `answered` gets the server's answer."""
         fields = session_object(settings, defaults=False, turns=self._turns)
         if previous is not None:
             before = session_object(previous, defaults=False, turns=self._turns)
@@ -127,9 +127,9 @@ class SessionConfig:
         if self.voice_frozen:
             fields.pop(_VOICE, None)
         # An update of the rest must not be read as a return to the default formats.
-        self._ask(fields, answered, named=_AUDIO_FORMATS)
+        self._request(fields, answered, named=_AUDIO_FORMATS)
 
-    def _ask(self, fields: Fields, answered: Answered | None = None, named: tuple[Path, ...] = ()) -> None:
+    def _request(self, fields: Fields, answered: Answered | None = None, named: tuple[Path, ...] = ()) -> None:
         detection = fields.get(_TURN_DETECTION)
         if isinstance(detection, Mapping) and detection.get(IDLE_TIMEOUT, 0) is None:
             current = self._ledger.desired.get(_TURN_DETECTION)
@@ -138,8 +138,8 @@ class SessionConfig:
         self._ledger.ask(Change(fields, answered, named))
 
     def let_server_respond(self, value: bool) -> bool:
-        """Have the server answer turns by itself, as the settings say, or not for the time being. Returns whether that
-        is a change."""
+        """Let the server answer turns by itself, if the settings say so, or stop that for a while. Returns whether
+        this is a change."""
         detection = self._ledger.desired.get(_TURN_DETECTION)
         responds = isinstance(detection, Mapping) and detection.get("create_response", True) is not False
         changes = responds and self._server_waits is value
@@ -147,7 +147,7 @@ class SessionConfig:
         return changes
 
     def sent_by_hand(self, event_id: str, session: Mapping[str, Any], now: float) -> None:
-        """The user sends this `session.update` himself: it is a change like others."""
+        """The user sends this `session.update`: it is a change like any other."""
         self._ledger.sent(event_id, Change(flatten(session)), now)
 
     def due(self, ids: Callable[[], str], now: float) -> tuple[list[tuple[str, dict[str, Any]]], list[Change]]:
@@ -160,12 +160,12 @@ class SessionConfig:
         return [(event_id, nest(fields)) for event_id, fields in due.updates], due.settled
 
     def created(self, session: Mapping[str, Any]) -> None:
-        """`session.created`. A call that is attached to and has no transcription gets the default one, so that the
-        history says what the caller said; its other settings stay."""
+        """`session.created`. An attached call without transcription gets the default model, so that the history has the
+        caller's words. Its other settings stay."""
         shown = flatten(session)
         self._ledger.created(shown)
         if _TRANSCRIPTION not in self._ledger.desired and shown.get(_TRANSCRIPTION) is None:
-            self._ask({_TRANSCRIPTION: DEFAULT_MODEL_SETTINGS["input_audio_transcription"]})
+            self._request({_TRANSCRIPTION: DEFAULT_MODEL_SETTINGS["input_audio_transcription"]})
 
     def updated(self, session: Mapping[str, Any]) -> list[Change]:
         """`session.updated`; returns the changes that it acknowledges. Some servers describe only what has changed."""
@@ -175,15 +175,15 @@ class SessionConfig:
         return self._ledger.taken(shown)
 
     def refused(self, event_id: str, param: str, code: str) -> Refusal | None:
-        """An error; returns what it refuses if that is a `session.update`."""
+        """An error of the server; returns the `session.update` that it refuses, if any."""
         return self._ledger.refused(event_id, _VOICE if code == "cannot_update_voice" else path_of(param))
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
-        """Give up what the server does not answer; returns the changes that count as taken, and those that failed."""
+        """Give up updates without an answer; returns the changes that count as taken, and those that failed."""
         return self._ledger.on_time(now)
 
     def renewed(self) -> SessionConfig:
-        """For a new server session, which knows nothing yet: all that is in force. The voice is still the one heard."""
+        """The configuration of a new server session: all settings in force, with the voice that was heard."""
         renewed = SessionConfig({}, turns=self._turns, defaults=False)
         renewed._ledger = self._ledger.renewed()
         renewed.effective = self.effective
@@ -191,7 +191,7 @@ class SessionConfig:
         return renewed
 
     def succeed(self, lost: SessionConfig) -> None:
-        """Take over what the configuration of a lost session has asked for and got no answer to."""
+        """Take over the changes that a lost session has not answered."""
         self._ledger.succeed(lost._ledger)
         self._server_waits = lost._server_waits
         self.voice_frozen = lost.voice_frozen

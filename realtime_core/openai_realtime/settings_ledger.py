@@ -1,4 +1,4 @@
-"""The settings of one server session: which are asked for, which the server has taken, which it has refused.
+"""The settings of one server session: requested, taken and refused by the server.
 
 Pure. A setting counts when the server has acknowledged it (`session.updated`). Each change goes out in a
 `session.update` of its own. The server takes all of an update or nothing, so a refusal concerns one change only, and no
@@ -24,7 +24,7 @@ from ..errors import RealtimeCoreError
 __all__ = ["ANSWER_S", "Answered", "Change", "Due", "Fields", "Path", "Refusal", "SettingsLedger", "path_of"]
 
 ANSWER_S = 10.0
-"""An update without an answer for so many seconds is given up."""
+"""An update without an answer is given up after this many seconds."""
 _ECHO_S = 2.0
 """An update after which a `session.updated` came without its changes counts as taken if it is not refused by then."""
 
@@ -38,7 +38,7 @@ Answered = Callable[[RealtimeCoreError | None], None]
 
 @dataclass(eq=False, slots=True)
 class Change:
-    """Settings that are asked for together. `named` are settings that its update repeats as they are."""
+    """Settings that are requested together. Its update repeats the settings of `named` unchanged."""
 
     fields: Fields
     answered: Answered | None = None
@@ -69,7 +69,7 @@ class _Update:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is to be done now: updates to send (event id, fields), and changes that are in force without one."""
+    """Updates to send (event id, fields), and changes that are in force without an update."""
 
     updates: list[tuple[str, Fields]]
     settled: list[Change]
@@ -77,7 +77,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An update that the server has refused. `path` is the refused setting, where one can be told."""
+    """An update that the server has refused. `path` is the refused setting, if it is known."""
 
     change: Change | None
     path: Path | None
@@ -85,7 +85,7 @@ class Refusal:
 
 @dataclass
 class SettingsLedger:
-    """Changes asked for, under way, and taken. `now` is in seconds, of any one clock."""
+    """Changes that wait, are under way, or are taken. `now` is in seconds of any steady clock."""
 
     granted: Fields = field(default_factory=dict)
     """What the server has taken of the changes: what is in force."""
@@ -102,7 +102,7 @@ class SettingsLedger:
 
     @property
     def desired(self) -> Fields:
-        """What is in force once the server has taken everything asked for."""
+        """The settings in force once the server has taken all changes."""
         desired = dict(self.granted)
         for change in self.unanswered:
             desired |= change.fields
@@ -124,18 +124,18 @@ class SettingsLedger:
         """When to call `on_time`."""
         return min((each.due_at for each in self._sent if not each.given_up), default=None)
 
-    # What is asked for.
+    # Requests.
 
     def ask(self, change: Change) -> None:
-        """Ask for a change; `due` tells the update for it."""
+        """Request a change; `due` returns its update."""
         self._waiting.append(change)
 
     def sent(self, event_id: str, change: Change, now: float) -> None:
-        """An update for the change was sent by other means."""
+        """The user has sent an update for the change."""
         self._sent.append(_Update(event_id, dict(change.fields), now, change))
 
     def due(self, ids: Callable[[], str], now: float) -> Due:
-        """What to send now. A setting that is in force already, and that no update under way changes, is left out."""
+        """The updates to send now. A setting that is in force, and that no update under way changes, is left out."""
         due = Due([], [])
         while self._waiting:
             change = self._waiting.popleft()
@@ -165,7 +165,7 @@ class SettingsLedger:
         return any(path in each.fields for each in self._sent)
 
     def _corrections(self) -> Fields:
-        """Where the server has another value than it shall have."""
+        """Settings that have another value at the server than wanted."""
         wanted = self.granted | self.override
         return {
             path: wanted[path]
@@ -176,7 +176,7 @@ class SettingsLedger:
             and (path not in self._uncorrected or self._uncorrected[path] != wanted[path])
         }
 
-    # What the server answers.
+    # Answers.
 
     def created(self, session: Fields) -> None:
         """`session.created`: the session before any update."""
@@ -225,10 +225,10 @@ class SettingsLedger:
         self._sent.remove(update)
         if update.change is None:
             self._uncorrected |= update.fields
-        asked = update.fields if update.change is None else update.change.fields
-        refused = next((each for each in asked if path is not None and _overlap(each, path)), None)
-        if refused is None and len(asked) == 1:
-            refused = next(iter(asked))
+        fields = update.fields if update.change is None else update.change.fields
+        refused = next((each for each in fields if path is not None and _overlap(each, path)), None)
+        if refused is None and len(fields) == 1:
+            refused = next(iter(fields))
         return Refusal(None if update.given_up else update.change, refused)
 
     @staticmethod
@@ -254,13 +254,13 @@ class SettingsLedger:
     # A new session.
 
     def renewed(self) -> SettingsLedger:
-        """For a new server session: it is asked for all that is granted, at once."""
+        """The ledger of a new server session: one change requests all granted settings."""
         renewed = SettingsLedger()
         renewed.ask(Change(dict(self.granted)))
         return renewed
 
     def succeed(self, lost: SettingsLedger) -> None:
-        """Take over what a lost session was asked for and did not answer, each change for itself."""
+        """Take over the changes that a lost session has not answered, each as a change of its own."""
         known = self.desired
         missed = {path: value for path, value in lost.granted.items() if path not in known or known[path] != value}
         if missed:
@@ -283,13 +283,13 @@ def _overlap(one: Path, other: Path) -> bool:
     return all(a == b for a, b in zip(one, other, strict=False))
 
 
-def _agrees(shown: Any, asked: Any) -> bool:
-    """The server shows what was asked for; it may show more."""
-    if isinstance(shown, Mapping) and isinstance(asked, Mapping):
-        return all(name in shown and _agrees(shown[name], value) for name, value in asked.items())
-    if _is_list(shown) and _is_list(asked):
-        return len(shown) == len(asked) and all(map(_agrees, shown, asked))
-    return bool(shown == asked)
+def _agrees(shown: Any, requested: Any) -> bool:
+    """The server shows the requested value; it may show more fields."""
+    if isinstance(shown, Mapping) and isinstance(requested, Mapping):
+        return all(name in shown and _agrees(shown[name], value) for name, value in requested.items())
+    if _is_list(shown) and _is_list(requested):
+        return len(shown) == len(requested) and all(map(_agrees, shown, requested))
+    return bool(shown == requested)
 
 
 def _is_list(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A SIP call that the server holds: the model attaches to it, the audio goes between the server and the phone network.
+"""Attaches the model to a SIP call. The audio goes between the server and the phone network.
 
 Source: https://platform.openai.com/docs/guides/realtime-sip
 """
@@ -26,11 +26,11 @@ __all__ = ["OpenAIRealtimeSIPModel", "SessionPayload", "accept_payload"]
 
 
 class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
-    """Attach to the call with `call_id` (from the webhook `realtime.call.incoming`), once it was accepted. Only
-    settings that are given are sent: the call has its formats, its voice and its model already."""
+    """Attaches to the accepted call with `call_id` (from the webhook `realtime.call.incoming`). The model sends only
+    settings that the user gives: the call has formats, a voice and a model already."""
 
     async def connect(self, options: RealtimeModelConfig) -> None:
-        """As the base class; raises `UserError` without a `call_id`, too."""
+        """As the base class. Raises `UserError` also without a `call_id`."""
         if not options.get("call_id"):
             raise UserError("Give call_id: it comes with the webhook realtime.call.incoming.")
         await super().connect(options)
@@ -45,7 +45,7 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
         overrides: RealtimeSessionModelSettings | None = None,
     ) -> SessionPayload:
         """The body of `POST /v1/realtime/calls/{call_id}/accept`: the session that a `RealtimeSession` of this agent
-        and these configurations would ask for, with `overrides` over all.
+        and these configurations requests. `overrides` replace its settings.
 
         Raises what dynamic instructions raise, and `UserError` for tools and handoffs that a session refuses.
         """
@@ -78,8 +78,8 @@ def _readable(value: Any) -> Any:
 
 
 def accept_payload(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of `POST /v1/realtime/calls/{call_id}/accept` for these settings: the session that the call begins with.
-    It names no audio format, because that is between the server and the phone network."""
+    """The body of `POST /v1/realtime/calls/{call_id}/accept` for these settings: the first session of the call. It has
+    no audio format, because the server and the phone network choose it."""
     config = SessionConfig(settings, turns=ServerTurns().turn_detection)
     ((_, session),), _ = config.due(lambda: "", 0.0)
     for side in session["audio"].values():

@@ -10,7 +10,7 @@ from realtime_core.openai_realtime.server_session.item_places import ItemPlaces
 
 def test_a_named_item_counts() -> None:
     places = ItemPlaces()
-    places.asked("b", "root")
+    places.requested("b", "root")
     assert places.previous(ItemAdded, "b", "a") == "a"
 
 
@@ -38,8 +38,8 @@ def test_an_item_whose_place_is_left_out_is_not_the_first() -> None:
 def test_the_place_that_the_client_asked_for_counts_where_the_server_names_none(named: str | None) -> None:
     places = ItemPlaces()
     places.previous(ItemAdded, "a", "")
-    places.asked("b", "root")
-    places.asked("c", "a")
+    places.requested("b", "root")
+    places.requested("c", "a")
     assert [places.previous(ItemAdded, item_id, named) for item_id in "bcd"] == ["", "a", None]
 
 
@@ -48,5 +48,5 @@ def test_null_is_not_the_first_where_another_session_came_before() -> None:
     places.goes_on = True
     places.previous(ItemAdded, "b", "a")
     assert [places.previous(ItemAdded, item_id, "") for item_id in "abc"] == [None, None, None]
-    places.asked("d", "root")
+    places.requested("d", "root")
     assert places.previous(ItemAdded, "d", "") == ""

@@ -17,13 +17,13 @@ class ItemPlaces:
 
     def __init__(self) -> None:
         self.goes_on = False
-        self._asked = Recent(1024)
-        self._telling: set[type[ServerEvent]] = set()
+        self._requested = Recent(1024)
+        self._naming: set[type[ServerEvent]] = set()
         self._first_item_id = ""
 
-    def asked(self, item_id: str, previous_item_id: str) -> None:
-        """The client asks for an item behind another one, or at the `root`."""
-        self._asked[item_id] = "" if previous_item_id == "root" else previous_item_id
+    def requested(self, item_id: str, previous_item_id: str) -> None:
+        """The client requests an item after another one, or first (`root`)."""
+        self._requested[item_id] = "" if previous_item_id == "root" else previous_item_id
 
     def previous(self, event: type[ServerEvent], item_id: str, named: str | None) -> str | None:
         """The item before `item_id`; "" where it is the first of the conversation, None where that is not known, so
@@ -34,9 +34,9 @@ class ItemPlaces:
         """
         self._first_item_id = self._first_item_id or item_id
         if named:
-            self._telling.add(event)
+            self._naming.add(event)
             return named
-        if named == "" and not self.goes_on and (item_id == self._first_item_id or event in self._telling):
+        if named == "" and not self.goes_on and (item_id == self._first_item_id or event in self._naming):
             return ""
-        asked: str | None = self._asked.get(item_id)
-        return asked
+        requested: str | None = self._requested.get(item_id)
+        return requested

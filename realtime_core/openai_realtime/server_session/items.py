@@ -88,7 +88,7 @@ class ConversationItems:
             self._hidden.pop(item_id, None)
             self._edited[item_id] = False
             if isinstance(previous := fields.get("previous_item_id"), str):
-                self.places.asked(item_id, previous)
+                self.places.requested(item_id, previous)
         self._edits[event_id] = type, fields
         self._client.send(type, fields, event_id=event_id)
 
