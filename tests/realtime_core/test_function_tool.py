@@ -53,7 +53,10 @@ def context(value: Any = None) -> ToolContext[Any]:
 
 
 def invoke(tool: FunctionTool, arguments: str = "{}", value: Any = None) -> Any:
-    return asyncio.run(tool.on_invoke_tool(context(value), arguments))
+    async def run() -> Any:
+        return await tool.on_invoke_tool(context(value), arguments)
+
+    return asyncio.run(run())
 
 
 # Names, descriptions, schemas
@@ -403,7 +406,7 @@ def test_tools_can_be_disabled_also_by_a_function() -> None:
 
 def test_tools_of_other_packages_are_accepted_by_shape() -> None:
     async def on_invoke_tool(ctx: Any, arguments: str) -> str:
-        return ctx.tool_name + arguments
+        return f"{ctx.tool_name}{arguments}"
 
     other = SimpleNamespace(name="other", description="", params_json_schema={}, on_invoke_tool=on_invoke_tool)
     agent = RealtimeAgent(name="A", tools=[other])

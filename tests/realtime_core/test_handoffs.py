@@ -69,7 +69,7 @@ async def test_clone_changes_what_it_is_told_to() -> None:
 async def test_an_agent_needs_a_name_and_instructions_that_are_some() -> None:
     for fields in ({"name": ""}, {"name": 3}, {"name": "A", "instructions": 3}):
         with pytest.raises(UserError):
-            RealtimeAgent(**fields)  # type: ignore[arg-type]
+            RealtimeAgent(**fields)
 
 
 # Settings (rows 44, 47)
@@ -153,7 +153,7 @@ async def test_when_one_of_several_callables_fails_the_others_do_not_run_on() ->
     async def fails(context: Any, agent: Any) -> bool:
         raise ValueError("no")
 
-    tools = [function_tool(lambda: 1, name_override=f.__name__, is_enabled=f) for f in (slow, fails)]
+    tools: list[Any] = [function_tool(lambda: 1, name_override=f.__name__, is_enabled=f) for f in (slow, fails)]
     with pytest.raises(ValueError, match="no"):
         async with opened(RealtimeAgent(name="A", instructions=lambda context, agent: "x", tools=tools)):
             pass
@@ -219,7 +219,7 @@ async def test_a_handoff_switches_the_agent_then_answers_then_responds() -> None
         (told,) = kit.of("handoff")
         assert (told.from_agent, told.to_agent, kit.session.current_agent) == (desk, billing, billing)
         assert "tool_start" not in kit.types
-        assert kit.session.history[0].output == '{"assistant": "Billing"}'  # type: ignore[union-attr]
+        assert kit.session.history[0].output == '{"assistant": "Billing"}'
 
 
 async def test_on_handoff_is_called_with_the_input_the_model_gives() -> None:

@@ -162,7 +162,7 @@ def test_transcript_deltas_grow_one_item_and_each_is_a_change() -> None:
 
 def test_deltas_without_an_item_make_one() -> None:
     items, changes = play(said("Hi"), RealtimeModelOutputTextDeltaEvent("text", "Hello", "r"))
-    assert [(item.item_id, item.text, item.status) for item in items] == [  # type: ignore[union-attr]
+    assert [(item.item_id, item.text, item.status) for item in items] == [
         ("item_a", "Hi", "in_progress"),
         ("text", "Hello", "in_progress"),
     ]
@@ -326,7 +326,7 @@ def test_the_playing_item_is_cut_and_the_queued_one_is_unheard() -> None:
         audio(500, "q"),
         interrupted(("p", 999), ("q", 0)),
     )
-    assert [item.heard_text for item in items] == ["playing", ""]  # type: ignore[union-attr]
+    assert [item.heard_text for item in items] == ["playing", ""]
 
 
 def test_text_that_comes_after_the_cut_was_not_heard() -> None:
@@ -506,7 +506,7 @@ async def test_a_session_knows_the_length_of_its_audio() -> None:
     config: Any = {"initial_model_settings": {"output_audio_format": "g711_ulaw"}}
     async with opened(model_config=config) as kit:
         kit.emit(said("one two"), audio(1000), interrupted(("item_a", 3000)))
-        assert kit.session.history[0].heard_text == "one"  # type: ignore[union-attr]
+        assert kit.session.history[0].heard_text == "one"
         assert types(kit.events)[-1] == "history_updated"
 
 

@@ -46,7 +46,7 @@ def apply(edits: list[Any], conversation: list[tuple[str, str]]) -> list[tuple[s
 
 
 CONVERSATIONS = st.lists(st.sampled_from("abcdef"), unique=True).flatmap(
-    lambda ids: st.tuples(*[st.sampled_from(["x", "y"]).map(lambda text, i=i: user(i, text)) for i in ids]).map(list)
+    lambda ids: st.tuples(*[st.builds(user, st.just(i), st.sampled_from(["x", "y"])) for i in ids]).map(list)
 )
 
 

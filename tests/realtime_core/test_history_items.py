@@ -247,7 +247,8 @@ def placed(order: list[str]) -> list[Any]:
 
 @given(st.permutations("alotrb"), st.permutations(range(6)), st.sampled_from([None, *"alotrb"]))
 def test_items_that_are_not_listed_keep_the_order(order: list[str], arrival: list[int], gone: str | None) -> None:
-    events, items = placed(order), ()
+    events = placed(order)
+    items: Items = ()
     for i in (*arrival, *arrival):  # all of it comes twice
         items, _ = reduce(items, events[i])
     assert [item.item_id for item in items] == order

@@ -380,7 +380,7 @@ async def test_a_tool_that_the_server_runs(error: str | None) -> None:
         client.write("go")
         client.respond()
         (item,) = (await client.answer())["output"]
-        outcome = {"output": "two", "error": None}
+        outcome: dict[str, Any] = {"output": "two", "error": None}
         if error is not None:
             outcome = {
                 "output": None,

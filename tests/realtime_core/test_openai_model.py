@@ -106,7 +106,12 @@ async def test_the_key_is_asked_for_once_for_each_connection() -> None:
 
 async def test_a_server_that_hangs_up_instead() -> None:
     talk = Talk(Peer(accepts=False))
-    talk.peer.on_client = lambda event: talk.peer.connection and talk.peer.connection.close(1008, "no such model")
+
+    def hang_up(event: dict[str, Any]) -> None:
+        if talk.peer.connection is not None:
+            talk.peer.connection.close(1008, "no such model")
+
+    talk.peer.on_client = hang_up
     with pytest.raises(ConnectFailed, match="1008, no such model"):
         await talk.model.connect(talk.options)
 
@@ -816,7 +821,8 @@ async def test_out_of_band_responses_make_no_turn_and_are_no_part_of_the_convers
         talk.peer.done("resp_side", output=output, usage=usage)
         await settle()
         assert talk.heard.types() == ["other", "usage", "other"]
-        assert talk.heard.events[-1].data["response"]["output"] == output
+        last: Any = talk.heard.events[-1]
+        assert last.data["response"]["output"] == output
 
 
 async def test_without_raw_events_nothing_else_changes() -> None:

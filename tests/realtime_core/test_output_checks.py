@@ -312,10 +312,11 @@ async def test_what_is_no_guardrail_is_refused_before_anybody_speaks(where: Any)
     def forgotten(context: Any, agent: Any, text: str) -> None: ...
 
     with pytest.raises(UserError, match=r"forgotten.* is no guardrail\. Is @output_guardrail"):
-        async with opened(RealtimeAgent(name="A", **{where: [forgotten]})):
+        wrong: Any = {where: [forgotten]}
+        async with opened(RealtimeAgent(name="A", **wrong)):
             pass
     with pytest.raises(UserError, match="is no guardrail"):
-        async with opened(run_config={where: [forgotten]}):
+        async with opened(run_config=wrong):
             pass
 
 

@@ -77,7 +77,7 @@ def test_a_clock_that_was_held_and_stopped_plays_again() -> None:
     player.stop()
     player.play("b", 0, bytes(SECOND))
     clock.now += 0.5
-    assert player.heard() == [HeardItem("b", 0, pytest.approx(500.0))]
+    assert player.heard() == [HeardItem("b", 0, pytest.approx(500.0))]  # type: ignore[arg-type]
 
 
 def test_none_for_what_was_heard_to_its_end_or_never_received() -> None:
@@ -236,13 +236,13 @@ class PlaybackMachine(RuleBasedStateMachine):
     @rule()
     def interrupt(self) -> None:
         stopped = self.player.stop()
-        for each in self.ledger.truncations(stopped):
-            part = (each.item_id, each.content_index)
+        for cut in self.ledger.truncations(stopped):
+            part = (cut.item_id, cut.content_index)
             assert part not in self.truncated, "truncated twice"
             assert self.received[part] > 0, "no audio"
-            assert 0 <= each.audio_end_ms <= self.received[part] // 48, "past what was received"
-            assert each.audio_end_ms <= self.heard.get(part, 0.0) + 1e-6, "past what was heard"
-            self.truncated[part] = each.audio_end_ms
+            assert 0 <= cut.audio_end_ms <= self.received[part] // 48, "past what was received"
+            assert cut.audio_end_ms <= self.heard.get(part, 0.0) + 1e-6, "past what was heard"
+            self.truncated[part] = cut.audio_end_ms
         whole = {part for part in self.done if part not in self.truncated}
         for each in stopped:
             part = (each.item_id, each.content_index)

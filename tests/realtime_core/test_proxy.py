@@ -8,6 +8,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import trustme
@@ -52,7 +53,7 @@ class Proxy:
 
 
 @contextlib.asynccontextmanager
-async def proxy_to(target: int, **options: bytes) -> AsyncIterator[Proxy]:
+async def proxy_to(target: int, **options: Any) -> AsyncIterator[Proxy]:
     proxy = Proxy(target, **options)
     async with await asyncio.start_server(proxy.accept, "127.0.0.1", 0) as server:
         proxy.port = server.sockets[0].getsockname()[1]

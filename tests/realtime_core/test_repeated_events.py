@@ -77,7 +77,7 @@ class Server(Peer):
     def __init__(self, spoilt: Spoilt) -> None:
         super().__init__()
         self.spoilt = spoilt
-        self.types: dict[int, str] = {}
+        self.emitted: dict[int, str] = {}
         self.held_back: list[tuple[int, Event]] = []
         self.last: str | None = None
         self.active = ""
@@ -88,8 +88,8 @@ class Server(Peer):
         self.on_client = self._on_client
 
     def emit(self, type: str, **fields: Any) -> None:
-        number = len(self.types)
-        self.types[number] = type
+        number = len(self.emitted)
+        self.emitted[number] = type
         event = {"type": type, "event_id": f"event_{number}", **fields}
         if self.spoilt.number == number and self.spoilt.how.startswith("delayed"):
             self.held_back.append((int(self.spoilt.how.split()[2]), event))
@@ -195,7 +195,8 @@ class Server(Peer):
     def output(self, response_id: str, index: int, item: Event) -> None:
         place = {"response_id": response_id, "output_index": index}
         part = {**place, "item_id": item["id"], "content_index": 0}
-        begun = {**item, "status": "in_progress", **({"content": []} if "content" in item else {"arguments": ""})}
+        empty: Event = {"content": []} if "content" in item else {"arguments": ""}
+        begun = {**item, "status": "in_progress", **empty}
         self.emit("response.output_item.added", **place, item=begun)
         self.emit("conversation.item.added", previous_item_id=self.last, item=begun)
         match item["type"]:
@@ -410,7 +411,7 @@ async def converse(spoilt: Spoilt) -> tuple[Outcome, dict[int, str]]:
             outcome.sent[event["type"]] += 1
         if event["type"] == "conversation.item.create" and event["item"].get("type") == "function_call_output":
             outcome.outputs.setdefault(event["item"]["call_id"], []).append(event["item"]["output"])
-    return outcome, server.types
+    return outcome, server.emitted
 
 
 @functools.cache

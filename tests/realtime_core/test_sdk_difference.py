@@ -94,7 +94,7 @@ def test_a_difference_of_attributes_keys_and_members_is_found(monkeypatch: pytes
 
     monkeypatch.setattr(Theirs, "__module__", "agents.x")
     assert list(sdk_difference._thing(Theirs, Lacks, "X")) == ["X: without the parameters count", "X: without run"]
-    assert list(sdk_difference._thing(Key, TypedDict("Key", {"a": int}), "X")) == ["X: without the keys b"]
+    assert list(sdk_difference._thing(Key, TypedDict("Key", {"a": int}), "X")) == ["X: without the keys b"]  # type: ignore[operator]
     assert list(sdk_difference._thing(Literal["a", "b"] | int, Literal["a"] | int, "X")) == ["X: without 'b'"]
     settings = {"voice": "ash", "speed": 1}
     assert list(sdk_difference._thing(settings, settings | {"voice": "cedar"}, "X")) == [

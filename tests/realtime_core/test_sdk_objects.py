@@ -50,7 +50,7 @@ async def test_a_guardrail_of_the_sdk_trips() -> None:
     async def no_secrets(context: Any, agent: Any, output: str) -> agents.GuardrailFunctionOutput:
         return agents.GuardrailFunctionOutput(output_info=None, tripwire_triggered="swordfish" in output)
 
-    agent: RealtimeAgent[Any] = RealtimeAgent(name="Desk", output_guardrails=[no_secrets])
+    agent: RealtimeAgent[Any] = RealtimeAgent(name="Desk", output_guardrails=[no_secrets])  # type: ignore[list-item]
     async with opened(agent) as kit:
         kit.emit(started("r1"), said("It is swordfish.", response_id="r1"), ended("r1"))
         await settle(0.1)

@@ -152,10 +152,14 @@ async def test_the_openai_model_sends_under_a_condition_while_it_is_connected() 
 
 async def test_enabled_handoffs() -> None:
     async def only_ada(context: RunContextWrapper[Any], agent: Any) -> bool:
-        return context.context == "Ada"
+        return bool(context.context == "Ada")
 
     billing, sales, night = (RealtimeAgent(name=name) for name in ("Billing", "Sales", "Night"))
-    handoffs = [billing, realtime_handoff(sales, is_enabled=only_ada), realtime_handoff(night, is_enabled=False)]
+    handoffs: list[Any] = [
+        billing,
+        realtime_handoff(sales, is_enabled=only_ada),
+        realtime_handoff(night, is_enabled=False),
+    ]
     desk = RealtimeAgent(name="Desk", handoffs=handoffs)
     found = await collect_enabled_handoffs(desk, CONTEXT)
     assert [handoff.tool_name for handoff in found] == ["transfer_to_billing", "transfer_to_sales"]

@@ -73,7 +73,7 @@ async def test_each_model_event_is_told_raw_and_then_translated() -> None:
         assert (raw.type, raw.data, raw.info.context) == ("raw_model_event", event, kit.session.context)
         assert (translated.type, translated.audio, translated.audio.data) == ("audio", event.data, event.data)
         assert isinstance(translated.audio, bytes)
-        audio_data = translated.audio
+        audio_data: Any = translated.audio
         assert (audio_data.item_id, audio_data.response_id, audio_data.content_index) == ("item_a", "resp_1", 0)
         assert (translated.item_id, translated.content_index) == ("item_a", 0)
 
@@ -142,7 +142,7 @@ async def test_status_follows_the_connection() -> None:
     async with opened() as kit:
         seen = [kit.session.status]
         for status in ("reconnecting", "connected", "disconnected"):
-            kit.emit(RealtimeModelConnectionStatusEvent(status))  # type: ignore[arg-type]
+            kit.emit(RealtimeModelConnectionStatusEvent(status))
             seen.append(kit.session.status)
         assert seen == ["connected", "reconnecting", "connected", "disconnected"]
 

@@ -124,7 +124,7 @@ async def test_a_reset_in_the_middle_of_an_answer() -> None:
         assert end.status in ("completed", "failed")
         await line.session.send_message("Are you there again?")
         await line.until("agent_end", 2)
-        assert line.session.history[-1].text == "Here I am."  # type: ignore[union-attr]
+        assert line.session.history[-1].text == "Here I am."
         assert [item.text for item in line.session.history if item.type == "message" and item.role == "user"] == [
             "The menu, please.",
             "Are you there again?",

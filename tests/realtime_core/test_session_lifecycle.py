@@ -216,7 +216,11 @@ async def test_concurrent_closers_share_a_failure_and_a_later_close_tries_again(
 
     model = Failing()
     session = await RealtimeSession(model, AGENT).enter()
-    iteration = asyncio.create_task(anext(aiter(session.subscribe())))
+
+    async def first_event() -> Any:
+        return await anext(aiter(session.subscribe()))
+
+    iteration = asyncio.create_task(first_event())
     results = await asyncio.gather(session.close(), session.close(), return_exceptions=True)
     assert [str(result) for result in results] == ["still busy", "still busy"]
     # Unlike the reference, nobody who iterates waits for ever when the model fails to close.

@@ -102,8 +102,8 @@ async def test_a_barge_in_leaves_what_was_said_and_what_was_heard() -> None:
         assert answer.text.startswith("First the soup, then")
         assert answer.text.startswith(answer.heard_text)
         assert 0 < len(answer.heard_text) < len(answer.text)
-        assert answer.content[0].heard_ms == interrupted.played_ms  # type: ignore[union-attr]
-        assert (caller.text, reply.text) == ("Sorry, hours?", "Noon to eleven.")  # type: ignore[union-attr]
+        assert answer.content[0].heard_ms == interrupted.played_ms
+        assert (caller.text, reply.text) == ("Sorry, hours?", "Noon to eleven.")
 
 
 async def test_a_tool_call_is_answered_and_spoken_about() -> None:
@@ -128,9 +128,9 @@ async def test_a_tool_call_is_answered_and_spoken_about() -> None:
         await until(events, "agent_end", 2)
         asked, filler, called, answer = session.history
         assert [item.type for item in session.history] == ["message", "message", "function_call", "message"]
-        assert (asked.text, filler.text) == ("Please book.", "One moment.")  # type: ignore[union-attr]
-        assert (called.output, called.status) == ("booked for Friday", "completed")  # type: ignore[union-attr]
-        assert answer.text == "So: booked for Friday."  # type: ignore[union-attr]
+        assert (asked.text, filler.text) == ("Please book.", "One moment.")
+        assert (called.output, called.status) == ("booked for Friday", "completed")
+        assert answer.text == "So: booked for Friday."
         assert session.usage.requests == 2
 
 

@@ -131,12 +131,13 @@ def test_a_session_updated_that_comes_twice_answers_one_update() -> None:
 def test_servers_may_describe_the_session_in_their_own_words() -> None:
     log = Log()
     log.taken(instructions="A", tools=[])
-    for name, asked, shown in (
+    cases: list[tuple[str, dict[tuple[str, ...], Any], dict[str, Any]]] = [
         ("trimmed", {("instructions",): " B "}, {"instructions": "B"}),
         ("completed", {("tools",): [{"name": "x"}]}, {"tools": [{"name": "x", "strict": False}]}),
         ("ids only", {("voice",): "verse"}, {"id": "sess_1"}),
         ("nothing", {("voice",): "ash"}, {}),
-    ):
+    ]
+    for name, asked, shown in cases:
         log.ask(name, asked)
         log.due()
         log.taken(**shown)

@@ -67,7 +67,7 @@ SET_UP_S = 0.4
 CALLER = "+14155550100"
 STREAM = StreamTarget("wss://phone.example.com/media-stream", "https://phone.example.com/after-stream")
 Caller = Callable[["Ear"], Awaitable[None]]
-Human = Callable[["SecondLeg"], Awaitable[None]]
+Human = Callable[["SecondLeg"], Coroutine[Any, Any, None]]
 
 
 class Ear(Handset):
