@@ -1,8 +1,9 @@
-"""What an agent did in a call, told so that two calls can be held against each other. Pure.
+"""What an agent did in a call, in a form in which two calls can be compared. Pure.
 
-A *action* is one thing done to the caller, the model or the world. Chunks of audio, marks and ids that we draw
-ourselves are no actions: they may come out otherwise, and nobody would notice. What was said is told by item, with how
-much of it was sent, when, and the checksums of its pieces."""
+An *action* is one effect on the caller, the model or the world. Chunks of audio, marks and our own ids are no actions:
+they may differ without an effect. Speech is compared by item: how much was sent, when, and the checksums of its
+pieces.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ _ACCIDENTAL = frozenset(("id", "action", "tool", "ours", "ms"))
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`what` names it for alignment; `data` are its particulars. `index` is its place among the records."""
+    """`what` is the name by which actions are aligned, `data` their details, `index` the number of the record."""
 
     lane: Lane
     t: float
@@ -33,13 +34,13 @@ class Action:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name}={_short(value)}" for name, value in self.data.items())
-        return f"{self.what}({told})" if told else self.what
+        details = ", ".join(f"{name}={_short(value)}" for name, value in self.data.items())
+        return f"{self.what}({details})" if details else self.what
 
 
 @dataclass(slots=True)
 class SpokenPart:
-    """What was sent of one audio part. `pieces`: (offset, length, checksum of exactly these samples, t)."""
+    """The sent pieces of one audio part: (offset, length, checksum of these samples, t)."""
 
     item_id: str
     content_index: int
@@ -51,22 +52,22 @@ class SpokenPart:
 
 @dataclass(slots=True)
 class Behaviour:
-    """`caller` is what the model was given of the caller's audio: (bytes, checksum, t, index) of each message."""
+    """`caller` has the messages with the caller's audio to the model: (bytes, checksum, t, index)."""
 
     actions: list[Action] = field(default_factory=list)
     spoken: dict[tuple[str, int], SpokenPart] = field(default_factory=dict)
     caller: list[tuple[int, int, float, int]] = field(default_factory=list)
     cut: set[str] = field(default_factory=set)
-    """Items that were interrupted: how much of them was sent is a matter of milliseconds."""
+    """Interrupted items. How much of them was sent varies by milliseconds."""
 
 
 def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) -> Behaviour:
-    """The actions in a journal's records. Messages that came in may be left out: they are not looked at. `schema`: tell
-    only what a journal of that schema could have told."""
-    teller = BehaviourReader(schema)
+    """The behaviour in a journal's records. Incoming messages are ignored. `schema`: leave out what journals of that
+    schema do not have."""
+    reader = BehaviourReader(schema)
     for index, record in records:
-        teller.take(index, record)
-    return teller.behaviour
+        reader.take(index, record)
+    return reader.behaviour
 
 
 class BehaviourReader:
@@ -97,28 +98,28 @@ class BehaviourReader:
                 self._own(index, record)
             case "interruption":
                 self.behaviour.cut.update(str(item) for item, *_ in data.get("heard", ()))
-            case "error" if "source" not in data:  # the application's own code does not run in a replay
+            case "error" if "source" not in data:  # the application's code does not run in a replay
                 self._add("call", index, record, "error", error=data.get("error"))
             case "end":
                 self._add("call", index, record, "the call ends", reason=data.get("reason"))
 
     def _own(self, index: int, record: Record) -> None:
-        """What the call did of its own accord, or because users' code asked for it."""
+        """What the call did by itself or at the request of users' code."""
         data, schema = record.data, self.schema
         if record.kind == "control" and schema < 3:
-            if schema == 2 and self._in_tools:  # else it may be what nobody's code asked for
+            if schema == 2 and self._in_tools:  # others may have no request of users' code
                 self._add("call", index, record, str(data.get("action")))
         elif record.kind == "timer" and schema >= 2:
             self._add("call", index, record, f"time is up: {data.get('name')}")
         elif schema >= 3:
-            particulars = {k: v for k, v in data.items() if k not in _ACCIDENTAL}
+            details = {k: v for k, v in data.items() if k not in _ACCIDENTAL}
             match record.kind:
                 case "control":
-                    self._add("call", index, record, str(data.get("action")), **particulars)
+                    self._add("call", index, record, str(data.get("action")), **details)
                 case "control.end":
-                    self._add("call", index, record, f"{data.get('action')} is over", **particulars)
+                    self._add("call", index, record, f"{data.get('action')} is over", **details)
                 case "rest":
-                    self._add("twilio", index, record, f"REST {data.get('action')}", **particulars)
+                    self._add("twilio", index, record, f"REST {data.get('action')}", **details)
                 case "play":
                     self._add("call", index, record, f"play {data.get('item_id')}", clip=data.get("clip"))
 
@@ -160,7 +161,7 @@ class BehaviourReader:
         return self._items.get(item_id, item_id)
 
     def _named(self, value: Any) -> Any:
-        """Without the ids that we draw: an item's becomes its number, an event's goes."""
+        """The value without our own ids: an item's id becomes its number, an event's id is removed."""
         if isinstance(value, dict):
             return {k: self._named(v) for k, v in value.items() if k != "client_event_id"}
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A replayed call as plain data: what a test asserts, as it was at the caller's ear."""
+"""A replayed call as plain data for the assertions of a test. Audio and text are as the caller heard them."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = ["HeardCall", "Interruption", "NotCalled", "ReplayedCall", "ToolCall",
 _FRAME_MS = 20
 _LOUD = 400
 _WHOLE_MS = 40.0
-"""So much may be missing of an answer that was heard to its end: the silence that fills up its last frame."""
+"""An answer was heard to its end if no more than this is missing: the silence that fills its last frame."""
 
 
 class NotCalled(AssertionError):
-    """The tool was not called, or not that often."""
+    """The tool was not called, or not so often."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """`arguments` as the model gave them; `ms`: how long it ran, None where it did not return."""
+    """`arguments` are those of the model; `ms` is the duration. None: the tool did not return."""
 
     name: str
     arguments: Any
@@ -46,9 +46,12 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """The caller broke in. `silence_after_ms`: from the model's noticing to silence at the ear. `heard_text` and
-    `heard_ms`: what was heard of the answer until then; `unheard_text`: the rest; `told_ms`: what the model was told
-    of it."""
+    """The caller interrupted an answer.
+
+    `silence_after_ms`: from the detection by the model until the caller heard silence. `heard_text` and `heard_ms`: the
+    part of the answer that the caller had heard; `unheard_text`: the rest; `told_ms`: the heard part as reported to the
+    model.
+    """
 
     at_ms: float
     silence_after_ms: float
@@ -60,31 +63,32 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, by kind, of all responses: `{"input_text": 120, "output_audio": 800, ...}`."""
+    """Tokens of all responses by kind: `{"input_text": 120, "output_audio": 800, ...}`."""
 
     tokens: Mapping[str, int] = field(default_factory=dict)
 
     def cost(self, per_million: Mapping[str, float]) -> float:
-        """With the prices of a million tokens of each kind; a kind without a price is a `KeyError`."""
+        """The cost with these prices for a million tokens of each kind. Raises `KeyError` for a kind without a
+        price."""
         return sum(count * per_million[kind] / 1e6 for kind, count in self.tokens.items() if count)
 
 
 class HeardCall:
-    """A call out of its journal. Everything is computed when it is asked for. Times are milliseconds of the call.
+    """A call read from its journal. Each value is computed on first use. Times are milliseconds of the call.
 
-    `ear`: what the caller's ear got, where a simulated phone knows that better than the journal.
+    `phone_audio`: the audio that a simulated phone played, which is more exact than the journal.
     """
 
     def __init__(
-        self, records: Callable[[], Iterable[Record]], name: str = "call", *, ear: bytes | None = None
+        self, records: Callable[[], Iterable[Record]], name: str = "call", *, phone_audio: bytes | None = None
     ) -> None:
         self.name = name
         self._read = records
-        self._ear = ear
+        self._phone_audio = phone_audio
 
     @cached_property
     def records(self) -> list[Record]:
-        """The journal."""
+        """The records of the journal."""
         return list(self._read())
 
     @cached_property
@@ -101,7 +105,7 @@ class HeardCall:
 
     @cached_property
     def events(self) -> list[Turn | Event]:
-        """Turns, tools, keys and interruptions, in order."""
+        """Turns, tool calls, keys and interruptions, in order."""
         return events_of(self.recorded, self.audio)
 
     @property
@@ -110,7 +114,7 @@ class HeardCall:
 
     @property
     def transcript(self) -> str:
-        """For people: what was not heard stands in square brackets."""
+        """The transcript as text. Square brackets enclose what the caller did not hear."""
         return to_text(self.events)
 
     @property
@@ -124,7 +128,7 @@ class HeardCall:
 
     @property
     def answered_by(self) -> str:
-        """Of a call that was placed: who answered (`human`, `machine`, `screening`...); empty where nobody looked."""
+        """Who answered an outgoing call (`human`, `machine`, `screening`...). Empty: not detected."""
         found = [record for record in self.records if record.kind == "answered"]
         return str(found[-1].data.get("by", "")) if found else ""
 
@@ -132,7 +136,7 @@ class HeardCall:
 
     @cached_property
     def tools(self) -> list[ToolCall]:
-        """All calls of tools, in order."""
+        """All tool calls, in order."""
         ms = self.recorded.ms
         return [
             ToolCall(
@@ -145,18 +149,18 @@ class HeardCall:
         return any(tool.name == name for tool in self.tools)
 
     def tool(self, name: str, nth: int = 0) -> ToolCall:
-        """The `nth` call of this tool. Raises `NotCalled`, an `AssertionError`, that says what was called instead."""
+        """The `nth` call of this tool. Raises `NotCalled`, an `AssertionError` with the tools that were called."""
         found = [tool for tool in self.tools if tool.name == name]
         if not -len(found) <= nth < len(found):
-            told = ", ".join(f"{tool.name}({tool.arguments})" for tool in self.tools) or "no tool at all"
-            raise NotCalled(f"{name} was called {len(found)} times, so there is no call {nth}. Called: {told}.")
+            called = ", ".join(f"{tool.name}({tool.arguments})" for tool in self.tools) or "no tool"
+            raise NotCalled(f"{name} was called {len(found)} times, so there is no call {nth}. Called: {called}.")
         return found[nth]
 
-    # --- the caller's ear ----------------------------------------------------------------------------------------
+    # --- what the caller heard -----------------------------------------------------------------------------------
 
     @cached_property
     def interruptions(self) -> list[Interruption]:
-        """Each time the caller broke into an answer."""
+        """The interruptions of answers by the caller, in order."""
         turns = {turn.item_id: turn for turn in self.turns if turn.speaker == "agent"}
         found = []
         for interruption in self.recorded.interruptions:
@@ -164,22 +168,24 @@ class HeardCall:
                 continue
             at_ms = self.recorded.ms(interruption.t)
             turn = turns.get(interruption.item_id)
-            told = next((ms for (item_id, _), ms in interruption.truncations if item_id == interruption.item_id), None)
+            sent_ms = next(
+                (ms for (item_id, _), ms in interruption.truncations if item_id == interruption.item_id), None
+            )
             heard, said = (turn.heard, turn.said) if turn else ("", "")
             heard_ms = turn.heard_ms if turn else 0.0
             silence = self._silence_from(at_ms)
-            found.append(Interruption(at_ms, silence, heard, heard_ms, said[len(heard) :].strip(), told))
+            found.append(Interruption(at_ms, silence, heard, heard_ms, said[len(heard) :].strip(), sent_ms))
         return found
 
     @property
     def goodbye_heard(self) -> bool:
-        """Was the last thing that the agent said heard to its end before the call was over?"""
+        """Did the caller hear the agent's last answer to its end?"""
         answers = [turn for turn in self.turns if turn.speaker == "agent"]
         return bool(answers) and answers[-1].heard_ms >= answers[-1].received_ms - _WHOLE_MS
 
     @property
     def response_latencies_ms(self) -> list[float]:
-        """From the end of the caller's voice (or a key) to the first sample of the answer at the ear."""
+        """From the end of the caller's speech (or a key) to the first sample of the answer that the caller heard."""
         return [latency.ms for latency in self.figures.latencies]
 
     @property
@@ -188,23 +194,23 @@ class HeardCall:
 
     @property
     def longest_silence_ms(self) -> float:
-        """Dead air: the longest time in which nobody was heard, from the first voice to the last."""
-        anybody = np.flatnonzero(self._voiced[0] | self._voiced[1])
-        return float((np.diff(anybody) - 1).max() * _FRAME_MS) if len(anybody) > 1 else 0.0
+        """Dead air: the longest time without speech, between the first speech and the last."""
+        speech = np.flatnonzero(self._voiced[0] | self._voiced[1])
+        return float((np.diff(speech) - 1).max() * _FRAME_MS) if len(speech) > 1 else 0.0
 
     @property
     def talk_over_ms(self) -> float:
-        """How long both spoke at once."""
+        """How long both spoke at the same time."""
         return float((self._voiced[0] & self._voiced[1]).sum() * _FRAME_MS)
 
     @property
     def underruns(self) -> int:
-        """Gaps in the middle of answers."""
+        """The number of gaps within answers."""
         return len(self.figures.underruns)
 
     @property
     def silence_prompts(self) -> int:
-        """How often the agent spoke up because the caller said nothing."""
+        """How often the agent spoke because the caller was silent."""
         return sum(record.kind == "timer" and record.data.get("name") == "silence" for record in self.records)
 
     @cached_property
@@ -221,22 +227,22 @@ class HeardCall:
         return Usage(tokens)
 
     def write_wav(self, path: Path) -> None:
-        """Both sides: left the caller, right the agent as heard."""
+        """Write both sides as a stereo WAV: the caller left, the agent as heard right."""
         write_stereo(path, self.audio)
 
     @cached_property
     def _agent(self) -> bytes:
-        if self._ear is None:
+        if self._phone_audio is None:
             return self.audio.agent
-        return self._ear[: len(self.audio.agent)].ljust(len(self.audio.agent), b"\xff")
+        return self._phone_audio[: len(self.audio.agent)].ljust(len(self.audio.agent), b"\xff")
 
     @cached_property
     def _voiced(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Of each 20 ms: does the caller speak, does the agent?"""
+        """For each 20 ms: does the caller speak, and does the agent?"""
         return _voiced(self.audio.caller), _voiced(self._agent)
 
     def _silence_from(self, at_ms: float) -> float:
-        """How long after `at_ms` the agent's voice was still heard, before it fell silent for 200 ms."""
+        """How long the agent was still heard after `at_ms`, until 200 ms of silence."""
         loud = np.abs(pcm_of(self._agent[round(at_ms * 8) :]).astype(np.int32)) > 0
         quiet = 0
         for at in range(0, len(loud), 8):
@@ -247,9 +253,11 @@ class HeardCall:
 
 
 class ReplayedCall(HeardCall):
-    """A call that was made again. `divergence` is the first thing that differs from the recording, None where nothing
-    does; `notes` are differences that do not count (of instructions and schemas); `unrecorded_tools` are calls that the
-    recording does not answer."""
+    """A replayed call.
+
+    `divergence` is the first difference from the recording (None: no difference). `notes` are differences that do not
+    count (of instructions and schemas). `unrecorded_tools` are tool calls without a recorded answer.
+    """
 
     def __init__(
         self,
@@ -258,17 +266,17 @@ class ReplayedCall(HeardCall):
         original: HeardCall,
         *,
         mode: str = "recorded",
-        ear: bytes | None = None,
+        phone_audio: bytes | None = None,
         unrecorded_tools: list[tuple[str, str]] | None = None,
         violations: list[str] | None = None,
     ) -> None:
-        super().__init__(records, original.name, ear=ear)
+        super().__init__(records, original.name, phone_audio=phone_audio)
         self.mode = mode
         self.original = original
         self.comparison = comparison
         self.unrecorded_tools = unrecorded_tools or []
         self.violations = violations or []
-        """What Twilio would not have taken, where a simulated phone listened."""
+        """What Twilio would have refused, if a simulated phone received it."""
 
     @property
     def divergence(self) -> Divergence | None:

@@ -1,7 +1,7 @@
-"""The caller of a recording, on a simulated phone. Pure but for the waiting.
+"""The recorded caller on a simulated phone.
 
-*Verbatim*: the caller's audio as it was, at the times at which it was said, whatever the agent does meanwhile.
-*Re-timed*: turn by turn, where the caller waits for the agent as he did: so long after its end, or into its answer.
+*Verbatim*: the recorded audio at its recorded times, whatever the agent does.
+*Re-timed*: turn by turn. Each turn keeps its interval to the end of the agent's speech, or its position within it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ..simulator.handset import KEYS
 __all__ = ["Turn", "retimed", "turns_of", "verbatim"]
 
 _BEFORE_MS, _AFTER_MS = 240, 240
-"""So much around what voice activity detection calls speech belongs to it."""
+"""Audio before and after the detected speech that belongs to a turn, in milliseconds."""
 _MASKED_KEY = "0"
-"""Stands for a key of which the journal only tells that it was pressed."""
+"""Replaces a masked key."""
 _PATIENCE_S = 20.0
 _LET_GO_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the caller does next. `into_s`: so far into the agent's speech; else `after_s` its end."""
+    """The caller's next turn: `into_s` after the agent begins to speak, else `after_s` after the agent stops."""
 
     voice: bytes = b""
     key: str = ""
@@ -37,7 +37,7 @@ class Turn:
 
 
 def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
-    """The whole of it, by the clock. A caller who does not hang up waits to be let go, for a minute."""
+    """The whole recording, by the clock. `hangs_up=False`: wait up to a minute for the agent to hang up."""
     keys = [(call.ms(key.t) / 1000, _key(key.digit)) for key in call.keys]
 
     async def caller(phone: Handset) -> None:
@@ -55,7 +55,7 @@ def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
 
 
 def retimed(turns: list[Turn]) -> Caller:
-    """Turn by turn. A caller who waits in vain goes on after 20 s, as people do."""
+    """Turn by turn. The caller waits at most 20 s for the agent before each turn."""
 
     async def caller(phone: Handset) -> None:
         for turn in turns:
@@ -78,7 +78,7 @@ def retimed(turns: list[Turn]) -> Caller:
 
 
 def turns_of(call: RecordedCall, audio: CallAudio) -> list[Turn]:
-    """What the caller did, each time relative to the agent's speech before it."""
+    """The caller's turns, each relative to the agent's speech before it."""
     agent = _stretches(audio)
     moments: list[tuple[float, bytes, str]] = [(call.ms(key.t), b"", _key(key.digit)) for key in call.keys]
     for speech in call.speech:
@@ -99,7 +99,7 @@ def _turn(at_ms: float, voice: bytes, key: str, agent: list[tuple[float, float]]
 
 
 def _stretches(audio: CallAudio) -> list[tuple[float, float]]:
-    """When (ms) the agent was heard: spans less than 300 ms apart are one."""
+    """When (ms) the agent was heard. Gaps shorter than 300 ms do not count."""
     found: list[tuple[float, float]] = []
     for span in audio.spans:
         start, end = span.at / 8, (span.at + span.length) / 8

@@ -1,13 +1,13 @@
-"""Two behaviours held against each other: where do they first part? Pure.
+"""Compares two behaviours and finds the first difference. Pure.
 
-Each lane (the phone, the model, the tools, the call itself) has its order. Between lanes nothing is compared but times,
-so independent streams may interleave as they like.
+Each lane (the phone, the model, the tools, the call itself) is compared in its own order. Between lanes only times are
+compared, so independent lanes may interleave in any order.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Literal
@@ -24,11 +24,16 @@ Kind = Literal["missing", "extra", "changed", "late", "early", "audio"]
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """Milliseconds. `late`, `early`: of what is done; `audio`: of when an answer begins to be sent (it goes in steps
-    of 80 ms); `lead`: of when the rest of it is (how much is kept ahead grows in steps of 200 ms, by evidence that lies
-    on the edge where a machine is busy; nobody hears it); `heard`: of positions that the model is told of.
-    `timing=False` compares no times and no positions: for another line. `samples`: checksums of audio; `voice`: those
-    of the caller's. `config`: differences of the configuration count, too. `lanes`: what is compared at all."""
+    """Differences up to these, in milliseconds, do not count.
+
+    `late_ms`, `early_ms`: of actions. `audio_ms`: of the begin of an answer, which is sent in steps of 80 ms.
+    `lead_ms`: of the rest of an answer; the lead at Twilio grows in steps of 200 ms, which a busy machine delays, and
+    callers do not hear it. `heard_ms`: of the positions in truncations.
+
+    `timing=False` compares no times and positions, for another line. `samples` compares checksums of audio, `voice`
+    those of the caller's audio. `config=True` counts differences of the configuration. `lanes` are the lanes that are
+    compared.
+    """
 
     late_ms: float = 40.0
     early_ms: float = 250.0
@@ -47,18 +52,18 @@ class Tolerances:
 
     @classmethod
     def other_line(cls) -> Tolerances:
-        """The same model over another line: what is done, and not when."""
+        """For the same model over another line: compares actions without times."""
         return cls(timing=False, samples=False)
 
     @classmethod
     def other_model(cls) -> Tolerances:
-        """Another model has other words: the tools that are called, with their arguments."""
+        """For another model, which uses other words: compares tool calls with their arguments."""
         return cls(timing=False, samples=False, lanes=("tools",))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Divergence:
-    """One difference. `t` is when it shows, in seconds of the call; `index` the record at which it does."""
+    """One difference, at `t` (seconds of the call) and at the record `index`."""
 
     kind: Kind
     lane: str
@@ -68,7 +73,7 @@ class Divergence:
     actual: str = ""
     index: int = 0
     context: tuple[str, ...] = ()
-    """What came and was done shortly before."""
+    """Messages and actions shortly before."""
 
     def __str__(self) -> str:
         lines = [f"At {self.t:.3f} s, {self.lane}: {self.what}"]
@@ -81,12 +86,12 @@ class Divergence:
         return "\n".join(lines)
 
     __repr__ = __str__
-    """So that `assert call.divergence is None, call.divergence` explains itself in pytest."""
+    """pytest shows it in `assert call.divergence is None, call.divergence`."""
 
 
 @dataclass(slots=True)
 class Comparison:
-    """`divergences` in the order of time; `notes` are differences that do not count."""
+    """`divergences` are in order of time; `notes` are differences that do not count."""
 
     divergences: list[Divergence] = field(default_factory=list)
     notes: list[Divergence] = field(default_factory=list)
@@ -97,7 +102,7 @@ class Comparison:
 
 
 def compare(expected: Behaviour, actual: Behaviour, tolerances: Tolerances | None = None) -> Comparison:
-    """What differs, earliest first."""
+    """The differences, earliest first."""
     tolerances = tolerances or Tolerances()
     comparison = Comparison()
     then, now = by_lane(expected.actions), by_lane(actual.actions)
@@ -125,7 +130,7 @@ def _lane(then: Sequence[Action], now: Sequence[Action], tolerances: Tolerances)
             what = f"{expected.what} did not happen"
             yield Divergence("missing", expected.lane, expected.t, what, expected=str(expected), index=expected.index)
         elif actual is not None:
-            what = f"{actual.what} happened, and did not then"
+            what = f"{actual.what} is not in the recording"
             yield Divergence("extra", actual.lane, actual.t, what, actual=str(actual), index=_place(then, at))
 
 
@@ -133,7 +138,7 @@ _Aligned = Iterator[tuple[Action | None, Action | None, int]]
 
 
 def _by_order(then: Sequence[Action], now: Sequence[Action]) -> _Aligned:
-    """(then, now, how far then) of actions that belong together, whenever they were done."""
+    """Pairs of corresponding actions, whatever their times, with the position in `then`."""
     matcher = SequenceMatcher(None, [action.what for action in then], [action.what for action in now], autojunk=False)
     for tag, a, a_end, b, b_end in matcher.get_opcodes():
         if tag == "equal":
@@ -144,7 +149,7 @@ def _by_order(then: Sequence[Action], now: Sequence[Action]) -> _Aligned:
 
 
 def _by_time(then: Sequence[Action], now: Sequence[Action]) -> _Aligned:
-    """The same for calls that go on at the same times: what is far apart does not belong together."""
+    """The same for calls with the same timing: actions far apart in time do not correspond."""
     a = b = 0
     while a < len(then) and b < len(now):
         if _near(then[a], now[b]):
@@ -201,8 +206,8 @@ def _pair(expected: Action, actual: Action, tolerances: Tolerances) -> Iterator[
 
 
 def _limits(what: str, tolerances: Tolerances) -> tuple[float, float]:
-    """How many milliseconds a action may be late, and early."""
-    if what == "the call ends" or what.endswith(" is over"):  # which may wait for the line to confirm what was heard
+    """How many milliseconds an action may be late, and early."""
+    if what == "the call ends" or what.endswith(" is over"):  # these may wait for marks
         return tolerances.early_ms, tolerances.early_ms
     return (tolerances.audio_ms,) * 2 if what.startswith("speak ") else (tolerances.late_ms, tolerances.early_ms)
 
@@ -211,18 +216,18 @@ def _same(name: str, expected: Any, actual: Any, tolerances: Tolerances) -> bool
     if name == "audio_end_ms" and isinstance(expected, int) and isinstance(actual, int):
         return not tolerances.timing or abs(expected - actual) <= tolerances.heard_ms
     if name == "response" and not tolerances.config:
-        return True  # what a response was asked for with is instructions: told by the configuration
+        return True  # instructions of a response count as configuration
     return bool(expected == actual)
 
 
-# --- what is said ----------------------------------------------------------------------------------------------------
+# --- speech ----------------------------------------------------------------------------------------------------------
 
 
 def _speech(expected: Behaviour, actual: Behaviour, tolerances: Tolerances) -> Iterator[Divergence]:
     for key, then in expected.spoken.items():
         now = actual.spoken.get(key)
         if now is None:
-            continue  # its `speak` is missing
+            continue  # the missing `speak` is reported
         first = next(_differences(then, now, expected.cut | actual.cut, tolerances), None)
         if first is not None:
             yield first
@@ -236,7 +241,7 @@ def _differences(then: SpokenPart, now: SpokenPart, cut: set[str], tolerances: T
     for offset, length, crc32, t in then.pieces:
         other = sent.get((offset, length))
         if tolerances.samples and crc32 is not None and other is not None and other != crc32:
-            what = f"{item}: the samples from {offset / 8:.0f} ms on are others"
+            what = f"{item}: the samples from {offset / 8:.0f} ms on differ"
             yield Divergence("audio", "phone", t, what, f"CRC-32 {crc32:08x}", f"CRC-32 {other:08x}", then.index)
         again, farthest = offset < farthest, max(farthest, offset + length)
         at = None if again else timeline.at(offset)
@@ -256,7 +261,7 @@ def _differences(then: SpokenPart, now: SpokenPart, cut: set[str], tolerances: T
 
 
 class _Timeline:
-    """When was a sample of a part sent? One that was sent twice (after a hold, or on another stream): at first."""
+    """When each sample of a part was sent first. After a hold or on another stream, samples are sent again."""
 
     def __init__(self, spoken: SpokenPart) -> None:
         self._ends: list[int] = []
@@ -272,18 +277,20 @@ class _Timeline:
 
 
 def _caller(expected: Behaviour, actual: Behaviour) -> Iterator[Divergence]:
-    """The caller's audio, as the model got it: the first difference. The last moments of a call may be missing."""
+    """The first difference in the caller's audio to the model. The last frames of a call may be missing."""
     for then, now in zip(expected.caller, actual.caller, strict=False):
         if then[:2] != now[:2]:
-            what = "the caller's audio to the model is another"
-            told: Callable[[tuple[int, int, float, int]], str] = lambda x: f"{x[0]} bytes, CRC-32 {x[1]:08x}"  # noqa: E731
-            yield Divergence("audio", "model", min(then[2], now[2]), what, told(then), told(now), then[3])
+            what = "the caller's audio to the model differs"
+            before, after = (f"{n_bytes} bytes, CRC-32 {crc32:08x}" for n_bytes, crc32, *_ in (then, now))
+            yield Divergence("audio", "model", min(then[2], now[2]), what, before, after, then[3])
             return
     short = len(expected.caller) - len(actual.caller)
     if abs(short) > _LAST_FRAMES:
         longer, at = (expected, len(actual.caller)) if short > 0 else (actual, len(expected.caller))
         _, _, t, index = longer.caller[at]
-        what = f"{abs(short)} messages of the caller's audio {'are missing' if short > 0 else 'were not there then'}"
+        what = (
+            f"{abs(short)} messages of the caller's audio {'are missing' if short > 0 else 'are not in the recording'}"
+        )
         yield Divergence("audio", "model", t, what, index=index)
 
 

@@ -1,9 +1,10 @@
-"""When does a mark come back? As it was in the recording, read as the physics of one phone. Pure.
+"""When a mark comes back in a replay, computed from the marks of the recording. Pure.
 
-A mark stands at a *position*: so many clears, and so many samples sent since the last one. Today's code may send its
-marks elsewhere and call them otherwise; its audio still plays when it played then. Playback goes on with the caller's
-frames, on the phone's one clock: a mark that stands so many frames before another comes back so many frames before it.
-That also keeps its position between the frames, which is how marks are dated."""
+A mark has a position: the number of clears, and of samples sent since the last clear. Today's code may send marks at
+other positions and with other names; its audio is still played at the recorded times. Playback and the caller's frames
+have one clock, the phone's: a mark that is n frames before another comes back n frames before it. A mark also keeps its
+time between two frames, because marks are dated by the frames around them.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ __all__ = ["AFTER_ALL", "MarkTiming", "StreamPosition"]
 
 _FRAME = 160
 AFTER_ALL = float(2**62)
-"""The order of what no record tells."""
+"""The order of what is not in the recording."""
 
 
 @dataclass(slots=True)
 class StreamPosition:
-    """Where on the stream we are."""
+    """A position on the stream."""
 
     clears: int = 0
     samples: int = 0
@@ -43,17 +44,17 @@ class _Mark:
     returned: float | None = None
     order: float = AFTER_ALL
     frames: int = 0
-    """So many of the caller's frames had come when it came back."""
+    """How many of the caller's frames had come before it came back."""
 
 
 @dataclass(slots=True)
 class MarkTiming:
-    """Of a recording: `frame`, `sent` and `returned`, in order. Then `due` says when a mark comes back in a replay."""
+    """Takes `frame`, `sent` and `returned` of a recording, in order, then `settle`. `due` is for the replay."""
 
     turnaround_s: float = 0.0
-    """The quickest return of all."""
+    """The shortest time between a mark and its return."""
     lost: bool = False
-    """The stream broke: nothing comes back after its last frame."""
+    """The stream broke. No mark comes back after its last frame."""
     _frames: list[tuple[float, int]] = field(default_factory=list)
     _position: StreamPosition = field(default_factory=StreamPosition)
     _out: dict[str, _Mark] = field(default_factory=dict)
@@ -78,11 +79,11 @@ class MarkTiming:
 
     def returned(self, t: float, name: str, index: int) -> None:
         mark = self._out.pop(name, None)
-        if mark is not None and mark.clears == self._position.clears:  # else a clear may have flushed it: not played
+        if mark is not None and mark.clears == self._position.clears:  # else a clear may have flushed it
             mark.returned, mark.order, mark.frames = t, float(index), len(self._frames)
 
     def settle(self) -> None:
-        """The recording is complete: forget what never came back, and begin to be asked."""
+        """The recording is complete. Marks that never came back are dropped."""
         self._n_sent.clear()
         kept = {
             position: [mark for mark in marks if mark.returned is not None] for position, marks in self._marks.items()
@@ -95,7 +96,7 @@ class MarkTiming:
         self.turnaround_s = min(trips, default=0.0)
 
     def due(self, position: StreamPosition, now: float) -> tuple[float, float]:
-        """When the mark comes back that is sent now at this position: (time, order among what comes at that time)."""
+        """When a mark comes back that is sent now at this position: (time, order among messages of that time)."""
         key = (position.clears, position.samples)
         soonest = (now + self.turnaround_s, AFTER_ALL)
         marks: Sequence[_Mark] = self._marks.get(key, ())
@@ -105,14 +106,14 @@ class MarkTiming:
             mark, first = marks[nth], marks[0]
             assert mark.returned is not None and first.returned is not None
             if position.samples == 0 or (nth and first.returned <= mark.sent):
-                return now + mark.returned - mark.sent, mark.order  # nothing was left to play before it
+                return now + mark.returned - mark.sent, mark.order  # nothing was queued before it
             return max((mark.returned, mark.order), soonest)
         if marks and marks[-1].returned is not None and marks[-1].returned <= now:
             return soonest
         return max(self._between(key) or soonest, soonest)
 
     def _between(self, key: tuple[int, int]) -> tuple[float, float] | None:
-        """When a position was played at which there is no recorded mark: told by those before and after."""
+        """When a position without a recorded mark was played, computed from the marks before and after it."""
         clears, samples = key
         positions = self._positions.get(clears, [])
         before, after = bisect_right(positions, samples) - 1, bisect_left(positions, samples)
@@ -124,7 +125,7 @@ class MarkTiming:
         return min(found, default=None)
 
     def _shifted(self, mark: _Mark, samples: int) -> tuple[float, float]:
-        """When a mark so many samples further on comes back, if playback is not interrupted in between."""
+        """When a mark comes back that is this many samples after another, if playback continues in between."""
         assert mark.returned is not None
         frames, rest = divmod(samples, _FRAME)
         nth = mark.frames - 1 + frames

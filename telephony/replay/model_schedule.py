@@ -1,4 +1,4 @@
-"""When is the model's next recorded message due? Pure: told what we send, and when. Times are seconds of the call."""
+"""When the model's next recorded message is due, given what is sent and when. Times are seconds of the call. Pure."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .triggers import AUDIO, Trigger, our_ids
 __all__ = ["ModelSchedule"]
 
 PATIENCE_S = 3.0
-"""So long the answer to something that we do not send is waited for; then it is left out."""
+"""How long a message waits for a trigger that does not happen. Then the message is skipped."""
 _QUOTED = re.compile(r'"([A-Za-z0-9_\-]+)"')
 _DUE_LATER = 1e-9
 
 
 class ModelSchedule:
-    """The messages of one recording, in their order. `head` is what comes next, and `due` when.
+    """The messages of one recording, in order. `head` is the next one, `due` its time.
 
-    `renamed` puts today's ids of our items and events in the place of the recorded ones.
+    `renamed` replaces the recorded ids of our items and events by those of the replay.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -41,36 +41,36 @@ class ModelSchedule:
         self._head_since = 0.0
         self._last = 0.0
         self.skipped = 0
-        """Messages that were left out, because what they answer was not sent."""
+        """The number of skipped messages: their triggers did not happen."""
 
     @property
     def head(self) -> Incoming | None:
         return self._queue[0] if self._queue else None
 
     def attempt(self) -> Record | None:
-        """How the next attempt to connect went, and when; None: nobody knows."""
+        """The recorded result of the next attempt to connect. None: not in the recording."""
         return self._attempts.popleft() if self._attempts else None
 
     def opened(self, now: float) -> int:
-        """A connection was opened; returns which one it is."""
+        """A connection was opened. Returns its number."""
         self._met["open"].append(now)
         return len(self._met["open"]) - 1
 
     def stream_began(self) -> None:
-        """The caller's audio comes from another stream, or from the first."""
+        """The caller's audio comes from a new stream."""
         self._stream += 1
         self._audio_bytes.clear()
         self._audio_t.clear()
 
     def appended(self, n_bytes: int, now: float) -> bool:
-        """So much of the caller's audio was sent; returns whether `due` may be another now."""
+        """Audio of the caller was sent. Returns whether that may change `due`."""
         total = (self._audio_bytes[-1] if self._audio_bytes else 0) + n_bytes
         self._audio_bytes.append(total)
         self._audio_t.append(now)
         return self._awaited_bytes is not None and total >= self._awaited_bytes
 
     def sent(self, type: str, message: Mapping[str, Any], now: float) -> None:
-        """A command was sent, which is not audio."""
+        """A command other than audio was sent."""
         self._met[type].append(now)
         if recorded := self._recorded_ids[type]:
             for then, today in zip(recorded.popleft(), our_ids(message), strict=False):
@@ -78,7 +78,7 @@ class ModelSchedule:
                     self._renames[then] = today
 
     def due(self) -> float | None:
-        """When to look again: the head is due, or may be left out. None: not before something else is sent."""
+        """When the head is due, or may be skipped. None: something else has to be sent first."""
         self._awaited_bytes = None
         head = self.head
         if head is None or head.session >= len(self._met["open"]):
@@ -103,7 +103,7 @@ class ModelSchedule:
         return max(due, self._head_since) + PATIENCE_S if waits else due
 
     def take(self, now: float) -> Incoming | None:
-        """The head, which is due. A message without its cause is left out, and None returned."""
+        """The head, if it is due. None: it is not, or it was skipped because a trigger did not happen."""
         due = self.due()
         if due is None or due > now + _DUE_LATER:
             return None
@@ -121,7 +121,7 @@ class ModelSchedule:
         return _QUOTED.sub(lambda found: f'"{self._renames.get(found[1], found[1])}"', text)
 
     def _is_past(self, trigger: Trigger) -> bool:
-        """Audio of a stream that is over: whether all of it came nobody can tell any more."""
+        """Is this audio of an ended stream? It counts as sent."""
         return trigger.type == AUDIO and trigger.stream < self._stream
 
     def _time_of(self, trigger: Trigger) -> float | None:

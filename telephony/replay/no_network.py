@@ -1,4 +1,4 @@
-"""No network while a call is replayed: whatever users' code does then, nobody outside is told."""
+"""Blocks the network while a call is replayed, so that users' code has no effect outside."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _METHODS = ("connect", "connect_ex", "sendto")
 
 @contextmanager
 def no_network(*, unless: bool = False) -> Iterator[None]:
-    """Within it, connecting, sending and looking up names raise `ReplayError`; sockets of this machine's own
-    processes (AF_UNIX) work."""
+    """Within it, connecting, sending and name lookups raise `ReplayError`. Unix domain sockets work. `unless` leaves
+    the network as it is."""
     if unless:
         yield
         return

@@ -1,4 +1,4 @@
-"""A replay as one HTML page that triggers nothing else: both calls, drawn and told. Pure."""
+"""Replays as one self-contained HTML page: timelines, figures and transcripts of both calls. Pure."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ svg { width: 100%; height: auto; border: 1px solid #e3e8ed; border-radius: 6px }
 
 
 def page_of(calls: Sequence[ReplayedCall]) -> str:
-    """The page."""
+    """The page about these replays."""
     diverged = sum(call.divergence is not None for call in calls)
     return document(len(calls), diverged, "\n".join(_call(call) for call in calls))
 
 
 def document(calls: int, diverged: int, body: str) -> str:
-    """The page around what is told of so many calls."""
+    """The page with this body, about `calls` replays."""
     title = f"{calls} {'call' if calls == 1 else 'calls'} replayed, {diverged} diverged"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -38,7 +38,7 @@ def document(calls: int, diverged: int, body: str) -> str:
 
 
 def body_of(page: str) -> str:
-    """What a page tells of its calls, without its title."""
+    """The body of a page, without its title."""
     return page.partition("</h1>\n")[2].partition("\n</body>")[0]
 
 
@@ -51,7 +51,7 @@ def _call(call: ReplayedCall) -> str:
     if notes:
         parts.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>")
     parts += [_figures(call), "<h3>Recorded</h3>", _drawn(call.original), "<h3>Now</h3>", _drawn(call)]
-    parts += ["<h3>What was said and done</h3>", _told(rows_of(call.original, call))]
+    parts += ["<h3>What was said and done</h3>", _transcripts(rows_of(call.original, call))]
     return "\n".join(parts)
 
 
@@ -65,8 +65,8 @@ def _figures(call: ReplayedCall) -> str:
         return f"<tr{mark}><th>{name}</th><td>{escape(str(then))}</td><td>{escape(str(now))}</td></tr>"
 
     rows = [
-        row(name, tell(call.original), tell(call))
-        for name, tell in (
+        row(name, figure(call.original), figure(call))
+        for name, figure in (
             ("Response latencies (ms)", lambda c: ", ".join(f"{ms:.0f}" for ms in c.response_latencies_ms)),
             (
                 "Silence after interruptions (ms)",
@@ -77,7 +77,7 @@ def _figures(call: ReplayedCall) -> str:
                 lambda c: "; ".join(f"{i.heard_ms:.0f} ms: {i.heard_text or 'nothing'}" for i in c.interruptions),
             ),
             ("Longest silence (ms)", lambda c: f"{c.longest_silence_ms:.0f}"),
-            ("Both at once (ms)", lambda c: f"{c.talk_over_ms:.0f}"),
+            ("Both at the same time (ms)", lambda c: f"{c.talk_over_ms:.0f}"),
             ("Underruns", lambda c: c.underruns),
             ("Silence prompts", lambda c: c.silence_prompts),
             ("Tools", lambda c: ", ".join(tool.name for tool in c.tools)),
@@ -88,14 +88,14 @@ def _figures(call: ReplayedCall) -> str:
     return f"<table><tr><th></th><th>recorded</th><th>now</th></tr>{''.join(rows)}</table>"
 
 
-def _told(rows: Sequence[tuple[float, str, str]]) -> str:
-    """Both calls side by side; what is the same in both stands over both columns."""
-    told = []
+def _transcripts(rows: Sequence[tuple[float, str, str]]) -> str:
+    """Both calls side by side. A row that is the same in both spans both columns."""
+    lines = []
     for at_s, then, now in rows:
         kind = "caller" if (then or now).startswith("Caller") else ""
         if then == now:
             cells, kind = f'<td colspan="2">{escape(now)}</td>', kind
         else:
             cells, kind = f"<td>{escape(then)}</td><td>{escape(now)}</td>", "other"
-        told.append(f'<tr class="{kind}"><td>{at_s:.1f} s</td>{cells}</tr>')
-    return f"<table><tr><th></th><th>recorded</th><th>now</th></tr>{''.join(told)}</table>"
+        lines.append(f'<tr class="{kind}"><td>{at_s:.1f} s</td>{cells}</tr>')
+    return f"<table><tr><th></th><th>recorded</th><th>now</th></tr>{''.join(lines)}</table>"

@@ -1,4 +1,4 @@
-"""What may go wrong, on purpose and from a seed. Pure."""
+"""Seeded faults of line, phone, model and tools for a replay. Pure."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ __all__ = ["ClearRace", "Perturbation", "Perturbations", "perturbation_of"]
 
 _DRY_WITHIN_S = 2.0
 _SCATTER_S = 0.2
-"""A clear that races is late by up to this, and so are marks that come back in disorder."""
+"""The maximum delay of a racing clear, and of a mark that comes back out of order."""
 
 
 class Perturbations(TypedDict, total=False):
-    """The arguments of `replay` for what goes wrong."""
+    """The arguments of `replay` for faults."""
 
     loss: float
-    """The probability that a frame of the caller is missing."""
+    """The probability that a frame of the caller is lost."""
     noise_dbfs: float
-    """Noise on the caller's line: its level (RMS) against full scale. The embedded model bears -45; at -25 it
-    no longer hears where the caller pauses."""
+    """Noise on the caller's line: its level (RMS) relative to full scale. The embedded model works at -45; at -25 it
+    no longer detects the caller's pauses."""
     disconnect_at_s: float
-    """At this second of the call the model's connection breaks."""
+    """The model's connection breaks at this second of the call."""
     slow_tools_ms: float
-    """Tools take so much longer."""
+    """Tools take this much longer."""
     late_marks_ms: float
-    """Marks come back so much later."""
+    """Marks come back this much later."""
     doubled_marks: float
     """The probability that a mark comes back twice."""
     late_clears_ms: float
-    """A `clear` reaches the phone so much later, and what is sent after it stays behind it: the old answer goes on."""
+    """A `clear` and everything after it reach the phone this much later: the old answer goes on."""
     clear_races: float
-    """The probability that a `clear` races with what is under way: it comes when the line has just run dry; or up to
-    200 ms late; or the marks that it flushes come back in any order, before and behind its sentinel and what is new."""
+    """The probability that a `clear` races with other messages. Then it comes when all audio has just been played, or
+    up to 200 ms late, or the marks that it flushes come back in any order, before and after newer marks."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClearRace:
-    """What happens to one `clear`: it is held for `late_s`, or `when_dry` until nothing plays any more (so long at
-    most); the marks that it flushes come back `scattered`."""
+    """A fault of one `clear`. It is delayed by `late_s`; with `when_dry` only until all audio has been played. With
+    `scattered` the marks that it flushes come back out of order."""
 
     late_s: float = 0.0
     when_dry: bool = False
@@ -53,8 +53,10 @@ class ClearRace:
 
 @dataclass(slots=True)
 class Perturbation:
-    """Nothing by default. The fields are those of `Perturbations`, with times in seconds of the call; and `jitter_s`,
-    extra delay of each message of the phone, uniform, order kept; `stalls`, (at, length) of stalls of the event loop.
+    """The faults of one replay; none by default.
+
+    The fields are those of `Perturbations`, with times in seconds of the call. `jitter_s` is the maximum of a uniform
+    extra delay of each message of the phone; the order is kept. `stalls` are stalls of the event loop: (at, length).
     """
 
     seed: int = 0
@@ -76,17 +78,17 @@ class Perturbation:
 
     @property
     def touches_phone(self) -> bool:
-        """Does anything happen on the phone's line?"""
+        """Is there a fault on the phone's line?"""
         marks = self.late_marks_s or self.doubled_marks or self.late_clears_s or self.clear_races
         return bool(self.jitter_s or marks or self.touches_voice)
 
     @property
     def touches_voice(self) -> bool:
-        """Is the caller's audio another?"""
+        """Does the caller's audio change?"""
         return bool(self.loss) or self.noise_dbfs is not None
 
     def voice(self, ulaw: bytes) -> bytes | None:
-        """A frame of the caller, as it comes over the line; None: it does not."""
+        """A frame of the caller after the line. None: the frame is lost."""
         if self._happens("loss", self.loss):
             return None
         if self.noise_dbfs is None:
@@ -95,16 +97,16 @@ class Perturbation:
         return g711.mix(ulaw, g711.encode(np.clip(noise, -32768, 32767).astype(np.int16).tobytes()))
 
     def arrival(self, now: float) -> float:
-        """When a message arrives that the phone sends now."""
+        """When a message of the phone arrives that is sent now."""
         return now + self._dice_of("jitter").uniform(0.0, self.jitter_s) if self.jitter_s else now
 
     def mark(self, now: float, *, scattered: bool = False) -> list[float]:
-        """When a mark arrives that the phone sends now: once, or twice."""
+        """When a mark of the phone arrives that is sent now: once, or twice."""
         due = now + self.late_marks_s + (self._dice_of("scatter").uniform(0.0, _SCATTER_S) if scattered else 0.0)
         return [due, due + 0.02] if self._happens("doubled", self.doubled_marks) else [due]
 
     def clear(self) -> ClearRace | None:
-        """What happens to the next `clear`; None: nothing."""
+        """The fault of the next `clear`. None: no fault."""
         if self._happens("race", self.clear_races):
             dice = self._dice_of("race")
             late = ClearRace(dice.uniform(0.0, _SCATTER_S))
@@ -115,12 +117,12 @@ class Perturbation:
         return bool(probability) and self._dice_of(what).random() < probability
 
     def _dice_of(self, what: str) -> Random:
-        """Each kind of mishap has dice of its own, so that one does not change the others."""
+        """Each kind of fault has its own random numbers, so that one kind does not change the others."""
         return self._dice.setdefault(what, Random(f"{self.seed}:{what}"))
 
 
 def perturbation_of(seed: int, given: Perturbations) -> Perturbation:
-    """From the arguments of `replay`."""
+    """The faults from the arguments of `replay`."""
     fields: dict[str, Any] = {}
     for name, value in given.items():
         fields[name.replace("_ms", "_s")] = value / 1000 if name.endswith("_ms") else value  # type: ignore[operator]

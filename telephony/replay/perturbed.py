@@ -1,4 +1,4 @@
-"""The phone's connection over a line on which things go wrong, as a `Perturbation` draws them."""
+"""A media stream with the faults of a `Perturbation`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["PerturbedStream", "perturbed"]
 
 
 def perturbed(phone: Connection, perturbation: Perturbation) -> Connection:
-    """The connection itself where nothing happens on it."""
+    """The connection with faults. Without faults, the connection itself."""
     return PerturbedStream(phone, perturbation) if perturbation.touches_phone else phone
 
 
 class PerturbedStream(Connection):
-    """Between us and the phone: holds back, drops, doubles and mixes. The order of what we send is kept, as is that of
-    what comes, but for marks, which are the phone's own to delay."""
+    """Delays, drops, doubles and changes messages between the call and the phone. The order in each direction is kept,
+    except for marks, which the phone may delay."""
 
     def __init__(self, phone: Connection, perturbation: Perturbation) -> None:
         self._phone = phone
@@ -30,12 +30,12 @@ class PerturbedStream(Connection):
         self._loop = asyncio.get_running_loop()
         self._sent: deque[str] = deque()
         self._clear: tuple[str, ClearRace] | None = None
-        """It is held back, and all that was sent since."""
+        """A delayed clear. What is sent after it waits behind it."""
         self._release_timer: asyncio.TimerHandle | None = None
         self._marks: set[str] = set()
-        """The names of those that are out."""
+        """The names of the marks that have not come back."""
         self._flushed: set[str] = set()
-        """Of these, those whose return is scattered."""
+        """Those that come back out of order."""
         self._on_message: MessageHandler | None = None
         self._failure: Exception | None = None
         self._latest = 0.0
@@ -64,7 +64,7 @@ class PerturbedStream(Connection):
         self._phone.send(text)
 
     def _release(self) -> None:
-        """The clear takes its way, and what waits behind it."""
+        """Send the delayed clear, and what waits behind it."""
         if self._clear is None:
             return
         (text, race), self._clear = self._clear, None
@@ -129,7 +129,7 @@ class PerturbedStream(Connection):
             self._failure = self._failure or error
             self._phone.close(1011, "internal error")
 
-    # --- as it is ------------------------------------------------------------------------------------------------
+    # --- without faults ------------------------------------------------------------------------------------------
 
     @property
     def buffered_bytes(self) -> int:

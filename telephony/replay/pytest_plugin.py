@@ -2,7 +2,7 @@
 
 ```python
 def test_booking(replay):
-    call = replay("booking", agent="desk:agent")      # calls/booking.jsonl.gz beside the test; tools answer from it
+    call = replay("booking", agent="desk:agent")      # calls/booking.jsonl.gz beside the test
     assert call.divergence is None, call.divergence
     assert call.tool("book_table").arguments == {"day": "Friday", "people": 2}
 
@@ -12,10 +12,10 @@ def test_booking_over_a_bad_line(replay):
     assert call.goodbye_heard
 ```
 
-The options are those of `telephony.replay.replaying.replay_call`; what else can go wrong on purpose is told by
-`telephony.replay.perturbation.Perturbations`. While a call is replayed the network is blocked,
-unless its model is live. `--update-calls`: where a call diverges, show how, and write today's behaviour into the
-recording. `--call-pages DIR` writes a page about each replay.
+The options are those of `telephony.replay.replaying.replay_call`, with the faults of
+`telephony.replay.perturbation.Perturbations`. The network is blocked during a replay, except with a live model.
+`--update-calls` shows how a call diverges and writes today's behaviour into the recording. `--call-pages DIR` writes a
+page about each replay.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def replay(request: pytest.FixtureRequest) -> Callable[..., ReplayedCall]:
-    """Replays a recording that lies beside the test; see the module."""
+    """Replays a recording in the folder of the test, or above. See the module."""
     beside = request.path.parent
     for folder in (str(beside), str(request.config.rootpath)):
         if folder not in sys.path:
@@ -82,7 +82,7 @@ def _after(request: pytest.FixtureRequest, path: Path, call: ReplayedCall) -> No
 
 
 def _say(config: pytest.Config, text: str) -> None:
-    """On the terminal, whatever is captured."""
+    """Write to the terminal, also while output is captured."""
     reporter, capture = (config.pluginmanager.get_plugin(name) for name in ("terminalreporter", "capturemanager"))
     if reporter is not None and capture is not None:
         with capture.global_and_fixture_disabled():

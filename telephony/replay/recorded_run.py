@@ -1,7 +1,8 @@
 """Runs a recorded call again, with both sides from the recording, in virtual time.
 
 A replay without divergence shows: for the recorded input, today's code does what the recorded code did. It shows
-nothing about other callers, lines or answers of the model."""
+nothing about other callers, lines or answers of the model.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Tools that answer from a recording. The user's own tools do not run.
 
 A recorded tool makes its recorded requests (to speak, to transfer, to hang up), takes the recorded time, and returns
-the recorded output."""
+the recorded output.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class RecordedTools:
     """The recorded answers of one call.
 
     An answer is found by call id, else by name and arguments, else by name. Each is used once, and again only if no
-    unused one is left."""
+    unused one is left.
+    """
 
     def __init__(
         self, tools: Sequence[ToolAnswer], clips: Mapping[str, bytes] | None = None, *, slower_s: float = 0.0

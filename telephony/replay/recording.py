@@ -153,7 +153,7 @@ def load(lines: Iterable[tuple[float, str, str | None, Mapping[str, Any] | None]
 class _Loader:
     def __init__(self, name: str) -> None:
         self.recording = Recording(name)
-        self._causes = Triggers()
+        self._triggers = Triggers()
         self._reader = BehaviourReader()
         self.recording.behaviour = self._reader.behaviour
         self._session = -1
@@ -225,7 +225,7 @@ class _Loader:
         event, sid = str(message.get("event", "")), str(message.get("streamSid", ""))
         if event == "start":
             streams.append(RecordedStream(sid, text, t, index))
-            self._causes.stream_began()
+            self._triggers.stream_began()
         elif (stream := self._stream(sid)) is None:
             return
         elif event == "mark":
@@ -249,7 +249,7 @@ class _Loader:
         event = str(message.get("type", ""))
         if event == "session.created":
             self._session += 1
-        triggers = self._causes.of(event, message)
+        triggers = self._triggers.of(event, message)
         self.recording.model.append(Incoming(index, t, text, event, triggers, max(0, self._session)))
 
     def _ours(self, index: int, record: Record) -> None:
@@ -264,7 +264,7 @@ class _Loader:
             case "open":
                 recording.attempts.append(record)
                 if "error" not in record.data:
-                    self._causes.sent(record, "open")
+                    self._triggers.sent(record, "open")
             case "model":
                 recording.model_class = record.data
             case "model.out":
@@ -286,7 +286,7 @@ class _Loader:
         self._reader.take(index, record)
 
     def _to_model(self, record: Record, event: str) -> None:
-        self._causes.sent(record, event)
+        self._triggers.sent(record, event)
         if event != AUDIO:
             self.recording.commands.append(record)
         if event == "session.update" and not self.recording.session:
@@ -309,7 +309,7 @@ class _Loader:
         if stream is not None:
             stream.ended_t = record.t
             if stream is self.recording.streams[-1]:
-                self._causes.stream_ended()
+                self._triggers.stream_ended()
             last_t = stream.phone[-1].t if stream.phone else stream.t
             stream.marks.lost = record.data.get("by") == "network" or record.t - last_t > _STALLED_S
         if record.data.get("by") != "us":
@@ -317,7 +317,7 @@ class _Loader:
             if stream is not None:
                 stream.phone.append(Incoming(index, record.t, text, "close"))
             elif record.data.get("peer") != "twilio":
-                triggers = self._causes.of("close", {})
+                triggers = self._triggers.of("close", {})
                 recording.model.append(Incoming(index, record.t, text, "close", triggers, max(0, self._session)))
 
     def _tool(self, record: Record) -> None:

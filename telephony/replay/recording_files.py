@@ -1,4 +1,4 @@
-"""Recordings as files beside tests: finding, making and renewing them."""
+"""Finds, makes and updates recordings, as files beside tests."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .call import HeardCall, ReplayedCall, ToolCall
 __all__ = ["FOLDER", "add", "find", "renew", "test_of"]
 
 FOLDER = "calls"
-"""Recordings lie in `calls/NAME.jsonl.gz` beside the tests."""
+"""Recordings are in `calls/NAME.jsonl.gz` beside the tests."""
 
 
 def find(name: str, beside: Path) -> Path:
-    """A recording by its name, beside a test file or in a folder above it, or by its path. Raises `ReplayError`."""
+    """The file of a recording, by its path or by its name, beside a test or in a folder above. Raises `ReplayError`."""
     for folder in (beside, *beside.parents):
         for path in (folder / FOLDER / f"{name}.jsonl.gz", folder / FOLDER / f"{name}.jsonl", folder / name):
             if path.is_file():
@@ -34,7 +34,7 @@ def find(name: str, beside: Path) -> Path:
 
 
 def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
-    """Put a call's journal, masked, where tests find it. Raises `ReplayError` where there is one of that name."""
+    """Copy a call's journal, masked, to where tests find it. Raises `ReplayError` if the name exists."""
     path = folder / FOLDER / f"{name}.jsonl.gz"
     if path.exists():
         raise ReplayError(f"{path} exists already; choose another --name.")
@@ -45,7 +45,7 @@ def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
 
 
 def _stating(record: Record, redaction: Redaction) -> Record:
-    """The header says what was masked, then and now."""
+    """A header states what was masked, before and now."""
     if record.kind != "header":
         return record
     before, now = record.data.get("redaction") or {}, redaction.stated()
@@ -54,7 +54,7 @@ def _stating(record: Record, redaction: Redaction) -> Record:
 
 
 def renew(path: Path, call: ReplayedCall) -> None:
-    """What came in stays; what we did is from now on what we do today."""
+    """Write today's behaviour into a recording. The incoming messages stay."""
     header = next(record for record in read_journal(path) if record.kind == "header")
     records = (
         Record(record.t, "header", {**header.data, "config": record.data.get("config")})
@@ -66,10 +66,10 @@ def renew(path: Path, call: ReplayedCall) -> None:
 
 
 def test_of(call: HeardCall, name: str, agent: str | None) -> str:
-    """A test with today's values, for editing."""
+    """The source of a test with today's values, to be edited."""
     named = "" if agent is None else f', agent="{agent}"'
     lines = [
-        f'"""The call {name!r}: see `pytest --update-calls` for when it is meant to change."""',
+        f'"""The call {name!r}. When it changes on purpose, run `pytest --update-calls`."""',
         "",
         "",
         f"def test_{name}(replay):",
@@ -86,7 +86,7 @@ def test_of(call: HeardCall, name: str, agent: str | None) -> str:
 
 
 def _counted(call: HeardCall) -> Iterator[tuple[str, ToolCall]]:
-    """Each call of a tool, and how a test names it."""
+    """Each tool call, and the arguments of `call.tool` for it."""
     seen: Counter[str] = Counter()
     for tool in call.tools:
         nth = seen[tool.name]
@@ -95,13 +95,13 @@ def _counted(call: HeardCall) -> Iterator[tuple[str, ToolCall]]:
 
 
 def _literal(value: Any) -> str:
-    """As a formatter would write it: with double quotes, where that is the same."""
+    """The value as a Python literal, with double quotes where possible."""
     text = json.dumps(value, ensure_ascii=False)
     return text if "true" not in text and "false" not in text and "null" not in text else repr(value)
 
 
 def _lines(records: Iterable[Record]) -> Iterator[str]:
-    """As `JournalWriter` writes them."""
+    """The records as lines, as `JournalWriter` writes them."""
     for record in records:
         body = dump(record.data)
         yield f'{{"t":{record.t:.6f},"kind":"{record.kind}"{"," if record.data else ""}{body[1:]}\n'

@@ -1,4 +1,4 @@
-"""Replaying a journal: `replay_call`, which the pytest fixture and the command are made of."""
+"""Replays a journal: `replay_call`. The pytest fixture and the command use it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read(path: Path) -> Recording:
     with _gc_paused():
         recording = load(raw_lines(path), name)
     if recording.malformed:
-        log.warning("%s: %d records do not hold what they should and are left out.", path, recording.malformed)
+        log.warning("%s: %d records are malformed and are ignored.", path, recording.malformed)
     return recording
 
 
@@ -74,42 +74,44 @@ def replay_call(
     seed: int = 0,
     **perturbations: Unpack[Perturbations],
 ) -> ReplayedCall:
-    """Make a recorded call again, and compare.
+    """Run a recorded call again, and compare it with the recording.
 
     Args:
         path: A journal.
-        agent: Today's agent. None: as the model was told of it in the recording.
-        caller: `recorded`; `simulated`: what the recorded caller said, on a simulated phone over a line with
-            `round_trip_ms` and `jitter_ms` (or any `line`); or a caller of `telephony.simulator.callers` (a name,
+        agent: Today's agent. None: the agent of the recorded session configuration.
+        caller: `recorded`; `simulated`: the recorded audio on a simulated phone, over a line with `round_trip_ms` and
+            `jitter_ms` (or any `line`); or a caller of `telephony.simulator.callers` (a name,
             FILE.toml, `module:function`, or the function itself).
-        model: `recorded`; `embedded`, or a script of the embedded server; `live`: the real one. It costs money.
-        turns: Of a recorded caller on a simulated phone: `verbatim` or `retimed`.
-        strict: Compare everything, to the sample and the millisecond.
-        jitter_ms: Extra delay of each message, uniform: each way on a simulated phone, else of what the phone sends.
-        stall_ms: Stalls of the event loop of this length, one in ten seconds.
-        perturbations: What else goes wrong: see `Perturbations`. `perturbation` is all of it made by hand.
-        run_tools: Run the agent's own tools, with all that they do. Else they answer from the recording.
-        configure: Changes the call's options before it is made.
-        seed: Of everything that is drawn.
+        model: `recorded`; `embedded`, or a script for the embedded model; `live`: the real model, which costs money.
+        turns: `verbatim` or `retimed`, for the recorded caller on a simulated phone.
+        strict: Compare everything, to the sample and to about a millisecond.
+        jitter_ms: Maximum of a uniform extra delay of each message: in both directions on a simulated phone, else of
+            the phone's messages.
+        stall_ms: Length of stalls of the event loop, about one in ten seconds.
+        perturbation: All faults as one object.
+        perturbations: Faults; see `Perturbations`. They exclude `perturbation`.
+        run_tools: Run the agent's own tools, with their effects. Default: tools answer from the recording.
+        configure: Changes the options of the call before it starts.
+        seed: The seed of all random numbers.
 
-    Raises `JournalError`, `ReplayError` for arguments that do not go together, and what a scripted caller raises.
+    Raises `JournalError`, `ReplayError` for arguments that exclude each other, and what a scripted caller raises.
     """
     recording = read(path)
     if model == RECORDED and "imported" in recording.header:
         raise ReplayError(
-            "This call was imported, so it has no recorded model. Replay it with another one: --mode embedded, "
+            "This call was imported, so it has no recorded model. Replay it with another model: --mode embedded, "
             'or --mode live (in Python: model="embedded").'
         )
     original = HeardCall(lambda: read_journal(path), recording.name)
     if perturbation is None:
         perturbation = perturbation_of(seed, perturbations)
     elif perturbations:
-        raise ReplayError(f"Say perturbation=, or {', '.join(perturbations)}, not both.")
+        raise ReplayError(f"Give perturbation=, or {', '.join(perturbations)}, not both.")
     if stall_ms:
         perturbation.stalls = stalls(stall_ms / 1000, recording.duration_s, seed)
     if caller == RECORDED and model == RECORDED:
         if round_trip_ms or line:
-            raise ReplayError('A recorded caller has the recorded line: say caller="simulated" for another.')
+            raise ReplayError('The recorded caller has the recorded line. For another line use caller="simulated".')
         perturbation.jitter_s = perturbation.jitter_s or jitter_ms / 1000
         performance = run_recorded(
             recording, agent, perturbation=perturbation, run_tools=run_tools, configure=configure, seed=seed
@@ -121,8 +123,8 @@ def replay_call(
         compared.divergences = with_context(original, compared.divergences)
         return ReplayedCall(performance.journal.records, compared, original, unrecorded_tools=performance.unrecorded)
     if len(recording.streams) > 1 and model == RECORDED:
-        told = f"This call had {len(recording.streams)} streams, and a simulated phone keeps one"
-        raise ReplayError(f'{told}: replay it with the recorded caller, or with another model (model="embedded").')
+        why = f"This call had {len(recording.streams)} media streams, and a simulated phone has one"
+        raise ReplayError(f'{why}. Replay it with the recorded caller, or with another model (model="embedded").')
     line = line or Line(round_trip_s=round_trip_ms / 1000, jitter_s=jitter_ms / 1000, seed=seed)
     run = run_simulated(
         recording, agent, _caller(caller, turns, model, original), model=model, line=line, perturbation=perturbation,
@@ -132,7 +134,7 @@ def replay_call(
     compared = compare(recording.behaviour, behaviour_of(run.ours(), recording.schema), wanted)
     compared.divergences = with_context(original, compared.divergences)
     return ReplayedCall(
-        run.journal.records, compared, original, mode=_mode(caller, model), ear=run.heard,
+        run.journal.records, compared, original, mode=_mode(caller, model), phone_audio=run.heard,
         unrecorded_tools=run.unrecorded, violations=run.violations,
     )  # fmt: skip
 
@@ -146,13 +148,13 @@ def _caller(caller: str | Caller, turns: str, model: str, original: HeardCall) -
         return verbatim(original.recorded, hangs_up=original.ended in ("hung up", "imported", ""))
     if turns == "retimed":
         if model == RECORDED:
-            raise ReplayError("A recorded model keeps its own time: re-timed turns trigger model='embedded' or 'live'.")
+            raise ReplayError("The recorded model has recorded times. Re-timed turns need model='embedded' or 'live'.")
         return retimed(turns_of(original.recorded, original.audio))
     raise ReplayError(f"turns={turns!r} is neither verbatim nor retimed.")
 
 
 def _expected(caller: str | Caller, model: str) -> Tolerances:
-    """What a run has in common with the recording. A scripted caller: nothing."""
+    """What is compared with the recording. With a scripted caller: nothing."""
     if caller not in (RECORDED, SIMULATED):
         return Tolerances(timing=False, samples=False, lanes=())
     return Tolerances.other_line() if model == RECORDED else Tolerances.other_model()

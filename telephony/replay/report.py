@@ -1,4 +1,4 @@
-"""What a replay showed: as plain data, and as text with a two-lane timeline. Pure."""
+"""The result of a replay as plain data, and as text with both calls side by side. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _SAME_S = 0.3
 
 
 def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, ...]:
-    """The last things of note before it, in the recording; for what the caller hears, the last mark is one of them."""
+    """The last records of interest before a divergence, in the recording. For the phone, the last mark is one of
+    them."""
     found, mark = deque[Record](maxlen=_BEFORE), None
     for index, record in enumerate(records):
         if record.t > divergence.t + 0.001 or (record.t > divergence.t - 0.001 and index >= divergence.index):
@@ -43,11 +44,11 @@ def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, 
         elif record.kind not in ("stream", "clip") and record.event not in _DULL:
             found.append(record)
     noted = [*found, *([mark] if mark is not None and divergence.lane == "phone" else [])]
-    return tuple(f"{each.t:9.3f}  {_told(each)}" for each in sorted(noted, key=lambda each: each.t))
+    return tuple(f"{each.t:9.3f}  {_line_of(each)}" for each in sorted(noted, key=lambda each: each.t))
 
 
 def with_context(original: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
-    """The first gets its context; the others are mostly its consequences."""
+    """Add the context to the first divergence. The others are mostly its consequences."""
     if not divergences:
         return []
     first, *rest = divergences
@@ -55,7 +56,7 @@ def with_context(original: HeardCall, divergences: Sequence[Divergence]) -> list
 
 
 def data_of(call: ReplayedCall) -> dict[str, Any]:
-    """A JSON object."""
+    """The result as a JSON object."""
     return {
         "name": call.name,
         "mode": call.mode,
@@ -79,21 +80,21 @@ def data_of(call: ReplayedCall) -> dict[str, Any]:
 
 
 def text_of(call: ReplayedCall) -> str:
-    """For people: one line where nothing differs, else the first divergence and the calls side by side around it."""
+    """The result as text: one line, or the first divergence with both calls around it side by side."""
     lines = [f"{call.name} ({call.mode}): {'DIVERGED' if call.divergence else 'no divergence'}, {call.ended}"]
     if call.divergence is not None:
         lines += [str(call.divergence), ""]
         if len(call.comparison.divergences) > 1:
-            lines += [f"{len(call.comparison.divergences) - 1} more differ after it.", ""]
+            lines += [f"{len(call.comparison.divergences) - 1} more divergences follow.", ""]
         lines += timeline_of(call.original, call, around_ms=call.divergence.t * 1000)
     lines += [f"note: {note.what}" for note in call.notes]
     lines += [f"note: {name}({arguments}) has no recorded answer" for name, arguments in call.unrecorded_tools]
-    lines += [f"Twilio would not have taken: {violation}" for violation in call.violations]
+    lines += [f"Twilio would have refused: {violation}" for violation in call.violations]
     return "\n".join(lines)
 
 
 def timeline_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) -> list[str]:
-    """Two lanes: the recorded call, and the call as it is now. A row in which they differ has a sign."""
+    """The recorded call and the replayed call side by side. Rows that differ are marked."""
     lines = [f"{'':9}  {'recorded':{_LANE}} | now"]
     for at_s, one, other in rows_of(then, now, around_ms=around_ms):
         lines.append(f"{at_s:9.1f}  {_cut(one):{_LANE}} {'|' if one == other else '≠'} {_cut(other)}")
@@ -101,7 +102,7 @@ def timeline_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = No
 
 
 def rows_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) -> list[tuple[float, str, str]]:
-    """(seconds, then, now) of what was said and done: what is the same, and at most 0.3 s apart, is one row."""
+    """Rows (seconds, recorded, now). Two equal lines at most 0.3 s apart are one row."""
     rows = [(event.start_ms / 1000, _line(event), "") for event in _near(then.events, around_ms)]
     for event in _near(now.events, around_ms):
         at_s, text = event.start_ms / 1000, _line(event)
@@ -114,7 +115,7 @@ def rows_of(then: HeardCall, now: HeardCall, *, around_ms: float | None = None) 
 
 
 def _paired(rows: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
-    """A row of one lane alone, and the next one of the other lane, are one, where they are of one kind and time."""
+    """Join two successive rows of different calls if they are of the same kind and time."""
     paired: list[tuple[float, str, str]] = []
     for at_s, one, other in rows:
         last = paired[-1] if paired else None
@@ -141,15 +142,15 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LANE else f"{text[: _LANE - 1]}…"
 
 
-def _told(record: Record) -> str:
+def _line_of(record: Record) -> str:
     if record.kind in _ARROWS:
-        return f"{_ARROWS[record.kind]} {record.event}{_particulars(record.message)}"
-    told = ", ".join(f"{name}={value}" for name, value in record.data.items() if isinstance(value, str | int | float))
-    return f"{record.kind}({told if record.kind != 'header' else ''})"
+        return f"{_ARROWS[record.kind]} {record.event}{_details(record.message)}"
+    fields = ", ".join(f"{name}={value}" for name, value in record.data.items() if isinstance(value, str | int | float))
+    return f"{record.kind}({fields if record.kind != 'header' else ''})"
 
 
-def _particulars(message: Mapping[str, Any]) -> str:
+def _details(message: Mapping[str, Any]) -> str:
     names = ("item_id", "audio_end_ms", "audio_start_ms", "transcript", "name", "arguments")
     fields = message["mark"] if isinstance(message.get("mark"), dict) else message
-    told = [f"{name}={fields[name]}" for name in names if fields.get(name) not in (None, "")]
-    return f" ({', '.join(told)})" if told else ""
+    details = [f"{name}={fields[name]}" for name in names if fields.get(name) not in (None, "")]
+    return f" ({', '.join(details)})" if details else ""

@@ -1,7 +1,8 @@
 """Makes the recorded requests of users' code again, at their recorded times. The users' code itself does not run.
 
 A request follows the one before it (its begin, or its end if users' code waited for it) after the recorded interval.
-Over another line a sentence may take longer; the next request still follows it."""
+Over another line a sentence may take longer; the next request still follows it.
+"""
 
 from __future__ import annotations
 

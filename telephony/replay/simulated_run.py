@@ -1,7 +1,8 @@
 """Runs a recorded call again on a simulated phone, with the recorded model or another.
 
 The recorded caller over another line, with the recorded model, tests the code on a bad network. The recorded caller
-with a live model tests a prompt and a model. A scripted caller tests what the script is for."""
+with a live model tests a prompt and a model. A scripted caller tests what the script is for.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which message of ours did a message of the model answer? Pure.
+"""Finds the triggers of the model's messages: our commands, and the caller's audio. Pure.
 
-Commands are counted by type, so that a replay can tell "the third `response.create`" whatever ids it draws.
+Commands are counted by type. A replay finds "the third `response.create`" whatever its id is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ AUDIO = "input_audio_buffer.append"
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """The `count`-th command of this type, which was sent at `t`; of audio: so many bytes of the `stream`-th stream."""
+    """The `count`-th command of this type, sent at `t`. For audio, `count` is in bytes, of the `stream`-th media
+    stream."""
 
     type: str
     count: int
@@ -28,14 +29,14 @@ class Trigger:
 
 
 def our_ids(message: Mapping[str, Any]) -> list[str]:
-    """The ids in a command that we chose ourselves: of the event, and of the item that it creates."""
+    """The ids in a command that are ours: of the event, and of the item that it creates."""
     item = message.get("item")
     ids = [message.get("event_id"), item.get("id") if isinstance(item, dict) else None]
     return [each for each in ids if isinstance(each, str)]
 
 
 class Triggers:
-    """Feed it what was sent and what came, in order."""
+    """Takes what was sent, and gives the triggers of what came, in order."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -49,7 +50,7 @@ class Triggers:
         self._cancels: dict[str, Trigger] = {}
 
     def sent(self, record: Record, type: str) -> None:
-        """A command of this type; `open`: a connection was opened."""
+        """A command of this type was sent. Type `open`: a connection was opened."""
         message = record.message
         if type == "open":
             self._counts["open"] += 1
@@ -76,11 +77,11 @@ class Triggers:
         self._audio = None
 
     def stream_ended(self) -> None:
-        """No audio comes: it is no clock any more."""
+        """No more audio comes, so audio is no trigger."""
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:
-        """What has to be there before this message comes."""
+        """The triggers of this message."""
         triggers = self._answered(event, message)
         clock = self._audio or self._open
         return triggers if clock is None else (*triggers, clock)

@@ -82,10 +82,14 @@ def test_callbacks_of_handoffs_and_hooks_do_not_run_either() -> None:
 
     copied = RecordedTools([]).replace_in(agent)
     assert isinstance(copied, RealtimeAgent) and len(copied.tools) == len(AGENT.tools)
-    (renamed,) = copied.handoffs
-    assert not isinstance(renamed, RealtimeAgent) and renamed.target is not kitchen and renamed.target.name == "Kitchen"
+    (target_handoff,) = copied.handoffs
+    assert (
+        not isinstance(target_handoff, RealtimeAgent)
+        and target_handoff.target is not kitchen
+        and target_handoff.target.name == "Kitchen"
+    )
     with pytest.raises(StopIteration) as done:
-        renamed.on_invoke_handoff(None, "{}").send(None)  # type: ignore[attr-defined, arg-type]
+        target_handoff.on_invoke_handoff(None, "{}").send(None)  # type: ignore[attr-defined, arg-type]
     assert done.value.value.name == "Kitchen" and ran == []
 
 
@@ -132,7 +136,7 @@ def test_the_recorded_caller_and_another_model() -> None:
 def test_options_that_do_not_go_together() -> None:
     with pytest.raises(ReplayError, match='caller="simulated"'):
         replay_call(OVER_SOCKETS, round_trip_ms=50)
-    with pytest.raises(ReplayError, match="re-timed"):
+    with pytest.raises(ReplayError, match="Re-timed"):
         replay_call(OVER_SOCKETS, caller="simulated", turns="retimed")
 
 

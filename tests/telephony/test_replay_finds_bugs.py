@@ -228,7 +228,7 @@ BUGS: list[tuple[Bug, str, str, str, str, str]] = [
     (truncation_at_sent, "demo", "changed", "model", "conversation.item.truncate: audio_end_ms", "phone  <- clear"),
     (old_mark_counted, "keys", "late", "phone", "was sent", "mark (name=heard:0"),  # and generation 1 plays
     (lost_tool_result, "demo", "missing", "model", "conversation.item.create", "tool.start"),
-    (doubled_response_create, "demo", "extra", "model", "response.create happened", "response.create"),
+    (doubled_response_create, "demo", "extra", "model", "response.create is not in the recording", "response.create"),
     (resampler_reset_per_chunk, "demo", "audio", "phone", "the samples from 200 ms on", "content_part.added"),
     (caller_resampler_loses_a_sample, "demo", "audio", "model", "the caller's audio", ""),
     (off_by_one_frame, "demo", "audio", "phone", "the samples from 0 ms on", "content_part.added"),
