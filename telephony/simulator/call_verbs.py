@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from realtime_core.errors import ConnectFailed
 
-from ..audio.files import read_ulaw
-from ..errors import AudioFileError
 from . import tones
+from .dialling import dial_numbers
 from .documents import Document, Fetch, Verb
 from .gathering import gather, message
-from .playout import SILENCE
+from .ports import Leg
+from .sounds import sound
 from .webhooks import WebhookFailed, absolute
 
-if TYPE_CHECKING:
-    from .calls import SimulatedCall
-
-__all__ = ["CallVerbs", "announcement"]
+__all__ = ["CallVerbs"]
 
 
 class CallVerbs:
     """The verbs of one call, for `interpreter.interpret`."""
 
-    def __init__(self, call: SimulatedCall) -> None:
+    def __init__(self, call: Leg) -> None:
         self._call = call
 
     async def read(self, what: Document | Fetch) -> Document:
@@ -129,11 +126,11 @@ class CallVerbs:
         conference = next((noun for noun in verb.nouns if noun.name == "Conference"), None)
         try:
             if conference is not None:
-                await twilio.join(call, conference, base=base)
+                await twilio.rooms.join(call, conference, base=base)
                 fields = {"DialCallStatus": "completed"}
             else:
                 others = list(verb.nouns) or ([Verb("Number", {}, verb.text)] if verb.text else [])
-                status, sid, seconds = await twilio.dial(call, verb, others, base=base)
+                status, sid, seconds = await dial_numbers(call, verb, others, base=base)
                 fields = {"DialCallStatus": status, "DialCallSid": sid, "DialCallDuration": str(seconds)}
         finally:
             if recording is not None:
@@ -162,26 +159,3 @@ def _recording_options(verb: Verb, base: str) -> dict[str, str]:
 
 def _is_recorded(verb: Verb) -> bool:
     return verb.get("record", "do-not-record") not in ("do-not-record", "false")
-
-
-async def sound(call: SimulatedCall, verb: Verb, base: str) -> bytes:
-    """What `<Say>`, `<Play>` and `<Pause>` sound like, once: mu-law. What cannot be had is a warning, and silence."""
-    match verb.name:
-        case "Say":
-            return await asyncio.to_thread(call.twilio.speech, verb.text)
-        case "Pause":
-            return SILENCE * round(8000 * max(0.0, verb.number("length", 1)))
-        case "Play" if keys := verb.get("digits"):
-            return tones.digits(keys)
-        case "Play":
-            try:
-                return await asyncio.to_thread(read_ulaw, await call.twilio.webhooks.sound(absolute(base, verb.text)))
-            except (WebhookFailed, AudioFileError) as error:
-                call.warn(f"<Play>{verb.text}: {error}")
-    return b""
-
-
-async def announcement(call: SimulatedCall, url: str, method: str) -> bytes:
-    """What a document sounds like that may only say and play: for `AnnounceUrl`, `HoldUrl` and `waitUrl`."""
-    document = await call.read(Fetch(url, method or "POST"))
-    return b"".join([await sound(call, verb, document.base) for verb in document.verbs])

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from datetime import datetime
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import clips
 from .call_verbs import CallVerbs
@@ -20,12 +20,10 @@ from .handset import Handset
 from .interpreter import RAN_OUT, interpret
 from .peer import Caller, MediaPeer
 from .playout import FRAME, RATE, SILENCE
-from .recordings import Recording, Source
+from .ports import Account, Leg, RecordingSource
+from .recordings import Recording
 from .rooms import Member, Room
 from .webhooks import WebhookFailed
-
-if TYPE_CHECKING:
-    from .twilio import SimulatedTwilio
 
 __all__ = ["FINAL", "SimulatedCall"]
 
@@ -38,16 +36,16 @@ class SimulatedCall:
 
     def __init__(
         self,
-        twilio: SimulatedTwilio,
+        twilio: Account,
         *,
         to: str,
         from_: str,
         direction: str,
         options: Mapping[str, Any],
-        parent: SimulatedCall | None = None,
+        parent: Leg | None = None,
         room: Room | None = None,
     ) -> None:
-        self.twilio = twilio
+        self.twilio: Account = twilio
         self.sid = twilio.sources.id("CA")
         self.to, self.from_, self.direction = to, from_, direction
         self.options = dict(options)
@@ -194,7 +192,7 @@ class SimulatedCall:
             given = {name[0].lower() + name[1:]: self.options.get(name, "") for name in names}
             self.record("OutboundAPI", given)
 
-    def record(self, source: Source, options: Mapping[str, str] | None = None) -> Recording:
+    def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> Recording:
         """Begin a recording; it ends with the call at the latest."""
         recording = Recording(self, source, options)
         self.recordings.append(recording)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .callees import Callee
-
-if TYPE_CHECKING:
-    from .calls import SimulatedCall
+from .ports import Leg
 
 __all__ = ["detect", "detects_aside"]
 
@@ -26,7 +24,7 @@ def detects_aside(options: Mapping[str, Any]) -> bool:
     )
 
 
-async def detect(call: SimulatedCall, callee: Callee | None) -> None:
+async def detect(call: Leg, callee: Callee | None) -> None:
     """Find out who answered, where that was asked for."""
     options = call.options
     mode = options.get("MachineDetection")
@@ -46,7 +44,7 @@ async def detect(call: SimulatedCall, callee: Callee | None) -> None:
         call.twilio.notify(call, url, form, options.get(f"{name}Method", "POST"), event="amd")
 
 
-async def _verdict(call: SimulatedCall, callee: Callee, mode: str) -> str:
+async def _verdict(call: Leg, callee: Callee, mode: str) -> str:
     verdict = callee.answered_by
     try:
         async with asyncio.timeout(float(call.options.get("MachineDetectionTimeout") or 30)):

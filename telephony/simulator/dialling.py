@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from .call_verbs import announcement
-from .calls import SimulatedCall
 from .documents import Document, Fetch, Verb
 from .parameters import Refused, check_caller_id
+from .ports import Account, Leg
 from .rooms import Member, Room
+from .sounds import announcement
 from .webhooks import absolute
-
-if TYPE_CHECKING:
-    from .twilio import SimulatedTwilio
 
 __all__ = ["Rooms", "dial_numbers"]
 
@@ -22,7 +18,7 @@ __all__ = ["Rooms", "dial_numbers"]
 class Rooms:
     """The conferences of the account."""
 
-    def __init__(self, twilio: SimulatedTwilio) -> None:
+    def __init__(self, twilio: Account) -> None:
         self._twilio = twilio
         self.all: dict[str, Room] = {}
 
@@ -31,7 +27,7 @@ class Rooms:
         rooms = (room for room in self.all.values() if not room.over and name in (room.sid, room.name))
         return next(rooms, None)
 
-    async def join(self, call: SimulatedCall, noun: Verb, *, base: str) -> None:
+    async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
         """Be in a conference, as `<Conference>` says."""
         room = self.live(noun.text) or self._open(noun, base)
         member = Member(
@@ -89,9 +85,7 @@ class Rooms:
         return room
 
 
-async def dial_numbers(
-    twilio: SimulatedTwilio, call: SimulatedCall, verb: Verb, numbers: list[Verb], *, base: str
-) -> tuple[str, str, int]:
+async def dial_numbers(call: Leg, verb: Verb, numbers: list[Verb], *, base: str) -> tuple[str, str, int]:
     """Call others, and join the first that answers (and ends its whisper, `<Number url>`, without hanging up) to
     `call`, until one of both leaves. Returns `DialCallStatus`, the leg's sid and its seconds."""
     if not numbers:
@@ -104,18 +98,15 @@ async def dial_numbers(
                 from_=call.from_,
                 to=call.to,
                 inbound=call.direction == "inbound",
-                valid={*twilio.numbers, *twilio.verified_numbers},
+                valid=call.twilio.caller_ids,
             )
     except Refused as error:
         call.warn(f"{error} ({error.code})")
         return "failed", "", 0
     room = Room(name=f"dial of {call.sid}")
     room.started = True
-    legs = [_leg(twilio, call, verb, noun, base, room) for noun in numbers[:10]]
-    for leg, noun in zip(legs, numbers, strict=False):
-        whisper = Fetch(absolute(base, noun.get("url")), noun.get("method") or "POST") if noun.get("url") else None
-        twilio.start(leg.run(leg.be_called(twilio.callee(leg.to), whisper or Document(()))))
-    winner: SimulatedCall | None = None
+    legs = [_leg(call, verb, noun, base, room) for noun in numbers[:10]]
+    winner: Leg | None = None
     try:
         winner = await _first_to_join(call, legs)
         for leg in legs:
@@ -136,7 +127,7 @@ async def dial_numbers(
     return legs[0].status, legs[0].sid, 0
 
 
-def _leg(twilio: SimulatedTwilio, call: SimulatedCall, verb: Verb, noun: Verb, base: str, room: Room) -> SimulatedCall:
+def _leg(call: Leg, verb: Verb, noun: Verb, base: str, room: Room) -> Leg:
     """A call to a `<Number>`, `<Sip>` or `<Client>`: `callees` has them as `+1...`, `sip:...` and `client:...`."""
     identity = next((it.text for it in noun.nouns if it.name == "Identity"), noun.text)
     to = f"client:{identity}" if noun.name == "Client" else noun.text
@@ -148,18 +139,15 @@ def _leg(twilio: SimulatedTwilio, call: SimulatedCall, verb: Verb, noun: Verb, b
     options["StatusCallbackEvent"] = noun.get("statusCallbackEvent", "completed").split()
     options |= {_capital(name): value for name, value in noun.attributes.items() if name.startswith("machineDetection")}
     caller_id = verb.get("callerId") or (call.from_ if call.direction == "inbound" else call.to)
-    leg = SimulatedCall(
-        twilio, to=to, from_=caller_id, direction="outbound-dial", options=options, parent=call, room=room
-    )
-    twilio.calls[leg.sid] = leg
-    return leg
+    whisper = Fetch(absolute(base, noun.get("url")), noun.get("method") or "POST") if noun.get("url") else Document(())
+    return call.twilio.call_leg(call, room, to=to, from_=caller_id, options=options, first=whisper)
 
 
 def _capital(name: str) -> str:
     return name[0].upper() + name[1:]
 
 
-async def _first_to_join(call: SimulatedCall, legs: list[SimulatedCall]) -> SimulatedCall | None:
+async def _first_to_join(call: Leg, legs: list[Leg]) -> Leg | None:
     """The ear hears the ringing tone, which is silence here, meanwhile."""
     waiting = asyncio.create_task(_any_joined(legs))
     try:
@@ -169,7 +157,7 @@ async def _first_to_join(call: SimulatedCall, legs: list[SimulatedCall]) -> Simu
     return waiting.result()
 
 
-async def _any_joined(legs: list[SimulatedCall]) -> SimulatedCall | None:
+async def _any_joined(legs: list[Leg]) -> Leg | None:
     joining = {asyncio.create_task(leg.joins()): leg for leg in legs}
     pending = set(joining)
     try:

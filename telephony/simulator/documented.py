@@ -11,12 +11,13 @@ from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit
 
 __all__ = [
-    "CALLER_ID_LIST",
+    "API", "CALLER_ID_LIST",
     "CALL_CREATE", "CALL_LIST", "CALL_UPDATE", "CONFERENCE_LIST", "CONFERENCE_UPDATE", "NUMBER_LIST", "NUMBER_UPDATE",
     "PARTICIPANT_CREATE", "PARTICIPANT_LIST", "PARTICIPANT_UPDATE", "RECORDING_CREATE", "RECORDING_LIST",
     "RECORDING_UPDATE", "Form", "is_url", "undocumented",
 ]  # fmt: skip
 
+API = "/2010-04-01/Accounts"
 Form = Mapping[str, Sequence[str]]
 
 

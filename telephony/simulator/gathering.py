@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .documents import Verb
 from .handset import FRAME_S
 from .playout import FRAME, SILENCE
-
-if TYPE_CHECKING:
-    from .calls import SimulatedCall
+from .ports import Leg
 
 __all__ = ["gather", "message"]
 
@@ -22,7 +20,7 @@ _AUTO_S = 1.0
 """`speechTimeout="auto"`: so long a pause ends what was said."""
 
 
-async def gather(call: SimulatedCall, verb: Verb, prompt: Coroutine[Any, Any, None]) -> dict[str, str]:
+async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> dict[str, str]:
     """What the person on the phone keys or says, as the `action` is told; `{}`: nothing. The first of both ends the
     prompt and the other. The time-out starts when the prompt is over, or was interrupted."""
     inputs = verb.get("input", "dtmf").split()
@@ -39,7 +37,7 @@ async def gather(call: SimulatedCall, verb: Verb, prompt: Coroutine[Any, Any, No
         await asyncio.wait({prompting})
 
 
-async def message(call: SimulatedCall, *, pause_s: float, max_s: float, finish: str) -> tuple[str, bool]:
+async def message(call: Leg, *, pause_s: float, max_s: float, finish: str) -> tuple[str, bool]:
     """Listen until the person has been silent for so long, has pressed a key of `finish` or hung up; returns the key,
     and whether anything was said."""
     heard, silent_s, at_s = False, 0.0, 0.0
@@ -56,7 +54,7 @@ async def message(call: SimulatedCall, *, pause_s: float, max_s: float, finish: 
     return "", heard
 
 
-async def _keys(call: SimulatedCall, key: str, verb: Verb) -> dict[str, str]:
+async def _keys(call: Leg, key: str, verb: Verb) -> dict[str, str]:
     count, finish = int(verb.number("numDigits", 0)), verb.get("finishOnKey", "#")
     keys = ""
     while key and key != finish:
@@ -67,7 +65,7 @@ async def _keys(call: SimulatedCall, key: str, verb: Verb) -> dict[str, str]:
     return {"Digits": keys} if keys else {}
 
 
-async def _speech(call: SimulatedCall, words: str, pause_s: float) -> dict[str, str]:
+async def _speech(call: Leg, words: str, pause_s: float) -> dict[str, str]:
     said = ""
     while words:
         said = f"{said} {words}".strip()
@@ -76,7 +74,7 @@ async def _speech(call: SimulatedCall, words: str, pause_s: float) -> dict[str, 
 
 
 async def _next(
-    call: SimulatedCall, prompting: asyncio.Task[None] | None, inputs: list[str], timeout_s: float
+    call: Leg, prompting: asyncio.Task[None] | None, inputs: list[str], timeout_s: float
 ) -> tuple[str, str]:
     """The next key (`dtmf`) or clip that was said (`speech`); `("", "")`: none in time."""
     waiting = asyncio.create_task(_one_of(call, inputs))
@@ -96,7 +94,7 @@ async def _next(
         waiting.cancel()
 
 
-async def _one_of(call: SimulatedCall, inputs: list[str]) -> tuple[str, str]:
+async def _one_of(call: Leg, inputs: list[str]) -> tuple[str, str]:
     while True:
         kind, what = await call.keyed.get()
         if kind in inputs and what:

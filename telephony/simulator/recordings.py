@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from .resources import API
-
-if TYPE_CHECKING:
-    from .calls import SimulatedCall
+from .documented import API
+from .ports import Leg, RecordingSource
 
 __all__ = ["Recording"]
 
-Source = Literal[
-    "OutboundAPI", "DialVerb", "RecordVerb", "Conference", "StartCallRecordingAPI", "StartCallRecordingTwiML"
-]
 Status = Literal["in-progress", "paused", "stopped", "completed", "absent"]
 
 
@@ -26,7 +21,7 @@ class Recording:
     """One, from now on. `options` are `recordingStatusCallback`, `...Method`, `...Event`, `recordingChannels` and
     `recordingTrack`, as TwiML has them."""
 
-    def __init__(self, call: SimulatedCall, source: Source, options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, call: Leg, source: RecordingSource, options: Mapping[str, str] | None = None) -> None:
         options = options or {}
         self.sid = call.twilio.sources.id("RE")
         self.call = call

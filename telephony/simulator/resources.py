@@ -11,13 +11,14 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from .documented import API
+
 if TYPE_CHECKING:
     from .calls import SimulatedCall
     from .recordings import Recording
     from .rooms import Member, Room
 
 __all__ = [
-    "API",
     "OwnedNumber",
     "application",
     "call",
@@ -31,7 +32,6 @@ __all__ = [
     "recording",
 ]
 
-API = "/2010-04-01/Accounts"
 _PRICE_PER_MINUTE = 0.014
 
 

@@ -18,12 +18,12 @@ from .parameters import Refused
 from .rest_forms import not_found, page
 
 if TYPE_CHECKING:
-    from .twilio import SimulatedTwilio
+    from .account import SimulatedAccount
 
 __all__ = ["AccountApi", "check_reach"]
 
 
-def check_reach(twilio: SimulatedTwilio, to: str) -> None:
+def check_reach(twilio: SimulatedAccount, to: str) -> None:
     """Raises `Refused` where the account may not call this number."""
     if twilio.trial and to not in twilio.verified_numbers:
         raise Refused(400, 21219, f"The number {to} is unverified. Trial accounts may only call verified numbers.")
@@ -32,7 +32,7 @@ def check_reach(twilio: SimulatedTwilio, to: str) -> None:
 
 
 class AccountApi:
-    def __init__(self, twilio: SimulatedTwilio) -> None:
+    def __init__(self, twilio: SimulatedAccount) -> None:
         self._twilio = twilio
 
     async def account(self, request: Request, form: Form) -> Response:

@@ -19,25 +19,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import documented, resources
-from .documented import Form, undocumented
-from .documents import DocumentRefused, Fetch
+from .documented import API, Form, undocumented
+from .documents import DocumentRefused, Fetch, parse
 from .parameters import Refused, check_create, check_test_create
-from .resources import API
 from .rest_account import AccountApi, check_reach
 from .rest_conferences import Conferences
 from .rest_forms import not_found, one, page, plain
 from .rest_recordings import Recordings
 
 if TYPE_CHECKING:
+    from .account import SimulatedAccount
     from .calls import SimulatedCall
-    from .twilio import SimulatedTwilio
 
 __all__ = ["rest_api"]
 
 _Do = Callable[[Request, Form], Awaitable[Response]]
 
 
-def rest_api(twilio: SimulatedTwilio) -> Starlette:
+def rest_api(twilio: SimulatedAccount) -> Starlette:
     """The application."""
     api, account, rooms, kept = _Api(twilio), AccountApi(twilio), Conferences(twilio), Recordings(twilio)
     calls, conferences = "/{account}/Calls", "/{account}/Conferences"
@@ -75,7 +74,7 @@ def rest_api(twilio: SimulatedTwilio) -> Starlette:
 
 
 class _Api:
-    def __init__(self, twilio: SimulatedTwilio) -> None:
+    def __init__(self, twilio: SimulatedAccount) -> None:
         self._twilio = twilio
 
     def guarded(self, do: _Do, known: frozenset[str]) -> Callable[[Request], Awaitable[Response]]:
@@ -127,10 +126,10 @@ class _Api:
         if fault == "500":
             raise Refused(500, 20500, "An internal server error has occurred")
         if fault != "time-out":
-            check_create(form, owned={*twilio.numbers, *twilio.verified_numbers})
+            check_create(form, owned=twilio.caller_ids)
             check_reach(twilio, one(form, "To"))
             self._check_room()
-            call = twilio.place(plain(form), _document(twilio, form))
+            call = twilio.place(plain(form), _document(form))
         if fault in ("time-out", "time-out-after"):
             await twilio.hang(faults.hangs_s)
             raise Refused(503, 20503, "Service unavailable")
@@ -171,7 +170,7 @@ class _Api:
                 raise Refused(400, 21220, "Call is not in-progress. Cannot redirect.")
             if len(one(form, "Twiml")) > 4000:
                 raise Refused(400, 32018, "The TwiML is longer than 4000 characters")
-            call.redirect(_document(self._twilio, form))
+            call.redirect(_document(form))
         return JSONResponse(resources.call(call))
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -196,11 +195,11 @@ def _shown(path: str) -> str:
     return "/" + path.removeprefix(f"{API}/").partition("/")[2]
 
 
-def _document(twilio: SimulatedTwilio, form: Form) -> Any:
+def _document(form: Form) -> Any:
     if url := one(form, "Url"):
         return Fetch(url, one(form, "Method") or "POST", fallback_url=one(form, "FallbackUrl"))
     try:
-        return twilio.parsed(one(form, "Twiml"))
+        return parse(one(form, "Twiml"))
     except DocumentRefused as error:
         raise Refused(400, 21205, str(error)) from None
 

@@ -13,18 +13,19 @@ from starlette.responses import JSONResponse, Response
 
 from . import resources
 from .documented import Form
+from .documents import Document, Verb
 from .parameters import check_create
 from .rest_forms import flag, not_found, one, page, plain
 
 if TYPE_CHECKING:
+    from .account import SimulatedAccount
     from .rooms import Member, Room
-    from .twilio import SimulatedTwilio
 
 __all__ = ["Conferences"]
 
 
 class Conferences:
-    def __init__(self, twilio: SimulatedTwilio) -> None:
+    def __init__(self, twilio: SimulatedAccount) -> None:
         self._twilio = twilio
 
     async def list_conferences(self, request: Request, form: Form) -> Response:
@@ -70,8 +71,8 @@ class Conferences:
             "statusCallbackMethod": one(form, "ConferenceStatusCallbackMethod"),
             "statusCallbackEvent": " ".join(form.get("ConferenceStatusCallbackEvent", ("start end",))),
         }
-        check_create({**form, "Twiml": ["<Response/>"]}, owned={*twilio.numbers, *twilio.verified_numbers})
-        call = twilio.place(plain(form), twilio.conference_document(name if room is None else room.name, attributes))
+        check_create({**form, "Twiml": ["<Response/>"]}, owned=twilio.caller_ids)
+        call = twilio.place(plain(form), _conference(name if room is None else room.name, attributes))
         return JSONResponse({
             "account_sid": twilio.account_sid, "call_sid": call.sid, "conference_sid": "" if room is None else room.sid,
             "label": one(form, "Label") or None, "status": "queued", "muted": False, "hold": False,
@@ -117,3 +118,9 @@ class Conferences:
             if wanted in (member.call.sid, member.label):
                 return member
         raise not_found(request)
+
+
+def _conference(name: str, attributes: dict[str, str]) -> Document:
+    """The TwiML that brings a call into the conference."""
+    given = {key: value for key, value in attributes.items() if value}
+    return Document((Verb("Dial", {}, nouns=(Verb("Conference", given, name),)),))

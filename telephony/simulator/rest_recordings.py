@@ -13,14 +13,14 @@ from .parameters import Refused
 from .rest_forms import not_found, one, page
 
 if TYPE_CHECKING:
+    from .account import SimulatedAccount
     from .recordings import Recording
-    from .twilio import SimulatedTwilio
 
 __all__ = ["Recordings"]
 
 
 class Recordings:
-    def __init__(self, twilio: SimulatedTwilio) -> None:
+    def __init__(self, twilio: SimulatedAccount) -> None:
         self._twilio = twilio
 
     async def list_recordings(self, request: Request, form: Form) -> Response:

@@ -9,15 +9,12 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import TYPE_CHECKING
 
 from realtime_core.audio import g711
 
 from .handset import FRAME_S
 from .playout import FRAME, SILENCE
-
-if TYPE_CHECKING:
-    from .calls import SimulatedCall
+from .ports import Leg
 
 __all__ = ["Member", "Room"]
 
@@ -29,7 +26,7 @@ class Member:
     """Somebody in a room. On hold they hear `holding` again and again, and are not heard; until the conference starts,
     `waiting`. `coaches`: the sid of the only call that hears them. `told`: an announcement, over everything else."""
 
-    call: SimulatedCall
+    call: Leg
     label: str = ""
     muted: bool = False
     hold: bool = False

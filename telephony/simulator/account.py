@@ -1,0 +1,256 @@
+"""The simulated account: its numbers, its calls, and who answers them. A shell.
+
+https://www.twilio.com/docs/voice/api/call-resource
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Collection, Coroutine, Mapping
+from typing import Any
+
+from realtime_core.sources import SYSTEM, Sources
+
+from .callees import Callee, person
+from .calls import SimulatedCall
+from .dialling import Rooms
+from .documents import Document, Fetch, Verb
+from .faults import Faults
+from .line import Line
+from .links import links
+from .peer import Caller, MediaPeer
+from .ports import Leg
+from .resources import OwnedNumber
+from .rooms import Room
+from .webhooks import WebhookFailed, Webhooks
+
+__all__ = ["CALLER", "OWN_NUMBER", "SimulatedAccount"]
+
+log = logging.getLogger(__name__)
+
+OWN_NUMBER = "+14155550199"
+CALLER = "+14155550100"
+
+
+class SimulatedAccount:
+    """An account at Twilio, with its numbers and calls. Its attributes may be read and changed while it runs.
+
+    Args:
+        account_sid: The account; any by default.
+        auth_token: Signs webhooks and streams, and is the REST API's password.
+        numbers: The account's numbers, to call from and to be rung.
+        calls_per_second: Outbound calls beyond it wait in the queue, as at Twilio, where 1 is usual.
+        max_concurrent_calls: More are refused (10004).
+        reach: Where addresses of the outside are on this machine, `{"https://phone.example.com": "http://127.0.0.1:1"}`.
+        line: What the media streams' line is like.
+        test_credentials: Be the API as it is with an account's test credentials: no call is made.
+        port: Where the REST API listens; 0: any free port.
+        in_memory: No sockets, see `links`; None: in virtual time.
+    """
+
+    def __init__(
+        self,
+        *,
+        account_sid: str | None = None,
+        auth_token: str | None = None,
+        numbers: Collection[str] = (OWN_NUMBER,),
+        calls_per_second: float = 1000.0,
+        max_concurrent_calls: int | None = None,
+        reach: Mapping[str, str] | None = None,
+        line: Line | None = None,
+        webhook_timeout_s: float = 15.0,
+        test_credentials: bool = False,
+        port: int = 0,
+        in_memory: bool | None = None,
+        sources: Sources = SYSTEM,
+    ) -> None:
+        self.account_sid = account_sid or sources.id("AC")
+        self.auth_token = auth_token or sources.token()
+        self.base_url = ""
+        """The address of the REST API, while it is served."""
+        self.numbers: dict[str, OwnedNumber] = {}
+        self.account_status = "active"
+        self.trial = False
+        """A trial account calls `verified_numbers` alone (21219)."""
+        self.verified_numbers: set[str] = set()
+        self.applications: dict[str, str] = {}
+        """TwiML applications: sid -> voice URL."""
+        self.barred_countries: set[str] = set()
+        """Which geo permissions the account has not (21215): ISO codes of two letters."""
+        self.callees: dict[str, Callee] = {}
+        """Who is at a number; at any other there is `default_callee`."""
+        self.default_callee = person()
+        self.calls: dict[str, SimulatedCall] = {}
+        """Every call so far, by sid."""
+        self.faults = Faults()
+        self.faults_at: dict[str, Faults] = {}
+        """For calls to a number, instead of `faults`."""
+        self.requests: deque[tuple[str, str, int]] = deque(maxlen=10_000)
+        """What the REST API was asked: method, path, status of the answer."""
+        self.undocumented: list[str] = []
+        """What was sent and Twilio's documentation does not have: leaving the block raises `UndocumentedRequest`."""
+        self.log_lines: deque[str] = deque(maxlen=10_000)
+        self.rooms = Rooms(self)
+        self.links = links(in_memory)
+        self.webhooks = Webhooks(self.auth_token, reach or {}, self.links, timeout_s=webhook_timeout_s)
+        self.max_concurrent_calls = max_concurrent_calls
+        self.test_credentials = test_credentials
+        self.port = port
+        self.sources = sources
+        self._line = line
+        self._calls_per_second = calls_per_second
+        self._next_dial = 0.0
+        self._closing = asyncio.Event()
+        self._running: set[asyncio.Task[Any]] = set()
+        for number in numbers:
+            self.add_number(number)
+
+    def add_number(self, number: str, *, voice_url: str = "") -> OwnedNumber:
+        """A number of the account."""
+        owned = self.numbers[number] = OwnedNumber(self.sources.id("PN"), number, voice_url)
+        return owned
+
+    # --- calls in ------------------------------------------------------------------------------------------------
+
+    async def ring(
+        self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
+    ) -> SimulatedCall:
+        """Somebody calls one of our numbers; returns when the call is over. Raises what `caller` raises.
+
+        `fields`: what Twilio tells besides, such as `StirVerstat`.
+        """
+        call = self.start_ringing(to=to, caller=caller, from_=from_, fields=fields)
+        try:
+            await call.finished()
+        finally:
+            call.end()
+        return call
+
+    def start_ringing(
+        self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
+    ) -> SimulatedCall:
+        """The same, at once: the call is under way."""
+        number = self.numbers[to]
+        options = {"StatusCallback": number.status_callback, "StatusCallbackMethod": number.status_callback_method}
+        call = SimulatedCall(self, to=to, from_=from_, direction="inbound", options=options)
+        call.fields = dict(fields or {})
+        self.calls[call.sid] = call
+        fetch = Fetch(number.voice_url, number.voice_method or "POST", fallback_url=number.voice_fallback_url)
+        self.start(call.run(call.call_in(caller, fetch)))
+        return call
+
+    # --- calls out -----------------------------------------------------------------------------------------------
+
+    def callee(self, number: str) -> Callee:
+        return self.callees.get(number, self.default_callee)
+
+    def place(self, options: Mapping[str, Any], document: Document | Fetch) -> SimulatedCall:
+        """What `POST Calls` does."""
+        call = self.unplaced(options)
+        self.calls[call.sid] = call
+        self.start(call.run(call.be_called(self.callee(call.to), document)))
+        return call
+
+    def unplaced(self, options: Mapping[str, Any]) -> SimulatedCall:
+        """A call that nobody makes, as with test credentials."""
+        return SimulatedCall(
+            self, to=options["To"], from_=options["From"], direction="outbound-api", options=options
+        )  # fmt: skip
+
+    async def turn_to_dial(self) -> float:
+        """Wait in the queue; returns for how long."""
+        now = asyncio.get_running_loop().time()
+        turn = max(now, self._next_dial)
+        self._next_dial = turn + 1 / self._calls_per_second
+        await asyncio.sleep(turn - now)
+        return turn - now
+
+    def placed_to(self, number: str) -> list[SimulatedCall]:
+        """The calls that were made to somebody."""
+        return [call for call in self.calls.values() if call.to == number and call.direction != "inbound"]
+
+    # --- for calls -------------------------------------------------------------------------------------------------
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    @property
+    def caller_ids(self) -> set[str]:
+        """The numbers that a call may come from: owned and verified ones."""
+        return {*self.numbers, *self.verified_numbers}
+
+    def call_leg(
+        self, parent: Leg, room: Room, *, to: str, from_: str, options: Mapping[str, Any], first: Document | Fetch
+    ) -> SimulatedCall:
+        """Call the number of a `<Dial>`. The leg does `first`, then goes to `room`."""
+        leg = SimulatedCall(
+            self, to=to, from_=from_, direction="outbound-dial", options=options, parent=parent, room=room
+        )
+        self.calls[leg.sid] = leg
+        self.start(leg.run(leg.be_called(self.callee(to), first)))
+        return leg
+
+    async def close(self) -> None:
+        """End the calls that still go on, and send the callbacks that are due."""
+        self._closing.set()
+        for call in self.calls.values():
+            call.end("completed" if call.status == "in-progress" else "canceled")
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=5.0)
+            for task in late:
+                task.cancel()
+
+    def faults_of(self, to: str) -> Faults:
+        return self.faults_at.get(to, self.faults)
+
+    def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
+        """Send a callback, with what the faults do to it."""
+        faults = self.faults_of(call.to)
+        if event in faults.lost:
+            return
+        for _ in range(2 if event in faults.doubled else 1):
+            delay_s = self.sources.random.uniform(0, faults.reordered_s) if faults.reordered_s else 0.0
+            self.start(self._notify(url, form, method, delay_s))
+
+    async def _notify(self, url: str, form: Mapping[str, str], method: str, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        try:
+            await self.webhooks.ask(url, form, method)
+        except WebhookFailed as error:
+            self.log_lines.append(f"{form.get('CallSid', '')} callback: {error}")
+
+    async def open_stream(self, call: Leg, url: str, noun: Verb) -> MediaPeer:
+        """Raises `ConnectFailed`, `WebhookFailed`."""
+        parameters = {
+            it.get("name"): it.get("value")
+            for it in noun.nouns
+            if it.get("name") and len(it.get("name")) + len(it.get("value")) < 500
+        }
+        headers = {"X-Twilio-Signature": self.webhooks.signature(url, {})}
+        connection = await self.links.connect(self.webhooks.address(url), headers)
+        return MediaPeer(
+            connection,
+            call_sid=call.sid,
+            account_sid=self.account_sid,
+            parameters=parameters,
+            line=self._line,
+            sources=self.sources,
+            phone=call.phone,
+        )
+
+    async def hang(self, seconds: float) -> None:
+        """Keep somebody waiting."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            pass
+
+    def log(self, call: Leg, text: str) -> None:
+        self.log_lines.append(f"{call.sid} {text}")
+        log.debug("%s %s", call.sid, text)

@@ -1,0 +1,106 @@
+"""What the parts of a simulated call need of the call, and what the call needs of its Twilio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Coroutine, Mapping
+from typing import Any, Literal, Protocol
+
+from realtime_core.sources import Sources
+
+from .documents import Document, Fetch, Verb
+from .handset import Handset
+from .peer import MediaPeer
+from .webhooks import Webhooks
+
+__all__ = ["Account", "Conferences", "Leg", "RecordingSource", "RunningRecording"]
+
+RecordingSource = Literal[
+    "OutboundAPI", "DialVerb", "RecordVerb", "Conference", "StartCallRecordingAPI", "StartCallRecordingTwiML"
+]
+
+
+class RunningRecording(Protocol):
+    def stop(self, *, heard: bool = True) -> None:
+        """End it. `heard=False`: nothing was said."""
+
+    def fields(self) -> dict[str, str]:
+        """Its fields in a request to the application."""
+
+
+class Leg(Protocol):
+    """One call."""
+
+    sid: str
+    to: str
+    from_: str
+    direction: str
+    status: str
+    options: dict[str, Any]
+    answered_by: str | None
+    phone: Handset
+    keyed: asyncio.Queue[tuple[str, str]]
+    stream: MediaPeer | None
+    streams: list[MediaPeer]
+
+    @property
+    def twilio(self) -> Account: ...
+    @property
+    def duration_s(self) -> int: ...
+
+    def warn(self, text: str) -> None:
+        """Add a line to Twilio's debugger."""
+
+    async def read(self, what: Document | Fetch) -> Document:
+        """The document, after a request where one is needed."""
+
+    async def while_silent(self, work: asyncio.Future[Any]) -> None:
+        """Play silence until `work` is done."""
+
+    def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> RunningRecording:
+        """Start a recording, which ends with the call at the latest."""
+
+    def end(self, status: str = "completed") -> None:
+        """End the call; the first status counts."""
+
+    async def joins(self) -> bool:
+        """Wait until it is joined to the call that dialled it. False: it ended before."""
+
+
+class Conferences(Protocol):
+    async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
+        """Be in the conference of `<Conference>` until the call leaves it."""
+
+
+class Account(Protocol):
+    """The account at Twilio that a call belongs to."""
+
+    account_sid: str
+    base_url: str
+    sources: Sources
+    webhooks: Webhooks
+
+    @property
+    def rooms(self) -> Conferences: ...
+    @property
+    def caller_ids(self) -> Collection[str]: ...
+
+    async def turn_to_dial(self) -> float:
+        """Wait in the queue of calls per second. Returns the seconds waited."""
+
+    async def open_stream(self, call: Leg, url: str, noun: Verb) -> MediaPeer:
+        """Connect a media stream. Raises `ConnectFailed` and `WebhookFailed`."""
+
+    def call_leg(
+        self, parent: Leg, room: Any, *, to: str, from_: str, options: Mapping[str, Any], first: Document | Fetch
+    ) -> Leg:
+        """Call the number of a `<Dial>`. The leg does `first`, then goes to `room`."""
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run `work` within the account's life."""
+
+    def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
+        """Send a callback."""
+
+    def log(self, call: Leg, text: str) -> None:
+        """Write a line to the log."""
