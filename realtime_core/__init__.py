@@ -1,6 +1,6 @@
-"""A voice-agent session engine for speech models with a Realtime API.
+"""A session engine for voice agents on speech models with a Realtime API.
 
-The names are those that users of the OpenAI Agents SDK's realtime layer know:
+The names are those of the OpenAI Agents SDK's realtime layer:
 
     runner = RealtimeRunner(RealtimeAgent(name="Assistant", instructions="Short sentences."))
     async with await runner.run() as session:
@@ -8,7 +8,7 @@ The names are those that users of the OpenAI Agents SDK's realtime layer know:
         async for event in session:
             print(event.type)
 
-Names are imported when they are first used (PEP 562), so that `import realtime_core` costs next to nothing.
+Each name is imported on first use (PEP 562), so `import realtime_core` is fast.
 """
 
 from __future__ import annotations

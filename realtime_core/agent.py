@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 __all__ = ["Instructions", "RealtimeAgent", "RealtimeAgentHooks", "RealtimeRunHooks"]
 
 Instructions = str | Callable[[RunContextWrapper[Any], Any], "str | Awaitable[str | None] | None"]
-"""The system prompt, or a function (or coroutine function) `(context, agent) -> str` that makes it."""
+"""The system prompt, or a plain or async function `(context, agent) -> str` that makes it."""
 
 
 @dataclass(eq=False)
 class RealtimeAgent(Generic[TContext]):
-    """Somebody to speak with.
+    """A voice agent: its instructions and what it can do.
 
-    Only what a realtime model can do differently within one session is here: the model itself is the session's, and
-    `voice` can be chosen until the first audio was made (an agent that takes over later keeps the voice there is).
+    An agent has only the settings that can change within one session. The session chooses the model. `voice` can change
+    until the first audio was generated; an agent that takes over later keeps that voice.
 
     `tools`: a mapping is a tool that the server runs, in the protocol's form (hosted MCP: `{"type": "mcp", ...}`).
-    `mcp_servers`: objects with `await list_tools()` and `await call_tool(name, arguments)`, already connected
-    (`mcp_config` is taken for compatibility, and nothing follows from it).
+    `mcp_servers`: connected objects with `await list_tools()` and `await call_tool(name, arguments)`. `mcp_config` is
+    accepted for compatibility and has no effect.
     """
 
     name: str
@@ -50,7 +50,7 @@ class RealtimeAgent(Generic[TContext]):
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise UserError("RealtimeAgent: `name` must be a text that is not empty.")
+            raise UserError("RealtimeAgent: `name` must be a non-empty text.")
         if self.instructions is not None and not isinstance(self.instructions, str) and not callable(self.instructions):
             raise UserError("RealtimeAgent: `instructions` must be text or a function of (context, agent).")
         if callable(self.instructions) and not _takes(self.instructions, "context", "agent"):
@@ -58,8 +58,8 @@ class RealtimeAgent(Generic[TContext]):
         self._check_parts()
 
     def _check_parts(self) -> None:
-        """Raise `UserError` for what would else fail in a call: a function without `@function_tool`, a class in place
-        of an object, a single tool in place of a list."""
+        """Raise `UserError` for mistakes that would otherwise fail during a call: a function without `@function_tool`,
+        a class instead of an object, a single tool instead of a list."""
         from .guardrails import check_guardrails
         from .handoffs import check_handoff
         from .tools import check_tool
@@ -75,17 +75,17 @@ class RealtimeAgent(Generic[TContext]):
         check_guardrails((*self.output_guardrails, *self.input_guardrails))
         for server in self.mcp_servers:
             if not hasattr(server, "list_tools") or not hasattr(server, "call_tool"):
-                raise UserError(f"{server!r} is no MCP server: it has no list_tools or no call_tool.")
+                raise UserError(f"{server!r} is not an MCP server: it lacks list_tools or call_tool.")
         if isinstance(self.hooks, type):
             raise UserError(f"RealtimeAgent {self.name!r}: `hooks` is a class: write {self.hooks.__name__}().")
 
     def clone(self, **changes: Any) -> RealtimeAgent[TContext]:
-        """A copy with some fields changed: `agent.clone(instructions="New instructions")`. Lists are shared."""
+        """Return a copy with some fields changed: `agent.clone(instructions="New instructions")`. Lists are shared."""
         return dataclasses.replace(self, **changes)
 
     async def get_system_prompt(self, run_context: RunContextWrapper[TContext]) -> str | None:
-        """The instructions, computed if they are a function. Raises what the function raises, and `UserError` when it
-        returns no text."""
+        """Return the instructions; call the function if they are one. Raises what the function raises, and `UserError`
+        if it returns no text."""
         if self.instructions is None or isinstance(self.instructions, str):
             return self.instructions
         made = await user_code.within(user_code.called(self.instructions, run_context, self))
@@ -94,32 +94,32 @@ class RealtimeAgent(Generic[TContext]):
         return made
 
     async def get_mcp_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """The tools of this agent's MCP servers."""
+        """Return the tools of this agent's MCP servers."""
         from .mcp import mcp_tools
 
         return list(await mcp_tools(self.mcp_servers, run_context, self))
 
     async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """The tools of this agent and of its MCP servers that are enabled now."""
+        """Return the enabled tools of this agent and of its MCP servers."""
         from .tools import enabled_tools
 
         return await enabled_tools(self, run_context)
 
 
 class RealtimeAgentHooks(Generic[TContext]):
-    """Told what becomes of one agent: subclass and override. Each is awaited; an exception in one becomes an `error`
-    event, and the session goes on."""
+    """Callbacks for the events of one agent: subclass and override. Each is awaited. An exception in a hook becomes an
+    `error` event, and the session continues."""
 
     async def on_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any]) -> None:
         """The agent became the current one."""
 
     async def on_end(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], output: Any) -> None:
-        """The agent ended a response; `output` is the text of it."""
+        """The agent ended a response with the text `output`."""
 
     async def on_handoff(
         self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], source: RealtimeAgent[Any]
     ) -> None:
-        """The agent was handed the conversation by `source`."""
+        """The agent took over the conversation from `source`."""
 
     async def on_tool_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: Any) -> None:
         """A tool of the agent is about to run."""
@@ -131,13 +131,13 @@ class RealtimeAgentHooks(Generic[TContext]):
 
 
 class RealtimeRunHooks(Generic[TContext]):
-    """Told what becomes of all agents of a session: `run_config={"hooks": MyHooks()}`."""
+    """Callbacks for the events of all agents of a session: `run_config={"hooks": MyHooks()}`."""
 
     async def on_agent_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any]) -> None:
         """`agent` became the current one."""
 
     async def on_agent_end(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], output: Any) -> None:
-        """`agent` ended a response; `output` is the text of it."""
+        """`agent` ended a response with the text `output`."""
 
     async def on_handoff(
         self, context: RunContextWrapper[TContext], from_agent: RealtimeAgent[Any], to_agent: RealtimeAgent[Any]
@@ -158,6 +158,6 @@ def _takes(function: Callable[..., Any], *arguments: str) -> bool:
         inspect.signature(function).bind(*arguments)
     except TypeError:
         return False
-    except ValueError:  # the signature is not known
+    except ValueError:  # the function has no readable signature
         pass
     return True

@@ -1,4 +1,4 @@
-"""From an agent to the settings of the model's session: what is in force while that agent speaks."""
+"""Computes the model's session settings from an agent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ __all__ = ["ActiveAgent", "activate", "output_bytes_per_ms"]
 
 @dataclass(frozen=True, slots=True)
 class ActiveAgent:
-    """An agent as the model knows it: tool calls are looked up here, whatever has become current meanwhile."""
+    """An agent and its enabled tools and handoffs. Tool calls of the agent's responses are looked up here, even after a
+    handoff."""
 
     agent: RealtimeAgent[Any]
     settings: RealtimeSessionModelSettings
@@ -39,14 +40,14 @@ async def activate(
     overrides: RealtimeSessionModelSettings | None = None,
     voice_of: RealtimeSessionModelSettings | None = None,
 ) -> ActiveAgent:
-    """Compute instructions, tools and handoffs of an agent.
+    """Compute the instructions, tools and handoffs of an agent.
 
-    Precedence, the later the stronger: `base` (run config, then initial settings), the agent, `overrides` (the initial
-    settings once more, for the starting agent). `voice_of` are the settings under which a voice has been heard: it
-    stays, for the server takes no other then.
+    Precedence from low to high: `base` (run config, then initial settings), the agent, `overrides` (for the starting
+    agent the initial settings again). `voice_of` holds the settings with which audio was generated: their voice stays,
+    because the server accepts no other after that.
 
-    Raises `UserError` for what is no tool or no guardrail and for two enabled tools (or handoffs) of one name, and
-    whatever users' callables raise.
+    Raises `UserError` for an invalid tool or guardrail and for two enabled tools or handoffs with the same name.
+    Exceptions of users' callables pass through.
     """
     check_guardrails((*agent.output_guardrails, *agent.input_guardrails))
     check_guardrails((*run_config.get("output_guardrails", ()), *run_config.get("input_guardrails", ())))
@@ -86,16 +87,16 @@ async def _enabled_tools(
 def _by_name(
     tools: list[Any], handoffs: list[Handoff[Any, Any]]
 ) -> tuple[dict[str, Tool], dict[str, Handoff[Any, Any]]]:
-    """What is called in this process, by name; tools that the server runs (plain dicts) are not."""
+    """The tools and handoffs that run in this process, by name; without tools that the server runs (plain dicts)."""
     local = [tool for tool in tools if not isinstance(tool, Mapping)]
     names = [*(tool.name for tool in local), *(handoff.tool_name for handoff in handoffs)]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"Two tools or handoffs are called {twice!r}: the model could not tell them apart.")
+        raise UserError(f"Two tools or handoffs have the name {twice!r}. Names must be unique.")
     return {tool.name: tool for tool in local}, {handoff.tool_name: handoff for handoff in handoffs}
 
 
 def _with_voice(settings: RealtimeSessionModelSettings, voice: Any) -> RealtimeSessionModelSettings:
-    """The settings with another voice, also where it is given in the nested form, which wins."""
+    """The settings with another voice, also in the nested form, which has precedence."""
     changed = settings.copy()
     changed["voice"] = voice
     output = (settings.get("audio") or {}).get("output") or {}
@@ -106,12 +107,12 @@ def _with_voice(settings: RealtimeSessionModelSettings, voice: Any) -> RealtimeS
 
 
 def _voice(settings: RealtimeSessionModelSettings) -> Any:
-    """The voice in force, or None where the settings name none."""
+    """The voice of the settings, or None."""
     return ((settings.get("audio") or {}).get("output") or {}).get("voice") or settings.get("voice")
 
 
 def output_bytes_per_ms(settings: RealtimeSessionModelSettings) -> float:
-    """Bytes in a millisecond of the agent's audio: 8 for G.711, 48 for PCM16 at 24 kHz."""
+    """Bytes per millisecond of the agent's audio: 8 for G.711, 48 for PCM16 at 24 kHz."""
     nested = ((settings.get("audio") or {}).get("output") or {}).get("format")
     flat = settings.get("output_audio_format") or settings.get("audio_format")
     wanted = nested if nested is not None else flat

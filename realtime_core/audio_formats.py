@@ -1,4 +1,4 @@
-"""Audio formats: from the names that settings take to the objects of the Realtime protocol.
+"""Converts names of audio formats to the objects of the Realtime protocol.
 
 Source: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
@@ -15,12 +15,10 @@ __all__ = ["to_realtime_audio_format"]
 
 
 def to_realtime_audio_format(input_audio_format: Any) -> dict[str, Any] | None:
-    """The protocol's object for a format, by its name, by the object or by one of the `openai` package.
+    """Convert a format to the protocol's object. `"g711_ulaw"` becomes `{"type": "audio/pcmu"}`.
 
-    `"g711_ulaw"` gives `{"type": "audio/pcmu"}`.
-
-    PCM gets its rate, 24,000 Hz. None and names that are unknown give None. Settings are read more strictly: there an
-    unknown name is a `UserError`.
+    The format is a name, a protocol object or an object of the `openai` package. PCM gets its rate, 24,000 Hz. None and
+    unknown names give None. In session settings an unknown name raises `UserError`.
     """
     given = input_audio_format
     name = given.get("type") if isinstance(given, Mapping) else getattr(given, "type", given)

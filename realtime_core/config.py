@@ -1,7 +1,7 @@
-"""The configuration of a session, as TypedDicts: every key may be absent.
+"""The configuration of a session, as TypedDicts with optional keys.
 
-Keys and defaults are those that users of the OpenAI Agents SDK's realtime layer know. Settings come both flat
-(`input_audio_format`) and nested as the protocol has them (`audio.input.format`); nested ones win.
+Keys and defaults are those of the OpenAI Agents SDK's realtime layer. Settings can be flat (`input_audio_format`) or
+nested as in the protocol (`audio.input.format`). Nested settings have precedence.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ RealtimeAudioFormat = Literal["pcm16", "g711_ulaw", "g711_alaw"] | str | Mapping
 
 
 class RealtimeClientMessage(TypedDict):
-    """A client event of the protocol; `other_data` are its fields besides `type`."""
+    """A client event of the protocol. `other_data` holds its fields besides `type`."""
 
     type: str
     other_data: NotRequired[dict[str, Any]]
 
 
 class RealtimeInputAudioTranscriptionConfig(TypedDict, total=False):
-    """Transcription of the caller's speech: a service of its own beside the model; what it writes comes late."""
+    """Transcription of the caller's speech. A separate service transcribes, so transcripts come late."""
 
     language: str
     languages: list[str]
@@ -86,7 +86,7 @@ class RealtimeInputAudioNoiseReductionConfig(TypedDict, total=False):
 
 
 class RealtimeTurnDetectionConfig(TypedDict, total=False):
-    """Who speaks when. `server_vad` goes by loudness, `semantic_vad` by what is said."""
+    """Turn detection by the server. `server_vad` uses loudness, `semantic_vad` uses the meaning of the words."""
 
     type: Literal["semantic_vad", "server_vad"]
     create_response: bool
@@ -107,7 +107,7 @@ class RealtimeAudioInputConfig(TypedDict, total=False):
 
 
 class RealtimeCustomVoice(TypedDict):
-    """A voice of one's own, by its id."""
+    """A custom voice, by its id."""
 
     id: str
 
@@ -140,7 +140,7 @@ class RealtimeReasoningConfig(TypedDict, total=False):
 
 
 class RealtimeSessionModelSettings(TypedDict, total=False):
-    """Settings of the model's session. An explicit None switches off what can be switched off (turn detection, ...)."""
+    """Settings of the model's session. None switches a feature off where that is possible (turn detection, ...)."""
 
     model_name: RealtimeModelName
     instructions: str
@@ -154,7 +154,7 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
     input_audio_format: RealtimeAudioFormat
     output_audio_format: RealtimeAudioFormat
     audio_format: RealtimeAudioFormat
-    """Both formats in one."""
+    """Input and output format together."""
     input_audio_transcription: RealtimeInputAudioTranscriptionConfig | None
     input_audio_noise_reduction: RealtimeInputAudioNoiseReductionConfig | None
     turn_detection: RealtimeTurnDetectionConfig | None
@@ -171,26 +171,26 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
 
 class RealtimeGuardrailsSettings(TypedDict, total=False):
     debounce_text_length: int
-    """Output guardrails run each time this many more characters were said (default 100), and always once at the end of
-    a response; -1: only at the end."""
+    """Output guardrails run each time the agent has said this many more characters (default 100), and at the end of a
+    response. -1: only at the end."""
     feedback: str | None
-    """What the model is told (as system text) when a guardrail has stopped it, `{names}` standing for the guardrails;
-    None: nothing, and no other answer is made."""
+    """The system text for the model after a guardrail stopped it; `{names}` is replaced by the guardrails' names. None:
+    no text is sent, and no other response is requested."""
 
 
 ToolFiller = Callable[["ToolContext[Any]"], "str | Awaitable[str | None] | None"]
-"""What to say while a tool takes its time: instructions for one short response, or None for silence."""
+"""Instructions for one short response while a slow tool runs, or None for silence."""
 
 
 class RealtimeToolExecutionConfig(TypedDict, total=False):
     pre_approval_tool_input_guardrails: bool
-    """Run a tool's input guardrails before its approval is asked for, too."""
+    """Also run a tool's input guardrails before the request for approval."""
     max_concurrent: int
-    """How many tools of one session may run at once (default 8). Calls that wait for approval do not count."""
+    """How many tools of one session may run at the same time (default 8). Calls that wait for approval do not count."""
     timeout_seconds: float
-    """For tools that name no time-out of their own, and for handoffs."""
+    """The time limit of handoffs and of tools without their own limit."""
     filler: str | ToolFiller
-    """Said once while a tool runs longer than `filler_after_seconds`."""
+    """Instructions for one response when a tool runs longer than `filler_after_seconds`."""
     filler_after_seconds: float
     """Default 3."""
 
@@ -199,17 +199,18 @@ class RealtimeQueueSettings(TypedDict, total=False):
     """Bounds of each consumer's event queue (`async for` and `subscribe`)."""
 
     audio_ms: float
-    """Audio not yet taken; beyond it the oldest is dropped and counted. Default 60,000."""
+    """The limit for queued audio (default 60,000). Beyond the limit the oldest audio is dropped and counted."""
     raw_events: int
-    """Raw model events and text deltas not yet taken; beyond it the oldest are dropped and counted. Default 256."""
+    """The limit for queued raw model events and text deltas (default 256). Beyond it the oldest are dropped and
+    counted."""
     control_events: int
-    """Everything else is lossless; a consumer that lets more than this gather (default 10,000) is given up with
-    `EventsOverflowed`."""
+    """The limit for all other events (default 10,000). They are never dropped; a consumer with more queued events is
+    ended with `EventsOverflowed`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolErrorFormatterArgs:
-    """What `tool_error_formatter` is given."""
+    """The argument of `tool_error_formatter`."""
 
     kind: Literal["approval_rejected"]
     tool_type: Literal["function"]
@@ -218,7 +219,7 @@ class ToolErrorFormatterArgs:
     default_message: str
     run_context: RunContextWrapper[Any]
     error: Exception | None = None
-    """Always None for a rejected approval, the one kind there is."""
+    """Always None. A rejected approval is the only kind of error."""
 
 
 ToolErrorFormatter = Callable[[ToolErrorFormatterArgs], "str | Awaitable[str | None] | None"]
@@ -226,17 +227,18 @@ ToolErrorFormatter = Callable[[ToolErrorFormatterArgs], "str | Awaitable[str | N
 
 
 class RealtimeRunConfig(TypedDict, total=False):
-    """What holds for all agents of a session."""
+    """Settings for all agents of a session."""
 
     model_settings: RealtimeSessionModelSettings
     output_guardrails: Sequence[OutputGuardrail[Any]]
     input_guardrails: Sequence[InputGuardrail[Any]]
-    """Run on the transcripts of the caller, which come after the reply has begun: they cut it short, no more."""
+    """Run on the caller's transcripts. These come after the reply has begun, so a tripped guardrail cuts the reply
+    short."""
     guardrails_settings: RealtimeGuardrailsSettings
     hooks: RealtimeRunHooks[Any]
     tracing_disabled: bool
     async_tool_calls: bool
-    """False: one tool after another, in the order of the calls. Neither holds the session up."""
+    """False: tools run one after another, in the order of the calls. The session continues in both cases."""
     tool_execution: RealtimeToolExecutionConfig
     tool_error_formatter: ToolErrorFormatter
     queues: RealtimeQueueSettings

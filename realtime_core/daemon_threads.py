@@ -1,4 +1,4 @@
-"""Threads for functions that may never return."""
+"""An executor with daemon threads, for functions that may never return."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _Job = tuple["concurrent.futures.Future[Any]", Callable[[], Any]]
 
 
 class DaemonThreads(concurrent.futures.Executor):
-    """An executor with at most `max_workers` daemon threads. The process ends while one of them is busy; it would wait
-    for the threads of a `ThreadPoolExecutor`."""
+    """An executor with at most `max_workers` daemon threads. A busy thread does not keep the process alive, unlike the
+    threads of a `ThreadPoolExecutor`."""
 
     def __init__(self, max_workers: int, name: str) -> None:
         self._max_workers = max_workers
@@ -29,7 +29,7 @@ class DaemonThreads(concurrent.futures.Executor):
         self._threads = 0
         self._idle = 0
         self._waiting = 0
-        """Jobs that no thread has taken."""
+        """The number of jobs that wait for a thread."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> concurrent.futures.Future[T]:
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
@@ -55,8 +55,8 @@ class DaemonThreads(concurrent.futures.Executor):
                 continue
             try:
                 result = job()
-            except BaseException as error:  # noqa: BLE001 - as executors do: whatever the job raises is its outcome
+            except BaseException as error:  # noqa: BLE001 - as in every executor, the exception is the job's outcome
                 future.set_exception(error)
             else:
                 future.set_result(result)
-            del future, job  # an idle thread keeps nothing alive
+            del future, job  # an idle thread must not keep objects alive

@@ -1,8 +1,7 @@
-"""What a docstring says of a function and of its parameters, read by griffe. Pure.
+"""Reads the descriptions of a function and its parameters from a docstring, with griffe. Pure.
 
-The four common styles are known: Google, NumPy, Sphinx and Epydoc. The results are those of the OpenAI Agents SDK,
-which reads docstrings with griffe as well. Two things are read here that griffe does not read: a colon in the type of a
-Google entry, and Epydoc's `@param`.
+The four common styles are supported: Google, NumPy, Sphinx and Epydoc. The results equal those of the OpenAI Agents
+SDK, which uses griffe too. This module adds two things: a colon in the type of a Google entry, and Epydoc's `@param`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Docstring:
 
 
 def parse_docstring(text: str | None, style: DocstringStyle | None = None) -> Docstring:
-    """Read a docstring; without a `style` its form decides. Text that is in no known form is the description."""
+    """Parse a docstring. Without a `style` the style is detected. Text in no known style is the description."""
     text = _EPYDOC_FIELD.sub(r"\1:", inspect.cleandoc(text or ""))
     if "\n" not in text and not text.startswith(":"):
         return Docstring(text.strip())  # griffe takes 0.1 s to import, and one line needs no parser
@@ -41,9 +40,9 @@ def parse_docstring(text: str | None, style: DocstringStyle | None = None) -> Do
 
     style = style or _style(text)
     if style == "google":
-        text = _without_types(_GOOGLE_TITLE.sub("\n", text))  # griffe wants a blank line before a section
+        text = _without_types(_GOOGLE_TITLE.sub("\n", text))  # griffe needs a blank line before a section
     with logger.disable():
-        # griffe strips the indentation once more: the empty first line keeps that of a section at the beginning.
+        # griffe strips indentation again; the empty first line protects a section at the beginning.
         sections = Text(f"\n{text}", lineno=1, parser=style).parse()
     texts = [section.value for section in sections if section.kind is DocstringSectionKind.text]
     entries = [
@@ -77,7 +76,7 @@ def _without_types(text: str) -> str:
 
 
 def _closing(text: str, start: int) -> int:
-    """Where the bracket that opens at `start` is closed on its line, plus one; `start` if it is not."""
+    """The index after the bracket that closes the one at `start` on the same line; `start` if there is none."""
     depth = 0
     for at in range(start, len(text)):
         depth += {"(": 1, ")": -1, "\n": 0}.get(text[at], 0)

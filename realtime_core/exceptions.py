@@ -1,4 +1,4 @@
-"""Errors, where the OpenAI Agents SDK has them. They are defined in `errors`, `tools` and `guardrails`."""
+"""The errors under the OpenAI Agents SDK's module name. They are defined in `errors`, `tools` and `guardrails`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guardrails on speech, where the OpenAI Agents SDK has them. They are defined in `guardrails`."""
+"""The guardrails under the OpenAI Agents SDK's module name. They are defined in `guardrails`."""
 
 from __future__ import annotations
 
