@@ -2,19 +2,19 @@
 
 ```
 RealtimeCoreError
-├── UserError                     the caller's code or configuration is at fault; the message says what to do
-├── UserCodeError                 a function of the user ended as no function may end (SystemExit, its own cancellation)
-├── ModelBehaviorError            the model sent something that cannot be followed (a call id used twice, ...)
-├── HostedToolFailed              a tool that the server runs (hosted MCP) has failed
-├── TransportError              the network or the server is at fault
-│   ├── ConnectFailed             could not connect, or the handshake was refused
-│   └── ConnectionLost            an open connection ended before its time (carries the `Close`)
-├── ServerRejected                the server understood and said no (carries code, param and message)
+├── UserError                     the using code or its configuration is wrong; the message says what to do
+├── UserCodeError                 a user's function raised what it must not (SystemExit, its own cancellation)
+├── ModelBehaviorError            the model sent something invalid (a call id used twice, ...)
+├── HostedToolFailed              a tool that the server runs (hosted MCP) failed
+├── TransportError                the connection to the model failed
+│   ├── ConnectFailed             the connection or its handshake failed
+│   └── ConnectionLost            an open connection ended too early (carries the `Close`)
+├── ServerRejected                the server refused a command (carries code, param and message)
 │   └── SessionExpired            the session reached the server's maximum length
-├── ScriptError                   `realtime_core.testing`, `realtime_core.local`: the script does not fit
-└── VirtualTimeError              `realtime_core.testing.virtual_time` cannot go on
-    ├── Deadlock                  nothing is ready, no timer runs, and somebody waits
-    └── WatchdogExpired           a thread, or a loop that never sleeps, used up its real time
+├── ScriptError                   `realtime_core.testing`, `realtime_core.local`: the script is invalid or does not fit
+└── VirtualTimeError              `realtime_core.testing.virtual_time` cannot continue
+    ├── Deadlock                  tasks wait, no timer runs, and nothing is ready
+    └── WatchdogExpired           a thread or a busy loop exceeded its limit of real time
 ```
 """
 
@@ -44,11 +44,11 @@ __all__ = [
 
 
 class RealtimeCoreError(Exception):
-    """Every error that this package raises on purpose."""
+    """The base class of the errors of this package."""
 
 
 class UserError(RealtimeCoreError):
-    """The using code or its configuration is at fault."""
+    """The using code or its configuration is wrong."""
 
     @property
     def message(self) -> str:
@@ -57,11 +57,11 @@ class UserError(RealtimeCoreError):
 
 
 class UserCodeError(RealtimeCoreError):
-    """A function of the user did what no function may do here; the cause is what it raised."""
+    """A user's function raised or returned something that it must not. The cause is the original exception."""
 
 
 class ModelBehaviorError(RealtimeCoreError):
-    """The model did something that cannot be followed."""
+    """The model sent something invalid."""
 
     @property
     def message(self) -> str:
@@ -70,23 +70,23 @@ class ModelBehaviorError(RealtimeCoreError):
 
 
 class HostedToolFailed(RealtimeCoreError):
-    """A tool that the model's server calls by itself (hosted MCP) has failed; the server's text says how."""
+    """A tool that the model's server runs (hosted MCP) failed. The message is the server's."""
 
 
 class TransportError(RealtimeCoreError):
-    """The connection to the model is at fault."""
+    """The connection to the model failed."""
 
 
 class ConnectFailed(TransportError):
-    """The model could not be reached, or refused the handshake (then `status` is the HTTP status it answered), or ended
-    the connection before the session began (then `close` says how)."""
+    """The connection to the model could not be opened. `status` is the HTTP status if the server refused the handshake.
+    `close` is set if the connection ended before the session began."""
 
     status: int | None = None
     close: Close | None = None
 
 
 class ConnectionLost(TransportError):
-    """The connection to the model ended before its time."""
+    """The connection to the model ended too early."""
 
     def __init__(self, close: Close) -> None:
         super().__init__(
@@ -96,7 +96,7 @@ class ConnectionLost(TransportError):
 
 
 class ServerRejected(RealtimeCoreError):
-    """The server understood a command and refused it. `code`, `param` and `event_id` are the server's own."""
+    """The server refused a command. `code`, `param` and `event_id` are the server's."""
 
     def __init__(self, message: str, *, type: str = "", code: str = "", param: str = "", event_id: str = "") -> None:
         super().__init__(f"{message} ({param})" if param and param not in message else message)
@@ -112,16 +112,16 @@ class SessionExpired(ServerRejected):
 
 
 class ScriptError(RealtimeCoreError):
-    """A script of the embedded server or of the testing tools does not fit what happened, or cannot be read."""
+    """A script of the embedded server or of the testing tools is invalid, or does not fit the events."""
 
 
 class VirtualTimeError(RealtimeCoreError):
-    """Virtual time cannot go on."""
+    """Virtual time cannot continue."""
 
 
 class Deadlock(VirtualTimeError):
-    """Nothing is ready, no timer runs, and somebody waits; the message names who and where."""
+    """Tasks wait, but nothing is ready and no timer runs. The message lists the waiting tasks and where they wait."""
 
 
 class WatchdogExpired(VirtualTimeError):
-    """A worker thread did not end, or the loop never came to rest, within the real time that was allowed."""
+    """A worker thread or a busy event loop exceeded its limit of real time."""

@@ -1,4 +1,4 @@
-"""Session events on their way to those who want them: bounded streams, and functions called at once."""
+"""Delivers session events to consumers: bounded streams, and handlers that are called at once."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _RAW_BYTES = 1_000_000
 
 
 class EventsOverflowed(RealtimeCoreError):
-    """A consumer let so many events gather that it was given up. The session goes on."""
+    """A consumer was ended because too many events were queued for it. The session continues."""
 
 
 class _Slot:
-    """A place in the queue; `event` is None once it was dropped."""
+    """A place in the queue. `event` is None after it was dropped."""
 
     __slots__ = ("event", "size")
 
@@ -43,13 +43,13 @@ class _Slot:
 
 
 class EventStream:
-    """One consumer's events, in order: `async for event in stream`.
+    """The events for one consumer, in order: `async for event in stream`.
 
-    Bounded by kind: control events are lossless; audio is kept up to a number of bytes and raw events and text deltas
-    up to a number of events, the oldest dropped first; of `history_updated` only the latest waits. When the session
-    ends, what is queued is delivered first; then iteration stops, or raises what the session failed with.
+    Limits depend on the kind of event. Control events are never dropped. Audio is limited by bytes, raw events and text
+    deltas by number; the oldest are dropped first. Only the latest `history_updated` is kept. After the end of the
+    session the queued events are delivered first. Then iteration stops, or raises the session's error.
 
-    `types`: only events of these types; none: all.
+    `types`: deliver only events of these types; empty: all events.
     """
 
     def __init__(self, types: Collection[str] = (), *, audio_bytes: int, raw_events: int, control_events: int) -> None:
@@ -70,21 +70,21 @@ class EventStream:
         self._ended = False
         self._error: Exception | None = None
         self.dropped_audio_bytes = 0
-        """Audio that was not taken in time."""
+        """Bytes of audio that were dropped."""
         self.dropped_raw_events = 0
-        """Raw events and text deltas that were not taken in time."""
+        """How many raw events and text deltas were dropped."""
 
     def __len__(self) -> int:
-        """How many events wait."""
+        """The number of queued events."""
         return self._live
 
     @property
     def waiting(self) -> list[RealtimeAnyEvent]:
-        """The events that wait, oldest first."""
+        """The queued events, oldest first."""
         return [slot.event for slot in self._slots if slot.event is not None]
 
     def put(self, event: RealtimeAnyEvent) -> None:
-        """Queue an event, by the rules of its kind. Does nothing after the end."""
+        """Queue an event by the rules of its kind. Does nothing after the end."""
         if self._ended or (self._types and event.type not in self._types):
             return
         kind = _DROPPABLE.get(event.type, "control")
@@ -109,11 +109,16 @@ class EventStream:
                 self._drop(kind)
                 self.dropped_raw_events += 1
         elif len(waiting) > self._control_events:
-            self.end(EventsOverflowed(f"{len(waiting)} events were not taken: this consumer gets no more."))
+            self.end(
+                EventsOverflowed(
+                    f"This consumer gets no more events: {len(waiting)} are queued, which is over the limit. "
+                    "Take events faster, or subscribe to fewer types."
+                )
+            )
             self._clear()
 
     def _drop(self, kind: _Class) -> int:
-        """Drop the oldest of a kind. Its slot stays behind empty, until half of the slots are."""
+        """Drop the oldest event of a kind. Its slot stays empty until half of the slots are."""
         slot = self._of[kind].popleft()
         self._size[kind] -= slot.size
         slot.event = None
@@ -129,7 +134,7 @@ class EventStream:
             waiting.clear()
 
     def end(self, error: Exception | None = None) -> None:
-        """Nothing more will come. Idempotent: the first end counts."""
+        """End the stream. Idempotent: the first end counts."""
         if not self._ended:
             self._ended = True
             self._error = error
@@ -138,7 +143,7 @@ class EventStream:
                     waiter.set_result(None)
 
     def close(self) -> None:
-        """The consumer wants no more: drop what is queued and end."""
+        """The consumer stops: drop the queued events and end."""
         self.end()
         self._error = None
         self._clear()
@@ -179,7 +184,7 @@ class EventStream:
                 await waiter
             except asyncio.CancelledError:
                 if waiter.done() and not waiter.cancelled() and self._live:
-                    self._wake()  # what woke this consumer is for another one now
+                    self._wake()  # pass the wake-up on to another consumer
                 raise
 
     def __aiter__(self) -> AsyncIterator[RealtimeAnyEvent]:
@@ -193,7 +198,7 @@ class EventStream:
 
 
 def _size(event: RealtimeAnyEvent, kind: _Class) -> int:
-    """Roughly the bytes that an event keeps alive; 0 where only the number counts."""
+    """About how many bytes the event keeps in memory; 0 where only the number of events counts."""
     if event.type == "audio":
         return len(event.audio)
     if event.type == "raw_model_event":
@@ -207,7 +212,7 @@ EventHandler = Callable[["RealtimeAnyEvent"], None]
 
 
 class EventHub:
-    """Hands each event to the handlers, at once and in order, and to all streams."""
+    """Passes each event to the handlers at once and in order, and to all streams."""
 
     def __init__(self, settings: RealtimeQueueSettings, audio_bytes_per_ms: float) -> None:
         self._settings = settings
@@ -224,7 +229,7 @@ class EventHub:
 
     def add_handler(self, handler: EventHandler) -> None:
         if inspect.iscoroutinefunction(handler):
-            raise UserError("A handler is called at once: give a plain function, or take the events with `subscribe`.")
+            raise UserError("A handler must be a plain function. For async code take the events with `subscribe`.")
         if handler not in self._handlers:
             self._handlers = (*self._handlers, handler)
 
@@ -232,7 +237,8 @@ class EventHub:
         self._handlers = tuple(h for h in self._handlers if h != handler)
 
     def open_stream(self, types: Collection[str] = (), after: EventStream | None = None) -> EventStream:
-        """A stream of the events from now on. With `after`, what waits in that stream comes first; it stays there."""
+        """Open a stream of the events from now on. With `after`, the events queued in that stream come first; they also
+        stay there."""
         stream = EventStream(
             types,
             audio_bytes=int(self._settings.get("audio_ms", 60_000) * self._audio_bytes_per_ms),
@@ -259,14 +265,14 @@ class EventHub:
                 self._handler_failed(handler, event, error)
 
     def _handler_failed(self, handler: EventHandler, event: RealtimeAnyEvent, error: Exception) -> None:
-        """Log the first failure of each kind: audio events come fifty times a second."""
+        """Log the first failure of each kind. Audio events come fifty times a second."""
         kind = (user_code.name_of(handler), event.type, type(error).__name__)
         if kind not in self._failures:
             self._failures.add(kind)
             user_code.log_failure("An event handler of the session", error, at=event.type)
 
     def end(self, error: Exception | None = None) -> None:
-        """Nothing more will come: streams deliver what they have, then stop, or raise `error`."""
+        """End all streams: they deliver their queued events, then stop or raise `error`."""
         self._ended = True
         self._error = self._error or error
         for stream in self._streams:

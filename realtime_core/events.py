@@ -1,11 +1,11 @@
-"""What a session emits. Each class carries its name as `type`; `info.context` is the run context.
+"""The events that a session emits.
 
-`RealtimeSessionEvent` are the fifteen events of the OpenAI Agents SDK's realtime layer. `async for event in session`
-yields these and no others, so that code which takes every other event for a defect runs. `RealtimeAnyEvent` are those
-and ours, which come to handlers and from `session.events()` and `session.subscribe()`.
+Each class has its name as `type`; `info.context` is the run context. `RealtimeSessionEvent` contains the fifteen events
+of the OpenAI Agents SDK's realtime layer. `async for event in session` yields only these, so code that rejects unknown
+events works. `RealtimeAnyEvent` also contains our own events; handlers, `session.events()` and `session.subscribe()`
+deliver them.
 
-The classes that the SDK has, too, take the same positional arguments as there. Our own fields come after them and are
-given by name.
+The SDK's classes take the same positional arguments as in the SDK. Our own fields follow them and are keyword-only.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ __all__ = [
 
 @dataclass
 class RealtimeEventInfo:
-    """What is common to all events."""
+    """The common data of all events."""
 
     context: RunContextWrapper[Any]
 
 
 class AudioData(bytes):
-    """A piece of the agent's voice: bytes, which also know whose they are.
+    """A piece of the agent's audio: bytes with the ids of their response, item and part.
 
     Both `play(event.audio)` and `event.audio.data` work.
     """
@@ -87,7 +87,7 @@ class AudioData(bytes):
 
     @property
     def data(self) -> bytes:
-        """The audio itself, in the session's output format."""
+        """The audio in the session's output format."""
         return self
 
     @property
@@ -107,7 +107,7 @@ class RealtimeAgentStartEvent:
 
 @dataclass
 class RealtimeAgentEndEvent:
-    """An agent's response is over: completed, cancelled, incomplete or failed."""
+    """An agent's response ended: completed, cancelled, incomplete or failed."""
 
     agent: RealtimeAgent[Any]
     info: RealtimeEventInfo
@@ -118,7 +118,7 @@ class RealtimeAgentEndEvent:
 
 @dataclass
 class RealtimeHandoffEvent:
-    """One agent handed over to another."""
+    """One agent handed the conversation over to another."""
 
     from_agent: RealtimeAgent[Any]
     to_agent: RealtimeAgent[Any]
@@ -128,8 +128,8 @@ class RealtimeHandoffEvent:
 
 @dataclass
 class RealtimeToolStart:
-    """A tool is about to run. `arguments` is JSON text. A `HostedTool` runs at the model's server; `call_id` is the id
-    of its item."""
+    """A tool is about to run. `arguments` is JSON text. A `HostedTool` runs on the model's server; its `call_id` is the
+    id of its item."""
 
     agent: RealtimeAgent[Any]
     tool: Tool | HostedTool
@@ -141,9 +141,10 @@ class RealtimeToolStart:
 
 @dataclass
 class RealtimeToolEnd:
-    """A tool has run and its output was sent. `output` is what the tool returned, or what the model was told of its
-    failure; `silent`: it wants no response; `error`: what it failed with. Of a `HostedTool`, the output or the error's
-    text is what the model's server has told."""
+    """A tool ran and its output was sent. `output` is the tool's result, or the text for the model after a failure.
+    `silent`: no response was requested. `error`: the exception. For a `HostedTool` the output and the error's text come
+    from the model's server.
+    """
 
     agent: RealtimeAgent[Any]
     tool: Tool | HostedTool
@@ -171,7 +172,7 @@ class RealtimeToolApprovalRequired:
 
 @dataclass
 class RealtimeRawModelEvent:
-    """What the model emitted, as it came, before it was acted on."""
+    """An event of the model, before the session handles it."""
 
     data: RealtimeModelEvent
     info: RealtimeEventInfo
@@ -180,7 +181,7 @@ class RealtimeRawModelEvent:
 
 @dataclass
 class RealtimeAudioEnd:
-    """All audio of a part has been received (not heard)."""
+    """All audio of a part was received. It may not have been played yet."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -190,7 +191,7 @@ class RealtimeAudioEnd:
 
 @dataclass
 class RealtimeAudio:
-    """A piece of the agent's voice."""
+    """A piece of the agent's audio."""
 
     audio: AudioData
     item_id: str
@@ -201,9 +202,10 @@ class RealtimeAudio:
 
 @dataclass
 class RealtimeAudioInterrupted:
-    """What was being played was cut; drop what is not played yet. Emitted only when something was really cut.
+    """Playback was cut: drop the audio that is not yet played. Emitted only when audio was cut.
 
-    `played_ms` is how much of `item_id` was heard; `items` tells it for every part that was playing or queued.
+    `played_ms` is the heard position in `item_id`. `items` holds the heard position of every part that was playing or
+    queued.
     """
 
     info: RealtimeEventInfo
@@ -217,8 +219,8 @@ class RealtimeAudioInterrupted:
 
 @dataclass
 class RealtimeError:
-    """Something went wrong and the session goes on. `source`: the kind of users' code that failed; None: the model's
-    server or the model."""
+    """An error occurred and the session continues. `source` is the kind of users' code that failed, or None for an
+    error of the model or its server."""
 
     error: Any
     info: RealtimeEventInfo
@@ -228,7 +230,7 @@ class RealtimeError:
 
 @dataclass
 class RealtimeHistoryUpdated:
-    """The conversation changed; `history` is all of it."""
+    """The conversation changed. `history` is the whole conversation."""
 
     history: list[RealtimeItem]
     info: RealtimeEventInfo
@@ -246,7 +248,7 @@ class RealtimeHistoryAdded:
 
 @dataclass
 class RealtimeGuardrailTripped:
-    """A guardrail objected; `message` is the text that it objected to."""
+    """A guardrail tripped. `message` is the text that it checked."""
 
     guardrail_results: list[OutputGuardrailResult | InputGuardrailResult]
     message: str
@@ -257,7 +259,7 @@ class RealtimeGuardrailTripped:
 
 @dataclass
 class RealtimeInputAudioTimeoutTriggered:
-    """The caller has said nothing for `idle_timeout_ms`."""
+    """The caller said nothing for `idle_timeout_ms`."""
 
     info: RealtimeEventInfo
     type: Literal["input_audio_timeout_triggered"] = "input_audio_timeout_triggered"
@@ -278,7 +280,7 @@ class RealtimeSpeechStarted:
 
 @dataclass
 class RealtimeSpeechStopped:
-    """The caller stopped, `audio_end_ms` into the session's input audio."""
+    """The caller stopped speaking, `audio_end_ms` into the session's input audio."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -288,7 +290,7 @@ class RealtimeSpeechStopped:
 
 @dataclass
 class RealtimeTranscriptDelta:
-    """More of what the agent says or writes."""
+    """More text of the agent's speech or writing."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -300,7 +302,7 @@ class RealtimeTranscriptDelta:
 
 @dataclass
 class RealtimeInputAudioTranscriptionDelta:
-    """More of what the caller says, as it is transcribed."""
+    """More of the transcript of the caller's speech."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -311,7 +313,7 @@ class RealtimeInputAudioTranscriptionDelta:
 
 @dataclass
 class RealtimeInputAudioTranscriptionFailed:
-    """What the caller said could not be transcribed; the model has heard it all the same."""
+    """The caller's speech could not be transcribed. The model heard it nevertheless."""
 
     info: RealtimeEventInfo
     item_id: str
@@ -322,9 +324,10 @@ class RealtimeInputAudioTranscriptionFailed:
 
 @dataclass
 class RealtimeResponseFailed:
-    """A response did not do what it was made for. `error` is the protocol's: type, code, message; `reason` also tells
-    of a response without audio (`empty`, `text_only`) or of none at all (`no_reaction`). With `retrying` it is asked
-    for once more; without, nobody speaks unless somebody acts."""
+    """A response failed. `error` is the protocol's: type, code, message. `reason` can also be `empty` or `text_only` (a
+    response without audio) or `no_reaction` (no response). With `retrying` the request is sent again. Otherwise the
+    agent stays silent until the program acts.
+    """
 
     info: RealtimeEventInfo
     response_id: str
@@ -337,7 +340,7 @@ class RealtimeResponseFailed:
 
 @dataclass
 class RealtimeResponseIncomplete:
-    """A response ended early: `reason` is `max_output_tokens` or `content_filter`."""
+    """A response ended early. `reason` is `max_output_tokens` or `content_filter`."""
 
     info: RealtimeEventInfo
     response_id: str
@@ -348,7 +351,7 @@ class RealtimeResponseIncomplete:
 
 @dataclass
 class RealtimeRateLimits:
-    """What is left of the account's limits: name, limit, remaining, reset_seconds."""
+    """The remaining limits of the account: name, limit, remaining, reset_seconds."""
 
     info: RealtimeEventInfo
     rate_limits: list[dict[str, Any]]
@@ -357,7 +360,7 @@ class RealtimeRateLimits:
 
 @dataclass
 class RealtimeDtmf:
-    """A key was pressed (SIP calls held by the server)."""
+    """A key was pressed in a SIP call that the server holds."""
 
     info: RealtimeEventInfo
     digit: str
@@ -366,7 +369,7 @@ class RealtimeDtmf:
 
 @dataclass
 class RealtimeConnectionStatusEvent:
-    """The connection to the model changed; `close` tells how it ended."""
+    """The state of the connection to the model changed. `close` says how the connection ended."""
 
     info: RealtimeEventInfo
     status: RealtimeConnectionStatus
@@ -376,7 +379,7 @@ class RealtimeConnectionStatusEvent:
 
 @dataclass
 class RealtimeSessionEnded:
-    """The last event: the model's stream ended (`exception` None), or failed."""
+    """The last event of a session. `exception` is None if the model's stream ended normally."""
 
     info: RealtimeEventInfo
     exception: Exception | None = None
@@ -400,7 +403,7 @@ RealtimeSessionEvent = (
     | RealtimeGuardrailTripped
     | RealtimeInputAudioTimeoutTriggered
 )
-"""What `async for event in session` yields: the events of the OpenAI Agents SDK."""
+"""The events that `async for event in session` yields: those of the OpenAI Agents SDK."""
 
 RealtimeAnyEvent = (
     RealtimeSessionEvent
@@ -416,11 +419,11 @@ RealtimeAnyEvent = (
     | RealtimeConnectionStatusEvent
     | RealtimeSessionEnded
 )
-"""Everything that a session emits."""
+"""All events that a session emits."""
 
 
 def is_sdk_event(event: RealtimeAnyEvent) -> TypeGuard[RealtimeSessionEvent]:
-    """Whether the OpenAI Agents SDK has this event, too. Of raw events that depends on the model's event in it."""
+    """Whether the OpenAI Agents SDK has this event too. For a raw event that depends on the model event in it."""
     if isinstance(event, RealtimeRawModelEvent):
         return not isinstance(event.data, OWN_MODEL_EVENTS)
     return isinstance(event, RealtimeSessionEvent)

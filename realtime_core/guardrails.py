@@ -1,4 +1,4 @@
-"""Guardrails: users' checks on what the agent says, on what the caller said, and on what a tool is called with."""
+"""Guardrails: users' checks of the agent's speech, the caller's speech, and the calls of tools."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(slots=True)
 class GuardrailFunctionOutput:
-    """What a guardrail found. `output_info` is the user's own; `tripwire_triggered` stops the agent."""
+    """The result of a guardrail. `output_info` is the user's data; `tripwire_triggered` stops the agent."""
 
     output_info: Any
     tripwire_triggered: bool
@@ -61,10 +61,9 @@ GuardrailFunction = Callable[..., "GuardrailFunctionOutput | Awaitable[Guardrail
 
 @dataclass(eq=False)
 class OutputGuardrail(Generic[TContext]):
-    """A check `(context, agent, text) -> GuardrailFunctionOutput`, plain or async, on what the agent says.
+    """A check `(context, agent, text) -> GuardrailFunctionOutput`, plain or async, of the agent's speech.
 
-    It is given the whole text of a response so far: each time `debounce_text_length` more characters were said, and
-    once at its end.
+    It gets the whole text of a response so far: after every `debounce_text_length` more characters, and at the end.
     """
 
     guardrail_function: GuardrailFunction
@@ -84,9 +83,9 @@ class OutputGuardrail(Generic[TContext]):
 
 @dataclass(eq=False)
 class InputGuardrail(Generic[TContext]):
-    """A check `(context, agent, transcript) -> GuardrailFunctionOutput`, plain or async, on what the caller said.
+    """A check `(context, agent, transcript) -> GuardrailFunctionOutput`, plain or async, of the caller's speech.
 
-    Transcripts come after the reply to them has begun: a tripped guardrail cuts the reply short, no more.
+    Transcripts come after the reply has begun, so a tripped guardrail cuts the reply short.
     """
 
     guardrail_function: GuardrailFunction
@@ -112,7 +111,7 @@ def output_guardrail(*, name: str | None = ...) -> Callable[[GuardrailFunction],
 def output_guardrail(
     func: GuardrailFunction | None = None, *, name: str | None = None
 ) -> OutputGuardrail[Any] | Callable[[GuardrailFunction], OutputGuardrail[Any]]:
-    """Make an `OutputGuardrail` of a function, as `@output_guardrail` or `@output_guardrail(name=...)`."""
+    """Make an `OutputGuardrail` from a function, as `@output_guardrail` or `@output_guardrail(name=...)`."""
     if func is not None:
         return OutputGuardrail(func, name)
     return lambda f: OutputGuardrail(f, name)
@@ -127,14 +126,14 @@ def input_guardrail(
 def input_guardrail(
     func: GuardrailFunction | None = None, *, name: str | None = None, run_in_parallel: bool = True
 ) -> InputGuardrail[Any] | Callable[[GuardrailFunction], InputGuardrail[Any]]:
-    """Make an `InputGuardrail` of a function, as `@input_guardrail` or `@input_guardrail(name=...)`."""
+    """Make an `InputGuardrail` from a function, as `@input_guardrail` or `@input_guardrail(name=...)`."""
     if func is not None:
         return InputGuardrail(func, name, run_in_parallel)
     return lambda f: InputGuardrail(f, name, run_in_parallel)
 
 
 def _checked(output: Any, wanted: type[TOutput]) -> TOutput:
-    """What a guardrail function returned. Raises `UserError` for what is no answer (the SDK's classes are)."""
+    """Return the output of a guardrail function. Raises `UserError` for another type (the SDK's classes are accepted)."""
     field = "behavior" if wanted is ToolGuardrailFunctionOutput else "tripwire_triggered"
     if not hasattr(output, field):
         raise UserError(f"A guardrail function must return a {wanted.__name__}, not {type(output).__name__}.")
@@ -142,10 +141,10 @@ def _checked(output: Any, wanted: type[TOutput]) -> TOutput:
 
 
 def check_guardrails(guardrails: Iterable[Any]) -> None:
-    """Raise `UserError` for what is no guardrail: one that cannot run would let everything pass."""
+    """Raise `UserError` for an invalid guardrail. A guardrail that cannot run would allow everything."""
     for each in guardrails:
         if not hasattr(each, "run") or not hasattr(each, "get_name"):
-            raise UserError(f"{each!r} is no guardrail. Is @output_guardrail or @input_guardrail missing?")
+            raise UserError(f"{each!r} is not a guardrail. Is @output_guardrail or @input_guardrail missing?")
 
 
 class _RejectContent(TypedDict):
@@ -159,7 +158,7 @@ class _Plain(TypedDict):
 
 @dataclass(slots=True)
 class ToolGuardrailFunctionOutput:
-    """Whether a tool may run: made by `allow`, `reject_content` or `raise_exception`."""
+    """Whether a tool may run. Made by `allow`, `reject_content` or `raise_exception`."""
 
     output_info: Any = None
     behavior: _RejectContent | _Plain = field(default_factory=lambda: _Plain(type="allow"))
@@ -171,18 +170,18 @@ class ToolGuardrailFunctionOutput:
 
     @classmethod
     def reject_content(cls, message: str, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Do not run the tool; the model is told `message` as its output."""
+        """Do not run the tool. The model gets `message` as the output."""
         return cls(output_info, _RejectContent(type="reject_content", message=message))
 
     @classmethod
     def raise_exception(cls, output_info: Any = None) -> ToolGuardrailFunctionOutput:
-        """Do not run the tool; an `error` event is reported, and the model is told that the call was blocked."""
+        """Do not run the tool. An `error` event is emitted, and the model is informed that the call was blocked."""
         return cls(output_info, _Plain(type="raise_exception"))
 
 
 @dataclass(slots=True)
 class ToolInputGuardrailData:
-    """What a tool input guardrail is given."""
+    """The argument of a tool input guardrail."""
 
     context: ToolContext[Any]
     agent: RealtimeAgent[Any]
@@ -205,7 +204,7 @@ class ToolInputGuardrail(Generic[TContext]):
 
 
 class ToolGuardrailTripwireTriggered(RealtimeCoreError):
-    """A tool guardrail answered `raise_exception`; `guardrail` and its `output` are at hand."""
+    """A tool guardrail returned `raise_exception`. `guardrail` and `output` hold the details."""
 
     def __init__(self, guardrail: Any, output: ToolGuardrailFunctionOutput) -> None:
         super().__init__(f"Tool guardrail {guardrail.get_name()} triggered its tripwire.")
@@ -214,23 +213,23 @@ class ToolGuardrailTripwireTriggered(RealtimeCoreError):
 
 
 class ToolInputGuardrailTripwireTriggered(ToolGuardrailTripwireTriggered):
-    """Before the tool ran."""
+    """The guardrail tripped before the tool ran."""
 
 
 class ToolOutputGuardrailTripwireTriggered(ToolGuardrailTripwireTriggered):
-    """After the tool had run."""
+    """The guardrail tripped after the tool ran."""
 
 
 @dataclass(slots=True)
 class ToolOutputGuardrailData(ToolInputGuardrailData):
-    """What a tool output guardrail is given: also what the tool returned."""
+    """The argument of a tool output guardrail, with the tool's output."""
 
     output: Any
 
 
 @dataclass(eq=False)
 class ToolOutputGuardrail(Generic[TContext]):
-    """A check `(ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput`, plain or async, on what a tool returned."""
+    """A check `(ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput`, plain or async, of a tool's output."""
 
     guardrail_function: Callable[
         [ToolOutputGuardrailData], ToolGuardrailFunctionOutput | Awaitable[ToolGuardrailFunctionOutput]
@@ -251,7 +250,7 @@ def tool_input_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., A
 def tool_input_guardrail(
     func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolInputGuardrail[Any] | Callable[[Callable[..., Any]], ToolInputGuardrail[Any]]:
-    """Make a `ToolInputGuardrail` of a function, as `@tool_input_guardrail` or `@tool_input_guardrail(name=...)`."""
+    """Make a `ToolInputGuardrail` from a function, as `@tool_input_guardrail` or `@tool_input_guardrail(name=...)`."""
     if func is not None:
         return ToolInputGuardrail(func, name)
     return lambda f: ToolInputGuardrail(f, name)
@@ -264,7 +263,7 @@ def tool_output_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., 
 def tool_output_guardrail(
     func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolOutputGuardrail[Any] | Callable[[Callable[..., Any]], ToolOutputGuardrail[Any]]:
-    """Make a `ToolOutputGuardrail` of a function, as `@tool_output_guardrail` or `@tool_output_guardrail(name=...)`."""
+    """Make a `ToolOutputGuardrail` from a function, as `@tool_output_guardrail` or `@tool_output_guardrail(name=...)`."""
     if func is not None:
         return ToolOutputGuardrail(func, name)
     return lambda f: ToolOutputGuardrail(f, name)
