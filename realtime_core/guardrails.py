@@ -133,7 +133,7 @@ def input_guardrail(
 
 
 def _checked(output: Any, wanted: type[TOutput]) -> TOutput:
-    """Return the output of a guardrail function. Raises `UserError` for another type (the SDK's classes are accepted)."""
+    """Return the output of a guardrail function. Raises `UserError` for a wrong type; the SDK's classes are allowed."""
     field = "behavior" if wanted is ToolGuardrailFunctionOutput else "tripwire_triggered"
     if not hasattr(output, field):
         raise UserError(f"A guardrail function must return a {wanted.__name__}, not {type(output).__name__}.")
@@ -263,7 +263,7 @@ def tool_output_guardrail(*, name: str | None = ...) -> Callable[[Callable[..., 
 def tool_output_guardrail(
     func: Callable[..., Any] | None = None, *, name: str | None = None
 ) -> ToolOutputGuardrail[Any] | Callable[[Callable[..., Any]], ToolOutputGuardrail[Any]]:
-    """Make a `ToolOutputGuardrail` from a function, as `@tool_output_guardrail` or `@tool_output_guardrail(name=...)`."""
+    """Make a `ToolOutputGuardrail` from a function: `@tool_output_guardrail` or `@tool_output_guardrail(name=...)`."""
     if func is not None:
         return ToolOutputGuardrail(func, name)
     return lambda f: ToolOutputGuardrail(f, name)

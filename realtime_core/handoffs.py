@@ -1,4 +1,4 @@
-"""Handoffs: one agent gives the conversation to another, by a tool that the model calls."""
+"""Handoffs: the model calls a tool that gives the conversation to another agent."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ _NO_INPUT: dict[str, Any] = {"type": "object", "properties": {}, "required": [],
 
 @dataclass(eq=False)
 class Handoff(Generic[TContext, TAgent]):
-    """A tool that hands over. Make one with `realtime_handoff`."""
+    """A tool that hands the conversation over. Make one with `realtime_handoff`."""
 
     tool_name: str
     tool_description: str
     input_json_schema: dict[str, Any]
     on_invoke_handoff: Callable[[RunContextWrapper[Any], str], Awaitable[TAgent]]
-    """Called with the context and the arguments as JSON text; returns the agent that takes over."""
+    """Called with the context and the arguments as JSON text. Returns the agent that takes over."""
     agent_name: str
     input_filter: Callable[..., Any] | None = None
-    """Must be None: the server holds the conversation, so the next agent's view of it cannot be filtered. A session
+    """Must be None. The server holds the conversation, so the next agent's history cannot be filtered. A session
     refuses an agent with another value (`UserError`)."""
     nest_handoff_history: bool | None = None
-    """Must be None or False, as `input_filter`."""
+    """Must be None or False, for the same reason as `input_filter`."""
     strict_json_schema: bool = True
     is_enabled: ToolEnabled = field(default=True)
     target: TAgent | None = None
-    """Who takes over, where that is known before it happens."""
+    """The agent that takes over, if it is known beforehand."""
 
     def get_transfer_message(self, agent: RealtimeAgent[Any]) -> str:
-        """What the model is told as the tool's output."""
+        """The tool's output for the model."""
         return json.dumps({"assistant": agent.name}, ensure_ascii=False)
 
     @classmethod
     def default_tool_name(cls, agent: RealtimeAgent[Any]) -> str:
-        """`transfer_to_<the agent's name, in lower case with underscores>`."""
+        """`transfer_to_<agent name>`, in lower case with underscores."""
         return "transfer_to_" + re.sub(r"[^a-zA-Z0-9_]", "_", agent.name.replace(" ", "_")).lower()
 
     @classmethod
@@ -102,12 +102,12 @@ def realtime_handoff(
     input_type: Any = None,
     is_enabled: ToolEnabled = True,
 ) -> Handoff[TContext, RealtimeAgent[TContext]]:
-    """A handoff to `agent`. Listing the agent itself among `handoffs` is the same without the options.
+    """Make a handoff to `agent`. An agent in `handoffs` is a handoff with the default options.
 
-    `on_handoff(context)`, plain or async, is called when the handoff happens; with `input_type` the model has to give
-    an input of that type (anything pydantic can read), and `on_handoff(context, input)` gets it.
+    `on_handoff(context)`, plain or async, is called when the handoff happens. With `input_type` (any type that pydantic
+    can read) the model must give an input of that type, and `on_handoff(context, input)` is called.
 
-    Raises `UserError` when `on_handoff` and `input_type` do not fit each other.
+    Raises `UserError` if `on_handoff` and `input_type` do not match.
     """
     _check_callback(on_handoff, input_type)
     adapter: Any = None
@@ -145,11 +145,11 @@ def _check_callback(on_handoff: Callable[..., Any] | None, input_type: Any) -> N
             raise UserError("realtime_handoff: `input_type` needs an `on_handoff` that takes the input.")
         return
     if not callable(on_handoff):
-        raise UserError("realtime_handoff: on_handoff must be callable.")
+        raise UserError("realtime_handoff: `on_handoff` must be callable.")
     takes = ("context",) if input_type is None else ("context", "input")
     try:
         inspect.signature(on_handoff).bind(*takes)
-    except ValueError:  # the signature is not known
+    except ValueError:  # the function has no readable signature
         pass
     except TypeError:
         raise UserError(f"realtime_handoff: `on_handoff` must take ({', '.join(takes)}).") from None
@@ -161,16 +161,16 @@ def _read_input(adapter: Any, arguments: str, agent_name: str) -> Any:
     try:
         return adapter.validate_json(arguments or "null", strict=True)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors())
-        raise ModelBehaviorError(f"Invalid input for the handoff to {agent_name}: {told}") from None
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors())
+        raise ModelBehaviorError(f"Invalid input for the handoff to {agent_name}: {problems}") from None
 
 
 def check_handoff(handoff: Any) -> None:
-    """Raise `UserError` for what is neither an agent nor a handoff."""
+    """Raise `UserError` if the object is neither an agent nor a handoff."""
     from .agent import RealtimeAgent
 
     if not isinstance(handoff, RealtimeAgent) and not _has_shape(handoff):
-        raise UserError(f"{handoff!r} in `handoffs` is neither a RealtimeAgent nor made by realtime_handoff.")
+        raise UserError(f"{handoff!r} in `handoffs` must be a RealtimeAgent or the result of realtime_handoff.")
 
 
 def _has_shape(handoff: Any) -> bool:
@@ -178,8 +178,8 @@ def _has_shape(handoff: Any) -> bool:
 
 
 def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
-    """An entry of `RealtimeAgent.handoffs` as a handoff. Raises `UserError` for what is neither agent nor handoff, and
-    for a handoff that would filter the history."""
+    """Convert an entry of `RealtimeAgent.handoffs` to a handoff. Raises `UserError` for another type, and for a handoff
+    that would filter the history."""
     from .agent import RealtimeAgent
 
     check_handoff(handoff)
@@ -196,7 +196,7 @@ def as_handoff(handoff: Any) -> Handoff[Any, RealtimeAgent[Any]]:
 async def filter_enabled_handoffs(
     handoffs: Iterable[Handoff[Any, Any]], context_wrapper: RunContextWrapper[Any], agent: RealtimeAgent[Any]
 ) -> list[Handoff[Any, Any]]:
-    """Those of the handoffs that are enabled now. Raises what their `is_enabled` functions raise."""
+    """Return the handoffs that are enabled now. Exceptions of `is_enabled` functions pass through."""
     listed = list(handoffs)
     enabled = await user_code.concurrently(*(is_enabled(handoff, context_wrapper, agent) for handoff in listed))
     return [handoff for handoff, is_on in zip(listed, enabled, strict=True) if is_on]
@@ -205,6 +205,6 @@ async def filter_enabled_handoffs(
 async def collect_enabled_handoffs(
     agent: RealtimeAgent[Any], context_wrapper: RunContextWrapper[Any]
 ) -> list[Handoff[Any, RealtimeAgent[Any]]]:
-    """The agent's handoffs that are enabled now. Raises `UserError` for an entry that is no handoff, and what
-    `is_enabled` functions raise."""
+    """Return the agent's enabled handoffs. Raises `UserError` for an invalid entry; exceptions of `is_enabled`
+    functions pass through."""
     return await filter_enabled_handoffs(map(as_handoff, agent.handoffs), context_wrapper, agent)

@@ -1,9 +1,9 @@
 """The conversation as a pure reducer: `reduce(items, event) -> (items, changes)`.
 
-`items` is a tuple in the order of the conversation; neither it nor its items are ever changed in place. Order follows
-the protocol's `previous_item_id`, also when an item comes before the one it follows (`history_order`). Messages and
-complete tool calls are listed; every other item keeps its place only. No audio is kept: of each audio
-part of the agent, the length received, the text said and, once playback was cut, the text heard.
+`items` is a tuple in the order of the conversation. The tuple and its items are never changed in place. The order
+follows the protocol's `previous_item_id`, even if an item comes before its predecessor (`history_order`). Messages and
+complete tool calls are listed. Other items only keep their place. No audio is kept. Each audio part of the agent has
+the received length, the spoken text and, if playback was cut, the heard text.
 """
 
 from __future__ import annotations
@@ -69,16 +69,17 @@ Reduced = tuple[Items, tuple[Change, ...]]
 
 @dataclass(frozen=True, slots=True)
 class ToolOutputSent:
-    """The one event that comes from the session itself: the output of a call has been given to the model."""
+    """The model has received the output of a tool call. The session itself makes this event."""
 
     call_id: str
     output: str
 
 
 def reduce(items: Items, event: RealtimeModelEvent | ToolOutputSent, *, bytes_per_ms: float = 48.0) -> Reduced:
-    """The conversation after `event`, and what changed. Events that say nothing of the conversation change nothing.
+    """Return the conversation after `event`, and the changes. Events that do not concern the conversation change
+    nothing.
 
-    `bytes_per_ms` is that of the session's output audio: 48 for PCM16 at 24 kHz, 8 for G.711.
+    `bytes_per_ms` belongs to the session's output audio: 48 for PCM16 at 24 kHz, 8 for G.711.
     """
     match event:
         case RealtimeModelAudioEvent():
@@ -118,7 +119,7 @@ def reduce(items: Items, event: RealtimeModelEvent | ToolOutputSent, *, bytes_pe
             return items, ()
 
 
-# Items as the server tells of them
+# Items of the server
 
 
 def _upsert(items: Items, new: RealtimeItem, previous_item_id: str | None) -> Reduced:
@@ -158,7 +159,7 @@ def _other(items: Items, event: RealtimeModelOtherItemEvent) -> Reduced:
 
 
 def _put(items: Items, at: int, entry: Entry) -> Items:
-    """Replace an item; with what follows it, it moves to where it belongs, if that is news."""
+    """Replace an item. If its place is new information, it moves there, with the items that follow it."""
     if entry.previous_item_id == items[at].previous_item_id:
         return (*items[:at], entry, *items[at + 1 :])
     end = chain_end(items, at)
@@ -175,7 +176,7 @@ TItem = TypeVar("TItem", UserMessageItem, AssistantMessageItem)
 
 
 def _update(items: Items, item_id: str, cls: type[TItem], change: Callable[[TItem], TItem]) -> Reduced:
-    """Change an item of that class, if there is one."""
+    """Change an item of that class if there is one."""
     at = index(items, item_id)
     if at is None:
         return items, ()
@@ -198,13 +199,13 @@ def _deleted(items: Items, item_id: str) -> Reduced:
     return _replaced(items, at, replace(call, output=None, status="in_progress"))
 
 
-# What the agent says
+# Speech of the agent
 
 
 def _with_part(
     content: list[AssistantContent], index: int, cls: type[AssistantAudio] | type[AssistantText]
 ) -> tuple[list[AssistantContent], AssistantContent]:
-    """A copy of the content that has a part of that class at `index`, and the part."""
+    """Return a copy of the content with a part of that class at `index`, and that part."""
     grown = [*content, *(cls() for _ in range(index + 1 - len(content)))]
     if not isinstance(grown[index], cls):
         grown[index] = cls()
@@ -240,7 +241,7 @@ def _said(
 
 
 def _received(items: Items, event: RealtimeModelAudioEvent, ms: float) -> Reduced:
-    """Count the audio of a part; nobody needs to be told of that."""
+    """Count the received audio of a part. This causes no history event."""
 
     def change(item: AssistantMessageItem) -> AssistantMessageItem:
         content, part = _with_part(item.content, event.content_index, AssistantAudio)
@@ -251,7 +252,7 @@ def _received(items: Items, event: RealtimeModelAudioEvent, ms: float) -> Reduce
     return _update(items, event.item_id, AssistantMessageItem, change)[0], ()
 
 
-# What the listener heard of it
+# The heard position
 
 
 def _interrupted(items: Items, event: RealtimeModelAudioInterruptedEvent) -> Reduced:
@@ -282,14 +283,14 @@ def _cut(items: Items, item_id: str, content_index: int, audio_end_ms: int) -> R
 
 
 def _heard(part: AssistantAudio) -> AssistantAudio:
-    """The part with the words of what was heard of it, once: text that comes after the cut belongs to what was not."""
+    """The part with the heard words. They are computed once; text that comes after the cut was not heard."""
     if part.heard_ms is None or part.heard_transcript is not None or part.transcript is None:
         return part
     fraction = part.heard_ms / part.received_ms if part.received_ms > 0 else float(part.heard_ms > 0)
     return replace(part, heard_transcript=words_within(part.transcript, fraction))
 
 
-# What the caller says, and tools
+# Speech of the caller, and tools
 
 
 def _transcribed(
@@ -329,7 +330,7 @@ def _tool_output(items: Items, call_id: str | None, output: str) -> Reduced:
 
 
 def _with_known_output(items: Items, call: RealtimeToolCallItem) -> RealtimeToolCallItem:
-    """The call with its output, where that came first."""
+    """The call with its output, if the output came before the call."""
     for item in items if call.output is None and call.call_id else ():
         if isinstance(item, OtherItem) and item.call_id == call.call_id and item.output is not None:
             return replace(call, output=item.output, status="completed")

@@ -1,4 +1,4 @@
-"""How to make one conversation out of another: the client events that delete and create items. Pure."""
+"""Computes client events that change one conversation into another by deleting and creating items. Pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ __all__ = ["history_edits", "wire_items", "wire_outputs"]
 def history_edits(
     old: Sequence[Entry], new: Sequence[RealtimeItem], *, lost: Collection[str] = ()
 ) -> list[RealtimeModelRawClientMessage]:
-    """Client events that turn `old` into `new`, in the order of the two; the items' `previous_item_id` does not count.
+    """Return client events that change `old` to `new`, in the order of both. `previous_item_id` of the items is
+    ignored.
 
-    An item that was changed or moved is deleted and created again; what comes before it stays as it is. A tool call
-    goes with its output; where only the output differs, the call stays. `lost` are items that the server may not have:
-    they were told to an earlier session, and to this one perhaps in a note only. An edit replaces that note."""
+    An item that was changed or moved is deleted and created again; the items before it stay. A tool call is deleted
+    with its output; if only the output differs, the call stays. `lost` are items of an earlier server session that this
+    server session may not have, or may have only in a note. An edit replaces that note.
+    """
     new = [_anywhere(item) for item in new]
     before = {item.item_id: _anywhere(item) for item in old if not isinstance(item, OtherItem)}
     after = {item.item_id for item in new}
@@ -78,7 +80,7 @@ def _anywhere(item: RealtimeItem) -> RealtimeItem:
 
 
 def _outputs_by_call(items: Sequence[Entry]) -> dict[str, list[str]]:
-    """Call id -> the items that hold the call's output."""
+    """Map each call id to the items that hold the call's output."""
     found: dict[str, list[str]] = {}
     for item in items:
         if isinstance(item, OtherItem) and item.call_id and item.output is not None:
@@ -87,7 +89,7 @@ def _outputs_by_call(items: Sequence[Entry]) -> dict[str, list[str]]:
 
 
 def _differs_in_output(old: RealtimeItem | None, new: RealtimeItem, outputs: Mapping[str, list[str]]) -> bool:
-    """Both are the same call of a tool, with another output, and the old output can be deleted."""
+    """Both are the same tool call with different outputs, and the old output can be deleted."""
     if not isinstance(old, RealtimeToolCallItem) or not isinstance(new, RealtimeToolCallItem) or new.server_label:
         return False
     if old.output == new.output or (old.output is not None and not outputs.get(old.call_id or "")):
@@ -96,7 +98,7 @@ def _differs_in_output(old: RealtimeItem | None, new: RealtimeItem, outputs: Map
 
 
 def _behind(items: Sequence[Entry], gone: set[str]) -> dict[str, str]:
-    """Listed item -> the last of the items that follow it and are not listed: what is inserted comes behind those."""
+    """Map each listed item to the last unlisted item that directly follows it. New items are inserted after that."""
     found: dict[str, str] = {}
     head = ""
     for item in items:
@@ -112,8 +114,8 @@ def _event(type: str, **fields: Any) -> RealtimeModelRawClientMessage:
 
 
 def wire_items(item: RealtimeItem) -> Iterator[dict[str, Any]]:
-    """The protocol's form of an item that a client may create: speech as text (of the agent's, what was heard), a tool
-    call followed by its output, a call of a hosted tool with its output in it."""
+    """The protocol's form of an item that a client may create. Speech becomes text (the agent's: what was heard). A
+    tool call is followed by its output; a call of a hosted tool contains it."""
     if isinstance(item, RealtimeToolCallItem) and item.server_label is not None:
         output = {} if item.output is None else {"output": item.output}
         called = {"server_label": item.server_label, "name": item.name, "arguments": item.arguments}
@@ -128,7 +130,7 @@ def wire_items(item: RealtimeItem) -> Iterator[dict[str, Any]]:
 
 
 def wire_outputs(item: RealtimeItem) -> Iterator[dict[str, Any]]:
-    """The protocol's item of a tool call's output, if the call has one."""
+    """The protocol's item with a tool call's output, if the call has one."""
     if isinstance(item, RealtimeToolCallItem) and item.server_label is None and item.output is not None:
         output = {"call_id": item.call_id or item.item_id, "output": item.output}
         yield {"id": f"{item.item_id[:28]}_out", "type": "function_call_output", **output}

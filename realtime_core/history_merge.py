@@ -1,4 +1,4 @@
-"""Merging what the server says of an item with what is known of it. Pure."""
+"""Merges the server's data of an item with the known data. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ __all__ = ["later_status", "merged", "words_within"]
 
 
 def merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
-    """The new item, with what only the old one knows. Another role or type replaces the old item."""
+    """Return the new item with the data that only the old one has. An item with another role or type replaces the old
+    one."""
     if isinstance(old, UserMessageItem) and isinstance(new, UserMessageItem):
         return replace(new, content=_merged_user(old.content, new.content), status=later_status(old.status, new.status))
     if isinstance(old, AssistantMessageItem) and isinstance(new, AssistantMessageItem):
@@ -44,7 +45,8 @@ def merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
 
 
 def later_status(old: ItemStatus | None, new: ItemStatus | None) -> ItemStatus | None:
-    """What is over stays over: announcements of an item repeat its first status."""
+    """Return the later status. A finished item stays finished, because later announcements repeat the item's first
+    status."""
     return old if new is None or (new == "in_progress" and old is not None) else new
 
 
@@ -61,19 +63,19 @@ def _merged_said(old: AssistantContent, new: AssistantContent) -> AssistantConte
 
 
 def _merged_user(old: list[UserContent], new: list[UserContent]) -> list[UserContent]:
-    """Servers leave out images and transcripts that they announced before: what is known stays."""
+    """Merge the user's content. Servers omit images and transcripts that they announced before; these are kept."""
     images = [part for part in old if isinstance(part, InputImage)]
     known = [part for part in old if not isinstance(part, InputImage)]
-    told = [part for part in new if not isinstance(part, InputImage)]
-    merged = [_merged_heard(o, n) for o, n in zip(known, told, strict=False)]
-    merged += known[len(merged) :] or told[len(merged) :]
+    update = [part for part in new if not isinstance(part, InputImage)]
+    merged = [_merged_heard(o, n) for o, n in zip(known, update, strict=False)]
+    merged += known[len(merged) :] or update[len(merged) :]
     new_images = [part for part in new if isinstance(part, InputImage)]
     kept = [image for image in images if image.image_url not in {other.image_url for other in new_images}]
     return [*kept, *new_images, *merged] if not new_images else _in_order(kept, new, merged)
 
 
 def _in_order(kept: list[InputImage], new: list[UserContent], merged: list[UserContent]) -> list[UserContent]:
-    """The parts in the update's order, its texts replaced by the merged ones."""
+    """The parts in the order of the update, with its texts replaced by the merged ones."""
     texts = iter(merged)
     placed: list[UserContent] = [part if isinstance(part, InputImage) else next(texts) for part in new]
     return [*kept, *placed, *texts]

@@ -1,8 +1,8 @@
-"""The order of a conversation's items, as the protocol's `previous_item_id` tells it. Pure.
+"""The order of a conversation's items, from the protocol's `previous_item_id`. Pure.
 
-A conversation has items that the history does not list: outputs of tools (they are a part of their call), lists of
-tools, requests for approval and their answers, reasoning, and items of types that are not known here. Other items name
-them as their previous one, so each keeps its place as an `OtherItem`.
+A conversation also has items that the history does not list: outputs of tools (part of their call), lists of tools,
+requests for approval and their answers, reasoning, and unknown types. Other items can name them as their predecessor,
+so each keeps its place as an `OtherItem`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ __all__ = ["Entry", "Items", "OtherItem", "call_index", "chain_end", "index", "l
 
 @dataclass(frozen=True, slots=True)
 class OtherItem:
-    """An item that has a place and is not listed. `kind` is the protocol's `type`; `call_id` and `output` are those of
-    a tool's output."""
+    """An item with a place that is not listed. `kind` is the protocol's `type`. `call_id` and `output` belong to a
+    tool's output."""
 
     item_id: str
     kind: str
@@ -31,17 +31,17 @@ Items = tuple[Entry, ...]
 
 
 def listed(items: Items) -> list[RealtimeItem]:
-    """The items that the history shows."""
+    """The items that the history lists."""
     return [item for item in items if not isinstance(item, OtherItem)]
 
 
 def index(items: Items, item_id: str) -> int | None:
-    """Where an item is. What changes is nearly always near the end."""
+    """The index of an item. The search starts at the end, where most changes are."""
     return next((i for i in range(len(items) - 1, -1, -1) if items[i].item_id == item_id), None)
 
 
 def call_index(items: Items, call_id: str | None) -> int | None:
-    """Where the tool call with this call id is."""
+    """The index of the tool call with this call id."""
     if not call_id:
         return None
     for i in range(len(items) - 1, -1, -1):
@@ -52,7 +52,7 @@ def call_index(items: Items, call_id: str | None) -> int | None:
 
 
 def chain_end(items: Items, start: int) -> int:
-    """The end of the run that begins at `start` and in which each item names the one before it as its previous."""
+    """The end of the run from `start` in which each item names the item before it as its predecessor."""
     end = start + 1
     while end < len(items) and items[end].previous_item_id == items[end - 1].item_id:
         end += 1
@@ -60,7 +60,7 @@ def chain_end(items: Items, start: int) -> int:
 
 
 def place(items: Items, chain: Items) -> Items:
-    """Insert a chain where its head belongs; then bring behind its tail whatever was waiting for that."""
+    """Insert a chain after its predecessor. Then move the items that waited for its tail behind it."""
     previous = chain[0].previous_item_id
     if previous is None:
         at = len(items)
@@ -80,7 +80,7 @@ def place(items: Items, chain: Items) -> Items:
 
 
 def taken_out(items: Items, at: int) -> Items:
-    """The items without one of them. What followed it follows the one before it: the item may come again elsewhere."""
+    """Remove an item. Its followers then follow the item before it, because the item may be added again elsewhere."""
     gone = items[at]
     rest = items[:at] + items[at + 1 :]
     return tuple(

@@ -1,4 +1,4 @@
-"""Calling the hooks of agents and runs: in order, one after another, never in the way of the session."""
+"""Calls the hooks of agents and runs in order, without delaying the session."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Call = tuple[Any, str, tuple[Any, ...]]
 
 
 class Hooks:
-    """Tells the run's hooks, then the agent's. What a hook raises is reported as an `error` event."""
+    """Calls the run's hooks, then the agent's. An exception in a hook becomes an `error` event."""
 
     def __init__(self, core: SessionCore) -> None:
         self._core = core
@@ -37,12 +37,12 @@ class Hooks:
         self._queue((self._run, "on_handoff", (source, target)), (target.hooks, "on_handoff", (target, source)))
 
     def hosted_tool_started(self, agent: RealtimeAgent[Any], tool: HostedTool) -> None:
-        """The model's server runs the tool: nothing waits for the hook."""
+        """The model's server runs the tool, so nothing waits for the hook."""
         self._queue((self._run, "on_tool_start", (agent, tool)), (agent.hooks, "on_tool_start", (agent, tool)))
 
     def hosted_tool_ended(self, agent: RealtimeAgent[Any], tool: HostedTool, result: Any) -> None:
-        told = (agent, tool, result)
-        self._queue((self._run, "on_tool_end", told), (agent.hooks, "on_tool_end", told))
+        args = (agent, tool, result)
+        self._queue((self._run, "on_tool_end", args), (agent.hooks, "on_tool_end", args))
 
     async def tool_started(self, agent: RealtimeAgent[Any], tool: Tool) -> None:
         """Awaited before the tool runs."""

@@ -1,7 +1,7 @@
-"""What a conversation consists of: messages and tool calls, as the Realtime protocol names them.
+"""The items of a conversation: messages and tool calls, with the names of the Realtime protocol.
 
-Items are immutable values; the history (`realtime_core.history`) replaces them. No item holds audio: the `audio` fields
-exist for compatibility and stay `None`.
+Items are immutable; the history (`realtime_core.history`) replaces them. No item holds audio. The `audio` fields exist
+for compatibility and are always `None`.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
 class _Dumpable:
-    """`model_dump`, as users of pydantic items know it."""
+    """`model_dump` and `model_copy` for compatibility with pydantic items."""
 
     __slots__ = ()
 
     def model_dump(self, *, mode: str = "python", exclude_none: bool = False) -> dict[str, Any]:
-        """The value as plain dicts and lists, fit for JSON. `item_from_dict` reads it back."""
+        """Return plain dicts and lists that can be written as JSON. `item_from_dict` reads them."""
         data: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
         return _without_none(data) if exclude_none else data
 
     def model_dump_json(self, *, exclude_none: bool = False) -> str:
-        """The value as JSON text."""
+        """Return the value as JSON text."""
         return json.dumps(self.model_dump(exclude_none=exclude_none), ensure_ascii=False)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return dataclasses.replace(self, **(update or {}))  # type: ignore[type-var]
 
 
@@ -63,7 +63,7 @@ def _without_none(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputText(_Dumpable):
-    """Text that was given to the model."""
+    """Text input."""
 
     type: Literal["input_text"] = "input_text"
     text: str | None = None
@@ -71,7 +71,7 @@ class InputText(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputAudio(_Dumpable):
-    """Something that the caller said; `transcript` is None until (and unless) it has been transcribed."""
+    """Speech of the caller. `transcript` is None until the speech is transcribed."""
 
     type: Literal["input_audio"] = "input_audio"
     audio: str | None = None
@@ -80,7 +80,7 @@ class InputAudio(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputImage(_Dumpable):
-    """An image that was given to the model: an `https:` or `data:` address."""
+    """An image input: an `https:` or `data:` address."""
 
     type: Literal["input_image"] = "input_image"
     image_url: str | None = None
@@ -97,11 +97,11 @@ class AssistantText(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssistantAudio(_Dumpable):
-    """Something that the model said.
+    """Speech of the model.
 
-    `transcript` is all that the model generated. `heard_ms` is None unless playback was cut; then it is how much was
-    heard, and `heard_transcript` the words of that time, estimated in proportion and cut at a word's end.
-    `received_ms` is the length of the audio received so far.
+    `transcript` is the whole generated text. `heard_ms` is None unless playback was cut; then it is the heard position,
+    and `heard_transcript` holds the words up to there, estimated in proportion and cut at the end of a word.
+    `received_ms` is the length of the received audio.
     """
 
     type: Literal["audio"] = "audio"
@@ -113,7 +113,7 @@ class AssistantAudio(_Dumpable):
 
     @property
     def heard(self) -> str | None:
-        """The words that reached the listener: `transcript` unless playback was cut."""
+        """The words that the listener heard: `transcript` unless playback was cut."""
         return self.transcript if self.heard_ms is None else self.heard_transcript
 
 
@@ -139,7 +139,7 @@ class SystemMessageItem(_Dumpable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserMessageItem(_Dumpable):
-    """A turn of the user, spoken or written."""
+    """A spoken or written turn of the user."""
 
     item_id: str
     previous_item_id: str | None = None
@@ -150,7 +150,7 @@ class UserMessageItem(_Dumpable):
 
     @property
     def text(self) -> str:
-        """What was written and, where it is transcribed, said."""
+        """The written text and the transcribed speech."""
         return " ".join(t for part in self.content if (t := _user_text(part)))
 
 
@@ -173,21 +173,21 @@ class AssistantMessageItem(_Dumpable):
 
     @property
     def text(self) -> str:
-        """All that the model generated, heard or not."""
+        """The whole text that the model generated, heard or not."""
         return " ".join(t for p in self.content if (t := p.transcript if isinstance(p, AssistantAudio) else p.text))
 
     @property
     def heard_text(self) -> str:
-        """What reached the listener."""
+        """The text that the listener heard."""
         return " ".join(t for p in self.content if (t := p.heard if isinstance(p, AssistantAudio) else p.text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeToolCallItem(_Dumpable):
-    """A tool call and, once it is there, its output.
+    """A tool call with its output, once the output is known.
 
-    `server_label` names the MCP server of a call that the model's server has made by itself (hosted MCP): its `call_id`
-    is the item's id, and its output is the error's text where it failed. None: a call that the session answers.
+    `server_label` names the MCP server of a call that the model's server ran (hosted MCP). Then `call_id` is the item's
+    id, and the output of a failed call is the error's text. None: the session runs the tool.
     """
 
     item_id: str
@@ -227,10 +227,10 @@ _ASSISTANT_PARTS: dict[str, type[AssistantContent]] = {
 
 
 def item_from_dict(data: Mapping[str, Any]) -> RealtimeItem:
-    """An item from what `model_dump` made, or from the protocol's own form (`id` for `item_id`, `output_audio`, ...).
+    """Read an item from `model_dump` or from the protocol's form (`id` instead of `item_id`, `output_audio`, ...).
 
-    Unknown fields and content parts are left out, audio too, and whatever is of another kind than it should be. Raises
-    `UserError` for a type or role that no item has.
+    Audio, unknown fields, unknown content parts and values of a wrong type are omitted. Raises `UserError` for an
+    unknown type or role.
     """
     texts = {name: value for name, value in data.items() if isinstance(value, str)}
     head: dict[str, Any] = {
@@ -253,7 +253,7 @@ def item_from_dict(data: Mapping[str, Any]) -> RealtimeItem:
         case "system" | "developer":
             return SystemMessageItem(**head, content=_parts({"input_text": InputText}, content))
         case role:
-            raise UserError(f"Not an item of a conversation: type {data.get('type')!r}, role {role!r}.")
+            raise UserError(f"An item of a conversation cannot have type {data.get('type')!r}, role {role!r}.")
 
 
 def _parts(classes: Mapping[str, Any], content: list[Mapping[str, Any]]) -> list[Any]:

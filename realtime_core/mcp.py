@@ -1,7 +1,7 @@
-"""Tools of MCP servers, by shape: `await list_tools()` and `await call_tool(name, arguments)`.
+"""Tools of MCP servers: objects with `await list_tools()` and `await call_tool(name, arguments)`.
 
-Both the official client's `ClientSession` and server objects that return the plain list are understood; the servers are
-connected by whoever made them. Source: https://modelcontextprotocol.io/specification (tools).
+The official client's `ClientSession` works, and so do server objects that return a plain list. The user connects the
+servers. Source: https://modelcontextprotocol.io/specification (tools).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["mcp_tools"]
 
 
 async def mcp_tools(servers: Sequence[Any], run_context: RunContextWrapper[Any], agent: Any) -> list[FunctionTool]:
-    """The tools of all servers, in order."""
+    """Return the tools of all servers, in order."""
     tools: list[FunctionTool] = []
     for server in servers:
-        # Servers of the Agents SDK filter by (context, agent); the MCP client's own session takes neither.
+        # Servers of the Agents SDK take (context, agent) to filter; the MCP client's session takes neither.
         wants_context = len(inspect.signature(server.list_tools).parameters) >= 2
         listed = await user_code.call(server.list_tools, *((run_context, agent) if wants_context else ()))
         tools += [_as_function_tool(server, tool) for tool in getattr(listed, "tools", listed)]
@@ -38,7 +38,7 @@ def _as_function_tool(server: Any, tool: Any) -> FunctionTool:
             return _text(await server.call_tool(tool.name, _object(arguments)))
         except UserCodeError:
             raise
-        except Exception as error:  # noqa: BLE001  the server is a user's
+        except Exception as error:  # noqa: BLE001  the server is the user's code
             return FailedResult(default_tool_error_function(context, error), error)
 
     return FunctionTool(

@@ -29,61 +29,64 @@ __all__ = [
 
 
 class RealtimeModelConfig(TypedDict, total=False):
-    """How to reach the model. Every key may be absent."""
+    """How to connect to the model. All keys are optional."""
 
     api_key: str | Callable[[], str | Awaitable[str]]
-    """The key, or a function (or coroutine function) that returns it; else `OPENAI_API_KEY`."""
+    """The API key, or a plain or async function that returns it. Default: `OPENAI_API_KEY`."""
     url: str
-    """The full WebSocket address; it overrides `OPENAI_BASE_URL`, the model name and `call_id`."""
+    """The full WebSocket address. It overrides `OPENAI_BASE_URL`, the model name and `call_id`."""
     base_url: str
-    """Where a compatible server listens (`https://host/v1`; http, ws, wss); else `OPENAI_BASE_URL`, else OpenAI."""
+    """The base address of a compatible server (`https://host/v1`; http, ws, wss). Default: `OPENAI_BASE_URL`, then
+    OpenAI."""
     headers: dict[str, str]
-    """Sent as they are, in place of the `Authorization` header."""
+    """Sent unchanged instead of the `Authorization` header."""
     safety_identifier: str
-    """A stable identifier of the end user that does not name the user, at most 512 printable ASCII characters. It goes
-    out in the header `OpenAI-Safety-Identifier`, beside the key or `headers`.
-    Source: https://developers.openai.com/api/docs/guides/realtime-websocket"""
+    """A stable identifier of the end user that does not reveal the user, at most 512 printable ASCII characters. It is
+    sent in the header `OpenAI-Safety-Identifier`, together with the key or `headers`. Source:
+    https://developers.openai.com/api/docs/guides/realtime-websocket
+    """
     initial_model_settings: RealtimeSessionModelSettings
     playback_tracker: Player
-    """Plays the audio and knows the heard position; else a clock that assumes undisturbed playback."""
+    """Plays the audio and knows the heard position. Default: a clock that assumes undisturbed playback."""
     call_id: str
     """Attach to a SIP call that the server already holds."""
     conversation: Callable[[], Sequence[RealtimeItem]]
-    """Returns the conversation so far, for a new server session after one was lost; a session returns its history."""
+    """Returns the conversation so far, for the server session that replaces a lost one. A session returns its history.
+    """
     transport: Any
-    """A coroutine function `(url, headers) -> Connection` that opens the connection, in place of a WebSocket."""
+    """An async function `(url, headers) -> Connection` that opens the connection instead of a WebSocket."""
     sources: Sources
-    """Where the model's ids and its jitter come from; else the operating system's."""
+    """The source of the model's ids and jitter. Default: the operating system."""
     tap: Callable[[Connection], Connection]
-    """Wraps each connection when it has been opened, to record what crosses it."""
+    """Wraps each opened connection, to record its messages."""
     on_refused: Callable[[Exception], None]
-    """Called with the error of each connection that could not be opened, to record it."""
+    """Called with the error of each connection attempt that failed, to record it."""
 
 
 class RealtimeModelListener(ABC):
-    """Receives the events that a model emits."""
+    """Receives the events of a model."""
 
     @abstractmethod
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """Called with each event, in order."""
 
     def on_event_now(self, event: RealtimeModelEvent) -> bool:
-        """Take the event in the same step, without awaiting; return whether it was taken. A listener without this
-        method gets every event through `on_event`."""
+        """Handle the event without awaiting; return whether it was handled. A listener without this method gets every
+        event through `on_event`."""
         return False
 
 
 class RealtimeModel(ABC):
-    """A speech model at the other end of some transport."""
+    """A speech model behind some transport."""
 
     capabilities: ModelCapabilities = ModelCapabilities()
 
     emit_raw: bool = True
-    """Emit `raw_server_event` for every message of the server. A model may save work where this is off."""
+    """Emit `raw_server_event` for every message of the server. A model can save work when this is off."""
 
     @abstractmethod
     async def connect(self, options: RealtimeModelConfig) -> None:
-        """Open the connection; return when the model has accepted its configuration."""
+        """Open the connection. Returns when the model has accepted its configuration."""
 
     @abstractmethod
     def add_listener(self, listener: RealtimeModelListener) -> None: ...
@@ -96,15 +99,15 @@ class RealtimeModel(ABC):
         """Send one input to the model."""
 
     def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
-        """Send in the same step, without awaiting; return whether it was sent. A model without this method gets every
-        input through `send_event`, in order."""
+        """Send without awaiting; return whether the input was sent. A model without this method gets every input
+        through `send_event`, in order."""
         return False
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
-        """Send one input if `send_if()` holds at the moment at which the input is sent; return whether it was sent.
+        """Send one input if `send_if()` is true at the moment of sending; return whether it was sent.
 
-        Nothing happens between the condition and `send_event_now`. A model that does not override `send_event_now`
-        sends nothing here, because `send_event` may wait, and the condition may be over by then.
+        Nothing runs between the condition and `send_event_now`. A model that does not override `send_event_now` sends
+        nothing here, because `send_event` may wait, and the condition could become false meanwhile.
         """
         return send_if() and self.send_event_now(event)
 

@@ -1,7 +1,7 @@
-"""What a model emits. Each class carries its name as `type`.
+"""The events that a model emits. Each class has its name as `type`.
 
-The classes that the OpenAI Agents SDK has, too, take the same positional arguments as there. Our own fields come after
-them and are given by name.
+The OpenAI Agents SDK's classes take the same positional arguments as in the SDK. Our own fields follow them and are
+keyword-only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RealtimeConnectionStatus = Literal["connecting", "connected", "reconnecting", "d
 
 @dataclass
 class RealtimeModelErrorEvent:
-    """The server complained about something and goes on. `error` is a `ServerRejected` or the server's own object."""
+    """The server reported an error and continues. `error` is a `ServerRejected` or the server's error object."""
 
     error: Any
     type: Literal["error"] = "error"
@@ -28,7 +28,7 @@ class RealtimeModelErrorEvent:
 
 @dataclass
 class RealtimeModelToolCallEvent:
-    """The model calls a tool. `arguments` is JSON text; `id` the item's id."""
+    """The model calls a tool. `arguments` is JSON text; `id` is the item's id."""
 
     name: str
     call_id: str
@@ -41,7 +41,7 @@ class RealtimeModelToolCallEvent:
 
 @dataclass
 class RealtimeModelMcpApprovalRequestEvent:
-    """The model wants to call a tool that the server runs (hosted MCP), and the server asks whether it may.
+    """The server asks whether the model may call a tool that the server runs (hosted MCP).
     `RealtimeModelSendMcpApproval` answers."""
 
     id: str
@@ -53,9 +53,10 @@ class RealtimeModelMcpApprovalRequestEvent:
 
 @dataclass
 class RealtimeModelMcpCallEvent:
-    """A call of a tool that the server runs (hosted MCP) has begun or is over. `id` is the item's id; `output` is None
-    while the call runs, and where the server did not tell it; `error` is the text of a failure. `silent`: no response
-    is asked for, because one is being made or was made already."""
+    """A call of a tool that the server runs (hosted MCP) began or ended. `id` is the item's id. `output` is None while
+    the call runs, and if the server did not report it. `error` is the text of a failure. `silent`: no response is
+    requested, because one is in progress or was made.
+    """
 
     id: str
     server_label: str
@@ -70,7 +71,7 @@ class RealtimeModelMcpCallEvent:
 
 @dataclass
 class RealtimeModelAudioEvent:
-    """A piece of the agent's voice, in the session's output format (PCM16 little-endian 24 kHz mono by default)."""
+    """A piece of the agent's audio in the session's output format (default PCM16 little-endian 24 kHz mono)."""
 
     data: bytes
     response_id: str
@@ -81,8 +82,8 @@ class RealtimeModelAudioEvent:
 
 @dataclass
 class RealtimeModelAudioInterruptedEvent:
-    """What was being played has been cut. `audio_end_ms` is how much of `item_id` was heard; `items` and `truncations`
-    tell it for every part that was playing or queued."""
+    """Playback was cut. `audio_end_ms` is the heard position in `item_id`. `items` and `truncations` hold it for every
+    part that was playing or queued."""
 
     item_id: str
     content_index: int
@@ -95,7 +96,7 @@ class RealtimeModelAudioInterruptedEvent:
 
 @dataclass
 class RealtimeModelAudioDoneEvent:
-    """All audio of this part has been received (not heard)."""
+    """All audio of this part was received. It may not have been played yet."""
 
     item_id: str
     content_index: int
@@ -111,9 +112,9 @@ class RealtimeModelInputAudioTranscriptionCompletedEvent:
     content_index: int = field(default=0, kw_only=True)
     usage: dict[str, Any] | None = field(default=None, kw_only=True)
     languages: list[str] = field(default_factory=list, kw_only=True)
-    """The languages that were spoken, as the transcription model names them (`en`); empty where it names none."""
+    """The languages of the speech, as the transcription model names them (`en`); empty if it names none."""
     logprobs: list[dict[str, Any]] = field(default_factory=list, kw_only=True)
-    """`token`, `logprob` and `bytes` of each token, where the setting `include` asks for them."""
+    """`token`, `logprob` and `bytes` of each token, if the setting `include` requests them."""
 
 
 @dataclass
@@ -192,7 +193,7 @@ class RealtimeModelOutputTextDeltaEvent:
 
 @dataclass
 class RealtimeModelOutputTextDoneEvent:
-    """The whole text of a part that the agent writes."""
+    """The whole text of a part that the agent wrote."""
 
     item_id: str
     text: str
@@ -203,7 +204,7 @@ class RealtimeModelOutputTextDoneEvent:
 
 @dataclass
 class RealtimeModelItemUpdatedEvent:
-    """An item of the conversation was added or changed. `previous_item_id` orders it (None: unknown, "": first)."""
+    """An item was added to the conversation or changed. `previous_item_id` orders it (None: unknown, "": first)."""
 
     item: RealtimeItem
     type: Literal["item_updated"] = "item_updated"
@@ -212,9 +213,10 @@ class RealtimeModelItemUpdatedEvent:
 
 @dataclass
 class RealtimeModelOtherItemEvent:
-    """The conversation has an item that the history does not list, and that keeps its place in the order: a tool's
-    output (with its `call_id`), a call that is not complete, a list of a server's tools, reasoning, ... `item_type` is
-    the protocol's name."""
+    """The conversation has an item that the history does not list but that keeps its place in the order: a tool's
+    output (with its `call_id`), an incomplete call, a list of a server's tools, reasoning, ... `item_type` is the
+    protocol's name.
+    """
 
     item_id: str
     item_type: str
@@ -232,7 +234,7 @@ class RealtimeModelItemDeletedEvent:
 
 @dataclass
 class RealtimeModelItemTruncatedEvent:
-    """The server confirms a truncation: this much was heard."""
+    """The server confirmed a truncation at this heard position."""
 
     item_id: str
     content_index: int
@@ -249,14 +251,14 @@ class RealtimeModelConnectionStatusEvent:
 
 @dataclass
 class RealtimeModelEndOfStreamEvent:
-    """Nothing more will come, and nothing failed."""
+    """The stream of events ended without an error."""
 
     type: Literal["end_of_stream"] = "end_of_stream"
 
 
 @dataclass
 class RealtimeModelTurnStartedEvent:
-    """A response has begun."""
+    """A response began."""
 
     type: Literal["turn_started"] = "turn_started"
     response_id: str | None = None
@@ -264,8 +266,8 @@ class RealtimeModelTurnStartedEvent:
 
 @dataclass
 class RealtimeModelTurnEndedEvent:
-    """A response is over. `status` is the protocol's: completed, cancelled, incomplete, failed; `reason` and `error`
-    come from its `status_details`."""
+    """A response ended. `status` is the protocol's: completed, cancelled, incomplete, failed. `reason` and `error` come
+    from its `status_details`."""
 
     type: Literal["turn_ended"] = "turn_ended"
     response_id: str | None = None
@@ -276,10 +278,13 @@ class RealtimeModelTurnEndedEvent:
 
 @dataclass
 class RealtimeModelResponseFailedEvent:
-    """A response did not do what it was made for; comes after its `turn_ended`. `reason` is the protocol's (an error
-    code, `max_output_tokens`, `content_filter`), `empty` or `text_only` for a response without audio in an audio
-    session, `no_reaction` if the server never answered the request. `response_id` is "" for a response that was refused
-    before it began. With `retrying` it is asked for once more; without, nobody will speak unless somebody acts."""
+    """A response failed. The event follows the response's `turn_ended`.
+
+    `reason` is the protocol's (an error code, `max_output_tokens`, `content_filter`), `empty` or `text_only` for a
+    response without audio in an audio session, or `no_reaction` if the server never answered the request. `response_id`
+    is "" if the response was refused before it began. With `retrying` the request is sent again. Otherwise the agent
+    stays silent until the program acts.
+    """
 
     response_id: str
     status: str
@@ -319,7 +324,7 @@ class RealtimeModelOutputTokensDetails:
 
 @dataclass
 class RealtimeModelUsageEvent:
-    """The tokens of one response. The two `details` are None where the server did not break the tokens down."""
+    """The tokens of one response. The two `details` are None if the server did not break the tokens down."""
 
     usage: Usage
     input_tokens_details: RealtimeModelInputTokensDetails | None = None
@@ -336,7 +341,7 @@ class RealtimeModelRateLimitsEvent:
 
 @dataclass
 class RealtimeModelDtmfEvent:
-    """A key on a SIP call held by the server."""
+    """A key was pressed in a SIP call that the server holds."""
 
     digit: str
     type: Literal["dtmf"] = "dtmf"
@@ -350,7 +355,7 @@ class RealtimeModelOtherEvent:
 
 @dataclass
 class RealtimeModelExceptionEvent:
-    """Something fatal: the session delivers what is queued, then raises `exception`."""
+    """A fatal error. The session delivers the queued events, then raises `exception`."""
 
     exception: Exception
     context: str | None = None
@@ -359,7 +364,7 @@ class RealtimeModelExceptionEvent:
 
 @dataclass
 class RealtimeModelRawServerEvent:
-    """A server event as it came. `data` is the decoded JSON object."""
+    """A server event. `data` is the decoded JSON object."""
 
     data: Any
     type: Literal["raw_server_event"] = "raw_server_event"
@@ -381,7 +386,7 @@ RealtimeModelOwnEvent = (
     | RealtimeModelRateLimitsEvent
     | RealtimeModelDtmfEvent
 )
-"""Events that the OpenAI Agents SDK does not have. `async for event in session` leaves them out."""
+"""Events that the OpenAI Agents SDK does not have. `async for event in session` omits them."""
 
 OWN_MODEL_EVENTS = get_args(RealtimeModelOwnEvent)
 

@@ -1,4 +1,4 @@
-"""What a session sends to a model."""
+"""The inputs that a session sends to a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class RealtimeModelRawClientMessage(TypedDict):
-    """A client event as the protocol has it; `other_data` are its fields besides `type`."""
+    """A client event of the protocol. `other_data` holds its fields besides `type`."""
 
     type: str
     other_data: NotRequired[dict[str, Any]]
@@ -48,7 +48,7 @@ class RealtimeModelInputImageContent(TypedDict, total=False):
 
 
 class RealtimeModelUserInputMessage(TypedDict):
-    """One message in full. `role` is `user`, or `system` for what the caller did not say."""
+    """A complete message. `role` is `user`, or `system` for text that is not the caller's."""
 
     type: Literal["message"]
     role: Literal["user", "system"]
@@ -60,14 +60,14 @@ RealtimeModelUserInput = str | RealtimeModelUserInputMessage
 
 @dataclass
 class RealtimeModelSendRawMessage:
-    """Send a client event of the protocol as it is."""
+    """Send a client event of the protocol unchanged."""
 
     message: RealtimeModelRawClientMessage
 
 
 @dataclass
 class RealtimeModelSendUserInput:
-    """Add a message to the conversation and, with `respond`, have the model answer."""
+    """Add a message to the conversation. With `respond` the model answers it."""
 
     user_input: RealtimeModelUserInput
     respond: bool = True
@@ -75,7 +75,7 @@ class RealtimeModelSendUserInput:
 
 @dataclass
 class RealtimeModelSendAudio:
-    """The listener's microphone: audio in the session's input format. `commit` ends the turn by hand."""
+    """The caller's audio in the session's input format. `commit` ends the turn."""
 
     audio: bytes
     commit: bool = False
@@ -83,7 +83,7 @@ class RealtimeModelSendAudio:
 
 @dataclass
 class RealtimeModelSendToolOutput:
-    """The result of a tool call and, with `start_response`, a response to it."""
+    """The result of a tool call. With `start_response` the model responds to it."""
 
     tool_call: RealtimeModelToolCallEvent
     output: str
@@ -92,8 +92,8 @@ class RealtimeModelSendToolOutput:
 
 @dataclass
 class RealtimeModelSendMcpApproval:
-    """The answer to a `RealtimeModelMcpApprovalRequestEvent`. The model is told the `reason`, and speaks about a
-    refusal at once, else when the tool has run."""
+    """The answer to a `RealtimeModelMcpApprovalRequestEvent`. The model gets the `reason`. It responds to a refusal at
+    once, and to an approved call after the tool ran."""
 
     request_id: str
     approve: bool
@@ -102,9 +102,9 @@ class RealtimeModelSendMcpApproval:
 
 @dataclass
 class RealtimeModelSendInterrupt:
-    """Stop what is being said: playback, and the response if it is still being made.
+    """Stop the agent's speech: playback, and the response if it is in progress.
 
-    With `response_id` only that response is meant; `playback_only` leaves the response alone; `cancel_response_only`
+    With `response_id` only that response is stopped. `playback_only` leaves the response alone; `cancel_response_only`
     leaves playback alone. `force_response_cancel` is accepted for compatibility: an interrupt always cancels.
     """
 
@@ -116,22 +116,22 @@ class RealtimeModelSendInterrupt:
 
 @dataclass
 class RealtimeModelSendSessionUpdate:
-    """Change the session's settings; only what differs from what the server has acknowledged is sent.
+    """Change the session's settings. Only the differences from the acknowledged settings are sent.
 
-    `previous`: the settings that these take the place of, one agent's those of another. What is the same in both is not
-    asked for again, for it may have been changed since by other means; what only `previous` had is undone.
+    `previous`: the settings that these replace, for instance those of the former agent. A setting that is the same in
+    both is not sent, because it may have been changed by other means. A setting that only `previous` has is undone.
     """
 
     session_settings: RealtimeSessionModelSettings
     previous: RealtimeSessionModelSettings | None = field(default=None, compare=False, repr=False)
     answered: Callable[[Exception | None], None] | None = field(default=None, compare=False, repr=False)
-    """Called once, by a model that `confirms_settings` (see `ModelCapabilities`): with None when the server has taken
-    the settings, with the error when it has refused them."""
+    """Called once by a model that `confirms_settings` (see `ModelCapabilities`): with None when the server accepted the
+    settings, with the error when it refused them."""
 
 
 @dataclass
 class RealtimeModelSendResponseCreate:
-    """Ask for a response. `options` are the fields of the protocol's `response` object (`instructions`, `conversation`,
+    """Request a response. `options` are the fields of the protocol's `response` object (`instructions`, `conversation`,
     `metadata`, ...)."""
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -139,7 +139,7 @@ class RealtimeModelSendResponseCreate:
 
 @dataclass
 class RealtimeModelSendResponseCancel:
-    """Cancel the response that is being made, without touching what is playing."""
+    """Cancel the response in progress. Playback continues."""
 
     response_id: str | None = None
 

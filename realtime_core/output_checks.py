@@ -1,8 +1,8 @@
-"""Running users' guardrails on what is being said, and stopping it.
+"""Runs users' guardrails on the agent's and the caller's speech, and stops the agent when one trips.
 
-Output guardrails see the whole text of a response so far, each time `debounce_text_length` more characters were said
-and once at its end. The guardrails of a pass run side by side. Of the passes of one response at most one is under way
-and the newest waits (latest wins); the last pass waits for nobody. A response trips at most once.
+Output guardrails get the whole text of a response so far, after every `debounce_text_length` more characters and at the
+end. The guardrails of one pass run at the same time. For one response at most one pass runs and only the newest waits;
+the last pass does not wait. A response trips at most once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ INPUT_FEEDBACK = (
     "and offer what you can do."
 )
 MAX_TRIPS_IN_A_ROW = 3
-"""After that many tripped responses one after another no further one is asked for: the model does not understand."""
+"""After this many tripped responses in a row no further response is requested: the model does not follow the rules."""
 _REMEMBERED = 64
 
 
@@ -44,7 +44,7 @@ class _Response:
     agent: RealtimeAgent[Any]
     guardrails: Sequence[OutputGuardrail[Any]]
     parts: dict[tuple[str, int], list[str]] = field(default_factory=dict)
-    """The text said, by item and part."""
+    """The spoken text, by item and part."""
     length: int = 0
     next_check_at: int = 0
     checked: int = 0
@@ -60,7 +60,7 @@ class _Response:
 
 
 class OutputChecks:
-    """Output guardrails of a session: those of the agent that began the response, and the run's."""
+    """The output guardrails of a session: those of the agent that began the response, and the run's."""
 
     def __init__(self, core: SessionCore, current_agent: Callable[[], RealtimeAgent[Any]]) -> None:
         self._core = core
@@ -71,13 +71,13 @@ class OutputChecks:
         self._responses: OrderedDict[str, _Response] = OrderedDict()
 
     def began(self, response_id: str) -> None:
-        """A response began, by the agent that is current now."""
+        """The current agent began a response."""
         if response_id in self._responses and self._responses[response_id].over:
-            del self._responses[response_id]  # a model that gives no ids
+            del self._responses[response_id]  # the model gives no ids
         self._response(response_id)
 
     def audio(self, response_id: str) -> bool:
-        """Audio of a response has come; return whether it may be heard."""
+        """Audio of a response came. Returns whether it may be played."""
         response = self._responses.get(response_id)
         if response is None:
             return True
@@ -85,7 +85,7 @@ class OutputChecks:
         return not response.tripped
 
     def said(self, response_id: str, item_id: str, content_index: int, delta: str) -> None:
-        """More text of a response."""
+        """More text of a response came."""
         response = self._response(response_id)
         if response.over:
             return
@@ -94,7 +94,7 @@ class OutputChecks:
         self._check_if_due(response)
 
     def said_in_all(self, response_id: str, item_id: str, content_index: int, text: str) -> None:
-        """The whole text of a part. What came of it before may have had gaps."""
+        """The whole text of a part came. The earlier deltas may have had gaps."""
         response = self._response(response_id)
         known = "".join(response.parts.get((item_id, content_index), ()))
         if response.over or text == known:
@@ -110,7 +110,7 @@ class OutputChecks:
             self._check(response)
 
     def ended(self, response_id: str) -> str:
-        """A response is over; return its text."""
+        """A response ended. Returns its text."""
         response = self._responses.get(response_id)
         if response is None:
             return ""
@@ -158,7 +158,7 @@ class OutputChecks:
             self._start(response, response.text)
 
     def _trip(self, response: _Response, result: OutputGuardrailResult, text: str) -> None:
-        """One step: nothing else of this response is heard after it."""
+        """Stop the response in one synchronous step; no more of its audio is played."""
         response.tripped = True
         response_id = response.id or None
         newest = next(reversed(self._responses), None) == response.id
@@ -173,12 +173,12 @@ class OutputChecks:
             )
         elif response.has_audio:
             self._core.send(RealtimeModelSendInterrupt(response_id=response_id, playback_only=True))
-        if newest:  # else the conversation has gone on
+        if newest:  # otherwise a newer response has begun
             self._feedback.send(result.guardrail.get_name())
 
 
 class InputChecks:
-    """Input guardrails of a session, on the transcripts of what the caller said. The reply has begun by then."""
+    """The input guardrails of a session, on transcripts of the caller's speech. The reply has begun by then."""
 
     def __init__(self, core: SessionCore, current_agent: Callable[[], RealtimeAgent[Any]]) -> None:
         self._core = core
@@ -187,7 +187,7 @@ class InputChecks:
         self._heard: OrderedDict[tuple[str, int], str] = OrderedDict()
 
     def heard(self, item_id: str, content_index: int, transcript: str) -> None:
-        """The transcript of a turn of the caller. The same one again is not checked again."""
+        """The transcript of a turn of the caller came. A repeated transcript is not checked again."""
         key = item_id, content_index
         if item_id and self._heard.get(key) == transcript:
             return
@@ -210,7 +210,7 @@ class InputChecks:
 
 
 class Feedback:
-    """Tells the model why it was stopped, as system text, and has it answer anew."""
+    """Sends the model a system text with the reason why it was stopped, and requests another response."""
 
     def __init__(self, core: SessionCore, default: str) -> None:
         self._core = core
@@ -232,8 +232,8 @@ class Feedback:
 
 
 async def first_tripped(checks: Sequence[tuple[Any, tuple[Any, ...]]], core: SessionCore) -> Any:
-    """Run guardrails with their arguments side by side; return the result of the first that trips, the others
-    cancelled; None if none does. A guardrail that fails is reported and counts as passed."""
+    """Run guardrails with their arguments at the same time. Return the result of the first that trips and cancel the
+    others; None if none trips. A guardrail that fails is reported and counts as passed."""
 
     async def run(guardrail: Any, arguments: tuple[Any, ...]) -> Any:
         try:

@@ -1,9 +1,8 @@
-"""Regular expressions that take linear time, whatever the text is. Pure.
+"""Regular expressions that take linear time for every text. Pure.
 
-Python's `re` backtracks: `(a+)+$` needs years for a text of forty characters, and nothing can interrupt it. A model
-writes the arguments of tools, and callers tell the model what to write, so that patterns in schemas are matched by the
-`regex` crate of Rust, which pydantic-core brings along (https://docs.rs/regex: linear time, no look-around, no
-backreferences).
+Python's `re` backtracks: `(a+)+$` needs years for a text of forty characters, and the match cannot be interrupted. The
+model writes the arguments of tools, and callers can influence them. So patterns in schemas are matched by Rust's
+`regex` crate, a part of pydantic-core (https://docs.rs/regex: linear time, no look-around, no backreferences).
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ _LITERALS = frozenset({"default", "enum", "const", "examples", "required"})
 
 
 class LinearPattern:
-    """A pattern of a JSON schema: `search` says whether it matches anywhere in a text.
+    """A pattern of a JSON schema. `search` says whether it matches anywhere in a text.
 
-    Raises `UserError` for what is no pattern, and for a pattern that only a backtracking engine can match.
+    Raises `UserError` for an invalid pattern, and for a pattern that needs backtracking.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -42,8 +41,8 @@ class LinearPattern:
 
 
 def check_patterns(core_schema: Any, what: str) -> None:
-    """Raise `UserError` if a schema of pydantic's would match with Python's `re`: where the pattern is a compiled one,
-    or `regex_engine` is `python-re`."""
+    """Raise `UserError` if a pydantic schema would match with Python's `re`: for a compiled pattern, or if
+    `regex_engine` is `python-re`."""
     waiting, seen = [core_schema], set[int]()
     patterns: list[Any] = []
     backtracks = False
@@ -61,13 +60,13 @@ def check_patterns(core_schema: Any, what: str) -> None:
             waiting.extend(node)
     if any(backtracks or isinstance(pattern, re.Pattern) for pattern in patterns):
         raise UserError(
-            f"{what}: a pattern is matched by Python's `re`, which some texts keep busy for ever. Write the pattern as "
+            f"{what}: Python's `re` would match a pattern, which can take forever for some texts. Write the pattern as "
             "text, without look-around, and leave out regex_engine='python-re'."
         )
 
 
 def subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """A JSON schema and all schemas within it, without following references."""
+    """A JSON schema and all schemas in it, without following references."""
     waiting = [schema]
     while waiting:
         node = waiting.pop()

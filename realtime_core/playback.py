@@ -1,7 +1,8 @@
-"""What has the listener heard? The ledger of received audio, and the one place that decides truncations.
+"""Accounts for received and heard audio, and decides truncations.
 
-Pure. A `Player` (a phone line's playout, a sound card, or `ClockPlayer` where nobody says) knows what was *heard*; the
-ledger knows what was *received*; `PlaybackLedger.truncations` puts the two together for `conversation.item.truncate`.
+Pure. A `Player` knows the heard position: the playout of a phone line, a sound card, or `ClockPlayer` if no other
+player reports it. The ledger knows the received audio. `PlaybackLedger.truncations` combines the two for
+`conversation.item.truncate`. Only this module decides truncations.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Protocol
 __all__ = ["ClockPlayer", "HeardItem", "PlaybackLedger", "Player", "Truncation"]
 
 Part = tuple[str, int]
-"""One audio part: item id and content index."""
+"""The key of an audio part: item id and content index."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeardItem:
-    """How much of one audio part the listener has heard. `heard_ms` is exact (a float); only the wire rounds down.
+    """The heard position in one audio part. `heard_ms` is an exact float; only the protocol's value is rounded down.
 
-    `finished` is true when the part was received to its end and heard to its end.
+    `finished`: the part was received and heard to its end.
     """
 
     item_id: str
@@ -32,7 +33,7 @@ class HeardItem:
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """One `conversation.item.truncate`: whole milliseconds, rounded down, never past what was received."""
+    """One `conversation.item.truncate`, in whole milliseconds, rounded down, never past the received audio."""
 
     item_id: str
     content_index: int
@@ -40,31 +41,34 @@ class Truncation:
 
 
 class Player(Protocol):
-    """Whatever plays the agent's audio. All methods are synchronous and take effect at once."""
+    """Plays the agent's audio. All methods are synchronous and take effect at once."""
 
     def play(self, item_id: str, content_index: int, audio: bytes) -> None:
-        """Queue audio of one part, in the session's output format, behind everything queued before."""
+        """Queue audio of one part, in the session's output format, behind the queued audio."""
 
     def end(self, item_id: str, content_index: int) -> None:
-        """The part is complete: no more audio of it will come."""
+        """No more audio of the part will come."""
 
     def stop(self) -> Sequence[HeardItem]:
-        """Drop everything that is not heard yet and fall silent. Returns, in playing order, each part that was queued
-        or playing and not heard to its end, with how much of it had been heard when the silence begins. Parts heard to
-        their end are absent (or `finished`). Idempotent: a second call returns nothing."""
+        """Drop all audio that is not yet heard, and fall silent.
+
+        Returns, in playing order, each part that was queued or playing and not heard to its end, with its heard
+        position when the silence begins. Parts heard to their end are absent (or `finished`). Idempotent: a second call
+        returns nothing.
+        """
 
     def hold(self) -> None:
-        """Fall silent without forgetting: `release` goes on from the sample that was heard last. A player that cannot
-        hold does nothing."""
+        """Fall silent and keep the audio. `release` continues after the last heard sample. A player that cannot hold
+        does nothing."""
 
     def duck(self, by_db: float) -> None:
-        """Go on from the sample that was heard last, quieter by so many decibels, until `release` or `stop`."""
+        """Continue after the last heard sample, quieter by `by_db` decibels, until `release` or `stop`."""
 
     def release(self) -> None:
-        """Go on after `hold` or `duck`, from the sample that was heard last. Does nothing otherwise."""
+        """Continue after `hold` or `duck` from the last heard sample. Otherwise does nothing."""
 
     def heard(self) -> Sequence[HeardItem]:
-        """Where the parts are that are queued or playing now, without touching them."""
+        """Return the heard positions of the parts that are queued or playing. Changes nothing."""
 
 
 @dataclass(slots=True)
@@ -75,10 +79,10 @@ class _Received:
 
 
 class PlaybackLedger:
-    """How much audio of each part was received; from that and what was heard, the truncations.
+    """Counts the received audio of each part, and computes truncations from it and the heard positions.
 
-    `bytes_per_ms` is that of the output format: 48 for PCM16 at 24 kHz, 8 for G.711. Of parts that were heard to their
-    end nothing is kept once `forget_heard` was told; beyond `max_parts` the oldest are forgotten and never truncated.
+    `bytes_per_ms` belongs to the output format: 48 for PCM16 at 24 kHz, 8 for G.711. `forget_heard` removes the parts
+    that were heard to their end. Beyond `max_parts` the oldest parts are forgotten and never truncated.
     """
 
     def __init__(self, bytes_per_ms: int = 48, *, max_parts: int = 256) -> None:
@@ -90,7 +94,7 @@ class PlaybackLedger:
         return len(self._parts)
 
     def received(self, item_id: str, content_index: int, n_bytes: int) -> None:
-        """Audio of a part has come from the model."""
+        """The model sent audio of a part."""
         part = self._parts.get((item_id, content_index))
         if part is None:
             part = self._parts[item_id, content_index] = _Received()
@@ -108,18 +112,17 @@ class PlaybackLedger:
         return part.n_bytes / self.bytes_per_ms if part else 0.0
 
     def forget_heard(self, heard: Sequence[HeardItem]) -> None:
-        """Forget the parts that need no care any more: complete or truncated, and not among what a player still has
-        (`Player.heard()`)."""
+        """Forget the parts that are finished: complete or truncated, and no longer in the player (`Player.heard()`)."""
         playing = {(h.item_id, h.content_index) for h in heard if not h.finished}
         for key in [k for k, part in self._parts.items() if (part.done or part.truncated) and k not in playing]:
             del self._parts[key]
 
     def truncations(self, heard: Sequence[HeardItem]) -> list[Truncation]:
-        """The truncations that make the server's conversation end where the listener stopped hearing it.
+        """Return the truncations that end the server's conversation at the heard positions.
 
-        Each part at its heard position, rounded down, and never past what was received: the server refuses a position
-        past the part's real length. None for a part without received audio (the server refuses that, too), for one
-        heard to its end, and for one that is truncated already.
+        Each part is truncated at its heard position, rounded down and never past the received audio, because the server
+        refuses a position past the part's end. There is no truncation for a part without received audio (the server
+        refuses that too), for a part heard to its end, and for a part that is already truncated.
         """
         truncations = []
         for each in heard:
@@ -143,8 +146,8 @@ class _Playing:
 
 
 class ClockPlayer:
-    """The player where nobody plays for us: it supposes that what was received is heard undisturbed, in order, one
-    millisecond per millisecond from its arrival on; when it runs dry, the playhead waits. `now` returns seconds."""
+    """A player that only keeps time. It assumes that received audio is heard undisturbed and in order, in real time
+    from its arrival. If the audio runs out, the playhead waits. `now` returns seconds."""
 
     def __init__(self, now: Callable[[], float], bytes_per_ms: int = 48) -> None:
         self.bytes_per_ms = bytes_per_ms
@@ -184,7 +187,7 @@ class ClockPlayer:
         self._held = True
 
     def duck(self, by_db: float) -> None:
-        """A clock has no loudness: playback goes on."""
+        """A clock has no volume, so playback continues."""
 
     def release(self) -> None:
         self._advance()
@@ -195,7 +198,7 @@ class ClockPlayer:
         return [HeardItem(*part, playing.heard_ms) for part, playing in self._parts.items()]
 
     def _advance(self) -> None:
-        """Move the playhead to now."""
+        """Move the playhead to the current time."""
         now = self._now()
         elapsed_ms = 0.0 if self._held else max(0.0, (now - self._at) * 1000)
         self._at = now

@@ -1,4 +1,4 @@
-"""A player that is told what was played: for audio that is played by other code."""
+"""A player for audio that other code plays and reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REMEMBERED_PARTS = 64
 
 
 class RealtimePlaybackState(TypedDict):
-    """What is being played, and for how long it has been."""
+    """The part that is playing, and its elapsed time."""
 
     current_item_id: str | None
     current_item_content_index: int | None
@@ -22,10 +22,10 @@ class RealtimePlaybackState(TypedDict):
 
 
 class RealtimePlaybackTracker:
-    """Tell it what the listener has heard: `on_play_bytes` or `on_play_ms`, piece by piece. Pass it as
-    `model_config={"playback_tracker": tracker}`; stop your own playback on `audio_interrupted`.
+    """Receives reports of played audio: call `on_play_bytes` or `on_play_ms` for each piece. Pass the tracker as
+    `model_config={"playback_tracker": tracker}`, and stop your own playback on `audio_interrupted`.
 
-    What was not reported counts as not heard. Reports that come after an interruption for what it stopped are ignored.
+    Audio that was not reported counts as not heard. Late reports for interrupted audio are ignored.
     """
 
     def __init__(self) -> None:
@@ -37,22 +37,22 @@ class RealtimePlaybackTracker:
         self._current: tuple[str, int] | None = None
 
     def on_play_bytes(self, item_id: str, item_content_index: int, bytes: bytes) -> None:
-        """These bytes of a part have been played to their end."""
+        """These bytes of a part were played to their end."""
         self.on_play_ms(item_id, item_content_index, len(bytes) / self._bytes_per_ms)
 
     def on_play_ms(self, item_id: str, item_content_index: int, ms: float) -> None:
-        """So many more milliseconds of a part have been played."""
+        """`ms` more milliseconds of a part were played."""
         part = (item_id, item_content_index)
         if part not in self._stopped and ms > 0:
             self._current = part
             self._played[part] = self._played.get(part, 0.0) + ms
 
     def on_interrupted(self) -> None:
-        """Playback has been stopped."""
+        """Playback was stopped."""
         self.stop()
 
     def set_audio_format(self, format: str | Mapping[str, Any] | None) -> None:
-        """The format of the bytes that are reported; the session calls this."""
+        """Set the format of the reported bytes. The session calls this."""
         name = str(format.get("type") if isinstance(format, Mapping) else format)
         self._bytes_per_ms = 8.0 if any(g711 in name for g711 in ("g711", "pcmu", "pcma")) else 48.0
 
@@ -66,7 +66,7 @@ class RealtimePlaybackTracker:
             "elapsed_ms": self._played.get(self._current),
         }
 
-    # What the model asks of a player
+    # The `Player` protocol
 
     def play(self, item_id: str, content_index: int, audio: bytes) -> None:
         part = (item_id, content_index)
@@ -88,17 +88,17 @@ class RealtimePlaybackTracker:
         return cut
 
     def hold(self) -> None:
-        """Somebody else's playback cannot be held."""
+        """Does nothing: other code plays the audio."""
 
     def duck(self, by_db: float) -> None:
-        """See `hold`."""
+        """Does nothing, like `hold`."""
 
     def release(self) -> None:
-        """See `hold`."""
+        """Does nothing, like `hold`."""
 
     def heard(self) -> Sequence[HeardItem]:
         parts = list(self._received)
-        # What comes before the part that is being played has been played, whatever its reports add up to.
+        # The parts before the playing one have been played, even if their reports do not add up.
         at = parts.index(self._current) if self._current in parts else 0
         return [
             HeardItem(*part, self._received[part], finished=True) if index < at else self._heard_part(part)

@@ -1,4 +1,4 @@
-"""What `tool_error_formatter` takes, where the OpenAI Agents SDK has it. It is defined in `config`."""
+"""The arguments of `tool_error_formatter` under the OpenAI Agents SDK's module name. They are defined in `config`."""
 
 from __future__ import annotations
 

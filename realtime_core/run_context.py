@@ -1,4 +1,4 @@
-"""What users' code is handed: their own context object and, for tools, the call."""
+"""The context for users' code: the user's own object and, for tools, the call."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ else:
 
 @dataclass(eq=False)
 class RunContextWrapper(Generic[TContext]):
-    """The object given to `RealtimeRunner.run(context=...)`, and the tokens spent so far.
+    """The object from `RealtimeRunner.run(context=...)` and the tokens used so far.
 
-    The model sees neither. The first argument of tools, guardrails, hooks and dynamic instructions.
+    It is the first argument of tools, guardrails, hooks and dynamic instructions. The model never sees it.
     """
 
     context: TContext
@@ -34,7 +34,7 @@ class RunContextWrapper(Generic[TContext]):
 
 @dataclass(eq=False)
 class ToolContext(RunContextWrapper[TContext]):
-    """A `RunContextWrapper` that knows which call of which tool it belongs to.
+    """The context of one tool call.
 
     Raises `UserError` without a `tool_name` or a `tool_call_id`.
     """
@@ -43,11 +43,11 @@ class ToolContext(RunContextWrapper[TContext]):
     tool_call_id: str = ""
     tool_arguments: str = ""
     tool_call: Any = None
-    """The model's event that called the tool."""
+    """The model event that called the tool."""
     tool_namespace: str | None = field(default=None, kw_only=True)
     """Always None: the Realtime protocol has no namespaces."""
     agent: Any = field(default=None, kw_only=True)
-    # What tools made by openai-agents (0.24) look for in their context, so that they run here as they are.
+    # Tools made by openai-agents (0.24) read these two. They run here unchanged.
     run_config: Any = field(default=None, kw_only=True)
     _function_tool_arguments = None
 

@@ -1,4 +1,4 @@
-"""Where sessions come from."""
+"""Makes sessions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["RealtimeRunner"]
 
 
 class RealtimeRunner:
-    """Makes sessions of an agent, any number of them at once.
+    """Makes sessions of an agent. Several can be open at the same time.
 
-    `model` is a model class or another function that makes a model for each session (default:
-    `OpenAIRealtimeWebSocketModel`); a model object works, too, for one session at a time.
+    `model` is a model class or a function that makes a model for each session (default:
+    `OpenAIRealtimeWebSocketModel`). A model object works too, for one session at a time.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class RealtimeRunner:
         self._session_of_model: weakref.ref[RealtimeSession] | None = None
 
     async def run(self, *, context: Any = None, model_config: RealtimeModelConfig | None = None) -> RealtimeSession:
-        """A new session, not yet connected: `async with await runner.run() as session`. Nothing is sent here.
+        """Make a session that is not yet connected: `async with await runner.run() as session`. Nothing is sent here.
 
-        Raises `UserError` when the one given model is still in use.
+        Raises `UserError` if the given model object is still in use.
         """
         session = RealtimeSession(self._make_model(), self._starting_agent, context, model_config, self._config)
         if isinstance(self._model, RealtimeModel):

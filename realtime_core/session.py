@@ -69,7 +69,7 @@ CLOSE_TIMEOUT_S = 1.0
 
 
 class RealtimeSession(RealtimeModelListener):
-    """A conversation: `async with session:` connects, `async for event in session:` yields what happens.
+    """A conversation: `async with session:` connects, `async for event in session:` yields the events.
 
     ```python
     async with await RealtimeRunner(agent).run() as session:
@@ -79,8 +79,8 @@ class RealtimeSession(RealtimeModelListener):
                 play(event.audio)
     ```
 
-    Events of the model are handled in the step in which they come; only users' code (tools, guardrails, hooks, dynamic
-    instructions) runs in tasks, which end with the session.
+    The session handles each model event in the step in which it comes. Only users' code (tools, guardrails, hooks,
+    dynamic instructions) runs in tasks. These end with the session.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class RealtimeSession(RealtimeModelListener):
         self._switching = asyncio.Lock()
         self._handing_off = asyncio.Lock()
         self._unanswered: set[asyncio.Future[Exception | None]] = set()
-        """Changes of the agent that wait for the server's answer."""
+        """Changes of the agent that wait for the server's acknowledgement."""
         self._tool_timeout_s = (self._run_config.get("tool_execution") or {}).get("timeout_seconds")
         self._hooks = Hooks(self._core)
         self._checks = OutputChecks(self._core, lambda: self.current_agent)
@@ -112,7 +112,7 @@ class RealtimeSession(RealtimeModelListener):
         self._turns = SessionTurns(self._core, self._hooks, self._checks, input_checks, lambda: self.current_agent)
         self._history: Items = ()
         self._lost: frozenset[str] = frozenset()
-        """Items that an earlier session with the server had: the present one may know them from a summary only."""
+        """Items of an earlier server session. The current server session may know only a summary of them."""
         self._bytes_per_ms = output_bytes_per_ms(self._base)
         self._stream: EventStream | None = None
         self._status: SessionStatus = "new"
@@ -120,26 +120,26 @@ class RealtimeSession(RealtimeModelListener):
         self._ended = False
         self._failure: Exception | None = None
 
-    # What the session is
+    # Properties
 
     @property
     def model(self) -> RealtimeModel:
-        """The model, for what this class has no method for: `session.model.send_event(...)`."""
+        """The model, for inputs without a method of this class: `session.model.send_event(...)`."""
         return self._model
 
     @property
     def context(self) -> RunContextWrapper[Any]:
-        """The run context: the user's own object and the usage."""
+        """The run context: the user's own object and the token usage."""
         return self._core.context
 
     @property
     def usage(self) -> Usage:
-        """The tokens spent so far."""
+        """The tokens used so far."""
         return self._core.context.usage
 
     @property
     def current_agent(self) -> RealtimeAgent[Any]:
-        """The agent that is in charge now."""
+        """The current agent."""
         return self._active.agent
 
     @property
@@ -149,16 +149,16 @@ class RealtimeSession(RealtimeModelListener):
 
     @property
     def status(self) -> SessionStatus:
-        """Where the session is in its life; while it is open, where the model's connection is."""
+        """The state of the session; while the session is open, the state of the model's connection."""
         return self._status
 
     # Opening and closing
 
     async def __aenter__(self) -> Self:
-        """Connect; return when the model has accepted the configuration.
+        """Connect. Returns when the model has accepted the configuration.
 
-        Raises what dynamic instructions raise, `UserError` for tools that cannot be told apart, and what the model
-        raises (`ConnectFailed`, `ServerRejected`).
+        Raises the exceptions of dynamic instructions, `UserError` for tools with the same name, and the model's errors
+        (`ConnectFailed`, `ServerRejected`).
         """
         if self._status != "new":
             raise UserError("A RealtimeSession is entered once; make another with RealtimeRunner.run().")
@@ -185,8 +185,8 @@ class RealtimeSession(RealtimeModelListener):
         return self
 
     def _model_options(self) -> RealtimeModelConfig:
-        """The user's model configuration, the settings of the starting agent, and a way to the history for a model that
-        has to begin anew."""
+        """The user's model configuration with the settings of the starting agent and a function that returns the
+        history. A model uses the function when it must begin a new server session."""
         options: RealtimeModelConfig = {"conversation": lambda: self.history, **self._model_config}
         options["initial_model_settings"] = self._active.settings
         return options
@@ -197,16 +197,16 @@ class RealtimeSession(RealtimeModelListener):
             tracker.set_audio_format("g711" if self._bytes_per_ms == 8 else "pcm16")
 
     async def enter(self) -> Self:
-        """The same as `async with`; then `close()` is yours to call."""
+        """Connect, as `async with` does. The caller must call `close()`."""
         return await self.__aenter__()
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """End the session: users' code is cancelled, the model is closed, iteration stops. Takes at most a second.
+        """End the session: cancel users' code, close the model, stop iteration. Takes at most a second.
 
-        Idempotent, and safe to call from several tasks, a tool among them: all wait for the one closing, and cancelling
+        Idempotent. Several tasks and tools may call it at the same time: all wait for the same closing, and cancelling
         one of them does not stop it. If the model fails to close, all get its error, and a later call tries again.
         """
         if self._status == "closed":
@@ -230,7 +230,7 @@ class RealtimeSession(RealtimeModelListener):
         self._status = "closed"
 
     def _end(self, error: Exception | None = None) -> None:
-        """No more events: consumers get what is queued, then the end (or `error`)."""
+        """Emit no more events. Consumers get the queued events, then the end or `error`."""
         self._ended = True
         for answer in self._unanswered:
             if not answer.done():
@@ -244,7 +244,7 @@ class RealtimeSession(RealtimeModelListener):
         self._finish(failure)
 
     def _finish(self, error: Exception | None) -> None:
-        """The model's stream is over."""
+        """The model's stream of events ended."""
         if not self._ended:
             self._status = "disconnected"
             self._failure = error
@@ -259,10 +259,10 @@ class RealtimeSession(RealtimeModelListener):
         return self
 
     async def __anext__(self) -> RealtimeSessionEvent:
-        """The next event that the OpenAI Agents SDK has, too; `events` yields all.
+        """Return the next event of the kinds that the OpenAI Agents SDK has. `events` yields all kinds.
 
-        Several plain iterations share the events among them. When the model has failed, what was queued comes first;
-        then the session is closed and the error raised.
+        Several plain iterations share the events. After a failure of the model the queued events come first; then the
+        session is closed and the error raised.
         """
         if self._stream is None:
             self._stream = self._events.open_stream()
@@ -276,37 +276,36 @@ class RealtimeSession(RealtimeModelListener):
             if self._ended:
                 try:
                     await self.close()
-                except Exception:  # what the session failed with is what the consumer has to know
+                except Exception:  # the consumer gets the session's error, not this one
                     logger.exception("The model failed to close.")
             raise
 
     def events(self, *types: str) -> EventStream:
-        """All events, ours too, or those of these types: `async for event in session.events("audio", "dtmf")`.
+        """Return a stream of all events, or of these types: `async for event in session.events("audio", "dtmf")`.
 
-        What plain iteration has not taken yet comes first, so nothing is lost between entering the session and this
-        call. Each call makes a consumer of its own, which takes nothing from the others. Close it, or use it as a
-        context manager, when it is not needed any more.
+        Events that plain iteration has not yet taken come first, so no event since the start of the session is lost.
+        Each call makes an independent consumer. Close it after use, or use it as a context manager.
         """
         return self._events.open_stream(types, after=self._stream)
 
     def subscribe(self, *types: str) -> EventStream:
-        """As `events`, from now on: what happened before this call is left out."""
+        """Return a stream like `events`, but only with events from now on."""
         return self._events.open_stream(types)
 
     def add_handler(self, handler: EventHandler) -> None:
-        """Have `handler(event)` called with each event, in order, in the very step that caused it. It must not block.
+        """Call `handler(event)` with each event, in order, in the step that caused the event. It must not block.
 
-        If a handler was added before the session is entered, events are kept for `async for` only from its start on.
+        If a handler is added before the session is entered, `async for` gets only the events since its own start.
         """
         self._events.add_handler(handler)
 
     def remove_handler(self, handler: EventHandler) -> None:
         self._events.remove_handler(handler)
 
-    # What the model emits
+    # Events of the model
 
     async def on_event(self, event: RealtimeModelEvent) -> None:
-        """For models that await their listeners."""
+        """Handle an event, for models that await their listeners."""
         self.on_event_now(event)
 
     def on_event_now(self, event: RealtimeModelEvent) -> bool:
@@ -343,38 +342,38 @@ class RealtimeSession(RealtimeModelListener):
         if any(not isinstance(change, Added) for change in changes):
             self._core.emit(RealtimeHistoryUpdated(self.history, self._core.info))
 
-    # What the user sends
+    # Inputs of the user
 
     async def send_message(self, message: RealtimeUserInput, *, respond: bool = True) -> None:
-        """Say something in writing: text, or a message with text and images. `respond=False` adds it silently."""
+        """Send text, or a message with text and images. With `respond=False` the agent does not answer."""
         await self._deliver(RealtimeModelSendUserInput(message, respond=respond))
 
     async def send_audio(self, audio: bytes, *, commit: bool = False) -> None:
-        """The user's microphone, in the session's input format. `commit` ends the turn by hand."""
+        """Send the caller's audio in the session's input format. `commit` ends the turn."""
         await self._deliver(RealtimeModelSendAudio(audio, commit=commit))
 
     def post_audio(self, audio: bytes) -> None:
-        """`send_audio` without awaiting; nothing happens when the session is not open."""
+        """`send_audio` without awaiting. Does nothing when the session is not open."""
         if not self._ended:
             self._core.send(RealtimeModelSendAudio(audio))
 
     async def interrupt(self) -> None:
-        """Stop what is being said, at once: playback, and the response if it is still being made."""
+        """Stop the agent's speech at once: playback, and the response if it is in progress."""
         await self._deliver(RealtimeModelSendInterrupt())
 
     async def request_response(self, instructions: str | None = None, **options: Any) -> None:
-        """Have the model say something now. `options` are the fields of the protocol's `response` object: `input`,
-        `conversation` (`"none"`: beside the conversation), `metadata`, `tools`, `output_modalities`, ..."""
-        told = {} if instructions is None else {"instructions": instructions}
-        await self._deliver(RealtimeModelSendResponseCreate({**told, **options}))
+        """Request a response now. `options` are the fields of the protocol's `response` object: `input`, `conversation`
+        (`"none"`: outside the conversation), `metadata`, `tools`, `output_modalities`, ..."""
+        fields = {} if instructions is None else {"instructions": instructions}
+        await self._deliver(RealtimeModelSendResponseCreate({**fields, **options}))
 
     async def cancel_response(self, response_id: str | None = None) -> None:
-        """Stop the response that is being made; what was received of it plays on."""
+        """Stop the response in progress. Its received audio is still played."""
         await self._deliver(RealtimeModelSendResponseCancel(response_id))
 
     async def update_settings(self, settings: RealtimeSessionModelSettings) -> None:
-        """Ask for other settings of the model's session; return when that is sent. Once the server has taken them they
-        hold for later agents, too. If it refuses them, an `error` event tells which setting, and nothing changes."""
+        """Request other settings of the model's session. Returns when the request is sent. Accepted settings also apply
+        to later agents. If the server refuses them, an `error` event names the setting, and nothing changes."""
 
         def answered(error: Exception | None) -> None:
             if error is None:
@@ -387,9 +386,10 @@ class RealtimeSession(RealtimeModelListener):
     async def update_history(
         self, history: Sequence[RealtimeItem] | Callable[[list[RealtimeItem]], Sequence[RealtimeItem]]
     ) -> None:
-        """Make the conversation what `history` (or a function of the present one) says, by deleting and creating items.
+        """Change the conversation to `history` (or to what a function of the current history returns) by deleting and
+        creating items.
 
-        What was spoken goes in as text: the protocol takes no audio back. The history follows as the server confirms.
+        Speech is sent as text, because the protocol takes no audio back. The history changes when the server confirms.
         """
         wanted = history(self.history) if callable(history) else history
         edits = history_edits(self._history, wanted, lost=self._lost)
@@ -402,15 +402,16 @@ class RealtimeSession(RealtimeModelListener):
         if self._status == "new":
             raise UserError("The session is not open: use `async with await runner.run() as session`.")
         if self._ended:
-            raise UserError("The session is over.") from self._failure
+            raise UserError("The session has ended.") from self._failure
         await self._core.deliver(event)
 
     # Agents
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
-        """Put another agent in charge, without a handoff; return when the server has taken its settings. If the server
-        refuses them, an `error` event tells which setting, and the present agent stays. Raises what the agent's dynamic
-        instructions raise; the present agent stays then, too."""
+        """Make another agent the current one without a handoff. Returns when the server has accepted its settings. If
+        the server refuses them, an `error` event names the setting, and the current agent stays. It also stays if the
+        agent's dynamic instructions raise; their exception passes through.
+        """
         async with self._switching:
             await self._switch_to(await self._activate(agent))
 
@@ -421,8 +422,8 @@ class RealtimeSession(RealtimeModelListener):
         return await activate(agent, self.context, self._run_config, self._base, overrides=overrides, voice_of=speaking)
 
     async def _switch_to(self, active: ActiveAgent, then: Callable[[], None] = lambda: None) -> Exception | None:
-        """Ask the server for an agent's settings. The agent is in charge from the step in which the server takes them,
-        and `then` is called in that step. Returns the server's refusal; the present agent stays then."""
+        """Request an agent's settings from the server. The agent is current from the step in which the server accepts
+        them, and `then` is called in that step. Returns the server's refusal; the current agent stays in that case."""
         answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
         def answered(error: Exception | None) -> None:
@@ -445,8 +446,8 @@ class RealtimeSession(RealtimeModelListener):
             self._unanswered.discard(answer)
 
     async def _hand_off(self, call: ToolCall, handoff: Handoff[Any, Any]) -> None:
-        """Session update, the server's answer to it, the tool's output, the response: in this order, so that the new
-        agent answers, and the output says what has happened."""
+        """Send the session update, wait for the server's answer, then send the tool's output and request the response.
+        In this order the new agent answers, and the output reports the result."""
         source = call.active.agent
         async with self._handing_off:
             if self.current_agent is source:
@@ -472,14 +473,14 @@ class RealtimeSession(RealtimeModelListener):
     # Approvals
 
     async def approve_tool_call(self, call_id: str, *, always: bool = False) -> None:
-        """Let a call run that waits for approval; with `always`, every call of its tool from now on. An unknown call is
-        none of our business: nothing happens."""
+        """Approve a waiting tool call. With `always`, also approve every later call of the tool. An unknown call id
+        changes nothing."""
         self._tools.decide(call_id, Decision(approved=True), always=always)
 
     async def reject_tool_call(
         self, call_id: str, *, always: bool = False, rejection_message: str | None = None
     ) -> None:
-        """Do not let a call run that waits for approval; the model is told `rejection_message`."""
+        """Reject a waiting tool call. The model gets `rejection_message`."""
         self._tools.decide(call_id, Decision(approved=False, message=rejection_message), always=always)
 
 

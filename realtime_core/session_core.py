@@ -1,4 +1,4 @@
-"""What the parts of a session share: the context, a way out for events, one to the model, tasks for users' code."""
+"""The shared state of a session's parts: context, events, inputs to the model, and tasks for users' code."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 class _Stop(Exception):
-    """Raised within the scope to end it."""
+    """Ends the scope from inside."""
 
 
 class TaskScope:
-    """A TaskGroup in a task of its own, so that it can be opened in one task and closed in another."""
+    """A TaskGroup in its own task, so that one task can open it and another can close it."""
 
     def __init__(self, on_failure: Callable[[BaseException], None]) -> None:
         self._on_failure = on_failure
@@ -52,24 +52,24 @@ class TaskScope:
             self._group = None
 
     def _ended(self, body: asyncio.Task[None]) -> None:
-        if not self._stop.is_set():  # users' exceptions are caught where their code is called: this is ours
+        if not self._stop.is_set():  # users' exceptions are caught at the call; this one is a defect of ours
             self._on_failure(asyncio.CancelledError() if body.cancelled() else body.exception() or _Stop())
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | None:
-        """Run `work` as a task of the scope; None, and `work` is dropped, when the scope is not open."""
+        """Run `work` as a task of the scope. Returns None and drops `work` when the scope is not open."""
         if self._group is None or self._stop.is_set():
             work.close()
             return None
-        # Users' code runs in the context of whoever opened the session, not in that of the message that caused it.
+        # Users' code runs in the context in which the session was opened, not in that of the causing message.
         return self._group.create_task(work, name=name, context=self._context.copy())
 
     @property
     def closing(self) -> bool:
-        """The tasks of the scope are being cancelled, or were."""
+        """Whether the tasks of the scope are or were cancelled."""
         return self._stop.is_set()
 
     async def close(self, within_s: float) -> bool:
-        """Cancel all tasks and wait for them; return whether they ended in time. Those that did not are left to end."""
+        """Cancel all tasks and wait for them. Returns whether they ended in time; late tasks are left running."""
         self._stop.set()
         if self._body is None:
             return True
@@ -82,7 +82,7 @@ class TaskScope:
 
 
 class SessionCore:
-    """The common ground of a session's parts. Only the session makes one."""
+    """The state that a session's parts share. Only the session makes one."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class SessionCore:
     ) -> None:
         self.context = context
         self.label = label
-        """What the log calls the session."""
+        """The name of the session in the log."""
         self.info = RealtimeEventInfo(context)
         self.run_config = run_config
         self.emit = emit
@@ -104,14 +104,14 @@ class SessionCore:
         self.send = self.outbox.post
         """Send an input to the model, in order, without waiting."""
         self.deliver = self.outbox.deliver
-        """Send an input to the model, in order; return when it was sent, raise what the model raises."""
+        """Send an input to the model, in order. Returns when it was sent; raises the model's exceptions."""
 
     def report(self, error: Any, source: UserCode | None = None) -> None:
-        """Something went wrong and the session goes on."""
+        """Emit an `error` event. The session continues."""
         self.emit(RealtimeError(error=error, info=self.info, source=source))
 
     def failed(self, kind: UserCode, name: str, error: BaseException, *, reported: bool = True) -> None:
-        """Users' code failed, and the session goes on: log it, and report it as an `error` event."""
+        """Log a failure of users' code and emit an `error` event. The session continues."""
         log_failure(f"The {kind.value} {name!r} of {self.label}", error)
         if reported:
             self.report(error, kind)

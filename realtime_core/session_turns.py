@@ -1,4 +1,4 @@
-"""From what the model emits to what the session emits, response by response."""
+"""Translates model events to session events and follows each response."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["SessionTurns"]
 
 
 class SessionTurns:
-    """Knows which agent speaks which response, and turns model events into session events."""
+    """Knows the agent of each response, and translates model events to session events."""
 
     def __init__(
         self,
@@ -61,10 +61,11 @@ class SessionTurns:
         self._speakers: dict[str, RealtimeAgent[Any]] = {}
         self._ended_ids: deque[str] = deque(maxlen=64)
         self.voice_was_heard = False
-        """From the first audio on the server refuses another voice."""
+        """After the first audio the server refuses another voice."""
 
     def handle(self, event: RealtimeModelEvent) -> bool:
-        """Emit what the event means; return False when it is to be passed over (audio of a stopped response)."""
+        """Emit the session events for a model event. Returns False for audio of a stopped response, which must be
+        ignored."""
         match event.type:
             case "audio":
                 return self._audio(event)
@@ -109,7 +110,7 @@ class SessionTurns:
     def _started(self, event: RealtimeModelTurnStartedEvent) -> None:
         response_id = event.response_id or ""
         if response_id and response_id in self._speakers:
-            return  # told twice
+            return  # a repeated event
         agent = self._current_agent()
         self._speakers[response_id] = agent
         self._output_checks.began(response_id)
@@ -118,7 +119,7 @@ class SessionTurns:
     def _ended(self, event: RealtimeModelTurnEndedEvent) -> None:
         response_id = event.response_id or ""
         if response_id and response_id in self._ended_ids and response_id not in self._speakers:
-            return  # told twice
+            return  # a repeated event
         self._ended_ids.append(response_id)
         agent = self._speakers.pop(response_id, None) or self._current_agent()
         text = self._output_checks.ended(response_id)
@@ -126,12 +127,12 @@ class SessionTurns:
         self._hooks.ended(agent, text)
 
     def end(self) -> None:
-        """No more events come: responses that are not over end now."""
+        """No more events come. Responses in progress end now."""
         for response_id in list(self._speakers):
             self._ended(RealtimeModelTurnEndedEvent(response_id=response_id, status="failed"))
 
     def _translate(self, event: RealtimeModelEvent) -> None:
-        """Events that only change their class."""
+        """Translate events that only change their class."""
         info = self._core.info
         match event.type:
             case "audio_done":

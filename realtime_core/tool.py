@@ -1,4 +1,4 @@
-"""Tools, where the OpenAI Agents SDK has them. They are defined in `tools`."""
+"""Tools under the OpenAI Agents SDK's module name. They are defined in `tools`."""
 
 from __future__ import annotations
 

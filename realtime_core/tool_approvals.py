@@ -1,4 +1,4 @@
-"""Tool calls that wait for somebody's word."""
+"""Tool calls that wait for approval."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ REJECTION_MESSAGE = "Tool execution was not approved."
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`message` is what the model is told of a rejection; None: the default."""
+    """`message` is the model's text for a rejection; None: the default."""
 
     approved: bool
     message: str | None = None
 
 
 class Approvals:
-    """Decisions on single calls, and those that hold for all calls of a tool in this session (`always`)."""
+    """Decisions on single calls, and decisions for all calls of a tool in this session (`always`)."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, tuple[str, asyncio.Future[Decision]]] = {}
         self._always: dict[str, Decision] = {}
 
     async def decision(self, call_id: str, tool_name: str, ask: Callable[[], None]) -> Decision:
-        """The decision on a call; `ask` is called if there is none yet."""
+        """Wait for the decision on a call. `ask` is called if there is no decision yet."""
         if tool_name in self._always:
             return self._always[tool_name]
         decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
@@ -45,8 +45,8 @@ class Approvals:
             del self._waiting[call_id]
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
-        """Decide on a call that waits; with `always`, on all later calls of its tool and on those that wait, too.
-        Returns False, and does nothing, when no such call waits."""
+        """Decide on a waiting call. With `always`, also on the tool's other waiting calls and on all later ones.
+        Returns False and does nothing if no such call waits."""
         if call_id not in self._waiting:
             return False
         tool_name = self._waiting[call_id][0]
@@ -58,15 +58,15 @@ class Approvals:
         return True
 
     def end(self) -> None:
-        """Nobody decides any more: what waits is not approved."""
+        """Reject all waiting calls, because the session has ended."""
         for _, decided in self._waiting.values():
             if not decided.done():
                 decided.set_result(Decision(approved=False))
 
 
 async def needs_approval(tool: Tool, context: ToolContext[Any], arguments: str) -> bool:
-    """Whether this call of the tool waits. Arguments that are no JSON object wait wherever the tool wants to look at
-    them."""
+    """Whether this call of the tool must wait for approval. If the arguments are not a JSON object, the call waits
+    wherever the tool's rule needs to read them."""
     rule = getattr(tool, "needs_approval", False)
     if not callable(rule):
         return bool(rule)

@@ -1,6 +1,6 @@
-"""The life of a tool call: approval, guardrails, the run itself, and the output's way back to the model.
+"""Runs tool calls: approval, guardrails, the tool itself, and sending the output to the model.
 
-Whatever happens, the model is told something that it can speak about: a call without an output is a silent line.
+Every call gets an output that the model can speak about. Without an output the line would stay silent.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _REMEMBERED_CALLS = 1024
 
 @dataclass(eq=False, slots=True)
 class ToolCall:
-    """One call. `active` is the agent that made it, as it was then."""
+    """One call. `active` is the agent that made it, with its tools at that time."""
 
     event: RealtimeModelToolCallEvent
     active: ActiveAgent
@@ -67,7 +67,7 @@ class ToolCall:
     answered: bool = False
     over: bool = False
     unsent: tuple[str, bool] | None = field(default=None)
-    """An output that the model could not be given: sent when the model asks again; the tool does not run twice."""
+    """An output that could not be sent. It is sent when the model repeats the call; the tool does not run again."""
 
     @property
     def call_id(self) -> str:
@@ -75,7 +75,7 @@ class ToolCall:
 
 
 class _Refused(Exception):
-    """The tool will not run; the model is told `message`. `error`: users' code that decides on it has failed."""
+    """The tool will not run. The model gets `message`. `error` is the failure of the users' code that decides."""
 
     def __init__(self, message: str, error: BaseException | None = None) -> None:
         super().__init__(message)
@@ -85,8 +85,8 @@ class _Refused(Exception):
 class ToolCalls:
     """All tool calls of a session.
 
-    `current` tells the agent that is speaking; `hand_off` switches to the agent of a handoff and answers the call;
-    `note` takes what the history should know.
+    `current` returns the current agent. `hand_off` switches to the agent of a handoff and answers the call. `note`
+    takes events for the history.
     """
 
     def __init__(
@@ -107,12 +107,12 @@ class ToolCalls:
         self._limit = asyncio.Semaphore(1 if in_order else self._config.get("max_concurrent", 8))
         self._calls: OrderedDict[str, ToolCall] = OrderedDict()
         self._running: dict[str, tuple[ToolCall, Tool | HostedTool, float]] = {}
-        """Tools that were told to have begun, with the loop's time of that."""
+        """Hosted tools that were reported as begun, with the loop's time."""
         self._approvals = Approvals()
         self._filler = Filler(core, self._config)
 
     def begin(self, event: RealtimeModelToolCallEvent) -> None:
-        """The model calls a tool. A call that is known already does not run again."""
+        """Start a call of the model. A known call does not run again."""
         if not event.call_id:
             self._core.report(ModelBehaviorError(f"A call of {event.name!r} has no call_id: it cannot be answered."))
         elif (known := self._calls.get(event.call_id)) is not None:
@@ -134,11 +134,11 @@ class ToolCalls:
         return call
 
     def hosted(self, event: RealtimeModelMcpCallEvent) -> None:
-        """The model's server runs a tool by itself (hosted MCP): tell that it began, and how it ended, once each."""
+        """The model's server runs a tool (hosted MCP). Emit its start and its end once each."""
         tool = HostedTool(event.name, event.server_label)
         if event.id not in self._calls:
-            told = RealtimeModelToolCallEvent(event.name, event.id, event.arguments, id=event.id)
-            call, agent = self._remember(told), self._current().agent
+            call_event = RealtimeModelToolCallEvent(event.name, event.id, event.arguments, id=event.id)
+            call, agent = self._remember(call_event), self._current().agent
             self._running[event.id] = call, tool, asyncio.get_running_loop().time()
             self._core.emit(RealtimeToolStart(agent, tool, event.arguments, self._core.info, call_id=event.id))
             self._hooks.hosted_tool_started(agent, tool)
@@ -153,7 +153,7 @@ class ToolCalls:
         self._hooks.hosted_tool_ended(call.active.agent, tool, output)
 
     def begin_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
-        """The model's server asks whether it may call a tool that it runs itself."""
+        """The model's server asks for approval of a tool that it runs."""
         self._core.start(self._approve_hosted(request), f"approval of {request.name}")
 
     async def _approve_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
@@ -164,7 +164,7 @@ class ToolCalls:
         self._core.send(RealtimeModelSendMcpApproval(request.id, decision.approved, decision.message))
 
     def end(self) -> None:
-        """The session is over: nobody waits for the tools that run, and nobody approves those that wait."""
+        """The session has ended: cancel the waits for running tools, and reject the waiting calls."""
         now = asyncio.get_running_loop().time()
         for call, tool, started in list(self._running.values()):
             self._tell_end(call, tool, UNFINISHED, now - started, silent=True, error=RealtimeCoreError(UNFINISHED))
@@ -196,13 +196,13 @@ class ToolCalls:
         )
 
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> bool:
-        """Approve or reject a call that waits; False when no such call waits."""
+        """Approve or reject a waiting call. Returns False if no such call waits."""
         return self._approvals.decide(call_id, decision, always=always)
 
     def _again(self, known: ToolCall, event: RealtimeModelToolCallEvent) -> None:
         if (known.event.name, known.event.arguments) != (event.name, event.arguments):
-            told = f"{known.event.name}{known.event.arguments}, then {event.name}{event.arguments}"
-            self._core.report(ModelBehaviorError(f"Call id {event.call_id} was used twice: {told}."))
+            both = f"{known.event.name}{known.event.arguments}, then {event.name}{event.arguments}"
+            self._core.report(ModelBehaviorError(f"Call id {event.call_id} was used twice: {both}."))
         elif known.unsent is not None:
             output, respond = known.unsent
             known.unsent = None
@@ -230,7 +230,7 @@ class ToolCalls:
 
     @contextmanager
     def _deciding(self, kind: UserCode, name: str) -> Iterator[None]:
-        """Users' code that decides whether a call runs. When it fails, the call does not run, and the model is told."""
+        """Runs users' code that decides on a call. If it fails, the call does not run and the model is informed."""
         try:
             yield
         except _Refused:
@@ -272,7 +272,7 @@ class ToolCalls:
         await self._hooks.tool_ended(agent, tool, result.output if isinstance(result, SilentResult) else result)
 
     async def _permit(self, call: ToolCall, tool: Tool) -> None:
-        """Return when the call may run; raise `_Refused` when it may not."""
+        """Return when the call may run. Raises `_Refused` if it may not."""
         with self._deciding(UserCode.APPROVAL, tool.name):
             waits = await needs_approval(tool, call.context, call.event.arguments)
         if waits:
@@ -309,7 +309,7 @@ class ToolCalls:
                 raise _Refused(BLOCKED)
 
     async def _rejection(self, call: ToolCall, tool: Tool, decision: Decision) -> str:
-        """What the model is told: the explicit message, else the run's, else the default."""
+        """The model's text for a rejection: the explicit message, else the run's, else the default."""
         formatter = self._core.run_config.get("tool_error_formatter")
         if decision.message is not None or formatter is None:
             return REJECTION_MESSAGE if decision.message is None else decision.message
@@ -324,7 +324,7 @@ class ToolCalls:
         return await self._words(REJECTION_MESSAGE, tool, formatter, args)
 
     async def _words(self, default: str, tool: Tool, formatter: Callable[..., Any], *args: Any) -> str:
-        """What users' code wants the model to be told; the default where that code fails or returns nothing."""
+        """The model's text from users' code; the default if that code fails or returns nothing."""
         try:
             made = await user_code.call(formatter, *args)
         except Exception as error:  # noqa: BLE001  a user's code
@@ -333,7 +333,7 @@ class ToolCalls:
         return (tool_output_text(made) if made is not None else "") or default
 
     async def _invoke(self, call: ToolCall, tool: Tool) -> Any:
-        """The tool's result; of a failure, the text for the model as a `FailedResult`."""
+        """The tool's result. After a failure, the text for the model as a `FailedResult`."""
         try:
             limit = self._config.get("timeout_seconds")
             result = await invoke_tool(tool, call.context, call.event.arguments, limit)
@@ -361,8 +361,8 @@ class ToolCalls:
             self._tell_end(call, tool, value, duration_s, silent=silent, error=error)
 
     async def answer(self, call: ToolCall, output: str, *, respond: bool = True) -> bool:
-        """Give the model the output, and have it respond. False when that fails: it is reported, the output kept; and
-        when the call has its answer."""
+        """Send the model the output and request a response. Returns False if sending fails (the error is reported and
+        the output kept), and if the call already has its answer."""
         if call.answered:
             return False
         call.answered = True

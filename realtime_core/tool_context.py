@@ -1,4 +1,4 @@
-"""The context of a tool call, where the OpenAI Agents SDK has it. It is defined in `run_context`."""
+"""The context of a tool call under the OpenAI Agents SDK's module name. It is defined in `run_context`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saying something while a tool takes its time."""
+"""Requests a short response while a slow tool runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Filler"]
 
 
 class Filler:
-    """Asks for one short response when a tool runs longer than `filler_after_seconds`."""
+    """Requests one short response when a tool runs longer than `filler_after_seconds`."""
 
     def __init__(self, core: SessionCore, config: RealtimeToolExecutionConfig) -> None:
         self._core = core
@@ -42,7 +42,7 @@ class Filler:
                 self._core.failed(UserCode.FILLER, context.tool_name, error)
                 return
             if instructions and running:
-                # No tools: a filler that calls the tool again would never end.
+                # Without tools, so that the filler cannot call the slow tool again.
                 options = {"instructions": instructions, "tool_choice": "none"}
                 self._core.send(RealtimeModelSendResponseCreate(options))
 

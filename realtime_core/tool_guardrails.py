@@ -1,4 +1,4 @@
-"""The guardrails on tools, where the OpenAI Agents SDK has them. They are defined in `guardrails`."""
+"""The guardrails on tools under the OpenAI Agents SDK's module name. They are defined in `guardrails`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A JSON schema out of a function's signature, and calls back into the function out of JSON, both by pydantic."""
+"""Makes a JSON schema from a function's signature, and calls the function with JSON arguments. pydantic does both."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _CONTEXT_TEXT = re.compile(r"""^["']?(\w+\.)*(RunContextWrapper|ToolContext)\b""
 
 @dataclass(frozen=True, slots=True)
 class FunctionSchema:
-    """What a tool's model is told of a function, and how JSON text becomes its arguments.
+    """The schema of a function for the model, and the conversion of JSON text to its arguments.
 
     `takes_self`: the function is a method; its first parameter, the object, is not in the schema. `takes_context`: the
-    first parameter after it is a `RunContextWrapper` (or `ToolContext`) and is not in the schema.
+    next parameter is a `RunContextWrapper` (or `ToolContext`) and is not in the schema.
     """
 
     name: str
@@ -39,15 +39,18 @@ class FunctionSchema:
     _parameters: tuple[inspect.Parameter, ...]
 
     def parse(self, arguments: str) -> tuple[list[Any], dict[str, Any]]:
-        """Validate JSON text; return positional and keyword arguments. Raises `ModelBehaviorError`, in words that a
-        model can act on."""
+        """Validate JSON text. Returns positional and keyword arguments. Raises `ModelBehaviorError` with a message that
+        a model can act on."""
         from pydantic import ValidationError
 
         try:
             values = self._model.model_validate_json(arguments or "{}")
         except ValidationError as error:
-            told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors())
-            raise ModelBehaviorError(f"Invalid arguments for tool {self.name}: {told}") from None  # it has their values
+            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors())
+            # `from None`, because the error of pydantic contains the values of the arguments.
+            raise ModelBehaviorError(
+                f"Invalid arguments for tool {self.name}: {problems}"
+            ) from None  # pydantic's error holds the values
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for index, parameter in enumerate(self._parameters):
@@ -73,14 +76,14 @@ def function_schema(
     docstring_style: DocstringStyle | None = None,
     strict: bool = True,
 ) -> FunctionSchema:
-    """Read a function's signature and docstring. Raises `UserError` for what cannot become a schema."""
+    """Read a function's signature and docstring. Raises `UserError` if they cannot become a schema."""
     inner = func.func if isinstance(func, functools.partial) else func
     doc = parse_docstring(inner.__doc__, docstring_style) if use_docstring else Docstring()
     name = name or getattr(inner, "__name__", None) or type(inner).__name__
     try:
         parameters = list(inspect.signature(func).parameters.values())
     except (TypeError, ValueError) as error:
-        raise UserError(f"Tool {name}: the parameters of {func!r} are not known: {error}") from error
+        raise UserError(f"Tool {name}: the parameters of {func!r} cannot be read: {error}") from error
     hints = _type_hints(inner)
     takes_self = bool(parameters) and _is_self(func, parameters[0])
     if takes_self:
@@ -105,7 +108,8 @@ def function_schema(
 
 
 def _type_hints(func: Callable[..., Any]) -> dict[str, Any]:
-    """Annotations by name, evaluated one by one: one that cannot be (imported for type checkers only) stays text."""
+    """Evaluate the annotations one by one. An annotation that cannot be evaluated (imported for type checkers only)
+    stays text."""
     target = func if inspect.isroutine(func) else getattr(func, "__call__", func)  # noqa: B004
     try:
         return typing.get_type_hints(target, include_extras=True)
@@ -124,13 +128,13 @@ def _type_hints(func: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _is_self(func: Callable[..., Any], first: inspect.Parameter) -> bool:
-    """Whether a function is a method that is not bound to an object."""
+    """Whether a function is a method without its object."""
     is_plain = inspect.isfunction(inspect.unwrap(func))
     return is_plain and first.name in ("self", "cls") and first.annotation is inspect.Parameter.empty
 
 
 def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
-    # By name, not by identity: the context classes of SDKs with the same vocabulary are meant as well.
+    # By name, not by identity: this also accepts the context classes of other SDKs.
     hint = hints.get(parameter.name, parameter.annotation)
     if isinstance(hint, str):
         return _CONTEXT_TEXT.match(hint) is not None
@@ -148,7 +152,7 @@ def _arguments_model(name: str, parameters: list[inspect.Parameter], hints: dict
         hint = hints.get(parameter.name, Any)
         if isinstance(hint, str):
             raise UserError(f"Tool {name}: the annotation {hint!r} of {parameter.name!r} cannot be found at run time.")
-        told = doc.parameters.get(parameter.name) or _annotated_text(hint)
+        description = doc.parameters.get(parameter.name) or _annotated_text(hint)
         default: Any = ... if parameter.default is inspect.Parameter.empty else parameter.default
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             hint, default = list[hint], Field(default_factory=list)  # type: ignore[valid-type]
@@ -161,12 +165,12 @@ def _arguments_model(name: str, parameters: list[inspect.Parameter], hints: dict
             FieldInfo.merge_field_infos(
                 info,
                 title=info.title or parameter.name.replace("_", " ").title(),
-                description=info.description or told,
+                description=info.description or description,
                 **alias,
             ),
         )
     try:
-        # Own field names with aliases, so that a parameter may be called `json` or `_x` as well.
+        # Own field names with aliases, so that a parameter can have a name like `json` or `_x`.
         return create_model(
             f"{name}_args", __config__=ConfigDict(extra="ignore", arbitrary_types_allowed=False), **fields
         )
@@ -180,9 +184,9 @@ def _annotated_text(hint: Any) -> str | None:
 
 
 def strict_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema in the strict form of OpenAI's function calling: every object closed, every property required.
+    """Return the schema in the strict form of OpenAI's function calling: every object closed, every property required.
 
-    Returns a new schema. Raises `UserError` for an object with free keys, which strict mode cannot express.
+    The given schema is not changed. Raises `UserError` for an object with free keys, which strict mode cannot express.
     Source: https://platform.openai.com/docs/guides/function-calling (strict mode).
     """
     strict = _strict(schema)

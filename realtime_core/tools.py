@@ -1,7 +1,7 @@
-"""Tools: functions that the model may call.
+"""Tools: functions that the model can call.
 
-Anything with `name`, `description`, `params_json_schema` and `on_invoke_tool(context, arguments)` is a tool, whoever
-made it; `function_tool` makes one from a function.
+Every object with `name`, `description`, `params_json_schema` and `on_invoke_tool(context, arguments)` is a tool.
+`function_tool` makes one from a function.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 MAX_OUTPUT_CHARS = 100_000
-"""What the model is given of a tool's result: more would not fit into its context."""
+"""The limit for a tool's result, in characters. The model's context has no room for more."""
 
 TResult = TypeVar("TResult")
 ToolErrorFunction = Callable[["RunContextWrapper[Any]", Exception], "str | Awaitable[str]"]
@@ -51,7 +51,8 @@ ToolTimeoutBehavior = Literal["error_as_result", "raise_exception"]
 
 
 class Tool(Protocol):
-    """What every tool has. `on_invoke_tool` takes the call's `ToolContext` and the arguments as JSON text."""
+    """The attributes that every tool has. `on_invoke_tool` takes the call's `ToolContext` and the arguments as JSON
+    text."""
 
     @property
     def name(self) -> str: ...
@@ -65,14 +66,14 @@ class Tool(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HostedTool:
-    """A tool of an MCP server that the model's server calls by itself (hosted MCP)."""
+    """A tool of an MCP server that the model's server runs (hosted MCP)."""
 
     name: str
     server_label: str
 
 
 class ToolTimeoutError(RealtimeCoreError):
-    """A tool took longer than it may."""
+    """A tool exceeded its time limit."""
 
     def __init__(self, tool_name: str, timeout_seconds: float) -> None:
         super().__init__(f"Tool '{tool_name}' timed out after {timeout_seconds:g} seconds.")
@@ -82,13 +83,13 @@ class ToolTimeoutError(RealtimeCoreError):
 
 @dataclass(frozen=True, slots=True)
 class SilentResult:
-    """Return this from a tool to give the model the output without having it speak about it."""
+    """A tool returns this so that the model gets the output without a request for a response."""
 
     output: Any = ""
 
 
 class FailedResult(str):
-    """What the model is told in place of the result of a tool that failed with `error`."""
+    """The text for the model after a tool failed with `error`."""
 
     error: BaseException
 
@@ -100,27 +101,27 @@ class FailedResult(str):
 
 @dataclass(eq=False)
 class FunctionTool:
-    """A tool made of a function."""
+    """A tool made from a function."""
 
     name: str
-    """What the model calls it."""
+    """The tool's name for the model."""
     description: str
     params_json_schema: dict[str, Any]
     on_invoke_tool: Callable[[ToolContext[Any], str], Awaitable[Any]]
-    """Called with the call's context and the arguments as JSON text. What it returns goes to the model as text."""
+    """Called with the call's context and the arguments as JSON text. The model gets the result as text."""
     strict_json_schema: bool = True
     is_enabled: ToolEnabled = True
-    """Whether the model is told of the tool: a bool, or a function of (context, agent), asked when an agent becomes the
-    current one and again at each call."""
+    """Whether the model can use the tool: a bool, or a function of (context, agent). The function is called when an
+    agent becomes the current one, and at each call."""
     tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None
     tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None
     needs_approval: ToolApproval = False
     """Whether a call waits for `session.approve_tool_call`: a bool, or a function of (context, arguments, call_id)."""
     timeout_seconds: float | None = None
     timeout_behavior: ToolTimeoutBehavior = "error_as_result"
-    """`raise_exception` reports an `error` event besides telling the model."""
+    """`raise_exception` also emits an `error` event."""
     timeout_error_function: ToolErrorFunction | None = None
-    """Makes the text for the model out of a `ToolTimeoutError`."""
+    """Makes the text for the model from a `ToolTimeoutError`."""
 
     def __post_init__(self) -> None:
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
@@ -128,7 +129,7 @@ class FunctionTool:
 
 
 def default_tool_error_function(ctx: RunContextWrapper[Any], error: Exception) -> str:
-    """What the model is told when a tool fails."""
+    """The default text for the model when a tool fails."""
     text = user_code.error_text(error)
     if isinstance(error, ModelBehaviorError):
         return f"An error occurred while parsing tool arguments. Please try again with valid JSON. Error: {text}"
@@ -187,20 +188,20 @@ def function_tool(
     timeout_error_function: ToolErrorFunction | None = None,
     docstring_style: Literal["google", "numpy", "sphinx"] | None = None,
 ) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:
-    """Make a tool of a function, as `@function_tool` or `@function_tool(...)`.
+    """Make a tool from a function, as `@function_tool` or `@function_tool(...)`.
 
     Name, description and parameters come from the signature and the docstring (see `docstrings`). Coroutine functions
-    run in the event loop, plain functions in one of 64 threads (a time-out lets go of the thread; it cannot end it). A
-    result that is an awaitable is awaited; the values of a generator are the result, as a list. A first parameter
-    annotated `RunContextWrapper[...]` or `ToolContext[...]` is given the context. With `strict_mode` every parameter is
-    required of the model.
+    run in the event loop, plain functions in one of 64 threads. After a time-out the thread is no longer waited for,
+    but it cannot be ended. An awaitable result is awaited; the values of a generator become a list. A first parameter
+    annotated `RunContextWrapper[...]` or `ToolContext[...]` gets the context. With `strict_mode` the model must give
+    every parameter.
 
-    A method (its first parameter is `self` or `cls`) becomes the tool of an object: give an agent `Shop().price`.
+    A method (its first parameter is `self` or `cls`) becomes a tool of its object: give an agent `Shop().price`.
 
-    `failure_error_function(context, error)` makes the text for the model when the function raises or the arguments do
-    not fit; None: the session reports an `error` event and tells the model of the failure without details.
+    `failure_error_function(context, error)` makes the text for the model when the function raises or the arguments are
+    invalid. None: the session emits an `error` event, and the model gets a text without details.
 
-    Raises `UserError` when the signature cannot be described.
+    Raises `UserError` if the signature cannot be described.
     """
 
     def make(function: Callable[..., Any]) -> FunctionTool:
@@ -208,7 +209,7 @@ def function_tool(
 
         called = function.__func__ if isinstance(function, classmethod) else function
         if not callable(called):
-            raise UserError(f"function_tool: {function!r} is no function.")
+            raise UserError(f"function_tool: {function!r} is not a function.")
         schema = function_schema(
             called,
             name=name_override,
@@ -240,7 +241,7 @@ def function_tool(
 
 
 class MethodTool(FunctionTool):
-    """A tool made of a method. As an attribute of an object it is a tool of that object, like a bound method."""
+    """A tool made from a method. Read from an object it is a tool of that object, like a bound method."""
 
     function: Any
     schema: FunctionSchema
@@ -262,7 +263,7 @@ async def _unbound(context: ToolContext[Any], arguments: str) -> Any:
 def _invoking(
     schema: FunctionSchema, function: Callable[..., Any], words: ToolErrorFunction | None
 ) -> Callable[[ToolContext[Any], str], Awaitable[Any]]:
-    """The `on_invoke_tool` of a function."""
+    """Make the `on_invoke_tool` of a function."""
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
     async def run(context: ToolContext[Any], arguments: str) -> Any:
@@ -281,8 +282,8 @@ def _invoking(
         except Exception as error:
             if words is None:
                 raise
-            told = await user_code.call(words, context, error)
-            return FailedResult(tool_output_text(told), error)
+            text = await user_code.call(words, context, error)
+            return FailedResult(tool_output_text(text), error)
 
     return on_invoke_tool
 
@@ -290,13 +291,13 @@ def _invoking(
 async def invoke_tool(
     tool: Tool, context: ToolContext[Any], arguments: str, timeout_seconds: float | None = None
 ) -> Any:
-    """Run a tool, for as long as it may. Raises `ToolTimeoutError`, or what the tool raises."""
+    """Run a tool within its time limit. Raises `ToolTimeoutError`, or the tool's exception."""
     limit = getattr(tool, "timeout_seconds", None) or timeout_seconds
     return await within(limit, user_code.called(tool.on_invoke_tool, context, arguments), tool.name)
 
 
 async def within(limit_s: float | None, work: Coroutine[Any, Any, TResult], name: str) -> TResult:
-    """Users' code, for as long as it may run (None: for ever). Raises `ToolTimeoutError`, or what the code raises."""
+    """Run users' code within a time limit (None: no limit). Raises `ToolTimeoutError`, or the code's exception."""
     try:
         return cast("TResult", await user_code.within(work, limit_s))
     except user_code.TimeLimit:
@@ -304,13 +305,13 @@ async def within(limit_s: float | None, work: Coroutine[Any, Any, TResult], name
 
 
 def tool_output_text(result: Any) -> str:
-    """A tool's result as the model is given it: text as it is, everything else as JSON, else `str()`. Never raises.
+    """Convert a tool's result to text for the model: text unchanged, other values as JSON, else `str()`. Never raises.
 
-    Text that is too long for a model is cut, and says so. What is no Unicode text (a lone surrogate) becomes `?`.
+    Text that is too long is cut, with a note. Invalid Unicode (a lone surrogate) becomes `?`.
     """
     try:
         text = str.__str__(result) if isinstance(result, str) else _json(result)
-    except BaseException:  # noqa: BLE001 - the object's methods are the user's
+    except BaseException:  # noqa: BLE001 - the object's methods are users' code
         text = f"<{type(result).__name__}>"
     if len(text) > MAX_OUTPUT_CHARS:
         text = f"{text[:MAX_OUTPUT_CHARS]}… (cut: it was longer)"
@@ -325,7 +326,7 @@ def _json(result: Any) -> str:
             parts.append(part)
             length += len(part)
             if length > MAX_OUTPUT_CHARS:
-                break  # the rest would be cut
+                break  # the rest would be cut off
     except (TypeError, ValueError, RecursionError):
         return str(result)
     return "".join(parts)
@@ -346,7 +347,7 @@ def _plain(value: Any) -> Any:
 
 
 async def enabled_tools(agent: RealtimeAgent[Any], run_context: RunContextWrapper[Any]) -> list[Tool]:
-    """The agent's tools that are enabled now, those of its MCP servers last. Raises `UserError` for what is no tool."""
+    """Return the agent's enabled tools; those of its MCP servers come last. Raises `UserError` for an invalid tool."""
     tools: list[Any] = list(agent.tools)
     if agent.mcp_servers:
         from .mcp import mcp_tools
@@ -358,7 +359,8 @@ async def enabled_tools(agent: RealtimeAgent[Any], run_context: RunContextWrappe
 
 
 def check_tool(tool: Any) -> Tool:
-    """The object itself if it has a tool's shape (or is a dict: a tool that the server runs), else `UserError`."""
+    """Return the object if it has the attributes of a tool, or is a dict (a tool that the server runs). Raises
+    `UserError` otherwise."""
     if isinstance(tool, Mapping):
         return cast("Tool", tool)
     if isinstance(tool, MethodType) and isinstance(made := getattr(tool, "__func__", None), MethodTool):
@@ -368,22 +370,22 @@ def check_tool(tool: Any) -> Tool:
     missing = [n for n in ("name", "description", "params_json_schema", "on_invoke_tool") if not hasattr(tool, n)]
     if missing:
         what = repr(getattr(tool, "__name__", None) or getattr(tool, "name", None) or tool)
-        raise UserError(f"{what} is no function tool: it has no {', '.join(missing)}. Is @function_tool missing?")
+        raise UserError(f"{what} is not a function tool: it lacks {', '.join(missing)}. Is @function_tool missing?")
     _check_is_json(tool.params_json_schema, tool.name)
     return cast("Tool", tool)
 
 
 def _check_is_json(schema: Any, name: str) -> None:
-    """Raise `UserError` for a schema that cannot be sent: an object that holds itself, or what is not JSON."""
+    """Raise `UserError` for a schema that cannot be sent, because it contains itself or is not JSON."""
     try:
         json.dumps(schema)
     except (TypeError, ValueError, RecursionError) as error:
-        why = "it holds itself or is nested too deeply" if not isinstance(error, TypeError) else str(error)
+        why = "it contains itself or is nested too deeply" if not isinstance(error, TypeError) else str(error)
         raise UserError(f"Tool {name}: params_json_schema cannot be written as JSON: {why}.") from None
 
 
 async def is_enabled(tool: Any, run_context: RunContextWrapper[Any], agent: Any) -> bool:
-    """Whether a tool or handoff is enabled now. Raises what its rule raises."""
+    """Whether a tool or handoff is enabled now. Exceptions of its rule pass through."""
     enabled = getattr(tool, "is_enabled", True)
     if callable(enabled):
         enabled = await user_code.call(enabled, run_context, agent)

@@ -1,7 +1,7 @@
-"""Who decides that a turn has begun and ended: the server, or we.
+"""Policies that decide when the caller's turn begins and ends: the server's decision, or ours.
 
-Pure. A policy is told what the server's voice activity detection reports and answers with actions; the model carries
-them out. `deadline` is when `on_time` wants to be called next.
+Pure. A policy gets the reports of the server's voice activity detection and returns actions; the model executes them.
+`deadline` is the time of the next call of `on_time`.
 """
 
 from __future__ import annotations
@@ -17,54 +17,54 @@ __all__ = ["OurTurns", "ServerTurns", "TurnAction", "TurnPolicy"]
 
 
 class TurnAction(Enum):
-    """What a policy asks of the model."""
+    """An action that a policy requests from the model."""
 
     INTERRUPT = auto()
-    """Cut what is playing, truncate it at what was heard, cancel the response."""
+    """Cut playback, truncate at the heard position, cancel the response."""
     HOLD = auto()
-    """Fall silent, and be ready to go on; with `duck_db`, go on quietly."""
+    """Fall silent and be ready to continue; with `duck_db`, continue more quietly."""
     RELEASE = auto()
-    """Go on from the sample that was heard last, as loud as before."""
+    """Continue after the last heard sample, at full volume."""
     RESPOND = auto()
-    """Ask for a response to the turn that was just committed."""
+    """Request a response to the turn that was just committed."""
 
 
 Actions = Sequence[TurnAction]
 
 
 class TurnPolicy(ABC):
-    """Decides on turns. `now` is in seconds on any steady clock."""
+    """Decides on turns. `now` is in seconds on any monotonic clock."""
 
     deadline: float | None = None
     duck_db: float | None = None
-    """By so many decibels the agent is quieter while it is not known what a noise is; None: it is silent."""
+    """How many decibels quieter the agent is while a noise is not yet identified. None: the agent is silent."""
 
     @abstractmethod
     def turn_detection(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The protocol's `turn_detection` object for this policy, from the one that the user gave."""
+        """The protocol's `turn_detection` object for this policy, made from the user's."""
 
     @abstractmethod
     def speech_started(self, now: float, *, agent_active: bool) -> Actions:
-        """The caller began to speak; `agent_active`: a response is being made or heard."""
+        """The caller began to speak. `agent_active`: a response is in progress or playing."""
 
     def speech_stopped(self, now: float) -> Actions:
         return ()
 
     def committed(self, now: float) -> Actions:
-        """The server took what was said as a turn."""
+        """The server committed a turn."""
         return ()
 
     def on_time(self, now: float) -> Actions:
-        """The deadline has come."""
+        """The deadline has passed."""
         return ()
 
     def reset(self) -> None:
-        """The server has been lost: whatever was begun is over."""
+        """The server connection was lost: reset the state of the current turn."""
         self.deadline = None
 
 
 class ServerTurns(TurnPolicy):
-    """The server decides: it answers each turn and is interrupted by each speech. What the user set stays."""
+    """The server decides: it answers each turn, and any speech interrupts it. The user's settings stay unchanged."""
 
     def turn_detection(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {"create_response": True, "interrupt_response": True, **given}
@@ -74,18 +74,19 @@ class ServerTurns(TurnPolicy):
 
 
 class OurTurns(TurnPolicy):
-    """We decide: speech holds the agent at once, and interrupts it when it has gone on for `minimum_speech_s`; a
-    shorter noise lets the agent go on, and is not answered. With `duck_db` the agent is not held but quieter by so many
-    decibels, so that a cough costs no pause.
+    """We decide: speech holds the agent at once, and interrupts it after `minimum_speech_s`. After a shorter noise the
+    agent continues, and the noise is not answered. With `duck_db` the agent becomes quieter by that many decibels
+    instead of silent, so a cough causes no pause.
 
-    `silence_s` is what the server's detector adds before it reports the end of speech (`silence_duration_ms` of
-    `server_vad`): a noise is known to be short only when that has passed, so the agent is silent for up to
-    `minimum_speech_s + silence_s`. Speech while the agent is neither speaking nor about to is never too short.
+    `silence_s` is the delay with which the server's detector reports the end of speech (`silence_duration_ms` of
+    `server_vad`). A noise is known to be short only after that delay, so the agent is silent for up to
+    `minimum_speech_s + silence_s`. Speech while the agent neither speaks nor prepares an answer always counts as a
+    turn.
     """
 
     def __init__(self, minimum_speech_s: float = 0.3, *, silence_s: float = 0.5, duck_db: float | None = None) -> None:
         if duck_db is not None and duck_db <= 0:
-            raise UserError(f"duck_db={duck_db:g}: write how much quieter, like 14.")
+            raise UserError(f"duck_db={duck_db:g}: give a positive number of decibels, such as 14.")
         self.minimum_speech_s = minimum_speech_s
         self.silence_s = silence_s
         self.duck_db = duck_db

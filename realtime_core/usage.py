@@ -1,4 +1,4 @@
-"""Tokens spent, with the protocol's modality details, and what they are estimated to cost."""
+"""Token usage by modality, and its estimated cost."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["PRICES_PER_MILLION", "CostEstimate", "ModalityTokens", "Prices", "Us
 
 @dataclass(frozen=True, slots=True)
 class ModalityTokens:
-    """The tokens of one direction by modality. Tokens that the server did not break down are in none of the modalities.
+    """The tokens of one direction by modality. Tokens without a breakdown by the server belong to no modality.
 
-    `cached_tokens` is the server's sum of cached input tokens; `cached_text` and the others break that sum down.
-    `cache_write_tokens` and `reasoning_tokens` have the names of the OpenAI Agents SDK. The Realtime API reports
-    neither, so both are 0 unless a model of your own sets them.
+    `cached_tokens` is the server's sum of cached input tokens; `cached_text` and the others are its parts.
+    `cache_write_tokens` and `reasoning_tokens` have the OpenAI Agents SDK's names. The Realtime API does not report
+    them, so both are 0 unless your own model sets them.
     """
 
     text: int = 0
@@ -31,14 +31,15 @@ class ModalityTokens:
 
     @classmethod
     def from_details(cls, details: Any) -> ModalityTokens:
-        """From `input_token_details` or `output_token_details` of the protocol. A missing number counts as 0."""
+        """Read `input_token_details` or `output_token_details` of the protocol. A missing number counts as 0."""
         cached = details.get("cached_tokens_details") if isinstance(details, Mapping) else None
         plain = {name: _count(details, f"{name}_tokens") for name in ("text", "audio", "image")}
         parts = {f"cached_{name}": _count(cached, f"{name}_tokens") for name in plain}
         return cls(**plain, **parts, cached_tokens=_count(details, "cached_tokens"))
 
     def __add__(self, other: Any) -> ModalityTokens:
-        """The sum. `other` may be any object with some of these attributes, such as the token details of `openai`."""
+        """Return the sum. `other` may be any object with some of these attributes, such as the token details of
+        `openai`."""
         names = [each.name for each in fields(self)]
         return ModalityTokens(**{name: getattr(self, name) + (getattr(other, name, 0) or 0) for name in names})
 
@@ -62,7 +63,7 @@ class UsageEntry:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars for a million tokens."""
+    """Prices in US dollars per million tokens."""
 
     text_in: float
     text_out: float
@@ -75,13 +76,14 @@ class Prices:
 
 
 PRICES_PER_MILLION: dict[str, Prices] = {}
-"""By model name; a dated snapshot (`gpt-realtime-2025-08-28`) has the price of its model. Empty, because prices change:
-enter those of your account (https://platform.openai.com/docs/pricing), or pass a table of your own."""
+"""Prices by model name. A dated snapshot (`gpt-realtime-2025-08-28`) has the price of its model. The table is empty
+because prices change: enter those of your account (https://platform.openai.com/docs/pricing), or pass your own table.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """US dollars. `known` is false when the table has no entry for the model (the sums are 0 then)."""
+    """A cost in US dollars. `known` is false if the table has no entry for the model; the sums are 0 then."""
 
     input: float
     output: float
@@ -106,7 +108,7 @@ class Usage:
 
     @classmethod
     def of_response(cls, usage: Mapping[str, Any], response_id: str = "") -> Usage:
-        """The tokens of one response, from the `usage` object of `response.done`.
+        """Read the `usage` object of `response.done`.
 
         Source: https://platform.openai.com/docs/api-reference/realtime-server-events/response/done
         """
@@ -130,7 +132,7 @@ class Usage:
         )
 
     def add(self, other: Usage) -> None:
-        """Add another sum, in place. A single response without an entry of its own gets one."""
+        """Add another sum in place. A single response without an entry gets one."""
         self.requests += other.requests
         self.input_tokens += other.input_tokens
         self.input_tokens_details += other.input_tokens_details
@@ -145,12 +147,12 @@ class Usage:
         self.request_usage_entries = (self.request_usage_entries + entries)[-_MAX_ENTRIES:]
 
     def snapshot(self) -> Usage:
-        """A copy that stays as it is."""
+        """Return a copy that does not change any more."""
         return replace(self, request_usage_entries=list(self.request_usage_entries))
 
     def cost(self, model: str, prices: Mapping[str, Prices] | None = None) -> CostEstimate:
-        """An estimate for `model` by a price table (default `PRICES_PER_MILLION`). Tokens that the server did not break
-        down by modality count as text, the cheapest."""
+        """Estimate the cost for `model` with a price table (default `PRICES_PER_MILLION`). Tokens without a modality
+        count as text, the cheapest."""
         table = PRICES_PER_MILLION if prices is None else prices
         price = table.get(model) or table.get(_SNAPSHOT.sub("", model))
         if price is None:

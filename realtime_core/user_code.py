@@ -1,15 +1,14 @@
-"""Calling users' code, which may do anything.
+"""Calls users' code safely.
 
-A tool, hook, guardrail, callback or handler may raise any exception, return an awaitable or a generator where a value
-is wanted, cancel itself, and go on when it is cancelled. All calls of users' code go through this module. The outcome
-of each is a value or an `Exception`; a `CancelledError` comes out only if the caller itself was cancelled.
+A tool, hook, guardrail, callback or handler may raise any exception, return an awaitable or a generator instead of a
+value, cancel itself, or ignore a cancellation. All calls of users' code go through this module. Each call gives a value
+or raises an `Exception`. A `CancelledError` comes out only if the calling task itself was cancelled.
 
-- What is no `Exception` (`SystemExit`, `KeyboardInterrupt`, a cancellation of the code's own) would end the event loop
-  or the caller, and `StopIteration` cannot cross a coroutine or a future: they become `UserCodeError`, whose cause is
-  the original.
-- An awaitable is awaited, however the function was wrapped. The values of a generator become a list.
-- Tools, and code with a time limit, have a task of their own (`within`). It is not waited for when its time is up, and
-  not for long when its session ends.
+- `SystemExit`, `KeyboardInterrupt` and the code's own cancellation would end the event loop or the calling task, and
+  `StopIteration` cannot pass through a coroutine or a future. They become `UserCodeError`, with the original as cause.
+- Awaitables are awaited. The values of a generator become a list.
+- Tools, and code with a time limit, run in their own task (`within`). After the limit the task is not waited for. At
+  the end of the session it is waited for briefly.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ logger = logging.getLogger(__name__)
 
 _MAX_THREADS = 64
 _MAX_VALUES = 10_000
-"""So many values of a generator are taken."""
+"""The most values that are taken from a generator."""
 _MAX_LAYERS = 8
-"""So often is the result of an awaitable an awaitable again."""
+"""How often the result of an awaitable may itself be an awaitable."""
 _GRACE_S = 0.3
-"""So long may cancelled code take to end. A session closes within a second."""
+"""How long cancelled code may take to end, in seconds. A session closes within a second."""
 _left: set[asyncio.Task[Any]] = set()
 
 
@@ -57,7 +56,7 @@ class UserCode(Enum):
 
     TOOL = "tool"
     ERROR_TEXT = "error text"
-    """What words a failure, a rejection or a time-out for the model."""
+    """Makes the model's text for a failure, a rejection or a time-out."""
     IS_ENABLED = "is_enabled"
     APPROVAL = "needs_approval"
     GUARDRAIL = "guardrail"
@@ -71,27 +70,26 @@ class UserCode(Enum):
 
 
 async def call(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function; return its value, which is awaited if it is an awaitable. Raises `Exception`s only."""
+    """Call a function and return its value; an awaitable is awaited. Raises only `Exception`s."""
     return await _run(called(function, *args))
 
 
 def call_now(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function that has to answer at once. Raises `Exception`s only, among them `UserCodeError` for a coroutine
-    function."""
+    """Call a function that must return at once. Raises only `Exception`s; for a coroutine function `UserCodeError`."""
     try:
         value = function(*args)
         if inspect.iscoroutine(value):
             value.close()
-            raise UserCodeError(f"{name_of(function)} is called at once: it must be a plain function, not `async def`.")
+            raise UserCodeError(f"{name_of(function)} must be a plain function, not `async def`.")
     except BaseException as error:  # noqa: BLE001
         raise failure_of(error)  # noqa: B904
     return value
 
 
 async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Call a plain function in one of 64 threads. Raises `Exception`s only."""
+    """Call a plain function in one of 64 threads. Raises only `Exception`s."""
     run = contextvars.copy_context().run
-    # The outcome is wrapped: a future takes no StopIteration, and SystemExit would end the loop.
+    # The outcome is wrapped, because a future cannot hold StopIteration, and SystemExit would end the loop.
     work = functools.partial(run, _outcome, function, args, kwargs)
     value, error = await asyncio.get_running_loop().run_in_executor(_threads(), work)
     if error is not None:
@@ -100,7 +98,7 @@ async def in_thread(function: Callable[..., Any], args: Sequence[Any], kwargs: M
 
 
 async def settled(value: Any) -> Any:
-    """The value itself; of an awaitable, its result; of a generator, its values. Raises what the code raises."""
+    """Return the value; await an awaitable, and collect the values of a generator. Exceptions pass through."""
     for _ in range(_MAX_LAYERS):
         if inspect.isawaitable(value):
             value = await value
@@ -110,7 +108,7 @@ async def settled(value: Any) -> Any:
             value = _values(value)
         else:
             return value
-    raise UserCodeError(f"Awaiting the result {_MAX_LAYERS} times gave an awaitable each time.")
+    raise UserCodeError(f"The result was still an awaitable after {_MAX_LAYERS} awaits.")
 
 
 async def concurrently(*work: Coroutine[Any, Any, Any]) -> list[Any]:
@@ -127,11 +125,11 @@ async def concurrently(*work: Coroutine[Any, Any, Any]) -> list[Any]:
 
 
 async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -> Any:
-    """Await users' code in a task of its own. Raises `Exception`s only, among them `TimeLimit` after `limit_s`."""
+    """Await users' code in its own task. Raises only `Exception`s; after `limit_s` it raises `TimeLimit`."""
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[tuple[Any, Exception | None]] = loop.create_future()
     task = loop.create_task(_tell(work, outcome))
-    task.add_done_callback(lambda _: work.close())  # it was never begun if the task was cancelled at once
+    task.add_done_callback(lambda _: work.close())  # a task that is cancelled at once never starts it
     timer = None if limit_s is None else loop.call_later(limit_s, _expire, task, outcome)
     try:
         value, error = await outcome
@@ -147,7 +145,7 @@ async def within(work: Coroutine[Any, Any, Any], limit_s: float | None = None) -
 
 
 async def _tell(work: Coroutine[Any, Any, Any], outcome: asyncio.Future[tuple[Any, Exception | None]]) -> None:
-    """The outcome of the code, told in the step in which the code ends: a task that awaits this one learns it later."""
+    """Set the outcome in the step in which the code ends. A task that awaits this one would get it later."""
     value: Any = None
     error: Exception | None = None
     try:
@@ -163,18 +161,18 @@ async def _tell(work: Coroutine[Any, Any, Any], outcome: asyncio.Future[tuple[An
 
 
 def _expire(task: asyncio.Task[None], outcome: asyncio.Future[tuple[Any, Exception | None]]) -> None:
-    """The time is up."""
+    """The time limit has passed."""
     if not outcome.done():
         outcome.set_result((None, TimeLimit()))
         _cancel(task)
 
 
 class TimeLimit(TimeoutError):
-    """The code took longer than it may. A `TimeoutError` that the code itself raises is none of these."""
+    """The code exceeded its time limit. A `TimeoutError` that the code itself raises is another type."""
 
 
 def failure_of(error: BaseException) -> Exception:
-    """The error itself, or a `UserCodeError` where the error would do harm on its way."""
+    """Return the error, or a `UserCodeError` if the error could not be raised safely."""
     if isinstance(error, Exception) and not isinstance(error, (StopIteration, StopAsyncIteration)):
         return error
     text = error_text(error)
@@ -184,7 +182,7 @@ def failure_of(error: BaseException) -> Exception:
 
 
 def error_text(error: Any) -> str:
-    """`str(error)`, which may fail: then the name of its type."""
+    """Return `str(error)`, or the name of its type if that fails."""
     try:
         return str(error)
     except BaseException:  # noqa: BLE001 - the exception's class is the user's
@@ -192,19 +190,19 @@ def error_text(error: Any) -> str:
 
 
 def name_of(function: Any) -> str:
-    """What to call a function in a message."""
+    """The name of a function for messages."""
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
 
 
 def log_failure(what: str, error: BaseException, *, at: str = "") -> None:
-    """Log that users' code failed (`at` which event), with its traceback."""
+    """Log a failure of users' code with its traceback. `at` names the event."""
     text = error_text(error)
-    told = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    logger.error("%s failed%s: %s", what, f" at {at!r}" if at else "", told, exc_info=error)
+    description = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    logger.error("%s failed%s: %s", what, f" at {at!r}" if at else "", description, exc_info=error)
 
 
 async def called(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function and await its value, for `within`. Raises what the code raises."""
+    """Call a function and await its value, for `within`. The code's exceptions pass through."""
     try:
         value = function(*args)
     except StopIteration as error:  # which Python would turn into a RuntimeError
@@ -226,14 +224,14 @@ async def _run(work: Coroutine[Any, Any, Any]) -> Any:
         raise failure_of(error)  # noqa: B904
     except GeneratorExit as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is None:
-            raise  # this coroutine is closed; the code itself has raised nothing
+            raise  # this coroutine is closed; the code did not raise
         raise failure_of(error)  # noqa: B904
     except BaseException as error:  # noqa: BLE001
         raise failure_of(error)  # noqa: B904
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
-    """Cancel a task, and wait for a moment until it has ended."""
+    """Cancel a task and wait briefly for its end."""
     _cancel(task)
     await asyncio.wait({task}, timeout=_GRACE_S)
 
@@ -241,7 +239,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
 def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     if not task.done():
-        _left.add(task)  # the loop itself keeps no task alive
+        _left.add(task)  # the loop holds only weak references to tasks
         task.add_done_callback(_left.discard)
 
 
@@ -251,7 +249,7 @@ def _outcome(
     try:
         value = function(*args, **kwargs)
         return (_values(value) if _is_lazy(value) else value), None
-    except BaseException as error:  # noqa: BLE001 - whatever the function raises is its outcome
+    except BaseException as error:  # noqa: BLE001 - the exception is the function's outcome
         return None, error
 
 
@@ -276,11 +274,11 @@ async def _values_later(generator: AsyncGenerator[Any, Any]) -> list[Any]:
 
 def _check_count(values: Sequence[Any]) -> None:
     if len(values) > _MAX_VALUES:
-        raise UserCodeError(f"A generator made more than {_MAX_VALUES} values: return what is needed of them.")
+        raise UserCodeError(f"A generator made more than {_MAX_VALUES} values. Return only the needed values.")
 
 
 @functools.cache
 def _threads() -> DaemonThreads:
-    # Not the loop's own, which has a handful: tools that hang would leave none to look up the model's address, to hang
-    # up, or to do whatever else cannot wait.
+    # Not the loop's default executor, which has few threads: hanging tools would block the look-up of addresses, the
+    # hang-up and other urgent work.
     return DaemonThreads(_MAX_THREADS, "tool")

@@ -540,7 +540,7 @@ def invoke_failure(tool: FunctionTool) -> str:
 
 @pytest.mark.parametrize("what", ["text", 3, functools.partialmethod(print), object()])
 def test_what_cannot_be_called_is_no_tool(what: Any) -> None:
-    with pytest.raises(UserError, match="no function"):
+    with pytest.raises(UserError, match="not a function"):
         function_tool(what)
 
 
@@ -559,16 +559,16 @@ class SomeHooks:
     ("parts", "words"),
     [
         ({"tools": [bare]}, "Is @function_tool missing"),
-        ({"tools": [function_tool(bare), "bare"]}, "no function tool"),
-        ({"tools": [None]}, "no function tool"),
+        ({"tools": [function_tool(bare), "bare"]}, "not a function tool"),
+        ({"tools": [None]}, "not a function tool"),
         ({"tools": function_tool(bare)}, "must be a list"),
         ({"tools": "bare"}, "must be a list"),
-        ({"handoffs": [bare]}, "neither a RealtimeAgent nor"),
-        ({"handoffs": [RealtimeAgent]}, "neither a RealtimeAgent nor"),
+        ({"handoffs": [bare]}, "must be a RealtimeAgent or the result of"),
+        ({"handoffs": [RealtimeAgent]}, "must be a RealtimeAgent or the result of"),
         ({"handoffs": RealtimeAgent(name="Other")}, "must be a list"),
-        ({"output_guardrails": [bare]}, "no guardrail"),
-        ({"input_guardrails": [bare]}, "no guardrail"),
-        ({"mcp_servers": [bare]}, "no MCP server"),
+        ({"output_guardrails": [bare]}, "not a guardrail"),
+        ({"input_guardrails": [bare]}, "not a guardrail"),
+        ({"mcp_servers": [bare]}, "not an MCP server"),
         ({"hooks": SomeHooks}, "hooks"),
         ({"instructions": lambda: "no arguments"}, "must take"),
         ({"instructions": 3}, "must be text"),

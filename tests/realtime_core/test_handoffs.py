@@ -336,7 +336,7 @@ async def test_handoffs_may_be_disabled_and_must_not_share_a_name_with_a_tool() 
     with pytest.raises(UserError, match="transfer_to_b"):
         async with opened(RealtimeAgent(name="A", tools=[tool], handoffs=[b])):
             pass
-    with pytest.raises(UserError, match="neither"):
+    with pytest.raises(UserError, match="must be a RealtimeAgent"):
         async with opened(RealtimeAgent(name="A", handoffs=["B"])):  # type: ignore[list-item]
             pass
 

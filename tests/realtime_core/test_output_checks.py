@@ -311,11 +311,11 @@ async def test_what_is_remembered_of_responses_is_bounded() -> None:
 async def test_what_is_no_guardrail_is_refused_before_anybody_speaks(where: Any) -> None:
     def forgotten(context: Any, agent: Any, text: str) -> None: ...
 
-    with pytest.raises(UserError, match=r"forgotten.* is no guardrail\. Is @output_guardrail"):
+    with pytest.raises(UserError, match=r"forgotten.* is not a guardrail\. Is @output_guardrail"):
         wrong: Any = {where: [forgotten]}
         async with opened(RealtimeAgent(name="A", **wrong)):
             pass
-    with pytest.raises(UserError, match="is no guardrail"):
+    with pytest.raises(UserError, match="is not a guardrail"):
         async with opened(run_config=wrong):
             pass
 

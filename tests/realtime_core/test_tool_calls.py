@@ -170,7 +170,7 @@ async def test_a_tool_that_was_disabled_meanwhile_does_not_run() -> None:
 
 async def test_names_must_be_unique_among_what_is_enabled() -> None:
     twin = function_tool(lambda: "twin", name_override="echo")
-    with pytest.raises(UserError, match="called 'echo'"):
+    with pytest.raises(UserError, match="have the name 'echo'"):
         async with opened(agent(echo, twin)):
             pass
     async with opened(agent(echo, function_tool(lambda: 1, name_override="echo", is_enabled=False))):
