@@ -68,7 +68,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _Bad(Exception):
-    """A field is not what it should be. Never leaves this module."""
+    """A field has a wrong value. This module catches the exception."""
 
 
 def _text(data: Object, name: str) -> str:
@@ -93,7 +93,7 @@ def _count(data: Object, name: str) -> int:
 
 
 def _index(data: Object, name: str) -> int:
-    """Which part of an item; there are one or two."""
+    """The index of a part of an item; there are one or two."""
     value = _count(data, name)
     if not 0 <= value < _MAX_PARTS:
         raise _Bad(f"{name!r} is out of range")
@@ -139,7 +139,7 @@ def _objects_or_empty(data: Object, name: str) -> list[Object]:
 
 
 def _texts(data: Object, name: str) -> list[str]:
-    """A list of strings; what is not a list is no reason to lose the event."""
+    """A list of strings; an empty list for any other value, so that the event is not lost."""
     value = data.get(name)
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
@@ -286,7 +286,7 @@ def parse(message: str | bytes) -> Object | Malformed:
 
 
 def _loads_leniently(message: str | bytes) -> Any:
-    """JSON with half a surrogate pair, as of a text that was cut within an emoji. orjson refuses it. As in orjson, an
+    """JSON with half a surrogate pair, as in a text that was cut within an emoji. orjson refuses it. As in orjson, an
     integer past 64 bits becomes a float.
 
     Raises `ValueError` and `RecursionError`.
@@ -326,7 +326,7 @@ def decode_object(data: Object) -> ServerEvent:
 
 
 def decode(message: str | bytes) -> ServerEvent:
-    """The event of a message as it came."""
+    """The event of a message."""
     if (event := decode_audio(message)) is not None:
         return event
     data = parse(message)

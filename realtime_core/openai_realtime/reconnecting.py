@@ -260,7 +260,7 @@ class ReconnectingTransport:
     # Time.
 
     async def _watch(self, link: Link, tasks: asyncio.TaskGroup) -> Close:
-        """Wait for the end of the connection. Replace a session that is about to expire, in a pause of the talk."""
+        """Wait for the end of the connection. Replace a session that is about to expire, in a pause."""
         loop = asyncio.get_running_loop()
         due = self._rollover_at(link.session)
         quiet = 0
@@ -277,11 +277,11 @@ class ReconnectingTransport:
             try:
                 successor = await self._open(tasks)
             except RealtimeCoreError as error:
-                _logger.warning("The session could not be renewed before its end: %s", error)
+                _logger.warning("No new session could replace the session before its end: %s", error)
                 due = loop.time() + _ROLLOVER_AGAIN_S
                 continue
             if link.run.done() or not link.session.at_rest:
-                successor.session.ended = True  # the conversation has continued meanwhile
+                successor.session.discard()  # the conversation has continued meanwhile
                 successor.connection.close()
                 quiet = 0
                 continue

@@ -135,7 +135,7 @@ class SessionConfig:
             current = self._ledger.desired.get(_TURN_DETECTION)
             if not isinstance(current, Mapping) or current.get(IDLE_TIMEOUT) is None:
                 fields[_TURN_DETECTION] = without_nones(detection)
-        self._ledger.ask(Change(fields, answered, named))
+        self._ledger.request(Change(fields, answered, named))
 
     def let_server_respond(self, value: bool) -> bool:
         """Let the server answer turns by itself, if the settings say so, or stop that for a while. Returns whether

@@ -51,7 +51,7 @@ class Change:
 
 @dataclass(eq=False, slots=True)
 class _Update:
-    """A `session.update` under way. `change` is None where it only brings the server back to what is in force."""
+    """A `session.update` under way. `change` is None where the update only restores settings in force."""
 
     event_id: str
     fields: Fields
@@ -59,11 +59,11 @@ class _Update:
     change: Change | None
     given_up: bool = False
     echoed: bool = False
-    """A `session.updated` came since, which showed none of its changes."""
+    """A `session.updated` has come after the update and showed none of its changes."""
 
     @property
     def due_at(self) -> float:
-        """When an answer is not waited for any more."""
+        """When the update is given up."""
         return self.sent_at + (_ECHO_S if self.echoed else ANSWER_S)
 
 
@@ -88,9 +88,9 @@ class SettingsLedger:
     """Changes that wait, are under way, or are taken. `now` is in seconds of any steady clock."""
 
     granted: Fields = field(default_factory=dict)
-    """What the server has taken of the changes: what is in force."""
+    """The settings that the server has taken: they are in force."""
     override: Fields = field(default_factory=dict)
-    """Values that the server shall use for a while in place of the granted ones."""
+    """Values that replace granted ones for a while."""
     _waiting: deque[Change] = field(default_factory=deque)
     _sent: deque[_Update] = field(default_factory=deque)
     _at_server: Fields = field(default_factory=dict)
@@ -98,7 +98,7 @@ class SettingsLedger:
     _echo: Fields = field(default_factory=dict)
     """The session as the server last described it."""
     _uncorrected: Fields = field(default_factory=dict)
-    """Overrides and corrections that the server has refused: the ledger does not ask for them again."""
+    """Overrides and corrections that the server has refused: the ledger does not request them again."""
 
     @property
     def desired(self) -> Fields:
@@ -126,7 +126,7 @@ class SettingsLedger:
 
     # Requests.
 
-    def ask(self, change: Change) -> None:
+    def request(self, change: Change) -> None:
         """Request a change; `due` returns its update."""
         self._waiting.append(change)
 
@@ -198,8 +198,8 @@ class SettingsLedger:
         return changes
 
     def _shows(self, update: _Update, session: Fields) -> bool | None:
-        """Whether the session shows that something has changed of what the update changes; None where it shows none of
-        it, or where nothing changes by it."""
+        """Whether the session shows a change of the update; None where it shows none of the update's settings, or where
+        the update changes nothing."""
         news = [
             path
             for path in update.fields
@@ -239,7 +239,7 @@ class SettingsLedger:
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
         """Give up updates without an answer. Returns the changes that count as taken, because the server has described
-        its session since, and those that failed. Where an update is taken after all, `due` reverts it."""
+        its session since, and those that failed. If the server takes an update later, `due` reverts it."""
         taken: list[Change] = []
         failed: list[Change] = []
         for update in [each for each in self._sent if not each.given_up and now >= each.due_at]:
@@ -256,7 +256,7 @@ class SettingsLedger:
     def renewed(self) -> SettingsLedger:
         """The ledger of a new server session: one change requests all granted settings."""
         renewed = SettingsLedger()
-        renewed.ask(Change(dict(self.granted)))
+        renewed.request(Change(dict(self.granted)))
         return renewed
 
     def succeed(self, lost: SettingsLedger) -> None:
@@ -264,9 +264,9 @@ class SettingsLedger:
         known = self.desired
         missed = {path: value for path, value in lost.granted.items() if path not in known or known[path] != value}
         if missed:
-            self.ask(Change(missed))
+            self.request(Change(missed))
         for change in lost.unanswered:
-            self.ask(change)
+            self.request(change)
         lost._waiting.clear()
         lost._sent.clear()
 

@@ -1,4 +1,4 @@
-"""One suite of behaviours over every adapter of `Connection`: what the bridge and the model may rely on."""
+"""One suite of behaviours for every adapter of `Connection`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the server is, and what opens the door."""
+"""The address of the server, and the key."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_classes_of_errors(fields: dict[str, str], fault: Fault) -> None:
     assert type(exception(error)) is (SessionExpired if fault is Fault.EXPIRED else ServerRejected)
 
 
-def test_a_server_of_the_beta_protocol_is_told_from_a_wrong_setting() -> None:
+def test_a_server_of_the_beta_protocol_is_recognised() -> None:
     message = "Unknown parameter: 'session.type'."
     beta = exception(ServerError("invalid_request_error", "unknown_parameter", message, "session.type", ""))
     assert beta.message.startswith(message) and "openai.azure.com/openai/v1" in beta.message

@@ -1,4 +1,4 @@
-"""Tools that the server runs (hosted MCP): the answer is asked for, an approval before, and the calls are told."""
+"""Tools that the server runs (hosted MCP): approvals, calls and the responses after them."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_a_hosted_call_ends_with_its_session() -> None:
         assert talk.peer.types() == ["session.update"], "nobody waits for what will never come"
 
 
-async def test_a_server_whose_tools_cannot_be_had_is_told_of() -> None:
+async def test_an_mcp_server_without_its_tools_is_reported() -> None:
     async with Talk() as talk:
         talk.peer.emit("mcp_list_tools.failed", item_id="item_list")
         await settle()
@@ -109,7 +109,7 @@ async def test_a_server_whose_tools_cannot_be_had_is_told_of() -> None:
 
 
 @pytest.mark.parametrize("approve", [True, False])
-async def test_an_approval_is_asked_for_once_and_answered(approve: bool) -> None:
+async def test_an_approval_is_requested_once_and_answered(approve: bool) -> None:
     async with Talk() as talk:
         talk.peer.respond()
         talk.peer.emit("conversation.item.done", item=REQUEST)
@@ -203,7 +203,7 @@ async def desk(**reconnect: Any) -> AsyncIterator[Desk]:
         yield kit
 
 
-async def test_a_call_is_told_as_any_tool_is_and_is_in_the_history() -> None:
+async def test_a_hosted_call_is_reported_as_any_tool_and_is_in_the_history() -> None:
     async with desk() as d:
         d.peer.respond()
         d.output(ITEM | {"arguments": ""}, "added")
@@ -246,7 +246,7 @@ async def test_a_call_is_told_as_any_tool_is_and_is_in_the_history() -> None:
         ({"type": "of_next_year"}, '{"type": "of_next_year"}'),
     ],
 )
-async def test_a_failure_is_told_with_the_servers_text(error: Any, text: str) -> None:
+async def test_a_failure_is_reported_with_the_servers_text(error: Any, text: str) -> None:
     async with desk() as d:
         d.peer.respond()
         d.item(CALLED, "added")
@@ -273,7 +273,7 @@ PIECES: list[Callable[[Desk], None]] = [
 
 @given(st.permutations(range(len(PIECES))), st.sets(st.sampled_from(range(len(PIECES) - 2))))
 @settings(max_examples=60)
-def test_a_call_is_told_once_in_any_order_of_its_events(order: list[int], lost: set[int]) -> None:
+def test_a_call_is_reported_once_in_any_order_of_its_events(order: list[int], lost: set[int]) -> None:
     async def run() -> None:
         async with desk() as d:
             d.peer.respond()
@@ -317,7 +317,7 @@ async def test_a_call_that_runs_when_the_connection_is_lost_has_failed() -> None
         assert isinstance(end.error, HostedToolFailed) and "lost" in str(end.error)
 
 
-async def test_a_call_that_runs_when_the_session_ends_is_told_as_unfinished() -> None:
+async def test_a_call_that_runs_when_the_session_ends_is_reported_as_unfinished() -> None:
     async with desk(attempts=0) as d:
         d.item(CALLED, "added")
         await settle()
@@ -328,7 +328,7 @@ async def test_a_call_that_runs_when_the_session_ends_is_told_as_unfinished() ->
         assert d.of("tool_end")[0].error is not None
 
 
-async def test_an_approved_call_is_told_after_its_approval() -> None:
+async def test_an_approved_call_is_reported_after_its_approval() -> None:
     async with desk() as d:
         d.peer.respond()
         d.item(REQUEST, "added", "done")
@@ -368,7 +368,7 @@ async def test_a_call_that_is_only_retrieved_has_run_before() -> None:
 
 
 @pytest.mark.parametrize("memory", ["summary", "items"])
-async def test_a_new_session_knows_the_call_and_is_asked_for_nothing(memory: str) -> None:
+async def test_a_new_session_knows_the_call_and_makes_no_response(memory: str) -> None:
     def accept(event: dict[str, Any]) -> None:
         d.peer.accept(event)
         if event["type"] == "conversation.item.create":

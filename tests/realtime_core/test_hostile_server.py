@@ -1,4 +1,4 @@
-"""A server that says anything: events of the right names with whatever in them. The session goes on."""
+"""A server that sends known events with any content. The session continues."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_an_item_whose_place_is_left_out_is_not_the_first() -> None:
 
 
 @pytest.mark.parametrize("named", ["", None])
-def test_the_place_that_the_client_asked_for_counts_where_the_server_names_none(named: str | None) -> None:
+def test_the_requested_place_counts_where_the_server_names_none(named: str | None) -> None:
     places = ItemPlaces()
     places.previous(ItemAdded, "a", "")
     places.requested("b", "root")

@@ -1,4 +1,4 @@
-"""An end finishes what was open: responses, audio, turns, tools, approvals; and each is told with a reason."""
+"""Every end finishes open responses, audio, turns, tools and approvals, and reports each with a reason."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ async def test_an_approval_for_a_lost_session_is_not_sent_to_the_next() -> None:
 
 @pytest.mark.parametrize("code", ["input_audio_buffer_commit_empty", ""])
 @pytest.mark.parametrize("says_event_id", [True, False])
-async def test_a_turn_ended_by_hand_that_the_server_refuses_is_told(says_event_id: bool, code: str) -> None:
+async def test_a_refused_commit_of_the_user_is_reported(says_event_id: bool, code: str) -> None:
     class Strict(Peer):
         def accept(self, event: dict[str, Any]) -> None:
             super().accept(event)
@@ -183,7 +183,7 @@ async def test_a_turn_ended_by_hand_that_the_server_refuses_is_told(says_event_i
     assert not ignored
 
 
-async def test_an_empty_commit_of_the_servers_own_is_nobodys_business() -> None:
+async def test_an_empty_commit_of_the_server_is_not_reported() -> None:
     peer = Peer()
     async with opened(peer, RealtimeAgent(name="Desk")) as (_, events):
         peer.error("input_audio_buffer_commit_empty", "buffer too small")
@@ -191,7 +191,7 @@ async def test_an_empty_commit_of_the_servers_own_is_nobodys_business() -> None:
         assert not [event for event in events if event.type == "error"]
 
 
-async def test_a_turn_ended_by_hand_in_a_session_that_is_lost_is_told() -> None:
+async def test_a_commit_in_a_session_that_is_lost_is_reported() -> None:
     peer = Peer()
     async with opened(peer, RealtimeAgent(name="Desk"), attempts=3) as (session, events):
         await session.send_audio(bytes(9600), commit=True)
@@ -204,7 +204,7 @@ async def test_a_turn_ended_by_hand_in_a_session_that_is_lost_is_told() -> None:
 
 @pytest.mark.parametrize("kind", ["output_audio", "output_text"])
 @pytest.mark.parametrize("where", ["response.done", "response.output_item.done"])
-async def test_the_final_text_counts_wherever_it_is_told(kind: str, where: str) -> None:
+async def test_the_final_text_counts_in_every_event_that_has_it(kind: str, where: str) -> None:
     """In the history, and for guardrails."""
     checked: list[str] = []
 
@@ -235,7 +235,7 @@ async def test_the_final_text_counts_wherever_it_is_told(kind: str, where: str) 
         assert checked[-1] == "We are open until eleven."
 
 
-async def test_a_model_that_tells_a_thing_twice_has_it_happen_once() -> None:
+async def test_an_event_that_a_model_emits_twice_happens_once() -> None:
     """For other models than ours: the session itself takes each response and each transcript once."""
     heard: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The model against a server that says exactly what it is told to: what goes out, and what is emitted."""
+"""The model against a scripted server: the client events it sends, and the events it emits."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_connect_does_not_wait_for_ever() -> None:
     assert asyncio.get_running_loop().time() - started == pytest.approx(4.0, abs=1.1)
 
 
-async def test_the_key_is_asked_for_once_for_each_connection() -> None:
+async def test_the_key_function_is_called_once_for_each_connection() -> None:
     asked: list[int] = []
 
     def key() -> str:
@@ -414,7 +414,7 @@ async def test_audio_that_comes_after_its_end_plays_and_ends() -> None:
         assert not talk.heard.of("audio_interrupted"), "all of it was heard long ago"
 
 
-async def test_a_response_that_is_told_twice_happens_once() -> None:
+async def test_a_response_that_is_reported_twice_happens_once() -> None:
     async with Talk() as talk:
         usage = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
         talk.peer.respond()
@@ -533,7 +533,7 @@ async def test_tool_calls_and_their_outputs() -> None:
         assert (before.status, before.output, after.status, after.output) == ("in_progress", None, "completed", "42")
 
 
-async def test_a_call_that_only_the_end_of_its_response_tells() -> None:
+async def test_a_call_that_only_the_end_of_its_response_reports() -> None:
     def item(call_id: str, status: str = "completed") -> dict[str, Any]:
         return {"id": f"item_{call_id}", "type": "function_call", "call_id": call_id, "name": "f", "status": status}
 
@@ -608,7 +608,7 @@ async def test_a_tool_that_never_returns_does_not_silence_the_agent() -> None:
         assert talk.peer.types()[-1] == "response.create"
 
 
-async def test_a_turn_that_was_taken_is_over_though_nobody_told_of_its_end() -> None:
+async def test_a_committed_turn_is_over_without_an_end_of_speech() -> None:
     async with Talk() as talk:
         talk.peer.emit("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
         talk.peer.emit("input_audio_buffer.committed", item_id="item_u")
@@ -617,7 +617,7 @@ async def test_a_turn_that_was_taken_is_over_though_nobody_told_of_its_end() -> 
         assert talk.peer.types() == ["session.update"], "the caller does not speak: nothing is held"
 
 
-async def test_an_output_that_the_server_refuses_is_told_in_words() -> None:
+async def test_a_refused_tool_output_is_sent_as_a_note() -> None:
     async with Talk() as talk:
         _call(talk.peer)
         await settle()
@@ -646,7 +646,7 @@ async def test_an_output_that_is_no_unicode_is_sent_nevertheless() -> None:
         assert (output["item"]["output"], create["type"]) == ("caf?", "response.create")
 
 
-async def test_a_silent_output_that_the_server_refuses_is_told_silently() -> None:
+async def test_a_refused_silent_tool_output_is_sent_as_a_silent_note() -> None:
     async with Talk() as talk:
         _call(talk.peer)
         await settle()
@@ -780,7 +780,7 @@ async def test_items_come_with_their_order_and_status() -> None:
         assert (first.previous_item_id, first.item.item_id, second.item.status) == ("before", "u", "completed")
 
 
-async def test_complaints_are_told_and_races_are_not() -> None:
+async def test_errors_are_reported_and_races_are_not() -> None:
     async with Talk() as talk:
         talk.peer.error("cannot_update_voice", "Cannot update a conversation's voice.")
         talk.peer.error("input_audio_buffer_commit_empty")
@@ -791,7 +791,7 @@ async def test_complaints_are_told_and_races_are_not() -> None:
         assert sum(talk.model.ignored_errors.values()) == 2
 
 
-async def test_a_collision_that_is_told_without_a_code_is_asked_for_again() -> None:
+async def test_a_collision_without_a_code_is_requested_again() -> None:
     async with Talk() as talk:
         talk.send(RealtimeModelSendUserInput("Hello"))
         await settle()
@@ -885,7 +885,7 @@ async def test_a_listener_that_takes_some_events_at_once_still_gets_them_in_orde
         assert listener.types == ["audio", "audio_done"]
 
 
-async def test_the_servers_end_is_told() -> None:
+async def test_the_end_by_the_server_is_reported() -> None:
     async with Talk() as talk:
         assert talk.peer.connection is not None
         talk.peer.connection.close(1000, "bye")
@@ -899,7 +899,7 @@ async def test_the_servers_end_is_told() -> None:
         await talk.model.connect(talk.options)
 
 
-async def test_a_loss_is_told_when_nobody_reconnects() -> None:
+async def test_a_lost_connection_is_reported_without_reconnecting() -> None:
     async with Talk(reconnect=ReconnectPolicy(attempts=0)) as talk:
         assert talk.peer.connection is not None
         talk.peer.connection.break_()
@@ -921,7 +921,7 @@ async def test_close_says_nothing_and_takes_a_second_at_most() -> None:
     assert talk.heard.events == []
 
 
-async def test_a_failing_listener_of_ours_is_told_as_an_exception() -> None:
+async def test_a_failing_listener_of_the_package_is_reported_as_an_exception() -> None:
     class Broken(Recorder):
         def on_event_now(self, event: RealtimeModelEvent) -> bool:
             if event.type == "turn_started":

@@ -307,7 +307,7 @@ async def test_a_rejected_configuration_over_a_real_socket() -> None:
 
 
 @pytest.mark.real_time
-async def test_nobody_at_the_address() -> None:
+async def test_an_address_without_a_server() -> None:
     model = OpenAIRealtimeWebSocketModel()
     with pytest.raises(ConnectFailed, match="cannot be reached"):
         await model.connect({"url": "ws://127.0.0.1:9/", "api_key": "k"})

@@ -1,4 +1,4 @@
-"""Desired and acknowledged configuration, and the difference."""
+"""Requested and confirmed configuration, and the difference."""
 
 from __future__ import annotations
 

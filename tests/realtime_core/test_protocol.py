@@ -1,4 +1,4 @@
-"""The codec: every event of the protocol, and everything that is none."""
+"""The codec: every event of the protocol, and messages that are not events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections through a proxy: which one the environment names, and what it answers."""
+"""Connections through a proxy: the choice of the proxy, and its answers."""
 
 from __future__ import annotations
 

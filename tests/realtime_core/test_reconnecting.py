@@ -1,4 +1,4 @@
-"""A conversation that outlives its connections: what the new session is told, what waits, what is given up."""
+"""A conversation over several connections: the memory of the new session, inputs that wait, and giving up."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def texts(commands: Sequence[dict[str, Any]]) -> list[str]:
     return [part["text"] for item in items for part in item.get("content", ())]
 
 
-async def test_a_new_session_is_told_what_was_heard_and_asked_for_nothing() -> None:
+async def test_a_new_session_gets_what_was_heard_and_makes_no_response() -> None:
     async with Talk(options={"conversation": conversation}) as talk:
         talk.peer.respond()
         talk.peer.audio(1000)
@@ -112,7 +112,7 @@ async def test_replay_as_items() -> None:
         assert items[-1]["content"] == [{"type": "output_text", "text": "Your table is"}]
 
 
-async def test_what_was_wanted_and_not_answered_is_asked_for_in_the_new_session() -> None:
+async def test_an_unanswered_request_is_repeated_in_the_new_session() -> None:
     async with Talk(options={"conversation": conversation}) as talk:
         talk.send(RealtimeModelSendUserInput("Hello"))  # neither confirmed nor answered
         await settle()
@@ -189,7 +189,7 @@ async def test_a_turn_that_is_not_taken_again_is_answered_nevertheless() -> None
         assert talk.peer.types()[-1] == "response.create"
 
 
-async def test_an_answer_that_was_begun_is_not_asked_for_again() -> None:
+async def test_an_answer_that_had_begun_is_not_requested_again() -> None:
     async with Talk() as talk:
         talk.send(RealtimeModelSendUserInput("Hello"))
         await settle()
@@ -285,7 +285,7 @@ def server_responds(peer: Peer) -> bool:
     return bool(told[-1]["create_response"])
 
 
-async def test_a_tool_that_returns_in_the_new_session_is_told_of_in_words() -> None:
+async def test_a_tool_that_returns_in_the_new_session_is_reported_as_a_note() -> None:
     async with Talk() as talk:
         call(talk.peer)
         await settle()
@@ -368,7 +368,7 @@ async def test_expiry_is_no_end() -> None:
         assert "error" not in talk.heard.types()
 
 
-async def test_expiry_is_an_end_where_nobody_reconnects() -> None:
+async def test_expiry_is_the_end_without_reconnecting() -> None:
     async with Talk(reconnect=ReconnectPolicy(attempts=0)) as talk:
         talk.peer.error("session_expired")
         await settle(2.0)

@@ -1,4 +1,4 @@
-"""What a new session is told, and when there is one."""
+"""The memory of a new session, and the reasons for one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_nothing_said_is_nothing_to_tell() -> None:
     assert summary([AssistantMessageItem(item_id="a", content=[AssistantAudio()])], 1000) is None
 
 
-def test_tools_without_a_result_are_told_of() -> None:
+def test_the_summary_names_tools_without_a_result() -> None:
     text = summary([RealtimeToolCallItem(item_id="c", call_id="c", name="book", arguments="{}")], 1000)
     assert text is not None and "Tool book({}): no result yet" in text
 

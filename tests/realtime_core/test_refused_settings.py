@@ -1,4 +1,4 @@
-"""The server's word counts: an agent and its settings are in charge when the server has taken them, and not before."""
+"""Settings and agents are in force when the server has taken them, and not before."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ async def test_an_agent_put_in_charge_meanwhile_wins_over_a_handoff() -> None:
         assert [call_id for call_id, _ in server.outputs] == ["h1"] and "ignoring" in server.outputs[0][1]
 
 
-async def test_a_session_updated_that_nobody_asked_for_settles_nothing() -> None:
+async def test_an_unrequested_session_updated_settles_nothing() -> None:
     desk, billing, _ = agents()
     server = Server()
     async with opened(desk, server) as (session, events):
@@ -233,7 +233,7 @@ async def test_a_session_updated_that_nobody_asked_for_settles_nothing() -> None
         assert session.current_agent is desk and len(params(events)) == 1
 
 
-async def test_a_server_that_never_answers_is_told_of_and_the_caller_is_answered() -> None:
+async def test_a_server_that_never_answers_is_reported_and_the_caller_is_answered() -> None:
     desk, _, kitchen = agents()
     server = Server()
     async with opened(desk, server) as (session, events):
@@ -274,7 +274,7 @@ async def test_a_handoff_in_a_lost_session_is_decided_by_the_next(target: str) -
         assert len([text for text in notes if "transfer_to" in text and "has returned" in text]) == 1
 
 
-async def test_nobody_waits_for_an_answer_after_the_end() -> None:
+async def test_no_change_waits_for_an_answer_after_the_end() -> None:
     desk, _, kitchen = agents()
     for end in ("closed by the server", "closed by the user"):
         server = Server()

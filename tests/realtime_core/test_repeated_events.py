@@ -486,7 +486,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("type", [type for type in EVENTS if type not in ("session.created", "session.updated")])
-def test_an_event_that_never_comes_takes_with_it_what_only_it_tells(type: str) -> None:
+def test_a_missing_event_loses_only_what_no_other_event_reports(type: str) -> None:
     for number in numbers(type):
         outcome = run(Spoilt("left out", number))
         assert outcome.events["agent_start"] == outcome.events["agent_end"], f"event {number}, {type}"
@@ -496,7 +496,7 @@ def test_an_event_that_never_comes_takes_with_it_what_only_it_tells(type: str) -
             assert differences(outcome) <= LOST.get(type, set()), f"event {number}, {type}"
 
 
-def test_a_handoff_whose_acknowledgement_never_comes_is_told_as_failed() -> None:
+def test_a_handoff_without_an_acknowledgement_is_reported_as_failed() -> None:
     first, *later = numbers("session.updated")
     assert first == 1 and later
     for number in later:
@@ -507,6 +507,6 @@ def test_a_handoff_whose_acknowledgement_never_comes_is_told_as_failed() -> None
 
 
 @pytest.mark.parametrize("type", ["session.created", "session.updated"])
-def test_a_session_that_never_begins_is_told_by_connect(type: str) -> None:
+def test_connect_reports_a_session_that_never_begins(type: str) -> None:
     with pytest.raises(ConnectFailed):
         run(Spoilt("left out", numbers(type)[0]))

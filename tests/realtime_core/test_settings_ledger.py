@@ -1,4 +1,4 @@
-"""The server's word counts: settings asked for, taken, refused, and never answered."""
+"""Settings that are requested, taken, refused or never answered."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Log:
         self.taken()
 
     def ask(self, name: str, fields: Fields) -> None:
-        self.ledger.ask(Change(fields, self.answers.setdefault(name, []).append))
+        self.ledger.request(Change(fields, self.answers.setdefault(name, []).append))
 
     def due(self, now: float = 0.0) -> list[tuple[str, Fields]]:
         due: Due = self.ledger.due(self.ids, now)
@@ -162,7 +162,7 @@ def test_a_server_that_ignores_a_setting_does_not_hold_up_the_next() -> None:
     assert [each.fields for each in taken] == [{("speed",): 1.3}] and not failed
 
 
-def test_an_update_that_nobody_answers_is_given_up_and_reverted_if_it_is_taken_late() -> None:
+def test_an_unanswered_update_is_given_up_and_reverted_if_it_is_taken_late() -> None:
     log = Log()
     log.ask("b", {("instructions",): "B"})
     log.due(1.0)
@@ -177,7 +177,7 @@ def test_an_update_that_nobody_answers_is_given_up_and_reverted_if_it_is_taken_l
     assert not log.due()
 
 
-def test_an_override_is_lifted_and_a_refused_one_is_not_asked_for_again() -> None:
+def test_an_override_is_lifted_and_a_refused_one_is_not_requested_again() -> None:
     log = Log()
     log.ledger.override = {("voice",): "quiet"}
     assert log.due() == [("evt_2", {("voice",): "quiet"})]
@@ -191,7 +191,7 @@ def test_an_override_is_lifted_and_a_refused_one_is_not_asked_for_again() -> Non
     assert log.refused("evt_4") == "voice" and not log.due()
 
 
-def test_a_new_session_is_asked_for_what_is_in_force_and_then_for_the_rest_one_by_one() -> None:
+def test_a_new_session_gets_the_granted_settings_and_then_each_other_change() -> None:
     log = Log()
     log.ask("bad", {("speed",): 9})
     log.due()
@@ -199,7 +199,7 @@ def test_a_new_session_is_asked_for_what_is_in_force_and_then_for_the_rest_one_b
     log.ledger.override = {}
     assert log.due() == [("evt_3", A)], "nothing that could be refused"
     log.taken()
-    old.ask(Change({("instructions",): "B"}, log.answers.setdefault("later", []).append))
+    old.request(Change({("instructions",): "B"}, log.answers.setdefault("later", []).append))
     log.ledger.succeed(old)
     assert [fields for _, fields in log.due()] == [{("speed",): 9}, {("instructions",): "B"}]
     log.refused("evt_4")
@@ -208,7 +208,7 @@ def test_a_new_session_is_asked_for_what_is_in_force_and_then_for_the_rest_one_b
     assert not old.unanswered
 
 
-def test_what_was_taken_while_the_new_session_began_is_asked_for_there() -> None:
+def test_a_change_taken_while_the_new_session_began_is_requested_there() -> None:
     log = Log()
     log.ask("b", {("instructions",): "B"})
     log.due()

@@ -1,4 +1,4 @@
-"""What the WebSocket adapter does beyond `Connection`: opening, refusing, keepalive, the server's life."""
+"""The WebSocket adapter beyond `Connection`: opening, refusing, keepalive, and the server."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ async def test_leaving_the_server_closes_what_is_open_and_ends_every_handler() -
     assert await running == Close(1001, "going away", "peer")
 
 
-async def test_a_handler_that_fails_is_told_and_its_connection_closed_with_1011() -> None:
+async def test_a_failed_handler_is_reported_and_its_connection_closed_with_1011() -> None:
     told: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
 
@@ -159,7 +159,7 @@ async def test_a_handler_that_fails_is_told_and_its_connection_closed_with_1011(
     assert told[0]["message"] == "The handler of /path failed"
 
 
-async def test_a_peer_that_does_not_answer_pings_is_given_up_unless_nobody_listens() -> None:
+async def test_a_peer_without_pongs_is_given_up_unless_reading_is_paused() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peers.append(await SocketPeer.server(reader, writer))
 
@@ -207,7 +207,7 @@ async def test_text_that_is_not_utf_8_closes_with_1007_and_a_broken_frame_with_1
             assert (closes[-1].code, closes[-1].by) == (code, "us")
 
 
-async def test_a_connection_nobody_runs_can_be_closed() -> None:
+async def test_a_connection_that_does_not_run_can_be_closed() -> None:
     async with serve(echo) as server:
         connection = await connect(f"ws://127.0.0.1:{server.port}/")
         connection.close()

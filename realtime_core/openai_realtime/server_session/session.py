@@ -214,6 +214,10 @@ class ServerSession:
         if close is not None and (is_cut or self._turns.commits):  # the user waits for an answer that does not come
             self._emit(emitted.RealtimeModelErrorEvent(ConnectionLost(close)))
 
+    def discard(self) -> None:
+        """The session is not needed: it takes no more messages."""
+        self.ended = True
+
     def succeed(self, lost: ServerSession, *, knows_calls: bool) -> None:
         """Take over settings and running tools of a lost session. `knows_calls`: the server still has the tool calls of
         that session."""
