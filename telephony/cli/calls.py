@@ -19,7 +19,7 @@ from ..journal.reader import read_journal
 from ..journal.recorded import collect
 from ..journal.store import find_call, purge, stored_calls
 from ..journal.transcript import to_json
-from ..records.recorder import open_records
+from ..records.client import open_records
 from ..replay.call import HeardCall
 from ..replay.recording_files import add, test_of
 from ..settings import load_settings

@@ -1,11 +1,9 @@
-"""What must be remembered beyond one process: claims, which succeed once, one row for each call, and which processes
-are alive.
+"""The records: what all processes share. Claims that succeed once, a record of each call, and leases of processes.
 
-- `storable`: what a database can store. Pure.
-- `rows`: what is known of a call, and how news of it are added. Pure.
-- `memory`, `database`: the two stores behind the protocol `Records`. Without DATABASE_URL it is the first.
-- `recorder`: what the application talks to: off the event loop, with a bound, and with an answer when the database is
-  down.
+- `storable`: texts, numbers and keys that every database accepts. Pure.
+- `call_record`: the record of one call, and how updates change it. Pure.
+- `memory`, `database`: the two stores behind the protocol `Records`. `memory` is used without DATABASE_URL.
+- `client`: the records as the application uses them, without blocking the event loop, also while the database is down.
 """
 
 from __future__ import annotations
@@ -16,58 +14,58 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from .rows import CallNews, CallRow
+    from .call_record import CallRecord, CallUpdate
 
 __all__ = ["Claimed", "Records"]
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Whether the claim succeeded, and what the one who was first has left with it."""
+    """Whether the claim succeeded, and the value that the first claim stored."""
 
     first: bool
     value: str = ""
 
 
 class Records(Protocol):
-    """A store. Its methods may block: call them from a worker thread (`Recorder` does). `now` is the date, in UTC.
+    """A store. Its methods may block, so call them in a worker thread, as `RecordsClient` does. `now` is in UTC.
 
-    Every method raises `RecordsUnavailable` where the store cannot be used, `RecordRefused` where it can be used and
-    refuses this record, and nothing else.
+    A method raises `RecordsUnavailable` if the store cannot be used, and `RecordRefused` if the store refuses this
+    record. It raises no other error.
     """
 
     def claim(
-        self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallNews | None = None
+        self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
     ) -> Claimed:
-        """Succeeds once for each (kind, key) within `ttl_s`, over all processes. The key is kept as a hash, `value` as
-        it is; where the claim succeeds, `call` is noted in the same step."""
+        """Claim a key. One claim of each (kind, key) succeeds within `ttl_s`, in all processes together. The store has
+        a hash of the key, and `value` as it is. If the claim succeeds, `call` is noted in the same transaction."""
 
     def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:
-        """Forget the claim, and the call that was noted with it: what it was for has not been done."""
+        """Remove a claim, and the call that was noted with it."""
 
-    def note(self, news: Sequence[CallNews]) -> None:
-        """Add to what is known of calls, in this order."""
+    def note(self, news: Sequence[CallUpdate]) -> None:
+        """Apply updates to the records of calls, in this order."""
 
-    def call(self, key: str) -> CallRow | None:
-        """A call, by its id or by its `CallSid`. None also for a text that cannot be a key."""
+    def call(self, key: str) -> CallRecord | None:
+        """The record of a call, by its id or its `CallSid`. None also for a text that cannot be a key."""
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
-        """The process is alive until `now + ttl_s`. False: its lease had run out, or it had none; it has one now."""
+        """Renew the lease of a process until `now + ttl_s`. False: the lease is new, or it had run out before."""
 
     def is_alive(self, process: str, *, now: datetime) -> bool:
-        """Does this process hold a lease?"""
+        """Whether this process holds a lease."""
 
     def interrupt(self, now: datetime) -> int:
-        """Forget the leases that have run out, and give the open calls of processes without a lease the status
-        `interrupted`. Returns how many calls."""
+        """Remove the leases that have run out, and give the open calls of processes without a lease the status
+        `interrupted`. Returns the number of these calls."""
 
     def leave(self, process: str) -> None:
-        """The process ends: it needs no lease any more."""
+        """Remove the lease of a process that ends."""
 
     def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
-        """Remove the calls of which nothing was heard since, and expired claims; returns the calls' ids."""
+        """Remove the calls without an update since `before`, and expired claims. Returns the ids of the calls."""
 
     def check(self) -> str:
-        """Ask whether the store can be used; says, in a few words, what it is."""
+        """Check that the store can be used. Returns its name and version."""
 
     def close(self) -> None: ...

@@ -1,6 +1,6 @@
-"""Records in a database, for all processes that share it: SQLite on one machine, PostgreSQL on many.
+"""The records in a database that processes share: SQLite on one machine, PostgreSQL on many.
 
-Importing this module imports SQLAlchemy; `open_records` does so where DATABASE_URL is set, and nobody else.
+This module imports SQLAlchemy. Only `open_records` imports this module, and only if DATABASE_URL is set.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from ..errors import RecordRefused, RecordsUnavailable, SettingsError
 from ..twilio.callbacks import ENDED
 from . import Claimed
-from .rows import INTERRUPTED, CallNews, CallRow, added
+from .call_record import INTERRUPTED, CallRecord, CallUpdate, updated
 from .schema import VERSION, calls, claims, processes, upgrade, version_of
 from .storable import clean_text, is_key
 
 __all__ = ["DatabaseRecords"]
 
 WITHIN_S = 2
-"""What one statement, and one attempt to connect, may take."""
+"""The time limit of one statement, and of one attempt to connect."""
 _PURGE_EVERY = timedelta(minutes=1)
 _OLDEST_CALL = timedelta(days=1)
-"""No call at Twilio lasts longer. A row of an older release, which knows no leases, is of a call that ended since."""
+"""No call at Twilio lasts longer. An open record without a lease, of an older release, is over after this time."""
 _LEASES = 7_483_115_021
-"""PostgreSQL's advisory lock for taking and forgetting leases: any number, the same for all processes."""
+"""The number of PostgreSQL's advisory lock for leases: any number, the same in all processes."""
 _OF_ONE_RECORD = ("22", "23", "44", "54", "P0")
-"""Classes of SQLSTATE that say something about a record: data, constraints, views, limits of size, triggers
+"""The classes of SQLSTATE that concern one record: data, constraints, views, size limits, triggers
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 _DATES = ("started_at", "ended_at", "updated_at")
 _creating = threading.Lock()
@@ -60,7 +60,7 @@ _INSERT: dict[str, Callable[[Any], Any]] = {"sqlite": sqlite.insert, "postgresql
 
 
 class DatabaseRecords:
-    """`Records` in a database. The first use creates or upgrades the tables; `create=False` only looks.
+    """`Records` in a database. The first use creates or upgrades the tables, unless `create` is False.
 
     Raises:
         SettingsError: PostgreSQL's driver is not installed.
@@ -74,7 +74,7 @@ class DatabaseRecords:
         self._purged_at: datetime | None = None
 
     def claim(
-        self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallNews | None = None
+        self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
     ) -> Claimed:
         key_hash = _hashed(kind, key)
         wanted = {
@@ -100,7 +100,7 @@ class DatabaseRecords:
             return
         self._purged_at = now
         expired = select(claims.c.kind, claims.c.key_hash).where(claims.c.expires_at <= now)
-        with self._transaction() as connection:  # of those that another process removes just now, nothing is wanted
+        with self._transaction() as connection:  # rows that another process is removing are skipped
             skipping = expired.with_for_update(skip_locked=True)
             connection.execute(delete(claims).where(tuple_(claims.c.kind, claims.c.key_hash).in_(skipping)))
 
@@ -110,18 +110,18 @@ class DatabaseRecords:
             if call_id is not None:
                 connection.execute(delete(calls).where(calls.c.id == call_id))
 
-    def note(self, news: Sequence[CallNews]) -> None:
-        for each in news:  # one transaction each: none waits for another's row while it holds one
+    def note(self, news: Sequence[CallUpdate]) -> None:
+        for each in news:  # one transaction each, so that no transaction waits for a row while it holds another
             try:
                 self._note(each)
-            except _Collided:  # another process began the same call in the same moment: it is there now
+            except _Collided:  # another process inserted the same call at the same time
                 self._note(each)
 
-    def _note(self, news: CallNews) -> None:
+    def _note(self, news: CallUpdate) -> None:
         with self._transaction() as connection:
             _note(connection, news)
 
-    def call(self, key: str) -> CallRow | None:
+    def call(self, key: str) -> CallRecord | None:
         with self._transaction() as connection:
             return _find(connection, key)
 
@@ -170,7 +170,7 @@ class DatabaseRecords:
         with self._transaction() as connection:
             version = version_of(connection)
             if version > VERSION:
-                upgrade(connection)  # says what to do
+                upgrade(connection)  # raises an error that says what to do
             name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self._engine.dialect.name]
             number = ".".join(map(str, connection.dialect.server_version_info or ()))
             return f"{name} {number}, {f'schema {version}' if version else 'no tables yet'}"
@@ -190,7 +190,7 @@ class DatabaseRecords:
         except (SQLAlchemyError, OSError) as error:
             kind = RecordRefused if _is_of_one_record(error) else RecordsUnavailable
             raise kind(_first_line(error)) from None
-        except (ValueError, TypeError, OverflowError) as error:  # the driver could not write it down
+        except (ValueError, TypeError, OverflowError) as error:  # the driver could not convert a value
             raise RecordRefused(f"{type(error).__name__}: {_first_line(error)}") from None
 
     def _prepare(self) -> None:
@@ -202,39 +202,39 @@ class DatabaseRecords:
 
 
 def _create_file(path: str) -> None:
-    """Private, as journals are; SQLite gives its other files the mode of this one. A file that is there is left alone:
-    to close it would take away every lock that this process holds on it (POSIX; https://www.sqlite.org/howtocorrupt.html,
+    """Create the file with mode 0600, as journals have; SQLite gives its other files the same mode. An existing file is
+    not opened: closing it would drop all POSIX locks of this process on it (https://www.sqlite.org/howtocorrupt.html,
     2.2)."""
     with _creating, contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 class _Collided(RecordRefused):
-    """A record breaks a constraint. Most often two processes began the same call in one moment, and this one lost."""
+    """A record violates a constraint. Usually another process inserted the same call at the same time."""
 
 
 def _is_of_one_record(error: Exception) -> bool:
-    """Does the database refuse what was said, and not everything?"""
+    """Whether the error concerns one record, and not the whole database."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, StatementError)  # a value that SQLAlchemy could not convert
     if error.connection_invalidated:
         return False
-    state = getattr(error.orig, "sqlstate", None)  # PostgreSQL's; None: the driver itself refused
+    state = getattr(error.orig, "sqlstate", None)  # of PostgreSQL; None: an error of the driver
     if state is not None:
         return str(state).startswith(_OF_ONE_RECORD)
     return isinstance(error, DataError | ProgrammingError)
 
 
 def _lock_leases(connection: Connection) -> None:
-    """No lease is taken while another process looks for those that ran out. SQLite's transactions exclude each other
+    """Take no lease while another process removes the leases that ran out. SQLite's transactions exclude each other
     anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LEASES})
 
 
-def _note(connection: Connection, news: CallNews) -> None:
+def _note(connection: Connection, news: CallUpdate) -> None:
     before = _find(connection, news.key, for_update=True)
-    row = added(before, news)
+    row = updated(before, news)
     if row is None:
         return
     if before is None:
@@ -243,7 +243,7 @@ def _note(connection: Connection, news: CallNews) -> None:
         connection.execute(update(calls).where(calls.c.id == row.id).values(asdict(row)))
 
 
-def _find(connection: Connection, key: str, *, for_update: bool = False) -> CallRow | None:
+def _find(connection: Connection, key: str, *, for_update: bool = False) -> CallRecord | None:
     if not is_key(key):
         return None
     question = select(calls).where(or_(calls.c.id == key, calls.c.sid == key))
@@ -252,12 +252,12 @@ def _find(connection: Connection, key: str, *, for_update: bool = False) -> Call
     found = connection.execute(question).mappings().first()
     if found is None:
         return None
-    values = {each.name: found[each.name] for each in fields(CallRow)}
-    return CallRow(**{**values, **{name: _utc(values[name]) for name in _DATES}})
+    values = {each.name: found[each.name] for each in fields(CallRecord)}
+    return CallRecord(**{**values, **{name: _utc(values[name]) for name in _DATES}})
 
 
 def _utc(date: datetime | None) -> datetime | None:
-    """SQLite forgets the zone, PostgreSQL tells it in the session's."""
+    """The date in UTC. SQLite does not store the time zone, and PostgreSQL returns the time zone of the session."""
     return date if date is None else date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
 
 
@@ -280,7 +280,7 @@ def _engine(url: URL) -> Engine:
         "connect_timeout": WITHIN_S,
         "tcp_user_timeout": WITHIN_S * 1000,
         "application_name": "telephony",
-        "prepare_threshold": None,  # a pooler in between may give each transaction another connection
+        "prepare_threshold": None,  # a connection pooler may use another connection for each transaction
     }
     try:
         engine = create_engine(
@@ -300,12 +300,12 @@ def _engine(url: URL) -> Engine:
 
 
 def _open_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy says so, and not where the driver thinks
+    connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
     deadline = time.monotonic() + WITHIN_S
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:  # for this one lock SQLite does not always wait by itself
+        except sqlite3.OperationalError:  # SQLite does not always wait for this lock by itself
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
@@ -314,7 +314,7 @@ def _open_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")  # one that reads first could not become a writer later
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # a transaction that begins with a read cannot become a writer
 
 
 def _begin_postgresql(connection: Connection) -> None:
@@ -322,5 +322,5 @@ def _begin_postgresql(connection: Connection) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """What the database itself says: SQLAlchemy adds the statement."""
+    """The first line of the database's own message, without the statement that SQLAlchemy adds."""
     return (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]

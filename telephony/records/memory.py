@@ -1,4 +1,4 @@
-"""Records of this process, for as long as it lives."""
+"""The records in the memory of this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from . import Claimed
-from .rows import CallNews, CallRow, added
+from .call_record import CallRecord, CallUpdate, updated
 
 __all__ = ["MemoryRecords"]
 
@@ -16,17 +16,17 @@ _PURGE_EVERY = timedelta(minutes=1)
 
 
 class MemoryRecords:
-    """`Records` without a database. Never blocks; the calls that were written last are kept."""
+    """`Records` without a database. Never blocks. Keeps the `max_calls` calls that were updated last."""
 
     def __init__(self, max_calls: int = _MAX_CALLS) -> None:
         self._max_calls = max_calls
         self._claims: dict[tuple[str, str], tuple[datetime, str]] = {}
-        self._calls: OrderedDict[str, CallRow] = OrderedDict()
+        self._calls: OrderedDict[str, CallRecord] = OrderedDict()
         self._ids: dict[str, str] = {}
         self._purged_at: datetime | None = None
 
     def claim(
-        self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallNews | None = None
+        self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
     ) -> Claimed:
         self._forget_claims(now)
         known = self._claims.get((kind, key))
@@ -42,9 +42,9 @@ class MemoryRecords:
         if call_id is not None:
             self._remove(call_id)
 
-    def note(self, news: Sequence[CallNews]) -> None:
+    def note(self, news: Sequence[CallUpdate]) -> None:
         for each in news:
-            row = added(self.call(each.key), each)
+            row = updated(self.call(each.key), each)
             if row is None:
                 continue
             self._calls[row.id] = row
@@ -54,7 +54,7 @@ class MemoryRecords:
             if len(self._calls) > self._max_calls:
                 self._remove(next(iter(self._calls)))
 
-    def call(self, key: str) -> CallRow | None:
+    def call(self, key: str) -> CallRecord | None:
         return self._calls.get(key) or self._calls.get(self._ids.get(key, ""))
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:

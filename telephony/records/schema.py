@@ -1,8 +1,8 @@
-"""The tables, and how they come about.
+"""The database tables, and how they are created and upgraded.
 
-Four of them, with names of their own, so that they may live in a database that has others. `telephony_schema` holds
-the version. Whoever connects brings the schema up to date in one transaction, under a lock: an empty database gets the
-tables of today, an older one the steps that lie between. There is no way back: an older release refuses a newer schema.
+The names of the four tables begin with `telephony_`, so they can share a database with others. `telephony_schema` holds
+the version. The first connection of a process upgrades the schema in one transaction, under a lock: it creates the
+tables in an empty database, and runs the missing steps in an older one. An older release refuses a newer schema.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from ..errors import RecordsUnavailable
-from .rows import MAX_CHARS
+from .call_record import MAX_CHARS
 
 __all__ = ["VERSION", "calls", "claims", "processes", "upgrade", "version_of"]
 
@@ -47,10 +47,10 @@ STEPS: Mapping[int, Sequence[str]] = {
         "(id VARCHAR(64) NOT NULL PRIMARY KEY, expires_at TIMESTAMP WITH TIME ZONE NOT NULL)",
     ]
 }
-"""By the version that they lead to: SQL that makes it of the one before. Add to it, and never change what is there."""
+"""The SQL that upgrades the schema to each version from the version before. Only add steps; never change one."""
 
 _LOCK = 7_483_115_020
-"""PostgreSQL's advisory lock of this schema: any number, the same for all."""
+"""The number of PostgreSQL's advisory lock for upgrades: any number, the same in all processes."""
 
 metadata = MetaData()
 
@@ -71,7 +71,7 @@ processes = Table(
     Column("id", String(64), primary_key=True),
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
-"""The leases: a process that stops renewing its own has ended, or is frozen."""
+"""The leases. A process that stops renewing its lease has ended or is frozen."""
 
 _is_open = text("ended_at IS NULL")
 
@@ -107,19 +107,19 @@ calls = Table(
 
 
 def version_of(connection: Connection) -> int:
-    """0: there are no tables yet."""
+    """The version of the schema. 0: there are no tables yet."""
     if not inspect(connection).has_table(schema.name):
         return 0
     return int(connection.execute(select(schema.c.version)).scalar_one())
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the schema up to date, within the transaction of `connection`.
+    """Create or upgrade the tables, in the transaction of `connection`.
 
     Raises:
-        RecordsUnavailable: it is that of a newer release.
+        RecordsUnavailable: the schema is newer than this release.
     """
-    if connection.dialect.name == "postgresql":  # SQLite's transactions here are exclusive from their beginning
+    if connection.dialect.name == "postgresql":  # SQLite's transactions here are exclusive from the start
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
     version = version_of(connection)
     if version > VERSION:

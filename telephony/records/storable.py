@@ -1,7 +1,7 @@
-"""What a database can store, and what is done with text, numbers and keys that it cannot. Pure.
+"""Makes texts, numbers and keys that every database accepts. Pure.
 
-Texts come from outside: forms, gateways' error messages, a model. PostgreSQL refuses NUL in a text, no database takes a
-lone surrogate, and JSON has no NaN. Each such part is replaced, so that one bad character never costs a whole record.
+Texts come from outside: forms, error messages of gateways, a model. PostgreSQL refuses NUL in a text, no database
+accepts a lone surrogate, and JSON has no NaN. Such parts are replaced, so that a record is stored without them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 __all__ = ["MAX_KEY_CHARS", "clean_json", "clean_number", "clean_text", "is_key"]
 
 MAX_KEY_CHARS = 64
-"""The longest id of a call: of ours, and of Twilio's."""
+"""The longest id of a call, ours or Twilio's."""
 _MAX_INT = 2**31 - 1
 _REFUSED = re.compile("[\x00\ud800-\udfff]")
 
@@ -25,7 +25,7 @@ def clean_text(text: str, max_chars: int | None = None) -> str:
 
 
 def clean_number(value: int | float) -> int | float | None:
-    """`value`, or None where it is not finite or does not fit an INTEGER column (32 bits)."""
+    """`value`, or None if it is not finite or does not fit an INTEGER column (32 bits)."""
     if isinstance(value, int):
         return value if abs(value) <= _MAX_INT else None
     return value if math.isfinite(value) else None
@@ -45,5 +45,5 @@ def clean_json(value: Any) -> Any:
 
 
 def is_key(key: str) -> bool:
-    """Can this be the id or the `CallSid` of a call?"""
+    """Whether this can be the id or the `CallSid` of a call."""
     return 0 < len(key) <= MAX_KEY_CHARS and _REFUSED.search(key) is None

@@ -23,7 +23,7 @@ from ..console import softphone
 from ..errors import NotStarted, TwilioNotConfigured
 from ..journal.journals import Journals
 from ..journal.retention import purge_daily
-from ..records.recorder import Recorder, open_records
+from ..records.client import RecordsClient, open_records
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
 from . import callbacks, error_responses, health, media_streams, outgoing, webhooks
@@ -95,11 +95,11 @@ def create_app(
                 data=data or {},
                 sources=sources,
             )
-            recorder = await stack.enter_async_context(Recorder(open_records(loaded), sources=sources))
+            client = await stack.enter_async_context(RecordsClient(open_records(loaded), sources=sources))
             control = _control(loaded, rest, stack)
             journals = await stack.enter_async_context(Journals.of(loaded))
             phone = app.state.phone = PhoneServer.assemble(
-                agent, loaded, options, control=control, recorder=recorder, journals=journals
+                agent, loaded, options, control=control, client=client, journals=journals
             )
             phone.outgoing = outgoing or {}
             await stack.enter_async_context(phone.registry)

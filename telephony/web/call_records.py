@@ -19,8 +19,8 @@ from ..call.leg.fallback import fallback_for
 from ..call.leg.next_twiml import StreamEnd, Why, end_of_call
 from ..call.options import Followed
 from ..masking import Masker, mask_number
-from ..records.recorder import Recorder
-from ..records.rows import INTERRUPTED, OPEN, REFUSED, CallNews, CallRow, added
+from ..records.call_record import INTERRUPTED, OPEN, REFUSED, CallRecord, CallUpdate, updated
+from ..records.client import RecordsClient
 from ..settings import Settings
 from ..twilio.callbacks import ENDED, CallStatus
 from ..twilio.caller_id import Parties
@@ -55,8 +55,8 @@ _WAITING: Mapping[str, Why] = {
 class CallRecords:
     """One application's. Its methods return at once, but for the questions."""
 
-    def __init__(self, recorder: Recorder, settings: Settings, instance: str, sources: Sources) -> None:
-        self.recorder = recorder
+    def __init__(self, client: RecordsClient, settings: Settings, instance: str, sources: Sources) -> None:
+        self.client = client
         self._instance = instance
         self._sources = sources
         self._mask = Masker.of(settings)
@@ -67,7 +67,7 @@ class CallRecords:
         self._told: dict[str, dict[str, Any]] = {}
         self._live: dict[str, dict[str, Any]] = {}
         """What was noted when the calls began that go on."""
-        recorder.on_lease_lost = self._note_again
+        client.on_lease_lost = self._note_again
 
     # --- calls of this process -------------------------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ class CallRecords:
             "status": "in-progress",
             "started_at": self._now(),
         }
-        self.recorder.note(info.sid, **begun)
+        self.client.note(info.sid, **begun)
 
     def stream(self, call: Call, end: StreamEnd | None) -> None:
         """The call has a media stream (None), and so it is this process's; or why it has none any more."""
@@ -93,26 +93,26 @@ class CallRecords:
         if end is not None:
             now = {"stream": end.why, "document": end.twiml or "", "reattached": end.reattached}
         is_ours = call.info.direction == OUTBOUND
-        held_by = "" if end is None else self.recorder.process
-        self.recorder.note(self._key(call.info), begins=not is_ours, held_by=held_by, **now)
+        held_by = "" if end is None else self.client.process
+        self.client.note(self._key(call.info), begins=not is_ours, held_by=held_by, **now)
 
     def refused(self, call_sid: str, reason: str) -> None:
         """A stream of this call was not let in. Where the call has, or had, another, this changes nothing."""
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "reason": self._mask(reason)}
-        self.recorder.note(call_sid, sid=call_sid, stream=REFUSED, **self._here(), **how)
+        self.client.note(call_sid, sid=call_sid, stream=REFUSED, **self._here(), **how)
 
     def offered(self, call_sid: str, end: StreamEnd) -> None:
         """Twilio is told to open a new stream for this call."""
-        self.recorder.note(call_sid, begins=False, offered=end.offered + 1)
+        self.client.note(call_sid, begins=False, offered=end.offered + 1)
 
     def ended(self, call: Call, duration_s: float) -> None:
-        info, here = call.info, self.recorder.process
+        info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended"}
         if info.direction == OUTBOUND:
-            self.recorder.note(self._key(info), begins=False, held_by=here, **how)
+            self.client.note(self._key(info), begins=False, held_by=here, **how)
             return
         self._live.pop(info.sid, None)
-        self.recorder.note(
+        self.client.note(
             info.sid,
             held_by=here,  # else another process has its stream
             status="completed" if call.had_stream else INTERRUPTED,  # how a call without a stream ends, others know
@@ -122,10 +122,10 @@ class CallRecords:
             **how,
         )
 
-    def placing(self, call_id: str, to: str, from_: str) -> CallNews:
+    def placing(self, call_id: str, to: str, from_: str) -> CallUpdate:
         """What is noted of a call before Twilio is asked for it."""
         begun: dict[str, Any] = {"direction": OUTBOUND, "caller": from_, "called": to, **self._here(), "stream": ""}
-        return CallNews(call_id, self._now(), True, {**begun, "status": "queued", "started_at": self._now()})
+        return CallUpdate(call_id, self._now(), True, {**begun, "status": "queued", "started_at": self._now()})
 
     def placed(self, call: PlacedCall) -> None:
         """There may be news of a call that we place."""
@@ -144,7 +144,7 @@ class CallRecords:
         elif before is None:
             begun = self.placing(call.token, call.to, call.from_).changes
             changes = {**begun, **changes, "started_at": call.requested_at}
-        self.recorder.note(call.token, **changes)
+        self.client.note(call.token, **changes)
 
     def _news(self, call: PlacedCall) -> dict[str, Any]:
         news: dict[str, Any] = {"sid": call.sid, "status": call.status, "error": self._mask(call.state.error)}
@@ -161,7 +161,7 @@ class CallRecords:
         return news
 
     def _here(self) -> dict[str, Any]:
-        return {"instance": self._instance, "process": self.recorder.process}
+        return {"instance": self._instance, "process": self.client.process}
 
     def _key(self, info: CallInfo) -> str:
         return self._placed.get(info.sid, info.sid)
@@ -169,9 +169,9 @@ class CallRecords:
     def _note_again(self) -> None:
         """Other processes took this one for dead, and may have given its calls the status `interrupted`."""
         for sid, begun in self._live.items():
-            self.recorder.note(sid, **begun)
+            self.client.note(sid, **begun)
         for token, news in self._told.items():
-            self.recorder.note(token, **self._here(), **news)
+            self.client.note(token, **self._here(), **news)
 
     # --- calls of any process ----------------------------------------------------------------------------------------
 
@@ -182,16 +182,16 @@ class CallRecords:
             changes["ended_at"] = self._now()
             if status.duration_s is not None:
                 changes["duration_s"] = status.duration_s
-        self.recorder.note(key, begins=False, **changes)
+        self.client.note(key, begins=False, **changes)
 
-    def found(self, row: CallRow, record: CallResource) -> CallRow:
+    def found(self, row: CallRecord, record: CallResource) -> CallRecord:
         """The call, with what Twilio has on it: its process has ended."""
         changes: dict[str, Any] = {"status": record.status}
         if record.status in ENDED:
             changes |= {"ended_at": self._now(), "duration_s": record.duration_s, "cost": record.cost}
             changes |= {"currency": record.currency, "caller": self._kept(row.caller)}
-        self.recorder.note(row.id, begins=False, **changes)
-        return added(row, CallNews(row.id, self._now(), False, changes)) or row
+        self.client.note(row.id, begins=False, **changes)
+        return updated(row, CallUpdate(row.id, self._now(), False, changes)) or row
 
     async def stream_end(self, call_sid: str) -> StreamEnd | None:
         """Why the stream of another process's call ended. None: nothing is known, or the process that could go on with
@@ -199,40 +199,40 @@ class CallRecords:
         down, for no time."""
         row = None
         for pause_s in _WRITING_S:
-            row = await self.recorder.call(call_sid)
-            if self.recorder.state != "ok" or (row is not None and _tells_an_end(row)):
+            row = await self.client.call(call_sid)
+            if self.client.state != "ok" or (row is not None and _tells_an_end(row)):
                 break
             await asyncio.sleep(pause_s)
         return None if row is None else await self._end_of(row)
 
-    async def _end_of(self, row: CallRow) -> StreamEnd | None:
+    async def _end_of(self, row: CallRecord) -> StreamEnd | None:
         if row.stream in _ENDS:
             return StreamEnd(_ENDS[row.stream], row.reattached, row.document or None, row.offered)
         if row.reason and not row.process:  # of an older release
             parties = Parties.of(row.caller, row.called, inbound=row.direction != OUTBOUND, own=self._own_number)
             return end_of_call(row.reason, fallback=fallback_for(parties, self._fallback))
         why = "lost" if row.stream == OPEN else _WAITING.get(row.stream)  # if it were there, Twilio would not ask
-        if why is None or row.over or row.process == self.recorder.process:
+        if why is None or row.over or row.process == self.client.process:
             return None
-        if not await self.recorder.is_alive(row.process):
+        if not await self.client.is_alive(row.process):
             return None
         return StreamEnd(why, row.reattached, row.document or None, row.offered, row.instance)
 
     async def followed(self, call_sid: str) -> Followed:
         """What other processes have done about a call that lost its stream here."""
-        row = await self.recorder.call(call_sid)
-        if row is None or self.recorder.state != "ok":
+        row = await self.client.call(call_sid)
+        if row is None or self.client.state != "ok":
             return Followed.NO
-        if row.process != self.recorder.process:
+        if row.process != self.client.process:
             return Followed.TAKEN
         return Followed.OFFERED if row.offered else Followed.NO
 
     async def is_taken(self, sid: str, call_id: str) -> bool:
         """Is it another call of ours that has this `CallSid`?"""
-        row = await self.recorder.call(sid)
+        row = await self.client.call(sid)
         return row is not None and row.id != call_id
 
-    async def is_orphan(self, row: CallRow) -> bool:
+    async def is_orphan(self, row: CallRecord) -> bool:
         """Is it a call whose process has ended? Asked for calls that this process does not have."""
         if row.over:
             return row.status == INTERRUPTED
@@ -240,7 +240,7 @@ class CallRecords:
             return True  # its process had this one's name, and had it before
         if not row.process:
             return (self._now() - (row.updated_at or self._now())).total_seconds() > SILENT_S
-        return not await self.recorder.is_alive(row.process)
+        return not await self.client.is_alive(row.process)
 
     def _kept(self, number: str) -> str:
         return number if self._keeps_numbers else mask_number(number)
@@ -249,7 +249,7 @@ class CallRecords:
         return self._sources.now()
 
 
-def _tells_an_end(row: CallRow) -> bool:
+def _tells_an_end(row: CallRecord) -> bool:
     return row.status in ENDED or row.stream not in ("", OPEN) or bool(row.reason and not row.process)
 
 

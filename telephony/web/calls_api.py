@@ -34,7 +34,7 @@ from ..outbound.dialler import Dialler
 from ..outbound.do_not_call import dialing_rules_of
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import CallPlan
-from ..records.rows import CallRow
+from ..records.call_record import CallRecord
 from ..records.storable import clean_json
 from ..urls import mounted, public_address
 from .call_records import OUTBOUND
@@ -111,7 +111,7 @@ async def _place_once(phone: PhoneServer, dialler: Dialler, asked: CallRequest, 
     finds which call it was, and nobody places a second one."""
     call_records, call_id = phone.call_records, phone.sources.token(12)
     begun = call_records.placing(call_id, e164(asked.to, dialler.from_), dialler.from_)
-    claimed = await call_records.recorder.reserve(_KIND, key, _KEY_S, f"{digest}:{call_id}", begun)
+    claimed = await call_records.client.reserve(_KIND, key, _KEY_S, f"{digest}:{call_id}", begun)
     if not claimed.first:
         known, _, call_id = claimed.value.partition(":")
         if known != digest:
@@ -123,7 +123,7 @@ async def _place_once(phone: PhoneServer, dialler: Dialler, asked: CallRequest, 
         response = _place(phone, dialler, asked, call_id)
     finally:
         if response is None or response.status_code != 201:
-            await call_records.recorder.release(_KIND, key, call_id)
+            await call_records.client.release(_KIND, key, call_id)
     return response
 
 
@@ -165,7 +165,7 @@ async def end_call(request: Request) -> JSONResponse:
 
 async def _end_elsewhere(phone: PhoneServer, call_id: str) -> JSONResponse:
     """Twilio tells the process whose call it is."""
-    row = await phone.call_records.recorder.call(call_id)
+    row = await phone.call_records.client.call(call_id)
     if row is None:
         return _problem(404, "There is no such call, or it was long ago.")
     if row.over:
@@ -187,7 +187,7 @@ async def _find(
     call = None if dialler is None else dialler.calls.get(call_id)
     if call is None:
         call_records = phone.call_records
-        row = await call_records.recorder.call(call_id)
+        row = await call_records.client.call(call_id)
         if row is None:
             return None
         if not await call_records.is_orphan(row):
@@ -202,7 +202,7 @@ async def _find(
     return _shown(call)
 
 
-async def _asked_for(phone: PhoneServer, row: CallRow) -> CallRow:
+async def _asked_for(phone: PhoneServer, row: CallRecord) -> CallRecord:
     """With what Twilio knows of it, where nobody tells us any more."""
     from ..twilio.rest import TwilioRest
 
@@ -224,7 +224,7 @@ def _shown(call: PlacedCall) -> dict[str, Any]:
     return cleaned
 
 
-def _recorded(row: CallRow) -> dict[str, Any]:
+def _recorded(row: CallRecord) -> dict[str, Any]:
     """What was said in the call, and what it found out, only its process knows."""
     reached = row.status == "completed" and row.answered_by in ("human", "unknown")
     return row.to_json() | {"to": row.called, "duration_s": row.duration_s or 0, "reached": reached}

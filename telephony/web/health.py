@@ -25,16 +25,16 @@ async def readyz(request: Request) -> JSONResponse:
     database, how many writes wait and how many were dropped.
     """
     phone = phone_of(request)
-    ready, recorder = phone.takes_calls, phone.call_records.recorder
+    ready, client = phone.takes_calls, phone.call_records.client
     body = {
         "ready": ready,
         "calls": len(phone.registry),
         "draining": phone.registry.draining,
-        "records": recorder.state,
+        "records": client.state,
         "journals": phone.journals.state,
     }
-    if recorder.state != "memory":
-        body |= {"records_waiting": recorder.waiting, "records_dropped": recorder.dropped}
+    if client.state != "memory":
+        body |= {"records_waiting": client.waiting, "records_dropped": client.dropped}
     return JSONResponse(body, status_code=200 if ready else 503)
 
 

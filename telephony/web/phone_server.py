@@ -23,7 +23,7 @@ from ..errors import NotStarted
 from ..journal.journals import Journals
 from ..logs import Repeats
 from ..metrics import Metrics
-from ..records.recorder import Recorder
+from ..records.client import RecordsClient
 from ..settings import Settings, is_loopback
 from ..twilio.callbacks import ProgressBook
 from ..twilio.refusal import Refusal, parse_refusal
@@ -173,7 +173,7 @@ class PhoneServer:
         options: CallOptions,
         *,
         control: PhoneControl | None,
-        recorder: Recorder,
+        client: RecordsClient,
         journals: Journals,
     ) -> PhoneServer:
         """Make the parts and join them. `options`: what the application says about its calls."""
@@ -188,14 +188,12 @@ class PhoneServer:
             registry=registry,
             limits=limits,
             authenticator=Authenticator(settings, on_refused=metrics.request_refused),
-            stream_admission=StreamAdmission(
-                settings, registry, sources, recorder=recorder, limits=limits, calls=hooks
-            ),
+            stream_admission=StreamAdmission(settings, registry, sources, client=client, limits=limits, calls=hooks),
             metrics=metrics,
             lag=LoopLag(metrics.loop_lag),
             instance=instance,
             hooks=hooks,
-            call_records=CallRecords(recorder, settings, instance, sources),
+            call_records=CallRecords(client, settings, instance, sources),
             journals=journals,
             control=control,
             sources=sources,

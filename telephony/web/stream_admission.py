@@ -10,7 +10,7 @@ from ..call.call_info import TOKEN_PARAMETER, CallInfo
 from ..call.leg.next_twiml import StreamEnds
 from ..call.registry import Registry
 from ..errors import StreamRefused
-from ..records.recorder import Recorder
+from ..records.client import RecordsClient
 from ..settings import Settings
 from ..twilio.media_stream import Start
 from ..twilio.stream_token import StreamToken, TokenRefused, mint, verify
@@ -25,9 +25,9 @@ _KIND = "stream token"
 
 
 class StreamAdmission:
-    """Gives out stream tokens, and takes each one once, in whichever process it lands (see `Recorder`, also for what
-    happens while the database is down). Without an auth token in the settings there is nothing to check with, and only
-    this machine gets here (see `Authenticator`)."""
+    """Creates stream tokens, and accepts each one once, in any process. `RecordsClient` describes what happens while
+    the database is down. Without an auth token in the settings nothing can be checked, and only this machine gets here
+    (see `Authenticator`)."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class StreamAdmission:
         registry: Registry,
         sources: Sources,
         *,
-        recorder: Recorder | None = None,
+        client: RecordsClient | None = None,
         limits: Limits | None = None,
         calls: StreamEnds | None = None,
     ) -> None:
@@ -46,7 +46,7 @@ class StreamAdmission:
         self._calls: StreamEnds = calls or registry
         secret = settings.twilio_auth_token or settings.twilio_shared_key_secret
         self._key = None if secret is None else _derive(secret.get_secret_value())
-        self._recorder = recorder or Recorder(sources=sources)
+        self._client = client or RecordsClient(sources=sources)
 
     def parameters(self, call_sid: str) -> dict[str, str]:
         """The parameters that the stream of this call has to bring along."""
@@ -88,7 +88,7 @@ class StreamAdmission:
         except TokenRefused as error:
             raise StreamRefused(str(error)) from None
         lifetime_s = token.expires_at - now + _CLOCKS_S
-        if not await self._recorder.claim(_KIND, f"{token.call_sid}.{token.nonce}", lifetime_s):
+        if not await self._client.claim(_KIND, f"{token.call_sid}.{token.nonce}", lifetime_s):
             raise StreamRefused("the stream token has been used")
 
 

@@ -148,7 +148,7 @@ async def died_in_mid_create(it: World, key: str, *, made: bool, instance: str, 
         with closing(DatabaseRecords(it.url)) as database:
             database.renew(f"of {instance}", ttl_s=lease_s, now=phone.sources.now())
     digest = sha256(b'{"to": "+14155550123"}').hexdigest()
-    await phone.call_records.recorder.reserve("idempotency key", key, 60, f"{digest}:of-the-dead", begun)
+    await phone.call_records.client.reserve("idempotency key", key, 60, f"{digest}:of-the-dead", begun)
     if made:
         rest = phone.control
         assert isinstance(rest, TwilioRest)
@@ -230,11 +230,11 @@ async def test_a_database_that_is_down_takes_no_calls_down_but_a_key_needs_it(
             assert (status, ready["records"]) == (200, "unavailable")
         finally:
             postgresql.start()
-        recorder = it.phone("a").call_records.recorder
-        await until(lambda: not recorder.fault and not recorder.waiting)
+        client = it.phone("a").call_records.client
+        await until(lambda: not client.fault and not client.waiting)
         errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
         assert [line.partition(":")[0] for line in errors] == [
-            "The records cannot be used, and calls go on without",
+            "The records cannot be used, and calls continue without them",
             "A call with an Idempotency-Key was not placed",
         ]
         it.apps["a"].state.dialler.calls.clear()
@@ -246,7 +246,7 @@ async def test_calls_that_come_in_are_recorded(tmp_path: Path) -> None:
     async with world(f"sqlite:///{tmp_path}/records.db", "a", "b") as it:
         it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
         call = await it.twilio.ring(caller=listener)
-        await until(lambda: not it.phone("a").registry and not it.phone("a").call_records.recorder.waiting)
+        await until(lambda: not it.phone("a").registry and not it.phone("a").call_records.client.waiting)
         status, known = await it.servers["b"].ask("GET", f"/calls/{call.sid}")
         assert status == 200
         assert (known["id"], known["direction"], known["instance"], known["agent"]) == (call.sid, "inbound", "a", "Blu")
@@ -276,7 +276,7 @@ async def test_any_process_hangs_a_call_up(database_url: str) -> None:
         assert told[0] == 202
         call = await finished(a, call)
         assert call["status"] in ("completed", "canceled"), "in whatever state it was"
-        await until(lambda: not it.phone("a").call_records.recorder.waiting)
+        await until(lambda: not it.phone("a").call_records.client.waiting)
         status, told = await b.ask("DELETE", f"/calls/{call['id']}")
         assert (status, told["over"]) == (200, True)
 
@@ -287,14 +287,14 @@ async def test_a_call_that_came_in_to_a_process_that_died(tmp_path: Path, monkey
         call = it.twilio.start_ringing(caller=patient)
         await until(lambda: call.streams and len(call.heard) > 4000)
         a, b = it.phone("a"), it.servers["b"]
-        await until(lambda: not a.call_records.recorder.waiting)
-        monkeypatch.setattr(a.call_records.recorder, "note", lambda *arguments, **changes: None)  # it tells no more
+        await until(lambda: not a.call_records.client.waiting)
+        monkeypatch.setattr(a.call_records.client, "note", lambda *arguments, **changes: None)  # it tells no more
         call.phone.hang_up()
         await call.finished()
         status, known = await b.ask("GET", f"/calls/{call.sid}")
         assert (status, known["status"]) == (200, "in-progress"), "it may go on"
         with closing(DatabaseRecords(it.url)) as database:
-            database.leave(a.call_records.recorder.process)
+            database.leave(a.call_records.client.process)
         status, known = await b.ask("GET", f"/calls/{call.sid}")
         assert (status, known["status"], known["over"], known["caller"]) == (200, "completed", True, "+14•••••••00")
 

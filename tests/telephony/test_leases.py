@@ -19,11 +19,11 @@ import pytest
 import sqlalchemy
 from test_instances import until
 
-from telephony.records import recorder as recording
+from telephony.records import client as records_client
 from telephony.records import schema
+from telephony.records.call_record import CallRecord, CallUpdate
+from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
-from telephony.records.recorder import Recorder
-from telephony.records.rows import CallNews, CallRow
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -32,8 +32,8 @@ def at(s: float) -> datetime:
     return NOON + timedelta(seconds=s)
 
 
-def begun(key: str, process: str, s: float = 0, status: str = "in-progress") -> CallNews:
-    return CallNews(key, at(s), True, {"sid": key, "process": process, "status": status})
+def begun(key: str, process: str, s: float = 0, status: str = "in-progress") -> CallUpdate:
+    return CallUpdate(key, at(s), True, {"sid": key, "process": process, "status": status})
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def told(database: DatabaseRecords, key: str) -> tuple[str, bool]:
 def test_only_open_calls_of_expired_leases_are_closed(database: DatabaseRecords) -> None:
     assert not database.renew("dead", ttl_s=60, now=at(0)), "it had none"
     assert not database.renew("lives", ttl_s=60, now=at(0))
-    over = CallNews("over", at(1), True, {"process": "dead", "status": "busy", "ended_at": at(1)})
+    over = CallUpdate("over", at(1), True, {"process": "dead", "status": "busy", "ended_at": at(1)})
     database.note([begun("CA1", "dead"), begun("CA2", "dead", status="queued"), begun("CA3", "lives"), over])
     assert database.renew("lives", ttl_s=60, now=at(59))
     assert database.interrupt(at(59)) == 0
@@ -71,7 +71,7 @@ def test_a_frozen_process_gets_its_calls_back(database: DatabaseRecords) -> None
     assert not database.renew("frozen", ttl_s=60, now=at(101)), "and so it learns of it"
     database.note([begun("CA1", "frozen", 101)])
     assert told(database, "CA1") == ("in-progress", False)
-    database.note([CallNews("CA2", at(99), True, {"status": "completed", "ended_at": at(99), "reason": "hung up"})])
+    database.note([CallUpdate("CA2", at(99), True, {"status": "completed", "ended_at": at(99), "reason": "hung up"})])
     row = database.call("CA2")
     assert row is not None and (row.status, row.ended_at, row.reason) == ("completed", at(99), "hung up")
     assert database.interrupt(at(102)) == 0
@@ -105,7 +105,7 @@ OF_VERSION_2 = ("process", "stream", "reattached", "offered", "document")
 def test_records_of_version_1_are_upgraded_while_an_older_process_still_writes(
     database: DatabaseRecords, database_url: str
 ) -> None:
-    database.note([CallNews("CA1", NOON, True, {"agent": "Desk", "status": "in-progress"})])
+    database.note([CallUpdate("CA1", NOON, True, {"agent": "Desk", "status": "in-progress"})])
     with database._engine.begin() as connection:
         for statement in (
             "DROP INDEX ix_telephony_calls_open",
@@ -114,7 +114,7 @@ def test_records_of_version_1_are_upgraded_while_an_older_process_still_writes(
             "UPDATE telephony_schema SET version = 1",
         ):
             connection.exec_driver_sql(statement)
-        older = ", ".join(each.name for each in fields(CallRow) if each.name not in OF_VERSION_2)
+        older = ", ".join(each.name for each in fields(CallRecord) if each.name not in OF_VERSION_2)
     with closing(DatabaseRecords(database_url)) as later:
         row = later.call("CA1")
         assert row is not None and (row.agent, row.process, row.stream, row.offered) == ("Desk", "", "", 0)
@@ -137,16 +137,16 @@ def test_records_of_version_1_are_upgraded_while_an_older_process_still_writes(
 
 CHILD = """
 import asyncio, sys
-from telephony.records import recorder as recording
+from telephony.records import client as records_client
 from telephony.records.database import DatabaseRecords
 
-recording.LEASE_S, recording.RENEW_S = 3.0, 0.2
+records_client.LEASE_S, records_client.RENEW_S = 3.0, 0.2
 
 async def main():
-    async with recording.Recorder(DatabaseRecords(sys.argv[1]), again_s=0.1) as recorder:
+    async with records_client.RecordsClient(DatabaseRecords(sys.argv[1]), again_s=0.1) as client:
         def note():
-            recorder.note(sys.argv[2], sid=sys.argv[2], process=recorder.process, status="in-progress")
-        recorder.on_lease_lost = note
+            client.note(sys.argv[2], sid=sys.argv[2], process=client.process, status="in-progress")
+        client.on_lease_lost = note
         note()
         await asyncio.sleep(60)
 
@@ -169,16 +169,16 @@ async def process_with_a_call(url: str, sid: str) -> asyncio.subprocess.Process:
 async def test_a_killed_process_s_calls_are_closed_and_a_frozen_one_s_come_back(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording, "LEASE_S", 3.0)
-    monkeypatch.setattr(recording, "RENEW_S", 0.2)
+    monkeypatch.setattr(records_client, "LEASE_S", 3.0)
+    monkeypatch.setattr(records_client, "RENEW_S", 0.2)
     database = DatabaseRecords(database_url)
 
     async def status(sid: str, wanted: str) -> None:
         async with asyncio.timeout(60):
-            while (row := await recorder.call(sid)) is None or row.status != wanted:  # noqa: ASYNC110
+            while (row := await client.call(sid)) is None or row.status != wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
-    async with Recorder(database) as recorder, Recorder(DatabaseRecords(database_url)) as other:
+    async with RecordsClient(database) as client, RecordsClient(DatabaseRecords(database_url)) as other:
         async with (
             process_with_a_call(database_url, "CA1") as killed,
             process_with_a_call(database_url, "CA2") as frozen,
@@ -192,11 +192,11 @@ async def test_a_killed_process_s_calls_are_closed_and_a_frozen_one_s_come_back(
                 await status(sid, "interrupted")
             os.kill(frozen.pid, signal.SIGCONT)
             await status("CA2", "in-progress")
-            row = await recorder.call("CA2")
+            row = await client.call("CA2")
             assert row is not None and row.ended_at is None
             await status("CA1", "interrupted")
             await status("CA3", "in-progress")
-        assert recorder.state == other.state == "ok"
+        assert client.state == other.state == "ok"
 
 
 @pytest.mark.real_time
@@ -204,7 +204,7 @@ async def test_after_an_outage_all_can_renew_before_any_is_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The leases ran out while the database was down: whoever is back first does not close the others' calls."""
-    monkeypatch.setattr(recording, "RENEW_S", 0.05)
+    monkeypatch.setattr(records_client, "RENEW_S", 0.05)
     database = DatabaseRecords(f"sqlite:///{tmp_path}/records.db")
     done: list[str] = []
     renew, interrupt = database.renew, database.interrupt
@@ -221,11 +221,11 @@ async def test_after_an_outage_all_can_renew_before_any_is_judged(
     monkeypatch.setattr(database, "renew", renewing)
     monkeypatch.setattr(database, "interrupt", interrupting)
     lost: list[str] = []
-    async with Recorder(database, again_s=0.05) as recorder:
-        recorder.on_lease_lost = lambda: lost.append("lost")
+    async with RecordsClient(database, again_s=0.05) as client:
+        client.on_lease_lost = lambda: lost.append("lost")
         await until(lambda: done.count("judged") > 2)
         assert done[:3] == ["taken", "renewed", "judged"] and not lost
-        recorder._database.leave(recorder.process)  # type: ignore[union-attr]
+        client._database.leave(client.process)  # type: ignore[union-attr]
         done.clear()
         await until(lambda: done.count("judged") > 2)
         taken = done.index("taken")

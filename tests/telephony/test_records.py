@@ -23,13 +23,13 @@ from typer.testing import CliRunner
 
 from realtime_core.sources import SYSTEM
 from telephony.cli.app import app
-from telephony.doctor.findings import Finding
+from telephony.doctor.check_result import CheckResult
 from telephony.doctor.records import check_records
 from telephony.errors import RecordsUnavailable, SettingsError
 from telephony.records import Records, schema
+from telephony.records.call_record import CallRecord, CallUpdate, updated
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
-from telephony.records.rows import CallNews, CallRow, added
 from telephony.settings import load_settings
 from tests.support.databases import Cluster
 
@@ -54,8 +54,8 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]
         yield database
 
 
-def news(key: str, s: float = 0, *, begins: bool = True, **changes: Any) -> CallNews:
-    return CallNews(key, NOON + timedelta(seconds=s), begins, changes)
+def news(key: str, s: float = 0, *, begins: bool = True, **changes: Any) -> CallUpdate:
+    return CallUpdate(key, NOON + timedelta(seconds=s), begins, changes)
 
 
 # --- claims ------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_a_call_is_known_by_its_id_and_its_sid(records: Records) -> None:
     records.note([news("token", 1, sid="CA1", status="in-progress"), news("CA1", 2, answered_by="human")])
     row = records.call("CA1")
     assert row == records.call("token")
-    assert row == CallRow(
+    assert row == CallRecord(
         "token",
         sid="CA1",
         direction="outbound-api",
@@ -161,14 +161,14 @@ def test_late_news_do_not_bring_a_call_back() -> None:
         news("CA1", 1, status="in-progress"),
     ]
     for order in permutations(told):
-        row: CallRow | None = None
+        row: CallRecord | None = None
         for each in order:
-            row = added(row, each)
+            row = updated(row, each)
         assert row is not None
         assert (row.status, row.duration_s, row.updated_at) == ("completed", 2, NOON + timedelta(seconds=2))
-        assert added(row, news("CA1", 3, ended_at=NOON)).ended_at == NOON  # type: ignore[union-attr]
+        assert updated(row, news("CA1", 3, ended_at=NOON)).ended_at == NOON  # type: ignore[union-attr]
         ended = replace(row, ended_at=NOON, sid="CA1")
-        again = added(ended, news("CA1", 3, ended_at=NOON + timedelta(1), sid="CA2"))
+        again = updated(ended, news("CA1", 3, ended_at=NOON + timedelta(1), sid="CA2"))
         assert again is not None and (again.ended_at, again.sid) == (NOON, "CA1")
 
 
@@ -249,7 +249,7 @@ def test_connections_that_broke_are_made_anew(postgresql: Cluster) -> None:
 
 def test_whoever_needs_no_database_imports_none(tmp_path: Path) -> None:
     code = (
-        "import sys, telephony, telephony.web.app, telephony.settings as s, telephony.records.recorder as r\n"
+        "import sys, telephony, telephony.web.app, telephony.settings as s, telephony.records.client as r\n"
         "assert r.open_records(s.load_settings()) is None and 'sqlalchemy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={"PATH": ""})
@@ -264,7 +264,7 @@ def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 # --- for the operator --------------------------------------------------------------------------------------------
 
 
-def looked(url: str | None) -> Finding:
+def looked(url: str | None) -> CheckResult:
     settings = load_settings(**({} if url is None else {"database_url": url}))
     return asyncio.run(check_records(settings, SYSTEM))
 
@@ -302,7 +302,7 @@ def test_old_records_are_purged_by_the_command(database_url: str, monkeypatch: p
     monkeypatch.setenv("DATABASE_URL", database_url)
     now = SYSTEM.now()
     with closing(DatabaseRecords(database_url)) as database:
-        database.note([CallNews("CA1", now - timedelta(days=31)), CallNews("CA2", now - timedelta(days=29))])
+        database.note([CallUpdate("CA1", now - timedelta(days=31)), CallUpdate("CA2", now - timedelta(days=29))])
         for arguments, says in ((["--dry-run"], "1 records"), ([], "1 records"), (["--days", "0"], "1 records")):
             done = CliRunner().invoke(app, ["calls", "purge", *arguments])
             assert done.exit_code == 0 and says in done.stdout, done.output

@@ -18,11 +18,11 @@ from test_calls_records import OWN, PUBLIC, finished, world
 from test_instances import listener, until
 
 from telephony.errors import RecordRefused, RecordsUnavailable
-from telephony.records import Records, rows
+from telephony.records import Records, call_record
+from telephony.records.call_record import MAX_CHARS, CallUpdate
+from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
-from telephony.records.recorder import Recorder
-from telephony.records.rows import MAX_CHARS, CallNews
 from telephony.records.storable import clean_json, clean_number, clean_text, is_key
 from telephony.simulator import callees
 
@@ -63,7 +63,7 @@ def test_every_text_of_a_call_can_be_odd(database_url: str) -> None:
     with closing(DatabaseRecords(database_url)) as database:
         for at, text in enumerate(ODD_TEXTS):
             key = f"CA{at}"
-            database.note([CallNews(key, NOON, True, dict.fromkeys(TEXTS, text) | {"sid": text})])
+            database.note([CallUpdate(key, NOON, True, dict.fromkeys(TEXTS, text) | {"sid": text})])
             row = database.call(key)
             assert row is not None and row.sid in (None, text)
             for name in TEXTS:
@@ -73,7 +73,7 @@ def test_every_text_of_a_call_can_be_odd(database_url: str) -> None:
 def test_every_number_of_a_call_can_be_odd(database_url: str) -> None:
     with closing(DatabaseRecords(database_url)) as database:
         for at, number in enumerate(ODD_NUMBERS):
-            database.note([CallNews(f"CA{at}", NOON, True, {"duration_s": number, "cost": number})])
+            database.note([CallUpdate(f"CA{at}", NOON, True, {"duration_s": number, "cost": number})])
             row = database.call(f"CA{at}")
             assert row is not None and row.duration_s == row.cost == clean_number(number)
 
@@ -89,26 +89,26 @@ def test_an_odd_key_is_no_call_s(database_url: str) -> None:
 
 @pytest.mark.real_time
 async def test_an_odd_key_is_dropped_by_the_recorder(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with Recorder(DatabaseRecords(database_url)) as recorder:
+    async with RecordsClient(DatabaseRecords(database_url)) as client:
         for key in ODD_KEYS:
-            recorder.note(key, status="completed")
-            assert await recorder.call(key) is None
-        assert (recorder.state, recorder.waiting) == ("ok", 0)
+            client.note(key, status="completed")
+            assert await client.call(key) is None
+        assert (client.state, client.waiting) == ("ok", 0)
     assert len(caplog.records) == len(ODD_KEYS) and len(caplog.text) < 5000
 
 
 # --- behind the border -------------------------------------------------------------------------------------------
 
 
-async def check_goes_on(recorder: Recorder, key: str) -> None:
+async def check_goes_on(client: RecordsClient, key: str) -> None:
     """Notes are written, tokens and keys are claimed, and the readiness says so."""
-    recorder.note(key, status="completed")
-    await until(lambda: not recorder.waiting)
-    assert recorder.state == "ok"
-    assert await recorder.claim("stream token", key, 60)
-    begun = CallNews(f"of {key}", NOON, True, {"status": "queued"})
-    assert (await recorder.reserve("idempotency key", key, 60, "", begun)).first
-    assert not (await recorder.reserve("idempotency key", key, 60, "", begun)).first
+    client.note(key, status="completed")
+    await until(lambda: not client.waiting)
+    assert client.state == "ok"
+    assert await client.claim("stream token", key, 60)
+    begun = CallUpdate(f"of {key}", NOON, True, {"status": "queued"})
+    assert (await client.reserve("idempotency key", key, 60, "", begun)).first
+    assert not (await client.reserve("idempotency key", key, 60, "", begun)).first
 
 
 NOT_CLEANED: list[dict[str, Any]] = [
@@ -128,31 +128,31 @@ async def test_a_record_that_the_database_refuses_is_dropped_alone(
     database_url: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As if nothing were cleaned at the border."""
-    async with Recorder(DatabaseRecords(database_url), again_s=0.05) as recorder:
-        monkeypatch.setattr(rows, "_fitting", lambda name, value: value)
-        monkeypatch.setattr(recorder._memory, "note", lambda news: None)
+    async with RecordsClient(DatabaseRecords(database_url), again_s=0.05) as client:
+        monkeypatch.setattr(call_record, "_fitting", lambda name, value: value)
+        monkeypatch.setattr(client._memory, "note", lambda news: None)
         for number in range(30):
-            recorder.note(f"CA{number}", **(changes if number == 7 else {"status": "completed"}))
-        await check_goes_on(recorder, "CA99")
+            client.note(f"CA{number}", **(changes if number == 7 else {"status": "completed"}))
+        await check_goes_on(client, "CA99")
     with closing(DatabaseRecords(database_url)) as database:
         known = [number for number in range(30) if database.call(f"CA{number}") is not None]
     is_taken = database_url.startswith("sqlite") and changes in ({"reason": "a\0b"}, {"status": "x" * 1000})
     assert known == [number for number in range(30) if number != 7 or is_taken]
-    assert (recorder.dropped, len(errors(caplog)) > 0) == ((0, False) if is_taken else (1, True))
+    assert (client.dropped, len(errors(caplog)) > 0) == ((0, False) if is_taken else (1, True))
 
 
 def test_a_constraint_is_one_record_s_matter(database_url: str) -> None:
     """Two calls with one `CallSid`, and a trigger of the database's owner."""
     with closing(DatabaseRecords(database_url)) as database:
-        database.note([CallNews("a", NOON, True, {"sid": "CA1"})])
+        database.note([CallUpdate("a", NOON, True, {"sid": "CA1"})])
         with pytest.raises(RecordRefused):
-            database.note([CallNews("CA1x", NOON, True, {"sid": "CA1"})])
+            database.note([CallUpdate("CA1x", NOON, True, {"sid": "CA1"})])
         with database._engine.begin() as connection:
             for statement in TRIGGERS[connection.dialect.name]:
                 connection.exec_driver_sql(statement)
         with pytest.raises(RecordRefused, match="no evil"):
-            database.note([CallNews("b", NOON, True, {"agent": "evil"})])
-        database.note([CallNews("b", NOON, True, {"agent": "good"})])
+            database.note([CallUpdate("b", NOON, True, {"agent": "evil"})])
+        database.note([CallUpdate("b", NOON, True, {"agent": "good"})])
 
 
 TRIGGERS = {
@@ -170,11 +170,11 @@ TRIGGERS = {
 
 def test_a_missing_table_is_every_record_s_matter(database_url: str) -> None:
     with closing(DatabaseRecords(database_url)) as database:
-        database.note([CallNews("a", NOON)])
+        database.note([CallUpdate("a", NOON)])
         with database._engine.begin() as connection:
             connection.execute(sqlalchemy.text("DROP TABLE telephony_calls"))
         with pytest.raises(RecordsUnavailable):
-            database.note([CallNews("a", NOON)])
+            database.note([CallUpdate("a", NOON)])
 
 
 class Raising(MemoryRecords):
@@ -184,7 +184,7 @@ class Raising(MemoryRecords):
         super().__init__()
         self.error = error
 
-    def note(self, news: Sequence[CallNews]) -> None:
+    def note(self, news: Sequence[CallUpdate]) -> None:
         if any(each.key.startswith("bad") for each in news):
             raise self.error
         super().note(news)
@@ -199,16 +199,16 @@ class Raising(MemoryRecords):
 )  # fmt: skip
 async def test_the_writer_goes_on_whatever_it_meets(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     records = Raising(error)
-    async with Recorder(records, again_s=0.01) as recorder:
+    async with RecordsClient(records, again_s=0.01) as client:
         for number in range(30):
-            recorder.note(f"CA{number}")
+            client.note(f"CA{number}")
             if number in (3, 20):
-                recorder.note(f"bad{number}")
-        await until(lambda: not recorder.waiting)
-        await until(lambda: recorder.state == "ok")
-        await check_goes_on(recorder, "CA99")
+                client.note(f"bad{number}")
+        await until(lambda: not client.waiting)
+        await until(lambda: client.state == "ok")
+        await check_goes_on(client, "CA99")
     assert all(records.call(f"CA{number}") is not None for number in range(30))
-    assert recorder.dropped == 2
+    assert client.dropped == 2
     assert len([line for line in errors(caplog) if "is dropped" in line and "bad" in line]) == 2
 
 
@@ -217,23 +217,23 @@ async def test_a_defect_of_the_writer_is_told_and_the_writer_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     records: Records = MemoryRecords()
-    async with Recorder(records, again_s=0.01) as recorder:
-        write, failures = recorder._write_some, iter([True, True, False])
+    async with RecordsClient(records, again_s=0.01) as client:
+        write, failures = client._write_some, iter([True, True, False])
 
         async def failing() -> None:
             if next(failures, False):
                 raise LookupError("a defect")
             await write()
 
-        monkeypatch.setattr(recorder, "_write_some", failing)
-        recorder.note("CA1", status="completed")
-        await until(lambda: recorder.state == "unavailable")
+        monkeypatch.setattr(client, "_write_some", failing)
+        client.note("CA1", status="completed")
+        await until(lambda: client.state == "unavailable")
         await until(lambda: records.call("CA1") is not None)
-        await until(lambda: recorder.state == "ok")
-        assert recorder._writer is not None
-        recorder._writer.cancel()
-        await asyncio.wait([recorder._writer])
-        assert recorder.state == "unavailable", "and where it does not run the readiness says so"
+        await until(lambda: client.state == "ok")
+        assert client._writer is not None
+        client._writer.cancel()
+        await asyncio.wait([client._writer])
+        assert client.state == "unavailable", "and where it does not run the readiness says so"
     assert any("a defect" in (record.exc_text or "") for record in caplog.records)
 
 
@@ -264,11 +264,11 @@ async def test_a_gateway_s_odd_error_and_a_caller_s_odd_number_stop_no_records(d
         assert "\0" not in str(call)
         odd = await it.twilio.ring(caller=listener, from_="+1555\0000\ud800".encode(errors="replace").decode())
         assert len(odd.heard) > 4000
-        await until(lambda: not phone.call_records.recorder.waiting)
+        await until(lambda: not phone.call_records.client.waiting)
         for number in range(3):
             key = f"k{number}"
             assert (await server.ask("POST", "/calls", {"to": f"+1415555014{number}"}, key=key))[0] == 201
         for sid in (call["id"], odd.sid):
             status, told = await server.ask("GET", f"/calls/{sid}", token=TOKEN)
             assert (status, told["id"]) == (200, sid)
-        assert (phone.call_records.recorder.state, phone.call_records.recorder.dropped) == ("ok", 0)
+        assert (phone.call_records.client.state, phone.call_records.client.dropped) == ("ok", 0)

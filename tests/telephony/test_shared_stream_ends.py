@@ -25,7 +25,7 @@ from telephony import send_digits, transfer
 from telephony.call import registry as registry_module
 from telephony.call.call import Call, CallInfo
 from telephony.call.leg.next_twiml import StreamEnd, Why
-from telephony.records.rows import CallRow
+from telephony.records.call_record import CallRecord
 from telephony.simulator import callees
 from telephony.simulator.calls import SimulatedCall
 from telephony.web import call_records
@@ -68,10 +68,10 @@ async def talks(it: World, call: SimulatedCall) -> Call:
     return talking
 
 
-async def row_of(it: World, sid: str) -> CallRow:
+async def row_of(it: World, sid: str) -> CallRecord:
     for name in "ab":
-        await until(lambda: not it.phone(name).call_records.recorder.waiting)  # noqa: B023
-    row = await it.phone("b").call_records.recorder.call(sid)
+        await until(lambda: not it.phone(name).call_records.client.waiting)  # noqa: B023
+    row = await it.phone("b").call_records.client.call(sid)
     assert row is not None
     return row
 
@@ -144,7 +144,7 @@ def used_token(it: World) -> None:
     async def claim(kind: str, key: str, ttl_s: float) -> bool:
         return False
 
-    it.phone("b").call_records.recorder.claim = claim  # type: ignore[method-assign]
+    it.phone("b").call_records.client.claim = claim  # type: ignore[method-assign]
 
 
 @real_time
@@ -242,7 +242,7 @@ async def tells(it: World, name: str, end: StreamEnd | None) -> None:
         told.stream(call, None)
         if end is not None:
             told.stream(call, end)
-    await until(lambda: not it.phone(name).call_records.recorder.waiting)
+    await until(lambda: not it.phone(name).call_records.client.waiting)
 
 
 APOLOGY, AGAIN = ["Say", "Dial", "Hangup"], ["Connect", "Hangup", "b"]
@@ -276,7 +276,7 @@ async def test_another_process_answers_by_each_end(
         assert await asked(it, CallStatus="completed") == ["Hangup"]
         assert await asked(it) == lives
         await asyncio.to_thread(
-            it.phone("b").call_records.recorder._database.leave, it.phone("b").call_records.recorder.process
+            it.phone("b").call_records.client._database.leave, it.phone("b").call_records.client.process
         )  # type: ignore[union-attr]
         assert await asked(it) == died
 
@@ -294,7 +294,7 @@ async def test_new_streams_that_do_not_come_are_bounded(tmp_path: Path, end: Str
         answers = []
         for _ in range(6):
             answers.append(await asked(it))
-            await until(lambda: not it.phone("a").call_records.recorder.waiting)
+            await until(lambda: not it.phone("a").call_records.client.waiting)
         assert answers == [AGAIN, AGAIN, APOLOGY, APOLOGY, APOLOGY, APOLOGY]
 
 
@@ -320,7 +320,7 @@ async def test_a_process_that_says_nothing_has_lost_the_stream_and_the_wait_is_b
         answers = []
         for _ in range(3):
             answers.append(await asked(it))
-            await until(lambda: not it.phone("a").call_records.recorder.waiting)
+            await until(lambda: not it.phone("a").call_records.client.waiting)
         assert answers == [AGAIN, AGAIN, APOLOGY]
 
 

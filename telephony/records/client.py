@@ -1,25 +1,23 @@
-"""The records as the application uses them: off the event loop, bounded, and answered when the database is down.
+"""The records as the application uses them. Calls do not wait for the database, and continue while it is down.
 
-What a database that is down does to calls: nothing. Each kind of question has its answer:
+While the database is down:
 
-- A *stream token* is claimed in this process's memory, and with one error in the log the stream is let in. Such a
-  token is still signed by us, not expired, and bound to the CallSid of a webhook that Twilio signed; what is lost, for
-  as long as the database is down, is that another process could know of its use. Whoever replays it needs Twilio's
-  signature on the upgrade, too.
-- An *idempotency key* is refused (`RecordsUnavailable`; the API answers 503, to be asked again): whoever sends one
-  asks above all that nobody is called twice, and without the records that cannot be promised. Calls without a key are
-  placed.
-- What is to be *noted* of calls waits, up to a bound, and is written when the database is back.
-- What this process has noted itself, it goes on knowing.
+- A *stream token* is claimed in the memory of this process only, and the stream is admitted. One error is logged. The
+  token is still signed by us, not expired, and bound to the CallSid of a webhook that Twilio signed. Only another
+  process would not know that the token was used, and a replay also needs Twilio's signature on the upgrade.
+- A request with an *idempotency key* is refused (`RecordsUnavailable`; the API responds with 503). The key exists to
+  prevent a second call, which cannot be guaranteed without the records. Requests without a key are accepted.
+- *Updates* of call records wait in a bounded queue, and are written when the database is back.
+- This process still knows the updates that it made itself.
 
-One record that the database refuses stops nothing: it is logged and dropped, and the next one is written. So is a
-record that fails again and again while the database answers everything else.
+If the database refuses one record, the record is logged and dropped, and the next one is written. The same happens to a
+record that fails repeatedly while the database answers other requests.
 
-The process holds a lease, which it renews. Where it does not (it has ended, or is frozen), the other processes give its
-open calls the status `interrupted`. If it goes on later, it finds its lease gone and notes its live calls again
-(`on_lease_lost`). Leases are dated by the machines' clocks: these may differ by `LEASE_S - 2 * RENEW_S` (40 s) before a
-process that lives seems to have ended, and then its calls come back with its next renewal. After an outage of the
-database a process renews twice before it judges others, so that all can renew.
+The process holds a lease and renews it. If it does not (it has ended, or is frozen), the other processes give its open
+calls the status `interrupted`. If the process continues later, it finds that its lease has run out and writes its live
+calls again (`on_lease_lost`). Leases use the clocks of the machines. The clocks may differ by `LEASE_S - 2 * RENEW_S`
+(40 s) before the lease of a live process seems to have run out; then the next renewal restores its calls. After an
+outage of the database a process renews its lease twice before it judges others, so that all of them can renew.
 """
 
 from __future__ import annotations
@@ -39,39 +37,39 @@ from realtime_core.sources import SYSTEM, Sources
 from ..errors import RecordRefused, RecordsUnavailable
 from ..settings import Settings
 from . import Claimed, Records
+from .call_record import CallRecord, CallUpdate, updated
 from .memory import MemoryRecords
-from .rows import CallNews, CallRow, added
 from .storable import is_key
 
-__all__ = ["LEASE_S", "RENEW_S", "Recorder", "open_records"]
+__all__ = ["LEASE_S", "RENEW_S", "RecordsClient", "open_records"]
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
 _CLAIM_S = 1.0
-"""A caller waits for it."""
+"""The time limit of a claim. A caller waits for it."""
 _ANSWER_S = 3.0
 _NOTE_S = 10.0
 _CLOSE_S = 3.0
 _AGAIN_S = 5.0
 LEASE_S = 60.0
-"""So long after its last renewal a process counts as alive."""
+"""How long a process counts as alive after it renewed its lease."""
 RENEW_S = 10.0
 _MAX_WAITING = 10_000
 _BATCH = 20
 _THREADS = 4
 _SINGLY_AFTER = 2
-"""So many times a batch may fail; then its notes are written one by one."""
+"""After so many failures of a batch its updates are written one by one."""
 _MAX_ATTEMPTS = 5
-"""So many times in a row one note may fail while the database answers; then it is dropped."""
+"""After so many failures in a row, while the database answers, an update is dropped."""
 
 
 def open_records(settings: Settings) -> Records | None:
-    """The database that DATABASE_URL names; nothing is asked of it yet. None: none is named.
+    """The database of DATABASE_URL, without connecting to it. None: DATABASE_URL is not set.
 
     Raises:
-        SettingsError: its driver is not installed.
+        SettingsError: the driver of the database is not installed.
     """
     if settings.database_url is None:
         return None
@@ -80,27 +78,27 @@ def open_records(settings: Settings) -> Records | None:
     return DatabaseRecords(settings.database_url.get_secret_value())
 
 
-class Recorder:
-    """An async context manager. `database` None: this process's memory is all there is."""
+class RecordsClient:
+    """An async context manager. Without a `database` the records are in the memory of this process."""
 
     def __init__(
         self, database: Records | None = None, *, sources: Sources = SYSTEM, again_s: float = _AGAIN_S
     ) -> None:
         self.fault = ""
-        """Why the database cannot be used; empty while it can."""
+        """Why the database cannot be used. Empty while it can be used."""
         self.process = "" if database is None else sources.token(8)
-        """The id of this process's lease; empty without a database."""
+        """The id of the lease of this process. Empty without a database."""
         self.on_lease_lost: Callable[[], None] = lambda: None
-        """Told when the lease had run out: other processes may have called this process's calls interrupted."""
+        """Called when the lease had run out. Other processes may have set the calls of this one to `interrupted`."""
         self.dropped = 0
-        """How many notes about calls were dropped: refused by the database, or too many to keep."""
+        """How many updates were dropped: the database refused them, or the queue was full."""
         self._database = database
         self._memory = MemoryRecords()
         self._sources = sources
         self._again_s = again_s
-        self._waiting: deque[CallNews] = deque()
+        self._waiting: deque[CallUpdate] = deque()
         self._attempts = 0
-        self._in_hand: list[CallNews] = []
+        self._in_hand: list[CallUpdate] = []
         self._has_lease = False
         self._renew_at = 0.0
         self._wanted = asyncio.Event()
@@ -126,19 +124,19 @@ class Recorder:
             async with asyncio.timeout(_CLOSE_S):
                 await self._idle.wait()
         except TimeoutError:
-            log.error("%d notes about calls could not be written.", self.waiting)
+            log.error("%d updates of call records could not be written.", self.waiting)
         self._writer.cancel()
         await asyncio.wait([self._writer])
-        with suppress(RecordsUnavailable, RecordRefused):  # else the lease runs out
+        with suppress(RecordsUnavailable, RecordRefused):  # the lease runs out by itself
             await self._ask(lambda it: it.leave(self.process), _CLAIM_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
         if asked := [asyncio.wrap_future(each) for each in tuple(self._asked)]:
-            await asyncio.wait(asked, timeout=_CLOSE_S)  # each has a connection, which it gives back
+            await asyncio.wait(asked, timeout=_CLOSE_S)  # each of them returns its connection
         self._database.close()
 
     @property
     def state(self) -> str:
-        """`memory`, `ok` or `unavailable` (no database answers, or its writer does not run)."""
+        """`memory`, `ok` or `unavailable` (the database does not answer, or the writer does not run)."""
         if self._database is None:
             return "memory"
         is_writing = self._writer is not None and not self._writer.done()
@@ -146,13 +144,13 @@ class Recorder:
 
     @property
     def waiting(self) -> int:
-        """How many notes about calls have not been written."""
+        """How many updates have not been written yet."""
         return len(self._waiting) + len(self._in_hand)
 
     # --- claims --------------------------------------------------------------------------------------------------
 
     async def claim(self, kind: str, key: str, ttl_s: float) -> bool:
-        """True once for each (kind, key) over all processes; while the database is down, over this one."""
+        """True once for each (kind, key) in all processes together; while the database is down, in this process."""
         now = self._sources.now()
         if not self._memory.claim(kind, key, ttl_s=ttl_s, now=now).first:
             return False
@@ -163,12 +161,12 @@ class Recorder:
         except (RecordsUnavailable, RecordRefused):
             return True
 
-    async def reserve(self, kind: str, key: str, ttl_s: float, value: str, call: CallNews) -> Claimed:
-        """Claim, leaving `value` for those who come later, and note `call` in the same step.
+    async def reserve(self, kind: str, key: str, ttl_s: float, value: str, call: CallUpdate) -> Claimed:
+        """Claim a key, store `value` for later claims of it, and apply the update `call` in the same transaction.
 
         Raises:
             RecordsUnavailable: the database is down.
-            RecordRefused: the database refuses the call.
+            RecordRefused: the database refuses the record of the call.
         """
         now = self._sources.now()
         claimed = await self._ask(lambda it: it.claim(kind, key, ttl_s=ttl_s, now=now, value=value, call=call))
@@ -177,21 +175,21 @@ class Recorder:
         return claimed
 
     async def release(self, kind: str, key: str, call_id: str) -> None:
-        """What was reserved has not been done."""
+        """Give the key back, because what it was reserved for was not done."""
         self._memory.release(kind, key, call_id=call_id)
         try:
             await self._ask(lambda it: it.release(kind, key, call_id=call_id))
         except (RecordsUnavailable, RecordRefused) as error:
-            log.error("An idempotency key stays used: %s", error)
+            log.error("An idempotency key could not be released and stays used: %s", error)
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
     def note(self, key: str, *, begins: bool = True, held_by: str = "", **changes: Any) -> None:
-        """Add to what is known of a call (see `CallNews`). Returns at once."""
+        """Update the record of a call (see `CallUpdate`). Returns at once."""
         if not is_key(key):
-            log.warning("A note about a call is dropped: %.100r is no id of a call.", key)
+            log.warning("An update of a call record is dropped: %.100r is not the id of a call.", key)
             return
-        news = CallNews(key, self._sources.now(), begins, changes, held_by)
+        news = CallUpdate(key, self._sources.now(), begins, changes, held_by)
         self._memory.note([news])
         if self._database is None:
             return
@@ -202,9 +200,9 @@ class Recorder:
         self._idle.clear()
         self._wanted.set()
 
-    async def call(self, key: str) -> CallRow | None:
-        """A call, by its id or its `CallSid`: as all processes know it, with what this one has still to write. While
-        the database is down: as this process knows it."""
+    async def call(self, key: str) -> CallRecord | None:
+        """The record of a call, by its id or its `CallSid`, with the updates that wait here. While the database is
+        down: the record as this process knows it."""
         if not is_key(key):
             return None
         try:
@@ -215,11 +213,11 @@ class Recorder:
             return self._memory.call(key)
         for news in (*self._in_hand, *self._waiting):
             if news.key in (found.id, found.sid):
-                found = added(found, news) or found
+                found = updated(found, news) or found
         return found
 
     async def is_alive(self, process: str) -> bool:
-        """Does this process hold a lease? True also while the database is down, and nothing can be said."""
+        """Whether this process holds a lease. Also True while the database is down, and the answer is not known."""
         now = self._sources.now()
         try:
             return await self._ask(lambda it: it.is_alive(process, now=now), _CLAIM_S)
@@ -233,7 +231,7 @@ class Recorder:
     # --- the database --------------------------------------------------------------------------------------------
 
     async def _ask(self, question: Callable[[Records], _T], within_s: float = _ANSWER_S) -> _T:
-        """Raises `RecordsUnavailable`: at once where the database is known to be down."""
+        """Run `question` in a thread. Raises `RecordsUnavailable`, at once if the database is known to be down."""
         if self._database is None or self._threads is None:
             return question(self._memory)
         if self.fault:
@@ -254,13 +252,13 @@ class Recorder:
         except RecordsUnavailable as error:
             fault = str(error)
         if not self.fault:
-            log.error("The records cannot be used, and calls go on without: %s", fault)
+            log.error("The records cannot be used, and calls continue without them: %s", fault)
         self.fault = fault
         self._wanted.set()
         raise RecordsUnavailable(fault)
 
     async def _try(self) -> None:
-        """Is it there (again)?"""
+        """Check whether the database can be used (again)."""
         was_down, now = bool(self.fault), self._sources.now()
 
         def check(records: Records) -> bool:
@@ -276,7 +274,7 @@ class Recorder:
             return
         self.fault = ""
         if was_down:
-            log.warning("The records can be used again; %d notes about calls wait, %d were dropped.",
+            log.warning("The records can be used again: %d updates wait, %d were dropped.",
                         len(self._waiting), self.dropped)  # fmt: skip
         self._renewed(held)
 
@@ -318,26 +316,26 @@ class Recorder:
             self._attempts += 1
             if self._attempts >= _MAX_ATTEMPTS:
                 self._drop(batch.pop(0), str(error))
-            self._waiting.extendleft(reversed(batch))  # noting something twice changes nothing
+            self._waiting.extendleft(reversed(batch))  # applying an update twice changes nothing
         except RecordRefused as error:
             self._refused(batch, str(error))
         except Exception as error:
-            log.exception("Notes about calls could not be written. This is a defect; one of them is dropped.")
+            log.exception("Updates of call records could not be written. This is a defect; one of them is dropped.")
             self._refused(batch, type(error).__name__)
         finally:
             self._in_hand = []
 
-    def _refused(self, batch: list[CallNews], why: str) -> None:
-        """One of the notes is to blame: from now on they are written one by one, and the one that fails is dropped."""
+    def _refused(self, batch: list[CallUpdate], why: str) -> None:
+        """One update of the batch is invalid: write them one by one, and drop the one that fails."""
         self._attempts = max(self._attempts, _SINGLY_AFTER)
         if len(batch) == 1:
             self._drop(batch.pop(), why)
         self._waiting.extendleft(reversed(batch))
 
-    def _drop(self, news: CallNews, why: str) -> None:
+    def _drop(self, news: CallUpdate, why: str) -> None:
         self.dropped += 1
         self._attempts = 0
-        log.error("A note about call %s (%s) is dropped, for the database does not take it: %s",
+        log.error("An update of call record %s (%s) is dropped, because the database refuses it: %s",
                   news.key, ", ".join(news.changes), why)  # fmt: skip
 
     # --- the lease -----------------------------------------------------------------------------------------------
@@ -354,7 +352,7 @@ class Recorder:
             self._wanted.set()
 
     def _renewed(self, held: bool) -> None:
-        """`held`: without a break since the last time. Only then are the leases of others judged."""
+        """`held`: the lease has not run out since the last renewal. Only then are the leases of others judged."""
         self._has_lease = held
         self._renew_at = asyncio.get_running_loop().time() + RENEW_S
         if not held:

@@ -1,10 +1,10 @@
-"""What is known of a call, and how news are added to it. Pure.
+"""The record of one call in the database, and how updates change it. Pure.
 
-Processes write what they know in any order. A final state stays, and so does a known `sid`. `interrupted` is not final:
-other processes write it when a call's process has stopped renewing its lease, and that process may only have been
-frozen. The next status that anybody knows takes its place.
+Processes write updates in any order. A final status stays, and so does a known `sid`. `interrupted` is not final: other
+processes write it when the process of a call has stopped renewing its lease, but that process may only be frozen. The
+next status replaces it.
 
-Nothing that was said is kept here, and no digit that was typed.
+A record has no words of the conversation and no typed digits.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 from ..twilio.callbacks import ENDED
 from .storable import MAX_KEY_CHARS, clean_number, clean_text, is_key
 
-__all__ = ["INTERRUPTED", "MAX_CHARS", "OPEN", "REFUSED", "CallNews", "CallRow", "added"]
+__all__ = ["INTERRUPTED", "MAX_CHARS", "OPEN", "REFUSED", "CallRecord", "CallUpdate", "updated"]
 
 INTERRUPTED = "interrupted"
-"""The status of a call whose process has ended, or seems to have."""
+"""The status of a call whose process has ended, or has stopped renewing its lease."""
 OPEN = "open"
 REFUSED = "refused"
 MAX_CHARS: Mapping[str, int] = {
@@ -40,46 +40,46 @@ MAX_CHARS: Mapping[str, int] = {
     "document": 64_000,
     "currency": 8,
 }
-"""The texts of a call, and where each is cut."""
+"""The maximum length of each text. Longer texts are cut."""
 _INTERNAL = ("process", "document")
 
 
 @dataclass(frozen=True, slots=True)
-class CallRow:
-    """One call. Dates are in UTC; a number is masked once the call is over, unless the settings keep it."""
+class CallRecord:
+    """One call. Dates are in UTC. A number is masked when the call is over, unless the settings keep numbers."""
 
     id: str
-    """Ours for a call that we placed, Twilio's `CallSid` for one that came in."""
+    """Our own id for a placed call, Twilio's `CallSid` for an inbound call."""
     sid: str | None = None
     direction: str = ""
     caller: str = ""
     called: str = ""
     agent: str = ""
     instance: str = ""
-    """The name of the process that has, or had, the call."""
+    """The name of the process that handles the call."""
     process: str = ""
-    """The id under which this process renews its lease; empty in rows of older releases."""
+    """The id of the lease of this process. Empty in records of older releases."""
     status: str = ""
-    """Twilio's: `queued`, `ringing`, `in-progress`, `completed`, `busy`, `no-answer`, `failed`, `canceled`; or
+    """Twilio's status: `queued`, `ringing`, `in-progress`, `completed`, `busy`, `no-answer`, `failed`, `canceled`; or
     `interrupted`."""
     reason: str = ""
-    """Why our side ended it; empty until then."""
+    """Why our side ended the call. Empty until then."""
     error: str = ""
     answered_by: str = ""
     message_left: bool = False
     stream: str = ""
-    """`open` while the call has a media stream, then why that stream ended (`StreamEnd.why`); empty before the first
+    """`open` while the call has a media stream, then why the stream ended (`StreamEnd.why`). Empty before the first
     stream."""
     reattached: int = 0
-    """How many streams took the place of one that was lost."""
+    """How many new streams replaced a lost one."""
     offered: int = 0
-    """How many new streams Twilio was told to open since the last one came."""
+    """How many times Twilio was instructed to open a new stream since the last stream started."""
     document: str = ""
-    """The TwiML that the call goes on with, where Twilio has still to ask for it."""
+    """The TwiML that continues the call, until Twilio has requested it."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     updated_at: datetime | None = None
-    """When anything was last heard of it."""
+    """When the last update was made."""
     duration_s: int | None = None
     cost: float | None = None
     currency: str = ""
@@ -95,33 +95,34 @@ class CallRow:
 
 
 @dataclass(frozen=True, slots=True)
-class CallNews:
-    """Fields of `CallRow` that are news at `at`. `key` is an id or a `CallSid`; where no such call is known and
-    `begins`, it is the id of a new one."""
+class CallUpdate:
+    """New values for fields of a `CallRecord`, known at `at`. `key` is an id or a `CallSid`. If the call is not known
+    and `begins` is set, `key` is the id of a new record."""
 
     key: str
     at: datetime
     begins: bool = True
     changes: Mapping[str, Any] = field(default_factory=dict)
     held_by: str = ""
-    """Where it is set, the news count only while the call is this process's (`CallRow.process`)."""
+    """If set, the update applies only while this process handles the call (`CallRecord.process`)."""
 
 
-def added(row: CallRow | None, news: CallNews) -> CallRow | None:
-    """The call with the news. None: the call is not known and does not begin, or it is another process's."""
+def updated(row: CallRecord | None, update: CallUpdate) -> CallRecord | None:
+    """The record after the update. None: the update does not apply, because the call is not known and does not begin,
+    or because another process handles it."""
     if row is None:
-        if not news.begins:
+        if not update.begins:
             return None
-        row = CallRow(news.key)
-    elif news.held_by and row.process != news.held_by:
+        row = CallRecord(update.key)
+    elif update.held_by and row.process != update.held_by:
         return None
-    changes = {name: _fitting(name, value) for name, value in news.changes.items()}
+    changes = {name: _fitting(name, value) for name, value in update.changes.items()}
     if changes.get("stream") == REFUSED and row.stream not in ("", REFUSED):
-        return None  # the call has, or had, a stream that was let in
+        return None  # the call has, or had, a stream that was admitted
     if row.direction:
-        changes.pop("direction", None)  # a process that only has the stream takes every call for one that came in
+        changes.pop("direction", None)  # a process with only the stream assumes an inbound call
     if row.stream and "stream" not in changes:
-        changes.pop("process", None)  # of several processes the call is that one's which had its last stream
+        changes.pop("process", None)  # the process of the last stream handles the call
         changes.pop("instance", None)
     if row.status == INTERRUPTED and "status" in changes:
         row = replace(row, ended_at=None)
@@ -131,11 +132,11 @@ def added(row: CallRow | None, news: CallNews) -> CallRow | None:
         changes.pop("sid", None)
     if row.ended_at is not None:
         changes.pop("ended_at", None)
-    return replace(row, **changes, updated_at=max(news.at, row.updated_at or news.at))
+    return replace(row, **changes, updated_at=max(update.at, row.updated_at or update.at))
 
 
 def _fitting(name: str, value: Any) -> Any:
-    """The value as every database takes it."""
+    """The value in a form that every database accepts."""
     if name == "sid":
         return value if isinstance(value, str) and is_key(value) else None
     if name in MAX_CHARS:
