@@ -46,6 +46,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --cache-dir $(ENV)/.import_linter_cache
+	$(BIN)/lint-imports --no-logo --cache-dir $(ENV)/.import_linter_cache --config .importlinter-types
 
 audit:
 	.ci/audit $(ARGS)

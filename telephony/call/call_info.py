@@ -1,27 +1,24 @@
-"""What is known of a call before anybody speaks."""
+"""What is known of a call before it begins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from ..twilio.caller_id import Parties
 from ..twilio.details import pack, unpack
+from ..twilio.media_stream import Start
 
-if TYPE_CHECKING:
-    from ..twilio.media_stream import Start
-
-__all__ = ["TOKEN_PARAMETER", "CallInfo"]
+__all__ = ["TOKEN_PARAMETER", "Admit", "CallInfo"]
 
 TOKEN_PARAMETER = "token"  # noqa: S105 (its name, not its value)
-"""The stream parameter that carries our token; nobody else gets to see it."""
+"""The stream parameter that carries our token. Applications do not see it."""
 _SIP, _QUERY = "sip:", "query:"
 
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """What is known of a call before anybody speaks. Numbers are E.164 where Twilio knows them, else empty.
+    """What is known of a call before it begins. Numbers are E.164 where Twilio knows them, else empty.
 
     A caller id can be forged: it says who the caller claims to be.
     """
@@ -93,6 +90,10 @@ class CallInfo:
     def parties(self, own: str | None) -> Parties:
         """The two ends, for a caller id; `own`: TWILIO_PHONE_NUMBER."""
         return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
+
+
+Admit = Callable[[Start], CallInfo | Awaitable[CallInfo]]
+"""Checks a stream's `start` and returns the call of the stream."""
 
 
 def _under(prefix: str, details: Mapping[str, str]) -> dict[str, str]:

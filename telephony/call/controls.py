@@ -1,4 +1,4 @@
-"""What a call can be told to do: speak, play, hold, take keys, press keys, hang up."""
+"""The commands of a call: speak, play, hold, mute, collect digits, send digits, hang up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
 
 from realtime_core import events as session_events
 
@@ -15,42 +14,65 @@ from ..errors import CallError
 from ..journal.cuts import CutCause
 from ..twilio import twiml
 from . import clips
-from .conversation import SessionHandler
+from .conversation import Conversation, MuteReason, SessionHandler
 from .digits import DigitCollector, Digits
+from .ending import EndReason, Release
+from .leg.caller_leg import CallerLeg
+from .lifetime import Lifetime
+from .line.player import Heard, LinePlayer
+from .pacing.reasons import PauseReason
+from .pacing.scheduler import Scheduler
+from .ports import WayBack
+from .recording.recorder import CallRecorder
 
-if TYPE_CHECKING:
-    from .session import CallSession
-
-__all__ = ["Controls", "Heard"]
+__all__ = ["Controls"]
 
 log = logging.getLogger(__name__)
 
-Heard = Literal["heard", "interrupted", "not confirmed", "not said"]
-
 _BEGIN_S = 6.0
-"""How long the model may take to begin to speak when it was asked to."""
+"""How long the model may take to begin a requested response."""
 _SPEAK_S = 60.0
 _MARGIN_S = 5.0
+_APOLOGY_S = 8.0
 _DIGIT_S = 0.5
-"""Longer than `<Play digits>` takes for one key."""
-_BACK_S = 15.0
+"""`<Play digits>` takes less for one key."""
+_REATTACH_S = 15.0
 
 
 class Controls:
-    """One call's controls; users get at them by `Call`."""
+    """The commands of one call. Users reach them through `Call`."""
 
-    def __init__(self, bridge: CallSession) -> None:
-        self._bridge = bridge
+    def __init__(
+        self,
+        *,
+        lifetime: Lifetime,
+        recorder: CallRecorder,
+        leg: CallerLeg,
+        player: LinePlayer,
+        conversation: Conversation,
+        pacing: Scheduler,
+        way_back: WayBack | None,
+    ) -> None:
+        self._lifetime = lifetime
+        self._recorder = recorder
+        self._leg = leg
+        self._player = player
+        self._conversation = conversation
+        self._pacing = pacing
+        self._way_back = way_back
         self._collector: DigitCollector | None = None
         self._pressed = asyncio.Event()
         self._clips = 0
 
     # --- speaking ------------------------------------------------------------------------------------------------
 
+    async def prompt(self, instructions: str) -> None:
+        """Request a response now, and do not wait for it."""
+        if await self._conversation.ask(instructions):
+            self._pacing.expect_answer()
+
     async def say(self, instructions: str, *, interruptible: bool = True) -> Heard:
-        """Have the model say something, and wait until it was heard."""
-        bridge = self._bridge
-        conversation = bridge.conversation
+        """Request a response, and wait until the caller has heard it."""
         begun = asyncio.Event()
         failed = False
 
@@ -63,33 +85,33 @@ class Controls:
         with self._listening(interruptible), self._handler(on_event):
             try:
                 async with asyncio.timeout(_BEGIN_S):
-                    await conversation.idle.wait()
+                    await self._conversation.idle.wait()
                     begun.clear()
-                    if not await conversation.ask(instructions):
-                        return "not said"
-                    bridge.conduct.expect_answer()
+                    if not await self._conversation.ask(instructions):
+                        return Heard.NOT_SAID
+                    self._pacing.expect_answer()
                     await begun.wait()
             except TimeoutError:
-                return "not said"
+                return Heard.NOT_SAID
             heard = await self.heard(_SPEAK_S)
-            return "not said" if failed else heard
+            return Heard.NOT_SAID if failed else heard
 
     async def play(self, ulaw: bytes, *, interruptible: bool = True) -> Heard:
-        """Play a clip (mu-law, 8 kHz) behind what is being said, and wait until it was heard."""
+        """Play a clip (mu-law, 8 kHz) after the queued audio, and wait until the caller has heard it."""
         self._clips += 1
         with self._listening(interruptible):
-            self._bridge.player.play_clip(f"clip:{self._clips}", ulaw)
+            self._player.play_clip(f"clip:{self._clips}", ulaw)
             return await self.heard(len(ulaw) / 8000 + _MARGIN_S, to_come=False)
 
     async def heard(self, within_s: float, *, to_come: bool = True) -> Heard:
-        """Wait until all that is being said has been heard, to the last sample, or the caller speaks. `to_come`: also
-        what is still to come of the response that is being made."""
-        loop, player = asyncio.get_running_loop(), self._bridge.player
+        """Wait until the caller has heard all queued audio to the last sample, or speaks. `to_come`: also wait for the
+        rest of a response that is being made."""
+        loop, player = asyncio.get_running_loop(), self._player
         interrupted = False
 
         def on_event(event: session_events.RealtimeAnyEvent) -> None:
             nonlocal interrupted
-            # A turn policy of ours may only hold what is said until it knows that this is no noise.
+            # Our own turn policy may only hold the audio until it knows that the sound is speech and no noise.
             if event.type == "audio_interrupted" or (event.type == "speech_started" and not player.playout.busy):
                 interrupted = True
                 limit.reschedule(loop.time())
@@ -99,43 +121,42 @@ class Controls:
             try:
                 async with limit:
                     if to_come:
-                        await self._bridge.conversation.idle.wait()
+                        await self._conversation.idle.wait()
                     await player.quiet()
             except TimeoutError:
                 if not interrupted:
-                    log.warning("Call %s: the line did not confirm what was said.", self._bridge.call.sid)
-                    return "not confirmed"
-        return "interrupted" if interrupted else "heard"
+                    log.warning("Call %s: no mark confirmed that the caller heard the audio.", self._leg.info.sid)
+                    return Heard.NOT_CONFIRMED
+        return Heard.INTERRUPTED if interrupted else Heard.HEARD
 
     # --- hold and mute -------------------------------------------------------------------------------------------
 
     @contextmanager
     def hold(self, ulaw: bytes | None = None) -> Iterator[None]:
-        """The caller hears `ulaw` (mu-law, 8 kHz, looped; default: a waiting sound), and is not heard."""
-        bridge = self._bridge
-        bridge.conduct.rest("hold")
-        bridge.player.sound(ulaw or clips.waiting())
+        """The caller hears `ulaw` (mu-law, 8 kHz, looped; default: a waiting sound), and the model hears silence."""
+        self._pacing.pause(PauseReason.HOLD)
+        self._player.sound(ulaw or clips.waiting())
         try:
-            with self.muted("hold"):
+            with self.muted(MuteReason.HOLD):
                 yield
         finally:
-            bridge.player.sound(None)
-            bridge.conduct.resume("hold")
+            self._player.sound(None)
+            self._pacing.resume(PauseReason.HOLD)
 
     @contextmanager
-    def muted(self, why: str = "mute") -> Iterator[None]:
+    def muted(self, reason: MuteReason = MuteReason.MUTED) -> Iterator[None]:
         """The model hears silence in place of the caller."""
-        deaf = self._bridge.conversation.deaf
-        deaf.add(why)
+        muted = self._conversation.muted
+        muted.add(reason)
         try:
             yield
         finally:
-            deaf.discard(why)
+            muted.discard(reason)
 
     # --- keys ----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """The caller pressed a key. Returns whether somebody was waiting for it."""
+        """The caller pressed a key. Returns whether a collector took it."""
         if self._collector is None:
             return False
         self._collector.press(digit, asyncio.get_running_loop().time())
@@ -143,28 +164,27 @@ class Controls:
         return True
 
     async def collect_digits(self, prompt: str | bytes | None, collector: DigitCollector) -> Digits:
-        """Ask for keys (instructions for the model, or a clip) and take them; the first one silences the prompt."""
-        bridge = self._bridge
+        """Prompt (instructions for the model, or a clip) and collect digits. The first one silences the prompt."""
         if self._collector is not None:
             raise CallError("Digits are being collected already.")
         self._collector = collector
-        bridge.conduct.rest("digits")
+        self._pacing.pause(PauseReason.DIGITS)
         self._pressed.clear()
         try:
             async with asyncio.TaskGroup() as group:
-                prompting = group.create_task(self._prompt(prompt, collector))
+                prompting = group.create_task(self._prompt_for_digits(prompt, collector))
                 while collector.result is None:
                     await self._wait_for_key(collector)
                     if collector.begun and not prompting.done():
                         prompting.cancel()
-                        await bridge.conversation.interrupt(CutCause.DIGIT)
+                        await self._conversation.interrupt(CutCause.DIGIT)
         finally:
             self._collector = None
-            bridge.conduct.resume("digits")
-        bridge.record.hide(collector.result.value)
+            self._pacing.resume(PauseReason.DIGITS)
+        self._recorder.hide(collector.result.value)
         return collector.result
 
-    async def _prompt(self, prompt: str | bytes | None, collector: DigitCollector) -> None:
+    async def _prompt_for_digits(self, prompt: str | bytes | None, collector: DigitCollector) -> None:
         if isinstance(prompt, bytes):
             await self.play(prompt)
         elif prompt is not None:
@@ -181,52 +201,79 @@ class Controls:
         self._pressed.clear()
 
     async def send_digits(self, digits: str) -> None:
-        """Press keys for the far end. Twilio takes no tones from a stream: the call leaves it for as long as they last,
-        and comes back to another one. The session stays as it is, and nothing is said twice.
+        """Press keys for the far end. A media stream cannot carry tones to Twilio, so the caller's leg leaves the
+        stream for their duration and gets a new one. The model's session stays, and nothing is said twice.
 
         Raises:
-            CallError: there is no way back, or the caller is gone.
+            CallError: this process has no public address, or the caller hung up.
         """
-        bridge = self._bridge
         if not digits or any(key not in "0123456789*#ABCDwW" for key in digits):
             raise CallError("Digits are 0-9, *, #, A-D, and w or W for a pause of half a second or one.")
-        if (way_back := bridge.options.way_back) is None:
+        if (way_back := self._way_back) is None:
             raise CallError("Digits cannot be sent: this call has no way back to its stream.")
         for secret in (digits, *re.split("[wW]+", digits)):
-            bridge.record.hide(secret)
-        bridge.conduct.rest("sending digits", fill=True)
+            self._recorder.hide(secret)
+        self._pacing.pause(PauseReason.SENDING_DIGITS, fill=True)
         try:
-            if await self.heard(_SPEAK_S) != "heard":
-                # What was not heard until now is not said again later.
-                await bridge.conversation.interrupt(CutCause.CALL)
-            document = twiml.play_digits(digits, way_back.stream(bridge.call.info))
-            if (failure := await bridge.leg.send_away("digits", document)) is not None:
+            if await self.heard(_SPEAK_S) is not Heard.HEARD:
+                # Audio that was not heard until now is not repeated later.
+                await self._conversation.interrupt(CutCause.CALL)
+            document = twiml.play_digits(digits, way_back.stream(self._leg.info))
+            if (failure := await self._leg.send_away("digits", document)) is not None:
                 raise CallError(f"Digits could not be sent: {failure}.")
-            if not await bridge.leg.back(_BACK_S + _DIGIT_S * len(digits)):
-                bridge.end("stream lost")
+            if not await self._leg.back(_REATTACH_S + _DIGIT_S * len(digits)):
+                self._lifetime.end(EndReason.STREAM_LOST)
                 raise CallError("The call did not come back after its digits.")
         finally:
-            bridge.conduct.resume("sending digits")
+            self._pacing.resume(PauseReason.SENDING_DIGITS)
 
     # --- the end -------------------------------------------------------------------------------------------------
 
     async def hang_up(
-        self, *, goodbye: str | None = None, within_s: float = 10.0, reason: str = "agent hung up", anyway: bool = False
+        self,
+        *,
+        goodbye: str | None = None,
+        within_s: float = 10.0,
+        reason: EndReason = EndReason.AGENT_HUNG_UP,
+        anyway: bool = False,
     ) -> bool:
-        """End the call when all was heard, `within_s` after the last word was said at the latest. Returns False, and
-        does nothing, when the caller speaks meanwhile, unless `anyway`."""
-        bridge = self._bridge
-        bridge.conduct.rest("hanging up", fill=True)
+        """End the call when the caller has heard all audio, `within_s` after its last sample at the latest. Returns
+        False, and does nothing, when the caller speaks meanwhile, unless `anyway`."""
+        self._pacing.pause(PauseReason.HANGING_UP, fill=True)
         try:
             said = await self.heard(within_s) if goodbye is None else await self.say(goodbye, interruptible=not anyway)
-            if said == "not said":
+            if said is Heard.NOT_SAID:
                 said = await self.play(clips.farewell(), interruptible=not anyway)
-            if said == "interrupted" and not anyway:
+            if said is Heard.INTERRUPTED and not anyway:
                 return False
         finally:
-            bridge.conduct.resume("hanging up")
-        bridge.end(reason)
+            self._pacing.resume(PauseReason.HANGING_UP)
+        self._lifetime.end(reason)
         return True
+
+    async def say_goodbye(self, instructions: str, reason: EndReason) -> None:
+        """Say goodbye and hang up, unless the caller speaks meanwhile."""
+        await self.hang_up(goodbye=instructions, reason=reason)
+
+    async def say_farewell(self, instructions: str) -> None:
+        """The process stops: say goodbye even if the caller speaks, and hang up."""
+        self._recorder.callback("farewell")
+        if self._leg.stream is None:
+            self._lifetime.end(EndReason.PROCESS_STOPS)
+        else:
+            await self.hang_up(goodbye=instructions, reason=EndReason.DRAINED, anyway=True)
+
+    async def give_up(self, reason: str) -> None:
+        """The call cannot continue: apologise, and end it. The caller goes to the fallback number, if there is one."""
+        self._conversation.end()
+        self._pacing.pause(PauseReason.GIVING_UP)
+        if self._leg.stream is not None and not self._lifetime.over:
+            self._player.sound(None)
+            self._player.stop()
+            self._player.play_clip("clip:apology", clips.apology())
+            await self.heard(_APOLOGY_S, to_come=False)
+        release = Release.HANG_UP if self._leg.fallback() is None else Release.CLOSE
+        self._lifetime.end(EndReason.FAILED, reason, release=release)
 
     # -------------------------------------------------------------------------------------------------------------
 
@@ -235,12 +282,12 @@ class Controls:
         if interruptible:
             yield
         else:
-            with self.muted("uninterruptible"):
+            with self.muted(MuteReason.UNINTERRUPTIBLE):
                 yield
 
     @contextmanager
     def _handler(self, handler: SessionHandler) -> Iterator[None]:
-        handlers = self._bridge.conversation.handlers
+        handlers = self._conversation.handlers
         handlers.append(handler)
         try:
             yield

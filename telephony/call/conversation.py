@@ -1,4 +1,4 @@
-"""The model's side of a call: the session, what goes up to it, and what the journal keeps of it."""
+"""The conversation with the model: its session, its input, and its records in the journal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any, TypeVar
 
 from realtime_core import (
@@ -26,7 +27,8 @@ from realtime_core.user_code import UserCode, error_text
 from ..journal.cuts import CutCause
 from ..journal.header import model_of
 from ..tools import declare_targets
-from .call import Call, CallInfo
+from .call import Call
+from .call_info import CallInfo
 from .line.player import LinePlayer
 from .options import AgentSource, CallOptions
 from .recording.cut_causes import CutCauses, cutting
@@ -34,7 +36,7 @@ from .recording.digit_masking import pressed
 from .recording.recorded_commands import current_tool
 from .recording.recorder import CallRecorder, RecordedConnection
 
-__all__ = ["Conversation", "SessionHandler"]
+__all__ = ["Conversation", "MuteReason", "SessionHandler"]
 
 log = logging.getLogger(__name__)
 
@@ -42,35 +44,44 @@ T = TypeVar("T")
 SessionHandler = Callable[[session_events.RealtimeAnyEvent], None]
 
 _MAX_HELD_FRAMES = 500
-"""Ten seconds of the caller wait for the model's connection; then the oldest are dropped."""
+"""Ten seconds of the caller's audio wait for the model's connection. Then the oldest frames are dropped."""
 _MAX_HELD_DIGITS = 32
 _TOOL_S = 120.0
-"""For tools that name no time-out: longer than a warm transfer takes, and than anybody waits."""
+"""The time limit of tools that set none. A warm transfer takes less."""
+
+
+class MuteReason(Enum):
+    """Why the model hears silence in place of the caller."""
+
+    HOLD = auto()
+    MUTED = auto()
+    UNINTERRUPTIBLE = auto()
+    """The agent says something that the caller cannot interrupt."""
 
 
 class Conversation:
-    """`connect` makes the session, which is then entered as a context; `begin` lets the two talk.
+    """`connect` makes the session. The caller enters the session as a context, and then calls `begin`.
 
-    `idle` is set while no response is being made. While anything is in `deaf`, the model hears silence.
+    `idle` is set while no response is being made. While `muted` is not empty, the model hears silence.
     """
 
     session: RealtimeSession
 
     def __init__(
-        self, call: Call, agent: AgentSource, options: CallOptions, record: CallRecorder, player: LinePlayer
+        self, sid: str, agent: AgentSource, options: CallOptions, recorder: CallRecorder, player: LinePlayer
     ) -> None:
         self.handlers: list[SessionHandler] = []
-        """Told of each event of the session, in the step that caused it."""
-        self.deaf: set[str] = set()
+        """Each gets each event of the session, in the step that caused it."""
+        self.muted: set[MuteReason] = set()
         self.live = False
         self.picked = False
-        """There is an agent for this call, and a way to its model."""
+        """Whether the agent and the model's configuration are known."""
         self.idle = asyncio.Event()
         self.idle.set()
-        self._call = call
+        self._sid = sid
         self._agent = agent
         self._options = options
-        self._record = record
+        self._recorder = recorder
         self._player = player
         self._up = Upsampler3()
         self._held: deque[bytes] = deque(maxlen=_MAX_HELD_FRAMES)
@@ -78,21 +89,21 @@ class Conversation:
         self._responses: set[str] = set()
         self._causes = CutCauses()
 
-    async def connect(self) -> RealtimeSession:
-        """Pick the agent and make its session; it is not connected yet."""
-        agent = await self._pick_agent()
-        model_config = await self._model_config()
+    async def connect(self, call: Call) -> RealtimeSession:
+        """Pick the agent and make its session, which is not connected yet. `call` is the run context."""
+        agent = await self._pick_agent(call)
+        model_config = await self._model_config(call)
         self.picked = True
-        declare_targets(self._call, agent.tools)
+        declare_targets(call, agent.tools)
         runner = RealtimeRunner(agent, model=self._options.model, config=self._run_config())
-        self.session = await runner.run(context=self._call, model_config=model_config)
+        self.session = await runner.run(context=call, model_config=model_config)
         self.session.model.emit_raw = False
-        self._record.write("model", **model_of(self.session.model))
+        self._recorder.write("model", **model_of(self.session.model))
         self.session.add_handler(self._on_event)
         return self.session
 
     async def begin(self) -> None:
-        """The model is there: it greets, and hears what the caller has said meanwhile."""
+        """The model is connected: it greets, and hears what the caller has said so far."""
         if isinstance(self._options.greeting, str):
             await self.session.request_response(instructions=self._options.greeting)
         self.live = True
@@ -102,21 +113,21 @@ class Conversation:
             await self.tell(pressed(digit))
 
     def end(self) -> None:
-        """Nothing goes up any more."""
+        """Send no more input to the model."""
         self.live = False
 
     # --- the caller ----------------------------------------------------------------------------------------------
 
     def hear(self, ulaw: bytes) -> None:
-        """The caller's audio, mu-law."""
-        audio = self._up.push(g711.decode(g711.SILENCE * len(ulaw) if self.deaf else ulaw))
+        """Send the caller's audio (mu-law, 8 kHz) to the model."""
+        audio = self._up.push(g711.decode(g711.SILENCE * len(ulaw) if self.muted else ulaw))
         if self.live:
             self.session.post_audio(audio)
         else:
             self._held.append(audio)
 
     async def press(self, digit: str, *, interrupt: bool) -> None:
-        """Tell the model of a key, and have it answer."""
+        """Send a key of the caller to the model, which answers."""
         if self.live:
             if interrupt:
                 await self.interrupt(CutCause.DIGIT)
@@ -125,44 +136,44 @@ class Conversation:
             self._held_digits.append(digit)
 
     async def tell(self, text: str) -> None:
-        """Say something to the model in the caller's name, and have it answer."""
+        """Send a message of the caller to the model, which answers."""
         try:
             await self.session.send_message(text)
         except RealtimeCoreError as error:
-            log.warning("Call %s: the model could not be told something: %s", self._call.sid, error)
+            log.warning("Call %s: a message could not be sent to the model: %s", self._sid, error)
 
     async def ask(self, instructions: str) -> bool:
-        """Have the model say something now. False: it cannot."""
+        """Request a response now. Returns False if the model cannot be asked."""
         if not self.live:
             return False
         try:
             await self.session.request_response(instructions, tool_choice="none")
         except RealtimeCoreError as error:
-            log.warning("Call %s: the model could not be asked to speak: %s", self._call.sid, error)
+            log.warning("Call %s: a response could not be requested: %s", self._sid, error)
             return False
         return True
 
     async def interrupt(self, cause: CutCause) -> None:
-        """Silence the agent, at once."""
+        """Silence the agent at once."""
         try:
             if self.live:
                 with cutting(cause):
                     await self.session.interrupt()
         except RealtimeCoreError as error:
-            log.warning("Call %s: the model could not be interrupted: %s", self._call.sid, error)
-        self._player.stop()  # clips are none of the model's business
+            log.warning("Call %s: the model could not be interrupted: %s", self._sid, error)
+        self._player.stop()  # also clips, which the model does not know
 
     # --- the model -----------------------------------------------------------------------------------------------
 
-    async def _pick_agent(self) -> RealtimeAgent[Any]:
+    async def _pick_agent(self, call: Call) -> RealtimeAgent[Any]:
         if isinstance(self._agent, RealtimeAgent):
             return self._agent
-        return await self._asked(self._agent, RealtimeAgent, "The function that picks the agent")
+        return await self._call_application(self._agent, call, RealtimeAgent, "The function that picks the agent")
 
-    async def _asked(self, function: Callable[[CallInfo], Any], kind: type[T], name: str) -> T:
-        """What the application's function returns for this call. Raises what it raises."""
+    async def _call_application(self, function: Callable[[CallInfo], Any], call: Call, kind: type[T], name: str) -> T:
+        """The result of the application's function for this call. Raises the function's exceptions."""
         try:
-            value = await user_code.within(user_code.called(function, self._call.info))
+            value = await user_code.within(user_code.called(function, call.info))
             if not isinstance(value, kind):
                 raise UserError(f"{name} must return a {kind.__name__}, not {type(value).__name__}.")
         except Exception:
@@ -171,18 +182,18 @@ class Conversation:
         return value
 
     def _run_config(self) -> RealtimeRunConfig:
-        """The given one; and no tool hangs for ever, as nobody on the phone would wait so long."""
+        """The given configuration, with a time limit for tools that set none."""
         given = self._options.run_config
         tools = given.get("tool_execution") or {}
         return {**given, "tool_execution": {"timeout_seconds": _TOOL_S, **tools}}
 
-    async def _model_config(self) -> RealtimeModelConfig:
+    async def _model_config(self, call: Call) -> RealtimeModelConfig:
         config = RealtimeModelConfig(**self._options.model_config)
         if (function := self._options.call_model_config) is not None:
-            changes = await self._asked(function, dict, "The function model_config")
+            changes = await self._call_application(function, call, dict, "The function model_config")
             config = RealtimeModelConfig(**{**config, **changes})
         config["playback_tracker"] = self._player
-        config["tap"] = lambda connection: RecordedConnection(connection, self._record)
+        config["tap"] = lambda connection: RecordedConnection(connection, self._recorder)
         config["on_refused"] = self._record_refused
         config.setdefault("sources", self._options.sources)
         return config
@@ -190,7 +201,7 @@ class Conversation:
     def _record_refused(self, error: Exception) -> None:
         status = getattr(error, "status", None)
         told = {} if status is None else {"status": status}
-        self._record.write("open", peer="model", type=type(error).__name__, error=str(error), **told)
+        self._recorder.write("open", peer="model", type=type(error).__name__, error=str(error), **told)
 
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
         cause = self._causes.of(event)
@@ -200,7 +211,7 @@ class Conversation:
                 if event.type == "audio_interrupted":
                     self._record_interruption(event, cause or CutCause.CALLER)
             case "handoff":
-                self._record.write("handoff", **{"from": event.from_agent.name, "to": event.to_agent.name})
+                self._recorder.write("handoff", **{"from": event.from_agent.name, "to": event.to_agent.name})
             case "tool_start" | "tool_end":
                 self._record_tool(event)
             case "agent_start":
@@ -236,28 +247,28 @@ class Conversation:
         if event.type == "tool_start":
             if not isinstance(event.tool, HostedTool):
                 current_tool.set(event.call_id)  # in the task in which the tool is about to run
-            self._record.tool_started(event.call_id, name, event.arguments)
+            self._recorder.tool_started(event.call_id, name, event.arguments)
         else:
             output, ms = tool_output_text(event.output), round(event.duration_s * 1000, 3)
             more: dict[str, Any] = {"silent": True} if event.silent else {}
             if event.error is not None:
                 more["error"] = _named(event.error)
                 self._options.on_failure(UserCode.TOOL)
-            self._record.write("tool.end", call_id=event.call_id, name=name, output=output, ms=ms, **more)
+            self._recorder.write("tool.end", call_id=event.call_id, name=name, output=output, ms=ms, **more)
 
     def _record_error(self, event: session_events.RealtimeError) -> None:
-        """The model complained, or the application's own code failed, which is logged already."""
+        """The model reported an error, or the application's code failed, which is in the log already."""
         if event.source is None:
-            log.warning("The model complained: %s", error_text(event.error))
-            self._record.write("error", error=error_text(event.error))
+            log.warning("The model reported an error: %s", error_text(event.error))
+            self._recorder.write("error", error=error_text(event.error))
             return
-        self._record.write("error", error=_named(event.error), source=event.source.value)
-        if event.source is not UserCode.TOOL:  # which the end of the tool tells
+        self._recorder.write("error", error=_named(event.error), source=event.source.value)
+        if event.source is not UserCode.TOOL:  # the end of the tool reports these
             self._options.on_failure(event.source)
 
     def _record_interruption(self, event: session_events.RealtimeAudioInterrupted, cause: CutCause) -> None:
         position, _ = self._player.last_stop
-        self._record.write(
+        self._recorder.write(
             "interruption",
             cause=cause.value,
             item_id=event.item_id,

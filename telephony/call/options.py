@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from realtime_core import RealtimeAgent, RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
@@ -16,31 +15,20 @@ from realtime_core.user_code import UserCode
 from ..audio.files import load_ulaw, load_words
 from ..journal.format import Journal
 from ..journal.writer import NullJournal
-from ..twilio import media_stream
-from .call import Call, CallInfo
+from .call import Call
+from .call_info import Admit, CallInfo
 from .leg.next_twiml import StreamEnd
+from .leg.reattach import Followed
 from .pacing.policy import CallPolicy
 from .ports import PhoneControl, WayBack
 
-__all__ = ["Admit", "AgentSource", "CallOptions", "CallOutcome", "Followed", "ModelConfigSource"]
+__all__ = ["AgentSource", "CallOptions", "CallOutcome", "ModelConfigSource"]
 
 AgentSource = RealtimeAgent[Any] | Callable[[CallInfo], "RealtimeAgent[Any] | Awaitable[RealtimeAgent[Any]]"]
 """An agent, or a function that picks one for a call."""
 
 ModelConfigSource = Callable[[CallInfo], "RealtimeModelConfig | Awaitable[RealtimeModelConfig]"]
 """A function that says how to reach the model for one call."""
-
-Admit = Callable[[media_stream.Start], CallInfo | Awaitable[CallInfo]]
-
-
-class Followed(Enum):
-    """What other processes have done about a call that lost its stream here."""
-
-    NO = "no"
-    OFFERED = "offered"
-    """One of them told Twilio to open a new stream."""
-    TAKEN = "taken"
-    """One of them has the call's new stream."""
 
 
 async def _not_followed(call_sid: str) -> Followed:

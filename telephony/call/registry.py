@@ -1,4 +1,4 @@
-"""The switchboard of this process: its live calls, whose streams come and go, and what is known of those that ended."""
+"""The calls of this process: attaches streams to live calls, passes on webhooks, and remembers how calls ended."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
+
+from realtime_core.connection import Connection
 
 from ..errors import StreamRefused
 from ..logs import Repeats
+from ..twilio.callbacks import CallStatus, DialResult, MachineDetection
+from ..twilio.media_stream import Start
 from ..twilio.twiml import declined
-from .call import Call, CallInfo
+from .accept import Outcome, accept_stream
+from .call import Call
+from .call_info import CallInfo
+from .ending import Ending, EndReason, Release
 from .leg.next_twiml import StreamEnd
-from .line.stream import MediaStream, Outcome, serve
+from .line.stream import MediaStream
 from .options import AgentSource, CallOptions, CallOutcome
-
-if TYPE_CHECKING:
-    from realtime_core.connection import Connection
-
-    from ..twilio.callbacks import CallStatus, DialResult, MachineDetection
-    from ..twilio.media_stream import Start
-    from .session import CallSession
+from .session import CallSession
 
 __all__ = ["Registry"]
 
 log = logging.getLogger(__name__)
 
 _WARM_S = 15.0
-"""How long a session that was connected ahead waits for its stream."""
+"""How long a session that was connected early waits for its stream."""
 _MAX_ENDED = 1000
 _ENDED_S = 600.0
-"""For so long it is known why a call ended."""
+"""How long the end of a call is remembered."""
 
 
 class Registry:
-    """An async context manager, within which calls live: `serve_stream` for each stream, `begin_warm` for a call that
-    is about to have one. It counts calls besides (`add`, `remove`), those of `run_call` too. `draining`: calls that are
-    there go on, new ones are refused. Left, it ends the calls that are still there. `may_begin` is asked before a new
-    call: False means that there is no room for it.
+    """An async context manager in which calls run: `serve_stream` for each stream, `begin_warm` for a call whose stream
+    comes soon. It also counts calls (`add`, `remove`), including those of `run_call`. While `draining`, live calls
+    continue and new ones are refused. On exit, live calls end. `may_begin` says whether there is room for a new call.
     """
 
     def __init__(self, max_calls: int, may_begin: Callable[[], bool] = lambda: True) -> None:
@@ -47,7 +47,7 @@ class Registry:
         self._may_begin = may_begin
         self.draining = False
         self._calls: dict[Call, None] = {}
-        self._lives: dict[str, CallSession] = {}
+        self._sessions: dict[str, CallSession] = {}
         self._ended: OrderedDict[str, tuple[float, StreamEnd]] = OrderedDict()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -68,23 +68,32 @@ class Registry:
             await group.__aexit__(None, None, None)  # its tasks do not fail
 
     def stop(self) -> None:
-        """The process stops: the calls are over."""
+        """The process stops: end all calls."""
         self.draining = True
-        for bridge in list(self._lives.values()):
-            bridge.told("stop")
-            bridge.end("the process stops")
+        for session in list(self._sessions.values()):
+            session.recorder.callback("stop")
+            session.lifetime.end(EndReason.PROCESS_STOPS)
+
+    async def farewell(self) -> None:
+        """Say goodbye in all live calls, and hang up."""
+        async with asyncio.TaskGroup() as group:
+            for session in list(self._sessions.values()):
+                group.create_task(session.controls.say_farewell(session.options.policy.farewell))
 
     # --- how many ------------------------------------------------------------------------------------------------
 
     @property
     def has_room(self) -> bool:
+        """Whether a new call may begin."""
         return not self.draining and len(self._calls) < self.max_calls and self._may_begin()
 
     def add(self, call: Call) -> None:
+        """Count a call."""
         self._calls[call] = None
         self._empty.clear()
 
     def remove(self, call: Call) -> None:
+        """The call is over."""
         self._calls.pop(call, None)
         if not self._calls:
             self._empty.set()
@@ -102,139 +111,118 @@ class Registry:
     # --- calls and their streams ---------------------------------------------------------------------------------
 
     async def serve_stream(self, connection: Connection, agent: AgentSource, options: CallOptions) -> CallOutcome:
-        """Serve one stream until it is over: that of a call which waits for one, or that of a new call. The call itself
-        may go on; `reason` is empty then."""
+        """Serve one stream to its end, for a call that waits for it or for a new call. The call may continue after its
+        stream; then `reason` is empty."""
 
         async def take(stream: MediaStream, start: Start, info: CallInfo) -> Outcome:
-            bridge = self._lives.get(info.sid) or self._begin(info, agent, options)
-            bridge.attach(stream, start, info)
-            return bridge.outcome
+            session = self._sessions.get(info.sid) or self._begin(info, agent, options)
+            session.streams.attach(stream, start, info)
+            return session.outcome
 
         def refused(call_sid: str, reason: str) -> None:
             self._refused(call_sid, reason)
             options.on_refused(call_sid, reason)
 
-        return await serve(connection, options.admit, take, refused, self._refusals)
+        return await accept_stream(connection, options.admit, take, refused, self._refusals)
 
     def begin_warm(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> bool:
-        """Connect the session of a call while Twilio is still setting its stream up, so that the first word is not
-        late. If no stream comes, it is dropped. False: there is no room, or the call is known already."""
-        if not self.has_room or info.sid in self._lives:
+        """Connect the session of a call before its stream comes, so that the greeting is not late. If no stream comes,
+        the call ends. Returns False if there is no room, or if the call exists already."""
+        if not self.has_room or info.sid in self._sessions:
             return False
-        self._begin(info, agent, options).recovery.expect(_WARM_S, "no stream came")
+        self._begin(info, agent, options).reattach.expect(_WARM_S, EndReason.NO_STREAM)
         return True
 
     def _refused(self, call_sid: str, reason: str) -> None:
-        """A stream of this call was not let in. A call that has, or had, another stream goes on."""
-        bridge = self._lives.get(call_sid)
-        if bridge is not None and not bridge.had_stream:
-            bridge.end(reason, let_go="close")
-        elif bridge is None and call_sid not in self._ended:
+        """A stream of this call was refused. A call that has, or had, another stream continues."""
+        session, ending = self._sessions.get(call_sid), Ending.parse(reason)
+        if session is not None and ending is not None and not session.leg.had_stream:
+            session.lifetime.end(ending.reason, ending.detail, release=Release.CLOSE)
+        elif session is None and call_sid not in self._ended:
             self._remember(call_sid, StreamEnd("refused"))
 
     def _begin(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> CallSession:
-        from .session import CallSession
-
         if self._group is None:
             raise StreamRefused("the switchboard is closed")
-        bridge = self._lives[info.sid] = CallSession(info, agent, options)
-        self.add(bridge.call)
-        self._group.create_task(self._live(bridge), name=f"call {info.sid}")
-        return bridge
+        session = self._sessions[info.sid] = CallSession(info, agent, options)
+        self.add(session.call)
+        self._group.create_task(self._run(session), name=f"call {info.sid}")
+        return session
 
-    async def _live(self, bridge: CallSession) -> None:
-        sid, end = bridge.call.sid, StreamEnd("failed")
+    async def _run(self, session: CallSession) -> None:
+        sid, end = session.call.sid, StreamEnd("failed")
         try:
-            await bridge.run()
-            end = bridge.stream_end()
-        except Exception:  # one call's defect is no other's
+            await session.run()
+            end = session.stream_end()
+        except Exception:  # a defect of one call must not end others
             log.exception("Call %s failed; this is a defect.", sid)
-            bridge.options.on_stream(bridge.call, end)
+            session.options.on_stream(session.call, end)
         finally:
-            del self._lives[sid]
-            self.remove(bridge.call)
-            if bridge.had_stream or bridge.refused:  # else how it ended is for others to say
+            del self._sessions[sid]
+            self.remove(session.call)
+            if session.leg.had_stream or _is_refused(session):  # else another process knows how it ended
                 self._remember(sid, end)
 
-    # --- what Twilio tells ---------------------------------------------------------------------------------------
+    # --- webhooks of Twilio --------------------------------------------------------------------------------------
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Why this call's last stream ended; None: it had no stream here."""
-        if (bridge := self._lives.get(call_sid)) is not None:
-            if not bridge.had_stream and not bridge.refused:
-                bridge.end("its stream went elsewhere", let_go="close")  # its webhook was answered here, and no more
+        """Why this call's last stream ended; None if it had no stream here."""
+        if (session := self._sessions.get(call_sid)) is not None:
+            if not session.leg.had_stream and not _is_refused(session):
+                # This process answered the webhook only.
+                session.lifetime.end(EndReason.STREAM_ELSEWHERE, release=Release.CLOSE)
                 return None
-            if bridge.leg.away is not None:
-                bridge.told("after stream")
-            return bridge.stream_end()
+            if session.leg.away is not None:
+                session.recorder.callback("after stream")
+            return session.stream_end()
         self._forget()
         return self._ended[call_sid][1] if call_sid in self._ended else None
 
     def knows(self, call_sid: str) -> bool:
-        """Is the call, or was it until now, one of this process, with or without a stream?"""
+        """Whether the call is, or was recently, a call of this process, with or without a stream."""
         self._forget()
-        return call_sid in self._lives or call_sid in self._ended
+        return call_sid in self._sessions or call_sid in self._ended
 
     def stream_offered(self, call_sid: str) -> None:
-        """Twilio is told to open a new stream for this call."""
-        if (bridge := self._lives.get(call_sid)) is not None:
-            bridge.leg.offered += 1
+        """This process answers Twilio with TwiML that opens a new stream for this call."""
+        if (session := self._sessions.get(call_sid)) is not None:
+            session.leg.offered += 1
 
     def call_status(self, status: CallStatus) -> None:
-        """A state of a call or of a second leg. Late and doubled ones change nothing."""
-        if (bridge := self._lives.get(status.call_sid)) is not None:
-            bridge.told("call status", status=status.status)
+        """A status of a call or of a second leg. Late and repeated ones change nothing."""
+        if (session := self._sessions.get(status.call_sid)) is not None:
+            session.recorder.callback("call status", status=status.status)
             if status.ended:
-                bridge.end("hung up", let_go="close")
+                session.lifetime.end(EndReason.HUNG_UP, release=Release.CLOSE)
             return
-        if (bridge := self._lives.get(status.parent_call_sid)) is not None:
-            bridge.told("dialled", status=status.status, leg=status.call_sid)
-            bridge.transfers.dialled(status)
+        if (session := self._sessions.get(status.parent_call_sid)) is not None:
+            session.recorder.callback("dialled", status=status.status, leg=status.call_sid)
+            session.transfers.dialled(status)
             return
-        for bridge in list(self._lives.values()):
-            if bridge.transfers.leg_status(status.call_sid, status.status):
+        for session in list(self._sessions.values()):
+            if session.transfers.leg_status(status.call_sid, status.status):
                 return
 
     def machine_detected(self, found: MachineDetection) -> None:
-        """Answering machine detection has come to a result."""
-        if found.is_machine and (bridge := self._lives.get(found.call_sid)) is not None:
-            bridge.told("machine", answered_by=found.answered_by)
-            bridge.conduct.machine_found()
+        """The result of answering machine detection."""
+        if found.is_machine and (session := self._sessions.get(found.call_sid)) is not None:
+            session.recorder.callback("machine", answered_by=found.answered_by)
+            session.pacing.machine_found()
 
     def dial_ended(self, result: DialResult) -> None:
-        """A cold transfer is over, or has failed."""
-        if (bridge := self._lives.get(result.call_sid)) is not None:
-            bridge.told("dial", status=result.status, leg=result.dial_call_sid)
-            bridge.transfers.dial_ended(result)
+        """The result of a cold transfer."""
+        if (session := self._sessions.get(result.call_sid)) is not None:
+            session.recorder.callback("dial", status=result.status, leg=result.dial_call_sid)
+            session.transfers.dial_ended(result)
 
     def leg_key(self, leg_id: str, key: str) -> str:
-        """A key on the second leg of a warm transfer: the TwiML that this leg goes on with."""
-        for bridge in list(self._lives.values()):
-            if (document := bridge.transfers.leg_key(leg_id, key)) is not None:
+        """The next TwiML for the second leg of a warm transfer on which a key was pressed."""
+        for session in list(self._sessions.values()):
+            if (document := session.transfers.leg_key(leg_id, key)) is not None:
                 return document
         return declined("The caller is not there any more. Goodbye.")
 
-    # --- the end -------------------------------------------------------------------------------------------------
-
-    async def drain(self, within_s: float, farewell_s: float = 20.0) -> None:
-        """Take no new calls; let those that are there finish; after `within_s` have them say goodbye."""
-        self.draining = True
-        try:
-            async with asyncio.timeout(within_s):
-                await self.empty()
-        except TimeoutError:
-            log.warning("%d calls are still live: they say goodbye.", len(self))
-            try:
-                async with asyncio.timeout(farewell_s):
-                    await self.farewell()
-            except TimeoutError:
-                log.warning("%d calls are cut off.", len(self))
-
-    async def farewell(self) -> None:
-        """Have the live calls say goodbye and hang up."""
-        async with asyncio.TaskGroup() as group:
-            for bridge in list(self._lives.values()):
-                group.create_task(bridge.say_farewell())
+    # --- calls that ended ----------------------------------------------------------------------------------------
 
     def _remember(self, call_sid: str, end: StreamEnd) -> None:
         self._ended[call_sid] = asyncio.get_running_loop().time(), end
@@ -247,3 +235,8 @@ class Registry:
         oldest = asyncio.get_running_loop().time() - _ENDED_S
         while self._ended and next(iter(self._ended.values()))[0] < oldest:
             self._ended.popitem(last=False)
+
+
+def _is_refused(session: CallSession) -> bool:
+    ending = session.lifetime.ending
+    return ending is not None and ending.reason is EndReason.REFUSED

@@ -1,26 +1,27 @@
-"""One call: joins what Twilio sends and the model's session, for as long as both want.
+"""One call: builds its parts, wires them, and runs them until the call ends.
 
-A shell: it owns the tasks of the call, all children of one TaskGroup, and puts its parts together: `Conversation` (the
-model), `LinePlayer` (what the caller hears), `CallerLeg` (where the caller is), `Scheduler` (what the agent does of its
-own accord), `Controls` and `Transfers` (what it is told to do). Caller audio takes the shortest way: message ->
-`media_stream.decode` -> gap check -> mu-law -> x3 -> the model's socket, all in the step in which the frame arrived.
-Agent audio goes from there to `LinePlayer` likewise.
+    media stream -> CallStreams -> Conversation -> model
+    model -> LinePlayer -> media stream
 
-A call outlives its media stream: streams attach and detach, the session and what is to be said stay.
+`CallerLeg` knows the caller's stream, `Reattach` replaces a lost one, `Scheduler` paces the call, `Controls` and
+`Transfers` do what users' code requests through `Call`. `Lifetime` holds the tasks and the end. Each part receives the
+parts that it uses. No part knows the session.
+
+A caller frame goes from the WebSocket to the model's socket in the step in which it arrived: decode, gap check, mu-law,
+x3, send. Agent audio goes back likewise.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
-from realtime_core import RealtimeAgent, user_code
+from realtime_core import RealtimeAgent
 from realtime_core import events as session_events
-from realtime_core.connection import Connection
+from realtime_core.connection import Close, Connection
 from realtime_core.errors import ConnectFailed, ConnectionLost, ServerRejected
 from realtime_core.user_code import UserCode, error_text
 
@@ -28,340 +29,221 @@ from ..journal.format import SCHEMA
 from ..journal.header import configuration
 from ..logs import Repeats
 from ..twilio import media_stream
-from ..twilio.caller_id import Destination, Parties
-from .call import Call, set_current_call
-from .call_info import TOKEN_PARAMETER, CallInfo
-from .clips import apology
+from .accept import Outcome, accept_stream
+from .call import Call, CallParts, set_current_call
+from .call_info import CallInfo
+from .callbacks import Callbacks
 from .controls import Controls
 from .conversation import Conversation
+from .ending import Release
 from .leg.caller_leg import CallerLeg
-from .leg.fallback import fallback_for
-from .leg.next_twiml import StreamEnd, end_of_call
+from .leg.next_twiml import StreamEnd
 from .leg.reattach import Reattach
+from .lifetime import Lifetime
 from .line.player import LinePlayer
-from .line.stream import MediaStream, Outcome, serve
+from .line.stream import MediaStream
 from .options import AgentSource, CallOptions, CallOutcome
 from .pacing.scheduler import Scheduler
 from .recording.recorded_commands import OURS, current_tool
 from .recording.recorder import CallRecorder, RecordedControl
+from .streams import CallStreams
 from .transfers import Transfers
 
 __all__ = ["AgentSource", "CallOptions", "CallOutcome", "CallSession", "run_call"]
 
 log = logging.getLogger(__name__)
 
-LetGo = Literal["hang up", "close"]
-
 
 async def run_call(connection: Connection, agent: AgentSource, options: CallOptions | None = None) -> CallOutcome:
-    """Run one call over `connection` (a Media Streams peer) until it is over. Nothing runs on when it returns."""
+    """Run one call over `connection` (a Media Streams peer) to its end. No task of the call runs after it."""
     options = options or CallOptions()
 
     async def take(stream: MediaStream, start: media_stream.Start, info: CallInfo) -> Outcome:
-        bridge = CallSession(info, agent, options)
-        bridge.attach(stream, start)
-        await bridge.run()
-        return bridge.outcome
+        session = CallSession(info, agent, options)
+        session.streams.attach(stream, start)
+        await session.run()
+        return session.outcome
 
-    return await serve(connection, options.admit, take, options.on_refused, Repeats(log))
+    return await accept_stream(connection, options.admit, take, options.on_refused, Repeats(log))
 
 
 class CallSession:
-    """The life of one call. `run` is called once; streams are attached to it."""
+    """One call. `run` is called once; media streams are attached by `streams.attach`."""
 
     def __init__(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> None:
-        self.reason = ""
-        """Why the call ended."""
-        self._agent_name = agent.name if isinstance(agent, RealtimeAgent) else ""
-        self.record = CallRecorder(options.journal(info))
-        self.call = Call(info, self, options.data)
+        self.recorder = recorder = CallRecorder(options.journal(info))
         if options.control is not None:
-            options = replace(options, control=RecordedControl(options.control, self.record, info.sid))
+            options = replace(options, control=RecordedControl(options.control, recorder, info.sid))
         self.options = options
-        self._write_header(info)
-        self.player = LinePlayer(self.record, ambience=options.ambience)
-        self.leg = CallerLeg(info.sid, options, self._report)
-        self.conversation = Conversation(self.call, agent, options, self.record, self.player)
+        _write_header(recorder, info, agent, options)
+        self.lifetime = lifetime = Lifetime(self._on_end)
+        self.player = player = LinePlayer(recorder, ambience=options.ambience)
+        self.leg = leg = CallerLeg(
+            info,
+            self._report,
+            control=options.control,
+            own_number=options.own_number,
+            fallback_number=options.fallback,
+        )
+        self.conversation = conversation = Conversation(info.sid, agent, options, recorder, player)
         greets = isinstance(options.greeting, str)
-        self.conduct = Scheduler(self, self.player, options.policy, greets=greets)
-        self.controls = Controls(self)
-        self.transfers = Transfers(self)
-        self.recovery = Reattach(self)
-        told = [functools.partial(self._tell, "on_event", each) for each in options.on_event]
-        self.conversation.handlers += [self.conduct.on_event, self._on_event, *told]
-        self._failed: set[str] = set()
-        self._over = asyncio.Event()
+        self.pacing = pacing = Scheduler(lifetime, recorder, player, options.policy, greets=greets)
+        self.controls = controls = Controls(
+            lifetime=lifetime,
+            recorder=recorder,
+            leg=leg,
+            player=player,
+            conversation=conversation,
+            pacing=pacing,
+            way_back=options.way_back,
+        )
+        self.reattach = reattach = Reattach(
+            lifetime=lifetime,
+            leg=leg,
+            player=player,
+            pacing=pacing,
+            within_s=options.reattach_s,
+            way_back=options.way_back,
+            apology=options.apology,
+            followed=options.followed,
+        )
+        self.transfers = transfers = Transfers(
+            lifetime=lifetime,
+            recorder=recorder,
+            leg=leg,
+            reattach=reattach,
+            conversation=conversation,
+            pacing=pacing,
+            controls=controls,
+            control=options.control,
+            way_back=options.way_back,
+            sources=options.sources,
+        )
+        parts = CallParts(lifetime, recorder, leg, player, pacing, conversation, controls, transfers)
+        self.call = Call(parts, options.data)
+        self.callbacks = callbacks = Callbacks(info.sid, options.on_failure)
+        self.streams = CallStreams(
+            self.call,
+            options,
+            callbacks=callbacks,
+            lifetime=lifetime,
+            recorder=recorder,
+            leg=leg,
+            reattach=reattach,
+            player=player,
+            conversation=conversation,
+            pacing=pacing,
+            controls=controls,
+        )
+        pacing.call, pacing.replace_stream = controls, reattach.stalled
+        on_event = [functools.partial(callbacks.call, "on_event", each) for each in options.on_event]
+        conversation.handlers += [pacing.on_event, self._on_event, *on_event]
         self._open = False
-        self._answered = False
-        self._let_go: LetGo = "hang up"
-        self._tasks: asyncio.TaskGroup | None = None
-        self._started: set[asyncio.Task[None]] = set()
+        """Whether the conversation has begun, and so ends by itself."""
 
     async def run(self) -> None:
-        """The whole call; returns when it is over. Raises nothing that a call can bring about."""
+        """Run the call to its end. No event of a call makes it raise."""
+        options, lifetime = self.options, self.lifetime
         set_current_call(self.call)
-        cpu = self.options.cpu_clock()
-        self._tell("on_start", self.options.on_start, self.call)
+        cpu = options.cpu_clock()
+        self.callbacks.call("on_start", options.on_start, self.call)
         try:
-            async with asyncio.TaskGroup() as self._tasks:
-                talk = self._tasks.create_task(self._talk(), name=f"conversation of {self.call.sid}")
-                if self.options.beside is not None:
-                    self.start(self._beside(self.options.beside(self.call)))
-                await self._over.wait()
+            async with lifetime.tasks() as tasks:
+                conversation = tasks.create_task(self._converse(), name=f"conversation of {self.call.sid}")
+                if options.beside is not None:
+                    lifetime.start(_ours(options.beside(self.call)))
+                await lifetime.wait()
                 if not self._open:
-                    talk.cancel()  # still connecting, or nobody has come to talk to
-                for task in tuple(self._started):
-                    task.cancel()
+                    conversation.cancel()
+                lifetime.cancel()
                 await self._release()
                 await self.transfers.close()
         finally:
-            self._tell("on_end", self.options.on_end, self.call)
-            self.recovery.close()
-            self.conduct.close()
+            self.callbacks.call("on_end", options.on_end, self.call)
+            self.reattach.close()
+            self.pacing.close()
             self.player.close()
             self.leg.let_go()
-            self.record.write("end", reason=self.reason, cpu_s=round(self.options.cpu_clock() - cpu, 4))
-            self.record.close()
+            self.recorder.write("end", reason=lifetime.reason, cpu_s=round(options.cpu_clock() - cpu, 4))
+            self.recorder.close()
 
-    async def _beside(self, work: Coroutine[Any, Any, None]) -> None:
-        current_tool.set(OURS)
-        await work
-
-    def _tell(self, name: str, callback: Callable[..., object], *args: Any) -> None:
-        """Call one of the options' callbacks. Of each only the first failure is logged: frames come all the time."""
+    async def _converse(self) -> None:
+        conversation = self.conversation
         try:
-            user_code.call_now(callback, *args)
-        except Exception as error:  # noqa: BLE001 - a user's code
-            self.options.on_failure(UserCode.CALLBACK)
-            if name not in self._failed:
-                self._failed.add(name)
-                user_code.log_failure(f"Call {self.call.sid}: the callback {name}", error)
+            async with await conversation.connect(self.call):
+                await self.leg.attached.wait()
+                self._open = True
+                self.pacing.go_live()
+                await conversation.begin()
+                await self.lifetime.wait()
+                conversation.end()
+        except Exception as error:  # users' code picks the agent and makes its instructions
+            log.exception("Call %s: the conversation failed.", self.call.sid)
+            if conversation.picked and not isinstance(error, (ConnectFailed, ConnectionLost, ServerRejected)):
+                self.options.on_failure(UserCode.INSTRUCTIONS)
+            await self.controls.give_up(error_text(error) or type(error).__name__)
 
-    @property
-    def over(self) -> bool:
-        return self._over.is_set()
+    def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
+        if event.type == "session_ended" and not self.lifetime.over:
+            why = error_text(event.exception or "the server ended the session")
+            log.error("Call %s: the model's session ended: %s", self.call.sid, why)
+            self.lifetime.start(self.controls.give_up(why))
 
-    # --- streams: StreamListener ---------------------------------------------------------------------------------
-
-    def attach(self, stream: MediaStream, start: media_stream.Start, info: CallInfo | None = None) -> None:
-        """The call's audio comes and goes over this stream from now on; one that was there before is closed. `info` is
-        what the stream knows of the call, if the call began without one."""
-        self.recovery.attached()
-        first, replaces = not self._answered, self.leg.is_lost
-        if first and info is not None:
-            self.call.info = self.call.info.with_stream(info)
-        if (before := self.leg.attach(stream)) is not None:
-            self.player.detach()
-            before.connection.close(1000, "another stream took its place")
-        self.record.write("twilio.in", message=_without_token(start.raw))
-        self.player.attach(stream.connection, start.stream_sid)
-        self.conduct.begin(again=replaces)
-        if first:
-            self._answer()
-        stream.listen(self, self.record)
-
-    def _answer(self) -> None:
-        """The first stream is there."""
-        self._answered = True
-        if isinstance(self.options.greeting, bytes):
-            self.player.play_clip("clip:greeting", self.options.greeting)
-        if not self.conversation.live:
-            self.conduct.connecting()
-
-    def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        self.conduct.frame()
-        if self.options.on_frame is not None:
-            self._tell("on_frame", self.options.on_frame, ulaw)
-        self.player.frame(timestamp_ms)
-        self.conversation.hear(ulaw)
-
-    def on_mark(self, name: str) -> None:
-        self.player.mark(name)
-
-    def on_digit(self, digit: str) -> None:
-        self.conduct.caller_acted()
-        self._tell("on_digit", self.options.on_digit, self.call, digit)
-        if self.controls.take_digit(digit) or not self.options.digits_to_model:
-            return
-        self.conduct.expect_answer()
-        interrupt = self.options.policy.digits_interrupt and not self.conversation.deaf
-        self.start(self.conversation.press(digit, interrupt=interrupt))
-
-    def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
-        if stream is not self.leg.stream:
-            return
-        self.leg.detach()
-        self.player.detach()
-        self.conduct.away()
-        if self.over or self.leg.away is not None:
-            return
-        if stopped or not self.options.reattach_s:
-            self.end("hung up" if stopped else "stream lost")
-        else:
-            self.recovery.lost()
-
-    @property
-    def had_stream(self) -> bool:
-        return self._answered
-
-    @property
-    def refused(self) -> bool:
-        """Was the call's first stream not let in?"""
-        return self.reason.startswith("refused")
-
-    def stream_end(self) -> StreamEnd:
-        """Why the stream is over, for whoever answers Twilio's question what comes next."""
-        self.recovery.asked()
-        if self.leg.away is not None:
-            return replace(self.leg.away, offered=self.leg.offered)
-        if not self.over:
-            return StreamEnd("lost", self.leg.reattached, offered=self.leg.offered)
-        return self._end_of_call()
-
-    def _end_of_call(self) -> StreamEnd:
-        return end_of_call(self.reason, reattached=self.leg.reattached, fallback=self.fallback())
-
-    def fallback(self) -> Destination | None:
-        """Who takes the call where we cannot go on."""
-        return fallback_for(self.parties, self.options.fallback)
-
-    @property
-    def parties(self) -> Parties:
-        return self.call.info.parties(self.options.own_number)
+    def _on_end(self) -> None:
+        if self.leg.had_stream and self.lifetime.ending is not None:
+            self._report(self.leg.end_of_call(self.lifetime.ending))
+        self.conversation.end()
 
     def _report(self, end: StreamEnd | None) -> None:
         self.options.on_stream(self.call, end)
 
-    # --- the conversation ----------------------------------------------------------------------------------------
-
-    async def _talk(self) -> None:
-        try:
-            async with await self.conversation.connect():
-                await self.leg.attached.wait()
-                self._open = True
-                self.conduct.go_live()
-                await self.conversation.begin()
-                await self._over.wait()
-                self.conversation.end()
-        except Exception as error:  # the choice of the agent and its instructions are users' code, too
-            log.exception("Call %s: the conversation failed.", self.call.sid)
-            if self.conversation.picked and not isinstance(error, (ConnectFailed, ConnectionLost, ServerRejected)):
-                self.options.on_failure(UserCode.INSTRUCTIONS)
-            await self.give_up(error_text(error) or type(error).__name__)
-
-    def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
-        if event.type == "session_ended" and not self.over:
-            why = error_text(event.exception or "the server ended the session")
-            log.error("Call %s: the model's session ended: %s", self.call.sid, why)
-            self.start(self.give_up(why))
-
-    # --- what the conduct asks for: PacedCall ----------------------------------------------------------------
-
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` as a task of the call; nothing happens when the call is over."""
-        if self._tasks is None or self.over:
-            work.close()
-            return
-        task = self._tasks.create_task(work)
-        self._started.add(task)
-        task.add_done_callback(self._started.discard)
-
-    def note(self, timer: str) -> None:
-        self.record.write("timer", name=timer)
-
-    def told(self, what: str, **fields: Any) -> None:
-        """Somebody outside of the call says something about it: Twilio by a webhook, or the process that it runs in."""
-        self.record.write("callback", what=what, **fields)
-
-    async def prompt(self, instructions: str) -> None:
-        if await self.conversation.ask(instructions):
-            self.conduct.expect_answer()
-
-    async def say_goodbye(self, instructions: str, reason: str) -> None:
-        await self.controls.hang_up(goodbye=instructions, reason=reason)
-
-    async def say_farewell(self) -> None:
-        """The process stops: say goodbye whatever the caller says, and hang up."""
-        self.told("farewell")
-        if self.leg.stream is None:
-            self.end("the process stops")
-        else:
-            await self.controls.hang_up(goodbye=self.options.policy.farewell, reason="drained", anyway=True)
-
-    async def give_up(self, reason: str) -> None:
-        """Whatever breaks, the caller hears something."""
-        self.conversation.end()
-        self.conduct.rest("giving up")
-        if self.leg.stream is not None and not self.over:
-            self.player.sound(None)
-            self.player.stop()
-            self.player.play_clip("clip:apology", apology())
-            await self.controls.heard(8, to_come=False)
-        if self.fallback() is not None:
-            self._let_go = "close"
-        self.end(f"failed: {reason}")
-
-    async def replace_stream(self) -> None:
-        await self.recovery.stalled()
-
-    # --- the end -------------------------------------------------------------------------------------------------
-
-    def end(self, reason: str, *, let_go: LetGo | None = None) -> None:
-        """The call is over; the first reason counts. Idempotent. `let_go="close"`: the caller goes on elsewhere."""
-        if self.over:
-            return
-        self.reason = reason
-        self._let_go = let_go or self._let_go
-        if self._answered:
-            self._report(self._end_of_call())
-        self.conversation.end()
-        self._over.set()
-
     async def _release(self) -> None:
-        """Let the caller go, unless the caller has gone."""
         if self.leg.stream is None:
             return
-        if self._let_go == "hang up":
+        if self.lifetime.release is Release.HANG_UP:
             await self.leg.hang_up()
         else:
             self.leg.let_go()
 
-    def outcome(self, close: Any = None, skipped: int = 0) -> CallOutcome:
-        return CallOutcome(self.call, self.reason, close, skipped, self.player.playout.underruns)
+    def stream_end(self) -> StreamEnd:
+        """Why the last stream ended. Called when Twilio asks for the next TwiML."""
+        self.reattach.asked()
+        return self.leg.stream_end(self.lifetime.ending if self.lifetime.over else None)
 
-    def _write_header(self, info: CallInfo) -> None:
-        options = self.options
-        self.record.write(
-            "header",
-            schema=SCHEMA,
-            agent=self._agent_name,
-            call_sid=info.sid,
-            stream_sid=info.stream_sid,
-            direction=info.direction,
-            started_at=options.sources.now().isoformat(timespec="milliseconds"),
-            config=configuration(
-                greeting=options.greeting,
-                model_config=options.model_config,
-                run_config=options.run_config,
-                ambience=options.ambience,
-                digits_to_model=options.digits_to_model,
-                reattach_s=options.reattach_s,
-                policy=options.policy,
-                has_control=options.control is not None,
-                placed=options.placed,
-                has_way_back=options.way_back is not None,
-                has_fallback=options.fallback is not None,
-                has_own_number=options.own_number is not None,
-            ),
-        )
-        for clip in (options.greeting, options.ambience):
-            if isinstance(clip, bytes):
-                self.record.clip(clip)
+    def outcome(self, close: Close | None = None, skipped: int = 0) -> CallOutcome:
+        """How the call ended, and how its connection did."""
+        return CallOutcome(self.call, self.lifetime.reason, close, skipped, self.player.playout.underruns)
 
 
-def _without_token(message: Mapping[str, Any]) -> dict[str, Any]:
-    start = dict(message["start"])
-    start["customParameters"] = {
-        name: value for name, value in (start.get("customParameters") or {}).items() if name != TOKEN_PARAMETER
-    }
-    return {**message, "start": start}
+async def _ours(work: Coroutine[Any, Any, None]) -> None:
+    current_tool.set(OURS)
+    await work
+
+
+def _write_header(recorder: CallRecorder, info: CallInfo, agent: AgentSource, options: CallOptions) -> None:
+    recorder.write(
+        "header",
+        schema=SCHEMA,
+        agent=agent.name if isinstance(agent, RealtimeAgent) else "",
+        call_sid=info.sid,
+        stream_sid=info.stream_sid,
+        direction=info.direction,
+        started_at=options.sources.now().isoformat(timespec="milliseconds"),
+        config=configuration(
+            greeting=options.greeting,
+            model_config=options.model_config,
+            run_config=options.run_config,
+            ambience=options.ambience,
+            digits_to_model=options.digits_to_model,
+            reattach_s=options.reattach_s,
+            policy=options.policy,
+            has_control=options.control is not None,
+            placed=options.placed,
+            has_way_back=options.way_back is not None,
+            has_fallback=options.fallback is not None,
+            has_own_number=options.own_number is not None,
+        ),
+    )
+    for clip in (options.greeting, options.ambience):
+        if isinstance(clip, bytes):
+            recorder.clip(clip)

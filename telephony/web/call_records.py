@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from realtime_core.sources import Sources
 
 from ..call.call import Call, CallInfo
+from ..call.ending import Ending
 from ..call.leg.fallback import fallback_for
 from ..call.leg.next_twiml import StreamEnd, Why, end_of_call
-from ..call.options import Followed
+from ..call.leg.reattach import Followed
 from ..masking import Masker, mask_number
 from ..records.call_record import INTERRUPTED, OPEN, REFUSED, CallRecord, CallUpdate, updated
 from ..records.client import RecordsClient
@@ -210,7 +211,7 @@ class CallRecords:
             return StreamEnd(_ENDS[row.stream], row.reattached, row.document or None, row.offered)
         if row.reason and not row.process:  # of an older release
             parties = Parties.of(row.caller, row.called, inbound=row.direction != OUTBOUND, own=self._own_number)
-            return end_of_call(row.reason, fallback=fallback_for(parties, self._fallback))
+            return end_of_call(Ending.parse(row.reason), fallback=fallback_for(parties, self._fallback))
         why = "lost" if row.stream == OPEN else _WAITING.get(row.stream)  # if it were there, Twilio would not ask
         if why is None or row.over or row.process == self.client.process:
             return None

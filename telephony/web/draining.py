@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from ..call.registry import Registry
+
 if TYPE_CHECKING:
     from .phone_server import PhoneServer
 
-__all__ = ["DRAINS_ITSELF", "drain", "drained_by_signals"]
+__all__ = ["DRAINS_ITSELF", "drain", "drain_calls", "drained_by_signals"]
 
 log = logging.getLogger(__name__)
 
@@ -39,42 +41,59 @@ _LAST_CALLBACKS_S = 1.0
 """For so long after the last call's end Twilio still finds this process for what it tells of it."""
 
 
-async def drain(
-    phone: PhoneServer, *, hurried: Callable[[], bool], on_poll: Callable[[], Awaitable[object]] | None = None
-) -> None:
-    """Take no new calls, wait for the live ones (TELEPHONY_DRAIN_S), then have them say goodbye. Returns early when
-    `hurried`, which is asked again and again, as `on_poll` is called."""
+async def drain(phone: PhoneServer, *, hurried: Callable[[], bool], on_poll: OnPoll | None = None) -> None:
+    """Drain the calls of a phone by its settings, and then stay reachable for Twilio's last callbacks."""
     settings = phone.settings
-    phone.registry.draining = True
-    if await _empty(phone, 0, hurried, on_poll):
-        return
-    log.warning(
-        "Draining: %d calls may go on for %g s; no new ones are taken. A second signal ends them.",
-        len(phone.registry),
-        settings.telephony_drain_s,
+    drained = await drain_calls(
+        phone.registry,
+        within_s=settings.telephony_drain_s,
+        farewell_s=settings.telephony_farewell_s,
+        expected=lambda: phone.limits.expected(phone.now - _EXPECTED_S),
+        hurried=hurried,
+        on_poll=on_poll,
     )
-    if not await _empty(phone, settings.telephony_drain_s, hurried, on_poll) and not hurried():
-        log.warning("%d calls are still live: they say goodbye.", len(phone.registry))
-        async with asyncio.TaskGroup() as group:
-            farewell = group.create_task(phone.registry.farewell(), name="farewell")
-            await _empty(phone, settings.telephony_farewell_s, hurried, on_poll)
-            farewell.cancel()
-    if not hurried():
+    if drained and not hurried():
         await asyncio.sleep(_LAST_CALLBACKS_S)
 
 
-async def _empty(
-    phone: PhoneServer, within_s: float, hurried: Callable[[], bool], on_poll: Callable[[], Awaitable[object]] | None
+async def drain_calls(
+    registry: Registry,
+    *,
+    within_s: float,
+    farewell_s: float,
+    expected: Callable[[], int] = lambda: 0,
+    hurried: Callable[[], bool] = lambda: False,
+    on_poll: OnPoll | None = None,
 ) -> bool:
-    """Wait until there is no call any more, for so long, or until somebody is in a hurry."""
+    """Refuse new calls, and wait `within_s` for live ones. Then the agent says goodbye in the rest, which takes
+    `farewell_s` at most. `expected`: how many calls still get their stream. Returns early once `hurried()` is true.
+    `on_poll` is called ten times a second. Returns whether there was any call."""
     clock = asyncio.get_running_loop().time
-    deadline = clock() + within_s
-    while len(phone.registry) or phone.limits.expected(phone.now - _EXPECTED_S):
-        if hurried() or clock() >= deadline:
-            return False
-        await asyncio.sleep(_POLL_S)
-        if on_poll is not None:
-            await on_poll()
+
+    async def empty(within_s: float) -> bool:
+        deadline = clock() + within_s
+        while len(registry) or expected():
+            if hurried() or clock() >= deadline:
+                return False
+            await asyncio.sleep(_POLL_S)
+            if on_poll is not None:
+                await on_poll()
+        return True
+
+    registry.draining = True
+    if await empty(0):
+        return False
+    log.warning(
+        "Draining: %d calls may go on for %g s; no new ones are taken. A second signal ends them.",
+        len(registry),
+        within_s,
+    )
+    if not await empty(within_s) and not hurried():
+        log.warning("%d calls are still live: they say goodbye.", len(registry))
+        async with asyncio.TaskGroup() as group:
+            farewell = group.create_task(registry.farewell(), name="farewell")
+            await empty(farewell_s)
+            farewell.cancel()
     return True
 
 

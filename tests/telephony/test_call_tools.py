@@ -176,7 +176,7 @@ async def test_what_a_call_cannot_do_is_said_in_words() -> None:
 
 async def test_digits_are_refused_where_there_is_no_way_back() -> None:
     def no_way_back(call: Call) -> None:
-        call._bridge.options.way_back = None
+        call._parts.controls._way_back = None  # type: ignore[attr-defined]
 
     told = await run(send_digits(), on_start=no_way_back)
     ((_, ended),) = told.records.of("tool.end")
@@ -188,7 +188,7 @@ async def test_a_goodbye_that_the_model_cannot_say_is_a_clip() -> None:
     @function_tool
     async def end(ctx: RunContextWrapper[Call]) -> str:
         """End it."""
-        ctx.context._bridge.conversation.live = False
+        ctx.context._parts.conversation.live = False
         await ctx.context.hang_up(goodbye="bye")
         return ""
 

@@ -20,6 +20,7 @@ from test_instances import listener, patient, until
 
 from realtime_core import RealtimeAgent
 from telephony import DialingRules, create_app, load_settings
+from telephony.call.ending import EndReason, Release
 from telephony.records.database import DatabaseRecords
 from telephony.simulator import SimulatedTwilio, callees
 from telephony.twilio.rest import TwilioRest
@@ -318,7 +319,7 @@ async def test_after_another_processs_goodbye_the_call_ends(
         call = it.twilio.start_ringing(caller=patient)
         await until(lambda: call.streams and len(call.heard) > 4000 and len(phone.registry))
         (talking,) = phone.registry
-        talking._bridge.end("goodbye", let_go="close")
+        talking._parts.lifetime.end(EndReason.AGENT_HUNG_UP, release=Release.CLOSE)
         await call.finished()
         assert call.status == "completed"
     what = "goodbye): hang up." if shared else "an unknown call): apologise."

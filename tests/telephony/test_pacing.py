@@ -13,6 +13,7 @@ from telephony.call.digits import DigitCollector, Digits
 from telephony.call.leg.warm_transfer import LegState, WarmTransfer
 from telephony.call.pacing.limits import CallLength, LengthAction, MachineLimit
 from telephony.call.pacing.pending_answer import Fill, PendingAnswer
+from telephony.call.pacing.reasons import PauseReason, PendingCause
 from telephony.call.pacing.silence_prompts import Goodbye, Prompt, SilencePolicy, SilencePrompts
 from telephony.call.pacing.stream_watchdog import StreamWatchdog
 
@@ -38,13 +39,13 @@ def test_silence_escalates_from_the_heard_end_of_each_answer() -> None:
     assert silence.deadline is None
 
 
-@pytest.mark.parametrize("why", ["tool 1", "response 1", "hold", "digits", "transfer", "caller"])
-def test_silence_rests_while_somebody_is_busy(why: str) -> None:
+@pytest.mark.parametrize("why", [it for it in PauseReason if it is not PauseReason.AWAY])
+def test_silence_is_not_counted_during_a_pause(why: PauseReason) -> None:
     silence = prompts()
-    silence.rest(why)
-    silence.rest("another")
+    silence.pause(why)
+    silence.pause(PauseReason.AWAY)
     assert silence.deadline is None
-    silence.resume("another", 20.0)
+    silence.resume(PauseReason.AWAY, 20.0)
     assert silence.deadline is None and silence.on_time(100.0) is None
     silence.resume(why, 100.0)
     silence.resume(why, 105.0)
@@ -64,81 +65,81 @@ def test_before_the_call_is_live_nothing_is_prompted() -> None:
     assert silence.deadline is None
 
 
-# --- an answer that is owed ------------------------------------------------------------------------------------------
+# --- a pending answer ------------------------------------------------------------------------------------------
 
 
-def test_a_debt_is_a_line_then_a_sound_then_the_end() -> None:
-    owed = PendingAnswer(line_s=2.0, limit_s=20.0)
-    owed.owe("turn", 10.0)
-    assert owed.on_time(12.0) is Fill.LINE
-    owed.heard_until(13.7)
-    assert owed.on_time(13.6) is None
-    assert owed.on_time(13.7) is Fill.SOUND
-    assert owed.deadline == 30.0
-    assert owed.on_time(30.0) is Fill.GIVE_UP
-    assert owed.deadline is None
+def test_a_pending_answer_is_a_line_then_a_sound_then_the_end() -> None:
+    answer = PendingAnswer(line_s=2.0, limit_s=20.0)
+    answer.add(PendingCause.TURN, 10.0)
+    assert answer.on_time(12.0) is Fill.LINE
+    answer.heard_until(13.7)
+    assert answer.on_time(13.6) is None
+    assert answer.on_time(13.7) is Fill.SOUND
+    assert answer.deadline == 30.0
+    assert answer.on_time(30.0) is Fill.GIVE_UP
+    assert answer.deadline is None
 
 
 def test_an_answer_is_waited_for_two_seconds_and_then_twenty() -> None:
-    owed = PendingAnswer()
-    owed.owe("turn", 0.0)
-    assert owed.deadline == 2.0
-    assert (owed.on_time(2.0), owed.on_time(2.0)) == (Fill.LINE, Fill.SOUND)
-    assert owed.deadline == 20.0
+    answer = PendingAnswer()
+    answer.add(PendingCause.TURN, 0.0)
+    assert answer.deadline == 2.0
+    assert (answer.on_time(2.0), answer.on_time(2.0)) == (Fill.LINE, Fill.SOUND)
+    assert answer.deadline == 20.0
 
 
 @pytest.mark.parametrize("gives_up", [False, True])
 def test_another_answer_begins_with_a_line_again(gives_up: bool) -> None:
-    owed = PendingAnswer()
-    owed.owe("turn", 0.0)
-    owed.on_time(2.0)
-    owed.on_time(2.0)
+    answer = PendingAnswer()
+    answer.add(PendingCause.TURN, 0.0)
+    answer.on_time(2.0)
+    answer.on_time(2.0)
     if gives_up:
-        assert owed.on_time(20.0) is Fill.GIVE_UP
+        assert answer.on_time(20.0) is Fill.GIVE_UP
     else:
-        assert owed.pay("turn", 20.0)
-    owed.owe("turn", 30.0)
-    assert owed.on_time(32.0) is Fill.LINE
+        assert answer.remove(PendingCause.TURN, 20.0)
+    answer.add(PendingCause.TURN, 30.0)
+    assert answer.on_time(32.0) is Fill.LINE
 
 
 def test_what_is_still_being_heard_is_no_silence() -> None:
-    owed = PendingAnswer(line_s=2.0)
-    owed.owe("tool 1", 0.0)
-    owed.heard_until(9.0)
-    assert owed.deadline == 11.0
+    answer = PendingAnswer(line_s=2.0)
+    answer.add(PendingCause.TOOL, 0.0, "1")
+    answer.heard_until(9.0)
+    assert answer.deadline == 11.0
 
 
 def test_a_tool_does_not_run_into_the_limit() -> None:
-    owed = PendingAnswer(line_s=2.0, limit_s=20.0)
-    owed.owe("tool 1", 0.0)
-    owed.on_time(2.0)
-    assert owed.on_time(3.0) is Fill.SOUND
-    assert owed.deadline is None
-    owed.owe("turn", 60.0)
-    owed.pay("tool 1", 60.0)
-    assert owed.deadline == 80.0
+    answer = PendingAnswer(line_s=2.0, limit_s=20.0)
+    answer.add(PendingCause.TOOL, 0.0, "1")
+    answer.on_time(2.0)
+    assert answer.on_time(3.0) is Fill.SOUND
+    assert answer.deadline is None
+    answer.add(PendingCause.TURN, 60.0)
+    answer.remove(PendingCause.TOOL, 60.0, "1")
+    assert answer.deadline == 80.0
 
 
 def test_the_models_voice_ends_the_sound_and_a_stall_begins_it_again() -> None:
-    owed = PendingAnswer(line_s=2.0)
-    owed.owe("response 1", 0.0)
-    owed.on_time(2.0)
-    owed.on_time(2.0)
-    assert owed.model_spoke(5.0) is True
-    assert owed.model_spoke(5.1) is False
-    owed.heard_until(8.0)
-    assert owed.on_time(10.0, mid_sentence=True) is Fill.SOUND, "no line in the middle of a sentence"
+    answer = PendingAnswer(line_s=2.0)
+    answer.add(PendingCause.RESPONSE, 0.0, "1")
+    answer.on_time(2.0)
+    answer.on_time(2.0)
+    assert answer.model_spoke(5.0) is True
+    assert answer.model_spoke(5.1) is False
+    answer.heard_until(8.0)
+    assert answer.on_time(10.0, mid_sentence=True) is Fill.SOUND, "no line in the middle of a sentence"
 
 
-def test_pauses_suspend_a_debt() -> None:
-    owed = PendingAnswer(line_s=2.0)
-    owed.owe("turn", 0.0)
-    owed.pause("caller")
-    assert owed.deadline is None
-    owed.resume("caller", 30.0)
-    assert owed.deadline == 32.0
-    assert owed.pay("turn", 31.0) is True
-    assert owed.pay("turn", 31.0) is False
+def test_pauses_suspend_a_pending_answer() -> None:
+    answer = PendingAnswer(line_s=2.0)
+    answer.add(PendingCause.TURN, 0.0)
+    answer.pause(PauseReason.CALLER)
+    assert answer.deadline is None
+    answer.resume(PauseReason.CALLER, 30.0)
+    assert answer.deadline == 32.0
+    assert answer.remove(PendingCause.TURN, 31.0) is True
+    assert answer.remove(PendingCause.TURN, 31.0) is False
 
 
 # --- length, machines, streams ---------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ def test_a_short_call_is_not_warned() -> None:
     assert length.on_time(30.0) is LengthAction.END
 
 
-def test_whoever_repeats_long_sentences_is_a_machine() -> None:
+def test_a_far_end_that_repeats_long_sentences_is_a_machine() -> None:
     machine = MachineLimit(60.0)
     for at in (0.0, 10.0):
         machine.heard("For opening hours, please press the one key.", at)
@@ -181,27 +182,27 @@ def test_a_human_is_no_machine_after_all() -> None:
     assert machine.deadline is None
 
 
-def test_one_debt_after_the_other_is_one_silence() -> None:
-    owed = PendingAnswer(line_s=2.0, limit_s=20.0)
-    owed.owe("turn", 0.0)
-    owed.owe("response 1", 0.8)
-    owed.pay("turn", 0.8)
-    owed.owe("tool 1", 1.0)
-    owed.pay("response 1", 1.0)
-    assert owed.deadline == 2.0
+def test_one_cause_after_the_other_is_one_silence() -> None:
+    answer = PendingAnswer(line_s=2.0, limit_s=20.0)
+    answer.add(PendingCause.TURN, 0.0)
+    answer.add(PendingCause.RESPONSE, 0.8, "1")
+    answer.remove(PendingCause.TURN, 0.8)
+    answer.add(PendingCause.TOOL, 1.0, "1")
+    answer.remove(PendingCause.RESPONSE, 1.0, "1")
+    assert answer.deadline == 2.0
 
 
 def test_a_caller_who_has_heard_nothing_for_long_enough_is_told_at_once() -> None:
-    owed = PendingAnswer(line_s=2.0, limit_s=20.0)
-    assert not owed.hurry(5.0), "nothing is owed"
-    owed.owe("turn", 5.0)
-    owed.pause("caller")
-    assert not owed.hurry(5.0), "the caller speaks"
-    owed.resume("caller", 5.5)
-    assert owed.hurry(6.0) and owed.on_time(6.0) is Fill.LINE
+    answer = PendingAnswer(line_s=2.0, limit_s=20.0)
+    assert not answer.fill_now(5.0), "nothing is pending"
+    answer.add(PendingCause.TURN, 5.0)
+    answer.pause(PauseReason.CALLER)
+    assert not answer.fill_now(5.0), "the caller speaks"
+    answer.resume(PauseReason.CALLER, 5.5)
+    assert answer.fill_now(6.0) and answer.on_time(6.0) is Fill.LINE
     never = PendingAnswer(line_s=math.inf, limit_s=20.0)
-    never.owe("turn", 5.0)
-    assert never.hurry(6.0) and never.on_time(6.0) is None
+    never.add(PendingCause.TURN, 5.0)
+    assert never.fill_now(6.0) and never.on_time(6.0) is None
 
 
 def passing(

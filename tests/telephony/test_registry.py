@@ -102,12 +102,12 @@ async def test_a_failing_call_harms_no_other() -> None:
 
         async def breaks(phone: Handset) -> None:
             await phone.agent_speaks()
-            (bridge,) = [b for sid, b in registry._lives.items() if sid == bad.call_sid]
+            session = registry._sessions[bad.call_sid]
 
             async def defect() -> None:
                 raise RuntimeError("a defect of ours")
 
-            bridge.start(defect())
+            session.lifetime.start(defect())
             await phone.agent_silent(60.0)
 
         async with asyncio.TaskGroup() as group:

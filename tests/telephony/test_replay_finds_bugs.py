@@ -19,10 +19,11 @@ from realtime_core.response_effects import CancelResponse, CreateResponse
 from realtime_core.tool_calls import ToolCalls
 from telephony.call.controls import Controls
 from telephony.call.conversation import Conversation
+from telephony.call.ending import EndReason
 from telephony.call.line import playout
 from telephony.call.line.player import LinePlayer
 from telephony.call.line.playout import Playout
-from telephony.call.session import CallSession
+from telephony.call.streams import CallStreams
 from telephony.replay.compare import Divergence
 from telephony.replay.replaying import replay_call
 from telephony.twilio import media_stream
@@ -189,8 +190,8 @@ def frames_dropped(patch: Patch) -> None:
 
 
 def hang_up_is_not_noticed(patch: Patch) -> None:
-    patch.setattr(CallSession, "on_stream_end", lambda self, stream, *, stopped: asyncio.get_running_loop().call_later(
-        0.5, self.end, "hung up"
+    patch.setattr(CallStreams, "on_stream_end", lambda self, stream, *, stopped: asyncio.get_running_loop().call_later(
+        0.5, self._lifetime.end, EndReason.HUNG_UP
     ))  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The agent's conduct on each event loop that servers run on."""
+"""The pacing scheduler on each event loop that servers run on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from telephony.call.ending import EndReason
+from telephony.call.lifetime import Lifetime
 from telephony.call.line.player import LinePlayer
 from telephony.call.pacing.policy import CallPolicy
 from telephony.call.pacing.scheduler import Scheduler
@@ -24,25 +26,14 @@ def on_uvloop(main: Coroutine[Any, Any, None]) -> None:
     uvloop.run(main)
 
 
-class Told:
-    """What the conduct asked for."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        work.close()
-
-    def note(self, timer: str) -> None:
-        self.notes.append(timer)
+class Commands:
+    """Takes the scheduler's commands, and does nothing."""
 
     async def prompt(self, instructions: str) -> None: ...
 
-    async def say_goodbye(self, instructions: str, reason: str) -> None: ...
+    async def say_goodbye(self, instructions: str, reason: EndReason) -> None: ...
 
     async def give_up(self, reason: str) -> None: ...
-
-    async def replace_stream(self) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -52,20 +43,22 @@ def test_what_is_due_already_is_done_once(run: Any) -> None:
     """uvloop's handle of a timer that is due at once does not tell when it is due."""
 
     async def main() -> None:
-        told = Told()
-        player = LinePlayer(CallRecorder(Records()))
-        conduct = Scheduler(told, player, CallPolicy(), greets=False)
-        conduct.begin()
-        conduct.expect_answer()
-        conduct.begin(again=True)  # the answer is owed for long enough: a timer in the past
-        conduct.expect_answer()
-        conduct.caller_acted()
-        conduct.machine_found()
+        records = Records()
+        recorder = CallRecorder(records)
+        player = LinePlayer(recorder)
+        scheduler = Scheduler(Lifetime(lambda: None), recorder, player, CallPolicy(), greets=False)
+        scheduler.call = Commands()
+        scheduler.begin()
+        scheduler.expect_answer()
+        scheduler.begin(again=True)  # the answer is pending for long enough: a timer in the past
+        scheduler.expect_answer()
+        scheduler.caller_acted()
+        scheduler.machine_found()
         async with asyncio.timeout(5):
-            while not told.notes:  # noqa: ASYNC110
+            while not records.of("timer"):  # noqa: ASYNC110
                 await asyncio.sleep(0)
-        assert told.notes == ["answer owed: line"]
-        conduct.close()
+        assert [record["name"] for _, record in records.of("timer")] == ["answer owed: line"]
+        scheduler.close()
         player.close()
 
     run(main())

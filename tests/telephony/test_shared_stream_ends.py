@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 from unittest.mock import patch
 
@@ -24,6 +25,7 @@ from realtime_core.local import Reply, Script, Turn
 from telephony import send_digits, transfer
 from telephony.call import registry as registry_module
 from telephony.call.call import Call, CallInfo
+from telephony.call.ending import EndReason, Release
 from telephony.call.leg.next_twiml import StreamEnd, Why
 from telephony.records.call_record import CallRecord
 from telephony.simulator import callees
@@ -85,7 +87,7 @@ async def test_after_a_goodbye_elsewhere_the_call_ends_and_is_not_restarted(data
         call = it.twilio.start_ringing(caller=patient)
         talking = await talks(it, call)
         assert len(it.phone("a").registry) == 1, "a has announced the call, and connected its session ahead"
-        talking._bridge.end("agent hung up", let_go="close")
+        talking._parts.lifetime.end(EndReason.AGENT_HUNG_UP, release=Release.CLOSE)
         await call.finished()
         assert (len(call.streams), call.status, it.twilio.placed_to("+14155550111")) == (1, "completed", [])
 
@@ -189,7 +191,7 @@ async def test_each_process_for_itself_does_not_restart_a_call() -> None:
     async with two(None) as it:
         call = it.twilio.start_ringing(caller=patient)
         talking = await talks(it, call)
-        talking._bridge.end("agent hung up", let_go="close")
+        talking._parts.lifetime.end(EndReason.AGENT_HUNG_UP, release=Release.CLOSE)
         await call.finished()
         assert len(call.streams) == 1
         assert it.twilio.placed_to("+14155550111")
@@ -203,7 +205,7 @@ async def test_while_the_database_is_down_the_answer_is_an_apology_at_once(postg
         await row_of(it, call.sid)
         postgresql.stop()
         try:
-            talking._bridge.end("agent hung up", let_go="close")
+            talking._parts.lifetime.end(EndReason.AGENT_HUNG_UP, release=Release.CLOSE)
             await call.finished()
         finally:
             postgresql.start()
@@ -224,16 +226,16 @@ async def asked(it: World, path: str = "after-stream", **form: str) -> list[str]
 
 
 class Silent:
-    """A bridge, as far as a call needs one."""
+    """The parts of a call that the records read."""
 
-    reason = ""
-    record = None
-    had_stream = True
+    recorder = None
+    lifetime = SimpleNamespace(reason="")
+    leg = SimpleNamespace(info=CallInfo(CALL), had_stream=True)
 
 
 async def tells(it: World, name: str, end: StreamEnd | None) -> None:
     """This process has, or had, the call, and its stream is open, or ended so."""
-    call = Call(CallInfo(CALL), Silent(), {})  # type: ignore[arg-type]
+    call = Call(Silent(), {})  # type: ignore[arg-type]
     told = it.phone(name).call_records
     if end is not None and end.why == "refused":
         told.refused(CALL, "refused: no room")
@@ -355,8 +357,9 @@ async def test_a_call_whose_stream_went_elsewhere_is_left_to_that_process(
         told: list[str] = []
         call = it.twilio.start_ringing(caller=patient)
         talking = await talks(it, call)
-        talking._bridge.options.reattach_s = 1.0
-        control = talking._bridge.options.control
+        (session,) = it.phone("b").registry._sessions.values()
+        session.reattach._within_s = 1.0
+        control = session.options.control
         assert control is not None
         monkeypatch.setattr(type(control), "redirect", lambda self, sid, twiml: told.append(twiml))
         c = await it.start("c", telephony_fallback_number="+14155550111")

@@ -1,18 +1,20 @@
-"""The caller's leg at Twilio: sent elsewhere, coming back, ended."""
+"""The caller's leg at Twilio: which stream it is on, redirects, the wait for the next stream, and hanging up."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from ...errors import TwilioError, TwilioInvalidState, TwilioNotFound, TwilioTimeout
-from ..options import CallOptions
-from .next_twiml import StreamEnd, Why
-
-if TYPE_CHECKING:
-    from ..line.stream import MediaStream
+from ...twilio.caller_id import Destination, Parties
+from ..call_info import CallInfo
+from ..ending import Ending
+from ..line.stream import MediaStream
+from ..ports import PhoneControl
+from .fallback import fallback_for
+from .next_twiml import StreamEnd, Why, end_of_call
 
 __all__ = ["GONE", "CallerLeg"]
 
@@ -26,11 +28,21 @@ _HANG_UP_S = 5.0
 
 
 class CallerLeg:
-    """Knows the stream that the caller is on, and why there is none. `away` is set while the caller is elsewhere on
-    our behalf: a `stop` does not end the call then. `report` is told of both: None is a stream that is there."""
+    """The stream that the caller is on, or why there is none. While `away` is set, we have sent the caller elsewhere: a
+    `stop` does not end the call then. `report` gets each change: None for a new stream, else why the stream ended."""
 
-    def __init__(self, call_sid: str, options: CallOptions, report: Callable[[StreamEnd | None], None]) -> None:
+    def __init__(
+        self,
+        info: CallInfo,
+        report: Callable[[StreamEnd | None], None],
+        *,
+        control: PhoneControl | None = None,
+        own_number: str | None = None,
+        fallback_number: str | None = None,
+    ) -> None:
+        self.info = info
         self.stream: MediaStream | None = None
+        self.had_stream = False
         self.away: StreamEnd | None = None
         self.reattached = 0
         """How many streams took the place of one that was lost."""
@@ -39,8 +51,18 @@ class CallerLeg:
         self._report = report
         self.attached = asyncio.Event()
         self._detached = asyncio.Event()
-        self._call_sid = call_sid
-        self._control = options.control
+        self._control = control
+        self._own_number = own_number
+        self._fallback_number = fallback_number
+
+    @property
+    def parties(self) -> Parties:
+        """The caller's number and ours."""
+        return self.info.parties(self._own_number)
+
+    def fallback(self) -> Destination | None:
+        """Who takes the caller when we cannot continue the call."""
+        return fallback_for(self.parties, self._fallback_number)
 
     @property
     def is_lost(self) -> bool:
@@ -51,12 +73,25 @@ class CallerLeg:
         """The caller is on this stream. Returns the one before, if it is still there."""
         self.reattached += self.is_lost
         before, self.stream = self.stream, stream
+        self.had_stream = True
         self.away = None
         self.offered = 0
         self.attached.set()
         self._detached.clear()
         self._report(None)
         return before
+
+    def stream_end(self, ending: Ending | None) -> StreamEnd:
+        """Why the last stream ended. `ending`: why the call ended, if it has."""
+        if self.away is not None:
+            return replace(self.away, offered=self.offered)
+        if ending is None:
+            return StreamEnd("lost", self.reattached, offered=self.offered)
+        return self.end_of_call(ending)
+
+    def end_of_call(self, ending: Ending) -> StreamEnd:
+        """Why the last stream ended with the call."""
+        return end_of_call(ending, reattached=self.reattached, fallback=self.fallback())
 
     def detach(self) -> None:
         self.stream = None
@@ -100,13 +135,13 @@ class CallerLeg:
         if self._control is None:
             return "there is no way to ask Twilio for it"
         try:
-            await self._control.redirect(self._call_sid, twiml)
+            await self._control.redirect(self.info.sid, twiml)
         except (TwilioNotFound, TwilioInvalidState):
             return GONE
         except TwilioTimeout as error:
-            log.warning("Call %s: a redirect was not answered; it may have worked: %s", self._call_sid, error)
+            log.warning("Call %s: a redirect was not answered; it may have worked: %s", self.info.sid, error)
         except TwilioError as error:
-            log.warning("Call %s could not be redirected: %s", self._call_sid, error)
+            log.warning("Call %s could not be redirected: %s", self.info.sid, error)
             return str(error)
         return None
 
@@ -124,9 +159,9 @@ class CallerLeg:
         if self._control is not None:
             try:
                 async with asyncio.timeout(_HANG_UP_S):
-                    await self._control.hang_up(self._call_sid)
+                    await self._control.hang_up(self.info.sid)
             except (TwilioError, TimeoutError) as error:
-                log.warning("Call %s could not be ended by the API; its stream is closed: %s", self._call_sid, error)
+                log.warning("Call %s could not be ended by the API; its stream is closed: %s", self.info.sid, error)
         self.let_go()
 
     def let_go(self) -> None:

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from ...twilio import twiml
 from ...twilio.caller_id import Destination
+from ..ending import Ending, EndReason
 
 __all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "Why", "after_dial", "after_stream", "end_of_call"]
 
@@ -40,13 +41,14 @@ class StreamEnd:
     """The process that has the call, where it is not the one that is asked: a new stream has to go there."""
 
 
-def end_of_call(reason: str, *, reattached: int = 0, fallback: Destination | None = None) -> StreamEnd:
-    """Of a call that we have ended, and why; `fallback`: who takes it where we could not go on."""
-    if reason.startswith("refused"):
+def end_of_call(ending: Ending | None, *, reattached: int = 0, fallback: Destination | None = None) -> StreamEnd:
+    """Why the stream of an ended call ended. `fallback`: who takes a call that failed."""
+    reason = None if ending is None else ending.reason
+    if reason is EndReason.REFUSED:
         return StreamEnd("refused", reattached)
-    if reason.startswith("failed") and fallback is not None:
+    if reason is EndReason.FAILED and fallback is not None:
         return StreamEnd("failed", reattached, twiml.dial(fallback))
-    return StreamEnd("goodbye", reattached)  # what went wrong, the caller was told
+    return StreamEnd("goodbye", reattached)  # after a failure the caller has heard an apology
 
 
 class StreamEnds(Protocol):

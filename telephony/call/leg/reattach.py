@@ -1,100 +1,134 @@
-"""A stream is lost, and its caller is not: brings them back to another one, or sends them where they hear something.
+"""Replaces a lost media stream of a live call, or sends the caller to another place.
 
-Twilio asks the `action` of `<Connect>` what comes next when it finds a stream broken. It need not find out: of a socket
-that is dead and not closed nobody tells it. So what it does not ask for, it is told by its API; and where there is no
-way back any more, it is told an apology and who takes over, for the line must not be silent.
+When Twilio finds a stream broken, it asks the `action` of `<Connect>` what comes next. It does not notice a dead socket
+that stays open. So where Twilio does not ask, its REST API redirects the caller to a new stream. Where no new stream is
+possible, the caller hears an apology and goes to the fallback number.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from enum import Enum
 
 from ...twilio import twiml
-from ..options import Followed
-from .caller_leg import GONE
+from ..ending import EndReason, Release
+from ..lifetime import Lifetime
+from ..line.player import LinePlayer
+from ..line.stream import MediaStream
+from ..pacing.scheduler import Scheduler
+from ..ports import WayBack
+from .caller_leg import GONE, CallerLeg
 from .next_twiml import MAX_REATTACHED
 
-if TYPE_CHECKING:
-    from ..line.stream import MediaStream
-    from ..session import CallSession
-
-__all__ = ["Reattach"]
+__all__ = ["Followed", "Reattach"]
 
 log = logging.getLogger(__name__)
 
 _ASK_S = 1.0
-"""How long Twilio gets to ask what comes after a stream that broke."""
-_REST_S = 2.0
-"""How long its API gets, when a caller hears nothing meanwhile."""
+"""How long Twilio gets to ask for the next TwiML after a stream broke."""
+_REDIRECT_S = 2.0
+"""How long a redirect by the REST API may take. The caller hears nothing meanwhile."""
+
+
+class Followed(Enum):
+    """What other processes have done about a call that lost its stream here."""
+
+    NO = "no"
+    OFFERED = "offered"
+    """One of them told Twilio to open a new stream."""
+    TAKEN = "taken"
+    """One of them has the call's new stream."""
 
 
 class Reattach:
-    """One call's. `expect`: a stream has to come; `lost` and `stalled`: it was there; `asked` and `attached`: help is
-    on its way, and has come."""
+    """Waits for streams of one call. `expect`: a stream has to come; `lost` and `stalled`: the stream is gone;
+    `asked`: Twilio asked for the next TwiML; `attached`: a stream came."""
 
-    def __init__(self, bridge: CallSession) -> None:
-        self._bridge = bridge
+    def __init__(
+        self,
+        *,
+        lifetime: Lifetime,
+        leg: CallerLeg,
+        player: LinePlayer,
+        pacing: Scheduler,
+        within_s: float,
+        way_back: WayBack | None,
+        apology: str,
+        followed: Callable[[str], Awaitable[Followed]],
+    ) -> None:
+        self._leg = leg
+        self._player = player
+        self._pacing = pacing
+        self._lifetime = lifetime
+        self._within_s = within_s
+        self._way_back = way_back
+        self._apology = apology
+        self._followed = followed
         self._asked = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
-    def expect(self, within_s: float, reason: str) -> None:
-        """The call is over, for this reason, if no stream comes in time."""
+    def expect(self, within_s: float, reason: EndReason) -> None:
+        """End the call with this reason if no stream comes in time."""
         self.close()
-        self._timer = asyncio.get_running_loop().call_later(within_s, self._bridge.end, reason)
+        self._timer = asyncio.get_running_loop().call_later(within_s, self._lifetime.end, reason)
 
     def close(self) -> None:
+        """Stop the timer of `expect`."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def attached(self) -> None:
+        """A stream was attached."""
         self.close()
         self._asked.set()
 
     def asked(self) -> None:
-        """Twilio wants to know what comes next."""
+        """Twilio asked for the next TwiML."""
         self._asked.set()
 
+    def detach(self) -> None:
+        """The stream is gone. Audio that the caller has not heard waits for the next one."""
+        self._leg.detach()
+        self._player.detach()
+        self._pacing.away()
+
     def lost(self) -> None:
-        """The stream broke, and is detached already."""
-        bridge = self._bridge
-        log.warning("Call %s lost its stream; it waits for another.", bridge.call.sid)
-        bridge.leg.leave("lost")
-        bridge.start(self._bring_back(None))
+        """The stream broke; it is detached already."""
+        log.warning("Call %s lost its stream; it waits for another.", self._leg.info.sid)
+        self._leg.leave("lost")
+        self._lifetime.start(self._replace(None))
 
     async def stalled(self) -> None:
-        """The stream is there, and dead: let go of it."""
-        bridge = self._bridge
-        stream = bridge.leg.stream
-        if stream is None or bridge.over:
+        """The stream is open and dead: detach it, and get another."""
+        stream = self._leg.stream
+        if stream is None or self._lifetime.over:
             return
-        bridge.leg.leave("stalled")
-        bridge.on_stream_end(stream, stopped=False)
-        await self._bring_back(stream)
+        self._leg.leave("stalled")
+        self.detach()
+        await self._replace(stream)
 
-    async def _bring_back(self, dead: MediaStream | None) -> None:
-        bridge, options = self._bridge, self._bridge.options
-        leg, way_back = bridge.leg, options.way_back
-        apology = twiml.apologise(options.apology, bridge.fallback())
-        returns = options.reattach_s > 0 and leg.reattached < MAX_REATTACHED
-        sid = bridge.call.sid
-        asked = dead is None and (await self._is_asked() or await options.followed(sid) is not Followed.NO)
+    async def _replace(self, dead: MediaStream | None) -> None:
+        leg, way_back, sid = self._leg, self._way_back, self._leg.info.sid
+        apology = twiml.apologise(self._apology, leg.fallback())
+        returns = self._within_s > 0 and leg.reattached < MAX_REATTACHED
+        asked = dead is None and (await self._is_asked() or await self._followed(sid) is not Followed.NO)
         if not asked and returns and way_back is not None:
-            await self._tell(twiml.connect_stream(way_back.stream(bridge.call.info)))
+            await self._redirect(twiml.connect_stream(way_back.stream(leg.info)))
         elif not asked and not returns:
-            await self._tell(apology)
+            await self._redirect(apology)
         if dead is not None:
             dead.connection.close(1000, "stalled")
         if returns:
-            if await leg.back(options.reattach_s):
+            if await leg.back(self._within_s):
                 return
-            if await options.followed(sid) is Followed.TAKEN:
-                bridge.end("another process has its stream", let_go="close")
+            if await self._followed(sid) is Followed.TAKEN:
+                self._lifetime.end(EndReason.STREAM_TAKEN, release=Release.CLOSE)
                 return
-            await self._tell(apology)
-        bridge.end("stream lost", let_go="close")
+            await self._redirect(apology)
+        self._lifetime.end(EndReason.STREAM_LOST, release=Release.CLOSE)
 
     async def _is_asked(self) -> bool:
         self._asked.clear()
@@ -105,14 +139,12 @@ class Reattach:
             return False
         return True
 
-    async def _tell(self, document: str) -> None:
-        """Have Twilio go on with this."""
-        bridge = self._bridge
+    async def _redirect(self, document: str) -> None:
         try:
-            async with asyncio.timeout(_REST_S):
-                failure = await bridge.leg.redirect(document)
+            async with asyncio.timeout(_REDIRECT_S):
+                failure = await self._leg.redirect(document)
         except TimeoutError:
-            log.warning("Call %s: Twilio does not answer; the caller hears nothing.", bridge.call.sid)
+            log.warning("Call %s: Twilio does not answer; the caller hears nothing.", self._leg.info.sid)
             return
         if failure == GONE:
-            bridge.end("hung up", let_go="close")
+            self._lifetime.end(EndReason.HUNG_UP, release=Release.CLOSE)

@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 from typing import Any
 
@@ -22,13 +23,25 @@ from .. import clips
 from ..recording.recorder import CallRecorder
 from .playout import Clear, Command, Cut, Mark, Media, Playout, Segment, Source
 
-__all__ = ["LinePlayer"]
+__all__ = ["Heard", "LinePlayer"]
 
 log = logging.getLogger(__name__)
 
 _SAMPLES_PER_MS = 8
 _MAX_QUEUED = 15 * 60 * 8000
 """A quarter of an hour that nobody has heard yet: what comes then is dropped."""
+
+
+class Heard(Enum):
+    """Whether the caller heard something to its end."""
+
+    HEARD = auto()
+    INTERRUPTED = auto()
+    """The caller spoke."""
+    NOT_CONFIRMED = auto()
+    """No mark confirmed it in time."""
+    NOT_SAID = auto()
+    """The model did not say it."""
 
 
 @dataclass(slots=True)
@@ -118,7 +131,7 @@ class LinePlayer:
     def heard(self) -> Sequence[HeardItem]:
         return [self._heard(cut) for cut in self.playout.cuts(self._loop.time())]
 
-    # --- the bridge's side ---------------------------------------------------------------------------------------
+    # --- the stream's side ---------------------------------------------------------------------------------------
 
     def attach(self, connection: Connection, stream_sid: str) -> None:
         """A stream is there: begin, or go on where the last one stopped."""

@@ -1,10 +1,10 @@
-"""One media stream: reads what Twilio sends, and hands it to the call it belongs to."""
+"""One media stream: reads the messages of Twilio, and passes them to the call of the stream."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Protocol
 
 from realtime_core.audio import g711
@@ -12,70 +12,39 @@ from realtime_core.connection import Close, Connection
 
 from ...allowance import Allowance
 from ...errors import MediaStreamError, StreamRefused
-from ...logs import Repeats
 from ...twilio import media_stream
-from ..call import CallInfo
-from ..options import Admit, CallOutcome
+from ..call_info import Admit, CallInfo
 from ..recording.recorder import CallRecorder
 
-__all__ = ["MediaStream", "Outcome", "StreamListener", "serve"]
+__all__ = ["MediaStream", "StreamListener"]
 
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 5.0
 MAX_GAP_S = 10.0
 GAP_PER_S = 1.5
-"""How much silence is filled in for a jump of the media timestamps, and how much per second in the long run. A true
-hole is as long as the time in which nothing came."""
+"""Limits of the silence that fills gaps of the media timestamps: for one gap, and per second in the long run. A real
+gap is as long as the time in which no frame came."""
 _MAX_LOGGED = 100
 _MAX_KIND_CHARS = 80
 
 
-Outcome = Callable[[Close, int], CallOutcome]
-"""Makes the outcome, when it is known how the connection ended and how many messages were not understood."""
-
-
-async def serve(
-    connection: Connection,
-    admit: Admit,
-    take: Callable[[MediaStream, media_stream.Start, CallInfo], Awaitable[Outcome]],
-    on_refused: Callable[[str, str], None],
-    refusals: Repeats,
-) -> CallOutcome:
-    """Read one stream to its end; once it has said whose it is, and is admitted, `take` gives it to its call.
-    `on_refused` is told of one that is not admitted, before it is closed: the `CallSid` that it named, and why.
-    `refusals` tells the log."""
-    stream = MediaStream(connection)
-    async with asyncio.TaskGroup() as group:
-        reader = group.create_task(stream.run())
-        try:
-            start, info = await stream.admitted(admit)
-            outcome = await take(stream, start, info)
-        except StreamRefused as error:
-            refusals.warning(str(error)[:_MAX_KIND_CHARS], f"Refused a media stream: {error}")
-            if (sid := stream.call_sid) is not None:
-                on_refused(sid, f"refused: {error}")
-            connection.close(1008, "refused")
-            return CallOutcome(None, f"refused: {error}", await reader, stream.skipped)
-        return outcome(await reader, stream.skipped)
-
-
 class StreamListener(Protocol):
-    """The call that a stream belongs to. Called in the step in which the message arrived."""
+    """Receives the events of a stream, in the step in which the message arrived."""
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        """The caller's audio, mu-law; holes in it are filled with silence. `timestamp_ms` is that of its last frame."""
+        """The caller's audio, mu-law. Gaps are filled with silence. `timestamp_ms` belongs to the last frame."""
 
     def on_mark(self, name: str) -> None: ...
 
     def on_digit(self, digit: str) -> None: ...
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
-        """The stream is over, once. `stopped`: Twilio said `stop`; otherwise the caller may still be there."""
+        """The stream ended; called once. `stopped`: Twilio sent `stop`; otherwise the caller may still be there."""
 
 
 class MediaStream:
-    """`run` reads until the connection is over. Until `listen`, only `start` is understood and audio is dropped."""
+    """`run` reads until the connection ends. Before `listen`, only `start` is read, and audio is dropped."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -93,7 +62,7 @@ class MediaStream:
 
     @property
     def call_sid(self) -> str | None:
-        """Whose stream it says it is; None: it has not said so."""
+        """The `CallSid` of the stream's `start`; None before it came."""
         started = self._started
         if not started.done() or started.cancelled() or started.exception() is not None:
             return None
@@ -103,7 +72,7 @@ class MediaStream:
         """Wait for the stream's `start`.
 
         Raises:
-            StreamRefused: none came in time, or its format is not the one that we speak.
+            StreamRefused: no `start` came in time, or the audio format is not supported.
         """
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -116,10 +85,10 @@ class MediaStream:
         return start
 
     async def admitted(self, admit: Admit) -> tuple[media_stream.Start, CallInfo]:
-        """Wait for the stream's `start`, and ask whose call it is; what the caller says meanwhile waits.
+        """Wait for the stream's `start` and for its admission. Later messages wait meanwhile.
 
         Raises:
-            StreamRefused: as `start`, and as `admit`.
+            StreamRefused: by `start` or by `admit`.
         """
         start = await self.start()
         info = admit(start)
@@ -132,7 +101,7 @@ class MediaStream:
         return start, info
 
     def listen(self, listener: StreamListener, record: CallRecorder) -> None:
-        """From now on, tell `listener`; it is told at once if the stream is over already."""
+        """Send events to `listener` from now on. If the stream has ended, `on_stream_end` is called at once."""
         self._listener = listener
         self._record = record
         if self._ended:
@@ -151,9 +120,9 @@ class MediaStream:
             )
         if not self._started.done():
             self._started.set_exception(StreamRefused("the connection ended before its `start`"))
-            self._started.exception()  # nobody may wait for it any more
-        # Only Twilio's `stop` says that the caller has hung up. What a server reports of a socket that broke differs:
-        # 1006, 1005, 1000 or no code at all.
+            self._started.exception()  # so that no warning appears when no task waits for it
+        # Only Twilio's `stop` means that the caller hung up. For a broken socket, servers report different codes: 1006,
+        # 1005, 1000 or none.
         self._end(stopped=False)
         return close
 
@@ -182,7 +151,7 @@ class MediaStream:
                 self._listener.on_digit(event.digit)
             elif isinstance(event, media_stream.Stop):
                 self._end(stopped=True)
-                self.connection.close(1000)  # nothing more will come, and not every peer closes
+                self.connection.close(1000)  # no more messages follow, and some peers do not close
 
     def _on_start(self, text: str | bytes, start: media_stream.Start) -> None:
         if self._started.done():
@@ -192,7 +161,7 @@ class MediaStream:
             self._started.set_result(start)
 
     def _stranger(self, event: media_stream.Message) -> str | None:
-        """Why a message is not the caller's, or not of this stream; None: it is."""
+        """Why a message belongs to another stream or track; None if it belongs here."""
         if not self._started.done() or isinstance(event, media_stream.Connected | media_stream.Unknown):
             return None
         says_nothing = isinstance(event, media_stream.Stop) and not event.stream_sid
@@ -205,7 +174,7 @@ class MediaStream:
         return None
 
     def _skip_stranger(self, text: str | bytes, why: str) -> None:
-        """Such messages may come 50 times a second: each kind is told once."""
+        """Such messages may come 50 times a second: each kind is logged once."""
         self.skipped += 1
         if why not in self._strangers:
             self._strangers.add(why)
@@ -216,13 +185,13 @@ class MediaStream:
         audio, expected = media.payload, self._expected_ms
         self._expected_ms = media.timestamp_ms + len(audio) // 8
         if expected is not None and expected < media.timestamp_ms:
-            # A hole: the far voice activity detection counts samples, so it has to hear the time pass.
+            # A gap: the server's voice activity detection counts samples, so silence has to fill the time.
             now, gap_s = asyncio.get_running_loop().time(), (media.timestamp_ms - expected) / 1000
             audio = g711.SILENCE * round(8000 * self._silence.grant(now, gap_s)) + audio
         listener.on_frame(media.timestamp_ms, audio)
 
     def _skip(self, text: str | bytes, why: str) -> None:
-        """A message that cannot be used: counted, logged (with a bound), and the call goes on."""
+        """Count and log (with a bound) a message that cannot be used. The call continues."""
         self.skipped += 1
         if self.skipped <= _MAX_LOGGED:
             log.warning("Skipped a message of the media stream: %s", why)

@@ -1,14 +1,16 @@
-"""The agent owes the caller an answer: fill the silence, and give up at last. Pure.
+"""The caller waits for an answer: fill the silence, and give up after a limit. Pure.
 
-Whatever holds the answer up (a model that is slow, stalls or is away, a tool that takes its time), the caller hears
-something: first a line, then a sound until the answer comes. Times count from the moment at which the caller has heard
-all there was to hear: that a response has ended in a tool, and the tool in another response, is nothing to hear.
+A model may be slow, stalled or disconnected, and a tool may take long. In each case the caller first hears a line, then
+a sound until the answer comes. Time counts from the moment at which the caller has heard everything so far. The end of
+a response in a tool call, and the end of a tool in another response, are not audible and change nothing.
 """
 
 from __future__ import annotations
 
 import math
 from enum import Enum, auto
+
+from .reasons import PauseReason, PendingCause
 
 __all__ = ["Fill", "PendingAnswer"]
 
@@ -17,101 +19,107 @@ class Fill(Enum):
     """What to do about the silence."""
 
     LINE = auto()
-    """Say that it takes a moment."""
+    """Say that the answer takes a moment."""
     SOUND = auto()
-    """Play the waiting sound, until the model speaks."""
+    """Play the waiting sound until the model speaks."""
     GIVE_UP = auto()
-    """No answer will come."""
+    """End the call with an apology."""
 
 
 class PendingAnswer:
-    """Debts have reasons; they are owed from `owe` to `pay`. `pause` suspends all of them (the caller speaks, or is on
-    hold). A reason that begins with `tool` never runs into the limit: a tool has a time-out of its own."""
+    """Each pending answer has a cause, and lasts from `add` to `remove`. A pause suspends all of them. While a tool
+    runs, the limit does not apply: a tool has its own time limit."""
 
     def __init__(self, *, line_s: float = 2.0, limit_s: float = 20.0) -> None:
         self._line_s = line_s
         self._limit_s = limit_s
-        self._debts: set[str] = set()
-        self._pauses: set[str] = set()
+        self._causes: set[tuple[PendingCause, str]] = set()
+        self._pauses: set[PauseReason] = set()
         self._since = 0.0
-        """The last sign that an answer is being made."""
+        """The last sign that the answer is being made."""
         self._silent_since = 0.0
         self._heard_until = 0.0
-        self._stage: Fill | None = None
+        self._filled: Fill | None = None
 
     @property
-    def owed(self) -> bool:
-        return bool(self._debts)
+    def pending(self) -> bool:
+        """Whether the caller waits for an answer."""
+        return bool(self._causes)
 
     @property
     def deadline(self) -> float | None:
-        if not self._debts or self._pauses:
+        """When to call `on_time`; None while nothing is pending."""
+        if not self._causes or self._pauses:
             return None
         start = max(self._silent_since, self._heard_until)
-        match self._stage:
+        match self._filled:
             case None:
                 return start + self._line_s
             case Fill.LINE:
                 return start
-            case Fill.SOUND if not any(debt.startswith("tool") for debt in self._debts):
+            case Fill.SOUND if not any(cause is PendingCause.TOOL for cause, _ in self._causes):
                 return self._since + self._limit_s
         return None
 
-    def owe(self, why: str, now: float) -> None:
-        if not self._debts:
+    def add(self, cause: PendingCause, now: float, key: str = "") -> None:
+        """An answer is pending for this cause. `key` is the id of the response or of the tool call."""
+        if not self._causes:
             self._restart(now)
-        self._debts.add(why)
+        self._causes.add((cause, key))
 
-    def pay(self, why: str, now: float) -> bool:
-        """Returns whether nothing is owed any more, and something was."""
-        if why not in self._debts:
+    def remove(self, cause: PendingCause, now: float, key: str = "") -> bool:
+        """The cause is gone. Returns whether it was the last one."""
+        if (cause, key) not in self._causes:
             return False
-        self._debts.discard(why)
+        self._causes.discard((cause, key))
         self._since = max(self._since, now)
-        if not self._debts:
-            self._stage = None
-        return not self._debts
+        if not self._causes:
+            self._filled = None
+        return not self._causes
 
-    def pause(self, why: str) -> None:
-        self._pauses.add(why)
+    def pause(self, reason: PauseReason) -> None:
+        """Stop counting until `resume` with the same reason."""
+        self._pauses.add(reason)
 
-    def resume(self, why: str, now: float) -> None:
-        if why in self._pauses:
-            self._pauses.discard(why)
+    def resume(self, reason: PauseReason, now: float) -> None:
+        """End a pause. Time counts again from `now`."""
+        if reason in self._pauses:
+            self._pauses.discard(reason)
             self._restart(now)
 
-    def hurry(self, now: float) -> bool:
-        """The caller has waited long enough: fill the silence now. Returns whether anything is owed now."""
-        if not self._debts or self._pauses:
+    def fill_now(self, now: float) -> bool:
+        """Make the next fill due at once. Returns whether an answer is pending and not paused."""
+        if not self._causes or self._pauses:
             return False
         if self._line_s < math.inf:
             self._silent_since = self._heard_until = min(self._silent_since, now - self._line_s)
         return True
 
     def heard_until(self, at: float) -> None:
-        """What was queued for the caller will have been heard at this time."""
+        """The caller will have heard the queued audio at this time."""
         self._heard_until = at
 
     def model_spoke(self, now: float) -> bool:
-        """Audio of the model came. Returns whether the waiting sound is to end."""
-        sounding = self._stage is Fill.SOUND
-        self._stage = None
+        """The model sent audio. Returns whether the waiting sound has to stop."""
+        sounding = self._filled is Fill.SOUND
+        self._filled = None
         self._restart(now)
         return sounding
 
     def on_time(self, now: float, *, mid_sentence: bool = False) -> Fill | None:
-        """`mid_sentence`: the model has begun to speak and stopped; a line would only confuse."""
+        """The next fill, if it is due. `mid_sentence`: the model has stopped within a sentence, where a line would
+        confuse the caller."""
         if self.deadline is None or now < self.deadline:
             return None
-        if self._stage is None:
-            self._stage = Fill.SOUND if mid_sentence else Fill.LINE
-        elif self._stage is Fill.LINE:
-            self._stage = Fill.SOUND
+        if self._filled is None:
+            self._filled = Fill.SOUND if mid_sentence else Fill.LINE
+        elif self._filled is Fill.LINE:
+            self._filled = Fill.SOUND
         else:
-            self._debts.clear()
-            self._stage = None
+            self._causes.clear()
+            self._filled = None
             return Fill.GIVE_UP
-        return self._stage
+        return self._filled
 
     def _restart(self, now: float) -> None:
         self._since = max(self._since, now)

@@ -1,13 +1,15 @@
-"""Nobody says anything: prompt, prompt again, say goodbye. Pure.
+"""Prompts a silent caller, prompts again, and says goodbye. Pure.
 
-The time counts from the moment at which the caller has *heard* the end of what the agent said, and rests while somebody
-is busy: a tool, a response that is being made, hold, digits, a transfer, speech that has begun and not ended.
+Silence counts from the moment at which the caller has *heard* the end of the agent's speech. Counting pauses while a
+tool runs, a response is made or the caller speaks, and during hold, digits and transfers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from .reasons import PauseReason
 
 __all__ = ["Goodbye", "Prompt", "SilencePolicy", "SilencePrompts"]
 
@@ -27,30 +29,31 @@ class SilencePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Have the model say this."""
+    """The model says this."""
 
     instructions: str
 
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """Have the model say this, and hang up."""
+    """The model says this, then the call ends."""
 
     instructions: str
 
 
 class SilencePrompts:
-    """Counts silence while nothing rests it. `rest` and `resume` are idempotent and take any reason."""
+    """Counts silence while it is not paused. `pause` and `resume` are idempotent."""
 
     def __init__(self, policy: SilencePolicy) -> None:
         self._policy = policy
-        self._resting: set[str] = set()
+        self._pauses: set[PauseReason] = set()
         self._since: float | None = None
         self._level = 0
 
     @property
     def deadline(self) -> float | None:
-        if self._since is None or self._resting:
+        """When to call `on_time`; None while counting is paused."""
+        if self._since is None or self._pauses:
             return None
         return self._since + self._policy.after_s
 
@@ -59,24 +62,27 @@ class SilencePrompts:
         self._since = now
 
     def heard_until(self, at: float) -> None:
-        """What the agent says will have been heard at this time."""
+        """The caller will have heard the queued audio at this time."""
         if self._since is not None:
             self._since = max(self._since, at)
 
     def caller_acted(self, now: float) -> None:
-        """The caller has spoken, or pressed a key: begin anew."""
+        """The caller spoke or pressed a key: count from the start, and begin with the first prompt."""
         self._level = 0
         self.heard_until(now)
 
-    def rest(self, why: str) -> None:
-        self._resting.add(why)
+    def pause(self, reason: PauseReason) -> None:
+        """Stop counting until `resume` with the same reason."""
+        self._pauses.add(reason)
 
-    def resume(self, why: str, now: float) -> None:
-        if why in self._resting:
-            self._resting.discard(why)
+    def resume(self, reason: PauseReason, now: float) -> None:
+        """End a pause. Silence counts from `now`."""
+        if reason in self._pauses:
+            self._pauses.discard(reason)
             self.heard_until(now)
 
     def on_time(self, now: float) -> Prompt | Goodbye | None:
+        """What the model says now, if something is due."""
         if self.deadline is None or now < self.deadline:
             return None
         self._since = now

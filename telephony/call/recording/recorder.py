@@ -47,6 +47,10 @@ class CallRecorder:
             fields = self._secrecy.value(fields)
         self._journal.write(kind, self._clock() - self._start, **fields)
 
+    def callback(self, what: str, **fields: Any) -> None:
+        """Something outside of the call has an effect on it: a webhook of Twilio, or this process."""
+        self.write("callback", what=what, **fields)
+
     def tool_started(self, call_id: str, name: str, arguments: str) -> None:
         if self._secrecy is not None:
             arguments = self._secrecy.arguments(name, arguments)

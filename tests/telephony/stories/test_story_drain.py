@@ -17,6 +17,7 @@ from telephony.errors import StreamRefused
 from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
 from telephony.simulator.peer import Caller, MediaPeer
+from telephony.web.draining import drain_calls
 from tests.support.exchange import Ear, Exchange, Story
 from tests.support.phone_calls import Records
 
@@ -45,7 +46,11 @@ async def test_three_live_calls_are_drained_with_a_farewell() -> None:
             return CallInfo.of(start)  # type: ignore[arg-type]
 
         options = CallOptions(
-            greeting="Greet.", model_config=RealtimeModelConfig(**server.model_config), journal=journal, admit=admit
+            greeting="Greet.",
+            model_config=RealtimeModelConfig(**server.model_config),
+            journal=journal,
+            admit=admit,
+            sources=Sources(1),
         )
 
         async def phone_call(number: int, caller: Caller) -> Ear:
@@ -76,7 +81,7 @@ async def test_three_live_calls_are_drained_with_a_farewell() -> None:
             await asyncio.sleep(4.0)
             assert len(registry) == 3
             began = asyncio.get_running_loop().time()
-            group.create_task(registry.drain(5.0))
+            group.create_task(drain_calls(registry, within_s=5.0, farewell_s=20.0))
             await asyncio.sleep(1.0)
             late = await phone_call(9, stays)
             assert b"".join(late.heard_frames).strip(b"\xff") == b"", "new calls are refused"

@@ -1,0 +1,48 @@
+"""Accepts one media stream: reads its `start`, asks for admission, and attaches the stream to its call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from realtime_core.connection import Close, Connection
+
+from ..errors import StreamRefused
+from ..logs import Repeats
+from ..twilio import media_stream
+from .call_info import Admit, CallInfo
+from .ending import Ending, EndReason
+from .line.stream import MediaStream
+from .options import CallOutcome
+
+__all__ = ["Outcome", "accept_stream"]
+
+_MAX_KIND_CHARS = 80
+
+Outcome = Callable[[Close, int], CallOutcome]
+"""Makes the outcome from how the connection ended and from the number of unreadable messages."""
+
+
+async def accept_stream(
+    connection: Connection,
+    admit: Admit,
+    take: Callable[[MediaStream, media_stream.Start, CallInfo], Awaitable[Outcome]],
+    on_refused: Callable[[str, str], None],
+    refusals: Repeats,
+) -> CallOutcome:
+    """Read one stream to its end. Once the stream is admitted, `take` attaches it to its call. For a refused stream,
+    `on_refused` gets the `CallSid` and the reason before the stream is closed, and `refusals` writes the log."""
+    stream = MediaStream(connection)
+    async with asyncio.TaskGroup() as group:
+        reader = group.create_task(stream.run())
+        try:
+            start, info = await stream.admitted(admit)
+            outcome = await take(stream, start, info)
+        except StreamRefused as error:
+            refusals.warning(str(error)[:_MAX_KIND_CHARS], f"Refused a media stream: {error}")
+            reason = str(Ending(EndReason.REFUSED, str(error)))
+            if (sid := stream.call_sid) is not None:
+                on_refused(sid, reason)
+            connection.close(1008, "refused")
+            return CallOutcome(None, reason, await reader, stream.skipped)
+        return outcome(await reader, stream.skipped)

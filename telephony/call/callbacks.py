@@ -1,0 +1,30 @@
+"""Calls the application's callbacks, and logs their failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from realtime_core import user_code
+from realtime_core.user_code import UserCode
+
+__all__ = ["Callbacks"]
+
+
+class Callbacks:
+    """The callbacks of one call. Of each callback only the first failure is logged: frames come 50 times a second."""
+
+    def __init__(self, call_sid: str, on_failure: Callable[[UserCode], None]) -> None:
+        self._call_sid = call_sid
+        self._on_failure = on_failure
+        self._failed: set[str] = set()
+
+    def call(self, name: str, callback: Callable[..., object], *args: Any) -> None:
+        """Call `callback`. It may raise any exception."""
+        try:
+            user_code.call_now(callback, *args)
+        except Exception as error:  # noqa: BLE001 - a user's code
+            self._on_failure(UserCode.CALLBACK)
+            if name not in self._failed:
+                self._failed.add(name)
+                user_code.log_failure(f"Call {self._call_sid}: the callback {name}", error)

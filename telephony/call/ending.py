@@ -1,0 +1,63 @@
+"""Why a call ended, and how Twilio's side of it is released. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["EndReason", "Ending", "Release"]
+
+
+class EndReason(Enum):
+    """Why a call ended. The value is the text in the journal."""
+
+    HUNG_UP = "hung up"
+    """The caller hung up."""
+    AGENT_HUNG_UP = "agent hung up"
+    SILENCE = "silence"
+    MAXIMUM_LENGTH = "maximum length"
+    MACHINE = "a machine"
+    TRANSFERRED = "transferred to"
+    STREAM_LOST = "stream lost"
+    STREAM_TAKEN = "another process has its stream"
+    STREAM_ELSEWHERE = "its stream went elsewhere"
+    """This process answered the webhook only."""
+    NO_STREAM = "no stream came"
+    REFUSED = "refused"
+    """The first stream was not admitted."""
+    FAILED = "failed"
+    """The agent cannot continue the call."""
+    DRAINED = "drained"
+    PROCESS_STOPS = "the process stops"
+
+
+_SEPARATORS = {EndReason.TRANSFERRED: " ", EndReason.REFUSED: ": ", EndReason.FAILED: ": "}
+"""Between a reason and its detail, for reasons that have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of one call. As text it is what the journal and `Call.ended` show."""
+
+    reason: EndReason
+    detail: str = ""
+    """The error, or the name of the transfer target."""
+
+    def __str__(self) -> str:
+        return self.reason.value + (_SEPARATORS.get(self.reason, "") + self.detail if self.detail else "")
+
+    @classmethod
+    def parse(cls, text: str) -> Ending | None:
+        """Read the text of an ending. Returns None for a text of another kind."""
+        for reason, separator in _SEPARATORS.items():
+            if text.startswith(reason.value + separator):
+                return cls(reason, text.removeprefix(reason.value + separator))
+        return next((cls(reason) for reason in EndReason if reason.value == text), None)
+
+
+class Release(Enum):
+    """How the caller's leg is released at the end of a call."""
+
+    HANG_UP = "hang up"
+    CLOSE = "close"
+    """Close the stream only: the caller's call continues elsewhere."""

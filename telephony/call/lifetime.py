@@ -1,0 +1,67 @@
+"""The lifetime of one call: its tasks, its end, and why it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from .ending import Ending, EndReason, Release
+
+__all__ = ["Lifetime"]
+
+
+class Lifetime:
+    """Runs the tasks of one call in one TaskGroup, until `end`. `on_end` is called in the step of `end`."""
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self.ending: Ending | None = None
+        """Why the call ended; None while the call is live."""
+        self.release = Release.HANG_UP
+        self._on_end = on_end
+        self._over = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._started: dict[asyncio.Task[None], None] = {}
+
+    @asynccontextmanager
+    async def tasks(self) -> AsyncIterator[asyncio.TaskGroup]:
+        """The task group of the call. No task of the call runs after it."""
+        async with asyncio.TaskGroup() as self._tasks:
+            yield self._tasks
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` as a task until the call ends. Does nothing after the end."""
+        if self._tasks is None or self.over:
+            work.close()
+            return
+        task = self._tasks.create_task(work)
+        self._started[task] = None
+        task.add_done_callback(lambda task: self._started.pop(task, None))
+
+    def cancel(self) -> None:
+        """Cancel the tasks of `start`, in their order."""
+        for task in tuple(self._started):
+            task.cancel()
+
+    def end(self, reason: EndReason, detail: str = "", *, release: Release = Release.HANG_UP) -> None:
+        """End the call. The first reason counts; a second `end` does nothing."""
+        if self.ending is not None:
+            return
+        self.ending, self.release = Ending(reason, detail), release
+        self._on_end()
+        self._over.set()
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended."""
+        return self._over.is_set()
+
+    @property
+    def reason(self) -> str:
+        """Why the call ended, as the journal has it; empty while the call is live."""
+        return "" if self.ending is None else str(self.ending)
+
+    async def wait(self) -> None:
+        """Return when the call has ended."""
+        await self._over.wait()

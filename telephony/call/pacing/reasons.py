@@ -1,0 +1,41 @@
+"""Why the timers of a call pause, and what the caller waits for. Pure."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+__all__ = ["PauseReason", "PendingCause"]
+
+
+class PauseReason(Enum):
+    """Why no silence is counted."""
+
+    ANSWER = auto()
+    """An answer is pending."""
+    CALLER = auto()
+    """The caller speaks."""
+    AWAY = auto()
+    """The call has no media stream."""
+    LISTENING = auto()
+    """The agent only listens."""
+    HOLD = auto()
+    DIGITS = auto()
+    """The caller types digits."""
+    SENDING_DIGITS = auto()
+    TRANSFER = auto()
+    HANGING_UP = auto()
+    GIVING_UP = auto()
+
+
+class PendingCause(Enum):
+    """Why the caller can expect to hear the agent."""
+
+    MODEL = auto()
+    """The model is not connected."""
+    GREETING = auto()
+    TURN = auto()
+    """The model was asked for a response that has not begun."""
+    RESPONSE = auto()
+    """A response is being made."""
+    TOOL = auto()
+    """A tool runs."""

@@ -1,0 +1,114 @@
+"""The media streams of one call: attaches each one, and passes the caller's audio, marks and keys to the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..twilio import media_stream
+from .call import Call
+from .call_info import TOKEN_PARAMETER, CallInfo
+from .callbacks import Callbacks
+from .controls import Controls
+from .conversation import Conversation
+from .ending import EndReason
+from .leg.caller_leg import CallerLeg
+from .leg.reattach import Reattach
+from .lifetime import Lifetime
+from .line.player import LinePlayer
+from .line.stream import MediaStream
+from .options import CallOptions
+from .pacing.scheduler import Scheduler
+from .recording.recorder import CallRecorder
+
+__all__ = ["CallStreams"]
+
+
+class CallStreams:
+    """The `StreamListener` of a call's streams. The call outlives each of them: a later stream replaces a lost one."""
+
+    def __init__(
+        self,
+        call: Call,
+        options: CallOptions,
+        *,
+        callbacks: Callbacks,
+        lifetime: Lifetime,
+        recorder: CallRecorder,
+        leg: CallerLeg,
+        reattach: Reattach,
+        player: LinePlayer,
+        conversation: Conversation,
+        pacing: Scheduler,
+        controls: Controls,
+    ) -> None:
+        self._call = call
+        self._options = options
+        self._callbacks = callbacks
+        self._lifetime = lifetime
+        self._recorder = recorder
+        self._leg = leg
+        self._player = player
+        self._conversation = conversation
+        self._pacing = pacing
+        self._controls = controls
+        self._reattach = reattach
+
+    def attach(self, stream: MediaStream, start: media_stream.Start, info: CallInfo | None = None) -> None:
+        """Use this stream for the call's audio, and close an earlier one. `info`: what the stream knows of a call that
+        began without one."""
+        leg = self._leg
+        self._reattach.attached()
+        first, replaces = not leg.had_stream, leg.is_lost
+        if first and info is not None:
+            leg.info = leg.info.with_stream(info)
+        if (before := leg.attach(stream)) is not None:
+            self._player.detach()
+            before.connection.close(1000, "another stream took its place")
+        self._recorder.write("twilio.in", message=_without_token(start.raw))
+        self._player.attach(stream.connection, start.stream_sid)
+        self._pacing.begin(again=replaces)
+        if first:
+            if isinstance(self._options.greeting, bytes):
+                self._player.play_clip("clip:greeting", self._options.greeting)
+            if not self._conversation.live:
+                self._pacing.connecting()
+        stream.listen(self, self._recorder)
+
+    def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
+        self._pacing.frame()
+        if self._options.on_frame is not None:
+            self._callbacks.call("on_frame", self._options.on_frame, ulaw)
+        self._player.frame(timestamp_ms)
+        self._conversation.hear(ulaw)
+
+    def on_mark(self, name: str) -> None:
+        self._player.mark(name)
+
+    def on_digit(self, digit: str) -> None:
+        self._pacing.caller_acted()
+        self._callbacks.call("on_digit", self._options.on_digit, self._call, digit)
+        if self._controls.take_digit(digit) or not self._options.digits_to_model:
+            return
+        self._pacing.expect_answer()
+        interrupt = self._options.policy.digits_interrupt and not self._conversation.muted
+        self._lifetime.start(self._conversation.press(digit, interrupt=interrupt))
+
+    def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
+        if stream is not self._leg.stream:
+            return
+        self._reattach.detach()
+        if self._lifetime.over or self._leg.away is not None:
+            return
+        if stopped or not self._options.reattach_s:
+            self._lifetime.end(EndReason.HUNG_UP if stopped else EndReason.STREAM_LOST)
+        else:
+            self._reattach.lost()
+
+
+def _without_token(message: Mapping[str, Any]) -> dict[str, Any]:
+    start = dict(message["start"])
+    start["customParameters"] = {
+        name: value for name, value in (start.get("customParameters") or {}).items() if name != TOKEN_PARAMETER
+    }
+    return {**message, "start": start}
