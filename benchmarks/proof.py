@@ -27,11 +27,11 @@ from typing import Any
 from realtime_core.sources import SYSTEM
 
 from . import measurements
+from .caller_measurements import CLASSES, CallResult, Summary, measure, summarise
 from .exploration import KILLED_PERCENT, explore, mutate
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying
 from .kill import kill_in_mid_call
 from .repeat import repeats, ten_minutes
-from .truth import CLASSES, CallResult, Summary, measure, summarise
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "figures"

@@ -15,12 +15,12 @@ from realtime_core.local.improviser import leaves_alone
 from realtime_core.sources import SYSTEM
 from telephony.call.options import AgentSource
 from telephony.demo.agent import GREETING
-from telephony.demo.over_sockets import ring_over_sockets
+from telephony.demo.live_call import whole_call
+from telephony.demo.over_sockets import call_over_sockets
 from telephony.demo.plan import DEMO_AGENT, Plan
 from telephony.demo.report import make_report, show_report
 from telephony.demo.stubs import stubbed
 from telephony.demo.view import LiveView, NoView, PlainView, View
-from telephony.demo.watch import whole_call
 from telephony.journal.reader import read_journal
 from telephony.simulator import callers
 
@@ -62,16 +62,16 @@ def run_demo(
     view = _view(console, json=json, verbose=verbose)
     try:
         if fast:
-            from telephony.demo.in_memory import ring_in_memory
+            from telephony.demo.in_memory import call_in_memory
 
             seed = SYSTEM.random.getrandbits(32) if seed is None else seed
-            rung = ring_in_memory(plan, stubbed(source) if plan.stub_tools else source, GREETING, seed)
-            view.show(*whole_call(read_journal(rung.journal)))
+            demo_call = call_in_memory(plan, stubbed(source) if plan.stub_tools else source, GREETING, seed)
+            view.show(*whole_call(read_journal(demo_call.journal)))
         else:
-            rung = ring_over_sockets(plan, view)
+            demo_call = call_over_sockets(plan, view)
     finally:
         view.close()
-    report = make_report(rung, seed=seed)
+    report = make_report(demo_call, seed=seed)
     if json:
         typer.echo(jsonlib.dumps({**report.figures, "skipped_tools": skipped}, indent=1))
     else:

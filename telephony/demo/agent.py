@@ -1,4 +1,4 @@
-"""The agent of the demonstration call."""
+"""The agent of `telephony demo`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo's processes may know of the user's environment. Pure."""
+"""The environment variables of the demo's processes. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS
 def child_environment(
     environment: Mapping[str, str], own: Mapping[str, str] | None = None, *, keep: Collection[str] = ()
 ) -> dict[str, str]:
-    """The environment without everything that configures a real telephone or a real model (but `keep`), and no proxy in
-    between the processes; `own` is added. What is configured for production neither helps nor harms a demonstration."""
+    """The environment without proxies and without variables that configure a real telephone or a real model, but with
+    those in `keep` and `own`. The configuration of production has no effect on a demonstration."""
     cleaned = {name: value for name, value in environment.items() if name in keep or not _configures(name)}
     return {**cleaned, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", **(own or {})}
 

@@ -1,4 +1,4 @@
-"""`telephony demo --fast`: the same bridge, session, model and phone in one process, in virtual time."""
+"""`telephony demo --fast`: the call session, the embedded model and the caller in one process, in virtual time."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from telephony.journal.writer import JournalWriter
 from telephony.simulator import Line, MediaPeer, callers
 from telephony.simulator.events import as_dict
 
-from .plan import Plan, Rung
+from .plan import DemoCall, Plan
 
-__all__ = ["ring_in_memory"]
+__all__ = ["call_in_memory"]
 
 
-def ring_in_memory(plan: Plan, agent: AgentSource, greeting: str | None, seed: int) -> Rung:
-    """Make the call. One seed gives one journal, to the byte, on each version of Python."""
-    rung = virtual_time.run(lambda: _ring(plan, agent, greeting, Sources(seed)), seed=seed)
+def call_in_memory(plan: Plan, agent: AgentSource, greeting: str | None, seed: int) -> DemoCall:
+    """Make the call. The same seed gives the same journal, byte for byte, on each version of Python."""
+    demo_call = virtual_time.run(lambda: _ring(plan, agent, greeting, Sources(seed)), seed=seed)
     settle()
-    return rung
+    return demo_call
 
 
-async def _ring(plan: Plan, agent: AgentSource, greeting: str | None, sources: Sources) -> Rung:
+async def _ring(plan: Plan, agent: AgentSource, greeting: str | None, sources: Sources) -> DemoCall:
     here, there = memory_pair()
     line = Line(seed=sources.fork("line").random.getrandbits(32))
     peer = MediaPeer(here, line=line, sources=sources.fork("phone"))
     journal = plan.folder / peer.call_sid / "journal.jsonl"
-    journal.unlink(missing_ok=True)  # the same seed makes the same call
+    journal.unlink(missing_ok=True)  # the same seed makes the same call SID
 
     def write(info: CallInfo) -> Journal:
         return JournalWriter(journal)
@@ -51,4 +51,4 @@ async def _ring(plan: Plan, agent: AgentSource, greeting: str | None, sources: S
                 await peer.run(callers.find(plan.caller))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-    return Rung(journal, [as_dict(event) for event in peer.events], peer.heard)
+    return DemoCall(journal, [as_dict(event) for event in peer.events], peer.heard)

@@ -1,4 +1,4 @@
-"""The demonstration as it is meant: server, model and caller are processes of their own, joined by loopback sockets."""
+"""`telephony demo`: server, model and caller are processes of their own, connected by sockets of this machine."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from telephony.audio.files import read_ulaw
 from telephony.errors import DemoFailed
+from telephony.journal.format import Record
+from telephony.journal.reader import parse_line
 
 from .environment import child_environment
-from .plan import DEMO_AGENT, Plan, Rung
+from .live_call import LiveCall
+from .plan import DEMO_AGENT, DemoCall, Plan
 from .processes import Child, child
-from .tail import JournalTail
 from .view import View
-from .watch import LiveCall
 
-__all__ = ["ring_over_sockets"]
+__all__ = ["JournalTail", "call_over_sockets"]
 
 _OF_THE_MODEL = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TELEPHONY_MODEL_NAME")
 _CALL_S = 300.0
 _SETTLE_S = 5.0
 _SHOW_EVERY_S = 0.08
 _BEHIND_MS = 400.0
-"""The view runs so much behind: the journal is flushed each quarter of a second."""
+"""The delay of the view: the journal is flushed each quarter of a second."""
 
 
-def ring_over_sockets(plan: Plan, view: View) -> Rung:
-    """Make the call. Whatever happens, no process is left. Raises `DemoFailed`, `KeyboardInterrupt`."""
+def call_over_sockets(plan: Plan, view: View) -> DemoCall:
+    """Make the call. No process is left afterwards. Raises `DemoFailed` and `KeyboardInterrupt`."""
     return asyncio.run(_ring(plan, view))
 
 
-async def _ring(plan: Plan, view: View) -> Rung:
+async def _ring(plan: Plan, view: View) -> DemoCall:
     _end_on_signals()
     try:
         async with AsyncExitStack() as stack:
@@ -49,13 +51,13 @@ async def _ring(plan: Plan, view: View) -> Rung:
             arguments += ["--heard", str(heard), "--caller", plan.caller]
             ringing = child("caller", arguments, child_environment(os.environ), verbose=plan.verbose)
             journal, events = await _follow(plan, view, await stack.enter_async_context(ringing))
-            return Rung(journal, events, read_ulaw(heard), server.last_words)
+            return DemoCall(journal, events, read_ulaw(heard), server.last_error)
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 
 
 def _end_on_signals() -> None:
-    """The first signal ends the call in order; impatient ones after it must not leave processes behind."""
+    """The first signal ends the call in order. Later signals change nothing: they must not leave processes behind."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 
@@ -69,7 +71,7 @@ def _end_on_signals() -> None:
 
 @asynccontextmanager
 async def _server(plan: Plan) -> AsyncIterator[Child]:
-    """The real server, and the model that it is told of."""
+    """The real server, and the embedded model that it connects to."""
     serve = ["-m", "telephony", "serve", plan.agent or DEMO_AGENT, "--port", "0", "--json"]
     serve += ["--stub-tools"] * plan.stub_tools + ["-v"] * plan.verbose
     ours = {"TELEPHONY_JOURNAL_DIR": str(plan.folder.resolve()), "LOG_LEVEL": "info" if plan.verbose else "warning"}
@@ -88,7 +90,7 @@ async def _server(plan: Plan) -> AsyncIterator[Child]:
 
 
 async def _follow(plan: Plan, view: View, caller: Child) -> tuple[Path, list[Mapping[str, Any]]]:
-    """Show the call while it runs; return its journal and the caller's events."""
+    """Show the call while it runs. Returns its journal and the caller's events."""
     started = await caller.ready()
     journal = plan.folder / started["call_sid"] / "journal.jsonl"
     events: list[Mapping[str, Any]] = [started]
@@ -101,7 +103,7 @@ async def _follow(plan: Plan, view: View, caller: Child) -> tuple[Path, list[Map
             async with asyncio.timeout(_SETTLE_S):
                 await show
     except TimeoutError:
-        raise DemoFailed(f"The call was not over after {_CALL_S:.0f} s.") from None
+        raise DemoFailed(f"The call did not end within {_CALL_S:.0f} s.") from None
     finally:
         show.cancel()
         await asyncio.wait([show])
@@ -111,10 +113,39 @@ async def _follow(plan: Plan, view: View, caller: Child) -> tuple[Path, list[Map
 
 
 async def _show(call: LiveCall, tail: JournalTail, view: View, clock: float) -> None:
-    """Until the journal's end. `clock` is the monotonic clock at the stream's start."""
+    """Show the call until the end of its journal. `clock` is the monotonic clock at the stream's start."""
     with contextlib.closing(tail):
         while not call.over:
             for record in tail.read():
                 call.feed(record)
             view.show(call, (time.monotonic() - clock) * 1000 - _BEHIND_MS)
             await asyncio.sleep(_SHOW_EVERY_S)
+
+
+class JournalTail:
+    """Reads the journal at `path` while it is written. The file may not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BufferedReader | None = None
+        self._rest = b""
+
+    def read(self) -> list[Record]:
+        """The records written since the last call. Lines that are not records are skipped."""
+        if self._file is None:
+            if not self._path.exists():
+                return []
+            self._file = self._path.open("rb")
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        return [record for line in lines if (record := _parsed(line)) is not None]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _parsed(line: bytes) -> Record | None:
+    try:
+        return parse_line(line)
+    except ValueError:
+        return None

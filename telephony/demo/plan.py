@@ -1,4 +1,4 @@
-"""What a demonstration is to be, and what came of it."""
+"""The options and the outcome of a demonstration call."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DEMO_AGENT", "Plan", "Rung"]
+__all__ = ["DEMO_AGENT", "DemoCall", "Plan"]
 
 DEMO_AGENT = "telephony.demo.agent:agent"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`agent` is an import string; None: the demonstration's own, with its script and its caller."""
+    """The options. `agent` is an import string; None: the demo's own agent, with its script and its caller."""
 
     agent: str | None
     script: Path | None
@@ -22,21 +22,21 @@ class Plan:
     run_tools: bool
     folder: Path
     verbose: bool
-    asked_for: str | None = None
-    """Who calls, where that was said."""
+    caller_name: str | None = None
+    """The caller that the user chose."""
 
     @property
     def model_script(self) -> str | None:
-        """For the embedded model; None: it tries the agent's tools."""
+        """The script of the embedded model. None: the model tries the agent's tools."""
         if self.script is not None:
             return str(self.script)
         return "trattoria" if self.agent is None else None
 
     @property
     def caller(self) -> str:
-        """Who calls: a name for `telephony.simulator.callers.find`."""
-        if self.asked_for is not None:
-            return self.asked_for
+        """The caller's name, for `telephony.simulator.callers.find`."""
+        if self.caller_name is not None:
+            return self.caller_name
         return "demo" if self.agent is None and self.script is None else "visitor"
 
     @property
@@ -45,11 +45,11 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """A call that was made: its journal, what happened at the caller's end, and what was heard there (mu-law)."""
+class DemoCall:
+    """A finished call: its journal, the events at the caller's end, and the audio heard there (mu-law, 8 kHz)."""
 
     journal: Path
     events: Sequence[Mapping[str, Any]]
     heard: bytes
-    server_said: str = ""
-    """The server's last words, if it said anything."""
+    server_error: str = ""
+    """The last line that the server wrote to standard error, if any."""

@@ -1,4 +1,4 @@
-"""The demo's child processes: started, heard, and ended by their own ids, whatever happens."""
+"""The demo's child processes. Each is ended by its own id, also after a failure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Child", "child"]
 
 _READY_S = 30.0
 _STOP_S = 3.0
-_LAST_WORDS_S = 1.0
+_STDERR_S = 1.0
 _MAX_LINE = 2**22
 
 
 class Child:
-    """A Python process that prints JSON lines. What it says on standard error is kept (its end) or passed through."""
+    """A Python process that prints JSON lines. Its last lines on standard error are kept; `verbose` prints them too."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, *, verbose: bool) -> None:
         self.name = name
@@ -45,26 +45,28 @@ class Child:
         self._silent.set()
 
     async def ready(self) -> dict[str, Any]:
-        """The first line that it prints. Raises `DemoFailed` where none comes."""
+        """Wait for the first line that it prints. Raises `DemoFailed` if there is none."""
         try:
             async with asyncio.timeout(_READY_S):
                 line = await self._line()
         except TimeoutError:
-            raise DemoFailed(f"The {self.name} was not ready after {_READY_S:.0f} s.{await self._told()}") from None
+            raise DemoFailed(
+                f"The {self.name} was not ready after {_READY_S:.0f} s.{await self._stderr_note()}"
+            ) from None
         if line is None:
-            raise DemoFailed(f"The {self.name} did not start.{await self._told()}")
+            raise DemoFailed(f"The {self.name} did not start.{await self._stderr_note()}")
         return line
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
-        """Whatever else it prints, until it is done. Raises `DemoFailed` where it fails."""
+        """The other lines that it prints, until it ends. Raises `DemoFailed` if its exit code is not 0."""
         while (line := await self._line()) is not None:
             yield line
         if code := await self._process.wait():
-            raise DemoFailed(f"The {self.name} failed (exit code {code}).{await self._told()}")
+            raise DemoFailed(f"The {self.name} failed (exit code {code}).{await self._stderr_note()}")
 
     async def stop(self) -> None:
-        """End it: politely, then not."""
-        # By its id: `Popen.send_signal` looks first whether the child has ended, and takes its exit code from the loop.
+        """End it with SIGTERM, then with SIGKILL."""
+        # By its id: `Popen.send_signal` polls the child first, and the loop then misses its exit code.
         for end in (signal.SIGTERM, signal.SIGKILL):
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -83,22 +85,22 @@ class Child:
         return None
 
     @property
-    def last_words(self) -> str:
-        """The last that it said on standard error."""
+    def last_error(self) -> str:
+        """The last line that it wrote to standard error."""
         return next((line.strip() for line in reversed(self._said) if line.strip()), "")
 
-    async def _told(self) -> str:
-        with contextlib.suppress(TimeoutError):  # its other output may end a moment before this one
-            async with asyncio.timeout(_LAST_WORDS_S):
+    async def _stderr_note(self) -> str:
+        with contextlib.suppress(TimeoutError):  # standard output may end a moment before standard error
+            async with asyncio.timeout(_STDERR_S):
                 await self._silent.wait()
-        return f" It said: {self.last_words}" if self.last_words else ""
+        return f" It said: {self.last_error}" if self.last_error else ""
 
 
 @asynccontextmanager
 async def child(
     name: str, arguments: Sequence[str], environment: Mapping[str, str], *, verbose: bool
 ) -> AsyncIterator[Child]:
-    """`python ARGUMENTS` in a session of its own, so that Ctrl-C reaches us alone, and we end it in order."""
+    """Run `python ARGUMENTS` in a session of its own: Ctrl-C then reaches only this process, which ends the child."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE, env=dict(environment), cwd=os.getcwd(), start_new_session=True, limit=_MAX_LINE,

@@ -1,4 +1,4 @@
-"""What is left of a demonstration call: a folder with its journal, sound, transcript, picture and figures."""
+"""The report of a demonstration call: a folder with its journal, audio, transcript, timeline and figures."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from telephony.journal.timeline import timeline_png
 from telephony.journal.transcript import events_of, to_json, to_text
 from telephony.journal.wav import write_stereo
 
-from .plan import Rung
-from .truth import truth_of
+from .caller_measurements import measure_at_caller
+from .plan import DemoCall
 
 __all__ = ["Report", "make_report", "show_report"]
 
@@ -33,36 +33,36 @@ _GOOD_ENDS = ("hung up", "agent hung up")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The figures as a JSON object, and where the files are."""
+    """The figures as a JSON object, and the folder of the files."""
 
     figures: Mapping[str, Any]
     folder: Path
 
 
-def make_report(rung: Rung, *, seed: int | None = None) -> Report:
-    """Make the call's files beside its journal. Raises `DemoFailed` for a call that did not end as calls do."""
-    folder = rung.journal.parent
-    call = collect(read_journal(rung.journal))
+def make_report(demo_call: DemoCall, *, seed: int | None = None) -> Report:
+    """Write the call's files beside its journal. Raises `DemoFailed` if the call failed."""
+    folder = demo_call.journal.parent
+    call = collect(read_journal(demo_call.journal))
     audio = rebuild(call)
     entries, figures = events_of(call, audio), figures_of(call, audio)
     if (failure := _failure(call)) is not None:
-        raise DemoFailed(f"{failure}: {rung.server_said or 'no reason was given'} (see {rung.journal})")
-    ear = truth_of(call, audio, rung.events, rung.heard)
-    told = {"call_sid": call.header.get("call_sid"), "seed": seed, **figures.to_json(), "ear": ear.to_json()}
+        raise DemoFailed(f"{failure}: {demo_call.server_error or 'no reason was given'} (see {demo_call.journal})")
+    measured = measure_at_caller(call, audio, demo_call.events, demo_call.heard)
+    report = {"call_sid": call.header.get("call_sid"), "seed": seed, **figures.to_json(), "ear": measured.to_json()}
     write_stereo(folder / "call.wav", audio)
     (folder / "transcript.txt").write_text(to_text(entries), encoding="utf-8")
     (folder / "timeline.png").write_bytes(timeline_png(call, audio, entries, figures))
     (folder / "figures.json").write_text(
-        json.dumps({**told, "transcript": to_json(entries)}, indent=1), encoding="utf-8"
+        json.dumps({**report, "transcript": to_json(entries)}, indent=1), encoding="utf-8"
     )
-    return Report(told, folder)
+    return Report(report, folder)
 
 
 def _failure(call: RecordedCall) -> str | None:
     if call.end is None:
-        return "The server broke off"
+        return "The server stopped during the call"
     if not call.reached_model:
-        return "The model was not reached"
+        return "The model could not be reached"
     reason = call.end.get("reason")
     return None if reason in _GOOD_ENDS else f"The call failed{f' ({reason})' if reason else ''}"
 
@@ -91,10 +91,14 @@ def _rows(figures: Mapping[str, Any], ear: Mapping[str, Any]) -> list[tuple[str,
     latency = figures["response_latency_ms"]
     answered = f"{latency['p50']:.0f} / {latency['worst']:.0f} ms" if latency["p50"] is not None else _NOTHING
     return [
-        ("Response latency", answered, "p50 / worst, end of speech to ear"),
-        ("Barge-in to silence", _worst(ear["barge_in_to_silence_ms"]), "speech_started to silence at the ear"),
-        ("Truncation error", _worst(ear["truncation_error_ms"], signed=True), "told to the model, less heard"),
-        ("Underruns", str(len(ear["underruns"])), "gaps within answers, at the ear"),
+        ("Response latency", answered, "p50 / worst, end of speech to first audio"),
+        ("Barge-in to silence", _worst(ear["barge_in_to_silence_ms"]), "speech_started to silence at the caller"),
+        (
+            "Truncation error",
+            _worst(ear["truncation_error_ms"], signed=True),
+            "position sent to the model, less position heard",
+        ),
+        ("Underruns", str(len(ear["underruns"])), "gaps within answers, at the caller"),
         ("Server CPU", _ms(figures["cpu_ms_per_call_s"]), "of one core, per second of call"),
         ("Seed", _text(figures["seed"]), "the same call again: --fast --seed"),
     ]

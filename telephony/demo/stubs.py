@@ -1,4 +1,4 @@
-"""An agent whose tools do nothing: what somebody's agent may be rung with before anybody looked at what it does."""
+"""Replaces the tools of an agent by stubs: a demo call then has no effect outside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AgentSource = RealtimeAgent[Any] | Callable[[Any], "RealtimeAgent[Any] | Awaitab
 
 
 def stubbed(source: AgentSource) -> AgentSource:
-    """The same agent (or the same choice of agents) with every tool replaced by one that answers `STUB_RESULT`."""
+    """The same agent, or the same function that chooses one, with tools that only return `STUB_RESULT`."""
     if isinstance(source, RealtimeAgent):
         return _stubbed_agent(source, {})
 

@@ -1,4 +1,4 @@
-"""What the demo shows while the call runs: a live view on a terminal, plain lines elsewhere."""
+"""Shows the demo call while it runs: a live view on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .watch import Line, LiveCall
+from .live_call import Line, LiveCall
 
 __all__ = ["LiveView", "NoView", "PlainView", "View"]
 
@@ -24,15 +24,15 @@ _STYLES = {
     "handoff": "cyan",
 }
 _SETTLED_MS = 3000.0
-"""After this long a line is printed as it is: a transcript may never come."""
+"""A line is printed at most this long after its end, with or without a complete transcript."""
 _MARGIN = 14
 """Columns before the text of a line."""
 _LATER_MS = 1e12
-"""A moment after everything."""
+"""Later than every event."""
 
 
 class View(Protocol):
-    """Shows a call. `show` is called every now and then with the moment to show (journal's milliseconds)."""
+    """Shows a call. `show` is called repeatedly with the time to show, in milliseconds of the journal's clock."""
 
     def show(self, call: LiveCall, ms: float) -> None: ...
     def close(self) -> None: ...
@@ -73,7 +73,7 @@ class PlainView:
 
 
 class LiveView:
-    """Two level bars, the marks, and as many of the last lines as there is room for."""
+    """Two level bars, the marks, and the last lines that fit the terminal."""
 
     def __init__(self, console: Console) -> None:
         self._frame = _Frame(LiveCall(), 0.0)
@@ -90,7 +90,7 @@ class LiveView:
 
 
 class _Frame:
-    """One picture of the call."""
+    """The current picture of the call."""
 
     def __init__(self, call: LiveCall, ms: float) -> None:
         self.call, self.ms, self.whole = call, ms, False
@@ -112,7 +112,7 @@ class _Frame:
         yield table
 
     def _last(self, lines: list[Line], rows: int, width: int) -> list[Line]:
-        """As many of the last lines as fit into so many rows."""
+        """The last lines that fit into `rows`."""
         for n in range(len(lines) - 1, -1, -1):
             rows -= -(-_text(lines[n], self.ms).cell_len // max(1, width - 8)) or 1
             if rows < 0:

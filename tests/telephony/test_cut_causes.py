@@ -18,7 +18,7 @@ from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from telephony import Call
 from telephony.console.selection import select
-from telephony.demo.watch import whole_call
+from telephony.demo.live_call import whole_call
 from telephony.journal.audio import rebuild
 from telephony.journal.cuts import CutCause, cause_of
 from telephony.journal.figures import figures_of

@@ -22,9 +22,9 @@ from realtime_core.testing import virtual_time
 from telephony.call.session import CallOptions, run_call
 from telephony.cli.app import app
 from telephony.demo.agent import agent
-from telephony.demo.in_memory import ring_in_memory
-from telephony.demo.plan import Plan, Rung
-from telephony.demo.truth import Truth, truth_of
+from telephony.demo.caller_measurements import CallerMeasurements, measure_at_caller
+from telephony.demo.in_memory import call_in_memory
+from telephony.demo.plan import DemoCall, Plan
 from telephony.journal.audio import CallAudio, rebuild
 from telephony.journal.disk import settle
 from telephony.journal.reader import read_journal
@@ -73,21 +73,21 @@ def test_one_seed_gives_one_journal(tmp_path: Path) -> None:
     assert journals[0] == journals[1] != journals[2]
 
 
-def measured(rung: Rung) -> tuple[CallAudio, Truth]:
-    call = collect(read_journal(rung.journal))
+def measured(demo_call: DemoCall) -> tuple[CallAudio, CallerMeasurements]:
+    call = collect(read_journal(demo_call.journal))
     audio = rebuild(call)
     assert audio.mismatches == call.malformed == 0
-    return audio, truth_of(call, audio, rung.events, rung.heard)
+    return audio, measure_at_caller(call, audio, demo_call.events, demo_call.heard)
 
 
 def test_the_right_side_of_the_wav_is_what_was_heard(tmp_path: Path) -> None:
     plan = Plan(None, None, live=False, run_tools=False, folder=tmp_path, verbose=False)
-    rung = ring_in_memory(plan, agent, "Greet the caller.", seed=1)
-    assert measured(rung)[0].agent == rung.heard
+    demo_call = call_in_memory(plan, agent, "Greet the caller.", seed=1)
+    assert measured(demo_call)[0].agent == demo_call.heard
 
 
-def ring_on(line: Line, folder: Path) -> Rung:
-    async def call() -> Rung:
+def ring_on(line: Line, folder: Path) -> DemoCall:
+    async def call() -> DemoCall:
         here, there = memory_pair()
         sources = Sources(line.seed)
         peer = MediaPeer(here, line=line, sources=sources.fork("phone"))
@@ -99,11 +99,11 @@ def ring_on(line: Line, folder: Path) -> Rung:
             async with asyncio.TaskGroup() as group:
                 group.create_task(run_call(there, agent, options))
                 await peer.run(callers.demo)
-        return Rung(journal, [as_dict(event) for event in peer.events], peer.heard)
+        return DemoCall(journal, [as_dict(event) for event in peer.events], peer.heard)
 
-    rung = virtual_time.run(call, seed=line.seed)
+    demo_call = virtual_time.run(call, seed=line.seed)
     settle()
-    return rung
+    return demo_call
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from realtime_core import RealtimeAgent, function_tool
 from telephony.demo.environment import child_environment
+from telephony.demo.live_call import LiveCall
 from telephony.demo.processes import child
 from telephony.demo.stubs import STUB_RESULT, stubbed
 from telephony.demo.view import LiveView, PlainView, View
-from telephony.demo.watch import LiveCall
 from telephony.errors import DemoFailed
 from telephony.journal.reader import read_journal
 from tests.support.synthetic_call import GREETING, restaurant_call

@@ -25,8 +25,8 @@ from telephony.call.ports import PhoneControl
 from telephony.call.recording.digit_masking import DigitMasker
 from telephony.call.recording.recorder import CallRecorder, RecordedConnection, RecordedControl
 from telephony.console.feed import Feeds
-from telephony.demo.tail import JournalTail
-from telephony.demo.watch import whole_call
+from telephony.demo.live_call import whole_call
+from telephony.demo.over_sockets import JournalTail
 from telephony.doctor.trace import trace
 from telephony.errors import JournalError, ReplayError, TwilioServerError
 from telephony.journal.disk import Disk

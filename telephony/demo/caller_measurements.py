@@ -1,7 +1,7 @@
-"""What the simulated caller's ear knows, held against what the journal says. Pure.
+"""Compares the audio at the simulated caller with the journal. Pure.
 
-The simulated phone keeps no account of items: it knows how many samples it took, played and flushed, and when. The
-journal says which sample of the stream was whose.
+The simulated phone knows how many samples it received, played and flushed, and when. The journal knows which item each
+sample of the stream belongs to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from telephony.journal.audio import CallAudio, HeardSpan
 from telephony.journal.format import Segment
 from telephony.journal.recorded import Interruption, PartId, RecordedCall
 
-__all__ = ["BargeIn", "EarUnderrun", "Truth", "truth_of"]
+__all__ = ["BargeIn", "CallerMeasurements", "Underrun", "measure_at_caller"]
 
 _SAME_EVENT_MS = 1000.0
 _COMPARED, _SEARCHED = 4000, 2000
@@ -24,8 +24,8 @@ _COMPARED, _SEARCHED = 4000, 2000
 
 @dataclass(frozen=True, slots=True)
 class BargeIn:
-    """One interruption. `silence_ms`: from the arrival of `speech_started` at the server to silence at the ear.
-    `heard_ms`: how much of the interrupted part the ear got; `truncated_ms`: where it was truncated."""
+    """One interruption. `silence_ms`: from the arrival of `speech_started` at the server to silence at the
+    caller. `heard_ms`: how much of the interrupted part the caller heard; `truncated_ms`: where it was truncated."""
 
     silence_ms: float
     heard_ms: float
@@ -37,20 +37,22 @@ class BargeIn:
 
 
 @dataclass(frozen=True, slots=True)
-class EarUnderrun:
-    """Silence in the middle of a part, at the ear."""
+class Underrun:
+    """Silence in the middle of a part, at the caller."""
 
     at_ms: float
     gap_ms: float
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class CallerMeasurements:
+    """Measured at the caller, in milliseconds."""
+
     barge_ins: tuple[BargeIn, ...]
-    underruns: tuple[EarUnderrun, ...]
+    underruns: tuple[Underrun, ...]
     violations: int
     wav_shift_ms: float | None
-    """How much later than at the ear the journal's tools put the agent's audio: the worst of its spans."""
+    """How much later the rebuilt audio has the agent's spans than the caller heard them: the worst one."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -62,8 +64,10 @@ class Truth:
         }
 
 
-def truth_of(call: RecordedCall, audio: CallAudio, events: Sequence[Mapping[str, Any]], heard: bytes) -> Truth:
-    """`events` are those of `telephony.simulator.events`, as dictionaries; `heard` is what the ear got (mu-law)."""
+def measure_at_caller(
+    call: RecordedCall, audio: CallAudio, events: Sequence[Mapping[str, Any]], heard: bytes
+) -> CallerMeasurements:
+    """`events`: those of `telephony.simulator.events`, as dictionaries. `heard`: the caller's audio (mu-law, 8 kHz)."""
     stream = _Stream(call)
     barge_ins = [
         found
@@ -72,11 +76,13 @@ def truth_of(call: RecordedCall, audio: CallAudio, events: Sequence[Mapping[str,
     ]
     violations = sum(event["event"] == "violation" for event in events)
     shifts = [shift for span in audio.spans if (shift := _shift_ms(audio, heard, span)) is not None]
-    return Truth(tuple(barge_ins), tuple(_underruns(stream, events)), violations, max(shifts, key=abs, default=None))
+    return CallerMeasurements(
+        tuple(barge_ins), tuple(_underruns(stream, events)), violations, max(shifts, key=abs, default=None)
+    )
 
 
 class _Stream:
-    """Whose samples lie where on the stream."""
+    """Which part each sample of the stream belongs to."""
 
     def __init__(self, call: RecordedCall) -> None:
         self._segments = sorted((s for media in call.media for s in media.segments), key=lambda s: s.position)
@@ -108,7 +114,7 @@ def _barge_in(call: RecordedCall, stream: _Stream, cleared: Mapping[str, Any]) -
 
 
 def _shift_ms(audio: CallAudio, heard: bytes, span: HeardSpan) -> float | None:
-    """Where the ear got the beginning of a span, against where the rebuilt side has it."""
+    """How much later the rebuilt audio has the beginning of a span than the caller heard it."""
     sound = audio.agent[span.at : span.at + min(span.length, _COMPARED)]
     start = max(0, span.at - _SEARCHED)
     found = heard.find(sound, start, span.at + len(sound) + _SEARCHED)
@@ -120,7 +126,7 @@ def _nearest(interruptions: Sequence[Interruption], call: RecordedCall, ms: floa
     return min(near, key=lambda i: abs(call.ms(i.t) - ms), default=None)
 
 
-def _underruns(stream: _Stream, events: Sequence[Mapping[str, Any]]) -> list[EarUnderrun]:
+def _underruns(stream: _Stream, events: Sequence[Mapping[str, Any]]) -> list[Underrun]:
     underruns = []
     received = 0
     dry: Mapping[str, Any] | None = None
@@ -129,7 +135,7 @@ def _underruns(stream: _Stream, events: Sequence[Mapping[str, Any]]) -> list[Ear
             part = stream.part(received)
             if dry is not None and part is not None and part == stream.part(received - 1):
                 dry_ms = dry["position"] / 8
-                underruns.append(EarUnderrun(dry_ms, event["t"] * 1000 - dry_ms))
+                underruns.append(Underrun(dry_ms, event["t"] * 1000 - dry_ms))
             received += event["samples"]
             dry = None
         elif event["event"] == "ran_dry":

@@ -1,7 +1,7 @@
-"""A call while it happens, put together from its journal's records as they come. Pure.
+"""The state of a running call for the live view, from its journal's records. Pure.
 
-Only what a live view needs: who is loud when, who says what, and what happened. What was heard is guessed here from
-when it was sent; `telephony.journal` tells it exactly when the call is over.
+It has levels, lines of the conversation and events. The heard text is estimated from the times of sending;
+`telephony.journal` computes it exactly after the call.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _KEPT_FRAMES = 100
 
 @dataclass(slots=True)
 class Line:
-    """One line of the conversation. Of an agent's line, `heard(ms)` of the text is what the caller knows by then."""
+    """One line of the conversation. `heard(ms)` is the part of an agent's line that was played by then."""
 
     start_ms: float
     kind: Kind
     text: str = ""
     done_ms: float | None = None
     levels: list[float] = field(default_factory=list)
-    """An agent's voice, level by level."""
+    """The level of each frame of the agent's voice, 0 to 1."""
     played: list[tuple[float, int, int]] = field(default_factory=list)
-    """When (ms) which frames of it are played: (ms, first, end)."""
+    """Which frames are played when: (ms, first, end)."""
     complete: bool = False
     cut: bool = False
 
     def heard(self, now_ms: float) -> str:
-        """The text that was heard by now: as many of the letters as of the frames with a voice in them."""
+        """The text heard by now: the same share of its letters as of its voiced frames."""
         if self.kind != "agent":
             return self.text
         frames = max((min(end, first + int((now_ms - ms) / FRAME_MS)) for ms, first, end in self.played), default=0)
@@ -56,7 +56,7 @@ class Line:
 
 
 class LiveCall:
-    """Feed it records; ask it what is to be shown at a time (milliseconds of the journal's clock)."""
+    """Takes records in order. Times are milliseconds of the journal's clock."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
@@ -73,7 +73,7 @@ class LiveCall:
         self._items: dict[str, Line] = {}
 
     def feed(self, record: Record) -> None:
-        """The next record; one that does not hold what it should is left out."""
+        """Take the next record. A malformed one is skipped."""
         self.now_ms = max(self.now_ms, record.t * 1000)
         handler = getattr(self, f"_on_{record.kind}_{record.event}".replace(".", "_").rstrip("_"), None)
         if handler is not None:
@@ -83,7 +83,7 @@ class LiveCall:
                 pass
 
     def levels(self, ms: float) -> tuple[float, float]:
-        """How loud the caller and the agent are at a time, 0 to 1."""
+        """The levels of the caller and of the agent at a time, 0 to 1."""
         return _level_at(self._caller, ms), _level_at(self._agent, ms)
 
     # --- the phone -----------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class LiveCall:
 
 
 def whole_call(records: Iterable[Record]) -> tuple[LiveCall, float]:
-    """A call that is over, and the moment of its end."""
+    """The state of a finished call, and the time of its end in milliseconds."""
     call = LiveCall()
     for record in records:
         call.feed(record)
