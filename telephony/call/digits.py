@@ -1,4 +1,4 @@
-"""Collecting the keys that the caller presses. Pure."""
+"""Collects the digits that the caller types. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DigitCollector:
         self.result: Digits | None = None
 
     def told(self) -> dict[str, Any]:
-        """What it was made with, for a journal."""
+        """The arguments of the collector, for the journal."""
         return {
             "max_digits": self._max_digits,
             "terminator": self._terminator,
@@ -48,11 +48,11 @@ class DigitCollector:
 
     @property
     def begun(self) -> bool:
-        """Was a key pressed?"""
+        """Whether a key was pressed."""
         return bool(self._keys) or self.result is not None
 
     def begin(self, now: float) -> None:
-        """The prompt was heard."""
+        """The caller has heard the prompt."""
         if not self.begun:
             self.deadline = now + self._first_s
 

@@ -1,4 +1,4 @@
-"""How to run a call."""
+"""Options of a call, and its outcome."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ async def _not_followed(call_sid: str) -> Followed:
 
 @dataclass(slots=True)
 class CallOptions:
-    """Everything has a default."""
+    """Options of a call. All have defaults."""
 
     greeting: str | bytes | None = None
-    """Instructions for the first response, or a clip, which needs no model; None: the caller speaks first."""
+    """Instructions for the first response, or a clip, which needs no model. None: the caller speaks first."""
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None
     model_config: RealtimeModelConfig = field(default_factory=RealtimeModelConfig)
     call_model_config: ModelConfigSource | None = None
-    """What one call changes of `model_config`: another key, a `safety_identifier`."""
+    """Changes of `model_config` for one call, such as another key or a `safety_identifier`."""
     run_config: RealtimeRunConfig = field(default_factory=RealtimeRunConfig)
     journal: Callable[[CallInfo], Journal] = lambda info: NullJournal()
     admit: Admit = CallInfo.of
-    """Checks the stream's `start` and says whose call it is, at once or when awaited; raises `StreamRefused`."""
+    """Checks the stream's `start` and returns its call, at once or awaited. Raises `StreamRefused`."""
     ambience: bytes | None = None
-    """A clip that lies under the agent's voice and between its answers, over and over."""
+    """A clip that is looped under the agent's voice and between its answers."""
     digits_to_model: bool = True
-    """Tell the model which key was pressed, and have it answer."""
+    """Send pressed keys to the model, which answers."""
     reattach_s: float = 0.0
-    """How long a call that has lost its stream waits for another one; 0 where nobody would open one."""
+    """How long a call that lost its stream waits for another one. 0: the call ends with its stream."""
     policy: CallPolicy = field(default_factory=CallPolicy)
     control: PhoneControl | None = None
-    """Twilio's REST API; without it a call is ended and redirected by closing its stream."""
+    """Twilio's REST API. Without it, closing the stream ends or redirects the call."""
     way_back: WayBack | None = None
-    """The addresses of this process; without them nobody who was sent elsewhere comes back."""
+    """The addresses of this process. Without them, a caller who was sent elsewhere cannot come back."""
     apology: str = "We are sorry, something went wrong at our end."
-    """Said by Twilio when the caller cannot be brought back to us."""
+    """Twilio says this when the caller cannot get a new stream."""
     own_number: str | None = None
-    """A number of ours, for the caller id of whom we call (TWILIO_PHONE_NUMBER)."""
+    """Our number, the caller id of transfers (TWILIO_PHONE_NUMBER)."""
     fallback: str | None = None
-    """The number that takes the call when we cannot go on."""
+    """The number that takes the call when we cannot continue it."""
     on_digit: Callable[[Call, str], None] = lambda call, digit: None
     data: Mapping[str, Any] = field(default_factory=dict)
     sources: Sources = SYSTEM
@@ -74,19 +74,19 @@ class CallOptions:
     on_frame: Callable[[bytes], None] | None = None
     """Gets the caller's audio as it comes (mu-law, 8 kHz), before the model does."""
     on_event: tuple[Callable[[RealtimeAnyEvent], None], ...] = ()
-    """Told of each event of the session, one after the other, in the step that caused it."""
+    """Each gets each event of the session, in the step that caused it."""
     on_failure: Callable[[UserCode], None] = lambda kind: None
-    """Told of each failure of the application's own code, when it was logged."""
+    """Gets each failure of the application's code, after its log entry."""
     beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None
-    """Runs beside the conversation, from the call's start on; cancelled at its end."""
+    """Runs beside the conversation from the call's start. It is cancelled at the end."""
     placed: Mapping[str, Any] | None = None
-    """Of a call that we placed: what its journal says of how."""
+    """For the journal of a call that we placed: how it was placed."""
     followed: Callable[[str], Awaitable[Followed]] = _not_followed
     """What other processes have done about the call with this `CallSid`."""
     on_stream: Callable[[Call, StreamEnd | None], None] = lambda call, end: None
-    """Told when the call has a stream (None), and why it has none, before or as that stream is closed."""
+    """Called with None for each new stream, and with the reason before or as a stream closes."""
     on_refused: Callable[[str, str], None] = lambda call_sid, reason: None
-    """Told of a stream that was not let in, before it is closed: the `CallSid` that it named, and why."""
+    """Called with `CallSid` and reason for a refused stream, before it is closed."""
     on_start: Callable[[Call], None] = lambda call: None
     on_end: Callable[[Call], None] = lambda call: None
 
@@ -100,12 +100,12 @@ class CallOptions:
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """How a call ended. `call` is None where none began."""
+    """How a call ended. `call` is None if no call began."""
 
     call: Call | None
     reason: str
     close: Close | None = None
     skipped: int = 0
-    """How many messages of the peer could not be understood."""
+    """How many messages of the peer could not be read."""
     underruns: int = 0
     """How often playout ran dry in the middle of an answer."""

@@ -23,18 +23,18 @@ class PhoneControl(Protocol):
 
 
 class WayBack(Protocol):
-    """How a caller who was sent elsewhere comes back to this process."""
+    """The addresses by which a caller who was sent elsewhere comes back to this process."""
 
     def stream(self, info: CallInfo) -> StreamTarget:
         """A stream for this call, with a fresh token."""
 
     @property
     def after_dial(self) -> str:
-        """Asked by Twilio when a cold transfer is over."""
+        """Twilio requests it when a cold transfer is over."""
 
     @property
     def call_status(self) -> str:
-        """Told of the states of a second leg, and of one that was dialled."""
+        """Gets the statuses of second legs and of dialled legs."""
 
     def leg_key(self, leg_id: str) -> str:
-        """Told of the key that was pressed on a second leg; answers with what `Registry.leg_key` returns."""
+        """Gets the key that was pressed on a second leg, and answers with `Registry.leg_key`."""

@@ -209,7 +209,7 @@ async def test_a_guardrail_that_fails_is_told_by_its_kind(caplog: pytest.LogCapt
     call = await phone_call(waits, agent=agent, on_failure=counted)
     assert call.records.of("error")[0][1]["source"] == "guardrail"
     assert set(counted.kinds) == {UserCode.GUARDRAIL}
-    assert "The model complained" not in caplog.text
+    assert "The model reported an error" not in caplog.text
 
 
 def test_failures_are_counted_by_their_kind() -> None:

@@ -21,7 +21,7 @@ __all__ = ["GONE", "CallerLeg"]
 log = logging.getLogger(__name__)
 
 GONE = "the caller has hung up"
-"""Why a redirect failed."""
+"""The failure of a redirect after the caller hung up."""
 _STOP_S = 5.0
 """How long after a redirect the stream's `stop` may take."""
 _HANG_UP_S = 5.0
@@ -45,9 +45,9 @@ class CallerLeg:
         self.had_stream = False
         self.away: StreamEnd | None = None
         self.reattached = 0
-        """How many streams took the place of one that was lost."""
+        """How many lost streams were replaced."""
         self.offered = 0
-        """How many new streams Twilio was told to open since the last one came."""
+        """How many new streams Twilio was asked to open since the last one came."""
         self._report = report
         self.attached = asyncio.Event()
         self._detached = asyncio.Event()
@@ -66,11 +66,11 @@ class CallerLeg:
 
     @property
     def is_lost(self) -> bool:
-        """Is there a stream to be replaced? A new one comes while it still seems to be there, or after it."""
+        """Whether a new stream replaces one. The old one may still seem open."""
         return self.stream is not None or (self.away is not None and self.away.why in ("lost", "stalled"))
 
     def attach(self, stream: MediaStream) -> MediaStream | None:
-        """The caller is on this stream. Returns the one before, if it is still there."""
+        """The caller is on this stream. Returns the stream before it, if it is still open."""
         self.reattached += self.is_lost
         before, self.stream = self.stream, stream
         self.had_stream = True
@@ -99,17 +99,17 @@ class CallerLeg:
         self._detached.set()
 
     def leave(self, why: Why, twiml: str | None = None) -> None:
-        """The caller is on no stream of ours from now on, or soon."""
+        """The caller is leaving our stream."""
         self.away = StreamEnd(why, self.reattached, twiml)
         self._report(self.away)
 
     async def send_away(self, why: Why, twiml: str) -> str | None:
-        """Have the caller's leg go on with `twiml`. Returns when the stream is over, or else why it is not."""
+        """Continue the caller's leg with `twiml`. Returns None once the stream is over, else why it is not."""
         self.leave(why, twiml)
         failure = await self._leave(twiml)
         if failure is None or self.stream is None:
             if self._control is not None:
-                self.leave(why)  # Twilio has the document: it is not to get it twice
+                self.leave(why)  # Twilio has the document, and must not get it twice
             return None
         self.away = None
         self._report(None)
@@ -131,7 +131,7 @@ class CallerLeg:
         return None
 
     async def redirect(self, twiml: str) -> str | None:
-        """Ask Twilio to go on with `twiml`, by its API. Returns why it will not."""
+        """Continue the call with `twiml` by Twilio's REST API. Returns the reason of a failure, else None."""
         if self._control is None:
             return "there is no way to ask Twilio for it"
         try:
@@ -146,7 +146,7 @@ class CallerLeg:
         return None
 
     async def back(self, within_s: float) -> bool:
-        """Wait for the caller's next stream."""
+        """Wait for the caller's next stream. Returns whether it came in time."""
         try:
             async with asyncio.timeout(within_s):
                 await self.attached.wait()
@@ -155,7 +155,7 @@ class CallerLeg:
         return True
 
     async def hang_up(self) -> None:
-        """End the call at Twilio, by its API where there is one; closing the stream does it, too."""
+        """End the call at Twilio by its REST API, or else by closing the stream."""
         if self._control is not None:
             try:
                 async with asyncio.timeout(_HANG_UP_S):
@@ -165,6 +165,6 @@ class CallerLeg:
         self.let_go()
 
     def let_go(self) -> None:
-        """Close the stream; what comes next is for Twilio to ask."""
+        """Close the stream. Twilio then asks for the next TwiML."""
         if self.stream is not None:
             self.stream.connection.close(1000)

@@ -1,4 +1,4 @@
-"""Who takes a call that we have lost."""
+"""The fallback number, which takes calls that cannot continue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ log = logging.getLogger(__name__)
 
 
 def fallback_for(parties: Parties, number: str | None) -> Destination | None:
-    """How to reach TELEPHONY_FALLBACK_NUMBER for this caller; None: there is none, or Twilio would refuse it."""
+    """The destination of TELEPHONY_FALLBACK_NUMBER for this caller; None if it is not set, or if Twilio would refuse
+    it."""
     if number is None:
         return None
     try:

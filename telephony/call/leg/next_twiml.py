@@ -1,9 +1,8 @@
-"""What comes after a media stream: the answer to the `action` of `<Connect>`, and to that of `<Dial>`. Pure.
+"""Decides the next TwiML after a media stream or a `<Dial>`: the answer to their `action`. Pure.
 
-Twilio opens no second stream by itself when one breaks; it asks the `action` what comes next. The answer follows from
-why the stream ended. The process that held the stream knows it, and writes it to the records, where any other process
-that Twilio asks can read it. A process that only answered the webhook of a call does not know how its stream ended.
-Where nothing is known, the caller gets an apology and the fallback number, or the end of the call: never a silent line.
+Twilio opens no second stream by itself when one breaks. It asks the `action` what comes next, and the answer depends on
+why the stream ended. The process that held the stream writes the reason to the records, where another process that
+Twilio asks reads it. If the reason is unknown, the caller gets an apology and the fallback number, or the call ends.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from ..ending import Ending, EndReason
 __all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "Why", "after_dial", "after_stream", "end_of_call"]
 
 MAX_REATTACHED = 2
-"""How often one call gets a new stream for one that was lost, and how many new streams it is offered in a row that do
-not come."""
+"""How many lost streams of one call are replaced, and how many new streams are offered in a row without success."""
 
 Why = Literal["goodbye", "lost", "stalled", "failed", "refused", "transfer", "digits", "conference"]
 
@@ -29,16 +27,16 @@ class StreamEnd:
     """Why a call's stream ended."""
 
     why: Why
-    """`goodbye`: we hung up; `lost`: the socket broke; `stalled`: it took or gave nothing any more; `failed`: we cannot
-    go on (no model); `refused`: we did not let it in; the others are ours, and `twiml` says how the call goes on."""
+    """`goodbye`: we hung up. `lost`: the socket broke. `stalled`: no data moved. `failed`: we cannot continue (no
+    model). `refused`: the stream was not admitted. After the others we sent the caller elsewhere, by `twiml`."""
     reattached: int = 0
-    """How many streams took the place of lost ones so far."""
+    """How many lost streams were replaced so far."""
     twiml: str | None = None
-    """The document that waits for this request."""
+    """The document for Twilio's next request."""
     offered: int = 0
-    """How many new streams Twilio was told to open since, none of which came."""
+    """How many new streams Twilio was asked to open since then, none of which came."""
     instance: str = ""
-    """The process that has the call, where it is not the one that is asked: a new stream has to go there."""
+    """The process that has the call, if it is another one. A new stream has to go there."""
 
 
 def end_of_call(ending: Ending | None, *, reattached: int = 0, fallback: Destination | None = None) -> StreamEnd:
@@ -55,20 +53,20 @@ class StreamEnds(Protocol):
     """The calls of this process."""
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Why this call's last stream ended; None: it had no stream here. A stream that still seems to be there is
-        lost: else Twilio would not ask."""
+        """Why this call's last stream ended; None if it had no stream here. A stream that still seems open is lost,
+        because Twilio asks only after a stream."""
 
     def knows(self, call_sid: str) -> bool:
-        """Is the call, or was it until now, one of this process, with or without a stream?"""
+        """Whether the call is, or was recently, a call of this process, with or without a stream."""
 
 
 Next = Literal["hang up", "new stream", "apologise", "document"]
 
 
 def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
-    """What comes next; `document`: that of `end.twiml`."""
+    """The next TwiML. `document` is `end.twiml`."""
     if call_ended:
-        return "hang up"  # nobody is there to hear anything
+        return "hang up"  # the caller is gone
     if end is None:
         return "apologise"
     if end.twiml is not None:
@@ -85,7 +83,7 @@ def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
 
 
 def after_dial(*, connected: bool, call_ended: bool, known: bool, offered: int = 0) -> Next:
-    """What comes after a cold transfer: the end where it came about, else back to the agent, who says so."""
+    """The next TwiML after a cold transfer: the end after success, else a new stream to the agent."""
     if connected or call_ended:
         return "hang up"
     return "new stream" if known and offered < MAX_REATTACHED else "apologise"

@@ -1,7 +1,7 @@
-"""A warm transfer's second leg, as a state machine: called, briefed, accepted by key, joined. Pure.
+"""The second leg of a warm transfer as a state machine: called, briefed, accepted by key, joined. Pure.
 
-Only an accepting key joins the two: a voicemail that answers hears the briefing, presses nothing, and the caller, who
-has been on our stream all the time, does not notice.
+Only an accepting key joins caller and second leg. A voicemail hears the briefing and presses no key, and the caller
+stays on our stream meanwhile.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LegState(Enum):
 
 
 class WarmTransfer:
-    """`failure` says in words for the model why it came to nothing. What comes late or twice changes nothing."""
+    """`failure` is the reason of a failed transfer, in words for the model. Late and repeated inputs change nothing."""
 
     def __init__(self, now: float, *, ring_s: float = 30.0, brief_s: float = 45.0) -> None:
         self.state = LegState.CALLING
@@ -43,7 +43,7 @@ class WarmTransfer:
         return self.state not in (LegState.CALLING, LegState.BRIEFING)
 
     def status(self, status: str, now: float) -> None:
-        """Twilio's state of the second leg."""
+        """Twilio's status of the second leg."""
         if status == "in-progress" and self.state is LegState.CALLING:
             self.state = LegState.BRIEFING
             self.deadline = now + self._brief_s
@@ -51,8 +51,7 @@ class WarmTransfer:
             self.fail(_FAILURES[status])
 
     def key(self, key: str) -> bool:
-        """A key was pressed on the second leg ("": none, though it was asked for). Returns whether the two are to be
-        joined."""
+        """A key was pressed on the second leg ("": no key in time). Returns whether to join the legs."""
         if self.decided:
             return self.state is LegState.ACCEPTED and key == ACCEPT
         if key != ACCEPT:

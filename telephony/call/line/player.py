@@ -1,4 +1,4 @@
-"""The phone line as the model's `Player`: transcodes what it is given, and sends what `Playout` says."""
+"""Plays the model's audio to the caller: transcodes it, and sends it at the times that `Playout` decides."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _SAMPLES_PER_MS = 8
 _MAX_QUEUED = 15 * 60 * 8000
-"""A quarter of an hour that nobody has heard yet: what comes then is dropped."""
+"""A quarter of an hour of unheard audio. Later audio is dropped."""
 
 
 class Heard(Enum):
@@ -46,7 +46,7 @@ class Heard(Enum):
 
 @dataclass(slots=True)
 class _Bed:
-    """What lies under what is said: `sent` samples of it so far."""
+    """A sound under the speech; `sent` samples of it so far."""
 
     digest: str
     loop: Loop
@@ -54,15 +54,15 @@ class _Bed:
 
 
 class LinePlayer:
-    """Plays to the media stream that is attached; while there is none, it keeps what is to be played.
+    """Plays to the attached media stream. Without a stream, it keeps the audio for the next one.
 
-    `passthrough`: the model speaks mu-law 8 kHz itself, and nothing is transcoded.
+    `passthrough`: the model sends mu-law at 8 kHz, and its audio is not transcoded.
     """
 
     on_sound: Callable[[float], None] = staticmethod(lambda until: None)
-    """Told until when (on the loop's clock) the caller will hear what is queued, each time that this changes."""
+    """Gets the time (loop's clock) until which the caller will hear queued audio, at each change."""
     on_sent: Callable[[int], None] = staticmethod(lambda buffered_bytes: None)
-    """Told how much waits in the connection, each time that something was sent."""
+    """Gets the bytes that wait in the connection, after each send."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class LinePlayer:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.last_stop: tuple[int, tuple[HeardItem, ...]] = (0, ())
-        """Where the last `stop` fell on the stream timeline, and what had been heard."""
+        """The position of the last `stop` on the stream timeline, and what the caller had heard."""
 
     # --- the model's side: realtime_core.playback.Player ---------------------------------------------------------
 
@@ -134,7 +134,7 @@ class LinePlayer:
     # --- the stream's side ---------------------------------------------------------------------------------------
 
     def attach(self, connection: Connection, stream_sid: str) -> None:
-        """A stream is there: begin, or go on where the last one stopped."""
+        """Play to this stream: begin, or continue where the last stream stopped."""
         self._connection = connection
         self._stream_sid = stream_sid
         self._send(self.playout.start(self._loop.time()))
@@ -142,7 +142,7 @@ class LinePlayer:
         self._sounded()
 
     def detach(self) -> None:
-        """The stream is gone; what was not heard of it waits for the next."""
+        """The stream is gone. Unheard audio waits for the next one."""
         if self._connection is not None:
             heard = self.playout.heard_position(self._loop.time())
             self.playout.lose_line(self._loop.time())
@@ -160,7 +160,7 @@ class LinePlayer:
         self._settle()
 
     def play_clip(self, name: str, ulaw: bytes) -> None:
-        """Queue a clip (mu-law, 8 kHz) behind what is being said."""
+        """Queue a clip (mu-law, 8 kHz) behind the audio that is queued."""
         if self._source is not None:
             self._end_source()
         self._clips[name] += 1
@@ -170,7 +170,7 @@ class LinePlayer:
         self._enqueue((name, 0), ulaw, whole=True)
 
     def sound(self, ulaw: bytes | None) -> None:
-        """Loop this under and between what is said; None: back to the call's ambience."""
+        """Loop this clip under the speech and between answers. None: the call's ambience again."""
         if ulaw is not self._looped:
             self._looped = ulaw
             self._lay(self._ambience if ulaw is None else _Bed(self._record.clip(ulaw), Loop(ulaw)))
@@ -182,20 +182,20 @@ class LinePlayer:
 
     @property
     def sounding(self) -> bool:
-        """Will the caller go on hearing something, ambience aside?"""
+        """Whether the caller hears or will hear something other than ambience."""
         return self._looped is not None or self.playout.speech_left(self._loop.time()) > 0
 
     @property
     def mid_sentence(self) -> bool:
-        """The model has begun a part and not ended it."""
+        """Whether the model has begun a part of an answer and not ended it."""
         return self._source is not None
 
     async def quiet(self) -> None:
-        """Return when everything that was queued has been heard (marks prove it), or dropped."""
+        """Return when marks prove that all queued audio was heard, or when it was dropped."""
         await self._quiet.wait()
 
     def close(self) -> None:
-        """The call is over. Nothing is sent any more."""
+        """The call is over: send no more audio."""
         self.playout.finish()
         self._record_runs()
         self._connection = None
@@ -211,7 +211,7 @@ class LinePlayer:
 
     def _enqueue(self, source: Source, ulaw: bytes, *, whole: bool = False) -> None:
         if self.playout.queued > _MAX_QUEUED:
-            log.warning("The model says more than anybody will hear; what is beyond a quarter of an hour is dropped.")
+            log.warning("The model sent more than a quarter of an hour of unheard audio; the rest is dropped.")
             return
         self.playout.enqueue(source, ulaw)
         if whole:
@@ -229,7 +229,7 @@ class LinePlayer:
         self._pump()
 
     def _pump(self) -> None:
-        """Send what is due, and set the one timer."""
+        """Send due audio, and set the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -269,7 +269,7 @@ class LinePlayer:
             self.on_sent(connection.buffered_bytes)
 
     def _media(self, payload: bytes, position: int, segments: Sequence[Segment]) -> dict[str, Any]:
-        """What the journal keeps of a media message."""
+        """The journal's form of a media message."""
         message: dict[str, Any] = {
             "event": "media",
             "bytes": len(payload),

@@ -1,14 +1,14 @@
-"""Where is the playhead at the far end? Estimates on Twilio's own clock what the caller has heard.
+"""The playhead: estimates on Twilio's clock how far the caller has heard.
 
-Pure. Everything that we send takes the same way, so what counts is *when something sent now takes effect*, told on the
+Pure. All our messages take the same path, so the question is *when a message that is sent now takes effect*, on the
 clock of the caller's frames (`media.timestamp`). Two offsets join that clock (X) to ours:
 
-- up: a frame stamped T arrives at `T + up`; the smallest difference of the last seconds is the line without jitter.
-- round trip: a *probe* mark, sent while nothing is buffered, comes back at once. What it took beyond `up` is
-  the way down.
+- up: a frame stamped T arrives at `T + up`. The smallest difference of the last seconds is the line without jitter.
+- round trip: a *probe* mark, sent while nothing is buffered, comes back at once. The time beyond `up` is the way down.
 
 A *run* is an unbroken stretch of playback. Its origin S is the moment X at which its first sample plays: position p is
-heard at `S + (p - base)`. Until marks speak, S is predicted (send time + way down + the start delay seen so far). Then
+heard at `S + (p - base)`. Before the first mark, S is predicted: send time + way down + the start delay seen so far.
+Then
 
 - a mark dated X proves `S <= X - (p - base)`: the smallest of the last seconds counts, jitter only ever adds;
 - the frame before a mark, or a frame that comes while a mark is still out, proves `S >= T - (p - base)`: the mark was
@@ -28,7 +28,7 @@ __all__ = ["LineClock", "Run"]
 
 FRAME_S = 0.020
 _WINDOW_S = 8
-"""How long an observation counts: long against jitter, short against a clock drift of 100 ppm (0.8 ms)."""
+"""How long an observation counts: long compared with jitter, short for a clock drift of 100 ppm (0.8 ms)."""
 _PROBES = 16
 _TOLERANCE_S = 0.001
 
@@ -45,7 +45,7 @@ class LineClock:
     """Joins our clock to the clock of the caller's frames. All times in seconds.
 
     `up` is the smallest `arrival - stamp` of the window: the way up without jitter (plus the offset of the clocks).
-    `jitter` is the mean delay beyond it: the scale of the jitter, supposed for the way down, too.
+    `jitter` is the mean delay beyond it. The way down is assumed to have the same jitter.
     `last_frame` is the stamp of the newest frame.
     """
 
@@ -80,7 +80,7 @@ class LineClock:
         self.jitter = (self._total + newest.total) / (self._count + newest.count) - self.up
 
     def date(self, now: float) -> tuple[float, float]:
-        """Between which two moments X was something sent that arrived now?"""
+        """The two moments X between which a message that arrived now was sent."""
         latest = now - self.up
         if self.last_frame is None:
             return latest, latest
@@ -96,7 +96,7 @@ class LineClock:
 
     @property
     def known(self) -> bool:
-        """Has a probe come back yet?"""
+        """Whether a probe has come back."""
         return bool(self._trips)
 
     @property
@@ -105,11 +105,11 @@ class LineClock:
         return min(self._trips, default=0.0)
 
     def effect(self, now: float) -> float:
-        """When (X) does something take effect that is sent now, at the earliest?"""
+        """The earliest moment (X) at which a message that is sent now takes effect."""
         return now + self.round_trip - self.up
 
     def expected_effect(self, now: float) -> float:
-        """The same with the delay that the probes met on the mean, those aside that a stall held up."""
+        """The moment (X) with the mean delay of the probes, without those that a stall held up."""
         shortest = self.round_trip
         usual = [trip for trip in self._trips if trip <= shortest + 4 * self.jitter + _TOLERANCE_S]
         return now + (sum(usual) / len(usual) if usual else 0.0) - self.up
@@ -129,11 +129,11 @@ class Run:
         self._seen = 0
         self._lower = -math.inf
         self.shifts = 0
-        """How often evidence moved the origin later: each is playout that ran dry or a line that stalled."""
+        """How often evidence moved the origin later. Each time playout ran dry or the line stalled."""
 
     @property
     def origin(self) -> float:
-        """S: when (X) the run's first sample plays, as far as is known."""
+        """S: the estimated moment (X) at which the run's first sample plays."""
         if self._evidence:
             # The smallest of n uniform delays is expected at 1/(n + 1) of their range.
             origin = self._evidence[0][1] - 2 * self._line.jitter / (self._seen + 1)
@@ -144,7 +144,7 @@ class Run:
 
     @property
     def start_delay(self) -> float | None:
-        """How long after its arrival the run began to play, once that is known."""
+        """The time from the run's arrival to its first sample; None while it is unknown."""
         if self._arrived is None or not self._evidence or self.shifts:
             return None
         return max(0.0, self.origin - self._arrived)
@@ -184,5 +184,5 @@ class Run:
         return moved
 
     def position(self, x: float) -> int:
-        """What plays at X, counted from the run's base and never before it."""
+        """The position that plays at X, not before the run's base."""
         return self.base + max(0, int((x - self.origin) * self._rate + 1e-3))

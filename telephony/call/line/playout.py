@@ -1,12 +1,12 @@
-"""What goes to Twilio, when, and what the caller has heard of it.
+"""Decides what is sent to Twilio and when, and accounts for what the caller has heard.
 
 Pure: methods take `now` (seconds) and return the commands to send; `next_wake` says when to call `poll` again.
 
-All audio lies on *one stream timeline*, counted in mu-law samples (8 kHz) sent since the stream began. A `Segment` says
-whose samples lie where, so answers, clips and ambience are one arithmetic. Playout keeps a bounded lead at Twilio: what
-is not sent waits here, where it can be dropped at once. The lead grows when marks show that the line ran dry and
-shrinks slowly. Marks name (generation, position); a `clear` ends a generation, and its sentinel mark
-tells the marks that the clear flushed (they come before it) from all that comes later.
+All audio lies on *one stream timeline*, counted in mu-law samples (8 kHz) sent since the stream began. A `Segment` maps
+samples of the timeline to samples of a source, so answers, clips and ambience share one arithmetic. Playout keeps a
+bounded lead at Twilio: unsent audio waits here, where it can be dropped at once. The lead grows when marks show that
+the line ran dry, and shrinks slowly. A mark names a generation and a position. A `clear` ends a generation. Marks that
+the clear flushed come back before its sentinel mark, later ones after it.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ FRAME = 160
 SILENCE = b"\xff"
 
 _FIRST_MARK = FRAME
-"""The first mark of a run stands after 20 ms: it tells the start delay as early as can be."""
+"""The first mark of a run stands after 20 ms, and measures the start delay early."""
 _MARK_EVERY = 5 * FRAME
 _STEP = 4 * FRAME
-"""How much more than the lead is sent at a time: one wake-up each 80 ms, not each 20."""
+"""How much is sent at a time beyond the lead: one wake-up every 80 ms, not every 20."""
 _LEAD_MIN = int(0.400 * RATE)
 _LEAD_MAX = int(2.000 * RATE)
 _LEAD_GROWTH = int(0.200 * RATE)
 _LEAD_DECAY = RATE // 1000
-"""The lead shrinks by 1 ms with each mark that came in time (about 10 ms a second)."""
+"""The lead shrinks by 1 ms with each punctual mark (about 10 ms a second)."""
 _BED_LEAD = int(0.120 * RATE)
-"""Ambience alone keeps this much ahead: an answer has to wait behind it."""
+"""The lead of ambience alone. An answer has to wait behind it."""
 
 Source = tuple[str, int]
-"""(item id, content index); clips and ambience have ids of their own."""
+"""(item id, content index). Clips and ambience have their own ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Cut:
 
 @dataclass(slots=True)
 class _Chunk:
-    """Audio that is not sent yet."""
+    """Unsent audio."""
 
     source: Source | None
     offset: int
@@ -103,7 +103,8 @@ class _Track:
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A mark that is out. A probe stands before all audio of its run, or behind a clear (`run` is None)."""
+    """A mark that was sent and has not come back. A probe stands before the audio of its run, or behind a clear (`run`
+    is None)."""
 
     name: str
     position: int
@@ -113,8 +114,8 @@ class _Pending:
 
 
 class Playout:
-    """The audio of one stream. `bed`, if given, is asked for ambience: `bed(n)` returns n samples of mu-law, mixed
-    under what is said by `mix(speech, bed)` and played alone in between."""
+    """The audio of one stream. `bed(n)`, if given, returns n samples of ambience (mu-law). `mix(speech, bed)` puts it
+    under speech; between answers it plays alone."""
 
     def __init__(
         self, *, bed: Callable[[int], bytes] | None = None, mix: Callable[[bytes, bytes], bytes] | None = None
@@ -126,7 +127,8 @@ class Playout:
         self.underruns = 0
         """How often playout ran dry in the middle of a source."""
         self.runs: list[tuple[int, float]] = []
-        """(position, X in seconds) of each run as it begins, and as it ends; whoever keeps a record takes them out."""
+        """(position, X in seconds) of each run as it begins and as it ends, for the journal. The player empties the
+        list."""
         self._bed, self._mix = bed, mix
         self._queue: deque[_Chunk] = deque()
         self._queued = 0
@@ -142,21 +144,21 @@ class Playout:
         self._held = False
         self._level: Callable[[bytes], bytes] | None = None
 
-    # --- what comes in -------------------------------------------------------------------------------------------
+    # --- input ---------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        """The stream has started: a probe, so that the line is known before the first audio."""
+        """The stream has started: send a probe, which measures the line before the first audio."""
         return [self._mark(now, probe=True)]
 
     def enqueue(self, source: Source, payload: bytes) -> None:
-        """More mu-law of a source, behind everything queued before."""
+        """Queue mu-law of a source behind all queued audio."""
         if payload:
             track = self._tracks.setdefault(source, _Track())
             self._push(_Chunk(source, track.received, payload))
             track.received += len(payload)
 
     def end(self, source: Source) -> None:
-        """The source is complete. Its last frame is filled up with silence."""
+        """The source is complete. Silence fills its last frame."""
         if (track := self._tracks.get(source)) is None:
             return
         track.ended = True
@@ -174,7 +176,7 @@ class Playout:
                 self._grow_lead()
 
     def mark(self, name: str, now: float) -> None:
-        """A mark came back. What a clear flushed, and strangers, are ignored."""
+        """A mark came back. Flushed and unknown marks are ignored."""
         if all(pending.name != name for pending in self._marks):
             return
         while (pending := self._marks.popleft()).name != name:
@@ -193,13 +195,13 @@ class Playout:
             self._forget(self._proved)
 
     def _grow_lead(self) -> None:
-        """The line ran dry or stalled: keep more ahead from now on."""
+        """The line ran dry or stalled: keep a longer lead from now on."""
         self.lead = min(_LEAD_MAX, self.lead + _LEAD_GROWTH)
 
-    # --- what goes out -------------------------------------------------------------------------------------------
+    # --- output --------------------------------------------------------------------------------------------------
 
     def poll(self, now: float) -> list[Command]:
-        """Send what the lead allows."""
+        """Send as much as the lead allows."""
         commands: list[Command] = []
         if self._held:
             return commands
@@ -219,14 +221,14 @@ class Playout:
         return commands
 
     def next_wake(self, now: float) -> float | None:
-        """When to poll again: when the lead has shrunk to its size. None: not before something comes in."""
+        """When to poll again: when the audio at Twilio has shrunk to the lead. None: not before new input."""
         if self._held or (self._queued < FRAME and self._bed is None):
             return None
         excess = self._ahead(now) - self._lead_now()
         return now if excess <= 0 else now + (excess + 1) / RATE
 
     def _ahead(self, now: float) -> int:
-        """How many samples Twilio will still hold when something that is sent now arrives."""
+        """How many samples Twilio will still hold when a message that is sent now arrives."""
         return 0 if self._run is None else self.sent - self._run.position(self.line.effect(now))
 
     def _lead_now(self) -> int:
@@ -286,17 +288,17 @@ class Playout:
             self._marked = self.sent
         return Mark(name)
 
-    # --- what was heard ------------------------------------------------------------------------------------------
+    # --- heard audio ---------------------------------------------------------------------------------------------
 
     def heard_position(self, now: float) -> int:
-        """What plays at the caller's ear when a clear that is sent now takes effect: never past what was sent, never
-        before what marks have proved."""
+        """The position that the caller hears when a clear that is sent now takes effect. At most the sent audio, at
+        least the position that marks have proved."""
         if self._run is None:
             return self.sent
         return max(self._proved, min(self.sent, self._run.position(self.line.expected_effect(now))))
 
     def cuts(self, now: float) -> list[Cut]:
-        """The sources that are queued, playing, or not complete, in playing order."""
+        """The sources that are queued, playing or incomplete, in playing order."""
         heard = self.heard_position(now)
         samples = {source: track.received for source, track in self._tracks.items()}
         for chunk in reversed(self._queue):
@@ -312,8 +314,8 @@ class Playout:
         ]
 
     def stop(self, now: float) -> tuple[list[Command], list[Cut]]:
-        """Fall silent: drop the queue, clear what Twilio holds, and say what was heard. Nothing is cleared when all was
-        heard to its end."""
+        """Silence the line: drop the queue, clear the audio at Twilio, and return what was heard. Nothing is cleared if
+        all audio was heard."""
         cuts = [cut for cut in self.cuts(now) if not cut.finished]
         commands = self._clear(now)
         self._queue.clear()
@@ -323,22 +325,22 @@ class Playout:
         return commands, cuts
 
     def hold(self, now: float) -> list[Command]:
-        """Fall silent, but keep what was not heard: after `release` it goes on from there, to the sample."""
+        """Silence the line and keep unheard audio. After `release` it continues at the exact sample."""
         if self._held:
             return []
         self._held = True
         return self._rewind(now)
 
     def duck(self, now: float, level: Callable[[bytes], bytes]) -> list[Command]:
-        """Go on from the sample that was heard last, at another level, until `release`. Ambience stays as it is."""
+        """Continue from the last heard sample at another level, until `release`. Ambience keeps its level."""
         if self._held or self._level is not None:
             return []
         self._level = level
         return self._rewind(now)
 
     def lose_line(self, now: float) -> None:
-        """The stream is gone. What was not heard is kept for the next one; what was learnt of the line is not. What was
-        sent after the last frame came may have got nowhere."""
+        """The stream is gone. Unheard audio is kept for the next stream, measurements of the line are not. Audio that
+        was sent after the last frame of the caller may not have arrived."""
         arrived = (mark.position for mark in self._marks if mark.sent_at <= self._frame_at)
         self._rewind(now, at_most=max(arrived, default=self._proved))
         self.finish()
@@ -348,7 +350,7 @@ class Playout:
         self.line = LineClock()
 
     def _rewind(self, now: float, at_most: float = math.inf) -> list[Command]:
-        """Take back what was sent and not heard; `at_most` so much was."""
+        """Take back sent audio that was not heard. `at_most`: a limit of the heard position."""
         heard = int(min(self.heard_position(now), max(at_most, self._proved)))
         self._forget(heard)
         for segment in reversed(self._segments):
@@ -364,7 +366,7 @@ class Playout:
         return commands
 
     def release(self, now: float) -> list[Command]:
-        """Go on after `hold` or `duck`, from the sample that was heard last."""
+        """Continue after `hold` or `duck`, from the last heard sample."""
         ducked, self._held, self._level = self._level is not None, False, None
         return self._rewind(now) if ducked else []
 
@@ -376,16 +378,16 @@ class Playout:
 
     @property
     def busy(self) -> bool:
-        """Is anything queued, or sent and not proved to have been heard?"""
+        """Whether audio is queued, or sent without a mark that proves that it was heard."""
         return bool(self._tracks)
 
     @property
     def queued(self) -> int:
-        """How many samples wait here."""
+        """How many samples are queued."""
         return self._queued
 
     def speech_left(self, now: float) -> int:
-        """How many samples the caller has still to hear, up to the last of any source; ambience does not count."""
+        """How many samples the caller will still hear, up to the last sample of a source. Ambience does not count."""
         heard = self.heard_position(now)
         if self._queued:
             return self.sent - heard + self._queued
@@ -393,11 +395,11 @@ class Playout:
         return max(0, last - heard)
 
     def set_bed(self, bed: Callable[[int], bytes] | None) -> None:
-        """From now on this is the ambience, or none. What is sent already plays out."""
+        """Set the ambience; None: no ambience. Sent audio plays to its end."""
         self._bed = bed
 
     def _clear(self, now: float) -> list[Command]:
-        """A clear, and behind it a sentinel: it comes back at once, and all marks before it may have been flushed. None
+        """A clear and its sentinel mark. The sentinel comes back at once; marks before it may have been flushed. Empty
         if the caller has heard everything."""
         run, needed = self._run, self.sent > self.heard_position(now)
         self._segments.clear()
@@ -412,7 +414,7 @@ class Playout:
         return [Clear(), self._mark(now, probe=True)]
 
     def _forget(self, heard: int) -> None:
-        """Drop what was certainly heard, so that nothing grows with the call."""
+        """Forget heard segments, so that memory does not grow with the call."""
         while self._segments and self._segments[0].end <= heard:
             segment = self._segments.popleft()
             if segment.source is not None and (track := self._tracks.get(segment.source)) is not None:

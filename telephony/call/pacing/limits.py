@@ -12,18 +12,18 @@ from enum import Enum, auto
 __all__ = ["CallLength", "LengthAction", "MachineLimit"]
 
 _MIN_WORDS = 6
-"""Shorter sentences people do repeat: hello, can you hear me."""
+"""People do repeat shorter sentences: hello, can you hear me."""
 
 
 class LengthAction(Enum):
     WARN = auto()
-    """Tell the caller that the call will end soon."""
+    """Warn the caller that the call will end soon."""
     END = auto()
     """Say goodbye, and hang up."""
 
 
 class CallLength:
-    """The call ends `max_s` after `begin`, and the caller is warned `warning_s` before, if there is as much."""
+    """The call ends `max_s` after `begin`. The caller is warned `warning_s` before, if the call may last longer."""
 
     def __init__(self, max_s: float, warning_s: float = 60.0) -> None:
         self._max_s = max_s
@@ -53,7 +53,7 @@ class CallLength:
 
 
 class MachineLimit:
-    """`limit_s` after the far end was found to be a machine the call is over: `on_time` returns True once."""
+    """The call ends `limit_s` after `found`: then `on_time` returns True once."""
 
     def __init__(self, limit_s: float = 60.0, *, repetitions: int = 3) -> None:
         self._limit_s = limit_s
@@ -67,17 +67,17 @@ class MachineLimit:
         return None if self._found_at is None or self._over else self._found_at + self._limit_s
 
     def found(self, now: float) -> None:
-        """It is a machine."""
+        """The far end is a machine."""
         if self._found_at is None:
             self._found_at = now
 
     def is_human(self) -> None:
-        """It is none after all; what was counted is forgotten."""
+        """The far end is no machine: forget the sentences."""
         self._found_at = None
         self._said.clear()
 
     def heard(self, transcript: str, now: float) -> None:
-        """The far end said this. What is in brackets is a note, and nobody's words."""
+        """The far end said this. A transcript with brackets is a note, not speech."""
         if "[" in transcript:
             return
         words = "".join(c if c.isalnum() else " " for c in transcript.casefold()).split()

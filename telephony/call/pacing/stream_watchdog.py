@@ -1,6 +1,6 @@
-"""Is the phone's stream alive? Pure.
+"""Finds media streams that are stalled. Pure.
 
-Twilio sends a frame every 20 ms, silence too, for as long as a stream lasts; and it takes what we send.
+Twilio sends a frame every 20 ms, also during silence, and reads what we send.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import math
 __all__ = ["StreamWatchdog"]
 
 _STEP_S = 0.2
-"""How often is looked: the finer, the better is told what the event loop was late by."""
+"""The interval of the checks. A short one measures better by how much the event loop was late."""
 _ROUNDING_S = 1e-9
 
 
 class StreamWatchdog:
     """A stream is stalled when no frame has come for `limit_s`, or when more than `max_bytes` wait to be sent.
 
-    Nobody can hear a frame while the event loop is held up. So what `on_time` is late by does not count: it is called
-    every `_STEP_S`, and a process that stood still for seconds finds its frames before it gives the stream up.
+    A blocked event loop receives no frame. So the delay of `on_time` does not count: it is called every `_STEP_S`, and
+    a process that was blocked for seconds reads its frames before it gives up the stream.
     """
 
     def __init__(self, limit_s: float = 1.6, *, max_bytes: int = 128 * 1024) -> None:
@@ -38,7 +38,7 @@ class StreamWatchdog:
         self._due = now + min(_STEP_S, self._limit_s)
 
     def end(self) -> None:
-        """There is none to watch."""
+        """There is no stream now."""
         self._last = None
 
     def frame(self, now: float) -> None:
@@ -46,7 +46,7 @@ class StreamWatchdog:
             self._last, self._late = now, 0.0
 
     def on_time(self, now: float) -> bool:
-        """Returns whether the stream is stalled; says so once."""
+        """Returns True once when the stream is stalled."""
         if self._last is None or now < self._due:
             return False
         self._late += min(now - self._due, now - self._last)
@@ -58,7 +58,7 @@ class StreamWatchdog:
         return False
 
     def sent(self, buffered_bytes: int) -> bool:
-        """So much waits to be sent. Returns whether the stream is stalled; says so once."""
+        """This many bytes wait to be sent. Returns True once when the stream is stalled."""
         if self._last is None or buffered_bytes <= self._max_bytes:
             return False
         self._last = None

@@ -1,4 +1,4 @@
-"""Why the agent is being cut off, as far as the code that does it says so."""
+"""Why the agent was interrupted. The interrupting code sets the cause."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _cause: ContextVar[CutCause | None] = ContextVar("telephony_cut_cause", default=
 
 @contextmanager
 def cutting(cause: CutCause) -> Iterator[None]:
-    """What is cut in this block, in this task, is cut for this cause."""
+    """Interruptions in this block, in this task, have this cause."""
     token = _cause.set(cause)
     try:
         yield
@@ -26,14 +26,14 @@ def cutting(cause: CutCause) -> Iterator[None]:
 
 
 class CutCauses:
-    """Sees each event of a session, in the step that caused it."""
+    """Finds the causes of interruptions. `of` gets each event of a session in its order."""
 
     def __init__(self) -> None:
         self._tripped = False
 
     def of(self, event: RealtimeAnyEvent) -> CutCause | None:
-        """The cause of an `audio_interrupted`; None for other events. A guardrail cuts in the step in which it trips:
-        the cut is the next event."""
+        """The cause of an `audio_interrupted`; None for other events. A guardrail interrupts in the step in which it
+        trips, so the interruption is the next event."""
         if event.type == "raw_model_event":
             return None
         tripped, self._tripped = self._tripped, event.type == "guardrail_tripped"

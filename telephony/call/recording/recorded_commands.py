@@ -24,24 +24,25 @@ current_tool: ContextVar[str | None] = ContextVar("telephony_tool", default=None
 """The `call_id` of the tool that runs here."""
 
 OURS = ""
-"""In place of a tool: code of this package, which a replay runs again."""
+"""In place of a tool: code of this package. A replay runs it again."""
 
 
 def asking() -> CutCause:
-    """In whose name the running code acts."""
+    """Who interrupts: a tool, the call, or the application's code."""
     tool = current_tool.get()
     return CutCause.API if tool is None else CutCause.CALL if tool is OURS else CutCause.TOOL
 
 
 class RecordedCommands:
-    """One call's. Arguments are JSON values: no number, no digit, and of a clip its digest."""
+    """Records the commands of one call. Arguments are JSON values, without phone numbers and digits; a clip is its
+    digest."""
 
     def __init__(self, record: CallRecorder) -> None:
         self._record = record
         self._asked = 0
 
     async def asked(self, action: str, work: Awaitable[_T], /, **arguments: Any) -> _T:
-        """Await `work`, between the two records."""
+        """Await `work` between its two records."""
         end = self._begin(action, arguments)
         try:
             result = await work
@@ -65,7 +66,7 @@ class RecordedCommands:
             end()
 
     def done(self, action: str, /, **arguments: Any) -> None:
-        """Something that was done at once."""
+        """A command that is done at once."""
         self._begin(action, arguments)()
 
     def _begin(self, action: str, arguments: Mapping[str, Any]) -> Any:

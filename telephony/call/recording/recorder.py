@@ -1,4 +1,4 @@
-"""One call's line to its journal: counts from the call's start, and taps the model's connection."""
+"""Records one call in its journal: events, the model's connection, and requests to Twilio's REST API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VERB = re.compile(r"<(?!Response|\?)([A-Z][A-Za-z]*)")
 
 
 class CallRecorder:
-    """Writes records stamped with the seconds since this object was made."""
+    """Writes records with the seconds since the call began."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -38,7 +38,7 @@ class CallRecorder:
         self._clips: set[str] = set()
 
     def hide(self, secret: str) -> None:
-        """From now on, put bullets for this wherever it appears: keys that were collected, or sent."""
+        """Replace this text by bullets in later records: collected or sent digits."""
         if self._secrecy is not None:
             self._secrecy.hide(secret)
 
@@ -57,8 +57,8 @@ class CallRecorder:
         self.write("tool.start", call_id=call_id, name=name, arguments=arguments)
 
     def message(self, kind: str, message: str | bytes, *, decoded: bool = False) -> None:
-        """A message that crossed a boundary, as it was. Of one that is no JSON object the beginning goes in, as text,
-        with bullets for all digits: which of them are keys cannot be known. `decoded`: it is known to be an object."""
+        """Record a message as it crossed the boundary. Of a message that is no JSON object, the beginning is recorded
+        as text, with bullets for all digits, as any of them may be a key. `decoded`: the message is a JSON object."""
         text = message if isinstance(message, str) else message.decode(errors="replace")
         if decoded or parse_object(message) is not None:
             if self._secrecy is not None:
@@ -69,7 +69,7 @@ class CallRecorder:
             self.write(kind, text=shown, chars=len(message))
 
     def clip(self, ulaw: bytes) -> str:
-        """The digest of a clip (mu-law, 8 kHz). The first time, its samples are written, too."""
+        """The digest of a clip (mu-law, 8 kHz). The first time, its samples are recorded too."""
         digest = digest_of(ulaw)
         if digest not in self._clips:
             self._clips.add(digest)
@@ -77,7 +77,7 @@ class CallRecorder:
         return digest
 
     def appended(self, n_bytes: int, crc32: int) -> None:
-        """So much of the caller's audio went to the model."""
+        """Record that this much of the caller's audio went to the model."""
         message = f'{{"type":"input_audio_buffer.append","bytes":{n_bytes},"crc32":{crc32}}}'
         self._journal.write_raw("model.out", self._clock() - self._start, message)
 
@@ -86,7 +86,8 @@ class CallRecorder:
 
 
 class RecordedConnection(Connection):
-    """The model's connection, written down. The caller's audio is not stored a second time: length and CRC-32 do."""
+    """Records the messages of the model's connection. Of the caller's audio it records length and CRC-32, as the
+    samples are in the stream's records."""
 
     def __init__(self, connection: Connection, record: CallRecorder) -> None:
         self._connection = connection
@@ -126,8 +127,8 @@ class RecordedConnection(Connection):
 
 
 class RecordedControl:
-    """A `PhoneControl` that writes a `rest` record for each answer. Of a document its verbs are written, and no number:
-    a call is `caller` or `second leg`."""
+    """A `PhoneControl` that writes a `rest` record for each answer. A document is recorded by its verbs, without
+    numbers, and a call as `caller` or `second leg`."""
 
     def __init__(self, control: PhoneControl, record: CallRecorder, call_sid: str) -> None:
         self._control = control
