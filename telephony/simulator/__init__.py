@@ -1,17 +1,17 @@
-"""A Twilio for this machine: its end of a media stream with true physics, and callers to put on the phone.
+"""Simulates Twilio on this machine: media streams, callers and callees, TwiML, webhooks and the REST API.
 
 ```python
 peer = await ring("http://127.0.0.1:8000/incoming-call", callers.demo, line=Line(round_trip_s=0.08))
-peer.heard      # mu-law: what the caller's ear got, sample by sample
+peer.heard      # what the caller heard, sample by sample (mu-law)
 peer.events     # marks, clears, violations, with the phone's times
 ```
 
 ```python
-async with SimulatedTwilio() as twilio:     # all of it: REST API, TwiML, webhooks, callees
+async with SimulatedTwilio() as twilio:     # with REST API, TwiML, webhooks, callees
     twilio.callees["+14155550123"] = callees.voicemail()
 ```
 
-Over the sockets of this machine, or, in virtual time (`realtime_core.testing.virtual_time`), in memory.
+It runs over sockets of this machine, or in memory in virtual time (`realtime_core.testing.virtual_time`).
 
 As a process of its own: `python -m telephony.simulator ring http://127.0.0.1:8000/incoming-call --json`.
 """

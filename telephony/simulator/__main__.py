@@ -1,4 +1,4 @@
-"""`python -m telephony.simulator ring URL`: a caller as a process of its own.
+"""`python -m telephony.simulator ring URL`: runs a simulated caller as a process.
 
 With `--json` each line of the output is an object: first `started` (call and stream SID, the line as drawn, its seed,
 and `clock`, the monotonic clock at the stream's start, which all processes of a machine share), then the events of
@@ -30,7 +30,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 
 @app.callback()
 def main() -> None:
-    """A Twilio for this machine."""
+    """Simulates Twilio on this machine."""
 
 
 @app.command()
@@ -42,13 +42,13 @@ def ring(
     from_: Annotated[str, typer.Option("--from")] = "+14155550100",
     to: Annotated[str, typer.Option()] = "+14155550199",
     auth_token: Annotated[str | None, typer.Option(help="Sign requests with this token.")] = None,
-    public_url: Annotated[str | None, typer.Option(help="The address that the server was told (PUBLIC_URL).")] = None,
+    public_url: Annotated[str | None, typer.Option(help="The server's own PUBLIC_URL, if it has one.")] = None,
     round_trip_ms: Annotated[float, typer.Option(help="The network's round trip.")] = 0.0,
     jitter_ms: Annotated[float, typer.Option(help="Extra delay of each message, up to this.")] = 0.0,
-    rough: Annotated[bool, typer.Option("--rough", help="A line with everything that may be wrong.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Of what the line draws.")] = None,
+    rough: Annotated[bool, typer.Option("--rough", help="A line with delay, jitter, stalls and drift.")] = False,
+    seed: Annotated[int | None, typer.Option(help="The seed of the line.")] = None,
 ) -> None:
-    """Call a server, talk, hang up."""
+    """Call a server, talk and hang up."""
     line = Line.rough(seed=seed) if rough else _line(round_trip_ms, jitter_ms, seed)
 
     def started(peer: MediaPeer) -> None:

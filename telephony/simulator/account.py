@@ -73,14 +73,14 @@ class SimulatedAccount:
         self.numbers: dict[str, OwnedNumber] = {}
         self.account_status = "active"
         self.trial = False
-        """A trial account calls `verified_numbers` alone (21219)."""
+        """A trial account calls only `verified_numbers` (21219)."""
         self.verified_numbers: set[str] = set()
         self.applications: dict[str, str] = {}
         """TwiML applications: sid -> voice URL."""
         self.barred_countries: set[str] = set()
-        """Which geo permissions the account has not (21215): ISO codes of two letters."""
+        """Countries without geo permission (21215): ISO codes of two letters."""
         self.callees: dict[str, Callee] = {}
-        """Who is at a number; at any other there is `default_callee`."""
+        """The callee at a number; every other number has `default_callee`."""
         self.default_callee = person()
         self.calls: dict[str, SimulatedCall] = {}
         """Every call so far, by sid."""
@@ -88,9 +88,9 @@ class SimulatedAccount:
         self.faults_at: dict[str, Faults] = {}
         """For calls to a number, instead of `faults`."""
         self.requests: deque[tuple[str, str, int]] = deque(maxlen=10_000)
-        """What the REST API was asked: method, path, status of the answer."""
+        """The requests to the REST API: method, path, status of the response."""
         self.undocumented: list[str] = []
-        """What was sent and Twilio's documentation does not have: leaving the block raises `UndocumentedRequest`."""
+        """Request parameters that Twilio's documentation lacks. `SimulatedTwilio` then raises `UndocumentedRequest`."""
         self.log_lines: deque[str] = deque(maxlen=10_000)
         self.rooms = Rooms(self)
         self.links = links(in_memory)
@@ -117,9 +117,9 @@ class SimulatedAccount:
     async def ring(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """Somebody calls one of our numbers; returns when the call is over. Raises what `caller` raises.
+        """Call one of the account's numbers. Returns when the call is over. Raises what `caller` raises.
 
-        `fields`: what Twilio tells besides, such as `StirVerstat`.
+        `fields`: further fields of Twilio's requests, such as `StirVerstat`.
         """
         call = self.start_ringing(to=to, caller=caller, from_=from_, fields=fields)
         try:
@@ -131,7 +131,7 @@ class SimulatedAccount:
     def start_ringing(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """The same, at once: the call is under way."""
+        """Like `ring`, but returns at once."""
         number = self.numbers[to]
         options = {"StatusCallback": number.status_callback, "StatusCallbackMethod": number.status_callback_method}
         call = SimulatedCall(self, to=to, from_=from_, direction="inbound", options=options)
@@ -147,20 +147,20 @@ class SimulatedAccount:
         return self.callees.get(number, self.default_callee)
 
     def place(self, options: Mapping[str, Any], document: Document | Fetch) -> SimulatedCall:
-        """What `POST Calls` does."""
+        """Make an outbound call, as `POST Calls` does."""
         call = self.unplaced(options)
         self.calls[call.sid] = call
         self.start(call.run(call.be_called(self.callee(call.to), document)))
         return call
 
     def unplaced(self, options: Mapping[str, Any]) -> SimulatedCall:
-        """A call that nobody makes, as with test credentials."""
+        """A call resource without a call, as with test credentials."""
         return SimulatedCall(
             self, to=options["To"], from_=options["From"], direction="outbound-api", options=options
         )  # fmt: skip
 
     async def turn_to_dial(self) -> float:
-        """Wait in the queue; returns for how long."""
+        """Wait in the queue of calls per second. Returns the seconds waited."""
         now = asyncio.get_running_loop().time()
         turn = max(now, self._next_dial)
         self._next_dial = turn + 1 / self._calls_per_second
@@ -168,7 +168,7 @@ class SimulatedAccount:
         return turn - now
 
     def placed_to(self, number: str) -> list[SimulatedCall]:
-        """The calls that were made to somebody."""
+        """The calls to a number."""
         return [call for call in self.calls.values() if call.to == number and call.direction != "inbound"]
 
     # --- for calls -------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class SimulatedAccount:
         return self.faults_at.get(to, self.faults)
 
     def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
-        """Send a callback, with what the faults do to it."""
+        """Send a callback, subject to the faults."""
         faults = self.faults_of(call.to)
         if event in faults.lost:
             return
@@ -225,7 +225,7 @@ class SimulatedAccount:
             self.log_lines.append(f"{form.get('CallSid', '')} callback: {error}")
 
     async def open_stream(self, call: Leg, url: str, noun: Verb) -> MediaPeer:
-        """Raises `ConnectFailed`, `WebhookFailed`."""
+        """Connect a media stream. Raises `ConnectFailed` and `WebhookFailed`."""
         parameters = {
             it.get("name"): it.get("value")
             for it in noun.nouns
@@ -244,7 +244,7 @@ class SimulatedAccount:
         )
 
     async def hang(self, seconds: float) -> None:
-        """Keep somebody waiting."""
+        """Wait, until the account closes at the latest."""
         try:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()

@@ -1,4 +1,4 @@
-"""What the verbs of TwiML do to a simulated call. A shell.
+"""Does the verbs of TwiML to a simulated call. A shell.
 
 https://www.twilio.com/docs/voice/twiml
 """

@@ -1,12 +1,12 @@
-"""Who is called, and what they do: `twilio.callees["+14155550123"] = callees.voicemail()`.
+"""Simulated callees, by number: `twilio.callees["+14155550123"] = callees.voicemail()`.
 
-A callee that answers is a caller, too (`async def person(phone)`): everything of `callers` works here, TOML files
-included. Those may say more, all of it optional:
+A callee that answers is written like a caller (`async def person(phone)`); everything in `callers` works here, also
+TOML files. A callee's file may have more entries, all of them optional:
 
 ```toml
-after_s = 8                     # for how long it rings
-answered_by = "machine_start"   # what Twilio will say, right or wrong: human, machine_start, machine_end_beep, fax...
-verdict_after_s = 3.5           # and how long after the answer
+after_s = 8                     # how long it rings
+answered_by = "machine_start"   # Twilio's answer, right or wrong: human, machine_start, machine_end_beep, fax...
+verdict_after_s = 3.5           # how long after the answer it comes
 outcome = "answers"             # or busy, no-answer, failed
 steps = [{ say = "greeting.wav" }, { beep = true }, { agent_silent = 3.0 }, { hang_up = true }]
 ```
@@ -34,13 +34,13 @@ _VERDICTS = ("human", "machine_start", "machine_end_beep", "machine_end_silence"
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """A number's owner.
+    """Who answers at a number, and how.
 
-    - `after_s`: how long it rings before they answer, or the network says no (for `no-answer` the call's own
+    - `after_s`: how long it rings before the answer or the refusal (for `no-answer` the call's own
       time-out counts, or this if it is shorter).
-    - `answered_by`: what Twilio's answering machine detection will say, right or wrong. Of `machine_*` it says
+    - `answered_by`: the result of Twilio's answering machine detection, right or wrong. For `machine_*` it is
       `machine_start` in the mode `Enable`, and waits for the beep in `DetectMessageEnd`.
-    - `verdict_after_s`: after how long it says it.
+    - `verdict_after_s`: how long after the answer the result comes.
     """
 
     behaviour: Caller
@@ -51,12 +51,12 @@ class Callee:
 
 
 _PATIENCE = 2
-"""How often a person answers; then they say goodbye."""
+"""A person answers this often, then says goodbye."""
 
 
 async def _listens(phone: Handset) -> None:
-    """Says hello, hears the agent out each time and says a word to it. An agent that does not hang up after some such
-    turns is said goodbye to."""
+    """Says hello, waits for the end of each of the agent's turns and answers.
+    After `_PATIENCE` turns it says goodbye."""
     await phone.say("hello")
     for _ in range(_PATIENCE):
         await phone.agent_speaks(within_s=600)
@@ -73,7 +73,7 @@ async def _silent(phone: Handset) -> None:
 
 
 def person(behaviour: Caller = _listens, *, after_s: float = 0.5, verdict_after_s: float = 2.5) -> Callee:
-    """Somebody who picks up."""
+    """A person who answers."""
     return Callee(behaviour, after_s=after_s, verdict_after_s=verdict_after_s)
 
 
@@ -85,7 +85,7 @@ def voicemail(
     silence_s: float = 5.0,
     answered_by: str = "machine_end_beep",
 ) -> Callee:
-    """A greeting, a beep, then a recording, which ends when nothing was heard for `silence_s`."""
+    """A voicemail: a greeting, a beep, then a recording that ends after `silence_s` of silence."""
 
     async def machine(phone: Handset) -> None:
         await asyncio.sleep(0.3)
@@ -103,7 +103,7 @@ def voicemail(
 
 
 def screening(*, after_s: float = 0.5, accepts: bool = True, then: Caller = _listens) -> Callee:
-    """A call screening: asks who calls and why, listens to one sentence, and puts the call through, or hangs up."""
+    """A call screening. It asks for the caller's name and purpose, waits for one sentence, and connects or hangs up."""
 
     async def assistant(phone: Handset) -> None:
         await phone.say("no_service")
@@ -116,7 +116,7 @@ def screening(*, after_s: float = 0.5, accepts: bool = True, then: Caller = _lis
 
 
 def fax(*, after_s: float = 0.5) -> Callee:
-    """Calling tones of a fax machine (1,100 Hz, ITU-T T.30)."""
+    """A fax machine, which plays its tone (1,100 Hz, ITU-T T.30)."""
 
     async def machine(phone: Handset) -> None:
         while True:
@@ -151,8 +151,8 @@ _NAMED: dict[str, Callable[[], Callee]] = {
 
 
 def find(name: str) -> Callee:
-    """By name (`person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`), a TOML file, or whoever
-    `callers.find` finds. Raises `CallerError`, and `OSError` for the file."""
+    """Find a callee by name (`person`, `voicemail`, `screening`, `fax`, `busy`, `no-answer`, `failed`), by TOML file,
+    or as `callers.find` does. Raises `CallerError`, and `OSError` for the file."""
     if name in _NAMED:
         return _NAMED[name]()
     if name.endswith(".toml"):
@@ -164,14 +164,14 @@ def find(name: str) -> Callee:
 
 
 def load(path: str | Path) -> Callee:
-    """A callee from a TOML file, see the module. Raises `CallerError`, and `OSError` for the file."""
+    """Load a callee from a TOML file; the module describes it. Raises `CallerError`, and `OSError` for the file."""
     document = callers.read(path)
     if unknown := document.keys() - {"steps", *_FITS}:
         raise CallerError(f"{path}: {', '.join(sorted(unknown))}: a callee has steps, {', '.join(_FITS)}.")
     given = {name: document[name] for name in _FITS if name in document}
     for name, value in given.items():
         if not _FITS[name](value):
-            raise CallerError(f"{path}: {name} = {value!r} does not fit.")
+            raise CallerError(f"{path}: {name} = {value!r} is not allowed.")
     quiet = given.get("outcome", "answers") != "answers" and "steps" not in document
     return Callee(_silent if quiet else callers.follow(document, path), **given)
 

@@ -1,6 +1,6 @@
-"""Callers to put on the phone, by name, from a TOML file, or from code.
+"""Simulated callers, by name, from a TOML file, or from code.
 
-A TOML caller is a list of steps, one thing each:
+A TOML file is a list of steps, each with one action:
 
 ```toml
 steps = [
@@ -12,7 +12,7 @@ steps = [
   { say = "mine.wav" },
   { pause = 0.5 },
   { press = "1" },
-  { beep = true },            # as a voicemail does it, whose greeting is over
+  { beep = true },            # the beep after the greeting of a voicemail
   { hang_up = true },
 ]
 ```
@@ -42,7 +42,10 @@ _PATIENCE_S = 12.0
 
 
 async def demo(phone: Handset) -> None:
-    """Books a table, interrupts the long answer, presses a key, says goodbye. Goes by what it hears, not by times."""
+    """Books a table, interrupts the long answer, presses a key, says goodbye.
+
+    It waits for what it hears, not for fixed times.
+    """
     await _hear_out(phone)
     await phone.say("booking")
     await phone.agent_speaks()
@@ -51,7 +54,7 @@ async def demo(phone: Handset) -> None:
 
 
 async def visitor(phone: Handset) -> None:
-    """For any agent: as `demo`, but it waits for no longer than a caller would: an agent may have nothing to say."""
+    """Like `demo`, for any agent: each wait has a limit, because the agent may say nothing."""
     await _hear_out_patiently(phone)
     await phone.say("booking")
     await _hear_out_patiently(phone)
@@ -96,7 +99,8 @@ NAMED: dict[str, Caller] = {"demo": demo, "patient": patient, "visitor": visitor
 
 
 def find(name: str) -> Caller:
-    """A caller of this module by name, a TOML file, or an import string (`module:function`). Raises `CallerError`."""
+    """Find a caller by its name in this module, by TOML file, or by import string
+    (`module:function`). Raises `CallerError`."""
     if name in NAMED:
         return NAMED[name]
     if name.endswith(".toml"):
@@ -107,21 +111,21 @@ def find(name: str) -> Caller:
     except (ImportError, AttributeError) as error:
         raise CallerError(f"There is no caller {name!r}: {error}") from error
     if not callable(caller):
-        raise CallerError(f"There is no caller {name!r}; say {', '.join(NAMED)}, FILE.toml or module:function.")
+        raise CallerError(f"There is no caller {name!r}. Choose {', '.join(NAMED)}, FILE.toml or module:function.")
     found: Caller = caller
     return found
 
 
 def load(path: str | Path) -> Caller:
-    """A caller from a TOML file; every step is checked now. Raises `CallerError`."""
+    """Load a caller from a TOML file and check every step. Raises `CallerError`."""
     document = read(path)
     if document.keys() - {"steps"}:
-        raise CallerError(f"{path}: a caller is `steps = [...]` and nothing else.")
+        raise CallerError(f"{path}: a caller has only `steps = [...]`.")
     return follow(document, path)
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """A TOML file. Raises as `load` does."""
+    """Read a TOML file. Raises `CallerError`."""
     try:
         return tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
@@ -131,10 +135,10 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def follow(document: Mapping[str, Any], path: str | Path) -> Caller:
-    """The caller that takes the document's `steps`. Raises `CallerError`."""
+    """Make the caller of a document's `steps`. Raises `CallerError`."""
     steps = document.get("steps")
     if not isinstance(steps, list):
-        raise CallerError(f"{path}: there is no `steps = [...]`.")
+        raise CallerError(f"{path}: `steps = [...]` is missing.")
     folder = Path(path).parent
     actions = [_action(step, f"{path}: step {number}", folder) for number, step in enumerate(steps, 1)]
 
@@ -150,7 +154,7 @@ _Action = Callable[[Handset], Awaitable[None]]
 
 def _action(step: Any, where: str, folder: Path) -> _Action:
     if not isinstance(step, dict) or len(step) != 1:
-        raise CallerError(f"{where} is not one thing to do: {step!r}")
+        raise CallerError(f"{where} is not one action: {step!r}")
     ((verb, value),) = step.items()
     make = _VERBS.get(verb)
     if make is None:
@@ -163,13 +167,13 @@ def _action(step: Any, where: str, folder: Path) -> _Action:
 
 def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"{value!r} is no number of seconds")
+        raise ValueError(f"{value!r} is not a number of seconds")
     return float(value)
 
 
 def _say(value: Any, folder: Path) -> _Action:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no clip")
+        raise ValueError(f"{value!r} is not a clip")
     clip = load_ulaw(folder / value) if Path(value).suffix else clips.load(value)
 
     async def say(phone: Handset) -> None:
@@ -180,7 +184,7 @@ def _say(value: Any, folder: Path) -> _Action:
 
 def _press(value: Any, folder: Path) -> _Action:
     if not isinstance(value, str) or value not in KEYS:
-        raise ValueError(f"{value!r} is no key")
+        raise ValueError(f"{value!r} is not a key")
 
     async def press(phone: Handset) -> None:
         phone.press(value)
@@ -191,7 +195,7 @@ def _press(value: Any, folder: Path) -> _Action:
 def _at_once(name: str, do: Callable[[Handset], Awaitable[None]]) -> Callable[[Any, Path], _Action]:
     def make(value: Any, folder: Path) -> _Action:
         if value is not True:
-            raise ValueError(f"say `{name} = true`")
+            raise ValueError(f"write `{name} = true`")
         return do
 
     return make

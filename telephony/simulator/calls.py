@@ -1,4 +1,4 @@
-"""One simulated call: its states, who is on the phone, and what Twilio does with it. A shell.
+"""One simulated call: its states, its TwiML and the person on the phone. A shell.
 
 https://www.twilio.com/docs/voice/api/call-resource
 """
@@ -32,7 +32,7 @@ _SIP = {"completed": 200, "busy": 486, "failed": 404, "no-answer": 487, "cancele
 
 
 class SimulatedCall:
-    """A call in whatever state it is. `status` is the resource's; `events` is what happened, for tests and logs."""
+    """One call. `status` is that of the call resource."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class SimulatedCall:
         self.sid = twilio.sources.id("CA")
         self.to, self.from_, self.direction = to, from_, direction
         self.options = dict(options)
-        """As the REST API was told them: `StatusCallback`, `Timeout`, `MachineDetection`."""
+        """The parameters of the REST API: `StatusCallback`, `Timeout`, `MachineDetection`."""
         self.fields: dict[str, str] = {}
-        """What the application is told of this call besides: `ForwardedFrom`, `SipHeader_X-...`."""
+        """Further fields of requests to the application: `ForwardedFrom`, `SipHeader_X-...`."""
         self.parent = parent
         self.room = room
-        """Where it goes when its document has run out: a leg of a `<Dial>`."""
+        """The room that it enters after its document: for a leg of a `<Dial>`."""
         self.status = "queued" if direction == "outbound-api" else "ringing"
         self.answered_by: str | None = None
         self.created = self.updated = twilio.sources.now()
@@ -62,14 +62,14 @@ class SimulatedCall:
         self.ended: datetime | None = None
         self.phone = Handset(on_press=self._pressed, on_hang_up=self._hung_up, on_say=self._said)
         self.streams: list[MediaPeer] = []
-        """The media streams that it has had; the last may be live."""
+        """Its media streams; the last one may be live."""
         self.warnings: list[str] = []
-        """What Twilio's debugger would show: errors and warnings with their codes."""
+        """The errors and warnings of Twilio's debugger, with their codes."""
         self.keyed: asyncio.Queue[tuple[str, str]] = asyncio.Queue(64)
         """Keys pressed and clips said outside of a media stream, for `<Gather>`: `dtmf` or `speech`, and what."""
         self.recordings: list[Recording] = []
         self.queued_ms = 0
-        """How long it waited for its turn among the calls per second."""
+        """How long it waited in the queue of calls per second."""
         self.failure: BaseException | None = None
         self.stream: MediaPeer | None = None
         self._joined = asyncio.Event()
@@ -89,7 +89,7 @@ class SimulatedCall:
 
     @property
     def heard(self) -> bytes:
-        """What the ear got since the call was answered: mu-law, 8 kHz."""
+        """What was played to the person since the answer: mu-law, 8 kHz."""
         return bytes(self.phone.received)
 
     @property
@@ -103,7 +103,7 @@ class SimulatedCall:
         await self._over.wait()
 
     async def finished(self) -> None:
-        """Wait for the end. What the person on the phone raised is raised here."""
+        """Wait for the end. Raises what the person on the phone raised."""
         await self.ends()
         if self.failure is not None:
             raise self.failure
@@ -119,7 +119,7 @@ class SimulatedCall:
         return self._joined.is_set()
 
     def end(self, status: str = "completed") -> None:
-        """Over, as `status`; the first word counts."""
+        """End the call with `status`; the first call of this method counts."""
         if not self._end.done():
             self._end.set_result(status)
 
@@ -131,7 +131,7 @@ class SimulatedCall:
     # --- life ----------------------------------------------------------------------------------------------------
 
     async def run(self, life: Coroutine[Any, Any, str]) -> None:
-        """Live, until `life` returns the final status or somebody ends the call."""
+        """Run the call until `life` returns the final status, or until `end` is called."""
         living = asyncio.create_task(life, name=self.sid)
         status = "failed"
         try:
@@ -175,7 +175,7 @@ class SimulatedCall:
         return await self.converse(callee.behaviour, document, callee)
 
     async def call_in(self, caller: Caller, fetch: Fetch) -> str:
-        """The life of an inbound call: what the webhook says is done."""
+        """The life of an inbound call: its document is followed."""
         document = await self.read(fetch)
         if document.verbs and document.verbs[0].name == "Reject":
             return "busy" if document.verbs[0].get("reason") == "busy" else "failed"
@@ -193,13 +193,13 @@ class SimulatedCall:
             self.record("OutboundAPI", given)
 
     def record(self, source: RecordingSource, options: Mapping[str, str] | None = None) -> Recording:
-        """Begin a recording; it ends with the call at the latest."""
+        """Start a recording, which ends with the call at the latest."""
         recording = Recording(self, source, options)
         self.recordings.append(recording)
         return recording
 
     async def converse(self, behaviour: Caller, document: Document | Fetch, callee: Callee | None) -> str:
-        """From the answer on: a person with a phone, and TwiML."""
+        """The part after the answer: the person talks, and the TwiML is followed."""
         if digits := self.options.get("SendDigits"):
             self.phone.tones += "".join(key for key in str(digits) if key not in "wW")
         limit_s = float(self.options.get("TimeLimit") or 14400)
@@ -252,14 +252,14 @@ class SimulatedCall:
         return following
 
     async def while_silent(self, work: asyncio.Future[Any]) -> None:
-        """The ear hears nothing until `work` is done."""
+        """Play silence until `work` is done."""
         while not work.done():
             await self.phone.play(SILENCE * FRAME)
 
-    # --- what the application is told ------------------------------------------------------------------------------
+    # --- requests to the application --------------------------------------------------------------------------------
 
     def form(self) -> dict[str, str]:
-        """The fields of every request about this call."""
+        """The fields that every request about this call has."""
         form = {
             "CallSid": self.sid,
             "AccountSid": self.twilio.account_sid,
@@ -279,7 +279,7 @@ class SimulatedCall:
         return form
 
     async def read(self, what: Document | Fetch) -> Document:
-        """A document, asked for where it has to be. One that cannot be had is Twilio's apology."""
+        """The document, after a request where one is needed. If the request fails, Twilio's apology."""
         if isinstance(what, Document):
             return what
         for url, extra in ((what.url, what.extra), (what.fallback_url, {"ErrorUrl": what.url, "ErrorCode": "11200"})):
@@ -327,7 +327,7 @@ class SimulatedCall:
             form |= next((it.fields() for it in self.recordings if it.source == "OutboundAPI"), {})
         self.twilio.notify(self, url, form, self.options.get("StatusCallbackMethod", "POST"), event=event)
 
-    # --- the person's hands ----------------------------------------------------------------------------------------
+    # --- what the person does ---------------------------------------------------------------------------------------
 
     def _pressed(self, digit: str) -> None:
         if self.stream is not None:
@@ -350,7 +350,7 @@ class SimulatedCall:
 
 
 def _only(error: BaseException) -> BaseException:
-    """What a group of one holds."""
+    """The only error within a group of one."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

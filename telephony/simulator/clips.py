@@ -1,7 +1,7 @@
-"""What simulated callers say: recorded prompts of a human voice, mu-law at 8 kHz (`voice/LICENSE` names their source).
+"""The clips of simulated callers: recordings of a human voice, mu-law at 8 kHz (source: `voice/LICENSE`).
 
 `hello`, `booking`, `sorry_hours` and `goodbye` say what `WORDS` has; `busy`, `echo`, `next_in_line` and `no_service`
-are sentences of five to nine seconds, for load, whose words nobody needs to know.
+are sentences of five to nine seconds for load tests, without a transcript.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _VOICE = files(__package__) / "voice"
 
 
 def names() -> list[str]:
-    """The clips there are."""
+    """The names of all clips."""
     return sorted(file.name.removesuffix(".wav") for file in _VOICE.iterdir() if file.name.endswith(".wav"))
 
 
 @functools.cache
 def load(name: str) -> bytes:
-    """A clip as mu-law. Raises `CallerError` when there is none of this name."""
+    """Load a clip as mu-law. Raises `CallerError` when no clip has this name."""
     if name not in names():
-        raise CallerError(f"There is no clip {name!r}; there are {', '.join(names())}.")
+        raise CallerError(f"There is no clip {name!r}. Choose {', '.join(names())}.")
     return read_ulaw((_VOICE / f"{name}.wav").read_bytes())

@@ -1,4 +1,4 @@
-"""Answering machine detection: what the callee's script says that Twilio will say, when it says it, and to whom.
+"""Simulates answering machine detection, with the result and the delay that the callee sets.
 
 https://www.twilio.com/docs/voice/answering-machine-detection
 """
@@ -16,7 +16,7 @@ __all__ = ["detect", "detects_aside"]
 
 
 def detects_aside(options: Mapping[str, Any]) -> bool:
-    """Does the call go on meanwhile? Else its TwiML waits for the verdict."""
+    """Does the TwiML start before the result? Otherwise it waits for the result."""
     return (
         options.get("AsyncAmd") == "true"
         or "AmdStatusCallback" in options  # of a participant, and of a <Number>
@@ -25,7 +25,7 @@ def detects_aside(options: Mapping[str, Any]) -> bool:
 
 
 async def detect(call: Leg, callee: Callee | None) -> None:
-    """Find out who answered, where that was asked for."""
+    """Set `answered_by` and send the callback, if the call has answering machine detection."""
     options = call.options
     mode = options.get("MachineDetection")
     if mode is None or callee is None:

@@ -1,4 +1,4 @@
-"""`<Dial>`: other legs, and the rooms in which legs meet."""
+"""Simulates `<Dial>`: calls other legs and joins calls in rooms."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Rooms:
         self.all: dict[str, Room] = {}
 
     def live(self, name: str) -> Room | None:
-        """The one of this sid or name that is going on."""
+        """The running conference with this sid or name."""
         rooms = (room for room in self.all.values() if not room.over and name in (room.sid, room.name))
         return next(rooms, None)
 
     async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
-        """Be in a conference, as `<Conference>` says."""
+        """Be in the conference of `<Conference>` until the call leaves it."""
         room = self.live(noun.text) or self._open(noun, base)
         member = Member(
             call,
@@ -58,7 +58,7 @@ class Rooms:
     async def announce(self, members: Iterable[Member], url: str, method: str) -> None:
         """Play them a document's sounds, once."""
         for member in members:
-            member.told += await announcement(member.call, url, method)
+            member.announcement += await announcement(member.call, url, method)
 
     def _open(self, noun: Verb, base: str) -> Room:
         url = absolute(base, noun.get("statusCallback")) if noun.get("statusCallback") else ""
@@ -86,8 +86,8 @@ class Rooms:
 
 
 async def dial_numbers(call: Leg, verb: Verb, numbers: list[Verb], *, base: str) -> tuple[str, str, int]:
-    """Call others, and join the first that answers (and ends its whisper, `<Number url>`, without hanging up) to
-    `call`, until one of both leaves. Returns `DialCallStatus`, the leg's sid and its seconds."""
+    """Call numbers, and join the first leg that answers and ends its `<Number url>` document to `call`, until one of
+    the two leaves. Returns `DialCallStatus`, the leg's sid and its seconds."""
     if not numbers:
         return "failed", "", 0
     try:
@@ -148,7 +148,7 @@ def _capital(name: str) -> str:
 
 
 async def _first_to_join(call: Leg, legs: list[Leg]) -> Leg | None:
-    """The ear hears the ringing tone, which is silence here, meanwhile."""
+    """The first leg that joins. The caller hears silence meanwhile; a ringing tone is not simulated."""
     waiting = asyncio.create_task(_any_joined(legs))
     try:
         await call.while_silent(waiting)

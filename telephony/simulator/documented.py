@@ -1,4 +1,4 @@
-"""What Twilio's documentation lets a request say: the names of its parameters, and their values. Pure.
+"""Checks the parameters of REST requests, names and values, against Twilio's documentation. Pure.
 
 https://www.twilio.com/docs/voice/api. The names are those of the official client, which is made from Twilio's own
 description of its API (https://github.com/twilio/twilio-oai); a test compares them.
@@ -107,13 +107,12 @@ _RANGES: dict[str, tuple[int, int]] = {
 _LENGTHS = {"CallReason": 50, "Label": 128, "Twiml": 4000}
 _SENT_AS_LISTS = _names("StatusCallbackEvent ConferenceStatusCallbackEvent RecordingStatusCallbackEvent")
 _SPACED = {"ConferenceStatusCallbackEvent", "RecordingStatusCallbackEvent"}
-"""Also several in one, with blanks between."""
+"""Also several in one value, with blanks between."""
 _NUMBER = re.compile(r"\d{1,9}")
 
 
 def undocumented(form: Form, known: Collection[str]) -> list[str]:
-    """What the documentation does not have of a request's parameters. Twilio ignores much of it; whoever sends it is
-    mistaken."""
+    """The parameters that the documentation does not allow. Twilio ignores many of them; sending one is a mistake."""
     found = []
     for name, values in form.items():
         if name not in known:
@@ -138,7 +137,7 @@ def _is_allowed(name: str, value: str) -> bool:
 
 
 def is_url(value: str) -> bool:
-    """An address that Twilio calls: a host name must not have an underscore."""
+    """Is this an address that Twilio calls? A host name must not have an underscore."""
     try:
         parts = urlsplit(value)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Whole TwiML documents, read as Twilio reads them. Pure.
+"""Parses TwiML documents as Twilio does. Pure.
 
-https://www.twilio.com/docs/voice/twiml. What the schema does not know is skipped with a warning (12200), and the call
-goes on; what is no XML ends it (12100).
+https://www.twilio.com/docs/voice/twiml. An element that the schema does not have is skipped with a warning
+(12200), and the call goes on. A document that is not XML ends the call (12100).
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ _NOT_SIMULATED = frozenset(
         "WhatsApp",
     ]
 )
-"""Twilio knows these."""
+"""Verbs and nouns of Twilio that are not simulated."""
 
 
 class DocumentRefused(ValueError):
-    """Twilio gives this document up, with this code."""
+    """Twilio refuses this document, with this error code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{reason} ({code})")
@@ -95,14 +95,14 @@ class Verb:
 class Document:
     verbs: tuple[Verb, ...]
     warnings: tuple[str, ...] = ()
-    """What was skipped, and with which code Twilio tells it."""
+    """The skipped elements, with Twilio's warning codes."""
     base: str = ""
-    """Where it came from: relative addresses start there."""
+    """The address of the document: relative addresses start there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """TwiML that is still to be asked for."""
+    """A request for TwiML."""
 
     url: str
     method: str = "POST"
@@ -111,7 +111,7 @@ class Fetch:
 
 
 def parse(text: bytes | str, base: str = "") -> Document:
-    """Raises `DocumentRefused`."""
+    """Parse a document. Raises `DocumentRefused`."""
     raw = text.encode() if isinstance(text, str) else text
     if len(raw) > MAX_BYTES:
         raise DocumentRefused(11750, f"the TwiML has {len(raw)} bytes, and {MAX_BYTES} are taken")
@@ -120,7 +120,7 @@ def parse(text: bytes | str, base: str = "") -> Document:
     try:
         root = ElementTree.fromstring(raw)  # noqa: S314 - no DTD
     except ElementTree.ParseError as error:
-        raise DocumentRefused(12100, f"the TwiML is no XML: {error}") from None
+        raise DocumentRefused(12100, f"the TwiML is not XML: {error}") from None
     if root.tag != "Response":
         raise DocumentRefused(12100, f"the TwiML's root is <{root.tag}>, not <Response>")
     warnings: list[str] = []
@@ -129,7 +129,7 @@ def parse(text: bytes | str, base: str = "") -> Document:
 
 def _children(parent: ElementTree.Element, warnings: list[str]) -> tuple[Verb, ...]:
     if parent.tag in ("Say", "Number", "Sip"):
-        return ()  # SSML, and words alone
+        return ()  # SSML or text
     known = _VERBS.keys() if parent.tag == "Response" else _VERBS.get(parent.tag) or _NOUNS.get(parent.tag, frozenset())
     verbs = []
     for element in parent:

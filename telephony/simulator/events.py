@@ -1,4 +1,4 @@
-"""What happens on the simulated phone, as it happens. `at_s` counts on the phone's clock from the stream's start,
+"""Events of the simulated phone. `at_s` counts on the phone's clock from the stream's start,
 positions in samples (8 kHz) of what the ear got.
 
 `as_dict` gives the form that `python -m telephony.simulator --json` prints.
@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """The server's audio was taken into the buffer; `buffered` is what then waits there."""
+    """The server's audio was added to the buffer. `buffered`: the samples that then wait there."""
 
     kind: ClassVar[str] = "audio_received"
     at_s: float
@@ -36,7 +36,7 @@ class AudioReceived:
 
 @dataclass(frozen=True, slots=True)
 class MarkReturned:
-    """A mark was sent back: played at `position`, or flushed by a clear."""
+    """A mark was sent back: its audio was played at `position`, or flushed by a clear."""
 
     kind: ClassVar[str] = "mark_returned"
     at_s: float
@@ -47,7 +47,7 @@ class MarkReturned:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """A clear took effect: the ear got no buffered audio from `position` on. Of the `received` samples since the
+    """A clear took effect: no buffered audio was played from `position` on. Of the `received` samples since the
     stream's start the last `flushed` were never played."""
 
     kind: ClassVar[str] = "cleared"
@@ -69,7 +69,7 @@ class RanDry:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """The server sent what Twilio does not take: 31931 (ten minutes are buffered), 31950 (binary), 31951 (invalid).
+    """The server sent a message that Twilio refuses: 31931 (ten minutes are buffered), 31950 (binary), 31951 (invalid).
     Twilio reports each code once per stream; here each message counts."""
 
     kind: ClassVar[str] = "violation"
@@ -80,7 +80,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class SaidSomething:
-    """The caller began to say this."""
+    """The caller began to say a clip."""
 
     kind: ClassVar[str] = "said"
     at_s: float

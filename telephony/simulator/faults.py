@@ -1,4 +1,4 @@
-"""What goes wrong at the simulated Twilio, on request."""
+"""Faults of the simulated Twilio. Pure."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Literal
 __all__ = ["CreateFault", "Faults"]
 
 CreateFault = Literal["", "429", "500", "500-after", "time-out", "time-out-after"]
-"""`...-after`: the call was in fact created. `""`: nothing."""
+"""`...-after`: the call was created all the same. `""`: no fault."""
 
 
 @dataclass
 class Faults:
-    """Change it at any time; it counts from then on."""
+    """The faults from now on. They may be changed at any time."""
 
     create: deque[CreateFault] = field(default_factory=deque)
     """One for each `POST Calls` to come, in order."""
     listing: deque[Literal["", "500"]] = field(default_factory=deque)
     """One for each `GET Calls` to come."""
     lost: Collection[str] = ()
-    """The callbacks that never come: `initiated`, `ringing`, `answered`, `completed`, `amd`, `stream-started`..."""
+    """Callbacks that never arrive: `initiated`, `ringing`, `answered`, `completed`, `amd`, `stream-started`..."""
     doubled: Collection[str] = ()
-    """Those that come twice."""
+    """Callbacks that arrive twice."""
     reordered_s: float = 0.0
-    """Each callback is late by chance, up to this."""
+    """The largest random delay of a callback."""
     listing_lag_s: float = 0.0
-    """A call is listed only so long after it was created; Twilio's API is eventually consistent."""
+    """How long a new call is missing from listings; Twilio's API is eventually consistent."""
     hangs_s: float = 60.0
-    """How long a request that times out is held."""
+    """How long a request that times out is held open."""

@@ -1,4 +1,4 @@
-"""`<Gather>` and `<Record>`: keys, words and messages. What callers say is recognised by the names of the clips.
+"""Simulates `<Gather>` and `<Record>`: keys, speech and messages. Speech is recognised by the names of the clips.
 
 https://www.twilio.com/docs/voice/twiml/gather, https://www.twilio.com/docs/voice/twiml/record
 """
@@ -17,11 +17,11 @@ from .ports import Leg
 __all__ = ["gather", "message"]
 
 _AUTO_S = 1.0
-"""`speechTimeout="auto"`: so long a pause ends what was said."""
+"""`speechTimeout="auto"`: a pause of this length ends the speech."""
 
 
 async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> dict[str, str]:
-    """What the person on the phone keys or says, as the `action` is told; `{}`: nothing. The first of both ends the
+    """The keys or the speech, as fields for the `action`; `{}`: nothing. The first of both ends the
     prompt and the other. The time-out starts when the prompt is over, or was interrupted."""
     inputs = verb.get("input", "dtmf").split()
     while not call.keyed.empty():
@@ -38,8 +38,10 @@ async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> di
 
 
 async def message(call: Leg, *, pause_s: float, max_s: float, finish: str) -> tuple[str, bool]:
-    """Listen until the person has been silent for so long, has pressed a key of `finish` or hung up; returns the key,
-    and whether anything was said."""
+    """Listen until `pause_s` of silence, a key of `finish`, or the hang-up.
+
+    Returns the key, and whether there was speech.
+    """
     heard, silent_s, at_s = False, 0.0, 0.0
     while silent_s < pause_s and at_s < max_s:
         speaks = call.phone.speak() != SILENCE * FRAME
@@ -76,7 +78,7 @@ async def _speech(call: Leg, words: str, pause_s: float) -> dict[str, str]:
 async def _next(
     call: Leg, prompting: asyncio.Task[None] | None, inputs: list[str], timeout_s: float
 ) -> tuple[str, str]:
-    """The next key (`dtmf`) or clip that was said (`speech`); `("", "")`: none in time."""
+    """The next key (`dtmf`) or clip (`speech`); `("", "")` after the time-out."""
     waiting = asyncio.create_task(_one_of(call, inputs))
     try:
         if prompting is not None:

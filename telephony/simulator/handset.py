@@ -1,4 +1,4 @@
-"""The simulated handset of a caller or a callee, who is written as `async def caller(phone)`.
+"""The handset of a simulated caller or callee. A caller is a coroutine function: `async def caller(phone)`.
 
 ```python
 async def impatient(phone: Handset) -> None:

@@ -1,5 +1,6 @@
-"""An ASGI application without a socket: its lifespan, requests and WebSockets in this event loop, as uvicorn would have
-them. The same in real and in virtual time."""
+"""Hosts an ASGI application in memory: its lifespan, requests and WebSockets, as uvicorn does, without a socket.
+
+It runs in real and in virtual time."""
 
 from __future__ import annotations
 
@@ -26,15 +27,15 @@ log = logging.getLogger(__name__)
 
 _STOP_S = 5.0
 _MAX_UNREAD = 64
-"""Messages that an application has not read; then its peer has to wait."""
+"""Unread messages of an application; with more, its peer waits."""
 _MAX_WAITING_BYTES = 64 * 1024
-"""What a peer has not read; then the application has to wait, as behind asyncio's transports."""
+"""Unread bytes of a peer; with more, the application waits, as with asyncio's transports."""
 _POLL_S = 0.005
 
 
 @dataclass(slots=True)
 class HttpAnswer:
-    """`headers` by their names in lower case."""
+    """A response. The names in `headers` are in lower case."""
 
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
@@ -53,8 +54,8 @@ class HttpAnswer:
 
 
 class Host:
-    """Serves `app` within `async with`, by calls of `request` and `connect`. A request that nobody waits for any more
-    goes on, as behind a server. Entering raises `ServerFailed` when the application does not start."""
+    """Serves `app` within `async with`, by calls of `request` and `connect`. A cancelled request goes
+    on in the application, as behind a server. Entering raises `ServerFailed` when the application fails to start."""
 
     def __init__(self, app: ASGIApp, *, max_message_bytes: int = 16 * 2**20) -> None:
         self._app = app
@@ -88,7 +89,7 @@ class Host:
         await self._tasks.__aexit__(None, None, None)
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
-        """One HTTP request. Cancelled, the application is told that nobody waits."""
+        """One HTTP request. If it is cancelled, the application gets `http.disconnect`."""
         answered: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
         scope = self._scope("http", url, headers) | {"method": method}
         self._start(_exchange(self._app, scope, body, answered))
@@ -132,7 +133,7 @@ class Host:
     async def _live(self, started: asyncio.Future[None]) -> None:
         asked = False
 
-        DRAINS_ITSELF.set(True)  # no signal is meant for it
+        DRAINS_ITSELF.set(True)  # it gets no signals
 
         async def receive() -> Message:
             nonlocal asked
@@ -239,7 +240,7 @@ class _Socket:
         return message
 
     async def _send(self, message: Message) -> None:
-        while self._connection.buffered_bytes > _MAX_WAITING_BYTES and not self._over:  # noqa: ASYNC110 - nobody tells
+        while self._connection.buffered_bytes > _MAX_WAITING_BYTES and not self._over:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(_POLL_S)
         match message["type"]:
             case "websocket.accept":
@@ -265,7 +266,7 @@ class _Socket:
 
 
 def _disconnect(close: Close) -> Message:
-    """As uvicorn tells it: a reason, were it empty, with every CLOSE frame, and none where the line broke."""
+    """Like uvicorn: a reason, also an empty one, after a CLOSE frame, and none after a broken connection."""
     message: Message = {"type": "websocket.disconnect", "code": close.code}
     if close.by != "network":
         message["reason"] = close.reason

@@ -1,6 +1,6 @@
-"""What a phone line does to a call: delay, jitter, stalls, a playout that starts late, ticks, and drifts. Pure.
+"""Simulates a phone line: delay, jitter, stalls, late playout, ticks and drift. Pure.
 
-`Line` says what may happen, `Line.draw` decides it for one call. One seed gives one line.
+`Line` has the ranges, `Line.draw` draws the values of one call. The same seed gives the same values.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from realtime_core.sources import SYSTEM
 __all__ = ["DrawnLine", "Line", "Range", "Way"]
 
 Range = float | tuple[float, float]
-"""A value, or the two ends between which it is drawn."""
+"""A value, or the bounds between which it is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Times in seconds. `Line()` is a perfect line; `Line.rough()` has everything that a real one may have.
+    """Times in seconds. `Line()` is perfect; `Line.rough()` has all the faults of a real line.
 
     - `round_trip_s`: the network's delay, half of it each way.
     - `jitter_s`: extra delay of each message, uniform from 0 to this, each way. The order is kept, as TCP keeps it.
@@ -54,7 +54,7 @@ class Line:
         return line if seed is None else replace(line, seed=seed)
 
     def draw(self) -> DrawnLine:
-        """Decide for one call."""
+        """Draw the values of one call."""
         random = Random(self.seed)
         round_trip_s = _draw(self.round_trip_s, random)
         start_delay_s = _draw(self.start_delay_s, random)
@@ -64,7 +64,7 @@ class Line:
 
 
 class Way:
-    """One direction of a line: when does a message arrive?"""
+    """One direction of a line, which delays messages."""
 
     def __init__(self, line: Line, delay_s: float, random: Random) -> None:
         self.delay_s = delay_s
@@ -76,7 +76,7 @@ class Way:
         self._stall = (math.inf, math.inf) if not self._stalls_per_s else (0.0, 0.0)
 
     def arrival(self, now: float) -> float:
-        """When a message arrives that is sent now; times count from the call's start and never go back."""
+        """The arrival time of a message sent now. Times count from the call's start and never go back."""
         at = now + self.delay_s
         if self._jitter_s:
             at += self._random.uniform(0.0, self._jitter_s)
@@ -91,7 +91,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class DrawnLine:
-    """What was decided for one call."""
+    """The values of one call."""
 
     round_trip_s: float
     start_delay_s: float

@@ -1,6 +1,7 @@
-"""How the simulated Twilio, the application and the official client reach each other: over the sockets of this machine,
-or in memory. Nothing else differs; in memory everything runs in virtual time as well
-(`realtime_core.testing.virtual_time`)."""
+"""Connects the simulated Twilio, the application and the official client, over sockets of this machine or in memory.
+
+In memory they also run in virtual time (`realtime_core.testing.virtual_time`).
+"""
 
 from __future__ import annotations
 
@@ -34,28 +35,28 @@ __all__ = ["HttpAnswer", "Links", "MemoryLinks", "SocketLinks", "links"]
 
 
 class Links(Protocol):
-    """What carries requests and streams between the parts of one simulation."""
+    """Carries requests and streams between the parts of one simulation."""
 
     def serve(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
-        """Serve an application and give its address. Raises `ServerFailed`."""
+        """Serve an application; the context is its address. Raises `ServerFailed`."""
 
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, timeout_s: float, max_bytes: int
     ) -> HttpAnswer:
-        """One request, no redirect followed. Raises `TimeoutError`, `OSError` and `HTTPException`."""
+        """Make one request; redirects are not followed. Raises `TimeoutError`, `OSError` and `HTTPException`."""
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> Connection:
-        """A WebSocket. Raises `ConnectFailed`."""
+        """Open a WebSocket. Raises `ConnectFailed`."""
 
     def http_client(self, timeout_s: float) -> TwilioHttpClient:
-        """For the official client; for the event loop that runs now."""
+        """The HTTP client of an official client, for the running event loop."""
 
     def close(self) -> None:
-        """Nothing more will be asked for."""
+        """Free the threads. No request may follow."""
 
 
 def links(in_memory: bool | None) -> Links:
-    """`None`: in memory where the event loop's time is virtual, which has no sockets."""
+    """Choose the kind. `None`: in memory when the event loop has virtual time, which has no sockets."""
     return MemoryLinks() if in_memory or (in_memory is None and virtual_time.is_running()) else SocketLinks()
 
 
@@ -73,7 +74,7 @@ class SocketLinks:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(32, "twilio-webhook")
-        # No proxy of the environment gets between us and this machine.
+        # No proxy of the environment is used.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 
     def serve(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:

@@ -1,4 +1,4 @@
-"""What `POST Calls` takes, and what Twilio says to the rest. Pure.
+"""Checks the parameters of `POST Calls` and refuses as Twilio does. Pure.
 
 https://www.twilio.com/docs/voice/api/call-resource, https://www.twilio.com/docs/iam/test-credentials
 """
@@ -16,7 +16,7 @@ _EVENTS = {"initiated", "ringing", "answered", "completed"}
 _TO = re.compile(r"\+[1-9]\d{6,14}|sips?:[^@\s]+@\S+|client:\S+")
 _FROM = re.compile(r"\+[1-9]\d{7,14}|client:\S+")
 _WITHHELD = {"+266696687", "+86282452253", "+7378742833", "+2562533", "+8656696"}
-"""What `From` is where there is no number: the letters of anonymous, unavailable, restricted, blocked and unknown."""
+"""`From` of callers without a number: the letters of anonymous, unavailable, restricted, blocked and unknown."""
 _DIGITS = re.compile(r"[0-9A-D#*wW]{1,32}")
 _SECONDS: dict[str, tuple[int, int]] = {
     "Timeout": (1, 600),
@@ -29,7 +29,7 @@ _TEST_TO = {"+15005550001": 21217, "+15005550002": 21214, "+15005550003": 21215,
 
 
 class Refused(Exception):
-    """Answered with this HTTP status and code."""
+    """A refusal with this HTTP status and error code."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ def check_create(form: Form, *, owned: Collection[str]) -> None:
 def check_caller_id(
     caller_id: str | None, *, noun: str, from_: str, to: str, inbound: bool, valid: Collection[str]
 ) -> None:
-    """Is this a `callerId` for a `<Dial>` (None: it has none)? `from_`, `to`: of the call that dials; `valid`: the
+    """Check the `callerId` of a `<Dial>` (None: it has none). `from_`, `to`: of the call that dials; `valid`: the
     numbers of the account and those that were verified. Raises `Refused`.
 
     https://www.twilio.com/docs/api/errors/13214: it is the calling number, the called number or a validated outgoing
@@ -101,7 +101,7 @@ def _check_detection(form: Form) -> None:
 
 
 def check_test_create(form: Form) -> None:
-    """Under the test credentials, whose magic numbers stand for what may happen. Raises `Refused`."""
+    """Check under the test credentials, where magic numbers cause errors. Raises `Refused`."""
     to, from_ = _one(form, "To"), _one(form, "From")
     if from_ != "+15005550006":
         code = _TEST_FROM.get(from_, 21210)

@@ -1,7 +1,7 @@
-"""The media peer: Twilio's end of a media stream, with a caller on the phone. A thin shell; the physics are in `line`
-(the network), `playout` (the buffer) and `wire` (the messages).
+"""Simulates Twilio's end of a media stream, with a caller on the phone. A thin shell over `line` (the network),
+`playout` (the buffer) and `wire` (the messages).
 
-Two clocks are one here: frames leave and audio plays by the phone's clock, which drifts against the event loop's.
+Frames leave and audio plays by the phone's clock, which drifts against the event loop's clock.
 A frame leaves when its last sample was said; its timestamp is that of its first.
 """
 
@@ -35,15 +35,15 @@ from .wire import Clear, Mark, Play, Rejected, Sender, decode
 __all__ = ["Caller", "MediaPeer"]
 
 Caller = Callable[[Handset], Awaitable[None]]
-"""Somebody on the phone. Returning hangs up."""
+"""The person on the phone. The call is hung up when it returns."""
 
 _NO_PARAMETERS: Mapping[str, str] = {}
 
 
 class MediaPeer:
-    """One call's media stream over `connection`. Imports nothing of the product's own accounting.
+    """One media stream over `connection`. It uses none of the product's own accounting.
 
-    `drawn` is what the line is like in this call, `events` what happened, `heard` what the ear got.
+    `drawn`: the line of this call. `events`: what happened. `heard`: the audio that was played to the caller.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class MediaPeer:
 
     @property
     def heard(self) -> bytes:
-        """What the caller's ear got since the stream's start: mu-law, sample by sample, 0xFF where nothing played."""
+        """The audio played to the caller since the stream's start: mu-law, 0xFF where nothing played."""
         return bytes(self._playout.heard)
 
     @property
@@ -98,8 +98,8 @@ class MediaPeer:
         return [event for event in self.events if isinstance(event, Violation)]
 
     async def run(self, caller: Caller) -> Close:
-        """Start the stream, let `caller` talk, and return how the connection ended. What `caller` raises is raised; the
-        connection is dropped then. `caller` is cancelled when the server ends the stream."""
+        """Start the stream and let `caller` talk. Returns how the connection ended. Raises what `caller` raises, and
+        drops the connection then. `caller` is cancelled when the server ends the stream."""
         self._begin()
         try:
             async with asyncio.TaskGroup() as group:
@@ -143,14 +143,14 @@ class MediaPeer:
                 self._mark_timer.cancel()
 
     def _position(self) -> int:
-        """The stream position that plays now. A timer may fire a hair early: a thousandth of a sample is forgiven."""
+        """The stream position that plays now. A timer may fire slightly early: a thousandth of a sample is added."""
         return math.floor((self._loop.time() - self.started_at) * self._samples_per_s + 1e-3)
 
     def _time_of(self, position: int) -> float:
         return self.started_at + position / self._samples_per_s
 
     def _tick(self) -> None:
-        """A frame's time is over. After a stall of this process, catch up."""
+        """Send the frames that are due: several after a stall of this process."""
         position = self._position()
         while self._live and (end := (self._frames + 1) * FRAME) <= position:
             self._frames += 1
@@ -239,7 +239,7 @@ class MediaPeer:
             self._say_stop()
 
     def stop(self) -> None:
-        """Twilio ends the stream: the call is over, or goes on with other TwiML."""
+        """End the stream as Twilio does when the call is over or redirected."""
         if self._live:
             self._stop()
             self._say_stop()

@@ -1,4 +1,4 @@
-"""One way of the line, in motion: what is pushed in comes out when the line lets it, in order."""
+"""Delays items by one direction of a line, and keeps their order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Pipe(Generic[T]):
-    """`deliver` is called straight from `push` where there is no delay, else by one timer for the head of the line."""
+    """`deliver` is called by `push` where there is no delay, and by one timer for the oldest item otherwise."""
 
     def __init__(self, way: Way, deliver: Callable[[T], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -36,13 +36,13 @@ class Pipe(Generic[T]):
             self._timer = self._loop.call_at(self._start + at, self._arrive)
 
     def close(self) -> None:
-        """Lose what is in flight."""
+        """Drop the items in flight."""
         self._flight.clear()
         if self._timer is not None:
             self._timer.cancel()
 
     def _arrive(self) -> None:
-        # What arrives at this very moment arrives together: a stall's burst is one turn of the loop.
+        # All items that are due are delivered together: a burst after a stall is one step of the loop.
         at = self._flight[0][0]
         while self._flight and self._flight[0][0] <= at:
             self._deliver(self._flight.popleft()[1])

@@ -1,4 +1,4 @@
-"""Twilio's end of a bidirectional stream: the buffer, its playout, marks and clear, what the caller's ear got. Pure.
+"""Simulates Twilio's audio buffer of a bidirectional stream: playout, marks and clear. Pure.
 
 https://www.twilio.com/docs/voice/media-streams/websocket-messages: audio is buffered and played in the order of its
 coming; a mark is sent back when all audio before it was played, or at once when none is buffered; a clear empties the
@@ -21,7 +21,7 @@ CAPACITY = 10 * 60 * RATE
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A mark to send back. `position` is where the ear was when it fell due."""
+    """A mark to send back. `position`: the playout position when it was due."""
 
     name: str
     position: int
@@ -42,17 +42,17 @@ class Playout:
         self._starts_at = 0
         self._marks: deque[tuple[str, int]] = deque()
         self.heard = bytearray()
-        """What the ear got, sample by sample: mu-law, 0xFF where nothing played."""
+        """The audio that was played: mu-law, 0xFF where nothing played."""
         self.received = 0
-        """Samples that were taken into the buffer."""
+        """Samples added to the buffer so far."""
         self.buffered = 0
-        """Samples that wait in it."""
+        """Samples that wait in the buffer."""
         self.dry_at = 0
-        """Where playout last reached the end of the buffer."""
+        """The position at which the buffer last became empty."""
 
     @property
     def position(self) -> int:
-        """Where the ear is."""
+        """The current playout position."""
         return len(self.heard)
 
     @property
@@ -63,7 +63,7 @@ class Playout:
         return max(self.position, self._starts_at) + self._marks[0][1] - (self.received - self.buffered)
 
     def advance(self, position: int) -> list[Returned]:
-        """Play up to `position`; returns the marks that fell due."""
+        """Play up to `position`. Returns the marks that are due."""
         due: list[Returned] = []
         while (n := position - self.position) > 0:
             if self.buffered and self.position >= self._starts_at:

@@ -1,4 +1,4 @@
-"""Recordings: begun, paused, ended and told of as Twilio does it. No sound is kept: `RecordingUrl` leads nowhere.
+"""Simulates Twilio recordings and their callbacks. No audio is kept: there is nothing at `RecordingUrl`.
 
 https://www.twilio.com/docs/voice/api/recording
 """
@@ -18,8 +18,8 @@ Status = Literal["in-progress", "paused", "stopped", "completed", "absent"]
 
 
 class Recording:
-    """One, from now on. `options` are `recordingStatusCallback`, `...Method`, `...Event`, `recordingChannels` and
-    `recordingTrack`, as TwiML has them."""
+    """One recording, which starts now. `options` are the attributes of TwiML: `recordingStatusCallback`, `...Method`,
+    `...Event`, `recordingChannels` and `recordingTrack`."""
 
     def __init__(self, call: Leg, source: RecordingSource, options: Mapping[str, str] | None = None) -> None:
         options = options or {}
@@ -36,7 +36,7 @@ class Recording:
         self._loop = asyncio.get_running_loop()
         self._since: float | None = self._loop.time()
         self._recorded_s = 0.0
-        self._tell("in-progress")
+        self._notify("in-progress")
 
     @property
     def is_over(self) -> bool:
@@ -53,7 +53,7 @@ class Recording:
         return f"{twilio.base_url}{API}/{twilio.account_sid}/Recordings/{self.sid}"
 
     def fields(self) -> dict[str, str]:
-        """What a verb's `action`, and the callback of a recorded call's end, say of it."""
+        """Its fields in requests to a verb's `action` and in the callback of the call's end."""
         return {"RecordingUrl": self.url, "RecordingSid": self.sid, "RecordingDuration": str(self.duration_s)}
 
     def pause(self) -> None:
@@ -68,13 +68,13 @@ class Recording:
             self.status = "in-progress"
 
     def stop(self, *, heard: bool = True) -> None:
-        """It is over; `heard=False`: nothing was said that could be kept."""
+        """End it. `heard=False`: nothing was said."""
         if not self.is_over:
             self.pause()
             self.status = "completed" if heard else "absent"
-            self._tell(self.status)
+            self._notify(self.status)
 
-    def _tell(self, event: str) -> None:
+    def _notify(self, event: str) -> None:
         if not self._url or event not in self._events:
             return
         call = self.call

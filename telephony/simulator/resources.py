@@ -1,4 +1,4 @@
-"""REST resources as Twilio writes them, and its errors. Pure.
+"""Builds the JSON of REST resources and errors as Twilio does. Pure.
 
 https://www.twilio.com/docs/voice/api/call-resource, https://www.twilio.com/docs/usage/twilios-response
 """
@@ -36,7 +36,7 @@ _PRICE_PER_MINUTE = 0.014
 
 
 class OwnedNumber:
-    """A number of the account. `voice_url` is asked when it is rung."""
+    """A number of the account. Calls to it request `voice_url`."""
 
     FIELDS = (
         "VoiceUrl", "VoiceMethod", "VoiceFallbackUrl", "VoiceFallbackMethod", "StatusCallback", "StatusCallbackMethod",
@@ -63,7 +63,7 @@ def error(status: int, code: int, message: str) -> dict[str, Any]:
 
 
 def page(name: str, items: list[dict[str, Any]], path: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """The page of a listing that the request's query names."""
+    """One page of a listing, chosen by the request's query."""
     number, size = (int(query.get(key, default)) for key, default in (("Page", 0), ("PageSize", 50)))
     shown = items[number * size : (number + 1) * size]
 

@@ -1,4 +1,4 @@
-"""The account, in the REST API: what it is, its numbers, and whom it may call.
+"""Endpoints of the REST API for the account, its numbers and its permissions.
 
 https://www.twilio.com/docs/iam/api/account, https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource,
 https://www.twilio.com/docs/voice/api/dialingpermissions-country-resource

@@ -1,4 +1,4 @@
-"""The REST API: what the official client asks, answered as Twilio answers.
+"""Simulates Twilio's REST API for the official client.
 
 https://www.twilio.com/docs/voice/api
 """
@@ -37,7 +37,7 @@ _Do = Callable[[Request, Form], Awaitable[Response]]
 
 
 def rest_api(twilio: SimulatedAccount) -> Starlette:
-    """The application."""
+    """The REST API as an ASGI application."""
     api, account, rooms, kept = _Api(twilio), AccountApi(twilio), Conferences(twilio), Recordings(twilio)
     calls, conferences = "/{account}/Calls", "/{account}/Conferences"
     recordings = f"{calls}/{{sid}}/Recordings"
@@ -78,7 +78,7 @@ class _Api:
         self._twilio = twilio
 
     def guarded(self, do: _Do, known: frozenset[str]) -> Callable[[Request], Awaitable[Response]]:
-        """An endpoint with its checks. `known`: the parameters that the documentation has, of the query or the form."""
+        """An endpoint with its checks. `known`: the documented parameters of the query or the form."""
 
         async def endpoint(request: Request) -> Response:
             try:
@@ -191,7 +191,7 @@ class _Api:
 
 
 def _shown(path: str) -> str:
-    """Without what is the same in all."""
+    """The path without the account."""
     return "/" + path.removeprefix(f"{API}/").partition("/")[2]
 
 

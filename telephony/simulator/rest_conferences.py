@@ -1,4 +1,4 @@
-"""Conferences and their participants, in the REST API.
+"""Endpoints of the REST API for conferences and their participants.
 
 https://www.twilio.com/docs/voice/api/conference-resource,
 https://www.twilio.com/docs/voice/api/conference-participant-resource

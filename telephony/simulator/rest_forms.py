@@ -1,4 +1,4 @@
-"""What the endpoints of the REST API share: values of a form, and answers."""
+"""Helpers of the REST endpoints: form values and responses."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["flag", "not_found", "one", "page", "plain"]
 
 
 def page(request: Request, name: str, items: list[dict[str, Any]]) -> Response:
-    """The page of a listing that the request asks for."""
+    """The response with the requested page of a listing."""
     return JSONResponse(resources.page(name, items, request.url.path, request.query_params))
 
 
 def plain(form: Form) -> dict[str, Any]:
-    """One value each: events as TwiML has them, with blanks between, but for `StatusCallbackEvent`, a list."""
+    """One value for each name: `StatusCallbackEvent` is a list, other lists are joined with blanks as in TwiML."""
     return {name: list(values) if name == "StatusCallbackEvent" else " ".join(values) for name, values in form.items()}
 
 

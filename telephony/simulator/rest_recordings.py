@@ -1,4 +1,4 @@
-"""Recordings, in the REST API. https://www.twilio.com/docs/voice/api/recording"""
+"""Endpoints of the REST API for recordings. https://www.twilio.com/docs/voice/api/recording"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Recordings:
         self._twilio = twilio
 
     async def list_recordings(self, request: Request, form: Form) -> Response:
-        """All of the account's, or those of the call in the path."""
+        """All recordings of the account, or those of the call in the path."""
         wanted = request.path_params.get("sid") or one(form, "CallSid")
         found = [
             resources.recording(it)
@@ -64,7 +64,7 @@ class Recordings:
         return JSONResponse(resources.recording(recording))
 
     def _recording(self, request: Request) -> Recording:
-        """By its sid, or as Twilio has it `Twilio.CURRENT`: the one that goes on."""
+        """Find a recording by its sid; `Twilio.CURRENT` is the running one."""
         call, wanted = self._twilio.calls.get(request.path_params["sid"]), request.path_params["recording"]
         for it in call.recordings if call is not None else ():
             if wanted == it.sid or (wanted == "Twilio.CURRENT" and not it.is_over):

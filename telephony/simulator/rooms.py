@@ -1,4 +1,4 @@
-"""Where legs hear each other: a conference, or the two ends of a `<Dial>`.
+"""Mixes the audio of legs in a conference or between the two ends of a `<Dial>`.
 
 https://www.twilio.com/docs/voice/twiml/conference
 """
@@ -23,8 +23,8 @@ _SILENT_FRAME = SILENCE * FRAME
 
 @dataclass(eq=False)
 class Member:
-    """Somebody in a room. On hold they hear `holding` again and again, and are not heard; until the conference starts,
-    `waiting`. `coaches`: the sid of the only call that hears them. `told`: an announcement, over everything else."""
+    """A participant. On hold it hears `holding` in a loop and is not heard. Before the conference starts it hears
+    `waiting`. `coaches`: the sid of the only call that hears it. `announcement` replaces all other audio."""
 
     call: Leg
     label: str = ""
@@ -35,17 +35,17 @@ class Member:
     coaches: str | None = None
     waiting: bytes = b""
     holding: bytes = b""
-    told: bytes = b""
+    announcement: bytes = b""
     _at: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def announced(self) -> bytes | None:
         """The next frame of an announcement, if there is one."""
-        frame, self.told = self.told[:FRAME], self.told[FRAME:]
+        frame, self.announcement = self.announcement[:FRAME], self.announcement[FRAME:]
         return frame.ljust(FRAME, SILENCE) if frame else None
 
     def again(self, music: bytes) -> bytes:
-        """The next frame of what is played again and again."""
+        """The next frame of looped audio."""
         if not music:
             return _SILENT_FRAME
         self._at = 0 if self._at >= len(music) else self._at
@@ -55,7 +55,7 @@ class Member:
 
 
 class Room:
-    """`on_change(event, member)` is told `participant-join`, `participant-leave`, `conference-start`, `-end`."""
+    """`on_change(event, member)` gets `participant-join`, `participant-leave`, `conference-start`, `-end`."""
 
     def __init__(
         self, sid: str = "", name: str = "", on_change: Callable[[str, Member], None] = lambda event, member: None
@@ -73,7 +73,7 @@ class Room:
         return "completed" if self.over else "in-progress" if self.started else "init"
 
     async def stay(self, member: Member) -> None:
-        """Be in the room until taken out of it, or until it ends."""
+        """Be in the room until the member leaves or the room ends."""
         self.members[member.call.sid] = member
         self._on_change("participant-join", member)
         if not self.started and member.starts and len(self.members) > 1:

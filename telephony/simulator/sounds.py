@@ -19,7 +19,7 @@ __all__ = ["announcement", "sound"]
 
 
 async def sound(call: Leg, verb: Verb, base: str) -> bytes:
-    """What `<Say>`, `<Play>` and `<Pause>` sound like, once: mu-law. What cannot be had is a warning, and silence."""
+    """The audio of `<Say>`, `<Play>` or `<Pause>`, once. Audio that cannot be loaded is a warning, and silence."""
     match verb.name:
         case "Say":
             return await asyncio.to_thread(_speech, verb.text)
@@ -36,13 +36,13 @@ async def sound(call: Leg, verb: Verb, base: str) -> bytes:
 
 
 async def announcement(call: Leg, url: str, method: str) -> bytes:
-    """What a document sounds like that may only say and play: for `AnnounceUrl`, `HoldUrl` and `waitUrl`."""
+    """The audio of a document that only says and plays: for `AnnounceUrl`, `HoldUrl` and `waitUrl`."""
     document = await call.read(Fetch(url, method or "POST"))
     return b"".join([await sound(call, verb, document.base) for verb in document.verbs])
 
 
 def _speech(text: str) -> bytes:
-    """Stored words, and a hum where there are none. Blocks."""
+    """Stored clips, and a hum for other text. Blocks."""
     from realtime_core.local.voice import Voice  # loads its clips
 
     speech = Voice().speech(text)

@@ -1,4 +1,4 @@
-"""A whole Twilio on this machine.
+"""Simulates an account at Twilio with its REST API.
 
 ```python
 async with SimulatedTwilio(account_sid="AC...", auth_token="...") as twilio:

@@ -1,4 +1,4 @@
-"""The requests that Twilio makes to the application: signed, with its time-out, to this machine alone.
+"""Makes Twilio's requests to the application: signed, with its time-out, and only to this machine.
 
 https://www.twilio.com/docs/usage/webhooks/webhooks-security
 """
@@ -22,7 +22,7 @@ _MAX_SOUND_BYTES = 40 * 2**20
 
 
 class WebhookFailed(Exception):
-    """What Twilio would report, with its code (https://www.twilio.com/docs/api/errors)."""
+    """A failure as Twilio reports it, with its code (https://www.twilio.com/docs/api/errors)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{reason} ({code})")
@@ -30,8 +30,8 @@ class WebhookFailed(Exception):
 
 
 class Webhooks:
-    """`reach` says where an address of the outside really is: `{"https://phone.example.com": "http://127.0.0.1:8000"}`.
-    Requests are signed for the former and made to the latter."""
+    """`reach` maps public addresses to this machine: `{"https://phone.example.com": "http://127.0.0.1:8000"}`. Requests
+    are signed for the public address and made to the local one."""
 
     def __init__(self, auth_token: str, reach: Mapping[str, str], links: Links, *, timeout_s: float = 15.0) -> None:
         self.reach = dict(reach)
@@ -40,7 +40,7 @@ class Webhooks:
         self._timeout_s = timeout_s
 
     async def ask(self, url: str, form: Mapping[str, str], method: str = "POST") -> HttpAnswer:
-        """Raises `WebhookFailed`."""
+        """Make a webhook request. Raises `WebhookFailed`."""
         url = urlsplit(url)._replace(fragment="").geturl()  # connection overrides, no part of the request
         posts = method.upper() != "GET"
         if not posts:
@@ -51,19 +51,19 @@ class Webhooks:
         return await self._request(url, urlencode(form).encode() if posts else None, MAX_BYTES + 1, signature)
 
     async def sound(self, url: str) -> bytes:
-        """What `<Play>` plays. Raises `WebhookFailed`."""
+        """The audio file of `<Play>`. Raises `WebhookFailed`."""
         return (await self._request(url, None, _MAX_SOUND_BYTES)).body
 
     def signature(self, url: str, form: Mapping[str, str]) -> str:
         return str(self._validator.compute_signature(url, form))
 
     def address(self, url: str) -> str:
-        """Where that is on this machine."""
+        """The local address. Raises `WebhookFailed` for an address outside this machine."""
         for public, local in self.reach.items():
             url = rebased(url, public, local) or url
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https", "ws", "wss") or not is_loopback(parts.hostname or ""):
-            raise WebhookFailed(11200, f"{url} is not on this machine, and the simulated Twilio goes nowhere else")
+            raise WebhookFailed(11200, f"{url} is not on this machine; the simulated Twilio makes no other requests")
         return url
 
     async def _request(self, url: str, body: bytes | None, max_bytes: int, signature: str = "") -> HttpAnswer:
@@ -83,5 +83,5 @@ class Webhooks:
 
 
 def absolute(base: str, url: str) -> str:
-    """An address as a document at `base` means it."""
+    """The absolute form of an address in a document at `base`."""
     return urljoin(base, url)

@@ -1,6 +1,6 @@
-"""Twilio's side of the media stream's messages: what it sends, and how strictly it takes what it is sent. Pure.
+"""Writes and strictly decodes the messages of a media stream, as Twilio does. Pure.
 
-Written from Twilio's pages alone, beside the product's own codec and not with it, so that one checks the other:
+Written only from Twilio's pages, independent of the product's own codec, so that one checks the other:
 https://www.twilio.com/docs/voice/media-streams/websocket-messages, https://www.twilio.com/docs/api/errors/31950, 31951.
 """
 
@@ -54,7 +54,7 @@ _FIELDS = {
 
 
 def decode(message: str | bytes, stream_sid: str) -> Command:
-    """What the server wants. Raises `Rejected`: 31950 for a binary message, 31951 for any that is not exactly right."""
+    """Decode a message of the server. Raises `Rejected`: 31950 for a binary message, 31951 for any other mistake."""
     if not isinstance(message, str):
         raise Rejected(31950, "a binary message")
     try:
@@ -75,7 +75,7 @@ def decode(message: str | bytes, stream_sid: str) -> Command:
     if event == "mark":
         _check_fields("mark.mark", body, {"name"})
         if not isinstance(body["name"], str):
-            raise Rejected(31951, "mark.mark.name is no string")
+            raise Rejected(31951, "mark.mark.name is not a string")
         return Mark(body["name"])
     _check_fields("media.media", body, {"payload"})
     return Play(_audio(body["payload"]))
@@ -83,7 +83,7 @@ def decode(message: str | bytes, stream_sid: str) -> Command:
 
 def _check_fields(what: str, fields: Any, expected: set[str]) -> None:
     if not isinstance(fields, dict):
-        raise Rejected(31951, f"{what} is no object")
+        raise Rejected(31951, f"{what} is not an object")
     if missing := expected - fields.keys():
         raise Rejected(31951, f"{what}: {', '.join(sorted(missing))} missing")
     if extra := fields.keys() - expected:
@@ -92,11 +92,11 @@ def _check_fields(what: str, fields: Any, expected: set[str]) -> None:
 
 def _audio(payload: Any) -> bytes:
     if not isinstance(payload, str):
-        raise Rejected(31951, "media.media.payload is no string")
+        raise Rejected(31951, "media.media.payload is not a string")
     try:
         return binascii.a2b_base64(payload, strict_mode=True)
     except ValueError as error:
-        raise Rejected(31951, f"media.media.payload is no base64: {error}") from None
+        raise Rejected(31951, f"media.media.payload is not base64: {error}") from None
 
 
 class Sender:

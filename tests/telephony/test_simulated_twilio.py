@@ -495,7 +495,7 @@ def test_addresses_of_the_outside_are_reached_on_this_machine_or_not_at_all() ->
             sid = await it.create(twiml=None, url="https://phone.example.com/answered")
             call = it.twilio.calls[sid]
             await until(lambda: bool(call.warnings))
-            assert "goes nowhere else" in call.warnings[0]
+            assert "makes no other requests" in call.warnings[0]
             call.end()
             it.twilio.webhooks.reach["https://phone.example.com"] = it.app.url
             assert it.twilio.webhooks.address("wss://phone.example.com/x") == it.app.url.replace("http", "ws") + "/x"

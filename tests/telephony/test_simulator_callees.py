@@ -52,8 +52,8 @@ def test_a_file_may_say_that_nobody_answers(tmp_path: Path) -> None:
         ("after_s = true\nsteps = []", "after_s = True"),
         ("outcome = 'rings'\nsteps = []", "outcome = 'rings'"),
         ("answered_by = 'robot'\nsteps = []", "answered_by = 'robot'"),
-        ("after_s = 1", "there is no `steps"),
-        ("steps = [{ beep = 1 }]", "say `beep = true`"),
+        ("after_s = 1", "is missing"),
+        ("steps = [{ beep = 1 }]", "write `beep = true`"),
     ],
 )
 def test_what_does_not_fit_is_said(document: str, wrong: str, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_requests_are_signed_for_the_address_that_the_server_was_told(public_url
         (Twin(status=403), "403 Forbidden"),
         (Twin(content_type="application/json"), "12300"),
         (Twin(twiml="<Response><Say>Hello.</Say><Hangup/></Response>"), "<Say>, <Hangup>"),
-        (Twin(twiml="Internal Server Error"), "no XML"),
+        (Twin(twiml="Internal Server Error"), "not XML"),
     ],
 )
 def test_a_webhook_that_does_not_answer_right(twin: Twin, says: str) -> None:
