@@ -16,7 +16,6 @@ from realtime_core.sources import SYSTEM, Sources
 from .callees import Callee, person
 from .calls import SimulatedCall
 from .dialling import Rooms
-from .documents import Document, Fetch, Verb
 from .faults import Faults
 from .line import Line
 from .links import links
@@ -24,6 +23,7 @@ from .peer import Caller, MediaPeer
 from .ports import Leg
 from .resources import OwnedNumber
 from .rooms import Room
+from .twiml import Document, Fetch, Verb
 from .webhooks import WebhookFailed, Webhooks
 
 __all__ = ["CALLER", "OWN_NUMBER", "SimulatedAccount"]

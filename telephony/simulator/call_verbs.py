@@ -14,10 +14,10 @@ from realtime_core.errors import ConnectFailed
 
 from . import tones
 from .dialling import dial_numbers
-from .documents import Document, Fetch, Verb
 from .gathering import gather, message
 from .ports import Leg
 from .sounds import sound
+from .twiml import Document, Fetch, Verb
 from .webhooks import WebhookFailed, absolute
 
 __all__ = ["CallVerbs"]

@@ -15,7 +15,6 @@ from . import clips
 from .call_verbs import CallVerbs
 from .callees import Callee
 from .detection import detect, detects_aside
-from .documents import Document, DocumentRefused, Fetch, parse
 from .handset import Handset
 from .interpreter import RAN_OUT, interpret
 from .peer import Caller, MediaPeer
@@ -23,6 +22,7 @@ from .playout import FRAME, RATE, SILENCE
 from .ports import Account, Leg, RecordingSource
 from .recordings import Recording
 from .rooms import Member, Room
+from .twiml import Document, DocumentRefused, Fetch, parse
 from .webhooks import WebhookFailed
 
 __all__ = ["FINAL", "SimulatedCall"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from .documents import Document, Fetch, Verb
 from .parameters import Refused, check_caller_id
 from .ports import Account, Leg
 from .rooms import Member, Room
 from .sounds import announcement
+from .twiml import Document, Fetch, Verb
 from .webhooks import absolute
 
 __all__ = ["Rooms", "dial_numbers"]

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from .documents import Verb
 from .handset import FRAME_S
 from .playout import FRAME, SILENCE
 from .ports import Leg
+from .twiml import Verb
 
 __all__ = ["gather", "message"]
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 from urllib.parse import urljoin
 
-from .documents import Document, Fetch, Verb
+from .twiml import Document, Fetch, Verb
 
 __all__ = ["RAN_OUT", "Following", "LeaveDocument", "Verbs", "interpret"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from .documented import Form, is_url
+from .documented_parameters import Form, is_url
 
 __all__ = ["Refused", "check_caller_id", "check_create", "check_test_create"]
 

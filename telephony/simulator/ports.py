@@ -8,9 +8,9 @@ from typing import Any, Literal, Protocol
 
 from realtime_core.sources import Sources
 
-from .documents import Document, Fetch, Verb
 from .handset import Handset
 from .peer import MediaPeer
+from .twiml import Document, Fetch, Verb
 from .webhooks import Webhooks
 
 __all__ = ["Account", "Conferences", "Leg", "RecordingSource", "RunningRecording"]

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
-from .documented import API
+from .documented_parameters import API
 from .ports import Leg, RecordingSource
 
 __all__ = ["Recording"]

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from .documented import API
+from .documented_parameters import API
 
 if TYPE_CHECKING:
     from .calls import SimulatedCall

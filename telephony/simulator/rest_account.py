@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from . import resources
-from .documented import Form
+from .documented_parameters import Form
 from .parameters import Refused
 from .rest_forms import not_found, page
 

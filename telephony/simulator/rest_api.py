@@ -18,14 +18,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import documented, resources
-from .documented import API, Form, undocumented
-from .documents import DocumentRefused, Fetch, parse
+from . import documented_parameters as documented
+from . import resources
+from .documented_parameters import API, Form, undocumented
 from .parameters import Refused, check_create, check_test_create
 from .rest_account import AccountApi, check_reach
 from .rest_conferences import Conferences
 from .rest_forms import not_found, one, page, plain
 from .rest_recordings import Recordings
+from .twiml import DocumentRefused, Fetch, parse
 
 if TYPE_CHECKING:
     from .account import SimulatedAccount

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from . import resources
-from .documented import Form
-from .documents import Document, Verb
+from .documented_parameters import Form
 from .parameters import check_create
 from .rest_forms import flag, not_found, one, page, plain
+from .twiml import Document, Verb
 
 if TYPE_CHECKING:
     from .account import SimulatedAccount

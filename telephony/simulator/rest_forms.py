@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from . import resources
-from .documented import Form
+from .documented_parameters import Form
 from .parameters import Refused
 
 __all__ = ["flag", "not_found", "one", "page", "plain"]

@@ -20,11 +20,11 @@ from realtime_core.sources import SYSTEM, Sources
 
 from ..errors import RingFailed
 from ..urls import as_http, origin, rebased
-from .documents import MAX_BYTES, Document, DocumentRefused, Fetch, Verb, parse
 from .events import Event
 from .interpreter import RAN_OUT, Following, LeaveDocument, interpret
 from .line import Line
 from .peer import Caller, MediaPeer
+from .twiml import MAX_BYTES, Document, DocumentRefused, Fetch, Verb, parse
 
 __all__ = ["ring"]
 

@@ -10,9 +10,9 @@ from realtime_core.audio.resample import Downsampler3
 from ..audio.files import read_ulaw
 from ..errors import AudioFileError
 from . import tones
-from .documents import Fetch, Verb
 from .playout import RATE, SILENCE
 from .ports import Leg
+from .twiml import Fetch, Verb
 from .webhooks import WebhookFailed, absolute
 
 __all__ = ["announcement", "sound"]

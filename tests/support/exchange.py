@@ -42,11 +42,11 @@ from telephony.call.leg.next_twiml import after_dial, after_stream
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
 from telephony.errors import TwilioNotFound, TwilioRejected
-from telephony.simulator.documents import Document, Fetch, Verb, parse
 from telephony.simulator.handset import Handset
 from telephony.simulator.interpreter import RAN_OUT, Following, LeaveDocument, interpret
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
+from telephony.simulator.twiml import Document, Fetch, Verb, parse
 from telephony.twilio import twiml
 from telephony.twilio.callbacks import CallStatus, DialResult
 from telephony.twilio.caller_id import is_number

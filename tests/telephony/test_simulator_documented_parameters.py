@@ -14,7 +14,7 @@ from twilio.rest.api.v2010.account.conference.participant import ParticipantCont
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberContext, IncomingPhoneNumberList
 
 from telephony.errors import UndocumentedRequest
-from telephony.simulator import documented
+from telephony.simulator import documented_parameters as documented
 from tests.support.twilio_world import OURS, THEIRS, run, world
 
 PAGING = {"PageSize", "Page", "PageToken"}
