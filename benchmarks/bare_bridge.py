@@ -1,10 +1,11 @@
-"""The floor: a bridge with nothing in it, on the same stack as the real server.
+"""A minimal bridge between Twilio and the model on the same stack as the real server. It is the lower bound of the
+cost.
 
-Starlette on uvicorn (sans-I/O WebSockets, deflate off), the `websockets` client to the model, the standard library's
-json, the same mu-law and the same FIR. It forwards media up, audio down, and says `clear` on `speech_started`. No
-session, tools, playback accounting, pacing, marks, truncation, journal or signatures.
+Stack: Starlette on uvicorn (sans-I/O WebSockets, deflate off), the `websockets` client to the model, the standard
+library's json, the same mu-law and FIR. It forwards media up and audio down, and sends `clear` on `speech_started`. It
+has no session, tools, playback accounting, pacing, marks, truncation, journal or signatures.
 
-`python -m benchmarks.bare_bridge`: takes the model's address from `OPENAI_BASE_URL`, prints one JSON line when ready.
+`python -m benchmarks.bare_bridge` takes the model's address from `OPENAI_BASE_URL` and prints one JSON line when ready.
 """
 
 from __future__ import annotations

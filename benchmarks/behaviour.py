@@ -1,7 +1,7 @@
-"""Does a change of structure change what happens? The journals of calls in virtual time, as hashes.
+"""Checks that a change of structure does not change behaviour: compares hashes of journals of calls in virtual time.
 
-`python -m benchmarks.behaviour write` keeps the hashes of this state of the code, `... check` compares with them. The
-calls are the demonstration with 20 seeds, over a rough line, and the calls of the stories in `tests/telephony`.
+`python -m benchmarks.behaviour write` stores the hashes of the present code; `check` compares with them. The calls are
+the demonstration with 20 seeds over a rough line, and the calls of the stories in `tests/telephony`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STORIES = "tests/telephony/stories"
 
 
 def demonstrations() -> dict[str, str]:
-    """The hash of the demonstration's journal, by seed. The header holds versions and is left out."""
+    """The hash of the demonstration's journal for each seed, without the header, which holds versions."""
     return {f"demo {seed}": _hash(journal_of(seed).partition(b"\n")[2]) for seed in SEEDS}
 
 
@@ -51,7 +51,7 @@ def main() -> int:
     found = demonstrations() | stories()
     if wanted == "write":
         KEPT.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-        print(f"{len(found)} journals are kept in {KEPT.relative_to(ROOT)}.")
+        print(f"{len(found)} journals are stored in {KEPT.relative_to(ROOT)}.")
         return 0
     kept = json.loads(KEPT.read_text())
     differing = sorted(name for name in kept.keys() & found.keys() if kept[name] != found[name])

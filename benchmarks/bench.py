@@ -1,14 +1,14 @@
-"""`make bench`: the real server beside a bare bridge on the same stack, under the same load, in the same run.
+"""`make bench`: compares the real server with a bare bridge on the same stack, under the same load, in the same run.
 
-Server and load are processes of their own, each on a core of its own where there are two. The systems take turns, so
-that what else the machine does touches both alike: read the ratio, not the absolute figures.
+Server and load are separate processes, each on its own core where there are two. The systems run in turns, so that
+other work of the machine affects both. Read the ratio, not the absolute figures.
 
 - CPU: user and system time of the server process, per call and second
-- RSS: memory of the server process that came with the calls, per call
-- in: a caller's 20 ms frame sent -> its last sample at the model's socket
-- out: the first delta of an answer sent -> its first media message at the caller's end
-- barge: speech_started sent -> `clear` at the caller's end
-- underruns: holes that the caller would hear within an answer
+- RSS: growth of the server process's memory with the calls, per call
+- in: from a caller's 20 ms frame sent to its last sample at the model's socket
+- out: from the first delta of an answer sent to its first media message at the caller's end
+- barge: from speech_started sent to `clear` at the caller's end
+- underruns: audible holes within an answer
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> int:
         return 2
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SYSTEMS}
     for number in range(arguments.rounds):
-        # Who goes first changes from round to round.
+        # The first system changes from round to round.
         for name in list(SYSTEMS) if number % 2 == 0 else list(SYSTEMS)[::-1]:
             sys.stderr.write(f"round {number + 1} of {arguments.rounds}: {name}\n")
             runs[name].append(run_once(name, arguments.calls, arguments.seconds))
@@ -97,7 +97,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run_once(name: str, calls: int, seconds: float, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """One run of one system, in fresh processes; `settings` are added to the server's environment."""
+    """Run one system once, in fresh processes. `settings` are added to the server's environment."""
     server_core, *others = cores()
     with process(["-m", "benchmarks.load"], core=others[0] if others else None) as load:
         model = read(load)["model"]
@@ -105,7 +105,7 @@ def run_once(name: str, calls: int, seconds: float, settings: Mapping[str, str] 
         with process(SYSTEMS[name], core=core, model=model, settings=settings) as server:
             address = websocket_address(read(server)["listening"], "/media-stream")
             order = {"server": address, "pid": server.pid}
-            # The first call loads what is loaded late, and is not counted.
+            # The first call triggers late imports and is not counted.
             write(load, order | {"calls": 1, "seconds": 2.0})
             read(load)
             write(load, order | {"calls": calls, "seconds": seconds})
@@ -116,7 +116,7 @@ def run_once(name: str, calls: int, seconds: float, settings: Mapping[str, str] 
 def process(
     arguments: list[str], *, core: int | None, model: str | None = None, settings: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that speaks JSON lines, on one core."""
+    """Start a Python process that speaks JSON lines, on one core."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "TWILIO_", "TELEPHONY_"))}
     environment.pop("PUBLIC_URL", None)
     if model is not None:
@@ -161,7 +161,7 @@ def write(child: subprocess.Popen[str], message: dict[str, Any]) -> None:
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """CPU and memory as medians of the runs; latencies over all of them."""
+    """Summarise the runs: CPU and memory as medians, latencies over all runs."""
     figures = [run["figures"] for run in runs]
     result: dict[str, Any] = {
         "cpu_ms_per_call_s": median(run["cpu_ms_per_call_second"] for run in runs),

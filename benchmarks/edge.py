@@ -1,8 +1,8 @@
-"""What a request that nobody signed costs the event loop: `python -m benchmarks.edge`.
+"""Measures the event loop time of unsigned requests: `python -m benchmarks.edge`.
 
 The application runs on its server in a thread of this process. Another thread sends requests one after another. The
-figure is the processor time of the server's thread for each request, in milliseconds, and the ratio to the cost of
-`GET /healthz` in the same run. The time includes the parser, the routing and the answer.
+figure is the processor time of the server's thread per request, in milliseconds, and its ratio to `GET /healthz` in the
+same run. It includes the parser, the routing and the answer.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = ["costs"]
 SITE = "https://phone.example.com"
 FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 BOGUS = {"X-Twilio-Signature": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="}
-"""The right length for a signature (SHA-1 in base64), and made with no secret."""
+"""A signature of the right length (SHA-1 in base64), made without the secret."""
 
 
 class Server:
-    """The application in a thread of its own."""
+    """The application in its own thread."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -50,7 +50,7 @@ class Server:
             await self._stop.wait()
 
     def cpu_s(self) -> float:
-        """The processor time of the loop's thread so far."""
+        """The processor time of the loop's thread so far, in seconds."""
         return asyncio.run_coroutine_threadsafe(_thread_time(), self._loop).result()
 
     def __enter__(self) -> Server:
@@ -81,7 +81,7 @@ def _cost_ms(server: Server, count: int, method: str, path: str, body: str, head
         for measured in (False, True):
             before = server.cpu_s()
             for _ in range(count if measured else count // 10 + 1):
-                with suppress(ConnectionError):  # the rest of a body that is too long is not read
+                with suppress(ConnectionError):  # the server does not read all of a body that is too long
                     connection.request(method, path, body or None, headers)
                     connection.getresponse().read()
                     continue
@@ -95,7 +95,7 @@ def _form(size: int, fields: int) -> str:
 
 
 def costs(count: int) -> dict[str, float]:
-    """Milliseconds of the loop's thread for each kind of request; the first is the baseline."""
+    """The loop thread's time for each kind of request, in ms; the first kind is the baseline."""
     post = ("POST", "/incoming-call")
     kinds: dict[str, tuple[str, str, str, dict[str, str]]] = {
         "GET /healthz (baseline)": ("GET", "/healthz", "", {}),

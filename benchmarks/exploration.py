@@ -1,4 +1,4 @@
-"""Tests of the tests: new random examples for each property, and changed operators in the pure modules."""
+"""Tests the tests: new random examples for each property test, and mutations of the pure modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["KILLED_PERCENT", "Exploration", "Mutation", "explore", "mutate"]
 
 ROOT = Path(__file__).parents[1]
 FOUND = ROOT / "proof"
-"""What fails is kept here. Hypothesis also keeps the examples themselves, in `.hypothesis/`, and tries them first."""
+"""The folder for failing examples. Hypothesis also stores them in `.hypothesis/` and tries them first."""
 KILLED_PERCENT = 90.0
 """The share of mutants that the tests must find. `tool.mutmut` in `pyproject.toml` names modules and tests."""
 _CLOSING = re.compile(r"\d+ (?:passed|failed|error).*")
@@ -34,7 +34,7 @@ class Exploration:
 
 
 def explore(seed: int) -> Exploration:
-    """Run each property test with many examples that follow from `seed`."""
+    """Run each property test with many examples made from `seed`."""
     command = [sys.executable, "-m", "pytest", "-m", "hypothesis", f"--hypothesis-seed={seed}", "-n", "auto"]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "PROOF": "1"}, text=True, capture_output=True, check=False

@@ -1,4 +1,4 @@
-"""How much: the short form of a proof, as `make test` runs it, or the long one of `make proof`."""
+"""The size of a test: short for `make test`, long for `make proof`."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ __all__ = ["extent"]
 
 
 def extent(short: int, long: int) -> int:
-    """`long` where `PROOF` is set in the environment."""
+    """Return `long` if `PROOF` is set in the environment, else `short`."""
     return long if os.environ.get("PROOF") else short

@@ -1,7 +1,7 @@
-"""What a journal costs: `python -m benchmarks.journal`.
+"""Measures the cost of journals: `python -m benchmarks.journal`.
 
-- `on / off`: CPU of the real server with a journal of each call, against without, in turns under the same load
-- MB per minute of a call that talks all the time, as written and compressed
+- `on / off`: CPU of the real server with a journal of each call and without, in turns under the same load
+- MB per minute of a call with continuous speech, as written and compressed
 - replaying: CPU of a call of ten minutes, and many calls of a minute on all cores
 """
 
@@ -28,7 +28,7 @@ from .repeat import talk
 __all__ = ["CPU_LIMIT_PERCENT", "main", "overhead", "replaying"]
 
 CPU_LIMIT_PERCENT = 10.0
-"""What a journal may cost."""
+"""The limit for the journal's CPU cost, in percent."""
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def overhead(calls: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """CPU (ms per call and second) and size."""
+    """The CPU cost (ms per call and second) and the size of journals."""
     cpu: dict[str, list[float]] = {"off": [], "on": []}
     mb_per_minute = packed = 0.0
     for number in range(rounds):
@@ -66,11 +66,11 @@ def overhead(calls: int, seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def replaying(*, calls: int) -> dict[str, Any]:
-    """CPU of a long replay, and the time of many short ones."""
+    """The CPU time of a long replay, and the time of many short ones."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         long, short = talk(600.0, folder / "long" / "journal.jsonl"), talk(60.0, folder / "short" / "journal.jsonl")
-        replay_call(short)  # what is loaded late is loaded
+        replay_call(short)  # triggers late imports
         cpu_s = min(_cpu_s(long) for _ in range(3))
         began = time.perf_counter()
         results = list(run([Job(short)] * calls, workers=os.cpu_count() or 1))

@@ -1,4 +1,4 @@
-"""kill -9 of the server in mid-call: what is left of the call?"""
+"""Kills servers with `kill -9` during a call, and checks what is left of the call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Survivor", "kill_in_mid_call"]
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """`lost_s`: how much of the call up to the kill is not in the journal."""
+    """The remains of one call. `lost_s` is the time before the kill that is missing in the journal."""
 
     killed_at_s: float
     lost_s: float
@@ -34,12 +34,12 @@ class Survivor:
 
     @property
     def wav_is_whole(self) -> bool:
-        """The WAV has all that is not lost."""
+        """Whether the WAV holds everything that the journal holds."""
         return abs(self.wav_s - (self.killed_at_s - self.lost_s)) < 0.03
 
 
 def kill_in_mid_call(times: int, *, seed: int, at_once: int = 3) -> list[Survivor]:
-    """Kill so many servers, each in its first call. Raises what reading a journal raises."""
+    """Kill `times` servers, each in its first call. Exceptions of the journal reader pass through."""
 
     async def run() -> list[Survivor]:
         room = asyncio.Semaphore(at_once)
@@ -69,7 +69,7 @@ def _survivor(folder: Path, killed_at_s: float) -> Survivor:
 
 
 async def _call(folder: Path, after_s: float) -> float:
-    """Ring a server of its own, and kill it after so long; returns when (on the phone's clock) it died."""
+    """Call a server of our own and kill it after `after_s`. Returns the time of the kill on the phone's clock."""
     ours = {"TELEPHONY_JOURNAL_DIR": os.fspath(folder), "LOG_LEVEL": "error"}
     serve = ["-m", "telephony", "serve", "--port", "0", "--json"]
     async with child("server", serve, child_environment(os.environ, ours), verbose=False) as server:

@@ -1,8 +1,8 @@
-"""The load: many callers on Twilio's side and the models on the other, in one process with one clock.
+"""The load generator: many callers on Twilio's side and their models, in one process with one clock.
 
-Everything heavy is encoded beforehand: 20 ms frames of a human voice, sent on an absolute schedule, and answers in
-200 ms deltas at five times real time. There is no voice activity detection: when a caller interrupts is decided here.
-Marks come back when what lies before them would have been played.
+Audio is encoded in advance: 20 ms frames of a human voice, sent on an absolute schedule, and answers in 200 ms deltas
+at five times real time. There is no voice activity detection; this module decides when a caller interrupts. A mark is
+returned when the audio before it would have been played.
 
 `python -m benchmarks.load` prints `{"model": address}`, reads one line `{"server": address, "pid": ..., "calls": ...,
 "seconds": ...}`, makes the calls and prints the figures.
@@ -34,11 +34,12 @@ DELTA_S = 0.2
 SPEED = 5
 ANSWER_S = 4.0
 PERIOD_S = 5.0
-"""An answer begins every so often. Every second one is interrupted, `BARGE_AFTER_S` after its first delta."""
+"""The period between the beginnings of answers. Every second answer is interrupted, `BARGE_AFTER_S` after its first
+delta."""
 BARGE_AFTER_S = 1.5
 THINKS_S = 0.8
-"""The caller's turn ends so long before the next answer: with models that take longer, an agent fills the silence, and
-what is said then is a line of its own that the answer has to wait behind."""
+"""How long before the next answer the caller's turn ends. With a slower model the agent fills the silence, and the
+answer has to wait behind the filler."""
 CONNECTED = '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 
 
@@ -58,16 +59,16 @@ def answer_deltas() -> list[str]:
 
 @dataclass
 class Figures:
-    """All times in seconds, of all calls."""
+    """The times of all calls, in seconds."""
 
     up: list[float] = field(default_factory=list)
-    """A caller's frame sent -> its last sample at the model's socket."""
+    """From a caller's frame sent to its last sample at the model's socket."""
     out: list[float] = field(default_factory=list)
-    """The first delta of an answer -> the first media message."""
+    """From the first delta of an answer to the first media message."""
     barge: list[float] = field(default_factory=list)
-    """speech_started -> clear."""
+    """From speech_started to clear."""
     late: list[float] = field(default_factory=list)
-    """How late our own frames were: what the load itself adds."""
+    """How late the load's own frames were: the error that the load adds."""
     underruns: int = 0
     underrun_s: float = 0.0
     answers: int = 0
@@ -77,7 +78,7 @@ class Figures:
 
 
 class Ear:
-    """What the caller hears of one answer at a time: played from its first media message on, without a pause."""
+    """The audio that the caller hears of one answer: played without a pause from its first media message on."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
@@ -95,7 +96,7 @@ class Ear:
 
     def media(self, now: float, seconds: float) -> None:
         if self.ends_at < now:
-            # The last frame may be padded, and begin a little late; what is missing before that is a hole.
+            # The last frame may be padded and begin a little late. Audio that is missing before it is a hole.
             if 0.0 < self._heard_s < self._expected_s - 2 * FRAME_S:
                 self._figures.underruns += 1
                 self._figures.underrun_s += now - self.ends_at
@@ -105,7 +106,7 @@ class Ear:
 
 
 class Call:
-    """One call: the caller's end and, once the server has opened it, the model's."""
+    """One call: the caller's end and, after the server has connected, the model's end."""
 
     def __init__(self, number: int, figures: Figures) -> None:
         self.loop = asyncio.get_running_loop()
@@ -243,7 +244,7 @@ class Call:
             self.figures.frames_received += 1
 
     async def _answer_for_ever(self) -> None:
-        # The callers' answers are spread over the period.
+        # The answers of different callers are spread over the period.
         at = self.loop.time() + 0.3 + PERIOD_S * (self.number * 0.381966 % 1)
         while True:
             await asyncio.sleep(at - self.loop.time())
@@ -262,7 +263,7 @@ class Call:
             await asyncio.sleep(started + number * DELTA_S / SPEED - self.loop.time())
 
     def _response(self, deltas: list[str]) -> Iterator[None]:
-        """One answer; each step sends a delta."""
+        """Send one answer; each step sends a delta."""
         ids = {"response_id": f"resp_{self.number}_{self._answer}", "item_id": f"item_{self.number}_{self._answer}"}
         part = {**ids, "output_index": 0, "content_index": 0}
         item = {"id": ids["item_id"], "object": "realtime.item", "type": "message", "role": "assistant"}
@@ -301,7 +302,7 @@ class Call:
         self._emit("input_audio_buffer.committed", previous_item_id=None, item_id=item_id)
 
     def _greet(self) -> None:
-        """Who asks for a response gets one at once, and a short one: the others come by the clock."""
+        """Send a short answer at once to a `response.create`. The other answers come by the clock."""
         for _ in self._response(answer_deltas()[:1]):
             pass
 
@@ -311,7 +312,7 @@ class Call:
 
 
 async def measure(order: dict[str, Any], calls: list[Call]) -> dict[str, Any]:
-    """Make the calls, and read the server's CPU time and memory around the stretch in which all of them run."""
+    """Make the calls. Measure the server's CPU time and memory while all of them run."""
     loop = asyncio.get_running_loop()
     figures = Figures()
     memory_before = memory_bytes(order["pid"])
@@ -321,7 +322,7 @@ async def measure(order: dict[str, Any], calls: list[Call]) -> dict[str, Any]:
     own_before = time.process_time()
 
     async def one(call: Call) -> None:
-        # Callers are not in step: each has his own phase within 20 ms. They come in order, so that the n-th connection
+        # Each caller has a different phase within 20 ms. Callers connect in order, so that the n-th connection
         # to the model is the n-th call's.
         await call.run(order["server"], start_at + FRAME_S * call.number / order["calls"], end_at)
 
@@ -349,7 +350,7 @@ async def measure(order: dict[str, Any], calls: list[Call]) -> dict[str, Any]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of the whole process (proc(5))."""
+    """User and system time of the whole process, in seconds (proc(5))."""
     with open(f"/proc/{pid}/stat") as stat:
         fields = stat.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

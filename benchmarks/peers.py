@@ -1,7 +1,7 @@
-"""What hostile peers get out of the server, beside plain uvicorn: `python -m benchmarks.peers`.
+"""Measures the effect of hostile peers on the server and on plain uvicorn: `python -m benchmarks.peers`.
 
 Each attack runs against plain uvicorn and against uvicorn with `telephony.web.connection_limits`, each in its own
-process. The memory is the growth of the process's resident set. Loopback only.
+process. Memory is the growth of the process's resident set. Loopback only.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _resident_mb(status: Path) -> float:
 
 
 async def _slow_peers(port: int, status: Path) -> str:
-    """300 peers that send one byte of a header each second, for 30 s."""
+    """300 peers send one byte of a header each second, for 30 s."""
     peers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
     for _, writer in peers:
         writer.write(b"GET / HTTP/1.1\r\nX: ")
@@ -88,7 +88,7 @@ async def _slow_peers(port: int, status: Path) -> str:
 
 
 async def _endless_head(port: int, status: Path) -> str:
-    """Header lines without an end, up to 200 MB."""
+    """A peer sends endless header lines, up to 200 MB."""
     before = _resident_mb(status)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET / HTTP/1.1\r\n")
@@ -103,7 +103,7 @@ async def _endless_head(port: int, status: Path) -> str:
 
 
 async def _pings(port: int, status: Path) -> str:
-    """Pings of 125 bytes for 10 s, from a peer that reads nothing."""
+    """A peer sends pings of 125 bytes for 10 s and reads nothing."""
     before = _resident_mb(status)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.write(

@@ -1,9 +1,9 @@
-"""The long forms of the proofs: `make proof`.
+"""The long measurements and tests: `make proof`.
 
-Figures go to `benchmarks/figures/`, with versions, and to `docs/measurements.md`.
+The figures, with versions, are written to `benchmarks/figures/` and `docs/measurements.md`.
 
-Everything runs on this machine, over memory or loopback. It takes about half an hour on two quiet cores. Figures of CPU
-mean little while other work is running. `--only NAME` runs some of it and writes no figures.
+Everything runs on this machine, in memory or over loopback. It takes about half an hour on two idle cores. CPU figures
+are not reliable while other work runs. `--only NAME` runs some steps and writes no figures.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from realtime_core.sources import SYSTEM
 from . import measurements
 from .caller_measurements import CLASSES, CallResult, Summary, measure, summarise
 from .exploration import KILLED_PERCENT, explore, mutate
+from .heard_position import CLASSES, CallResult, Summary, measure, summarise
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying
 from .kill import kill_in_mid_call
 from .repeat import repeats, ten_minutes
@@ -41,13 +42,13 @@ LONG_TESTS = (
     "tests/telephony/test_outbound_faults.py",
     "tests/telephony/test_call_list.py",
 )
-"""Their long forms are in the tests themselves: see `benchmarks.extent`."""
+"""Tests with a long form: see `benchmarks.extent`."""
 _CLOSING = re.compile(r"\d+ (?:passed|failed|error).*")
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much of each."""
+    """The size of each step."""
 
     seed: int
     calls: int
@@ -59,15 +60,15 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`told` is for people."""
+    """The result of a step. `summary` is text for people."""
 
     figures: Any
     holds: bool
-    told: str
+    summary: str
 
 
 def truncations(extent: Extent) -> Result:
-    """The heard position: each truncation against what the ear got, over six classes of lines."""
+    """Compares each truncation with the audio that the caller heard, over six classes of lines."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         summaries = list(_summaries(pool, extent))
     return Result(
@@ -76,69 +77,69 @@ def truncations(extent: Extent) -> Result:
 
 
 def ten_minutes_of_barge_ins(extent: Extent) -> Result:
-    """A call with a barge-in every six seconds, in virtual time."""
+    """Runs a call with a barge-in every six seconds, in virtual time."""
     cpu_s, virtual_s, barge_ins = ten_minutes(extent.seed)
     figures = {"cpu_s": round(cpu_s, 2), "virtual_s": round(virtual_s), "barge_ins": barge_ins, "limit_s": 4.0}
     return Result(figures, cpu_s <= 4.0, f"{virtual_s:.0f} s with {barge_ins} barge-ins: {cpu_s:.2f} s of CPU")
 
 
 def repetitions(extent: Extent) -> Result:
-    """One seed, one journal."""
+    """Checks that one seed always gives the same journal."""
     same = repeats(extent.runs, extent.seed)
-    told = f"{extent.runs} runs with one seed: {'the same journal to the byte' if same else 'DIFFERENT journals'}"
-    return Result({"runs": extent.runs, "same": same}, same, told)
+    summary = f"{extent.runs} runs with one seed: {'the same journal to the byte' if same else 'DIFFERENT journals'}"
+    return Result({"runs": extent.runs, "same": same}, same, summary)
 
 
 def replays(extent: Extent) -> Result:
-    """A call of ten minutes, and many of a minute on all cores."""
+    """Replays a call of ten minutes, and many calls of a minute on all cores."""
     figures = replaying(calls=extent.replays)
     many = figures["minutes"]
-    told = f"ten minutes in {figures['ten_minutes_cpu_s']} s of CPU, {many['calls']} minutes in {many['seconds']} s"
-    return Result(figures, figures["ten_minutes_cpu_s"] <= 2.0 and many["seconds"] <= 30.0, told)
+    summary = f"ten minutes in {figures['ten_minutes_cpu_s']} s of CPU, {many['calls']} minutes in {many['seconds']} s"
+    return Result(figures, figures["ten_minutes_cpu_s"] <= 2.0 and many["seconds"] <= 30.0, summary)
 
 
 def kills(extent: Extent) -> Result:
-    """kill -9 of the server in mid-call: the journal is readable, the WAV is whole, at most a second is lost."""
+    """Kills servers during a call: the journal is readable, the WAV is complete, at most a second is lost."""
     survivors = kill_in_mid_call(extent.kills, seed=extent.seed)
     lost_s = max(survivor.lost_s for survivor in survivors)
     whole = all(survivor.wav_is_whole for survivor in survivors)
-    told = f"{len(survivors)} servers killed: every journal readable, {lost_s * 1000:.0f} ms lost at most"
+    summary = f"{len(survivors)} servers killed: every journal readable, {lost_s * 1000:.0f} ms lost at most"
     figures = {"times": len(survivors), "lost_s_at_most": round(lost_s, 3), "wavs_whole": whole}
-    return Result(figures, whole and lost_s <= 1.0, told)
+    return Result(figures, whole and lost_s <= 1.0, summary)
 
 
 def journal_cost(extent: Extent) -> Result:
-    """Journal on against off, in turns under the same load; and its size."""
+    """Compares calls with and without a journal under the same load, and measures its size."""
     figures = overhead(calls=15, seconds=15.0, rounds=extent.rounds)
     percent, size = figures["overhead_percent"], figures["mb_per_minute"]
-    told = f"{percent:+.1f} % of CPU, {size} MB a minute ({figures['mb_per_minute_compressed']} compressed)"
-    return Result(figures, percent <= CPU_LIMIT_PERCENT, told)
+    summary = f"{percent:+.1f} % of CPU, {size} MB a minute ({figures['mb_per_minute_compressed']} compressed)"
+    return Result(figures, percent <= CPU_LIMIT_PERCENT, summary)
 
 
 def long_tests(extent: Extent) -> Result:
-    """200 hang-ups leave nothing open; fault combinations of outgoing calls; a call list that is killed."""
+    """Runs long tests: 200 hang-ups, fault combinations of outgoing calls, a call list whose process is killed."""
     command = [sys.executable, "-m", "pytest", *LONG_TESTS]
     done = subprocess.run(command, env={**os.environ, "PROOF": "1"}, text=True, capture_output=True, check=False)
     closing = _CLOSING.findall(done.stdout)
-    told = closing[-1] if closing else f"pytest ended with {done.returncode}"
+    summary = closing[-1] if closing else f"pytest ended with {done.returncode}"
     if done.returncode:
-        told = f"{told}\n{done.stdout[-4000:]}{done.stderr[-1000:]}"
-    return Result({"tests": list(LONG_TESTS), "outcome": told}, done.returncode == 0, told)
+        summary = f"{summary}\n{done.stdout[-4000:]}{done.stderr[-1000:]}"
+    return Result({"tests": list(LONG_TESTS), "outcome": summary}, done.returncode == 0, summary)
 
 
 def exploration(extent: Extent) -> Result:
-    """All property tests with new examples."""
+    """Runs all property tests with new examples."""
     found = explore(extent.seed)
-    told = f"seed {found.seed}: {found.outcome}" + (f"; see {found.report}" if found.report else "")
-    return Result(asdict(found), found.holds, told)
+    summary = f"seed {found.seed}: {found.outcome}" + (f"; see {found.report}" if found.report else "")
+    return Result(asdict(found), found.holds, summary)
 
 
 def mutation(extent: Extent) -> Result:
-    """Do the tests find changed operators in the pure modules?"""
+    """Checks that the tests find mutations in the pure modules."""
     result = mutate()
     percent = round(result.killed_percent, 1)
-    told = f"{result.killed} of {result.mutants} mutants found ({percent} %); the others: proof/survivors.diff"
-    return Result({**asdict(result), "killed_percent": percent}, percent >= KILLED_PERCENT, told)
+    summary = f"{result.killed} of {result.mutants} mutants found ({percent} %); the others: proof/survivors.diff"
+    return Result({**asdict(result), "killed_percent": percent}, percent >= KILLED_PERCENT, summary)
 
 
 STEPS: dict[str, Callable[[Extent], Result]] = {
@@ -166,10 +167,10 @@ def main() -> int:
         began = time.perf_counter()
         try:
             result = STEPS[name](extent)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the other steps still run, and this one has failed
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - this step has failed, and the other steps still run
             result = Result(None, False, f"{type(error).__name__}: {error}")
         took_s = time.perf_counter() - began
-        print(f"    {'holds' if result.holds else 'FAILS'}: {result.told} ({took_s:.0f} s)", file=out, flush=True)
+        print(f"    {'holds' if result.holds else 'FAILS'}: {result.summary} ({took_s:.0f} s)", file=out, flush=True)
         figures[name] = result.figures
         figures["took_s"][name] = round(took_s)
         figures["holds"][name] = result.holds
@@ -187,11 +188,11 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make proof", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", action="append", choices=list(STEPS), help="this step alone; may be repeated")
-    parser.add_argument("--calls", type=int, default=200, help="calls of each class of lines")
-    parser.add_argument("--runs", type=int, default=50, help="repetitions of one seed")
+    parser.add_argument("--calls", type=int, default=200, help="number of calls for each class of lines")
+    parser.add_argument("--runs", type=int, default=50, help="number of runs with one seed")
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--replays", type=int, default=100, help="recorded minutes to replay")
-    parser.add_argument("--rounds", type=int, default=3, help="of journal on and off")
+    parser.add_argument("--replays", type=int, default=100, help="number of recorded minutes to replay")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds with and without a journal")
     parser.add_argument("--seed", type=int, default=SYSTEM.random.getrandbits(31))
     parser.add_argument("--json", action="store_true")
     return parser

@@ -1,4 +1,4 @@
-"""Whole calls in virtual time: how long they take, and whether they repeat to the byte."""
+"""Runs whole calls in virtual time, to measure their duration and to check that they repeat exactly."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def journal_of(seed: int) -> bytes:
 
 
 def repeats(runs: int, seed: int) -> bool:
-    """Are all journals of so many runs with one seed the same to the byte?"""
+    """Whether all journals of `runs` calls with one seed are the same to the byte."""
     return len({hashlib.sha256(journal_of(seed)).digest() for _ in range(runs)}) == 1
 
 
@@ -80,7 +80,7 @@ def ten_minutes(seed: int) -> tuple[float, float, int]:
         phone.hang_up()
 
     answer = Reply(say="We are open every day from noon until eleven in the evening. To hear that again, press one.")
-    journal_of(seed)  # everything is loaded, and the voice is prepared
+    journal_of(seed)  # triggers late imports and prepares the voice
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
         start = time.process_time()
@@ -94,7 +94,7 @@ CLIPS = ("booking", "busy", "sorry_hours", "next_in_line")
 
 
 def talk(seconds: float, path: Path) -> Path:
-    """Record a conversation of this length: turn about, and each fourth turn breaks in."""
+    """Record a conversation of this length. Caller and agent take turns; in each fourth turn the caller interrupts."""
 
     async def caller(phone: Handset) -> None:
         turn = 0

@@ -1,11 +1,11 @@
-"""8 kHz to 24 kHz and back, as a stream: a linear-phase FIR with a constant delay of 1.875 ms up and 3 ms down.
+"""Resamples streams from 8 kHz to 24 kHz and back, with a linear-phase FIR. The delay is 1.875 ms up and 3 ms down.
 
-Each call and direction has its own instance; it holds nothing back but an odd byte and its place between two output
-samples. soxr's stream is not used here: it delays by 40 to 150 ms and dithers, so that silence is no longer silence.
+Each call and direction has its own instance. An instance keeps only the filter's history, an odd byte and its phase
+between two output samples. soxr's stream is not used: it delays by 40 to 150 ms, and its dither changes silence.
 
-How it computes: a row of the window holds the history that `_ROW` samples at 8 kHz need, and those samples; times a
-matrix that has one shifted copy of the filter per output sample. Matrix products of this shape are two to three times
-as quick as one row per output sample.
+Computation: a row of the window holds `_ROW` samples at 8 kHz and the history that they need. The row is multiplied by
+a matrix with one shifted copy of the filter per output sample. Matrix products of this shape are two to three times as
+fast as one row per output sample.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["DOWN_DELAY", "UP_DELAY", "Downsampler3", "Upsampler3"]
 
 UP_DELAY: Final = 45
-"""Delay of `Upsampler3` in samples at 24 kHz (its output's)."""
+"""The delay of `Upsampler3`, in samples at 24 kHz."""
 DOWN_DELAY: Final = 24
-"""Delay of `Downsampler3` in samples at 8 kHz (its output's)."""
+"""The delay of `Downsampler3`, in samples at 8 kHz."""
 
 _ROW = 20
 _LOWEST = np.array(-32768, np.float32)
@@ -31,14 +31,15 @@ _HIGHEST = np.array(32767, np.float32)
 
 
 def _low_pass(taps: int, cutoff_hz: float, beta: float) -> NDArray[np.float64]:
-    """A windowed sinc (Kaiser) at 24 kHz, of sum 1."""
+    """A windowed sinc (Kaiser) at 24 kHz with sum 1."""
     n = np.arange(taps) - (taps - 1) / 2
     response = np.sinc(2 * cutoff_hz / 24000 * n) * np.kaiser(taps, beta)
     return np.asarray(response / response.sum())
 
 
 def _up_matrix() -> NDArray[np.float32]:
-    """Output 3n + p is the sum over k of `3 * h[3k + p] * x[n - k]`; gain 3 makes up for the two missing samples."""
+    """Output 3n + p is the sum over k of `3 * h[3k + p] * x[n - k]`. The gain 3 compensates for the two missing
+    samples."""
     h = 3 * np.append(_low_pass(91, 3925, 7.8), [0, 0])
     history = len(h) // 3 - 1
     matrix = np.zeros((history + _ROW, 3 * _ROW), np.float32)
@@ -62,25 +63,27 @@ _DOWN = _down_matrix()
 
 
 class _Fir:
-    """The sliding window and the product. `advance` is the number of inputs per row; `rows` go through at once."""
+    """The sliding window and the matrix product. `advance` is the number of inputs per row; `rows` are computed
+    together."""
 
     def __init__(self, matrix: NDArray[np.float32], advance: int, rows: int) -> None:
         self._matrix = matrix
         self._advance = advance
         self._history = len(matrix) - advance
         self.capacity = advance * rows
-        # Two samples to spare: the way down may begin up to two samples late.
+        # Two spare samples, because downsampling may begin up to two samples late.
         self._window = np.zeros(self._history + self.capacity + 2, np.float32)
         self._rows = [
             as_strided(self._window[late:], (rows, len(matrix)), (4 * advance, 4), writeable=False) for late in range(3)
         ]
-        # BLAS takes no overlapping rows; copied first, they still cost less.
+        # BLAS does not accept overlapping rows; copying them first is still faster.
         self._copy = np.empty((rows, len(matrix)), np.float32)
         self._product = np.empty((rows, matrix.shape[1]), np.float32)
         self._samples = np.empty((rows, matrix.shape[1]), "<i2")
 
     def push(self, samples: NDArray[np.int16], late: int = 0) -> bytes:
-        """Filter up to `capacity` samples, from sample `late` on: whole rows, so the end of it may be meaningless."""
+        """Filter up to `capacity` samples from sample `late` on. Only whole rows are computed, so the end may be
+        meaningless."""
         n, window, rows = len(samples), self._window, self._rows[late]
         window[self._history : self._history + n] = samples
         copy, product, filtered = self._copy, self._product, self._samples
@@ -100,14 +103,14 @@ class _Fir:
 
 
 class Upsampler3:
-    """PCM16 at 8 kHz to PCM16 at 24 kHz, a stream."""
+    """A stream from PCM16 at 8 kHz to PCM16 at 24 kHz."""
 
     def __init__(self) -> None:
         self._fir = _Fir(_UP, _ROW, rows=8)
         self._odd = b""
 
     def push(self, pcm16_8k: bytes) -> bytes:
-        """Exactly three samples for each; little-endian. Half a sample at the end waits for its other half."""
+        """Return three samples for each sample, little-endian. A half sample at the end waits for its other half."""
         data, self._odd = _whole_samples(self._odd, pcm16_8k)
         samples = np.frombuffer(data, "<i2")
         if len(samples) <= self._fir.capacity:
@@ -116,13 +119,13 @@ class Upsampler3:
         return b"".join(self._fir.push(piece)[: 6 * len(piece)] for piece in pieces)
 
     def reset(self) -> None:
-        """Forget the stream: what comes next has silence before it. Not for a lost frame: push silence for that."""
+        """Start a new stream with silence before it. For a lost frame push silence instead."""
         self._fir.reset()
         self._odd = b""
 
 
 class Downsampler3:
-    """PCM16 at 24 kHz to PCM16 at 8 kHz, a stream. Inputs 0, 3, 6, ... of the stream give an output each."""
+    """A stream from PCM16 at 24 kHz to PCM16 at 8 kHz. Inputs 0, 3, 6, ... of the stream give an output each."""
 
     def __init__(self) -> None:
         self._fir = _Fir(_DOWN, 3 * _ROW, rows=40)
@@ -130,7 +133,7 @@ class Downsampler3:
         self._late = 0
 
     def push(self, pcm16_24k: bytes) -> bytes:
-        """One sample for three, over chunks of any length; little-endian. Half a sample waits for its other half."""
+        """Return one sample for three, for chunks of any length, little-endian. A half sample waits for its other half."""
         data, self._odd = _whole_samples(self._odd, pcm16_24k)
         samples = np.frombuffer(data, "<i2")
         if len(samples) <= self._fir.capacity:
@@ -139,14 +142,14 @@ class Downsampler3:
         return b"".join(map(self._push, pieces))
 
     def flush(self) -> bytes:
-        """The end of an utterance: the 24 samples that the filter still holds; then `reset`."""
+        """End an utterance: return the 24 samples that the filter still holds, then `reset`."""
         self._odd = b""
         rest = self.push(bytes(2 * 3 * DOWN_DELAY))
         self.reset()
         return rest
 
     def reset(self) -> None:
-        """Forget the stream: what comes next has silence before it, and its first sample gives an output."""
+        """Start a new stream with silence before it. Its first sample gives an output."""
         self._fir.reset()
         self._odd = b""
         self._late = 0
@@ -158,7 +161,7 @@ class Downsampler3:
 
 
 def _whole_samples(odd: bytes, data: bytes) -> tuple[bytes, bytes]:
-    """(whole samples, half a sample that is left over)."""
+    """Return (whole samples, the half sample that is left)."""
     if odd:
         data = odd + data
     return (data[:-1], data[-1:]) if len(data) % 2 else (data, b"")

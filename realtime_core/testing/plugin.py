@@ -1,4 +1,4 @@
-"""The pytest plugin: coroutine tests in virtual or in real time. Installed with the package, without configuration.
+"""A pytest plugin for coroutine tests in virtual or real time. It is installed with the package.
 
 ```python
 @pytest.mark.virtual_time                      # or (seed=7, watchdog_s=10); `pytestmark = ...` for a whole module
@@ -12,14 +12,14 @@ def test_by_hand(run_virtual) -> None:         # virtual_time.run with this test
     assert run_virtual(main()) == 3
 ```
 
-- `virtual_time(seed=0, watchdog_s=60)`: the test runs under `realtime_core.testing.virtual_time.run`. Plain functions
-  are left alone, and Hypothesis's `@given` works on coroutines.
+- `virtual_time(seed=0, watchdog_s=60)`: the test runs under `realtime_core.testing.virtual_time.run`. The
+  marker does not affect plain functions. Hypothesis's `@given` works on coroutines.
 - `real_time`: the test runs under `asyncio.run`.
-- Fixture `sources`: a `Sources` with the marker's seed (0 where there is none).
+- Fixture `sources`: a `Sources` with the marker's seed (without a marker: 0).
 - Fixture `run_virtual`: `virtual_time.run` with the marker's arguments.
 
-Coroutine functions without either marker are left to pytest and to other plugins. There are no coroutine fixtures: what
-has to be opened and closed in the loop is an `async with` within the test.
+pytest and other plugins run coroutine functions without a marker. There are no coroutine fixtures: use `async with` in
+the test to open and close objects in the loop.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def sources(request: pytest.FixtureRequest) -> Sources:
-    """Ids, tokens, dates and randomness that repeat: seeded with the `virtual_time` marker's `seed`, else with 0."""
+    """A `Sources` with the seed of the test's `virtual_time` marker, else with seed 0."""
     from ..sources import Sources
 
     return Sources(_arguments(request.node)["seed"])
@@ -82,7 +82,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 def _runner(item: pytest.Item) -> Callable[[Any], object] | None:
     virtual, real = item.get_closest_marker("virtual_time"), item.get_closest_marker("real_time")
     if virtual is not None and real is not None:
-        pytest.fail("A test runs in virtual_time or in real_time, not in both.", pytrace=False)
+        pytest.fail("A test cannot have both markers, virtual_time and real_time. Remove one.", pytrace=False)
     if virtual is not None:
         from . import virtual_time
 
@@ -94,5 +94,5 @@ def _arguments(item: pytest.Item) -> dict[str, Any]:
     marker = item.get_closest_marker("virtual_time")
     given = dict(marker.kwargs) if marker is not None else {}
     if marker is not None and (marker.args or given.keys() - {"seed", "watchdog_s"}):
-        pytest.fail("virtual_time takes the keywords seed and watchdog_s.", pytrace=False)
+        pytest.fail("virtual_time takes only the keywords seed and watchdog_s.", pytrace=False)
     return {"seed": 0, **given}

@@ -1,4 +1,4 @@
-"""A model that follows a script, for tests of agents, tools and of code that uses a session.
+"""A model that follows a script, for tests of agents, of tools and of code that uses a session.
 
 ```python
 from realtime_core import RealtimeAgent, RealtimeRunner, function_tool
@@ -56,11 +56,11 @@ __all__ = [
 ]
 
 RealtimeSendMatcher = RealtimeModelSendEvent | type[Any] | Callable[[Any], bool]
-"""An input equal to this one, any input of this class, or any for which this function says yes."""
+"""An input equal to this one, an input of this class, or an input for which this function returns true."""
 
 
 class RealtimeConnectCall(TypedDict, total=False):
-    """What `connect` was called with. It holds no key and no header, for test reports are kept."""
+    """The arguments of a call of `connect`, without key and headers, because test reports are often kept."""
 
     api_key_provided: Required[bool]
     headers_provided: Required[bool]
@@ -71,11 +71,11 @@ class RealtimeConnectCall(TypedDict, total=False):
 
 
 class RealtimeScriptError(ScriptError, AssertionError):
-    """What happened is not what the script says."""
+    """The events do not match the script."""
 
 
 class UnexpectedRealtimeSend(RealtimeScriptError):
-    """The session sent `actual`, and the script said `expected` (None: nothing more)."""
+    """The session sent `actual` instead of `expected` (None: the script had ended)."""
 
     def __init__(
         self, message: str, *, actual: RealtimeModelSendEvent, expected: RealtimeSendMatcher | None = None
@@ -86,7 +86,7 @@ class UnexpectedRealtimeSend(RealtimeScriptError):
 
 
 class UnconsumedRealtimeSteps(RealtimeScriptError):
-    """The session did not send all that the script says."""
+    """The session did not send all inputs of the script."""
 
     def __init__(self, message: str, *, remaining_steps: int) -> None:
         super().__init__(message)
@@ -95,7 +95,7 @@ class UnconsumedRealtimeSteps(RealtimeScriptError):
 
 @dataclass(frozen=True, slots=True)
 class RealtimeStep:
-    """When the session sends what `expect` says, the model emits `emit`, or fails with `error`.
+    """When the session sends the input `expect`, the model emits `emit` or fails with `error`.
 
     Raises `ValueError` for a step with both.
     """
@@ -107,18 +107,18 @@ class RealtimeStep:
     def __post_init__(self) -> None:
         object.__setattr__(self, "emit", tuple(self.emit))
         if self.emit and self.error is not None:
-            raise ValueError("A RealtimeStep emits events or fails with an error: give one of the two.")
+            raise ValueError("A RealtimeStep takes `emit` or `error`, not both.")
 
 
 class ScriptedRealtimeModel(RealtimeModel):
-    """A model without a server: it expects inputs in order and emits events in answer.
+    """A model without a server. It expects inputs in order and emits events in answer.
 
     - `connect_events` are emitted at the end of `connect`; `connect_error` and `close_error` are raised.
-    - `strict`: an input that the script does not expect raises `UnexpectedRealtimeSend` to the sender, and again from
-      `assert_complete`. Otherwise such inputs are only recorded.
-    - `immediate`: take inputs in the step in which they are sent (`send_event_now`), as the real model does. What a
-      script's step emits comes in a later step of the event loop then, as over a network. Otherwise inputs come through
-      `send_event`, which returns when the listeners have been told.
+    - `strict`: an unexpected input raises `UnexpectedRealtimeSend` in the sender, and again in `assert_complete`.
+      Otherwise such inputs are only recorded.
+    - `immediate`: take inputs in the step in which they are sent (`send_event_now`), as the real model does. A step's
+      events then come in a later step of the event loop, as over a network. Otherwise inputs come through
+      `send_event`, which returns after the listeners have handled the events.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class ScriptedRealtimeModel(RealtimeModel):
     ) -> None:
         self._connect_events = tuple(connect_events)
         if self._connect_events and connect_error is not None:
-            raise ValueError("A ScriptedRealtimeModel connects or fails to: give connect_events or connect_error.")
+            raise ValueError("A ScriptedRealtimeModel takes connect_events or connect_error, not both.")
         self._steps = deque(steps)
         self._connect_error = connect_error
         self._close_error = close_error
@@ -154,12 +154,12 @@ class ScriptedRealtimeModel(RealtimeModel):
 
     @property
     def connect_calls(self) -> tuple[RealtimeConnectCall, ...]:
-        """What `connect` was called with, the latest call last."""
+        """The arguments of the calls of `connect`, in order."""
         return tuple(self._connect_calls)
 
     @property
     def sent_events(self) -> tuple[RealtimeModelSendEvent, ...]:
-        """All inputs, in order."""
+        """All received inputs, in order."""
         return tuple(self._sent)
 
     @property
@@ -168,7 +168,7 @@ class ScriptedRealtimeModel(RealtimeModel):
 
     async def connect(self, options: RealtimeModelConfig) -> None:
         if self.connected:
-            raise RealtimeScriptError("The model is connected already: use one model for each session.")
+            raise RealtimeScriptError("The model is already connected. Use one model for each session.")
         self._connect_calls.append(_shown(options))
         if self._connect_error is not None:
             raise self._connect_error
@@ -198,13 +198,13 @@ class ScriptedRealtimeModel(RealtimeModel):
         return True
 
     def _take(self, event: RealtimeModelSendEvent) -> Sequence[RealtimeModelEvent]:
-        """Hold the input against the script; returns what the model answers."""
+        """Compare the input with the script. Returns the model's events."""
         self._sent.append(event)
         if not self._steps or not _fits(self._steps[0].expect, event):
             if self._strict:
                 expected = self._steps[0].expect if self._steps else None
                 error = UnexpectedRealtimeSend(
-                    f"The session sent {event!r}; the script said {expected or 'nothing more'!r}.",
+                    f"The session sent {event!r}; the script expected {expected or 'nothing more'!r}.",
                     actual=event,
                     expected=expected,
                 )
@@ -227,7 +227,7 @@ class ScriptedRealtimeModel(RealtimeModel):
         self._emitting = asyncio.get_running_loop().create_task(emit(), name="scripted model")
 
     def emit_now(self, *events: RealtimeModelEvent) -> None:
-        """Emit events in this step. Listeners that must be awaited are not told."""
+        """Emit events in this step. Listeners that only have async methods do not get them."""
         for event in events:
             for listener in self.listeners:
                 listener.on_event_now(event)
@@ -246,8 +246,8 @@ class ScriptedRealtimeModel(RealtimeModel):
             raise self._close_error
 
     def assert_complete(self) -> None:
-        """Raise what did not fit: `UnexpectedRealtimeSend` for the first unexpected input, else
-        `UnconsumedRealtimeSteps` when the script goes on."""
+        """Raise the first mismatch: `UnexpectedRealtimeSend` for the first unexpected input, else
+        `UnconsumedRealtimeSteps` if steps of the script are left."""
         if self._mismatch is not None:
             raise self._mismatch
         if self._steps:

@@ -1,4 +1,4 @@
-"""An event loop whose time passes only when nothing else is to be done.
+"""An event loop with virtual time: the clock moves only when nothing is ready to run.
 
 ```python
 from realtime_core.testing import virtual_time
@@ -10,20 +10,20 @@ async def call() -> float:
 assert virtual_time.run(call) == 600.0        # at once
 ```
 
-When nothing is ready, the clock jumps to the next timer. So a program takes no time but that for which it sleeps, and
-the same program runs in the same order each time:
+When nothing is ready, the clock jumps to the next timer. So only sleeping takes time, and the same program always runs
+in the same order:
 
-- Callbacks take no time. A loop that is held up has to be asked for: `loop.stall(seconds)`.
-- Worker threads (`run_in_executor`, `asyncio.to_thread`, `anyio.to_thread`, the default executor's shutdown) are work:
-  the clock stands while one runs. They run one at a time, in the order of submission, when nothing else is ready, and
-  take no virtual time but what they declare with `spend(seconds)`. A thread that the loop does not know may not call
-  into it.
-- Real sockets, pipes, subprocesses and signal handlers are refused: nobody knows when they would be ready. Use
+- Callbacks take no time. `loop.stall(seconds)` simulates a blocked loop.
+- The clock stands still while a worker thread runs (`run_in_executor`, `asyncio.to_thread`, `anyio.to_thread`, the
+  default executor's shutdown). Worker threads run one at a time, in the order of submission, when nothing else is
+  ready. They take only the virtual time that they declare with `spend(seconds)`. Other threads may not call into the
+  loop.
+- Real sockets, pipes, subprocesses and signal handlers are refused, because their timing is not known. Use
   `realtime_core.connection.memory`.
-- Tasks hash by number, not by address: a `TaskGroup` cancels its tasks, and `asyncio.wait` hands them back, in the
-  same order each time.
-- Nothing ready, no timer and somebody waiting is an error, `Deadlock`, that says who waits where. A thread that does
-  not come back, or a loop that never comes to rest, is ended by a watchdog in real time: `WatchdogExpired`.
+- Tasks hash by number, not by address. So a `TaskGroup` always cancels its tasks in the same order, and `asyncio.wait`
+  always returns them in the same order.
+- If tasks wait, nothing is ready and no timer runs, the loop raises `Deadlock` with the waiting tasks and their places.
+  A watchdog in real time ends a thread that does not return and a loop that never pauses: `WatchdogExpired`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Task(asyncio.Task[Any]):
 
 
 class _Selector(selectors.BaseSelector):
-    """Waits for nothing but the loop's own threads and timers. Takes the loop's wake-up pipe and refuses the rest."""
+    """Waits only for the loop's own threads and timers. Accepts the loop's wake-up pipe and refuses everything else."""
 
     def __init__(self) -> None:
         self.loop: VirtualTimeLoop | None = None
@@ -85,7 +85,7 @@ class _Selector(selectors.BaseSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """The event loop that the module describes. `time` starts at 0.0."""
+    """The event loop of this module. `time` starts at 0.0."""
 
     def __init__(self, *, watchdog_s: float = 60.0) -> None:
         selector = _Selector()
@@ -103,10 +103,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def stall(self, seconds: float) -> None:
-        """Hold the loop up: so much time passes at once, as if a callback had taken it."""
+        """Block the loop: `seconds` pass at once, as if a callback had taken them."""
         self._now += seconds
 
-    # What the selector asks for
+    # Called by the selector
 
     def _rest(self, timeout: float | None) -> None:
         if timeout is not None and timeout <= 0:
@@ -125,15 +125,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             self._rested_at = time.monotonic()
         elif self._turns % _LIVELOCK_CHECK_TURNS == 0 and time.monotonic() - self._rested_at > self._watchdog_s:
             raise WatchdogExpired(
-                f"At {self._now:g} s the event loop has gone round {self._turns} times in {self._watchdog_s:g} s of "
-                "real time without coming to rest: something polls instead of waiting."
+                f"At {self._now:g} s the event loop ran {self._turns} times in {self._watchdog_s:g} s of "
+                "real time without a pause. Some code polls instead of waiting."
             )
 
     def _deadlock(self) -> Deadlock:
         tasks = sorted((task for task in asyncio.all_tasks(self) if isinstance(task, _Task)), key=lambda t: t.number)
         waiting = [f"  {task.get_name()}: {_where(task)}" for task in tasks]
         waiting += [f"  thread of {worker.name}: waits for {worker.waits_for}" for worker in self._threads.unfinished]
-        return Deadlock(f"At {self._now:g} s everything waits, and no timer runs:\n" + "\n".join(waiting))
+        return Deadlock(f"At {self._now:g} s all tasks and threads wait, and no timer runs:\n" + "\n".join(waiting))
 
     # Tasks
 
@@ -174,13 +174,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             worker.asked_the_loop = True
         elif self._owner not in (None, threading.get_ident()):
             raise RuntimeError(
-                "A thread that virtual time does not know called into the event loop: when it does is chance. Start it "
+                "A thread unknown to virtual time called into the event loop. Its timing is random. Start it "
                 "with asyncio.to_thread, loop.run_in_executor or anyio.to_thread."
             )
         return super().call_soon_threadsafe(callback, *args, context=context)
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's own
-        """Wait, in virtual time, until every job has ended."""
+        """Wait, in virtual time, until all jobs have ended."""
         self._executor_shutdown_called = True
         try:
             async with asyncio.timeout(timeout):
@@ -195,7 +195,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             self._threads.abandon_all()
         super().close()
 
-    # What virtual time cannot have
+    # Not available in virtual time
 
     async def create_connection(self, *args: Any, **kwargs: Any) -> NoReturn:
         _refuse("Real connections")
@@ -219,12 +219,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 def run(
     main: Coroutine[Any, Any, T] | Callable[[], Awaitable[T]], *, seed: int | None = None, watchdog_s: float = 60.0
 ) -> T:
-    """Run a coroutine (or call a coroutine function) in virtual time, as `asyncio.run` does in real time.
+    """Run a coroutine or a coroutine function in virtual time, as `asyncio.run` does in real time.
 
-    With a `seed`, the `random` module's own generator starts from it, and is put back afterwards: for users' code that
-    draws from it. What this package draws comes from `realtime_core.sources.Sources`.
+    With a `seed`, the generator of the `random` module starts from the seed and is restored afterwards. That is for
+    users' code that uses it; this package draws from `realtime_core.sources.Sources`.
 
-    Raises `Deadlock` or `WatchdogExpired`; `watchdog_s` is the real time that one thread, or one moment, may take.
+    Raises `Deadlock` or `WatchdogExpired`. `watchdog_s` limits the real time of one thread, and of one moment of
+    virtual time.
     """
 
     async def call() -> T:
@@ -240,7 +241,7 @@ def run(
         try:
             runner.close()
         except VirtualTimeError:
-            pass  # whatever hung then, hangs when it is cancelled, too: the first report is the one to read
+            pass  # code that hung also hangs when cancelled; the first report is the useful one
         raise
     finally:
         random.setstate(state)
@@ -249,7 +250,7 @@ def run(
 
 
 def is_running() -> bool:
-    """Is the event loop that runs now one of these?"""
+    """Whether the running event loop is a virtual-time loop."""
     try:
         return isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
     except RuntimeError:
@@ -258,7 +259,7 @@ def is_running() -> bool:
 
 def _refuse(what: str) -> NoReturn:
     raise RuntimeError(
-        f"{what} have no place in virtual time: nobody knows when they would be ready. Use an in-memory connection "
+        f"{what} do not work in virtual time, because their timing is not known. Use an in-memory connection "
         "(realtime_core.connection.memory), or run in real time."
     )
 
@@ -271,7 +272,7 @@ def _name(func: Any) -> str:
 
 
 def _where(task: asyncio.Task[Any]) -> str:
-    """The innermost frame at which a task waits."""
+    """The innermost frame in which a task waits."""
     awaited: Any = task.get_coro()
     frame = None
     while awaited is not None:

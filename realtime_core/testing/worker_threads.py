@@ -1,8 +1,8 @@
-"""Worker threads under virtual time: one runs at a time, and only while the event loop waits for it.
+"""Worker threads under virtual time. One thread runs at a time, only while the event loop waits for it.
 
-The loop and its threads hand each other one baton. A thread gets it when nothing else is ready in the loop, in the
-order of submission. It gives it back when it has finished, when it declares virtual time (`spend`), or when it waits
-for what it has asked of the loop (`run_coroutine_threadsafe(...).result()`, `anyio.from_thread.run`).
+The loop and its threads pass one baton. A thread gets the baton when nothing else is ready in the loop, in the order of
+submission. It returns the baton when it ends, when it declares virtual time (`spend`), or when it waits for the loop
+(`run_coroutine_threadsafe(...).result()`, `anyio.from_thread.run`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _local = threading.local()
 
 
 def current_worker() -> Worker | None:
-    """The job that this thread works on for a virtual-time loop, if any."""
+    """The virtual-time job that runs in this thread, or None."""
     return getattr(_local, "worker", None)
 
 
 def spend(seconds: float) -> None:
-    """Called in a worker thread: this job takes so long. In virtual time others go on meanwhile; elsewhere the thread
-    sleeps. Without it a job takes no virtual time, however long it computes."""
+    """Declare, in a worker thread, that the job takes `seconds`. In virtual time other work runs meanwhile; in real
+    time the thread sleeps. Without this call a job takes no virtual time."""
     worker = current_worker()
     if worker is not None:
         worker.give_back(_Sleep(seconds))
@@ -64,11 +64,11 @@ class _Finished:
 
 
 class _Abandoned(BaseException):
-    """Ends a thread whose loop is gone."""
+    """Ends a thread whose loop was closed."""
 
 
 class Worker:
-    """One job, and the thread that does it."""
+    """One job and its thread."""
 
     def __init__(
         self, threads: Threads, executor: concurrent.futures.Executor | None, call: Callable[[], Any], name: str
@@ -86,14 +86,14 @@ class Worker:
         self._go = threading.Semaphore(0)
 
     def go(self) -> None:
-        """Hand this thread the baton (from the loop's thread)."""
+        """Pass the baton to this thread. Called in the loop's thread."""
         if not self.started:
             self.started = True
             threading.Thread(target=self._work, name=f"virtual-time {self.name}", daemon=True).start()
         self._go.release()
 
     def give_back(self, request: _Sleep | _Wait) -> None:
-        """Hand the baton back, and get it again when the request is granted (from this thread)."""
+        """Return the baton, and get it again when the request is fulfilled. Called in this thread."""
         if self.abandoned:
             raise _Abandoned
         self.request = request
@@ -123,11 +123,11 @@ class Worker:
             return _Finished(self.executor.submit(self._call).result())
         except _Abandoned:
             raise
-        except StopIteration as error:  # which no future may carry
+        except StopIteration as error:  # a future cannot hold it
             failure = RuntimeError("the job raised StopIteration")
             failure.__cause__ = error
             return _Finished(error=failure)
-        except BaseException as error:  # noqa: BLE001 - as executors do: whatever the job raises is its outcome
+        except BaseException as error:  # noqa: BLE001 - as in every executor, the exception is the job's outcome
             return _Finished(error=error)
 
     def _as_worker(self) -> Any:
@@ -139,7 +139,7 @@ class Worker:
 
 
 class Threads:
-    """The jobs of one loop. All but `Worker`'s own methods is called from the loop's thread."""
+    """The jobs of one loop. All methods outside `Worker` are called in the loop's thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, watchdog_s: float) -> None:
         self.loop = loop
@@ -160,7 +160,7 @@ class Threads:
         return worker.future
 
     def run_one(self) -> bool:
-        """Let one thread run until it gives the baton back; return whether there was one to run."""
+        """Run one thread until it returns the baton. Returns whether there was a thread to run."""
         worker = self._next()
         if worker is None:
             return False
@@ -169,7 +169,7 @@ class Threads:
             worker.go()
             if not self.baton.acquire(timeout=self._watchdog_s):
                 raise WatchdogExpired(
-                    f"The thread of {worker.name} has not come back after {self._watchdog_s:g} s of real time. Does it "
+                    f"The thread of {worker.name} did not return within {self._watchdog_s:g} s of real time. Does it "
                     "sleep (use virtual_time.spend), or wait for something that only the event loop can do?"
                 )
         except BaseException:
@@ -181,7 +181,7 @@ class Threads:
         return True
 
     async def finished(self) -> None:
-        """Return when every job has ended."""
+        """Return when all jobs have ended."""
         while self.unfinished:
             self._all_done = self._all_done or self.loop.create_future()
             await self._all_done
@@ -205,7 +205,7 @@ class Threads:
         return None
 
     def _is_full(self, executor: concurrent.futures.Executor | None) -> bool:
-        # A given pool has a size, and whoever gave it may rely on that; the default one's would depend on the machine.
+        # A user's pool has a size that the user may rely on; the default pool's size depends on the machine.
         size = getattr(executor, "_max_workers", None)
         return size is not None and sum(w.started and w.executor is executor for w in self.unfinished) >= size
 
@@ -231,7 +231,7 @@ class Threads:
             worker.waits_for = f"{request.seconds:g} s"
             self.loop.call_later(max(0.0, request.seconds), wake)
         else:
-            worker.waits_for = "what it asked of the loop"
+            worker.waits_for = "a result from the loop"
             if request.timeout_s is not None:
                 self.loop.call_later(request.timeout_s, wake)
             request.future.add_done_callback(wake)
@@ -251,13 +251,13 @@ class Threads:
 _original_result = concurrent.futures.Future.result
 _patches_lock = threading.Lock()
 _patches: list[Callable[[], None]] = []
-"""How to take them back, once for each loop that runs now."""
+"""The functions that undo the patches, one for each running loop."""
 
 
 @contextlib.contextmanager
 def patched(counts: Callable[[object], bool]) -> Iterator[None]:
-    """While a virtual-time loop runs: a job that waits for the loop gives the baton back, and anyio's worker threads
-    are jobs like any other. Both fall through where a thread, or a loop (`counts`), is not concerned."""
+    """Patch futures and anyio while a virtual-time loop runs. A job that waits for the loop then returns the baton, and
+    anyio's worker threads become jobs. Other threads and loops (see `counts`) keep the original behaviour."""
     with _patches_lock:
         _patches.append(_patches[-1] if _patches else _patch(counts))
     try:
@@ -297,7 +297,7 @@ def _patch_anyio(counts: Callable[[object], bool]) -> Callable[[], None]:
     original = backend.WorkerThread
 
     class CountedWorkerThread(original):  # type: ignore[misc,valid-type]
-        """Never starts a thread: each item of its queue becomes a job that runs anyio's own code for one item."""
+        """Never starts a thread: each item of its queue becomes a job that runs anyio's code for one item."""
 
         def start(self) -> None:
             if not counts(self.loop):
@@ -314,7 +314,7 @@ def _patch_anyio(counts: Callable[[object], bool]) -> Callable[[], None]:
 
 
 class _ItemsAsJobs:
-    """In place of the queue of one anyio worker thread. `None` is its command to stop."""
+    """Replaces the queue of one anyio worker thread. `None` is anyio's command to stop."""
 
     def __init__(self, thread: Any) -> None:
         self._thread = thread

@@ -90,7 +90,7 @@ def test_failures_are_failures_and_misuse_is_told(pytester: pytest.Pytester) -> 
             "*test_is_falsified(*",
             "*delay=500*",
             "*it failed*",
-            "*Deadlock: At 0 s everything waits*",
+            "*Deadlock: At 0 s all tasks and threads wait*",
             "*not in both*",
             "*takes the key*",
         ]

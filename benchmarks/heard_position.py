@@ -1,8 +1,8 @@
-"""How far is what we say was heard from what was heard? Whole calls in virtual time, class by class.
+"""Measures the error of the heard position, for several classes of lines, with whole calls in virtual time.
 
-Each call runs the real bridge, session, model and embedded server against the simulated phone. The truth comes from the
-phone alone: at each `clear` it tells how many samples it had received and how many of these it flushed, so what was
-played is known to the sample. Whose samples they were is known from the order in which they were sent.
+Each call runs the real call session, model and embedded server against the simulated phone. The reference comes only
+from the phone: at each `clear` it reports how many samples it had received and how many of these it dropped, so the
+played audio is known to the sample. The order of sending shows to which item each sample belongs.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ BARGE_INS = 5
 
 @dataclass(frozen=True, slots=True)
 class LineClass:
-    """One kind of call. `limit_ms` is what the 95th percentile of the error has to keep to (None: it is only told)."""
+    """One kind of line. `limit_ms` limits the 95th percentile of the error (None: the error is reported, without a
+    limit)."""
 
     name: str
     limit_ms: float | None
     line: Callable[[int], Line]
     pauses: bool = False
     mixed: bool = False
-    """Answers queued behind answers, tools between them, ambience under all."""
+    """The call has queued answers, tools between them, and ambience."""
 
 
 CLASSES: Sequence[LineClass] = (
@@ -75,7 +76,8 @@ CLASSES: Sequence[LineClass] = (
 
 @dataclass(slots=True)
 class CallResult:
-    """`errors_ms`: truncation less truth, for each part that was playing. `faults`: rules that were broken."""
+    """The result of one call. `errors_ms`: truncation minus reference, for each part that was playing. `faults`: broken
+    rules."""
 
     seed: int
     errors_ms: list[float] = field(default_factory=list)
@@ -100,7 +102,8 @@ class Summary:
         return not self.faults and (self.line_class.limit_ms is None or self.p95_ms <= self.line_class.limit_ms)
 
     def __str__(self) -> str:
-        limit = "told only" if self.line_class.limit_ms is None else f"limit {self.line_class.limit_ms:g} ms"
+        limit_ms = self.line_class.limit_ms
+        limit = "reported, without a limit" if limit_ms is None else f"limit {limit_ms:g} ms"
         return (
             f"{self.line_class.name:36} {self.calls:4} calls {self.truncations:5} truncations   p50 {self.p50_ms:5.1f}"
             f"   p95 {self.p95_ms:6.1f}   worst {self.worst_ms:7.1f} ms   ({limit})"
@@ -125,7 +128,7 @@ def summarise(line_class: LineClass, results: Sequence[CallResult]) -> Summary:
 
 
 class _Records:
-    """What of a journal is looked at, in memory."""
+    """Keeps the needed journal records in memory."""
 
     def __init__(self) -> None:
         self.records: list[tuple[str, dict[str, Any]]] = []
@@ -142,7 +145,7 @@ class _Records:
 
 
 def measure(line_class: LineClass, seed: int, *, barge_ins: int = BARGE_INS) -> CallResult:
-    """Run one call of this class and compare every truncation with the truth."""
+    """Run one call of this class and compare every truncation with the reference."""
     return virtual_time.run(_call(line_class, seed, barge_ins), seed=seed)
 
 
@@ -189,7 +192,7 @@ def _script(line_class: LineClass, rng: random.Random, barge_ins: int) -> Script
 async def _caller(
     phone: Handset, calls: list[telephony.Call], rng: random.Random, line_class: LineClass, barge_ins: int
 ) -> None:
-    """Breaks into one answer after another, at any moment of it."""
+    """Interrupts one answer after another at a random moment."""
     for _ in range(barge_ins):
         await phone.agent_speaks()
         if line_class.mixed and rng.random() < 0.5:
@@ -207,7 +210,7 @@ def _compare(records: Sequence[tuple[str, dict[str, Any]]], clears: Sequence[Cle
     """(position on the stream, item, offset in the item, length) of each segment that was sent."""
     received_ms: dict[str, float] = {}
     cleared = iter(clears)
-    truth: dict[str, float] | None = None
+    reference: dict[str, float] | None = None
     truncated: set[str] = set()
     for kind, fields in records:
         message = fields.get("message", {})
@@ -221,16 +224,16 @@ def _compare(records: Sequence[tuple[str, dict[str, Any]]], clears: Sequence[Cle
                 position += length
         elif kind == "twilio.out" and message["event"] == "clear":
             played = next(cleared)
-            truth = _heard(sent, played.received - played.flushed)
+            reference = _heard(sent, played.received - played.flushed)
         elif kind == "model.out" and message["type"] == "conversation.item.truncate":
-            if truth is None:  # nothing had to be cleared: all that was sent is heard
-                truth = _heard(sent, sent[-1][0] + sent[-1][3])
-            _check(message["item_id"], message["audio_end_ms"], truth, received_ms, result)
+            if reference is None:  # nothing was cleared, so all sent audio is heard
+                reference = _heard(sent, sent[-1][0] + sent[-1][3])
+            _check(message["item_id"], message["audio_end_ms"], reference, received_ms, result)
             if message["item_id"] in truncated:
                 result.faults.append(f"{message['item_id']}: truncated twice")
             truncated.add(message["item_id"])
         elif kind == "interruption":
-            truth = None
+            reference = None
             playing, *behind = fields["truncations"]
             cut = playing[2] < int(received_ms[playing[0]])
             if cut and any(end_ms for _, _, end_ms in behind):
@@ -238,7 +241,7 @@ def _compare(records: Sequence[tuple[str, dict[str, Any]]], clears: Sequence[Cle
 
 
 def _heard(sent: Sequence[tuple[int, str, int, int]], position: int) -> dict[str, float]:
-    """Milliseconds heard of each item, when the stream was played up to `position`."""
+    """The heard milliseconds of each item when the stream was played up to `position`."""
     heard: dict[str, float] = {}
     for start, item, offset, length in sent:
         samples = offset + max(0, min(length, position - start))
@@ -248,12 +251,12 @@ def _heard(sent: Sequence[tuple[int, str, int, int]], position: int) -> dict[str
 
 
 def _check(
-    item: str, audio_end_ms: int, truth: dict[str, float], received_ms: dict[str, float], result: CallResult
+    item: str, audio_end_ms: int, reference: dict[str, float], received_ms: dict[str, float], result: CallResult
 ) -> None:
     if item not in received_ms:
         result.faults.append(f"{item}: truncated without audio")
     elif audio_end_ms > received_ms[item]:
         result.faults.append(f"{item}: truncated at {audio_end_ms} ms of {received_ms[item]} received")
-    heard = truth.get(item, 0.0)
+    heard = reference.get(item, 0.0)
     if heard or audio_end_ms:
         result.errors_ms.append(audio_end_ms - heard)

@@ -1,12 +1,12 @@
-"""What we say was heard, against what was heard: 20 calls of each class with three
-barge-ins (`make proof`: 200 with five), and exact repetition."""
+"""The reported heard position against the audio that the caller really heard: 20 calls of each class with three barge-ins
+(`make proof`: 200 calls with five). Also exact repetition."""
 
 from __future__ import annotations
 
 import pytest
 
+from benchmarks.heard_position import CLASSES, LineClass, measure, summarise
 from benchmarks.repeat import journal_of
-from benchmarks.truth import CLASSES, LineClass, measure, summarise
 
 
 @pytest.mark.parametrize("line_class", CLASSES, ids=lambda line_class: line_class.name)
