@@ -27,7 +27,6 @@ from typing import Any
 from realtime_core.sources import SYSTEM
 
 from . import measurements
-from .caller_measurements import CLASSES, CallResult, Summary, measure, summarise
 from .exploration import KILLED_PERCENT, explore, mutate
 from .heard_position import CLASSES, CallResult, Summary, measure, summarise
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying

@@ -133,7 +133,7 @@ class Downsampler3:
         self._late = 0
 
     def push(self, pcm16_24k: bytes) -> bytes:
-        """Return one sample for three, for chunks of any length, little-endian. A half sample waits for its other half."""
+        """Return one sample for three, little-endian, for chunks of any length. A half sample waits for the rest."""
         data, self._odd = _whole_samples(self._odd, pcm16_24k)
         samples = np.frombuffer(data, "<i2")
         if len(samples) <= self._fir.capacity:

@@ -1,15 +1,14 @@
-"""The embedded realtime server: the OpenAI Realtime protocol (GA) on a real WebSocket, with a script for a model.
+"""The embedded realtime server: the OpenAI Realtime protocol (GA) on a real WebSocket. A script replaces the model.
 
-For trying an agent before paying for a model, for demonstrations, and for tests: voice activity detection on what the
-caller says, turns, answers in stored or synthesised speech sent in bursts as the real server sends them, tool calls,
-interruption, truncation, the real one's errors, and failures on demand. `python -m realtime_core.local` runs it alone.
+It is for trying an agent without paying for a model, for demonstrations and for tests. It has voice activity detection,
+turns, answers in stored or synthesised speech in bursts like the real server's, tool calls, interruption, truncation,
+the real server's errors, and faults from the script. `python -m realtime_core.local` runs it alone.
 
 - `LocalRealtimeServer`: the server, an async context manager
-- `Script`, `Turn`, `load_script`, `parse_script`: what it says; the file format: `realtime_core.local.script`
+- `Script`, `Turn`, `load_script`, `parse_script`: the script; `realtime_core.local.script` describes the file format
 
-What it does not do: understand. Transcripts of the caller and the results of hosted MCP tools come from the script,
-`speed` and `noise_reduction` change nothing, and the caller's audio is not kept (`conversation.item.retrieve` gives the
-item).
+It does not understand speech: transcripts of the caller and the results of hosted MCP tools come from the script. `speed`
+and `noise_reduction` have no effect. The caller's audio is not kept (`conversation.item.retrieve` returns the item).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m realtime_core.local`: the embedded realtime server by itself, until it is interrupted."""
+"""`python -m realtime_core.local` runs the embedded realtime server until it is interrupted."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ async def _serve(server: LocalRealtimeServer) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m realtime_core.local",
-        description="A realtime server on this machine that follows a script: it is no AI. "
-        'When it is ready it prints one line of JSON: {"listening": URL, "base_url": for OPENAI_BASE_URL}.',
+        description="A realtime server on this machine that follows a script. It is not an AI. "
+        'When it is ready, it prints one line of JSON: {"listening": URL, "base_url": for OPENAI_BASE_URL}.',
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="default: any free port")
-    parser.add_argument("--script", help="a TOML file, or 'trattoria'; without it, it tries the agent's tools")
-    parser.add_argument("--speed", type=float, default=5.0, help="how much quicker than real time audio is sent")
+    parser.add_argument("--script", help="a TOML file, or 'trattoria'; default: try the agent's tools")
+    parser.add_argument("--speed", type=float, default=5.0, help="how many times faster than real time audio is sent")
     parser.add_argument(
-        "--no-synthesis", action="store_true", help="stored speech only, even where flite or espeak-ng is installed"
+        "--no-synthesis", action="store_true", help="use only stored speech, even if flite or espeak-ng is installed"
     )
     options = parser.parse_args()
     try:

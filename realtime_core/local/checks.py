@@ -1,4 +1,4 @@
-"""Checks of JSON values against what the protocol allows. Each raises `Rejected`, naming the path of what is wrong."""
+"""Checks JSON values against the protocol. Each check raises `Rejected` with the path of the wrong value."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .rejection import Rejected, invalid_type, invalid_value, missing, unknown
 __all__ = ["Check", "anything", "boolean", "choice", "either", "integer", "items", "number", "obj", "or_null", "text"]
 
 Check = Callable[[Any, str], None]
-"""(value, path): returns when the value is fine."""
+"""A function of (value, path) that returns if the value is valid."""
 
 
 def anything(value: Any, path: str) -> None:
-    """Any JSON value."""
+    """Accept any JSON value."""
 
 
 def text(max_length: int | None = None, pattern: str | None = None) -> Check:
@@ -87,7 +87,7 @@ def or_null(inner: Check) -> Check:
 
 
 def either(word: str, inner: Check) -> Check:
-    """The one word, or what `inner` takes."""
+    """Accept `word`, or what `inner` accepts."""
 
     def check(value: Any, path: str) -> None:
         if value != word:
@@ -107,7 +107,7 @@ def items(inner: Check) -> Check:
 
 
 def obj(fields: Mapping[str, Check], *required: str) -> Check:
-    """An object with these fields and no others; `required` must be there."""
+    """Accept an object with only these fields. The `required` fields must be present."""
 
     def check(value: Any, path: str) -> None:
         if not isinstance(value, dict):

@@ -1,10 +1,11 @@
 """One session of the embedded server: the OpenAI Realtime protocol as a state machine. Pure.
 
-`receive` takes a client's message, `run` does what has become due; what is to be done lies in `outbox` then: texts to
-send, and at most one `HangUp`, last. `next_due` tells when `run` is wanted. No sockets, tasks or clocks here.
+`receive` takes a message of the client, `run` performs the due actions. Both put their effects into `outbox`: texts to
+send, and at most one `HangUp`, last. `next_due` is the time of the next `run`. There are no sockets, tasks or clocks
+here.
 
-Behaviour: the Realtime API's reference (GA), client and server events. Its parts: `turns` (what the caller says),
-`responder` and `response` (what is answered), `items`, `session_config`.
+Source of the behaviour: the Realtime API's reference (GA), client and server events. Parts: `turns` (the caller's
+speech), `responder` and `response` (the answers), `items`, `session_config`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ __all__ = ["Conversation", "HangUp"]
 
 
 class Conversation:
-    """`model` is that of the URL (None: the first update may name it); `expires_at` is in Unix seconds, for show."""
+    """A conversation. `model` comes from the URL (None: the first update may name it). `expires_at` is in Unix seconds
+    and only shown."""
 
     def __init__(
         self,
@@ -73,21 +75,22 @@ class Conversation:
 
     @property
     def outbox(self) -> list[str | HangUp]:
-        """What is to be done, in order. Empty it when it is done."""
+        """The effects to perform, in order. The owner empties the list afterwards."""
         return self._outbox.actions
 
     @property
     def wanted_speech(self) -> list[str]:
-        """Lines to be synthesised (`Voice.prepare`) before an answer goes on: take one out, then `speech_is_ready`."""
+        """Lines to synthesise (`Voice.prepare`) before an answer can continue. Remove a line from the list, then call
+        `speech_is_ready`."""
         return self._responder.wanted_speech
 
     @property
     def next_due(self) -> float | None:
-        """When `run` is wanted next."""
+        """When to call `run` next."""
         return self._schedule.next_due
 
     def receive(self, message: str | bytes, now: float) -> None:
-        """Take one message of the client's."""
+        """Handle one message of the client."""
         if self._schedule.stalls(now):
             self._held_back.append(message)
             return
@@ -103,7 +106,7 @@ class Conversation:
             self._outbox.reject(rejection, event.get("event_id"))
 
     def run(self, now: float) -> None:
-        """Do what is due."""
+        """Perform the due actions."""
         if self._schedule.stalls(now):
             return
         held_back, self._held_back = self._held_back, []
@@ -112,7 +115,7 @@ class Conversation:
         self._schedule.run(now)
 
     def speech_is_ready(self, now: float) -> None:
-        """A line of `wanted_speech` was prepared."""
+        """A line of `wanted_speech` has been prepared."""
         self._schedule.now = now
         self._responder.speech_is_ready()
 
@@ -137,7 +140,7 @@ class Conversation:
             self._outbox.emit(type, previous_item_id=previous, item=item.wire)
 
     def _note(self, item: Item) -> None:
-        """What the next response answers."""
+        """Remember an item for the next response."""
         wire, news = item.wire, self._responder.news
         if wire["type"] == "function_call_output":
             call = self._items.call(wire["call_id"])

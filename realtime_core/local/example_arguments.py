@@ -1,8 +1,8 @@
-"""Example arguments for a tool, made from its JSON schema: what the schema requires, as plain as it allows. Pure.
+"""Makes example arguments for a tool from its JSON schema: only the required ones, as simple as possible. Pure.
 
-Values come, in this order, from `const`, `examples`, `default`, `enum`, the format, the name of the property, and the
-type with its limits. A schema that this does not satisfy (most patterns) is left so: the tool will say it. A schema
-that refers to itself, or is none, takes no longer than others.
+A value comes from the first of: `const`, `examples`, `default`, `enum`, the format, the name of the property, the type
+with its limits. If the value violates the schema (most patterns), the tool reports it. A recursive or invalid schema
+takes no longer than others.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ _NAMES: dict[str, Any] = {
     "city": "Verona",
     "query": "opening hours",
 }
-"""By the last word of a property's name: what a tool of that kind is likely to take."""
+"""Example values by the last word of a property's name."""
 
 _MAX_DEPTH = 8
 _MAX_STEPS = 1_000
-"""So many schemas are looked at: one that refers to itself twice doubles at each step."""
+"""The most schemas that are visited. A schema with two references to itself doubles at each step."""
 _MAX_LENGTH = 1_000
-"""So long are texts and arrays at most."""
+"""The greatest length of texts and arrays."""
 _DEEP = 4
-"""From here on what may be null is null: a schema that holds itself has an end."""
+"""From this depth on a nullable value is null, so that a recursive schema ends."""
 
 
 def example_arguments(schema: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Arguments for a function whose `parameters` is this JSON schema."""
+    """Make arguments for a function whose `parameters` is this JSON schema."""
     try:
         value = _Example(schema or {}).of(schema or {}, "", 0)
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):  # it is no schema
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):  # the schema is invalid
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -97,7 +97,7 @@ class _Example:
         return (prefix + [one] * wanted)[:wanted]
 
     def _resolved(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
-        """References followed, `allOf` put together, the first choice of `anyOf` or `oneOf` (null deep down)."""
+        """Follow references, merge `allOf`, and take the first choice of `anyOf` or `oneOf` (null at great depth)."""
         for _ in range(_MAX_DEPTH):
             self._steps += 1
             if self._steps > _MAX_STEPS or depth > _MAX_DEPTH:

@@ -1,6 +1,6 @@
-"""The audio formats of the wire, as the session object names them.
+"""The audio formats of the protocol, with the names of the session object.
 
-PCM is 16-bit little-endian mono at 24 kHz; G.711 is 8 kHz, one byte for a sample.
+PCM is 16-bit little-endian mono at 24 kHz. G.711 is 8 kHz with one byte per sample. Source:
 https://platform.openai.com/docs/api-reference/realtime-sessions, `audio.input.format` and `audio.output.format`.
 """
 
@@ -22,7 +22,7 @@ __all__ = ["ALAW", "PCM", "ULAW", "WireFormat", "wire_format"]
 
 @dataclass(frozen=True, slots=True)
 class WireFormat:
-    """One format: its name, its rate, and how it is made from and turned into 16-bit samples of that rate."""
+    """One format: its name, its rate, and its conversion from and to 16-bit samples at that rate."""
 
     type: str
     rate_hz: int
@@ -55,5 +55,5 @@ _FORMATS = {format.type: format for format in (PCM, ULAW, ALAW)}
 
 
 def wire_format(config: Mapping[str, Any]) -> WireFormat:
-    """The format that a session object's `format` names."""
+    """Return the format of a session object's `format`."""
     return _FORMATS[config["type"]]

@@ -1,8 +1,9 @@
-"""Who thinks without a script: greets by the agent's name, tries each of its tools once, and steers by keypad. Pure.
+"""The director without a script: it greets with the agent's name, tries each of its tools once, and reacts to keys.
+Pure.
 
-It is no AI and says so: it understands no word of the caller's. Speech goes on to the next tool; a key N (as the text
-"The caller pressed N.") tries tool N, any other key repeats what it can do. It never calls a tool that ends or moves
-the call, or that writes a do-not-call list: nobody has asked for that. A script may.
+It is not an AI and says so; it does not understand speech. Speech continues with the next tool. A key N (as the text
+"The caller pressed N.") tries tool N; any other key repeats the choices. It never calls a tool that ends or moves the
+call or that writes a do-not-call list, because no caller requested that. A script may call such tools.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _ENDS_A_CALL = re.compile(
     re.IGNORECASE,
 )
 _SAYS_SO = re.compile(r"(?:End the phone call|Hand the caller over|The person does not want to be called)\b")
-"""How the ready-made tools of the phone begin, whatever their name."""
+"""How the descriptions of the ready-made phone tools begin."""
 _HANDOFF = "Handoff to the "
-"""A handoff to another agent, by its default description: the call stays where it is."""
+"""The default description of a handoff to another agent. The call does not move."""
 _KEY = re.compile(r"pressed ([0-9*#])")
 _EXACTLY = re.compile(r"[Ss]ay exactly(?: this)?[^:\"]*: *\"?([^\"]+)")
 _MAX_SPOKEN_RESULT = 200
@@ -37,13 +38,13 @@ _MAX_MENU = 9
 
 
 def agent_name(instructions: str) -> str | None:
-    """The name that instructions give to the agent or its house: "You answer for Trattoria Blu." -> "Trattoria Blu"."""
+    """The name of the agent or its company in the instructions: "You answer for Trattoria Blu." -> "Trattoria Blu"."""
     found = _NAMED.search(instructions)
     return None if found is None else re.sub(r"( (of|and|&))+$", "", found[1])
 
 
 def leaves_alone(name: str, description: str = "") -> bool:
-    """Would this tool end or move the call, or put somebody on a list? By its name and its description."""
+    """Whether this tool would end or move the call or write a do-not-call list, by its name and description."""
     if description.startswith(_HANDOFF):
         return False
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-\s]+", "_", name)

@@ -1,6 +1,6 @@
-"""The input audio buffer: decoding, positions, and turn detection. Pure.
+"""The input audio buffer: decoding, positions and turn detection. Pure.
 
-Positions are milliseconds of the audio appended in the session, as the events of the protocol give them.
+Positions are milliseconds of the audio appended in the session, as in the protocol's events.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["Committed", "InputAudio", "TurnDetection"]
 
 MIN_COMMIT_MS = 100
 _SEMANTIC_SILENCE_MS = {"high": 300, "auto": 500, "medium": 500, "low": 1000}
-"""The real semantic detector waits by what was said; this one knows no words, and waits by eagerness alone."""
+"""The real semantic detector waits depending on the words. This one only uses the eagerness."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnDetection:
-    """`audio.input.turn_detection`, read once."""
+    """The settings of `audio.input.turn_detection`."""
 
     threshold: float
     prefix_ms: int
@@ -50,7 +50,7 @@ class TurnDetection:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What left the buffer: from where to where, in ms of the session."""
+    """The audio that left the buffer: its start and end, in ms of the session."""
 
     start_ms: float
     end_ms: float
@@ -61,7 +61,7 @@ class Committed:
 
 
 class InputAudio:
-    """What the caller says, until it is committed."""
+    """The caller's audio until it is committed."""
 
     def __init__(self) -> None:
         self._format: WireFormat = PCM
@@ -81,7 +81,7 @@ class InputAudio:
         return self._turns
 
     def configure(self, audio_input: Mapping[str, Any]) -> None:
-        """Follow `audio.input` of the session. A speech that has begun goes on unless detection changes."""
+        """Apply `audio.input` of the session. Speech that has begun continues unless turn detection changes."""
         format = wire_format(audio_input["format"])
         if format is not self._format:
             self._format = format
@@ -99,9 +99,9 @@ class InputAudio:
         self._turns = turns
 
     def append(self, audio: bytes) -> Iterator[Edge]:
-        """Take audio in the session's input format; find where speech begins and ends, in ms of the session.
+        """Append audio in the session's input format, and find where speech begins and ends, in ms of the session.
 
-        Iterate over it to its end, acting on each edge before the next.
+        Iterate to the end, and handle each edge before the next.
         """
         format, detector = self._format, self._detector
         self.position_ms += len(audio) / format.bytes_per_ms
@@ -118,7 +118,7 @@ class InputAudio:
         return Edge(edge.kind, int(at_ms))
 
     def commit(self, end_ms: float | None = None) -> Committed:
-        """Take out what is in the buffer: up to where a speech ended, or all. Raises `Rejected` for under 100 ms."""
+        """Take the audio out of the buffer: up to the end of a speech, or all. Raises `Rejected` for under 100 ms."""
         committed = Committed(self._start_ms, self.position_ms if end_ms is None else end_ms)
         if committed.duration_ms < MIN_COMMIT_MS:
             raise Rejected(

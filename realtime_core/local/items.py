@@ -1,6 +1,6 @@
-"""The conversation's items in their order, and the rules for changing them. Pure.
+"""The conversation's items in order, and the rules for changing them. Pure.
 
-Rules: the Realtime API's reference, `conversation.item.create`, `.delete`, `.truncate`, `.retrieve`.
+Source of the rules: the Realtime API's reference, `conversation.item.create`, `.delete`, `.truncate`, `.retrieve`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _PARTS_OF = {
 }
 CREATE = obj({"type": text(), "event_id": text(), "item": anything, "previous_item_id": anything})
 NAME_ITEM = obj({"type": text(), "event_id": text(), "item_id": anything})
-"""The fields of `conversation.item.create`, and of `.delete` and `.retrieve`; `Items` checks their values."""
+"""The fields of `conversation.item.create`, `.delete` and `.retrieve`. `Items` checks their values."""
 _TRUNCATE = obj(
     {
         "type": text(),
@@ -82,7 +82,7 @@ _TRUNCATE = obj(
 
 @dataclass(slots=True)
 class Item:
-    """One item: as the events show it (`wire`, never with audio), and the audio of the model's that was sent for it."""
+    """One item: its form in events (`wire`, without audio), and the model's audio that was sent for it."""
 
     wire: dict[str, Any]
     speech: Speech | None = None
@@ -100,7 +100,7 @@ class Item:
         return self.audio_bytes / self.format.bytes_per_ms
 
     def with_audio(self) -> dict[str, Any]:
-        """As `conversation.item.retrieved` shows it."""
+        """The item's form in `conversation.item.retrieved`."""
         if self.speech is None:
             return self.wire
         audio = base64.b64encode(self.speech.encoded(self.format)[: self.audio_bytes]).decode()
@@ -122,7 +122,7 @@ class Items:
         return self._order[-1] if self._order else None
 
     def append(self, item: Item) -> str | None:
-        """Put an item at the end; return the id before it."""
+        """Add an item at the end; return the id before it."""
         previous = self.last_id
         self._items[item.id] = item
         self._order.append(item.id)
@@ -133,15 +133,15 @@ class Items:
         return self._order[at - 1] if at else None
 
     def call(self, call_id: str) -> Item | None:
-        """The function call with this call id."""
+        """Return the function call with this call id."""
         return next((i for i in self if i.wire["type"] == "function_call" and i.wire["call_id"] == call_id), None)
 
     def _asks(self, item_id: str) -> bool:
-        """The item is a request for approval."""
+        """Whether the item is a request for approval."""
         return item_id in self._items and self._items[item_id].wire["type"] == "mcp_approval_request"
 
     def create(self, wire: Any, previous_item_id: Any, new_id: str) -> Item:
-        """A client's item, checked and put in its place: at the end, behind `previous_item_id`, or at the `root`."""
+        """Check a client's item and insert it at the end, after `previous_item_id`, or at the `root`."""
         wire = self.check(wire, new_id)
         if wire["id"] in self._items:
             message = f"Error adding item: the item with id '{wire['id']}' already exists."
@@ -165,7 +165,7 @@ class Items:
 
     @staticmethod
     def check(wire: Any, new_id: str) -> dict[str, Any]:
-        """An item that a client made, as the server will show it. Raises `Rejected`."""
+        """Check an item of a client and return it in the server's form. Raises `Rejected`."""
         if not isinstance(wire, dict):
             raise missing("item") if wire is None else invalid_type("item", "an object", wire)
         if "type" not in wire:
@@ -195,7 +195,8 @@ class Items:
         self._order.remove(item_id)
 
     def truncate(self, event: dict[str, Any]) -> Item:
-        """Cut the model's audio to what was heard; its transcript goes, for nobody knows which words were heard."""
+        """Cut the model's audio at the heard position. The transcript is removed, because the heard words are not
+        known."""
         _TRUNCATE(event, "")
         item = self._get(event["item_id"], "truncating", "truncate")
         if not item.has_model_audio:

@@ -1,4 +1,4 @@
-"""What a session has to send: events as JSON text, each with its id, and the end of the connection. Pure."""
+"""The output of a session: events as JSON text, each with its id, and the end of the connection. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HangUp:
 
 
 class Outbox:
-    """Collects until somebody empties `actions`: texts to send in order, and at most one `HangUp`, last."""
+    """Collects the texts to send, in order, and at most one `HangUp`, last. The owner empties `actions`."""
 
     def __init__(self, sources: Sources) -> None:
         self.actions: list[str | HangUp] = []
@@ -36,15 +36,15 @@ class Outbox:
             self.actions.append(orjson.dumps(event).decode())
 
     def emit_audio(self, response_id: str, item_id: str, output_index: int, audio_base64: str) -> None:
-        """A `response.output_audio.delta`."""
-        # By hand: the largest message by far, and its base64 text is the same in every call.
+        """Emit a `response.output_audio.delta`."""
+        # A template instead of JSON encoding, because this message is by far the largest.
         self.actions.append(
             f'{{"type":"response.output_audio.delta","event_id":"{self._event_id()}","response_id":"{response_id}",'
             f'"item_id":"{item_id}","output_index":{output_index},"content_index":0,"delta":"{audio_base64}"}}'
         )
 
     def reject(self, rejection: Rejected, event_id: Any) -> None:
-        """The `error` that answers the client event with this id."""
+        """Emit the `error` that answers the client event with this id."""
         fields = rejection.fields(event_id if isinstance(event_id, str) else None)
         self.emit("error", error=fields)
 

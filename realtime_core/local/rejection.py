@@ -1,9 +1,9 @@
-"""What the server says no to: the `error` event's fields, in the words of the real one where they are known.
+"""Refusals of the server: the fields of the `error` event, with the real server's texts where they are known.
 
-The codes and texts of `input_audio_buffer_commit_empty`, `response_cancel_not_active`, `invalid_tool_call_id`,
-`conversation_already_has_active_response`, `cannot_update_voice`, `unknown_parameter`, `missing_required_parameter`,
-`item_*_invalid_item_id`, `unsupported_content_type` and of a truncation that reaches too far are quoted in public
-issue threads of clients of the real server; the others follow their pattern.
+Public issue threads of clients of the real server quote the codes and texts of `input_audio_buffer_commit_empty`,
+`response_cancel_not_active`, `invalid_tool_call_id`, `conversation_already_has_active_response`, `cannot_update_voice`,
+`unknown_parameter`, `missing_required_parameter`, `item_*_invalid_item_id`, `unsupported_content_type` and of a
+truncation past the end of the audio. The others follow their pattern.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Rejected", "invalid_type", "invalid_value", "missing", "no_such_item
 
 
 class Rejected(Exception):
-    """A command that the server refuses; becomes an `error` event. The session stays open."""
+    """A command that the server refuses. It becomes an `error` event, and the session stays open."""
 
     def __init__(
         self, message: str, *, code: str, param: str | None = None, type: str = "invalid_request_error"
@@ -26,7 +26,7 @@ class Rejected(Exception):
         self.type = type
 
     def fields(self, event_id: str | None) -> dict[str, Any]:
-        """The `error` object, for the client event with this id."""
+        """The `error` object for the client event with this id."""
         return {
             "type": self.type,
             "code": self.code,

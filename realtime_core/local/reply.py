@@ -1,4 +1,4 @@
-"""What is asked and what is answered: between the protocol (`conversation`) and whoever thinks (a `Director`)."""
+"""The interface between the protocol (`conversation`) and a `Director`, which decides the answers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["Call", "Director", "Heard", "Pause", "Reply", "Situation", "ToolOutp
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a tool; `arguments` is JSON text. With a `server_label` the server runs the tool by itself (hosted
-    MCP): after `takes_s` it returns `output`, or fails with the text `error`."""
+    """A call of a tool. `arguments` is JSON text. With a `server_label` the server runs the tool (hosted MCP): after
+    `takes_s` it returns `output`, or fails with the text `error`."""
 
     name: str
     arguments: str
@@ -24,7 +24,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The model sends nothing for `pause_s` when `at_s` of the answer's audio have been sent (rounded up to 200 ms)."""
+    """The model sends nothing for `pause_s` after `at_s` of the answer's audio (rounded up to 200 ms)."""
 
     at_s: float
     pause_s: float
@@ -32,13 +32,13 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What goes wrong with an answer.
+    """A fault in an answer.
 
     - `fail`: the response ends as failed with error `code`
-    - `incomplete`: it ends as incomplete; `code` is `max_output_tokens` or `content_filter`
-    - `close`: the server closes the connection with `close_code`; with 1006 it drops it without a word
-    - `stall`: the server neither reads nor writes for `stall_s`; then the answer goes on
-    - `error`: an `error` event with `code` comes in place of the answer
+    - `incomplete`: the response ends as incomplete; `code` is `max_output_tokens` or `content_filter`
+    - `close`: the server closes the connection with `close_code`; 1006 drops it without a close message
+    - `stall`: the server neither reads nor writes for `stall_s`; then the answer continues
+    - `error`: an `error` event with `code` comes instead of the answer
 
     `at_s` is the position in the answer's audio (rounded up to 200 ms). None: before any output, `incomplete` half-way.
     """
@@ -53,7 +53,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One response: what is said (or, with `text_only`, written), then the calls. Without both it is empty."""
+    """One response: the text to say (or, with `text_only`, to write), then the calls. Without both it is empty."""
 
     say: str = ""
     clip: str | None = None
@@ -65,7 +65,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The transcript of what the caller said; `text` None: nobody knows. `failed`: the transcription fails."""
+    """The transcript of the caller's speech. `text` None: not known. `failed`: the transcription fails."""
 
     text: str | None = None
     failed: bool = False
@@ -79,10 +79,10 @@ class ToolOutput:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Why a response is wanted: what came in since the last one, and what the agent is.
+    """The reason for a response: the inputs since the last one, and the agent.
 
-    `speech_s` is the length of what the caller said (0: nothing), `texts` what the client sent as user messages,
-    `outputs` the results of calls; `asked` the instructions of a `response.create`; `idle`: the idle time-out fired.
+    `speech_s` is the length of the caller's speech (0: none), `texts` the client's user messages, `outputs` the results
+    of calls, `asked` the instructions of a `response.create`. `idle`: the idle time-out fired.
     """
 
     instructions: str = ""
@@ -95,13 +95,13 @@ class Situation:
 
 
 class Director(Protocol):
-    """Decides what is said. One for each session; pure."""
+    """Decides the answers. There is one for each session. Pure."""
 
     def heard(self) -> Heard:
-        """The caller has finished a turn: what was it?"""
+        """Return the transcript of the turn that the caller has finished."""
 
     def reply(self, situation: Situation) -> Reply:
-        """What to answer. Asked again for the same turn when an answer was cancelled before any of it was out."""
+        """Return the answer. It is requested again for the same turn if an answer was cancelled before any output."""
 
     def begun(self, reply: Reply) -> None:
-        """The first of this reply is on its way (or it is an empty one, and over)."""
+        """The first output of this reply was sent, or the reply is empty and has ended."""

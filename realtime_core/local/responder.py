@@ -1,4 +1,4 @@
-"""The responses of a session: one at a time in the conversation, any number out of band. Pure."""
+"""The responses of a session: at most one in the conversation, any number out of band. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["News", "Responder", "texts_of"]
 
 @dataclass(slots=True)
 class News:
-    """What came in since the last response."""
+    """The inputs since the last response."""
 
     speech_s: float = 0.0
     texts: list[str] = field(default_factory=list)
@@ -30,7 +30,7 @@ class News:
 
 @dataclass(slots=True)
 class _Running:
-    """A response at work, and when to go on with it (None: when its speech is there)."""
+    """A response in progress, and when it continues (None: when its speech is ready)."""
 
     response: Response
     waits: Waits
@@ -38,7 +38,8 @@ class _Running:
 
 
 class Responder:
-    """Starts, steps and ends responses; it is the `Host` of each. `latency_s`: from a request to the first output."""
+    """Starts, continues and ends responses. It is the `Host` of each. `latency_s` is the time from a request to the
+    first output."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Responder:
         self.news = News()
         self.wanted_speech: list[str] = []
         self.when_idle: Callable[[float], None] = lambda audio_s: None
-        """Called when the conversation's response is over, with the length of its audio."""
+        """Called at the end of the conversation's response with the length of its audio."""
         self.conversation_id = sources.id("conv")
         self._config = config
         self._schedule = schedule
@@ -72,11 +73,11 @@ class Responder:
 
     @property
     def responding(self) -> bool:
-        """Whether a response is being written into the conversation."""
+        """Whether the conversation has a response in progress."""
         return self._active is not None
 
     def respond(self, options: Mapping[str, Any], *, idle: bool = False) -> None:
-        """Start a response. Raises `Rejected` when the conversation has one already."""
+        """Start a response. Raises `Rejected` if the conversation already has one."""
         in_conversation = options.get("conversation") != "none"
         if in_conversation and self._active is not None:
             raise Rejected(
@@ -104,12 +105,12 @@ class Responder:
         self._step(running)
 
     def interrupt(self) -> None:
-        """The caller speaks: the conversation's response ends."""
+        """The caller speaks: end the conversation's response."""
         if self._active is not None:
             self._end(self._active, "turn_detected")
 
     def cancel(self, response_id: Any) -> None:
-        """End a response (None: the conversation's). Raises `Rejected` when there is none."""
+        """Cancel a response (None: the conversation's). Raises `Rejected` if there is none."""
         running = self._running.get(response_id) if isinstance(response_id, str) else None
         response = running.response if running is not None else self._active if response_id is None else None
         if response is None:
@@ -117,30 +118,30 @@ class Responder:
         self._end(response, "client_cancelled")
 
     def speech_is_ready(self) -> None:
-        """A line of `wanted_speech` can be had now."""
+        """A line of `wanted_speech` is ready."""
         for running in list(self._running.values()):
             if running.deadline is None:
                 self._step(running)
 
     def _effective(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The session's configuration with the options of one response over it."""
+        """The session's configuration, overridden by the options of one response."""
         session = self._config.object
         output = {**session["audio"]["output"], **options.get("audio", {}).get("output", {})}
         return {**session, **options, "audio": {"output": output}}
 
     def _situation(self, options: Mapping[str, Any], effective: Mapping[str, Any], *, idle: bool) -> Situation:
-        # Who the agent is stands in the session's instructions; a response's own say what is wanted now.
+        # The session's instructions describe the agent; a response's own instructions describe this answer.
         instructions, asked = self._config.object["instructions"], options.get("instructions", "")
         tools = [] if effective["tool_choice"] == "none" else effective["tools"]
         if "input" in options or options.get("conversation") == "none":
-            # Out of band, or with an input of its own: what came in before still waits for its answer.
+            # Out of band, or with its own input: the earlier inputs still wait for their answer.
             texts = [text for wire in options.get("input", ()) if isinstance(wire, dict) for text in texts_of(wire)]
             return Situation(instructions, tools, texts=texts, asked=asked)
         news, self.news = self.news, News()
         return Situation(instructions, tools, news.speech_s, news.texts, news.outputs, asked, idle)
 
     def _step(self, running: _Running) -> None:
-        """Go on with a response; when it waits, come back."""
+        """Continue a response, and schedule its next step."""
         running.deadline = None
         wait = next(running.waits, None)
         if wait is not None and running.response.id in self._running:
@@ -153,7 +154,7 @@ class Responder:
             running.deadline.cancel()
         response.cancel(reason)
 
-    # What a response needs (`response.Host`).
+    # Methods of `response.Host`.
 
     def new_id(self, prefix: str) -> str:
         return self._sources.id(prefix)
@@ -184,7 +185,7 @@ class Responder:
 
 
 def texts_of(wire: Mapping[str, Any]) -> list[str]:
-    """What was written in a message."""
+    """The texts of a message."""
     parts = wire.get("content")
     if not isinstance(parts, list):
         return []

@@ -1,7 +1,7 @@
 """One response of the model, from `response.created` to `response.done`. Pure.
 
-`Response.perform` is a generator that emits events and yields how long to wait before the next, so that the order of
-events (that of the GA protocol) reads as it happens. Audio goes out in bursts of 200 ms at `speed` times real time.
+`Response.perform` is a generator. It emits events and yields the time to wait before the next, so the code has the
+order of the events (that of the GA protocol). Audio is sent in bursts of 200 ms at `speed` times real time.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .voice.speech import BURST_MS
 __all__ = ["Host", "Response", "Waits"]
 
 Waits = Generator[float | None, None, None]
-"""Seconds to wait; None: until the speech that was asked for is there."""
+"""Seconds to wait; None: until the requested speech is ready."""
 
 _BURST_S = BURST_MS / 1000
 _ARGUMENT_STEP = 24
 _STEP_S = 0.01
-"""Between the steps that carry no audio."""
+"""The delay between steps without audio."""
 
 Status = Literal["completed", "cancelled", "failed", "incomplete"]
 
 
 class Host(Protocol):
-    """What a response needs of its session."""
+    """The parts of the session that a response uses."""
 
     @property
     def outbox(self) -> Outbox: ...
@@ -49,7 +49,8 @@ class Host(Protocol):
 
 
 class Response:
-    """`options` are those of `response.create` over those of the session; `conversation_id` None: it is out of band."""
+    """A response. `options` are those of `response.create`, merged over the session's. `conversation_id` None: out of
+    band."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class Response:
         self._finish("completed")
 
     def cancel(self, reason: Literal["turn_detected", "client_cancelled"]) -> None:
-        """End it now; what is open is closed as incomplete. (The caller has closed the generator.)"""
+        """End the response now; open parts are closed as incomplete. (The caller has closed the generator.)"""
         self._finish("cancelled", reason=reason)
 
     def _begin(self) -> None:
@@ -128,7 +129,7 @@ class Response:
             case _:
                 error = {"type": _error_type(trouble.code), "code": trouble.code, "message": trouble.message}
                 self._finish("failed", error=error)
-        while True:  # Over: nothing of this response comes any more.
+        while True:  # The response has ended and emits nothing more.
             yield None
 
     # Messages.
@@ -169,7 +170,7 @@ class Response:
         self._begin()
         words, trouble = self.reply.say.split(), self.reply.trouble
         if trouble is not None and trouble.at_s is None and trouble.kind != "incomplete":
-            trouble = None  # It has been suffered.
+            trouble = None  # It has happened.
         for i, word in enumerate(words):
             if trouble is not None and i == len(words) // 2:
                 yield from self._suffer(trouble)
@@ -180,7 +181,7 @@ class Response:
         self._close("completed")
 
     def _trouble(self, speech: Speech) -> Trouble | None:
-        """The trouble that comes in the midst of this line."""
+        """The trouble that comes within this line."""
         trouble, limit_s = self.reply.trouble, audio_limit_s(self._options["max_output_tokens"])
         if trouble is not None and trouble.kind == "incomplete" and trouble.at_s is None:
             trouble = Trouble("incomplete", at_s=speech.duration_ms / 2000, code=trouble.code)
@@ -207,7 +208,7 @@ class Response:
         self._close("completed")
 
     def _call_hosted(self, call: Call) -> Waits:
-        """A tool that the server runs. Its result is for the next response, which the client has to ask for."""
+        """Run a tool on the server. The client has to request the response with its result."""
         shown = {"type": "mcp_call", "server_label": call.server_label, "name": call.name}
         item = self._add({**shown, "arguments": "", "output": None, "error": None, "approval_request_id": None})
         self._begin()
@@ -241,7 +242,7 @@ class Response:
         return item
 
     def _close(self, status: Literal["completed", "incomplete"]) -> None:
-        """End the open item. Its done events come however it ends."""
+        """Close the open item. Its done events are always emitted."""
         item, said = self._open, self._said
         if item is None:
             return

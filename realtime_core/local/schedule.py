@@ -1,7 +1,7 @@
-"""What is to happen when: a heap of deadlines, and the time of what is happening now. Pure.
+"""A heap of deadlines with the time of the current action. Pure.
 
-Whoever owns it sleeps until `next_due` and calls `run`. While an act runs, `now` is the time for which it was planned,
-so that what follows from it does not drift when it comes late.
+The owner sleeps until `next_due` and calls `run`. During an action `now` is the planned time of the action, so that
+late execution causes no drift.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Deadline:
     _act: Act | None = field(compare=False)
 
     def cancel(self) -> None:
-        """Idempotent."""
+        """Cancel the action. Idempotent."""
         self._act = None
 
 
@@ -40,7 +40,7 @@ class Schedule:
         return deadline
 
     def stall(self, seconds: float) -> None:
-        """Nothing is done for so long; then all that became due meanwhile."""
+        """Do nothing for `seconds`; then perform all actions that became due meanwhile."""
         self._stalled_until = self.now + seconds
 
     def stalls(self, now: float) -> bool:
@@ -53,7 +53,7 @@ class Schedule:
         return max(self._heap[0].due, self._stalled_until) if self._heap else None
 
     def run(self, now: float) -> None:
-        """Do all that is due, in order, and what becomes due by it."""
+        """Perform all due actions in order, and those that become due meanwhile."""
         while self._heap and self._heap[0].due <= now and not self.stalls(now):
             deadline = heapq.heappop(self._heap)
             act, deadline._act = deadline._act, None

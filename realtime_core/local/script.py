@@ -1,11 +1,11 @@
-"""The script that the embedded server follows, and its TOML form.
+"""Scripts for the embedded server, and their TOML format.
 
 ```toml
 name = "Trattoria Blu"       # all of these are optional
 latency_s = 0.3              # from a request to the first audio of its answer
-expires_after_s = 3600       # then the server ends the session: error session_expired, close 1001
+expires_after_s = 3600       # after that the server ends the session: error session_expired, close 1001
 
-[greeting]                   # for a response that is asked for before the caller has said anything
+[greeting]                   # for a response that is requested before the caller has spoken
 say = "Hello, this is Trattoria Blu."
 clip = "hello.wav"           # a WAV file beside the script, or the name of a stored line; else the voice speaks `say`
 
@@ -13,33 +13,33 @@ clip = "hello.wav"           # a WAV file beside the script, or the name of a st
 heard = "A table for two, please."       # its transcript
 heard_fails = false          # true: the transcription fails
 filler = "One moment."       # said before the call
-tool = "book_table"          # called with `arguments`; `say` is then said when its result is in, and may hold {result}
+tool = "book_table"          # called with `arguments`; then `say` is said after the result, and may contain {result}
 arguments = { day = "Friday", people = 2 }
 calls = [{ tool = "a", arguments = {} }, { tool = "b" }]   # instead of `tool`: several calls in one response
 say = "Booked."
 pauses = [{ at_s = 1.0, pause_s = 0.7 }]   # the model stops sending for 0.7 s when 1.0 s of this answer's audio is out
 
 [[turn]]
-text = "pressed 1"           # or: for a text of the client's (or instructions of a `response.create`) that holds this,
-say = "Again, then."         # each time it comes; such a turn is no part of the order of the spoken ones
+text = "pressed 1"           # or: for a text of the client (or instructions of a `response.create`) that contains this,
+say = "Again, then."         # each time it comes; such a turn does not count in the order of the spoken turns
 
-[otherwise]                  # when the script has nothing (more) to say
+[otherwise]                  # when the script has no (more) turns
 say = "That is all I know."
 ```
 
-What goes wrong on demand, at most one for a turn (also in `greeting` and `otherwise`):
+Faults, at most one for a turn (also in `greeting` and `otherwise`):
 
 - `fail = "server_error"`: the response ends as failed with this error code
-- `incomplete = "max_output_tokens"` or `"content_filter"`: it ends there as incomplete
-- `close = 1011`: the connection is closed with this code (1006: dropped without a word)
-- `stall_s = 2.0`: the server neither reads nor writes for so long
-- `error = "rate_limit_exceeded"`: an `error` event comes in place of the answer
+- `incomplete = "max_output_tokens"` or `"content_filter"`: the response ends as incomplete
+- `close = 1011`: the connection is closed with this code (1006: dropped without a close message)
+- `stall_s = 2.0`: the server neither reads nor writes for this time
+- `error = "rate_limit_exceeded"`: an `error` event comes instead of the answer
 - `empty = true`: a response without output
-- `text_only = true`: the answer is text, though audio was asked for
+- `text_only = true`: the answer is text, although audio was requested
 
-with `at_s = 1.2`, where in the answer's audio it happens (without it: before any output; `incomplete`: half-way), and
-`message = "..."`. Positions are rounded up to 200 ms, the length of a burst; one past the end is at the end,
-and in an answer that is text they are half-way.
+`at_s = 1.2` is the position of the fault in the answer's audio (default: before any output; `incomplete`: half-way).
+`message = "..."` is its text. Positions are rounded up to 200 ms, the length of a burst. A position past the end counts
+as the end. In a text answer the position is half-way.
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ DEFAULT_OTHERWISE = "I have come to the end of my script."
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn: when it is taken (`text`; None: in order), what was `heard`, and what is answered.
+    """One turn. `text` selects written turns (None: spoken turns in order). `heard` is the transcript of the caller.
 
-    With `calls`, `first` is the response that makes them and `answer` the one to their results; else `answer` is all.
+    With `calls`, `first` is the response that makes them, and `answer` the response to their results. Without calls
+    `answer` is the response.
     """
 
     answer: Reply = field(default_factory=Reply)
@@ -81,7 +82,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script, checked. `greeting` None: the server greets as it does without a script."""
+    """A checked script. `greeting` None: the server greets as it does without a script."""
 
     turns: Sequence[Turn] = ()
     name: str = ""
@@ -92,7 +93,7 @@ class Script:
 
 
 def load_script(path: str | Path) -> Script:
-    """Read a script file. Raises `ScriptError` that names the place and the cure."""
+    """Read a script file. Raises `ScriptError` that names the place and the remedy."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -102,13 +103,13 @@ def load_script(path: str | Path) -> Script:
 
 
 def builtin_script(name: str) -> Script:
-    """A script that comes with the package: `trattoria`."""
+    """Return a script of the package: `trattoria`."""
     source = files(__package__).joinpath("scripts", f"{name}.toml")
     return parse_script(source.read_text(encoding="utf-8"), name=f"{name}.toml")
 
 
 def parse_script(text: str, *, name: str = "script", folder: Path | None = None) -> Script:
-    """A script from TOML. `folder` is where its WAV files lie. Raises `ScriptError`."""
+    """Read a script from TOML. `folder` contains its WAV files. Raises `ScriptError`."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -148,7 +149,7 @@ _TROUBLES = ("fail", "incomplete", "close", "stall_s", "error")
 
 
 class _Reader:
-    """Checks one file. Errors name the key by its path and, where it can be found, the line."""
+    """Checks one file. Errors name the key by its path and, where possible, the line."""
 
     def __init__(self, name: str, text: str, folder: Path | None) -> None:
         self._name = name
@@ -173,15 +174,17 @@ class _Reader:
         calls = [self._call(call, f"{where}.calls[{i}]") for i, call in enumerate(table.get("calls", ()))]
         if "tool" in table:
             if calls:
-                self._fail(f"{where}.tool", "and `calls` exclude each other", "name all calls under `calls`")
+                self._fail(f"{where}.tool", "cannot be used together with `calls`", "name all calls under `calls`")
             calls = [Call(table["tool"], json.dumps(table.get("arguments", {}), default=str))]
         elif "arguments" in table:
             self._fail(f"{where}.arguments", "needs a `tool`", "name the tool, or remove the arguments")
         if "filler" in table and not calls:
-            self._fail(f"{where}.filler", "is said before a call, and there is none", "put it into `say`")
+            self._fail(f"{where}.filler", "is said before a call, but the turn has no call", "put it into `say`")
         if "text" in table and ("heard" in table or "heard_fails" in table):
             self._fail(
-                f"{where}.heard", "belongs to a spoken turn, and `text` makes this one written", "remove one of the two"
+                f"{where}.heard",
+                "is for spoken turns, but `text` makes this one written",
+                "remove one of the two",
             )
         return Turn(
             answer=self._answer(table, where),
@@ -195,7 +198,7 @@ class _Reader:
     def _call(self, table: Mapping[str, Any], where: str) -> Call:
         self._check(table, {"tool": _STR, "arguments": _TABLE}, where)
         if "tool" not in table:
-            self._fail(f"{where}.tool", "is missing", "name the tool that is called")
+            self._fail(f"{where}.tool", "is missing", "name the tool to call")
         return Call(table["tool"], json.dumps(table.get("arguments", {}), default=str))
 
     def _spoken(self, table: Mapping[str, Any], where: str) -> Reply:
@@ -206,16 +209,16 @@ class _Reader:
         for i, pause in enumerate(table.get("pauses", ())):
             self._check(pause, {"at_s": _NUMBER, "pause_s": _NUMBER}, f"{where}.pauses[{i}]")
             if len(pause) != 2:
-                self._fail(f"{where}.pauses[{i}]", "needs both `at_s` and `pause_s`", "say where and how long")
+                self._fail(f"{where}.pauses[{i}]", "needs both `at_s` and `pause_s`", "give both")
         trouble = self._trouble(table, where)
         silent = table.get("empty", False) or (
             trouble is not None and trouble.at_s is None and trouble.kind != "incomplete"
         )
         if not table.get("say") and not silent:
-            self._fail(f"{where}.say", "is missing", "write what is said, or `empty = true`")
+            self._fail(f"{where}.say", "is missing", "write the text to say, or `empty = true`")
         if table.get("empty") and ("say" in table or trouble is not None):
             self._fail(
-                f"{where}.empty", "is an answer without anything", "remove `empty`, or `say` and what goes wrong"
+                f"{where}.empty", "is an answer without content", "remove `empty`, or remove `say` and the fault"
             )
         return Reply(
             say=table.get("say", ""),
@@ -229,19 +232,19 @@ class _Reader:
         kinds = [kind for kind in _TROUBLES if kind in table]
         if len(kinds) > 1:
             self._fail(
-                f"{where}.{kinds[1]}", f"comes on top of `{kinds[0]}`", "keep one: only one thing goes wrong in a turn"
+                f"{where}.{kinds[1]}", f"cannot be combined with `{kinds[0]}`", "keep one; a turn has at most one fault"
             )
         if not kinds:
             if "at_s" in table:
                 self._fail(
-                    f"{where}.at_s", "says where something goes wrong, and nothing does", "add `fail`, `close`, ..."
+                    f"{where}.at_s", "gives the position of a fault, but there is no fault", "add `fail`, `close`, ..."
                 )
             return None
         kind, value = kinds[0], table[kinds[0]]
         if kind == "incomplete" and value not in ("max_output_tokens", "content_filter"):
             self._fail(f"{where}.incomplete", f"is {value!r}", "use max_output_tokens or content_filter")
         if kind == "close" and not (value in (1000, 1001, 1006) or 1007 <= value <= 1014 or 3000 <= value <= 4999):
-            self._fail(f"{where}.close", f"is {value}, no code that an endpoint may send", "use 1000-1014 or 3000-4999")
+            self._fail(f"{where}.close", f"is {value}, which an endpoint may not send", "use 1000-1014 or 3000-4999")
         at_s = float(table["at_s"]) if "at_s" in table else None
         message = table.get("message", "The script says so.")
         match kind:
@@ -254,7 +257,7 @@ class _Reader:
         return None
 
     def _clip(self, clip: str | None) -> str | None:
-        """A file beside the script by its full path; else the name of a stored line."""
+        """The full path of a file beside the script, or the name of a stored line."""
         if clip is None or self._folder is None or not (self._folder / clip).is_file():
             return clip
         return str(self._folder / clip)
@@ -263,7 +266,7 @@ class _Reader:
         for key, value in table.items():
             path = f"{where}.{key}" if where else key
             if key not in keys:
-                self._fail(path, "is no key of a script", f"use one of: {', '.join(sorted(keys))}")
+                self._fail(path, "is not a key of a script", f"use one of: {', '.join(sorted(keys))}")
             if not _IS[keys[key]](value):
                 self._fail(path, f"is {value!r}", f"write {keys[key]}")
 
@@ -271,7 +274,7 @@ class _Reader:
         raise ScriptError(f"{self._name}{self._line(path)}: `{path}` {what}: {cure}.")
 
     def _line(self, path: str) -> str:
-        """`, line N`: tomllib keeps no positions, so the key is looked for below its table's header."""
+        """`, line N`. tomllib keeps no positions, so this searches for the key below its table's header."""
         head, _, key = path.rpartition(".")
         table, _, index = head.removesuffix("]").partition("[")
         seen, inside = -1, not table

@@ -1,4 +1,4 @@
-"""Who thinks: the director that follows a script."""
+"""The director that follows a script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ScriptDirector"]
 
 
 class ScriptDirector:
-    """Spoken turns in order, written ones by what they hold, results of calls by the turn that made them."""
+    """Selects spoken turns in order, written turns by their text, and results of calls by the turn that made them."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -51,7 +51,7 @@ class ScriptDirector:
             return
         if turn is self._next_spoken():
             self._next += 1
-        # The answer to a call follows its result; any other turn in between leaves it waiting.
+        # The answer to a call follows its result. Other turns may come in between.
         if turn.calls and reply.calls:
             self._waiting = turn
         elif turn is self._waiting:

@@ -1,4 +1,4 @@
-"""The embedded server's shell: sockets, timers and threads around `Conversation`, which decides everything."""
+"""The shell of the embedded server: sockets, timers and threads around `Conversation`, which decides everything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["LocalRealtimeServer"]
 _BASE = "/v1"
 _PATH = f"{_BASE}/realtime"
 _MAX_MESSAGE_BYTES = 32 * 2**20
-"""An append of 15 MiB of audio, in base64, fits."""
+"""Room for an append of 15 MiB of audio in base64."""
 
 
 class LocalRealtimeServer:
@@ -44,16 +44,16 @@ class LocalRealtimeServer:
     ```
 
     `script` is a `Script`, the path of a TOML file, or the name of one that comes with the package (`"trattoria"`);
-    without one the server greets, tries the agent's tools and steers by keypad (`improviser`).
+    without a script the server greets, tries the agent's tools and reacts to keys (`improviser`).
 
-    With `in_memory=True`, the default in virtual time, there is no socket: `model_config` then holds a `transport` that
-    connects in memory (with `faults`, each way), and everything runs in virtual time as well. Audio is sent at `speed`
+    With `in_memory=True`, the default in virtual time, there is no socket. `model_config` then has a `transport` that
+    connects in memory (with `faults` in each direction), and everything works in virtual time. Audio is sent at `speed`
     times real time.
 
-    Text without stored speech is put together from stored words, and hummed where there are none; `synthesise=True` has
-    it spoken by flite or espeak-ng where one is on PATH. Transcripts always carry the full text.
+    Text without stored speech is built from stored words, and from humming for other words. With `synthesise=True`
+    flite or espeak-ng speaks it, if one is on PATH. Transcripts always have the full text.
 
-    Raises `ScriptError` for a script that does not hold.
+    Raises `ScriptError` for an invalid script.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class LocalRealtimeServer:
 
     @property
     def url(self) -> str:
-        """Where it listens: `ws://127.0.0.1:<port>/v1/realtime`. A `?model=...` names the session's model."""
+        """The WebSocket address: `ws://127.0.0.1:<port>/v1/realtime`. `?model=...` names the session's model."""
         return f"ws://{self._authority}{_PATH}"
 
     @property
     def base_url(self) -> str:
-        """For `OPENAI_BASE_URL`."""
+        """The address for `OPENAI_BASE_URL`."""
         return f"http://{self._authority}{_BASE}"
 
     @property
@@ -101,12 +101,12 @@ class LocalRealtimeServer:
     @property
     def port(self) -> int:
         if self._listening is None:
-            raise RuntimeError("The embedded server listens only within `async with`, and not in memory.")
+            raise RuntimeError("The embedded server has an address only within `async with`, and not in memory.")
         return self._listening.port
 
     @property
     def model_config(self) -> RealtimeModelConfig:
-        """What a session needs to reach this server."""
+        """The model configuration for a session with this server."""
         if self._in_memory:
             return {"url": self.url, "api_key": "local", "transport": self._connect}
         return {"url": self.url, "api_key": "local"}
@@ -136,11 +136,11 @@ class LocalRealtimeServer:
             self._listening = None
         if self._tasks is not None:
             tasks, self._tasks = self._tasks, None
-            # Its tasks do not fail, and the body's own exception needs no group around it.
+            # The tasks do not fail, so the body's exception can be raised without a group.
             await tasks.__aexit__(None, None, None)
 
     async def serve_connection(self, connection: Connection, *, model: str | None = None) -> None:
-        """Hold one session over an open connection; return when it has ended. `model` is that of the URL."""
+        """Serve one session over an open connection; return when it has ended. `model` comes from the URL."""
         loop = asyncio.get_running_loop()
         self._sessions += 1
         sources = self._sources.fork(f"session {self._sessions}")
@@ -176,7 +176,7 @@ class LocalRealtimeServer:
         return near
 
     async def _guarded(self, connection: Connection, model: str | None) -> None:
-        # As the WebSocket server does it: a session that fails is closed and told of, and the others go on.
+        # As in the WebSocket server: a session that fails is closed and reported, and the others continue.
         try:
             await self.serve_connection(connection, model=model)
         except Exception as error:  # noqa: BLE001
@@ -193,7 +193,7 @@ class LocalRealtimeServer:
 
 
 class _Session:
-    """One conversation on one connection: messages in, outbox out, one timer for what is due."""
+    """One conversation on one connection: passes messages in and the outbox out, with one timer."""
 
     def __init__(self, conversation: Conversation, connection: Connection, voice: Voice) -> None:
         self._conversation = conversation
@@ -221,7 +221,7 @@ class _Session:
         self._flush()
 
     def _on_timer(self) -> None:
-        # A loop may call a little early, by its clock's resolution.
+        # The loop may call a little early, because of its clock's resolution.
         due, self._due = self._due, None
         self._conversation.run(max(self._loop.time(), due or 0.0))
         self._flush()
@@ -262,7 +262,7 @@ class _Session:
 
 @cache
 def _voice(synthesise: bool) -> Voice:
-    """One for the process: what was rendered for one session serves all."""
+    """Return the voice of the process. All sessions share what it has rendered."""
     return Voice(synthesise=synthesise)
 
 

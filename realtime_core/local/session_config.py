@@ -1,6 +1,6 @@
-"""The session object: its defaults, what an update may hold, and what is in effect afterwards.
+"""The session object: its defaults, the allowed updates, and the effective configuration.
 
-Shape and limits: the Realtime API's reference (`session.update`, `response.create`), GA form. Pure.
+Source of shape and limits: the Realtime API's reference (`session.update`, `response.create`), GA form. Pure.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _modalities(value: Any, path: str) -> None:
 
 def _tool(value: Any, path: str) -> None:
     if isinstance(value, dict) and value.get("type") == "mcp":
-        _MCP_TOOL(value, path)  # Hosted tools are taken and never called.
+        _MCP_TOOL(value, path)  # Hosted tools are accepted but never called.
         return
     name = text(64, "[a-zA-Z0-9_-]+")
     function = {"type": choice("function", "mcp"), "name": name, "description": text(1024), "parameters": anything}
@@ -151,12 +151,12 @@ _RESPONSE = obj(
 
 
 def check_response_options(options: Any) -> None:
-    """The `response` of a `response.create`. Raises `Rejected`."""
+    """Check the `response` of a `response.create`. Raises `Rejected`."""
     _RESPONSE(options, "response")
 
 
 class SessionConfig:
-    """The effective configuration of one session. `model=None`: the first update may name it."""
+    """The effective configuration of one session. `model=None`: the first update may name the model."""
 
     def __init__(self, session_id: str, model: str | None, expires_at: int) -> None:
         self._model_is_open = model is None
@@ -201,11 +201,11 @@ class SessionConfig:
         return self.object["audio"]["output"]  # type: ignore[no-any-return]
 
     def audio_was_sent(self) -> None:
-        """From now on the voice is fixed."""
+        """Audio was sent, so the voice is now fixed."""
         self._said_anything = True
 
     def update(self, change: Any, *, responding: bool) -> None:
-        """Apply a `session.update`: all of it or, raising `Rejected`, nothing. What it leaves out stays."""
+        """Apply a `session.update` completely, or raise `Rejected` and change nothing. Omitted fields stay."""
         _SESSION(change, "session")
         self._check_frozen(change, responding)
         effective = copy.deepcopy(self.object)
@@ -238,7 +238,7 @@ class SessionConfig:
 
 
 def _merge(section: dict[str, Any], name: str, value: Any) -> None:
-    """Objects keep the fields that an update leaves out, except where they become another kind of object."""
+    """Merge an object: omitted fields stay, unless the object becomes another kind."""
     current = section.get(name)
     if name == "format":
         section[name] = (

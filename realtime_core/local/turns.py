@@ -1,6 +1,7 @@
-"""The caller's turns: what voice activity, commits and silence set off. Pure.
+"""The caller's turns: reactions to voice activity, commits and silence. Pure.
 
-`speech_started` (it interrupts), `speech_stopped`, `committed`, the item, its transcript, the answer; idle time-outs.
+These are `speech_started` (it interrupts), `speech_stopped`, `committed`, the item, its transcript, the answer, and
+idle time-outs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["Turns"]
 
 MAX_APPEND_BYTES = 15 * 2**20
 _TRANSCRIPTION_S = 0.3
-"""From the commit of what the caller said to its transcript."""
+"""The time from the commit of the caller's speech to its transcript."""
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
@@ -54,13 +55,13 @@ class Turns:
         self.configure()
 
     def configure(self) -> None:
-        """Follow the session's `audio.input`."""
+        """Apply the session's `audio.input`."""
         self._input.configure(self._config.input)
         if not self._input.speaking:
             self._speech_item_id = None
 
     def append(self, audio: Any) -> None:
-        """`input_audio_buffer.append`. Raises `Rejected`."""
+        """Handle `input_audio_buffer.append`. Raises `Rejected`."""
         if not isinstance(audio, str):
             raise missing("audio") if audio is None else invalid_type("audio", "a string", audio)
         try:
@@ -77,11 +78,11 @@ class Turns:
                 self._stopped(edge)
 
     def commit(self) -> None:
-        """`input_audio_buffer.commit`: the buffer becomes an item; no answer follows by itself. Raises `Rejected`."""
+        """Handle `input_audio_buffer.commit`: the buffer becomes an item, without an answer. Raises `Rejected`."""
         self._commit(self._speech_item_id or self._sources.id("item"))
 
     def clear(self) -> None:
-        """`input_audio_buffer.clear`."""
+        """Handle `input_audio_buffer.clear`."""
         self._input.clear()
         self._speech_item_id = None
         self._outbox.emit("input_audio_buffer.cleared")
@@ -145,7 +146,7 @@ class Turns:
     # The idle time-out.
 
     def _wait_for_speech(self, audio_s: float) -> None:
-        # By the reference it runs from `response.done` plus the length of the answer's audio.
+        # The reference says: it runs from `response.done` plus the length of the answer's audio.
         turns = self._input.turns
         self._stop_waiting()
         if turns is not None and turns.idle_timeout_s is not None and not self._input.speaking:
@@ -166,7 +167,7 @@ class Turns:
         try:
             committed = self._input.commit()
         except Rejected:
-            pass  # A client that sends no audio: there is nothing to commit, and still somebody to ask.
+            pass  # A client that sends no audio: there is nothing to commit, but the model still responds.
         else:
             self._add(item_id, committed.duration_ms)
         self._answer(idle=True)

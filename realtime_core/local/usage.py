@@ -1,4 +1,4 @@
-"""Token counts, near the real ones: four letters of text a token, audio ten tokens a second in, twenty out."""
+"""Token counts close to the real ones: four letters of text per token, audio ten tokens per second in, twenty out."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def input_audio_tokens(ms: float) -> int:
 
 
 def audio_limit_s(max_output_tokens: int | str) -> float:
-    """How much audio fits into `max_output_tokens`."""
+    """The length of audio that fits into `max_output_tokens`, in seconds."""
     return math.inf if isinstance(max_output_tokens, str) else max_output_tokens / _OUTPUT_TOKENS_PER_S
 
 
 def usage(options: Mapping[str, Any], conversation: Iterable[Item], output: Sequence[Item]) -> dict[str, Any]:
-    """The `usage` of a `response.done`."""
+    """Make the `usage` of a `response.done`."""
     made = {item.id for item in output}
     before = [item for item in conversation if item.id not in made]
     text_in = _text(options["instructions"]) + _text(json.dumps(options["tools"])) + sum(map(_item_text, before))

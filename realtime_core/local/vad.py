@@ -1,7 +1,7 @@
-"""Voice activity: when speech begins and ends in 8 kHz audio. Pure; positions come from the audio, not from a clock.
+"""Finds where speech begins and ends in 8 kHz audio. Pure. Positions come from the audio, not from a clock.
 
-Each 20 ms are judged by WebRTC's detector and by their loudness. Speech begins when four of five are voiced (80-100 ms)
-and ends after the configured silence.
+WebRTC's detector and the loudness judge each 20 ms. Speech begins when four of five frames are voiced (80-100 ms) and
+ends after the configured silence.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _FRAME_BYTES = 320
 _WINDOW = 0b11111
 _VOICED_OF_WINDOW = 4
 _RMS_AT_FULL_THRESHOLD = 200
-"""The loudness that `threshold=1` asks for, of 32767 (-44 dBFS); in proportion below it."""
+"""The loudness for `threshold=1`, of 32767 (-44 dBFS). Lower thresholds are proportional."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Speech begins (at its first voiced frame) or ends (after the silence), `at_ms` from the first sample."""
+    """Speech begins (at its first voiced frame) or ends (after the silence). `at_ms` counts from the first sample."""
 
     kind: Literal["started", "stopped"]
     at_ms: int
 
 
 class SpeechDetector:
-    """Push 8 kHz 16-bit audio of any length; get the edges found in it. `silence_ms` may be set at any time."""
+    """Takes 8 kHz 16-bit audio of any length and returns its edges. `silence_ms` may be changed at any time."""
 
     def __init__(self, *, threshold: float, silence_ms: int) -> None:
-        # The four modes go from "lets everything pass" to "strict".
+        # The four modes range from permissive to strict.
         self._vad = webrtcvad.Vad(min(3, int(threshold * 4)))
         self._floor = threshold * _RMS_AT_FULL_THRESHOLD
         self.silence_ms = silence_ms
@@ -63,7 +63,7 @@ class SpeechDetector:
                 yield edge
 
     def reset(self) -> None:
-        """Forget a speech that has begun; the position goes on."""
+        """Forget a speech that has begun. The position continues."""
         self.speaking = False
         self._recent = self._silent_for_ms = 0
 

@@ -91,7 +91,7 @@ def test_failures_are_failures_and_misuse_is_told(pytester: pytest.Pytester) -> 
             "*delay=500*",
             "*it failed*",
             "*Deadlock: At 0 s all tasks and threads wait*",
-            "*not in both*",
-            "*takes the key*",
+            "*cannot have both markers*",
+            "*takes only the key*",
         ]
     )

@@ -1,4 +1,4 @@
-"""The reported heard position against the audio that the caller really heard: 20 calls of each class with three barge-ins
+"""The reported heard position against the audio that was heard: 20 calls of each class with three barge-ins
 (`make proof`: 200 calls with five). Also exact repetition."""
 
 from __future__ import annotations
