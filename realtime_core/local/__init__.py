@@ -7,7 +7,7 @@ the real server's errors, and faults from the script. `python -m realtime_core.l
 - `LocalRealtimeServer`: the server, an async context manager
 - `Script`, `Turn`, `load_script`, `parse_script`: the script; `realtime_core.local.script` describes the file format
 
-It does not understand speech: transcripts of the caller and the results of hosted MCP tools come from the script. `speed`
+It understands no speech: transcripts of the caller and the results of hosted MCP tools come from the script. `speed`
 and `noise_reduction` have no effect. The caller's audio is not kept (`conversation.item.retrieve` returns the item).
 """
 
