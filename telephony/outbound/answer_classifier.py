@@ -1,8 +1,8 @@
-"""Who has answered, and what to do about it. Pure: told what is heard and what Twilio says, it answers with a move.
+"""Decides who answered a call and what to do. Pure: sounds, words and Twilio's verdict in, a move out.
 
-Until the first word, a verdict or a limit the agent is silent. A person says a short hello and waits; a machine says
-much at once, and then it beeps. Twilio's verdict comes late and is now and then wrong, so: `human` and `unknown` are
-never hung up on, and `machine_*` counts only as long as nobody has conversed.
+The agent is silent until the first word, a verdict or a time limit. A person says a short hello and waits. A machine
+speaks for longer and then beeps. Twilio's verdict comes late and is sometimes wrong. So a call with the verdict `human`
+or `unknown` is never hung up, and a verdict `machine_*` is ignored once the callee has answered the agent.
 """
 
 from __future__ import annotations
@@ -10,16 +10,25 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal
+from enum import Enum
 
 from .plan import AnsweredBy
-from .tone_detector import Sound
+from .tone_detector import Sound, SoundKind
 
 __all__ = ["AnswerClassifier", "Move"]
 
-Move = Literal["", "talk", "message", "screen", "hang up"]
-"""`talk`: greet, and let the agent answer from now on. `message`: the machine listens now. `screen`: say name and
-reason, and wait."""
+
+class Move(Enum):
+    """What to do next on the call. The values are those of the journal."""
+
+    TALK = "talk"
+    """Greet, and let the agent answer from now on."""
+    MESSAGE = "message"
+    """Leave the message: the machine listens now."""
+    SCREEN = "screen"
+    """Answer the call screening with our name and the reason of the call, and wait."""
+    HANG_UP = "hang up"
+
 
 _SCREENING = re.compile(
     r"(say|state|tell)[^.]*your name|who(?:'s| is| are you)[^.]*call|reason (?:for|why)|why (?:you are|you're) calling"
@@ -34,33 +43,41 @@ _VOICEMAIL = re.compile(
 _PLEASE_WAIT = re.compile(r"hold|wait|one moment|connect|checking|trying", re.IGNORECASE)
 
 
+class _State(Enum):
+    LISTENING = "listening"
+    MACHINE = "machine"
+    TALKING = "talking"
+    SCREENING = "screening"
+    OVER = "over"
+
+
 @dataclass(slots=True)
 class AnswerClassifier:
-    """`begun_at`: the stream's start, in seconds on any steady clock. Each method returns a `Move`."""
+    """`begun_at` is the start of the stream, in seconds on any steady clock. A method returns a move, or None."""
 
     begun_at: float
     leaves_message: bool = True
     first_word_s: float = 4.0
-    """After so long without a word the agent speaks first."""
+    """After this time without a word the agent speaks first."""
     hello_s: float = 1.2
-    """So short is a hello: it is answered at once."""
+    """The maximum length of a hello. The agent answers a hello at once."""
     after_sentence_s: float = 0.7
-    """After more than a hello it may go on: a breath is waited for."""
+    """The pause after a longer utterance. The callee may continue after a breath."""
     long_s: float = 3.0
-    """Nobody greets for longer than this before they wait for an answer."""
+    """The maximum length of a person's greeting."""
     after_long_s: float = 2.5
-    """Nor is anybody silent for so long after having said so much, without a beep to come."""
+    """The pause after a longer greeting. After this pause the call is a person's, or has no beep."""
     beep_s: float = 45.0
-    """For so long a machine's beep is waited for."""
+    """How long to wait for the beep of a machine."""
     after_machine_s: float = 4.0
-    """A machine that has been silent for so long has no beep."""
+    """After this silence a machine has no beep."""
     screening_s: float = 45.0
-    """For so long after each of our answers a screening is waited for."""
+    """How long to wait for a call screening after each answer to it."""
     unheard_s: float = 2.5
-    """Whoever speaks after a screening and is not understood for so long is spoken to: it may be the person."""
+    """The wait for the transcript of speech after a screening. Without one the agent talks: it may be the person."""
     answered_by: AnsweredBy = ""
     deadline: float = math.inf
-    _state: Literal["listening", "machine", "talking", "screening", "over"] = "listening"
+    _state: _State = _State.LISTENING
     _speaking: bool = False
     _heard: bool = False
     _spoke_long: bool = False
@@ -76,71 +93,71 @@ class AnswerClassifier:
     def __post_init__(self) -> None:
         self.deadline = self.begun_at + self.first_word_s
 
-    # --- what is heard -----------------------------------------------------------------------------------------------
+    # --- sounds and words --------------------------------------------------------------------------------------------
 
-    def sound(self, sound: Sound, now: float) -> Move:
+    def sound(self, sound: Sound, now: float) -> Move | None:
         match sound.kind:
-            case "speech":
+            case SoundKind.SPEECH:
                 self._speaking = True
                 self._answering = self._greeted
-                if self._state == "listening":
+                if self._state is _State.LISTENING:
                     self.deadline = now + self.beep_s
-                elif self._state == "screening":
+                elif self._state is _State.SCREENING:
                     self.deadline = self._screened_until
-            case "pause":
+            case SoundKind.PAUSE:
                 return self._pause(sound.seconds, now)
-            case "beep":
-                machine = self._state == "machine" or (self._state == "listening" and self._spoke_long)
-                if machine or (self._state == "talking" and not self.conversed):
+            case SoundKind.BEEP:
+                machine = self._state is _State.MACHINE or (self._state is _State.LISTENING and self._spoke_long)
+                if machine or (self._state is _State.TALKING and not self.conversed):
                     self._beeped = True
                     return self._message()
-                if self._state == "over" and self.answered_by == "machine":
+                if self._state is _State.OVER and self.answered_by == "machine":
                     return self._message_again()
-            case "fax" | "busy":
-                if self._state != "over" and not self.conversed:
-                    return self._end("fax" if sound.kind == "fax" else "unknown")
-        return ""
+            case SoundKind.FAX | SoundKind.BUSY:
+                if self._state is not _State.OVER and not self.conversed:
+                    return self._end("fax" if sound.kind is SoundKind.FAX else "unknown")
+        return None
 
-    def _pause(self, seconds: float, now: float) -> Move:
+    def _pause(self, seconds: float, now: float) -> Move | None:
         self._speaking = False
         self._heard = True
         self._spoke_long = self._spoke_long or seconds > self.long_s
-        if self._state == "machine":
+        if self._state is _State.MACHINE:
             self.deadline = min(self.deadline, now + self.after_machine_s)
-        elif self._state == "screening":
+        elif self._state is _State.SCREENING:
             self._unheard = True
             self.deadline = min(self._screened_until, now + self.unheard_s)
-        elif self._state == "talking" and self._answering:
+        elif self._state is _State.TALKING and self._answering:
             self._conversed = True
-        elif self._state == "listening":
+        elif self._state is _State.LISTENING:
             if seconds <= self.hello_s:
                 return self._talk("human")
             if not self._spoke_long:
                 self.deadline = now + self.after_sentence_s
             else:
                 self.deadline = now + (self.after_sentence_s if self._verdict == "human" else self.after_long_s)
-        return ""
+        return None
 
-    def transcript(self, text: str, now: float) -> Move:
-        """What the callee said, in words. Late, and not always there."""
-        if self._state in ("listening", "machine") or (self._state == "talking" and not self.conversed):
+    def transcript(self, text: str, now: float) -> Move | None:
+        """The words of the callee. They come late, and not always."""
+        if self._state in (_State.LISTENING, _State.MACHINE) or (self._state is _State.TALKING and not self.conversed):
             if _SCREENING.search(text):
                 return self._screen(now)
             if _VOICEMAIL.search(text):
                 self._wait_for_beep(now)
-        elif self._state == "screening":
+        elif self._state is _State.SCREENING:
             self._unheard, self.deadline = False, self._screened_until
             if _SCREENING.search(text):
                 return self._screen(now)
             if not _PLEASE_WAIT.search(text):
                 return self._talk("human")
-        return ""
+        return None
 
-    def verdict(self, answered_by: str, now: float) -> Move:
-        """Twilio's: `human`, `machine_start`, `machine_end_beep`, `fax`, `unknown`..."""
+    def verdict(self, answered_by: str, now: float) -> Move | None:
+        """Twilio's verdict: `human`, `machine_start`, `machine_end_beep`, `fax`, `unknown`..."""
         self._verdict = answered_by
-        if self._state in ("over", "screening") or self.conversed:
-            return ""
+        if self._state in (_State.OVER, _State.SCREENING) or self.conversed:
+            return None
         if answered_by == "fax":
             return self._end("fax")
         if answered_by.startswith("machine_end"):
@@ -148,73 +165,73 @@ class AnswerClassifier:
             return self._message()
         if answered_by.startswith("machine"):
             self._wait_for_beep(now)
-        elif self._state == "listening" and not self._speaking:
+        elif self._state is _State.LISTENING and not self._speaking:
             return self._talk("human" if answered_by == "human" else "unknown")
-        elif self._state == "machine" and answered_by == "human":
-            self._state = "listening"
-        return ""
+        elif self._state is _State.MACHINE and answered_by == "human":
+            self._state = _State.LISTENING
+        return None
 
-    # --- time and what we did ----------------------------------------------------------------------------------------
+    # --- time and our own speech -------------------------------------------------------------------------------------
 
-    def on_time(self, now: float) -> Move:
-        """The deadline has come."""
+    def on_time(self, now: float) -> Move | None:
+        """The deadline is due."""
         if now < self.deadline:
-            return ""
+            return None
         self.deadline = math.inf
         match self._state:
-            case "listening":
+            case _State.LISTENING:
                 spoke = self._heard and not self._spoke_long
                 return self._talk("human" if spoke or self._verdict == "human" else "unknown")
-            case "machine":
+            case _State.MACHINE:
                 return self._message()
-            case "screening" if self._unheard and now < self._screened_until:
+            case _State.SCREENING if self._unheard and now < self._screened_until:
                 return self._talk("human")
-            case "screening":
+            case _State.SCREENING:
                 return self._end("screening")
-        return ""
+        return None
 
     def greeted(self) -> None:
-        """The agent has said its first words; what the callee begins to say from here on is an answer."""
-        self._greeted = self._state == "talking"
+        """The agent has said its first words. Speech of the callee that begins later is an answer."""
+        self._greeted = self._state is _State.TALKING
 
     @property
     def conversed(self) -> bool:
-        """Has somebody answered us?"""
-        return self._state == "talking" and self._conversed
+        """Whether the callee has answered the agent."""
+        return self._state is _State.TALKING and self._conversed
 
     @property
     def undecided(self) -> bool:
-        return self._state in ("listening", "machine")
+        return self._state in (_State.LISTENING, _State.MACHINE)
 
     # -----------------------------------------------------------------------------------------------------------------
 
-    def _talk(self, who: AnsweredBy) -> Move:
-        self._state, self.answered_by, self.deadline = "talking", who, math.inf
-        return "talk"
+    def _talk(self, who: AnsweredBy) -> Move | None:
+        self._state, self.answered_by, self.deadline = _State.TALKING, who, math.inf
+        return Move.TALK
 
     def _wait_for_beep(self, now: float) -> None:
-        if self._state != "machine":
-            self._state, self.answered_by, self.deadline = "machine", "machine", now + self.beep_s
+        if self._state is not _State.MACHINE:
+            self._state, self.answered_by, self.deadline = _State.MACHINE, "machine", now + self.beep_s
 
-    def _message(self) -> Move:
-        self._state, self.answered_by, self.deadline = "over", "machine", math.inf
-        return "message" if self.leaves_message else "hang up"
+    def _message(self) -> Move | None:
+        self._state, self.answered_by, self.deadline = _State.OVER, "machine", math.inf
+        return Move.MESSAGE if self.leaves_message else Move.HANG_UP
 
-    def _message_again(self) -> Move:
-        """What was said before the beep is on no tape: leave it from its beginning."""
+    def _message_again(self) -> Move | None:
+        """The machine did not record what was said before the beep: leave the message again."""
         if self._beeped or not self.leaves_message:
-            return ""
+            return None
         self._beeped = True
-        return "message"
+        return Move.MESSAGE
 
-    def _screen(self, now: float) -> Move:
-        """Asked again, it is told again, once."""
-        self._state, self.answered_by, self._screened = "screening", "screening", self._screened + 1
+    def _screen(self, now: float) -> Move | None:
+        """Answer a screening, and one repetition of its question."""
+        self._state, self.answered_by, self._screened = _State.SCREENING, "screening", self._screened + 1
         if self._screened > 2:
-            return ""
+            return None
         self.deadline = self._screened_until = now + self.screening_s
-        return "screen"
+        return Move.SCREEN
 
-    def _end(self, who: AnsweredBy) -> Move:
-        self._state, self.answered_by, self.deadline = "over", who, math.inf
-        return "hang up"
+    def _end(self, who: AnsweredBy) -> Move | None:
+        self._state, self.answered_by, self.deadline = _State.OVER, who, math.inf
+        return Move.HANG_UP

@@ -1,4 +1,4 @@
-"""The agent of a placed call: the one that was given, with what it has to know and the tools that its call brings."""
+"""Adds the facts and the tools of a placed call to its agent."""
 
 from __future__ import annotations
 
@@ -18,50 +18,51 @@ __all__ = ["agent_for_call"]
 def agent_for_call(
     source: AgentSource, facts: Mapping[str, Any], tools: Sequence[FunctionTool], *, simulated: bool = False
 ) -> AgentSource:
-    """The same agent (or the same choice of agents) that is told `facts` and has `tools` besides its own. So have those
-    that it hands over to. A tool of its own goes before one of the same name. `simulated`: nobody is really called."""
+    """A copy of the agent (or of the function that chooses one) with `facts` in its instructions, and with `tools`
+    besides its own. The agents that it hands over to get both, too. A tool of the agent replaces one of ours with the
+    same name. `simulated`: the agent's own `opt_out` writes to no file."""
     if isinstance(source, RealtimeAgent):
-        return _Equipment(facts, tools, simulated).agent(source)
+        return _CallAgents(facts, tools, simulated).agent(source)
 
     async def pick(info: Any) -> RealtimeAgent[Any]:
-        return _Equipment(facts, tools, simulated).agent(await user_code.call(source, info))
+        return _CallAgents(facts, tools, simulated).agent(await user_code.call(source, info))
 
     return pick
 
 
-class _Equipment:
+class _CallAgents:
     def __init__(self, facts: Mapping[str, Any], tools: Sequence[FunctionTool], simulated: bool) -> None:
-        self._told = "; ".join(f"{name}: {value}" for name, value in facts.items())
+        self._facts = "; ".join(f"{name}: {value}" for name, value in facts.items())
         self._tools = tools
         self._simulated = simulated
-        self._done: dict[int, RealtimeAgent[Any]] = {}
+        self._copies: dict[int, RealtimeAgent[Any]] = {}
 
     def agent(self, agent: RealtimeAgent[Any]) -> RealtimeAgent[Any]:
-        if id(agent) in self._done:  # agents may hand over to each other in a circle
-            return self._done[id(agent)]
-        given = [self._rehearsed(tool) for tool in agent.tools]
+        if id(agent) in self._copies:  # agents may hand over to each other
+            return self._copies[id(agent)]
+        given = [self._simulated_tool(tool) for tool in agent.tools]
         own = {getattr(tool, "name", None) for tool in given}
         tools = [*given, *(tool for tool in self._tools if tool.name not in own)]
         copy = agent.clone(tools=tools, instructions=self._instructions(agent.instructions))
-        self._done[id(agent)] = self._done[id(copy)] = copy
+        self._copies[id(agent)] = self._copies[id(copy)] = copy
         copy.handoffs = [self._handoff(each) for each in agent.handoffs]
         return copy
 
-    def _rehearsed(self, tool: Any) -> Any:
-        """In simulation an agent's own `opt_out` writes to no list, either."""
+    def _simulated_tool(self, tool: Any) -> Any:
+        """In a simulation an agent's own `opt_out` does not write to its list."""
         if self._simulated and isinstance(tool, OptOut):
             return opt_out(DoNotCall(tool.do_not_call.path, writes=False))
         return tool
 
     def _instructions(self, given: Instructions | None) -> Instructions | None:
-        if not self._told:
+        if not self._facts:
             return given
-        told = f"About this call: {self._told}."
+        facts = f"About this call: {self._facts}."
         if given is None or isinstance(given, str):
-            return f"{given or ''}\n{told}".strip()
+            return f"{given or ''}\n{facts}".strip()
 
         async def instructions(context: Any, agent: Any) -> str:
-            return f"{await user_code.call(given, context, agent) or ''}\n{told}".strip()
+            return f"{await user_code.call(given, context, agent) or ''}\n{facts}".strip()
 
         return instructions
 

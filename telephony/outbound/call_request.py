@@ -1,4 +1,4 @@
-"""A call that another process asks for: the body of `POST /calls`."""
+"""The body of `POST /calls`: a request to place a call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_CLIP_S = 60
 
 
 class CallRequest(BaseModel):
-    """What may be asked for. `agent` is the name of one that the server was started with: nothing is imported."""
+    """The fields of a request. `agent` is the name of an agent that the server was started with. It is not imported."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -33,10 +33,10 @@ class CallRequest(BaseModel):
     secrets: dict[str, Any] = Field({}, repr=False)
     greeting: str | None = None
     message: str | None = None
-    """What a voicemail gets: words; or `clip`, an audio file or mu-law at 8 kHz in base64, of a minute at most."""
+    """The words for a voicemail. Or `clip`: an audio file, or mu-law at 8 kHz, in base64; one minute at most."""
     clip: str | None = None
     result: dict[str, Any] | None = None
-    """What to find out: the JSON schema of an object."""
+    """The result to find out: the JSON schema of an object."""
     max_s: float | None = Field(600.0, gt=0, le=14_400)
     ring_s: int = Field(30, ge=5, le=600)
     detect: bool = True
@@ -72,7 +72,7 @@ class CallRequest(BaseModel):
         return self
 
     def plan(self, agents: Mapping[str, AgentSource]) -> CallPlan:
-        """The call. Raises `UserError` for an agent that is not among these."""
+        """The plan of the call. Raises `UserError` if `agent` is not one of `agents`."""
         if self.agent is not None and self.agent not in agents:
             known = ", ".join(agents) or "none by name"
             raise UserError(f"agent: there is no {self.agent!r} here; there is: {known}. (serve --outgoing adds one.)")

@@ -1,6 +1,6 @@
-"""Whom we may call, and when. Pure.
+"""The dialing rules: which numbers may be called, and when. Pure.
 
-Twilio enforces none of this: not the callee's night, nor a wish not to be called.
+Twilio enforces neither quiet hours nor a do-not-call list.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _COSTLY = {
 
 @dataclass(frozen=True, slots=True)
 class DialingRules:
-    """The rules. `check` raises `CallRefused` for a call that must not be made.
+    """The rules. `check` raises `CallRefused` for a call that they forbid.
 
-    - `countries`: regions (`US`, `DE`) that may be called; None: that of our own number.
-    - `quiet_from`, `quiet_until`: nobody is called between these, in the callee's local time; equal: no quiet hours.
-    - `timezone`: of the callees, where it is known better than by the number.
-    - `do_not_call`: those who do not want to be called: a `DoNotCall` file, or numbers in E.164. With a file the agents
-      of calls get the tool `opt_out`.
+    - `countries`: the regions that may be called (`US`, `DE`). None: the region of our own number.
+    - `quiet_from`, `quiet_until`: no calls between these, in the local time of the callee. Equal: no quiet hours.
+    - `timezone`: the time zone of the callees. None: derived from each number.
+    - `do_not_call`: the numbers that are never called: a `DoNotCall` file, or numbers in E.164. With a file the agents
+      of placed calls get the tool `opt_out`.
 
-    `dialing_rules_of` makes them from the settings.
+    `dialing_rules_of` makes the rules from the settings.
     """
 
     countries: Collection[str] | None = None
@@ -50,7 +50,7 @@ class DialingRules:
     do_not_call: Container[str] = ()
 
     def __post_init__(self) -> None:
-        """Raises `UserError` for a number or a country that cannot be meant so."""
+        """Raises `UserError` for an invalid number or country."""
         if self.countries is not None:
             given = self.countries.split(",") if isinstance(self.countries, str) else self.countries
             countries = frozenset(tidy(country).upper() for country in given)
@@ -67,24 +67,25 @@ class DialingRules:
 
     @classmethod
     def none(cls) -> DialingRules:
-        """Any country, any hour: where nobody is really called."""
+        """Any country, at any hour: for simulated calls."""
         return cls(countries=phonenumbers.SUPPORTED_REGIONS, quiet_from=time(0), quiet_until=time(0))
 
     @classmethod
     def at_any_hour(cls) -> DialingRules:
-        """Without quiet hours."""
+        """The default rules without quiet hours."""
         return cls(quiet_from=time(0), quiet_until=time(0))
 
     def check(self, to: str, *, from_: str, now: datetime, timezone: str | None = None) -> str:
-        """The number in E.164. `timezone`: this callee's, where it is known.
+        """Returns the number in E.164. `timezone`: the time zone of this callee, if it is known.
 
         Raises:
-            CallRefused: it is none, costs more than a call, lies in another country, is asleep, or wants no calls.
+            CallRefused: the number is invalid, has special costs, lies in another country, has quiet hours now, or is
+                on the do-not-call list.
         """
         number = _parse(to, from_)
         e164 = _e164(number)
         if (what := _COSTLY.get(phonenumbers.number_type(number))) is not None:
-            raise CallRefused(f"{e164} is {what}; such numbers are not called.")
+            raise CallRefused(f"{e164} is {what}; such numbers are never called.")
         region = phonenumbers.region_code_for_number(number)
         allowed = {_region(from_)} if self.countries is None else set(self.countries)
         if region not in allowed:
@@ -96,21 +97,21 @@ class DialingRules:
             raise CallRefused(f"{e164} does not want to be called.")
         zone = tidy(timezone or self.timezone or "") or None
         if zone is not None:
-            _zone(zone)  # one that is none is told at any hour
+            _zone(zone)  # an invalid time zone is an error at any hour
         if self.quiet_from != self.quiet_until:
             self._check_hours(number, e164, now, zone)
         return e164
 
     def _check_hours(self, number: PhoneNumber, e164: str, now: datetime, zone: str | None) -> None:
-        """Where a number may lie in several zones it is quiet while it is quiet in any of them."""
+        """A number that may lie in several time zones is not called while any of them has quiet hours."""
         for name in [zone] if zone else zones.time_zones_for_number(number):
             if name == zones.UNKNOWN_TIMEZONE:
-                raise CallRefused(f"Nobody knows what time it is where {e164} is: say its time zone.")
+                raise CallRefused(f"The time zone of {e164} is not known: say its time zone.")
             there = now.astimezone(_zone(name))
             if self._is_quiet(there.time()):
                 hours = f"{self.quiet_from:%H:%M} to {self.quiet_until:%H:%M}"
                 raise CallRefused(
-                    f"It is {there:%H:%M} where {e164} is ({name}); nobody is called from {hours} "
+                    f"It is {there:%H:%M} where {e164} is ({name}); no calls from {hours} "
                     "(TELEPHONY_QUIET_HOURS; off, or --any-hour: at any hour)."
                 )
 
@@ -121,7 +122,7 @@ class DialingRules:
 
 
 def e164(to: str, from_: str) -> str:
-    """A number as people write it, in E.164; without a country it lies in that of `from_`. Raises `CallRefused`."""
+    """A number as people write it, in E.164. The default country is that of `from_`. Raises `CallRefused`."""
     return _e164(_parse(to, from_))
 
 
@@ -137,7 +138,7 @@ def _parse(to: str, from_: str) -> PhoneNumber:
     except phonenumbers.NumberParseException as error:
         raise CallRefused(f"{to!r} is no phone number: write it like +14155550123.") from error
     if not phonenumbers.is_valid_number(number):
-        raise CallRefused(f"{to!r} is no number that anybody can have.")
+        raise CallRefused(f"{to!r} is not a valid phone number.")
     return number
 
 

@@ -1,4 +1,4 @@
-"""Who does not want to be called, in a file; and the rules that the settings give."""
+"""The do-not-call list in a file, the tool `opt_out` that adds to it, and the dialing rules of the settings."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _SHORTEST_DIGITS = 7
 
 
 class DoNotCall:
-    """A file of numbers, one a line, best as `+14155550123`; what follows the number is a remark, and so is a line that
-    begins with `#`. Numbers as people write them are understood, too, several on a line, with an extension, or behind a
-    `tel:`: where one might be meant, nobody is called.
+    """A file of numbers, one on each line, best as `+14155550123`. Text after the number is a remark, and so is a line
+    that begins with `#`. Other ways to write numbers are accepted: several on a line, with an extension, or after
+    `tel:`. If a line may name a number, that number is not called.
 
-    The file is looked at for each question, so that others may write to it. It need not be there yet. With `writes`
-    False it is never changed, as for simulated calls: what is added is known to this object alone.
+    The file is read again when it has changed, so other programs may write to it. It does not have to exist. With
+    `writes` False, as for simulated calls, it is never changed, and additions stay in this object.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, writes: bool = True) -> None:
@@ -52,25 +52,25 @@ class DoNotCall:
         self._added: set[str] = set()
 
     def __contains__(self, number: object) -> bool:
-        """Is this number (E.164) on the list, or has it been added here?
+        """Whether this number (E.164) is in the file or was added to this object.
 
         Raises:
-            CallRefused: the list cannot be read, so nobody is called.
+            CallRefused: the list cannot be read, so no number may be called.
         """
         if number in self._added:
             return True
         try:
             self._read()
         except OSError as error:
-            raise CallRefused(f"The do-not-call list cannot be read, so nobody is called: {error}") from error
+            raise CallRefused(f"The do-not-call list cannot be read, so no number is called: {error}") from error
         digits = str(number).lstrip("+")
         return digits in self._digits or any(digits.endswith(loose) for loose in self._loose)
 
     def add(self, number: str, remark: str = "") -> None:
-        """For good: on disk when this returns, where the list `writes`.
+        """Add a number. If the list `writes`, the number is on disk when this returns.
 
         Raises:
-            OSError, CallRefused: it could not be written, and is known to this process alone.
+            OSError, CallRefused: the file could not be written. Only this process knows the number.
         """
         try:
             if number in self:
@@ -78,13 +78,13 @@ class DoNotCall:
         finally:
             self._added.add(number)
         if not self.writes:
-            log.info("A simulated callee wants no more calls: %s stays as it is.", self.path)
+            log.info("A simulated callee opted out. %s is not changed.", self.path)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # somebody's editor
+                if file.read(1) != b"\n":  # the last line has no end
                     file.write(b"\n")
             file.write(f"{number} {' '.join(remark.split())}".rstrip().encode() + b"\n")
             file.flush()
@@ -113,21 +113,21 @@ class DoNotCall:
             if "+" not in line and not _BETWEEN.match(line):
                 return
         whole = {re.sub(r"\D", "", found) for found in _INTERNATIONAL.findall(line)}
-        # Without a country, and perhaps with a 0 before it that is only dialled at home.
+        # Without a country, perhaps with the 0 that is dialled within a country.
         loose = {_digits(part).lstrip("0") for part in _BETWEEN.split(_INTERNATIONAL.sub(" ", line))}
         loose = {digits for digits in loose if len(digits) >= _SHORTEST_DIGITS}
         self._digits |= {digits for digits in whole if len(digits) >= _SHORTEST_DIGITS}
         self._loose += loose
         if exact is None and not loose and not any(len(digits) >= _SHORTEST_DIGITS for digits in whole):
             log.warning(
-                "%s, line %d names no phone number, so it keeps nobody from being called: write it like +14155550123.",
+                "%s, line %d has no phone number, so the line has no effect: write it like +14155550123.",
                 self.path,
                 number,
             )
 
 
 def _digits(written: str) -> str:
-    """Of the number at its beginning; letters of a number like 1-800-FLOWERS are digits."""
+    """The digits of the number at the start. Letters, as in 1-800-FLOWERS, count as digits."""
     found = _AS_WRITTEN.match(written)
     return "" if found is None else re.sub(r"\D", "", phonenumbers.convert_alpha_characters_in_number(found[1]))
 
@@ -163,15 +163,15 @@ class OptOut(FunctionTool):
 
 
 def read_only(rules: DialingRules) -> DialingRules:
-    """The same rules for simulated calls, which change no list."""
+    """The same rules, with a do-not-call list that is not written to: for simulated calls."""
     if not isinstance(rules.do_not_call, DoNotCall):
         return rules
     return replace(rules, do_not_call=DoNotCall(rules.do_not_call.path, writes=False))
 
 
 def simulated_dialing_rules(settings: Settings) -> DialingRules:
-    """The rules for simulated calls: those that somebody has set. The others are about real people: it is daytime where
-    a simulated callee is, and no country is far away."""
+    """The rules for simulated calls: only those that are set explicitly. The default quiet hours and countries protect
+    real people, so simulated calls do not have them."""
     rules, given = dialing_rules_of(settings), settings.model_fields_set
     if "telephony_quiet_hours" not in given:
         rules = replace(rules, quiet_from=time(0), quiet_until=time(0))
@@ -181,15 +181,13 @@ def simulated_dialing_rules(settings: Settings) -> DialingRules:
 
 
 def dialing_rules_of(settings: Settings) -> DialingRules:
-    """TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES. With a Twilio of this machine
-    (`telephony simulate`) nobody is really called, and the list is not written to."""
+    """TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES. With a simulated Twilio on
+    this machine (`telephony simulate`) the list is not written to."""
     simulated = is_loopback(urlsplit(settings.telephony_twilio_api_url or "").hostname or "")
     quiet_from, quiet_until = settings.quiet_hours
     countries, path = settings.telephony_call_countries, settings.telephony_do_not_call
     if path is not None and not path.exists():
-        log.warning(
-            "TELEPHONY_DO_NOT_CALL: %s is not there; it begins with the first who asks for it.", path.absolute()
-        )
+        log.warning("TELEPHONY_DO_NOT_CALL: %s does not exist. The first opt-out creates it.", path.absolute())
     return DialingRules(
         countries=None if countries is None else frozenset(countries.upper().split(",")),
         quiet_from=quiet_from,

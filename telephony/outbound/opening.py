@@ -31,7 +31,7 @@ _SCREENED = (
 
 
 class Opening:
-    """One call's. `attach` it before the call begins; it ends with the call."""
+    """The opening of one call. Call `attach` before the call session starts; the opening ends with the call."""
 
     def __init__(self, plan: CallPlan) -> None:
         self.message_left = False
@@ -47,13 +47,13 @@ class Opening:
 
     @property
     def answered_by(self) -> AnsweredBy:
-        """Where we did not find out before the end, what Twilio said."""
+        """Who answered. If the call ended before a decision: Twilio's verdict."""
         if self._classifier is None:
             return ""
         return self._classifier.answered_by or ("human" if self._verdict == "human" else "unknown")
 
     def attach(self, options: CallOptions) -> None:
-        """Have the model listen without answering, and hear what it hears."""
+        """Set the options of the call. The model listens without answering, and the classifier gets the audio."""
         if self._plan.detect:
             settings: RealtimeSessionModelSettings = {**options.model_config.get("initial_model_settings", {})}
             given: Any = settings.get("turn_detection") or options.run_config.get("model_settings", {}).get(
@@ -66,7 +66,7 @@ class Opening:
         options.on_frame = self._on_frame
         options.on_event = (*options.on_event, self._on_event)
         options.beside = self._run
-        options.placed = {**self._plan.told(), **(options.placed or {})}
+        options.placed = {**self._plan.to_journal(), **(options.placed or {})}
 
     def _first_frame(self) -> AnswerClassifier:
         classifier = self._classifier = AnswerClassifier(
@@ -79,10 +79,10 @@ class Opening:
         self._set()
         return classifier
 
-    # --- what is heard -----------------------------------------------------------------------------------------------
+    # --- sounds and words --------------------------------------------------------------------------------------------
 
     def verdict(self, answered_by: str) -> None:
-        """Twilio's. It may come before the stream and after the end."""
+        """Twilio's verdict. It may come before the stream and after the end."""
         self._verdict = answered_by
         if self._call is not None:
             self._call.note("verdict", answered_by=answered_by)
@@ -93,7 +93,7 @@ class Opening:
         classifier = self._classifier or self._first_frame()
         if not classifier.conversed:
             for sound in self._detector.feed(ulaw):
-                log.debug("Heard: %s", sound)
+                log.debug("Detected: %s", sound)
                 self._decided(classifier.sound(sound, self._loop.time()))
 
     def _on_event(self, event: RealtimeAnyEvent) -> None:
@@ -109,11 +109,11 @@ class Opening:
         self._timer = None
         self._decided(self._classifier.on_time(max(self._loop.time(), self._classifier.deadline)))
 
-    def _decided(self, move: Move) -> None:
-        if move:
-            log.info("Who answered: %s; so: %s.", self.answered_by, move)
+    def _decided(self, move: Move | None) -> None:
+        if move is not None:
+            log.info("Answered by: %s. Next: %s.", self.answered_by, move.value)
             if self._call is not None:
-                self._call.note("answered", by=self.answered_by, move=move)
+                self._call.note("answered", by=self.answered_by, move=move.value)
             self._moves.put_nowait(move)
         self._set()
 
@@ -124,10 +124,10 @@ class Opening:
         if self._classifier is not None and self._classifier.deadline < math.inf:
             self._timer = self._loop.call_at(self._classifier.deadline, self._on_time)
 
-    # --- what is done ------------------------------------------------------------------------------------------------
+    # --- moves -------------------------------------------------------------------------------------------------------
 
     async def _run(self, call: Call) -> None:
-        """Beside the call, for as long as it lasts."""
+        """Runs beside the call until it ends."""
         self._call = call
         for secret in self._plan.secrets.values():
             call.keep_secret(str(secret))
@@ -141,7 +141,7 @@ class Opening:
                 self._timer.cancel()
 
     async def _make_moves(self, call: Call) -> None:
-        """Each takes the place of the one before: a person who comes while we wait, a beep that comes late."""
+        """Each move replaces the one before: a person may come while we wait, and a beep may come late."""
         with ExitStack() as listening:
             if self._plan.detect:
                 listening.enter_context(call.listening())
@@ -159,22 +159,22 @@ class Opening:
             await self._session_ready(call)
             await self._do(move, call, listening)
         except (RealtimeCoreError, TelephonyError, TimeoutError) as error:
-            log.warning("Call %s: %s failed: %s", call.sid, move, error or "no model")
+            log.warning("Call %s: %s failed: %s", call.sid, move.value, error or "no model")
 
     async def _do(self, move: Move, call: Call, listening: ExitStack) -> None:
         match move:
-            case "talk":
+            case Move.TALK:
                 listening.close()
                 if self._plan.detect:
                     await self._answer_by_itself(call, True)
                 await call.session.request_response(instructions=self._plan.greeting)
-            case "screen":
+            case Move.SCREEN:
                 await self._answer_by_itself(call, False)
                 await call.say(_SCREENED)
-            case "message":
+            case Move.MESSAGE:
                 await self._leave_message(call)
                 await call.hang_up(within_s=2.0)
-            case "hang up":
+            case Move.HANG_UP:
                 await call.hang_up(within_s=2.0)
 
     async def _answer_by_itself(self, call: Call, yes: bool) -> None:
@@ -192,7 +192,7 @@ class Opening:
             self.message_left = await call.say(words, interruptible=False)
 
     async def _session_ready(self, call: Call) -> None:
-        """The model's connection may take longer than a hello."""
+        """Wait for the model. Connecting to it may take longer than a hello."""
         async with asyncio.timeout(_READY_S):
-            while not call.is_live:  # noqa: ASYNC110 - nobody tells
+            while not call.is_live:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What a call is to be, and what came of it."""
+"""The plan of a placed call, and its result."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ T = TypeVar("T")
 GREETING = "Greet the person you are calling, say who you are and why you call."
 
 Status = Literal["completed", "busy", "no-answer", "failed", "canceled", "refused"]
-"""Twilio's, and `refused`: the call was not asked for (`CallResult.error` says why)."""
+"""Twilio's final statuses, and `refused`: the call was not requested (`CallResult.error` says why)."""
 
 AnsweredBy = Literal["", "human", "machine", "screening", "fax", "unknown"]
-"""`screening`: an assistant that asks who calls, and did not put the call through."""
+"""`screening`: an assistant asked who calls and did not put the call through. Empty: no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveMessage:
-    """What a voicemail gets, after its beep and to its end: words for the model to say, or a clip (an audio file's path
-    or bytes, or mu-law at 8 kHz), which becomes mu-law. Raises `AudioFileError`."""
+    """The message for a voicemail, after its beep: words for the model to say, or a clip (path or bytes of an audio
+    file, or mu-law at 8 kHz), which is converted to mu-law. Raises `AudioFileError`."""
 
     message: str | Clip
 
@@ -37,7 +37,7 @@ class LeaveMessage:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Somebody said this. `heard` is what reached the callee of it, where that was less."""
+    """One line of the conversation. `heard` is the part that the callee heard, if it is less than the line."""
 
     who: Literal["agent", "callee"]
     text: str
@@ -46,10 +46,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class CallResult(Generic[T]):
-    """How a call ended. It always says what happened, whatever went wrong.
+    """How a call ended. A call always has a result, also after a failure.
 
-    `output` is the filled-in result model, or None where the conversation did not give it. `cost` is what Twilio says,
-    in `currency`, where it has said so already (it takes some minutes).
+    `output` is the filled-in result model, or None if the conversation did not fill it in. `cost` is Twilio's price in
+    `currency`. Twilio needs some minutes to compute it; until then `cost` is None.
     """
 
     to: str
@@ -66,13 +66,13 @@ class CallResult(Generic[T]):
 
     @property
     def reached(self) -> bool:
-        """Did we speak with somebody?"""
+        """Whether the agent spoke with a person."""
         return self.status == "completed" and self.answered_by in ("human", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """One call to make. `agent` None: the server's own."""
+    """One call to place. Without an `agent` the server's own agent speaks."""
 
     to: str
     agent: AgentSource | None = None
@@ -80,19 +80,19 @@ class CallPlan:
     result: type[Any] | Mapping[str, Any] | None = None
     """A pydantic model, or the JSON schema of an object."""
     machine: LeaveMessage | None = None
-    """None: a machine is hung up on."""
+    """None: hang up on a machine."""
     greeting: str = GREETING
     max_s: float | None = 600.0
     ring_s: int = 30
     secrets: Mapping[str, Any] = field(default_factory=dict)
-    """As `data`, but for tools alone: the model is not told."""
+    """Like `data`, but for tools only. The model does not get it."""
     detect: bool = True
-    """Find out who answered before a word is said."""
+    """Whether to find out who answered before the agent speaks."""
     timezone: str | None = None
-    """The callee's, for quiet hours; None: by the number."""
+    """The time zone of the callee, for quiet hours. None: derived from the number."""
 
-    def told(self) -> dict[str, Any]:
-        """For the call's journal, so that it can be replayed: JSON, and no secret. A clip is told by its length."""
+    def to_journal(self) -> dict[str, Any]:
+        """The plan for the journal of the call, as JSON and without secrets. Of a clip it has the length."""
         message = None if self.machine is None else self.machine.message
         return {
             "greeting": self.greeting,
@@ -102,14 +102,14 @@ class CallPlan:
         }
 
     @classmethod
-    def retold(cls, told: Mapping[str, Any]) -> CallPlan:
-        """The plan that was `told`, as far as it was."""
-        message = told.get("message")
+    def from_journal(cls, recorded: Mapping[str, Any]) -> CallPlan:
+        """The plan of a call that is replayed, from its journal."""
+        message = recorded.get("message")
         clip_or_words = b"\xff" * max(message, 1) if isinstance(message, int) else message
         return cls(
             to="",
-            data=dict(told.get("facts") or {}),
+            data=dict(recorded.get("facts") or {}),
             machine=None if clip_or_words is None else LeaveMessage(clip_or_words),
-            greeting=str(told.get("greeting", GREETING)),
-            detect=bool(told.get("detect", True)),
+            greeting=str(recorded.get("greeting", GREETING)),
+            detect=bool(recorded.get("detect", True)),
         )

@@ -1,4 +1,4 @@
-"""A running server that makes the calls: a client of `POST /calls`."""
+"""Places calls through a running server: a client of `POST /calls`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TIMEOUT_S = 15.0
 
 
 class RemoteServer:
-    """`token`: its TELEPHONY_API_TOKEN."""
+    """A server at `address`. `token` is its TELEPHONY_API_TOKEN."""
 
     def __init__(self, address: str, token: str | None) -> None:
         self._address = address.rstrip("/")
@@ -46,16 +46,17 @@ class RemoteServer:
         on_status: Callable[[str], None] = lambda status: None,
         **options: Any,
     ) -> CallResult[Any]:
-        """Cancelled, it has the server hang up. Raises `ServerFailed`, and `UserError` for what cannot travel."""
-        order = {"to": to, **options, "agent": _name(agent)}
+        """Place a call and wait until it is over. When this is cancelled, the server hangs up. Raises `ServerFailed`,
+        and `UserError` for arguments that cannot be sent to a server."""
+        fields = {"to": to, **options, "agent": _name(agent)}
         if result is not None:
-            order["result"] = result.model_json_schema()
+            fields["result"] = result.model_json_schema()
         if machine is not None and isinstance(machine.message, bytes):
-            order["clip"] = base64.b64encode(machine.message).decode()
+            fields["clip"] = base64.b64encode(machine.message).decode()
         elif machine is not None:
-            order["message"] = machine.message
-        body = _body(order)
-        key = SYSTEM.token()  # a request that was not answered is asked again, and calls nobody twice
+            fields["message"] = machine.message
+        body = _body(fields)
+        key = SYSTEM.token()  # a repeated request places no second call
         placing = asyncio.ensure_future(self._ask("POST", "/calls", body, key))
         try:
             status, told = await asyncio.shield(placing)
@@ -71,13 +72,13 @@ class RemoteServer:
         return _result(told, result)
 
     async def _hang_up(self, placing: asyncio.Future[tuple[int, Any]]) -> None:
-        """Also where it is not known yet whether the call was placed."""
+        """Hang up, also if it is not known yet whether the call was placed."""
         try:
             _, told = await placing
             if "id" in told:
                 await self._ask("DELETE", f"/calls/{told['id']}", None, "")
         except ServerFailed as error:
-            log.error("The server could not be told to hang up: %s", error)
+            log.error("The request to hang up failed: %s", error)
 
     async def _ask(self, method: str, path: str, body: bytes | None, key: str) -> tuple[int, Any]:
         for attempt in range(4):
@@ -102,7 +103,7 @@ class RemoteServer:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        request = urllib.request.Request(self._address + path, body, headers, method=method)  # noqa: S310 - as told
+        request = urllib.request.Request(self._address + path, body, headers, method=method)  # noqa: S310 - the user's address
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
             return response.status, json.loads(response.read())
 
@@ -119,22 +120,22 @@ def _name(agent: str | RealtimeAgent[Any] | None) -> str | None:
     if agent is None or isinstance(agent, str):
         return agent
     raise UserError(
-        "An agent cannot travel to a server: name one that it serves, agent='remind:agent' "
+        "An agent cannot be sent to a server: give the name of one that it serves, agent='remind:agent' "
         "(telephony serve desk:agent --outgoing remind:agent)."
     )
 
 
-def _body(order: dict[str, Any]) -> bytes:
-    """Checked here, so that what is wrong is told here."""
+def _body(fields: dict[str, Any]) -> bytes:
+    """The body of the request. It is validated here, so that errors are raised in this process."""
     try:
-        json.dumps(order)
+        json.dumps(fields)
     except (TypeError, ValueError) as error:
-        raise UserError(f"data= and secrets= travel to the server as JSON: {error}") from None
+        raise UserError(f"data= and secrets= are sent to the server as JSON: {error}") from None
     try:
-        return CallRequest.model_validate(order).model_dump_json(exclude_unset=True).encode()
+        return CallRequest.model_validate(fields).model_dump_json(exclude_unset=True).encode()
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
-        raise UserError(f"The server takes no such call: {told}.") from None
+        raise UserError(f"The request is not valid: {told}.") from None
 
 
 def _result(told: dict[str, Any], model: type[BaseModel] | None) -> CallResult[Any]:
@@ -144,7 +145,7 @@ def _result(told: dict[str, Any], model: type[BaseModel] | None) -> CallResult[A
     if model is not None and fields.get("output") is not None:
         try:
             fields["output"] = model.model_validate(fields["output"])
-        except ValidationError as error:  # a rule of the model that a schema cannot tell
-            log.warning("What the call to %s found out does not fit: %s", fields.get("to"), error)
+        except ValidationError as error:  # a rule of the model that is not in its schema
+            log.warning("The result of the call to %s is not valid: %s", fields.get("to"), error)
             fields["output"] = None
     return CallResult(**fields)

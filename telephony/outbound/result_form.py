@@ -1,6 +1,6 @@
-"""What a call is to find out: filled in piece by piece, checked as a whole.
+"""The result of a call, which the agent fills in field by field and which is validated as a whole.
 
-It is described by a pydantic model, or, where it came from another process, by a JSON schema.
+A pydantic model describes the fields, or a JSON schema if the request came from another process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Check = Callable[[dict[str, Any]], "tuple[Any, list[str]]"]
 
 
 class ResultForm:
-    """Takes what the agent reports. `output` is the model, or the object of the schema, once it is whole."""
+    """Collects the fields that the agent records. `output` is the model, or the object of the schema, once valid."""
 
     def __init__(self, wanted: type[BaseModel] | Mapping[str, Any]) -> None:
         if isinstance(wanted, Mapping):
@@ -44,14 +44,14 @@ class ResultForm:
 
     @property
     def missing(self) -> list[str]:
-        """What is not known yet, or does not fit, with why."""
+        """The fields that are missing or invalid, each with the reason."""
         output, problems = self._check(self._given)
         if not problems:
             self.output = output
         return problems
 
     def take(self, arguments: str) -> str:
-        """What the agent says; returns what to tell it."""
+        """Add the fields in the arguments of a tool call. Returns the answer for the agent."""
         try:
             given = json.loads(arguments or "{}")
         except (ValueError, RecursionError):
@@ -63,13 +63,15 @@ class ResultForm:
         return f"Noted. Still missing: {'; '.join(missing)}." if missing else "Noted. Nothing is missing."
 
     def tool(self) -> FunctionTool:
-        """`record_result`: its parameters are the fields."""
+        """The tool `record_result`. Its parameters are the fields."""
 
         async def invoke(context: ToolContext[Any], arguments: str) -> str:
             return self.take(arguments)
 
-        told = "Record what this call has found out, as soon as you know it. Call it again when something changes."
-        return FunctionTool("record_result", told, self._schema, invoke, strict_json_schema=False)
+        description = (
+            "Record what this call has found out, as soon as you know it. Call it again when something changes."
+        )
+        return FunctionTool("record_result", description, self._schema, invoke, strict_json_schema=False)
 
 
 async def fill_from_transcript(form: ResultForm, transcript: Sequence[Line], model_config: RealtimeModelConfig) -> None:
@@ -103,7 +105,7 @@ async def fill_from_transcript(form: ResultForm, transcript: Sequence[Line], mod
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raises `UserError` for what is no JSON schema of an object, and for a schema whose check may have no end."""
+    """Raises `UserError` if `schema` is not a JSON schema of an object, or if validating with it may not end."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
@@ -130,7 +132,7 @@ def _by_model(model: type[BaseModel]) -> _Check:
             return call_now(model.model_validate, given), []
         except ValidationError as error:
             return None, [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        except Exception as error:  # noqa: BLE001 - a validator is the user's
+        except Exception as error:  # noqa: BLE001 - a validator is users' code
             log_failure(f"A validator of {model.__name__}", error)
             return None, ["this could not be checked"]
 
@@ -138,7 +140,7 @@ def _by_model(model: type[BaseModel]) -> _Check:
 
 
 class _Endless(Exception):
-    """A schema has referred to schemas too often for one check."""
+    """One validation followed too many references between schemas."""
 
 
 _MAX_REFERENCES = 2_000
@@ -178,7 +180,7 @@ def _by_schema(schema: Mapping[str, Any]) -> _Check:
     bounded = extend(
         Draft202012Validator, {**{name: counted(name) for name in ("$ref", "$dynamicRef")}, "pattern": matches}
     )
-    # An empty registry: by default a `$ref` to an address would be fetched.
+    # With an empty registry no `$ref` to an address is fetched.
     validator = bounded(schema, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
     def check(given: dict[str, Any]) -> tuple[Any, list[str]]:

@@ -1,6 +1,6 @@
-"""Our own ear on the callee's line: speech by its level, tones by their spectrum. Pure; mu-law, 8 kHz, 20 ms frames.
+"""Detects speech by its level and tones by their spectrum. Pure. Input: mu-law, 8 kHz, frames of 20 ms.
 
-- A voicemail's beep: one steady tone of 240 ms or more.
+- The beep of a voicemail: one steady tone of 240 ms or more.
 - A fax: 1,100 Hz (calling) or 2,100 Hz (called), ITU-T T.30.
 - Busy and reorder: 480 and 620 Hz (US) or 425 Hz (Europe), on and off in turn, ITU-T E.180.
 """
@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 import numpy as np
 
@@ -16,18 +16,25 @@ from realtime_core.audio import g711
 
 __all__ = ["Sound", "SoundKind", "ToneDetector"]
 
-SoundKind = Literal["speech", "pause", "beep", "fax", "busy"]
+
+class SoundKind(StrEnum):
+    SPEECH = "speech"
+    PAUSE = "pause"
+    BEEP = "beep"
+    FAX = "fax"
+    BUSY = "busy"
+
 
 FRAME = 160
 FRAME_S = 0.02
 _LOUD_RMS = 500.0
-"""-36 dBm0 or so: over line noise, under quiet speech."""
+"""About -36 dBm0: above line noise, below quiet speech."""
 _PURE = 0.9
-"""The share of a frame's power that lies in its tones."""
+"""The share of the power of a frame that is in its tones."""
 _PAUSE_FRAMES = 30
-"""600 ms: the end of an utterance."""
+"""600 ms without sound end an utterance."""
 _TONE_FRAMES = 12
-"""240 ms: a sung vowel is never so steady."""
+"""240 ms. No sung vowel is steady for so long."""
 _LONGEST_BEEP_FRAMES = 75
 _FFT = 512
 _HZ = 8000 / _FFT
@@ -36,14 +43,14 @@ _WINDOW = np.hanning(FRAME)
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """`speech` has begun; `pause`: it is over, after `seconds` of it. Tones are told when they are known."""
+    """`SPEECH` begins an utterance, and `PAUSE` ends one of `seconds`. Tones are reported when they are recognised."""
 
     kind: SoundKind
     seconds: float = 0.0
 
 
 class ToneDetector:
-    """`hear` takes the line as it comes."""
+    """Takes the audio of the callee in pieces of any size."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -55,7 +62,7 @@ class ToneDetector:
         self._bursts: list[tuple[int, ...]] = []
 
     def feed(self, ulaw: bytes) -> list[Sound]:
-        """What came of it."""
+        """The sounds that were recognised with this piece."""
         sounds: list[Sound] = []
         audio = self._rest + ulaw
         for at in range(0, len(audio) - FRAME + 1, FRAME):
@@ -82,7 +89,7 @@ class ToneDetector:
 
     def _speech_frames(self, frames: int, sounds: list[Sound]) -> None:
         if self._speech == 0:
-            sounds.append(Sound("speech"))
+            sounds.append(Sound(SoundKind.SPEECH))
             self._bursts.clear()
         self._spoken = True
         self._speech += frames + (self._silence if self._speech else 0)
@@ -91,27 +98,26 @@ class ToneDetector:
     def _quiet(self, sounds: list[Sound]) -> None:
         self._silence += 1
         if self._speech and self._silence == _PAUSE_FRAMES:
-            # A click is no utterance.
-            sounds.append(Sound("pause", self._speech * FRAME_S))
+            sounds.append(Sound(SoundKind.PAUSE, self._speech * FRAME_S))
             self._speech = 0
 
     def _tone_over(self, sounds: list[Sound]) -> None:
         if self._speech:
-            sounds.append(Sound("pause", self._speech * FRAME_S))
+            sounds.append(Sound(SoundKind.PAUSE, self._speech * FRAME_S))
             self._speech = 0
         tone, frames = self._tone, self._tone_frames
         if len(tone) == 1 and (abs(tone[0] - 1100) < 40 or abs(tone[0] - 2100) < 40) and frames >= 20:
-            sounds.append(Sound("fax"))
-        elif _is_busy(tone) and not (self._spoken and len(tone) == 1):  # after a greeting 425 Hz is a beep, too
+            sounds.append(Sound(SoundKind.FAX))
+        elif _is_busy(tone) and not (self._spoken and len(tone) == 1):  # after a greeting, 425 Hz can be a beep
             self._bursts.append(tone)
             if len(self._bursts) >= 2:
-                sounds.append(Sound("busy"))
+                sounds.append(Sound(SoundKind.BUSY))
         elif len(tone) == 1 and frames <= _LONGEST_BEEP_FRAMES:
-            sounds.append(Sound("beep", frames * FRAME_S))
+            sounds.append(Sound(SoundKind.BEEP, frames * FRAME_S))
 
 
 def _tones(samples: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[int, ...]:
-    """The one or two frequencies that make up nearly all of a frame; none: it is no tone."""
+    """The one or two frequencies with nearly all the power of a frame. Empty: the frame is not a tone."""
     power = np.abs(np.fft.rfft(samples * _WINDOW, _FFT)) ** 2
     power[: round(250 / _HZ)] = 0.0
     total = float(power.sum())

@@ -68,7 +68,7 @@ def replay_opening(recording: Recording, options: CallOptions) -> None:
     placed = recording.config.get("placed")
     if not isinstance(placed, dict):
         return
-    opening = Opening(CallPlan.retold(placed))
+    opening = Opening(CallPlan.from_journal(placed))
     options.placed = placed
     opening.attach(options)
     loop = asyncio.get_running_loop()

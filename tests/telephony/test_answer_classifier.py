@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.outbound.answer_classifier import AnswerClassifier
-from telephony.outbound.tone_detector import Sound
+from telephony.outbound.answer_classifier import AnswerClassifier, Move
+from telephony.outbound.tone_detector import Sound, SoundKind
 
 Step = tuple[float, str] | tuple[float, str, object]
 
@@ -23,9 +23,9 @@ def play(
     who = AnswerClassifier(0.0, **options)  # type: ignore[arg-type]
     moves: list[tuple[float, str]] = []
 
-    def note(now: float, move: str) -> None:
-        if move:
-            moves.append((round(now, 2), move))
+    def note(now: float, move: Move | None) -> None:
+        if move is not None:
+            moves.append((round(now, 2), move.value))
 
     for step in [*steps, (until, "end")]:
         now, what, *rest = step
@@ -40,11 +40,11 @@ def play(
             case "greeted":
                 who.greeted()
             case "pause":
-                note(now, who.sound(Sound("pause", float(str(rest[0]))), now))
+                note(now, who.sound(Sound(SoundKind.PAUSE, float(str(rest[0]))), now))
             case "end":
                 pass
             case noise:
-                note(now, who.sound(Sound(noise), now))  # type: ignore[arg-type]
+                note(now, who.sound(Sound(SoundKind(noise)), now))
     return who, moves
 
 

@@ -153,7 +153,7 @@ def test_an_order_takes_files_and_refuses_what_is_too_long_or_no_audio() -> None
 
 
 def test_a_recorded_message_that_was_empty_can_still_be_retold() -> None:
-    assert CallPlan.retold({"message": 0}).machine is not None
+    assert CallPlan.from_journal({"message": 0}).machine is not None
 
 
 def test_a_simulated_caller_says_any_kind_of_file(tmp_path: Path) -> None:

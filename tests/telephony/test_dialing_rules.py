@@ -28,7 +28,7 @@ def test_a_number_is_taken_as_people_write_it(written: str) -> None:
     ("to", "why"),
     [
         ("nonsense", "no phone number"),
-        ("+1415", "no number"),
+        ("+1415", "not a valid phone number"),
         ("+19005550123", "premium"),
         ("+491805123456", "shared-cost"),
         ("+4930123456", "lies in DE"),
@@ -195,7 +195,7 @@ def test_a_number_is_added_on_a_line_of_its_own_and_by_others_too(tmp_path: Path
 
 def test_a_list_that_cannot_be_read_stops_the_calls(tmp_path: Path) -> None:
     unreadable = DoNotCall(tmp_path)  # a folder
-    with pytest.raises(CallRefused, match="nobody is called"):
+    with pytest.raises(CallRefused, match="no number is called"):
         DialingRules(do_not_call=unreadable).check(ADA, from_=OURS, now=NOON)
     with pytest.raises(CallRefused):
         unreadable.add(ADA)

@@ -131,9 +131,9 @@ class Odd(BaseModel):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"agent": DESK}, "cannot travel .* --outgoing"),
+        ({"agent": DESK}, "cannot be sent .* --outgoing"),
         ({"machine": LeaveMessage(b"\xff" * 8000 * 61)}, "clip: .*61 s; 60 s is the most"),
-        ({"data": {"when": object()}}, "travel to the server as JSON"),
+        ({"data": {"when": object()}}, "are sent to the server as JSON"),
         ({"max_s": -1}, "max_s"),
         ({"colour": "blue"}, "colour"),
     ],
