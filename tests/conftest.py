@@ -46,7 +46,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     (The mark `xdist_group` would say so, too, but not with xdist 3.8 under pytest 9.2.)"""
     from xdist.scheduler import LoadScopeScheduling
 
-    class Scheduling(LoadScopeScheduling):
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return "by the clock" if nodeid.partition("::")[0].rpartition("/")[2] in BY_THE_CLOCK else nodeid
 

@@ -167,7 +167,7 @@ def test_whatever_happens_a_move_comes_and_the_call_is_never_forgotten(steps: li
     timed: list[Step] = []
     for step in steps:
         now += step[0]
-        timed.append((now, *step[1:]))  # type: ignore[arg-type]
+        timed.append((now, *step[1:]))
     spoken = any(step[1] == "speech" for step in steps)
     if spoken:  # speech that began comes to an end
         timed.append((now + 1, "pause", 1.0))

@@ -45,6 +45,6 @@ async def test_connections_that_are_made_anew() -> None:
     meter = CallMetrics(metrics)
     info = RealtimeEventInfo(context=None)  # type: ignore[arg-type]
     for status in ("connecting", "connected", "reconnecting", "connected", "connected"):
-        meter.on_event(RealtimeConnectionStatusEvent(status=status, info=info))  # type: ignore[arg-type]
+        meter.on_event(RealtimeConnectionStatusEvent(status=status, info=info))
         await asyncio.sleep(1)
     assert b"telephony_model_reconnects_total 1.0" in metrics.render()

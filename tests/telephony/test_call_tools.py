@@ -41,8 +41,8 @@ def test_the_sketch_of_the_design_is_all_that_a_user_writes() -> None:
     app = create_app(agent, greeting="Greet the caller and ask how you can help.")
     assert callable(app)
     _, ends, hands_over = agent.tools
-    assert (ends.name, hands_over.name) == ("hang_up", "transfer")  # type: ignore[union-attr]
-    schema = hands_over.params_json_schema  # type: ignore[union-attr]
+    assert (ends.name, hands_over.name) == ("hang_up", "transfer")
+    schema = hands_over.params_json_schema
     assert schema["properties"]["target"]["enum"] == ["kitchen", "manager"]
     assert schema["required"] == ["target", "summary"] and schema["additionalProperties"] is False
 
@@ -52,7 +52,7 @@ def test_the_sketch_of_the_design_is_all_that_a_user_writes() -> None:
 )
 def test_a_transfer_that_cannot_hold_is_refused_when_it_is_declared(targets: dict[str, str]) -> None:
     with pytest.raises(UserError):
-        transfer(**targets)
+        transfer(**targets)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tool", [hang_up(), transfer(a="+14155550123"), send_digits(), collect_digits()])

@@ -97,7 +97,8 @@ def test_what_is_wrong_is_said() -> None:
             assert (await it.ask("POST", "/calls", {"to": TO}, token="wrong"))[0] == 401
             assert (await it.ask("GET", "/calls/1", token="wrong"))[0] == 401
             assert (await it.ask("GET", "/calls/1"))[0] == 404
-            for body in ({}, {"to": TO, "unknown": 1}, {"to": TO, "max_s": -1}, [], "x"):
+            bodies: list[Any] = [{}, {"to": TO, "unknown": 1}, {"to": TO, "max_s": -1}, [], "x"]
+            for body in bodies:
                 assert (await it.ask("POST", "/calls", body))[0] == 400
             status, told = await it.ask("POST", "/calls", {"to": "+19005550123"})
             assert (status, "premium" in told["error"]) == (409, True)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
-from test_calls_api import PUBLIC, TO, TOKEN, Server
-from test_instances import listener, patient, until
+from test_calls_api import PUBLIC, TO, TOKEN, Server  # type: ignore[import-not-found]
+from test_instances import listener, patient, until  # type: ignore[import-not-found]
 
 from realtime_core import RealtimeAgent
 from telephony import DialingRules, create_app, load_settings

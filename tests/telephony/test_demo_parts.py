@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +97,11 @@ def test_a_child_that_fails_is_told_with_its_last_words() -> None:
     run_child("import sys; print('{\"n\": 1}'); sys.stderr.write('no such thing\\n'); sys.exit(3)", lines)
 
 
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(coroutine)
+def run(work: Any) -> Any:
+    async def main() -> Any:
+        return await work
+
+    return asyncio.run(main())
 
 
 @function_tool

@@ -256,7 +256,7 @@ class Site:
         try:
             async with asyncio.timeout(40):
                 await speaks(call, stream=1)
-                call.stream._connection._transport.abort()  # type: ignore[union-attr]  # as networks break it
+                call.stream._connection._transport.abort()  # as networks break it
                 await speaks(call, stream=2)
                 came_back.set()
                 await call.finished()

@@ -33,7 +33,7 @@ def test_keys_that_the_model_has_sent_are_in_none_of_its_messages(digits: str, c
     secrecy, arguments = DigitMasker(), json.dumps({"digits": digits})
     at = sorted({0, len(arguments), *(min(cut, len(arguments)) for cut in cuts)})
     kind = "response.function_call_arguments"
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"type": "response.output_item.added", "item": call("")},
         *({"type": f"{kind}.delta", "item_id": "item_1", "delta": arguments[a:b]} for a, b in itertools.pairwise(at)),
         {"type": f"{kind}.done", "item_id": "item_1", "call_id": "call_1", "arguments": arguments},

@@ -192,7 +192,7 @@ def number_of(twilio: SimulatedTwilio) -> OwnedNumber:
             "wrong", "number", "TwiML app AP1 does not exist", "number set",
         ),
         (
-            lambda t: (setattr(number_of(t), "voice_application_sid", "AP1"), t.applications.update(AP1="https://x/y")),
+            lambda t: (setattr(number_of(t), "voice_application_sid", "AP1"), t.applications.update(AP1="https://x/y")),  # type: ignore[func-returns-value]
             "wrong", "number", "app AP1, which overrides the number, asks https://x/y", "number set",
         ),
         (

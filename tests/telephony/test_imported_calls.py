@@ -104,7 +104,7 @@ def test_a_stream_after_another_of_the_same_call_goes_on_with_it(tmp_path: Path)
     assert [stream.at for stream in call.streams] == [0, 320]
 
 
-ODD = {
+ODD: dict[str, Any] = {
     "a timestamp in words": media("MZ1", "soon", A),
     "a negative timestamp": media("MZ1", -20, A),
     "a fraction": media("MZ1", 20.5, A),

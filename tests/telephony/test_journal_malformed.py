@@ -395,7 +395,8 @@ def test_a_page_follows_a_call_whatever_the_model_sends(monkeypatch: pytest.Monk
             record = CallRecorder(feeds.tee("CA1", Records()))
             for frame in ODD_FRAMES:
                 record.message("model.in", frame)
-            for kind in ([], {}, None, 1, "response.output_audio.delta"):
+            kinds: list[Any] = [[], {}, None, 1, "response.output_audio.delta"]
+            for kind in kinds:
                 record.message("model.in", json.dumps({"type": kind, "delta": "abc", "item_id": "\ud800"}))
             record.write("end", reason="\ud800")
             told.extend([dump(each or {}) async for each in feed.records()])

@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import fields
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from test_instances import until
+from test_instances import until  # type: ignore[import-not-found]
 
 from telephony.records import client as records_client
 from telephony.records import schema
@@ -155,10 +155,10 @@ asyncio.run(main())
 
 
 @contextlib.asynccontextmanager
-async def process_with_a_call(url: str, sid: str) -> asyncio.subprocess.Process:  # type: ignore[misc]
+async def process_with_a_call(url: str, sid: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", CHILD, url, sid)
     try:
-        yield process  # type: ignore[misc]
+        yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -225,7 +225,7 @@ async def test_after_an_outage_all_can_renew_before_any_is_judged(
         client.on_lease_lost = lambda: lost.append("lost")
         await until(lambda: done.count("judged") > 2)
         assert done[:3] == ["taken", "renewed", "judged"] and not lost
-        client._database.leave(client.process)  # type: ignore[union-attr]
+        client._database.leave(client.process)
         done.clear()
         await until(lambda: done.count("judged") > 2)
         taken = done.index("taken")

@@ -173,5 +173,5 @@ def test_a_result_is_checked_by_its_schema_and_nothing_is_fetched_for_it() -> No
 
 def test_a_clip_is_given_in_base64() -> None:
     clip = g711.SILENCE * 80
-    plan = CallRequest(to=TO, clip=base64.b64encode(clip).decode()).plan({})
+    plan = CallRequest.model_validate({"to": TO, "clip": base64.b64encode(clip).decode()}).plan({})
     assert plan.machine == LeaveMessage(clip)

@@ -39,6 +39,8 @@ class Records:
 class Session:
     """In place of a session: takes its commands."""
 
+    received: Any
+
     async def request_response(self, instructions: str | None = None, **options: Any) -> None:
         self.received = instructions, options
 

@@ -166,7 +166,7 @@ def test_late_news_do_not_bring_a_call_back() -> None:
             row = updated(row, each)
         assert row is not None
         assert (row.status, row.duration_s, row.updated_at) == ("completed", 2, NOON + timedelta(seconds=2))
-        assert updated(row, news("CA1", 3, ended_at=NOON)).ended_at == NOON  # type: ignore[union-attr]
+        assert updated(row, news("CA1", 3, ended_at=NOON)).ended_at == NOON
         ended = replace(row, ended_at=NOON, sid="CA1")
         again = updated(ended, news("CA1", 3, ended_at=NOON + timedelta(1), sid="CA2"))
         assert again is not None and (again.ended_at, again.sid) == (NOON, "CA1")

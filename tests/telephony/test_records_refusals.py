@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from test_calls_api import TO, TOKEN
-from test_calls_records import OWN, PUBLIC, finished, world
-from test_instances import listener, until
+from test_calls_api import TO, TOKEN  # type: ignore[import-not-found]
+from test_calls_records import OWN, PUBLIC, finished, world  # type: ignore[import-not-found]
+from test_instances import listener, until  # type: ignore[import-not-found]
 
 from telephony.errors import RecordRefused, RecordsUnavailable
 from telephony.records import Records, call_record

@@ -199,15 +199,15 @@ def hang_up_is_not_noticed(patch: Patch) -> None:
 
 
 def speech_is_not_understood(patch: Patch) -> None:
-    patch.delitem(protocol.SERVER_EVENTS, "input_audio_buffer.speech_started")  # type: ignore[arg-type]
+    patch.delitem(protocol.SERVER_EVENTS, "input_audio_buffer.speech_started")
 
 
 def delta_is_lost(patch: Patch) -> None:
-    decode, deltas = session.decode_audio, iter(range(10**9))
+    decode, deltas = session.decode_audio, iter(range(10**9))  # type: ignore[attr-defined]
 
     def lossy(message: str) -> Any:
         event = decode(message)
-        return protocol.AudioDelta(event.response_id, event.item_id, 0, b"") if event and next(deltas) == 3 else event
+        return protocol.AudioDelta(event.response_id, event.item_id, 0, b"") if event and next(deltas) == 3 else event  # type: ignore[attr-defined]
 
     patch.setattr(session, "decode_audio", lossy)
 

@@ -124,7 +124,7 @@ def test_a_warm_transfer(tmp_path: Path, key: str) -> None:
     assert told.legs_joined == (key == "1") if hasattr(told, "legs_joined") else True
     assert call.divergence is None, call.divergence
     rest = [record.data for record in call.records if record.kind == "rest"]
-    assert rest[0] | {"ms": 0} == {
+    assert {**rest[0], "ms": 0} == {
         "action": "create_call", "call": "second leg", "verbs": rest[0]["verbs"], "ring_s": 25, "status": "ok",
         "result": rest[0]["result"], "ms": 0,
     }  # fmt: skip

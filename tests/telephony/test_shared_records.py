@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_calls_api import Server
-from test_calls_records import finished
-from test_deploy import TOKEN, Site, server, site
-from test_instances import until
+from test_calls_api import Server  # type: ignore[import-not-found]
+from test_calls_records import finished  # type: ignore[import-not-found]
+from test_deploy import TOKEN, Site, server, site  # type: ignore[import-not-found]
+from test_instances import until  # type: ignore[import-not-found]
 
 from realtime_core.connection.websocket import connect
 from realtime_core.local import LocalRealtimeServer

@@ -15,8 +15,8 @@ from typing import Any, get_args
 from unittest.mock import patch
 
 import pytest
-from test_calls_records import OWN, PUBLIC, World, world
-from test_instances import break_stream, patient, until
+from test_calls_records import OWN, PUBLIC, World, world  # type: ignore[import-not-found]
+from test_instances import break_stream, patient, until  # type: ignore[import-not-found]
 
 from realtime_core import RealtimeAgent
 from realtime_core.connection.memory import MemoryConnection
@@ -49,7 +49,7 @@ async def two(url: str | None, *, to_a: bool = True, **settings: Any) -> AsyncIt
 @asynccontextmanager
 async def _two(url: str | None, to_a: bool, settings: dict[str, Any]) -> AsyncIterator[World]:
     async with world(url or "sqlite://", **settings) as it:
-        it.url = url  # type: ignore[assignment]
+        it.url = url
         await it.start("a", telephony_fallback_number="+14155550111")
         b = await it.start("b", telephony_fallback_number="+14155550111")
         it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
@@ -66,6 +66,7 @@ async def _two(url: str | None, to_a: bool, settings: dict[str, Any]) -> AsyncIt
 async def talks(it: World, call: SimulatedCall) -> Call:
     """The call has its stream, at b, and the caller hears the agent."""
     await until(lambda: call.streams and len(call.heard) > 4000 and any(True for _ in it.phone("b").registry))
+    talking: Call
     (talking,) = it.phone("b").registry
     return talking
 
@@ -73,7 +74,7 @@ async def talks(it: World, call: SimulatedCall) -> Call:
 async def row_of(it: World, sid: str) -> CallRecord:
     for name in "ab":
         await until(lambda: not it.phone(name).call_records.client.waiting)  # noqa: B023
-    row = await it.phone("b").call_records.client.call(sid)
+    row: CallRecord | None = await it.phone("b").call_records.client.call(sid)
     assert row is not None
     return row
 
@@ -146,7 +147,7 @@ def used_token(it: World) -> None:
     async def claim(kind: str, key: str, ttl_s: float) -> bool:
         return False
 
-    it.phone("b").call_records.client.claim = claim  # type: ignore[method-assign]
+    it.phone("b").call_records.client.claim = claim
 
 
 @real_time
@@ -279,7 +280,7 @@ async def test_another_process_answers_by_each_end(
         assert await asked(it) == lives
         await asyncio.to_thread(
             it.phone("b").call_records.client._database.leave, it.phone("b").call_records.client.process
-        )  # type: ignore[union-attr]
+        )
         assert await asked(it) == died
 
 
@@ -436,7 +437,7 @@ async def test_a_failed_call_is_told(fallback: str | None) -> None:
 
     await story(holds_on, on_stream=ends, agent=broken, fallback=fallback, may_be_silent=True)  # type: ignore[arg-type]
     assert ends.whys == ["open", "goodbye" if fallback is None else "failed"]
-    assert (ends.told[-1].twiml is None) is (fallback is None)  # type: ignore[union-attr]
+    assert (ends.told[-1].twiml is None) is (fallback is None)
 
 
 @pytest.mark.virtual_time
@@ -457,7 +458,7 @@ async def test_what_the_agent_sends_the_caller_away_for_is_told(rest: bool) -> N
         if warm and not rest:
             continue  # it needs the API
         ends = Ends()
-        tools = [send_digits(), transfer(kitchen="+14155550123", warm=warm)]
+        tools: list[Any] = [send_digits(), transfer(kitchen="+14155550123", warm=warm)]
         agent = RealtimeAgent(name="Desk", tools=tools)
         await story(asks, on_stream=ends, script=script, agent=agent, rest=rest, human=accepts, may_be_silent=True)
         assert ends.whys[:2] == ["open", why]

@@ -45,7 +45,10 @@ def test_without_a_name_a_process_gets_one() -> None:
 
 
 def test_each_number_has_its_agent() -> None:
-    agents = {"+1 (555) 000-2": RealtimeAgent(name="Two"), "sip:desk@a.example": lambda call: RealtimeAgent(name="S")}
+    agents: dict[str, Any] = {
+        "+1 (555) 000-2": RealtimeAgent(name="Two"),
+        "sip:desk@a.example": lambda call: RealtimeAgent(name="S"),
+    }
     with client(agent=agents, telephony_unknown_number="Nobody lives here.") as twilio:
         assert verbs(post(twilio, "/incoming-call")) == ["Connect", "Hangup"]
         assert verbs(post(twilio, "/incoming-call", To="sip:desk@a.example")) == ["Connect", "Hangup"]

@@ -21,7 +21,7 @@ async def test_late_and_doubled_status_callbacks_change_nothing() -> None:
 
     async def caller(ear: Ear) -> None:
         await hear_out(ear)
-        registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid  # type: ignore[union-attr]
+        registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid
         for status in ("initiated", "ringing", "in-progress", "ringing", "in-progress"):
             registry.call_status(CallStatus(sid, status))
             registry.call_status(CallStatus(sid, status))
@@ -46,7 +46,7 @@ async def test_a_call_that_is_over_by_its_status_ends_once() -> None:
 
     async def caller(ear: Ear) -> None:
         await hear_out(ear)
-        registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid  # type: ignore[union-attr]
+        registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid
         registry.call_status(CallStatus(sid, "completed"))
         registry.call_status(CallStatus(sid, "completed"))
         await asyncio.sleep(0.5)
@@ -90,7 +90,7 @@ async def test_a_machine_is_not_talked_to_for_ever() -> None:
 
     async def caller(ear: Ear) -> None:
         await hear_out(ear)
-        registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid  # type: ignore[union-attr]
+        registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid
         registry.machine_detected(MachineDetection(sid, "machine_start"))
         while True:
             await ear.say("sorry_hours")

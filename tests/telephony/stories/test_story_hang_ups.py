@@ -54,7 +54,7 @@ def agent() -> RealtimeAgent[Any]:
         await asyncio.sleep(3.0)
         return "17"
 
-    tools = [book_table, hang_up(), send_digits(), transfer(kitchen="+14155550123", warm=True)]
+    tools: list[Any] = [book_table, hang_up(), send_digits(), transfer(kitchen="+14155550123", warm=True)]
     return RealtimeAgent(name="Trattoria Blu", tools=tools)
 
 
