@@ -124,7 +124,7 @@ class Settings(BaseSettings):
 
     telephony_quiet_hours: str = "21:00-08:00"
     """The hours without outgoing calls, in the local time of the called number. `off`: no quiet hours."""
-    telephony_do_not_call: Path | None = Field(default=None, examples=["do-not-call.txt"])
+    telephony_do_not_call: Path | None = Field(default=None, examples=["lists/do-not-call.txt"])
     """A file of numbers that are never called, one in each line. With it, agents add people who ask for it."""
     telephony_call_countries: str | None = Field(
         default=None, pattern=r"^[A-Za-z]{2}(,[A-Za-z]{2})*$", examples=["US,CA"]

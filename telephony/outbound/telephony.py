@@ -58,7 +58,7 @@ _NO_PHONE = (
 
 class Telephony:
     """An async context manager. Entered, it serves Twilio's webhooks and streams in this process, on HOST and PORT
-    behind PUBLIC_URL. Left, also by Ctrl-C, it hangs up what still goes on.
+    behind PUBLIC_URL. When it closes, also after Ctrl-C, it hangs up the calls that are not over.
 
     Args:
         settings: The account and the address; see `from_env`.
@@ -290,7 +290,7 @@ class Telephony:
         self._dialler.simulated = twilio is not None
 
     def _agent(self, info: CallInfo) -> RealtimeAgent[Any]:
-        """Whoever calls us while we call others."""
+        """The agent of inbound calls while this process places calls."""
         return RealtimeAgent(name="Nobody", instructions="Say that nobody is here to answer calls, and say goodbye.")
 
     async def _hang_up_all(self) -> None:

@@ -171,13 +171,19 @@ def test_the_images_server_takes_a_call_where_nothing_can_be_written(built: Path
     asyncio.run(main())
 
 
-def test_the_journals_of_the_example_settings_have_a_volume() -> None:
-    (example,) = re.findall(r"^#TELEPHONY_JOURNAL_DIR=(\S+)$", (DEPLOY / ".env.example").read_text(), re.MULTILINE)
-    image = dict(instructions(1))
-    folder = f"{image['WORKDIR']}/{example}"
-    assert f"    - journals:{folder}\n" in (DEPLOY / "compose.yaml").read_text()
+def test_what_the_example_settings_write_has_a_volume() -> None:
+    """Journals, and the do-not-call list, to which the tool `opt_out` adds: the container is read-only elsewhere."""
+    example, image = (DEPLOY / ".env.example").read_text(), dict(instructions(1))
+    compose = (DEPLOY / "compose.yaml").read_text()
+    (journals,) = re.findall(r"^#TELEPHONY_JOURNAL_DIR=(\S+)$", example, re.MULTILINE)
+    (do_not_call,) = re.findall(r"^#TELEPHONY_DO_NOT_CALL=(\S+)$", example, re.MULTILINE)
+    folders = {"journals": journals, "lists": str(Path(do_not_call).parent)}
+    for volume, folder in folders.items():
+        assert f"    - {volume}:{image['WORKDIR']}/{folder}\n" in compose
+        assert f"\n  {volume}:\n" in compose.partition("\nvolumes:")[2]
     user, group = image["USER"].split(":")
-    assert image["RUN"] == f"install -d -o {user} -g {group} -m 0700 {example}", "a new volume takes its owner"
+    made = f"install -d -o {user} -g {group} -m 0700 {' '.join(folders.values())}"
+    assert image["RUN"] == made, "a new volume takes its owner"
 
 
 def test_the_image_runs_as_a_number_and_not_as_root() -> None:
