@@ -77,7 +77,7 @@ class Figures:
     failures: list[str] = field(default_factory=list)
 
 
-class Ear:
+class HeardAnswer:
     """The audio that the caller hears of one answer: played without a pause from its first media message on."""
 
     def __init__(self, figures: Figures) -> None:
@@ -117,7 +117,7 @@ class Call:
         self.phone: Connection
         self.model: Connection | None = None
         self.configured = asyncio.Event()
-        self._ear = Ear(figures)
+        self._heard_answer = HeardAnswer(figures)
         self._sent_at: list[float] = []
         self._bytes_up = 0
         self._bytes_per_frame = 960
@@ -181,14 +181,14 @@ class Call:
             if self._first_delta_at is not None:
                 self.figures.out.append(now - self._first_delta_at)
                 self._first_delta_at = None
-            self._ear.media(now, len(message["media"]["payload"]) * 3 // 4 / 8000)
+            self._heard_answer.media(now, len(message["media"]["payload"]) * 3 // 4 / 8000)
         elif event == "mark":
             self._mark_received(message["mark"]["name"])
         elif event == "clear":
             if self._speech_started_at is not None:
                 self.figures.barge.append(now - self._speech_started_at)
                 self._speech_started_at = None
-            self._ear.clear()
+            self._heard_answer.clear()
             pending, self._pending_marks = self._pending_marks, {}
             for handle, name in pending.items():
                 handle.cancel()
@@ -199,10 +199,10 @@ class Call:
             del self._pending_marks[handle]
             self._return_mark(name)
 
-        if self._ear.ends_at <= self.loop.time():
+        if self._heard_answer.ends_at <= self.loop.time():
             self._return_mark(name)
         else:
-            handle = self.loop.call_at(self._ear.ends_at, due)
+            handle = self.loop.call_at(self._heard_answer.ends_at, due)
             self._pending_marks[handle] = name
 
     def _return_mark(self, name: str) -> None:
@@ -275,7 +275,7 @@ class Call:
         self._emit("response.content_part.added", **part, part={"type": "audio", "transcript": ""})
         head = json.dumps({"type": "response.output_audio.delta", "event_id": "event_delta", **part})[:-1]
         self.figures.answers += 1
-        self._ear.answer_begins(len(deltas) * DELTA_S)
+        self._heard_answer.answer_begins(len(deltas) * DELTA_S)
         for number, delta in enumerate(deltas):
             yield
             if number == 0:

@@ -100,10 +100,13 @@ class RealtimeAgent(Generic[TContext]):
         return list(await mcp_tools(self.mcp_servers, run_context, self))
 
     async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Return the enabled tools of this agent and of its MCP servers."""
-        from .tools import enabled_tools
+        """Return the enabled tools; those of the MCP servers come last. Raises `UserError` for an invalid tool."""
+        from .tools import check_tool, is_enabled
 
-        return await enabled_tools(self, run_context)
+        given = [*self.tools, *(await self.get_mcp_tools(run_context) if self.mcp_servers else ())]
+        tools = [check_tool(tool) for tool in given]
+        enabled = await user_code.concurrently(*(is_enabled(tool, run_context, self) for tool in tools))
+        return [tool for tool, is_on in zip(tools, enabled, strict=True) if is_on]
 
 
 class RealtimeAgentHooks(Generic[TContext]):

@@ -454,8 +454,7 @@ class RealtimeSession(RealtimeModelListener):
                 invoked = called(handoff.on_invoke_handoff, call.context, call.event.arguments)
                 target = await within(self._tool_timeout_s, invoked, handoff.tool_name)
             async with self._switching:
-                # Another handoff came first, or users' code (`on_handoff` itself, perhaps) has put somebody else in
-                # charge.
+                # Another handoff came first, or users' code (perhaps `on_handoff`) has changed the current agent.
                 if self.current_agent is not source:
                     output = "Multiple handoffs detected, ignoring this one."
                 elif refusal := await self._switch_to(

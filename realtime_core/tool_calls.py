@@ -158,9 +158,9 @@ class ToolCalls:
 
     async def _approve_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
         tool, agent = HostedTool(request.name, request.server_label), self._current().agent
-        asked = RealtimeToolApprovalRequired(agent, tool, request.id, request.arguments, self._core.info)
+        required = RealtimeToolApprovalRequired(agent, tool, request.id, request.arguments, self._core.info)
         name = f"{tool.name} of {tool.server_label}"
-        decision = await self._approvals.decision(request.id, name, lambda: self._core.emit(asked))
+        decision = await self._approvals.decision(request.id, name, lambda: self._core.emit(required))
         self._core.send(RealtimeModelSendMcpApproval(request.id, decision.approved, decision.message))
 
     def end(self) -> None:

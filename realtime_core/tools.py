@@ -21,7 +21,6 @@ from . import user_code
 from .errors import ModelBehaviorError, RealtimeCoreError, UserCodeError, UserError
 
 if TYPE_CHECKING:
-    from .agent import RealtimeAgent
     from .guardrails import ToolInputGuardrail, ToolOutputGuardrail
     from .run_context import RunContextWrapper, ToolContext
     from .tool_schema import FunctionSchema
@@ -34,7 +33,6 @@ __all__ = [
     "Tool",
     "ToolTimeoutError",
     "default_tool_error_function",
-    "enabled_tools",
     "function_tool",
     "invoke_tool",
     "tool_output_text",
@@ -344,18 +342,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return str(value)
-
-
-async def enabled_tools(agent: RealtimeAgent[Any], run_context: RunContextWrapper[Any]) -> list[Tool]:
-    """Return the agent's enabled tools; those of its MCP servers come last. Raises `UserError` for an invalid tool."""
-    tools: list[Any] = list(agent.tools)
-    if agent.mcp_servers:
-        from .mcp import mcp_tools
-
-        tools += await mcp_tools(agent.mcp_servers, run_context, agent)
-    checked = [check_tool(tool) for tool in tools]
-    enabled = await user_code.concurrently(*(is_enabled(tool, run_context, agent) for tool in checked))
-    return [tool for tool, is_on in zip(checked, enabled, strict=True) if is_on]
 
 
 def check_tool(tool: Any) -> Tool:

@@ -69,7 +69,7 @@ class Improviser:
         for text in situation.texts:
             if found := _KEY.search(text):
                 return self._pressed(found[1], tools, situation)
-        if found := _EXACTLY.search(situation.asked):
+        if found := _EXACTLY.search(situation.request_instructions):
             return Reply(say=found[1].strip())
         if situation.idle:
             return Reply(say=f"Are you still there? {self._what_next(tools)}")

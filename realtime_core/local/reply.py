@@ -82,7 +82,7 @@ class Situation:
     """The reason for a response: the inputs since the last one, and the agent.
 
     `speech_s` is the length of the caller's speech (0: none), `texts` the client's user messages, `outputs` the results
-    of calls, `asked` the instructions of a `response.create`. `idle`: the idle time-out fired.
+    of calls, `request_instructions` the instructions of a `response.create`. `idle`: the idle time-out fired.
     """
 
     instructions: str = ""
@@ -90,7 +90,7 @@ class Situation:
     speech_s: float = 0.0
     texts: Sequence[str] = ()
     outputs: Sequence[ToolOutput] = ()
-    asked: str = ""
+    request_instructions: str = ""
     idle: bool = False
 
 

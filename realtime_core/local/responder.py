@@ -16,11 +16,11 @@ from .schedule import Deadline, Schedule
 from .session_config import SessionConfig
 from .voice import Speech, Voice
 
-__all__ = ["News", "Responder", "texts_of"]
+__all__ = ["NewInputs", "Responder", "texts_of"]
 
 
 @dataclass(slots=True)
-class News:
+class NewInputs:
     """The inputs since the last response."""
 
     speech_s: float = 0.0
@@ -56,7 +56,7 @@ class Responder:
     ) -> None:
         self.outbox = outbox
         self.items = items
-        self.news = News()
+        self.news = NewInputs()
         self.wanted_speech: list[str] = []
         self.when_idle: Callable[[float], None] = lambda audio_s: None
         """Called at the end of the conversation's response with the length of its audio."""
@@ -131,14 +131,14 @@ class Responder:
 
     def _situation(self, options: Mapping[str, Any], effective: Mapping[str, Any], *, idle: bool) -> Situation:
         # The session's instructions describe the agent; a response's own instructions describe this answer.
-        instructions, asked = self._config.object["instructions"], options.get("instructions", "")
+        instructions, requested = self._config.object["instructions"], options.get("instructions", "")
         tools = [] if effective["tool_choice"] == "none" else effective["tools"]
         if "input" in options or options.get("conversation") == "none":
             # Out of band, or with its own input: the earlier inputs still wait for their answer.
             texts = [text for wire in options.get("input", ()) if isinstance(wire, dict) for text in texts_of(wire)]
-            return Situation(instructions, tools, texts=texts, asked=asked)
-        news, self.news = self.news, News()
-        return Situation(instructions, tools, news.speech_s, news.texts, news.outputs, asked, idle)
+            return Situation(instructions, tools, texts=texts, request_instructions=requested)
+        news, self.news = self.news, NewInputs()
+        return Situation(instructions, tools, news.speech_s, news.texts, news.outputs, requested, idle)
 
     def _step(self, running: _Running) -> None:
         """Continue a response, and schedule its next step."""

@@ -98,7 +98,7 @@ class Response:
         self._outbox.emit("rate_limits.updated", rate_limits=_RATE_LIMITS)
         yield self._latency_s
         if trouble is not None and trouble.at_s is None and (trouble.kind != "incomplete" or not reply.say):
-            yield from self._suffer(trouble)
+            yield from self._apply_trouble(trouble)
         if reply.say:
             yield from self._write() if self._text_only else self._speak()
         for call in reply.calls:
@@ -115,7 +115,7 @@ class Response:
             self._has_begun = True
             self._host.begun(self)
 
-    def _suffer(self, trouble: Trouble) -> Waits:
+    def _apply_trouble(self, trouble: Trouble) -> Waits:
         self._begin()
         match trouble.kind:
             case "stall":
@@ -149,7 +149,7 @@ class Response:
             if i in pauses:
                 yield pauses[i]
             if trouble is not None and i == trouble_at:
-                yield from self._suffer(trouble)
+                yield from self._apply_trouble(trouble)
             if speech.captions[i]:
                 self._part("response.output_audio_transcript.delta", delta=speech.captions[i])
                 self._said += speech.captions[i]
@@ -161,7 +161,7 @@ class Response:
             self.audio_s = item.audio_ms / 1000
             yield _BURST_S / self._speed
         if trouble is not None and trouble_at >= len(speech.captions):
-            yield from self._suffer(trouble)
+            yield from self._apply_trouble(trouble)
         self._close("completed")
 
     def _write(self) -> Waits:
@@ -173,7 +173,7 @@ class Response:
             trouble = None  # It has happened.
         for i, word in enumerate(words):
             if trouble is not None and i == len(words) // 2:
-                yield from self._suffer(trouble)
+                yield from self._apply_trouble(trouble)
             delta = f" {word}" if self._said else word
             self._part("response.output_text.delta", delta=delta)
             self._said += delta

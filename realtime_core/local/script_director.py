@@ -58,7 +58,7 @@ class ScriptDirector:
             self._waiting = None
 
     def _matching(self, situation: Situation) -> Turn | None:
-        for text in (*situation.texts, situation.asked):
+        for text in (*situation.texts, situation.request_instructions):
             for turn in self._written:
                 if turn.text is not None and turn.text.casefold() in text.casefold():
                     return turn

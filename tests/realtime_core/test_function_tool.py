@@ -26,7 +26,7 @@ from realtime_core import (
     function_tool,
 )
 from realtime_core.testing import virtual_time
-from realtime_core.tools import enabled_tools, invoke_tool, tool_output_text
+from realtime_core.tools import invoke_tool, tool_output_text
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForTypeCheckers
@@ -387,7 +387,7 @@ def test_results_as_text(result: Any, text: str) -> None:
 
 
 async def _enabled(agent: RealtimeAgent[Any]) -> list[str]:
-    return [tool.name for tool in await enabled_tools(agent, RunContextWrapper({"vip": True}))]
+    return [tool.name for tool in await agent.get_all_tools(RunContextWrapper({"vip": True}))]
 
 
 def test_tools_can_be_disabled_also_by_a_function() -> None:
