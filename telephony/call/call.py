@@ -22,7 +22,7 @@ from .lifetime import Lifetime
 from .line.player import Heard, LinePlayer
 from .pacing.reasons import PauseReason
 from .pacing.scheduler import Scheduler
-from .recording.recorded_commands import RecordedCommands, asking
+from .recording.recorded_commands import RecordedCommands, cut_cause
 from .recording.recorded_session import RecordedSession
 from .recording.recorder import CallRecorder
 
@@ -143,7 +143,7 @@ class Call:
         (instructions) the model says goodbye first. Returns False, and the call continues, when the caller speaks
         meanwhile."""
         work = self._parts.controls.hang_up(goodbye=goodbye, within_s=within_s)
-        return await self._commands.asked("hang_up", work, goodbye=goodbye, within_s=within_s)
+        return await self._commands.run("hang_up", work, goodbye=goodbye, within_s=within_s)
 
     async def transfer(self, target: str, *, summary: str | None = None) -> str:
         """Transfer the caller to one of `transfer_targets`. Returns the result in words for the model. With a
@@ -160,13 +160,13 @@ class Call:
         number = _dialled(number, target)
         warm = summary is not None or target in self.warm_targets
         work = self._parts.transfers.transfer(target, number, warm=warm, summary=summary or "")
-        return await self._commands.asked("transfer", work, target=target, warm=warm)
+        return await self._commands.run("transfer", work, target=target, warm=warm)
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
         """Have the model say something now. Returns whether the caller heard it to its end. If it is not
         `interruptible`, the model hears silence meanwhile."""
         work = self._heard(self._parts.controls.say(instructions, interruptible=interruptible))
-        return await self._commands.asked("say", work, instructions=instructions, interruptible=interruptible)
+        return await self._commands.run("say", work, instructions=instructions, interruptible=interruptible)
 
     async def play(self, clip: Clip, *, interruptible: bool = True) -> bool:
         """Play an audio file (a path, or its bytes) or mu-law at 8 kHz. Returns whether the caller heard it to its end.
@@ -177,14 +177,14 @@ class Call:
         ulaw = await _loaded(clip)
         work = self._heard(self._parts.controls.play(ulaw, interruptible=interruptible))
         digest = self._parts.recorder.clip(ulaw)
-        return await self._commands.asked("play", work, clip=digest, interruptible=interruptible)
+        return await self._commands.run("play", work, clip=digest, interruptible=interruptible)
 
     async def _heard(self, work: Coroutine[Any, Any, Heard]) -> bool:
         return await work is Heard.HEARD
 
     async def interrupt(self) -> None:
         """Silence the agent and any clip at once."""
-        await self._parts.conversation.interrupt(asking())
+        await self._parts.conversation.interrupt(cut_cause())
 
     def hold(self, clip: Clip | None = None) -> AbstractContextManager[None]:
         """`with call.hold():` the caller hears a waiting sound (or the clip, in a loop), and the model hears silence.
@@ -204,7 +204,7 @@ class Call:
             CallError: the keys cannot be sent.
         """
         keys = re.sub("[0-9]", "0", digits)
-        await self._commands.asked("send_digits", self._parts.controls.send_digits(digits), keys=keys)
+        await self._commands.run("send_digits", self._parts.controls.send_digits(digits), keys=keys)
 
     async def collect_digits(
         self,
@@ -225,8 +225,8 @@ class Call:
         prompt = prompt if prompt is None or isinstance(prompt, str) else await _loaded(prompt)
         collector = DigitCollector(max_digits=max_digits, terminator=terminator, first_s=first_s, between_s=between_s)
         asks = {"clip": self._parts.recorder.clip(prompt)} if isinstance(prompt, bytes) else {"prompt": prompt}
-        return await self._commands.asked(
-            "collect_digits", self._parts.controls.collect_digits(prompt, collector), **asks, **collector.told()
+        return await self._commands.run(
+            "collect_digits", self._parts.controls.collect_digits(prompt, collector), **asks, **collector.arguments()
         )
 
     def listening(self) -> AbstractContextManager[None]:

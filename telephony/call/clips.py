@@ -1,4 +1,4 @@
-"""What the caller hears where the model cannot speak: clips in the package (mu-law, 8 kHz, no header).
+"""Clips that the caller hears when the model cannot speak (mu-law, 8 kHz, no header).
 
 Made with `flite -voice slt`, without its silence before the first word; the waiting sound with `sox` (four plucked
 notes).
@@ -40,12 +40,12 @@ def repeat() -> bytes:
 
 
 def waiting() -> bytes:
-    """A sound to wait by; it is meant to be looped."""
+    """A waiting sound, made to be looped."""
     return _clip("waiting")
 
 
 def text_of(ulaw: bytes) -> str:
-    """The words of one of these clips; of others nothing is known."""
+    """The words of one of these clips; empty for others."""
     return next((text for name, text in _TEXTS.items() if _clip(name) is ulaw), "")
 
 

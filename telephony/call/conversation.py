@@ -200,8 +200,8 @@ class Conversation:
 
     def _record_refused(self, error: Exception) -> None:
         status = getattr(error, "status", None)
-        told = {} if status is None else {"status": status}
-        self._recorder.write("open", peer="model", type=type(error).__name__, error=str(error), **told)
+        shown = {} if status is None else {"status": status}
+        self._recorder.write("open", peer="model", type=type(error).__name__, error=str(error), **shown)
 
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
         cause = self._causes.of(event)

@@ -37,7 +37,7 @@ class DigitCollector:
         self.deadline: float | None = None
         self.result: Digits | None = None
 
-    def told(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """The arguments of the collector, for the journal."""
         return {
             "max_digits": self._max_digits,

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from telephony.call.line.playhead import LineClock, Run
+from telephony.call.line.playhead import LineClock, Playhead
 
 RATE = 8000
 WAY = 0.05
@@ -60,7 +60,7 @@ def test_an_arrival_is_dated_between_the_frames_that_enclose_it() -> None:
 def test_a_run_is_predicted_until_marks_speak_and_then_exact() -> None:
     line = steady()
     line.probe(4.9, 4.9 + 2 * WAY)
-    run = Run(line, 1000, RATE, sent_at=5.0, start_delay=0.0)
+    run = Playhead(line, 1000, RATE, sent_at=5.0, start_delay=0.0)
     assert run.position(line.effect(5.5)) == pytest.approx(1000 + 0.5 * RATE, abs=1)
     started = far(5.0) + WAY + 0.150  # Twilio began 150 ms late
     for position in (1160, 1960, 2760):
@@ -74,7 +74,7 @@ def test_a_run_is_predicted_until_marks_speak_and_then_exact() -> None:
 
 def test_a_mark_that_stays_out_proves_that_playout_stalled() -> None:
     line = steady()
-    run = Run(line, 0, RATE, sent_at=5.0, start_delay=0.0)
+    run = Playhead(line, 0, RATE, sent_at=5.0, start_delay=0.0)
     run.arrived(2.05)
     line.frame(2.06, 2.06 + 3.0 + WAY)
     assert not run.played(160, 2.07 + 3.0 + WAY)
@@ -86,7 +86,7 @@ def test_a_mark_that_stays_out_proves_that_playout_stalled() -> None:
 
 def test_what_was_taken_for_a_stall_is_forgotten_when_it_does_not_persist() -> None:
     line = steady()
-    run = Run(line, 0, RATE, sent_at=5.0, start_delay=0.0)
+    run = Playhead(line, 0, RATE, sent_at=5.0, start_delay=0.0)
     line.frame(2.06, 2.06 + 3.0 + WAY)
     run.played(160, 2.07 + 3.0 + WAY)
     before = run.origin
@@ -102,5 +102,5 @@ def test_what_was_taken_for_a_stall_is_forgotten_when_it_does_not_persist() -> N
 
 
 def test_nothing_plays_before_the_run() -> None:
-    run = Run(LineClock(), 500, RATE, sent_at=5.0, start_delay=0.2)
+    run = Playhead(LineClock(), 500, RATE, sent_at=5.0, start_delay=0.2)
     assert run.position(4.0) == run.position(5.2) == 500

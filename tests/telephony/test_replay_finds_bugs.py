@@ -59,8 +59,8 @@ def old_mark_counted(patch: Patch) -> None:
 
     def counted(self: Playout, name: str, now: float) -> None:
         kind, generation, position, *_ = name.split(":")
-        if kind == "heard" and int(generation) < self.generation and self._run is not None:
-            self._run.played(int(position), now)
+        if kind == "heard" and int(generation) < self.generation and self._playhead is not None:
+            self._playhead.played(int(position), now)
         mark(self, name, now)
 
     patch.setattr(Playout, "mark", counted)

@@ -37,9 +37,9 @@ class Followed(Enum):
 
     NO = "no"
     OFFERED = "offered"
-    """One of them told Twilio to open a new stream."""
+    """Another process asked Twilio to open a new stream."""
     TAKEN = "taken"
-    """One of them has the call's new stream."""
+    """Another process has the call's new stream."""
 
 
 class Reattach:

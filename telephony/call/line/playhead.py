@@ -24,7 +24,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-__all__ = ["LineClock", "Run"]
+__all__ = ["LineClock", "Playhead"]
 
 FRAME_S = 0.020
 _WINDOW_S = 8
@@ -115,7 +115,7 @@ class LineClock:
         return now + (sum(usual) / len(usual) if usual else 0.0) - self.up
 
 
-class Run:
+class Playhead:
     """One unbroken stretch of playback. Positions in samples of the stream timeline, times in seconds."""
 
     def __init__(self, line: LineClock, base: int, rate: int, sent_at: float, start_delay: float) -> None:

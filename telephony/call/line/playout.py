@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .playhead import LineClock, Run
+from .playhead import LineClock, Playhead
 
 __all__ = ["Clear", "Command", "Cut", "Mark", "Media", "Playout", "Segment", "Source"]
 
@@ -110,7 +110,7 @@ class _Pending:
     position: int
     sent_at: float
     probe: bool
-    run: Run | None
+    run: Playhead | None
 
 
 class Playout:
@@ -135,7 +135,7 @@ class Playout:
         self._tracks: dict[Source, _Track] = {}
         self._segments: deque[Segment] = deque()
         self._marks: deque[_Pending] = deque()
-        self._run: Run | None = None
+        self._playhead: Playhead | None = None
         self._start_delay = 0.0
         self._marked = 0
         self._serial = 0
@@ -170,7 +170,7 @@ class Playout:
         """A frame of the caller arrived."""
         self.line.frame(stamp_s, now)
         self._frame_at = now
-        if (run := self._run) is not None:
+        if (run := self._playhead) is not None:
             waiting = next((mark for mark in self._marks if not mark.probe), None)
             if waiting is not None and run.waiting(waiting.position, stamp_s):
                 self._grow_lead()
@@ -185,7 +185,7 @@ class Playout:
             x = self.line.probe(pending.sent_at, now)
             if pending.run is not None:
                 pending.run.arrived(x)
-        elif (run := self._run) is not None:
+        elif (run := self._playhead) is not None:
             if run.played(pending.position, now):
                 self._grow_lead()
             self._proved = pending.position
@@ -212,7 +212,7 @@ class Playout:
             if ahead <= 0:
                 commands.append(self._begin_run(now))
                 ahead = FRAME
-            first = self._run is not None and self.sent == self._run.base
+            first = self._playhead is not None and self.sent == self._playhead.base
             size = min(size, _FIRST_MARK if first else self._marked + _MARK_EVERY - self.sent)
             commands.append(self._media(size))
             room -= size
@@ -229,7 +229,7 @@ class Playout:
 
     def _ahead(self, now: float) -> int:
         """How many samples Twilio will still hold when a message that is sent now arrives."""
-        return 0 if self._run is None else self.sent - self._run.position(self.line.effect(now))
+        return 0 if self._playhead is None else self.sent - self._playhead.position(self.line.effect(now))
 
     def _lead_now(self) -> int:
         return self.lead if self._queued >= FRAME or self._bed is None else _BED_LEAD
@@ -242,17 +242,17 @@ class Playout:
         return min(available, -(-room // FRAME) * FRAME)
 
     def _begin_run(self, now: float) -> Command:
-        if self._run is not None:
-            self._end_run(self._run)
+        if self._playhead is not None:
+            self._end_run(self._playhead)
             if self._segments and self._queue and self._segments[-1].source == self._queue[0].source is not None:
                 self.underruns += 1
                 self._grow_lead()
-        self._run = Run(self.line, self.sent, RATE, now, self._start_delay)
-        self.runs.append((self._run.base, self._run.origin))
+        self._playhead = Playhead(self.line, self.sent, RATE, now, self._start_delay)
+        self.runs.append((self._playhead.base, self._playhead.origin))
         self._marked = self.sent
         return self._mark(now, probe=True)
 
-    def _end_run(self, run: Run) -> None:
+    def _end_run(self, run: Playhead) -> None:
         self.runs.append((run.base, run.origin))
 
     def _media(self, size: int) -> Media:
@@ -283,7 +283,7 @@ class Playout:
     def _mark(self, now: float, *, probe: bool = False) -> Mark:
         self._serial += 1
         name = f"{'probe' if probe else 'heard'}:{self.generation}:{self.sent}:{self._serial}"
-        self._marks.append(_Pending(name, self.sent, now, probe, self._run))
+        self._marks.append(_Pending(name, self.sent, now, probe, self._playhead))
         if not probe:
             self._marked = self.sent
         return Mark(name)
@@ -293,9 +293,9 @@ class Playout:
     def heard_position(self, now: float) -> int:
         """The position that the caller hears when a clear that is sent now takes effect. At most the sent audio, at
         least the position that marks have proved."""
-        if self._run is None:
+        if self._playhead is None:
             return self.sent
-        return max(self._proved, min(self.sent, self._run.position(self.line.expected_effect(now))))
+        return max(self._proved, min(self.sent, self._playhead.position(self.line.expected_effect(now))))
 
     def cuts(self, now: float) -> list[Cut]:
         """The sources that are queued, playing or incomplete, in playing order."""
@@ -372,9 +372,9 @@ class Playout:
 
     def finish(self) -> None:
         """The stream is over: the last run ends."""
-        if self._run is not None:
-            self._end_run(self._run)
-            self._run = None
+        if self._playhead is not None:
+            self._end_run(self._playhead)
+            self._playhead = None
 
     @property
     def busy(self) -> bool:
@@ -401,7 +401,7 @@ class Playout:
     def _clear(self, now: float) -> list[Command]:
         """A clear and its sentinel mark. The sentinel comes back at once; marks before it may have been flushed. Empty
         if the caller has heard everything."""
-        run, needed = self._run, self.sent > self.heard_position(now)
+        run, needed = self._playhead, self.sent > self.heard_position(now)
         self._segments.clear()
         if not needed:
             return []
@@ -409,7 +409,7 @@ class Playout:
             self._end_run(run)
         self.generation += 1
         self._marks.clear()
-        self._run = None
+        self._playhead = None
         self._proved = self.sent
         return [Clear(), self._mark(now, probe=True)]
 

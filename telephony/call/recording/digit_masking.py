@@ -1,7 +1,7 @@
-"""The keys that a call's records must not show: those the caller typed, and those that we sent. Pure.
+"""Masks digits in the records of a call: those that the caller typed, and those that we sent. Pure.
 
-Some are known by where they stand (a `dtmf` event, what the model is told of a key, the arguments of `send_digits`),
-even before anybody has used them. The others are named, and from then on replaced wherever they turn up.
+Some digits are known by their place: in a `dtmf` event, in the message to the model about a key, and in the arguments
+of `send_digits`. Others are named by `hide`, and from then on replaced wherever they appear.
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ __all__ = ["DigitMasker", "pressed", "typed"]
 
 _SHORTEST = 3
 """A shorter text would turn up by chance."""
-_TELLING_TOOLS = frozenset({"send_digits"})
-"""The arguments of their calls are keys."""
+_DIGIT_TOOLS = frozenset({"send_digits"})
+"""Tools whose arguments are digits."""
 
 
 def pressed(key: str) -> str:
-    """How the model is told of a key; `masking.mask_keys` knows the form."""
+    """The message to the model about a key. `masking.mask_keys` knows its form."""
     return f"{PRESSED}{key}."
 
 
 def typed(keys: str) -> str:
-    """The same of an input that was asked for."""
+    """The message to the model about collected digits."""
     return f"{TYPED}{keys}"
 
 
 class DigitMasker:
-    """What is known of one call's secrets."""
+    """Masks the secrets of one call."""
 
     def __init__(self) -> None:
         self._named: dict[str, Callable[[str], str]] = {}
         self._calls: deque[str] = deque(maxlen=100)
-        """The ids of calls of telling tools, and of their items."""
+        """The ids of calls of these tools, and of their items."""
 
     def hide(self, secret: str) -> None:
-        """From now on, put bullets for this wherever it appears, also spelt out ("4 7-1, 1")."""
+        """Replace this text by bullets from now on, also spelt out ("4 7-1, 1")."""
         if len(secret) >= _SHORTEST and BULLET not in secret and secret not in self._named:
             self._named[secret] = mask_spelled(secret)
 
     @property
-    def is_told(self) -> bool:
-        """Is there anything to hide by its name?"""
+    def has_secrets(self) -> bool:
+        """Whether `hide` was called."""
         return bool(self._named)
 
     def message(self, text: str) -> str:
-        """A message of the model's connection or of the stream: the JSON text of an object (see `parse_object`)."""
+        """Mask a message of the model or of the stream: the JSON text of an object (see `parse_object`)."""
         if _is_audio(text):
             return text
         if "function_call" in text:
@@ -73,7 +73,7 @@ class DigitMasker:
         return mask_keys(text)
 
     def value(self, value: Any) -> Any:
-        """The same value with bullets in its strings. What is nested deeper than `MAX_DEPTH` is left out."""
+        """Mask the strings of a value. Values that are nested deeper than `MAX_DEPTH` are left out."""
         return change_strings(value, self._text, keep=_is_data, depth=MAX_DEPTH)
 
     def _text(self, text: str) -> str:
@@ -82,8 +82,8 @@ class DigitMasker:
         return mask_keys(text)
 
     def arguments(self, tool: str, arguments: str) -> str:
-        """The arguments of a tool's call."""
-        return mask_key_characters(arguments) if tool in _TELLING_TOOLS else arguments
+        """Mask the arguments of a tool call."""
+        return mask_key_characters(arguments) if tool in _DIGIT_TOOLS else arguments
 
     # -----------------------------------------------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class DigitMasker:
             return value
         value = {name: self._mask_arguments(each) for name, each in value.items()}
         kind = str(value.get("type", ""))
-        if kind == "function_call" and str(value.get("name")) in _TELLING_TOOLS:
+        if kind == "function_call" and str(value.get("name")) in _DIGIT_TOOLS:
             self._calls += [str(value[key]) for key in ("id", "call_id") if value.get(key)]
         elif not (
             kind.startswith("response.function_call_arguments.")
@@ -112,16 +112,16 @@ class DigitMasker:
         }
 
     def _mask_piece(self, message: dict[str, Any]) -> dict[str, Any]:
-        """A secret may come in pieces, so that none of them shows it: none shows a digit."""
+        """Mask all digits: a secret may come in pieces, and no piece alone shows it."""
         delta = message.get("delta")
         return {**message, "delta": mask_all_digits(delta)} if isinstance(delta, str) else self.value(message)
 
 
 def _is_data(name: str) -> bool:
-    """In ids and in audio digits turn up by chance."""
+    """Whether the value is an id or audio, where digits appear by chance."""
     return name in ("id", "payload", "digest", "clip") or name.endswith(("_id", "Sid"))
 
 
 def _is_audio(text: str) -> bool:
-    """Digits turn up in base64 by chance."""
+    """Whether the message is audio: digits appear in base64 by chance."""
     return '"payload"' in text[:250] or "audio.delta" in text[:120]

@@ -1,7 +1,7 @@
-"""What users' code asks of a call, and of its session, written down with what came of it.
+"""Records the commands that users' code gives to a call and to its session.
 
-A replay does again what a tool did to the call, and never runs the tool. So each request is a `control` record with its
-arguments, and a `control.end` with its result; both say at which place in which tool.
+A replay repeats the commands of a tool, and never runs the tool. So each command has a `control` record with its
+arguments and a `control.end` record with its result. Both name the tool.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...journal.cuts import CutCause
 from ..digits import Digits
 from .recorder import CallRecorder
 
-__all__ = ["OURS", "RecordedCommands", "asking", "current_tool"]
+__all__ = ["OURS", "RecordedCommands", "current_tool", "cut_cause"]
 
 _T = TypeVar("_T")
 
@@ -27,7 +27,7 @@ OURS = ""
 """In place of a tool: code of this package. A replay runs it again."""
 
 
-def asking() -> CutCause:
+def cut_cause() -> CutCause:
     """Who interrupts: a tool, the call, or the application's code."""
     tool = current_tool.get()
     return CutCause.API if tool is None else CutCause.CALL if tool is OURS else CutCause.TOOL
@@ -39,9 +39,9 @@ class RecordedCommands:
 
     def __init__(self, record: CallRecorder) -> None:
         self._record = record
-        self._asked = 0
+        self._count = 0
 
-    async def asked(self, action: str, work: Awaitable[_T], /, **arguments: Any) -> _T:
+    async def run(self, action: str, work: Awaitable[_T], /, **arguments: Any) -> _T:
         """Await `work` between its two records."""
         end = self._begin(action, arguments)
         try:
@@ -52,7 +52,7 @@ class RecordedCommands:
         except Exception as error:
             end(error=str(error) or type(error).__name__)
             raise
-        end(**_told(result))
+        end(**_outcome(result))
         return result
 
     @contextmanager
@@ -70,14 +70,14 @@ class RecordedCommands:
         self._begin(action, arguments)()
 
     def _begin(self, action: str, arguments: Mapping[str, Any]) -> Any:
-        self._asked += 1
-        nth, tool = self._asked, current_tool.get()
+        self._count += 1
+        nth, tool = self._count, current_tool.get()
         inside: dict[str, Any] = {} if tool is None else {"ours": True} if tool is OURS else {"tool": tool}
         self._record.write("control", id=nth, action=action, **inside, **arguments)
         return lambda **outcome: self._record.write("control.end", id=nth, action=action, **outcome)
 
 
-def _told(result: Any) -> dict[str, Any]:
+def _outcome(result: Any) -> dict[str, Any]:
     if isinstance(result, Digits):
         return {"keys": len(result.value), "complete": result.complete}
     return {} if result is None else {"result": result}

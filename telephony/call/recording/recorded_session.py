@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from realtime_core import RealtimeSession
 
 from .cut_causes import cutting
-from .recorded_commands import RecordedCommands, asking
+from .recorded_commands import RecordedCommands, cut_cause
 
 if TYPE_CHECKING:
     from realtime_core import (
@@ -39,7 +39,7 @@ def _recorded(command: _Command) -> _Command:
     async def recorded(self: RecordedSession, *positional: Any, **named: Any) -> None:
         arguments = {**dict(zip(names, positional, strict=False)), **named}
         work = command(self, *positional, **named)
-        await self._commands.asked(f"session.{command.__name__}", work, **arguments)
+        await self._commands.run(f"session.{command.__name__}", work, **arguments)
 
     return recorded  # type: ignore[return-value]  # it has the signature of `command`
 
@@ -71,7 +71,7 @@ class RecordedSession(RealtimeSession):
 
     @_recorded
     async def interrupt(self) -> None:
-        with cutting(asking()):
+        with cutting(cut_cause()):
             await self._session.interrupt()
 
     # --- not recorded ------------------------------------------------------------------------------------------------

@@ -34,17 +34,17 @@ class CallRecorder:
         self._journal = journal
         self._clock = asyncio.get_running_loop().time
         self._start = self._clock()
-        self._secrecy = DigitMasker() if getattr(journal, "masks_digits", True) else None
+        self._masker = DigitMasker() if getattr(journal, "masks_digits", True) else None
         self._clips: set[str] = set()
 
     def hide(self, secret: str) -> None:
         """Replace this text by bullets in later records: collected or sent digits."""
-        if self._secrecy is not None:
-            self._secrecy.hide(secret)
+        if self._masker is not None:
+            self._masker.hide(secret)
 
     def write(self, kind: str, **fields: Any) -> None:
-        if self._secrecy is not None and (self._secrecy.is_told or kind == "tool.end"):
-            fields = self._secrecy.value(fields)
+        if self._masker is not None and (self._masker.has_secrets or kind == "tool.end"):
+            fields = self._masker.value(fields)
         self._journal.write(kind, self._clock() - self._start, **fields)
 
     def callback(self, what: str, **fields: Any) -> None:
@@ -52,8 +52,8 @@ class CallRecorder:
         self.write("callback", what=what, **fields)
 
     def tool_started(self, call_id: str, name: str, arguments: str) -> None:
-        if self._secrecy is not None:
-            arguments = self._secrecy.arguments(name, arguments)
+        if self._masker is not None:
+            arguments = self._masker.arguments(name, arguments)
         self.write("tool.start", call_id=call_id, name=name, arguments=arguments)
 
     def message(self, kind: str, message: str | bytes, *, decoded: bool = False) -> None:
@@ -61,11 +61,11 @@ class CallRecorder:
         as text, with bullets for all digits, as any of them may be a key. `decoded`: the message is a JSON object."""
         text = message if isinstance(message, str) else message.decode(errors="replace")
         if decoded or parse_object(message) is not None:
-            if self._secrecy is not None:
-                text = self._secrecy.message(text)
+            if self._masker is not None:
+                text = self._masker.message(text)
             self._journal.write_raw(kind, self._clock() - self._start, text)
         else:
-            shown = text[:_MAX_TEXT] if self._secrecy is None else mask_all_digits(text[:_MAX_TEXT])
+            shown = text[:_MAX_TEXT] if self._masker is None else mask_all_digits(text[:_MAX_TEXT])
             self.write(kind, text=shown, chars=len(message))
 
     def clip(self, ulaw: bytes) -> str:
