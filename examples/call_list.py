@@ -1,11 +1,11 @@
-"""Calls everybody on a list, and writes down what came of it.
+"""Calls the people of a list, and writes the results to a file.
 
     python -m examples.call_list people.csv --agent examples.remind:agent --result examples.remind:Outcome
 
 `people.csv` has a column `to`, and may have `timezone` (like Europe/Berlin, for quiet hours); the others are what the
-agent knows of each. Results go to `people.results.csv`. Start it again after whatever happened: a row that was called
-is not called again, and none is left out. For that, each row is written to `people.state.jsonl` before it is dialled;
-where a run died in between, Twilio is asked whether it called. Rows may be added, sorted or removed between two runs.
+agent knows of each person. Results go to `people.results.csv`. The program can be started again after any failure: it
+calls no row twice and leaves none out. It writes each row to `people.state.jsonl` before it dials. If a run ended in
+between, it looks in Twilio's list of calls. Rows may be added, sorted or removed between two runs.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from telephony.cli.load import load_agent
 from telephony.errors import TwilioError
 
 CLOCK_S = 5.0
-"""Our clock and Twilio's may differ by so much."""
+"""The largest difference between our clock and Twilio's."""
 WRITE_EVERY_S = 1.0
 OVER = ("completed", "busy", "failed", "no-answer", "canceled")
 
 
 def read_people(path: Path) -> dict[str, dict[str, str]]:
-    """The rows by what they are known by: the number, and which of its rows it is."""
+    """The rows by their key: the number, and a count for a number with several rows."""
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -62,7 +62,7 @@ def read_people(path: Path) -> dict[str, dict[str, str]]:
 
 
 class State:
-    """What is known of each row, on disk before anything is done about it."""
+    """The state of each row, written to disk before each step."""
 
     def __init__(self, path: Path) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
@@ -97,7 +97,7 @@ class State:
         return {row["sid"] for row in self.rows.values() if row.get("sid")}
 
     def is_done(self, row: str) -> bool:
-        """Was it called? A call that was refused, or that failed before Twilio made it, was none."""
+        """Whether the row was called. A call that was refused, or that failed before Twilio made it, does not count."""
         known = self.rows.get(row, {})
         status = known.get("status", "")
         return status not in ("", "refused") and not (status == "failed" and not known.get("sid"))
@@ -109,7 +109,7 @@ class CallList:
         self._one_by_one: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def do(self, row: str, person: dict[str, str]) -> None:
-        """Call this person, unless that was done."""
+        """Call this person, unless an earlier run did."""
         async with self._one_by_one[row.partition(" ")[0]]:  # a number may be on the list twice
             known = self._state.rows.get(row, {})
             if "asked" in known and known.get("status") != "refused" and await self._was_called(row, person["to"]):
@@ -121,7 +121,7 @@ class CallList:
             self._state.note(row, **_told(result))
 
     async def _was_called(self, row: str, to: str) -> bool:
-        """A run died with this row in its hands. Twilio lists a call some seconds late: look when it is settled."""
+        """An earlier run ended while it called this row. Twilio lists calls some seconds late: wait."""
         asked = datetime.fromisoformat(self._state.rows[row]["asked"])
         await asyncio.sleep(max(0.0, self._settle_s - (datetime.now(UTC) - asked).total_seconds()))
         while True:
@@ -146,7 +146,7 @@ def _told(result: CallResult[Any]) -> dict[str, Any]:
 
 
 class Results:
-    """The results file, whole at every moment; and what is printed of them."""
+    """The results: a file that is complete at every moment, and what is printed."""
 
     def __init__(self, path: Path, people: dict[str, dict[str, str]], state: State, *, as_json: bool) -> None:
         self.path, self._people, self._state, self._as_json = path, people, state, as_json

@@ -1,4 +1,4 @@
-"""Calls somebody about an appointment:   TELEPHONY_SIMULATE=1 python -m examples.remind +14155550123 Ada Friday"""
+"""Reminds a person of an appointment:   TELEPHONY_SIMULATE=1 python -m examples.remind +14155550123 Ada Friday"""
 
 import asyncio
 import sys

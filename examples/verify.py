@@ -1,6 +1,6 @@
-"""Has somebody type the code on their screen:   TELEPHONY_SIMULATE=1 python -m examples.verify +14155550123 4711
+"""Has a person type the code on their screen:   TELEPHONY_SIMULATE=1 python -m examples.verify +14155550123 4711
 
-The digits go neither to the model nor into a journal; the comparison is ours.
+The digits go neither to the model nor into a journal. The tool compares them.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 agent = RealtimeAgent(name="Desk", tools=[hang_up(), transfer(kitchen="+14155550123", manager="+14155550199")])
 ```
 
-Each raises `UserError` for a declaration that cannot hold.
+Each function raises `UserError` for an invalid declaration.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _Do = Callable[[Call, Mapping[str, Any]], Awaitable[Any]]
 
 
 def hang_up(*, goodbye: str | None = None) -> FunctionTool:
-    """The tool `hang_up`: ends the call once the goodbye was heard. With `goodbye` (instructions) the model is asked
-    for one; else it is expected to have said it. When the caller speaks meanwhile, the call goes on."""
+    """The tool `hang_up`: ends the call when the caller has heard the goodbye. With `goodbye` (instructions) the model
+    says one first; without it the model must have said one. If the caller speaks meanwhile, the call continues."""
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         if await call.hang_up(goodbye=goodbye):
@@ -45,8 +45,8 @@ def hang_up(*, goodbye: str | None = None) -> FunctionTool:
 
 
 def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> FunctionTool:
-    """The tool `transfer`: hands the caller to one of `targets` (name -> E.164 number or `sip:` address). The model
-    picks a name and never sees a number. `warm`: whoever answers hears a summary first, and presses 1 to take it."""
+    """The tool `transfer`: transfers the caller to one of `targets` (name -> E.164 number or `sip:` address). The model
+    picks a name and never sees a number. `warm`: the person who answers hears a summary, and presses 1 to accept."""
     targets = {target: _target(target, number) for target, number in targets.items()}
     if not targets:
         raise UserError("transfer() needs targets: transfer(kitchen='+14155550123').")
@@ -64,8 +64,8 @@ def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> F
             "type": "string",
             "description": "What they are told before they take the call: who is calling, and what about.",
         }
-    told = "Hand the caller over to somebody else. Say so first, in the same turn."
-    tool = _tool(name, told, properties, do)
+    description = "Hand the caller over to somebody else. Say so first, in the same turn."
+    tool = _tool(name, description, properties, do)
     tool.targets, tool.warm = targets, warm
     return tool
 
@@ -82,22 +82,22 @@ def _target(name: str, number: str) -> str:
 
 
 def send_digits() -> FunctionTool:
-    """The tool `send_digits`: presses keys for the far end, as in a menu that says "press 1"."""
+    """The tool `send_digits`: sends keys to the other side, for a menu that says "press 1"."""
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         await call.send_digits(str(arguments.get("digits") or ""))
         return "The keys were pressed. Listen to what comes."
 
-    told = "Press keys on the phone, as a recorded menu asks for. The line is away for a moment."
+    description = "Press keys on the phone, as a recorded menu asks for. The line is away for a moment."
     keys = {"type": "string", "description": "0-9, *, #; w is a pause of half a second."}
-    return _tool("send_digits", told, {"digits": keys}, do)
+    return _tool("send_digits", description, {"digits": keys}, do)
 
 
 def collect_digits(
     *, max_digits: int = 32, terminator: str = "#", store: str | None = None, name: str = "collect_digits"
 ) -> FunctionTool:
-    """The tool `collect_digits`: has the caller type, and gives the model what was typed. With `store` the model is
-    told how many keys there were, and `call.data[store]` has them: for card numbers and PINs."""
+    """The tool `collect_digits`: asks the caller to type digits, and returns them to the model. With `store` the model
+    gets only their number, and `call.data[store]` has the digits: for card numbers and PINs."""
 
     async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
         ask = f"Ask the caller to type on the keypad: {arguments.get('what') or 'the number'}."
@@ -114,7 +114,7 @@ def collect_digits(
 
 
 class _CallTool(FunctionTool):
-    """A tool that needs a call; `targets` are the transfer targets that it brings along, `warm` how they are asked."""
+    """A tool that works on phone calls only. `targets` are the transfer targets that it declares, warm ones or not."""
 
     targets: Mapping[str, str] = {}
     warm: bool = False
@@ -141,7 +141,7 @@ def _tool(name: str, description: str, properties: dict[str, Any], do: _Do) -> _
 
 
 def declare_targets(call: Call, tools: Iterable[Any]) -> None:
-    """What these tools bring along is a target of the call, for `Call.transfer` in users' own tools, too."""
+    """Add the targets of these tools to the call. `Call.transfer` in users' own tools can use them, too."""
     for tool in tools:
         if isinstance(tool, _CallTool):
             call.transfer_targets.update(tool.targets)
