@@ -1,7 +1,8 @@
 """The addresses that Twilio gets from this process.
 
-A call belongs to the process that holds its stream, so they carry its name: `/i/<instance>/...`. A proxy in front of
-several processes can bring them home by it; each process serves all of them, whosever name they carry.
+A call belongs to the process that has its media stream. So each address contains the name of that process:
+`/i/<instance>/...`. A proxy in front of several processes uses the name to route requests. Each process serves all
+names.
 """
 
 from __future__ import annotations
@@ -21,29 +22,33 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`base` is our address as Twilio is told it (see `entrance.base_of`). A `WayBack` for calls."""
+    """The addresses for calls. `base` is the address of this application at Twilio (see `middleware.base_of`)."""
 
     base: str
     instance: str
     parameters: Callable[[str], Mapping[str, str]]
-    """Makes what the stream of a call has to bring along: its token."""
+    """Makes the parameters that the stream of a call must have: its token."""
     details_chars: int = 1500
-    """How much of the TwiML may tell of the call's details: a request to Twilio's API takes 4000 characters in all."""
+    """The maximum size of the call's details in TwiML. A request to Twilio's API may have 4000 characters in all."""
 
     def stream(self, info: CallInfo) -> StreamTarget:
-        """A stream to this process that comes back to it, with a fresh token."""
+        """The target of a media stream to this process, with a new token."""
         return StreamTarget(
             websocket_address(self.base, self._path("media-stream")),
             action=self._address("after-stream"),
             status_callback=self._address("stream-status"),
-            parameters={**self._told(info), **self.parameters(info.sid)},
+            parameters={**self._details(info), **self.parameters(info.sid)},
         )
 
-    def _told(self, info: CallInfo) -> dict[str, str]:
-        told, left_out = info.stream_parameters(self.details_chars)
+    def _details(self, info: CallInfo) -> dict[str, str]:
+        details, left_out = info.stream_parameters(self.details_chars)
         if left_out:
-            log.warning("Call %s: %s cannot go with its stream: too long.", info.sid, ", ".join(map(repr, left_out)))
-        return told
+            log.warning(
+                "Call %s: %s is too long for the parameters of its stream and is left out.",
+                info.sid,
+                ", ".join(map(repr, left_out)),
+            )
+        return details
 
     @property
     def after_dial(self) -> str:

@@ -1,4 +1,4 @@
-"""The ASGI application: webhooks, media streams, health, figures."""
+"""The ASGI application: `create_app` puts the endpoints and the parts of the server together."""
 
 from __future__ import annotations
 
@@ -57,24 +57,25 @@ def create_app(
 
     Args:
         agent: A `RealtimeAgent`; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that picks one; or a
-            mapping of called numbers to these, where the caller of any other number is told that it is not in service.
+            mapping of called numbers to these. A caller of any other number hears that it is not in service.
         greeting: Instructions for the first words, like "Greet the caller", or a clip: an audio file (its path or
             bytes), or mu-law at 8 kHz. None: the caller speaks first.
-        settings: Read from the environment when the application starts, unless given.
-        model: A model or a function that makes one; by default OpenAI's, or the embedded server where no account is
-            configured and nobody but this machine can call.
+        settings: None: the settings are read from the environment when the application starts.
+        model: A model or a function that makes one. Default: OpenAI's, or the embedded model if no account is
+            configured and only this machine can call.
         model_config: How to reach the model; or a function `(CallInfo) -> RealtimeModelConfig` (or coroutine function)
-            that says it for each call, such as another key or a `safety_identifier`.
+            that returns it for each call, such as another key or a `safety_identifier`.
         run_config: The session's configuration.
-        policy: How calls are conducted: silences, limits, farewells.
-        ambience: A clip that lies under the agent's voice and between its answers, over and over.
+        policy: The pacing of calls: silence prompts, limits, farewells.
+        ambience: A background clip that plays in a loop, also under the agent's voice.
         data: The first content of each call's `data`.
-        outgoing: The agents that `POST /calls` may name; without a name, `agent` speaks.
-        rest: How Twilio is asked; by default with the settings' credentials. Closed with the application.
+        outgoing: The agents that `POST /calls` may name. Without a name, `agent` speaks.
+        rest: The client of Twilio's REST API. Default: one with the credentials of the settings. It is closed with the
+            application.
 
     Raises:
-        AudioFileError: a clip is empty, or of a kind that is not read.
-        SettingsError: when the application starts, if the settings do not fit.
+        AudioFileError: a clip is empty or has an unknown format.
+        SettingsError: the settings are invalid. It is raised when the application starts.
     """
     greeting = None if greeting is None else load_words(greeting, "greeting")
     ambience = None if ambience is None else load_ulaw(ambience, "ambience")
@@ -107,7 +108,7 @@ def create_app(
                 dialler.on_news, dialler.is_taken = phone.call_records.placed, phone.call_records.is_taken
                 app.state.dialler = await stack.enter_async_context(dialler)
             if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
-                log.warning("TELEPHONY_ALLOW_UNSIGNED: whoever finds this address can call, and you pay.")
+                log.warning("TELEPHONY_ALLOW_UNSIGNED is set: anyone who finds this address can call at your cost.")
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(phone.lag.watch(), name="loop lag")]
                 if journals.folder is not None:
@@ -145,7 +146,7 @@ def create_app(
         },
     )
     app.router.default = error_responses.unknown_path
-    app.router.redirect_slashes = False  # the address is signed to the character, and behind a proxy we do not know it
+    app.router.redirect_slashes = False  # the signature contains the exact address, which is unknown behind a proxy
     return app
 
 
@@ -171,7 +172,7 @@ def _for_twilio() -> list[BaseRoute]:
 
 
 def _control(settings: Settings, rest: TwilioRest | None, stack: AsyncExitStack) -> PhoneControl | None:
-    """Twilio's REST API, where it is configured."""
+    """The client of Twilio's REST API, or None if it is not configured."""
     try:
         rest = rest or TwilioRest.of(settings)
     except TwilioNotConfigured:
@@ -200,7 +201,7 @@ async def _model_config(
     from realtime_core.local import LocalRealtimeServer
 
     server = await stack.enter_async_context(LocalRealtimeServer(settings.telephony_script))
-    log.info("The embedded script answers the calls; it is no AI. Set OPENAI_API_KEY for a real model.")
+    log.info("The embedded model answers the calls. It is no AI. Set OPENAI_API_KEY for a real model.")
     return RealtimeModelConfig(**{**config, **server.model_config})
 
 

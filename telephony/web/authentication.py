@@ -1,4 +1,7 @@
-"""Who may come in. With a secret only what Twilio signed; without one only this machine itself."""
+"""Checks the signatures of webhooks and media streams, and the bearer token of operators.
+
+Without a secret only this machine is admitted.
+"""
 
 from __future__ import annotations
 
@@ -24,26 +27,29 @@ log = logging.getLogger(__name__)
 
 SEARCHES_PER_S = 1.0
 SEARCHES_AT_ONCE = 5
-"""How often an address is sought that a wrong signature does fit."""
+"""The rate of searches for the address that a wrong signature fits."""
 _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
-"""What proxies add. One that adds nothing may still give itself away by HTTP/1.0, as nginx does by default."""
+"""Headers that proxies add. A proxy that adds none may use HTTP/1.0, which is the default of nginx."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
-    """A webhook that is not let in. The addresses are there where its sender has our secret, and signed for another
-    address than PUBLIC_URL makes it. Twilio's debugger shows them, and `telephony doctor` reads them."""
+    """A refused webhook.
+
+    The addresses are set if the sender has our secret but signed another address than the one from PUBLIC_URL. Twilio's
+    debugger shows them, and `telephony doctor` reads them.
+    """
 
     signed_for: str | None = None
     expected: str | None = None
 
 
 class Authenticator:
-    """Decides on webhooks, on the upgrade of media streams and on the operator's endpoints.
+    """Admits or refuses webhooks, upgrades of media streams, and requests of operators.
 
-    A refusal is logged once for each kind and then once a minute at most, with the number of the others: anybody can
-    send nonsense. A refusal costs one check of the signature. The search for what the sender meant costs several, so it
-    has an allowance. `on_refused` is told of every refusal.
+    A refusal is logged once for each kind and then at most once a minute, because anyone can send invalid requests. A
+    refusal costs one check of the signature. The search for the address that the sender signed costs several checks, so
+    its rate is limited. `on_refused` gets the reason of every refusal.
     """
 
     def __init__(self, settings: Settings, *, on_refused: Callable[[str], None] = lambda kind: None) -> None:
@@ -54,7 +60,7 @@ class Authenticator:
         self._searches = Allowance(per_s=SEARCHES_PER_S, burst=SEARCHES_AT_ONCE)
 
     def admits_headers(self, request: HTTPConnection) -> bool:
-        """May this be a webhook of Twilio? The question is asked before the body is read."""
+        """Whether the headers can be those of a Twilio webhook. Call it before you read the body."""
         if not self._checks:
             return self._admits_without_secret(request, "a webhook")
         fault = check_header(self._keys, *_signature(request))
@@ -63,7 +69,7 @@ class Authenticator:
         return fault is None
 
     def choose(self, request: HTTPConnection, forms: Sequence[Form]) -> Form | Unsigned:
-        """The reading of the webhook's form that is signed. Ask `admits_headers` first."""
+        """The reading of the form that is signed. Call `admits_headers` first."""
         if not self._checks:
             return forms[0]
         for form in forms:
@@ -72,13 +78,16 @@ class Authenticator:
         return self._reject("a webhook", "mismatch", request, _signed_part(request, forms[0]), websocket=False)
 
     def is_signed(self, request: HTTPConnection, form: Form) -> bool:
-        """Has the sender our secret, and signed this request? Never where there is no secret. The parameters of a GET
-        are a part of its URL."""
+        """Whether the request has a valid signature; False without a secret.
+
+        The parameters of a GET are a part of the signed URL.
+        """
         if not self._checks:
             return False
         return check(self._keys, self._url(request), _signed_part(request, form), *_signature(request)) is None
 
     def admits_stream(self, websocket: HTTPConnection) -> bool:
+        """Whether the upgrade of a media stream has a valid signature or, without a secret, comes from this machine."""
         if not self._checks:
             return self._admits_without_secret(websocket, "a media stream")
         url = self._url(websocket, websocket=True)
@@ -87,17 +96,20 @@ class Authenticator:
         if fault is None:
             return True
         if fault == "mismatch":
-            # Not documented, but told of: the upgrade's URL is signed with a slash that the TwiML did not have.
+            # Reported by users, not documented: the URL is signed with a slash that the TwiML did not have.
             other = other_slash(url)
             if check(self._keys, other, {}, signature, settings) is None:
-                self._repeats.info("slash", f"A media stream is signed for {other!r}, not {url!r}; let in.")
+                self._repeats.info("slash", f"A media stream is signed for {other!r}, not {url!r}. It is accepted.")
                 return True
         self._reject("a media stream", fault, websocket, {}, websocket=True)
         return False
 
     def admits_operator(self, request: HTTPConnection) -> bool:
-        """Does it bear TELEPHONY_API_TOKEN? Without one: is it this machine, and can nobody else come? Behind a proxy
-        that tells nothing of itself the whole world looks local."""
+        """Whether the request has the token TELEPHONY_API_TOKEN.
+
+        If no token is set: whether it comes from this machine, and PUBLIC_URL is not set. Behind a proxy that adds no
+        headers every request looks local.
+        """
         token = self._settings.telephony_api_token
         if token is None:
             return self._settings.public_url is None and _is_local(request)
@@ -114,13 +126,13 @@ class Authenticator:
         if self._settings.telephony_allow_unsigned:
             return True
         if _is_of_another_site(connection):
-            self.refuse("another site", f"Refused {what}: a page of another site asked for it.")
+            self.refuse("another site", f"Refused {what}: a page of another site sent it.")
             return False
         if _is_local(connection):
             return True
         self.refuse(
             "not local",
-            f"Refused {what}: without TWILIO_AUTH_TOKEN and PUBLIC_URL only this machine is served, and directly.",
+            f"Refused {what}: without TWILIO_AUTH_TOKEN and PUBLIC_URL only this machine is served, without a proxy.",
         )
         return False
 
@@ -131,10 +143,10 @@ class Authenticator:
         signature, settings = _signature(connection)
         other = None
         if fault == "mismatch" and self._searches.spend(asyncio.get_running_loop().time()):
-            asked = str(connection.url)
-            other = signed_for(self._keys, url, form, signature, settings, asked=asked)
+            received = str(connection.url)
+            other = signed_for(self._keys, url, form, signature, settings, asked=received)
         kind = "" if other is None else f"signed for {other}"
-        if other is not None:  # the sender has our secret: what outsiders send does not hide the line
+        if other is not None:  # the sender has our secret, so this line is not suppressed
             self._repeats.count(fault)
         self.refuse(fault, lambda: f"Refused {what}: {explain(fault, url, settings, other)}", kind=kind)
         return Unsigned() if other is None else Unsigned(other, url)
@@ -145,7 +157,7 @@ class Authenticator:
         self._repeats.warning(kind or reason, message)
 
     def _url(self, connection: HTTPConnection, *, websocket: bool = False) -> str:
-        """What Twilio calls this address."""
+        """The URL that Twilio has for this request."""
         return signed_url(connection, self._settings.public_url or "", websocket=websocket)
 
 
@@ -159,14 +171,17 @@ def _signed_part(request: HTTPConnection, form: Form) -> Mapping[str, Any]:
 
 
 def _is_of_another_site(connection: HTTPConnection) -> bool:
-    """Does a browser send this for a page of another origin? Every current browser says so, also for images and for
-    requests that need no permission (https://www.w3.org/TR/fetch-metadata/). A page of another port is another
-    program's, and counts as another site here."""
+    """Whether a browser sends this request for a page of another origin.
+
+    Every current browser sends the header, also for images and for requests without permission
+    (https://www.w3.org/TR/fetch-metadata/). A page of another port belongs to another program and counts as another
+    site.
+    """
     return connection.headers.get("sec-fetch-site") in ("cross-site", "same-site")
 
 
 def _is_local(connection: HTTPConnection) -> bool:
-    """From this machine, to this machine, through no proxy, and not for a page of another origin."""
+    """Whether the request is from this machine, to this machine, without a proxy, and not for another origin."""
     if _is_of_another_site(connection):
         return False
     client = connection.client

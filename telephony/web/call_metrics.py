@@ -1,4 +1,4 @@
-"""Counts what happens in one call's conversation."""
+"""Metrics of one call's conversation."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ __all__ = ["CallMetrics"]
 
 
 class CallMetrics:
-    """`on_event` is told of each event of one call's session."""
+    """Counts the events of one session. `on_event` gets each event."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._clock = asyncio.get_running_loop().time
-        self._asked_at: float | None = None
+        self._stopped_at: float | None = None
         self._reconnecting = False
         self._causes = CutCauses()
 
     def on_event(self, event: RealtimeAnyEvent) -> None:
         cause = self._causes.of(event)
         if event.type == "audio":
-            if self._asked_at is not None:
-                self._metrics.response_latency(self._clock() - self._asked_at)
-                self._asked_at = None
+            if self._stopped_at is not None:
+                self._metrics.response_latency(self._clock() - self._stopped_at)
+                self._stopped_at = None
         elif event.type == "speech_stopped":
-            self._asked_at = self._clock()
+            self._stopped_at = self._clock()
         elif event.type == "speech_started":
-            self._asked_at = None
+            self._stopped_at = None
         elif cause is not None:
             if cause.is_callers:
                 self._metrics.barge_in()

@@ -1,7 +1,7 @@
-"""What happens to calls, told to the records: those of this process, and what Twilio says of any other.
+"""Writes changes of call status to the database, for calls of this process and for Twilio's callbacks.
 
-The process that has a call's media stream has the call. It writes there whether the stream is open, and why it ended,
-before it closes the stream. Another process that Twilio asks what comes next reads it (`stream_end`).
+The process that has the media stream of a call owns the call. Before it closes the stream, it writes why the stream
+ended. Another process that gets the next webhook of the call reads that (`stream_end`).
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ __all__ = ["CallRecords"]
 OUTBOUND = "outbound-api"
 _MAX_PLACED = 10_000
 _WRITING_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.0)
-"""What another process writes of a stream's end may come a moment after Twilio asks. Twilio waits 15 s for an answer,
-and the caller hears nothing meanwhile."""
+"""The pauses between reads: the other process may write the end of a stream a moment after Twilio's webhook. Twilio
+waits 15 s for the response, and the caller hears nothing in that time."""
 SILENT_S = 60.0
-"""After so long without news of a call the process of an older release, which renews no lease, has ended."""
+"""A process of an older release renews no lease. After this time without a change of a call it counts as ended."""
 
 
 _ENDS: Mapping[str, Why] = {"goodbye": "goodbye", "failed": "failed", REFUSED: "refused"}
-"""After these the call does not come back to its process."""
+"""The reasons after which the call does not return to its process."""
 _WAITING: Mapping[str, Why] = {
     "lost": "lost",
     "stalled": "stalled",
@@ -50,11 +50,11 @@ _WAITING: Mapping[str, Why] = {
     "digits": "digits",
     "conference": "conference",
 }
-"""In these its process waits for the call."""
+"""The reasons for which its process waits for the call."""
 
 
 class CallRecords:
-    """One application's. Its methods return at once, but for the questions."""
+    """The call records of one application. Methods that write return at once; methods that read are coroutines."""
 
     def __init__(self, client: RecordsClient, settings: Settings, instance: str, sources: Sources) -> None:
         self.client = client
@@ -65,9 +65,9 @@ class CallRecords:
         self._fallback = settings.telephony_fallback_number
         self._own_number = settings.twilio_phone_number
         self._placed: OrderedDict[str, str] = OrderedDict()
-        self._told: dict[str, dict[str, Any]] = {}
+        self._written: dict[str, dict[str, Any]] = {}
         self._live: dict[str, dict[str, Any]] = {}
-        """What was noted when the calls began that go on."""
+        """The first values of the live calls."""
         client.on_lease_lost = self._note_again
 
     # --- calls of this process -------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ class CallRecords:
     def started(self, call: Call) -> None:
         info = call.info
         if info.direction == OUTBOUND:
-            return  # `placed` tells of it
+            return  # `placed` writes it
         begun = self._live[info.sid] = {
             "sid": info.sid,
             "direction": info.direction,
@@ -88,7 +88,7 @@ class CallRecords:
         self.client.note(info.sid, **begun)
 
     def stream(self, call: Call, end: StreamEnd | None) -> None:
-        """The call has a media stream (None), and so it is this process's; or why it has none any more."""
+        """The call has a media stream and so belongs to this process, or (`end`) its media stream has ended."""
         now: dict[str, Any] = {"stream": OPEN, "document": "", "offered": 0, "sid": call.sid, **self._here()}
         now |= {"status": "in-progress", "reason": ""}
         if end is not None:
@@ -98,12 +98,12 @@ class CallRecords:
         self.client.note(self._key(call.info), begins=not is_ours, held_by=held_by, **now)
 
     def refused(self, call_sid: str, reason: str) -> None:
-        """A stream of this call was not let in. Where the call has, or had, another, this changes nothing."""
+        """A media stream of this call was refused. This changes nothing if the call has or had another stream."""
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "reason": self._mask(reason)}
         self.client.note(call_sid, sid=call_sid, stream=REFUSED, **self._here(), **how)
 
     def offered(self, call_sid: str, end: StreamEnd) -> None:
-        """Twilio is told to open a new stream for this call."""
+        """Twilio gets TwiML that opens a new stream for this call."""
         self.client.note(call_sid, begins=False, offered=end.offered + 1)
 
     def ended(self, call: Call, duration_s: float) -> None:
@@ -115,8 +115,8 @@ class CallRecords:
         self._live.pop(info.sid, None)
         self.client.note(
             info.sid,
-            held_by=here,  # else another process has its stream
-            status="completed" if call.had_stream else INTERRUPTED,  # how a call without a stream ends, others know
+            held_by=here,  # otherwise another process has its stream
+            status="completed" if call.had_stream else INTERRUPTED,  # without a stream, Twilio reports the status
             ended_at=self._now(),
             duration_s=round(duration_s),
             caller=self._kept(info.caller),
@@ -124,23 +124,23 @@ class CallRecords:
         )
 
     def placing(self, call_id: str, to: str, from_: str) -> CallUpdate:
-        """What is noted of a call before Twilio is asked for it."""
+        """The first values of an outgoing call, before the request to Twilio."""
         begun: dict[str, Any] = {"direction": OUTBOUND, "caller": from_, "called": to, **self._here(), "stream": ""}
         return CallUpdate(call_id, self._now(), True, {**begun, "status": "queued", "started_at": self._now()})
 
     def placed(self, call: PlacedCall) -> None:
-        """There may be news of a call that we place."""
-        news, before = self._news(call), self._told.get(call.token)
+        """Write what has changed in an outgoing call."""
+        news, before = self._news(call), self._written.get(call.token)
         if news == before:
             return
-        self._told[call.token] = news
+        self._written[call.token] = news
         if call.sid is not None:
             self._placed[call.sid] = call.token
             if len(self._placed) > _MAX_PLACED:
                 self._placed.popitem(last=False)
         changes = dict(news)
         if call.is_over:
-            del self._told[call.token]
+            del self._written[call.token]
             changes |= {"ended_at": self._now(), "called": self._kept(call.to)}
         elif before is None:
             begun = self.placing(call.token, call.to, call.from_).changes
@@ -168,16 +168,16 @@ class CallRecords:
         return self._placed.get(info.sid, info.sid)
 
     def _note_again(self) -> None:
-        """Other processes took this one for dead, and may have given its calls the status `interrupted`."""
+        """Write all live calls again, because other processes may have set their status to `interrupted`."""
         for sid, begun in self._live.items():
             self.client.note(sid, **begun)
-        for token, news in self._told.items():
+        for token, news in self._written.items():
             self.client.note(token, **self._here(), **news)
 
     # --- calls of any process ----------------------------------------------------------------------------------------
 
     def status(self, key: str, status: CallStatus) -> None:
-        """Twilio tells of a call's state; other legs than those of calls we know are left out."""
+        """Write the status from a callback. Legs of unknown calls are ignored."""
         changes: dict[str, Any] = {"status": status.status}
         if status.ended:
             changes["ended_at"] = self._now()
@@ -186,7 +186,7 @@ class CallRecords:
         self.client.note(key, begins=False, **changes)
 
     def found(self, row: CallRecord, record: CallResource) -> CallRecord:
-        """The call, with what Twilio has on it: its process has ended."""
+        """Write the status that Twilio has for a call whose process has ended, and return the new row."""
         changes: dict[str, Any] = {"status": record.status}
         if record.status in ENDED:
             changes |= {"ended_at": self._now(), "duration_s": record.duration_s, "cost": record.cost}
@@ -195,13 +195,15 @@ class CallRecords:
         return updated(row, CallUpdate(row.id, self._now(), False, changes)) or row
 
     async def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Why the stream of another process's call ended. None: nothing is known, or the process that could go on with
-        the call has ended. What that process writes is waited for, for two seconds; without a database, or while it is
-        down, for no time."""
+        """Why the stream of another process's call ended. None: unknown, or that process has ended.
+
+        It waits up to two seconds until the other process has written the reason. It does not wait without a database,
+        or while the database is down.
+        """
         row = None
         for pause_s in _WRITING_S:
             row = await self.client.call(call_sid)
-            if self.client.state != "ok" or (row is not None and _tells_an_end(row)):
+            if self.client.state != "ok" or (row is not None and _has_end(row)):
                 break
             await asyncio.sleep(pause_s)
         return None if row is None else await self._end_of(row)
@@ -212,7 +214,8 @@ class CallRecords:
         if row.reason and not row.process:  # of an older release
             parties = Parties.of(row.caller, row.called, inbound=row.direction != OUTBOUND, own=self._own_number)
             return end_of_call(Ending.parse(row.reason), fallback=fallback_for(parties, self._fallback))
-        why = "lost" if row.stream == OPEN else _WAITING.get(row.stream)  # if it were there, Twilio would not ask
+        # With an open stream Twilio would not send the webhook.
+        why = "lost" if row.stream == OPEN else _WAITING.get(row.stream)
         if why is None or row.over or row.process == self.client.process:
             return None
         if not await self.client.is_alive(row.process):
@@ -220,7 +223,7 @@ class CallRecords:
         return StreamEnd(why, row.reattached, row.document or None, row.offered, row.instance)
 
     async def followed(self, call_sid: str) -> Followed:
-        """What other processes have done about a call that lost its stream here."""
+        """What other processes have done for a call that lost its stream here."""
         row = await self.client.call(call_sid)
         if row is None or self.client.state != "ok":
             return Followed.NO
@@ -229,16 +232,16 @@ class CallRecords:
         return Followed.OFFERED if row.offered else Followed.NO
 
     async def is_taken(self, sid: str, call_id: str) -> bool:
-        """Is it another call of ours that has this `CallSid`?"""
+        """Whether another call has this `CallSid`."""
         row = await self.client.call(sid)
         return row is not None and row.id != call_id
 
     async def is_orphan(self, row: CallRecord) -> bool:
-        """Is it a call whose process has ended? Asked for calls that this process does not have."""
+        """Whether the process of a call has ended. Use it only for calls that this process does not have."""
         if row.over:
             return row.status == INTERRUPTED
         if row.instance == self._instance:
-            return True  # its process had this one's name, and had it before
+            return True  # a predecessor of this process had the same name
         if not row.process:
             return (self._now() - (row.updated_at or self._now())).total_seconds() > SILENT_S
         return not await self.client.is_alive(row.process)
@@ -250,12 +253,12 @@ class CallRecords:
         return self._sources.now()
 
 
-def _tells_an_end(row: CallRecord) -> bool:
+def _has_end(row: CallRecord) -> bool:
     return row.status in ENDED or row.stream not in ("", OPEN) or bool(row.reason and not row.process)
 
 
 def _agent(call: Call) -> str:
     try:
         return call.session.current_agent.name
-    except AttributeError:  # the call ended before its session was made
+    except AttributeError:  # the call ended before its session existed
         return ""

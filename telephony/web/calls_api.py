@@ -48,11 +48,11 @@ __all__ = ["create_call", "end_call", "fetch_call", "open_dialler"]
 MAX_BYTES = 1024 * 1024
 _KIND = "idempotency key"
 _KEY_S = 7 * 86_400.0
-"""For so long a key is remembered."""
+"""How long a key is remembered."""
 
 
 def open_dialler(phone: PhoneServer) -> Dialler | None:
-    """The application's, where an account, a number of ours and a public address are configured."""
+    """The dialler of the application. None: the account, our number or the public address is not configured."""
     from ..twilio.rest import TwilioRest
 
     settings = phone.settings
@@ -86,8 +86,10 @@ async def create_call(request: Request) -> JSONResponse:
         asked = await asyncio.to_thread(read, body) if b'"clip"' in body else read(body)  # audio is converted
         asked.plan(phone.outgoing)
     except ValidationError as error:
-        told = (f"{'.'.join(map(str, it['loc']))}: {it['msg'].removeprefix('Value error, ')}" for it in error.errors())
-        return _problem(400, "; ".join(it.removeprefix(": ") for it in told))
+        problems = (
+            f"{'.'.join(map(str, it['loc']))}: {it['msg'].removeprefix('Value error, ')}" for it in error.errors()
+        )
+        return _problem(400, "; ".join(it.removeprefix(": ") for it in problems))
     except UserError as error:
         return _problem(400, str(error))
     key = request.headers.get("idempotency-key", "")
@@ -99,16 +101,18 @@ async def create_call(request: Request) -> JSONResponse:
     except CallRefused as error:
         return _problem(409, str(error))
     except RecordRefused as error:
-        return _problem(400, f"The records do not take this call: {error}")
+        return _problem(400, f"The database of records refuses this call: {error}")
     except RecordsUnavailable as error:
-        log.error("A call with an Idempotency-Key was not placed: the records cannot be used: %s", error)
-        return _problem(503, "The records cannot be used now, and without them a call might be placed twice. Ask again "
-                             "with the same key.", again=True)  # fmt: skip
+        log.error("A call with an Idempotency-Key was not placed: the database of records cannot be used: %s", error)
+        return _problem(503, "The database of records cannot be used, and without it a call might be placed twice. "
+                             "Repeat the request with the same key.", again=True)  # fmt: skip
 
 
 async def _place_once(phone: PhoneServer, dialler: Dialler, asked: CallRequest, key: str, digest: str) -> JSONResponse:
-    """The key is claimed, with the call's id, before the call is placed; so whoever comes later, to whatever process,
-    finds which call it was, and nobody places a second one."""
+    """Claim the key with the id of the call before the call is placed.
+
+    A later request with the same key, to any process, then finds the call and does not place a second one.
+    """
     call_records, call_id = phone.call_records, phone.sources.token(12)
     begun = call_records.placing(call_id, e164(asked.to, dialler.from_), dialler.from_)
     claimed = await call_records.client.reserve(_KIND, key, _KEY_S, f"{digest}:{call_id}", begun)
@@ -133,7 +137,7 @@ def _place(phone: PhoneServer, dialler: Dialler, asked: CallRequest, call_id: st
         phone.journals.refused()
         return _problem(503, "Journals cannot be written, and TELEPHONY_JOURNAL_REQUIRED is set.", again=True)
     if not phone.registry.has_room:
-        return _problem(503, "There is no room for another call here.", again=True)
+        return _problem(503, "There is no room for another call.", again=True)
     if phone.limits.is_spent(phone.now):
         return _problem(429, "The minutes of this day are used up (TELEPHONY_MINUTES_PER_DAY).")
     call = dialler.place(asked.plan(phone.outgoing), call_id)
@@ -146,7 +150,9 @@ async def fetch_call(request: Request) -> JSONResponse:
         return refused
     dialler: Dialler | None = getattr(request.app.state, "dialler", None)
     shown = await _find(phone_of(request), dialler, request.path_params["id"])
-    return JSONResponse(shown) if shown is not None else _problem(404, "There is no such call, or it was long ago.")
+    return (
+        JSONResponse(shown) if shown is not None else _problem(404, "There is no such call, or its record was deleted.")
+    )
 
 
 async def end_call(request: Request) -> JSONResponse:
@@ -164,14 +170,14 @@ async def end_call(request: Request) -> JSONResponse:
 
 
 async def _end_elsewhere(phone: PhoneServer, call_id: str) -> JSONResponse:
-    """Twilio tells the process whose call it is."""
+    """Hang up a call of another process. Twilio then notifies that process."""
     row = await phone.call_records.client.call(call_id)
     if row is None:
-        return _problem(404, "There is no such call, or it was long ago.")
+        return _problem(404, "There is no such call, or its record was deleted.")
     if row.over:
         return JSONResponse(_recorded(row))
     if row.sid is None or phone.control is None:
-        return _problem(409, "Twilio has not said yet which call this is: ask again.", again=True)
+        return _problem(409, "Twilio has not assigned a CallSid yet. Repeat the request.", again=True)
     try:
         await phone.control.hang_up(row.sid)
     except TwilioError as error:
@@ -182,8 +188,11 @@ async def _end_elsewhere(phone: PhoneServer, call_id: str) -> JSONResponse:
 async def _find(
     phone: PhoneServer, dialler: Dialler | None, call_id: str, plan: CallPlan | None = None
 ) -> dict[str, Any] | None:
-    """What this process knows of a call, or the records do. One whose process has ended is followed from here on, to
-    its end and not to a second call; with its `plan` it is conducted if somebody answers, without it is hung up."""
+    """The status of a call from this process or from the records.
+
+    This process takes over a call whose process has ended, and never places it again. With a `plan` it answers such a
+    call, without one it hangs up.
+    """
     call = None if dialler is None else dialler.calls.get(call_id)
     if call is None:
         call_records = phone.call_records
@@ -203,7 +212,7 @@ async def _find(
 
 
 async def _asked_for(phone: PhoneServer, row: CallRecord) -> CallRecord:
-    """With what Twilio knows of it, where nobody tells us any more."""
+    """The row, updated with the status from Twilio's REST API."""
     from ..twilio.rest import TwilioRest
 
     if row.sid is None or not isinstance(phone.control, TwilioRest):
@@ -211,7 +220,7 @@ async def _asked_for(phone: PhoneServer, row: CallRecord) -> CallRecord:
     try:
         record = await phone.control.call(row.sid)
     except TwilioError as error:
-        log.info("What became of call %s is not known: %s", row.sid, error)
+        log.info("The status of call %s is unknown: %s", row.sid, error)
         return row
     return phone.call_records.found(row, record)
 
@@ -225,7 +234,7 @@ def _shown(call: PlacedCall) -> dict[str, Any]:
 
 
 def _recorded(row: CallRecord) -> dict[str, Any]:
-    """What was said in the call, and what it found out, only its process knows."""
+    """The record of a call. Only the process of the call has its transcript and output."""
     reached = row.status == "completed" and row.answered_by in ("human", "unknown")
     return row.to_json() | {"to": row.called, "duration_s": row.duration_s or 0, "reached": reached}
 
@@ -238,7 +247,7 @@ def _refuse(request: Request) -> JSONResponse | None:
 
 
 def _lock(request: Request, key: str) -> asyncio.Lock:
-    """Requests with one key are served one after another."""
+    """A lock for each key, so that requests with the same key run one after another."""
     state = request.app.state
     if not hasattr(state, "key_locks"):
         state.key_locks = WeakValueDictionary()

@@ -13,15 +13,15 @@ from realtime_core.connection.delivery import DeliveringConnection, check_close,
 __all__ = ["StarletteConnection"]
 
 _SERVERS_OWN = {1002, 1007, 1009}
-"""With these an ASGI server closes by itself, for what the peer sent; ASGI does not tell who closed."""
+"""Codes with which an ASGI server closes after an invalid message. ASGI does not say who closed."""
 
 
 class StarletteConnection(DeliveringConnection):
-    """An accepted Starlette `WebSocket`. Whoever calls `run` returns from the endpoint after it: that ends the socket.
+    """An accepted Starlette `WebSocket`. The endpoint must return after `run`, which ends the socket.
 
-    `buffered_bytes` counts what was not yet handed to the server, which takes no more once 64 KiB wait in its transport
-    (asyncio's default high-water mark). A connection whose peer does not read is given up (1006, by the network) once
-    more than `max_buffered_bytes` wait. The largest message is the server's setting (uvicorn: `ws_max_size`).
+    `buffered_bytes` counts the bytes that the server has not accepted yet. The server stops accepting when 64 KiB
+    wait in its transport (asyncio's default high-water mark). If more than `max_buffered_bytes` wait, the connection
+    ends (1006, by the network). The server limits the size of messages (uvicorn: `ws_max_size`).
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class StarletteConnection(DeliveringConnection):
             helpers = (tasks.create_task(self._read()), tasks.create_task(self._write()))
             try:
                 return await super().run(on_message)
-            except Exception as error:  # noqa: BLE001 - the handler's; raised below, outside of the group
+            except Exception as error:  # noqa: BLE001 - from the handler; raised below, outside of the group
                 failure = error
             finally:
                 for task in helpers:
@@ -84,7 +84,7 @@ class StarletteConnection(DeliveringConnection):
         asyncio.get_running_loop().call_later(self._close_timeout_s, self._end, close)
 
     def _drop(self) -> None:
-        # ASGI has no way to break a connection off: the server does when the endpoint returns without having closed.
+        # ASGI cannot abort a connection. The server aborts it if the endpoint returns without closing.
         self._end(Close(1006, "", "us"))
 
     def _listening_changed(self) -> None:
@@ -115,13 +115,13 @@ class StarletteConnection(DeliveringConnection):
                         return
                     await self._websocket.send_text(message)
                 except (WebSocketDisconnect, RuntimeError):
-                    return  # the reader is told how it ended
+                    return  # the reader gets the close code
                 self._outbox_bytes -= size_bytes(message)
 
 
 def _how_it_ended(code: int | None, reason: str | None) -> Close:
-    # uvicorn's sans-I/O protocol gives a reason with every CLOSE frame, were it "", and none (but 1005, which RFC 6455
-    # keeps for an empty CLOSE) for a connection that broke; 1012 without one is its own shutdown.
+    # uvicorn's sans-I/O protocol gives a reason, which may be "", with every CLOSE frame. It gives none for a lost
+    # connection, and none for 1005 (RFC 6455: an empty CLOSE). 1012 without a reason is uvicorn's own shutdown.
     if reason is None:
         return Close(1012, "", "us") if code == 1012 else Close(1006, "", "network")
     code = 1005 if code is None else code

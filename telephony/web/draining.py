@@ -1,9 +1,9 @@
-"""Lets live calls finish before the process stops.
+"""Draining: live calls finish before the process stops.
 
-`telephony serve` drains in its own server. Under `uvicorn desk:app` the signal comes to uvicorn first, which would
-close every WebSocket with 1012 at once and end the application's lifespan only then. So the lifespan puts a handler in
-front of uvicorn's: it drains, and then hands the signal on. ASGI has no event for this, and other servers set their
-handlers where they cannot be found.
+`telephony serve` drains in its own server. Under `uvicorn desk:app` the signal reaches uvicorn first, which would
+close every WebSocket with 1012 before the end of the application's lifespan. So the lifespan installs a signal
+handler in front of uvicorn's: it drains and then passes the signal on. ASGI has no event for this, and the handlers
+of other servers cannot be found.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ __all__ = ["DRAINS_ITSELF", "drain", "drain_calls", "drained_by_signals"]
 log = logging.getLogger(__name__)
 
 DRAINS_ITSELF: ContextVar[bool] = ContextVar("telephony_drains_itself", default=False)
-"""Does whoever runs this lifespan see to the signals?"""
+"""Whether the server of this lifespan handles the signals itself."""
 Handler = Callable[[int, FrameType | None], object]
 OnPoll = Callable[[], Awaitable[object]]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _POLL_S = 0.1
 _EXPECTED_S = 5.0
-"""A call whose webhook was answered so recently still gets its stream."""
+"""How long after its webhook a call may still open its media stream."""
 _LAST_CALLBACKS_S = 1.0
-"""For so long after the last call's end Twilio still finds this process for what it tells of it."""
+"""How long the process still accepts status callbacks after the end of the last call."""
 
 
-async def drain(phone: PhoneServer, *, hurried: Callable[[], bool], on_poll: OnPoll | None = None) -> None:
+async def drain(phone: PhoneServer, *, stop_now: Callable[[], bool], on_poll: OnPoll | None = None) -> None:
     """Drain the calls of a phone by its settings, and then stay reachable for Twilio's last callbacks."""
     settings = phone.settings
     drained = await drain_calls(
@@ -49,10 +49,10 @@ async def drain(phone: PhoneServer, *, hurried: Callable[[], bool], on_poll: OnP
         within_s=settings.telephony_drain_s,
         farewell_s=settings.telephony_farewell_s,
         expected=lambda: phone.limits.expected(phone.now - _EXPECTED_S),
-        hurried=hurried,
+        stop_now=stop_now,
         on_poll=on_poll,
     )
-    if drained and not hurried():
+    if drained and not stop_now():
         await asyncio.sleep(_LAST_CALLBACKS_S)
 
 
@@ -62,18 +62,18 @@ async def drain_calls(
     within_s: float,
     farewell_s: float,
     expected: Callable[[], int] = lambda: 0,
-    hurried: Callable[[], bool] = lambda: False,
+    stop_now: Callable[[], bool] = lambda: False,
     on_poll: OnPoll | None = None,
 ) -> bool:
     """Refuse new calls, and wait `within_s` for live ones. Then the agent says goodbye in the rest, which takes
-    `farewell_s` at most. `expected`: how many calls still get their stream. Returns early once `hurried()` is true.
+    `farewell_s` at most. `expected`: how many calls still get their stream. Returns early once `stop_now()` is true.
     `on_poll` is called ten times a second. Returns whether there was any call."""
     clock = asyncio.get_running_loop().time
 
     async def empty(within_s: float) -> bool:
         deadline = clock() + within_s
         while len(registry) or expected():
-            if hurried() or clock() >= deadline:
+            if stop_now() or clock() >= deadline:
                 return False
             await asyncio.sleep(_POLL_S)
             if on_poll is not None:
@@ -84,12 +84,12 @@ async def drain_calls(
     if await empty(0):
         return False
     log.warning(
-        "Draining: %d calls may go on for %g s; no new ones are taken. A second signal ends them.",
+        "Draining: %d calls may continue for %g s; new calls are refused. A second signal ends them.",
         len(registry),
         within_s,
     )
-    if not await empty(within_s) and not hurried():
-        log.warning("%d calls are still live: they say goodbye.", len(registry))
+    if not await empty(within_s) and not stop_now():
+        log.warning("%d calls are still live. They say goodbye now.", len(registry))
         async with asyncio.TaskGroup() as group:
             farewell = group.create_task(registry.farewell(), name="farewell")
             await empty(farewell_s)
@@ -99,7 +99,7 @@ async def drain_calls(
 
 @contextmanager
 def drained_by_signals(phone: PhoneServer) -> Iterator[None]:
-    """While this lasts, SIGTERM and SIGINT drain before they reach uvicorn. Where that cannot be, the log says so."""
+    """In this block SIGTERM and SIGINT drain before they reach uvicorn. If that is impossible, the log says so."""
     if DRAINS_ITSELF.get():
         yield
         return
@@ -107,8 +107,8 @@ def drained_by_signals(phone: PhoneServer) -> Iterator[None]:
     if not before:
         log.log(
             logging.WARNING if phone.settings.can_be_rung else logging.INFO,
-            "This server cannot be drained: when it is told to stop, live calls are cut off. `telephony serve` and "
-            "uvicorn, in the main thread of a process, let them finish.",
+            "This server cannot be drained: live calls are cut off when it stops. `telephony serve`, and uvicorn in "
+            "the main thread of a process, let them finish.",
         )
         yield
         return
@@ -120,9 +120,9 @@ def drained_by_signals(phone: PhoneServer) -> Iterator[None]:
 
 
 def _uvicorns_handlers() -> dict[int, Handler]:
-    """Those of uvicorn, or of another application that it serves; empty: there are none."""
+    """The handlers of uvicorn, or of another application that it serves. Empty: there are none."""
     if threading.current_thread() is not threading.main_thread():
-        return {}  # signals come to the main thread alone
+        return {}  # signals reach only the main thread
     found = {number: signal.getsignal(number) for number in _SIGNALS}
     owned: dict[int, Handler] = {
         number: handler
@@ -133,34 +133,34 @@ def _uvicorns_handlers() -> dict[int, Handler]:
 
 
 class _Chain:
-    """Handlers in front of uvicorn's."""
+    """Signal handlers in front of uvicorn's."""
 
     def __init__(self, phone: PhoneServer, before: dict[int, Handler]) -> None:
         self._phone = phone
         self._before = before
         self._loop = asyncio.get_running_loop()
-        self._asked = 0
+        self._signals = 0
         self._draining: asyncio.Task[None] | None = None
         for number in before:
             signal.signal(number, self._on_signal)
 
     def close(self) -> None:
-        """Uvicorn's handlers are back."""
+        """Restore uvicorn's handlers."""
         for number, handler in self._before.items():
             if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._ask, number)
+        self._loop.call_soon_threadsafe(self._start, number)
 
-    def _ask(self, number: int) -> None:
-        self._asked += 1
+    def _start(self, number: int) -> None:
+        self._signals += 1
         if self._draining is None:
             self._draining = self._loop.create_task(self._drain(number), name="drain")
 
     async def _drain(self, number: int) -> None:
         try:
-            await drain(self._phone, hurried=lambda: self._asked > 1)
+            await drain(self._phone, stop_now=lambda: self._signals > 1)
         finally:
             self.close()
             self._before[number](number, None)

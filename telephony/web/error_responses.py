@@ -62,8 +62,8 @@ async def no_such_address(request: Request, error: Exception) -> Response:
         path, status = request.url.path, error.status_code
         phone.authenticator.refuse(
             str(status),
-            f"Refused a webhook ({status}): Twilio asked for {request.method} {path!r}, which is not an address of "
-            f"this server. {_cure(request, phone)}",
+            f"Refused a webhook ({status}): Twilio sent {request.method} {path!r}, which is not an address of this "
+            f"server. {_remedy(request, phone)}",
             kind=f"{status} {path}",
         )
     return PlainTextResponse(error.detail, status_code=error.status_code, headers=error.headers)
@@ -79,8 +79,8 @@ async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
         path = websocket.url.path
         phone.authenticator.refuse(
             "404",
-            f"Refused a media stream (404): Twilio asked for {path!r}, which is not an address of this server. A proxy "
-            f"has to pass on the path that comes after PUBLIC_URL ({phone.settings.public_url}).",
+            f"Refused a media stream (404): Twilio opened {path!r}, which is not an address of this server. A proxy "
+            f"must forward the path after PUBLIC_URL ({phone.settings.public_url}).",
             kind=f"404 {path}",
         )
     await websocket.close(1008)
@@ -106,16 +106,16 @@ async def _is_twilios(request: Request, phone: PhoneServer) -> bool:
     return request.method == "POST" and "CallSid" in forms[0]
 
 
-def _cure(request: Request, phone: PhoneServer) -> str:
+def _remedy(request: Request, phone: PhoneServer) -> str:
     webhook = base_of(request, phone.settings.public_url) + "/incoming-call"
     path = request.url.path.removeprefix(root_of(request)).rstrip("/")
     if path.endswith("/media-stream"):
-        return "This is the address of media streams: does the proxy pass on WebSocket upgrades?"
+        return "This is the address of media streams. Check that the proxy forwards WebSocket upgrades."
     if path == "/incoming-call":
         return f"Set the number's webhook to {webhook}, without a slash at its end."
     if path.endswith("/incoming-call"):
         return (
             f"Set the number's webhook to {webhook}. If {path.removesuffix('/incoming-call')!r} is a proxy's prefix, "
-            "have the proxy remove it, and let PUBLIC_URL end with it."
+            "let the proxy remove it, and let PUBLIC_URL end with it."
         )
     return f"Set the number's voice webhook to {webhook}."

@@ -17,11 +17,11 @@ MAX_FORM_BYTES = 16 * 1024
 """Twilio's webhooks have 1 to 3 kB."""
 MAX_FIELDS = 100
 BODY_S = 15.0
-"""A body that has not arrived by then is refused."""
+"""The maximum time for a body."""
 
 
 class BadForm(Exception):
-    """A body that is not read. `status` is the HTTP status for it."""
+    """A body that cannot be read. `status` is the HTTP status of the response."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -29,21 +29,23 @@ class BadForm(Exception):
 
 
 class Form(ImmutableMultiDict[str, str]):
-    """The fields of a form, and what Twilio signs of it."""
+    """The fields of a form, and the part that Twilio signs."""
 
     @cached_property
     def signed(self) -> Mapping[str, str]:
-        """The fields as one field without a name: each name with its values, in alphabetical order. Its signature is
-        that of the form, and one request may need several checks, for several addresses.
-        (https://www.twilio.com/docs/usage/webhooks/webhooks-security)"""
+        """The fields as one field without a name: each name with its values, in alphabetical order.
+
+        Its signature is that of the form. It is computed once, because a request may need several checks.
+        Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security
+        """
         return {"": "".join(f"{name}{value}" for name, value in sorted(set(self.multi_items())))}
 
 
 async def read_forms(request: Request) -> tuple[Form, ...]:
-    """The body of a POST, else the query. Empty fields stay, because they are signed.
+    """The form in the body of a POST, or else in the query. Empty fields stay, because they are signed.
 
-    There is one reading if the bytes are UTF-8. Otherwise there are two, and the signature tells which one Twilio
-    signed: with the other bytes as Latin-1, and with U+FFFD in their place.
+    There is one reading if the bytes are UTF-8. Otherwise there are two: one as Latin-1, and one with U+FFFD for the
+    invalid bytes. The signature shows which one Twilio signed.
 
     Raises:
         BadForm: the body cannot be read (see `read_body`), or the form has too many fields.
@@ -69,7 +71,7 @@ async def read_body(request: Request, max_bytes: int, within_s: float = BODY_S) 
     """The body of a request.
 
     Raises:
-        BadForm: it is longer than `max_bytes`, it did not arrive in time, or the peer has gone.
+        BadForm: the body is longer than `max_bytes`, did not arrive in time, or the peer has closed the connection.
     """
     too_long = BadForm(413, f"a body of more than {max_bytes} bytes")
     declared = request.headers.get("content-length", "")

@@ -1,4 +1,4 @@
-"""Who is told what Twilio tells. By default that is the registry of calls; whoever wants to hear it, too, wraps it."""
+"""Callbacks for Twilio's webhooks. By default they are methods of the call registry; other code may wrap them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Hooks"]
 
 @dataclass(slots=True)
 class Hooks:
-    """They return at once and raise nothing."""
+    """The callbacks. They return at once and raise nothing."""
 
     stream_end: Callable[[str], StreamEnd | None]
-    """By CallSid: see `StreamEnds`, as for the next."""
+    """By CallSid; see `StreamEnds`."""
     knows: Callable[[str], bool]
     stream_offered: Callable[[str], None]
-    """Twilio is told to open a new stream for this CallSid."""
+    """A new stream for this CallSid was offered to Twilio."""
     call_status: Callable[[CallStatus], None]
-    """Each state once; in the order of arrival, which is not always that of `sequence_number`."""
+    """Each status once, in the order of arrival, which may differ from that of `sequence_number`."""
     machine_detected: Callable[[MachineDetection], None]
     dial_ended: Callable[[DialResult], None]
-    """A cold transfer is over or has failed; if it failed, a new stream comes."""
+    """A cold transfer has ended or failed. After a failure a new stream follows."""
     leg_key: Callable[[str, str], str]
-    """(leg id, key) of the second leg of a warm transfer; the TwiML that this leg goes on with."""
+    """(leg id, key) of the second leg of a warm transfer. Returns the next TwiML of this leg."""
     stream_status: Callable[[StreamStatus], None] = lambda status: None
 
     @classmethod

@@ -1,4 +1,4 @@
-"""How long a peer may take. Pure: the time is an argument."""
+"""Timeouts for the phases of a connection. Pure: the time is an argument."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["HTTP_LIMITS_S", "WEBSOCKET_LIMITS_S", "Phase", "PhaseTimeouts"]
 
 
 class Phase(Enum):
-    """What a connection waits for."""
+    """The phases of a connection. The value says what the connection waits for."""
 
     HEAD = "the head of a request"
     BODY = "the body of a request"
@@ -27,13 +27,13 @@ HTTP_LIMITS_S: Mapping[Phase, float] = {
     Phase.UNREAD: 10.0,
     Phase.CLOSING: 5.0,
 }
-"""The application gives up a body earlier (`forms.BODY_S`), with an answer. uvicorn closes an idle connection earlier
+"""The application refuses a slow body earlier (`forms.BODY_S`). uvicorn closes an idle connection earlier
 (`timeout_keep_alive`, 5 s)."""
 WEBSOCKET_LIMITS_S: Mapping[Phase, float] = {Phase.HANDSHAKE: 10.0, Phase.UNREAD: 10.0, Phase.CLOSING: 5.0}
 
 
 class PhaseTimeouts:
-    """Watches the phases of one connection."""
+    """Measures the time of one connection in its phases."""
 
     def __init__(self, limits_s: Mapping[Phase, float]) -> None:
         self._limits_s = limits_s
@@ -41,7 +41,7 @@ class PhaseTimeouts:
         self._since = 0.0
 
     def is_over(self, phase: Phase, request: int, now: float) -> bool:
-        """Has the connection been in this phase of this request (a number) for longer than it may?"""
+        """Whether the connection has exceeded the timeout of this phase of this request (a number)."""
         if self._in != (phase, request):
             self._in, self._since = (phase, request), now
         limit_s = self._limits_s.get(phase)

@@ -1,4 +1,4 @@
-"""What the endpoints share: `app.state.phone`."""
+"""The parts and the state of one application, which the endpoints share: `app.state.phone`."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ __all__ = ["BROWSER", "PhoneServer", "phone_of"]
 log = logging.getLogger(__name__)
 
 BROWSER = "telephony.browser"
-"""In the scope of a connection that a softphone makes in Twilio's place: the parameters that its stream is to have."""
+"""The key in the scope for the stream parameters of a softphone, which connects in place of Twilio."""
 _NO_TLS = (
-    "Twilio is given addresses under {base!r}, and opens media streams over TLS only (31922). Set PUBLIC_URL to the "
-    "https address that Twilio calls, or have the proxy that ends TLS send `X-Forwarded-Proto: https`."
+    "Twilio gets addresses under {base!r}, but it opens media streams over TLS only (31922). Set PUBLIC_URL to the "
+    "https address that Twilio calls, or let the proxy that ends TLS send `X-Forwarded-Proto: https`."
 )
 _REATTACH_S = 10.0
-"""Twilio asks for what comes next as soon as it finds a stream broken; then the new one takes a second or two."""
+"""Twilio sends the next webhook as soon as it detects a lost stream. The new stream needs one or two seconds more."""
 MAX_LAG_S = 0.25
 """A process whose event loop is later than this accepts no new calls."""
 _LAG_EVERY_S = 0.25
@@ -78,7 +78,7 @@ class LoopLag:
 
 @dataclass(slots=True)
 class PhoneServer:
-    """One application's parts and state."""
+    """The parts and the state of one application."""
 
     settings: Settings
     routing: Routing
@@ -95,16 +95,16 @@ class PhoneServer:
     control: PhoneControl | None
     sources: Sources
     defaults: CallOptions
-    """What is the same for all calls."""
+    """The options that are the same for all calls."""
     outgoing: Mapping[str, AgentSource] = field(default_factory=dict)
-    """Agents that `POST /calls` may name."""
+    """The agents that `POST /calls` may name."""
     feeds: Feeds = field(default_factory=Feeds)
     progress: ProgressBook = field(default_factory=ProgressBook)
     repeats: Repeats = field(default_factory=lambda: Repeats(log))
     root_path: str = ""
-    """Where the last request found us mounted: for addresses that belong to no request."""
+    """The path of the mount in the last request, for addresses without a request."""
     refusals: Repeats = field(default_factory=lambda: Repeats(log))
-    """Tells in the log which calls were refused."""
+    """The log of refused calls."""
     ready: bool = False
 
     @property
@@ -117,7 +117,7 @@ class PhoneServer:
         return self.ready and self.registry.has_room and self.lag.seconds < MAX_LAG_S
 
     def addresses(self, connection: HTTPConnection) -> Addresses:
-        """What Twilio may call us; without PUBLIC_URL, what this request called us."""
+        """The addresses for Twilio under PUBLIC_URL, or else under the address of this request."""
         base = base_of(connection, self.settings.public_url)
         parts = urlsplit(base)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
@@ -125,8 +125,10 @@ class PhoneServer:
         return Addresses(base, self.instance, self.stream_admission.parameters)
 
     def options(self, connection: HTTPConnection) -> CallOptions:
-        """How to run the call that this connection is about. Twilio's API knows no call of a softphone: that one is
-        led on by the answers to its webhooks alone."""
+        """The options for the call of this connection.
+
+        A softphone's call has no control, because Twilio's API does not know it. Only TwiML controls it.
+        """
         return replace(
             self.defaults,
             way_back=self.addresses(connection),
@@ -135,12 +137,12 @@ class PhoneServer:
         )
 
     def warm(self, connection: HTTPConnection, info: CallInfo) -> None:
-        """Connect the model while Twilio is still setting the stream up."""
+        """Connect the model while Twilio opens the media stream."""
         if self.settings.telephony_warm:
             self.registry.begin_warm(info, self.routing.source, self.options(connection))
 
     def refuse_call(self, call_sid: str, caller: str) -> tuple[str, Refusal] | None:
-        """Why a new call is not taken, and how to answer it; None: it is, and has its place from now on."""
+        """Why a new call is refused, and the answer to it. None: the call is accepted and has a place."""
         settings = self.settings
         if self.registry.draining:
             return "draining", parse_refusal(settings.telephony_when_draining)
@@ -176,7 +178,7 @@ class PhoneServer:
         client: RecordsClient,
         journals: Journals,
     ) -> PhoneServer:
-        """Make the parts and join them. `options`: what the application says about its calls."""
+        """Build the parts and connect them. `options` are the application's options for its calls."""
         metrics, sources = Metrics(), options.sources
         instance = settings.telephony_instance or sources.token(4)
         registry = Registry(settings.telephony_max_calls, lambda: journals.takes_calls)
@@ -220,7 +222,7 @@ class PhoneServer:
 
 
 def phone_of(connection: HTTPConnection) -> PhoneServer:
-    """The phone of the application that this connection came to; it remembers where it was found mounted.
+    """The phone server of the application of this connection. It stores the path of the mount.
 
     Raises:
         NotStarted: the application's lifespan was not run.
@@ -228,8 +230,8 @@ def phone_of(connection: HTTPConnection) -> PhoneServer:
     phone: Any = getattr(connection.app.state, "phone", None)
     if phone is None:
         raise NotStarted(
-            "This application was not started: nothing has run its ASGI lifespan. Mounted in another application, "
-            'that one has to run it: Starlette(routes=[Mount("/voice", phone)], '
+            "This application was not started: its ASGI lifespan was not run. If it is mounted in another application, "
+            'the other one must run it: Starlette(routes=[Mount("/voice", phone)], '
             "lifespan=phone.router.lifespan_context), or FastAPI(lifespan=phone.router.lifespan_context) and "
             'app.mount("/voice", phone). Or start it with a server that runs the lifespan: uvicorn without '
             "`--lifespan off`, hypercorn or granian; daphne does not."
@@ -240,7 +242,7 @@ def phone_of(connection: HTTPConnection) -> PhoneServer:
 
 
 def _caps(settings: Settings) -> Caps:
-    """Callers and minutes are counted where they cost something: not on this machine's own test calls."""
+    """The limits of calls. Calls from this machine alone cost nothing, so only their number is limited."""
     if not settings.can_be_rung:
         return Caps(settings.telephony_max_calls)
     return Caps(

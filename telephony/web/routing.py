@@ -1,4 +1,4 @@
-"""Which agent answers a call."""
+"""Selects the agent of a call."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..twilio.numbers import e164, legible, tidy
 __all__ = ["Agents", "Routing"]
 
 Agents = AgentSource | Mapping[str, AgentSource]
-"""An agent; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that picks one; or one of these for each
+"""An agent; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that selects one; or one of these for each
 called number."""
 
 
 class Routing:
-    """`source` is what a call is run with."""
+    """The agents of an application. `source` is the agent, or the function that selects one, for a call."""
 
     def __init__(self, agents: Agents) -> None:
         self._by_number: dict[str, AgentSource] | None = None
@@ -33,17 +33,17 @@ class Routing:
 
     @property
     def names(self) -> dict[str, str]:
-        """The agents' names by called number; the key is empty where one source answers all numbers."""
+        """The names of the agents by called number. The key is empty if one source answers all numbers."""
         sources = self._by_number if self._by_number is not None else {"": self.source}
         return {number: _name(source) for number, source in sources.items()}
 
     def serves(self, called: str) -> bool:
-        """Is there an agent for this number?"""
+        """Whether there is an agent for this number."""
         return self._by_number is None or _plain(called) in self._by_number
 
     async def _pick(self, info: CallInfo) -> RealtimeAgent[Any]:
         assert self._by_number is not None
-        source = self._by_number[_plain(info.called)]  # the webhook has looked
+        source = self._by_number[_plain(info.called)]  # the webhook has checked it
         if isinstance(source, RealtimeAgent):
             return source
         picked: RealtimeAgent[Any] = await user_code.call(source, info)
@@ -55,7 +55,7 @@ def _name(source: AgentSource) -> str:
 
 
 def _key(number: str) -> str:
-    """Raises `UserError` for what no call can have as its called number."""
+    """Raises `UserError` for an invalid number, which no call can have."""
     if not legible(number).startswith("+"):
         return tidy(number)
     try:
@@ -65,5 +65,5 @@ def _key(number: str) -> str:
 
 
 def _plain(number: str) -> str:
-    """`+1 (415) 555-0100` and `+14155550100` are one number; `sip:` and `client:` addresses stay as they are."""
+    """The number without separators. `sip:` and `client:` addresses stay unchanged."""
     return re.sub(r"[ ().-]", "", number) if number.lstrip().startswith("+") else number.strip()

@@ -34,15 +34,15 @@ __all__ = ["Startup", "listening", "raise_descriptor_limit", "serve", "server_co
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 2 * 2**20
-"""A longer message closes the stream (1009); the codec refuses, one by one, what is longer than Twilio's are."""
+"""A longer message closes the stream (1009). The codec skips messages that are longer than Twilio's."""
 _STOP_S = 5
 _BACKLOG = 128
-"""Connections that wait to be taken. asyncio tries so often to take one where no file descriptor is left."""
+"""Connections that may wait for `accept`. Without file descriptors asyncio tries `accept` this often."""
 _MANY_DESCRIPTORS = 2**16
 
 
 class _BackgroundServer(uvicorn.Server):
-    """Leaves the signals to whoever runs the loop, and tells when it listens."""
+    """A server that handles no signals and has an event for the start of listening."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -52,7 +52,7 @@ class _BackgroundServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().startup(sockets)
-        except SystemExit:  # raised in a task, it would end the whole event loop
+        except SystemExit:  # in a task it would end the event loop
             self.should_exit = True
             return
         self.ready.set()
@@ -71,15 +71,15 @@ class _BackgroundServer(uvicorn.Server):
 
 
 class Startup:
-    """An application, and the error of ours for which it did not start, which is told in a line, not by a traceback."""
+    """An application, and our error if it did not start. Such an error is reported in a line, without a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.error: TelephonyError | RealtimeCoreError | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def told(message: Message) -> None:
-            error = sys.exc_info()[1]  # Starlette tells of a failure while it handles it
+        async def send_startup(message: Message) -> None:
+            error = sys.exc_info()[1]  # Starlette sends the message while it handles the exception
             if message["type"] == "lifespan.startup.failed" and isinstance(error, TelephonyError | RealtimeCoreError):
                 self.error = error
                 message = {"type": message["type"]}
@@ -87,7 +87,7 @@ class Startup:
 
         if scope["type"] == "lifespan":
             DRAINS_ITSELF.set(True)
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, send_startup)
         else:
             await self._app(scope, receive, send)
 
@@ -95,7 +95,7 @@ class Startup:
 def server_config(
     app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning", max_calls: int = 100
 ) -> uvicorn.Config:
-    """uvicorn with the settings that long media streams want, behind our own sockets (`edge`)."""
+    """The configuration of uvicorn for long media streams, with the limits of `connection_limits`."""
     limits = ConnectionLimits(connections_within(_descriptors(), max_calls))
     quiet_server_log()
     return uvicorn.Config(
@@ -108,7 +108,7 @@ def server_config(
         ws_max_size=MAX_MESSAGE_BYTES,
         backlog=_BACKLOG,
         log_level=log_level,
-        log_config=None,  # a library does not configure the program's logging
+        log_config=None,  # the program configures its logging
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=_STOP_S,
@@ -123,7 +123,7 @@ def _descriptors() -> int:
 
 
 def raise_descriptor_limit(max_calls: int) -> None:
-    """Let the process have as many file descriptors as its calls and connections need, if the system permits it."""
+    """Raise the limit of file descriptors to the number that calls and connections need, if the system permits it."""
     if sys.platform == "win32":
         return
     wanted = descriptors_for(max_calls)
@@ -136,8 +136,8 @@ def raise_descriptor_limit(max_calls: int) -> None:
         soft = permitted
     if soft < wanted:
         log.warning(
-            "The process may have %d file descriptors; %d calls and the server's connections want %d. Raise the limit "
-            "(ulimit -n, LimitNOFILE of systemd) or lower TELEPHONY_MAX_CALLS.",
+            "The process may have %d file descriptors, but %d calls and the server's connections need %d. Raise the "
+            "limit (ulimit -n, LimitNOFILE of systemd) or lower TELEPHONY_MAX_CALLS.",
             soft, max_calls, wanted,
         )  # fmt: skip
 
@@ -146,10 +146,10 @@ def raise_descriptor_limit(max_calls: int) -> None:
 async def listening(
     app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
 ) -> AsyncIterator[str]:
-    """Serve `app` and give its address, `http://HOST:PORT`; port 0 is any free one.
+    """Serve `app` in this block and yield its address, `http://HOST:PORT`. Port 0: any free port.
 
     Raises:
-        ServerFailed: the port is taken, or the application did not start; the log says why.
+        ServerFailed: the port is in use, or the application did not start. The log says why.
         TelephonyError, RealtimeCoreError: the application did not start because of this.
     """
     bound = _bind(host, port)
@@ -164,7 +164,7 @@ async def listening(
         if startup.error is not None:
             raise startup.error
         if not server.started:
-            raise ServerFailed(f"The application did not start on {host}:{port}; see the line before.")
+            raise ServerFailed(f"The application did not start on {host}:{port}. See the line above.")
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{bound.getsockname()[1]}"
     finally:
@@ -175,27 +175,32 @@ async def listening(
 
 
 async def _serve(server: _BackgroundServer, bound: socket.socket) -> None:
-    with contextlib.suppress(SystemExit):  # raised in a task, it would end the whole program
+    with contextlib.suppress(SystemExit):  # in a task it would end the program
         await server.serve([bound])
 
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle's algorithm on
+    bound = socket.socket(
+        family, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # otherwise asyncio leaves Nagle's algorithm on
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise ServerFailed(f"Cannot listen on {host}:{port}: {error.strerror}. PORT names another; 0 is any.") from None
+        raise ServerFailed(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Set another PORT; 0 is any free port."
+        ) from None
     return bound
 
 
 class _DrainingServer(uvicorn.Server):
-    """Tells where it listens (with port 0 that is not known before), and lets live calls finish.
+    """A server that reports its address, and drains live calls before it stops.
 
-    uvicorn's own `shutdown` closes every WebSocket with 1012 at once. Here it comes after the drain, during which the
-    port stays open: the live calls' webhooks and streams still come, and `/readyz` says no. A second signal ends it.
+    uvicorn's `shutdown` closes every WebSocket with 1012 at once. Here it runs after the drain. During the drain the
+    port stays open for the webhooks and streams of live calls, and `/readyz` answers 503. A second signal ends the
+    drain.
     """
 
     application: Starlette
@@ -219,15 +224,15 @@ class _DrainingServer(uvicorn.Server):
         finally:
             await super().shutdown(sockets)
             if not self.force_exit:
-                self._captured_signals.clear()  # else uvicorn raises them again, and a good end looks like a bad one
+                self._captured_signals.clear()  # otherwise uvicorn raises them again, and the exit looks like a failure
 
     async def _drain(self, phone: PhoneServer) -> None:
         phone.registry.draining = True
         if self.on_draining is not None:
             await asyncio.to_thread(self.on_draining)
         ticks = itertools.count(1)
-        # The date in the answers' headers goes on.
-        await drain(phone, hurried=lambda: self.force_exit, on_poll=lambda: self.on_tick(next(ticks)))
+        # `on_tick` keeps the date header of responses current.
+        await drain(phone, stop_now=lambda: self.force_exit, on_poll=lambda: self.on_tick(next(ticks)))
 
 
 def serve(
@@ -240,12 +245,14 @@ def serve(
     on_listening: Callable[[str], None] | None = None,
     on_draining: Callable[[], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, drain, and return. `on_listening` is called with the address once connections are
-    taken, `on_draining` (in a thread) before live calls are waited for. Logs go where the program has them go
-    (`telephony.logs`). The server takes as many connections as the process can have beside so many calls.
+    """Serve until SIGINT or SIGTERM, drain, and return.
+
+    `on_listening` gets the address once the server listens. `on_draining` is called in a thread before the drain.
+    Logs go to the logging of the program (`telephony.logs`). The number of connections depends on the limit of file
+    descriptors and on `max_calls`.
 
     Raises:
-        ServerFailed: the application did not start, or the port is taken; the log says why.
+        ServerFailed: the application did not start, or the port is in use. The log says why.
         TelephonyError, RealtimeCoreError: the application did not start because of this.
     """
     startup = Startup(app)
@@ -257,8 +264,8 @@ def serve(
     except SystemExit:
         if startup.error is not None:
             raise startup.error from None
-        raise ServerFailed(f"The server could not start on {host}:{port}; see the line before.") from None
+        raise ServerFailed(f"The server could not start on {host}:{port}. See the line above.") from None
     if startup.error is not None:
         raise startup.error
     if not server.started:
-        raise ServerFailed("The application did not start; see the line before.")
+        raise ServerFailed("The application did not start. See the line above.")

@@ -1,4 +1,4 @@
-"""Which media streams are let in once they have said whose they are."""
+"""Admits media streams by the one-time token in their `start` message."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["StreamAdmission"]
 
 _LIFETIME_S = 60
 _CLOCKS_S = 300
-"""For so much longer it is known that a token was used: other machines' clocks may be late."""
+"""How much longer a used token is remembered, because the clocks of other machines may be late."""
 _KIND = "stream token"
 
 
@@ -49,21 +49,21 @@ class StreamAdmission:
         self._client = client or RecordsClient(sources=sources)
 
     def parameters(self, call_sid: str) -> dict[str, str]:
-        """The parameters that the stream of this call has to bring along."""
+        """The parameters that the stream of this call must have."""
         if self._key is None:
             return {}
         expires_at = int(self._now()) + _LIFETIME_S
         return {TOKEN_PARAMETER: mint(self._key, StreamToken(call_sid, expires_at, self._sources.token(8)))}
 
     async def admit(self, start: Start) -> CallInfo:
-        """Whose call is this?
+        """Check the `start` message and return its call.
 
         Raises:
-            StreamRefused: it is not ours, or there is no room.
+            StreamRefused: the token is invalid, or there is no room.
         """
         account = self._settings.twilio_account_sid
         if account is not None and start.account_sid != account:
-            raise StreamRefused("the stream is of another account than TWILIO_ACCOUNT_SID")
+            raise StreamRefused("the stream belongs to another account than TWILIO_ACCOUNT_SID")
         if self._key is not None:
             await self._use_token(self._key, start)
         info = CallInfo.of(start)
@@ -72,7 +72,7 @@ class StreamAdmission:
         return info
 
     def _make_room(self, info: CallInfo) -> None:
-        """A call that comes back has its place, one whose webhook was answered here is expected; any other asks now."""
+        """Admit a call that this process does not expect from a webhook."""
         if self._limits.expects(info.sid):
             return
         if not self._registry.has_room or self._limits.admit(info.sid, info.caller, self._now()) is not None:
@@ -93,5 +93,5 @@ class StreamAdmission:
 
 
 def _derive(auth_token: str) -> bytes:
-    """A key of our own, so that what we sign is no oracle for what Twilio signs."""
+    """A separate key, so that our tokens reveal nothing about Twilio's signatures."""
     return hashlib.sha256(b"telephony stream token\0" + auth_token.encode()).digest()

@@ -143,7 +143,7 @@ async def _admit(request: Request, phone: PhoneServer) -> Form:
         message = f"Refused a {request.method} of {path!r}: an unsigned request must be a POST. "
         authenticator.refuse("method", message + "Set the webhook's method to HTTP POST.")
         raise _Refused(
-            PlainTextResponse("Without a signature only POST is taken.", status_code=405, headers={"Allow": "POST"})
+            PlainTextResponse("An unsigned request must be a POST.", status_code=405, headers={"Allow": "POST"})
         )
     try:
         forms = await read_forms(request)
@@ -157,7 +157,7 @@ async def _admit(request: Request, phone: PhoneServer) -> Form:
         authenticator.refuse(
             "no CallSid",
             f"Refused a webhook to {path!r}: it has no CallSid. Only the voice webhook and the callbacks of calls "
-            "belong here; is a messaging webhook set to this address?",
+            "belong here. Check that no messaging webhook is set to this address.",
         )
         raise _Refused(PlainTextResponse("This request has no CallSid.", status_code=400))
     return form
@@ -166,7 +166,7 @@ async def _admit(request: Request, phone: PhoneServer) -> Form:
 def _forbidden(signed_for: str | None, expected: str | None) -> Response:
     if signed_for is None:
         return PlainTextResponse("This request is not signed by Twilio.", status_code=403)
-    error = "This request is signed for another address than PUBLIC_URL makes it."
+    error = "This request is signed for another address than the one from PUBLIC_URL."
     return JSONResponse({"error": error, "signed_for": signed_for, "expected": expected}, status_code=403)
 
 
