@@ -1,4 +1,7 @@
-"""A telephony agent for Twilio Media Streams: the phone around `realtime_core`'s sessions."""
+"""A telephony agent for Twilio Media Streams, built on the sessions of `realtime_core`.
+
+The names are imported when they are first used, so that `import telephony` is quick.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +69,10 @@ _HOMES = {
     "send_digits": "tools",
     "transfer": "tools",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 def __getattr__(name: str) -> Any:

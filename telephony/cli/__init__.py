@@ -9,9 +9,9 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0, 1 failed, 2 usage, 3 replay diverged."""
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 usage, 3 a replay diverged."""
     if (here := os.getcwd()) not in sys.path:
-        # As with `python -m telephony`: users' modules lie here, whatever option names them.
+        # As with `python -m telephony`: options may name modules in the current directory.
         sys.path.insert(0, here)
     from .app import app
 

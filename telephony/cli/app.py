@@ -1,4 +1,4 @@
-"""What the command line takes."""
+"""The commands and options of the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .errors import FAILED, reporting
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="A realtime voice agent on the phone: Twilio Media Streams on one side, a speech model on the other.",
+    help="A realtime voice agent for the phone. It connects Twilio Media Streams with a speech model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -52,29 +52,33 @@ def serve(
         ),
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help="Where to listen. [HOST, else 127.0.0.1]", show_default=False)
+        str | None, typer.Option(help="The address to listen on. [HOST, else 127.0.0.1]", show_default=False)
     ] = None,
-    port: Annotated[int | None, typer.Option(help="0: any free one. [PORT, else 8000]", show_default=False)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port to listen on; 0: any free port. [PORT, else 8000]", show_default=False)
+    ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="openai, or scripted: the embedded script, which is no AI.", show_default=False),
+        typer.Option(help="openai; or scripted: the embedded model, which is no AI.", show_default=False),
     ] = None,
     greeting: Annotated[
-        str, typer.Option(help="Instructions for the first words; empty: the caller speaks first.")
+        str, typer.Option(help="Instructions for the greeting. Empty: the caller speaks first.")
     ] = "Greet the caller and ask how you can help.",
     outgoing: Annotated[
         list[str] | None,
-        typer.Option(help="Another agent, that POST /calls may name. May come often.", show_default=False),
+        typer.Option(help="Another agent, for POST /calls. Can be repeated.", show_default=False),
     ] = None,
-    stub_tools: Annotated[bool, typer.Option("--stub-tools", help="Answer for the tools; do not run them.")] = False,
+    stub_tools: Annotated[bool, typer.Option("--stub-tools", help="Replace the tools by stubs.")] = False,
     phone: Annotated[
         bool,
-        typer.Option("--phone", help="Have TWILIO_PHONE_NUMBER lead here until the end, through a tunnel if needed."),
+        typer.Option(
+            "--phone", help="Point TWILIO_PHONE_NUMBER here while the server runs, through a tunnel if needed."
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON line with the address when ready.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Answer phone calls: /incoming-call is Twilio's webhook, /media-stream the socket."""
+    """Answer phone calls. Twilio's webhook is /incoming-call, its WebSocket is /media-stream."""
     from .serve import run_server
 
     with reporting(verbose=verbose):
@@ -96,27 +100,25 @@ def serve(
 def demo(
     agent: Agent = None,
     script: Annotated[
-        Path | None, typer.Option(help="The embedded model's script, a TOML file.", show_default=False)
+        Path | None, typer.Option(help="A script for the embedded model, as a TOML file.", show_default=False)
     ] = None,
     caller: Annotated[
         str | None,
-        typer.Option(help="Who calls: demo, visitor, patient, FILE.toml or module:function.", show_default=False),
+        typer.Option(help="The caller: demo, visitor, patient, FILE.toml or module:function.", show_default=False),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print only the figures, as JSON.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Use the real model (OPENAI_API_KEY). It costs money.")] = False,
-    run_tools: Annotated[
-        bool, typer.Option("--run-tools", help="Run the given agent's tools; else stubs answer for them.")
-    ] = False,
+    run_tools: Annotated[bool, typer.Option("--run-tools", help="Run the tools of the agent. Default: stubs.")] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="One process, virtual time: a second for the whole call.")
+        bool, typer.Option("--fast", help="Run the call in virtual time, in one process. It takes about a second.")
     ] = False,
     seed: Annotated[
-        int | None, typer.Option(help="With --fast: the seed. [fresh, and printed]", show_default=False)
+        int | None, typer.Option(help="With --fast: the seed. [random, and printed]", show_default=False)
     ] = None,
-    folder: Annotated[Path, typer.Option(help="Where the call's folder goes.")] = Path("calls"),
+    folder: Annotated[Path, typer.Option(help="The parent of the call's folder.")] = Path("calls"),
     verbose: Verbose = False,
 ) -> None:
-    """Ring an agent on this machine: server, model and caller are three processes, joined by sockets."""
+    """Call an agent on this machine. Server, model and caller are three processes, connected by sockets."""
     from .demo import run_demo
 
     with reporting(verbose=verbose):
@@ -128,25 +130,25 @@ def demo(
 
 @app.command()
 def simulate(
-    port: Annotated[int, typer.Option(help="Where the REST API listens; 0: any free one.")] = 0,
+    port: Annotated[int, typer.Option(help="The port of the REST API; 0: any free port.")] = 0,
     account_sid: Annotated[str | None, typer.Option(envvar="TWILIO_ACCOUNT_SID", show_default=False)] = None,
     auth_token: Annotated[str | None, typer.Option(envvar="TWILIO_AUTH_TOKEN", show_default=False)] = None,
     voice_url: Annotated[
-        str | None, typer.Option(help="The webhook of our number, on this machine.", show_default=False)
+        str | None, typer.Option(help="The voice webhook of our number, on this machine.", show_default=False)
     ] = None,
     callee: Annotated[
         list[str] | None,
-        typer.Option(help="Who answers: person, voicemail, screening, fax, busy, no-answer, failed, FILE.toml; "
+        typer.Option(help="The callee: person, voicemail, screening, fax, busy, no-answer, failed, FILE.toml; "
                      "+14155550123=voicemail for one number.", show_default=False),
     ] = None,
     ring: Annotated[
-        str | None, typer.Option(help="Have this caller ring our number once, and stop.", show_default=False)
+        str | None, typer.Option(help="Let this caller call our number once, then stop.", show_default=False)
     ] = None,
-    calls_per_second: Annotated[float, typer.Option(help="Outbound calls beyond it wait in the queue.")] = 1.0,
+    calls_per_second: Annotated[float, typer.Option(help="The maximum rate of outgoing calls.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
     verbose: Verbose = False,
 ) -> None:  # fmt: skip
-    """Be Twilio on this machine: REST API, TwiML, signed webhooks, media streams, and people on the phone."""
+    """Simulate Twilio on this machine: REST API, TwiML, signed webhooks, media streams, callers and callees."""
     from .simulate import run_simulator
 
     with reporting(verbose=verbose):
@@ -161,23 +163,24 @@ def doctor(
     trace: Annotated[
         str | None,
         typer.Option(
-            help="Say what the line of this recorded call was like (a journal, or a CallSid), as JSON.",
+            help="Print figures of the media streams of a recorded call (a journal or a CallSid), as JSON.",
             show_default=False,
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="With --trace: where to write it. [standard output]", show_default=False)
+        Path | None, typer.Option(help="With --trace: the file to write. [standard output]", show_default=False)
     ] = None,
     to: Annotated[
-        str | None, typer.Option(help="May the account call this number, like +14155550123?", show_default=False)
+        str | None,
+        typer.Option(help="Check whether the account may call this number, like +14155550123.", show_default=False),
     ] = None,
     model_key: Annotated[
-        bool, typer.Option("--model-key", help="Try the model's key, too: list the models, which costs nothing.")
+        bool, typer.Option("--model-key", help="Also try the model's key: list the models, at no cost.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check settings, keys, number, webhook, public address, clock and codecs, and say what to do."""
+    """Check settings, keys, number, webhook, public address, clock and codecs, and print what to do."""
     from .doctor import run_doctor
 
     with reporting(verbose=verbose):
@@ -191,46 +194,48 @@ Folder = Annotated[
 
 @app.command()
 def replay(
-    paths: Annotated[list[str], typer.Argument(help="Journals, folders of them, or call sids.")],
+    paths: Annotated[list[str], typer.Argument(help="Journals, folders of journals, or CallSids.")],
     agent: Annotated[
-        str | None, typer.Option(help="Today's agent, module:attribute. Default: as recorded.", show_default=False)
+        str | None, typer.Option(help="The agent, module:attribute. Default: as recorded.", show_default=False)
     ] = None,
     mode: Annotated[
-        str, typer.Option(help="recorded; simulated (another line); embedded or live (another model).")
+        str, typer.Option(help="recorded; simulated (other line); embedded or live (other model).")
     ] = "recorded",
     caller: Annotated[
         str | None, typer.Option(help="Another caller: demo, FILE.toml, module:function.", show_default=False)
     ] = None,
-    turns: Annotated[str, typer.Option(help="Of the recorded caller: verbatim or retimed.")] = "verbatim",
-    repeat: Annotated[int, typer.Option(min=1, help="So often each; the spread is told.")] = 1,
-    strict: Annotated[bool, typer.Option("--strict", help="Compare to the sample and the millisecond.")] = False,
-    round_trip_ms: Annotated[float, typer.Option()] = 0.0,
-    jitter_ms: Annotated[float, typer.Option()] = 0.0,
-    stall_ms: Annotated[float, typer.Option(help="Stalls of the event loop, one in ten seconds.")] = 0.0,
-    loss: Annotated[float, typer.Option(help="Probability that a frame of the caller is missing.")] = 0.0,
+    turns: Annotated[str, typer.Option(help="The turns of the recorded caller: verbatim or retimed.")] = "verbatim",
+    repeat: Annotated[int, typer.Option(min=1, help="Replays of each call. More than one also prints the spread.")] = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="Compare every sample and every millisecond.")] = False,
+    round_trip_ms: Annotated[float, typer.Option(help="The round-trip time of the line.")] = 0.0,
+    jitter_ms: Annotated[float, typer.Option(help="The jitter of the line, each way.")] = 0.0,
+    stall_ms: Annotated[
+        float, typer.Option(help="The length of stalls of the event loop, one every ten seconds.")
+    ] = 0.0,
+    loss: Annotated[float, typer.Option(help="The probability that a frame of the caller is lost.")] = 0.0,
     noise_dbfs: Annotated[
-        float | None, typer.Option(help="Noise on the caller's line, like -40.", show_default=False)
+        float | None, typer.Option(help="The noise on the caller's line, like -40.", show_default=False)
     ] = None,
     disconnect_at_s: Annotated[
-        float | None, typer.Option(help="When the model's connection breaks.", show_default=False)
+        float | None, typer.Option(help="The time at which the model's connection is lost.", show_default=False)
     ] = None,
-    slow_tools_ms: Annotated[float, typer.Option(help="Tools take so much longer.")] = 0.0,
-    late_marks_ms: Annotated[float, typer.Option(help="Marks come back so much later.")] = 0.0,
-    doubled_marks: Annotated[float, typer.Option(help="Probability that a mark comes back twice.")] = 0.0,
-    late_clears_ms: Annotated[float, typer.Option(help="A clear reaches the phone so much later.")] = 0.0,
+    slow_tools_ms: Annotated[float, typer.Option(help="The added duration of tools.")] = 0.0,
+    late_marks_ms: Annotated[float, typer.Option(help="The added delay of marks.")] = 0.0,
+    doubled_marks: Annotated[float, typer.Option(help="The probability that a mark is returned twice.")] = 0.0,
+    late_clears_ms: Annotated[float, typer.Option(help="The added delay of `clear` messages.")] = 0.0,
     clear_races: Annotated[
-        float, typer.Option(help="Probability that a clear meets a dry line, or marks that come back in disorder.")
+        float, typer.Option(help="The probability that a `clear` meets an empty buffer, or marks in the wrong order.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of all of these.")] = 0,
     run_tools: Annotated[
-        bool, typer.Option("--run-tools", help="Run the agent's own tools, with all that they do.")
+        bool, typer.Option("--run-tools", help="Run the agent's own tools, with their side effects.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML.", show_default=False)] = None,
-    html: Annotated[Path | None, typer.Option(help="Write one HTML page.", show_default=False)] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.", show_default=False)] = None,
+    html: Annotated[Path | None, typer.Option(help="Write an HTML page to this file.", show_default=False)] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Make recorded calls again with today's code, and show the first thing that differs (exit code 3)."""
+    """Replay recorded calls with the current code, and show the first difference (exit code 3)."""
     from .replay import run_replay
 
     options = {
@@ -243,13 +248,13 @@ def replay(
         run_replay(paths, mode=mode, agent=agent, repeat=repeat, json=json, junit=junit, html=html, options=options)
 
 
-number = typer.Typer(help="The numbers of the Twilio account.", no_args_is_help=True, rich_markup_mode=None)
+number = typer.Typer(help="Manage the numbers of the Twilio account.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(number, name="number")
 
 
 @number.command("list")
 def list_numbers(json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """The account's numbers, and where their calls go."""
+    """List the numbers of the account and their webhooks."""
     from . import number as commands
 
     with reporting(verbose=False):
@@ -258,13 +263,15 @@ def list_numbers(json: Annotated[bool, typer.Option("--json")] = False) -> None:
 
 @number.command("set")
 def set_number(
-    number: Annotated[str, typer.Argument(help="E.164, like +14155550100.")],
-    url: Annotated[str | None, typer.Option(help="[PUBLIC_URL/incoming-call]", show_default=False)] = None,
+    number: Annotated[str, typer.Argument(help="A number in E.164, like +14155550100.")],
+    url: Annotated[
+        str | None, typer.Option(help="The voice webhook. [PUBLIC_URL/incoming-call]", show_default=False)
+    ] = None,
     fallback_url: Annotated[
-        str | None, typer.Option(help="Asked when the first one fails. [the same]", show_default=False)
+        str | None, typer.Option(help="The webhook after a failure of the first one. [the same]", show_default=False)
     ] = None,
 ) -> None:
-    """Have a number's calls come to us. Where they went before is kept, and comes back with `restore`."""
+    """Set the voice webhook of a number. The previous one is saved, and `restore` restores it."""
     from . import number as commands
 
     with reporting(verbose=False):
@@ -274,26 +281,26 @@ def set_number(
 @number.command("restore")
 def restore_number(
     number: Annotated[
-        str | None, typer.Argument(help="Default: every number that was set.", show_default=False)
+        str | None, typer.Argument(help="A number. Default: all numbers that were set.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Even if somebody has changed it since.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Restore it even if it was changed elsewhere.")] = False,
 ) -> None:
-    """Put back what `set` and `serve --phone` have kept."""
+    """Restore the webhooks that `set` and `serve --phone` have saved."""
     from . import number as commands
 
     with reporting(verbose=False):
         commands.restore_number(number, force=force)
 
 
-calls = typer.Typer(help="The journals of calls.", no_args_is_help=True, rich_markup_mode=None)
-tests = typer.Typer(help="Calls as tests.", no_args_is_help=True, rich_markup_mode=None)
+calls = typer.Typer(help="Manage the journals of calls.", no_args_is_help=True, rich_markup_mode=None)
+tests = typer.Typer(help="Turn calls into tests.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(calls, name="calls")
 calls.add_typer(tests, name="test")
 
 
 @calls.command("list")
 def list_calls(folder: Folder = None, json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """The calls that are kept."""
+    """List the recorded calls."""
     from . import calls as commands
 
     with reporting(verbose=False):
@@ -302,12 +309,14 @@ def list_calls(folder: Folder = None, json: Annotated[bool, typer.Option("--json
 
 @calls.command("show")
 def show_call(
-    call: Annotated[str, typer.Argument(help="A call's sid, the beginning of it, or a journal.")],
+    call: Annotated[str, typer.Argument(help="A CallSid, the beginning of one, or a journal.")],
     folder: Folder = None,
     json: Annotated[bool, typer.Option("--json")] = False,
-    wav: Annotated[Path | None, typer.Option(help="Write both sides as a stereo WAV.", show_default=False)] = None,
+    wav: Annotated[
+        Path | None, typer.Option(help="Write both sides to this stereo WAV file.", show_default=False)
+    ] = None,
 ) -> None:
-    """What was said in a call, and what of it was heard."""
+    """Show the transcript of a call, and which part of it the caller heard."""
     from . import calls as commands
 
     with reporting(verbose=False):
@@ -318,11 +327,11 @@ def show_call(
 def purge_calls(
     folder: Folder = None,
     days: Annotated[
-        float | None, typer.Option(min=0, help="[TELEPHONY_JOURNAL_DAYS, else 30]", show_default=False)
+        float | None, typer.Option(min=0, help="The maximum age. [TELEPHONY_JOURNAL_DAYS, else 30]", show_default=False)
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
 ) -> None:
-    """Remove journals, and records of calls (DATABASE_URL), that are older than so many days."""
+    """Delete old journals and old call records (DATABASE_URL)."""
     from . import calls as commands
 
     with reporting(verbose=False):
@@ -331,20 +340,20 @@ def purge_calls(
 
 @calls.command("import")
 def import_call(
-    source: Annotated[Path, typer.Argument(help="A stereo recording, or logged messages of media streams.")],
+    source: Annotated[Path, typer.Argument(help="A stereo recording, or a log of media stream messages.")],
     folder: Folder = None,
 ) -> None:
-    """Make journals of calls that others recorded."""
+    """Make journals from recordings or logs of other programs."""
     from . import calls as commands
 
     with reporting(verbose=False):
-        commands.bring_in(source, folder)
+        commands.import_calls(source, folder)
 
 
 @tests.command("add")
 def add_test(
-    call: Annotated[str, typer.Argument(help="A call's sid, the beginning of it, or a journal.")],
-    name: Annotated[str, typer.Option(help="Of the recording and the test.")],
+    call: Annotated[str, typer.Argument(help="A CallSid, the beginning of one, or a journal.")],
+    name: Annotated[str, typer.Option(help="The name of the recording and of the test.")],
     agent: Annotated[str | None, typer.Option(help="module:attribute", show_default=False)] = None,
     into: Annotated[Path, typer.Option(help="The folder of the tests.")] = Path("tests"),
     folder: Folder = None,
@@ -358,31 +367,32 @@ def add_test(
 
 @app.command()
 def call(
-    to: Annotated[str, typer.Argument(help="Whom, like +14155550123.")],
+    to: Annotated[str, typer.Argument(help="The number to call, like +14155550123.")],
     agent: Annotated[str, typer.Option(help="Import string of the agent: module:attribute.")],
     data: Annotated[
-        list[str] | None, typer.Option(help="What the agent knows: name=Ada. May come often.", show_default=False)
+        list[str] | None, typer.Option(help="Data for the agent: name=Ada. Can be repeated.", show_default=False)
     ] = None,
     result: Annotated[
-        str | None, typer.Option(help="What to find out: module:Model, a pydantic model.", show_default=False)
+        str | None, typer.Option(help="The type of the result: module:Model, a pydantic model.", show_default=False)
     ] = None,
     message: Annotated[
-        str | None, typer.Option(help="What a voicemail gets; else it is hung up on.", show_default=False)
+        str | None, typer.Option(help="The message for a voicemail. Default: hang up.", show_default=False)
     ] = None,
-    max_s: Annotated[float, typer.Option(help="The call's length at most.")] = 600.0,
+    max_s: Annotated[float, typer.Option(help="The maximum duration of the call.")] = 600.0,
     timezone: Annotated[
-        str | None, typer.Option(help="Where they are, like Europe/Berlin. [by the number]", show_default=False)
+        str | None,
+        typer.Option(help="The time zone of the callee, like Europe/Berlin. [by the number]", show_default=False),
     ] = None,
-    any_hour: Annotated[bool, typer.Option("--any-hour", help="Also in TELEPHONY_QUIET_HOURS.")] = False,
-    simulate: Annotated[bool, typer.Option("--simulate", help="Call nobody: on a simulated Twilio.")] = False,
+    any_hour: Annotated[bool, typer.Option("--any-hour", help="Ignore TELEPHONY_QUIET_HOURS.")] = False,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Use a simulated Twilio. No real call is made.")] = False,
     callee: Annotated[
         str,
         typer.Option(help="With --simulate: person, voicemail, screening, fax, busy, no-answer, failed, FILE.toml."),
     ] = "person",
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print only the result, as JSON.")] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Call somebody. With TELEPHONY_SERVER a running server does it, by one of its agents."""
+    """Call a number. With TELEPHONY_SERVER a running server places the call with one of its agents."""
     from .call import run_call
 
     with reporting(verbose=verbose):

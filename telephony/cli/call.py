@@ -40,7 +40,7 @@ def run_call(
     simulate: str | None,
     json: bool,
 ) -> bool:
-    """Call somebody and say how it was; returns whether it was completed."""
+    """Place a call and print the result. Returns whether it was completed."""
     console = Console(stderr=json)
     options: dict[str, Any] = {
         "data": dict(_pair(text) for text in data),
@@ -51,7 +51,7 @@ def run_call(
     }
     if simulate is None and (server := os.environ.get("TELEPHONY_SERVER")):
         if any_hour:
-            raise CliError("The server decides about quiet hours: TELEPHONY_QUIET_HOURS=off there.", code=USAGE)
+            raise CliError("--any-hour has no effect on a server. Set TELEPHONY_QUIET_HOURS=off there.", code=USAGE)
         work = _delegate(Telephony.from_env(), to, agent, options, console, server)
     else:
         hours = "off" if any_hour else None
@@ -60,12 +60,12 @@ def run_call(
         else:
             phone = Telephony(read_settings(telephony_quiet_hours=hours), simulate=simulate)
         work = _call(phone, to, load_agent(agent), options, console)
-    told = asyncio.run(work)
+    outcome = asyncio.run(work)
     if json:
-        typer.echo(jsonlib.dumps(asdict(told) | {"output": _plain(told.output)}, default=str))
+        typer.echo(jsonlib.dumps(asdict(outcome) | {"output": _plain(outcome.output)}, default=str))
     else:
-        _report(told, console)
-    return told.status == "completed"
+        _report(outcome, console)
+    return outcome.status == "completed"
 
 
 async def _call(
@@ -83,7 +83,7 @@ async def _call(
 async def _delegate(
     phone: Telephony, to: str, agent: str, options: dict[str, Any], console: Console, server: str
 ) -> CallResult[Any]:
-    """The server has an agent of this name, or says which it has."""
+    """Let the server place the call with its agent of this name."""
     before = ""
 
     def on_status(status: str) -> None:
@@ -93,10 +93,10 @@ async def _delegate(
         before = status
 
     async with phone:
-        told = await phone.run_call(to, agent=agent, on_status=on_status, **options)
-    if told.status == "refused":
-        raise CallRefused(told.error)
-    return told
+        outcome = await phone.run_call(to, agent=agent, on_status=on_status, **options)
+    if outcome.status == "refused":
+        raise CallRefused(outcome.error)
+    return outcome
 
 
 async def _show(call: PlacedCall, console: Console) -> None:
@@ -108,32 +108,32 @@ async def _show(call: PlacedCall, console: Console) -> None:
         await asyncio.sleep(_SHOW_EVERY_S)
 
 
-def _report(told: CallResult[Any], console: Console) -> None:
-    by = f", answered by {told.answered_by}" if told.answered_by else ""
-    cost = "" if told.cost is None else f", {told.cost:.4f} {told.currency}"
-    console.print(f"[bold]{told.status}[/bold]{by}, {told.duration_s} s{cost}")
-    for line in told.transcript:
+def _report(outcome: CallResult[Any], console: Console) -> None:
+    by = f", answered by {outcome.answered_by}" if outcome.answered_by else ""
+    cost = "" if outcome.cost is None else f", {outcome.cost:.4f} {outcome.currency}"
+    console.print(f"[bold]{outcome.status}[/bold]{by}, {outcome.duration_s} s{cost}")
+    for line in outcome.transcript:
         console.print(f"  {line.who:7} {line.text}" + ("" if line.heard is None else f"  (heard: {line.heard})"))
-    if told.message_left:
+    if outcome.message_left:
         console.print("  The message was left.")
-    if told.output is not None:
-        console.print(f"  {told.output!r}")
-    if told.error:
-        console.print(f"  {told.error}")
+    if outcome.output is not None:
+        console.print(f"  {outcome.output!r}")
+    if outcome.error:
+        console.print(f"  {outcome.error}")
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise CliError(f"--data {text} says nothing.", "Write --data name=Ada.", code=USAGE)
+        raise CliError(f"--data {text} has no value.", "Write --data name=Ada.", code=USAGE)
     return name, value
 
 
 def load_model(name: str) -> type[BaseModel]:
-    """The pydantic model that an import string names. Raises `CliError`."""
+    """The pydantic model of an import string. Raises `CliError`."""
     model = load_object(name, "--result is an import string, module:Model.", "model")
     if not isinstance(model, type) or not issubclass(model, BaseModel):
-        raise CliError(f"--result {name} is no pydantic model.", code=USAGE)
+        raise CliError(f"--result {name} is not a pydantic model.", code=USAGE)
     return model
 
 

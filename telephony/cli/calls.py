@@ -1,4 +1,4 @@
-"""`telephony calls`: what is kept of calls."""
+"""`telephony calls`: lists, shows, imports and deletes journals."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from ..replay.recording_files import add, test_of
 from ..settings import load_settings
 from .errors import USAGE, CliError
 
-__all__ = ["add_test", "bring_in", "list_calls", "purge_calls", "show_call"]
+__all__ = ["add_test", "import_calls", "list_calls", "purge_calls", "show_call"]
 
 
 _IMPORTED = "Give a stereo recording (WAV, MP3, FLAC, Ogg), or a log with one message of a media stream on each line."
-_MAX_TOLD = 10
+_MAX_PROBLEMS = 10
 
 
 def folder_of(given: Path | None) -> Path:
-    """Where the journals are: as said, or as the settings say."""
+    """The folder of journals: the given one, or else that of the settings."""
     return given or load_settings().telephony_journal_dir or Path("calls")
 
 
@@ -63,11 +63,11 @@ def show_call(name: str, folder: Path | None, *, json: bool, wav: Path | None) -
 def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> None:
     settings = load_settings()
     kept_days = settings.telephony_journal_days if days is None else days
-    verb = "would be removed" if dry_run else "removed"
+    verb = "would be deleted" if dry_run else "deleted"
     if (records := open_records(settings)) is not None:
         with closing(records):
             old = records.purge(SYSTEM.now() - timedelta(days=kept_days), dry_run=dry_run)
-        typer.echo(f"{len(old)} records of calls older than {kept_days:g} days {verb}.")
+        typer.echo(f"{len(old)} call records older than {kept_days:g} days {verb}.")
         if folder is None and settings.telephony_journal_dir is None:
             return
     gone = purge(folder_of(folder), days=kept_days, now=SYSTEM.now(), dry_run=dry_run)
@@ -77,7 +77,7 @@ def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> No
 
 
 def add_test(name_of_call: str, name: str, agent: str | None, tests: Path, folder: Path | None) -> None:
-    """A call's journal, masked, beside the tests, and a test with today's values."""
+    """Copy the masked journal of a call to the tests, and write a test with the current values."""
     if not name.isidentifier():
         raise CliError(f"{name!r} cannot be the name of a test.", "Use letters, digits and underscores.")
     journal = find_call(folder_of(folder), name_of_call)
@@ -87,23 +87,23 @@ def add_test(name_of_call: str, name: str, agent: str | None, tests: Path, folde
     recording = add(journal, name, tests, redaction_of(load_settings()))
     test.write_text(test_of(HeardCall(lambda: read_journal(recording), name), name, agent), encoding="utf-8")
     typer.echo(
-        f"{recording} ({recording.stat().st_size / 1e6:.1f} MB) and {test}: edit what it expects, and run pytest."
+        f"{recording} ({recording.stat().st_size / 1e6:.1f} MB) and {test}: edit the expectations, and run pytest."
     )
 
 
-def bring_in(source: Path, folder: Path | None) -> None:
-    """Calls that others recorded, as journals of ours."""
+def import_calls(source: Path, folder: Path | None) -> None:
+    """Make journals from a recording or a log of another program."""
     if not source.is_file():
-        raise CliError(f"{source} is {'a folder' if source.is_dir() else 'not there'}.", _IMPORTED, code=USAGE)
+        raise CliError(f"{source} {'is a folder' if source.is_dir() else 'does not exist'}.", _IMPORTED, code=USAGE)
     try:
         made = import_call(source, folder_of(folder))
     except (AudioFileError, JournalError) as error:
         raise CliError(str(error), _IMPORTED) from error
     except OSError as error:
-        raise CliError(f"{error.filename or source}: {error.strerror}.", "--folder names another folder.") from error
-    for problem in made.problems[:_MAX_TOLD]:
-        typer.echo(f"{source}, {problem}: left out.", err=True)
-    if (more := len(made.problems) - _MAX_TOLD) > 0:
+        raise CliError(f"{error.filename or source}: {error.strerror}.", "Set another folder with --folder.") from error
+    for problem in made.problems[:_MAX_PROBLEMS]:
+        typer.echo(f"{source}, {problem}: skipped.", err=True)
+    if (more := len(made.problems) - _MAX_PROBLEMS) > 0:
         typer.echo(f"{source}: {more} more problems of this kind.", err=True)
     for journal in made.journals:
         call = collect(read_journal(journal))

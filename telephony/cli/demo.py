@@ -43,15 +43,15 @@ def run_demo(
     folder: Path,
     verbose: bool,
 ) -> None:
-    """Make one call and say how it was."""
+    """Make one call and print its report."""
     if live and (fast or script is not None):
         raise CliError(
-            "--live goes with neither --fast nor --script.", "A real model has its own time and words.", code=USAGE
+            "--live cannot be used with --fast or --script.", "A real model has its own timing and words.", code=USAGE
         )
     if live and not os.environ.get("OPENAI_API_KEY"):
-        raise CliError("--live needs a key.", "Set OPENAI_API_KEY; without --live the embedded script answers.")
+        raise CliError("--live needs a key.", "Set OPENAI_API_KEY; without --live the embedded model answers.")
     if seed is not None and not fast:
-        raise CliError("--seed goes with --fast: sockets take their own time.", code=USAGE)
+        raise CliError("--seed needs --fast. Over sockets the timing is not reproducible.", code=USAGE)
     plan = Plan(agent, script, live, run_tools, folder, verbose, caller)
     console = Console(stderr=json)
     _make(folder)
@@ -82,7 +82,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CliError(f"{folder} cannot be made: {error.strerror}.", "--folder names another.") from error
+        raise CliError(f"{folder} cannot be created: {error.strerror}.", "Set another folder with --folder.") from error
 
 
 def _check_caller(name: str) -> None:
@@ -93,7 +93,7 @@ def _check_caller(name: str) -> None:
 
 
 def _skipped(source: AgentSource, plan: Plan) -> list[str]:
-    """The tools that the embedded model leaves alone, where no script says otherwise."""
+    """The tools that the embedded model does not call without a script."""
     if plan.live or plan.model_script is not None or not isinstance(source, RealtimeAgent):
         return []
     tools = [tool for tool in source.tools if isinstance(tool, FunctionTool)]
@@ -102,14 +102,18 @@ def _skipped(source: AgentSource, plan: Plan) -> list[str]:
 
 def _announce(plan: Plan, console: Console, skipped: Sequence[str], *, json: bool) -> None:
     if plan.live:
-        console.print("The real model answers: this costs money.", style="bold yellow")
+        console.print("The real model answers. This costs money.", style="bold yellow")
     elif not json:
-        console.print("A script answers, not an AI: real server, embedded model, simulated caller.", style="dim")
+        console.print(
+            "The embedded model answers. It is no AI. The server is real, the caller is simulated.", style="dim"
+        )
     if skipped and not json:
-        told = f"Not tried, because they end or move the call, or write the do-not-call list: {', '.join(skipped)}."
-        console.print(f"{told} A script (--script) may call them.", style="dim")
+        note = (
+            f"Not called, because they end or transfer the call, or write the do-not-call list: {', '.join(skipped)}."
+        )
+        console.print(f"{note} A script (--script) can call them.", style="dim")
     if plan.stub_tools and not json:
-        console.print("The agent's tools are not run: stubs answer for them (--run-tools runs them).", style="dim")
+        console.print("The agent's tools are replaced by stubs (--run-tools runs them).", style="dim")
 
 
 def _view(console: Console, *, json: bool, verbose: bool) -> View:

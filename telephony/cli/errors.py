@@ -1,4 +1,4 @@
-"""How the command line fails: one line that says what, one that says what to do; the traceback with `-v`."""
+"""Prints errors of the command line: a line with the error, a line with a hint, and with `-v` the traceback."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["FAILED", "USAGE", "CliError", "reporting"]
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
-"""What shells give for a command that Ctrl-C ended."""
+"""The exit code of shells for a command that Ctrl-C ended."""
 
 
 class CliError(Exception):
-    """Something to tell the user: what is wrong, and what to do about it."""
+    """An error of the command line. `hint` says what to do."""
 
     def __init__(self, message: str, hint: str = "", *, code: int = FAILED) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class CliError(Exception):
 
 @contextmanager
 def reporting(*, verbose: bool) -> Iterator[None]:
-    """Turn the errors that we raise on purpose into lines on standard error and an exit code."""
+    """Print our own errors to standard error and exit with a code."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Finds the agent that an import string names, as uvicorn finds an application."""
+"""Loads the agent of an import string, as uvicorn loads an application."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FORM = "AGENT is an import string, module:attribute, such as examples.reception
 
 
 def load_agent(name: str) -> AgentSource:
-    """The `RealtimeAgent` at `module:attribute`, or the function there that picks one for a call.
+    """The `RealtimeAgent` at `module:attribute`, or the function there that selects one for a call.
 
     The current directory is searched first. Raises `CliError`.
     """
@@ -29,17 +29,17 @@ def load_agent(name: str) -> AgentSource:
 
 
 def load_agents(name: str) -> Agents:
-    """The same; or the mapping there of called numbers to agents. Raises `CliError`."""
+    """The same as `load_agent`, or a mapping of called numbers to agents. Raises `CliError`."""
     value = load_object(name)
     if not isinstance(value, Mapping):
         return _agent(value, name)
     if not value:
-        raise CliError(f"{name} is empty: there is nobody to answer.", code=USAGE)
+        raise CliError(f"{name} is empty. It needs at least one agent.", code=USAGE)
     return {str(number): _agent(source, f"{name}[{number!r}]") for number, source in value.items()}
 
 
 def load_object(name: str, form: str = _FORM, what: str = "agent") -> Any:
-    """What an import string names. `form` says how to write one, `what` it names. Raises `CliError`."""
+    """The object of an import string. `form` and `what` are for messages. Raises `CliError`."""
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         raise CliError(f"{name!r} names no {what}.", form, code=USAGE)

@@ -41,13 +41,13 @@ def run_replay(
     html: Path | None,
     options: dict[str, Any],
 ) -> None:
-    """Replay, tell, and exit with 3 where anything diverged."""
+    """Replay, print the results, and exit with 3 if a replay diverged."""
     if mode not in MODES:
         raise CliError(f"There is no mode {mode!r}.", f"The modes are {', '.join(MODES)}.", code=USAGE)
     if mode == "live" and not os.environ.get("OPENAI_API_KEY"):
         raise CliError("--mode live needs a key.", "Set OPENAI_API_KEY; --mode embedded needs none.")
     if agent is not None:
-        load_agent(agent)  # so that a wrong name is told once, and now
+        load_agent(agent)  # so that a wrong name is reported once, before the replays
     chosen = {**MODES[mode], **{name: value for name, value in options.items() if value is not None}}
     seed = int(chosen.pop("seed", 0))
     jobs = [
@@ -60,29 +60,29 @@ def run_replay(
         results.append(result)
         if not json:
             typer.echo(result.get("text") or f"{result['title']}: {result['error']}")
-    _tell(results, repeat, json=json, junit=junit, html=html)
+    _report(results, repeat, json=json, junit=junit, html=html)
     if any(result.get("error") for result in results):
         raise typer.Exit(1)
     if any(result["diverged"] for result in results):
         raise typer.Exit(DIVERGED)
 
 
-def _tell(results: list[dict[str, Any]], repeat: int, *, json: bool, junit: Path | None, html: Path | None) -> None:
+def _report(results: list[dict[str, Any]], repeat: int, *, json: bool, junit: Path | None, html: Path | None) -> None:
     if html is not None:
         html.write_text(_one_page(results), encoding="utf-8")
     if junit is not None:
         junit.write_text(junit_of(results), encoding="utf-8")
-    told = [{k: v for k, v in result.items() if k not in ("page", "text")} for result in results]
+    rows = [{k: v for k, v in result.items() if k not in ("page", "text")} for result in results]
     spreads = [spread_of(results[n : n + repeat]) for n in range(0, len(results), repeat)] if repeat > 1 else []
     if json:
-        typer.echo(jsonlib.dumps({"results": told, "spreads": spreads}, indent=1, default=str))
+        typer.echo(jsonlib.dumps({"results": rows, "spreads": spreads}, indent=1, default=str))
     else:
         for spread in spreads:
             typer.echo(spread_text(spread))
 
 
 def _one_page(results: list[dict[str, Any]]) -> str:
-    """Pages of one call each, as one; a call that could not be replayed is told, too."""
+    """The pages of all calls as one page. It also lists the calls that could not be replayed."""
     bodies = [
         body_of(result["page"])
         if "page" in result
@@ -93,7 +93,7 @@ def _one_page(results: list[dict[str, Any]]) -> str:
 
 
 def _journals(paths: Sequence[str]) -> list[Path]:
-    """Files are journals; of a folder all that lie in it; else a call's sid in TELEPHONY_JOURNAL_DIR."""
+    """The journals of the arguments: a file, all files of a folder, or a CallSid in TELEPHONY_JOURNAL_DIR."""
     found: list[Path] = []
     for name in paths:
         path = Path(name)

@@ -39,7 +39,7 @@ def run_server(
     phone: bool = False,
     outgoing: Sequence[str] = (),
 ) -> None:
-    """Serve until SIGINT or SIGTERM; with `phone`, our number leads here meanwhile."""
+    """Serve until SIGINT or SIGTERM. With `phone`, our number leads here in that time."""
     overrides = {"host": host, "port": port, "telephony_model": model}
     with temporary_webhook(overrides) if phone else nullcontext() as webhook:
         _serve(
@@ -82,12 +82,12 @@ def _serve(
                 "Ctrl-C stops."
             )
             needs_token = settings.public_url is not None and settings.telephony_api_token is None
-            once = " (once TELEPHONY_API_TOKEN is set: others can come here, too)" if needs_token else ""
-            typer.echo(f"Ring it from a browser: {address}/console/phone{once}")
+            once = " (after you set TELEPHONY_API_TOKEN, because the server is public)" if needs_token else ""
+            typer.echo(f"Call it from a browser: {address}/console/phone{once}")
             if settings.wants_script and not stub_tools:
                 typer.echo(
-                    "The script calls each tool with invented arguments, and the tool runs; those that end or move the "
-                    "call are left alone. --stub-tools: no tool runs."
+                    "The embedded model calls each tool with invented arguments, and the tool runs. It does not call "
+                    "tools that end or transfer the call. With --stub-tools no tool runs."
                 )
         if webhook is not None:
             webhook.set()

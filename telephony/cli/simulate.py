@@ -16,8 +16,8 @@ from .errors import USAGE, CliError
 __all__ = ["run_simulator"]
 
 _HEADER = """\
-# A Twilio on this machine: nobody is really called. These are for the environment of what is to use it, with a
-# PUBLIC_URL like http://127.0.0.1:8000 (of this machine: it asks nobody else). Ctrl-C ends it."""
+# A simulated Twilio on this machine. No real call is made. Set these variables, and a PUBLIC_URL on this machine like
+# http://127.0.0.1:8000, in the environment of your server. Ctrl-C ends the simulation."""
 
 
 def run_simulator(
@@ -31,11 +31,9 @@ def run_simulator(
     calls_per_second: float,
     json: bool,
 ) -> None:
-    """Be Twilio until SIGINT or SIGTERM, or make one call and say how it was."""
+    """Simulate Twilio until SIGINT or SIGTERM, or make one call and print its result."""
     if ring is not None and not voice_url:
-        raise CliError(
-            "Our number has no webhook to ask.", "Add --voice-url http://127.0.0.1:8000/incoming-call.", code=USAGE
-        )
+        raise CliError("Our number has no webhook.", "Add --voice-url http://127.0.0.1:8000/incoming-call.", code=USAGE)
     at = dict(_at_number(text) for text in callee)
 
     async def main() -> None:
@@ -65,10 +63,10 @@ def run_simulator(
 
 
 def _at_number(text: str) -> tuple[str, callees.Callee]:
-    """`+14155550123=voicemail`; without a number it is everybody else."""
+    """`+14155550123=voicemail`: a number and its callee. Without a number: the callee of all other numbers."""
     number, equals, name = text.rpartition("=")
     if equals and not number.startswith("+"):
-        raise CliError(f"{text!r} says no callee.", "Write +14155550123=voicemail, or voicemail for all.", code=USAGE)
+        raise CliError(f"{text!r} has no callee.", "Write +14155550123=voicemail, or voicemail for all.", code=USAGE)
     try:
         return (e164(number) if number else ""), callees.find(tidy(name))
     except ValueError as error:

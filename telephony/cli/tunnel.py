@@ -1,4 +1,4 @@
-"""A public address for this machine, from a tunnel program that is installed: cloudflared or ngrok."""
+"""A public address for this machine from an installed tunnel program: cloudflared or ngrok."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PROGRAMS = {
         re.compile(r"(?<=\burl=)https://[a-z0-9.-]+"),
     ),
 }
-"""How to start it, and how its output tells the address."""
+"""The arguments of each program, and the pattern of the address in its output."""
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def tunnel(port: int) -> Iterator[str]:
     process = subprocess.Popen(  # noqa: S603
         [name, *(argument.format(port=port) for argument in arguments)],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,  # Ctrl-C is for us: the tunnel ends after the calls
+        start_new_session=True,  # Ctrl-C must not end the tunnel before the calls
     )  # fmt: skip
     assert process.stdout is not None
     found: Queue[str] = Queue()
@@ -54,7 +54,10 @@ def tunnel(port: int) -> Iterator[str]:
         except Empty:
             url = ""
         if not url.startswith("https://"):
-            raise CliError(f"{name} gave no address. It said: {url or 'nothing'}", f"Try it alone: {name} --help")
+            raise CliError(
+                f"{name} printed no address. Its last line: {url or 'nothing'}",
+                f"Run it by itself to see why: {name} --help",
+            )
         yield url
     finally:
         process.terminate()
@@ -68,7 +71,7 @@ def tunnel(port: int) -> Iterator[str]:
 
 
 def _read(output: IO[str], address: re.Pattern[str], found: Queue[str]) -> None:
-    """Read on to the end, so that the program never waits for us. Its last line is told when it ends too early."""
+    """Read the output to its end, so that the program never blocks. Its last line is the error if it ends early."""
     line = ""
     for line in output:
         if match := address.search(line):

@@ -1,1 +1,1 @@
-"""What is wrong with this installation, and what to do about it; and what a recorded call's line was like."""
+"""Checks of an installation, and figures of the media streams of a recorded call."""

@@ -1,4 +1,4 @@
-"""What is configured at Twilio: the account, the number and where its calls go, and whom the account may call."""
+"""Checks of the Twilio account, its number and webhook, and its permission to call."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _MAX_SHOWN = 5
 
 
 async def check_twilio(settings: Settings, *, to: str | None = None) -> list[CheckResult]:
-    """Everything about the account; `to`: and whether it may call this number."""
+    """All checks of the account. With `to`, it also checks whether the account may call this number."""
     try:
         rest = TwilioRest.of(settings)
     except TwilioNotConfigured as error:
         return [skipped(_ACCOUNT, "is not configured", error.advice), skipped(_NUMBER, "needs the account")]
     results: list[CheckResult] = []
     try:
-        await _examine(settings, rest, to, results)
+        await _check(settings, rest, to, results)
     except TwilioError as error:
         results.append(wrong(_ACCOUNT, str(error.args[0]), error.advice))
     finally:
@@ -32,32 +32,36 @@ async def check_twilio(settings: Settings, *, to: str | None = None) -> list[Che
     return results
 
 
-async def _examine(settings: Settings, rest: TwilioRest, to: str | None, results: list[CheckResult]) -> None:
+async def _check(settings: Settings, rest: TwilioRest, to: str | None, results: list[CheckResult]) -> None:
     account = await rest.account()
     verified = await rest.verified_numbers() if account.is_trial else None
     results += check_account(account, verified)
     results += await _number(settings, rest)
     if to is not None and verified is not None and to not in verified:
         advice = "Verify it in the Console: Phone Numbers, Verified Caller IDs; or upgrade the account."
-        results.append(wrong(_CALLING, f"{to} is not verified, and a trial account calls no other (21219)", advice))
+        results.append(
+            wrong(_CALLING, f"{to} is not verified, and a trial account may call only verified numbers (21219)", advice)
+        )
     called = [it for it in (to, settings.telephony_fallback_number) if it is not None]
     for country in dict.fromkeys(map(_country, called or filter(None, [settings.twilio_phone_number]))):
         results.append(await _permission(rest, country))
 
 
 def check_account(account: Account, verified: list[str] | None) -> list[CheckResult]:
-    """`verified`: whom a trial account may call; None: it is none."""
+    """Check the account. `verified` are the numbers that a trial account may call; None: it is not a trial account."""
     if account.status != "active":
-        advice = "The Console says why: https://console.twilio.com. Nothing works until that is settled (10001)."
+        advice = "See https://console.twilio.com for the reason. No call works until then (10001)."
         return [wrong(_ACCOUNT, f"is {account.status}", advice)]
     results = [ok(_ACCOUNT, f"{account.sid} is active")]
     if verified is not None:
         numbers = ", ".join(verified[:_MAX_SHOWN]) + (", ..." if len(verified) > _MAX_SHOWN else "")
         message = (
-            f"a trial: it calls verified numbers only ({numbers or 'there are none'}), calls end after 10 minutes, "
-            "few go on at once, and Twilio's own message and a key come before your agent"
+            f"is a trial: it may call verified numbers only ({numbers or 'there are none'}), calls end after 10 "
+            "minutes, few calls are possible at once, and a message of Twilio and a key press come before the agent"
         )
-        results.append(warning(_ACCOUNT, message, "Upgrade it in the Console: Billing. Until then, verify your own."))
+        results.append(
+            warning(_ACCOUNT, message, "Upgrade it in the Console: Billing. Until then, verify your own number.")
+        )
     return results
 
 
@@ -65,48 +69,54 @@ async def _number(settings: Settings, rest: TwilioRest) -> list[CheckResult]:
     if settings.twilio_phone_number is None:
         numbers = [number.number for number in await rest.phone_numbers() if number.voice]
         if not numbers:
-            return [warning(_NUMBER, "the account has none that takes calls", "Buy one in the Console.")]
+            return [warning(_NUMBER, "the account has no number that receives calls", "Buy one in the Console.")]
         return [
             skipped(_NUMBER, "none is set", f"Set TWILIO_PHONE_NUMBER to one of {', '.join(numbers[:_MAX_SHOWN])}.")
         ]
     number = await rest.phone_number(settings.twilio_phone_number)
     if number is None:
         message = f"the account has no number {settings.twilio_phone_number}"
-        return [wrong(_NUMBER, message, "Correct TWILIO_PHONE_NUMBER, or TWILIO_ACCOUNT_SID: another account's?")]
+        return [
+            wrong(_NUMBER, message, "Correct TWILIO_PHONE_NUMBER, or TWILIO_ACCOUNT_SID if it is of another account.")
+        ]
     if not number.voice_application_sid:
         return check_number(settings, number)
     try:
         application = await rest.application(number.voice_application_sid)
     except TwilioNotFound:
-        message = f"its TwiML app {number.voice_application_sid} does not exist any more"
+        message = f"its TwiML app {number.voice_application_sid} does not exist"
         return [wrong(_NUMBER, message, _set(number))]
     return check_number(settings, number, application_url=application.voice_url)
 
 
 def check_number(settings: Settings, number: PhoneNumber, *, application_url: str = "") -> list[CheckResult]:
-    """Do calls of this number come to us? `application_url`: what its TwiML application asks, where it has one."""
+    """Check that calls of this number come here. `application_url` is the voice URL of its TwiML application."""
     if not number.voice:
-        message = f"{number.number} takes no voice calls: its type has no such capability"
+        message = f"{number.number} cannot receive voice calls"
         return [wrong(_NUMBER, message, "Buy one with Voice, and set TWILIO_PHONE_NUMBER to it.")]
     if number.trunk_sid:
-        message = f"its calls go to the SIP trunk {number.trunk_sid}, and no webhook is asked"
-        return [wrong(_NUMBER, message, "Take it off: Console, Elastic SIP Trunking, the trunk, Numbers.")]
-    app = f"the TwiML app {number.voice_application_sid}, which overrides the number, asks "
+        message = f"its calls go to the SIP trunk {number.trunk_sid}, so its webhook is not used"
+        return [
+            wrong(
+                _NUMBER, message, "Remove it from the trunk in the Console: Elastic SIP Trunking, the trunk, Numbers."
+            )
+        ]
+    app = f"the TwiML app {number.voice_application_sid}, which overrides the number, has the webhook "
     asks, prefix = (application_url, app) if number.voice_application_sid else (number.voice_url, "its webhook is ")
     if settings.public_url is None:
         return [skipped(_NUMBER, f"{prefix}{asks or 'nothing'}", "Set PUBLIC_URL to have it checked.")]
     expected = public_address(settings.public_url, "/incoming-call")
     if asks.partition("#")[0] != expected:
         return [wrong(_NUMBER, f"{prefix}{asks or 'empty'}, not {expected}", _set(number))]
-    results = [ok(_NUMBER, f"{number.number} asks {expected}")]
+    results = [ok(_NUMBER, f"{number.number} has the webhook {expected}")]
     if not number.voice_application_sid and not number.voice_fallback_url:
-        message = "it has no fallback: while this server is down, callers hear Twilio's error"
+        message = "it has no fallback. Callers hear an error of Twilio while this server is down"
         results.append(warning(_NUMBER, message, _set(number)))
     return results
 
 
 def _set(number: PhoneNumber) -> str:
-    return f"`telephony number set {number.number}` points it here, and keeps what was there."
+    return f"`telephony number set {number.number}` points it here and saves the previous webhook."
 
 
 async def _permission(rest: TwilioRest, country: str) -> CheckResult:

@@ -1,4 +1,4 @@
-"""All checks, one after another."""
+"""Runs all checks, one after another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .remote import WEB, Web, check_address, check_clock, check_key
 __all__ = ["run_checks"]
 
 _REFERENCE = "https://api.twilio.com/"
-"""Asked for the time where PUBLIC_URL is our own machine, or silent."""
+"""The server whose clock is compared with ours."""
 
 
 async def run_checks(
@@ -28,8 +28,10 @@ async def run_checks(
     web: Web = WEB,
     sources: Sources = SYSTEM,
 ) -> list[CheckResult]:
-    """Everything that can be checked; settings that do not fit leave the rest for later. `to`: may this number be
-    called? `model_key`: use it, to see whether it is accepted."""
+    """Run all checks. Invalid settings end them early.
+
+    `to` also checks whether this number may be called. `model_key` also tries the key of the model.
+    """
     settings, results = check_settings(environment)
     results += check_audio()
     if settings is None:

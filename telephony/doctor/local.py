@@ -1,4 +1,4 @@
-"""What can be checked without a network: settings, codecs, the journals' folder."""
+"""Checks without a network: settings, codecs, the folder of journals."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _NOT_SETTINGS = {"TELEPHONY_SIMULATE"}
 
 
 def check_settings(environment: Mapping[str, str]) -> tuple[Settings | None, list[CheckResult]]:
-    """The settings, if they fit, and what there is to say about them."""
+    """The settings if they are valid, and the results of their check."""
     results = list(_misspelt(environment))
     try:
         settings = load_settings()
     except SettingsError as error:
         problems = [problem.partition(": ") for problem in error.problems]
-        return None, [*results, *(wrong(name, "does not fit", advice) for name, _, advice in problems)]
+        return None, [*results, *(wrong(name, "is invalid", advice) for name, _, advice in problems)]
     given = sum(bool(environment.get(name.upper())) for name in Settings.model_fields)
-    return settings, [*results, ok("settings", f"{given} are set, all fit; the others have their defaults")]
+    return settings, [*results, ok("settings", f"{given} are set and valid; the others have their defaults")]
 
 
 def _misspelt(environment: Mapping[str, str]) -> Iterator[CheckResult]:
@@ -45,24 +45,28 @@ def _misspelt(environment: Mapping[str, str]) -> Iterator[CheckResult]:
     for name in ours:
         if name not in known | _NOT_SETTINGS:
             close = difflib.get_close_matches(name, known, 1)
-            yield warning(name, "is no setting", f"Did you mean {close[0]}?" if close else "See deploy/.env.example.")
+            yield warning(
+                name, "is not a setting", f"Did you mean {close[0]}?" if close else "See deploy/.env.example."
+            )
 
 
 def check_model(settings: Settings) -> CheckResult:
-    """Which model will answer?"""
+    """Check which model answers."""
     if settings.telephony_model == "scripted":
-        return warning("model", "the embedded script answers, not an AI", "Set TELEPHONY_MODEL=openai for a model.")
+        return warning("model", "the embedded model answers, which is no AI", "Set TELEPHONY_MODEL=openai for a model.")
     if settings.openai_base_url is not None:
         return ok("model", f"answers at {settings.openai_base_url}")
     if settings.openai_api_key is not None:
         return ok("model", "OpenAI answers")
     if settings.telephony_model == "openai":
-        return wrong("model", "there is no key", "Set OPENAI_API_KEY.")
-    return warning("model", "the embedded script answers on this machine, not an AI", "Set OPENAI_API_KEY for a model.")
+        return wrong("model", "no key is set", "Set OPENAI_API_KEY.")
+    return warning(
+        "model", "the embedded model answers on this machine, which is no AI", "Set OPENAI_API_KEY for a model."
+    )
 
 
 def check_audio() -> list[CheckResult]:
-    """Do the codec and the resampler of this installation compute what they should?"""
+    """Check that the codec and the resampler compute the expected values."""
     every = bytes(range(256))
     # 0x7F is the negative zero; it comes back as the positive one
     exact = g711.encode(g711.decode(every)) == every.replace(b"\x7f", b"\xff")
@@ -91,15 +95,15 @@ def _rms(samples: array[int]) -> float:
 async def check_journal_folder(
     settings: Settings, files: Files | None = None, *, within_s: float = _DISK_S
 ) -> CheckResult:
-    """Can a file be made and written where the journals are to go?
+    """Check that a file can be written in the folder of journals.
 
-    A folder that does not exist is not made: its nearest parent is tried.
+    A missing folder is not created; its nearest parent is checked.
     """
     folder = settings.telephony_journal_dir
     if folder is None:
-        return skipped("journals", "none are written", "Set TELEPHONY_JOURNAL_DIR to keep what happened in each call.")
-    then = "New calls are turned away" if settings.telephony_journal_required else "Calls go on without journals"
-    advice = f"{then}. Make room there, or name another TELEPHONY_JOURNAL_DIR."
+        return skipped("journals", "no journals are written", "Set TELEPHONY_JOURNAL_DIR to record each call.")
+    then = "New calls are refused" if settings.telephony_journal_required else "Calls continue without journals"
+    advice = f"{then}. Free space there, or set another TELEPHONY_JOURNAL_DIR."
     try:
         async with asyncio.timeout(within_s):
             await in_daemon(partial(_probe, folder, files or Files()), "journal folder")

@@ -1,4 +1,4 @@
-"""Can the records be used: is the database there, of a schema that we know, and may we write to it?"""
+"""Checks that the database of records is reachable and writable and has a known schema."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from .check_result import CheckResult, ok, skipped, wrong
 
 __all__ = ["check_records"]
 
-_IN_MEMORY = "Set DATABASE_URL where several processes run, and where a restart shall forget nothing."
+_IN_MEMORY = "Set DATABASE_URL for several processes, and to keep records over a restart."
 
 
 async def check_records(settings: Settings, sources: Sources) -> CheckResult:
     if settings.database_url is None:
-        return skipped("records", "used tokens, keys and calls are kept in memory", _IN_MEMORY)
+        return skipped("records", "used tokens, keys and call records are in memory", _IN_MEMORY)
     url = settings.database_url.get_secret_value()
     if (file := _file_to_be(url)) is not None:
         if os.access(file.parent, os.W_OK):
-            return ok("records", f"{file} will be made")
-        return wrong("records", f"{file.parent} is no folder that can be written to", "Create it, or set DATABASE_URL.")
+            return ok("records", f"{file} will be created")
+        return wrong("records", f"{file.parent} is not a writable folder", "Create it, or set DATABASE_URL.")
     try:
         return ok("records", await asyncio.to_thread(_try, url, sources))
     except RecordsUnavailable as error:
-        return wrong("records", str(error), "Start the database, or correct DATABASE_URL. Calls go on without.")
+        return wrong("records", str(error), "Start the database, or correct DATABASE_URL. Calls continue without it.")
     except SettingsError as error:
         return wrong("records", "cannot be used", str(error))
 
 
 def _file_to_be(url: str) -> Path | None:
-    """SQLite's file, if it does not exist yet: looking at it would make it."""
+    """The file of SQLite if it does not exist yet. Opening it would create it."""
     parts = urlsplit(url)
     file = Path(parts.path.removeprefix("/"))
     return file.absolute() if parts.scheme == "sqlite" and not file.exists() else None

@@ -1,4 +1,4 @@
-"""What takes a network: our own public address from outside, its signatures and streams, the model's key, the clock."""
+"""Checks over the network: the public address, its signatures and streams, the model's key, the clock."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = ["WEB", "Answer", "Fetch", "Web", "check_address", "check_clock", "che
 _TIMEOUT_S = 10.0
 _CLOCK_OFF_S = 5.0
 _CLOCK_WRONG_S = 30.0
-"""Half a stream token's life: with several processes, one mints it and another may check it."""
+"""Half the lifetime of a stream token. One process may issue a token and another may check it."""
 _SHUTDOWN_DAYS = 180
-"""OpenAI announces the end of a generally available model at least six months before."""
+"""OpenAI announces the shutdown of a generally available model at least six months before."""
 _MAX_ANSWER_BYTES = 2**20
 _OPENAI = "https://api.openai.com/v1"
 _PROBE = {"CallSid": "CA" + "0" * 32, "StreamSid": "MZ" + "0" * 32, "StreamEvent": "stream-stopped"}
@@ -41,7 +41,7 @@ Hitch = Literal["", "name", "refused", "time-out", "certificate", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`status` 0: there was none, `hitch` says why not, and `fault` in words."""
+    """The response to a request. `status` 0: there was none; `hitch` is the kind of the error and `fault` its text."""
 
     status: int
     headers: Mapping[str, str]
@@ -55,16 +55,16 @@ Fetch = Callable[[str, Mapping[str, str]], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """How the outside is asked."""
+    """The functions for requests over the network."""
 
     get: Fetch
-    """Blocks."""
+    """A GET request. It blocks."""
     upgrade: Callable[[str, Mapping[str, str]], Awaitable[str]]
-    """Opens a WebSocket and closes it again; says what was wrong."""
+    """Opens a WebSocket and closes it. Returns the error, or an empty text."""
 
 
 def fetch(url: str, headers: Mapping[str, str]) -> Answer:
-    """GET. Raises nothing. Runs in a thread."""
+    """Send a GET request. It raises nothing, and it must run in a thread."""
     request = urllib.request.Request(url, headers={"User-Agent": "telephony-doctor", **headers})  # noqa: S310 - settings
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
@@ -93,7 +93,7 @@ async def upgrade(url: str, headers: Mapping[str, str]) -> str:
     except ConnectFailed as error:
         return str(error.args[0])
     connection.close(1000)
-    await connection.lost  # within a second; the loop must not end before
+    await connection.lost  # within a second; the event loop must run until then
     return ""
 
 
@@ -104,10 +104,13 @@ WEB = Web(fetch, upgrade)
 
 
 async def check_address(settings: Settings, web: Web) -> tuple[list[CheckResult], Answer | None]:
-    """Is it us who answer at PUBLIC_URL, to what Twilio signs, and with streams? (From here; Twilio comes from
-    elsewhere.) Returns an answer of the server's as well, if there was one."""
+    """Check that this server answers at PUBLIC_URL, accepts Twilio's signatures and opens media streams.
+
+    The requests come from this machine, and not from Twilio's network. The second value is a response of the server, if
+    there was one.
+    """
     if settings.public_url is None:
-        return [skipped("PUBLIC_URL", "is not set", "Set it to the address that Twilio shall call.")], None
+        return [skipped("PUBLIC_URL", "is not set", "Set it to the address that Twilio calls.")], None
     url = public_address(settings.public_url, "/healthz")
     answer = await asyncio.to_thread(web.get, url, {})
     reached = _reached(url, answer)
@@ -122,30 +125,30 @@ def _reached(url: str, answer: Answer) -> CheckResult:
     port = parts.port or (443 if parts.scheme == "https" else 80)
     if not answer.status:
         cure = {
-            "name": f"{parts.hostname} is not known: a DNS record is missing, or the tunnel has another name now.",
-            "refused": f"Nobody listens on port {port}: start the proxy or tunnel, and check where it listens.",
-            "time-out": f"A firewall blocks port {port}, or the machine is not there: open the port.",
-            "certificate": "Twilio accepts no such certificate either (31910): have the proxy get a valid one.",
+            "name": f"{parts.hostname} is unknown: a DNS record is missing, or the tunnel has a new name.",
+            "refused": f"Nothing listens on port {port}: start the proxy or tunnel, and check its port.",
+            "time-out": f"A firewall blocks port {port}, or the machine is down: open the port.",
+            "certificate": "Twilio does not accept this certificate either (31910): get a valid one for the proxy.",
         }.get(answer.hitch, "Start the server and the tunnel or proxy; check name and certificate.")
         return wrong("PUBLIC_URL", f"{url} cannot be reached: {answer.fault}", cure)
     if answer.status in (502, 503, 504):
         message = f"the proxy or tunnel answers, but no server behind it (HTTP {answer.status})"
         return wrong("PUBLIC_URL", message, "Start `telephony serve`, and point the proxy at its HOST:PORT.")
     if answer.status != 200 or not _is_us(answer.body):
-        message = f"{url} is answered by something else (HTTP {answer.status})"
+        message = f"another program answers at {url} (HTTP {answer.status})"
         return wrong("PUBLIC_URL", message, "Point the tunnel or proxy at HOST:PORT, and keep the path.")
     if is_loopback(parts.hostname or ""):
-        return warning("PUBLIC_URL", f"{url} answers, on this machine only", "Twilio needs a public address.")
+        return warning("PUBLIC_URL", f"{url} answers, but only on this machine", "Twilio needs a public address.")
     if port != 443:
         message = f"{url} answers, on port {port}"
-        return warning("PUBLIC_URL", message, "Twilio's documentation wants media streams on port 443 (31910).")
+        return warning("PUBLIC_URL", message, "Twilio documents port 443 for media streams (31910).")
     return ok("PUBLIC_URL", f"{url} answers")
 
 
 async def _signature(settings: Settings, public_url: str, web: Web) -> CheckResult:
-    """Ask as Twilio asks: signed with our token, for the address that we give to Twilio."""
+    """Send a request like Twilio's, signed with our token for the address that Twilio has."""
     if not settings.checks_signatures:
-        return skipped("signature", "needs TWILIO_AUTH_TOKEN", "Set it, and webhooks are checked.")
+        return skipped("signature", "needs TWILIO_AUTH_TOKEN", "Set it, so that webhooks are checked.")
     url = public_address(public_url, "/stream-status", urlencode(_PROBE))
     answer = await asyncio.to_thread(web.get, url, sign(settings.signing_keys, url, {}))
     plain = _without_query(url)
@@ -157,9 +160,9 @@ async def _signature(settings: Settings, public_url: str, web: Web) -> CheckResu
         computed = _without_query(str(json.loads(answer.body)["expected"]))
     except (ValueError, KeyError, TypeError):
         message = f"a request that is signed for {plain} is refused"
-        return wrong("signature", message, "Another TWILIO_AUTH_TOKEN or PUBLIC_URL is set there. Use one.")
-    message = f"Twilio signs {plain}, and the server computes {computed}"
-    return wrong("signature", message, "Set the server's PUBLIC_URL to what Twilio calls, to the character.")
+        return wrong("signature", message, "The server has another TWILIO_AUTH_TOKEN or PUBLIC_URL. Use the same here.")
+    message = f"Twilio signs {plain}, but the server expects {computed}"
+    return wrong("signature", message, "Set the server's PUBLIC_URL to the exact address that Twilio calls.")
 
 
 def _without_query(url: str) -> str:
@@ -170,7 +173,7 @@ async def _stream(settings: Settings, web: Web) -> CheckResult:
     url = websocket_address(settings.public_url or "", "/media-stream")
     if not (fault := await web.upgrade(url, sign(settings.signing_keys, url, {}))):
         return ok("media stream", f"{url} opens")
-    advice = "Have the proxy or tunnel pass WebSockets on (Upgrade and Connection headers, HTTP/1.1) (31920)."
+    advice = "Let the proxy or tunnel forward WebSockets: Upgrade and Connection headers, HTTP/1.1 (31920)."
     return wrong("media stream", f"{url} does not open: {fault}", advice)
 
 
@@ -186,10 +189,9 @@ def _is_us(body: bytes) -> bool:
 
 
 async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool) -> list[CheckResult]:
-    """Whether the model's server takes the key, and until when it has our models. Without `wanted` the key is not
-    used."""
+    """Check that the model's server accepts the key and offers our models. Without `wanted` the key is not used."""
     if settings.openai_api_key is None:
-        return [skipped("model's key", "there is none")]
+        return [skipped("model's key", "is not set")]
     if not wanted:
         advice = "`telephony doctor --model-key` tries it, at no cost."
         return [skipped("model's key", "is set; it was not tried", advice)]
@@ -205,26 +207,26 @@ async def check_key(settings: Settings, get: Fetch, today: date, *, wanted: bool
     if answer.status in (401, 403):
         return [wrong("model's key", f"is refused (HTTP {answer.status})", "Set another OPENAI_API_KEY.")]
     if answer.status:
-        return [warning("model's key", f"could not be checked (HTTP {answer.status})", "Ring once to be sure.")]
+        return [warning("model's key", f"could not be checked (HTTP {answer.status})", "Make a test call.")]
     message = f"the server cannot be reached: {answer.fault}"
     return [wrong("model's key", message, "Check the network and OPENAI_BASE_URL.")]
 
 
 def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[CheckResult]:
-    """Until when the server has each model, by the setting that chooses it.
+    """The shutdown dates of the models, by the setting of each model.
 
     Source: `shutdown_date` of `GET /v1/models`, https://developers.openai.com/api/docs/deprecations
     """
     try:
         models = {str(each["id"]): each.get("shutdown_date") for each in json.loads(body)["data"]}
     except (ValueError, KeyError, TypeError, AttributeError):
-        yield warning("models", "the server's list of models cannot be read", "Ring once to be sure.")
+        yield warning("models", "the server's list of models cannot be read", "Make a test call.")
         return
     for setting, name in used.items():
         if name == "off":
             continue
         if name not in models:
-            yield warning("models", f"{name} is not among the models of this key", f"Set {setting} to one that is.")
+            yield warning("models", f"{name} is not among the models of this key", f"Set {setting} to one of them.")
             continue
         try:
             shutdown = date.fromisoformat(str(models[name]))
@@ -242,7 +244,7 @@ def _lifetimes(body: bytes, used: Mapping[str, str], today: date) -> Iterator[Ch
 
 
 def check_clock(answer: Answer | None, now: datetime) -> CheckResult:
-    """Ours beside the one of whoever answered. `answer`'s Date header counts whole seconds."""
+    """Compare our clock with the Date header of a response, which counts whole seconds."""
     theirs = None
     if answer is not None:
         try:
@@ -250,11 +252,11 @@ def check_clock(answer: Answer | None, now: datetime) -> CheckResult:
         except ValueError:
             theirs = None
     if theirs is None or theirs.tzinfo is None:
-        return skipped("clock", "nobody was there to compare it with")
+        return skipped("clock", "there was no server to compare it with")
     off_s = (now - theirs).total_seconds() - 0.5
-    message = f"it differs by {off_s:+.0f} s from the server's that was asked"
+    message = f"it differs by {off_s:+.0f} s from the clock of a server"
     if abs(off_s) > _CLOCK_WRONG_S:
-        return wrong("clock", message, "Have it set by NTP: tokens live for a minute.")
+        return wrong("clock", message, "Set it by NTP. Stream tokens are valid for a minute.")
     if abs(off_s) > _CLOCK_OFF_S:
-        return warning("clock", message, "Have it set by NTP.")
+        return warning("clock", message, "Set it by NTP.")
     return ok("clock", message)

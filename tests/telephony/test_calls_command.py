@@ -72,7 +72,7 @@ def test_calls_are_listed_and_shown(folder: Path) -> None:
 
 def test_old_calls_are_purged_and_nothing_else(folder: Path) -> None:
     os.utime(folder / "CA1" / "journal.jsonl", (0, 0))
-    assert "would be removed" in telephony("calls", "purge", "--folder", folder, "--dry-run")
+    assert "would be deleted" in telephony("calls", "purge", "--folder", folder, "--dry-run")
     assert len(stored_calls(folder)) == 2
     assert "CA1" in telephony("calls", "purge", "--folder", folder, "--days", 7)
     assert sorted(path.name for path in folder.iterdir()) == ["CA2", "notes"]

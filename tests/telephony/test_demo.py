@@ -156,12 +156,12 @@ def test_tools_of_a_given_agent_run_only_when_told_to(shop: Path) -> None:
     ("arguments", "code", "complaint"),
     [
         (["--live"], 1, "--live needs a key."),
-        (["--live", "--fast"], 2, "--live goes with neither"),
-        (["--seed", "1"], 2, "--seed goes with --fast"),
+        (["--live", "--fast"], 2, "--live cannot be used with"),
+        (["--seed", "1"], 2, "--seed needs --fast"),
         (["--fast", "--script", "nothere.toml"], 1, "nothere.toml"),
         (["--caller", "nobody"], 1, "There is no caller 'nobody'"),
         (["--caller", "nothere.toml"], 1, "nothere.toml cannot be read"),
-        (["--folder", "/dev/null/calls"], 1, "cannot be made"),
+        (["--folder", "/dev/null/calls"], 1, "cannot be created"),
     ],
 )
 def test_what_cannot_be_demonstrated(
@@ -205,7 +205,7 @@ def test_what_is_printed_where_there_is_no_terminal(tmp_path: Path) -> None:
     assert process.returncode == 0, err
     assert "\x1b" not in out and not err
     lines = out.splitlines()
-    assert lines[0].startswith("A script answers, not an AI")
+    assert lines[0].startswith("The embedded model answers. It is no AI.")
     assert any("Agent   Hello, " in line for line in lines)
     assert any(line.startswith("Server CPU") for line in lines)
     assert lines[-1].startswith(f"calls{os.sep}CA") and lines[-1].endswith(", ".join(FILES))

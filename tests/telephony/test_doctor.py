@@ -180,20 +180,20 @@ def number_of(twilio: SimulatedTwilio) -> OwnedNumber:
         (lambda t: t.numbers.clear(), "wrong", "number", "has no number +14155550100", "TWILIO_PHONE_NUMBER"),
         (
             lambda t: number_of(t).capabilities.update(voice=False),
-            "wrong", "number", "takes no voice calls", "Buy one with Voice",
+            "wrong", "number", "cannot receive voice calls", "Buy one with Voice",
         ),
         (
             lambda t: setattr(number_of(t), "voice_url", "https://old.example.com/voice"),
             "wrong", "number", f"is https://old.example.com/voice, not {PUBLIC}/incoming-call", "number set +1",
         ),
-        (lambda t: setattr(number_of(t), "trunk_sid", "TK1"), "wrong", "number", "SIP trunk TK1", "Take it off"),
+        (lambda t: setattr(number_of(t), "trunk_sid", "TK1"), "wrong", "number", "SIP trunk TK1", "Remove it"),
         (
             lambda t: setattr(number_of(t), "voice_application_sid", "AP1"),
             "wrong", "number", "TwiML app AP1 does not exist", "number set",
         ),
         (
             lambda t: (setattr(number_of(t), "voice_application_sid", "AP1"), t.applications.update(AP1="https://x/y")),  # type: ignore[func-returns-value]
-            "wrong", "number", "app AP1, which overrides the number, asks https://x/y", "number set",
+            "wrong", "number", "app AP1, which overrides the number, has the webhook https://x/y", "number set",
         ),
         (
             lambda t: setattr(number_of(t), "voice_fallback_url", ""),
@@ -260,13 +260,13 @@ MISMATCH = json.dumps(
         ({"/healthz": Answer(0, {}, fault="timed", hitch="time-out")}, "", "PUBLIC_URL", "timed", "blocks port 443"),
         ({"/healthz": Answer(0, {}, fault="expired", hitch="certificate")}, "", "PUBLIC_URL", "expired", "31910"),
         ({"/healthz": Answer(502, {})}, "", "PUBLIC_URL", "no server behind it (HTTP 502)", "telephony serve"),
-        ({"/healthz": Answer(200, {}, b"<html>")}, "", "PUBLIC_URL", "something else", "keep the path"),
+        ({"/healthz": Answer(200, {}, b"<html>")}, "", "PUBLIC_URL", "another program answers", "keep the path"),
         (
             {"/stream-status": Answer(403, {}, MISMATCH.encode())},
-            "", "signature", f"Twilio signs {PUBLIC}/stream-status, and the server computes https://old.example.com/stream-st",
+            "", "signature", f"Twilio signs {PUBLIC}/stream-status, but the server expects https://old.example.com/stream-st",
             "PUBLIC_URL",
         ),
-        ({"/stream-status": Answer(403, {}, b"no")}, "", "signature", "is refused", "Another TWILIO_AUTH_TOKEN"),
+        ({"/stream-status": Answer(403, {}, b"no")}, "", "signature", "is refused", "another TWILIO_AUTH_TOKEN"),
         ({"/stream-status": Answer(500, {})}, "", "signature", "HTTP 500", "log"),
         ({}, "HTTP 400", "media stream", "wss://phone.example.com/media-stream does not open: HTTP 400", "WebSockets"),
     ],
@@ -306,7 +306,7 @@ def test_no_key_is_used_that_nobody_asked_to_use(monkeypatch: pytest.MonkeyPatch
     ("theirs", "token", "signature", "stream"),
     [
         ("http://127.0.0.1:{port}", "token", "ok", "ok"),
-        ("https://old.example.com", "token", "and the server computes https://old.example.com/stream-status", "403"),
+        ("https://old.example.com", "token", "but the server expects https://old.example.com/stream-status", "403"),
         ("http://127.0.0.1:{port}", "another", "is refused", "403"),
     ],
 )

@@ -49,9 +49,9 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
         ("/", f"Set the number's voice webhook to {PUBLIC}/incoming-call"),
         ("/twilio/voice", f"Set the number's voice webhook to {PUBLIC}/incoming-call"),
         ("/incoming-call/", "without a slash at its end"),
-        ("/voice/incoming-call", "have the proxy remove it, and let PUBLIC_URL end with it"),
-        ("/media-stream", "does the proxy pass on WebSocket upgrades?"),
-        ("/i/here/media-stream", "does the proxy pass on WebSocket upgrades?"),
+        ("/voice/incoming-call", "let the proxy remove it, and let PUBLIC_URL end with it"),
+        ("/media-stream", "the proxy forwards WebSocket upgrades"),
+        ("/i/here/media-stream", "the proxy forwards WebSocket upgrades"),
     ],
 )
 def test_a_path_that_is_not_there(twilio: TestClient, caplog: pytest.LogCaptureFixture, path: str, cure: str) -> None:
@@ -78,7 +78,7 @@ def test_a_stream_to_a_path_that_is_not_there(
     with pytest.raises(WebSocketDisconnect), twilio.websocket_connect(path, headers=headers):
         pass
     (line,) = warnings(caplog)
-    assert repr(path) in line and "A proxy has to pass on the path" in line
+    assert repr(path) in line and "A proxy must forward the path" in line
 
 
 @pytest.mark.parametrize(
