@@ -1,4 +1,4 @@
-"""What Twilio tells us in its requests, as values. Pure, and tolerant: what is missing is empty, never an error.
+"""The fields of Twilio's requests as values. Pure. A missing field is empty and never an error.
 
 https://www.twilio.com/docs/voice/twiml#request-parameters (the voice webhook, `<Dial action>`),
 https://www.twilio.com/docs/voice/api/call-resource#statuscallback,
@@ -26,19 +26,19 @@ __all__ = [
 ]
 
 ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
-"""The states that a call does not leave."""
+"""The final statuses of a call."""
 
 Form = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceRequest:
-    """Twilio asks what to do with a call: the voice webhook, and every `action`."""
+    """A request for TwiML: the voice webhook, and every `action`."""
 
     call_sid: str
     account_sid: str = ""
     caller: str = ""
-    """Who claims to call. May be empty, `anonymous`, or a `sip:` or `client:` address."""
+    """The address of the caller, unverified. It may be empty, `anonymous`, or a `sip:` or `client:` address."""
     called: str = ""
     status: str = ""
     direction: str = ""
@@ -46,9 +46,9 @@ class VoiceRequest:
     caller_name: str = ""
     parent_call_sid: str = ""
     stir_verstat: str = ""
-    """What the carriers attest of the caller's number, like `TN-Validation-Passed-A`."""
+    """The attestation of the caller's number by the carriers, like `TN-Validation-Passed-A`."""
     sip_headers: Form = field(default_factory=dict)
-    """The `SipHeader_` fields of a SIP call, by the header's name."""
+    """The `SipHeader_` fields of a SIP call, by the name of the header."""
 
     @classmethod
     def parse(cls, form: Form) -> VoiceRequest:
@@ -67,22 +67,22 @@ class VoiceRequest:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """The two ends, for a caller id; `own`: TWILIO_PHONE_NUMBER."""
+        """The two parties, for a caller id. `own` is TWILIO_PHONE_NUMBER."""
         return Parties.of(self.caller, self.called, inbound=not self.direction.startswith("outbound"), own=own)
 
     @property
     def ended(self) -> bool:
-        """Is the call over, so that no answer of ours will be heard?"""
+        """Whether the call has ended, so that our TwiML has no effect."""
         return self.status in ENDED
 
 
 @dataclass(frozen=True, slots=True)
 class CallStatus:
-    """A call has come to a state. Callbacks come in any order, and more than once: see `CallProgress`."""
+    """The status of a call. Callbacks come in any order and more than once; see `CallProgress`."""
 
     call_sid: str
     status: str
-    """`initiated`, `queued`, `ringing`, `in-progress`, or one of the last: `completed`, `busy`, `failed`, `no-answer`,
+    """`initiated`, `queued`, `ringing`, `in-progress`, or a final one: `completed`, `busy`, `failed`, `no-answer`,
     `canceled`."""
     sequence_number: int = 0
     duration_s: int | None = None
@@ -91,7 +91,7 @@ class CallStatus:
     timestamp: str = ""
     """RFC 2822."""
     parent_call_sid: str = ""
-    """Of a leg that was dialled for another call: that call."""
+    """The CallSid of the call for which this leg was dialled."""
 
     @classmethod
     def parse(cls, form: Form) -> CallStatus:
@@ -113,12 +113,12 @@ class CallStatus:
 
 @dataclass(slots=True)
 class CallProgress:
-    """The states of one call, put in order: `states` by sequence number, each one once."""
+    """The statuses of one call, each one once, in the order of their sequence numbers."""
 
     states: list[CallStatus] = field(default_factory=list)
 
     def add(self, status: CallStatus) -> bool:
-        """Take a callback. False: it came before, and says nothing new."""
+        """Add a callback. False: it is a repeat."""
         key = (status.sequence_number, status.status)
         if any((known.sequence_number, known.status) == key for known in self.states):
             return False
@@ -128,19 +128,19 @@ class CallProgress:
 
     @property
     def now(self) -> CallStatus | None:
-        """The newest state; a last state stays, whatever comes after it."""
+        """The newest status. A final status stays."""
         return next((known for known in self.states if known.ended), self.states[-1] if self.states else None)
 
 
 class ProgressBook:
-    """The progress of the calls that were last told of."""
+    """The progress of the calls with the most recent callbacks."""
 
     def __init__(self, max_calls: int = 1000) -> None:
         self._max_calls = max_calls
         self._calls: OrderedDict[str, CallProgress] = OrderedDict()
 
     def add(self, status: CallStatus) -> bool:
-        """As `CallProgress.add`."""
+        """The same as `CallProgress.add`."""
         progress = self._calls.setdefault(status.call_sid, CallProgress())
         self._calls.move_to_end(status.call_sid)
         if len(self._calls) > self._max_calls:
@@ -153,7 +153,7 @@ class ProgressBook:
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """A media stream has started, stopped or failed."""
+    """The status of a media stream: it has started, stopped or failed."""
 
     call_sid: str
     stream_sid: str
@@ -180,7 +180,7 @@ class StreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class MachineDetection:
-    """Who answered an outgoing call."""
+    """The result of answering machine detection for an outgoing call."""
 
     call_sid: str
     answered_by: str
@@ -201,13 +201,13 @@ class MachineDetection:
 
     @property
     def may_leave_message(self) -> bool:
-        """Has the machine said its greeting?"""
+        """Whether the machine has ended its greeting."""
         return self.answered_by.startswith("machine_end")
 
 
 @dataclass(frozen=True, slots=True)
 class DialResult:
-    """How a `<Dial>` ended. The caller is still there, unless `VoiceRequest.ended`."""
+    """The result of a `<Dial>`. The caller is still connected unless `VoiceRequest.ended`."""
 
     call_sid: str
     status: str
@@ -226,7 +226,7 @@ class DialResult:
 
     @property
     def connected(self) -> bool:
-        """Did the two speak?"""
+        """Whether the two parties were connected."""
         return self.status in ("completed", "answered")
 
 

@@ -1,6 +1,6 @@
-"""Which number is shown to somebody whom we have called. Pure.
+"""The caller id of calls and legs that we dial. Pure.
 
-Twilio takes the calling number, the called number, or a number of the account: any other `callerId` of a `<Dial>` is
+Twilio accepts the calling number, the called number, or a number of the account. Any other `callerId` of a `<Dial>` is
 refused (13214, https://www.twilio.com/docs/api/errors/13214), and so is any other `From` of a request (21210, 21212,
 21213). Without a `callerId` a `<Dial>` shows the calling address, which may be no number at all.
 """
@@ -16,27 +16,29 @@ __all__ = ["Destination", "Parties", "is_number", "is_withheld"]
 
 _E164 = re.compile(r"\+[1-9][0-9]{7,14}")
 _WITHHELD = frozenset(["+266696687", "+86282452253", "+7378742833", "+2562533", "+8656696"])
-"""What Twilio has for a number that it does not know: anonymous, unavailable, restricted, blocked and unknown, by the
-letters on the keys of a telephone."""
+"""Twilio's numbers for an unknown caller: anonymous, unavailable, restricted, blocked and unknown, spelt on the keys
+of a
+telephone."""
 
 _NAMELESS = frozenset(["", "anonymous", "blocked", "private", "restricted", "unavailable", "unknown", "withheld"])
 
 
 def is_withheld(address: str) -> bool:
-    """Does this address say nothing of who is calling?"""
+    """Whether this address hides the caller."""
     scheme, colon, rest = address.strip().lower().partition(":")
     name = rest.partition("@")[0] if colon and scheme in ("sip", "sips") else scheme + colon + rest
     return name.removeprefix("+") in _NAMELESS or f"+{name.removeprefix('+')}" in _WITHHELD
 
 
 def is_number(address: str) -> bool:
-    """Is it a number that Twilio takes as a caller id? A withheld one, a `sip:` or `client:` address is none."""
+    """Whether Twilio accepts this address as a caller id. Withheld numbers, `sip:` and `client:` addresses are
+    refused."""
     return _E164.fullmatch(address) is not None and address not in _WITHHELD
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Whom a `<Dial>` calls."""
+    """The destination of a `<Dial>`."""
 
     to: str
     """A number, or a `sip:` address."""
@@ -46,12 +48,12 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """The two ends of a call, as far as a caller id depends on them."""
+    """The two parties of a call, for the choice of a caller id."""
 
     theirs: str
-    """The address of whoever we speak with."""
+    """The address of the other party."""
     ours: str
-    """The address of ours on this call."""
+    """Our address in this call."""
     own: str | None = None
     """TWILIO_PHONE_NUMBER."""
 
@@ -61,27 +63,27 @@ class Parties:
 
     @property
     def number(self) -> str | None:
-        """A number of ours, which Twilio takes as `From` and as `callerId`; None: none is known."""
-        # What a client or a SIP device has called need not be a number of the account.
+        """A number of ours that Twilio accepts as `From` and as `callerId`. None: none is known."""
+        # The address that a client or a SIP device called may be no number of the account.
         found = (self.own, self.ours) if _is_device(self.theirs) else (self.ours, self.own)
         return next((address for address in found if address and is_number(address)), None)
 
     def reach(self, to: str) -> Destination:
-        """How to have Twilio call `to` for whoever we speak with.
+        """The destination for a `<Dial>` that calls `to` for the other party.
 
         Raises:
-            NoCallerId: Twilio would refuse it.
+            NoCallerId: Twilio would refuse the `<Dial>`.
         """
         if is_number(self.theirs):
             return Destination(to)
         if (number := self.number) is not None:
             return Destination(to, number)
         if not self.theirs and not self.ours:
-            return Destination(to)  # nothing is known of the call, and Twilio knows who is calling
+            return Destination(to)  # we know nothing of the call, but Twilio knows the caller
         if to.startswith(("sip:", "sips:")) and not self.theirs.startswith("client:"):
             return Destination(to)  # a SIP address may be shown to a SIP address
         raise NoCallerId(
-            "there is no number to call from: the caller has none that Twilio takes, and none of ours is known. Set "
+            "there is no caller id: Twilio does not accept the caller's address, and no number of ours is known. Set "
             "TWILIO_PHONE_NUMBER"
         )
 

@@ -1,8 +1,8 @@
-"""What Twilio tells of a call beside its numbers, as parameters of the call's media stream. Pure.
+"""The details of a call beside its numbers, as parameters of its media stream. Pure.
 
-The webhook may reach another process than the stream. What the webhook was told goes with the stream then, in
-`<Parameter>`s: `details0:NAME`, and `details1:NAME` and so on for the rest of a long value, because name and value
-together stay under 500 characters (https://www.twilio.com/docs/voice/twiml/stream).
+The webhook and the stream may reach different processes. So the details of the webhook are sent with the stream, in
+`<Parameter>`s: `details0:NAME`, then `details1:NAME` and so on for the rest of a long value. Name and value together
+must stay under 500 characters (https://www.twilio.com/docs/voice/twiml/stream).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TWILIOS = re.compile(
 
 
 def pack(details: Mapping[str, str], room: int) -> tuple[dict[str, str], list[str]]:
-    """The parameters for these details, in at most `room` characters of XML, and the names for which there is none."""
+    """The parameters for these details, in at most `room` characters of XML, and the names that do not fit."""
     parameters: dict[str, str] = {}
     left_out: list[str] = []
     for name, value in details.items():
@@ -51,7 +51,7 @@ def _pieces(name: str, value: str) -> dict[str, str]:
 
 
 def unpack(parameters: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The details that a stream's parameters hold, and the other parameters."""
+    """The details in the parameters of a stream, and the other parameters."""
     pieces: dict[str, dict[int, str]] = {}
     others: dict[str, str] = {}
     for name, value in parameters.items():
@@ -63,10 +63,10 @@ def unpack(parameters: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str
 
 
 def sip_headers(form: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a SIP call that Twilio passes on: `X-Account` for `SipHeader_X-Account`."""
+    """The headers of a SIP call: `X-Account` for the field `SipHeader_X-Account`."""
     return {name.removeprefix(_SIP_HEADER): value for name, value in form.items() if name.startswith(_SIP_HEADER)}
 
 
 def own_query(query: Mapping[str, str], *, is_form: bool) -> dict[str, str]:
-    """The parameters of a webhook's own address; `is_form`: Twilio's fields stand beside them (a GET)."""
+    """The query parameters of the webhook's URL. `is_form`: Twilio's fields are in the query as well (a GET)."""
     return {name: value for name, value in query.items() if not (is_form and _TWILIOS.fullmatch(name))}

@@ -44,7 +44,7 @@ is deeper might be read, and then not be written to the journal."""
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The socket is open. It has neither stream nor sequence number."""
+    """The first message of a socket. It has no stream and no sequence number."""
 
     protocol: str
     version: str
@@ -84,7 +84,7 @@ class Media(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Dtmf:
-    """The caller pressed a key."""
+    """A key that the caller pressed."""
 
     digit: str
     track: str
@@ -94,7 +94,7 @@ class Dtmf:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """All audio sent before the mark of this name was played, or was cleared: Twilio does not tell which."""
+    """The mark of this name: the audio before it was played or cleared. Twilio does not say which."""
 
     name: str
     sequence_number: int
@@ -103,7 +103,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The stream has ended. It may be missing: the end of the socket says the same."""
+    """The end of the stream. It may be missing; the end of the socket has the same meaning."""
 
     call_sid: str
     account_sid: str
@@ -112,7 +112,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """An event that this version does not know."""
+    """An unknown event."""
 
     event: str
     raw: Mapping[str, Any]
@@ -122,7 +122,7 @@ Message = Connected | Start | Media | Dtmf | Mark | Stop | Unknown
 
 
 def decode(message: str | bytes) -> Message:
-    """What Twilio sent. Raises a `MediaStreamError` for whatever cannot be used, and nothing else."""
+    """Parse a message of Twilio. Raises only `MediaStreamError`, for an invalid message."""
     if not isinstance(message, str):
         raise BinaryFrame("a binary message, where Twilio sends text only")
     if len(message) > MAX_CHARS:
@@ -217,7 +217,7 @@ def _stop(fields: dict[str, Any]) -> Stop:
 
 
 def _get(fields: dict[str, Any], name: str, kind: type[_T], default: _T | None = None) -> _T:
-    """A field of this type; one without a default is required."""
+    """A field of this type. It is required if it has no default."""
     value = fields.get(name)
     if type(value) is kind:
         return value
@@ -227,7 +227,7 @@ def _get(fields: dict[str, Any], name: str, kind: type[_T], default: _T | None =
 
 
 def _number(fields: dict[str, Any], name: str) -> int:
-    """A count: decimal digits in a string, as Twilio writes them, or a plain number."""
+    """A number: decimal digits in a string, as Twilio writes them, or a JSON number."""
     value = fields.get(name)
     if type(value) is str and value.isdecimal() and value.isascii() and len(value) < 20:
         return int(value)
@@ -237,18 +237,18 @@ def _number(fields: dict[str, Any], name: str) -> int:
 
 
 def encode_media(stream_sid: str, ulaw: bytes) -> str:
-    """Play this mu-law audio (8 kHz, no header, any length) behind what is buffered."""
+    """Play this mu-law audio (8 kHz, no header, any length) after the buffered audio."""
     payload = pybase64.b64encode_as_string(ulaw)
     return f'{{"event":"media","streamSid":{_json(stream_sid)},"media":{{"payload":"{payload}"}}}}'
 
 
 def encode_mark(stream_sid: str, name: str) -> str:
-    """Send a mark of this name back once all audio before it was played."""
+    """Request a mark of this name after all audio before it was played."""
     return f'{{"event":"mark","streamSid":{_json(stream_sid)},"mark":{{"name":{_json(name)}}}}}'
 
 
 def encode_clear(stream_sid: str) -> str:
-    """Drop all buffered audio, and send the pending marks back."""
+    """Drop all buffered audio. Twilio then returns the pending marks."""
     return f'{{"event":"clear","streamSid":{_json(stream_sid)}}}'
 
 

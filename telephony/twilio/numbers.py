@@ -1,4 +1,4 @@
-"""Phone numbers as people write them: made plain, or refused with the cure; never changed in meaning. Pure.
+"""Normalizes phone numbers as people write them, or refuses them with advice. Pure.
 
 Whoever drops what stands behind a number calls somebody else: `+14155550123 ext. 42` is not the switchboard.
 """
@@ -20,24 +20,24 @@ _SEVERAL = re.compile(r"[,;|&/\n\r]|\s(?:or|and|oder|und|ou|o|y)\s|(?<=\d)\s*\+"
 _WHOLE_DIGITS = 6
 _PLAIN = re.compile(r"\+?[\d().\- ]*\d[\d().\- ]*")
 _AREA_SLASH = re.compile(r"(\+?[\d() ]{2,9})/([\d \-]{5,})")
-"""`030/1234567`, as it is written in Germany: an area code comes first."""
+"""`030/1234567`, as written in Germany: the area code comes first."""
 _E164 = re.compile(r"\+[1-9][0-9]{5,14}")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"), "-")
 
 
 def tidy(text: str) -> str:
-    """Without blanks and line breaks around it, and without characters that have no width (from a copied page)."""
+    """The text without surrounding blanks and line breaks, and without zero-width characters (from a copied page)."""
     return text.strip() if text.isascii() else "".join(c for c in text if unicodedata.category(c) != "Cf").strip()
 
 
 def legible(text: str) -> str:
-    """`tidy`, with the digits, dashes and signs of other scripts and fonts as those of ASCII."""
+    """`tidy`, and digits, dashes and signs of other scripts and fonts replaced by those of ASCII."""
     text = tidy(text)
     return text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_DASHES)
 
 
 def plain(text: str) -> str:
-    """One number, all of it: its digits, and the `+` if it has one.
+    """The digits of one complete number, with the `+` if it has one.
 
     Raises:
         ValueError: there is more in it than a number, or no number; the message says what to do.
@@ -46,7 +46,7 @@ def plain(text: str) -> str:
     if not text:
         raise ValueError("no number is given: write one like +14155550123")
     if not any(map(str.isdigit, text)):
-        raise ValueError("this is no phone number: write it like +14155550123")
+        raise ValueError("this is not a phone number: write it like +14155550123")
     if (scheme := _SCHEME.match(text)) is not None:
         raise ValueError(f"this is a {scheme[1].lower()}: address: write the phone number alone, like +14155550123")
     if (slashed := _AREA_SLASH.fullmatch(text)) is not None:
@@ -56,15 +56,15 @@ def plain(text: str) -> str:
         raise ValueError("these are several numbers: write one")
     if (extension := _EXTENSION.search(text)) is not None and any(map(str.isdigit, text[: extension.start()])):
         raise ValueError(
-            f"the extension {extension[1]} cannot be dialled with the number: leave it out, and have its keys pressed "
-            f"once somebody answers (the tool `send_digits`, or `await call.send_digits({extension[1]!r})`)"
+            f"the extension {extension[1]} cannot be dialled with the number: leave it out, and press its keys "
+            f"after the answer (the tool `send_digits`, or `await call.send_digits({extension[1]!r})`)"
         )
     if re.search(r"[^\W\d_]", text):
-        raise ValueError("there are letters in it: write digits only, like +14155550123")
+        raise ValueError("it contains letters: write only digits, like +14155550123")
     if text.startswith("+"):
         text = text.replace("(0)", "", 1)  # dialled within the country only
     if not _PLAIN.fullmatch(text):
-        raise ValueError("this is no phone number: write it like +14155550123")
+        raise ValueError("this is not a phone number: write it like +14155550123")
     return ("+" if text.startswith("+") else "") + re.sub(r"\D", "", text)
 
 

@@ -1,4 +1,4 @@
-"""How to answer a call that is not taken, as the settings say it. Pure."""
+"""The answer to a refused call, from the settings. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Refusal", "parse_refusal"]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`twiml.refuse` makes the document for it."""
+    """An answer. `twiml.refuse` makes its TwiML."""
 
     kind: Literal["busy", "queue", "url", "number", "say"]
     value: str = ""
 
 
 def parse_refusal(text: str) -> Refusal:
-    """`busy` (the call is not answered, and not billed), `queue:NAME`, `https://...` (other TwiML), `+14155550100`
+    """Parse `busy` (the call is not answered and not billed), `queue:NAME`, `https://...` (other TwiML), `+14155550100`
     (dialled), or `say:TEXT`. Raises `ValueError`."""
     text = tidy(text)
     kind, colon, value = text.partition(":")

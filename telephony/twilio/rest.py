@@ -1,4 +1,4 @@
-"""Twilio's REST API, for a process that has calls to carry: the official client in threads, with time-outs.
+"""A client of Twilio's REST API: the official client in threads, with timeouts.
 
 The official client is synchronous and waits for ever by default; its asynchronous sibling ignores its time-out and
 posts again after a failure when told to retry, which may call somebody twice. So: the synchronous one, in
@@ -37,12 +37,12 @@ __all__ = ["Account", "Application", "CallResource", "DialingPermission", "Phone
 _T = TypeVar("_T")
 
 MAX_TWIML_CHARS = 4000
-"""For TwiML that travels in a request (32018)."""
+"""The maximum length of TwiML in a request (32018)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """https://www.twilio.com/docs/iam/api/account"""
+    """An account: https://www.twilio.com/docs/iam/api/account"""
 
     sid: str
     status: str
@@ -52,20 +52,20 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
-    """https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"""
+    """A number of the account: https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"""
 
     sid: str
     number: str
     voice: bool
-    """Can it be called?"""
+    """Whether it can receive voice calls."""
     voice_url: str
     voice_method: str
     voice_fallback_url: str
     status_callback: str
     voice_application_sid: str
-    """With it, that application's settings count instead of the number's own."""
+    """If it is set, Twilio uses the settings of this TwiML application instead of those of the number."""
     trunk_sid: str
-    """With it, calls go to a SIP trunk, and no webhook is asked."""
+    """If it is set, calls go to this SIP trunk, and the webhook is not used."""
     voice_fallback_method: str = ""
 
     @classmethod
@@ -86,7 +86,7 @@ class PhoneNumber:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """https://www.twilio.com/docs/usage/api/applications"""
+    """A TwiML application: https://www.twilio.com/docs/usage/api/applications"""
 
     sid: str
     name: str
@@ -95,16 +95,16 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class DialingPermission:
-    """https://www.twilio.com/docs/voice/api/dialingpermissions-country-resource"""
+    """The permission to call a country: https://www.twilio.com/docs/voice/api/dialingpermissions-country-resource"""
 
     country: str
     enabled: bool
-    """For its ordinary numbers; those that fraud likes have switches of their own."""
+    """Whether ordinary numbers may be called. High-risk numbers have their own permissions."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallResource:
-    """https://www.twilio.com/docs/voice/api/call-resource"""
+    """A call at Twilio: https://www.twilio.com/docs/voice/api/call-resource"""
 
     sid: str
     status: str
@@ -112,7 +112,7 @@ class CallResource:
     created: datetime | None
     duration_s: int
     cost: float | None
-    """What it cost, once Twilio says it."""
+    """The price. None until Twilio has computed it."""
     currency: str
 
     @classmethod
@@ -123,7 +123,7 @@ class CallResource:
 
 
 class TwilioRest:
-    """What we ask of Twilio. Every method raises `TwilioError` and nothing else; TwiML that is too long, `TwimlError`.
+    """The requests to Twilio. Every method raises only `TwilioError`, or `TwimlError` for TwiML that is too long.
 
     Args:
         account_sid: The account.
@@ -149,12 +149,12 @@ class TwilioRest:
         self._http = http or TwilioHttpClient(timeout=timeout_s)
         self._client = Client(username, password, account_sid, http_client=self._http)
         if base_url is not None:
-            self._client.region = self._client.edge = None  # from the environment, they would be put into the host name
+            self._client.region = self._client.edge = None  # values of the environment would change the host name
             self._client.api.base_url = self._client.voice.base_url = base_url.rstrip("/")
 
     @classmethod
     def of(cls, settings: Settings, http: TwilioHttpClient | None = None) -> TwilioRest:
-        """With the credentials of the settings; an API key goes before the auth token.
+        """A client with the credentials of the settings. An API key has priority over the auth token.
 
         Raises:
             TwilioNotConfigured: there are none.
@@ -166,17 +166,17 @@ class TwilioRest:
             return cls(account, key, secret.get_secret_value(), base_url=base_url, http=http)
         if account is not None and token is not None:
             return cls(account, account, token.get_secret_value(), base_url=base_url, http=http)
-        raise TwilioNotConfigured("Twilio's REST API was needed, and is not configured.")
+        raise TwilioNotConfigured("Twilio's REST API is needed but not configured.")
 
     def close(self) -> None:
-        """Close the connections that were kept open."""
+        """Close the open connections."""
         if self._http.session is not None:
             self._http.session.close()
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
     async def hang_up(self, call_sid: str) -> bool:
-        """End a call in whatever state it is; False: it was over already."""
+        """End a call in any state. False: it had already ended."""
         try:
             await self._ask(lambda: self._client.calls(call_sid).update(status="completed"))
         except (TwilioNotFound, TwilioInvalidState):
@@ -184,7 +184,7 @@ class TwilioRest:
         return True
 
     async def redirect(self, call_sid: str, twiml: str) -> None:
-        """Go on with other TwiML. Its media stream, if it has one, ends with a `stop`."""
+        """Continue a call with other TwiML. Its media stream, if it has one, ends with a `stop` message."""
         _check_length(twiml)
         await self._ask(lambda: self._client.calls(call_sid).update(twiml=twiml))
 
@@ -202,7 +202,7 @@ class TwilioRest:
         max_s: int | None = None,
         send_digits: str | None = None,
     ) -> str:
-        """Call somebody; returns the CallSid. The stream may start before this returns.
+        """Place a call and return its CallSid. Its stream may start before this method returns.
 
         Args:
             to: Whom, E.164 (or `sip:`, `client:`).
@@ -236,12 +236,12 @@ class TwilioRest:
         return str((await self._ask(lambda: self._client.calls.create(**options))).sid)
 
     async def call_status(self, call_sid: str) -> str:
-        """`queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer` or `canceled`. Twilio's copy
-        may lag behind the callbacks."""
+        """`queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer` or `canceled`. It may
+        be older than the last callback."""
         return str((await self._ask(lambda: self._client.calls(call_sid).fetch())).status)
 
     async def call(self, call_sid: str) -> CallResource:
-        """One call. Twilio's copy may lag behind the callbacks."""
+        """One call. Its status may be older than the last callback."""
         return CallResource.of(await self._ask(lambda: self._client.calls(call_sid).fetch()))
 
     async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallResource]:
@@ -253,7 +253,7 @@ class TwilioRest:
     # --- conferences ---------------------------------------------------------------------------------------------
 
     async def conference_sid(self, name: str) -> str | None:
-        """The sid of the conference of this name that is going on."""
+        """The SID of the active conference with this name."""
         listing = self._client.conferences
         found = await self._ask(lambda: listing.list(friendly_name=name, status="in-progress", limit=1))
         return str(found[0].sid) if found else None
@@ -261,7 +261,7 @@ class TwilioRest:
     async def add_participant(
         self, conference: str, *, to: str, from_: str, label: str | None = None, end_on_exit: bool = False
     ) -> str:
-        """Call somebody into a conference (its sid or name); returns the CallSid of that leg."""
+        """Call a number into a conference (its SID or name) and return the CallSid of that leg."""
         options: dict[str, Any] = {"to": to, "from_": from_, "end_conference_on_exit": end_on_exit, "beep": "false"}
         if label is not None:
             options["label"] = label
@@ -271,13 +271,13 @@ class TwilioRest:
     async def update_participant(
         self, conference_sid: str, call_sid: str, *, hold: bool | None = None, muted: bool | None = None
     ) -> None:
-        """Put on hold or take back, mute or unmute."""
+        """Hold, unhold, mute or unmute a participant."""
         options = {name: value for name, value in (("hold", hold), ("muted", muted)) if value is not None}
         participant = self._client.conferences(conference_sid).participants(call_sid)
         await self._ask(lambda: participant.update(**options))
 
     async def remove_participant(self, conference_sid: str, call_sid: str) -> bool:
-        """Take somebody out, which ends that leg; False: they had left."""
+        """Remove a participant, which ends that leg. False: the participant had already left."""
         try:
             await self._ask(lambda: self._client.conferences(conference_sid).participants(call_sid).delete())
         except TwilioNotFound:
@@ -291,7 +291,7 @@ class TwilioRest:
         return Account(str(found.sid), str(found.status), str(found.type).lower() == "trial")
 
     async def phone_number(self, number: str) -> PhoneNumber | None:
-        """The account's number `number` (E.164); None: the account has none such."""
+        """The number `number` (E.164) of the account. None: the account does not have it."""
         listing = self._client.incoming_phone_numbers
         found = await self._ask(lambda: listing.list(phone_number=number, limit=1))
         return PhoneNumber.of(found[0]) if found else None
@@ -307,12 +307,12 @@ class TwilioRest:
         return Application(str(found.sid), found.friendly_name or "", found.voice_url or "")
 
     async def verified_numbers(self) -> list[str]:
-        """Whose owner has proved to Twilio that it is theirs. A trial account calls no others."""
+        """The verified numbers. A trial account may call only these."""
         listing = self._client.outgoing_caller_ids
         return [str(it.phone_number) for it in await self._ask(lambda: listing.list(limit=1000))]
 
     async def dialing_permission(self, country: str) -> DialingPermission:
-        """May the account call this country (ISO 3166, two letters)?"""
+        """The permission of the account to call this country (ISO 3166, two letters)."""
         countries = self._client.voice.v1.dialing_permissions.countries
         found = await self._ask(lambda: countries(country).fetch())
         return DialingPermission(found.name or country, bool(found.low_risk_numbers_enabled))
@@ -320,7 +320,7 @@ class TwilioRest:
     async def set_voice_webhook(
         self, number_sid: str, *, url: str, method: str, fallback_url: str, fallback_method: str, application_sid: str
     ) -> None:
-        """What is asked when the number is called. An application, where there is one, counts before the URLs."""
+        """Set the voice webhook of a number. An application has priority over the URLs."""
         number = self._client.incoming_phone_numbers(number_sid)
         await self._ask(
             lambda: number.update(
@@ -336,26 +336,26 @@ class TwilioRest:
 
     async def _ask(self, request: Callable[[], _T]) -> _T:
         try:
-            async with asyncio.timeout(self._timeout_s * 2):  # the client's own counts from byte to byte
+            async with asyncio.timeout(self._timeout_s * 2):  # the timeout of the client restarts with each byte
                 return await asyncio.to_thread(request)
         except TimeoutError:
-            raise TwilioTimeout(f"Twilio did not answer within {2 * self._timeout_s:g} s.") from None
+            raise TwilioTimeout(f"Twilio did not respond within {2 * self._timeout_s:g} s.") from None
         except requests.ConnectTimeout as error:
             raise TwilioUnreachable(f"Twilio could not be reached: {error}") from error
         except requests.Timeout as error:
-            raise TwilioTimeout(f"Twilio did not answer within {self._timeout_s:g} s.") from error
+            raise TwilioTimeout(f"Twilio did not respond within {self._timeout_s:g} s.") from error
         except requests.ConnectionError as error:
             raise _broken(error) from error
         except TwilioException as error:
             raise error_of(error) from error
         except (requests.RequestException, ValueError) as error:
-            raise TwilioServerError(f"Twilio's answer could not be read: {error}") from error
+            raise TwilioServerError(f"Twilio's response could not be read: {error}") from error
 
 
 def _broken(error: requests.ConnectionError) -> TwilioError:
-    """A connection that was never made, or one that broke in the middle?"""
+    """The error for a connection that failed before or during the request."""
     cause = getattr(error.args[0] if error.args else None, "reason", None)
-    if isinstance(cause, NewConnectionError):  # the name's resolution is one of these
+    if isinstance(cause, NewConnectionError):  # a failed DNS lookup is one of these
         return TwilioUnreachable("Twilio could not be reached.")
     return TwilioTimeout("The connection to Twilio broke before it answered.")
 
@@ -363,5 +363,5 @@ def _broken(error: requests.ConnectionError) -> TwilioError:
 def _check_length(twiml: str) -> None:
     if len(twiml) > MAX_TWIML_CHARS:
         raise TwimlError(
-            f"This TwiML has {len(twiml)} characters; Twilio takes {MAX_TWIML_CHARS} in a request (32018)."
+            f"This TwiML has {len(twiml)} characters; Twilio accepts {MAX_TWIML_CHARS} in a request (32018)."
         )

@@ -1,4 +1,4 @@
-"""Which of our errors an error of Twilio's REST API is, and what to do about it. Pure."""
+"""Converts errors of Twilio's REST API to our errors, with advice. Pure."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def error_of(error: TwilioException) -> TwilioError:
 
 
 def _answer(response: Any) -> dict[str, Any]:
-    """What a `twilio.http.response.Response` says."""
+    """The error in a `twilio.http.response.Response`."""
     try:
         body = json.loads(response.text)
     except (AttributeError, TypeError, ValueError):
@@ -80,7 +80,7 @@ def _by_status(status: int | None) -> type[TwilioError]:
             return TwilioRateLimited
         case int() if status < 500:
             return TwilioRejected
-        case _:  # where even the status is missing it is not known what was done
+        case _:  # without a status it is unknown whether the request was executed
             return TwilioServerError
 
 

@@ -1,4 +1,4 @@
-"""Was this request signed by Twilio? Pure; wraps the official validator.
+"""Checks and makes Twilio's signatures of requests, with the official validator. Pure.
 
 Twilio signs the URL *that it was told to call* and the form (https://www.twilio.com/docs/usage/webhooks/webhooks-security),
 so the URL is computed from the configured public address and never from a Host header. The upgrade of a media stream is
@@ -34,7 +34,7 @@ Fault = Literal["unsigned", "no key", "unknown algorithm", "mismatch"]
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """The secrets that Twilio may sign with."""
+    """The secrets with which Twilio may sign."""
 
     auth_token: str | None = None
     shared_key_secret: str | None = None
@@ -46,7 +46,7 @@ class SigningKeys:
 def is_signed(
     secret: str, url: str, form: Mapping[str, Any], signature: str | None, algorithm: str = HMAC_SHA1
 ) -> bool:
-    """Does `signature` (the header `X-Twilio-Signature`) fit? Whatever the validator stumbles over is a no."""
+    """Whether `signature` (the header `X-Twilio-Signature`) is valid. False if the validator raises an exception."""
     if not signature:
         return False
     try:
@@ -56,7 +56,7 @@ def is_signed(
 
 
 def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]:
-    """The headers by which Twilio would sign this request; none without a secret."""
+    """The headers with Twilio's signature of this request. Empty without a secret."""
     if keys.auth_token is not None:
         return {"X-Twilio-Signature": RequestValidator(keys.auth_token).compute_signature(url, form)}
     if keys.shared_key_secret is not None:
@@ -69,7 +69,7 @@ def sign(keys: SigningKeys, url: str, form: Mapping[str, Any]) -> dict[str, str]
 
 
 def check_header(keys: SigningKeys, signature: str | None, settings: str | None = None) -> Fault | None:
-    """What is wrong with the headers alone: none of these faults needs the form. None: the form decides."""
+    """The fault of the headers, which needs no form. None: check the signature with the form."""
     if not signature:
         return "unsigned"
     algorithm = get_signature_algorithm(settings).upper()
@@ -81,7 +81,7 @@ def check_header(keys: SigningKeys, signature: str | None, settings: str | None 
 def check(
     keys: SigningKeys, url: str, form: Mapping[str, Any], signature: str | None, settings: str | None = None
 ) -> Fault | None:
-    """What is wrong with the signature; None: nothing. `settings`: `X-Twilio-Webhooks-Signature-Settings`."""
+    """The fault of the signature, or None. `settings` is the header `X-Twilio-Webhooks-Signature-Settings`."""
     if (fault := check_header(keys, signature, settings)) is not None:
         return fault
     algorithm = get_signature_algorithm(settings).upper()
@@ -93,7 +93,7 @@ def _secret(keys: SigningKeys, algorithm: str) -> str | None:
 
 
 def explain(fault: Fault, url: str, settings: str | None = None, other: str | None = None) -> str:
-    """A line for the log: what was checked, and what to do. It never holds a secret or a signature.
+    """A line for the log: the check, and what to do. It never contains a secret or a signature.
 
     `other` is the address that the signature does fit, if there is one (see `signed_for`).
     """
@@ -101,7 +101,9 @@ def explain(fault: Fault, url: str, settings: str | None = None, other: str | No
         case "unsigned":
             return f"it has no X-Twilio-Signature. URL: {url!r}."
         case "unknown algorithm":
-            return f"its algorithm is not known: {settings!r:.80}. A newer version of the twilio package may know it."
+            return (
+                f"its algorithm is not known: {settings!r:.80}. A newer version of the twilio package may support it."
+            )
         case "no key" if get_signature_algorithm(settings).upper() == HMAC_SHA256:
             return "it is signed with a SharedKey: set TWILIO_SHARED_KEY_SECRET."
         case "no key":
@@ -123,7 +125,7 @@ def signed_for(
     *,
     asked: str = "",
 ) -> str | None:
-    """Which other address the signature does fit, if any. Its sender has the secret. Costs up to four checks.
+    """Another address that the signature fits, or None. Its sender has the secret. It costs up to four checks.
 
     `asked` is the URL that the request itself names (from its Host header): good for a hint, and for nothing else.
     """
@@ -131,20 +133,20 @@ def signed_for(
 
 
 def other_slash(url: str) -> str:
-    """The URL with a slash at its path's end if it has none, else without."""
+    """The URL with a slash at the end of its path added or removed."""
     parts = urlsplit(url)
     path = parts.path[:-1] if parts.path.endswith("/") else parts.path + "/"
     return urlunsplit(parts._replace(path=path))
 
 
 def _other_forms(url: str, asked: str) -> list[str]:
-    """What the URL may have been at Twilio's end."""
+    """The URLs that Twilio may have had."""
     forms = [other_slash(url), asked, _other_scheme(asked), _other_scheme(url)]
     return [form for form in forms if form and form != url]
 
 
 def _other_scheme(url: str) -> str:
-    """Proxies that end TLS make `http` of `https`, and a stream may be signed by the other name."""
+    """The URL with the other schemes. A proxy that ends TLS changes `https` to `http`."""
     schemes = {"https": "http", "http": "https", "wss": "https", "ws": "http"}
     parts = urlsplit(url)
     return urlunsplit(parts._replace(scheme=schemes.get(parts.scheme, parts.scheme)))

@@ -17,12 +17,12 @@ _VERSION = "v1"
 
 
 class TokenRefused(ValueError):
-    """The token does not fit. The message says why and is fit for a log."""
+    """The token is invalid. The message says why and contains no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamToken:
-    """What a token says: whose stream it opens, until when (Unix seconds), and its own number."""
+    """The content of a token: its call, its expiry (Unix seconds), and its nonce."""
 
     call_sid: str
     expires_at: int
@@ -30,13 +30,13 @@ class StreamToken:
 
 
 def mint(key: bytes, token: StreamToken) -> str:
-    """The token as text, under 200 characters for Twilio's sids."""
+    """The token as text. It has fewer than 200 characters for Twilio's SIDs."""
     body = f"{_VERSION}.{token.call_sid}.{token.expires_at}.{token.nonce}"
     return f"{body}.{_sign(key, body)}"
 
 
 def verify(key: bytes, text: str, *, call_sid: str, now: float) -> StreamToken:
-    """Check a token against the call that presents it.
+    """Check a token for this call.
 
     Raises:
         TokenRefused: it is not ours, not this call's, or too old.

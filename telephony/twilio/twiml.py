@@ -1,7 +1,7 @@
-"""The TwiML documents that we answer with. Pure: text in, text out, built by Twilio's own library.
+"""The TwiML documents of our responses, built with Twilio's library. Pure.
 
-https://www.twilio.com/docs/voice/twiml/stream: `<Connect><Stream>` blocks until the stream ends; then Twilio asks the
-`action` what comes next, and without one goes on behind `</Connect>`. A document never ends in silence.
+https://www.twilio.com/docs/voice/twiml/stream: `<Connect><Stream>` blocks until the stream ends. Then Twilio requests
+the `action`, or without one continues behind `</Connect>`. A document never ends in silence.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ _MAX_SUMMARY_CHARS = 1500
 """The document is part of a request, which may have 4,000 characters. It contains the summary twice."""
 _ASK = "Press 1 to take the call, or any other key to decline."
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold, and the library writes all the same."""
+"""Characters that XML 1.0 cannot contain. The library does not remove them."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamTarget:
-    """Where a call's media stream goes, and who is told of it."""
+    """The addresses and parameters of a media stream."""
 
     url: str
-    """`wss:`, without a query: Twilio drops that."""
+    """A `wss:` URL without a query, because Twilio drops the query."""
     action: str | None = None
-    """Asked what comes next when the stream is over, unless the caller hung up."""
+    """The webhook after the stream, unless the caller hung up."""
     status_callback: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
 
@@ -71,17 +71,17 @@ def connect_stream(target: StreamTarget) -> str:
 
 
 def clean(text: str) -> str:
-    """The text without the characters that XML cannot hold."""
+    """The text without characters that XML cannot contain."""
     return _NO_XML.sub("", text)
 
 
 def fits(name: str, value: str) -> bool:
-    """Does Twilio take this `<Parameter>`?"""
+    """Whether Twilio accepts this `<Parameter>`."""
     return len(name) + len(value) <= MAX_PARAMETER_CHARS
 
 
 def play_digits(digits: str, target: StreamTarget) -> str:
-    """Press keys for the far end (`w` is half a second), then come back to a stream: Twilio takes no tones from one."""
+    """Press keys (`w` is half a second), then open a new stream. Twilio accepts no tones from a stream."""
     response = VoiceResponse()
     response.play(digits=digits)
     _connect(response, target)
@@ -102,7 +102,7 @@ def say_and_hang_up(text: str) -> str:
 
 
 def apologise(text: str, fallback: Destination | None = None) -> str:
-    """Say sorry; then have somebody else take the call, or end it."""
+    """Apologise, then dial the fallback number or end the call."""
     response = VoiceResponse()
     _say(response, text)
     if fallback is not None:
@@ -112,21 +112,21 @@ def apologise(text: str, fallback: Destination | None = None) -> str:
 
 
 def busy() -> str:
-    """Do not answer; the caller hears the busy tone, and nothing is billed."""
+    """Do not answer. The caller hears the busy tone, and the call is not billed."""
     response = VoiceResponse()
     response.reject(reason="busy")
     return str(response)
 
 
 def enqueue(name: str) -> str:
-    """Let the caller wait in one of the account's queues."""
+    """Put the caller into a queue of the account."""
     response = VoiceResponse()
     response.enqueue(name)
     return str(response)
 
 
 def refuse(refusal: Refusal, parties: Parties) -> str:
-    """The answer to a call that is not taken.
+    """The answer to a refused call.
 
     Raises:
         NoCallerId: the number that takes it cannot be called for this caller.
@@ -145,15 +145,18 @@ def refuse(refusal: Refusal, parties: Parties) -> str:
 
 
 def redirect(url: str) -> str:
-    """Have another address say what to do."""
+    """Continue with the TwiML of another address."""
     response = VoiceResponse()
     response.redirect(url)
     return str(response)
 
 
 def dial(whom: Destination, *, action: str | None = None, status_callback: str | None = None, ring_s: int = 30) -> str:
-    """A cold transfer. `action` is asked what comes next when it is over or has failed; without one the call ends.
-    `status_callback` is told when they answer, and when that leg is over."""
+    """A cold transfer.
+
+    Twilio requests `action` after the transfer has ended or failed; without an `action` the call ends.
+    `status_callback` gets the answer and the end of the dialled leg.
+    """
     response = VoiceResponse()
     dialling = response.dial(action=action, caller_id=whom.caller_id, timeout=ring_s, answer_on_bridge=True)
     noun = dialling.sip if whom.to.startswith(("sip:", "sips:")) else dialling.number
@@ -163,7 +166,7 @@ def dial(whom: Destination, *, action: str | None = None, status_callback: str |
 
 
 def conference(name: str, *, action: str | None = None, end_on_exit: bool = False, beep: bool = False) -> str:
-    """Join a conference; it begins with the second who joins."""
+    """Join a conference. It starts with its second participant."""
     response = VoiceResponse()
     dialling = response.dial(action=action)
     dialling.conference(name, beep="true" if beep else "false", end_conference_on_exit=end_on_exit)
@@ -176,7 +179,7 @@ def _connect(response: VoiceResponse, target: StreamTarget) -> None:
     for name, value in target.parameters.items():
         if not fits(name, value):
             raise TwimlError(
-                f"The stream parameter {name!r} has {len(value)} characters; with its name, Twilio takes "
+                f"The stream parameter {name!r} has {len(value)} characters; with its name, Twilio accepts "
                 f"{MAX_PARAMETER_CHARS}."
             )
         stream.parameter(name=clean(name), value=clean(value))
@@ -185,7 +188,7 @@ def _connect(response: VoiceResponse, target: StreamTarget) -> None:
 
 def _say(response: VoiceResponse, text: str) -> None:
     if len(text) > _MAX_SAY_CHARS:
-        raise TwimlError(f"<Say> takes {_MAX_SAY_CHARS} characters, not {len(text)}.")
+        raise TwimlError(f"<Say> accepts {_MAX_SAY_CHARS} characters, not {len(text)}.")
     response.say(clean(text))
 
 
