@@ -1,8 +1,8 @@
-"""Logs for people (`text`) and for machines (`json`): each line says whose call it is about, and holds no secret.
+"""Logs for people (`text`) and for machines (`json`). Each line has the CallSid of its call and contains no secret.
 
-Secrets and typed digits are masked in the finished line, so that arguments, tracebacks and other libraries' messages
-are covered, too. Characters that control a terminal or begin a line are written as escapes there: what comes from
-outside can neither forge a line nor hide one.
+Secrets and typed digits are masked in the finished line, so that arguments, tracebacks and messages of other
+libraries are masked, too. Control characters and line breaks are escaped, so that input from outside cannot forge or
+hide a line.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ MAX_KINDS = 200
 
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, line and paragraph separators, marks that turn the direction of writing, and lone surrogates."""
+"""Control characters, line and paragraph separators, marks of writing direction, and lone surrogates."""
 
 
 def visible(text: str) -> str:
-    """The text in one line: control characters are written as Python writes them (`\\n`, `\\x1b`)."""
+    """The text in one line, with control characters as escapes (`\\n`, `\\x1b`)."""
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _visible_lines(text: str) -> str:
-    """A traceback: its lines stay, but none begins where a line of the log begins."""
+    """A traceback with indented lines, so that none looks like a line of the log."""
     return "\n".join("  " + visible(line) for line in text.split("\n"))
 
 
 @contextmanager
 def about_call(call_sid: str) -> Iterator[None]:
-    """What is logged in here is about this call; in a call's own tasks that is known without."""
+    """Add this CallSid to the log lines of this block. The tasks of a call do not need it."""
     token = _sid.set(call_sid)
     try:
         yield
@@ -65,11 +65,11 @@ def configure_logs(
     stream: TextIO | None = None,
     force: bool = False,
 ) -> None:
-    """Send everything that is logged to `stream` (default: standard error). `force`: instead of what was configured."""
+    """Log to `stream` (default: standard error). `force` replaces the present configuration of logging."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter((_Json if form == "json" else _Text)(masker or Masker()))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=force)
-    if level != "debug":  # a dozen lines for each request; what fails we tell ourselves
+    if level != "debug":  # it logs a dozen lines for each request; we log failures ourselves
         logging.getLogger("twilio.http_client").setLevel(logging.WARNING)
 
 
@@ -81,7 +81,7 @@ class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         sid, record = _call_sid(), copy(record)
         record.call = f"[{sid}] " if sid else ""
-        record.exc_text = None  # of another formatter
+        record.exc_text = None  # cached by another formatter
         return self._mask(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
@@ -114,9 +114,9 @@ class _Json(logging.Formatter):
 
 
 class Repeats:
-    """Logs what may come in masses: the first line of a kind at once, then one a minute with the number of the others.
+    """Limits repeated log lines: the first line of a kind at once, then one a minute with the number of the others.
 
-    It remembers the last `max_kinds` kinds, so a kind may hold a part of what came from outside.
+    It stores the last `max_kinds` kinds, so a kind may contain input from outside.
     """
 
     def __init__(self, log: logging.Logger, *, every_s: float = EVERY_S, max_kinds: int = MAX_KINDS) -> None:
@@ -126,7 +126,7 @@ class Repeats:
         self._kinds: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def warning(self, kind: str, message: str | Callable[[], str]) -> None:
-        """`message` may be a function: it is called only where the line is logged."""
+        """Log a warning. If `message` is a function, it is called only if the line is logged."""
         self._say(logging.WARNING, kind, message)
 
     def error(self, kind: str, message: str | Callable[[], str]) -> None:
@@ -141,8 +141,10 @@ class Repeats:
             self._log.log(level, "%s%s", text, f" ({more} more like it since)" if more else "")
 
     def count(self, kind: str, now: float | None = None) -> int | None:
-        """One more of this kind. None: it is not to be logged; else how many were not logged since the last line.
-        `now` (default: the loop's time) may be of any clock, but always of the same."""
+        """Count one of this kind. None: do not log it; otherwise the number of lines that were not logged.
+
+        `now` (default: the time of the event loop) may be from any clock, but always from the same one.
+        """
         if now is None:
             now = asyncio.get_running_loop().time()
         since, more = self._kinds.get(kind, (None, 0))

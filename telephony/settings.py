@@ -1,4 +1,4 @@
-"""The settings: one validated object, read from the environment; all problems are told at once, secrets never print."""
+"""The settings: one validated object, read from the environment. All problems are reported at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ONE_WORD = (
     "twilio_api_key", "twilio_api_secret", "public_url", "host", "telephony_api_token", "telephony_twilio_api_url",
     "telephony_model_name",
 )  # fmt: skip
-"""What never has a blank in it, whatever its value."""
+"""Settings whose values never contain a blank."""
 
 
 class Settings(BaseSettings):
@@ -156,8 +156,10 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _tidy(cls, given: Any) -> Any:
-        """Blanks and line breaks around a value are nobody's intention: they come from pasting, or from a file with
-        Windows' line ends. A value of blanks is none."""
+        """Remove blanks and line breaks around values. They come from pasting, or from files with Windows line ends.
+
+        A value of blanks only counts as not set.
+        """
         if not isinstance(given, dict):
             return given
         tidied = {name: _tidied(value) for name, value in given.items()}
@@ -168,9 +170,9 @@ class Settings(BaseSettings):
     def _check_one_word(cls, value: str | SecretStr | None) -> str | SecretStr | None:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
         if any(c.isspace() or not c.isprintable() for c in text):
-            raise ValueError("a blank or a line break is in it: write it without")
+            raise ValueError("it contains a blank or a line break: remove it")
         if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-            raise ValueError("it is in quotes, which count as part of it here: write it without")
+            raise ValueError("it is in quotes, which are a part of the value here: remove them")
         return value
 
     @field_validator("telephony_redact_patterns")
@@ -190,7 +192,7 @@ class Settings(BaseSettings):
             if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
                 raise ValueError("write the address that Twilio calls, like https://phone.example.com")
             if "@" in parts.netloc:
-                raise ValueError("write it without a user and a password: Twilio's requests are signed")
+                raise ValueError("remove the user and the password: Twilio's requests are signed")
             if parts.scheme == "http" and not is_loopback(parts.hostname):
                 raise ValueError("Twilio opens media streams over TLS only: write https://...")
         return value.rstrip("/") if value else None
@@ -204,7 +206,7 @@ class Settings(BaseSettings):
         if scheme not in ("sqlite", "postgresql", "postgresql+psycopg", "postgres") or not rest.strip("/"):
             raise ValueError("write sqlite:///file.db or postgresql://user:password@host/name")
         if scheme == "sqlite" and not rest.startswith("/"):
-            raise ValueError("write sqlite:/// and a file: with a fourth slash its path is absolute")
+            raise ValueError("write sqlite:/// and a file; with a fourth slash its path is absolute")
         return value
 
     @field_validator("openai_base_url")
@@ -225,7 +227,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_account(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith("AC"):
-            raise ValueError("an account's sid begins with AC; the Twilio Console shows it")
+            raise ValueError("the SID of an account starts with AC; the Twilio Console shows it")
         return value
 
     @field_validator("twilio_phone_number", "telephony_fallback_number")
@@ -247,29 +249,30 @@ class Settings(BaseSettings):
 
     @property
     def quiet_hours(self) -> tuple[time, time]:
-        """From when until when nobody is called; equal: at any hour."""
+        """The start and the end of the quiet hours. Equal: there are none."""
         return _hours(self.telephony_quiet_hours)
 
     @property
     def can_be_rung(self) -> bool:
-        """May a real caller come? Then nothing is done unsigned, and no script answers unless told to."""
+        """Whether real callers can call. Then requests must be signed, and the embedded model answers only if it is
+        set."""
         return self.public_url is not None or self.twilio_auth_token is not None or self.telephony_allow_unsigned
 
     @property
     def purges_journals(self) -> bool:
-        """Has somebody said for how long journals are kept?"""
+        """Whether `telephony_journal_days` is set, so that `serve` deletes old journals."""
         return "telephony_journal_days" in self.model_fields_set and self.telephony_journal_days > 0
 
     @property
     def wants_script(self) -> bool:
-        """Does the embedded script answer, and not a model?"""
+        """Whether the embedded model answers."""
         if self.telephony_model == "auto":
             return not self.can_be_rung and self.openai_api_key is None and self.openai_base_url is None
         return self.telephony_model == "scripted"
 
     @property
     def checks_signatures(self) -> bool:
-        """Is there a secret to check Twilio's signatures with?"""
+        """Whether there is a secret for the check of Twilio's signatures."""
         return self.twilio_auth_token is not None or self.twilio_shared_key_secret is not None
 
     @property
@@ -278,10 +281,10 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the environment; `overrides` (None: not given) win.
+    """Read the settings from the environment. `overrides` that are not None have priority.
 
     Raises:
-        SettingsError: one line for each problem, with its cure.
+        SettingsError: settings are invalid. It has one line for each, which says what to set.
     """
     settings = read_settings(**overrides)
     problems = list(_contradictions(settings))
@@ -291,7 +294,7 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def read_settings(**overrides: object) -> Settings:
-    """`load_settings` for what does not serve: each setting is valid, together they may be not enough to serve with."""
+    """The same as `load_settings`, without the checks that only a server needs."""
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except pydantic_settings.SettingsError as error:  # from a field that is read as JSON
@@ -306,24 +309,28 @@ def _contradictions(settings: Settings) -> list[str]:
     problems = []
     if settings.public_url is not None and not settings.checks_signatures and not settings.telephony_allow_unsigned:
         problems.append(
-            "TWILIO_AUTH_TOKEN: PUBLIC_URL is set, so anybody can come: set the account's auth token, "
+            "TWILIO_AUTH_TOKEN: PUBLIC_URL is set, so anyone can send requests: set the account's auth token, "
             "with which Twilio signs its requests"
         )
     if settings.checks_signatures and settings.public_url is None:
-        problems.append("PUBLIC_URL: TWILIO_AUTH_TOKEN is set: set the address that Twilio calls; signatures need it")
+        problems.append(
+            "PUBLIC_URL: TWILIO_AUTH_TOKEN is set: set the address that Twilio calls, because signatures need it"
+        )
     if not settings.checks_signatures and not settings.telephony_allow_unsigned and not is_loopback(settings.host):
         problems.append(
-            f"HOST: without TWILIO_AUTH_TOKEN nothing can be checked, so only loopback is served, not {settings.host}; "
-            "TELEPHONY_ALLOW_UNSIGNED=1 serves it all the same"
+            f"HOST: without TWILIO_AUTH_TOKEN only loopback is served, not {settings.host}; "
+            "TELEPHONY_ALLOW_UNSIGNED=1 serves it unsigned"
         )
     if settings.telephony_journal_required and settings.telephony_journal_dir is None:
         problems.append(
-            "TELEPHONY_JOURNAL_DIR: TELEPHONY_JOURNAL_REQUIRED is set: set the folder for the journals, too"
+            "TELEPHONY_JOURNAL_DIR: TELEPHONY_JOURNAL_REQUIRED is set: set the folder for the journals as well"
         )
     if (settings.twilio_api_key is None) != (settings.twilio_api_secret is None):
-        problems.append("TWILIO_API_KEY: an API key and its secret go together: set TWILIO_API_SECRET, too, or neither")
+        problems.append(
+            "TWILIO_API_KEY: an API key needs its secret: set both, or neither; the secret is TWILIO_API_SECRET"
+        )
     if settings.twilio_api_key is not None and settings.twilio_account_sid is None:
-        problems.append("TWILIO_ACCOUNT_SID: an API key is set: set the account that it belongs to")
+        problems.append("TWILIO_ACCOUNT_SID: an API key is set: set the account of the key")
     if (
         settings.can_be_rung
         and settings.telephony_model == "auto"
@@ -331,14 +338,14 @@ def _contradictions(settings: Settings) -> list[str]:
         and settings.openai_base_url is None
     ):
         problems.append(
-            "OPENAI_API_KEY: a real caller may come, and no model is there to answer: set the key, "
-            "or say --model scripted (TELEPHONY_MODEL=scripted) to have the embedded script answer"
+            "OPENAI_API_KEY: real callers can call, and no model is configured: set the key, "
+            "or let the embedded model answer with --model scripted (TELEPHONY_MODEL=scripted)"
         )
     return problems
 
 
 def is_loopback(host: str) -> bool:
-    """Does this name or address mean this machine alone?"""
+    """Whether this name or address is this machine."""
     if host.lower() == "localhost":
         return True
     try:
@@ -357,7 +364,7 @@ def _hours(text: str) -> tuple[time, time]:
             time.fromisoformat(end.strip()).replace(tzinfo=None),
         )
     except ValueError:
-        raise ValueError("write from when until when, like 21:00-08:00, or off") from None
+        raise ValueError("write the start and the end, like 21:00-08:00, or off") from None
 
 
 def _tidied(value: Any) -> Any:

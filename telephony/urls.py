@@ -1,6 +1,6 @@
-"""Addresses, read and changed part by part. Pure.
+"""Reads and changes the parts of URLs. Pure.
 
-A URL is never edited as a string: `ws` also stands in `amazonaws.com`, and `https://a.example.evil` also begins with
+A URL is never edited as a string: `amazonaws.com` contains `ws`, and `https://a.example.evil` starts with
 `https://a.example`.
 """
 
@@ -15,19 +15,19 @@ _HTTP = {"ws": "http", "wss": "https"}
 
 
 def as_websocket(url: str) -> str:
-    """The same address with the scheme of a WebSocket: `ws` for `http`, `wss` for `https`."""
+    """The URL with the scheme of a WebSocket: `ws` for `http`, `wss` for `https`."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(scheme=_WEBSOCKET.get(parts.scheme, parts.scheme)))
 
 
 def as_http(url: str) -> str:
-    """The same address with the scheme of a request: `http` for `ws`, `https` for `wss`."""
+    """The URL with the scheme of a request: `http` for `ws`, `https` for `wss`."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(scheme=_HTTP.get(parts.scheme, parts.scheme)))
 
 
 def as_https(url: str) -> str:
-    """The same address under TLS: what a proxy that ends TLS was asked for."""
+    """The URL with the scheme `https`: the original URL before a proxy that ends TLS."""
     return urlunsplit(urlsplit(url)._replace(scheme="https"))
 
 
@@ -38,20 +38,20 @@ def origin(url: str) -> str:
 
 
 def public_address(base: str, path: str, query: str = "") -> str:
-    """The address of `path` under `base` (`https://host[/prefix]`)."""
+    """The URL of `path` under `base` (`https://host[/prefix]`)."""
     parts = urlsplit(base)
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path, query=query, fragment=""))
 
 
 def websocket_address(base: str, path: str) -> str:
-    """The same for a media stream."""
+    """The URL of a media stream: `path` under `base`, as a WebSocket."""
     return as_websocket(public_address(base, path))
 
 
 def mounted(base: str, root_path: str) -> str:
     """`base` with the path under which the application is mounted (ASGI's `root_path`).
 
-    `base` may hold this path already, or the part of it that a proxy takes away: `https://a/x` and `/x` make
+    `base` may already contain this path, or the part of it that a proxy removes: `https://a/x` and `/x` make
     `https://a/x`, `https://a` and `/x` make `https://a/x`, `https://a/x` and `/y` make `https://a/x/y`.
     """
     parts = urlsplit(base)
@@ -63,9 +63,9 @@ def mounted(base: str, root_path: str) -> str:
 
 
 def rebased(url: str, outside: str, inside: str) -> str | None:
-    """`url`, which lies under `outside`, as the same place under `inside`; None: it does not lie there.
+    """The URL below `inside` for a `url` below `outside`. None: `url` is not below `outside`.
 
-    The scheme's kind stays: a WebSocket's address stays one.
+    The URL of a WebSocket stays the URL of a WebSocket.
     """
     parts, outer, inner = urlsplit(url), urlsplit(outside), urlsplit(inside)
     scheme = _HTTP.get(parts.scheme, parts.scheme)

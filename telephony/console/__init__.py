@@ -1,1 +1,1 @@
-"""Pages for whoever runs the server: on this machine, or with the bearer token TELEPHONY_API_TOKEN."""
+"""The web console: pages for operators, on this machine or with the bearer token TELEPHONY_API_TOKEN."""

@@ -1,4 +1,4 @@
-"""Follow a call while it happens: a copy of what goes to its journal, for whoever asked before it began."""
+"""Feeds of live calls: copies of journal records for pages that follow a call from its start."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .selection import select, wants
 __all__ = ["Feed", "Feeds"]
 
 _MAX_WAITING = 2000
-"""Records that wait for a page that does not read; then the oldest are dropped."""
+"""The maximum number of waiting records. If a page does not read, the oldest are dropped."""
 _MAX_FEEDS = 20
 
 
 class Feed:
-    """One page's view of one call."""
+    """The feed of one call for one page."""
 
     def __init__(self) -> None:
         self._waiting: deque[dict[str, Any]] = deque(maxlen=_MAX_WAITING)
@@ -31,8 +31,10 @@ class Feed:
         self._filled.set()
 
     async def records(self, *, start_s: float = 30.0) -> AsyncIterator[dict[str, Any] | None]:
-        """The records as they come, to the call's `end`; None now and then, while there are none. Ends as well when the
-        call has not begun within `start_s`."""
+        """Yield the records until the `end` of the call, and None from time to time while there are none.
+
+        It also ends if the call has not started within `start_s`.
+        """
         begun = False
         while True:
             if not self._waiting:
@@ -53,7 +55,7 @@ class Feed:
 
 
 class Feeds:
-    """All feeds of a process, by CallSid. A call that nobody follows costs nothing."""
+    """All feeds of a process, by CallSid. A call without followers has no cost."""
 
     def __init__(self) -> None:
         self._feeds: dict[str, list[Feed]] = {}
@@ -64,7 +66,7 @@ class Feeds:
 
     @contextmanager
     def follow(self, call_sid: str) -> Iterator[Feed]:
-        """A feed of the call that will begin with this sid."""
+        """Follow the call with this CallSid, which has not started yet."""
         feed = Feed()
         self._feeds.setdefault(call_sid, []).append(feed)
         try:
@@ -76,7 +78,7 @@ class Feeds:
                 del self._feeds[call_sid]
 
     def tee(self, call_sid: str, journal: Journal) -> Journal:
-        """The journal, or one that tells the call's followers as well."""
+        """The journal, or a journal that also writes to the feeds of the call."""
         followers = self._feeds.get(call_sid)
         return journal if followers is None else _Tee(journal, followers)
 
@@ -89,17 +91,17 @@ class _Tee:
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         self._journal.write(kind, t, **fields)
-        self._tell(kind, t, fields)
+        self._feed(kind, t, fields)
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
         self._journal.write_raw(kind, t, json_text)
         if self._followers and wants(kind):
-            self._tell(kind, t, {"message": parse_object(json_text)})
+            self._feed(kind, t, {"message": parse_object(json_text)})
 
     def close(self) -> None:
         self._journal.close()
 
-    def _tell(self, kind: str, t: float, fields: dict[str, Any]) -> None:
+    def _feed(self, kind: str, t: float, fields: dict[str, Any]) -> None:
         if self._followers and (record := select(kind, fields)) is not None:
             for feed in self._followers:
                 feed.put({"t": round(t, 6), **record})

@@ -1,6 +1,6 @@
-"""Which of a journal's records the console follows, and what of them. Pure.
+"""Selects the journal records and their fields for the softphone. Pure.
 
-The records keep the journal's form; audio is left out, but for how much there is of it.
+The records keep the form of the journal. Audio is replaced by its size.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _FROM_MODEL = {
 
 
 def wants(kind: str) -> bool:
-    """Is there anything to select among records of this kind?"""
+    """Whether records of this kind may be selected."""
     return kind in _KINDS or kind in ("model.in", "twilio.out")
 
 
 def select(kind: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The record as the page gets it; None: it does not. `fields` are those besides `t` and `kind`."""
+    """The record for the page, or None. `fields` are all fields except `t` and `kind`."""
     if kind in _KINDS:
         return {"kind": kind, **fields}
     message = fields.get("message")

@@ -110,7 +110,9 @@ async def webhook(request: Request) -> Response:
         return PlainTextResponse(f"This is {error}.", status_code=error.status)
     parameters = dict(request.query_params)
     if any(not twiml.fits(*pair) for pair in parameters.items()):
-        return PlainTextResponse("A parameter's name and value have to stay under 500 characters.", status_code=400)
+        return PlainTextResponse(
+            "The name and value of a parameter must have fewer than 500 characters together.", status_code=400
+        )
     form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
     async def replay() -> Message:
@@ -152,7 +154,7 @@ async def feed(request: Request) -> Response:
     return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-# --- who may -----------------------------------------------------------------------------------------------------
+# --- access -----------------------------------------------------------------------------------------------------
 
 
 def _refusal(request: Request) -> Response | None:
@@ -160,7 +162,7 @@ def _refusal(request: Request) -> Response | None:
     if phone.authenticator.admits_operator(request):
         return None
     if phone.settings.telephony_api_token is None:
-        why = "Set TELEPHONY_API_TOKEN: without it only this machine rings, and only where no PUBLIC_URL is set."
+        why = "Set TELEPHONY_API_TOKEN. Without it only this machine can call, and only if PUBLIC_URL is not set."
         return PlainTextResponse(why, status_code=403)
     return PlainTextResponse("This needs the bearer token TELEPHONY_API_TOKEN.", status_code=401)
 
@@ -173,7 +175,8 @@ def _as_twilio(
     form: Mapping[str, str],
     parameters: Mapping[str, str],
 ) -> Scope:
-    """The connection as if it came from Twilio, to `path`; but marked, for Twilio's API knows nothing of it."""
+    """The scope of the connection as if Twilio had sent it to `path`. It is marked, because Twilio's API does not
+    know it."""
     signed = sign(phone.settings.signing_keys, url, form).items()
     headers = [*connection.scope["headers"], *((name.lower().encode(), value.encode()) for name, value in signed)]
     root = root_of(connection)
@@ -183,7 +186,7 @@ def _as_twilio(
 
 
 def _ticket(phone: PhoneServer, call_sid: str) -> str:
-    """Opens the stream of this call alone. The stream's own token sees to it that it is opened once, and in time."""
+    """A ticket that opens only the stream of this call. The stream token limits it to one use within its lifetime."""
     keys = phone.settings.signing_keys
     key = (keys.auth_token or keys.shared_key_secret or "").encode()
     return hmac.digest(key, b"softphone\0" + call_sid.encode(), "sha256").hex()

@@ -50,7 +50,7 @@ async def _check(settings: Settings, rest: TwilioRest, to: str | None, results: 
 def check_account(account: Account, verified: list[str] | None) -> list[CheckResult]:
     """Check the account. `verified` are the numbers that a trial account may call; None: it is not a trial account."""
     if account.status != "active":
-        advice = "See https://console.twilio.com for the reason. No call works until then (10001)."
+        advice = "The Twilio Console shows the reason: https://console.twilio.com. Until then no call works (10001)."
         return [wrong(_ACCOUNT, f"is {account.status}", advice)]
     results = [ok(_ACCOUNT, f"{account.sid} is active")]
     if verified is not None:

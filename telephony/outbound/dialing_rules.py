@@ -136,7 +136,7 @@ def _parse(to: str, from_: str) -> PhoneNumber:
     except ValueError as error:
         raise CallRefused(f"{to!r} is not called: {error}.") from error
     except phonenumbers.NumberParseException as error:
-        raise CallRefused(f"{to!r} is no phone number: write it like +14155550123.") from error
+        raise CallRefused(f"{to!r} is not a phone number: write it like +14155550123.") from error
     if not phonenumbers.is_valid_number(number):
         raise CallRefused(f"{to!r} is not a valid phone number.")
     return number

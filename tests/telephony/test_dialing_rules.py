@@ -27,7 +27,7 @@ def test_a_number_is_taken_as_people_write_it(written: str) -> None:
 @pytest.mark.parametrize(
     ("to", "why"),
     [
-        ("nonsense", "no phone number"),
+        ("nonsense", "not a phone number"),
         ("+1415", "not a valid phone number"),
         ("+19005550123", "premium"),
         ("+491805123456", "shared-cost"),
@@ -217,5 +217,5 @@ def test_the_settings_make_the_rules(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hours", ["21-8", "late", "21:00", "25:00-08:00", "21:00-"])
 def test_quiet_hours_that_are_none_are_told(hours: str) -> None:
-    with pytest.raises(SettingsError, match="TELEPHONY_QUIET_HOURS: write from when until when"):
+    with pytest.raises(SettingsError, match="TELEPHONY_QUIET_HOURS: write the start and the end"):
         load_settings(telephony_quiet_hours=hours)

@@ -42,8 +42,8 @@ OTHERS = {
     "+14155550123 or 4155550124": "several",
     "+14155550123;4155550124": "several",
     "+14155550123 (home)": "letters",
-    "+14155550123\0": "no phone number",
-    "+14155550123?": "no phone number",
+    "+14155550123\0": "not a phone number",
+    "+14155550123?": "not a phone number",
     "": "no number",
     " \r\n": "no number",
 }

@@ -88,14 +88,14 @@ def test_a_shared_key_alone_checks_signatures() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "cure"),
     [
-        ("twilio_account_sid", "SK1", "begins with AC"),
+        ("twilio_account_sid", "SK1", "starts with AC"),
         ("twilio_phone_number", "0415 555", "E.164"),
         ("telephony_fallback_number", "911", "E.164"),
         ("telephony_when_full", "bsuy", "write busy, queue:NAME"),
         ("telephony_instance", "a/b", "pattern"),
         ("telephony_twilio_api_url", "127.0.0.1:9000", "http://127.0.0.1:9000"),
         ("telephony_drain_s", "-1", "greater than or equal to 0"),
-        ("public_url", "https://ada:pass-word@phone.example.com", "without a user"),
+        ("public_url", "https://ada:pass-word@phone.example.com", "remove the user"),
         ("database_url", "mysql://host/records", "postgresql://"),
         ("database_url", "sqlite://records.db", "sqlite:///"),
         ("database_url", "sqlite:///", "sqlite:///file.db"),
