@@ -14,8 +14,8 @@ from random import Random
 from telephony.demo.environment import child_environment
 from telephony.demo.processes import child
 from telephony.journal.audio import rebuild
+from telephony.journal.collector import collect
 from telephony.journal.reader import read_journal
-from telephony.journal.recorded import collect
 from telephony.journal.transcript import events_of
 from telephony.journal.wav import write_stereo
 from telephony.simulator import Handset, Line, MediaPeer, ring

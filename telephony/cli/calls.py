@@ -12,11 +12,11 @@ import typer
 from realtime_core.sources import SYSTEM
 
 from ..errors import AudioFileError, JournalError
+from ..journal.collector import collect
 from ..journal.figures import figures_of
 from ..journal.imported import import_call
 from ..journal.journals import redaction_of
 from ..journal.reader import read_journal
-from ..journal.recorded import collect
 from ..journal.store import find_call, purge, stored_calls
 from ..journal.transcript import to_json
 from ..records.client import open_records

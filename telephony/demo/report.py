@@ -14,9 +14,10 @@ from rich.table import Table
 
 from telephony.errors import DemoFailed
 from telephony.journal.audio import rebuild
+from telephony.journal.collector import collect
 from telephony.journal.figures import figures_of
 from telephony.journal.reader import read_journal
-from telephony.journal.recorded import RecordedCall, collect
+from telephony.journal.recorded import RecordedCall
 from telephony.journal.timeline import timeline_png
 from telephony.journal.transcript import events_of, to_json, to_text
 from telephony.journal.wav import write_stereo

@@ -15,7 +15,7 @@ from realtime_core.audio.resample import Downsampler3, Upsampler3
 
 from ..errors import SettingsError
 from ..journal.daemon import in_daemon
-from ..journal.files import Files
+from ..journal.disk import Files
 from ..settings import Settings, load_settings
 from .check_result import CheckResult, ok, skipped, warning, wrong
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+
+from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.containers import GZIP, container_of
 from ..errors import JournalError
+from .daemon import in_daemon
 
-__all__ = ["StoredCall", "find_call", "purge", "stored_calls"]
+__all__ = ["JOURNALS", "StoredCall", "find_call", "purge", "purge_daily", "stored_calls"]
+
+log = logging.getLogger(__name__)
+
+_DAY_S = 86_400.0
 
 JOURNALS = ("journal.jsonl", "journal.jsonl.gz")
 
@@ -74,3 +84,16 @@ def purge(folder: Path, *, days: float, now: datetime, dry_run: bool = False) ->
         for call in old:
             shutil.rmtree(call.journal.parent, ignore_errors=True)  # another process may do the same
     return old
+
+
+async def purge_daily(folder: Path, days: float, sources: Sources = SYSTEM) -> None:
+    """Remove what is older than `days`, now and each day. Runs until it is cancelled."""
+    while True:
+        try:
+            gone = await in_daemon(partial(purge, folder, days=days, now=sources.now()), "old journals")
+        except (JournalError, OSError) as error:
+            log.warning("Old journals could not be removed: %s", error)
+        else:
+            if gone:
+                log.info("Removed the journals of %d calls that were older than %g days.", len(gone), days)
+        await asyncio.sleep(_DAY_S)

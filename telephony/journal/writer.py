@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from .compression import compress_later
-from .disk import DISK, Disk
+from .disk import DISK, Disk, Files
 from .encoding import dump
-from .files import Files
 from .format import Journal
 from .redaction import Redaction
 

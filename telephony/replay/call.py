@@ -14,9 +14,10 @@ import orjson
 from numpy.typing import NDArray
 
 from ..journal.audio import CallAudio, pcm_of, rebuild
+from ..journal.collector import collect
 from ..journal.figures import Figures, figures_of
 from ..journal.format import Record, object_at
-from ..journal.recorded import RecordedCall, collect
+from ..journal.recorded import RecordedCall
 from ..journal.transcript import Event, Turn, events_of, to_text
 from ..journal.wav import write_stereo
 from .compare import Comparison, Divergence

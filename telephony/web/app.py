@@ -22,7 +22,7 @@ from ..call.ports import PhoneControl
 from ..console import softphone
 from ..errors import NotStarted, TwilioNotConfigured
 from ..journal.journals import Journals
-from ..journal.retention import purge_daily
+from ..journal.store import purge_daily
 from ..records.client import RecordsClient, open_records
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest

@@ -16,8 +16,8 @@ from realtime_core.user_code import UserCode
 from telephony import CallInfo
 from telephony.call.clips import apology
 from telephony.journal.audio import rebuild
+from telephony.journal.collector import collect
 from telephony.journal.format import Record
-from telephony.journal.recorded import collect
 from telephony.journal.transcript import events_of, to_text
 from telephony.metrics import Metrics
 from telephony.simulator.handset import Handset

@@ -25,12 +25,11 @@ from realtime_core.sources import Sources
 from telephony import create_app
 from telephony.cli.app import app
 from telephony.errors import JournalError
+from telephony.journal.collector import collect
 from telephony.journal.compression import compress
 from telephony.journal.imported import import_twilio
 from telephony.journal.reader import read_journal
-from telephony.journal.recorded import collect
-from telephony.journal.retention import purge_daily
-from telephony.journal.store import purge, stored_calls
+from telephony.journal.store import purge, purge_daily, stored_calls
 from telephony.replay.replaying import replay_call
 from telephony.settings import load_settings
 from telephony.simulator import clips

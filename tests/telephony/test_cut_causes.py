@@ -20,10 +20,10 @@ from telephony import Call
 from telephony.console.selection import select
 from telephony.demo.live_call import whole_call
 from telephony.journal.audio import rebuild
+from telephony.journal.collector import collect
 from telephony.journal.cuts import CutCause, cause_of
 from telephony.journal.figures import figures_of
 from telephony.journal.format import Record
-from telephony.journal.recorded import collect
 from telephony.journal.timeline import timeline_svg
 from telephony.journal.transcript import events_of, to_json, to_text
 from telephony.metrics import Metrics

@@ -26,9 +26,9 @@ from telephony.demo.caller_measurements import CallerMeasurements, measure_at_ca
 from telephony.demo.in_memory import call_in_memory
 from telephony.demo.plan import DemoCall, Plan
 from telephony.journal.audio import CallAudio, rebuild
+from telephony.journal.collector import collect
 from telephony.journal.disk import settle
 from telephony.journal.reader import read_journal
-from telephony.journal.recorded import collect
 from telephony.journal.writer import JournalWriter
 from telephony.simulator import Line, MediaPeer, callers
 from telephony.simulator.events import as_dict

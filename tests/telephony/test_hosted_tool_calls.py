@@ -11,9 +11,9 @@ from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.user_code import UserCode
 from telephony.journal.audio import rebuild
+from telephony.journal.collector import collect
 from telephony.journal.figures import figures_of
 from telephony.journal.format import Record
-from telephony.journal.recorded import collect
 from telephony.journal.transcript import events_of, to_text
 from telephony.simulator.handset import Handset
 from tests.support.phone_calls import PhoneCall, phone_call

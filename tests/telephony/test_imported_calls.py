@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from telephony.cli.app import app
 from telephony.errors import JournalError, ReplayError
 from telephony.journal.audio import rebuild
+from telephony.journal.collector import collect
 from telephony.journal.foreign_log import read_log
 from telephony.journal.imported import import_call, import_twilio
 from telephony.journal.reader import read_journal
-from telephony.journal.recorded import collect
 from telephony.replay.replaying import replay_call
 
 A, B, AGENT = b"\x11" * 160, b"\x22" * 160, b"\x33" * 160

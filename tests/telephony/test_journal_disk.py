@@ -27,8 +27,7 @@ from telephony.call.registry import Registry
 from telephony.doctor.local import check_journal_folder
 from telephony.errors import SettingsError, StreamRefused
 from telephony.journal.daemon import in_daemon
-from telephony.journal.disk import Disk
-from telephony.journal.files import Files
+from telephony.journal.disk import Disk, Files
 from telephony.journal.journals import Journals, JournalState
 from telephony.journal.reader import read_journal
 from telephony.journal.writer import JournalWriter

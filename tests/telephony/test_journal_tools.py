@@ -14,11 +14,12 @@ from PIL import Image
 
 from realtime_core.audio import g711
 from telephony.journal.audio import CallAudio, rebuild
+from telephony.journal.collector import collect
 from telephony.journal.drawing import text_width, wrap
 from telephony.journal.figures import figures_of
 from telephony.journal.format import Record
 from telephony.journal.reader import read_journal
-from telephony.journal.recorded import RecordedCall, collect
+from telephony.journal.recorded import RecordedCall
 from telephony.journal.timeline import timeline_png, timeline_svg
 from telephony.journal.transcript import Event, Turn, events_of, to_json, to_text
 from telephony.journal.wav import write_stereo

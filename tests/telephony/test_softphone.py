@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 import telephony.console
 from realtime_core.audio import g711
 from telephony.journal.audio import pcm_of, voice_of
+from telephony.journal.collector import collect
 from telephony.journal.reader import read_journal
-from telephony.journal.recorded import RecordedCall, collect
+from telephony.journal.recorded import RecordedCall
 from telephony.simulator import clips
 from tests.support.browser import (
     RATE,
