@@ -1,4 +1,4 @@
-"""Which kind of file some bytes are, by their first bytes. Pure.
+"""Detects the kind of a file by its first bytes. Pure.
 
 Sources of the signatures: https://en.wikipedia.org/wiki/List_of_file_signatures, the frame headers of MPEG audio
 (ISO/IEC 11172-3, 2.4.1.3) and of ADTS (ISO/IEC 13818-7, 6.2).
@@ -14,7 +14,7 @@ __all__ = ["Container", "container_of", "is_text"]
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """`kind` is for messages: "an MP3 file". `is_read`: `telephony.audio.files` tries to read it."""
+    """A kind of file. `kind` is for messages, such as "an MP3 file". `is_read`: `telephony.audio.files` reads it."""
 
     kind: str
     is_read: bool
@@ -73,7 +73,7 @@ _MPEG_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000
 
 
 def container_of(data: bytes) -> Container | None:
-    """The kind of file that begins so. None: none that is known, so it may be audio without a header."""
+    """The kind of file that begins with these bytes. None: unknown, such as audio without a header."""
     for first, container in _FIRST_BYTES:
         if data.startswith(first):
             return container
@@ -93,7 +93,7 @@ def container_of(data: bytes) -> Container | None:
 
 
 def is_text(data: bytes) -> bool:
-    """Are these characters, such as a path, a sentence or base64, and not samples?"""
+    """Are these bytes text, such as a path, a sentence or base64, and not samples?"""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -102,7 +102,7 @@ def is_text(data: bytes) -> bool:
 
 
 def _chained(data: bytes, frame_bytes: Callable[[bytes], int], frames: int = 3) -> bool:
-    """Do that many frames follow each other from the beginning on? Two bytes alone may be samples."""
+    """Do this many frames follow each other from the beginning? One header alone may be samples."""
     at = 0
     for _ in range(frames):
         n = frame_bytes(data[at : at + 7])
@@ -113,7 +113,7 @@ def _chained(data: bytes, frame_bytes: Callable[[bytes], int], frames: int = 3) 
 
 
 def _mpeg_bytes(header: bytes) -> int:
-    """The length of the MPEG audio frame with this header; 0: it is none."""
+    """The length in bytes of the MPEG audio frame with this header. 0: no such header."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return 0
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -128,7 +128,7 @@ def _mpeg_bytes(header: bytes) -> int:
 
 
 def _adts_bytes(header: bytes) -> int:
-    """The length of the ADTS frame with this header; 0: it is none."""
+    """The length in bytes of the ADTS frame with this header. 0: no such header."""
     if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
         return 0
     n = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5

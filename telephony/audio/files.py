@@ -1,11 +1,11 @@
-"""Audio files of any rate, in and out; and the one door for audio that users give: `load_ulaw`.
+"""Reads and writes audio files of any rate. All audio from users passes through `load_ulaw`.
 
-The first bytes tell the kind of file, never its name (`containers`). WAV files are read here: PCM of 8 to 32 bits,
-floats, mu-law and A-law, also in `WAVE_FORMAT_EXTENSIBLE`. Files whose sizes are wrong, because their writer died,
-are read as far as they go. https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html
-libsndfile (the package `soundfile`) reads the others: MP3, FLAC, Ogg (Vorbis, Opus), RF64, AIFF, AU, CAF, and WAV files
-of further kinds. Several channels are mixed to one. soxr converts the rate of whole files; it is too slow for the live
-path, which has `realtime_core.audio.resample`.
+The first bytes decide the kind of file, not its name (`containers`). This module reads WAV files: PCM of 8 to 32 bits,
+floats, mu-law and A-law, also in `WAVE_FORMAT_EXTENSIBLE`. Files with wrong sizes, because their writer crashed, are
+read to their end. https://www.mmsp.ece.mcgill.ca/Documents/AudioFormats/WAVE/WAVE.html libsndfile (the package
+`soundfile`) reads the others: MP3, FLAC, Ogg (Vorbis, Opus), RF64, AIFF, AU, CAF, and WAV files of further kinds.
+Several channels are mixed to one. soxr converts the rate of whole files; it is too slow for the live path, which uses
+`realtime_core.audio.resample`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 PCM, FLOAT, ALAW, ULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 
 Clip = bytes | os.PathLike[str]
-"""Audio that a user gives: the path of an audio file, its bytes, or mu-law at 8 kHz without a header."""
+"""Audio from a user: the path of an audio file, its bytes, or mu-law at 8 kHz without a header."""
 
 _Source = str | os.PathLike[str] | bytes
 
@@ -60,8 +60,8 @@ class _Wave:
 
 
 def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None) -> bytes:
-    """Audio from a user as mono mu-law at 8 kHz, never empty. Bytes of an audio file are converted; bytes that begin as
-    no known file does are taken for mu-law at 8 kHz. `what` names the audio in messages.
+    """Audio from a user as mono mu-law at 8 kHz, never empty. Audio files are converted. Bytes of no known kind of file
+    are mu-law at 8 kHz. `what` names the audio in messages.
 
     Raises:
         AudioFileError: the audio is empty, longer than `max_s` seconds, or of a kind that is not read.
@@ -73,7 +73,7 @@ def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None
     else:
         raise AudioFileError(f"{what}: give bytes or a pathlib.Path, not {type(given).__name__}.")
     if not raw:
-        raise AudioFileError(f"{name} is empty: nothing would be heard. Give audio, or leave it away (None).")
+        raise AudioFileError(f"{name} is empty: nothing would be heard. Give audio, or None.")
     if (container := container_of(raw)) is not None:
         ulaw = _ulaw(_parse(raw, name, container, max_s))
         if not ulaw:
@@ -88,7 +88,7 @@ def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None
 
 
 def load_words(given: str | Clip, what: str) -> str | bytes:
-    """Words for the model, as they are, or a clip as `load_ulaw` gives it. Raises `AudioFileError`."""
+    """A text for the model unchanged, or a clip as mu-law (see `load_ulaw`). Raises `AudioFileError`."""
     if not isinstance(given, str):
         return load_ulaw(given, what)
     if given.lower().endswith(_SUFFIXES) and not any(map(str.isspace, given.strip())):
@@ -102,12 +102,12 @@ def read_ulaw(source: _Source) -> bytes:
 
 
 def read_pcm16(source: _Source, rate: int = 24000) -> bytes:
-    """The same as mono 16-bit PCM at `rate`."""
+    """An audio file (a path, or its bytes) as mono 16-bit PCM at `rate`. Raises `AudioFileError`, and `OSError`."""
     return _mono_pcm16(_parse(source), rate)
 
 
 def read_pcm16_channels(source: _Source, rate: int = 24000) -> list[bytes]:
-    """Each channel for itself."""
+    """Each channel of an audio file as 16-bit PCM at `rate`. Raises `AudioFileError`, and `OSError`."""
     wave = _parse(source)
     samples = _samples(wave)
     usable = samples[: len(samples) // wave.channels * wave.channels].reshape(-1, wave.channels)
@@ -115,17 +115,17 @@ def read_pcm16_channels(source: _Source, rate: int = 24000) -> list[bytes]:
 
 
 def write_ulaw(path: str | os.PathLike[str], ulaw: bytes) -> None:
-    """mu-law, mono, 8 kHz."""
+    """Write a WAV file: mu-law, mono, 8 kHz."""
     Path(path).write_bytes(wav_header(ULAW, 1, 8000, 8, len(ulaw)) + ulaw)
 
 
 def write_pcm16(path: str | os.PathLike[str], pcm16: bytes, rate: int = 8000, channels: int = 1) -> None:
-    """16-bit PCM; several channels interleaved."""
+    """Write a WAV file: 16-bit PCM, with interleaved channels."""
     Path(path).write_bytes(wav_header(PCM, channels, rate, 16, len(pcm16)) + pcm16)
 
 
 def wav_header(format: int, channels: int, rate: int, bits: int, data_bytes: int) -> bytes:
-    """The header of a WAV file; audio follows."""
+    """The header of a WAV file, without the audio."""
     frame = channels * bits // 8
     fmt = struct.pack("<HHIIHH", format, channels, rate, rate * frame, frame, bits)
     fact = b"" if format == PCM else b"fact" + struct.pack("<II", 4, min(data_bytes // frame, 0xFFFFFFFF))
@@ -150,7 +150,7 @@ def _ulaw(wave: _Wave) -> bytes:
 
 
 def _parse(source: _Source, name: str = "", container: Container | None = None, max_s: float | None = None) -> _Wave:
-    """Any audio file as the contents of a WAV file."""
+    """Any audio file as the content of a WAV file."""
     raw = source if isinstance(source, bytes) else Path(source).read_bytes()
     name = name or ("This" if isinstance(source, bytes) else os.fspath(source))
     container = container or container_of(raw)
@@ -169,14 +169,14 @@ def _parse(source: _Source, name: str = "", container: Container | None = None, 
 
 
 class _ForeignFormat(AudioFileError):
-    """A WAV file whose format is not read here."""
+    """A WAV file of a format that libsndfile reads."""
 
 
 def _decoded(raw: bytes, name: str, container: Container, max_s: float | None) -> _Wave:
-    """What libsndfile makes of it. With `max_s`, a file that is longer is read a little further than that."""
+    """The file as libsndfile reads it. With `max_s`, at most about a second more than that is read."""
     try:
         import soundfile
-    except (ImportError, OSError) as error:  # a platform without a wheel, and without libsndfile
+    except (ImportError, OSError) as error:  # a platform without libsndfile
         raise AudioFileError(f"{name} is {container.kind}; libsndfile, which reads it, is missing: {error}") from error
     data = bytearray()
     try:
@@ -205,19 +205,19 @@ def _parse_wav(raw: bytes) -> _Wave:
             fmt = _format(body)
         elif name == b"data":
             if fmt is None:
-                raise AudioFileError("The audio stands before its format.")
-            # A writer that died, or one that streamed, left nothing or a nonsense as the size.
+                raise AudioFileError("The audio comes before its format.")
+            # A writer that crashed or streamed leaves no valid size.
             if size in (0, 0xFFFFFFFF):
                 body = raw[at + 8 :]
             format, channels, rate, bits = fmt
             return _Wave(format, channels, rate, bits, body[: len(body) - len(body) % (channels * bits // 8)])
         at += 8 + size + size % 2
-    raise AudioFileError("There is no audio in this WAV file.")
+    raise AudioFileError("This WAV file has no audio.")
 
 
 def _format(body: bytes) -> tuple[int, int, int, int]:
     if len(body) < 16:
-        raise AudioFileError("The format of this WAV file is cut off.")
+        raise AudioFileError("The format of this WAV file is truncated.")
     format, channels, rate, _, _, bits = struct.unpack("<HHIIHH", body[:16])
     if format == EXTENSIBLE and len(body) >= 26:
         format = int.from_bytes(body[24:26], "little")

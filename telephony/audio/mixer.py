@@ -1,4 +1,4 @@
-"""What lies under what is said. Pure; mu-law 8 kHz."""
+"""Loops ambience that is mixed under speech: mu-law at 8 kHz. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["Loop"]
 
 
 class Loop:
-    """Endless ambience from a finite recording."""
+    """Repeats a recording without end."""
 
     def __init__(self, ulaw: bytes) -> None:
         if not ulaw:

@@ -1,4 +1,4 @@
-"""A stereo WAV that grows while a call runs, and can be played at any moment, also after a crash."""
+"""Writes a stereo WAV file that is valid at any time, also during a call and after a crash."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ __all__ = ["StereoWriter"]
 
 
 class StereoWriter:
-    """Writes 16-bit PCM; keeps nothing in memory. The header's sizes are brought up to date each second of audio, so
-    that after a crash at most the last second is missing. Raises `OSError`."""
+    """Writes 16-bit PCM and keeps nothing in memory. The sizes in the header are updated after each second of audio, so
+    a crash loses at most the last second. Raises `OSError`."""
 
     def __init__(self, path: str | os.PathLike[str], rate: int = 8000) -> None:
         self.rate = rate
         self.samples = 0
-        """Samples written on each side."""
+        """The number of samples on each side."""
         self._stated = 0
         self._file = open(path, "wb")  # noqa: SIM115 - closed by `close`
         self._state()
 
     def write(self, left: bytes, right: bytes) -> None:
-        """Append 16-bit PCM of both sides, of the same length."""
+        """Append 16-bit PCM to both sides. Raises `ValueError` if the lengths differ."""
         if len(left) != len(right) or len(left) % 2:
-            raise ValueError(f"Both sides have to be equally long and whole samples: {len(left)}, {len(right)} bytes.")
+            raise ValueError(
+                f"Both sides must have the same length and whole samples: {len(left)}, {len(right)} bytes."
+            )
         sides = np.stack([np.frombuffer(left, "<i2"), np.frombuffer(right, "<i2")], axis=1)
         self._file.write(sides.tobytes())
         self.samples += len(sides)
@@ -36,7 +38,7 @@ class StereoWriter:
             self._state()
 
     def close(self) -> None:
-        """Idempotent."""
+        """Complete and close the file. Idempotent."""
         if not self._file.closed:
             self._state()
             self._file.close()
@@ -50,7 +52,7 @@ class StereoWriter:
         self.close()
 
     def _state(self) -> None:
-        """Write the sizes into the header, audio first."""
+        """Write the audio, then the sizes in the header."""
         self._file.flush()
         self._file.seek(0)
         self._file.write(wav_header(PCM, 2, self.rate, 16, 4 * self.samples))

@@ -1,1 +1,1 @@
-"""The journal of a call: everything that crossed a boundary, as timestamped JSON lines (see `format`)."""
+"""The journal of a call: all messages and actions at its boundaries, as timestamped JSON lines (see `format`)."""

@@ -1,8 +1,8 @@
-"""The two sides of a recorded call as sound, on one timeline: the caller as it came, the agent as it was *heard*. Pure.
+"""Rebuilds the audio of a recorded call: the caller as received, the agent as the caller *heard* it. Pure.
 
-The journal holds the agent's audio once, as the model sent it. What was heard of it is made again here: the same
-resampler and codec give the same mu-law samples, the media records say which of them were sent at which position of the
-stream, the runs when each position was played, and the interruptions what was sent and then cleared.
+The journal has the agent's audio once, as the model sent it. The same resampler and codec make the same mu-law samples
+from it. The media records have the stream position of each sample, the runs the time at which each position was played,
+and the interruptions what was sent and then cleared.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ RATE = 8000
 SILENCE = b"\xff"
 MIN_DRY_MS = 100
 SAME_STEP_S = 0.02
-"""An interruption is recorded in the step in which its clear is sent."""
+"""An interruption is recorded in the same step as its clear."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeardSpan:
-    """`length` samples of a part, from its sample `offset` on, heard from sample `at` of the call on."""
+    """`length` samples of a part, from its sample `offset`, which were heard from sample `at` of the call."""
 
     part: PartId
     offset: int
@@ -41,10 +41,10 @@ class HeardSpan:
 
 @dataclass(frozen=True, slots=True)
 class CallAudio:
-    """Both sides in mu-law at 8 kHz, equally long; sample n was heard at n / 8 ms of the call.
+    """Both sides in mu-law at 8 kHz, of equal length. Sample n was heard at n / 8 ms of the call.
 
-    `spans` tell what the agent's side consists of, in order. `mismatches` counts media messages whose samples, made
-    again, do not have the checksum that the journal noted when they were sent: 0 unless something is missing.
+    `spans` are the parts of the agent's side, in order. `mismatches` counts media messages whose rebuilt samples do not
+    have the recorded checksum: 0 unless something is missing.
     """
 
     caller: bytes
@@ -54,7 +54,7 @@ class CallAudio:
 
 
 def rebuild(call: RecordedCall) -> CallAudio:
-    """Make both sides again. The agent's side ends where the caller's ends: nobody listened any longer."""
+    """Rebuild both sides. The agent's side ends with the caller's side."""
     voices = {part_id: voice_of(part, call.output_format) for part_id, part in call.parts.items()}
     agent = bytearray(SILENCE * len(call.caller))
     spans: list[HeardSpan] = []
@@ -75,7 +75,7 @@ def rebuild(call: RecordedCall) -> CallAudio:
 
 
 def voice_of(part: Part, output_format: str) -> bytes:
-    """A part as mu-law, chunk by chunk as it went through the live path: the filter's end comes with the part's end."""
+    """A part as mu-law, converted chunk by chunk as in the call. The filter is flushed at the end of the part."""
     if part.is_clip or output_format == "audio/pcmu":
         return b"".join(part.chunks)
     resampler = Downsampler3()
@@ -86,7 +86,7 @@ def voice_of(part: Part, output_format: str) -> bytes:
 
 
 def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
-    """Which positions of the stream were played: (first, end, sample of the call at which the first was heard)."""
+    """The played positions of the stream: (first, end, sample of the call at which the first was heard)."""
     sent = max((media.position + media.n_bytes for media in call.media), default=0)
     runs = sorted(call.runs.items())
     runs += _open_runs(call, runs[-1] if runs else None)
@@ -102,7 +102,7 @@ def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
 
 
 def pcm_of(ulaw: bytes) -> NDArray[np.int16]:
-    """mu-law as samples."""
+    """mu-law as 16-bit samples."""
     return np.frombuffer(g711.decode(ulaw), dtype="<i2")
 
 
@@ -112,7 +112,7 @@ def _samples(voices: Mapping[PartId, bytes], segment: Segment) -> bytes:
 
 
 def _with_bed(call: RecordedCall, media: Media, speech: bytes) -> bytes:
-    """What was sent: the speech with what lay under it."""
+    """The sent samples: the speech mixed with the clip under it."""
     if media.bed is None:
         return speech
     clip, at = call.clips.get(media.bed[0], b""), media.bed[1]
@@ -145,7 +145,7 @@ def _joined(spans: list[HeardSpan]) -> list[HeardSpan]:
 
 
 def _open_runs(call: RecordedCall, last: tuple[int, float] | None) -> list[tuple[int, float]]:
-    """The runs that a journal cut short does not tell: a run begins where something is sent after playout ran dry."""
+    """The runs that a truncated journal does not have. A run begins when audio is sent after all audio was played."""
     runs: list[tuple[int, float]] = []
     after_clear = {_sent_at(call, t) for t in call.clears}
     for media in call.media:
@@ -160,7 +160,7 @@ def _open_runs(call: RecordedCall, last: tuple[int, float] | None) -> list[tuple
 
 
 def _cut_position(call: RecordedCall, t: float, runs: list[tuple[int, float]]) -> int:
-    """Where on the stream a clear fell: as the interruption has it, else what was playing at that time."""
+    """The stream position of a clear: that of its interruption, else the position that was playing."""
     for interruption in call.interruptions:
         if interruption.position is not None and abs(interruption.t - t) < SAME_STEP_S:
             return interruption.position
@@ -174,7 +174,7 @@ def _sent_at(call: RecordedCall, t: float) -> int:
 
 
 def _without(start: int, end: int, dead: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The interval without the dead ones."""
+    """The parts of the interval outside of the dead intervals."""
     pieces = [(start, end)]
     for dead_start, dead_end in dead:
         pieces = [

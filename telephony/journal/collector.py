@@ -17,13 +17,13 @@ __all__ = ["collect"]
 FRAME_MS = 20
 RATE = 8000
 _MAX_EARLY_S = 60.0
-"""A frame comes when it has been said; clocks may differ by as much as this."""
+"""A frame arrives after its last sample, by clocks that may differ by this."""
 _MAX_MEDIA_BYTES = 2**20
 _MAX_MS = 7 * 86_400_000.0
 
 
 def collect(records: Iterable[Record]) -> RecordedCall:
-    """Gather a call from its records. Tolerates what is missing: a journal cut short is a shorter call."""
+    """Collect a call from its records. A truncated journal gives a shorter call."""
     return _Collector().run(records)
 
 
@@ -88,12 +88,12 @@ class _Collector:
             streams[-1].heard = streams[-1].sent = self._sent
         at = round((record.t - min(self._lags, default=record.t)) * RATE) if streams else 0
         if streams:
-            self.call.notes.append(Note(record.t, "stream", "another stream took its place"))
+            self.call.notes.append(Note(record.t, "stream", "a new media stream replaced it"))
         streams.append(Stream(str(record.message.get("streamSid", "")), at, record.t))
         self._first_frame = True
 
     def _at(self, message: Mapping[str, Any]) -> int:
-        """Where on the call the stream begins that this message is of."""
+        """The sample of the call at which the stream of this message begins."""
         streams = self.call.streams
         if len(streams) < 2:
             return 0
@@ -180,7 +180,8 @@ class _Collector:
         self._appended_bytes += n_bytes
 
     def _input_ms(self, ms: float) -> float:
-        """A position in the session's input audio as a media timestamp: what was sent last was said last."""
+        """A position in the session's input audio as a media timestamp. The last sent sample is the last received
+        one."""
         bytes_per_ms = 8 if self.call.input_format == "audio/pcmu" else 48
         return ms + self._stamp_ms - self._appended_bytes / bytes_per_ms
 
@@ -203,7 +204,7 @@ class _Collector:
         item_id = message.get("item_id")
         return next((speech for speech in reversed(self.call.speech) if speech.item_id == item_id), None)
 
-    # --- our own -------------------------------------------------------------------------------------------------
+    # --- the call -------------------------------------------------------------------------------------------------
 
     def _header(self, record: Record) -> None:
         self.call.header = record.data
@@ -240,8 +241,8 @@ class _Collector:
             case "timer":
                 self.call.notes.append(Note(record.t, "timer", str(data["name"])))
             case "control":
-                asked = [f"{k}={v}" for k, v in data.items() if k not in ("id", "action", "tool") and v is not None]
-                self.call.notes.append(Note(record.t, "control", f"{data['action']}({', '.join(asked)})"))
+                arguments = [f"{k}={v}" for k, v in data.items() if k not in ("id", "action", "tool") and v is not None]
+                self.call.notes.append(Note(record.t, "control", f"{data['action']}({', '.join(arguments)})"))
             case "rest":
                 status = data.get("error") or data.get("status")
                 self.call.notes.append(Note(record.t, "rest", f"{data['action']}: {status}"))
@@ -249,8 +250,8 @@ class _Collector:
                 text = f"{data['from']} hands over to {data['to']}"
                 self.call.notes.append(Note(record.t, "handoff", text))
             case "callback":
-                said = " ".join(str(v) for k, v in data.items() if k != "what")
-                self.call.notes.append(Note(record.t, "callback", f"{data['what']} {said}".strip()))
+                values = " ".join(str(v) for k, v in data.items() if k != "what")
+                self.call.notes.append(Note(record.t, "callback", f"{data['what']} {values}".strip()))
 
     def _tool_start(self, record: Record) -> None:
         data = record.data
@@ -264,7 +265,7 @@ class _Collector:
                 break
         else:
             if "error" not in record.data:
-                return  # it was not allowed to run
+                return  # the tool was not allowed to run
             tool = ToolCall(str(record.data["call_id"]), str(record.data.get("name")), "", record.t)
             self.call.tools.append(tool)
         tool.end_t, tool.output = record.t, _text(record.data.get("output"))
@@ -281,10 +282,10 @@ class _Collector:
 
 
 def _ms(value: Any) -> float:
-    """A time in milliseconds. Raises `ValueError` where no call is so long."""
+    """A time in milliseconds. Raises `ValueError` for a time beyond any call."""
     ms = float(value)
     if not abs(ms) <= _MAX_MS:
-        raise ValueError(f"{ms:g} ms are no time of a call")
+        raise ValueError(f"{ms:g} ms are beyond any call")
     return ms
 
 

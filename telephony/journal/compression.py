@@ -1,7 +1,7 @@
-"""Compressing a journal that is complete: `python -m telephony.journal.compression FILE`, at the lowest priority.
+"""Compresses complete journals: `python -m telephony.journal.compression FILE`, at the lowest priority.
 
-Audio in base64 shrinks to some two thirds, the rest to a tenth. Readers take both forms. The standard library alone is
-imported here: the process is to be over soon.
+Audio in base64 shrinks to about two thirds, the rest to a tenth. Readers take both forms. This module imports the
+standard library only, so that the process starts quickly.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _running: list[subprocess.Popen[bytes]] = []
 
 
 def compress(path: Path) -> Path:
-    """Write `path` again as `path.gz`, as private as it was, and remove it. A crash leaves the one or the other."""
+    """Replace `path` by `path.gz`, with mode 0600. A crash leaves one of the two."""
     target, partial = path.with_name(f"{path.name}.gz"), path.with_name(f".{path.name}.gz.part")
     with (
         path.open("rb") as source,
@@ -37,9 +37,9 @@ def compress(path: Path) -> Path:
 
 
 def compress_later(path: Path) -> None:
-    """Start a process that does it. Returns without waiting for it; may be called from a thread.
+    """Start a process that compresses the file, and return at once. May be called from a thread.
 
-    Where no process can be started, the journal stays as it is.
+    If no process can be started, the journal stays uncompressed.
     """
     _running[:] = [process for process in _running if process.poll() is None]
     nothing = subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""Why the agent was cut off. Pure."""
+"""The causes of an interruption of the agent. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["CutCause", "cause_of"]
 
 
 class CutCause(StrEnum):
-    """Who or what stopped the agent in mid-sentence. The values stand in journals."""
+    """The cause of an interruption. Journals have these values."""
 
     CALLER = "caller"
     """The caller spoke."""
@@ -17,15 +17,15 @@ class CutCause(StrEnum):
     """The caller pressed a key."""
     GUARDRAIL = "guardrail"
     TOOL = "tool"
-    """A tool of the agent's asked for it."""
+    """A tool of the agent interrupted it."""
     API = "api"
-    """Other code of the application asked for it, such as a handler or a supervisor's page."""
+    """Other code of the application interrupted it, such as a handler or a supervisor's page."""
     CALL = "call"
-    """The call itself: a voicemail was found, or keys are sent."""
+    """The call itself interrupted it: it detected a voicemail, or sends keys."""
 
     @property
     def is_callers(self) -> bool:
-        """Did the caller do it? Only then is it an interruption that figures count."""
+        """Did the caller interrupt? The figures count only these."""
         return self in (CutCause.CALLER, CutCause.DIGIT)
 
     @property
@@ -44,7 +44,7 @@ _WORDS = {
 
 
 def cause_of(value: Any) -> CutCause:
-    """As an `interruption` record says it. Older journals know of no other cause than the caller."""
+    """The cause in an `interruption` record. Older journals have no cause: it is the caller."""
     try:
         return CutCause(value)
     except ValueError:

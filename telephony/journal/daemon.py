@@ -1,4 +1,4 @@
-"""Work for the disk beside the event loop, in threads that no exit of the process waits for."""
+"""Runs disk work in daemon threads, which the exit of the process does not wait for."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _LOOK_S = 1.0
 
 
 async def in_daemon(work: Callable[[], T], name: str) -> T:
-    """As `asyncio.to_thread`, in a daemon thread: a disk that hangs for ever does not keep the process from ending."""
+    """Like `asyncio.to_thread`, in a daemon thread: a disk that hangs does not keep the process from ending."""
     outcome: Future[T] = Future()
     done = threading.Event()
 
     def run() -> None:
         try:
             outcome.set_result(work())
-        except Exception as error:  # noqa: BLE001  it is raised where the work is awaited
+        except Exception as error:  # noqa: BLE001  raised where the work is awaited
             outcome.set_exception(error)
         done.set()
 

@@ -1,4 +1,4 @@
-"""The thread that writes journals. Nothing else opens, writes or closes their files, so a slow disk stops no call."""
+"""The thread that writes journals. Only this thread uses their files, so a slow disk stops no call."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PROBE = bytes(2**16)
 
 
 class Files:
-    """The real file system. Only the journals' thread calls these. All raise `OSError`."""
+    """The file system. Each method may block for as long as the disk does, and raises `OSError`."""
 
     def create(self, path: Path) -> tuple[Path, int]:
         """Make a new file (mode 0600) and its folders. Returns its path and a file descriptor to append to it.
 
-        Where `path` exists, the name gets a number: a journal is never written over.
+        If `path` exists, a number is added to the name: a journal is never overwritten.
         """
         _make(path.parent)
         for n in itertools.count(1):
@@ -41,7 +41,7 @@ class Files:
         raise AssertionError("unreachable")
 
     def write(self, fd: int, data: memoryview) -> int:
-        """Write some of it. Returns how many bytes."""
+        """Write some of the data. Returns the number of bytes."""
         return os.write(fd, data)
 
     def truncate(self, fd: int, length: int) -> None:
@@ -51,7 +51,7 @@ class Files:
         os.close(fd)
 
     def probe(self, folder: Path) -> None:
-        """Make a file in this folder, write 64 KiB and remove it. The folder is made where it does not exist."""
+        """Test the folder: make a file in it, write 64 KiB and remove it. Makes the folder if needed."""
         _make(folder)
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             view = memoryview(_PROBE)
@@ -62,31 +62,31 @@ class Files:
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:  # a file has its name
+    except FileExistsError:  # a file has this name
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 class _Queued(Protocol):
-    """One journal, as the thread sees it."""
+    """A journal, as the thread uses it."""
 
     closing: bool
     closed: threading.Event
 
     def drain(self, files: Files) -> None:
-        """Write what is queued. Raises nothing that a disk can bring about."""
+        """Write what is queued. Raises no `OSError`."""
 
     def settle(self, files: Files) -> None:
-        """Close the file. Raises nothing that a disk can bring about."""
+        """Close the file. Raises no `OSError`."""
 
 
 class Disk:
-    """Serves the journals of one event loop in turns, each every `flush_s` seconds.
+    """Writes the journals of one event loop, each every `flush_s` seconds.
 
-    The thread starts with the first journal and ends with the last, or lives from `start` to `stop`. All journals
-    together may have `max_queued_chars` waiting; what comes then is dropped and counted in `lost`. Times are of
-    `clock` (seconds), real time: a disk does not wait for an event loop's clock.
+    The thread runs from the first journal to the last, or from `start` to `stop`. At most `max_queued_chars` of all
+    journals are queued; records beyond that are dropped and counted in `lost`. `clock` is real time in seconds, also
+    where the event loop has virtual time.
 
-    `on_change` is called in the thread with a new fault, and with "" when the disk works again.
+    `on_change` is called in the thread with each new fault, and with "" when the disk works again.
     """
 
     def __init__(
@@ -101,18 +101,18 @@ class Disk:
     ) -> None:
         self.stalled_s = stalled_s
         self.dropped = 0
-        """Records that found the queue full: written by the event loop's thread only."""
+        """Records dropped because the queue was full. Only the event loop's thread writes it."""
         self.unwritten = 0
-        """Records that the disk did not take: written by the journals' thread only."""
+        """Records that the disk did not take. Only the journals' thread writes it."""
         self.taken = 0
-        """Characters that were queued: written by the event loop's thread only."""
+        """Queued characters. Only the event loop's thread writes it."""
         self.written = 0
-        """Characters that left the queue: written by the journals' thread only."""
+        """Characters that left the queue. Only the journals' thread writes it."""
         self._files = files or Files()
         self._flush_s = flush_s
         self._max_queued = max_queued_chars
         self._clock = clock
-        self._on_change = on_change or _tell
+        self._on_change = on_change or _log_change
         self._fault = ""
         self._busy_since: float | None = None
         self._folder: Path | None = None
@@ -128,7 +128,7 @@ class Disk:
 
     @property
     def fault(self) -> str:
-        """Why journals cannot be written; empty while they can."""
+        """Why journals cannot be written. Empty: they can."""
         since = self._busy_since
         if since is not None and self._clock() - since >= self.stalled_s:
             return f"the disk has not answered for {self.stalled_s:g} s"
@@ -136,7 +136,7 @@ class Disk:
 
     @property
     def lost(self) -> int:
-        """How many records are in no journal."""
+        """The number of records that are in no journal."""
         return self.dropped + self.unwritten
 
     def start(self) -> None:
@@ -154,7 +154,7 @@ class Disk:
         with self._lock:
             self._journals.append(journal)
             self._ensure_thread()
-        self._wake.set()  # it may be about to wait
+        self._wake.set()  # the thread may be about to wait
 
     def takes(self, n_chars: int) -> bool:
         """Is there room in the queue? Wakes the thread when the queue fills."""
@@ -167,13 +167,13 @@ class Disk:
         self._wake.set()
 
     def check(self, folder: Path) -> None:
-        """Have the thread try whether a file can be made in this folder. Returns at once; `checked` waits."""
+        """Let the thread test this folder. Returns at once; `checked` waits for the result."""
         self._checked.clear()
         self._folder = folder
         self._wake.set()
 
     def checked(self, within_s: float) -> bool:
-        """Wait for the result of `check`; it is in `fault`. Blocks. False: none came in time."""
+        """Wait for the result of `check`, which is in `fault`. Blocks. False: there is none in time."""
         return self._checked.wait(within_s)
 
     def settle(self, within_s: float | None = None) -> bool:
@@ -196,8 +196,8 @@ class Disk:
     # --- the journals' thread ----------------------------------------------------------------------------------------
 
     def failed(self, fault: str) -> None:
-        """The disk did not do what it was asked to. The fault stays until a `check` finds that it is over: where one
-        file can be written, another may be one too many."""
+        """The disk failed. The fault stays until a `check` succeeds: that one file can be written does not show that a
+        new file can."""
         if not self._fault:
             self._on_change(fault)
         self._fault = fault
@@ -212,7 +212,7 @@ class Disk:
                 self._check(folder)
             for journal in tuple(self._journals):
                 self._busy_since = self._clock()
-                closing = journal.closing  # before draining: nothing is queued behind it
+                closing = journal.closing  # read before draining: nothing is queued after it
                 journal.drain(self._files)
                 if closing:
                     journal.settle(self._files)
@@ -239,16 +239,15 @@ class Disk:
 def settle(within_s: float | None = None) -> bool:
     """Wait until every closed journal of this process is on the disk. Blocks. False: some are not.
 
-    A program that reads a journal which it has written itself needs this; at the end of a process it happens by itself,
-    for five seconds at most.
+    A program needs this before it reads its own journals. At the exit of the process it runs for at most five seconds.
     """
     settled = [disk.settle(within_s) for disk in tuple(_disks)]
     return all(settled)
 
 
-def _tell(fault: str) -> None:
+def _log_change(fault: str) -> None:
     if fault:
-        log.error("Journals cannot be written: %s. Calls go on without.", fault)
+        log.error("Journals cannot be written: %s. Calls continue without journals.", fault)
     else:
         log.warning("Journals can be written again.")
 
@@ -257,4 +256,4 @@ _disks: WeakSet[Disk] = WeakSet()
 atexit.register(settle, _EXIT_S)
 
 DISK = Disk()
-"""Writes the journals that name no other."""
+"""Writes the journals for which no other disk is given."""

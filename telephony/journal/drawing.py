@@ -1,4 +1,4 @@
-"""A few shapes, drawn as PNG or as SVG."""
+"""Draws simple shapes as PNG or SVG."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 __all__ = ["Line", "Polygon", "Rect", "Shape", "Text", "png", "svg", "text_width", "wrap"]
 
 _SCALE = 2
-"""The PNG is drawn at this scale and reduced, so that slanted edges are smooth."""
+"""The PNG is drawn at this scale and reduced, for smooth edges."""
 _PLAIN = str.maketrans({"–": "-", "—": "-", "→": ">", "“": '"', "”": '"', "‘": "'", "’": "'", "\u00a0": " "})
 
 
@@ -73,7 +73,7 @@ def png(shapes: Sequence[Shape], width: int, height: int) -> bytes:
 
 
 def svg(shapes: Sequence[Shape], width: int, height: int) -> str:
-    """The shapes on white, as an SVG document that needs nothing else."""
+    """The shapes on white, as a self-contained SVG document."""
     body = "\n".join(_element(shape) for shape in shapes)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -86,7 +86,7 @@ def text_width(text: str, size: float) -> float:
 
 
 def wrap(text: str, size: float, width: float, max_lines: int) -> list[str]:
-    """The text in lines of at most `width`; what does not fit ends in an ellipsis."""
+    """The text in lines of at most `width`. A text that does not fit ends with an ellipsis."""
     lines: list[str] = []
     words = text.split()
     while words and len(lines) < max_lines:
@@ -153,7 +153,7 @@ def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _plain(text: str) -> str:
-    """What pillow's own font has glyphs for: ASCII, the ellipsis and the middle dot."""
+    """The text in the characters of pillow's own font: ASCII, the ellipsis and the middle dot."""
     decomposed = unicodedata.normalize("NFKD", text.translate(_PLAIN).replace("…", "\0"))
     ascii_only = "".join(c if c.isascii() or c == "·" else "" if unicodedata.combining(c) else "?" for c in decomposed)
     return ascii_only.replace("\0", "…")

@@ -1,4 +1,4 @@
-"""JSON as a journal holds it: every reader takes it, whatever a peer or users' code put into it. Pure."""
+"""Reads and writes JSON for journals, with any content from peers and users' code. Pure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import orjson
 __all__ = ["MAX_DEPTH", "dump", "parse_object"]
 
 MAX_DEPTH = 64
-"""How deep a message may be nested (both vendors' stay below 12). Deeper ones are kept as text."""
+"""The maximum nesting of a message (those of both vendors stay below 12). Deeper ones are kept as text."""
 _GREATEST = 10**4000
 """Python reads and writes no numbers of more than 4,300 digits."""
 
 
 def parse_object(text: str | bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any] | None:
-    """The JSON object (RFC 8259) in a text; None where there is none, or where it is nested deeper than `max_depth`.
+    """The JSON object (RFC 8259) in a text; None: there is none, or it is nested deeper than `max_depth`.
 
-    Half of a surrogate pair is taken, and a number past 64 bits; NaN, Infinity and numbers past a float are not.
+    Accepts lone surrogates and integers of more than 64 bits. Refuses NaN, Infinity and numbers beyond a float.
     """
     try:
         value = orjson.loads(text)
@@ -35,16 +35,19 @@ def parse_object(text: str | bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any
 
 
 def dump(fields: Mapping[str, Any]) -> str:
-    """One JSON object. What is not JSON is written as its `repr`. Half of a surrogate pair becomes U+FFFD, NaN and
-    infinity become null, and what is nested deeper than `MAX_DEPTH` becomes "..."."""
+    """The fields as one JSON object.
+
+    A value that is not JSON becomes its `repr`, a lone surrogate U+FFFD, NaN and infinity null, and a value nested
+    deeper than `MAX_DEPTH` "...".
+    """
     try:
         return orjson.dumps(fields, default=_repr, option=orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # rare, and worth a slower way
+    except TypeError:  # rare, so this may be slow
         return json.dumps(_plain(fields, MAX_DEPTH), separators=(",", ":"), allow_nan=False)
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """The same in JSON's own types alone."""
+    """The value in JSON's types only."""
     match value:
         case None | bool():
             return value
@@ -81,7 +84,7 @@ def _refuse(constant: str) -> Any:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is past a float")
+        raise ValueError(f"{text} is beyond a float")
     return number
 
 

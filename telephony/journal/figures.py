@@ -16,14 +16,14 @@ __all__ = ["Figures", "Latency", "Silence", "Underrun", "figures_of"]
 
 FRAME = 160
 MIN_UNDERRUN_MS = 5
-"""A run that begins later than the one before it ended by less than this is a better estimate, not a gap."""
+"""A smaller gap between two runs is a corrected estimate, not an underrun."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
     """The caller stopped speaking (or pressed a key) at `from_ms`; the first sample of the answer was heard at `to_ms`.
 
-    The end of speech is that of the last loud frame in the caller's audio, not the moment at which anybody noticed.
+    The end of speech is the last loud frame in the caller's audio, not the time at which it was detected.
     """
 
     after: Literal["speech", "key"]
@@ -37,8 +37,8 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """The caller interrupted the agent: `from_ms` is when `speech_started` came, `to_ms` where the agent's voice ended
-    at the ear."""
+    """The time from an interruption to silence: `from_ms` is the arrival of `speech_started`, `to_ms` the end of the
+    agent's voice as the caller heard it."""
 
     from_ms: float
     to_ms: float
@@ -50,7 +50,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Underrun:
-    """Playout ran dry in the middle of a part: at `at_ms`, for `gap_ms`."""
+    """A gap of `gap_ms` within a part, at `at_ms`."""
 
     at_ms: float
     gap_ms: float
@@ -67,11 +67,11 @@ class Figures:
     cpu_s: float | None
     counts: dict[str, int] = field(default_factory=dict)
     cuts: dict[str, int] = field(default_factory=dict)
-    """How often the agent was cut off, by cause."""
+    """The number of interruptions, by cause."""
     handoffs: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; milliseconds with one decimal."""
+        """The figures as a JSON object. Milliseconds have one decimal."""
         answers = [latency.ms for latency in self.latencies if latency.after == "speech"]
         return {
             "call_s": round(self.call_s, 3),
@@ -92,7 +92,7 @@ class Figures:
 
 
 def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
-    """All figures that the journal alone can tell."""
+    """The figures that follow from the journal."""
     cpu_s = (call.end or {}).get("cpu_s")
     return Figures(
         call_s=call.duration_ms / 1000,
@@ -121,7 +121,7 @@ def figures_of(call: RecordedCall, audio: CallAudio) -> Figures:
 
 
 def end_of_voice_ms(caller: bytes, speech: Speech, end_ms: float) -> float:
-    """Where the caller's voice ended within a turn: its last 20 ms frame within 30 dB of the loudest."""
+    """The end of the caller's voice within a turn: its last 20 ms frame within 30 dB of the loudest."""
     first, last = int(speech.start_ms * 8) // FRAME, int(end_ms * 8) // FRAME
     pcm = pcm_of(caller)[first * FRAME : last * FRAME].astype(np.float64)
     frames = pcm[: len(pcm) // FRAME * FRAME].reshape(-1, FRAME)
@@ -132,14 +132,14 @@ def end_of_voice_ms(caller: bytes, speech: Speech, end_ms: float) -> float:
 
 
 def _latencies(call: RecordedCall, audio: CallAudio) -> list[Latency]:
-    asked: list[tuple[float, Literal["speech", "key"]]] = [(call.ms(key.t), "key") for key in call.keys]
-    asked += [(end_of_voice_ms(audio.caller, x, x.end_ms), "speech") for x in call.speech if x.end_ms is not None]
-    asked.sort()
+    moments: list[tuple[float, Literal["speech", "key"]]] = [(call.ms(key.t), "key") for key in call.keys]
+    moments += [(end_of_voice_ms(audio.caller, x, x.end_ms), "speech") for x in call.speech if x.end_ms is not None]
+    moments.sort()
     clips = {part_id for part_id, part in call.parts.items() if part.is_clip}
     answers = [span.at / 8 for span in audio.spans if span.offset == 0 and span.part not in clips]
     latencies = []
-    for n, (from_ms, after) in enumerate(asked):
-        until = asked[n + 1][0] if n + 1 < len(asked) else float("inf")
+    for n, (from_ms, after) in enumerate(moments):
+        until = moments[n + 1][0] if n + 1 < len(moments) else float("inf")
         answer = next((at for at in answers if from_ms <= at < until), None)
         if answer is not None:
             latencies.append(Latency(after, from_ms, answer))

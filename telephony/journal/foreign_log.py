@@ -1,9 +1,8 @@
-"""Messages of media streams that another server logged, taken apart by call, stream and track. Pure.
+"""Reads the media stream messages in the log of another server, by stream and track. Pure.
 
-A log may hold several calls at once, and both tracks of one (`<Start><Stream track="both_tracks">`). The voices of
-different people never come into one lane: a message belongs to the stream that its `streamSid` names, and audio to the
-track that it names. What cannot be used is a problem with its line number, and is left out.
-https://www.twilio.com/docs/voice/media-streams/websocket-messages
+A log may have several calls at the same time, and both tracks of a call (`<Start><Stream track="both_tracks">`). Each
+message belongs to the stream of its `streamSid`, and audio to its track, so voices are never mixed. Unusable messages
+are skipped and reported with their line numbers. https://www.twilio.com/docs/voice/media-streams/websocket-messages
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _OF_A_STREAM = ("start", "media", "dtmf", "mark", "stop")
 
 @dataclass(frozen=True, slots=True)
 class LoggedAudio:
-    """A piece of one track: its place since the stream's start, and mu-law."""
+    """A piece of one track: its time since the stream's start, and its mu-law samples."""
 
     stamp_ms: int
     ulaw: bytes
@@ -36,7 +35,7 @@ class LoggedAudio:
 
 @dataclass(slots=True)
 class LoggedStream:
-    """One stream. `caller` is the inbound track, `agent` the outbound one; `keys` are (place in ms, digit)."""
+    """One stream. `caller` is the inbound track, `agent` the outbound one; `keys` are (time in ms, digit)."""
 
     sid: str
     call_sid: str
@@ -53,11 +52,11 @@ class LoggedStream:
 
 
 def read_log(lines: Iterable[str]) -> tuple[list[LoggedStream], list[str]]:
-    """The streams that start in these lines, in their order, and what could not be used."""
+    """The streams that start in these lines, in order, and the problems."""
     log = _Log()
     for number, line in enumerate(lines, 1):
         log.take(number, line)
-    return log.streams, log.told()
+    return log.streams, log.problems()
 
 
 class _Log:
@@ -65,11 +64,11 @@ class _Log:
         self.streams: list[LoggedStream] = []
         self._by_sid: dict[str, LoggedStream] = {}
         self._problems: list[str] = []
-        self._strangers: Counter[str] = Counter()
+        self._unknown: Counter[str] = Counter()
 
-    def told(self) -> list[str]:
-        strange = [f"{n} messages of a stream {sid!r} that does not start here" for sid, n in self._strangers.items()]
-        return [*self._problems, *strange]
+    def problems(self) -> list[str]:
+        unknown = [f"{n} messages of a stream {sid!r} that does not start here" for sid, n in self._unknown.items()]
+        return [*self._problems, *unknown]
 
     def take(self, number: int, line: str) -> None:
         try:
@@ -89,7 +88,7 @@ class _Log:
             return  # ours, to Twilio: it says neither when it was sent nor what was heard
         stream = self._stream(message)
         if stream is None:
-            self._strangers[str(message.get("streamSid", ""))] += 1
+            self._unknown[str(message.get("streamSid", ""))] += 1
             return
         for call_sid in (message.get("callSid"), inner.get("callSid") if isinstance(inner, dict) else None):
             if call_sid not in (None, "", stream.call_sid):
@@ -115,7 +114,7 @@ class _Log:
             raise ValueError(
                 f"stream {sid!r} is {got.get('encoding')} at {got.get('sampleRate')} Hz, not mu-law at 8000"
             )
-        # A name that another call had before: what follows is not that call's.
+        # If another call had this name, its messages end here.
         stream = self._by_sid[sid] = LoggedStream(sid, call_sid, start, number, number)
         self.streams.append(stream)
 
@@ -126,7 +125,7 @@ class _Log:
         return self._by_sid.get(str(sid))
 
     def _key(self, stream: LoggedStream, dtmf: Any) -> None:
-        """A key has no timestamp: it was pressed where the caller's audio is."""
+        """A key has no timestamp. It was pressed at the end of the caller's audio so far."""
         if not isinstance(dtmf, dict) or not isinstance(dtmf.get("digit"), str):
             raise ValueError("a key without its digit")
         if not _is_outbound(stream, dtmf):
@@ -138,22 +137,22 @@ class _Log:
         stamp_ms = _stamp(media["timestamp"])
         lane = stream.agent if _is_outbound(stream, media) else stream.caller
         if stamp_ms > _end(lane) + _MAX_JUMP_MS:
-            raise ValueError(f"its timestamp {stamp_ms} is more than an hour behind the one before")
+            raise ValueError(f"its timestamp {stamp_ms} is more than an hour after the one before")
         payload = media.get("payload")
         if not isinstance(payload, str) or len(payload) > _MAX_PAYLOAD:
             raise ValueError("audio without a payload that can be used")
         try:
             ulaw = pybase64.b64decode(payload, validate=True)
         except ValueError:
-            raise ValueError("its payload is no base64") from None
+            raise ValueError("its payload is not base64") from None
         lane.append(LoggedAudio(stamp_ms, ulaw))
 
 
 def _message(line: str) -> dict[str, Any] | None:
-    """The message in a line, whatever stands around it, also as the `message` of a log's own JSON. None: there is none.
+    """The message in a line, with any text around it, or as the `message` of the log's JSON. None: there is none.
 
     Raises:
-        ValueError: there is one, and it cannot be read.
+        ValueError: there is a message that cannot be read.
     """
     begin = line.find("{")
     looks_like_one = "event" in line and ("streamSid" in line or '"media' in line or "media\\" in line)
@@ -166,13 +165,13 @@ def _message(line: str) -> dict[str, Any] | None:
             found = orjson.loads(inner) if isinstance(inner, str) and inner.startswith("{") else inner
     except orjson.JSONDecodeError:
         if looks_like_one:
-            raise ValueError("the message is cut off, or no JSON") from None
+            raise ValueError("the message is truncated, or not JSON") from None
         return None
     return found if isinstance(found, dict) and isinstance(found.get("event"), str) else None
 
 
 def _stamp(value: Any) -> int:
-    """Decimal digits in a string, as Twilio writes them, or a plain number."""
+    """A timestamp: decimal digits in a string, as Twilio writes them, or a number."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 12:
         value = int(value)
     if type(value) is not int or not 0 <= value <= _MAX_STAMP_MS:
@@ -181,7 +180,7 @@ def _stamp(value: Any) -> int:
 
 
 def _is_outbound(stream: LoggedStream, of_track: Mapping[str, Any]) -> bool:
-    """Is this what the caller heard? Without a word of it, the stream's only track counts."""
+    """Is this audio to the caller? A message without a track has the only track of its stream."""
     track = of_track.get("track")
     if track is None:
         return stream.start.get("tracks") in (["outbound"], ["outbound_track"])

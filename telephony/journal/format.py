@@ -1,59 +1,59 @@
-"""What the lines of a journal are. Pure.
+"""The format of journals. Pure.
 
-Each line is one JSON object, `{"t": seconds since the call's start, "kind": str, ...}`, in the order in which things
-happened. Every sample is stored once: the caller's in `twilio.in` as Twilio sent it, the agent's in `model.in` as the
-model sent it, of a clip in `clip`; what is derived from them is stored as length and CRC-32.
+Each line is one JSON object, `{"t": seconds since the call's start, "kind": str, ...}`. Lines are in order of time.
+Every sample is stored once: the caller's in `twilio.in` as Twilio sent it, the agent's in `model.in` as the model sent
+it, that of a clip in `clip`. Derived samples are stored as length and CRC-32.
 
 | kind | fields besides `t` |
 |---|---|
 | `header` | `schema`, `versions`, `agent`, `call_sid`, `stream_sid`, `direction`, `started_at` (ISO 8601), `config` \
-(what the call was run with, without secrets), `redaction` (what was masked) |
-| `twilio.in` | `message`: as received. With a `start` a stream begins; it ends \
-with the `close` of that `stream_sid` |
+(the options of the call, without secrets), `redaction` (what was masked) |
+| `twilio.in` | `message`: as received. A stream begins with its `start` and ends with the `close` of its \
+`stream_sid` |
 | `twilio.out` | `message`: as sent; of `media` only `{event, bytes, crc32, position, segments}` (see `segments_of`), \
-and `bed`: `[digest, sample]` where a clip lies under it, from that sample of its loop on |
-| `clip` | `digest`, `payload`: a clip (mu-law, 8 kHz, base64), before it is played for the first time |
-| `play` | `item_id`, `clip` (its digest), `text` where it is known: a clip was queued, as a part of that name |
-| `model.in` | `message`: as received; where it is no JSON object, `text`: its first 1,000 characters without \
+and `bed`: `[digest, sample]` if a clip is mixed under it, from that sample of its loop |
+| `clip` | `digest`, `payload`: a clip (mu-law, 8 kHz, base64), before its first use |
+| `play` | `item_id`, `clip` (its digest), `text` if known: a clip was queued, as a part with this id |
+| `model.in` | `message`: as received. If it is no JSON object, `text`: its first 1,000 characters without \
 digits, and `chars`: its length |
 | `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}` |
 | `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
-| `tool.end` | `call_id`, `name`, `output` (as the model got it), `ms`, `silent` (no response was asked for), \
-`error`: the tool failed, and the model was told `output` |
+| `tool.end` | `call_id`, `name`, `output` (as sent to the model), `ms`, `silent` (no response was requested), \
+`error`: the tool failed with it |
 | `handoff` | `from`, `to`: the names of the agents |
-| `stream` | `runs`: `[[position, stamp_ms], ...]`: from this stream position on, playout runs without a gap, and that \
-sample was heard when the frame with this media timestamp was sent: a frame's length later, because a frame is stamped \
-by its first sample and sent after its last. Written when the run begins and when it ends; a later record about the \
-same position corrects an earlier one. `heard`: the stream was over here, and this position was heard last |
+| `stream` | `runs`: `[[position, stamp_ms], ...]`: playout has no gap from this stream position on, and its sample \
+was heard when the frame with this media timestamp was sent. (A frame has the timestamp of its first sample and is \
+sent after its last, one frame later.) Written when a run begins and when it ends; a later record of the same position \
+replaces an earlier one. `heard`: the stream ended here, and this position was the last that was heard |
 | `interruption` | `cause` (see `CutCause`; missing: the caller spoke), \
-`item_id`, `speech_started_ms`, `position` (where the stream fell silent), `heard`: \
+`item_id`, `speech_started_ms`, `position` (where the stream became silent), `heard`: \
 `[[item_id, content_index, heard_ms], ...]`, `truncations`: `[[item_id, content_index, audio_end_ms], ...]` |
-| `model` | `type`, `turn_policy`: which class it is, and who decides on turns |
-| `open` | `peer`: a connection was opened (the model's; Twilio's opens with `start`); with `error` and `type`: it \
-was not, and `status` is the HTTP status of the answer, where there was one |
+| `model` | `type`, `turn_policy`: the class of the model, and the policy that decides turns |
+| `open` | `peer`: a connection to the model was opened. With `error` and `type` it failed; `status` is the HTTP \
+status of the answer, if there was one |
 | `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by`; of Twilio's `stream_sid` |
-| `control` | `id`, `action` and its arguments: what users' code asked of the call (`hang_up`, `say`, ...) or of its \
-session (`session.interrupt`, ...); `tool`: the `call_id` of the tool in which it did; `ours`: it was code of ours |
-| `control.end` | `id`, `action`, and `result`, `error` or `cancelled`; where keys were collected `keys` (how many) \
+| `control` | `id`, `action` and its arguments: a request of users' code to the call (`hang_up`, `say`, ...) or to its \
+session (`session.interrupt`, ...). `tool`: the `call_id` of the tool that made it. `ours`: the package made it |
+| `control.end` | `id`, `action`, and `result`, `error` or `cancelled`; of collected keys `keys` (how many) \
 and `complete` |
-| `verdict` | `answered_by`: of a call that we placed, who Twilio says has answered |
-| `answered` | `by`, `move`: who has answered, we think, and what we do about it |
-| `timer` | `name`: a time-out of the call was up |
+| `verdict` | `answered_by`: of an outgoing call, the result of Twilio's machine detection |
+| `answered` | `by`, `move`: our classification of the answer, and what the call does then |
+| `timer` | `name`: a time-out of the call expired |
 | `rest` | `action`, `call` (`caller`, `second leg`), `verbs` (of the TwiML), `status` (`ok`, or the error's class), \
-`result` or `error`, `code` and `http`, `ms`: a request to Twilio's REST API, written as its answer came |
-| `callback` | `what` and what it said: a webhook of Twilio's about this call (`after stream`, `call status`, \
-`dial`, `dialled`, `leg status`, `leg key`, `machine`), or the process stops (`farewell`, `stop`) |
-| `error` | `error`: the model complained; with `source`: the application's own code failed, of that kind |
-| `skipped` | `error`, `chars`: a message of the stream that could not be used |
-| `lost` | `records`: so many were dropped here because the disk did not keep up |
+`result` or `error`, `code` and `http`, `ms`: a request to Twilio's REST API, written with its answer |
+| `callback` | `what` and its values: a webhook about this call (`after stream`, `call status`, \
+`dial`, `dialled`, `leg status`, `leg key`, `machine`), or that the process stops (`farewell`, `stop`) |
+| `error` | `error`: an error event of the model. With `source`, a kind of users' code: that code failed |
+| `skipped` | `error`, `chars`: an unusable message of the stream |
+| `lost` | `records`: how many records were dropped here because the disk was too slow |
 | `end` | `reason`, `cpu_s` |
 
-Schema 1 had no `open`, `control`, `timer`, `rest`, `config` and `redaction`, and told of a run at its end alone.
-Schema 2 had no `control.end`, `callback`, `clip`, `play` and `model`, no `open` with an `error`, no `stream_sid` in a
-`close`, and among `control` the hanging-up that nobody's code asked for.
+Schema 1 had no `open`, `control`, `timer`, `rest`, `config` and `redaction`, and wrote a run only at its end.
+Schema 2 had no `control.end`, `callback`, `clip`, `play` and `model`, no `open` with an `error`, and no `stream_sid` in
+a `close`. Its `control` records include hang-ups without a request of users' code.
 
-Positions count samples at 8 kHz on the one stream timeline of what was sent to Twilio since `start`. Media timestamps
-are Twilio's: milliseconds since `start`, on the clock of the caller's audio.
+Positions count the samples at 8 kHz that were sent to Twilio since the first `start`. Media timestamps are Twilio's:
+milliseconds since `start`, on the clock of the caller's audio.
 """
 
 from __future__ import annotations
@@ -68,26 +68,26 @@ SCHEMA = 3
 """The version of this format; a reader takes its own and older ones."""
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What a reader meets in a record that does not hold what its kind should: peers send anything, and files are damaged.
-Such a record is counted and left out."""
+"""The errors that a malformed record causes in a reader. Peers may send anything, and files may be damaged. Readers
+count such records and skip them."""
 
 
 class Journal(Protocol):
-    """Where records go. Nothing here blocks or raises."""
+    """Takes records. The methods neither block nor raise."""
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
-        """Write one record. Fields are JSON values; anything else is written as its `repr`."""
+        """Write one record. Fields are JSON values; other values are written as their `repr`."""
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        """Write one record whose `message` is JSON text already: an object that `encoding.parse_object` takes. It is
-        not looked at."""
+        """Write one record whose `message` is JSON text: an object that `encoding.parse_object` accepts. It is not
+        checked."""
 
     def close(self) -> None:
-        """Take no more. What is queued is still written, later. Idempotent."""
+        """Take no more records. Queued records are still written. Idempotent."""
 
 
 class Record(NamedTuple):
-    """One line. `data` holds the fields besides `t` and `kind`. (A tuple because they are so many.)"""
+    """One line. `data` holds the fields besides `t` and `kind`. (A tuple, which is fast to make.)"""
 
     t: float
     kind: str
@@ -95,7 +95,7 @@ class Record(NamedTuple):
 
     @property
     def message(self) -> Mapping[str, Any]:
-        """The message of a `twilio.*` or `model.*` record; empty where there is none."""
+        """The message of a `twilio.*` or `model.*` record; empty if there is none."""
         message = self.data.get("message")
         return message if isinstance(message, dict) else {}
 
@@ -111,9 +111,9 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """`length` samples of one audio part, from its sample `offset` on, at `position` of the stream.
+    """`length` samples of one audio part, from its sample `offset`, at `position` of the stream.
 
-    An empty `item_id` is what came from nobody: padding or ambience.
+    An empty `item_id` means padding or ambience.
     """
 
     position: int
@@ -124,7 +124,7 @@ class Segment:
 
 
 def object_at(message: Any, *names: str) -> Mapping[str, Any]:
-    """The object at the end of this path in a message; empty where something else stands there."""
+    """The object at this path in a message; empty if there is no object."""
     found = message
     for name in names:
         found = found.get(name) if isinstance(found, dict) else None
@@ -134,13 +134,13 @@ def object_at(message: Any, *names: str) -> Mapping[str, Any]:
 def segments_of(message: Mapping[str, Any]) -> list[Segment]:
     """The segments of a `twilio.out` media message, in order; their lengths add up to its `bytes`.
 
-    Raises `KeyError`, `TypeError` or `ValueError` where it holds something else.
+    Raises `KeyError`, `TypeError` or `ValueError` for a malformed message.
     """
     segments = []
     position = int(message["position"])
     for item_id, content_index, offset, length in message["segments"]:
         if offset < 0 or length < 0:
-            raise ValueError("a segment of no audio")
+            raise ValueError("a segment with a negative offset or length")
         segments.append(Segment(position, str(item_id or ""), int(content_index), int(offset), int(length)))
         position += int(length)
     return segments

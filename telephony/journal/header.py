@@ -1,4 +1,4 @@
-"""What a journal's header says of how the call was run: enough to run it again, and no secret. Pure."""
+"""The options of a call in its journal's header: enough to run it again, without secrets. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .encoding import MAX_DEPTH
 __all__ = ["configuration", "digest_of", "model_of"]
 
 _MODEL_KEYS = ("initial_model_settings",)
-"""Of a model's configuration; the others reach it (addresses, keys, headers)."""
+"""The kept keys of a model's configuration. The others have addresses, keys and headers."""
 
 
 def configuration(
     *, greeting: str | bytes | None, ambience: bytes | None, model_config: Mapping[str, Any],
     run_config: Mapping[str, Any], **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """JSON values alone: what is none (hooks, guardrails, functions) is named by its type."""
+    """The options as JSON values. Other values (hooks, guardrails, functions) become the names of their types."""
     return {
         "greeting": _clip(greeting) if isinstance(greeting, bytes) else greeting,
         "model_config": _plain({key: model_config[key] for key in _MODEL_KEYS if key in model_config}),
@@ -30,7 +30,7 @@ def configuration(
 
 
 def model_of(model: Any) -> dict[str, Any]:
-    """Which model it is, and who decides on turns."""
+    """The class of the model, and its turn policy."""
     policy = getattr(model, "turn_policy", None)
     turns = {} if policy is None else {"turn_policy": {"type": type(policy).__name__, **_public(policy)}}
     return {"type": f"{type(model).__module__}.{type(model).__qualname__}", **turns}
@@ -45,7 +45,7 @@ def _clip(ulaw: bytes) -> dict[str, Any]:
 
 
 def digest_of(ulaw: bytes) -> str:
-    """What a clip is known by in a journal."""
+    """The name of a clip in journals."""
     return hashlib.sha256(ulaw).hexdigest()[:16]
 
 

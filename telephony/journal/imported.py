@@ -1,4 +1,4 @@
-"""Calls that others recorded, as journals: the logged messages of media streams, or a stereo recording."""
+"""Makes journals from calls that other software recorded: logged media streams, or a stereo recording."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _SNIFFED = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The journals that were made, and what of the source could not be used."""
+    """The journals that were made, and the problems of the source."""
 
     journals: list[Path]
     problems: list[str]
 
 
 def import_call(source: Path, folder: Path) -> Imported:
-    """Journals in `folder` out of a recording, or out of a log: the file's first bytes tell which.
+    """Make journals in `folder` from a recording or a log. The first bytes of the file decide which it is.
 
     Raises:
-        AudioFileError, JournalError: nothing can be made of the file.
-        OSError: the file cannot be read, or the folder not written to.
+        AudioFileError, JournalError: the file has no usable call.
+        OSError: the file cannot be read, or the folder not written.
     """
     with source.open("rb") as file:
         container = container_of(file.read(_SNIFFED))
@@ -52,13 +52,14 @@ def import_call(source: Path, folder: Path) -> Imported:
 
 
 def import_twilio(source: Path, folder: Path) -> Imported:
-    """A journal for each call whose messages a server logged: one JSON object on each line, whatever stands around it.
-    Streams of one call that follow each other are one recording; those that go on side by side are one each. Times are
-    those of the frames. The outbound track is the agent's voice. Messages to Twilio are left out: they do not say when
-    they were sent, nor what was heard.
+    """Make a journal for each call in a server's log of media stream messages.
+
+    Each line has one JSON object, with any text around it. Successive streams of one call are one recording;
+    simultaneous streams are one each. Times are those of the frames. The outbound track is the agent's voice. Messages
+    to Twilio are ignored: they do not have the time at which they were sent or heard.
 
     Raises:
-        JournalError: no stream with audio starts in it.
+        JournalError: no stream with audio starts in the file.
     """
     with source.open("rb") as file:
         encoding = "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
@@ -76,11 +77,10 @@ def import_twilio(source: Path, folder: Path) -> Imported:
 
 
 def import_audio(source: Path, folder: Path) -> Path:
-    """A journal in `folder` out of a stereo recording of any kind and rate: left the caller, right the agent as it was
-    heard.
+    """Make a journal in `folder` from a stereo recording of any kind and rate: the caller left, the agent right.
 
     Raises:
-        AudioFileError, JournalError: it cannot be read, or has not two channels.
+        AudioFileError, JournalError: the file cannot be read, or does not have two channels.
     """
     sides = [g711.encode(side) for side in read_pcm16_channels(source, _RATE)]
     if len(sides) != 2:
@@ -95,7 +95,8 @@ def import_audio(source: Path, folder: Path) -> Path:
 
 
 def _recordings(streams: Sequence[LoggedStream]) -> Iterator[list[LoggedStream]]:
-    """Streams of one call, one after the other. One that begins before another has ended carries somebody else."""
+    """The streams of each recording. A stream that begins before another of its call has ended is a recording of its
+    own."""
     open_calls: list[list[LoggedStream]] = []
     for stream in streams:
         for call in open_calls:
@@ -129,7 +130,7 @@ def _write_call(streams: Sequence[LoggedStream], source: Path, folder: Path) -> 
 
 
 def _place(call_sid: str, folder: Path) -> tuple[str, Path]:
-    """A folder of its own for each call: one that is kept already, or whose name looks alike, keeps its own."""
+    """A new folder for the call. Its name gets a number if a call has it already."""
     safe = re.sub(r"[^A-Za-z0-9]", "", call_sid)[:64] or "imported"
     name, n = safe, 1
     while any((folder / name / journal).exists() for journal in JOURNALS):
@@ -139,15 +140,15 @@ def _place(call_sid: str, folder: Path) -> tuple[str, Path]:
 
 
 def _records(stream: LoggedStream, t: float, sent: int) -> list[tuple[float, str, dict[str, Any]]]:
-    """The stream's records (time, kind, fields) in the order of time: the stream begins at `t`, and `sent` samples of
-    the agent lie before it."""
+    """The stream's records (time, kind, fields) in order of time. The stream begins at `t`, after `sent` samples of the
+    agent."""
     start = {"accountSid": "", "customParameters": {}, "mediaFormat": _FORMAT, **stream.start, "streamSid": stream.sid}
     messages: list[tuple[float, dict[str, Any]]] = [(t, {"event": "start", "start": start})]
     rest_ms = stream.end_ms - len(_lane(stream.caller)) // 8
     silence = (
         [LoggedAudio(stream.end_ms - min(rest_ms, 20), g711.SILENCE * 8 * min(rest_ms, 20))] if rest_ms > 0 else []
     )
-    for piece in [*stream.caller, *silence]:  # a recording is as long as its caller's lane
+    for piece in [*stream.caller, *silence]:  # a call is as long as its caller's audio
         for at in range(0, len(piece.ulaw), _FRAME):
             stamp_ms = piece.stamp_ms + at // 8
             ulaw = piece.ulaw[at : at + _FRAME].ljust(min(_FRAME, len(piece.ulaw)), g711.SILENCE)
@@ -185,7 +186,7 @@ def _lane(pieces: Sequence[LoggedAudio]) -> bytearray:
 
 
 def _agent(t: float, position: int, ulaw: bytes) -> list[tuple[float, str, dict[str, Any]]]:
-    """A piece of the agent's side, as if the model had said it and Twilio had been sent it just when it was heard."""
+    """The records of a piece of the agent's audio, as if it had been received and sent when it was heard."""
     delta: dict[str, Any] = {
         "type": "response.output_audio.delta",
         "item_id": _ITEM,

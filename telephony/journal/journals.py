@@ -1,4 +1,4 @@
-"""The journals of one application: where they go, whether they can be written, and what follows where they cannot."""
+"""The journals of one application: their folder, their state, and what happens if they cannot be written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CLOSE_S = 5.0
 
 
 class JournalState(StrEnum):
-    """Whether calls leave journals."""
+    """Whether journals are written."""
 
     OFF = "off"
     """TELEPHONY_JOURNAL_DIR is not set."""
@@ -41,10 +41,10 @@ class JournalState(StrEnum):
 
 
 class Journals:
-    """An async context manager. Entered, it tries the folder; left, it waits five seconds at most for the disk.
+    """An async context manager. On entry it tests the folder; on exit it waits at most five seconds for the disk.
 
-    A disk that fails costs no call: `open` returns at once, and a journal that cannot be written is off. With
-    `required`, `takes_calls` says no instead, as long as the disk fails.
+    Calls continue when the disk fails: `open` returns at once, and a journal that cannot be written is off. With
+    `required`, `takes_calls` is false while the disk fails.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Journals:
         self._compress = compress
         self._disk = disk or Disk(on_change=lambda fault: None)
         self._repeats = Repeats(log)
-        self._told = ""
-        self._told_lost = 0
+        self._logged_fault = ""
+        self._logged_lost = 0
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """As the settings say."""
+        """The journals that the settings configure."""
         return cls(
             settings.telephony_journal_dir,
             redaction=lambda: redaction_of(settings),
@@ -77,7 +77,7 @@ class Journals:
 
     @property
     def fault(self) -> str:
-        """Why journals cannot be written; empty while they can, and where they are off."""
+        """Why journals cannot be written. Empty: they can, or they are off."""
         return "" if self.folder is None else self._disk.fault
 
     @property
@@ -88,16 +88,17 @@ class Journals:
 
     @property
     def takes_calls(self) -> bool:
-        """May a call begin? Not without a journal, where one is required."""
+        """May a call begin? False: it requires a journal, and journals cannot be written."""
         return not (self.required and self.fault)
 
     @property
     def lost(self) -> int:
-        """How many records are in no journal."""
+        """The number of records that are in no journal."""
         return self._disk.lost
 
     def open(self, call_sid: str) -> Journal:
-        """The journal of a call, `<folder>/<call sid>/journal.jsonl`, or none. Returns at once."""
+        """The journal of a call, `<folder>/<call sid>/journal.jsonl`, or a `NullJournal` if journals are off. Returns
+        at once."""
         if self.folder is None:
             return NullJournal()
         safe = "".join(c for c in call_sid if c.isascii() and c.isalnum())[:64] or "unknown"
@@ -105,10 +106,10 @@ class Journals:
         return JournalWriter(path, redaction=self._redaction(), compress=self._compress, disk=self._disk)
 
     def refused(self) -> None:
-        """Log that a call was turned away for want of a journal: at once, then once a minute."""
+        """Log that a call was refused without a journal: at once, then once a minute."""
         self._repeats.error(
             "refused",
-            f"A call is turned away: TELEPHONY_JOURNAL_REQUIRED is set, and journals cannot be written. {self.fault}.",
+            f"A call is refused: TELEPHONY_JOURNAL_REQUIRED is set, and journals cannot be written. {self.fault}.",
         )
 
     async def __aenter__(self) -> Self:
@@ -116,7 +117,7 @@ class Journals:
             self._disk.start()
             self._disk.check(self.folder)
             await asyncio.to_thread(self._disk.checked, 1.25 * self._disk.stalled_s)
-            self._tell()
+            self._log_changes()
         return self
 
     async def __aexit__(
@@ -129,12 +130,12 @@ class Journals:
         self._disk.stop()
 
     async def watch(self, report: Callable[[bool, int], None]) -> None:
-        """Log what changes, try a disk that failed again, and `report` whether journals can be written and how many
-        records are lost. Runs until it is cancelled."""
+        """Log changes, test a failed disk again, and call `report` with whether journals can be written and the number
+        of lost records. Runs until it is cancelled."""
         clock = asyncio.get_running_loop().time
         again = clock() + _AGAIN_S
         while True:
-            self._tell()
+            self._log_changes()
             report(not self.fault, self.lost)
             if not self.fault:
                 again = clock() + _AGAIN_S
@@ -143,23 +144,29 @@ class Journals:
                 self._disk.check(self.folder)
             await asyncio.sleep(_EVERY_S)
 
-    def _tell(self) -> None:
-        """Log a new state once, and from time to time that records are lost."""
+    def _log_changes(self) -> None:
+        """Log each new state, and lost records at most once a minute."""
         fault, lost = self.fault, self.lost
-        if fault and not self._told:
-            then = "New calls are turned away (TELEPHONY_JOURNAL_REQUIRED)" if self.required else "Calls go on without"
+        if fault and not self._logged_fault:
+            then = (
+                "New calls are refused (TELEPHONY_JOURNAL_REQUIRED)"
+                if self.required
+                else "Calls continue without journals"
+            )
             self._repeats.error("fault", f"Journals cannot be written: {fault}. {then}. Check TELEPHONY_JOURNAL_DIR.")
-        elif not fault and self._told:
-            self._repeats.warning("works", f"Journals can be written again; {lost - self._told_lost} records are lost.")
-            self._told_lost = lost
-        elif not fault and lost > self._told_lost:
-            self._repeats.error("lost", f"The disk is too slow: {lost - self._told_lost} records are in no journal.")
-            self._told_lost = lost
-        self._told = fault
+        elif not fault and self._logged_fault:
+            self._repeats.warning(
+                "works", f"Journals can be written again; {lost - self._logged_lost} records are lost."
+            )
+            self._logged_lost = lost
+        elif not fault and lost > self._logged_lost:
+            self._repeats.error("lost", f"The disk is too slow: {lost - self._logged_lost} records are in no journal.")
+            self._logged_lost = lost
+        self._logged_fault = fault
 
 
 def redaction_of(settings: Settings) -> Redaction:
-    """What the settings say that no journal may hold; every secret of theirs is among it."""
+    """The masking that the settings configure. It includes all secrets of the settings."""
     return redaction(
         on=settings.telephony_redact,
         secrets=secrets_in(settings),

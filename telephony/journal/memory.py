@@ -1,4 +1,4 @@
-"""A journal in memory: for replays and tests."""
+"""A journal in memory, for replays and tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["MemoryJournal"]
 
 
 class MemoryJournal:
-    """Keeps what is written; `records` are those that a file would hold. Messages are parsed when somebody reads."""
+    """Keeps records in memory. `records` are those that a file would have. Messages are parsed when they are read."""
 
     def __init__(self, *, masks_digits: bool = True) -> None:
         self.masks_digits = masks_digits
@@ -34,7 +34,7 @@ class MemoryJournal:
         return (record for _, record in self.numbered())
 
     def numbered(self, wanted: Callable[[str], bool] = lambda kind: True) -> Iterator[tuple[int, Record]]:
-        """(place, record) of the records whose kind is wanted."""
+        """(number, record) of the records whose kind is wanted."""
         for index, (t, kind, body) in enumerate(self._lines):
             if wanted(kind):
                 yield (

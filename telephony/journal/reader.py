@@ -1,4 +1,4 @@
-"""Reading a journal, also one whose process was killed."""
+"""Reads journals, also incomplete and damaged ones."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ __all__ = ["parse_line", "parse_lines", "raw_lines", "read_journal"]
 log = logging.getLogger(__name__)
 
 _MAX_T = 1e9
-"""Seconds: 30 years. No call is so long."""
+"""In seconds: 30 years. Larger times are not times of a call."""
 _MAX_DEPTH = 300
-"""Deeper than any journal's line: `encoding.dump` ends before."""
+"""Deeper than any line of a journal, which `encoding.dump` limits."""
 
 
 def read_journal(path: Path) -> Iterator[Record]:
-    """The records of the file, in order; it may have been compressed meanwhile. Kinds that are not known are records,
-    too.
+    """The records of a file, in order, including records of unknown kinds. Also reads the compressed file, `path.gz`.
 
-    A crash, a full disk or another program may have damaged the file. A last line that was cut, and the rest of a
-    compressed file that was, are left out; so are lines that are no records, with one warning in the log.
+    An incomplete last line, the rest of a damaged compressed file, and lines that are no records are skipped, with one
+    warning in the log.
 
-    Raises `JournalError` where the file cannot be opened, has lines and none of them is a record, and for a newer
-    schema."""
+    Raises `JournalError` if the file cannot be opened, has lines but no record, or has a newer schema.
+    """
     with _reading(path) as lines:
         yield from parse_lines(lines, str(path))
 
@@ -49,7 +48,7 @@ def _reading(path: Path) -> Iterator[Iterable[bytes]]:
 
 
 def _up_to_the_damage(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
-    """The lines of a file, up to where it cannot be uncompressed any more."""
+    """The lines of a file, up to the first byte that cannot be uncompressed."""
     n_lines = 0
     try:
         for line in lines:
@@ -58,7 +57,7 @@ def _up_to_the_damage(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         if not n_lines:
             raise JournalError(f"{path}: {error}") from error
-        log.warning("%s is damaged behind line %d; what follows is left out: %s", path, n_lines, error)
+        log.warning("%s is damaged after line %d; the rest is skipped: %s", path, n_lines, error)
 
 
 def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
@@ -69,7 +68,7 @@ def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
 
 
 def parse_lines(lines: Iterable[bytes], name: str = "journal") -> Iterator[Record]:
-    """`read_journal` for lines from anywhere."""
+    """`read_journal` for lines from any source."""
     checked = _Checked(name)
     for line in lines:
         if (record := checked.record(line)) is not None:
@@ -78,7 +77,7 @@ def parse_lines(lines: Iterable[bytes], name: str = "journal") -> Iterator[Recor
 
 
 class _Checked:
-    """The lines of one journal: reports those that are no records."""
+    """Parses the lines of one journal, and reports those that are no records."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -87,7 +86,7 @@ class _Checked:
         self._odd: list[str] = []
 
     def record(self, line: bytes) -> Record | None:
-        """A line's record; None for an empty line, for one that a crash cut, and for one that is no record."""
+        """The record in a line. None: the line is empty, incomplete or no record."""
         self._lines += 1
         if not line.endswith(b"\n") or not line.strip():
             return None
@@ -103,21 +102,21 @@ class _Checked:
         return record
 
     def seen(self) -> None:
-        """A line that is a record for certain."""
+        """Count a line that was parsed elsewhere."""
         self._lines += 1
         self._records += 1
 
     def done(self) -> None:
-        """Raises `JournalError` where no line was a record."""
+        """Report. Raises `JournalError` if no line was a record."""
         if self._odd and not self._records:
             raise JournalError(f"{self._name} is no journal: {self._odd[0]}")
         if self._odd:
-            log.warning("%s: %d lines are no records and are left out. The first is %s",
+            log.warning("%s: %d lines are no records and are skipped. The first is %s",
                         self._name, len(self._odd), self._odd[0])  # fmt: skip
 
 
 def parse_line(line: bytes) -> Record:
-    """One line. Raises `ValueError`."""
+    """The record in one line. Raises `ValueError`."""
     data = parse_object(line, _MAX_DEPTH)
     if data is None:
         raise ValueError("not a JSON object")
@@ -128,16 +127,14 @@ def parse_line(line: bytes) -> Record:
 
 
 _INCOMING = re.compile(rb'\{"t":([0-9]{1,9}\.[0-9]+),"kind":"(twilio\.in|model\.in)","message":(\{.*\})\}\n')
-"""A line exactly as `JournalWriter.write_raw` writes it, taken apart without parsing it."""
+"""Matches a line of `JournalWriter.write_raw`, whose message then needs no parsing."""
 
 
 def raw_lines(path: Path) -> Iterator[tuple[float, str, str | None, Mapping[str, Any] | None]]:
     """(t, kind, text, data) of each record, for replays. Raises as `read_journal` does.
 
-    Of messages that came in, which are most of the bytes, it is the text as it came; of all others the parsed fields.
-
-    Of the text only the first and the last character are known, which are braces: older versions wrote some that is
-    not JSON.
+    Incoming messages, which are most of the bytes, have `text` as received; all other records have `data`, the parsed
+    fields. `text` begins and ends with a brace but may not be JSON: older versions did not check it.
     """
     checked = _Checked(str(path))
     with _reading(path) as lines:

@@ -1,7 +1,7 @@
-"""A recorded call: what the records say, gathered in one pass. Pure.
+"""The data of a recorded call, collected from its journal (see `collector`). Pure.
 
-Everything is put on one clock, that of the caller's audio (milliseconds since `start`). A frame is sent when its last
-sample was said, so a record that Twilio does not stamp happened at the end of the frame that arrives at that moment.
+All times are on the clock of the caller's audio (milliseconds since `start`). A frame is sent after its last sample. So
+a record without a media timestamp happened at the end of the frame that arrived at that time.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Part:
     transcript: str = ""
     complete: bool = False
     is_clip: bool = False
-    """Not the model's: one chunk of mu-law."""
+    """A clip, not audio of the model: one chunk of mu-law."""
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One media message to Twilio: its place on the stream timeline, and what it was made of."""
+    """One media message to Twilio: its position on the stream, and its segments."""
 
     t: float
     position: int
@@ -45,12 +45,12 @@ class Media:
     crc32: int
     segments: tuple[Segment, ...]
     bed: tuple[str, int] | None = None
-    """What lies under it: the digest of a clip, and from which sample of its loop on."""
+    """The clip under it: its digest, and the first sample of the loop."""
 
 
 @dataclass(slots=True)
 class Speech:
-    """The caller speaks, as the model's voice activity detection has it. `text` is the model's transcript, if any."""
+    """Speech of the caller, as the model detected it. `text` is the model's transcript, if any."""
 
     item_id: str
     started_t: float
@@ -68,13 +68,13 @@ class ToolCall:
     end_t: float | None = None
     output: str = ""
     error: str = ""
-    """What it failed with."""
+    """The error of a tool that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """The agent was cut off. `heard` is (part, ms) for what was playing or queued; `position` is where the stream fell
-    silent, where the journal says so."""
+    """An interruption of the agent. `heard` has (part, ms) for each part that was playing or queued. `position` is
+    where the stream became silent, if the journal has it."""
 
     t: float
     item_id: str
@@ -86,7 +86,7 @@ class Interruption:
 
 @dataclass(slots=True)
 class Mark:
-    """A mark: sent at `t`, back at `back_t`; `flushed` where a `clear` sent it back, not the playout."""
+    """A mark, sent at `t` and returned at `back_t`. `flushed`: a `clear` returned it, before its audio was played."""
 
     name: str
     t: float
@@ -96,8 +96,8 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that the call did of its own accord, was asked to do by users' code, or was told: a `timer`, a
-    `control`, a request by `rest`, a `callback`, a `stream` that begins, a `handoff` to another agent."""
+    """An event beside the speech: a time-out (`timer`), a request of users' code (`control`), a REST request (`rest`),
+    a webhook (`callback`), a new media stream (`stream`), a `handoff` to another agent."""
 
     t: float
     kind: Literal["timer", "control", "rest", "callback", "stream", "handoff"]
@@ -106,7 +106,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that the caller pressed."""
+    """A key press of the caller."""
 
     t: float
     digit: str
@@ -114,8 +114,8 @@ class Key:
 
 @dataclass(slots=True)
 class Stream:
-    """One media stream: its timestamp 0 is `at` (samples) of the call. What was sent up to `sent`, and lies behind
-    `heard`, nobody heard: then the stream was over (None: the call was, too)."""
+    """One media stream, whose timestamp 0 is at sample `at` of the call. The caller did not hear the positions from
+    `heard` to `sent`, because the stream had ended. None: the call ended with the stream."""
 
     sid: str
     at: int
@@ -127,20 +127,20 @@ class Stream:
 
 @dataclass(slots=True)
 class RecordedCall:
-    """What a journal says. Times named `t` are seconds of the journal's own clock: `ms` puts them on the call's."""
+    """The content of a journal. Times named `t` are seconds on the clock of the journal; `ms` converts them."""
 
     header: Mapping[str, Any] = field(default_factory=dict)
     caller: bytearray = field(default_factory=bytearray)
-    """The caller's audio, mu-law, from media timestamp 0 of the first stream on; 0xFF where nothing came."""
+    """The caller's audio, mu-law, from media timestamp 0 of the first stream. 0xFF where no frame came."""
     streams: list[Stream] = field(default_factory=list)
     clips: dict[str, bytes] = field(default_factory=dict)
     frames: int = 0
     gaps: int = 0
-    """How often the caller's timestamps jumped."""
+    """The number of jumps of the caller's timestamps."""
     parts: dict[PartId, Part] = field(default_factory=dict)
     media: list[Media] = field(default_factory=list)
     runs: dict[int, float] = field(default_factory=dict)
-    """Stream position -> when (ms) it was heard, for each run of unbroken playout."""
+    """Stream position -> time (ms) at which it was heard, for the begin of each run of unbroken playout."""
     interruptions: list[Interruption] = field(default_factory=list)
     speech: list[Speech] = field(default_factory=list)
     tools: list[ToolCall] = field(default_factory=list)
@@ -152,16 +152,16 @@ class RecordedCall:
     end: Mapping[str, Any] | None = None
     lost: int = 0
     malformed: int = 0
-    """Records that do not hold what their kind should, such as messages of a peer that the call itself had to skip."""
+    """The number of malformed records, such as messages of a peer that the call skipped."""
     reached_model: bool = False
-    """Did the model open a session?"""
+    """Did the model start a session?"""
     output_format: str = "audio/pcm"
     input_format: str = "audio/pcm"
     lag_s: float = 0.0
-    """The smallest difference between a frame's arrival and its end."""
+    """The smallest difference between the arrival of a frame and its end."""
 
     def ms(self, t: float) -> float:
-        """A time of the journal on the call's clock."""
+        """A time of the journal in milliseconds on the clock of the call."""
         return max(0.0, (t - self.lag_s) * 1000)
 
     @property

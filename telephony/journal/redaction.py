@@ -1,8 +1,8 @@
-"""What a journal must not hold: secrets, what patterns of the settings match, and, on request, the voices. Pure.
+"""Masks secrets, matches of the settings' patterns and, if configured, both voices in journals. Pure.
 
-Lines are changed while they are still JSON text, in the journal's own thread. Of a match each character becomes a
-bullet, so that lengths stay. Masked audio keeps its length and its level, frame by frame, as noise: playback, voice
-activity and timing replay unchanged. Digits are masked earlier, by `telephony.call.recording.recorder`.
+Lines are changed as JSON text, in the journals' thread. Each character of a match becomes a bullet, so lengths stay.
+Masked audio is noise of the same length, and of the same level in each frame: playback, voice activity and timing stay
+the same in a replay. Keys are masked earlier, by `telephony.call.recording.recorder`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _NOISE: NDArray[np.float64] = np.random.default_rng(1).standard_normal(48_000)
 
 @dataclass(slots=True)
 class Redaction:
-    """What is masked. `digits`: of keys; `secrets`: values, wherever they stand; `audio`: both voices.
+    """What is masked. `digits`: keys; `secrets`: these values, in any text; `audio`: both voices.
 
-    A transcript comes in pieces, and a pattern may match across them: with `patterns` the pieces are masked as a whole,
-    and the complete texts by the patterns.
+    A pattern may match across the pieces of a transcript. With `patterns`, pieces are masked completely, and complete
+    texts by the patterns.
     """
 
     digits: bool = True
@@ -49,15 +49,15 @@ class Redaction:
 
     @property
     def is_plain(self) -> bool:
-        """Nothing is left to do on lines."""
+        """Do lines stay as they are?"""
         return not (self.secrets or self.patterns or self.audio)
 
     def stated(self) -> dict[str, Any]:
-        """For the header: what was masked, and never with what."""
+        """What was masked, for the header. It has no secrets and no patterns."""
         return {"digits": self.digits, "patterns": len(self.patterns), "audio": self.audio}
 
     def line(self, text: str) -> str:
-        """One line of a journal, masked; it stays valid JSON."""
+        """One line of a journal, masked. It stays valid JSON."""
         if _is_audio(text):
             return _AUDIO.sub(self._masked, text) if self.audio else text
         if self.audio and '"session.updated"' in text[:200]:
@@ -74,7 +74,7 @@ class Redaction:
         name = match[1]
         try:
             payload = base64.b64decode(match[2])
-        except ValueError:  # no audio that anybody could play
+        except ValueError:  # not audio
             return f'{name}{bullets(match[2])}"'
         ulaw = "payload" in name or self._pcmu_out
         masked = masked_ulaw(payload) if ulaw else masked_pcm16(payload)
@@ -82,13 +82,14 @@ class Redaction:
 
 
 PLAIN = Redaction(digits=False)
-"""Nothing is masked: for tests."""
+"""Masks nothing. For tests."""
 
 
 def redaction(
     *, on: bool = True, secrets: Iterable[str | None] = (), patterns: Iterable[str] = (), audio: bool = False
 ) -> Redaction:
-    """From settings; `on` is the one switch for all. Raises `SettingsError` for a pattern that cannot be used."""
+    """What is masked, from settings. `on=False` switches all masking off. Raises `SettingsError` for a pattern that
+    cannot be used."""
     if not on:
         return Redaction(digits=False)
     known = tuple(sorted({s for s in secrets if s and len(s) >= 8}, key=len, reverse=True))
@@ -96,12 +97,12 @@ def redaction(
 
 
 def masked_ulaw(ulaw: bytes) -> bytes:
-    """Noise of the same length and, in each 20 ms, of the same level; silence stays silence."""
+    """Noise of the same length, and of the same level in each 20 ms. Silence stays silence."""
     return g711.encode(masked_pcm16(g711.decode(ulaw), rate=8000))
 
 
 def masked_pcm16(pcm: bytes, rate: int = 24_000) -> bytes:
-    """The same for 16-bit samples; half a sample at the end is left out."""
+    """The same for 16-bit samples. Half a sample at the end is dropped."""
     samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.float64)
     frame = round(rate * _FRAME_S)
     masked = np.empty_like(samples)
@@ -124,7 +125,7 @@ def _speaks_pcmu(text: str) -> bool:
 
 
 def _changed(text: str, change: Callable[[str], str], *, keep: Callable[[str], bool]) -> str:
-    """The line with `change` applied to the strings in it; as it was, where that changes nothing."""
+    """The line with `change` applied to its strings. Unchanged text stays exactly as it is."""
     data = json.loads(text)
     del data["t"]
     changed = change_strings(data, change, keep=keep)

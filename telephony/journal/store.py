@@ -1,4 +1,4 @@
-"""The folder of journals: one folder for each call, `<folder>/<call sid>/journal.jsonl`."""
+"""The folder of journals, with one folder for each call: `<folder>/<call sid>/journal.jsonl`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JOURNALS = ("journal.jsonl", "journal.jsonl.gz")
 
 @dataclass(frozen=True, slots=True)
 class StoredCall:
-    """`written` is when its journal last changed."""
+    """A call with a journal. `written` is the time of the last change of the journal."""
 
     sid: str
     journal: Path
@@ -37,7 +37,7 @@ class StoredCall:
 
 
 def stored_calls(folder: Path) -> list[StoredCall]:
-    """The calls in a folder, oldest first. Raises `JournalError` where there is no such folder."""
+    """The calls in a folder, oldest first. Raises `JournalError` if the folder does not exist."""
     if not folder.is_dir():
         raise JournalError(f"{folder} is no folder of journals.")
     return sorted(_calls(folder), key=lambda call: (call.written, call.sid))
@@ -54,7 +54,7 @@ def _calls(folder: Path) -> Iterator[StoredCall]:
 
 
 def find_call(folder: Path, name: str) -> Path:
-    """The journal of a call: by its sid, by an unambiguous beginning of it, or by a path. Raises `JournalError`."""
+    """The journal of a call, by path, sid, or unambiguous beginning of the sid. Raises `JournalError`."""
     path = Path(name)
     if path.is_file():
         with path.open("rb") as file:
@@ -75,19 +75,19 @@ def find_call(folder: Path, name: str) -> Path:
 
 
 def purge(folder: Path, *, days: float, now: datetime, dry_run: bool = False) -> list[StoredCall]:
-    """Remove the folders of calls that are older than `days`, with all that was made of them; returns which.
+    """Delete the folders of calls that are older than `days`. Returns these calls.
 
-    A folder without a journal is nobody's call and stays.
+    A folder without a journal stays.
     """
     old = [call for call in stored_calls(folder) if call.written < now - timedelta(days=days)]
     if not dry_run:
         for call in old:
-            shutil.rmtree(call.journal.parent, ignore_errors=True)  # another process may do the same
+            shutil.rmtree(call.journal.parent, ignore_errors=True)  # another process may delete it, too
     return old
 
 
 async def purge_daily(folder: Path, days: float, sources: Sources = SYSTEM) -> None:
-    """Remove what is older than `days`, now and each day. Runs until it is cancelled."""
+    """Delete calls that are older than `days`, now and once a day. Runs until it is cancelled."""
     while True:
         try:
             gone = await in_daemon(partial(purge, folder, days=days, now=sources.now()), "old journals")

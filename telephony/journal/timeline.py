@@ -1,4 +1,4 @@
-"""A recorded call as one picture: both lanes of sound, who said what, and what happened when. Pure."""
+"""Draws a recorded call: the audio of both sides, texts and events on one time axis. Pure."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _shapes(call: RecordedCall, audio: CallAudio, entries: Sequence[Turn | Event
         *_texts(axis, [turn for turn in turns if turn.speaker == "caller"], CALLER_Y - LANE - 10, CALLER, upwards=True),
         *_texts(axis, [turn for turn in turns if turn.speaker == "agent"], AGENT_Y + LANE + 22, AGENT, upwards=False),
         *_answers(axis, figures.latencies),
-        *_happenings(axis, events),
+        *_tools_and_keys(axis, events),
         *_notes(axis, events),
         *_legend(),
     ]
@@ -87,7 +87,7 @@ def _frame(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
 
 
 def _unheard(call: RecordedCall, turns: Sequence[Turn]) -> bytes:
-    """What the agent had ready when it was cut off, where it would have gone on, up to its next turn."""
+    """The unheard rest of each interrupted turn, where it would have been played, up to the next turn."""
     lane = bytearray(b"\xff" * len(call.caller))
     spoken = [turn for turn in turns if turn.speaker == "agent"]
     for turn, following in itertools.zip_longest(spoken, spoken[1:]):
@@ -101,7 +101,7 @@ def _unheard(call: RecordedCall, turns: Sequence[Turn]) -> bytes:
 
 
 def _wave(ulaw: bytes, y: float, color: str, axis: _Axis) -> Iterator[Shape]:
-    """The envelope: the loudest sample of each pixel column, both ways; columns of silence are left out."""
+    """The envelope: the loudest sample of each pixel column, in both directions. Silent columns are not drawn."""
     pcm = np.abs(pcm_of(ulaw).astype(np.int32))
     columns = int(RIGHT - LEFT) * 2
     edges = np.linspace(0, len(pcm), columns + 1).astype(int)
@@ -114,7 +114,7 @@ def _wave(ulaw: bytes, y: float, color: str, axis: _Axis) -> Iterator[Shape]:
 
 
 def _marks(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
-    """A tick where a mark came back: the audio before it was played, or flushed."""
+    """A tick where a mark came back: its audio was played, or flushed."""
     y = AGENT_Y + LANE + 6
     for mark in call.marks:
         if mark.back_t is not None:
@@ -123,7 +123,7 @@ def _marks(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
 
 
 def _texts(axis: _Axis, turns: Sequence[Turn], y: float, color: str, *, upwards: bool) -> Iterator[Shape]:
-    """What was said, each turn in the room up to the next one of the same speaker."""
+    """The text of each turn, in the space before the next turn of the same speaker."""
     size, line_height = 13.0, 17
     turns = [turn for turn in turns if turn.heard or turn.speaker == "caller"]
     for n, turn in enumerate(turns):
@@ -154,7 +154,7 @@ def _interruptions(axis: _Axis, events: Sequence[Event], figures: Figures) -> It
 
 
 def _answers(axis: _Axis, latencies: Sequence[Latency]) -> Iterator[Shape]:
-    """From the end of what the caller said to the first sample of the answer."""
+    """From the end of the caller's speech to the first sample of the answer."""
     for latency in latencies:
         x1, x2, y = axis.x(latency.from_ms), axis.x(latency.to_ms), EVENTS_Y + 24
         yield Line(x1, y - 5, x1, y + 5, ANSWER, 1.2)
@@ -163,7 +163,7 @@ def _answers(axis: _Axis, latencies: Sequence[Latency]) -> Iterator[Shape]:
         yield from _label(x2 + 5, y, f"{latency.ms:.0f} ms", ANSWER)
 
 
-def _happenings(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
+def _tools_and_keys(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
     tools = [event for event in events if event.kind == "tool"]
     for tool, following in itertools.zip_longest(tools, tools[1:]):
         x, end = axis.x(tool.start_ms), axis.x(tool.end_ms)
@@ -180,7 +180,7 @@ def _happenings(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
 
 
 def _notes(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
-    """Timers, what users' code asked for, and what passed between Twilio and us; with words where there is room."""
+    """Time-outs, requests of users' code, REST requests, webhooks and handoffs, with text if there is space."""
     notes = [event for event in events if event.kind in ("timer", "control", "rest", "callback", "stream", "handoff")]
     for note, following in itertools.zip_longest(notes, notes[1:]):
         x = axis.x(note.start_ms)
@@ -192,7 +192,7 @@ def _notes(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
 
 
 def _label(x: float, y: float, text: str, color: str) -> Iterator[Shape]:
-    """A text that stays inside the picture, on a white ground."""
+    """A text inside the picture, on white."""
     width = text_width(text, 12.5)
     x = min(x, WIDTH - 8 - width)
     yield Rect(x - 2, y - 8, width + 4, 16, "#ffffff", 2)

@@ -1,4 +1,4 @@
-"""What was said in a call, and what of it was heard. Pure."""
+"""The transcript of a call: what was said, what the caller heard of it, and events. Pure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ __all__ = ["Event", "Turn", "events_of", "to_json", "to_text"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Somebody speaks, from `start_ms` to `end_ms` of the call. `said` is the model's transcript.
+    """Speech of one side, from `start_ms` to `end_ms` of the call. `said` is the model's transcript.
 
-    Of an agent's turn, `heard` is the part of the text that the caller heard (estimated from the audio: text and speech
-    are supposed to go forward together) and `heard_ms` of `received_ms` the audio (exact). A caller is always heard.
+    `heard` is the part of an agent's text that the caller heard. It is estimated from the heard audio, on the
+    assumption that text and speech progress together. The heard audio is exact: `heard_ms` of `received_ms`. For the
+    caller's turns both are the whole.
     """
 
     start_ms: float
@@ -38,9 +39,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that is not speech: a `tool` call with its result, a `key` of the caller, an `interruption`; a `timer`
-    that was up, a `control` that users' code asked for, a request by `rest`, a `callback` of Twilio's, a `stream`, a
-    `handoff`. `cause`: why the agent was interrupted."""
+    """An event beside the speech: a `tool` call with its result, a `key` of the caller, an `interruption` with its
+    `cause`, a time-out (`timer`), a request of users' code (`control`), a REST request (`rest`), a webhook
+    (`callback`), a new media `stream`, a `handoff`."""
 
     start_ms: float
     end_ms: float
@@ -50,7 +51,7 @@ class Event:
 
 
 def events_of(call: RecordedCall, audio: CallAudio) -> list[Turn | Event]:
-    """Turns and events in the order of their beginnings."""
+    """Turns and events, in order of their start."""
     entries: list[Turn | Event] = [*_caller_turns(call), *_agent_turns(call, audio)]
     entries += [Event(call.ms(key.t), call.ms(key.t), "key", _key(key.digit)) for key in call.keys]
     for tool in call.tools:
@@ -74,7 +75,7 @@ def to_json(entries: Sequence[Turn | Event]) -> list[dict[str, Any]]:
 
 
 def to_text(entries: Sequence[Turn | Event]) -> str:
-    """The entries as lines for people: what the caller did not hear stands in square brackets."""
+    """The entries as lines of text. Square brackets enclose what the caller did not hear."""
     return "".join(f"{_clock(entry.start_ms)}  {line_of(entry)}\n" for entry in entries)
 
 
@@ -134,7 +135,7 @@ def _agent_turns(call: RecordedCall, audio: CallAudio) -> list[Turn]:
 
 
 def _heard_text(part: Part, voice: bytes, samples: int) -> str:
-    """The words in the first `samples` of the voice: as many of the letters as of the time that is not silence."""
+    """The words in the first `samples` of the voice. The share of the letters is the share of the time with sound."""
     text = part.transcript.strip()
     if samples == 0:
         return ""
@@ -154,7 +155,7 @@ def _cut_text(interruption: Interruption) -> str:
 
 
 def _key(digit: str) -> str:
-    """The journal may have put a bullet for it."""
+    """The key, or "a key" if the journal masks it."""
     return digit if digit.isascii() else "a key"
 
 

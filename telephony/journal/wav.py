@@ -1,4 +1,4 @@
-"""A recorded call as a stereo WAV."""
+"""Writes a recorded call as a stereo WAV file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .audio import CallAudio
 __all__ = ["write_stereo"]
 
 _BLOCK = 80_000
-"""Ten seconds at a time are made into samples, however long the call was."""
+"""Bytes that are decoded at a time: ten seconds."""
 
 
 def write_stereo(path: Path, audio: CallAudio) -> None:
-    """Both sides at 8 kHz: left the caller on the clock of the caller's frames, right the agent as heard. The file is
-    valid from its first second on. Raises `OSError`."""
+    """Write both sides at 8 kHz: the caller left, the agent as heard right. The file is valid after its first second.
+    Raises `OSError`."""
     with StereoWriter(path) as file:
         for at in range(0, len(audio.caller), _BLOCK):
             file.write(*(g711.decode(side[at : at + _BLOCK]) for side in (audio.caller, audio.agent)))

@@ -1,6 +1,6 @@
-"""Writing journals: cheap on the event loop, the disk in a thread of its own (see `disk`).
+"""Writes journals. The event loop only queues lines; a thread writes them (see `disk`).
 
-What a file says depends on what was written alone, not on when the thread ran. What is lost is counted in a `lost`
+The content of a file depends only on what was written, not on when the thread ran. Lost records are counted in a `lost`
 record.
 """
 
@@ -28,12 +28,12 @@ _LINE_BREAKS = str.maketrans("\r\n", "  ")
 def open_journal(
     path: Path | None, *, redaction: Redaction | None = None, compress: bool = False, disk: Disk = DISK
 ) -> Journal:
-    """A writer to `path`, or one that writes nowhere where there is none."""
+    """A writer to `path`. None: a journal that is off."""
     return NullJournal() if path is None else JournalWriter(path, redaction=redaction, compress=compress, disk=disk)
 
 
 class NullJournal:
-    """The journal that is off."""
+    """A journal that is off: it writes nothing."""
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         pass
@@ -48,16 +48,16 @@ class NullJournal:
 class JournalWriter:
     """Appends records to a new file that only its owner may read (mode 0600).
 
-    The thread of `disk` makes the file and its folder, writes whole lines, and closes the file: a killed process leaves
-    a readable file up to the last flush. `path` is the file's name once it is made: where it exists, a number is put to
-    it. `write` and `close` return at once and raise nothing; `finish` waits.
+    The thread of `disk` makes the file and its folder, writes whole lines, and closes the file. After a crash the file
+    is readable up to the last flush. If `path` exists, the name gets a number; `path` is then the name of the file.
+    `write` and `close` return at once and raise nothing; `finish` waits.
 
-    Where the file cannot be made, the journal is off, and `error` says why. Where the disk fails later, the file is cut
-    behind its last whole line; the next lines are tried again, behind a `lost` record. `lost` counts the records that
+    If the file cannot be made, the journal is off, and `error` is the reason. If the disk fails later, the file is
+    truncated after its last whole line; later lines are written after a `lost` record. `lost` counts the records that
     are not in the file.
 
-    `redaction` says what is masked: in the thread, before anything reaches the disk (digits: before that). `compress`:
-    a process of the lowest priority does it afterwards.
+    `redaction` is applied in the thread, before lines reach the disk. `compress`: a process of the lowest priority
+    compresses the file after the call.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class JournalWriter:
         self._compress = compress
         self._disk = disk
         self._lines: deque[str] = deque()
-        self._dropped = 0  # on the event loop, where the queue was full
+        self._dropped = 0  # records that the event loop dropped because the queue was full
         self._unreported = 0
-        self._fd: int | None = None  # this and what follows: the thread's
+        self._fd: int | None = None  # the thread uses this and the following fields
         self._off = False
         self._length = 0
         self._unwritten = 0
@@ -93,7 +93,7 @@ class JournalWriter:
         self._put(t, f'{{"t":{t:.6f},"kind":"{kind}"{"," if fields else ""}{body[1:]}\n')
 
     def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        if "\n" in json_text or "\r" in json_text:  # between the tokens: in a string it is escaped
+        if "\n" in json_text or "\r" in json_text:  # between tokens; within strings line breaks are escaped
             json_text = json_text.translate(_LINE_BREAKS)
         self._put(t, f'{{"t":{t:.6f},"kind":"{kind}","message":{json_text}}}\n')
 
@@ -102,7 +102,7 @@ class JournalWriter:
         self._disk.wake()
 
     def finish(self, within_s: float | None = None) -> bool:
-        """Close, and wait until everything is on the disk. Blocks: not for an event loop. False: it took longer."""
+        """Close, and wait until everything is on the disk. Blocks, so not for an event loop. False: not yet."""
         self.close()
         return self.closed.wait(within_s)
 
@@ -138,7 +138,7 @@ class JournalWriter:
     def settle(self, files: Files) -> None:
         self._missing += self._unreported
         if self._missing and not self._off:
-            self._save(files, [])  # the disk may take the report by now
+            self._save(files, [])  # the disk may work again
         if self._fd is not None:
             try:
                 files.close(self._fd)
@@ -158,7 +158,7 @@ class JournalWriter:
             self._fail(error)
 
     def _save(self, files: Files, lines: list[str]) -> None:
-        """Append these lines, behind a report of those that are missing before them."""
+        """Append these lines, after a record of the lines that are missing before them."""
         assert self._fd is not None
         self._last_t = lines[-1].partition(",")[0] if lines else self._last_t
         report = (
@@ -183,7 +183,7 @@ class JournalWriter:
             self.error = None
 
     def _cut(self, files: Files, length: int) -> None:
-        """Take away the beginning of a line. Where that fails, the journal ends here; readers leave that line out."""
+        """Remove an incomplete line. If that fails, the journal ends here; readers skip that line."""
         assert self._fd is not None
         try:
             files.truncate(self._fd, length)
@@ -210,6 +210,6 @@ def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     try:
         found["telephony-agent"] = version("telephony-agent")
-    except PackageNotFoundError:  # run from a source tree
+    except PackageNotFoundError:  # not installed
         pass
     return found

@@ -146,7 +146,7 @@ def test_stereo_left_and_right(tmp_path: Path) -> None:
     with StereoWriter(path) as writer:
         for at in range(0, 1000, 160):
             writer.write(left[at : at + 160].tobytes(), right[at : at + 160].tobytes())
-        with pytest.raises(ValueError, match="equally long"):
+        with pytest.raises(ValueError, match="same length"):
             writer.write(b"\0\0", b"")
     with wave.open(str(path)) as file:
         assert file.getparams()[:4] == (2, 2, 8000, 1000)

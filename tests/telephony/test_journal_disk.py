@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_used_costs_no_call(
         assert "telephony_journals_available 0.0" in metrics
     told = [record for record in caplog.records if record.name.startswith("telephony.journal")]
     assert [record.levelname for record in told] == ["ERROR"], "once, not for each call"
-    assert "Calls go on without" in told[0].getMessage()
+    assert "Calls continue without journals" in told[0].getMessage()
 
 
 @pytest.mark.parametrize("unusable", UNUSABLE)
