@@ -94,12 +94,12 @@ def line_of(entry: Turn | Event) -> str:
 _BEFORE = {
     "tool": "tool ",
     "key": "the caller pressed ",
-    "timer": "time was up: ",
-    "control": "asked of the call: ",
-    "rest": "asked of Twilio: ",
-    "callback": "Twilio says: ",
+    "timer": "time is up: ",
+    "control": "request to the call: ",
+    "rest": "request to Twilio: ",
+    "callback": "webhook of Twilio: ",
 }
-"""What an event's line begins with, by its kind."""
+"""The beginning of an event's line, by its kind."""
 
 
 def _caller_turns(call: RecordedCall) -> list[Turn]:
