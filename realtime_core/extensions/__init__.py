@@ -1,1 +1,1 @@
-"""Helpers beside the engine, where the OpenAI Agents SDK has them."""
+"""Helpers under the OpenAI Agents SDK's module names."""

@@ -1,7 +1,7 @@
-"""How the embedded server speaks: stored lines, a synthesiser where one is installed, else stored words.
+"""The speech of the embedded server: stored lines, a synthesiser if one is installed, otherwise stored words.
 
-`Voice.speech(text)` gives a `Speech`: the line as audio in the formats of the wire, rendered once for all sessions.
-The sources and licences of the stored audio are named in `README.md` beside this file; `make_voice.py` makes it anew.
+`Voice.speech(text)` returns a `Speech`: the line as audio in the protocol's formats, rendered once for all sessions.
+`README.md` beside this file names the sources and licences of the stored audio. `make_voice.py` makes the audio.
 """
 
 from __future__ import annotations

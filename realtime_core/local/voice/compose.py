@@ -1,4 +1,4 @@
-"""Speech out of stored words: the longest stored phrase that fits, and a murmur for a strange word."""
+"""Builds speech from stored words: the longest matching stored phrase, and a hum for an unknown word."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()  # n
 
 
 def words_of(text: str) -> list[str]:
-    """Words in lower case, numbers in words, punctuation as words of its own."""
+    """Split a text into words in lower case. Numbers become words; punctuation marks are separate words."""
     return [word for token in _TOKEN.findall(text.lower().replace("’", "'")) for word in _spoken(token)]
 
 
@@ -54,7 +54,7 @@ def _number(n: int) -> Iterator[str]:
 
 
 def compose(text: str, stored: Mapping[str, bytes]) -> bytes:
-    """Speak `text` with what is stored (phrases in `words_of` form without punctuation -> samples at 24 kHz)."""
+    """Speak `text` with stored phrases: (phrase in `words_of` form without punctuation -> samples at 24 kHz)."""
     longest = max((phrase.count(" ") + 1 for phrase in stored), default=1)
     words = words_of(text)
     parts: list[bytes] = []
@@ -72,7 +72,7 @@ def compose(text: str, stored: Mapping[str, bytes]) -> bytes:
 
 
 def _longest_match(words: list[str], at: int, stored: Mapping[str, bytes], longest: int) -> tuple[str | None, int]:
-    """The longest stored phrase from `at` on (punctuation inside of it is passed over), and how many words it takes."""
+    """Return the longest stored phrase from `at` on, without inner punctuation, and its number of words."""
     best: tuple[str | None, int] = (None, 1)
     taken: list[str] = []
     for end in range(at, len(words)):
@@ -91,7 +91,7 @@ def _silence(ms: int) -> bytes:
 
 
 def _murmur(word: str) -> bytes:
-    """A soft hum in the rhythm of the word's syllables: there is a word here, and this voice does not know it."""
+    """A soft hum in the rhythm of the word's syllables. It stands for an unknown word."""
     syllables = max(1, len(re.findall(r"[aeiouyäöüáéíóúàèìòù]+", word)))
     n = _SYLLABLE_MS * RATE_HZ // 1000
     t = np.arange(n) / RATE_HZ

@@ -1,6 +1,7 @@
 """Makes the stored voice: `python -m realtime_core.local.voice.make_voice`. Needs flite on PATH (2.2 was used).
 
-Writes `data/*.wav` (mu-law; whole lines at 16 kHz, words at 8 kHz) and `data/index.json`. Not needed to run anything.
+Writes `data/*.wav` (mu-law; whole lines at 16 kHz, words at 8 kHz) and `data/index.json`. Only needed to change the
+voice.
 """
 
 from __future__ import annotations
@@ -41,17 +42,17 @@ eight, nine, ten, eleven, twelve, thirteen, fourteen, fifteen, sixteen, seventee
 forty, fifty, sixty, seventy, eighty, ninety, hundred, thousand, Monday, Tuesday, Wednesday, Thursday, Friday,
 Saturday, Sunday, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z
 """
-"""What other text is put together from, by commas."""
+"""The stored phrases for other text, separated by commas."""
 
 SPOKEN = {"Trattoria Blu": "Trattoria Blue", "AI": "A I"}
-"""What the synthesiser is told, where the spelling misleads it."""
+"""The text for the synthesiser where the spelling leads to a wrong pronunciation."""
 
 DATA = Path(__file__).with_name("data")
 LINE_HZ, WORD_HZ = 16000, 8000
 
 
 def say(text: str, keep_ms: int, stretch: float = 1.0) -> bytes:
-    """`text` by flite at 16 kHz, slowed down by `stretch`, the silence at both ends cut down to `keep_ms`."""
+    """Speak `text` with flite at 16 kHz, slowed down by `stretch`, with at most `keep_ms` of silence at each end."""
     for written, spoken in SPOKEN.items():
         text = text.replace(written, spoken)
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +67,7 @@ def say(text: str, keep_ms: int, stretch: float = 1.0) -> bytes:
 
 
 def write_wav(path: Path, pcm16: bytes, rate_hz: int) -> None:
-    """A mono mu-law WAV file: RFC 2361, format 7."""
+    """Write a mono mu-law WAV file: RFC 2361, format 7."""
     audio = g711.encode(pcm16)
     head = struct.pack("<HHIIHH", 7, 1, rate_hz, rate_hz, 1, 8) + struct.pack("<H", 0)
     fact = struct.pack("<4sII", b"fact", 4, len(audio))

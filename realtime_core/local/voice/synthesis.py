@@ -1,4 +1,4 @@
-"""A synthesiser that happens to be installed: flite or espeak-ng. Never needed; used for text that no clip holds."""
+"""Uses flite or espeak-ng, if installed, for text without a stored line. Both are optional."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def find_synthesiser() -> str | None:
 
 
 def synthesise(program: str, text: str) -> bytes:
-    """`text` as samples at 24 kHz; empty when the synthesiser fails. Blocks: call it in a thread."""
-    # A leading hyphen would be read as an option.
+    """Return `text` as samples at 24 kHz; empty if the synthesiser fails. Blocks: call it in a thread."""
+    # The program would read a leading hyphen as an option.
     values = {"{text}": " " + text.replace("\0", " "), "{out}": ""}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "speech.wav"

@@ -1,4 +1,4 @@
-"""The voice of the embedded server: finds, composes or orders the speech for a line of text."""
+"""The voice of the embedded server: finds, composes or synthesises the speech for a text."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _MAX_CACHED = 256
 class Voice:
     """Speech for text.
 
-    In this order: a clip asked for by name or path; a stored line with the same words; what was synthesised before; and
-    where none is at hand, words composed from the stored ones. With `synthesise=True` and flite or espeak-ng on PATH,
-    `speech` returns None for a line that must be synthesised first: call `prepare` with it in a thread, then ask again.
+    The order is: the clip that is given by name or path; a stored line with the same words; a line that was synthesised
+    before; words composed from stored words. With `synthesise=True` and flite or espeak-ng on PATH, `speech` returns
+    None for a line that must be synthesised first. Then call `prepare` in a thread and call `speech` again.
     """
 
     def __init__(self, *, synthesise: bool = False) -> None:
@@ -33,7 +33,7 @@ class Voice:
         self._made: OrderedDict[tuple[str, str | None], Speech] = OrderedDict()
 
     def speech(self, text: str, clip: str | None = None) -> Speech | None:
-        """The line as speech, or None where `prepare` must come first. Raises `ScriptError` for a missing clip."""
+        """Return the line as speech, or None if `prepare` must come first. Raises `ScriptError` for a missing clip."""
         key = (text, clip)
         speech = self._made.get(key)
         if speech is not None:
@@ -47,7 +47,7 @@ class Voice:
         return self._keep(key, pcm)
 
     def prepare(self, text: str) -> None:
-        """Synthesise a line, where a synthesiser is in use; it is composed where that fails. Blocks."""
+        """Synthesise a line if a synthesiser is in use; compose it if that fails. Blocks."""
         pcm = synthesise(self._program, text) if self._program else b""
         self._keep((text, None), pcm or compose(text, _phrases()))
 
@@ -64,7 +64,7 @@ def _spoken_key(text: str) -> str:
 
 @cache
 def _index() -> dict[str, Any]:
-    """`index.json`: "lines" (clip name -> text), "words" (phrase -> first sample and length in words.wav)."""
+    """Read `index.json`: "lines" (clip name -> text), "words" (phrase -> first sample and length in words.wav)."""
     index: dict[str, Any] = json.loads(_data("index.json"))
     return index
 
@@ -92,7 +92,7 @@ def _phrases() -> dict[str, bytes]:
 
 @cache
 def _clip(name: str) -> bytes:
-    """A stored line by its name, or a WAV file by its path."""
+    """Read a stored line by its name, or a WAV file by its path."""
     try:
         data = _data(f"{name}.wav") if name in _index()["lines"] else Path(name).read_bytes()
         pcm, rate_hz = read_wav(data)

@@ -1,4 +1,5 @@
-"""Reading a WAV file into samples at 24 kHz. `wave` of the standard library knows no mu-law, which ours are kept in."""
+"""Reads WAV files into samples at 24 kHz. Python's `wave` module does not support mu-law, the format of the stored
+audio."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ _PCM, _MULAW = 1, 7
 
 
 def read_wav(data: bytes) -> tuple[bytes, int]:
-    """The audio of a WAV file as 16-bit mono samples, and its rate. 16-bit PCM and 8-bit mu-law are read.
+    """Return the audio of a WAV file as 16-bit mono samples, and its rate. Reads 16-bit PCM and 8-bit mu-law.
 
-    Raises `ValueError` with the cure for anything else.
+    Raises `ValueError` with the remedy for other formats.
     """
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise ValueError("is not a WAV file")
@@ -34,13 +35,13 @@ def read_wav(data: bytes) -> tuple[bytes, int]:
                 return body[: len(body) // 2 * 2], rate
             if channels == 1 and (code, bits) == (_MULAW, 8):
                 return g711.decode(body), rate
-            raise ValueError("must be mono, 16-bit PCM or 8-bit mu-law: convert it, for example with sox")
+            raise ValueError("must be mono, 16-bit PCM or 8-bit mu-law. Convert it, for example with sox")
         at += 8 + size + size % 2
     raise ValueError("holds no audio")
 
 
 def resample(pcm16: bytes, from_hz: int, to_hz: int) -> bytes:
-    """A whole recording at another rate. (soxr's float output repeats to the bit; its 16-bit output is dithered.)"""
+    """Resample a whole recording. (soxr's float output is exactly repeatable; its 16-bit output is dithered.)"""
     if from_hz == to_hz:
         return pcm16
     samples = np.frombuffer(pcm16, "<i2").astype(np.float32)
