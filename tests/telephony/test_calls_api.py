@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,30 +14,7 @@ from telephony import DialingRules, LeaveMessage, Telephony, create_app, load_se
 from telephony.errors import ServerFailed
 from telephony.simulator import SimulatedTwilio, callees
 from telephony.web.server import listening
-
-TO, TOKEN, PUBLIC = "+14155550123", "api-token", "https://phone.example.com"
-
-
-class Server:
-    def __init__(self, address: str, twilio: SimulatedTwilio) -> None:
-        self.address = address
-        self.twilio = twilio
-
-    async def ask(
-        self, method: str, path: str, body: Any = None, *, token: str = TOKEN, key: str = ""
-    ) -> tuple[int, Any]:
-        def send() -> tuple[int, Any]:
-            headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
-            data = None if body is None else json.dumps(body).encode()
-            request = urllib.request.Request(self.address + path, data, headers, method=method)
-            try:
-                with urllib.request.urlopen(request) as response:
-                    return response.status, json.loads(response.read())
-            except urllib.error.HTTPError as error:
-                with error:
-                    return error.code, json.loads(error.read())
-
-        return await asyncio.to_thread(send)
+from tests.support.call_processes import PUBLIC, TO, TOKEN, Server
 
 
 @asynccontextmanager

@@ -6,94 +6,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass, field
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from test_calls_api import PUBLIC, TO, TOKEN, Server  # type: ignore[import-not-found]
-from test_instances import listener, patient, until  # type: ignore[import-not-found]
 
-from realtime_core import RealtimeAgent
-from telephony import DialingRules, create_app, load_settings
+from telephony import DialingRules
 from telephony.call.ending import EndReason, Release
 from telephony.records.database import DatabaseRecords
-from telephony.simulator import SimulatedTwilio, callees
+from telephony.simulator import callees
 from telephony.twilio.rest import TwilioRest
-from telephony.web.phone_server import PhoneServer
-from telephony.web.server import listening
+from tests.support.call_processes import (
+    OWN,
+    PUBLIC,
+    TO,
+    World,
+    finished,
+    listener,
+    patient,
+    until,
+    world,
+)
 from tests.support.databases import Cluster
 
 pytestmark = pytest.mark.real_time
 
-OWN = "+14155550199"
 BODY = {"to": TO}
-
-
-@dataclass
-class World:
-    """Processes that share a database: applications, by name, each in its own exit stack."""
-
-    twilio: SimulatedTwilio
-    url: str
-    apps: dict[str, Starlette] = field(default_factory=dict)
-    servers: dict[str, Server] = field(default_factory=dict)
-    stacks: dict[str, AsyncExitStack] = field(default_factory=dict)
-
-    async def start(self, name: str, **settings: Any) -> Server:
-        loaded = load_settings(
-            twilio_account_sid=self.twilio.account_sid,
-            twilio_auth_token=self.twilio.auth_token,
-            twilio_phone_number=OWN,
-            telephony_twilio_api_url=self.twilio.base_url,
-            telephony_api_token=TOKEN,
-            telephony_model="scripted",
-            telephony_instance=name,
-            public_url=PUBLIC,
-            database_url=self.url,
-            **settings,
-        )
-        app = create_app(RealtimeAgent(name="Blu"), settings=loaded, greeting="Greet the caller.")
-        stack = self.stacks[name] = AsyncExitStack()
-        address = await stack.enter_async_context(listening(app))
-        app.state.dialler.rules = DialingRules.at_any_hour()
-        self.twilio.webhooks.reach = {f"{PUBLIC}/i/{name}": f"{address}/i/{name}", **self.twilio.webhooks.reach}
-        self.twilio.webhooks.reach.setdefault(PUBLIC, address)
-        self.apps[name] = app
-        self.servers[name] = Server(address, self.twilio)
-        return self.servers[name]
-
-    async def stop(self, name: str) -> None:
-        await self.stacks.pop(name).aclose()
-
-    def phone(self, name: str) -> PhoneServer:
-        phone: PhoneServer = self.apps[name].state.phone
-        return phone
-
-
-@asynccontextmanager
-async def world(url: str, *names: str, **settings: Any) -> AsyncIterator[World]:
-    async with asyncio.timeout(60), SimulatedTwilio() as twilio:
-        it = World(twilio, url)
-        try:
-            for name in names:
-                await it.start(name, **settings)
-            yield it
-        finally:
-            for name in list(it.stacks):
-                await it.stop(name)
-
-
-async def finished(server: Server, call: dict[str, Any], token: str = TOKEN) -> dict[str, Any]:
-    while not call.get("over"):
-        await asyncio.sleep(0.05)
-        status, call = await server.ask("GET", f"/calls/{call['id']}", token=token)
-        assert status == 200, call
-    return call
 
 
 async def test_a_key_is_remembered_over_a_restart(database_url: str) -> None:

@@ -4,7 +4,7 @@ caller is served. Real sockets, the simulated Twilio, the embedded script."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from starlette.applications import Starlette
 
 from realtime_core import RealtimeAgent
 from telephony import create_app, load_settings
-from telephony.simulator import Handset, SimulatedTwilio
-from telephony.simulator.calls import SimulatedCall
+from telephony.simulator import SimulatedTwilio
 from telephony.web.phone_server import PhoneServer
 from telephony.web.server import listening
+from tests.support.call_processes import break_stream, listener, patient, until
 
 pytestmark = pytest.mark.real_time
 
@@ -62,28 +62,6 @@ async def world() -> AsyncIterator[World]:
         it = World(twilio, apps, addresses)
         it.route()
         yield it
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-def break_stream(call: SimulatedCall) -> None:
-    """The connection is gone, without a word."""
-    assert call.stream is not None
-    call.stream._connection._transport.abort()  # type: ignore[attr-defined]
-
-
-async def listener(phone: Handset) -> None:
-    await phone.agent_speaks()
-    await phone.heard(0.5)
-    phone.hang_up()
-
-
-async def patient(phone: Handset) -> None:
-    await asyncio.Event().wait()
 
 
 async def test_a_call_stays_with_its_process() -> None:

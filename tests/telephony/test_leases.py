@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from test_instances import until  # type: ignore[import-not-found]
 
 from telephony.records import client as records_client
 from telephony.records import schema
 from telephony.records.call_record import CallRecord, CallUpdate
 from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
+from tests.support.call_processes import until
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -13,9 +13,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from test_calls_api import TO, TOKEN  # type: ignore[import-not-found]
-from test_calls_records import OWN, PUBLIC, finished, world  # type: ignore[import-not-found]
-from test_instances import listener, until  # type: ignore[import-not-found]
 
 from telephony.errors import RecordRefused, RecordsUnavailable
 from telephony.records import Records, call_record
@@ -25,6 +22,7 @@ from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
 from telephony.records.storable import clean_json, clean_number, clean_text, is_key
 from telephony.simulator import callees
+from tests.support.call_processes import OWN, PUBLIC, TO, TOKEN, finished, listener, until, world
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ODD_TEXTS = ["\0", "a\0b", "\ud800", "\udfff\ud800", "x" * 100_000, "\ud83d\ude00", "\N{GRINNING FACE}\n\x1b[31m\u2028"]

@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_calls_api import Server  # type: ignore[import-not-found]
-from test_calls_records import finished  # type: ignore[import-not-found]
 from test_deploy import TOKEN, Site, server, site  # type: ignore[import-not-found]
-from test_instances import until  # type: ignore[import-not-found]
 
 from realtime_core.connection.websocket import connect
 from realtime_core.local import LocalRealtimeServer
@@ -21,6 +18,7 @@ from telephony.simulator import Handset, SimulatedTwilio, callees
 from telephony.simulator.events import Closed
 from telephony.simulator.peer import Caller, MediaPeer
 from tests.support.browser import TRATTORIA
+from tests.support.call_processes import Server, finished, until
 from tests.support.databases import Cluster
 from tests.support.web_clients import stream
 

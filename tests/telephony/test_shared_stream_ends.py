@@ -15,8 +15,6 @@ from typing import Any, get_args
 from unittest.mock import patch
 
 import pytest
-from test_calls_records import OWN, PUBLIC, World, world  # type: ignore[import-not-found]
-from test_instances import break_stream, patient, until  # type: ignore[import-not-found]
 
 from realtime_core import RealtimeAgent
 from realtime_core.connection.memory import MemoryConnection
@@ -31,6 +29,7 @@ from telephony.records.call_record import CallRecord
 from telephony.simulator import callees
 from telephony.simulator.calls import SimulatedCall
 from telephony.web import call_records
+from tests.support.call_processes import OWN, PUBLIC, World, break_stream, patient, until, world
 from tests.support.databases import Cluster
 from tests.support.exchange import Ear, SecondLeg, hear_out, story
 
@@ -49,7 +48,7 @@ async def two(url: str | None, *, to_a: bool = True, **settings: Any) -> AsyncIt
 @asynccontextmanager
 async def _two(url: str | None, to_a: bool, settings: dict[str, Any]) -> AsyncIterator[World]:
     async with world(url or "sqlite://", **settings) as it:
-        it.url = url
+        it.url = url  # type: ignore[assignment]
         await it.start("a", telephony_fallback_number="+14155550111")
         b = await it.start("b", telephony_fallback_number="+14155550111")
         it.twilio.add_number(OWN, voice_url=f"{PUBLIC}/incoming-call")
@@ -147,7 +146,7 @@ def used_token(it: World) -> None:
     async def claim(kind: str, key: str, ttl_s: float) -> bool:
         return False
 
-    it.phone("b").call_records.client.claim = claim
+    it.phone("b").call_records.client.claim = claim  # type: ignore[method-assign]
 
 
 @real_time
