@@ -59,24 +59,24 @@ class RemoteServer:
         key = SYSTEM.token()  # a repeated request places no second call
         placing = asyncio.ensure_future(self._ask("POST", "/calls", body, key))
         try:
-            status, told = await asyncio.shield(placing)
+            status, answer = await asyncio.shield(placing)
             if status == 409:
-                return CallResult(to, "refused", error=told["error"])
-            while not told.get("over"):
-                on_status(str(told.get("status", "")))
+                return CallResult(to, "refused", error=answer["error"])
+            while not answer.get("over"):
+                on_status(str(answer.get("status", "")))
                 await asyncio.sleep(_POLL_S)
-                _, told = await self._ask("GET", f"/calls/{told['id']}", None, "")
+                _, answer = await self._ask("GET", f"/calls/{answer['id']}", None, "")
         except asyncio.CancelledError:
             await asyncio.shield(self._hang_up(placing))
             raise
-        return _result(told, result)
+        return _result(answer, result)
 
     async def _hang_up(self, placing: asyncio.Future[tuple[int, Any]]) -> None:
         """Hang up, also if it is not known yet whether the call was placed."""
         try:
-            _, told = await placing
-            if "id" in told:
-                await self._ask("DELETE", f"/calls/{told['id']}", None, "")
+            _, answer = await placing
+            if "id" in answer:
+                await self._ask("DELETE", f"/calls/{answer['id']}", None, "")
         except ServerFailed as error:
             log.error("The request to hang up failed: %s", error)
 
@@ -86,13 +86,13 @@ class RemoteServer:
                 return await asyncio.to_thread(self._send, method, path, body, key)
             except urllib.error.HTTPError as error:
                 with error:
-                    told = _problem(error.read())
+                    answer = _problem(error.read())
                 if error.code == 409:
-                    return error.code, told
+                    return error.code, answer
                 if error.code == 503 and "Retry-After" in error.headers and attempt < 3:
                     await asyncio.sleep(2.0**attempt)
                     continue
-                raise ServerFailed(f"{self._address}{path}: {error.code}: {told.get('error', '')}") from None
+                raise ServerFailed(f"{self._address}{path}: {error.code}: {answer.get('error', '')}") from None
             except OSError as error:
                 if attempt == 3:
                     raise ServerFailed(f"{self._address} does not answer: {error}") from error
@@ -110,10 +110,10 @@ class RemoteServer:
 
 def _problem(body: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(body)
+        answer = json.loads(body)
     except ValueError:  # a proxy's page
-        told = None
-    return told if isinstance(told, dict) else {}
+        answer = None
+    return answer if isinstance(answer, dict) else {}
 
 
 def _name(agent: str | RealtimeAgent[Any] | None) -> str | None:
@@ -134,14 +134,14 @@ def _body(fields: dict[str, Any]) -> bytes:
     try:
         return CallRequest.model_validate(fields).model_dump_json(exclude_unset=True).encode()
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
-        raise UserError(f"The request is not valid: {told}.") from None
+        answer = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
+        raise UserError(f"The request is not valid: {answer}.") from None
 
 
-def _result(told: dict[str, Any], model: type[BaseModel] | None) -> CallResult[Any]:
+def _result(answer: dict[str, Any], model: type[BaseModel] | None) -> CallResult[Any]:
     names = CallResult.__dataclass_fields__
-    fields = {name: value for name, value in told.items() if name in names}
-    fields["transcript"] = tuple(Line(**line) for line in told.get("transcript", ()))
+    fields = {name: value for name, value in answer.items() if name in names}
+    fields["transcript"] = tuple(Line(**line) for line in answer.get("transcript", ()))
     if model is not None and fields.get("output") is not None:
         try:
             fields["output"] = model.model_validate(fields["output"])

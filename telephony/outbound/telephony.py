@@ -1,4 +1,4 @@
-"""Calls from a script.
+"""Places calls from a program.
 
 ```python
 async with Telephony.from_env() as phone:
@@ -57,17 +57,17 @@ _NO_PHONE = (
 
 
 class Telephony:
-    """An async context manager. Entered, it serves Twilio's webhooks and streams in this process, on HOST and PORT
-    behind PUBLIC_URL. When it closes, also after Ctrl-C, it hangs up the calls that are not over.
+    """An async context manager. It serves Twilio's webhooks and streams in this process, on HOST and PORT behind
+    PUBLIC_URL. When it closes, also after Ctrl-C, it hangs up the calls that are not over.
 
     Args:
-        settings: The account and the address; see `from_env`.
-        server: The address of a running `telephony serve`, which makes the calls with its own agents (see `run_call`);
+        settings: The settings, with the Twilio account and the public address; see `from_env`.
+        server: The address of a running `telephony serve`, which places the calls with its own agents (see `run_call`);
             `token`: its TELEPHONY_API_TOKEN.
-        simulate: Call nobody, whatever `settings` says: run on a simulated Twilio of this machine with the embedded
-            model, which is no AI. A text says who answers there: `person`, `voicemail`, `screening`, `fax`, `busy`,
+        simulate: Place no real call, whatever `settings` says: use a simulated Twilio on this machine and the embedded
+            model, which is no AI. A text says who answers: `person`, `voicemail`, `screening`, `fax`, `busy`,
             `no-answer`, `failed`, or a caller's file. In virtual time all of it runs in memory, seeded by `sources`
-            (without them always the same).
+            (a fixed seed without them).
         dialing_rules: Which numbers may be called, and when. None: the rules of the settings, by default the country of
             our own number, not at night, and no number of TELEPHONY_DO_NOT_CALL. A simulation keeps the rules that are
             set, on the real clock, and writes to no list; rules that are not set do not apply in it.
@@ -90,7 +90,7 @@ class Telephony:
         if simulate and server is not None:
             raise UserError("A server makes real calls: leave server= away to simulate, or simulate= to call.")
         self.twilio: SimulatedTwilio | None = None
-        """The simulated one, where that is in use."""
+        """The simulated Twilio, in a simulation."""
         self._settings = settings
         self._server = None if server is None else tidy(server)
         self._token = None if token is None else tidy(token)
@@ -106,11 +106,11 @@ class Telephony:
     def from_env(
         cls, *, dialing_rules: DialingRules | None = None, care: DialingRules | None = None, **overrides: Any
     ) -> Self:
-        """As the environment says: TELEPHONY_SIMULATE (`1`, or who answers there), TELEPHONY_SERVER, else the Twilio
-        settings; `overrides` win over these (`telephony_quiet_hours="off"`).
+        """From the environment: TELEPHONY_SIMULATE (`1`, or who answers), else TELEPHONY_SERVER, else the Twilio
+        settings. `overrides` replace settings (`telephony_quiet_hours="off"`).
 
         Raises:
-            SettingsError: there is no phone, or the settings do not fit; one line each, with its cure.
+            SettingsError: settings are missing or invalid. One line for each says what to set.
         """
         rules = dialing_rules or care
         simulate = tidy(os.environ.get("TELEPHONY_SIMULATE", ""))
@@ -164,24 +164,24 @@ class Telephony:
         detect: bool = True,
         timezone: str | None = None,
     ) -> PlacedCall:
-        """Call somebody, and return at once: `await call.answered()`, `await call.finished()`, `await call.hang_up()`,
-        and the controls of a live call.
+        """Place a call, and return at once. The call has `answered()`, `finished()`, `hang_up()`, and the controls of a
+        live call.
 
         Args:
-            to: Whom.
-            agent: Who speaks; or an import string, `module:attribute`.
-            data: What the agent knows of this call; tools find it in `ctx.context.data`.
-            secrets: What only tools may know, there too.
-            result: A pydantic model of what the call is to find out: the agent fills it in by a tool.
-            machine: What a voicemail gets; None: it is hung up on.
+            to: The number to call.
+            agent: The agent that speaks, or an import string, `module:attribute`.
+            data: Facts of this call for the agent; tools find them in `ctx.context.data`.
+            secrets: The same for tools only. The model does not get them.
+            result: A pydantic model of the result. The agent fills it in with a tool.
+            machine: The message for a voicemail. None: hang up on it.
             greeting: Instructions for the first words to a person.
-            max_s: The call's length at most.
-            ring_s: For how long to ring.
-            detect: Find out who answered before a word is said.
-            timezone: Where they are, for quiet hours; None: what the number says.
+            max_s: The maximum length of the call, in seconds.
+            ring_s: How long to ring, in seconds.
+            detect: Whether to find out who answered before the agent speaks.
+            timezone: The time zone of the callee, for quiet hours. None: derived from the number.
 
         Raises:
-            CallRefused: the call must not be made; see `DialingRules`.
+            CallRefused: the dialing rules forbid the call; see `DialingRules`.
         """
         if isinstance(agent, str):
             from ..cli.load import load_agent
@@ -199,11 +199,12 @@ class Telephony:
     async def run_call(self, to: str, **options: Any) -> CallResult[Any]: ...
 
     async def run_call(self, to: str, **options: Any) -> CallResult[Any]:
-        """Call somebody, and wait until it is over. Takes what `call` takes; a call that must not be made is a result,
-        too (`refused`). Cancelled, it hangs up.
+        """Place a call, and wait until it is over. Takes the arguments of `call`. A call that the dialing rules forbid
+        has the status `refused`. When this is cancelled, the call is hung up.
 
-        With a server, `agent` is the name of one that the server was started with (None: the one that answers there);
-        `data` and `secrets` travel as JSON, `result` as its JSON schema, a clip for a voicemail up to a minute."""
+        With a server, `agent` is the name of an agent that the server was started with (None: its default agent).
+        `data` and `secrets` are sent as JSON, `result` as its JSON schema, and a clip for a voicemail of up to a minute
+        as audio."""
         if self._remote is not None:
             return await self._remote.run_call(to, **options)
         try:
@@ -213,30 +214,32 @@ class Telephony:
         try:
             return await call.finished()
         except asyncio.CancelledError:
-            call.cancelled = True  # leaving the block hangs up
+            call.cancelled = True  # closing hangs it up
             raise
 
     async def placed_since(self, to: str, since: datetime) -> list[CallResource]:
-        """The account's calls from our number to this one that were asked for since then, newest first: for a script
-        that was killed and does not know what it has done. Twilio may list a call some seconds late.
+        """The account's calls from our number to `to` that were requested since then, newest first: for a program that
+        was killed and does not know what it has done. Twilio may list a call some seconds late.
 
         Raises:
-            CallRefused: `to` is no number that can be called.
-            TwilioError: it cannot be known now.
+            CallRefused: `to` is not a valid number.
+            TwilioError: the calls could not be listed.
         """
         dialler = self.dialler
         found = await dialler.rest.calls_between(dialler.from_, e164(to, dialler.from_))
         return [it for it in found if it.direction == "outbound-api" and (it.created is None or it.created >= since)]
 
-    # --- what is behind it -------------------------------------------------------------------------------------------
+    # --- the parts ---------------------------------------------------------------------------------------------------
 
     @property
     def dialler(self) -> Dialler:
-        """What places and follows the calls. Raises `UserError` outside of `async with`."""
+        """Places and follows the calls. Raises `UserError` outside of `async with`."""
         if self._dialler is None:
             if self._remote is not None:
-                raise UserError("A server makes the calls: use run_call. A live call is at hand in its process alone.")
-            raise UserError("Telephony makes calls within `async with` only.")
+                raise UserError(
+                    "A server places the calls: use run_call. The controls of a live call exist only in its process."
+                )
+            raise UserError("Telephony places calls only within `async with`.")
         return self._dialler
 
     async def _simulated(self, stack: AsyncExitStack) -> Settings:
@@ -251,7 +254,7 @@ class Telephony:
             twilio.default_callee = callees.find(self._simulate)
         settings = self._settings or read_settings()
         self._rules = simulated_dialing_rules(settings) if self._rules is None else read_only(self._rules)
-        log.info("Nobody is called: a simulated phone answers, and a script speaks.")
+        log.info("The calls are simulated: a simulated phone answers, and a script speaks.")
         return settings.model_copy(
             update={
                 "twilio_account_sid": twilio.account_sid,

@@ -56,7 +56,7 @@ def test_a_result_is_json_for_scripts() -> None:
     ("arguments", "code", "says"),
     [
         (["call", TO, "--agent", "examples.remind:agent"], 1, "TELEPHONY_SIMULATE=1"),
-        (["call", "12", "--agent", "examples.remind:agent", "--simulate"], 1, "no number"),
+        (["call", "12", "--agent", "examples.remind:agent", "--simulate"], 1, "not a valid phone number"),
         (["call", TO, "--agent", "examples.remind:nobody", "--simulate"], 2, "nobody"),
         ([*CALL, "--callee", "nobody"], 1, "There is no caller 'nobody'"),
         ([*CALL, "--callee", "nobody.toml"], 1, "nobody.toml cannot be read"),
