@@ -143,7 +143,7 @@ async def test_close_is_idempotent_and_ends_iteration() -> None:
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(result) for result in results] == [StopAsyncIteration] * 3
         assert (session.status, kit.model.close_calls, kit.model.listeners) == ("closed", 1, ())
-        with pytest.raises(UserError, match="over"):
+        with pytest.raises(UserError, match="has ended"):
             await session.send_message("Hello")
 
 
