@@ -1,6 +1,6 @@
 """Normalizes phone numbers as people write them, or refuses them with advice. Pure.
 
-Whoever drops what stands behind a number calls somebody else: `+14155550123 ext. 42` is not the switchboard.
+A number without its extension reaches another party: `+14155550123 ext. 42` is not the switchboard.
 """
 
 from __future__ import annotations

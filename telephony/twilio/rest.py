@@ -208,8 +208,8 @@ class TwilioRest:
             to: Whom, E.164 (or `sip:`, `client:`).
             from_: A number of ours, or one that was verified.
             twiml: What to do when they answer, at most 4,000 characters; or `url`, where Twilio asks.
-            status_callback: Told of every state (`initiated`, `ringing`, `answered`, `completed`).
-            machine_detection: Is it a machine that answers? Told to `amd_callback` while the call goes on; without
+            status_callback: Gets every status (`initiated`, `ringing`, `answered`, `completed`).
+            machine_detection: Detect answering machines. `amd_callback` gets the result while the call goes on; without
                 one, the TwiML waits for it.
             ring_s: For how long to ring.
             max_s: The call's length at most.

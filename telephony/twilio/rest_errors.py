@@ -48,11 +48,11 @@ def error_of(error: TwilioException) -> TwilioError:
     """Our error for the library's. It has two, and only some fields in common (`TwilioRestException`, and
     `TwilioServiceException` for bodies after RFC 9457). A listing that fails raises neither: its exception carries the
     answer itself, or, for one that it could not read, nothing."""
-    told = vars(error)
-    if "status" not in told and len(error.args) > 1:
-        told = _answer(error.args[1])
-    status, code = _number(told.get("status")), _number(told.get("code"))
-    message = told.get("detail") or told.get("msg") or told.get("message") or told.get("title")
+    fields = vars(error)
+    if "status" not in fields and len(error.args) > 1:
+        fields = _answer(error.args[1])
+    status, code = _number(fields.get("status")), _number(fields.get("code"))
+    message = fields.get("detail") or fields.get("msg") or fields.get("message") or fields.get("title")
     kind = _BY_CODE.get(code or 0) or _by_status(status)
     if status is None or message is None:
         message = f"{error.args[0] if error.args else error.__class__.__name__}"

@@ -1,6 +1,6 @@
 """Checks and makes Twilio's signatures of requests, with the official validator. Pure.
 
-Twilio signs the URL *that it was told to call* and the form (https://www.twilio.com/docs/usage/webhooks/webhooks-security),
+Twilio signs the URL *that it has for the webhook* and the form (https://www.twilio.com/docs/usage/webhooks/webhooks-security),
 so the URL is computed from the configured public address and never from a Host header. The upgrade of a media stream is
 signed like a GET of its `wss://` address.
 
@@ -111,7 +111,7 @@ def explain(fault: Fault, url: str, settings: str | None = None, other: str | No
     if other is not None:
         return f"it is signed for {other!r}, and PUBLIC_URL makes it {url!r}: correct one of the two."
     return (
-        f"its signature does not fit {url!r}. Is PUBLIC_URL what Twilio was told, character by character, and is "
+        f"its signature does not fit {url!r}. Is PUBLIC_URL exactly the address that Twilio has, and is "
         "TWILIO_AUTH_TOKEN that of the account (or subaccount) which owns the number?"
     )
 

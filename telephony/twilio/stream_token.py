@@ -1,8 +1,8 @@
-"""A stream token: binds a media stream to the call of the signed webhook that asked for it. Pure.
+"""A stream token: binds a media stream to the call of the signed webhook before it. Pure.
 
 A signature on the upgrade says that some call of the account opens a stream, not which; the token travels in a
 `<Parameter>` and says it. It carries all that is needed to check it (so any process with the key can), lives shortly,
-and is used once: whoever admits a stream remembers `StreamToken.nonce` until it expires.
+and is used once: the process that admits a stream remembers `StreamToken.nonce` until it expires.
 """
 
 from __future__ import annotations

@@ -83,8 +83,8 @@ async def create_call(request: Request) -> JSONResponse:
         return _problem(error.status, f"This is {error}.")
     try:
         read = CallRequest.model_validate_json
-        asked = await asyncio.to_thread(read, body) if b'"clip"' in body else read(body)  # audio is converted
-        asked.plan(phone.outgoing)
+        wanted = await asyncio.to_thread(read, body) if b'"clip"' in body else read(body)  # audio is converted
+        wanted.plan(phone.outgoing)
     except ValidationError as error:
         problems = (
             f"{'.'.join(map(str, it['loc']))}: {it['msg'].removeprefix('Value error, ')}" for it in error.errors()
@@ -95,9 +95,9 @@ async def create_call(request: Request) -> JSONResponse:
     key = request.headers.get("idempotency-key", "")
     try:
         if not key:
-            return _place(phone, dialler, asked, phone.sources.token(12))
+            return _place(phone, dialler, wanted, phone.sources.token(12))
         async with _lock(request, key):
-            return await _place_once(phone, dialler, asked, key, hashlib.sha256(body).hexdigest())
+            return await _place_once(phone, dialler, wanted, key, hashlib.sha256(body).hexdigest())
     except CallRefused as error:
         return _problem(409, str(error))
     except RecordRefused as error:
@@ -108,30 +108,30 @@ async def create_call(request: Request) -> JSONResponse:
                              "Repeat the request with the same key.", again=True)  # fmt: skip
 
 
-async def _place_once(phone: PhoneServer, dialler: Dialler, asked: CallRequest, key: str, digest: str) -> JSONResponse:
+async def _place_once(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, key: str, digest: str) -> JSONResponse:
     """Claim the key with the id of the call before the call is placed.
 
     A later request with the same key, to any process, then finds the call and does not place a second one.
     """
     call_records, call_id = phone.call_records, phone.sources.token(12)
-    begun = call_records.placing(call_id, e164(asked.to, dialler.from_), dialler.from_)
+    begun = call_records.placing(call_id, e164(wanted.to, dialler.from_), dialler.from_)
     claimed = await call_records.client.reserve(_KIND, key, _KEY_S, f"{digest}:{call_id}", begun)
     if not claimed.first:
         known, _, call_id = claimed.value.partition(":")
         if known != digest:
             return _problem(422, "This Idempotency-Key was used for another request.")
-        shown = await _find(phone, dialler, call_id, asked.plan(phone.outgoing))
+        shown = await _find(phone, dialler, call_id, wanted.plan(phone.outgoing))
         return JSONResponse(shown or {"id": call_id}, status_code=200)
     response = None
     try:
-        response = _place(phone, dialler, asked, call_id)
+        response = _place(phone, dialler, wanted, call_id)
     finally:
         if response is None or response.status_code != 201:
             await call_records.client.release(_KIND, key, call_id)
     return response
 
 
-def _place(phone: PhoneServer, dialler: Dialler, asked: CallRequest, call_id: str) -> JSONResponse:
+def _place(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, call_id: str) -> JSONResponse:
     """Raises `CallRefused`."""
     if not phone.journals.takes_calls:
         phone.journals.refused()
@@ -140,7 +140,7 @@ def _place(phone: PhoneServer, dialler: Dialler, asked: CallRequest, call_id: st
         return _problem(503, "There is no room for another call.", again=True)
     if phone.limits.is_spent(phone.now):
         return _problem(429, "The minutes of this day are used up (TELEPHONY_MINUTES_PER_DAY).")
-    call = dialler.place(asked.plan(phone.outgoing), call_id)
+    call = dialler.place(wanted.plan(phone.outgoing), call_id)
     return JSONResponse(_shown(call), status_code=201, headers={"Location": f"{phone.root_path}/calls/{call_id}"})
 
 

@@ -29,17 +29,17 @@ log = logging.getLogger(__name__)
 @for_twilio
 def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The voice webhook of an outgoing call that was answered. The model connects while Twilio starts the stream."""
-    asked, dialler = VoiceRequest.parse(form), _dialler(request)
-    call = None if dialler is None else dialler.answered(request.path_params["token"], asked.call_sid)
+    voice, dialler = VoiceRequest.parse(form), _dialler(request)
+    call = None if dialler is None else dialler.answered(request.path_params["token"], voice.call_sid)
     if call is None:
         log.warning("An unknown or cancelled call was answered and is hung up.")
         return Response(twiml.hang_up(), media_type="text/xml")
     info = CallInfo(
-        asked.call_sid,
-        caller=asked.caller,
-        called=asked.called,
+        voice.call_sid,
+        caller=voice.caller,
+        called=voice.called,
         direction="outbound-api",
-        account_sid=asked.account_sid,
+        account_sid=voice.account_sid,
     )
     if call.live is None:
         options = phone.options(request)

@@ -52,7 +52,7 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
             form = await _admit(request, phone)
         except _Refused as refused:
             return refused.response
-        request.state.asked = VoiceRequest.parse(form)
+        request.state.voice = VoiceRequest.parse(form)
         with about_call(form["CallSid"]):
             response = answer(request, phone, form)
             return await response if isinstance(response, Awaitable) else response
@@ -65,17 +65,17 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 @for_twilio
 def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The voice webhook: connects an incoming call to the media stream, or refuses it."""
-    asked = VoiceRequest.parse(form)
-    if not phone.routing.serves(asked.called):
+    voice = VoiceRequest.parse(form)
+    if not phone.routing.serves(voice.called):
         phone.metrics.call_refused("number")
-        phone.refusals.warning(f"number {asked.called}", f"Refused a call: no agent answers {asked.called!r}.")
+        phone.refusals.warning(f"number {voice.called}", f"Refused a call: no agent answers {voice.called!r}.")
         return _twiml(twiml.say_and_hang_up(phone.settings.telephony_unknown_number))
-    if (refused := phone.refuse_call(asked.call_sid, asked.caller)) is not None:
+    if (refused := phone.refuse_call(voice.call_sid, voice.caller)) is not None:
         why, answer = refused
         phone.metrics.call_refused(why)
         phone.refusals.warning(why, f"Refused a call: {why}.")
-        return _twiml(_refuse(answer, phone, asked))
-    info = _info(request, asked)
+        return _twiml(_refuse(answer, phone, voice))
+    info = _info(request, voice)
     document = _new_stream(request, phone, info)
     phone.warm(request, info)
     return _twiml(document)
@@ -87,32 +87,32 @@ async def after_stream(request: Request, phone: PhoneServer, form: Form) -> Resp
 
     If the stream was in another process, the records say why it ended.
     """
-    asked = VoiceRequest.parse(form)
-    end = await _stream_end(phone, asked)
-    what = decide_after_stream(end, call_ended=asked.ended)
+    voice = VoiceRequest.parse(form)
+    end = await _stream_end(phone, voice)
+    what = decide_after_stream(end, call_ended=voice.ended)
     log.info("The media stream has ended (%s): %s.", "an unknown call" if end is None else end.why, what)
     if what == "document" and end is not None and end.twiml is not None:
         return _twiml(end.twiml)
-    return _twiml(_go_on(what, request, phone, asked, end))
+    return _twiml(_go_on(what, request, phone, voice, end))
 
 
 @for_twilio
 async def after_dial(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The webhook after a cold transfer that has ended or failed."""
-    asked, result = VoiceRequest.parse(form), DialResult.parse(form)
-    end = None if result.connected else await _stream_end(phone, asked)
+    voice, result = VoiceRequest.parse(form), DialResult.parse(form)
+    end = None if result.connected else await _stream_end(phone, voice)
     phone.hooks.dial_ended(result)
     what = decide_after_dial(
-        connected=result.connected, call_ended=asked.ended, known=end is not None, offered=end.offered if end else 0
+        connected=result.connected, call_ended=voice.ended, known=end is not None, offered=end.offered if end else 0
     )
     log.info("The transfer has ended (%s): %s.", result.status, what)
-    return _twiml(_go_on(what, request, phone, asked, end))
+    return _twiml(_go_on(what, request, phone, voice, end))
 
 
-async def _stream_end(phone: PhoneServer, asked: VoiceRequest) -> StreamEnd | None:
+async def _stream_end(phone: PhoneServer, voice: VoiceRequest) -> StreamEnd | None:
     """Why the last stream of the call ended, from this process or else from the records."""
-    end = phone.hooks.stream_end(asked.call_sid)
-    return end if end is not None or asked.ended else await phone.call_records.stream_end(asked.call_sid)
+    end = phone.hooks.stream_end(voice.call_sid)
+    return end if end is not None or voice.ended else await phone.call_records.stream_end(voice.call_sid)
 
 
 @for_twilio
@@ -175,33 +175,33 @@ async def failed(request: Request, error: Exception) -> Response:
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
     phone = phone_of(request)
-    return _twiml(_go_on("apologise", request, phone, getattr(request.state, "asked", None), None))
+    return _twiml(_go_on("apologise", request, phone, getattr(request.state, "voice", None), None))
 
 
-def _go_on(what: Next, request: Request, phone: PhoneServer, asked: VoiceRequest | None, end: StreamEnd | None) -> str:
+def _go_on(what: Next, request: Request, phone: PhoneServer, voice: VoiceRequest | None, end: StreamEnd | None) -> str:
     if what == "hang up":
         return twiml.hang_up()
-    if what == "new stream" and asked is not None and end is not None:
+    if what == "new stream" and voice is not None and end is not None:
         phone.metrics.stream_reattached()
-        phone.hooks.stream_offered(asked.call_sid)
-        phone.call_records.offered(asked.call_sid, end)
-        return _new_stream(request, phone, _info(request, asked), instance=end.instance)
-    return _apologise(phone, asked)
+        phone.hooks.stream_offered(voice.call_sid)
+        phone.call_records.offered(voice.call_sid, end)
+        return _new_stream(request, phone, _info(request, voice), instance=end.instance)
+    return _apologise(phone, voice)
 
 
-def _apologise(phone: PhoneServer, asked: VoiceRequest | None) -> str:
+def _apologise(phone: PhoneServer, voice: VoiceRequest | None) -> str:
     """An apology, with the fallback number if Twilio can call it for this caller."""
     settings = phone.settings
-    parties = (asked or VoiceRequest("")).parties(settings.twilio_phone_number)
+    parties = (voice or VoiceRequest("")).parties(settings.twilio_phone_number)
     return twiml.apologise(settings.telephony_apology, fallback_for(parties, settings.telephony_fallback_number))
 
 
-def _refuse(answer: Refusal, phone: PhoneServer, asked: VoiceRequest) -> str:
+def _refuse(answer: Refusal, phone: PhoneServer, voice: VoiceRequest) -> str:
     try:
-        return twiml.refuse(answer, asked.parties(phone.settings.twilio_phone_number))
+        return twiml.refuse(answer, voice.parties(phone.settings.twilio_phone_number))
     except NoCallerId as error:
         log.error("A refused call cannot be dialled to %s: %s.", answer.value, error)
-        return _apologise(phone, asked)
+        return _apologise(phone, voice)
 
 
 def _new_stream(request: Request, phone: PhoneServer, info: CallInfo, *, instance: str = "") -> str:
@@ -211,22 +211,22 @@ def _new_stream(request: Request, phone: PhoneServer, info: CallInfo, *, instanc
     return twiml.connect_stream(addresses.stream(info))
 
 
-def _info(request: Request, asked: VoiceRequest) -> CallInfo:
+def _info(request: Request, voice: VoiceRequest) -> CallInfo:
     """The parties of a call, and the parameters of a softphone.
 
     An address that is too long for a parameter of a stream is left out.
     """
-    caller, called = (_fitting(address) for address in (asked.caller, asked.called))
+    caller, called = (_fitting(address) for address in (voice.caller, voice.called))
     return CallInfo(
-        asked.call_sid,
+        voice.call_sid,
         caller=caller,
         called=called,
-        account_sid=asked.account_sid,
+        account_sid=voice.account_sid,
         parameters=request.scope.get(BROWSER, {}),
-        forwarded_from=asked.forwarded_from,
-        caller_name=asked.caller_name,
-        stir_verstat=asked.stir_verstat,
-        sip_headers=asked.sip_headers,
+        forwarded_from=voice.forwarded_from,
+        caller_name=voice.caller_name,
+        stir_verstat=voice.stir_verstat,
+        sip_headers=voice.sip_headers,
         query=own_query(request.query_params, is_form=request.method != "POST"),
     )
 

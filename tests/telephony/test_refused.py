@@ -191,7 +191,7 @@ def test_an_expired_token(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_stream_of_another_account(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.refused(desk.ticket(), account_sid="AC2")
-    check_refused(desk, caplog, "of another account")
+    check_refused(desk, caplog, "another account")
 
 
 def test_a_caller_who_calls_too_often_and_a_day_that_is_spent(caplog: pytest.LogCaptureFixture) -> None:
