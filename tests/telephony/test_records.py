@@ -272,7 +272,7 @@ def looked(url: str | None) -> CheckResult:
 def test_the_doctor_looks_at_the_records(database_url: str, tmp_path: Path) -> None:
     assert looked(None).state == "skipped"
     empty = looked(database_url)
-    assert empty.state == "ok" and ("no tables yet" in empty.message or "will be made" in empty.message)
+    assert empty.state == "ok" and ("no tables yet" in empty.message or "will be created" in empty.message)
     with closing(DatabaseRecords(database_url)) as database:
         database.note([news("CA1")])
         assert looked(database_url).message.endswith(f"schema {schema.VERSION}")
@@ -303,7 +303,7 @@ def test_old_records_are_purged_by_the_command(database_url: str, monkeypatch: p
     now = SYSTEM.now()
     with closing(DatabaseRecords(database_url)) as database:
         database.note([CallUpdate("CA1", now - timedelta(days=31)), CallUpdate("CA2", now - timedelta(days=29))])
-        for arguments, says in ((["--dry-run"], "1 records"), ([], "1 records"), (["--days", "0"], "1 records")):
+        for arguments, says in ((["--dry-run"], "1 call records"), ([], "1 call records"), (["--days", "0"], "1 call records")):
             done = CliRunner().invoke(app, ["calls", "purge", *arguments])
             assert done.exit_code == 0 and says in done.stdout, done.output
             assert (database.call("CA1") is None) is (arguments != ["--dry-run"])

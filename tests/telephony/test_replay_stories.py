@@ -329,7 +329,7 @@ def test_a_process_that_stood_still_stands_still_again(tmp_path: Path) -> None:
 def test_a_simulated_phone_does_not_pretend_to_have_two_streams(tmp_path: Path) -> None:
     agent = RealtimeAgent[Any](name="Desk", tools=[send_digits()])
     told_and_replayed(tmp_path, asks, script=runs("send_digits", filler=LINE, digits="12"), agent=agent)
-    with pytest.raises(ReplayError, match="2 streams"):
+    with pytest.raises(ReplayError, match="2 media streams"):
         replay_call(tmp_path / "journal.jsonl", caller="simulated")
     call = replay_call(tmp_path / "journal.jsonl", caller="simulated", model="embedded")
     assert call.violations == [] and call.called("send_digits")

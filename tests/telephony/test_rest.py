@@ -260,7 +260,7 @@ async def test_the_number_and_the_account(twilio: Twilio) -> None:
 async def test_no_answer(twilio: Twilio) -> None:
     twilio.silent.set()
     rest = twilio.rest(timeout_s=0.05)
-    with pytest.raises(TwilioTimeout, match="did not answer"):
+    with pytest.raises(TwilioTimeout, match="did not respond"):
         await rest.hang_up(CALL)
     rest.close()
     assert len(twilio.asked) == 1

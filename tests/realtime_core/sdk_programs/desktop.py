@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import numpy as np
-import sounddevice as sd  # type: ignore[import-not-found]
+import sounddevice as sd
 
 from realtime_core import RealtimeAgent, RealtimePlaybackTracker, RealtimeRunner, RealtimeSession
 from realtime_core.decorators import tool
