@@ -303,7 +303,11 @@ def test_old_records_are_purged_by_the_command(database_url: str, monkeypatch: p
     now = SYSTEM.now()
     with closing(DatabaseRecords(database_url)) as database:
         database.note([CallUpdate("CA1", now - timedelta(days=31)), CallUpdate("CA2", now - timedelta(days=29))])
-        for arguments, says in ((["--dry-run"], "1 call records"), ([], "1 call records"), (["--days", "0"], "1 call records")):
+        for arguments, says in (
+            (["--dry-run"], "1 call records"),
+            ([], "1 call records"),
+            (["--days", "0"], "1 call records"),
+        ):
             done = CliRunner().invoke(app, ["calls", "purge", *arguments])
             assert done.exit_code == 0 and says in done.stdout, done.output
             assert (database.call("CA1") is None) is (arguments != ["--dry-run"])
