@@ -16,6 +16,7 @@ from realtime_core.local import Call, LocalRealtimeServer, Reply, Script, Turn
 from realtime_core.sources import Sources
 from telephony import Care, DialingRules, Telephony, hang_up, opt_out
 from telephony.cli.app import app
+from telephony.outbound import care, dialing_rules
 from telephony.outbound.do_not_call import DoNotCall, dialing_rules_of
 from telephony.settings import read_settings
 
@@ -128,7 +129,7 @@ def test_a_server_on_a_simulated_twilio_writes_no_list(tmp_path: Path) -> None:
 
 
 def test_the_older_name_of_the_rules_still_works() -> None:
-    assert Care is DialingRules
+    assert Care is DialingRules is care.Care and care.e164 is dialing_rules.e164
     rules = DialingRules(timezone="Europe/Berlin")
     assert Telephony(care=rules)._rules is Telephony(dialing_rules=rules)._rules is rules
 
