@@ -4,7 +4,7 @@ Processes write updates in any order. A final status stays, and so does a known 
 processes write it when the process of a call has stopped renewing its lease, but that process may only be frozen. The
 next status replaces it.
 
-A record has no words of the conversation and no typed digits.
+A record has no typed digits, and of the conversation only the result and the summary.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from datetime import datetime
 from typing import Any
 
 from ..twilio.callbacks import ENDED
-from .storable import MAX_KEY_CHARS, clean_number, clean_text, is_key
+from .storable import MAX_KEY_CHARS, clean_json, clean_number, clean_text, is_key
 
-__all__ = ["INTERRUPTED", "MAX_CHARS", "OPEN", "REFUSED", "CallRecord", "CallUpdate", "updated"]
+__all__ = ["INTERRUPTED", "JSON_FIELDS", "MAX_CHARS", "OPEN", "REFUSED", "CallRecord", "CallUpdate", "updated"]
 
 INTERRUPTED = "interrupted"
 """The status of a call whose process has ended, or has stopped renewing its lease."""
@@ -39,9 +39,16 @@ MAX_CHARS: Mapping[str, int] = {
     "stream": 32,
     "document": 64_000,
     "currency": 8,
+    "subject": 64,
+    "ending": 32,
+    "outcome": 300,
+    "summary": 4_000,
+    "journal": 1_000,
+    "variant": 64,
 }
 """The maximum length of each text. Longer texts are cut."""
-_INTERNAL = ("process", "document")
+JSON_FIELDS = ("agents", "result", "turns", "tools", "transfers", "usage")
+_INTERNAL = ("process", "document", "subject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,34 @@ class CallRecord:
     """When the last update was made."""
     duration_s: int | None = None
     cost: float | None = None
+    """What Twilio charges, in `currency`. None: not known."""
     currency: str = ""
+    subject: str = ""
+    """A keyed hash of the number of the other party (`subjects.SubjectKey`). It stays when the number is masked."""
+    answered_at: datetime | None = None
+    ending: str = ""
+    """Why the call ended, as a code: the name of an `EndReason` in lower case, Twilio's status of a call without an
+    answer, or why the call was refused. `reason` has it in words."""
+    agents: list[str] | None = None
+    """The agents that have spoken, in order. `agent` is the last one."""
+    outcome: str = ""
+    result: Any = None
+    """The structured result, as JSON."""
+    summary: str = ""
+    turns: list[dict[str, Any]] | None = None
+    """The agent's turns: `at_ms` since the start, and `latency_ms` after the caller's last word. None: not known."""
+    interruptions: int | None = None
+    tools: dict[str, dict[str, int]] | None = None
+    """By the name of the tool: how many `calls` there were, and how many `failures`."""
+    transfers: list[dict[str, Any]] | None = None
+    usage: dict[str, Any] | None = None
+    """The tokens by modality."""
+    model_cost: float | None = None
+    """What the model costs, in US dollars. None: not known."""
+    journal: str = ""
+    """Where the journal is."""
+    variant: str = ""
+    """A label of this version of the agent."""
 
     @property
     def over(self) -> bool:
@@ -113,7 +147,7 @@ def updated(row: CallRecord | None, update: CallUpdate) -> CallRecord | None:
     if row is None:
         if not update.begins:
             return None
-        row = CallRecord(update.key)
+        row = CallRecord(update.key, started_at=update.at)
     elif update.held_by and row.process != update.held_by:
         return None
     changes = {name: _fitting(name, value) for name, value in update.changes.items()}
@@ -139,6 +173,8 @@ def _fitting(name: str, value: Any) -> Any:
     """The value in a form that every database accepts."""
     if name == "sid":
         return value if isinstance(value, str) and is_key(value) else None
+    if name in JSON_FIELDS:
+        return clean_json(value)
     if name in MAX_CHARS:
         return clean_text("" if value is None else str(value), MAX_CHARS[name])
     if isinstance(value, int | float) and not isinstance(value, bool):

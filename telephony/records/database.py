@@ -54,7 +54,7 @@ _LEASES = 7_483_115_021
 _OF_ONE_RECORD = ("22", "23", "44", "54", "P0")
 """The classes of SQLSTATE that concern one record: data, constraints, views, size limits, triggers
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
-_DATES = ("started_at", "ended_at", "updated_at")
+_DATES = ("started_at", "answered_at", "ended_at", "updated_at")
 _creating = threading.Lock()
 _INSERT: dict[str, Callable[[Any], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 

@@ -1,15 +1,17 @@
 """The database tables, and how they are created and upgraded.
 
-The names of the four tables begin with `telephony_`, so they can share a database with others. `telephony_schema` holds
-the version. The first connection of a process upgrades the schema in one transaction, under a lock: it creates the
-tables in an empty database, and runs the missing steps in an older one. An older release refuses a newer schema.
+The names of the tables begin with `telephony_`, so they can share a database with others. The first connection of a
+process upgrades the schema in one transaction, under a lock. alembic runs the scripts of `migrations/versions`: all of
+them in an empty database, the missing ones in an older one. `telephony_schema` holds the version too, because releases
+before alembic read it: an older release refuses a newer schema.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
 
 from sqlalchemy import (
+    JSON,
     Boolean,
     Column,
     Connection,
@@ -31,26 +33,16 @@ from sqlalchemy import (
 from ..errors import RecordsUnavailable
 from .call_record import MAX_CHARS
 
-__all__ = ["VERSION", "calls", "claims", "processes", "upgrade", "version_of"]
+__all__ = ["VERSION", "VERSION_TABLE", "calls", "claims", "processes", "upgrade", "version_of"]
 
-VERSION = 2
-
-STEPS: Mapping[int, Sequence[str]] = {
-    2: [  # the defaults are for processes of the older release that still write
-        "ALTER TABLE telephony_calls ADD COLUMN process VARCHAR(64) NOT NULL DEFAULT ''",
-        "ALTER TABLE telephony_calls ADD COLUMN stream VARCHAR(32) NOT NULL DEFAULT ''",
-        "ALTER TABLE telephony_calls ADD COLUMN reattached INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE telephony_calls ADD COLUMN offered INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE telephony_calls ADD COLUMN document TEXT NOT NULL DEFAULT ''",
-        "CREATE INDEX ix_telephony_calls_open ON telephony_calls (process) WHERE ended_at IS NULL",
-        "CREATE TABLE telephony_processes "
-        "(id VARCHAR(64) NOT NULL PRIMARY KEY, expires_at TIMESTAMP WITH TIME ZONE NOT NULL)",
-    ]
-}
-"""The SQL that upgrades the schema to each version from the version before. Only add steps; never change one."""
-
+VERSION = 3
+VERSION_TABLE = "telephony_migrations"
+"""The table of alembic. The database may be the user's, and have a table `alembic_version` of the user's own."""
 _LOCK = 7_483_115_020
 """The number of PostgreSQL's advisory lock for upgrades: any number, the same in all processes."""
+
+_migrating = threading.Lock()
+"""alembic keeps the running migration in a global variable."""
 
 metadata = MetaData()
 
@@ -74,6 +66,7 @@ processes = Table(
 """The leases. A process that stops renewing its lease has ended or is frozen."""
 
 _is_open = text("ended_at IS NULL")
+_json = JSON(none_as_null=True)
 
 calls = Table(
     "telephony_calls",
@@ -101,6 +94,25 @@ calls = Table(
     Column("duration_s", Integer),
     Column("cost", Float),
     Column("currency", String(MAX_CHARS["currency"]), nullable=False),
+    Column("subject", String(MAX_CHARS["subject"]), nullable=False, server_default=""),
+    Column("answered_at", DateTime(timezone=True)),
+    Column("ending", String(MAX_CHARS["ending"]), nullable=False, server_default=""),
+    Column("agents", _json),
+    Column("outcome", Text, nullable=False, server_default=""),
+    Column("result", _json),
+    Column("summary", Text, nullable=False, server_default=""),
+    Column("turns", _json),
+    Column("interruptions", Integer),
+    Column("tools", _json),
+    Column("transfers", _json),
+    Column("usage", _json),
+    Column("model_cost", Float),
+    Column("journal", Text, nullable=False, server_default=""),
+    Column("variant", String(MAX_CHARS["variant"]), nullable=False, server_default=""),
+    Index("ix_telephony_calls_started_at", "started_at", "id"),
+    Index("ix_telephony_calls_subject", "subject", "started_at"),
+    Index("ix_telephony_calls_agent", "agent", "started_at"),
+    Index("ix_telephony_calls_status", "status", "started_at"),
     Index("ix_telephony_calls_updated_at", "updated_at"),
     Index("ix_telephony_calls_open", "process", sqlite_where=_is_open, postgresql_where=_is_open),
 )
@@ -126,12 +138,23 @@ def upgrade(connection: Connection) -> None:
         raise RecordsUnavailable(
             f"its schema is of version {version}, and this release knows {VERSION}: run the newer release"
         )
-    if version == 0:
-        metadata.create_all(connection)
-        connection.execute(insert(schema).values(version=VERSION))
+    if version == VERSION:
         return
-    for step in range(version + 1, VERSION + 1):
-        for statement in STEPS[step]:
-            connection.execute(text(statement))
-    if version < VERSION:
+    _migrate(connection, version)
+    if version:
         connection.execute(update(schema).values(version=VERSION))
+    else:
+        connection.execute(insert(schema).values(version=VERSION))
+
+
+def _migrate(connection: Connection, version: int) -> None:
+    """Run the missing migrations. A database of a release before alembic gets its revision first."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", "telephony.records:migrations")
+    with _migrating:
+        if version and not inspect(connection).has_table(VERSION_TABLE):
+            command.stamp(config, f"{version:04}")
+        command.upgrade(config, f"{VERSION:04}")

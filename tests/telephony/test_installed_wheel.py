@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from telephony.records.schema import VERSION
+
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
 PAGES = README + "".join((REPOSITORY / "docs" / f"{name}.md").read_text() for name in ("settings", "endpoints"))
@@ -229,3 +231,13 @@ def test_a_caller_of_the_users_own_is_found_beside_the_agent(project: Project) -
 def test_the_package_knows_its_version(project: Project) -> None:
     shown = project.run("python", "-c", "import telephony; print(telephony.__version__)").stdout.strip()
     assert f'\nversion = "{shown}"\n' in (REPOSITORY / "pyproject.toml").read_text()
+
+
+def test_the_wheel_has_the_migrations_of_the_records(project: Project) -> None:
+    code = (
+        "import sys; from telephony.records.database import DatabaseRecords as Records\n"
+        "records = Records('sqlite:///' + sys.argv[1]); print(records.call('CA1'), records.check())"
+    )
+    done = project.run("python", "-c", code, project.folder / "records.db")
+    assert done.returncode == 0, done.stderr
+    assert f"schema {VERSION}" in done.stdout

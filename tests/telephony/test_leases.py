@@ -11,16 +11,13 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy
 
 from telephony.records import client as records_client
-from telephony.records import schema
-from telephony.records.call_record import CallRecord, CallUpdate
+from telephony.records.call_record import CallUpdate
 from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
 from tests.support.call_processes import until
@@ -97,40 +94,6 @@ def test_a_call_of_an_older_release_is_closed_after_a_day(database: DatabaseReco
     assert database.interrupt(at(86_400)) == 0
     assert database.interrupt(at(86_401)) == 1
     assert [told(database, key)[0] for key in ("CA1", "CA2")] == ["interrupted", "in-progress"]
-
-
-OF_VERSION_2 = ("process", "stream", "reattached", "offered", "document")
-
-
-def test_records_of_version_1_are_upgraded_while_an_older_process_still_writes(
-    database: DatabaseRecords, database_url: str
-) -> None:
-    database.note([CallUpdate("CA1", NOON, True, {"agent": "Desk", "status": "in-progress"})])
-    with database._engine.begin() as connection:
-        for statement in (
-            "DROP INDEX ix_telephony_calls_open",
-            *(f"ALTER TABLE telephony_calls DROP COLUMN {name}" for name in OF_VERSION_2),
-            "DROP TABLE telephony_processes",
-            "UPDATE telephony_schema SET version = 1",
-        ):
-            connection.exec_driver_sql(statement)
-        older = ", ".join(each.name for each in fields(CallRecord) if each.name not in OF_VERSION_2)
-    with closing(DatabaseRecords(database_url)) as later:
-        row = later.call("CA1")
-        assert row is not None and (row.agent, row.process, row.stream, row.offered) == ("Desk", "", "", 0)
-        with later._engine.begin() as connection:  # as a process of the older release adds a call
-            connection.exec_driver_sql(
-                f"INSERT INTO telephony_calls ({older}) SELECT "
-                f"{older.replace('id, sid', chr(39) + 'CA2' + chr(39) + ', NULL')} FROM telephony_calls"
-            )
-        assert later.call("CA2") is not None
-        assert not later.renew("new", ttl_s=60, now=NOON) and later.renew("new", ttl_s=60, now=NOON)
-        inspected = sqlalchemy.inspect(later._engine)
-        for table in (schema.calls, schema.processes):
-            columns = {each["name"]: each["nullable"] for each in inspected.get_columns(table.name)}
-            assert columns == {column.name: bool(column.nullable) for column in table.columns}
-        indexes = {each["name"] for each in inspected.get_indexes(schema.calls.name)}
-        assert {each.name for each in schema.calls.indexes} <= indexes
 
 
 # --- real processes ------------------------------------------------------------------------------------------------

@@ -209,20 +209,6 @@ def test_a_newer_schema_is_left_alone(database: DatabaseRecords, database_url: s
                 use()
 
 
-def test_an_older_schema_is_brought_up_to_date(
-    database: DatabaseRecords, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    database.note([news("CA1")])
-    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
-    monkeypatch.setattr(schema, "STEPS", {schema.VERSION: ["UPDATE telephony_calls SET agent = 'of the new release'"]})
-    for _ in range(2):
-        with closing(DatabaseRecords(database_url)) as later:
-            row = later.call("CA1")
-            assert row is not None and row.agent == "of the new release"
-            with later._engine.begin() as connection:
-                assert schema.version_of(connection) == schema.VERSION
-
-
 def test_looking_creates_nothing(database_url: str) -> None:
     with closing(DatabaseRecords(database_url, create=False)) as database:
         for _ in range(2):
