@@ -14,8 +14,8 @@ from realtime_core.errors import UserError
 from ..audio.files import load_ulaw
 from ..call.options import AgentSource
 from ..errors import AudioFileError
+from ..outcomes.result_form import check_schema
 from .plan import GREETING, CallPlan, LeaveMessage
-from .result_form import check_schema
 
 __all__ = ["MAX_CLIP_S", "CallRequest"]
 

@@ -23,7 +23,15 @@ from ..settings import Settings, is_loopback
 from ..twilio.numbers import legible
 from .dialing_rules import DialingRules
 
-__all__ = ["DoNotCall", "OptOut", "dialing_rules_of", "opt_out", "read_only", "simulated_dialing_rules"]
+__all__ = [
+    "DoNotCall",
+    "OptOut",
+    "dialing_rules_of",
+    "opt_out",
+    "read_only",
+    "simulated_dialing_rules",
+    "without_writing",
+]
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +168,11 @@ class OptOut(FunctionTool):
     """The tool `opt_out`, with the list that it writes to."""
 
     do_not_call: DoNotCall
+
+
+def without_writing(tool: Any) -> Any:
+    """The tool, or in place of an `opt_out` one that writes to no list: for simulated calls."""
+    return opt_out(DoNotCall(tool.do_not_call.path, writes=False)) if isinstance(tool, OptOut) else tool
 
 
 def read_only(rules: DialingRules) -> DialingRules:

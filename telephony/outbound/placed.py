@@ -9,21 +9,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, cast
 
-from realtime_core import AssistantAudio, AssistantMessageItem, FunctionTool, RealtimeModelConfig, UserMessageItem
-from realtime_core.history_merge import words_within
+from realtime_core import FunctionTool, RealtimeModelConfig
 
 from ..call.call import Call
 from ..call.options import AgentSource, CallOptions
 from ..errors import TwilioError
+from ..outcomes.call_agent import agent_for_call
+from ..outcomes.realtime_filling import fill_from_transcript
+from ..outcomes.result_form import ResultForm
+from ..outcomes.transcript import Line, transcript_of
 from ..twilio.callbacks import CallStatus
 from ..twilio.rest import CallResource
-from .call_agent import agent_for_call
 from .call_state import CallState
-from .do_not_call import DoNotCall, opt_out
+from .do_not_call import DoNotCall, opt_out, without_writing
 from .live_controls import LiveControls
 from .opening import Opening
-from .plan import CallPlan, CallResult, Line, Status
-from .result_form import ResultForm, fill_from_transcript
+from .plan import CallPlan, CallResult, Status
 
 __all__ = ["CallControl", "PlacedCall"]
 
@@ -185,7 +186,7 @@ class PlacedCall(LiveControls):
                 self._answered.set_result(True)
 
         def end(call: Call) -> None:
-            self._transcript = _transcript(call)
+            self._transcript = transcript_of(call, other="callee")
             self._conversation_over.set()
             self.state.stream_ended(self.now)
             self._changed.set()
@@ -195,7 +196,9 @@ class PlacedCall(LiveControls):
 
     def agent(self, default: AgentSource) -> AgentSource:
         """The agent of the plan, else `default`; with the facts and the tools of this call."""
-        return agent_for_call(self.plan.agent or default, self.plan.data, self._tools, simulated=self._simulated)
+        source = self.plan.agent or default
+        replaced = {"replaced": without_writing} if self._simulated else {}
+        return agent_for_call(source, self.plan.data, self._tools, **replaced)
 
     async def finish(self) -> None:
         """Twilio reports the end of the call: make the result."""
@@ -233,40 +236,3 @@ class PlacedCall(LiveControls):
             sid=state.sid,
             error=state.error,
         )
-
-
-def _transcript(call: Call) -> tuple[Line, ...]:
-    """The lines of the conversation, with what was heard of each. Audio that was still on its way at the end was not
-    heard."""
-    try:
-        history = call.session.history
-    except AttributeError:  # the call ended before its session was made
-        return ()
-    cut = {(it.item_id, it.content_index): it.heard_ms for it in call.heard() if not it.finished}
-    lines = []
-    for item in history:
-        if isinstance(item, AssistantMessageItem):
-            said = " ".join(map(_words, item.content)).strip()
-            parts = enumerate(item.content)
-            heard = " ".join(_heard(part, cut.get((item.item_id, index))) for index, part in parts).strip()
-            if said:
-                lines.append(Line("agent", said, None if heard == said else heard))
-        elif isinstance(item, UserMessageItem):
-            said = " ".join(map(_words, item.content)).strip()
-            if said:
-                lines.append(Line("callee", said))
-    return tuple(lines)
-
-
-def _words(part: Any) -> str:
-    return getattr(part, "transcript", None) or getattr(part, "text", None) or ""
-
-
-def _heard(part: Any, cut_ms: float | None) -> str:
-    if not isinstance(part, AssistantAudio):
-        return _words(part)
-    if part.heard_ms is not None:
-        return part.heard_transcript or ""
-    if cut_ms is None or part.received_ms <= 0:
-        return _words(part)
-    return words_within(part.transcript or "", cut_ms / part.received_ms)

@@ -10,8 +10,9 @@ from ..audio.files import Clip, load_words
 
 if TYPE_CHECKING:
     from ..call.options import AgentSource
+    from ..outcomes.transcript import Line
 
-__all__ = ["GREETING", "AnsweredBy", "CallPlan", "CallResult", "LeaveMessage", "Line", "Status"]
+__all__ = ["GREETING", "AnsweredBy", "CallPlan", "CallResult", "LeaveMessage", "Status"]
 
 T = TypeVar("T")
 
@@ -33,15 +34,6 @@ class LeaveMessage:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", load_words(self.message, "LeaveMessage"))
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the conversation. `heard` is the part that the callee heard, if it is less than the line."""
-
-    who: Literal["agent", "callee"]
-    text: str
-    heard: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +70,7 @@ class CallPlan:
     agent: AgentSource | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     result: type[Any] | Mapping[str, Any] | None = None
-    """A pydantic model, or the JSON schema of an object."""
+    """A pydantic model, a dataclass, a TypedDict, or the JSON schema of an object."""
     machine: LeaveMessage | None = None
     """None: hang up on a machine."""
     greeting: str = GREETING

@@ -11,15 +11,17 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
 from realtime_core.sources import SYSTEM
 
 from ..errors import ServerFailed
+from ..outcomes.result_form import ResultType
+from ..outcomes.transcript import Line
 from .call_request import CallRequest
-from .plan import CallResult, LeaveMessage, Line
+from .plan import CallResult, LeaveMessage
 
 __all__ = ["RemoteServer"]
 
@@ -41,7 +43,7 @@ class RemoteServer:
         to: str,
         *,
         agent: str | RealtimeAgent[Any] | None = None,
-        result: type[BaseModel] | None = None,
+        result: type[Any] | None = None,
         machine: LeaveMessage | None = None,
         on_status: Callable[[str], None] = lambda status: None,
         **options: Any,
@@ -50,7 +52,7 @@ class RemoteServer:
         and `UserError` for arguments that cannot be sent to a server."""
         fields = {"to": to, **options, "agent": _name(agent)}
         if result is not None:
-            fields["result"] = result.model_json_schema()
+            fields["result"] = ResultType(result).schema
         if machine is not None and isinstance(machine.message, bytes):
             fields["clip"] = base64.b64encode(machine.message).decode()
         elif machine is not None:
@@ -138,14 +140,12 @@ def _body(fields: dict[str, Any]) -> bytes:
         raise UserError(f"The request is not valid: {answer}.") from None
 
 
-def _result(answer: dict[str, Any], model: type[BaseModel] | None) -> CallResult[Any]:
+def _result(answer: dict[str, Any], wanted: type[Any] | None) -> CallResult[Any]:
     names = CallResult.__dataclass_fields__
     fields = {name: value for name, value in answer.items() if name in names}
     fields["transcript"] = tuple(Line(**line) for line in answer.get("transcript", ()))
-    if model is not None and fields.get("output") is not None:
-        try:
-            fields["output"] = model.model_validate(fields["output"])
-        except ValidationError as error:  # a rule of the model that is not in its schema
-            log.warning("The result of the call to %s is not valid: %s", fields.get("to"), error)
-            fields["output"] = None
+    if wanted is not None and fields.get("output") is not None:
+        fields["output"], problems = ResultType(wanted).check(fields["output"])
+        if problems:  # a rule of the type that is not in its schema
+            log.warning("The result of a call is not valid: %s", "; ".join(problems))
     return CallResult(**fields)

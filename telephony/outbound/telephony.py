@@ -18,7 +18,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.errors import UserError
@@ -45,7 +45,7 @@ __all__ = ["Telephony"]
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
 
 SIMULATED_URL = "https://simulated.example"
 _HANG_UP_S = 15.0
@@ -156,7 +156,7 @@ class Telephony:
         agent: AgentSource | str | None,
         data: Mapping[str, Any] | None = None,
         secrets: Mapping[str, Any] | None = None,
-        result: type[BaseModel] | None = None,
+        result: type[Any] | None = None,
         machine: LeaveMessage | None = None,
         greeting: str = GREETING,
         max_s: float | None = 600.0,
@@ -172,7 +172,8 @@ class Telephony:
             agent: The agent that speaks, or an import string, `module:attribute`.
             data: Facts of this call for the agent; tools find them in `ctx.context.data`.
             secrets: The same for tools only. The model does not get them.
-            result: A pydantic model of the result. The agent fills it in with a tool.
+            result: The type of the result: a pydantic model, a dataclass or a TypedDict. The agent fills it in with a
+                tool.
             machine: The message for a voicemail. None: hang up on it.
             greeting: Instructions for the first words to a person.
             max_s: The maximum length of the call, in seconds.

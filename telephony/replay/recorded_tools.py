@@ -16,7 +16,7 @@ import orjson
 from realtime_core import FunctionTool, RealtimeAgent, SilentResult, user_code
 
 from ..call.options import AgentSource
-from ..outbound.call_agent import agent_for_call
+from ..outcomes.call_agent import agent_for_call
 from .recording import Recording, ToolAnswer
 from .request_player import ReplayClock, RequestPlayer
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from telephony import DialingRules
 from telephony.errors import CallRefused, SettingsError
 from telephony.outbound.do_not_call import DoNotCall, dialing_rules_of
-from telephony.outbound.result_form import ResultForm
+from telephony.outcomes.result_form import ResultForm
 from telephony.settings import load_settings
 
 OURS = "+14155550199"

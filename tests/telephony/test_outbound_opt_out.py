@@ -12,8 +12,8 @@ import pytest
 from realtime_core import RealtimeAgent, function_tool, realtime_handoff
 from realtime_core.local import Call, LocalRealtimeServer, Reply, Script, Turn
 from telephony import DialingRules, Telephony, create_app, load_settings
-from telephony.outbound.call_agent import agent_for_call
 from telephony.outbound.do_not_call import DoNotCall
+from telephony.outcomes.call_agent import agent_for_call
 from telephony.simulator import Handset, SimulatedTwilio, callees
 from telephony.web.server import listening
 

@@ -21,7 +21,7 @@ from realtime_core.errors import UserError
 from telephony import DialingRules, LeaveMessage, Telephony, create_app, load_settings
 from telephony.errors import ServerFailed
 from telephony.outbound.call_request import CallRequest
-from telephony.outbound.result_form import ResultForm
+from telephony.outcomes.result_form import ResultForm
 from telephony.simulator import Handset, SimulatedTwilio, callees, clips
 from telephony.web.server import listening
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
-from typing import Any
+from typing import Any, NotRequired
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing_extensions import TypedDict
 
 from realtime_core.errors import UserError
-from telephony.outbound.result_form import ResultForm, check_schema
+from telephony.outcomes.result_form import ResultForm, check_schema
 from tests.support.misbehaviour import EXCEPTIONS
 
 SELF = {"$ref": "#"}
@@ -103,3 +105,51 @@ def test_a_validator_may_raise_anything(exception: str) -> None:
     form = ResultForm(Booking)
     assert "could not be checked" in form.take('{"name": "Ada"}')
     assert form.output is None
+
+
+@dataclasses.dataclass
+class Order:
+    pizza: str
+    count: int = 1
+
+
+class Address(TypedDict):
+    street: str
+    floor: NotRequired[int]
+
+
+class Person(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("wanted", "wrong", "right", "output"),
+    [
+        (Person, {}, {"name": "Ada"}, Person(name="Ada")),
+        (Order, {"pizza": "Margherita", "count": "many"}, {"count": "2"}, Order("Margherita", 2)),
+        (Address, {"floor": 3}, {"street": "Elm"}, {"street": "Elm", "floor": 3}),
+        ({"type": "object", "required": ["a"]}, {}, {"a": 1}, {"a": 1}),
+    ],
+    ids=["model", "dataclass", "TypedDict", "JSON schema"],
+)
+def test_each_kind_of_result_is_filled_in_and_validated(
+    wanted: Any, wrong: dict[str, Any], right: dict[str, Any], output: Any
+) -> None:
+    form = ResultForm(wanted)
+    assert "Still missing" in form.take(json.dumps(wrong))
+    assert form.output is None
+    assert form.take(json.dumps(right)) == "Noted. Nothing is missing."
+    assert form.output == output
+    assert json.loads(json.dumps(form.type.plain(form.output))) == form.type.plain(output)
+
+
+@pytest.mark.parametrize("wanted", [Person(name="Ada"), str, list[Person], None, Order("Margherita")])
+def test_other_kinds_of_result_are_refused(wanted: Any) -> None:
+    with pytest.raises(UserError, match="result: "):
+        ResultForm(wanted)
+
+
+def test_unknown_fields_are_those_without_a_value() -> None:
+    form = ResultForm(Order)
+    form.take('{"pizza": "Margherita", "count": null}')
+    assert form.unknown == ["count"]

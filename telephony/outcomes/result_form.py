@@ -1,54 +1,86 @@
 """The result of a call, which the agent fills in field by field and which is validated as a whole.
 
-A pydantic model describes the fields, or a JSON schema if the request came from another process.
+A pydantic model, a dataclass or a TypedDict describes the fields, or a JSON schema if the request came from another
+process.
 """
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
 import json
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
+from typing_extensions import is_typeddict
 
-from realtime_core import FunctionTool, RealtimeAgent, RealtimeModelConfig, RealtimeRunner
-from realtime_core.errors import RealtimeCoreError, UserError
+from realtime_core import FunctionTool
+from realtime_core.errors import UserError
 from realtime_core.patterns import LinearPattern, check_patterns, check_schema_patterns
 from realtime_core.run_context import ToolContext
 from realtime_core.user_code import call_now, log_failure
 
-from .plan import Line
+__all__ = ["RECORD_RESULT", "ResultForm", "ResultType", "check_schema"]
 
-__all__ = ["ResultForm", "check_schema", "fill_from_transcript"]
-
-log = logging.getLogger(__name__)
-
-_EXTRACTION_S = 20.0
+RECORD_RESULT = "record_result"
+"""The name of the tool that fills in the result."""
 
 _Check = Callable[[dict[str, Any]], "tuple[Any, list[str]]"]
 
 
-class ResultForm:
-    """Collects the fields that the agent records. `output` is the model, or the object of the schema, once valid."""
+class ResultType:
+    """The type of a result: a pydantic model, a dataclass, a TypedDict, or the JSON schema of an object.
 
-    def __init__(self, wanted: type[BaseModel] | Mapping[str, Any]) -> None:
+    Raises `UserError` for another type, and for a type that cannot be checked in linear time.
+    """
+
+    def __init__(self, wanted: Any) -> None:
+        self.wanted = wanted
         if isinstance(wanted, Mapping):
             check_schema(wanted)
-            self._schema, self._check = dict(wanted), _by_schema(wanted)
-        else:
-            self._schema, self._check = wanted.model_json_schema(), _by_model(wanted)
+            self.schema, self.check = dict(wanted), _by_schema(wanted)
+            return
+        fits = isinstance(wanted, type) and (issubclass(wanted, BaseModel) or dataclasses.is_dataclass(wanted))
+        if not fits and not is_typeddict(wanted):
+            raise UserError(
+                "result: give a pydantic model, a dataclass or a TypedDict (the class, not an instance), or the JSON "
+                f"schema of an object, not {wanted!r}."
+            )
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(wanted)
+            self.schema = adapter.json_schema()
+        except PydanticUserError as error:
+            raise UserError(f"result: pydantic cannot read {wanted.__name__}: {error.message}") from None
+        self.check = _by_type(adapter, wanted.__name__)
+
+    def plain(self, output: Any) -> Any:
+        """An output of this type as JSON values."""
+        if output is None or isinstance(self.wanted, Mapping):
+            return output
+        return TypeAdapter(self.wanted).dump_python(output, mode="json")
+
+
+class ResultForm:
+    """Collects the fields that the agent records. `output` is the result, once it is valid: an instance of the type, or
+    the object of the schema."""
+
+    def __init__(self, wanted: Any) -> None:
+        self.type = wanted if isinstance(wanted, ResultType) else ResultType(wanted)
         self._given: dict[str, Any] = {}
         self.output: Any = None
 
     @property
     def missing(self) -> list[str]:
         """The fields that are missing or invalid, each with the reason."""
-        output, problems = self._check(self._given)
+        output, problems = self.type.check(self._given)
         if not problems:
             self.output = output
         return problems
+
+    @property
+    def unknown(self) -> list[str]:
+        """The fields of the type that have no value yet."""
+        return [name for name in self.type.schema.get("properties", {}) if name not in self._given]
 
     def take(self, arguments: str) -> str:
         """Add the fields in the arguments of a tool call. Returns the answer for the agent."""
@@ -58,9 +90,13 @@ class ResultForm:
             return "That was no JSON object."
         if not isinstance(given, Mapping):
             return "That was no JSON object."
-        self._given.update({name: value for name, value in given.items() if value is not None})
+        self.add(given)
         missing = self.missing
         return f"Noted. Still missing: {'; '.join(missing)}." if missing else "Noted. Nothing is missing."
+
+    def add(self, given: Mapping[str, Any]) -> None:
+        """Add fields. None is not a value: it means that the field is unknown."""
+        self._given.update({name: value for name, value in given.items() if value is not None})
 
     def tool(self) -> FunctionTool:
         """The tool `record_result`. Its parameters are the fields."""
@@ -71,37 +107,7 @@ class ResultForm:
         description = (
             "Record what this call has found out, as soon as you know it. Call it again when something changes."
         )
-        return FunctionTool("record_result", description, self._schema, invoke, strict_json_schema=False)
-
-
-async def fill_from_transcript(form: ResultForm, transcript: Sequence[Line], model_config: RealtimeModelConfig) -> None:
-    """Ask the model, in a new text session, to record from the transcript what is missing. Fields that the transcript
-    does not have stay missing."""
-    said = "\n".join(f"{line.who}: {line.text if line.heard is None else line.heard}" for line in transcript)
-    agent: RealtimeAgent[None] = RealtimeAgent(
-        name="Clerk",
-        instructions="You get the transcript of a phone call. Record by the tool what it says, and nothing else.",
-        tools=[form.tool()],
-    )
-    config = RealtimeModelConfig(
-        **{
-            **model_config,
-            "initial_model_settings": {
-                "output_modalities": ["text"],
-                "turn_detection": None,
-                "tool_choice": "required",
-            },
-        }
-    )
-    try:
-        async with asyncio.timeout(_EXTRACTION_S), await RealtimeRunner(agent).run(model_config=config) as session:
-            await session.send_message(said)
-            async for _ in session.events("tool_end", "response_failed", "error"):
-                return
-    except (RealtimeCoreError, TimeoutError) as error:
-        log.warning(
-            "The missing fields of a result could not be read from its transcript: %s", error or "no answer in time"
-        )
+        return FunctionTool(RECORD_RESULT, description, self.type.schema, invoke, strict_json_schema=False)
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
@@ -124,16 +130,16 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         raise UserError("result: the schema refers to itself without end.")
 
 
-def _by_model(model: type[BaseModel]) -> _Check:
-    check_patterns(model.__pydantic_core_schema__, "result")
+def _by_type(adapter: TypeAdapter[Any], name: str) -> _Check:
+    check_patterns(adapter.core_schema, "result")
 
     def check(given: dict[str, Any]) -> tuple[Any, list[str]]:
         try:
-            return call_now(model.model_validate, given), []
+            return call_now(adapter.validate_python, given), []
         except ValidationError as error:
             return None, [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
         except Exception as error:  # noqa: BLE001 - a validator is users' code
-            log_failure(f"A validator of {model.__name__}", error)
+            log_failure(f"A validator of {name}", error)
             return None, ["this could not be checked"]
 
     return check
