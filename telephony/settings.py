@@ -115,6 +115,9 @@ class Settings(BaseSettings):
 
     telephony_max_calls: int = Field(default=100, ge=1)
     """The maximum number of calls at the same time."""
+    telephony_max_loop_lag_s: float = Field(default=0.25, gt=0)
+    """The maximum delay of the event loop, in seconds. A process whose event loop is later has more calls than it can
+    serve, and refuses new calls with the answer of `TELEPHONY_WHEN_FULL`."""
     telephony_calls_per_caller_hour: int = Field(default=20, ge=0)
     """The maximum number of calls from one number within an hour. 0: no limit."""
     telephony_withheld_calls_per_hour: int = Field(default=200, ge=0)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support.environment import ANY_LOAD
+
 PROOF = bool(os.environ.get("PROOF"))
 """`make proof` explores: each run tries other examples, from a seed that pytest prints, and keeps those that fail."""
 
@@ -38,6 +40,7 @@ SETTINGS = {"PUBLIC_URL", "DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORM
 
 for name in [name for name in os.environ if name.startswith(OURS) or name in SETTINGS]:
     del os.environ[name]
+os.environ.update(ANY_LOAD)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -49,8 +49,6 @@ _NO_TLS = (
 )
 _REATTACH_S = 10.0
 """Twilio sends the next webhook as soon as it detects a lost stream. The new stream needs one or two seconds more."""
-MAX_LAG_S = 0.25
-"""A process whose event loop is later than this accepts no new calls."""
 _LAG_EVERY_S = 0.25
 _LAG_DECAY = 0.8
 """After a stall of one second, the delay is reported as more than 0.25 s for another 1.5 s."""
@@ -114,7 +112,7 @@ class PhoneServer:
 
     @property
     def takes_calls(self) -> bool:
-        return self.ready and self.registry.has_room and self.lag.seconds < MAX_LAG_S
+        return self.ready and self.registry.has_room and self.lag.seconds <= self.settings.telephony_max_loop_lag_s
 
     def addresses(self, connection: HTTPConnection) -> Addresses:
         """The addresses for Twilio under PUBLIC_URL, or else under the address of this request."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from telephony.demo.environment import child_environment
+from tests.support.environment import ANY_LOAD
 
 DESK = """
 from realtime_core import RealtimeAgent
@@ -26,7 +27,7 @@ def uvicorn(folder: Path, *, desk: str = DESK, **settings: str) -> Iterator[tupl
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = child_environment(os.environ, {"PYTHONPATH": str(Path.cwd()), **settings})
+    environment = child_environment(os.environ, {"PYTHONPATH": str(Path.cwd()), **ANY_LOAD, **settings})
     command = [sys.executable, "-m", "uvicorn", "desk:app", "--port", str(port)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder) as process:
         assert process.stderr is not None

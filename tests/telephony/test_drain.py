@@ -26,6 +26,7 @@ from telephony.demo.environment import child_environment
 from telephony.settings import Settings
 from telephony.simulator import SimulatedTwilio
 from telephony.urls import websocket_address
+from tests.support.environment import ANY_LOAD
 from tests.support.servers import DESK, uvicorn
 
 MOUNTED = (
@@ -59,7 +60,7 @@ START = {
 @contextmanager
 def serve(folder: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`telephony serve`."""
-    environment = child_environment(os.environ, {"LOG_FORMAT": "json", **settings})
+    environment = child_environment(os.environ, {"LOG_FORMAT": "json", **ANY_LOAD, **settings})
     command = [sys.executable, "-m", "telephony", "serve", "--port", "0", "--json"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

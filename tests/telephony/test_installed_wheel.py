@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from telephony.records.schema import VERSION
+from tests.support.environment import ANY_LOAD
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
@@ -43,7 +44,7 @@ class Project:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-        return {**kept, **more}
+        return {**kept, **ANY_LOAD, **more}
 
     def run(self, *command: str | Path, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
         program, *arguments = map(str, command)

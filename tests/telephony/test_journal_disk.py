@@ -136,9 +136,8 @@ UNUSABLE = [a_file_in_the_way, a_file_of_that_name, a_name_too_long, a_loop_of_l
 
 @pytest.mark.parametrize("unusable", UNUSABLE)
 def test_a_folder_that_cannot_be_used_costs_no_call(
-    unusable: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    unusable: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("telephony.web.phone_server.MAX_LAG_S", 3600.0)
     settings = load_settings(telephony_journal_dir=unusable(tmp_path), telephony_api_token="token")
     with TestClient(create_app(RealtimeAgent(name="Desk"), settings=settings), client=("127.0.0.1", 1)) as client:
         client.base_url = "http://127.0.0.1"

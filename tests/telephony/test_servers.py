@@ -22,6 +22,8 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.support.environment import ANY_LOAD
+
 pytestmark = pytest.mark.real_time
 
 DESK = """
@@ -87,7 +89,7 @@ def serving(name: str, folder: Path, **environment: str) -> Iterator[Server]:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**clean, "PYTHONPATH": str(Path.cwd()), **environment},
+            env={**clean, "PYTHONPATH": str(Path.cwd()), **ANY_LOAD, **environment},
             stdout=output,
             stderr=output,
         )

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
-from unittest.mock import patch
 
 import pytest
 
@@ -40,13 +39,6 @@ CALL = "CA" + "1" * 32
 @asynccontextmanager
 async def two(url: str | None, *, to_a: bool = True, **settings: Any) -> AsyncIterator[World]:
     """Webhooks come to a, streams to b; what comes next is asked of a, unless not `to_a`. None: each has its memory."""
-    with patch("telephony.web.phone_server.MAX_LAG_S", 5.0):  # a busy machine is no subject here
-        async with _two(url, to_a, settings) as it:
-            yield it
-
-
-@asynccontextmanager
-async def _two(url: str | None, to_a: bool, settings: dict[str, Any]) -> AsyncIterator[World]:
     async with world(url or "sqlite://", **settings) as it:
         it.url = url  # type: ignore[assignment]
         await it.start("a", telephony_fallback_number="+14155550111")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from realtime_core import RealtimeAgent
 from realtime_core.model import RealtimeModelConfig
+from telephony import create_app, load_settings
 from telephony.call.leg.next_twiml import StreamEnd
 from telephony.twilio.callbacks import CallStatus, DialResult, MachineDetection, StreamStatus
+from telephony.web.phone_server import LoopLag
 from tests.support.web_clients import FORM, PUBLIC, client, phone_of, post, signed, stream, verbs
 
 
@@ -75,13 +79,48 @@ def test_a_caller_too_often() -> None:
 
 
 def test_a_process_that_drains_or_is_late() -> None:
-    with client(telephony_when_draining="https://other.example/incoming-call") as twilio:
+    elsewhere = "https://other.example/incoming-call"
+    with client(telephony_when_draining=elsewhere, telephony_max_loop_lag_s=1000.0) as twilio:
         phone = phone_of(twilio)
-        phone.lag.seconds = 10.0
+        phone.lag.seconds = 1e6  # it decays
         assert verbs(post(twilio, "/incoming-call"))[0] == "Reject"
         assert twilio.get("/readyz").status_code == 503
         phone.registry.draining = True
         assert verbs(post(twilio, "/incoming-call"))[0] == "Redirect"
+
+
+def test_a_late_event_loop_refuses_calls_from_its_limit_on() -> None:
+    with client(telephony_max_loop_lag_s=0.25) as twilio:
+        phone, asked = phone_of(twilio), []
+
+        async def ask() -> None:
+            for seconds in (0.25, 0.26):
+                phone.lag.seconds = seconds  # nothing measures between here and the answer
+                asked.append(phone.takes_calls)
+
+        twilio.portal.call(ask)
+    assert asked == [True, False]
+
+
+@pytest.mark.real_time
+async def test_the_delay_of_the_event_loop_is_measured() -> None:
+    lag = LoopLag()
+    watching = asyncio.create_task(lag.watch())
+    try:
+        await asyncio.sleep(0)
+        time.sleep(0.5)  # noqa: ASYNC251 - the loop is late
+        while not lag.seconds:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert lag.seconds >= 0.24
+    finally:
+        watching.cancel()
+
+
+def test_the_load_of_the_machine_costs_no_other_test_a_call() -> None:
+    app = create_app(RealtimeAgent(name="Desk"), settings=load_settings(telephony_warm=False))
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5000)) as twilio:
+        phone_of(twilio).lag.seconds = 100.0
+        assert verbs(twilio.post("/incoming-call", data=FORM))[0] == "Connect"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,5 @@
+"""Environment variables of the tests and of the processes that they start."""
+
+ANY_LOAD = {"TELEPHONY_MAX_LOOP_LAG_S": "3600"}
+"""A server under test accepts calls on a machine of any load. The tests of this limit set it themselves. All tests have
+these variables. A test that starts a process with a smaller environment adds them."""
