@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from .. import model_inputs as sent
 from ..connection import Close, Connection
@@ -55,6 +56,7 @@ class ReconnectingTransport:
         config: SessionConfig,
         connect: Callable[[], Awaitable[Connection]],
         *,
+        now: Callable[[], float],
         policy: ReconnectPolicy,
         timeout_s: float,
         conversation: Callable[[], Sequence[RealtimeItem]] | None = None,
@@ -63,6 +65,7 @@ class ReconnectingTransport:
         self.ports = ports
         self._config = config
         self._connect = connect
+        self._now = now
         self._policy = policy
         self._timeout_s = timeout_s
         self._conversation = conversation
@@ -94,7 +97,7 @@ class ReconnectingTransport:
         """Open the first session, with several attempts where another attempt may succeed. Raises what `open_link`
         raises."""
         self.ports.emit(RealtimeModelConnectionStatusEvent("connecting"))
-        give_up_at = self.ports.now() + self._policy.first_session_s
+        give_up_at = self._now() + self._policy.first_session_s
         attempt = 0
         while self._link is None:
             try:
@@ -109,12 +112,12 @@ class ReconnectingTransport:
                     )
                     self._config = config
                     continue
-                too_late = attempt > self._policy.attempts or self.ports.now() + delay_s > give_up_at
+                too_late = attempt > self._policy.attempts or self._now() + delay_s > give_up_at
                 if too_late or not is_worth_retrying(error):
                     raise
                 _logger.info("Attempt %d to reach the model failed: %s", attempt, error)
                 await asyncio.sleep(delay_s)
-        self._ready, self._since = True, self.ports.now()
+        self._ready, self._since = True, self._now()
         self.ports.emit(RealtimeModelConnectionStatusEvent("connected"))
 
     async def stay(self, tasks: asyncio.TaskGroup) -> None:
@@ -155,17 +158,17 @@ class ReconnectingTransport:
             for audio in self._backlog.take():
                 link.session.append(audio)
         if event.commit:
-            link.session.send(event)
+            link.session.send(event, self._now())
         elif event.audio:
             link.session.append(event.audio)
         if not self._is_attached:
             self._sent_audio.add(event.audio)
-            if not link.session.turn_is_open:
+            if not link.session.turn_is_open(self._now()):
                 self._sent_audio.keep(int(_BEFORE_SPEECH_S * self._bytes_per_s))
 
     def _send_other(self, session: ServerSession, event: sent.RealtimeModelSendEvent) -> None:
         if self._ready or isinstance(event, _AT_ONCE):
-            session.send(event)
+            session.send(event, self._now())
             self._set_timer()
         elif len(self._outbox) < _OUTBOX:
             self._outbox.append(event)
@@ -195,7 +198,7 @@ class ReconnectingTransport:
 
     def _receive(self, session: ServerSession, message: str | bytes) -> None:
         if not session.ended:
-            session.receive(message)
+            session.receive(message, self._now())
             self._set_timer()
 
     async def _reconnect(self, close: Close, tasks: asyncio.TaskGroup) -> None:
@@ -206,7 +209,7 @@ class ReconnectingTransport:
         self._end_session(lost, close, continues=True)
         self.ports.emit(RealtimeModelConnectionStatusEvent("reconnecting", close=close))
         failure: RealtimeCoreError = ConnectionLost(close)
-        if self.ports.now() - self._since >= self._policy.settled_after_s:
+        if self._now() - self._since >= self._policy.settled_after_s:
             self._attempt = 0
         while self._attempt < self._policy.attempts:
             await asyncio.sleep(self._policy.delay_s(self._attempt, self.ports.sources.random))
@@ -231,31 +234,36 @@ class ReconnectingTransport:
             change.settle(ConnectionLost(close))
 
     def _end_session(self, session: ServerSession, close: Close | None = None, *, continues: bool = False) -> None:
-        session.end(close, continues=continues)
+        session.end(self._now(), close, continues=continues)
         self._set_timer()
 
     def _take_over(self, link: Link) -> None:
         """The new session continues where the old one ended."""
         assert self._link is not None
         old, new = self._link.session, link.session
-        self._link, self._ready, self._since = link, True, self.ports.now()
-        new.succeed(old, knows_calls=self._is_attached)
-        if not self._is_attached:
-            self._restore(new)
-        turn_audio = self._sent_audio.take() if old.turn_is_open else []
-        new.repeat(old, turn_audio, self._backlog.take())
+        self._link, self._ready, self._since = link, True, self._now()
+        now = self._now()
+        items, text = ([], None) if self._is_attached else self._memory()
+        new.succeed(
+            old,
+            now,
+            knows_calls=self._is_attached,
+            items=items,
+            summary=text,
+            turn_audio=self._sent_audio.take() if old.turn_is_open(now) else (),
+            later_audio=self._backlog.take(),
+        )
         for _ in range(len(self._outbox)):
-            new.send(self._outbox.popleft())
+            new.send(self._outbox.popleft(), now)
         self._set_timer()
         self.ports.emit(RealtimeModelConnectionStatusEvent("connected"))
 
-    def _restore(self, session: ServerSession) -> None:
-        """Give the new session the conversation so far."""
+    def _memory(self) -> tuple[Sequence[dict[str, Any]], str | None]:
+        """The conversation so far, for a new session: as items, or as one text."""
         items = self._conversation() if self._conversation else ()
         if self._policy.memory == "items":
-            session.restore_items(replayed(items, self._policy.max_chars))
-        elif (text := summary(items, self._policy.max_chars)) is not None:
-            session.restore_summary(text)
+            return replayed(items, self._policy.max_chars), None
+        return (), summary(items, self._policy.max_chars)
 
     # Time.
 
@@ -271,7 +279,7 @@ class ReconnectingTransport:
                 return link.run.result()
             if due is None or loop.time() < due:
                 continue
-            quiet = quiet + 1 if link.session.at_rest else 0
+            quiet = quiet + 1 if link.session.at_rest(loop.time()) else 0
             if quiet < 2:
                 continue
             try:
@@ -280,7 +288,7 @@ class ReconnectingTransport:
                 _logger.warning("No new session could replace the session before its end: %s", error)
                 due = loop.time() + _ROLLOVER_AGAIN_S
                 continue
-            if link.run.done() or not link.session.at_rest:
+            if link.run.done() or not link.session.at_rest(loop.time()):
                 successor.session.discard()  # the conversation has continued meanwhile
                 successor.connection.close()
                 quiet = 0
@@ -300,7 +308,7 @@ class ReconnectingTransport:
         left_s = session.expires_at - self.ports.sources.now().timestamp()
         if left_s <= 0:
             return None
-        return self.ports.now() + max(left_s - self._policy.rollover_margin_s, left_s / 2)
+        return self._now() + max(left_s - self._policy.rollover_margin_s, left_s / 2)
 
     def _set_timer(self) -> None:
         """Set the one timer for everything that is due in the session."""
@@ -321,5 +329,5 @@ class ReconnectingTransport:
     def _on_time(self) -> None:
         self._timer = self._timer_at = None
         if self._link is not None and not self._link.session.ended:
-            self._link.session.on_time()
+            self._link.session.on_time(self._now())
             self._set_timer()

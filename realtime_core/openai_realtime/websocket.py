@@ -99,7 +99,7 @@ async def open_link(
             run = tasks.create_task(connection.run(take), name="model connection")
             link = Link(connection, session, run)
             await _first(link, created)
-            session.configure()
+            session.configure(loop.time())
             if session.configured and not configured.done():
                 configured.set_result(None)
             await _first(link, configured)

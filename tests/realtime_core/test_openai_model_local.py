@@ -247,7 +247,8 @@ async def test_ten_minutes_keep_nothing(sources: Sources) -> None:
         transport = caller.model._transport
         assert transport is not None and transport._link is not None
         server_session = transport._link.session
-        assert len(server_session.audio.ledger) <= 2 and not server_session.audio.open and server_session.at_rest
+        assert len(server_session.audio.ledger) <= 2 and not server_session.audio.open
+        assert server_session.at_rest(asyncio.get_running_loop().time())
         assert not server_session.items.unconfirmed and not server_session.responses._acknowledged
 
 

@@ -14,6 +14,7 @@ from .audio_parts import AudioParts
 from .items import ConversationItems
 from .known_facts import KnownFacts
 from .requests import ResponseRequests
+from .steps import Steps
 from .tool_gate import CallerSpeech, ToolGate
 from .updates import SessionUpdates
 
@@ -36,7 +37,7 @@ class CallerTurns:
         items: ConversationItems,
         known: KnownFacts,
         emit: Emit,
-        now: Callable[[], float],
+        steps: Steps,
         capabilities: ModelCapabilities,
     ) -> None:
         self._policy = policy
@@ -49,7 +50,7 @@ class CallerTurns:
         self._items = items
         self._known = known
         self._emit = emit
-        self._now = now
+        self._steps = steps
         self._capabilities = capabilities
         self.commits: deque[str] = deque(maxlen=64)
         """Event ids of the client's `input_audio_buffer.commit` events without an answer."""
@@ -95,7 +96,7 @@ class CallerTurns:
         if event.item_id and not self._known.add(event.audio_start_ms, wire.SpeechStarted, event.item_id):
             return
         has_stopped = bool(event.item_id) and self._known.has(wire.SpeechStopped, event.item_id)
-        now = self._now()
+        now = self._steps.now
         agent_active = self._requests.agent_active
         self._speech.is_active = True
         self._speech.item_id, self._speech.start_ms = event.item_id, event.audio_start_ms
@@ -114,7 +115,7 @@ class CallerTurns:
             return
         if self._speech.is_active and event.item_id and began_id and began_id != event.item_id:
             return  # the end of an earlier speech
-        now = self._now()
+        now = self._steps.now
         self._speech.is_active = False
         interrupted = self._act(self._policy.speech_stopped(now))
         self._emit(emitted.RealtimeModelSpeechStoppedEvent(event.item_id, event.audio_end_ms))
@@ -150,7 +151,7 @@ class CallerTurns:
         """The conversation has a turn of the caller."""
         if item_id and not self._known.add(True, wire.Committed, item_id):
             return
-        now = self._now()
+        now = self._steps.now
         by_hand = bool(self.commits)
         if by_hand:
             self.commits.popleft()

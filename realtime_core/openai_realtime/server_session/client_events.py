@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..encoding import EventIds, encode, encode_append
+from ..encoding import EventIds, encode
 from .ports import Log
 
 __all__ = ["ClientEvents"]
 
 
 class ClientEvents:
-    """Encodes client events and sends them. `payload_log` gets each of them but the audio."""
+    """Encodes client events and sends them, except the caller's audio. `payload_log` gets each of them."""
 
     def __init__(self, send: Callable[[str], None], ids: EventIds, payload_log: Log | None = None) -> None:
         self._send = send
@@ -27,7 +27,3 @@ class ClientEvents:
             self._payload_log.debug("> %s", text)
         self._send(text)
         return event_id
-
-    def append(self, audio: bytes) -> None:
-        """Append caller audio to the server's input buffer."""
-        self._send(encode_append(self.ids(), audio))

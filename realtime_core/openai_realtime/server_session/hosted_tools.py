@@ -19,6 +19,7 @@ from .. import server_events as wire
 from .items import ConversationItems
 from .known_facts import KnownFacts, Recent
 from .requests import ResponseRequests
+from .steps import Steps
 from .tool_gate import ToolGate
 
 __all__ = ["HostedTools"]
@@ -84,14 +85,14 @@ class HostedTools:
         requests: ResponseRequests,
         known: KnownFacts,
         emit: Callable[[emitted.RealtimeModelEvent], None],
-        now: Callable[[], float],
+        steps: Steps,
     ) -> None:
         self._items = items
         self._gate = gate
         self._requests = requests
         self._known = known
         self._emit = emit
-        self._now = now
+        self._steps = steps
         self._calls = Recent(256)
         """Item id -> `_Call`."""
         self._approvals = Recent(64)
@@ -118,7 +119,7 @@ class HostedTools:
     def notice(self, event: wire.Notice | wire.Unknown) -> None:
         """Progress of a call; any other event changes nothing."""
         if (handler := self._notices.get(event.type)) is not None:
-            self._requests.responses.progress(self._now())
+            self._requests.responses.progress(self._steps.now)
             handler(str(event.data.get("item_id") or ""))
         elif event.type == "response.mcp_call_arguments.done":
             item_id, arguments = event.data.get("item_id"), event.data.get("arguments")

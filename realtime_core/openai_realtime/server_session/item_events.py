@@ -17,6 +17,7 @@ from .known_facts import Recent
 from .ports import Log
 from .requests import ResponseRequests
 from .spoken_text import SpokenText
+from .steps import Steps
 from .tool_gate import ToolGate
 
 __all__ = ["ItemEvents"]
@@ -34,7 +35,7 @@ class ItemEvents:
         gate: ToolGate,
         hosted: HostedTools,
         emit: Callable[[emitted.RealtimeModelEvent], None],
-        now: Callable[[], float],
+        steps: Steps,
         log: Log,
     ) -> None:
         self._items = items
@@ -44,7 +45,7 @@ class ItemEvents:
         self._gate = gate
         self._hosted = hosted
         self._emit = emit
-        self._now = now
+        self._steps = steps
         self._log = log
         self._calls = Recent(256)
         """Ids of the tool calls that were reported."""
@@ -100,7 +101,7 @@ class ItemEvents:
     def _output_done(self, event: wire.OutputItemDone) -> None:
         if self._responses.is_out_of_band(event.response_id):
             return
-        self._responses.completed_item(self._now(), event.response_id)
+        self._responses.completed_item(self._steps.now, event.response_id)
         self._texts.final(event.response_id, event.item)
         if event.item.get("type") == "function_call":
             self._tool_call(event.response_id, event.item)

@@ -23,19 +23,18 @@ class Log(Protocol):
 
     def debug(self, msg: str, *args: object) -> None: ...
     def info(self, msg: str, *args: object) -> None: ...
-    def warning(self, msg: str, *args: object) -> None: ...
+    def warning(self, msg: str, *args: object, exc_info: BaseException | None = None) -> None: ...
 
 
 @dataclass(slots=True)
 class SessionPorts:
     """The parts that a server session uses. They outlive the session, so the next session of a conversation gets the
-    same ones. `now` returns seconds of any steady clock."""
+    same ones. The player answers in the same call: `stop` returns the heard position."""
 
     policy: TurnPolicy
     player: Player
     sources: Sources
     emit: Callable[[RealtimeModelEvent], None]
-    now: Callable[[], float]
     log: Log
     capabilities: ModelCapabilities
     ids: EventIds = field(default_factory=EventIds)

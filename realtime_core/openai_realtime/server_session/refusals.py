@@ -17,6 +17,7 @@ from .known_facts import KnownFacts
 from .ports import Log
 from .requests import ResponseRequests
 from .response_events import ResponseEvents
+from .steps import Steps
 from .updates import SessionUpdates
 
 __all__ = ["Refusals"]
@@ -35,7 +36,7 @@ class Refusals:
         known: KnownFacts,
         ignored_errors: Counter[str],
         emit: Callable[[RealtimeModelEvent], None],
-        now: Callable[[], float],
+        steps: Steps,
         log: Log,
     ) -> None:
         self._updates = updates
@@ -46,7 +47,7 @@ class Refusals:
         self._known = known
         self._ignored_errors = ignored_errors
         self._emit = emit
-        self._now = now
+        self._steps = steps
         self._log = log
 
     def handle(self, event: ServerError, error: ServerRejected) -> None:
@@ -69,7 +70,7 @@ class Refusals:
         reason = code_of(event) or event.type
         if reason == COLLISION:
             self._responses.announce()
-        self._requests.perform(self._requests.responses.refused(self._now(), event.event_id, reason, error))
+        self._requests.perform(self._requests.responses.refused(self._steps.now, event.event_id, reason, error))
 
     def _refuses_commit(self, event: ServerError) -> bool:
         """The error refuses a turn that the user has ended."""

@@ -8,10 +8,12 @@ from typing import Any
 from ...model_events import RealtimeModelEvent, RealtimeModelResponseFailedEvent, RealtimeModelTurnEndedEvent
 from ...response_effects import CancelResponse, CreateResponse, Effect, ResponseFailed, ResponseStalled
 from ...responses import Responses, ResponseState
+from ..encoding import encode
 from ..server_events import ResponseDone
 from .audio_parts import AudioParts
 from .client_events import ClientEvents
 from .known_facts import KnownFacts
+from .steps import Steps
 
 __all__ = ["ResponseRequests"]
 
@@ -26,14 +28,14 @@ class ResponseRequests:
         audio: AudioParts,
         known: KnownFacts,
         emit: Callable[[RealtimeModelEvent], None],
-        now: Callable[[], float],
+        steps: Steps,
     ) -> None:
         self.responses = responses
         self._client = client
         self._audio = audio
         self._known = known
         self._emit = emit
-        self._now = now
+        self._steps = steps
 
     @property
     def agent_active(self) -> bool:
@@ -48,11 +50,13 @@ class ResponseRequests:
 
     def request_answer(self, item_id: str | None, *, acknowledged: bool = False) -> None:
         """Ask for a response that takes the item into account."""
-        self.perform(self.responses.request_answer(self._now(), item_id, acknowledged=acknowledged))
+        self.perform(self.responses.request_answer(self._steps.now, item_id, acknowledged=acknowledged))
 
     def request(self, options: Mapping[str, Any]) -> None:
-        """Ask for a response with these options."""
-        self.perform(self.responses.request(self._now(), options))
+        """Ask for a response with these options. Raises TypeError for options that JSON cannot hold: at once, because
+        the request may wait."""
+        encode("", "response.create", {"response": options})
+        self.perform(self.responses.request(self._steps.now, options))
 
     def cancel(self, response_id: str | None = None, *, mute: bool = False) -> None:
         """Cancel a response; without an id the active one. `mute` drops its audio, too."""

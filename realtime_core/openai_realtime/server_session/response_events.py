@@ -16,6 +16,7 @@ from .hosted_tools import HostedTools
 from .item_events import ItemEvents
 from .known_facts import KnownFacts
 from .requests import ResponseRequests
+from .steps import Steps
 
 __all__ = ["ResponseEvents"]
 
@@ -32,7 +33,7 @@ class ResponseEvents:
         config: SessionConfig,
         known: KnownFacts,
         emit: Callable[[emitted.RealtimeModelEvent], None],
-        now: Callable[[], float],
+        steps: Steps,
     ) -> None:
         self._requests = requests
         self._responses = requests.responses
@@ -42,7 +43,7 @@ class ResponseEvents:
         self._config = config
         self._known = known
         self._emit = emit
-        self._now = now
+        self._steps = steps
         self._unannounced_id = ""
         """The last response that has sent events, but no `response.created`."""
         self.handlers: Mapping[type, Callable[[Any], None]] = {
@@ -54,7 +55,7 @@ class ResponseEvents:
 
     def progress(self, response_id: str) -> None:
         """The server has sent an event of the response."""
-        self._responses.progress(self._now(), response_id)
+        self._responses.progress(self._steps.now, response_id)
         if not self._known.has(wire.ResponseCreated, response_id):
             self._unannounced_id = response_id
 
@@ -74,7 +75,7 @@ class ResponseEvents:
         self._known.forget(wire.ResponseDone, event.response_id)
         self._audio.begin(event.response_id)
         self._audio.forget_heard()
-        effects = self._responses.created(self._now(), event.response_id, event.response)
+        effects = self._responses.created(self._steps.now, event.response_id, event.response)
         if active_id is not None and active_id != self._responses.active_id:
             # The server makes one response at a time: the end of the last one got lost, or comes late.
             self._audio.finish(active_id)
@@ -95,7 +96,7 @@ class ResponseEvents:
         echo = echo_of(event.response)
         if echo is not None:
             return bool(echo == self._known.value(wire.ResponseCreated, event.response_id))
-        return not self._responses.expects_unnamed(self._now())
+        return not self._responses.expects_unnamed(self._steps.now)
 
     def _done(self, event: wire.ResponseDone) -> None:
         response_id = event.response_id
@@ -123,7 +124,7 @@ class ResponseEvents:
                 )
             )
         self._hosted.response_done(response_id, event.response)
-        self._requests.perform(self._responses.done(self._now(), response_id, outcome))
+        self._requests.perform(self._responses.done(self._steps.now, response_id, outcome))
 
     def _audio_delta(self, event: wire.AudioDelta) -> None:
         if self._audio.is_muted(event.response_id):

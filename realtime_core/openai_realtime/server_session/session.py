@@ -8,9 +8,10 @@ from typing import Any
 from ... import model_events as emitted
 from ...connection import Close
 from ...errors import ConnectionLost, ServerRejected
-from ...model_inputs import RealtimeModelSendEvent
+from ...model_inputs import RealtimeModelSendAudio, RealtimeModelSendEvent
 from ...responses import Responses
 from .. import server_events as wire
+from ..encoding import encode_append
 from ..protocol import decode_audio, decode_object, parse
 from ..server_errors import Fault, classify, exception
 from ..session_config import SessionConfig
@@ -26,6 +27,7 @@ from .refusals import Refusals
 from .requests import ResponseRequests
 from .response_events import ResponseEvents
 from .spoken_text import SpokenText
+from .steps import Steps
 from .tool_gate import CallerSpeech, ToolGate
 from .updates import SessionUpdates
 from .user_inputs import UserInputs
@@ -36,16 +38,19 @@ __all__ = ["ServerSession"]
 class ServerSession:
     """The state of one session, which lives as long as its connection.
 
-    Each method does all of its work in the same step: it changes the state, sends client events and emits model events,
-    in this order of cause and effect. A listener may call `send` while an event is emitted. `send` is the port to the
-    connection; `ports` are the parts that outlive the session.
+    The methods take inputs, each with the time `now` (seconds of any steady clock). An input is one step: it changes
+    the state, and asks for effects in the order of their causes: client events through `send`, and audio, model events
+    and settled changes through `ports`. `deadline` says when `on_time` is due. A listener may call these methods while
+    an event is emitted: its input is the next step. `ports` are the parts that outlive the session.
     """
 
     def __init__(self, send: Callable[[str], None], ports: SessionPorts, config: SessionConfig) -> None:
-        emit, now, log, capabilities = ports.emit, ports.now, ports.log, ports.capabilities
+        emit, log, capabilities = ports.emit, ports.log, ports.capabilities
         self._ports = ports
+        self._write = send
+        self._ids = ports.ids
         self._emit = emit
-        self._now = now
+        self._steps = steps = Steps()
         self.config = config
         self.created = False
         """`session.created` has come."""
@@ -62,15 +67,14 @@ class ServerSession:
         self._speech = CallerSpeech()
         known = KnownFacts()
         self._client = ClientEvents(send, ports.ids, log if ports.log_payloads else None)
-        self.append = self._client.append
         self.audio = AudioParts(ports.player, self._client, emit, truncates=capabilities.truncates)
         self.responses = Responses(ports.ids, retry=ports.retry)
-        self.requests = ResponseRequests(self.responses, self._client, self.audio, known, emit, now)
+        self.requests = ResponseRequests(self.responses, self._client, self.audio, known, emit, steps)
         self.updates = SessionUpdates(
-            config, self._client, self.responses, self.audio, emit, now, decides_turns=capabilities.decides_turns
+            config, self._client, self.responses, self.audio, emit, steps, decides_turns=capabilities.decides_turns
         )
         self.items = ConversationItems(self._client, self.requests, known, ports.sources, emit, ports.ignored_errors)
-        self._gate = ToolGate(self._speech, self.requests, self.updates, now, enabled=ports.hold_for_tools)
+        self._gate = ToolGate(self._speech, self.requests, self.updates, steps, enabled=ports.hold_for_tools)
         self._turns = CallerTurns(
             ports.policy,
             self._speech,
@@ -81,16 +85,16 @@ class ServerSession:
             self.items,
             known,
             emit,
-            now,
+            steps,
             capabilities,
         )
-        self._hosted = HostedTools(self.items, self._gate, self.requests, known, emit, now)
+        self._hosted = HostedTools(self.items, self._gate, self.requests, known, emit, steps)
         texts = SpokenText(self.responses, self.audio, self.items, known, emit)
         item_events = ItemEvents(
-            self.items, self.requests, self._turns, texts, self._gate, self._hosted, emit, now, log
+            self.items, self.requests, self._turns, texts, self._gate, self._hosted, emit, steps, log
         )
         self._response_events = ResponseEvents(
-            self.requests, self.audio, item_events, self._hosted, config, known, emit, now
+            self.requests, self.audio, item_events, self._hosted, config, known, emit, steps
         )
         self._refusals = Refusals(
             self.updates,
@@ -101,10 +105,10 @@ class ServerSession:
             known,
             ports.ignored_errors,
             emit,
-            now,
+            steps,
             log,
         )
-        self.inputs = UserInputs(
+        self._inputs = UserInputs(
             self._client,
             self.items,
             self.requests,
@@ -115,7 +119,7 @@ class ServerSession:
             self._hosted,
             self.updates,
             emit,
-            now,
+            steps,
             cancels=capabilities.cancels,
         )
         self._handlers: Mapping[type, Callable[[Any], None]] = {
@@ -135,8 +139,155 @@ class ServerSession:
 
     # Inputs.
 
-    def receive(self, message: str | bytes) -> None:
+    def receive(self, message: str | bytes, now: float) -> None:
         """Take a message of the server."""
+        self._steps.run(now, self._receive, message)
+
+    def send(self, event: RealtimeModelSendEvent, now: float) -> None:
+        """Take an input of the user. Raises `UserError` for an object that is not an input of a model. An input that
+        waits for the end of a step raises nothing later: an `error` event reports what is wrong with its values."""
+        if isinstance(event, RealtimeModelSendAudio) and event.audio:
+            self.append(event.audio)
+        handle = self._inputs.handler(event)
+        if self._steps.running:
+            self._steps.run(now, self._send_late, handle, event)
+        else:
+            self._steps.run(now, handle, event)
+
+    def append(self, audio: bytes) -> None:
+        """Append the caller's audio to the server's input buffer."""
+        text = encode_append(self._ids(), audio)
+        if self._steps.running:
+            self._steps.run(self._steps.now, self._write, text)
+        else:
+            self._write(text)
+
+    def configure(self, now: float) -> None:
+        """Send the whole configuration. `configured` is true when the server has taken it."""
+        self._steps.run(now, self._configure)
+
+    def on_time(self, now: float) -> None:
+        """Do what is due."""
+        self._steps.run(now, self._on_time)
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `on_time`."""
+        deadlines = (self.responses.deadline, self._ports.policy.deadline, self.config.deadline)
+        return min((each for each in deadlines if each is not None), default=None)
+
+    # Its place in the conversation.
+
+    def turn_is_open(self, now: float) -> bool:
+        """The caller speaks, or has spoken and has no answer."""
+        return self._speech.is_active or self.responses.awaits_server_answer(now)
+
+    def at_rest(self, now: float) -> bool:
+        """The caller and the agent are silent, and no answer is being made or waited for."""
+        is_busy = self.requests.agent_active or self._speech.is_active or self._gate.tool_runs or self._turns.commits
+        return not is_busy and self.responses.at_rest(now)
+
+    def end(self, now: float, close: Close | None = None, *, continues: bool = False) -> None:
+        """The connection is over, and with it the caller's turn and the agent's response. `close` is None where another
+        session takes over in a pause of the conversation; `continues`: another session is going to take over."""
+        self.ended = True
+        self._steps.run(now, self._end, close, continues)
+
+    def discard(self) -> None:
+        """The session is not needed: it takes no more messages."""
+        self.ended = True
+
+    def succeed(
+        self,
+        lost: ServerSession,
+        now: float,
+        *,
+        knows_calls: bool,
+        items: Iterable[dict[str, Any]] = (),
+        summary: str | None = None,
+        turn_audio: Sequence[bytes] = (),
+        later_audio: Sequence[bytes] = (),
+    ) -> None:
+        """Continue the conversation of a lost session.
+
+        `knows_calls`: the server still has the tool calls of that session. `items` or `summary` are the conversation so
+        far; they ask for no response. Then the session sends again what the lost one has not answered: messages, the
+        audio of the open turn (`turn_audio`), and requests for responses. `later_audio` is the caller's audio since
+        then.
+        """
+        self._steps.run(now, self._succeed, lost, knows_calls, items, summary, turn_audio, later_audio)
+
+    # Steps.
+
+    def _send_late(self, handle: Callable[[Any], None], event: RealtimeModelSendEvent) -> None:
+        """Carry out an input that has waited for the end of a step."""
+        try:
+            handle(event)
+        except Exception as error:
+            self._ports.log.warning("A %s could not be sent: %s", type(event).__name__, error, exc_info=error)
+            self._emit(emitted.RealtimeModelErrorEvent(error))
+
+    def _configure(self) -> None:
+        self.updates.send()
+        if not self.config.under_way:
+            self.configured = True
+
+    def _on_time(self) -> None:
+        now = self._steps.now
+        self.updates.on_time(now)
+        self.requests.perform(self.responses.on_time(now))
+        self._turns.on_time(now)
+
+    def _end(self, close: Close | None, continues: bool) -> None:
+        self.updates.stop()
+        self._hosted.abandon()
+        self._ports.policy.reset()
+        self.audio.release()
+        if self._speech.is_active:
+            self._emit(emitted.RealtimeModelSpeechStoppedEvent(self._speech.item_id, self._speech.start_ms))
+        active_id = self.responses.active_id
+        for response_id in dict.fromkeys((*self.audio.open.values(), active_id)):
+            if response_id is not None:
+                self.audio.finish(response_id)
+        if active_id is not None:
+            again = continues and bool(self.responses.unanswered(self._steps.now))
+            self._emit(
+                emitted.RealtimeModelTurnEndedEvent(response_id=active_id, status="failed", reason="connection_lost")
+            )
+            self._emit(emitted.RealtimeModelResponseFailedEvent(active_id, "failed", "connection_lost", retrying=again))
+        is_cut = active_id is not None and not continues
+        if close is not None and (is_cut or self._turns.commits):  # the user waits for an answer that does not come
+            self._emit(emitted.RealtimeModelErrorEvent(ConnectionLost(close)))
+
+    def _succeed(
+        self,
+        lost: ServerSession,
+        knows_calls: bool,
+        items: Iterable[dict[str, Any]],
+        summary: str | None,
+        turn_audio: Sequence[bytes],
+        later_audio: Sequence[bytes],
+    ) -> None:
+        self.config.succeed(lost.config)
+        self.items.places.goes_on = True
+        self._gate.succeed(lost._gate, knows_calls=knows_calls)
+        self.updates.send()
+        for item in items:
+            self.items.create(item, hidden=True)
+            self._gate.make_known(item.get("call_id", ""))
+        if summary is not None:
+            self.items.create_note(summary)
+        for item in lost.items.messages_to_repeat():
+            self.items.create(item)
+        for audio in (*turn_audio, *later_audio):
+            self._write(encode_append(self._ids(), audio))
+        now = self._steps.now
+        if turn_audio:  # the server takes it as a turn again and answers it: the requests below wait for that
+            self.requests.perform(self.responses.speech_stopped(now))
+        for options in lost.responses.unanswered(now):
+            self.requests.perform(self.responses.request(now, options))
+
+    def _receive(self, message: str | bytes) -> None:
         ports = self._ports
         if ports.log_payloads:
             ports.log.debug("< %s", message)
@@ -152,102 +303,6 @@ class ServerSession:
                     self._emit(emitted.RealtimeModelRawServerEvent(data))
         if not self._messages.is_repeated(message, event_id):
             self._handle(event)
-
-    def send(self, event: RealtimeModelSendEvent) -> None:
-        """Take an input of the user. Raises `UserError` for an object that is not an input of a model. A piece of audio
-        goes through `append`, without a step between."""
-        self.inputs.send(event)
-
-    def configure(self) -> None:
-        """Send the whole configuration. `configured` is true when the server has taken it."""
-        self.updates.send()
-        if not self.config.under_way:
-            self.configured = True
-
-    @property
-    def deadline(self) -> float | None:
-        """When to call `on_time`."""
-        deadlines = (self.responses.deadline, self._ports.policy.deadline, self.config.deadline)
-        return min((each for each in deadlines if each is not None), default=None)
-
-    def on_time(self) -> None:
-        """Do what is due."""
-        now = self._now()
-        self.updates.on_time(now)
-        self.requests.perform(self.responses.on_time(now))
-        self._turns.on_time(now)
-
-    # Its place in the conversation.
-
-    @property
-    def turn_is_open(self) -> bool:
-        """The caller speaks, or has spoken and has no answer."""
-        return self._speech.is_active or self.responses.awaits_server_answer(self._now())
-
-    @property
-    def at_rest(self) -> bool:
-        """The caller and the agent are silent, and no answer is being made or waited for."""
-        is_busy = self.requests.agent_active or self._speech.is_active or self._gate.tool_runs or self._turns.commits
-        return not is_busy and self.responses.at_rest(self._now())
-
-    def end(self, close: Close | None = None, *, continues: bool = False) -> None:
-        """The connection is over, and with it the caller's turn and the agent's response. `close` is None where another
-        session takes over in a pause of the conversation; `continues`: another session is going to take over."""
-        self.ended = True
-        self.updates.stop()
-        self._hosted.abandon()
-        self._ports.policy.reset()
-        self.audio.release()
-        if self._speech.is_active:
-            self._emit(emitted.RealtimeModelSpeechStoppedEvent(self._speech.item_id, self._speech.start_ms))
-        active_id = self.responses.active_id
-        for response_id in dict.fromkeys((*self.audio.open.values(), active_id)):
-            if response_id is not None:
-                self.audio.finish(response_id)
-        if active_id is not None:
-            again = continues and bool(self.responses.unanswered(self._now()))
-            self._emit(
-                emitted.RealtimeModelTurnEndedEvent(response_id=active_id, status="failed", reason="connection_lost")
-            )
-            self._emit(emitted.RealtimeModelResponseFailedEvent(active_id, "failed", "connection_lost", retrying=again))
-        is_cut = active_id is not None and not continues
-        if close is not None and (is_cut or self._turns.commits):  # the user waits for an answer that does not come
-            self._emit(emitted.RealtimeModelErrorEvent(ConnectionLost(close)))
-
-    def discard(self) -> None:
-        """The session is not needed: it takes no more messages."""
-        self.ended = True
-
-    def succeed(self, lost: ServerSession, *, knows_calls: bool) -> None:
-        """Take over settings and running tools of a lost session. `knows_calls`: the server still has the tool calls of
-        that session."""
-        self.config.succeed(lost.config)
-        self.items.places.goes_on = True
-        self._gate.succeed(lost._gate, knows_calls=knows_calls)
-        self.updates.send()
-
-    def restore_items(self, items: Iterable[dict[str, Any]]) -> None:
-        """Put the conversation so far in as items. That asks for no response."""
-        for item in items:
-            self.items.create(item, hidden=True)
-            self._gate.make_known(item.get("call_id", ""))
-
-    def restore_summary(self, text: str) -> None:
-        """Put the conversation so far in as one text. That asks for no response."""
-        self.items.create_note(text)
-
-    def repeat(self, lost: ServerSession, turn_audio: Sequence[bytes], later_audio: Sequence[bytes]) -> None:
-        """Send again what the lost session has not answered: messages, the audio of the open turn, and requests for
-        responses. `later_audio` is the caller's audio since then."""
-        for item in lost.items.messages_to_repeat():
-            self.items.create(item)
-        for audio in (*turn_audio, *later_audio):
-            self.append(audio)
-        now = self._now()
-        if turn_audio:  # the server takes it as a turn again and answers it: the requests below wait for that
-            self.requests.perform(self.responses.speech_stopped(now))
-        for options in lost.responses.unanswered(now):
-            self.requests.perform(self.responses.request(now, options))
 
     # Server events.
 

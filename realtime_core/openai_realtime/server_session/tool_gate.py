@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from .requests import ResponseRequests
+from .steps import Steps
 from .updates import SessionUpdates
 
 __all__ = ["CallerSpeech", "ToolGate"]
@@ -31,14 +31,14 @@ class ToolGate:
         speech: CallerSpeech,
         requests: ResponseRequests,
         updates: SessionUpdates,
-        now: Callable[[], float],
+        steps: Steps,
         *,
         enabled: bool,
     ) -> None:
         self._speech = speech
         self._requests = requests
         self._updates = updates
-        self._now = now
+        self._steps = steps
         self._enabled = enabled
         self._calls: set[str] = set()
         """Tool calls without an output, by call id."""
@@ -81,7 +81,7 @@ class ToolGate:
         """The caller speaks: if a tool runs, answers wait from now on."""
         if not self._enabled or not self.tool_runs or self.is_closed:
             return
-        self._held_until = self._now() + _HOLD_LIMIT_S
+        self._held_until = self._steps.now + _HOLD_LIMIT_S
         self._requests.responses.hold(self._held_until)
         self._holds_server = self._updates.config.let_server_respond(False)
         self._updates.send()
@@ -98,7 +98,7 @@ class ToolGate:
         if self._holds_server:
             self._updates.config.let_server_respond(True)
             self._updates.send()
-        self._requests.perform(self._requests.responses.release(self._now()))
+        self._requests.perform(self._requests.responses.release(self._steps.now))
 
     def succeed(self, lost: ToolGate, *, knows_calls: bool) -> None:
         """Take over from a lost session, whose tools are still running."""

@@ -13,6 +13,7 @@ from ..session_object import bytes_per_ms, setting_name
 from ..settings_ledger import ANSWER_S, Refusal
 from .audio_parts import AudioParts
 from .client_events import ClientEvents
+from .steps import Steps
 
 __all__ = ["SessionUpdates"]
 
@@ -30,7 +31,7 @@ class SessionUpdates:
         responses: Responses,
         audio: AudioParts,
         emit: Callable[[RealtimeModelEvent], None],
-        now: Callable[[], float],
+        steps: Steps,
         *,
         decides_turns: bool,
     ) -> None:
@@ -39,7 +40,7 @@ class SessionUpdates:
         self._responses = responses
         self._audio = audio
         self._emit = emit
-        self._now = now
+        self._steps = steps
         self._decides_turns = decides_turns
         self._is_stopped = False
 
@@ -51,7 +52,7 @@ class SessionUpdates:
         """Send the updates that are due."""
         if self._is_stopped:
             return
-        updates, settled = self.config.due(self._client.ids, self._now())
+        updates, settled = self.config.due(self._client.ids, self._steps.now)
         for event_id, session in updates:
             self._client.send("session.update", {"session": session}, event_id=event_id)
         for change in settled:

@@ -17,6 +17,7 @@ from .hosted_tools import HostedTools
 from .items import ConversationItems
 from .requests import ResponseRequests
 from .response_events import ResponseEvents
+from .steps import Steps
 from .tool_gate import ToolGate
 from .updates import SessionUpdates
 
@@ -38,7 +39,7 @@ class UserInputs:
         hosted: HostedTools,
         updates: SessionUpdates,
         emit: Callable[[RealtimeModelEvent], None],
-        now: Callable[[], float],
+        steps: Steps,
         *,
         cancels: bool,
     ) -> None:
@@ -52,7 +53,7 @@ class UserInputs:
         self._hosted = hosted
         self._updates = updates
         self._emit = emit
-        self._now = now
+        self._steps = steps
         self._cancels = cancels
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             sent.RealtimeModelSendAudio: self._caller_audio,
@@ -66,16 +67,15 @@ class UserInputs:
             sent.RealtimeModelSendRawMessage: self._raw,
         }
 
-    def send(self, event: sent.RealtimeModelSendEvent) -> None:
-        """Send an input. Raises `UserError` for an object that is not an input of a model."""
+    def handler(self, event: sent.RealtimeModelSendEvent) -> Callable[[Any], None]:
+        """The method that carries out the input. Raises `UserError` for an object that is not an input of a model."""
         handler = self._handlers.get(type(event))
         if handler is None:
             raise UserError(f"{type(event).__name__} cannot be sent to a model.")
-        handler(event)
+        return handler
 
     def _caller_audio(self, event: sent.RealtimeModelSendAudio) -> None:
-        if event.audio:
-            self._client.append(event.audio)
+        """The audio itself goes through `ServerSession.append`."""
         if event.commit:
             self._turns.commits.append(self._client.send("input_audio_buffer.commit"))
 
@@ -153,7 +153,7 @@ class UserInputs:
             self._requests.cancel(fields.get("response_id"))
             return
         if type == "session.update" and isinstance(session := fields.get("session"), Mapping):
-            self._updates.config.sent_by_hand(event_id, session, self._now())
+            self._updates.config.sent_by_hand(event_id, session, self._steps.now)
         elif type == "input_audio_buffer.commit":
             self._turns.commits.append(event_id)
         if type in ("conversation.item.create", "conversation.item.delete"):
