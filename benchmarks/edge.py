@@ -41,7 +41,11 @@ class Server:
 
     async def _serve(self) -> None:
         settings = load_settings(
-            public_url=SITE, twilio_auth_token="12345", telephony_model="scripted", telephony_warm=False
+            public_url=SITE,
+            twilio_auth_token="12345",
+            telephony_model="scripted",
+            telephony_warm=False,
+            telephony_data_dir="off",
         )
         app = create_app(RealtimeAgent(name="Desk"), settings=settings)
         async with listening(app, log_level="error") as address:

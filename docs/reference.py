@@ -132,7 +132,7 @@ def _text(field: FieldInfo) -> str:
         return ""
     if isinstance(default, float) and default.is_integer():
         return str(int(default))
-    return default if isinstance(default, str) else json.dumps(default)
+    return str(default) if isinstance(default, str | Path) else json.dumps(default)
 
 
 def _classes(module: ModuleType) -> Iterator[type[Exception]]:

@@ -29,6 +29,10 @@ _ONE_WORD = (
 """Settings whose values never contain a blank."""
 
 
+RECORDS_FILE = "records.db"
+"""The database of the records in the data directory."""
+
+
 class Settings(BaseSettings):
     """Every setting, with its default and its documentation. Our own settings start with `TELEPHONY_`.
 
@@ -90,7 +94,17 @@ class Settings(BaseSettings):
     """Accept unsigned requests, on any address. Anyone who finds the port can then spend your money."""
     database_url: SecretStr | None = Field(default=None, examples=["postgresql://user:password@host/telephony"])
     """The database of used stream tokens, idempotency keys and call records: `sqlite:///file.db` or
-    `postgresql://user:password@host/name`. Several processes share one. Default: the memory of this process."""
+    `postgresql://user:password@host/name`. Several processes share one. Default: `records.db` in
+    `TELEPHONY_DATA_DIR`."""
+    telephony_data_dir: Path = Path("telephony-data")
+    """The folder of the records, where `DATABASE_URL` is not set, and of the key that hashes numbers. `off`: keep the
+    records in the memory of this process."""
+    telephony_number_key: SecretStr | None = Field(
+        default=None, min_length=16, examples=["32 or more random characters"]
+    )
+    """The key of the hashes by which records are found after their numbers were masked, such as by
+    `telephony calls erase`. Processes on several machines need the same key. If it changes, older calls are no longer
+    found by their numbers. Default: a random key in `number.key` in `TELEPHONY_DATA_DIR`."""
     telephony_record_numbers: bool = False
     """Keep the full number of the other party in the records of ended calls. Default: keep only its last digits."""
 
@@ -249,6 +263,18 @@ class Settings(BaseSettings):
     def _check_quiet_hours(cls, value: str) -> str:
         _hours(value)
         return value
+
+    @property
+    def data_dir(self) -> Path | None:
+        """`telephony_data_dir`, or None if it is `off`."""
+        return None if str(self.telephony_data_dir).lower() == "off" else self.telephony_data_dir
+
+    @property
+    def records_url(self) -> str | None:
+        """The database of the records: DATABASE_URL, or the file in the data directory. None: there is none."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return None if self.data_dir is None else f"sqlite:///{self.data_dir / RECORDS_FILE}"
 
     @property
     def quiet_hours(self) -> tuple[time, time]:

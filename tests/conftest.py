@@ -41,6 +41,7 @@ SETTINGS = {"PUBLIC_URL", "DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORM
 for name in [name for name in os.environ if name.startswith(OURS) or name in SETTINGS]:
     del os.environ[name]
 os.environ.update(ANY_LOAD)
+os.environ["TELEPHONY_DATA_DIR"] = "off"  # a test that wants records on the disk says where
 
 
 @pytest.hookimpl(optionalhook=True)

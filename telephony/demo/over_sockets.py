@@ -79,6 +79,7 @@ async def _server(plan: Plan) -> AsyncIterator[Child]:
     ours = {
         "TELEPHONY_JOURNAL_DIR": str(plan.folder.resolve()),
         "TELEPHONY_MAX_LOOP_LAG_S": str(_MAX_LOOP_LAG_S),
+        "TELEPHONY_DATA_DIR": "off",
         "LOG_LEVEL": "info" if plan.verbose else "warning",
     }
     async with AsyncExitStack() as stack:

@@ -16,17 +16,22 @@ from .check_result import CheckResult, ok, skipped, wrong
 
 __all__ = ["check_records"]
 
-_IN_MEMORY = "Set DATABASE_URL for several processes, and to keep records over a restart."
+_IN_MEMORY = "Set TELEPHONY_DATA_DIR or DATABASE_URL to keep records over a restart."
 
 
 async def check_records(settings: Settings, sources: Sources) -> CheckResult:
-    if settings.database_url is None:
+    if (url := settings.records_url) is None:
         return skipped("records", "used tokens, keys and call records are in memory", _IN_MEMORY)
-    url = settings.database_url.get_secret_value()
+    if settings.database_url is None and settings.data_dir is not None and not settings.data_dir.exists():
+        return ok("records", f"{settings.data_dir.absolute()} will be created")
     if (file := _file_to_be(url)) is not None:
         if os.access(file.parent, os.W_OK):
             return ok("records", f"{file} will be created")
-        return wrong("records", f"{file.parent} is not a writable folder", "Create it, or set DATABASE_URL.")
+        return wrong(
+            "records",
+            f"{file.parent} is not a writable folder",
+            "Create it, or set TELEPHONY_DATA_DIR or DATABASE_URL.",
+        )
     try:
         return ok("records", await asyncio.to_thread(_try, url, sources))
     except RecordsUnavailable as error:

@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -264,6 +265,7 @@ class Telephony:
                 "twilio_api_secret": None,
                 "twilio_shared_key_secret": None,
                 "database_url": None,
+                "telephony_data_dir": Path("off"),
                 "twilio_phone_number": OWN_NUMBER,
                 "telephony_twilio_api_url": twilio.base_url,
                 "telephony_model": "scripted",

@@ -23,7 +23,9 @@ outage of the database a process renews its lease twice before it judges others,
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,7 +36,7 @@ from typing import Any, Self, TypeVar
 
 from realtime_core.sources import SYSTEM, Sources
 
-from ..errors import RecordRefused, RecordsUnavailable
+from ..errors import RecordRefused, RecordsUnavailable, SettingsError
 from ..settings import Settings
 from . import Claimed, Records
 from .call_record import CallRecord, CallUpdate, updated
@@ -66,16 +68,29 @@ _MAX_ATTEMPTS = 5
 
 
 def open_records(settings: Settings) -> Records | None:
-    """The database of DATABASE_URL, without connecting to it. None: DATABASE_URL is not set.
+    """The database of the settings, without connecting to it. None: the records are in the memory of this process,
+    because the settings say so, or because the default data directory cannot be written to. The log says the latter.
 
     Raises:
-        SettingsError: the driver of the database is not installed.
+        SettingsError: the driver of the database is not installed, or TELEPHONY_DATA_DIR cannot be written to.
     """
-    if settings.database_url is None:
+    url, folder = settings.records_url, settings.data_dir
+    if url is None:
         return None
+    if settings.database_url is None and folder is not None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            problem = f"TELEPHONY_DATA_DIR: {folder.absolute()} cannot be written to ({error.strerror})"
+            if "telephony_data_dir" in settings.model_fields_set:
+                raise SettingsError([f"{problem}: set a writable folder, or `off`"]) from None
+            log.warning("%s. The records are in memory and end with this process.", problem)
+            return None
     from .database import DatabaseRecords
 
-    return DatabaseRecords(settings.database_url.get_secret_value())
+    return DatabaseRecords(url)
 
 
 class RecordsClient:

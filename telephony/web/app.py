@@ -23,6 +23,7 @@ from ..console import softphone
 from ..errors import NotStarted, TwilioNotConfigured
 from ..journal.journals import Journals
 from ..journal.store import purge_daily
+from ..records import Records
 from ..records.client import RecordsClient, open_records
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
@@ -96,7 +97,7 @@ def create_app(
                 data=data or {},
                 sources=sources,
             )
-            client = await stack.enter_async_context(RecordsClient(open_records(loaded), sources=sources))
+            client = await stack.enter_async_context(RecordsClient(_records(loaded, sources), sources=sources))
             control = _control(loaded, rest, stack)
             journals = await stack.enter_async_context(Journals.of(loaded))
             phone = app.state.phone = PhoneServer.assemble(
@@ -169,6 +170,13 @@ def _for_twilio() -> list[BaseRoute]:
         Route("/outgoing-machine/{token}", outgoing.outgoing_machine, methods=both),
         WebSocketRoute("/media-stream", media_streams.media_stream),
     ]
+
+
+def _records(settings: Settings, sources: Sources) -> Records | None:
+    """The database of the records. A simulation in virtual time, which has a seed, leaves no file."""
+    if sources.seed is not None and settings.database_url is None:
+        return None
+    return open_records(settings)
 
 
 def _control(settings: Settings, rest: TwilioRest | None, stack: AsyncExitStack) -> PhoneControl | None:

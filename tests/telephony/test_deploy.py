@@ -172,12 +172,13 @@ def test_the_images_server_takes_a_call_where_nothing_can_be_written(built: Path
 
 
 def test_what_the_example_settings_write_has_a_volume() -> None:
-    """Journals, and the do-not-call list, to which the tool `opt_out` adds: the container is read-only elsewhere."""
+    """Journals, records, and the do-not-call list, to which the tool `opt_out` adds: the container is read-only elsewhere."""
     example, image = (DEPLOY / ".env.example").read_text(), dict(instructions(1))
     compose = (DEPLOY / "compose.yaml").read_text()
     (journals,) = re.findall(r"^#TELEPHONY_JOURNAL_DIR=(\S+)$", example, re.MULTILINE)
     (do_not_call,) = re.findall(r"^#TELEPHONY_DO_NOT_CALL=(\S+)$", example, re.MULTILINE)
-    folders = {"journals": journals, "lists": str(Path(do_not_call).parent)}
+    (data,) = re.findall(r"^#TELEPHONY_DATA_DIR=(\S+)$", example, re.MULTILINE)
+    folders = {"journals": journals, "lists": str(Path(do_not_call).parent), "data": data}
     for volume, folder in folders.items():
         assert f"    - {volume}:{image['WORKDIR']}/{folder}\n" in compose
         assert f"\n  {volume}:\n" in compose.partition("\nvolumes:")[2]

@@ -238,7 +238,7 @@ def test_whoever_needs_no_database_imports_none(tmp_path: Path) -> None:
         "import sys, telephony, telephony.web.app, telephony.settings as s, telephony.records.client as r\n"
         "assert r.open_records(s.load_settings()) is None and 'sqlalchemy' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={"PATH": ""})
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={"PATH": "", "TELEPHONY_DATA_DIR": "off"})
 
 
 def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,89 @@
+"""Keyed hashes of phone numbers: they find the calls of a person after the numbers were masked.
+
+A plain hash of a number is no protection, because all numbers can be tried. The key is TELEPHONY_NUMBER_KEY, or else a
+random one in the data directory. All processes that share the records need the same key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+from pathlib import Path
+
+from realtime_core.sources import SYSTEM, Sources
+
+from ..errors import SettingsError
+from ..settings import Settings
+from ..twilio.caller_id import is_withheld
+from ..twilio.numbers import e164, tidy
+
+__all__ = ["KEY_FILE", "SubjectKey", "subject_key"]
+
+KEY_FILE = "number.key"
+_KEY_BYTES = 32
+
+
+class SubjectKey:
+    """Hashes numbers with one key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def of(self, number: str) -> str:
+        """The subject id of a number or a `sip:` address, as 64 hexadecimal digits. Empty for a withheld number."""
+        if is_withheld(number):
+            return ""
+        try:
+            written = e164(number)
+        except ValueError:
+            written = tidy(number).lower()
+        return self._hash(f"number\0{written}")
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that differs between keys and tells nothing about the key."""
+        return self._hash("fingerprint")[:16]
+
+    def _hash(self, text: str) -> str:
+        return hmac.new(self._key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def subject_key(settings: Settings, sources: Sources = SYSTEM) -> SubjectKey:
+    """The key of the settings. In the data directory it is created on first use. Without a data directory it is random,
+    and ends with this process.
+
+    Raises:
+        SettingsError: the file of the key cannot be read or written.
+    """
+    if settings.telephony_number_key is not None:
+        return SubjectKey(settings.telephony_number_key.get_secret_value().encode())
+    if (folder := settings.data_dir) is None:
+        return SubjectKey(sources.token(_KEY_BYTES).encode())
+    try:
+        return SubjectKey(_stored(folder / KEY_FILE, sources))
+    except OSError as error:
+        raise SettingsError(
+            [f"TELEPHONY_DATA_DIR: {folder / KEY_FILE} cannot be used ({error.strerror}): set a writable folder, "
+             "or set TELEPHONY_NUMBER_KEY"]
+        ) from None  # fmt: skip
+
+
+def _stored(path: Path, sources: Sources) -> bytes:
+    """The key in this file. Of several processes that create it at once, all get the key of the first."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes().strip()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(f"{KEY_FILE}.{sources.token(4)}")
+    descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(sources.token(_KEY_BYTES).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        new.unlink()
+    return path.read_bytes().strip()
