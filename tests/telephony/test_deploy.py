@@ -172,7 +172,7 @@ def test_the_images_server_takes_a_call_where_nothing_can_be_written(built: Path
 
 
 def test_what_the_example_settings_write_has_a_volume() -> None:
-    """Journals, records, and the do-not-call list, to which the tool `opt_out` adds: the container is read-only elsewhere."""
+    """Journals, records, and the list to which the tool `opt_out` adds: the container is read-only elsewhere."""
     example, image = (DEPLOY / ".env.example").read_text(), dict(instructions(1))
     compose = (DEPLOY / "compose.yaml").read_text()
     (journals,) = re.findall(r"^#TELEPHONY_JOURNAL_DIR=(\S+)$", example, re.MULTILINE)
