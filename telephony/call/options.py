@@ -19,6 +19,7 @@ from .call import Call
 from .call_info import Admit, CallInfo
 from .leg.next_twiml import StreamEnd
 from .leg.reattach import Followed
+from .line.ear import Latency
 from .pacing.policy import CallPolicy
 from .ports import PhoneControl, WayBack
 
@@ -75,6 +76,12 @@ class CallOptions:
     """Gets the caller's audio as it comes (mu-law, 8 kHz), before the model does."""
     on_event: tuple[Callable[[RealtimeAnyEvent], None], ...] = ()
     """Each gets each event of the session, in the step that caused it."""
+    on_latency: Callable[[Latency], None] = lambda latency: None
+    """Gets each latency at the caller's ear when it is measured."""
+    on_record: Callable[[str, float, Mapping[str, Any]], None] | None = None
+    """Gets kind, time and fields of each record of the journal, without the messages of the two connections."""
+    added_tools: tuple[str, ...] = ()
+    """The names of the tools that were added to the agent for this call, for its journal."""
     on_failure: Callable[[UserCode], None] = lambda kind: None
     """Gets each failure of the application's code, after its log entry."""
     beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None

@@ -71,7 +71,7 @@ class CallSession:
     """One call. `run` is called once; media streams are attached by `streams.attach`."""
 
     def __init__(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> None:
-        self.recorder = recorder = CallRecorder(options.journal(info))
+        self.recorder = recorder = CallRecorder(options.journal(info), on_record=options.on_record)
         if options.control is not None:
             options = replace(options, control=RecordedControl(options.control, recorder, info.sid))
         self.options = options
@@ -136,6 +136,7 @@ class CallSession:
             controls=controls,
         )
         pacing.call, pacing.replace_stream = controls, reattach.stalled
+        player.ear.on_latency = functools.partial(callbacks.call, "on_latency", options.on_latency)
         on_event = [functools.partial(callbacks.call, "on_event", each) for each in options.on_event]
         conversation.handlers += [pacing.on_event, self._on_event, *on_event]
         self._open = False
@@ -184,7 +185,12 @@ class CallSession:
             await self.controls.give_up(error_text(error) or type(error).__name__)
 
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
-        if event.type == "session_ended" and not self.lifetime.over:
+        ear = self.player.ear
+        if event.type == "speech_started":
+            ear.speech_started()
+        elif event.type == "speech_stopped":
+            ear.speech_stopped()
+        elif event.type == "session_ended" and not self.lifetime.over:
             why = error_text(event.exception or "the server ended the session")
             log.error("Call %s: the model's session ended: %s", self.call.sid, why)
             self.lifetime.start(self.controls.give_up(why))
@@ -242,6 +248,7 @@ def _write_header(recorder: CallRecorder, info: CallInfo, agent: AgentSource, op
             has_way_back=options.way_back is not None,
             has_fallback=options.fallback is not None,
             has_own_number=options.own_number is not None,
+            **({"added_tools": list(options.added_tools)} if options.added_tools else {}),
         ),
     )
     for clip in (options.greeting, options.ambience):

@@ -79,7 +79,7 @@ class CallStreams:
         self._pacing.frame()
         if self._options.on_frame is not None:
             self._callbacks.call("on_frame", self._options.on_frame, ulaw)
-        self._player.frame(timestamp_ms)
+        self._player.frame(timestamp_ms, ulaw)
         self._conversation.hear(ulaw)
 
     def on_mark(self, name: str) -> None:
@@ -87,6 +87,7 @@ class CallStreams:
 
     def on_digit(self, digit: str) -> None:
         self._pacing.caller_acted()
+        self._recorder.press(digit)
         self._callbacks.call("on_digit", self._options.on_digit, self._call, digit)
         if self._controls.take_digit(digit) or not self._options.digits_to_model:
             return

@@ -111,3 +111,25 @@ def test_a_record_shows_keys_only_where_its_journal_says_so(masks: bool) -> None
         assert ('\\"12\\"' in shown, "typed: 12" in shown, "4711" in shown) == (not masks,) * 3
 
     virtual_time.run(main())
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("card 4711", "card ••••"),
+        ("4 7-1, 1", "• •-•, •"),
+        (4711, "••••"),
+        (4711.0, "••••.0"),
+        ({"4711": ["4711", None, True, 12]}, {"••••": ["••••", None, True, 12]}),
+        ("keys 809", "keys •••"),
+        ({"a": {"payload": "4711"}}, {"a": {"payload": "••••"}}),
+        ("2027-03-14", "2027-03-14"),
+        (15, 15),
+    ],
+)
+def test_an_outcome_shows_no_collected_digits_and_no_pressed_keys(value: Any, shown: Any) -> None:
+    secrecy = DigitMasker()
+    secrecy.hide("4711")
+    for key in "6809#":
+        secrecy.press(key)
+    assert secrecy.anywhere(value) == shown

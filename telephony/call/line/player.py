@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -21,6 +21,7 @@ from ...audio.mixer import Loop
 from ...twilio import media_stream
 from .. import clips
 from ..recording.recorder import CallRecorder
+from .ear import Ear
 from .playout import Clear, Command, Cut, Mark, Media, Playout, Segment, Source
 
 __all__ = ["Heard", "LinePlayer"]
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 _SAMPLES_PER_MS = 8
 _MAX_QUEUED = 15 * 60 * 8000
 """A quarter of an hour of unheard audio. Later audio is dropped."""
+
+_MAX_FIRST_SAMPLES = 100
 
 
 class Heard(Enum):
@@ -84,8 +87,14 @@ class LinePlayer:
         self._source: Source | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._clips: Counter[str] = Counter()
+        self._clip_sources: set[str] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self.ear = Ear()
+        self._first_samples: deque[tuple[int, bool]] = deque(maxlen=_MAX_FIRST_SAMPLES)
+        """The first samples of answers and clips that no mark has proved yet: position, and whether of a clip."""
+        self.silent_at = 0.0
+        """When the last `stop` silenced the line, on the clock of the caller's frames."""
         self.last_stop: tuple[int, tuple[HeardItem, ...]] = (0, ())
         """The position of the last `stop` on the stream timeline, and what the caller had heard."""
 
@@ -105,6 +114,8 @@ class LinePlayer:
     def stop(self) -> Sequence[HeardItem]:
         now = self._loop.time()
         position = self.playout.heard_position(now)
+        self._first_samples.clear()
+        self.silent_at = self.playout.silent_at(now)
         commands, cuts = self.playout.stop(now)
         self._send(commands)
         if self._down:
@@ -137,6 +148,7 @@ class LinePlayer:
         """Play to this stream: begin, or continue where the last stream stopped."""
         self._connection = connection
         self._stream_sid = stream_sid
+        self.ear.stream_started()
         self._send(self.playout.start(self._loop.time()))
         self._pump()
         self._sounded()
@@ -150,13 +162,18 @@ class LinePlayer:
             self._connection = None
             self._pump()
 
-    def frame(self, timestamp_ms: int) -> None:
+    def frame(self, timestamp_ms: int, ulaw: bytes) -> None:
         """A caller frame arrived."""
         self.playout.frame(timestamp_ms / 1000, self._loop.time())
+        self.ear.frame(timestamp_ms / 1000, g711.level(ulaw))
 
     def mark(self, name: str) -> None:
         """A mark came back."""
         self.playout.mark(name, self._loop.time())
+        while self._first_samples and self._first_samples[0][0] < self.playout.proved:
+            position, is_clip = self._first_samples.popleft()
+            if (at_s := self.playout.plays_at(position)) is not None:
+                self.ear.heard(at_s, is_clip=is_clip)
         self._settle()
 
     def play_clip(self, name: str, ulaw: bytes) -> None:
@@ -166,6 +183,7 @@ class LinePlayer:
         self._clips[name] += 1
         name = name if self._clips[name] == 1 else f"{name} {self._clips[name]}"
         text = clips.text_of(ulaw)
+        self._clip_sources.add(name)
         self._record.write("play", item_id=name, clip=self._record.clip(ulaw), **({"text": text} if text else {}))
         self._enqueue((name, 0), ulaw, whole=True)
 
@@ -258,6 +276,9 @@ class LinePlayer:
             match command:
                 case Media(payload, position, segments):
                     connection.send(media_stream.encode_media(self._stream_sid, payload))
+                    for part in segments:
+                        if part.source is not None and part.offset == 0:
+                            self._first_samples.append((part.start, part.source[0] in self._clip_sources))
                     self._record.write("twilio.out", message=self._media(payload, position, segments))
                 case Mark(name):
                     self._forward(connection, media_stream.encode_mark(self._stream_sid, name))

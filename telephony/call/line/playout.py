@@ -297,6 +297,20 @@ class Playout:
             return self.sent
         return max(self._proved, min(self.sent, self._playhead.position(self.line.expected_effect(now))))
 
+    def plays_at(self, position: int) -> float | None:
+        """When the caller hears this position, on the clock of the caller's frames. None: not in this run."""
+        run = self._playhead
+        return None if run is None or position < run.base else run.origin + (position - run.base) / RATE
+
+    @property
+    def proved(self) -> int:
+        """The position that marks have proved to be heard."""
+        return self._proved
+
+    def silent_at(self, now: float) -> float:
+        """When a clear that is sent now takes effect, on the clock of the caller's frames."""
+        return self.line.expected_effect(now)
+
     def cuts(self, now: float) -> list[Cut]:
         """The sources that are queued, playing or incomplete, in playing order."""
         heard = self.heard_position(now)

@@ -6,8 +6,9 @@ of `send_digits`. Others are named by `hide`, and from then on replaced wherever
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...journal.encoding import MAX_DEPTH, dump, parse_object
@@ -29,6 +30,8 @@ _SHORTEST = 3
 """A shorter text would turn up by chance."""
 _DIGIT_TOOLS = frozenset({"send_digits"})
 """Tools whose arguments are digits."""
+_MAX_PRESSED = 1000
+_DIGITS = re.compile(r"\d(?:[\s.,-]{0,2}\d){2,}")
 
 
 def pressed(key: str) -> str:
@@ -46,6 +49,7 @@ class DigitMasker:
 
     def __init__(self) -> None:
         self._named: dict[str, Callable[[str], str]] = {}
+        self._pressed = ""
         self._calls: deque[str] = deque(maxlen=100)
         """The ids of calls of these tools, and of their items."""
 
@@ -53,6 +57,10 @@ class DigitMasker:
         """Replace this text by bullets from now on, also spelt out ("4 7-1, 1")."""
         if len(secret) >= _SHORTEST and BULLET not in secret and secret not in self._named:
             self._named[secret] = mask_spelled(secret)
+
+    def press(self, key: str) -> None:
+        """Remember a key that the caller pressed, for `anywhere`."""
+        self._pressed = (self._pressed + key)[-_MAX_PRESSED:]
 
     @property
     def has_secrets(self) -> bool:
@@ -75,6 +83,30 @@ class DigitMasker:
     def value(self, value: Any) -> Any:
         """Mask the strings of a value. Values that are nested deeper than `MAX_DEPTH` are left out."""
         return change_strings(value, self._text, keep=_is_data, depth=MAX_DEPTH)
+
+    def anywhere(self, value: Any) -> Any:
+        """Mask a JSON value of any form: its strings, the names in it, and its numbers. Three or more digits are also
+        masked where the caller pressed these keys, one after the other."""
+        match value:
+            case str():
+                return self._everything(value)
+            case bool() | None:
+                return value
+            case int() | float():
+                text = str(value)
+                return value if self._everything(text) == text else self._everything(text)
+            case Mapping():
+                return {self._everything(str(name)): self.anywhere(each) for name, each in value.items()}
+            case list() | tuple():
+                return [self.anywhere(each) for each in value]
+        return value
+
+    def _everything(self, text: str) -> str:
+        return _DIGITS.sub(self._if_pressed, self._text(text))
+
+    def _if_pressed(self, match: re.Match[str]) -> str:
+        digits = re.sub(r"\D", "", match[0])
+        return mask_all_digits(match[0]) if digits in re.sub(r"\D", "", self._pressed) else match[0]
 
     def _text(self, text: str) -> str:
         for mask in self._named.values():

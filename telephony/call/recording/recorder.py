@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import pybase64
@@ -30,22 +30,37 @@ _VERB = re.compile(r"<(?!Response|\?)([A-Z][A-Za-z]*)")
 class CallRecorder:
     """Writes records with the seconds since the call began."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(
+        self, journal: Journal, *, on_record: Callable[[str, float, Mapping[str, Any]], None] | None = None
+    ) -> None:
         self._journal = journal
+        self._on_record = on_record
         self._clock = asyncio.get_running_loop().time
         self._start = self._clock()
-        self._masker = DigitMasker() if getattr(journal, "masks_digits", True) else None
+        self._secrets = DigitMasker()
+        self._masker = self._secrets if getattr(journal, "masks_digits", True) else None
         self._clips: set[str] = set()
 
     def hide(self, secret: str) -> None:
         """Replace this text by bullets in later records: collected or sent digits."""
-        if self._masker is not None:
-            self._masker.hide(secret)
+        self._secrets.hide(secret)
+
+    def press(self, key: str) -> None:
+        """Remember a key of the caller, for `masked`."""
+        self._secrets.press(key)
 
     def write(self, kind: str, **fields: Any) -> None:
         if self._masker is not None and (self._masker.has_secrets or kind == "tool.end"):
             fields = self._masker.value(fields)
-        self._journal.write(kind, self._clock() - self._start, **fields)
+        at_s = self._clock() - self._start
+        self._journal.write(kind, at_s, **fields)
+        if self._on_record is not None and "message" not in fields:
+            self._on_record(kind, at_s, fields)
+
+    def masked(self, value: Any) -> Any:
+        """A JSON value with bullets in place of the secrets of this call, such as collected digits. Also where the
+        journal is not masked."""
+        return self._secrets.anywhere(value)
 
     def callback(self, what: str, **fields: Any) -> None:
         """Something outside of the call has an effect on it: a webhook of Twilio, or this process."""
