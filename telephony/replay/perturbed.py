@@ -9,6 +9,7 @@ import orjson
 import pybase64
 
 from realtime_core.connection import Close, Connection, MessageHandler
+from realtime_core.connection.wrapper import ConnectionWrapper
 
 from .perturbation import ClearRace, Perturbation
 
@@ -20,12 +21,12 @@ def perturbed(phone: Connection, perturbation: Perturbation) -> Connection:
     return PerturbedStream(phone, perturbation) if perturbation.touches_phone else phone
 
 
-class PerturbedStream(Connection):
+class PerturbedStream(ConnectionWrapper):
     """Delays, drops, doubles and changes messages between the call and the phone. The order in each direction is kept,
     except for marks, which the phone may delay."""
 
     def __init__(self, phone: Connection, perturbation: Perturbation) -> None:
-        self._phone = phone
+        super().__init__(phone)
         self._perturbation = perturbation
         self._loop = asyncio.get_running_loop()
         self._sent: deque[str] = deque()
@@ -61,7 +62,7 @@ class PerturbedStream(Connection):
     def _pass(self, text: str) -> None:
         if text.startswith('{"event":"mark"'):
             self._marks.add(orjson.loads(text)["mark"]["name"])
-        self._phone.send(text)
+        self.inner.send(text)
 
     def _release(self) -> None:
         """Send the delayed clear, and what waits behind it."""
@@ -80,7 +81,7 @@ class PerturbedStream(Connection):
     async def run(self, on_message: MessageHandler) -> Close:
         self._on_message = on_message
         try:
-            close = await self._phone.run(self._take)
+            close = await self.inner.run(self._take)
             if close.by != "us":
                 await asyncio.sleep(max(0.0, self._latest - self._loop.time()))
             if self._failure is not None:
@@ -127,20 +128,14 @@ class PerturbedStream(Connection):
             self._on_message(message)
         except Exception as error:  # noqa: BLE001 - the handler is the user's: `run` raises it
             self._failure = self._failure or error
-            self._phone.close(1011, "internal error")
+            self.inner.close(1011, "internal error")
 
-    # --- without faults ------------------------------------------------------------------------------------------
+    # --- both ------------------------------------------------------------------------------------------------------
 
     @property
     def buffered_bytes(self) -> int:
-        return self._phone.buffered_bytes + sum(map(len, self._sent))
-
-    def pause(self) -> None:
-        self._phone.pause()
-
-    def resume(self) -> None:
-        self._phone.resume()
+        return super().buffered_bytes + sum(map(len, self._sent))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         self._on_message = None
-        self._phone.close(code, reason)
+        super().close(code, reason)

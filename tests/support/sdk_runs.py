@@ -23,6 +23,7 @@ from websockets.asyncio.client import connect
 
 from realtime_core.connection import Close, Connection, MessageHandler
 from realtime_core.connection.websocket import connect as connect_phone
+from realtime_core.connection.wrapper import ConnectionWrapper
 from realtime_core.local import LocalRealtimeServer, parse_script
 from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
@@ -343,39 +344,26 @@ class RecordingServer(LocalRealtimeServer):
         self.told: list[dict[str, Any]] = []
 
     async def serve_connection(self, connection: Connection, *, model: str | None = None) -> None:
-        await super().serve_connection(_Tapped(connection, self.said, self.told), model=model)
+        await super().serve_connection(_TappedConnection(connection, self.said, self.told), model=model)
 
     def transcripts(self) -> list[str]:
         """What was said, by either side, in the order of its end."""
         return [event["transcript"] for event in self.said if event["type"].endswith((".completed", "transcript.done"))]
 
 
-class _Tapped(Connection):
+class _TappedConnection(ConnectionWrapper):
     def __init__(self, connection: Connection, said: list[dict[str, Any]], told: list[dict[str, Any]]) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._said = said
         self._told = told
 
     def send(self, text: str) -> None:
         self._said.append(json.loads(text))
-        self._connection.send(text)
-
-    @property
-    def buffered_bytes(self) -> int:
-        return self._connection.buffered_bytes
-
-    def pause(self) -> None:
-        self._connection.pause()
-
-    def resume(self) -> None:
-        self._connection.resume()
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        self._connection.close(code, reason)
+        super().send(text)
 
     async def run(self, on_message: MessageHandler) -> Close:
         def tap(message: str | bytes) -> None:
             self._told.append(json.loads(message))
             on_message(message)
 
-        return await self._connection.run(tap)
+        return await super().run(tap)

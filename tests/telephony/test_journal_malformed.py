@@ -20,6 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from realtime_core.connection import Connection
+from realtime_core.connection.wrapper import ConnectionWrapper
 from realtime_core.testing import virtual_time
 from telephony.call.ports import PhoneControl
 from telephony.call.recording.digit_masking import DigitMasker
@@ -301,28 +302,12 @@ def test_what_is_nested_deep_is_text() -> None:
 # --- whole calls -----------------------------------------------------------------------------------------------------
 
 
-class Garbling(Connection):
-    """A model's connection that says these frames besides, one before each of its own."""
+class GarblingConnection(ConnectionWrapper):
+    """A connection to the model that delivers one of `frames` before each message of the model."""
 
     def __init__(self, connection: Connection, frames: Iterator[str | bytes]) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._frames = frames
-
-    def send(self, text: str) -> None:
-        self._connection.send(text)
-
-    @property
-    def buffered_bytes(self) -> int:
-        return self._connection.buffered_bytes
-
-    def pause(self) -> None:
-        self._connection.pause()
-
-    def resume(self) -> None:
-        self._connection.resume()
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        self._connection.close(code, reason)
 
     async def run(self, on_message: Any) -> Any:
         def garbled(message: str | bytes) -> None:
@@ -330,7 +315,7 @@ class Garbling(Connection):
                 on_message(frame)
             on_message(message)
 
-        return await self._connection.run(garbled)
+        return await super().run(garbled)
 
 
 async def hello(phone: Handset) -> None:
@@ -348,7 +333,7 @@ def call_with(monkeypatch: pytest.MonkeyPatch, frames: list[str | bytes], path: 
         rest = iter(frames)
         patched.setattr(
             "telephony.call.conversation.RecordedConnection",
-            lambda connection, record: RecordedConnection(Garbling(connection, rest), record),
+            lambda connection, record: RecordedConnection(GarblingConnection(connection, rest), record),
         )
         call = virtual_time.run(phone_call(hello, journal=lambda info: journal), seed=1)
     if isinstance(journal, JournalWriter):

@@ -121,7 +121,7 @@ def test_a_warm_transfer(tmp_path: Path, key: str) -> None:
     agent = RealtimeAgent[Any](name="Desk", tools=[transfer(kitchen="+14155550123", warm=True)])
     script = runs("transfer", target="kitchen", summary="Ada")
     told, call = told_and_replayed(tmp_path, asks, script=script, agent=agent, human=human)
-    assert told.legs_joined == (key == "1") if hasattr(told, "legs_joined") else True
+    assert [leg.joined is not None for leg in told.exchange.legs] == [key == "1"]
     assert call.divergence is None, call.divergence
     rest = [record.data for record in call.records if record.kind == "rest"]
     assert {**rest[0], "ms": 0} == {

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pybase64
 
 from realtime_core.connection import Close, Connection, MessageHandler
+from realtime_core.connection.wrapper import ConnectionWrapper
 
 from ...errors import TwilioError
 from ...journal.encoding import parse_object
@@ -100,17 +101,17 @@ class CallRecorder:
         self._journal.close()
 
 
-class RecordedConnection(Connection):
+class RecordedConnection(ConnectionWrapper):
     """Records the messages of the model's connection. Of the caller's audio it records length and CRC-32, as the
     samples are in the stream's records."""
 
     def __init__(self, connection: Connection, record: CallRecorder) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._record = record
         record.write("open", peer="model")
 
     def send(self, text: str) -> None:
-        self._connection.send(text)
+        super().send(text)
         if text.find('"input_audio_buffer.append"', 0, 120) >= 0:
             start = text.index('"audio":"') + len('"audio":"')
             audio = pybase64.b64decode(text[start : text.index('"', start)], validate=True)
@@ -118,25 +119,12 @@ class RecordedConnection(Connection):
         else:
             self._record.message("model.out", text)
 
-    @property
-    def buffered_bytes(self) -> int:
-        return self._connection.buffered_bytes
-
-    def pause(self) -> None:
-        self._connection.pause()
-
-    def resume(self) -> None:
-        self._connection.resume()
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        self._connection.close(code, reason)
-
     async def run(self, on_message: MessageHandler) -> Close:
         def tap(message: str | bytes) -> None:
             self._record.message("model.in", message)
             on_message(message)
 
-        close = await self._connection.run(tap)
+        close = await super().run(tap)
         self._record.write("close", peer="model", code=close.code, reason=close.reason, by=close.by)
         return close
 
