@@ -60,7 +60,7 @@ def test_wants_while_a_response_is_made_become_one_request() -> None:
     assert responses.request_answer(0.2, "item_2") == responses.request_answer(0.3, "item_3") == []
     create(responses.done(1.0, "resp_1", SPOKEN))
     assert responses.created(1.1, "resp_2", {}) == []
-    assert responses.state is ResponseState.COLLIDING or responses.active_id == "resp_2"
+    assert responses.state is ResponseState.COLLIDING and responses.active_id == "resp_2"
 
 
 def test_a_response_of_the_servers_satisfies_what_was_acknowledged_before_it() -> None:
@@ -469,7 +469,12 @@ def test_a_response_of_ours_is_not_the_servers_answer() -> None:
 
 
 def test_speech_of_a_response_that_is_over_changes_nothing() -> None:
-    new().spoke("resp_1")
+    responses = new()
+    sent = create(responses.request_answer(0.0, "item_1"))
+    responses.created(0.1, "resp_1", ours(sent))
+    responses.done(1.0, "resp_1", SPOKEN)
+    responses.spoke("resp_1")
+    assert responses.idle and responses.deadline is None and responses.unanswered(1.1) == []
 
 
 def test_a_request_without_options_is_a_plain_one() -> None:

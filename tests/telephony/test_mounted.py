@@ -143,7 +143,9 @@ def test_the_softphone_and_its_modules_are_there_and_ring(place: Any, path: str,
         for console in (f"{base}/console/phone", f"{base}/i/here/console/phone"):
             page = client.get(console)
             assert page.status_code == 200
-            for module in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+            modules = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+            assert modules
+            for module in modules:
                 assert client.get(f"{console.removesuffix('phone')}{module}").status_code == 200, module
             assert client.get(f"{console}/about", headers=OPERATOR).status_code == 200
             rung = client.post(f"{console}/webhook/incoming-call", data=FORM, headers=OPERATOR)
