@@ -22,7 +22,7 @@ from .lifetime import Lifetime
 from .line.player import Heard, LinePlayer
 from .pacing.reasons import PauseReason
 from .pacing.scheduler import Scheduler
-from .ports import WayBack
+from .ports import CallAddresses
 from .recording.recorder import CallRecorder
 
 __all__ = ["Controls"]
@@ -51,7 +51,7 @@ class Controls:
         player: LinePlayer,
         conversation: Conversation,
         pacing: Scheduler,
-        way_back: WayBack | None,
+        addresses: CallAddresses | None,
     ) -> None:
         self._lifetime = lifetime
         self._recorder = recorder
@@ -59,7 +59,7 @@ class Controls:
         self._player = player
         self._conversation = conversation
         self._pacing = pacing
-        self._way_back = way_back
+        self._addresses = addresses
         self._collector: DigitCollector | None = None
         self._pressed = asyncio.Event()
         self._clips = 0
@@ -209,8 +209,8 @@ class Controls:
         """
         if not digits or any(key not in "0123456789*#ABCDwW" for key in digits):
             raise CallError("Digits are 0-9, *, #, A-D, and w or W for a pause of half a second or one.")
-        if (way_back := self._way_back) is None:
-            raise CallError("Digits cannot be sent: this call has no way back to its stream.")
+        if (addresses := self._addresses) is None:
+            raise CallError("Digits cannot be sent: this call has no address for a new stream.")
         for secret in (digits, *re.split("[wW]+", digits)):
             self._recorder.hide(secret)
         self._pacing.pause(PauseReason.SENDING_DIGITS, fill=True)
@@ -218,7 +218,7 @@ class Controls:
             if await self.heard(_SPEAK_S) is not Heard.HEARD:
                 # Audio that was not heard until now is not repeated later.
                 await self._conversation.interrupt(CutCause.CALL)
-            document = twiml.play_digits(digits, way_back.stream(self._leg.info))
+            document = twiml.play_digits(digits, addresses.stream(self._leg.info))
             if (failure := await self._leg.send_away("digits", document)) is not None:
                 raise CallError(f"Digits could not be sent: {failure}.")
             if not await self._leg.back(_REATTACH_S + _DIGIT_S * len(digits)):

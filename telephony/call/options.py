@@ -21,7 +21,7 @@ from .leg.next_twiml import StreamEnd
 from .leg.reattach import Followed
 from .line.ear import Latency
 from .pacing.policy import CallPolicy
-from .ports import PhoneControl, WayBack
+from .ports import CallAddresses, PhoneControl
 
 __all__ = ["AgentSource", "CallOptions", "CallOutcome", "ModelConfigSource"]
 
@@ -59,7 +59,7 @@ class CallOptions:
     policy: CallPolicy = field(default_factory=CallPolicy)
     control: PhoneControl | None = None
     """Twilio's REST API. Without it, closing the stream ends or redirects the call."""
-    way_back: WayBack | None = None
+    addresses: CallAddresses | None = None
     """The addresses of this process. Without them, a caller who was sent elsewhere cannot come back."""
     apology: str = "We are sorry, something went wrong at our end."
     """Twilio says this when the caller cannot get a new stream."""

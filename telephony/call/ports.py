@@ -1,4 +1,4 @@
-"""What a call needs of Twilio: requests to its REST API, and the addresses that bring a caller back."""
+"""The interfaces of a call to Twilio: requests to its REST API, and the addresses that Twilio gets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 from ..twilio.twiml import StreamTarget
 from .call_info import CallInfo
 
-__all__ = ["PhoneControl", "WayBack"]
+__all__ = ["CallAddresses", "PhoneControl"]
 
 
 class PhoneControl(Protocol):
@@ -22,8 +22,8 @@ class PhoneControl(Protocol):
     ) -> str: ...
 
 
-class WayBack(Protocol):
-    """The addresses by which a caller who was sent elsewhere comes back to this process."""
+class CallAddresses(Protocol):
+    """The addresses of this process that Twilio gets for one call."""
 
     def stream(self, info: CallInfo) -> StreamTarget:
         """A stream for this call, with a fresh token."""

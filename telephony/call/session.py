@@ -95,7 +95,7 @@ class CallSession:
             player=player,
             conversation=conversation,
             pacing=pacing,
-            way_back=options.way_back,
+            addresses=options.addresses,
         )
         self.reattach = reattach = Reattach(
             lifetime=lifetime,
@@ -103,7 +103,7 @@ class CallSession:
             player=player,
             pacing=pacing,
             within_s=options.reattach_s,
-            way_back=options.way_back,
+            addresses=options.addresses,
             apology=options.apology,
             followed=options.followed,
         )
@@ -116,7 +116,7 @@ class CallSession:
             pacing=pacing,
             controls=controls,
             control=options.control,
-            way_back=options.way_back,
+            addresses=options.addresses,
             sources=options.sources,
         )
         parts = CallParts(lifetime, recorder, leg, player, pacing, conversation, controls, transfers)
@@ -245,7 +245,7 @@ def _write_header(recorder: CallRecorder, info: CallInfo, agent: AgentSource, op
             policy=options.policy,
             has_control=options.control is not None,
             placed=options.placed,
-            has_way_back=options.way_back is not None,
+            has_way_back=options.addresses is not None,
             has_fallback=options.fallback is not None,
             has_own_number=options.own_number is not None,
             **({"added_tools": list(options.added_tools)} if options.added_tools else {}),

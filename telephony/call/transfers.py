@@ -23,7 +23,7 @@ from .lifetime import Lifetime
 from .line.player import Heard
 from .pacing.reasons import PauseReason
 from .pacing.scheduler import Scheduler
-from .ports import PhoneControl, WayBack
+from .ports import CallAddresses, PhoneControl
 from .recording.recorder import CallRecorder
 
 __all__ = ["Transfers"]
@@ -68,7 +68,7 @@ class Transfers:
         pacing: Scheduler,
         controls: Controls,
         control: PhoneControl | None,
-        way_back: WayBack | None,
+        addresses: CallAddresses | None,
         sources: Sources,
     ) -> None:
         self._lifetime = lifetime
@@ -79,7 +79,7 @@ class Transfers:
         self._pacing = pacing
         self._controls = controls
         self._control = control
-        self._way_back = way_back
+        self._addresses = addresses
         self._sources = sources
         self._result: DialResult | None = None
         self._target = ""
@@ -111,7 +111,7 @@ class Transfers:
     # --- cold ----------------------------------------------------------------------------------------------------
 
     async def _cold(self, name: str, number: str) -> str:
-        leg, way_back = self._leg, self._way_back
+        leg, addresses = self._leg, self._addresses
         try:
             whom = leg.parties.reach(number)
         except NoCallerId as error:
@@ -119,15 +119,15 @@ class Transfers:
             return f"{name} was not called: {error}. {_IS_HERE}"
         self._result, self._target = None, name
         try:
-            if way_back is None:
+            if addresses is None:
                 document = twiml.dial(whom, ring_s=_RING_S)
             else:
                 document = twiml.dial(
-                    whom, action=way_back.after_dial, status_callback=way_back.call_status, ring_s=_RING_S
+                    whom, action=addresses.after_dial, status_callback=addresses.call_status, ring_s=_RING_S
                 )
             if (failure := await leg.send_away("transfer", document)) is not None:
                 return f"{name} was not called: {failure}."
-            if way_back is None or not await leg.back(_RING_S + _MARGIN_S):
+            if addresses is None or not await leg.back(_RING_S + _MARGIN_S):
                 # Twilio reported no answer. But the phone no longer rings and the caller is not back: they talk.
                 return self._transferred()
         finally:
@@ -159,8 +159,8 @@ class Transfers:
     # --- warm ----------------------------------------------------------------------------------------------------
 
     async def _warm(self, name: str, number: str, summary: str) -> str:
-        control, way_back = self._control, self._way_back
-        if control is None or way_back is None:
+        control, addresses = self._control, self._addresses
+        if control is None or addresses is None:
             raise CallError("A warm transfer needs Twilio's REST API (TWILIO_ACCOUNT_SID) and PUBLIC_URL.")
         now = asyncio.get_running_loop().time()
         leg_id = self._sources.token(8)
@@ -168,7 +168,7 @@ class Transfers:
         second = self._second = _SecondLeg(leg_id, f"transfer-{leg_id}", transfer)
         try:
             with self._controls.hold():
-                await self._call_second_leg(second, number, summary, control, way_back)
+                await self._call_second_leg(second, number, summary, control, addresses)
                 await self._decision(second)
                 if transfer.state is LegState.ACCEPTED:
                     await self._join(second)
@@ -181,18 +181,18 @@ class Transfers:
         return f"{name} did not take the call: {transfer.failure}. {_IS_BACK}"
 
     async def _call_second_leg(
-        self, second: _SecondLeg, number: str, summary: str, control: PhoneControl, way_back: WayBack
+        self, second: _SecondLeg, number: str, summary: str, control: PhoneControl, addresses: CallAddresses
     ) -> None:
         sid, parties = self._leg.info.sid, self._leg.parties
         agent = self._conversation.session.current_agent.name
-        document = briefing(summary.strip() or introduction(parties.theirs, agent), way_back.leg_key(second.leg_id))
+        document = briefing(summary.strip() or introduction(parties.theirs, agent), addresses.leg_key(second.leg_id))
         if (from_ := parties.number) is None:
             log.error("Call %s: nobody was called: no number of ours is known. Set TWILIO_PHONE_NUMBER.", sid)
             second.transfer.fail("there is no number of ours to call from")
             return
         try:
             second.call_sid = await control.create_call(
-                to=number, from_=from_, twiml=document, status_callback=way_back.call_status, ring_s=_RING_S
+                to=number, from_=from_, twiml=document, status_callback=addresses.call_status, ring_s=_RING_S
             )
         except TwilioError as error:
             log.warning("Call %s: a second leg could not be called: %s", sid, error)

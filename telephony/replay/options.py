@@ -51,7 +51,7 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
     twilio = RecordedTwilio(recording)
     options.control = twilio if config.get("has_control") else None
     if config.get("has_way_back", len(recording.streams) > 1):
-        options.way_back = twilio
+        options.addresses = twilio
     options.model = _model(recording.model_class.get("turn_policy"))
     options.own_number = SOME_NUMBER if config.get("has_own_number", True) else None
     options.fallback = SOME_NUMBER if config.get("has_fallback") else None

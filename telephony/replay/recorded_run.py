@@ -150,6 +150,6 @@ class _RecordedCall:
             if callback.get("what") == "farewell":
                 self._start(self._registry.farewell())
             else:
-                twilio = self._options.way_back
+                twilio = self._options.addresses
                 recorded = twilio if isinstance(twilio, RecordedTwilio) else RecordedTwilio(self._recording)
                 recorded.send(self._registry, call_sid, callback)

@@ -92,7 +92,7 @@ class _Simulation:
         peer = MediaPeer(here, line=line, call_sid=recording.header.get("call_sid"), sources=sources.fork("phone"))
         async with AsyncExitStack() as stack:
             options = options_of(recording, journal, self.seed)
-            options.way_back = None  # a second stream is never opened here
+            options.addresses = None  # a second stream is never opened here
             options.model_config = await self._model_config(model, stack, sources, options.model_config)
             replay_opening(recording, options)
             if self.configure is not None:

@@ -26,7 +26,7 @@ _ADDRESS = "https://recorded.invalid"
 
 
 class RecordedTwilio:
-    """A `PhoneControl` and a `WayBack` without effects. A request that is not in the recording succeeds at once."""
+    """A `PhoneControl` and `CallAddresses` without effects. A request that is not in the recording succeeds at once."""
 
     def __init__(self, recording: Recording) -> None:
         self._answers: defaultdict[str, deque[Record]] = defaultdict(deque)
@@ -57,7 +57,7 @@ class RecordedTwilio:
             raise kind(str(data.get("error") or "as recorded"), status=data.get("http"), code=data.get("code"))
         return data.get("result")
 
-    # --- WayBack
+    # --- CallAddresses
 
     def stream(self, info: CallInfo) -> StreamTarget:
         return StreamTarget(as_websocket(_ADDRESS), _ADDRESS)

@@ -129,7 +129,7 @@ class PhoneServer:
         """
         return replace(
             self.defaults,
-            way_back=self.addresses(connection),
+            addresses=self.addresses(connection),
             on_event=(*self.defaults.on_event, CallMetrics(self.metrics).on_event),
             control=None if BROWSER in connection.scope else self.defaults.control,
         )

@@ -213,7 +213,7 @@ class Exchange:
             self._group.create_task(self.human(leg))
         return leg.sid
 
-    # --- WayBack
+    # --- CallAddresses
 
     def stream(self, info: CallInfo) -> StreamTarget:
         return STREAM
@@ -450,7 +450,7 @@ async def story(
         config = RealtimeModelConfig(**{**server.model_config, **(model_config or {})})
         options.setdefault("greeting", "Greet the caller.")
         options.setdefault("reattach_s", 5.0)
-        options.setdefault("way_back", exchange)
+        options.setdefault("addresses", exchange)
         call_options = CallOptions(
             model_config=config,
             journal=lambda info: records,

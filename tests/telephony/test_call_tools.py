@@ -174,13 +174,13 @@ async def test_what_a_call_cannot_do_is_said_in_words() -> None:
     assert "no transfer target 'nobody'" in errors[0]
 
 
-async def test_digits_are_refused_where_there_is_no_way_back() -> None:
-    def no_way_back(call: Call) -> None:
-        call._parts.controls._way_back = None  # type: ignore[attr-defined]
+async def test_digits_are_refused_where_there_is_no_address_for_a_stream() -> None:
+    def no_addresses(call: Call) -> None:
+        call._parts.controls._addresses = None  # type: ignore[attr-defined]
 
-    told = await run(send_digits(), on_start=no_way_back, arguments='{"digits": "12"}')
+    told = await run(send_digits(), on_start=no_addresses, arguments='{"digits": "12"}')
     ((_, ended),) = told.records.of("tool.end")
-    assert "no way back" in ended["output"]
+    assert "no address for a new stream" in ended["output"]
     assert told.exchange.streams == 1
 
 

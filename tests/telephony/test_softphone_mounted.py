@@ -36,6 +36,7 @@ def test_a_page_under_a_path_rings_the_application_under_that_path(tmp_path: Pat
         watched.until("document.querySelector('#lines').textContent.includes('How can I help you?')")
         page.click("#call")
         assert watched.complaints == []
-        assert watched.requests and all(url.startswith((f"{address}/voice/", "blob:", "data:")) for url in watched.requests), (
+        assert watched.requests
+        assert all(url.startswith((f"{address}/voice/", "blob:", "data:")) for url in watched.requests), (
             watched.requests
         )

@@ -18,7 +18,7 @@ from ..lifetime import Lifetime
 from ..line.player import LinePlayer
 from ..line.stream import MediaStream
 from ..pacing.scheduler import Scheduler
-from ..ports import WayBack
+from ..ports import CallAddresses
 from .caller_leg import GONE, CallerLeg
 from .next_twiml import MAX_REATTACHED
 
@@ -54,7 +54,7 @@ class Reattach:
         player: LinePlayer,
         pacing: Scheduler,
         within_s: float,
-        way_back: WayBack | None,
+        addresses: CallAddresses | None,
         apology: str,
         followed: Callable[[str], Awaitable[Followed]],
     ) -> None:
@@ -63,7 +63,7 @@ class Reattach:
         self._pacing = pacing
         self._lifetime = lifetime
         self._within_s = within_s
-        self._way_back = way_back
+        self._addresses = addresses
         self._apology = apology
         self._followed = followed
         self._asked = asyncio.Event()
@@ -111,12 +111,12 @@ class Reattach:
         await self._replace(stream)
 
     async def _replace(self, dead: MediaStream | None) -> None:
-        leg, way_back, sid = self._leg, self._way_back, self._leg.info.sid
+        leg, addresses, sid = self._leg, self._addresses, self._leg.info.sid
         apology = twiml.apologise(self._apology, leg.fallback())
         returns = self._within_s > 0 and leg.reattached < MAX_REATTACHED
         asked = dead is None and (await self._is_asked() or await self._followed(sid) is not Followed.NO)
-        if not asked and returns and way_back is not None:
-            await self._redirect(twiml.connect_stream(way_back.stream(leg.info)))
+        if not asked and returns and addresses is not None:
+            await self._redirect(twiml.connect_stream(addresses.stream(leg.info)))
         elif not asked and not returns:
             await self._redirect(apology)
         if dead is not None:

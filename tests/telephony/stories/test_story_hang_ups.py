@@ -94,7 +94,7 @@ async def test_hang_ups_at_random_moments_leave_nothing(tmp_path: Path) -> None:
             greeting="Greet.",
             model_config=RealtimeModelConfig(**server.model_config),
             control=exchange,
-            way_back=exchange,
+            addresses=exchange,
             reattach_s=0.5,
             journal=lambda info: open_journal(tmp_path / info.sid / "journal.jsonl"),
         )

@@ -79,7 +79,7 @@ async def test_a_broken_stream_is_replaced_and_the_sentence_goes_on() -> None:
 
 
 async def test_a_call_without_addresses_waits_for_twilio_to_ask() -> None:
-    told = await story(asks_after_it, script=SCRIPT, wire=breaking_once(3.0), way_back=None)
+    told = await story(asks_after_it, script=SCRIPT, wire=breaking_once(3.0), addresses=None)
     assert told.exchange.streams == 2 and told.exchange.redirected == []
     assert [end["reason"] for _, end in told.records.of("end")] == ["hung up"], "one call"
 
@@ -274,8 +274,8 @@ async def test_a_line_that_stalls_three_times_a_minute_costs_no_stream(seed: int
 
 
 async def test_a_stream_that_nobody_replaces_ends_the_call() -> None:
-    def no_way_back(exchange: Exchange) -> None:
+    def no_addresses(exchange: Exchange) -> None:
         exchange.hangs_up_after_stream = True
 
-    told = await story(asks_after_it, script=SCRIPT, wire=breaking_once(3.0), prepare=no_way_back)
+    told = await story(asks_after_it, script=SCRIPT, wire=breaking_once(3.0), prepare=no_addresses)
     assert told.reason == "stream lost"
