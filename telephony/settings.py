@@ -288,6 +288,12 @@ class Settings(BaseSettings):
         return self.public_url is not None or self.twilio_auth_token is not None or self.telephony_allow_unsigned
 
     @property
+    def is_simulation(self) -> bool:
+        """Whether no call is with a real person: Twilio is simulated on this machine, or only this machine can call."""
+        addresses = (self.telephony_twilio_api_url, self.public_url)
+        return not self.can_be_rung or any(is_loopback(urlsplit(each or "").hostname or "") for each in addresses)
+
+    @property
     def purges_journals(self) -> bool:
         """Whether `telephony_journal_days` is set, so that `serve` deletes old journals."""
         return "telephony_journal_days" in self.model_fields_set and self.telephony_journal_days > 0

@@ -25,6 +25,7 @@ from .pacing.scheduler import Scheduler
 from .recording.recorded_commands import RecordedCommands, cut_cause
 from .recording.recorded_session import RecordedSession
 from .recording.recorder import CallRecorder
+from .simulation import Simulation
 
 if TYPE_CHECKING:
     from realtime_core import HeardItem, RealtimeSession
@@ -84,13 +85,17 @@ class CallParts:
 class Call:
     """A live call. Tools get it as `ctx.context`; elsewhere `current_call()` returns it."""
 
-    def __init__(self, parts: CallParts, data: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, parts: CallParts, data: Mapping[str, Any] | None = None, simulation: Simulation | None = None
+    ) -> None:
         self.data: dict[str, Any] = dict(data or {})
         """Data of the application for this call."""
         self.transfer_targets: dict[str, str] = {}
         """Name -> number. The `transfer` tools of the agents add theirs; a model only ever picks a name."""
         self.warm_targets: set[str] = set()
         """The names of targets whose transfers are always warm."""
+        self.simulation = simulation
+        """The simulation that this call belongs to. None: the call is with a real person."""
         self._parts = parts
         self._commands = RecordedCommands(parts.recorder)
 

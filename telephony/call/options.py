@@ -22,6 +22,7 @@ from .leg.reattach import Followed
 from .line.ear import Latency
 from .pacing.policy import CallPolicy
 from .ports import CallAddresses, PhoneControl
+from .simulation import Simulation
 
 __all__ = ["AgentSource", "CallOptions", "CallOutcome", "ModelConfigSource"]
 
@@ -88,6 +89,8 @@ class CallOptions:
     """Runs beside the conversation from the call's start. It is cancelled at the end."""
     placed: Mapping[str, Any] | None = None
     """For the journal of a call that we placed: how it was placed."""
+    simulation: Simulation | None = None
+    """The simulation that this call belongs to. None: the call is with a real person."""
     followed: Callable[[str], Awaitable[Followed]] = _not_followed
     """What other processes have done about the call with this `CallSid`."""
     on_stream: Callable[[Call, StreamEnd | None], None] = lambda call, end: None

@@ -10,6 +10,7 @@ from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 from telephony.call.call import CallInfo
 from telephony.call.session import AgentSource, CallOptions, run_call
+from telephony.call.simulation import Simulation
 from telephony.journal.disk import settle
 from telephony.journal.format import Journal
 from telephony.journal.writer import JournalWriter
@@ -44,6 +45,7 @@ async def _ring(plan: Plan, agent: AgentSource, greeting: str | None, sources: S
             model_config=model.model_config,
             journal=write,
             sources=sources.fork("session"),
+            simulation=Simulation(),
         )
         try:
             async with asyncio.TaskGroup() as group:

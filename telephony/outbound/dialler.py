@@ -58,8 +58,6 @@ class Dialler:
         self.is_taken: Callable[[str, str], Awaitable[bool]] = _is_free
         """Whether the `CallSid` (first argument) belongs to a call with another token than this (second), in any
         process."""
-        self.simulated = False
-        """Whether Twilio is simulated. Then no do-not-call list is changed."""
         self.fetch_s = fetch_s
         self._address = address
         self._sources = sources
@@ -118,7 +116,6 @@ class Dialler:
             from_=self.from_,
             requested_at=requested_at,
             do_not_call=listed if isinstance(listed, DoNotCall) else None,
-            simulated=self.simulated,
             fetch_s=self.fetch_s,
         )
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import phonenumbers
 
@@ -18,20 +17,13 @@ from realtime_core import FunctionTool
 from realtime_core.run_context import ToolContext
 
 from ..call.call import Call
+from ..call.simulation import Simulation
 from ..errors import CallRefused
-from ..settings import Settings, is_loopback
+from ..settings import Settings
 from ..twilio.numbers import legible
 from .dialing_rules import DialingRules
 
-__all__ = [
-    "DoNotCall",
-    "OptOut",
-    "dialing_rules_of",
-    "opt_out",
-    "read_only",
-    "simulated_dialing_rules",
-    "without_writing",
-]
+__all__ = ["DoNotCall", "dialing_rules_of", "opt_out", "simulated", "simulated_dialing_rules"]
 
 log = logging.getLogger(__name__)
 
@@ -47,20 +39,20 @@ class DoNotCall:
     that begins with `#`. Other ways to write numbers are accepted: several on a line, with an extension, or after
     `tel:`. If a line may name a number, that number is not called.
 
-    The file is read again when it has changed, so other programs may write to it. It does not have to exist. With
-    `writes` False, as for simulated calls, it is never changed, and additions stay in this object.
+    The file is read again when it has changed, so other programs may write to it. It does not have to exist. The list
+    of a `simulation` never changes the file: its additions stay in the simulation.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, writes: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, simulation: Simulation | None = None) -> None:
         self.path = Path(path)
-        self.writes = writes
         self._seen: tuple[int, int, int] | None = None
         self._digits: set[str] = set()
         self._loose: list[str] = []
-        self._added: set[str] = set()
+        self._simulated = simulation is not None
+        self._added = set[str]() if simulation is None else simulation.opted_out(self.path)
 
     def __contains__(self, number: object) -> bool:
-        """Whether this number (E.164) is in the file or was added to this object.
+        """Whether this number (E.164) is in the file or was added.
 
         Raises:
             CallRefused: the list cannot be read, so no number may be called.
@@ -75,7 +67,7 @@ class DoNotCall:
         return digits in self._digits or any(digits.endswith(loose) for loose in self._loose)
 
     def add(self, number: str, remark: str = "") -> None:
-        """Add a number. If the list `writes`, the number is on disk when this returns.
+        """Add a number. Outside a simulation the number is on disk when this returns.
 
         Raises:
             OSError, CallRefused: the file could not be written. Only this process knows the number.
@@ -85,8 +77,8 @@ class DoNotCall:
                 return
         finally:
             self._added.add(number)
-        if not self.writes:
-            log.info("A simulated callee opted out. %s is not changed.", self.path)
+        if self._simulated:
+            log.info("A number opted out in a simulated call. %s is not changed.", self.path)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as file:
@@ -142,7 +134,7 @@ def _digits(written: str) -> str:
 
 def opt_out(do_not_call: DoNotCall) -> FunctionTool:
     """The tool `opt_out`: adds the person on the phone to the do-not-call list. Where the settings name a list
-    (TELEPHONY_DO_NOT_CALL), the agents of placed calls get the tool by themselves."""
+    (TELEPHONY_DO_NOT_CALL), the agents of placed calls get the tool by themselves. A simulated call changes no file."""
 
     async def invoke(context: ToolContext[Any], arguments: str) -> str:
         call = context.context
@@ -151,35 +143,23 @@ def opt_out(do_not_call: DoNotCall) -> FunctionTool:
         number = call.caller if call.info.direction == "inbound" else call.called
         if not number:
             return "The number is not known, so it cannot be put on the list."
+        listed = do_not_call if call.simulation is None else DoNotCall(do_not_call.path, simulation=call.simulation)
         try:
-            await asyncio.to_thread(do_not_call.add, number, "asked for it on the phone")
+            await asyncio.to_thread(listed.add, number, "asked for it on the phone")
         except (OSError, CallRefused) as error:
             log.error("Call %s: the number could not be added to the do-not-call list: %s", call.sid, error)
             return "The list cannot be written to right now. Say that you pass it on to a person, and apologise."
         return "They are on the list and will not be called again. Say so, apologise, and say goodbye."
 
     description = "The person does not want to be called again. Use it as soon as they say so, and only then."
-    tool = OptOut("opt_out", description, {"type": "object", "properties": {}}, invoke, strict_json_schema=False)
-    tool.do_not_call = do_not_call
-    return tool
+    return FunctionTool("opt_out", description, {"type": "object", "properties": {}}, invoke, strict_json_schema=False)
 
 
-class OptOut(FunctionTool):
-    """The tool `opt_out`, with the list that it writes to."""
-
-    do_not_call: DoNotCall
-
-
-def without_writing(tool: Any) -> Any:
-    """The tool, or in place of an `opt_out` one that writes to no list: for simulated calls."""
-    return opt_out(DoNotCall(tool.do_not_call.path, writes=False)) if isinstance(tool, OptOut) else tool
-
-
-def read_only(rules: DialingRules) -> DialingRules:
-    """The same rules, with a do-not-call list that is not written to: for simulated calls."""
+def simulated(rules: DialingRules, simulation: Simulation) -> DialingRules:
+    """The same rules for the calls of a simulation. Their do-not-call file is not written to."""
     if not isinstance(rules.do_not_call, DoNotCall):
         return rules
-    return replace(rules, do_not_call=DoNotCall(rules.do_not_call.path, writes=False))
+    return replace(rules, do_not_call=DoNotCall(rules.do_not_call.path, simulation=simulation))
 
 
 def simulated_dialing_rules(settings: Settings) -> DialingRules:
@@ -190,13 +170,11 @@ def simulated_dialing_rules(settings: Settings) -> DialingRules:
         rules = replace(rules, quiet_from=time(0), quiet_until=time(0))
     if "telephony_call_countries" not in given:
         rules = replace(rules, countries=DialingRules.none().countries)
-    return read_only(rules)
+    return rules
 
 
 def dialing_rules_of(settings: Settings) -> DialingRules:
-    """TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES. With a simulated Twilio on
-    this machine (`telephony simulate`) the list is not written to."""
-    simulated = is_loopback(urlsplit(settings.telephony_twilio_api_url or "").hostname or "")
+    """TELEPHONY_QUIET_HOURS, TELEPHONY_DO_NOT_CALL and TELEPHONY_CALL_COUNTRIES."""
     quiet_from, quiet_until = settings.quiet_hours
     countries, path = settings.telephony_call_countries, settings.telephony_do_not_call
     if path is not None and not path.exists():
@@ -205,5 +183,5 @@ def dialing_rules_of(settings: Settings) -> DialingRules:
         countries=None if countries is None else frozenset(countries.upper().split(",")),
         quiet_from=quiet_from,
         quiet_until=quiet_until,
-        do_not_call=() if path is None else DoNotCall(path, writes=not simulated),
+        do_not_call=() if path is None else DoNotCall(path),
     )

@@ -21,7 +21,7 @@ from ..outcomes.transcript import Line, transcript_of
 from ..twilio.callbacks import CallStatus
 from ..twilio.rest import CallResource
 from .call_state import CallState
-from .do_not_call import DoNotCall, opt_out, without_writing
+from .do_not_call import DoNotCall, opt_out
 from .live_controls import LiveControls
 from .opening import Opening
 from .plan import CallPlan, CallResult, Status
@@ -59,7 +59,6 @@ class PlacedCall(LiveControls):
         from_: str,
         requested_at: datetime,
         do_not_call: DoNotCall | None = None,
-        simulated: bool = False,
         fetch_s: float = 10.0,
     ) -> None:
         super().__init__()
@@ -76,7 +75,6 @@ class PlacedCall(LiveControls):
         self._tools: list[FunctionTool] = [] if self.form is None else [self.form.tool()]
         if do_not_call is not None:
             self._tools.append(opt_out(do_not_call))
-        self._simulated = simulated
         self._model_config: RealtimeModelConfig = {}
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -196,9 +194,7 @@ class PlacedCall(LiveControls):
 
     def agent(self, default: AgentSource) -> AgentSource:
         """The agent of the plan, else `default`; with the facts and the tools of this call."""
-        source = self.plan.agent or default
-        replaced = {"replaced": without_writing} if self._simulated else {}
-        return agent_for_call(source, self.plan.data, self._tools, **replaced)
+        return agent_for_call(self.plan.agent or default, self.plan.data, self._tools)
 
     async def finish(self) -> None:
         """Twilio reports the end of the call: make the result."""

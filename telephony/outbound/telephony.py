@@ -34,7 +34,7 @@ from ..twilio.rest import CallResource, TwilioRest
 from ..web.server import listening
 from .dialing_rules import DialingRules, e164
 from .dialler import Dialler
-from .do_not_call import read_only, simulated_dialing_rules
+from .do_not_call import simulated, simulated_dialing_rules
 from .placed import PlacedCall
 from .plan import GREETING, CallPlan, CallResult, LeaveMessage
 
@@ -255,7 +255,7 @@ class Telephony:
         if isinstance(self._simulate, str):
             twilio.default_callee = callees.find(self._simulate)
         settings = self._settings or read_settings()
-        self._rules = simulated_dialing_rules(settings) if self._rules is None else read_only(self._rules)
+        self._rules = simulated_dialing_rules(settings) if self._rules is None else self._rules
         log.info("The calls are simulated: a simulated phone answers, and a script speaks.")
         return settings.model_copy(
             update={
@@ -292,8 +292,9 @@ class Telephony:
             twilio.webhooks.reach[SIMULATED_URL] = address
         self._dialler = app.state.dialler
         assert self._dialler is not None
-        self._dialler.rules = self._rules or self._dialler.rules
-        self._dialler.simulated = twilio is not None
+        if self._rules is not None:
+            is_real = not settings.is_simulation
+            self._dialler.rules = self._rules if is_real else simulated(self._rules, app.state.phone.simulation)
 
     def _agent(self, info: CallInfo) -> RealtimeAgent[Any]:
         """The agent of inbound calls while this process places calls."""

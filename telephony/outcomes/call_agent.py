@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from realtime_core import FunctionTool, RealtimeAgent, user_code
@@ -14,38 +14,30 @@ from ..call.options import AgentSource
 __all__ = ["agent_for_call"]
 
 
-def agent_for_call(
-    source: AgentSource,
-    facts: Mapping[str, Any],
-    tools: Sequence[FunctionTool],
-    *,
-    replaced: Callable[[Any], Any] = lambda tool: tool,
-) -> AgentSource:
+def agent_for_call(source: AgentSource, facts: Mapping[str, Any], tools: Sequence[FunctionTool]) -> AgentSource:
     """A copy of the agent (or of the function that chooses one) with `facts` in its instructions, and with `tools`
     besides its own. The agents that it hands over to get both, too. A tool of the agent replaces one of ours with the
-    same name. `replaced` gets each tool of the agent and returns the tool to use."""
+    same name."""
     if isinstance(source, RealtimeAgent):
-        return _CallAgents(facts, tools, replaced).agent(source)
+        return _CallAgents(facts, tools).agent(source)
 
     async def pick(info: Any) -> RealtimeAgent[Any]:
-        return _CallAgents(facts, tools, replaced).agent(await user_code.call(source, info))
+        return _CallAgents(facts, tools).agent(await user_code.call(source, info))
 
     return pick
 
 
 class _CallAgents:
-    def __init__(self, facts: Mapping[str, Any], tools: Sequence[FunctionTool], replaced: Callable[[Any], Any]) -> None:
+    def __init__(self, facts: Mapping[str, Any], tools: Sequence[FunctionTool]) -> None:
         self._facts = "; ".join(f"{name}: {value}" for name, value in facts.items())
         self._tools = tools
-        self._replaced = replaced
         self._copies: dict[int, RealtimeAgent[Any]] = {}
 
     def agent(self, agent: RealtimeAgent[Any]) -> RealtimeAgent[Any]:
         if id(agent) in self._copies:  # agents may hand over to each other
             return self._copies[id(agent)]
-        given = [self._replaced(tool) for tool in agent.tools]
-        own = {getattr(tool, "name", None) for tool in given}
-        tools = [*given, *(tool for tool in self._tools if tool.name not in own)]
+        own = {getattr(tool, "name", None) for tool in agent.tools}
+        tools = [*agent.tools, *(tool for tool in self._tools if tool.name not in own)]
         copy = agent.clone(tools=tools, instructions=self._instructions(agent.instructions))
         self._copies[id(agent)] = self._copies[id(copy)] = copy
         copy.handoffs = [self._handoff(each) for each in agent.handoffs]

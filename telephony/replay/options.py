@@ -17,6 +17,7 @@ from ..call.call import CallInfo
 from ..call.options import CallOptions
 from ..call.pacing.policy import CallPolicy
 from ..call.pacing.silence_prompts import SilencePolicy
+from ..call.simulation import Simulation
 from ..journal.memory import MemoryJournal
 from ..outbound.opening import Opening
 from ..outbound.plan import CallPlan
@@ -42,6 +43,7 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
         journal=lambda info: journal,
         admit=lambda start: call_info(recording, start),
         sources=RecordedSources(seed, str(recording.header.get("started_at", ""))),
+        simulation=Simulation(),
     )
     for name in ("digits_to_model", "reattach_s"):
         if name in config:

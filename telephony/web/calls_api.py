@@ -31,7 +31,7 @@ from ..errors import CallRefused, RecordRefused, RecordsUnavailable, TwilioError
 from ..outbound.call_request import CallRequest
 from ..outbound.dialing_rules import e164
 from ..outbound.dialler import Dialler
-from ..outbound.do_not_call import dialing_rules_of
+from ..outbound.do_not_call import dialing_rules_of, simulated
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import CallPlan
 from ..records.call_record import CallRecord
@@ -63,7 +63,10 @@ def open_dialler(phone: PhoneServer) -> Dialler | None:
     def address(what: str, token: str) -> str:
         return public_address(mounted(base, phone.root_path), f"/i/{phone.instance}/outgoing-{what}/{token}")
 
-    return Dialler(rest, from_=number, address=address, rules=dialing_rules_of(settings), sources=phone.sources)
+    rules = dialing_rules_of(settings)
+    if settings.is_simulation:
+        rules = simulated(rules, phone.simulation)
+    return Dialler(rest, from_=number, address=address, rules=rules, sources=phone.sources)
 
 
 async def create_call(request: Request) -> JSONResponse:

@@ -18,6 +18,7 @@ from ..call.call import Call, CallInfo
 from ..call.options import AgentSource, CallOptions
 from ..call.ports import PhoneControl
 from ..call.registry import Registry
+from ..call.simulation import Simulation
 from ..console.feed import Feeds
 from ..errors import NotStarted
 from ..journal.journals import Journals
@@ -94,6 +95,8 @@ class PhoneServer:
     sources: Sources
     defaults: CallOptions
     """The options that are the same for all calls."""
+    simulation: Simulation = field(default_factory=Simulation)
+    """The simulation that softphones belong to, and with a simulated Twilio all calls."""
     outgoing: Mapping[str, AgentSource] = field(default_factory=dict)
     """The agents that `POST /calls` may name."""
     feeds: Feeds = field(default_factory=Feeds)
@@ -127,11 +130,13 @@ class PhoneServer:
 
         A softphone's call has no control, because Twilio's API does not know it. Only TwiML controls it.
         """
+        from_browser = BROWSER in connection.scope
         return replace(
             self.defaults,
             addresses=self.addresses(connection),
             on_event=(*self.defaults.on_event, CallMetrics(self.metrics).on_event),
-            control=None if BROWSER in connection.scope else self.defaults.control,
+            control=None if from_browser else self.defaults.control,
+            simulation=self.simulation if from_browser or self.settings.is_simulation else None,
         )
 
     def warm(self, connection: HTTPConnection, info: CallInfo) -> None:

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from telephony import Settings, create_app, load_settings
+from telephony.call.options import CallOptions
 from telephony.console.feed import Feeds
 from telephony.console.selection import select
 from telephony.journal.memory import MemoryJournal
@@ -120,15 +121,16 @@ def test_the_page_may_ask_what_twilio_asks_and_nothing_else(public: TestClient) 
     assert public.post(f"{PHONE}/webhook/call-status", data=FORM, headers=BEARER).status_code == 404
 
 
-def test_twilios_api_is_not_asked_about_a_call_that_it_does_not_know(public: TestClient) -> None:
+def test_a_softphones_call_is_unknown_to_twilio_and_simulated(public: TestClient) -> None:
     phone = public.app.state.phone  # type: ignore[attr-defined]
     scope = {"type": "http", "scheme": "https", "path": "/", "headers": [], "server": ("127.0.0.1", 80)}
 
-    async def controls() -> list[Any]:
-        return [phone.options(HTTPConnection(it)).control for it in (scope, {**scope, BROWSER: {}})]
+    async def options() -> list[CallOptions]:
+        return [phone.options(HTTPConnection(it)) for it in (scope, {**scope, BROWSER: {}})]
 
-    of_twilio, of_browser = asyncio.run(controls())
-    assert of_twilio is not None and of_browser is None
+    of_twilio, of_browser = asyncio.run(options())
+    assert of_twilio.control is not None and of_browser.control is None
+    assert of_twilio.simulation is None and of_browser.simulation is not None
 
 
 def test_on_this_machine_the_page_opens_the_stream_that_the_twiml_names(local: TestClient) -> None:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from typer.testing import CliRunner
 
-from realtime_core import RealtimeAgent
+from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.errors import UserError
 from realtime_core.local import Call, LocalRealtimeServer, Reply, Script, Turn
 from realtime_core.sources import Sources
-from telephony import Care, DialingRules, Telephony, hang_up, opt_out
+from realtime_core.testing import virtual_time
+from telephony import Care, DialingRules, Telephony, create_app, hang_up, opt_out
 from telephony.cli.app import app
+from telephony.errors import CallRefused
+from telephony.journal.disk import settle
 from telephony.outbound import care, dialing_rules
-from telephony.outbound.do_not_call import DoNotCall, dialing_rules_of
+from telephony.outbound.do_not_call import DoNotCall
+from telephony.outbound.plan import CallPlan
+from telephony.replay.replaying import replay_call
 from telephony.settings import read_settings
+from telephony.simulator import Caller, Handset, SimulatedTwilio, callees
+from telephony.simulator.twilio import OWN_NUMBER
+from telephony.twilio.rest import TwilioRest
 
-TO = "+14155550123"
+TO, PUBLIC = "+14155550123", "https://phone.example.com"
 AGENT: RealtimeAgent[Any] = RealtimeAgent(name="Reminder", instructions="You remind people.", tools=[hang_up()])
 
 
@@ -114,18 +125,99 @@ async def test_a_number_as_people_write_it_is_looked_for_as_it_was_called() -> N
         assert len(await phone.placed_since("415 555 0123", began)) == 1
 
 
-def test_a_server_on_a_simulated_twilio_writes_no_list(tmp_path: Path) -> None:
+OPTS_OUT = Turn(Reply(say="Noted."), calls=[Call("opt_out", "{}")])
+STOPPING = Script(greeting=Reply(say="Hello."), turns=[OPTS_OUT, replace(OPTS_OUT, text="pressed 9")])
+
+
+async def says_stop(phone: Handset) -> None:
+    await phone.agent_speaks()
+    await phone.agent_silent(0.5)
+    await phone.say("sorry_hours")
+    await phone.agent_speaks()
+    await phone.agent_silent(0.5)
+
+
+async def presses_stop(phone: Handset) -> None:
+    await phone.agent_speaks()
+    await phone.agent_silent(0.5)
+    phone.press("9")
+    await phone.agent_speaks()
+    await phone.agent_silent(0.5)
+
+
+Begin = Callable[[SimulatedTwilio, Starlette, Caller], Awaitable[None]]
+
+
+async def the_person_calls(twilio: SimulatedTwilio, app: Starlette, person: Caller) -> None:
+    await twilio.ring(from_=TO, caller=person)
+    await app.state.phone.registry.empty()
+
+
+async def a_program_places_a_call(twilio: SimulatedTwilio, app: Starlette, person: Caller) -> None:
+    twilio.default_callee = callees.person(person, after_s=0.05)
+    await app.state.dialler.place(CallPlan(TO, None, detect=False)).finished()
+
+
+async def a_request_places_a_call(twilio: SimulatedTwilio, app: Starlette, person: Caller) -> None:
+    twilio.default_callee = callees.person(person, after_s=0.05)
+    headers = {"Authorization": "Bearer t", "Content-Type": "application/json"}
+    body = json.dumps({"to": TO, "agent": "reminder"}).encode()
+    url = twilio.webhooks.reach[PUBLIC] + "/calls"
+    answer = await twilio.links.request("POST", url, headers, body, timeout_s=5, max_bytes=10_000)
+    assert answer.status == 201
+    await app.state.dialler.calls[json.loads(answer.body)["id"]].finished()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("person", [says_stop, presses_stop])
+@pytest.mark.parametrize("begin", [the_person_calls, a_program_places_a_call, a_request_places_a_call])
+async def test_a_server_on_a_simulated_twilio_writes_no_list(person: Caller, begin: Begin, tmp_path: Path) -> None:
     path = tmp_path / "no.txt"
-    rules = dialing_rules_of(
-        read_settings(telephony_do_not_call=path, telephony_twilio_api_url="http://127.0.0.1:9000")
-    )
-    assert isinstance(rules.do_not_call, DoNotCall)
-    rules.do_not_call.add(TO)
-    assert TO in rules.do_not_call and not path.exists()
-    rules = dialing_rules_of(read_settings(telephony_do_not_call=path))
-    assert isinstance(rules.do_not_call, DoNotCall)
-    rules.do_not_call.add(TO)
-    assert path.read_text() == f"{TO}\n"
+    path.write_text("+14155550999\n")
+    agent: RealtimeAgent[Any] = RealtimeAgent(name="Reminder", tools=[opt_out(DoNotCall(path))])
+    async with (
+        LocalRealtimeServer(STOPPING, in_memory=True) as model,
+        SimulatedTwilio(sources=Sources(3)) as twilio,
+    ):
+        settings = read_settings(
+            twilio_account_sid=twilio.account_sid, twilio_auth_token=twilio.auth_token,
+            twilio_phone_number=OWN_NUMBER, telephony_twilio_api_url=twilio.base_url, public_url=PUBLIC,
+            telephony_api_token="t", telephony_quiet_hours="off", telephony_do_not_call=path,
+        )  # fmt: skip
+        rest, config = TwilioRest.of(settings, twilio.http_client()), RealtimeModelConfig(**model.model_config)
+        app = create_app(
+            agent, greeting="Greet.", settings=settings, model_config=config, rest=rest, outgoing={"reminder": agent}
+        )
+        async with twilio.serving(app) as address:
+            twilio.webhooks.reach[PUBLIC] = address
+            twilio.numbers[OWN_NUMBER].voice_url = f"{PUBLIC}/incoming-call"
+            await begin(twilio, app, person)
+            assert path.read_text() == "+14155550999\n"
+            for refused in (TO, "+14155550999"):
+                with pytest.raises(CallRefused, match="does not want to be called"):
+                    app.state.dialler.place(CallPlan(refused, agent))
+
+
+def test_a_replay_that_runs_the_tools_writes_no_list(tmp_path: Path) -> None:
+    path = tmp_path / "no.txt"
+    agent: RealtimeAgent[Any] = RealtimeAgent(name="Reminder", tools=[opt_out(DoNotCall(path))])
+
+    async def call() -> None:
+        settings = read_settings(telephony_journal_dir=tmp_path / "calls")
+        async with (
+            LocalRealtimeServer(STOPPING, in_memory=True) as model,
+            Telephony(settings, simulate=True, model_config=model.model_config) as phone,
+        ):
+            assert phone.twilio is not None
+            phone.twilio.default_callee = callees.person(says_stop, after_s=0.05)
+            await phone.run_call(TO, agent=agent, detect=False, max_s=60)
+
+    virtual_time.run(call)
+    settle()
+    (journal,) = (tmp_path / "calls").glob("*/journal.jsonl")
+    replayed = replay_call(journal, agent, run_tools=True)
+    assert any("will not be called again" in str(record) for record in replayed.records)
+    assert not path.exists()
 
 
 def test_the_older_name_of_the_rules_still_works() -> None:
