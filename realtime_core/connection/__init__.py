@@ -10,7 +10,7 @@ The call session, the model, the embedded server and the simulated phone use `Co
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +43,11 @@ class Connection(ABC):
     def send(self, text: str) -> None:
         """Send one text message. Never blocks and never raises: a message after the end is dropped, because `run`
         reports the end once. `buffered_bytes` shows whether the peer keeps up."""
+
+    def send_all(self, texts: Sequence[str]) -> None:
+        """Send several text messages, as `send` does. A socket sends them in one write."""
+        for text in texts:
+            self.send(text)
 
     @property
     @abstractmethod

@@ -90,6 +90,7 @@ async def connect(
             close_timeout_s=close_timeout_s,
             ping_interval_s=ping_interval_s,
             ping_timeout_s=ping_timeout_s,
+            max_message_bytes=max_message_bytes,
             max_buffered_bytes=max_buffered_bytes,
         )
 
@@ -305,6 +306,7 @@ def serve(
                 close_timeout_s=close_timeout_s,
                 ping_interval_s=ping_interval_s,
                 ping_timeout_s=ping_timeout_s,
+                max_message_bytes=max_message_bytes,
                 max_buffered_bytes=max_buffered_bytes,
             )
             deadline = loop.call_later(open_timeout_s, connection._drop)

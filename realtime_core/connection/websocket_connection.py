@@ -1,13 +1,15 @@
-"""One end of a WebSocket (RFC 6455): the sans-I/O core of `websockets` under an `asyncio.Protocol`.
+"""One end of a WebSocket (RFC 6455) under an `asyncio.Protocol`.
 
 `send` writes to the transport in the same step and `on_message` is called from `data_received`. There is no queue
-and no task between the socket and its user.
+and no task between the socket and its user. Whole text messages take the quick way of `frames`. The sans-I/O core of
+`websockets` does the rest: handshakes, control frames, fragments and errors.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from websockets.client import ClientProtocol
@@ -18,8 +20,11 @@ from websockets.server import ServerProtocol
 
 from . import Close
 from .delivery import DeliveringConnection, check_close
+from .frames import FrameSplitter, Masks, masked_text, text_frame
 
 __all__ = ["WebSocketConnection"]
+
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
@@ -37,6 +42,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         close_timeout_s: float,
         ping_interval_s: float | None,
         ping_timeout_s: float,
+        max_message_bytes: int,
         max_buffered_bytes: int,
     ) -> None:
         super().__init__()
@@ -48,6 +54,13 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         self._ping_timeout_s = ping_timeout_s
         self._max_buffered_bytes = max_buffered_bytes
         self._transport: asyncio.Transport
+        is_client = isinstance(protocol, ClientProtocol)
+        self._splitter = FrameSplitter(masked=not is_client, max_bytes=max_message_bytes)
+        self._masks = Masks(secrets.token_bytes) if is_client else None
+        self._is_open = protocol.state is State.OPEN
+        """Whether the handshake is done, so that frames follow."""
+        self._head = b""
+        """The last bytes of the peer's handshake so far."""
         self._fate: Close | None = None
         self._fragments: list[bytes | bytearray] = []
         self._fragments_opcode = Opcode.TEXT
@@ -63,13 +76,23 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         return self._protocol.subprotocol
 
     def send(self, text: str) -> None:
+        if self._can_send():
+            self._transport.write(self._encode(text))
+
+    def send_all(self, texts: Sequence[str]) -> None:
+        if texts and self._can_send():
+            self._transport.write(b"".join(map(self._encode, texts)))
+
+    def _can_send(self) -> bool:
         if self._protocol.state is not State.OPEN:
-            return
+            return False
         if self._transport.get_write_buffer_size() > self._max_buffered_bytes:
             self._break("the peer does not read")
-            return
-        self._protocol.send_text(text.encode())
-        self._write()
+            return False
+        return True
+
+    def _encode(self, text: str) -> bytes:
+        return text_frame(text.encode()) if self._masks is None else masked_text(text.encode(), self._masks.next())
 
     @property
     def buffered_bytes(self) -> int:
@@ -106,14 +129,43 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._alive = True
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
+        if not self._is_open:
+            data = self._receive_handshake(data)
+        for is_text, piece in self._splitter.feed(data):
+            if is_text:
+                self._text_received(piece)
+            else:
+                self._receive(piece)
+            if self._transport.is_closing():
+                break
+
+    def _receive_handshake(self, data: bytes) -> bytes:
+        """Returns the bytes after the handshake, which are frames."""
+        known, seen = len(self._head), self._head + data
+        self._head = seen[-3:]
+        end = seen.find(_END_OF_HEAD)
+        size = len(data) if end < 0 else end + len(_END_OF_HEAD) - known
+        self._receive(data[:size])
+        rest = data[size:]
+        self._is_open = self._protocol.state is State.OPEN
+        if rest and not self._is_open:  # the body of a refusal
+            self._receive(rest)
+            return b""
+        return rest
+
+    def _receive(self, data: bytes) -> None:
+        """The way of everything that is not a whole text message."""
+        protocol = self._protocol
+        protocol.receive_data(data)
+        for event in protocol.events_received():
             if isinstance(event, Frame):
                 self._frame_received(event)
             else:
                 self._on_handshake(self, event)
         self._write()
-        if self._protocol.parser_exc is not None:
+        if protocol.parser_exc is not None or protocol.close_rcvd is not None:
+            self._splitter.pass_all()
+        if protocol.parser_exc is not None:
             self._expect_end()
 
     def eof_received(self) -> None:
@@ -172,7 +224,10 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     def _message_received(self, opcode: Opcode, data: bytes | bytearray) -> None:
         if opcode is Opcode.BINARY:
             self._deliver(bytes(data))
-            return
+        else:
+            self._text_received(data)
+
+    def _text_received(self, data: bytes | bytearray) -> None:
         try:
             text = data.decode()
         except UnicodeDecodeError:

@@ -64,6 +64,22 @@ def test_messages_arrive_in_order_both_ways(play: Play) -> None:
     play(scenario)
 
 
+def test_several_messages_at_once_arrive_one_by_one_and_in_order(play: Play) -> None:
+    async def scenario(link: Link) -> None:
+        running = asyncio.create_task(link.run(lambda _: None))
+        link.connection.send("before")
+        link.connection.send_all([])
+        link.connection.send_all(["one", "two é", "x" * 70_000])
+        link.connection.send("after")
+        expected = ["before", "one", "two é", "x" * 70_000, "after"]
+        assert [await link.peer.receive() for _ in expected] == expected
+        await link.peer.close(1000)
+        assert await running == Close(1000, "", "peer")
+        link.connection.send_all(["too", "late"])
+
+    play(scenario)
+
+
 def test_what_comes_before_run_is_kept_and_what_is_sent_before_run_goes_out(play: Play) -> None:
     async def scenario(link: Link) -> None:
         for number in range(3):

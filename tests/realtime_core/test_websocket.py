@@ -7,12 +7,15 @@ import contextlib
 import gc
 import warnings
 from collections.abc import AsyncIterator
+from unittest.mock import Mock, patch
 
 import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 
 from realtime_core.connection import Close
+from realtime_core.connection.frames import text_frame
 from realtime_core.connection.websocket import WebSocketConnection, connect, serve
 from realtime_core.errors import ConnectFailed
 from tests.support.connection_links import SocketPeer
@@ -111,6 +114,58 @@ async def test_a_server_that_never_answers_is_given_up() -> None:
 async def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ConnectFailed, match="is not a ws: or wss: address"):
         await connect(url)
+
+
+@pytest.mark.parametrize("end", range(1, 8))
+async def test_frames_behind_the_handshake_are_read_wherever_the_segments_end(end: int) -> None:
+    """A server may send its first message in the segment of its handshake."""
+    first = text_frame(b'{"type":"session.created"}') + text_frame(b"second")
+    over = asyncio.Event()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        protocol = ServerProtocol()
+        protocol.receive_data(await reader.readuntil(b"\r\n\r\n"))
+        request = protocol.events_received()[0]
+        assert isinstance(request, Request)
+        protocol.send_response(protocol.accept(request))
+        answer = b"".join(protocol.data_to_send()) + first
+        at = len(answer) - len(first) - 4 + end
+        writer.write(answer[:at])
+        await writer.drain()
+        await asyncio.sleep(0.01)
+        writer.write(answer[at:])
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        over.set()
+
+    got: asyncio.Queue[str | bytes] = asyncio.Queue()
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        connection = await connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        running = asyncio.create_task(connection.run(got.put_nowait))
+        assert [await got.get(), await got.get()] == ['{"type":"session.created"}', "second"]
+        running.cancel()
+        await over.wait()
+
+
+@pytest.mark.parametrize("body", [b"no\r\n\r\nentry", b"\x81\x02no", b"x" * 100_000])
+async def test_the_body_of_a_refusal_is_not_read_as_frames(body: bytes) -> None:
+    head = b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with raw_server(head + body) as url:
+        with pytest.raises(ConnectFailed) as caught:
+            await connect(url)
+    assert caught.value.status == 403
+
+
+async def test_several_messages_leave_in_one_write() -> None:
+    async with serve(echo) as server:
+        connection = await connect(f"ws://127.0.0.1:{server.port}/")
+        writes: list[bytes] = []
+        transport = connection._transport
+        with patch.object(connection, "_transport", Mock(wraps=transport, write=writes.append)):
+            connection.send_all(["media", "mark"])
+        assert len(writes) == 1
+        connection._drop()
 
 
 async def test_the_server_may_answer_in_place_of_the_upgrade() -> None:

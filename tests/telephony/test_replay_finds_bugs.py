@@ -4,7 +4,7 @@ the first divergence points at the cause."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from telephony.call.conversation import Conversation
 from telephony.call.ending import EndReason
 from telephony.call.line import playout
 from telephony.call.line.player import LinePlayer
-from telephony.call.line.playout import Playout
+from telephony.call.line.playout import Clear, Command, Playout
 from telephony.call.streams import CallStreams
 from telephony.replay.compare import Divergence
 from telephony.replay.replaying import replay_call
@@ -33,15 +33,15 @@ Patch = pytest.MonkeyPatch
 
 
 def late_clear(patch: Patch) -> None:
-    forward = LinePlayer._forward
+    send = LinePlayer._send
 
-    def late(self: LinePlayer, connection: Any, text: str) -> None:
-        if '"clear"' in text:
-            asyncio.get_running_loop().call_later(0.08, forward, self, connection, text)
-        else:
-            forward(self, connection, text)
+    def late(self: LinePlayer, commands: Sequence[Command]) -> None:
+        clears = [command for command in commands if isinstance(command, Clear)]
+        send(self, [command for command in commands if not isinstance(command, Clear)])
+        if clears:
+            asyncio.get_running_loop().call_later(0.08, send, self, clears)
 
-    patch.setattr(LinePlayer, "_forward", late)
+    patch.setattr(LinePlayer, "_send", late)
 
 
 def truncation_at_sent(patch: Patch) -> None:

@@ -22,7 +22,7 @@ from ...twilio import media_stream
 from .. import clips
 from ..recording.recorder import CallRecorder
 from .ear import Ear
-from .playout import Clear, Command, Cut, Mark, Media, Playout, Segment, Source
+from .playout import Clear, Command, Cut, Mark, Media, Playout, Source
 
 __all__ = ["Heard", "LinePlayer"]
 
@@ -272,40 +272,44 @@ class LinePlayer:
         connection = self._connection
         if connection is None:
             return
-        for command in commands:
-            match command:
-                case Media(payload, position, segments):
-                    connection.send(media_stream.encode_media(self._stream_sid, payload))
-                    for part in segments:
-                        if part.source is not None and part.offset == 0:
-                            self._first_samples.append((part.start, part.source[0] in self._clip_sources))
-                    self._record.write("twilio.out", message=self._media(payload, position, segments))
-                case Mark(name):
-                    self._forward(connection, media_stream.encode_mark(self._stream_sid, name))
-                case Clear():
-                    self._forward(connection, media_stream.encode_clear(self._stream_sid))
+        texts = [self._encode(command) for command in commands]
+        connection.send_all(texts)
+        for command, text in zip(commands, texts, strict=True):
+            if isinstance(command, Media):
+                for part in command.segments:
+                    if part.source is not None and part.offset == 0:
+                        self._first_samples.append((part.start, part.source[0] in self._clip_sources))
+                self._record.write("twilio.out", message=self._media(command))
+            else:
+                self._record.message("twilio.out", text, decoded=True)
         if self.playout.runs:
             self._record_runs()
         if commands:
             self.on_sent(connection.buffered_bytes)
 
-    def _media(self, payload: bytes, position: int, segments: Sequence[Segment]) -> dict[str, Any]:
+    def _encode(self, command: Command) -> str:
+        match command:
+            case Media(payload):
+                return media_stream.encode_media(self._stream_sid, payload)
+            case Mark(name):
+                return media_stream.encode_mark(self._stream_sid, name)
+            case Clear():
+                return media_stream.encode_clear(self._stream_sid)
+
+    def _media(self, media: Media) -> dict[str, Any]:
         """The journal's form of a media message."""
+        payload = media.payload
         message: dict[str, Any] = {
             "event": "media",
             "bytes": len(payload),
             "crc32": binascii.crc32(payload),
-            "position": position,
-            "segments": [[*(part.source or ("", 0)), part.offset, part.end - part.start] for part in segments],
+            "position": media.position,
+            "segments": [[*(part.source or ("", 0)), part.offset, part.end - part.start] for part in media.segments],
         }
         if (bed := self._bed) is not None:
             message["bed"] = [bed.digest, bed.sent]
             bed.sent += len(payload)
         return message
-
-    def _forward(self, connection: Connection, text: str) -> None:
-        connection.send(text)
-        self._record.message("twilio.out", text, decoded=True)
 
     def _record_runs(self, **ended: int) -> None:
         if self.playout.runs or ended:
