@@ -51,17 +51,17 @@ _T = TypeVar("_T")
 
 _CLAIM_S = 1.0
 """The time limit of a claim. A caller waits for it."""
-_ANSWER_S = 3.0
-_NOTE_S = 10.0
+_QUERY_S = 3.0
+_WRITE_S = 10.0
 _CLOSE_S = 3.0
-_AGAIN_S = 5.0
+_RETRY_S = 5.0
 LEASE_S = 60.0
 """How long a process counts as alive after it renewed its lease."""
 RENEW_S = 10.0
 _MAX_WAITING = 10_000
 _BATCH = 20
 _THREADS = 4
-_SINGLY_AFTER = 2
+_SINGLE_AFTER = 2
 """After so many failures of a batch its updates are written one by one."""
 _MAX_ATTEMPTS = 5
 """After so many failures in a row, while the database answers, an update is dropped."""
@@ -94,10 +94,13 @@ def open_records(settings: Settings) -> Records | None:
 
 
 class RecordsClient:
-    """An async context manager. Without a `database` the records are in the memory of this process."""
+    """Reads and writes the records for one process. An async context manager.
+
+    Without a `database` the records are in the memory of this process.
+    """
 
     def __init__(
-        self, database: Records | None = None, *, sources: Sources = SYSTEM, again_s: float = _AGAIN_S
+        self, database: Records | None = None, *, sources: Sources = SYSTEM, retry_s: float = _RETRY_S
     ) -> None:
         self.fault = ""
         """Why the database cannot be used. Empty while it can be used."""
@@ -110,24 +113,24 @@ class RecordsClient:
         self._database = database
         self._memory = MemoryRecords()
         self._sources = sources
-        self._again_s = again_s
+        self._retry_s = retry_s
         self._waiting: deque[CallUpdate] = deque()
         self._attempts = 0
-        self._in_hand: list[CallUpdate] = []
+        self._in_progress: list[CallUpdate] = []
         self._has_lease = False
         self._renew_at = 0.0
-        self._wanted = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._threads: ThreadPoolExecutor | None = None
-        self._asked: set[Future[Any]] = set()
+        self._jobs: set[Future[Any]] = set()
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         if self._database is not None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="records")
-            await self._try()
-            self._writer = asyncio.create_task(self._write(), name="records")
+            await self._reconnect()
+            self._writer = asyncio.create_task(self._write_updates(), name="records")
         return self
 
     async def __aexit__(
@@ -143,10 +146,10 @@ class RecordsClient:
         self._writer.cancel()
         await asyncio.wait([self._writer])
         with suppress(RecordsUnavailable, RecordRefused):  # the lease runs out by itself
-            await self._ask(lambda it: it.leave(self.process), _CLAIM_S)
+            await self._run(lambda records: records.leave(self.process), _CLAIM_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if asked := [asyncio.wrap_future(each) for each in tuple(self._asked)]:
-            await asyncio.wait(asked, timeout=_CLOSE_S)  # each of them returns its connection
+        if jobs := [asyncio.wrap_future(each) for each in tuple(self._jobs)]:
+            await asyncio.wait(jobs, timeout=_CLOSE_S)  # each of them returns its connection
         self._database.close()
 
     @property
@@ -160,7 +163,7 @@ class RecordsClient:
     @property
     def waiting(self) -> int:
         """How many updates have not been written yet."""
-        return len(self._waiting) + len(self._in_hand)
+        return len(self._waiting) + len(self._in_progress)
 
     # --- claims --------------------------------------------------------------------------------------------------
 
@@ -172,7 +175,7 @@ class RecordsClient:
         if self._database is None:
             return True
         try:
-            return (await self._ask(lambda it: it.claim(kind, key, ttl_s=ttl_s, now=now), _CLAIM_S)).first
+            return (await self._run(lambda records: records.claim(kind, key, ttl_s=ttl_s, now=now), _CLAIM_S)).first
         except (RecordsUnavailable, RecordRefused):
             return True
 
@@ -184,7 +187,7 @@ class RecordsClient:
             RecordRefused: the database refuses the record of the call.
         """
         now = self._sources.now()
-        claimed = await self._ask(lambda it: it.claim(kind, key, ttl_s=ttl_s, now=now, value=value, call=call))
+        claimed = await self._run(lambda it: it.claim(kind, key, ttl_s=ttl_s, now=now, value=value, call=call))
         if claimed.first and self._database is not None:
             self._memory.note([call])
         return claimed
@@ -193,7 +196,7 @@ class RecordsClient:
         """Give the key back, because what it was reserved for was not done."""
         self._memory.release(kind, key, call_id=call_id)
         try:
-            await self._ask(lambda it: it.release(kind, key, call_id=call_id))
+            await self._run(lambda records: records.release(kind, key, call_id=call_id))
         except (RecordsUnavailable, RecordRefused) as error:
             log.error("An idempotency key could not be released and stays used: %s", error)
 
@@ -204,16 +207,16 @@ class RecordsClient:
         if not is_key(key):
             log.warning("An update of a call record is dropped: %.100r is not the id of a call.", key)
             return
-        news = CallUpdate(key, self._sources.now(), begins, changes, held_by)
-        self._memory.note([news])
+        update = CallUpdate(key, self._sources.now(), begins, changes, held_by)
+        self._memory.note([update])
         if self._database is None:
             return
         if len(self._waiting) >= _MAX_WAITING:
             self._waiting.popleft()
             self.dropped += 1
-        self._waiting.append(news)
+        self._waiting.append(update)
         self._idle.clear()
-        self._wanted.set()
+        self._wake_up.set()
 
     async def call(self, key: str) -> CallRecord | None:
         """The record of a call, by its id or its `CallSid`, with the updates that wait here. While the database is
@@ -221,47 +224,47 @@ class RecordsClient:
         if not is_key(key):
             return None
         try:
-            found = await self._ask(lambda it: it.call(key), _CLAIM_S)
+            found = await self._run(lambda records: records.call(key), _CLAIM_S)
         except (RecordsUnavailable, RecordRefused):
             found = None
         if found is None:
             return self._memory.call(key)
-        for news in (*self._in_hand, *self._waiting):
-            if news.key in (found.id, found.sid):
-                found = updated(found, news) or found
+        for update in (*self._in_progress, *self._waiting):
+            if update.key in (found.id, found.sid):
+                found = updated(found, update) or found
         return found
 
     async def is_alive(self, process: str) -> bool:
         """Whether this process holds a lease. Also True while the database is down, and the answer is not known."""
         now = self._sources.now()
         try:
-            return await self._ask(lambda it: it.is_alive(process, now=now), _CLAIM_S)
+            return await self._run(lambda records: records.is_alive(process, now=now), _CLAIM_S)
         except (RecordsUnavailable, RecordRefused):
             return True
 
     async def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
         """Raises `RecordsUnavailable`."""
-        return await self._ask(lambda it: it.purge(before, dry_run=dry_run), 60.0)
+        return await self._run(lambda records: records.purge(before, dry_run=dry_run), 60.0)
 
     # --- the database --------------------------------------------------------------------------------------------
 
-    async def _ask(self, question: Callable[[Records], _T], within_s: float = _ANSWER_S) -> _T:
-        """Run `question` in a thread. Raises `RecordsUnavailable`, at once if the database is known to be down."""
+    async def _run(self, query: Callable[[Records], _T], within_s: float = _QUERY_S) -> _T:
+        """Run `query` in a thread. Raises `RecordsUnavailable`, at once if the database is known to be down."""
         if self._database is None or self._threads is None:
-            return question(self._memory)
+            return query(self._memory)
         if self.fault:
             raise RecordsUnavailable(self.fault)
-        return await self._ask_anyway(question, within_s)
+        return await self._run_in_thread(query, within_s)
 
-    async def _ask_anyway(self, question: Callable[[Records], _T], within_s: float) -> _T:
+    async def _run_in_thread(self, query: Callable[[Records], _T], within_s: float) -> _T:
         assert self._database is not None
         assert self._threads is not None
-        asked = self._threads.submit(question, self._database)
-        self._asked.add(asked)
-        asked.add_done_callback(self._asked.discard)
+        job = self._threads.submit(query, self._database)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
         try:
             async with asyncio.timeout(within_s):
-                return await asyncio.wrap_future(asked)
+                return await asyncio.wrap_future(job)
         except TimeoutError:
             fault = f"it did not answer within {within_s:g} s"
         except RecordsUnavailable as error:
@@ -269,10 +272,10 @@ class RecordsClient:
         if not self.fault:
             log.error("The records cannot be used, and calls continue without them: %s", fault)
         self.fault = fault
-        self._wanted.set()
+        self._wake_up.set()
         raise RecordsUnavailable(fault)
 
-    async def _try(self) -> None:
+    async def _reconnect(self) -> None:
         """Check whether the database can be used (again)."""
         was_down, now = bool(self.fault), self._sources.now()
 
@@ -281,7 +284,7 @@ class RecordsClient:
             return records.renew(self.process, ttl_s=LEASE_S, now=now)
 
         try:
-            held = await self._ask_anyway(check, _ANSWER_S)
+            held = await self._run_in_thread(check, _QUERY_S)
         except RecordsUnavailable:
             return
         except RecordRefused as error:
@@ -293,39 +296,39 @@ class RecordsClient:
                         len(self._waiting), self.dropped)  # fmt: skip
         self._renewed(held)
 
-    async def _write(self) -> None:
+    async def _write_updates(self) -> None:
         while True:
             try:
-                await self._write_what_waits()
+                await self._write_waiting()
             except Exception as error:
                 log.exception("The records' writer failed. This is a defect; the writer goes on.")
                 self.fault = self.fault or f"the writer failed: {type(error).__name__}"
-                self._wanted.set()
+                self._wake_up.set()
 
-    async def _write_what_waits(self) -> None:
+    async def _write_waiting(self) -> None:
         loop = asyncio.get_running_loop()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self._renew_at):
-                await self._wanted.wait()
-        self._wanted.clear()
+                await self._wake_up.wait()
+        self._wake_up.clear()
         while self.fault:
-            await asyncio.sleep(self._again_s)
-            await self._try()
+            await asyncio.sleep(self._retry_s)
+            await self._reconnect()
         while self._waiting and not self.fault:
             if loop.time() >= self._renew_at:
                 await self._renew()
-            await self._write_some()
+            await self._write_batch()
         if not self._waiting:
             self._idle.set()
         if loop.time() >= self._renew_at and not self.fault:
             await self._renew()
 
-    async def _write_some(self) -> None:
-        size = _BATCH if self._attempts < _SINGLY_AFTER else 1
+    async def _write_batch(self) -> None:
+        size = _BATCH if self._attempts < _SINGLE_AFTER else 1
         batch = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
-        self._in_hand = list(batch)
+        self._in_progress = list(batch)
         try:
-            await self._ask(lambda it: it.note(batch), _NOTE_S)
+            await self._run(lambda records: records.note(batch), _WRITE_S)
             self._attempts = 0
         except RecordsUnavailable as error:
             self._attempts += 1
@@ -338,33 +341,33 @@ class RecordsClient:
             log.exception("Updates of call records could not be written. This is a defect; one of them is dropped.")
             self._refused(batch, type(error).__name__)
         finally:
-            self._in_hand = []
+            self._in_progress = []
 
     def _refused(self, batch: list[CallUpdate], why: str) -> None:
         """One update of the batch is invalid: write them one by one, and drop the one that fails."""
-        self._attempts = max(self._attempts, _SINGLY_AFTER)
+        self._attempts = max(self._attempts, _SINGLE_AFTER)
         if len(batch) == 1:
             self._drop(batch.pop(), why)
         self._waiting.extendleft(reversed(batch))
 
-    def _drop(self, news: CallUpdate, why: str) -> None:
+    def _drop(self, update: CallUpdate, why: str) -> None:
         self.dropped += 1
         self._attempts = 0
         log.error("An update of call record %s (%s) is dropped, because the database refuses it: %s",
-                  news.key, ", ".join(news.changes), why)  # fmt: skip
+                  update.key, ", ".join(update.changes), why)  # fmt: skip
 
     # --- the lease -----------------------------------------------------------------------------------------------
 
     async def _renew(self) -> None:
         now = self._sources.now()
         try:
-            self._renewed(await self._ask(lambda it: it.renew(self.process, ttl_s=LEASE_S, now=now)))
+            self._renewed(await self._run(lambda records: records.renew(self.process, ttl_s=LEASE_S, now=now)))
             if self._has_lease:
-                await self._ask(lambda it: it.interrupt(now))
+                await self._run(lambda records: records.interrupt(now))
         except (RecordsUnavailable, RecordRefused) as error:
             self.fault = self.fault or str(error)
             self._has_lease = False
-            self._wanted.set()
+            self._wake_up.set()
 
     def _renewed(self, held: bool) -> None:
         """`held`: the lease has not run out since the last renewal. Only then are the leases of others judged."""

@@ -1,10 +1,9 @@
-"""How many calls are taken: at once, of one caller within an hour, and minutes within a day. Pure.
+"""Limits the number of calls: at one time, from one caller in an hour, and in minutes per day. Pure.
 
-Withheld numbers are not one caller: they have no limit each, because nobody can tell them apart, and an allowance for
-all of them together.
+Callers with a withheld number cannot be told apart. They share one allowance, and have no limit for each caller.
 
-A call counts from the webhook's answer on, so that calls which are just being set up cannot overrun the limit; if its
-stream does not come, it is forgotten.
+A call counts from the response to its webhook. So calls whose streams have not started yet also count. A call whose
+stream does not start within `Caps.setup_s` no longer counts.
 """
 
 from __future__ import annotations
@@ -22,24 +21,27 @@ OverLimit = Literal["full", "caller", "budget"]
 _HOUR_S = 3600.0
 _DAY_S = 86_400.0
 _MAX_CALLERS = 10_000
-"""So many callers are remembered; then the one who called longest ago is forgotten."""
+"""The number of callers that are remembered. The caller whose last call is the oldest is forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """0: no limit."""
+    """The limits. 0 means no limit."""
 
     calls: int
+    """The number of calls at one time."""
     per_caller_hour: int = 0
+    """The number of calls from one caller within an hour."""
     withheld_hour: int = 0
-    """Of all callers together who withhold their number."""
+    """The number of calls from all withheld numbers together within an hour."""
     minutes_per_day: float = 0.0
+    """The sum of the minutes of all calls in a day (UTC)."""
     setup_s: float = 60.0
-    """How long a call may take from the webhook to its stream."""
+    """The longest time from the webhook of a call to its stream, in seconds."""
 
 
 class Limits:
-    """`now` is Unix time: days begin at midnight UTC."""
+    """Counts the calls of this process. `now` is Unix time in seconds. A day begins at midnight UTC."""
 
     def __init__(self, caps: Caps) -> None:
         self.caps = caps
@@ -50,7 +52,10 @@ class Limits:
         self._used_s = 0.0
 
     def admit(self, call_sid: str, caller: str, now: float) -> OverLimit | None:
-        """May this call come? If so it is expected from now on. It may be asked for again."""
+        """Admit a call at its webhook. Returns None, or the limit that the call exceeds.
+
+        An admitted call counts from now on. Admitting it again changes nothing.
+        """
         self._forget(now)
         if call_sid in self._expected or call_sid in self._live:
             return None
@@ -64,20 +69,20 @@ class Limits:
         return None
 
     def expects(self, call_sid: str) -> bool:
-        """Was it admitted, and has no stream yet?"""
+        """Whether the call was admitted and its stream has not started."""
         return call_sid in self._expected
 
     def expected(self, since: float) -> int:
-        """How many calls, admitted after `since`, have no stream yet."""
+        """The number of calls that were admitted after `since` and whose streams have not started."""
         return sum(admitted > since for admitted in self._expected.values())
 
     def started(self, call_sid: str, now: float) -> None:
-        """The call has its stream. Told of each stream of a call, the first counts."""
+        """Count the call as live, because a stream of it has started. Later streams of the call change nothing."""
         self._expected.pop(call_sid, None)
         self._live.setdefault(call_sid, now)
 
     def ended(self, call_sid: str, now: float) -> float:
-        """The call is over, or did not come about. Returns how many seconds it took."""
+        """Count the call no longer, because it is over or never started. Returns its duration in seconds."""
         self._expected.pop(call_sid, None)
         started = self._live.pop(call_sid, None)
         if started is None:
@@ -87,18 +92,18 @@ class Limits:
         return now - started
 
     def minutes_used(self, now: float) -> float:
-        """Minutes of all calls of this day so far, those that go on included."""
+        """The minutes of all calls of this day until now, with the live calls."""
         self._begin_day(now)
         midnight = self._day * _DAY_S
         return (self._used_s + sum(now - max(started, midnight) for started in self._live.values())) / 60
 
     def is_spent(self, now: float) -> bool:
-        """Is the day's budget used up?"""
+        """Whether the minutes of this day are used up."""
         return bool(self.caps.minutes_per_day) and self.minutes_used(now) >= self.caps.minutes_per_day
 
     @property
     def taken(self) -> int:
-        """How many calls are live or expected."""
+        """The number of calls that count now: live calls, and admitted calls without a stream."""
         return len(self._live) + len(self._expected)
 
     def _begin_day(self, now: float) -> None:

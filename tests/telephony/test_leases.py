@@ -106,7 +106,7 @@ from telephony.records.database import DatabaseRecords
 records_client.LEASE_S, records_client.RENEW_S = 3.0, 0.2
 
 async def main():
-    async with records_client.RecordsClient(DatabaseRecords(sys.argv[1]), again_s=0.1) as client:
+    async with records_client.RecordsClient(DatabaseRecords(sys.argv[1]), retry_s=0.1) as client:
         def note():
             client.note(sys.argv[2], sid=sys.argv[2], process=client.process, status="in-progress")
         client.on_lease_lost = note
@@ -184,7 +184,7 @@ async def test_after_an_outage_all_can_renew_before_any_is_judged(
     monkeypatch.setattr(database, "renew", renewing)
     monkeypatch.setattr(database, "interrupt", interrupting)
     lost: list[str] = []
-    async with RecordsClient(database, again_s=0.05) as client:
+    async with RecordsClient(database, retry_s=0.05) as client:
         client.on_lease_lost = lambda: lost.append("lost")
         await until(lambda: done.count("judged") > 2)
         assert done[:3] == ["taken", "renewed", "judged"] and not lost

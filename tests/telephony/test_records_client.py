@@ -72,8 +72,8 @@ async def test_a_database_that_goes_down_takes_no_call_with_it(
 ) -> None:
     url = postgresql.new_database()
     async with (
-        RecordsClient(DatabaseRecords(url), again_s=0.1) as a,
-        RecordsClient(DatabaseRecords(url), again_s=0.1) as b,
+        RecordsClient(DatabaseRecords(url), retry_s=0.1) as a,
+        RecordsClient(DatabaseRecords(url), retry_s=0.1) as b,
     ):
         assert await a.claim("stream token", "before", 60)
         postgresql.stop()
@@ -101,7 +101,7 @@ async def test_a_database_that_goes_down_takes_no_call_with_it(
 
 
 async def test_a_database_that_is_not_there_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
-    async with RecordsClient(DatabaseRecords("sqlite:////nowhere/at/all/records.db"), again_s=0.01) as client:
+    async with RecordsClient(DatabaseRecords("sqlite:////nowhere/at/all/records.db"), retry_s=0.01) as client:
         assert client.state == "unavailable"
         assert await client.claim("stream token", "1", 60)
         await asyncio.sleep(0.2)
@@ -125,7 +125,7 @@ class Hanging(MemoryRecords):
 
 async def test_nobody_waits_long_for_a_database_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
     records = Hanging()
-    async with RecordsClient(records, again_s=30) as client:
+    async with RecordsClient(records, retry_s=30) as client:
         claims = await asyncio.gather(*(client.claim("stream token", str(number), 60) for number in range(20)))
         assert all(claims), "the event loop went on, else the time-out had not come"
         assert client.state == "unavailable"
@@ -139,7 +139,7 @@ async def test_nobody_waits_long_for_a_database_that_hangs(caplog: pytest.LogCap
 async def test_what_waits_has_a_bound(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr("telephony.records.client._MAX_WAITING", 3)
     monkeypatch.setattr("telephony.records.client._CLOSE_S", 0.05)
-    async with RecordsClient(DatabaseRecords("sqlite:////nowhere/at/all/records.db"), again_s=30) as client:
+    async with RecordsClient(DatabaseRecords("sqlite:////nowhere/at/all/records.db"), retry_s=30) as client:
         for number in range(10):
             client.note(f"CA{number}", status="completed")
         assert client.waiting == 3

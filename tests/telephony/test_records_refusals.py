@@ -126,7 +126,7 @@ async def test_a_record_that_the_database_refuses_is_dropped_alone(
     database_url: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As if nothing were cleaned at the border."""
-    async with RecordsClient(DatabaseRecords(database_url), again_s=0.05) as client:
+    async with RecordsClient(DatabaseRecords(database_url), retry_s=0.05) as client:
         monkeypatch.setattr(call_record, "_fitting", lambda name, value: value)
         monkeypatch.setattr(client._memory, "note", lambda news: None)
         for number in range(30):
@@ -197,7 +197,7 @@ class Raising(MemoryRecords):
 )  # fmt: skip
 async def test_the_writer_goes_on_whatever_it_meets(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     records = Raising(error)
-    async with RecordsClient(records, again_s=0.01) as client:
+    async with RecordsClient(records, retry_s=0.01) as client:
         for number in range(30):
             client.note(f"CA{number}")
             if number in (3, 20):
@@ -215,15 +215,15 @@ async def test_a_defect_of_the_writer_is_told_and_the_writer_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     records: Records = MemoryRecords()
-    async with RecordsClient(records, again_s=0.01) as client:
-        write, failures = client._write_some, iter([True, True, False])
+    async with RecordsClient(records, retry_s=0.01) as client:
+        write, failures = client._write_batch, iter([True, True, False])
 
         async def failing() -> None:
             if next(failures, False):
                 raise LookupError("a defect")
             await write()
 
-        monkeypatch.setattr(client, "_write_some", failing)
+        monkeypatch.setattr(client, "_write_batch", failing)
         client.note("CA1", status="completed")
         await until(lambda: client.state == "unavailable")
         await until(lambda: records.call("CA1") is not None)
