@@ -30,7 +30,7 @@ from .simulation import Simulation
 if TYPE_CHECKING:
     from realtime_core import HeardItem, RealtimeSession
 
-__all__ = ["Call", "CallInfo", "CallParts", "current_call"]
+__all__ = ["Call", "CallInfo", "CallParts", "TransferAttempt", "current_call"]
 
 _current: ContextVar[Call] = ContextVar("telephony_call")
 
@@ -62,8 +62,20 @@ class ControlCommands(Protocol):
     async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool: ...
 
 
+class TransferAttempt(Protocol):
+    """`telephony.call.transfers.TransferAttempt`."""
+
+    target: str
+    warm: bool
+    succeeded: bool
+    result: str
+
+
 class TransferCommands(Protocol):
     """`telephony.call.transfers.Transfers`."""
+
+    @property
+    def attempts(self) -> Sequence[TransferAttempt]: ...
 
     async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str: ...
 
@@ -136,6 +148,12 @@ class Call:
     def had_stream(self) -> bool:
         """Whether this process has had a media stream of the call. Webhook and stream may go to different processes."""
         return self._parts.leg.had_stream
+
+    @property
+    def transfers(self) -> Sequence[TransferAttempt]:
+        """The transfers that were tried, in order. Each has `target`, `warm`, `succeeded`, and `result`: the text for
+        the model."""
+        return tuple(self._parts.transfers.attempts)
 
     def heard(self) -> Sequence[HeardItem]:
         """How much the caller has heard of each item that is playing or queued."""

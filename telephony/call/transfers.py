@@ -26,7 +26,7 @@ from .pacing.scheduler import Scheduler
 from .ports import CallAddresses, PhoneControl
 from .recording.recorder import CallRecorder
 
-__all__ = ["Transfers"]
+__all__ = ["TransferAttempt", "Transfers"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,16 @@ _DIAL_FAILURES = {
 }
 _IS_HERE = "The caller is still with you: say that it cannot be done, and offer something else."
 _IS_BACK = "The caller is back with you and knows nothing of this: say so, and offer something else."
+
+
+@dataclass(slots=True)
+class TransferAttempt:
+    """A transfer that was tried. `result` is the text for the model; empty if the call ended meanwhile."""
+
+    target: str
+    warm: bool
+    succeeded: bool = False
+    result: str = ""
 
 
 @dataclass(slots=True)
@@ -71,6 +81,7 @@ class Transfers:
         addresses: CallAddresses | None,
         sources: Sources,
     ) -> None:
+        self.attempts: list[TransferAttempt] = []
         self._lifetime = lifetime
         self._recorder = recorder
         self._leg = leg
@@ -103,7 +114,10 @@ class Transfers:
         try:
             if await self._controls.heard(_SPOKEN_S) is Heard.INTERRUPTED:
                 return "The caller has begun to speak, so nobody was called. Listen, then decide anew."
-            return await (self._warm(name, number, summary) if warm else self._cold(name, number))
+            attempt = TransferAttempt(name, warm)
+            self.attempts.append(attempt)
+            attempt.result = await (self._warm(name, number, summary) if warm else self._cold(name, number))
+            return attempt.result
         finally:
             self._busy = False
             self._pacing.resume(PauseReason.TRANSFER)
@@ -153,6 +167,7 @@ class Transfers:
             self._transferred()
 
     def _transferred(self) -> str:
+        self.attempts[-1].succeeded = True
         self._lifetime.end(EndReason.TRANSFERRED, self._target, release=Release.CLOSE)
         return f"The caller was transferred to {self._target}."
 
@@ -176,6 +191,7 @@ class Transfers:
             if not self._lifetime.over:  # after the end, the call session closes it
                 await self.close()
         if transfer.state is LegState.JOINED:
+            self.attempts[-1].succeeded = True
             self._lifetime.end(EndReason.TRANSFERRED, name, release=Release.CLOSE)
             return f"The caller is speaking with {name}."
         return f"{name} did not take the call: {transfer.failure}. {_IS_BACK}"

@@ -99,11 +99,16 @@ class Journals:
     def open(self, call_sid: str) -> Journal:
         """The journal of a call, `<folder>/<call sid>/journal.jsonl`, or a `NullJournal` if journals are off. Returns
         at once."""
-        if self.folder is None:
+        if (path := self.path_of(call_sid)) is None:
             return NullJournal()
-        safe = "".join(c for c in call_sid if c.isascii() and c.isalnum())[:64] or "unknown"
-        path = self.folder / safe / JOURNALS[0]
         return JournalWriter(path, redaction=self._redaction(), compress=self._compress, disk=self._disk)
+
+    def path_of(self, call_sid: str) -> Path | None:
+        """Where the journal of this call is. None: journals are off."""
+        if self.folder is None:
+            return None
+        safe = "".join(c for c in call_sid if c.isascii() and c.isalnum())[:64] or "unknown"
+        return self.folder / safe / JOURNALS[0]
 
     def refused(self) -> None:
         """Log that a call was refused without a journal: at once, then once a minute."""

@@ -9,7 +9,7 @@ from typing import Any
 from realtime_core import HeardItem, RealtimeSession
 
 from ..audio.files import Clip
-from ..call.call import Call
+from ..call.call import Call, TransferAttempt
 from ..call.call_info import CallInfo
 from ..call.digits import Digits
 from ..errors import CallError
@@ -46,6 +46,10 @@ class LiveControls:
     @property
     def warm_targets(self) -> set[str]:
         return self._answered_call("warm_targets").warm_targets
+
+    @property
+    def transfers(self) -> Sequence[TransferAttempt]:
+        return self._answered_call("transfers").transfers
 
     @property
     def caller(self) -> str:

@@ -47,6 +47,16 @@ MAX_CHARS: Mapping[str, int] = {
     "variant": 64,
 }
 """The maximum length of each text. Longer texts are cut."""
+_EARLY = ("queued", "ringing")
+_WORDS: Mapping[str, str] = {
+    "busy": "the line was busy",
+    "no-answer": "nobody answered",
+    "canceled": "hung up before an answer",
+    "failed": "the call could not be connected",
+    "completed": "hung up",
+    "interrupted": "its process ended",
+}
+"""The endings of calls that our side did not end, and that have no words yet."""
 JSON_FIELDS = ("agents", "result", "turns", "tools", "transfers", "usage")
 _INTERNAL = ("process", "document", "subject")
 
@@ -125,7 +135,18 @@ class CallRecord:
     def to_json(self) -> dict[str, Any]:
         fields = {name: value for name, value in asdict(self).items() if name not in _INTERNAL}
         dates = {name: value.isoformat() for name, value in fields.items() if isinstance(value, datetime)}
-        return {**fields, **dates, "over": self.over}
+        how = {"ending": self.ending_code, "reason": self.ending_words}
+        return {**fields, **dates, **how, "over": self.over}
+
+    @property
+    def ending_code(self) -> str:
+        """Why the call ended, as a code. Empty while it goes on."""
+        return self.ending or (self.status if self.over else "")
+
+    @property
+    def ending_words(self) -> str:
+        """Why the call ended, in words. Empty while it goes on."""
+        return self.reason or (self.error if self.over else "") or _WORDS.get(self.ending_code, self.ending_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +180,14 @@ def updated(row: CallRecord | None, update: CallUpdate) -> CallRecord | None:
         changes.pop("process", None)  # the process of the last stream handles the call
         changes.pop("instance", None)
     if row.status == INTERRUPTED and "status" in changes:
-        row = replace(row, ended_at=None)
-    if row.status in ENDED:
+        row = replace(row, ended_at=None, ending="")
+    if row.status in ENDED or (row.status == "in-progress" and changes.get("status") in _EARLY):
         changes.pop("status", None)
     if row.sid is not None or changes.get("sid") is None:
         changes.pop("sid", None)
-    if row.ended_at is not None:
-        changes.pop("ended_at", None)
+    for name in ("answered_at", "ended_at"):
+        if getattr(row, name) is not None:
+            changes.pop(name, None)
     return replace(row, **changes, updated_at=max(update.at, row.updated_at or update.at))
 
 

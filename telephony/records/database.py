@@ -150,7 +150,7 @@ class DatabaseRecords:
         with self._transaction() as connection:
             _lock_leases(connection)
             connection.execute(delete(processes).where(processes.c.expires_at <= now))
-            closing = update(calls).where(is_open, gone).values(status=INTERRUPTED, ended_at=now)
+            closing = update(calls).where(is_open, gone).values(status=INTERRUPTED, ended_at=now, ending=INTERRUPTED)
             return connection.execute(closing).rowcount
 
     def leave(self, process: str) -> None:

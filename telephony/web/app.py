@@ -25,6 +25,7 @@ from ..journal.journals import Journals
 from ..journal.store import purge_daily
 from ..records import Records
 from ..records.client import RecordsClient, open_records
+from ..records.subjects import subject_key
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
 from . import callbacks, error_responses, health, media_streams, outgoing, webhooks
@@ -101,7 +102,13 @@ def create_app(
             control = _control(loaded, rest, stack)
             journals = await stack.enter_async_context(Journals.of(loaded))
             phone = app.state.phone = PhoneServer.assemble(
-                agent, loaded, options, control=control, client=client, journals=journals
+                agent,
+                loaded,
+                options,
+                control=control,
+                client=client,
+                journals=journals,
+                subjects=subject_key(loaded, sources),
             )
             phone.outgoing = outgoing or {}
             await stack.enter_async_context(phone.registry)

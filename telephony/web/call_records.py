@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_core.sources import Sources
 
-from ..call.call import Call, CallInfo
-from ..call.ending import Ending
+from ..call.call import Call, CallInfo, TransferAttempt
+from ..call.ending import Ending, EndReason
 from ..call.leg.fallback import fallback_for
 from ..call.leg.next_twiml import StreamEnd, Why, end_of_call
 from ..call.leg.reattach import Followed
 from ..masking import Masker, mask_number
 from ..records.call_record import INTERRUPTED, OPEN, REFUSED, CallRecord, CallUpdate, updated
 from ..records.client import RecordsClient
+from ..records.subjects import SubjectKey
 from ..settings import Settings
 from ..twilio.callbacks import ENDED, CallStatus
 from ..twilio.caller_id import Parties
+from .call_details import CallDetails, usage_json
 
 if TYPE_CHECKING:
     from ..outbound.placed import PlacedCall
@@ -37,6 +40,16 @@ _MAX_PLACED = 10_000
 _WRITING_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.0)
 """The pauses between reads: the other process may write the end of a stream a moment after Twilio's webhook. Twilio
 waits 15 s for the response, and the caller hears nothing in that time."""
+_SETUP_S = 60.0
+"""How long a stream may take after its webhook."""
+_REFUSED: Mapping[str, str] = {
+    "number": "no agent answers this number",
+    "draining": "the process stops",
+    "journal": "journals cannot be written",
+    "full": "no room for another call",
+    "caller": "this caller has called too often",
+    "budget": "the budget of the day is used up",
+}
 SILENT_S = 60.0
 """A process of an older release renews no lease. After this time without a change of a call it counts as ended."""
 
@@ -56,8 +69,19 @@ _WAITING: Mapping[str, Why] = {
 class CallRecords:
     """The call records of one application. Methods that write return at once; methods that read are coroutines."""
 
-    def __init__(self, client: RecordsClient, settings: Settings, instance: str, sources: Sources) -> None:
+    def __init__(
+        self,
+        client: RecordsClient,
+        settings: Settings,
+        instance: str,
+        sources: Sources,
+        *,
+        subjects: SubjectKey,
+        journal_of: Callable[[str], Path | None] = lambda call_sid: None,
+    ) -> None:
         self.client = client
+        self.subjects = subjects
+        self._journal_of = journal_of
         self._instance = instance
         self._sources = sources
         self._mask = Masker.of(settings)
@@ -68,29 +92,61 @@ class CallRecords:
         self._written: dict[str, dict[str, Any]] = {}
         self._live: dict[str, dict[str, Any]] = {}
         """The first values of the live calls."""
+        self._expected: dict[str, asyncio.TimerHandle] = {}
+        """The calls that were answered with TwiML for a stream which has not come."""
         client.on_lease_lost = self._note_again
 
     # --- calls of this process -------------------------------------------------------------------------------------
 
+    def announced(self, info: CallInfo) -> None:
+        """A webhook announced this call, and its stream should come. If no stream comes here or elsewhere, the caller
+        has hung up before the first word."""
+        if info.sid in self._live or info.sid in self._expected:
+            return
+        self.client.note(info.sid, **self._inbound(info), status="ringing")
+        self._expected[info.sid] = asyncio.get_running_loop().call_later(_SETUP_S, self._abandoned, info.sid)
+
+    def _abandoned(self, sid: str) -> None:
+        del self._expected[sid]
+        how: dict[str, Any] = {"status": INTERRUPTED, "ended_at": self._now(), **_ending(Ending(EndReason.NO_STREAM))}
+        self.client.note(sid, held_by=self.client.process, **how)
+
+    def turned_away(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
+        """A call was refused by the webhook. `why` is one of a few fixed words; `is_busy`: with the busy signal."""
+        how: dict[str, Any] = {"status": "busy" if is_busy else "completed", "ended_at": self._now(), "duration_s": 0}
+        how |= {"ending": f"refused-{why}", "reason": f"refused: {_REFUSED[why]}"}
+        how |= {"caller": self._kept(caller), "called": called, "subject": self.subjects.of(caller)}
+        self.client.note(call_sid, sid=call_sid, direction="inbound", **self._here(), **how)
+
     def started(self, call: Call) -> None:
         info = call.info
+        self._arrived(info.sid)
         if info.direction == OUTBOUND:
             return  # `placed` writes it
-        begun = self._live[info.sid] = {
+        begun = self._live[info.sid] = {**self._inbound(info), "status": "in-progress"}
+        self.client.note(info.sid, **begun)
+
+    def _inbound(self, info: CallInfo) -> dict[str, Any]:
+        return {
             "sid": info.sid,
             "direction": info.direction,
             "caller": info.caller,
             "called": info.called,
+            "subject": self.subjects.of(info.caller),
             **self._here(),
-            "status": "in-progress",
             "started_at": self._now(),
         }
-        self.client.note(info.sid, **begun)
+
+    def _arrived(self, sid: str) -> None:
+        if (timer := self._expected.pop(sid, None)) is not None:
+            timer.cancel()
 
     def stream(self, call: Call, end: StreamEnd | None) -> None:
         """The call has a media stream and so belongs to this process, or (`end`) its media stream has ended."""
         now: dict[str, Any] = {"stream": OPEN, "document": "", "offered": 0, "sid": call.sid, **self._here()}
-        now |= {"status": "in-progress", "reason": ""}
+        now |= {"status": "in-progress", "reason": "", "ending": "", "answered_at": self._now()}
+        if (journal := self._journal_of(call.sid)) is not None:
+            now["journal"] = str(journal)
         if end is not None:
             now = {"stream": end.why, "document": end.twiml or "", "reattached": end.reattached}
         is_ours = call.info.direction == OUTBOUND
@@ -100,15 +156,25 @@ class CallRecords:
     def refused(self, call_sid: str, reason: str) -> None:
         """A media stream of this call was refused. This changes nothing if the call has or had another stream."""
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "reason": self._mask(reason)}
+        how["ending"] = REFUSED
+        self._arrived(call_sid)
         self.client.note(call_sid, sid=call_sid, stream=REFUSED, **self._here(), **how)
 
     def offered(self, call_sid: str, end: StreamEnd) -> None:
         """Twilio gets TwiML that opens a new stream for this call."""
         self.client.note(call_sid, begins=False, offered=end.offered + 1)
 
-    def ended(self, call: Call, duration_s: float) -> None:
+    def progress(self, call: Call, details: CallDetails) -> None:
+        """What has happened in the call so far, so that it is known if the process is killed."""
+        changes = {"agent": _agent(call), **details.changes()}
+        self.client.note(self._key(call.info), begins=False, held_by=self.client.process, **changes)
+
+    def ended(self, call: Call, duration_s: float, details: CallDetails) -> None:
         info, here = call.info, self.client.process
-        how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended"}
+        how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}
+        how |= {"transfers": [_attempt(each) for each in call.transfers], "usage": _usage(call)}
+        if (ending := Ending.parse(call.ended)) is not None:
+            how["ending"] = ending.reason.name.lower()
         if info.direction == OUTBOUND:
             self.client.note(self._key(info), begins=False, held_by=here, **how)
             return
@@ -126,6 +192,7 @@ class CallRecords:
     def placing(self, call_id: str, to: str, from_: str) -> CallUpdate:
         """The first values of an outgoing call, before the request to Twilio."""
         begun: dict[str, Any] = {"direction": OUTBOUND, "caller": from_, "called": to, **self._here(), "stream": ""}
+        begun["subject"] = self.subjects.of(to)
         return CallUpdate(call_id, self._now(), True, {**begun, "status": "queued", "started_at": self._now()})
 
     def placed(self, call: PlacedCall) -> None:
@@ -180,6 +247,7 @@ class CallRecords:
         """Write the status from a callback. Legs of unknown calls are ignored."""
         changes: dict[str, Any] = {"status": status.status}
         if status.ended:
+            self._arrived(key)
             changes["ended_at"] = self._now()
             if status.duration_s is not None:
                 changes["duration_s"] = status.duration_s
@@ -251,6 +319,26 @@ class CallRecords:
 
     def _now(self) -> datetime:
         return self._sources.now()
+
+
+def _ending(ending: Ending) -> dict[str, str]:
+    return {"ending": ending.reason.name.lower(), "reason": str(ending)}
+
+
+def _attempt(attempt: TransferAttempt) -> dict[str, Any]:
+    return {
+        "target": attempt.target,
+        "warm": attempt.warm,
+        "succeeded": attempt.succeeded,
+        "result": attempt.result,
+    }
+
+
+def _usage(call: Call) -> dict[str, Any] | None:
+    try:
+        return usage_json(call.session.usage)
+    except AttributeError:  # the call ended before its session existed
+        return None
 
 
 def _has_end(row: CallRecord) -> bool:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
+from realtime_core.events import RealtimeAnyEvent
 from realtime_core.sources import Sources
 
 from ..call.call import Call, CallInfo
@@ -25,11 +26,13 @@ from ..journal.journals import Journals
 from ..logs import Repeats
 from ..metrics import Metrics
 from ..records.client import RecordsClient
+from ..records.subjects import SubjectKey
 from ..settings import Settings, is_loopback
 from ..twilio.callbacks import ProgressBook
 from ..twilio.refusal import Refusal, parse_refusal
 from .addresses import Addresses
 from .authentication import Authenticator
+from .call_details import CallDetails
 from .call_metrics import CallMetrics
 from .call_records import CallRecords
 from .hooks import Hooks
@@ -131,10 +134,13 @@ class PhoneServer:
         A softphone's call has no control, because Twilio's API does not know it. Only TwiML controls it.
         """
         from_browser = BROWSER in connection.scope
+        record = _RecordedCall(self)
         return replace(
             self.defaults,
             addresses=self.addresses(connection),
-            on_event=(*self.defaults.on_event, CallMetrics(self.metrics).on_event),
+            on_event=(*self.defaults.on_event, CallMetrics(self.metrics).on_event, record.on_event),
+            on_start=record.on_start,
+            on_end=record.on_end,
             control=None if from_browser else self.defaults.control,
             simulation=self.simulation if from_browser or self.settings.is_simulation else None,
         )
@@ -165,10 +171,10 @@ class PhoneServer:
         self.metrics.call_started()
         self.call_records.started(call)
 
-    def call_ended(self, call: Call) -> None:
+    def call_ended(self, call: Call, details: CallDetails) -> None:
         duration_s = self.limits.ended(call.sid, self.now)
         self.metrics.call_ended(duration_s)
-        self.call_records.ended(call, duration_s)
+        self.call_records.ended(call, duration_s, details)
 
     @classmethod
     def assemble(
@@ -180,6 +186,7 @@ class PhoneServer:
         control: PhoneControl | None,
         client: RecordsClient,
         journals: Journals,
+        subjects: SubjectKey,
     ) -> PhoneServer:
         """Build the parts and connect them. `options` are the application's options for its calls."""
         metrics, sources = Metrics(), options.sources
@@ -198,7 +205,9 @@ class PhoneServer:
             lag=LoopLag(metrics.loop_lag),
             instance=instance,
             hooks=hooks,
-            call_records=CallRecords(client, settings, instance, sources),
+            call_records=CallRecords(
+                client, settings, instance, sources, subjects=subjects, journal_of=journals.path_of
+            ),
             journals=journals,
             control=control,
             sources=sources,
@@ -217,11 +226,33 @@ class PhoneServer:
             followed=phone.call_records.followed,
             on_stream=phone.call_records.stream,
             on_refused=phone.call_records.refused,
-            on_start=phone.call_started,
-            on_end=phone.call_ended,
             on_failure=metrics.application_failed,
         )
         return phone
+
+
+class _RecordedCall:
+    """Collects the details of one call and writes them to its record."""
+
+    def __init__(self, phone: PhoneServer) -> None:
+        self._phone = phone
+        self._details = CallDetails()
+        self._clock = asyncio.get_running_loop().time
+        self._call: Call | None = None
+
+    def on_start(self, call: Call) -> None:
+        self._call = call
+        self._details.begin(self._clock())
+        self._phone.call_started(call)
+
+    def on_event(self, event: RealtimeAnyEvent) -> None:
+        now = self._clock()
+        self._details.on_event(event, now)
+        if self._details.is_due(now) and self._call is not None:
+            self._phone.call_records.progress(self._call, self._details)
+
+    def on_end(self, call: Call) -> None:
+        self._phone.call_ended(call, self._details)
 
 
 def phone_of(connection: HTTPConnection) -> PhoneServer:

@@ -67,18 +67,24 @@ def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The voice webhook: connects an incoming call to the media stream, or refuses it."""
     voice = VoiceRequest.parse(form)
     if not phone.routing.serves(voice.called):
-        phone.metrics.call_refused("number")
+        _turned_away(phone, voice, "number")
         phone.refusals.warning(f"number {voice.called}", f"Refused a call: no agent answers {voice.called!r}.")
         return _twiml(twiml.say_and_hang_up(phone.settings.telephony_unknown_number))
     if (refused := phone.refuse_call(voice.call_sid, voice.caller)) is not None:
         why, answer = refused
-        phone.metrics.call_refused(why)
+        _turned_away(phone, voice, why, is_busy=answer.kind == "busy")
         phone.refusals.warning(why, f"Refused a call: {why}.")
         return _twiml(_refuse(answer, phone, voice))
     info = _info(request, voice)
     document = _new_stream(request, phone, info)
+    phone.call_records.announced(info)
     phone.warm(request, info)
     return _twiml(document)
+
+
+def _turned_away(phone: PhoneServer, voice: VoiceRequest, why: str, *, is_busy: bool = False) -> None:
+    phone.metrics.call_refused(why)
+    phone.call_records.turned_away(voice.call_sid, voice.caller, voice.called, why=why, is_busy=is_busy)
 
 
 @for_twilio

@@ -1,0 +1,111 @@
+"""What the record of a call says about its conversation, from the events of the session. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from realtime_core.events import RealtimeAnyEvent
+from realtime_core.usage import ModalityTokens, Usage
+
+from ..call.recording.cut_causes import CutCauses
+
+__all__ = ["CallDetails", "usage_json"]
+
+_MAX_TURNS = 1_000
+_MAX_TOOLS = 100
+_EVERY_S = 10.0
+_UNNAMED = "other"
+
+
+class CallDetails:
+    """`on_event` gets each event of the session and the loop's time. The latency of a turn is the time from the end of
+    the caller's speech, as the model reports it, to the first audio of the answer."""
+
+    def __init__(self) -> None:
+        self.agents: list[str] = []
+        self.turns: list[dict[str, Any]] = []
+        self.interruptions = 0
+        self.tools: dict[str, dict[str, int]] = {}
+        self._began: float | None = None
+        self._stopped_at: float | None = None
+        self._response = ""
+        self._causes = CutCauses()
+        self._changed = False
+        self._written = 0.0
+
+    def begin(self, now: float) -> None:
+        """The call begins. Times of turns count from here."""
+        self._began = self._written = now
+
+    def on_event(self, event: RealtimeAnyEvent, now: float) -> None:
+        cause = self._causes.of(event)
+        match event.type:
+            case "audio":
+                self._audio(event.audio.response_id, now)
+            case "speech_started":
+                self._stopped_at = None
+            case "speech_stopped":
+                self._stopped_at = now
+            case "agent_start":
+                self._speaks(event.agent.name)
+            case "handoff":
+                self._speaks(event.to_agent.name)
+            case "tool_start":
+                self._tool(event.tool.name)["calls"] += 1
+            case "tool_end" if event.error is not None:
+                self._tool(event.tool.name)["failures"] += 1
+            case "audio_interrupted" if cause is not None:
+                self.interruptions += cause.is_callers
+                if self.turns:
+                    self.turns[-1]["cut"] = cause.value
+                self._changed = True
+
+    def is_due(self, now: float) -> bool:
+        """Whether there is something new, and the last values are ten seconds old. True only once for each change."""
+        if not self._changed or now < self._written + _EVERY_S:
+            return False
+        self._changed, self._written = False, now
+        return True
+
+    def changes(self) -> dict[str, Any]:
+        """The fields of the call record. Each list is a copy."""
+        return {
+            "agents": list(self.agents),
+            "turns": [dict(turn) for turn in self.turns],
+            "interruptions": self.interruptions,
+            "tools": {name: dict(counts) for name, counts in self.tools.items()},
+        }
+
+    def _audio(self, response_id: str, now: float) -> None:
+        if response_id == self._response:
+            return
+        self._response, self._changed = response_id, True
+        if len(self.turns) < _MAX_TURNS:
+            latency_ms = None if self._stopped_at is None else round((now - self._stopped_at) * 1000)
+            self.turns.append({"at_ms": round((now - (self._began or now)) * 1000), "latency_ms": latency_ms})
+        self._stopped_at = None
+
+    def _speaks(self, name: str) -> None:
+        if not self.agents or self.agents[-1] != name:
+            self.agents.append(name)
+            self._changed = True
+
+    def _tool(self, name: str) -> dict[str, int]:
+        self._changed = True
+        if name not in self.tools and len(self.tools) >= _MAX_TOOLS:
+            name = _UNNAMED
+        return self.tools.setdefault(name, {"calls": 0, "failures": 0})
+
+
+def usage_json(usage: Usage) -> dict[str, Any]:
+    """The tokens of a call by direction and modality. Numbers that are 0 are left out."""
+    return {
+        "responses": usage.requests,
+        "input": {"tokens": usage.input_tokens, **_counts(usage.input_tokens_details)},
+        "output": {"tokens": usage.output_tokens, **_counts(usage.output_tokens_details)},
+    }
+
+
+def _counts(details: ModalityTokens) -> dict[str, int]:
+    return {name: count for name, count in asdict(details).items() if count}
