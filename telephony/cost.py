@@ -1,0 +1,85 @@
+"""What a model costs, by the prices of `genai-prices` or by prices of your own. An unknown price is None, never 0.
+
+Tokens are priced by modality, and models that are billed by the minute by the seconds of audio. The prices come with
+the installed release of `genai-prices` (https://github.com/pydantic/genai-prices). The first use imports its data,
+which takes about half a second: call `load` before calls begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from realtime_core.usage import ModalityTokens, Prices, Usage
+
+__all__ = ["ModelPrice", "PriceList"]
+
+
+class ModelPrice(BaseModel):
+    """The price of one model in US dollars: per million tokens by modality, or per minute of audio, or both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text_in: float = Field(0.0, ge=0)
+    text_out: float = Field(0.0, ge=0)
+    audio_in: float = Field(0.0, ge=0)
+    audio_out: float = Field(0.0, ge=0)
+    image_in: float = Field(0.0, ge=0)
+    cached_text_in: float = Field(0.0, ge=0)
+    cached_audio_in: float = Field(0.0, ge=0)
+    cached_image_in: float = Field(0.0, ge=0)
+    per_minute: float = Field(0.0, ge=0)
+
+
+class PriceList:
+    """The prices of models. `own` (by the name of the model) replaces those of `genai-prices`. `base_url`: the address
+    of the models, if it is not OpenAI's; their prices are then known only if they are those of a known provider."""
+
+    def __init__(self, own: Mapping[str, ModelPrice] | None = None, *, base_url: str | None = None) -> None:
+        self._own = dict(own or {})
+        self._provider = {"provider_id": "openai"} if base_url is None else {"provider_api_url": base_url}
+
+    def load(self) -> None:
+        """Import the prices. It takes about half a second, so call it in a thread."""
+        import genai_prices.data  # noqa: F401
+
+    def cost(self, model: str, usage: Usage, *, audio_s: float | None = None) -> float | None:
+        """The cost of this usage in US dollars. None: the price of the model is not known, or the usage says nothing
+        about what the model is billed by. `audio_s`: the seconds of audio, for models that are billed by the minute."""
+        if (own := self._own.get(model)) is not None:
+            if own.per_minute and audio_s is None:
+                return None
+            prices = Prices(**own.model_dump(exclude={"per_minute"}))
+            return usage.cost(model, {model: prices}).total + own.per_minute * (audio_s or 0.0) / 60
+        if not model:
+            return None
+        from genai_prices import Usage as Priced
+        from genai_prices import calc_price
+
+        counts = _counts(usage) | ({} if audio_s is None else {"audio_seconds": audio_s})
+        try:
+            price = float(calc_price(Priced(**counts), model, **self._provider).total_price)
+        except (LookupError, ValueError):  # the model is not known, or this combination of units has no price
+            return None
+        return None if price == 0 and any(counts.values()) else price
+
+
+def _counts(usage: Usage) -> dict[str, float]:
+    """The units of `genai-prices`. Its token counts include those of the modalities. Zeros are left out."""
+    i, o = usage.input_tokens_details, usage.output_tokens_details
+    counts = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "input_audio_tokens": i.audio,
+        "output_audio_tokens": o.audio,
+        "input_image_tokens": i.image,
+        "cache_read_tokens": max(i.cached_tokens, _cached(i)),
+        "cache_audio_read_tokens": i.cached_audio,
+        "cache_image_read_tokens": i.cached_image,
+    }
+    return {unit: count for unit, count in counts.items() if count}
+
+
+def _cached(details: ModalityTokens) -> int:
+    return details.cached_text + details.cached_audio + details.cached_image
