@@ -34,6 +34,7 @@ GROUPS = {
     "openai_api_key": "The model",
     "public_url": "Twilio",
     "host": "The server",
+    "telephony_webhook_url": "Outcomes of calls",
     "telephony_journal_dir": "Journals",
     "telephony_max_calls": "Limits",
     "telephony_quiet_hours": "Outgoing calls",

@@ -21,15 +21,15 @@ class ModelPrice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text_in: float = Field(0.0, ge=0)
-    text_out: float = Field(0.0, ge=0)
-    audio_in: float = Field(0.0, ge=0)
-    audio_out: float = Field(0.0, ge=0)
-    image_in: float = Field(0.0, ge=0)
-    cached_text_in: float = Field(0.0, ge=0)
-    cached_audio_in: float = Field(0.0, ge=0)
-    cached_image_in: float = Field(0.0, ge=0)
-    per_minute: float = Field(0.0, ge=0)
+    text_in: float = Field(default=0.0, ge=0)
+    text_out: float = Field(default=0.0, ge=0)
+    audio_in: float = Field(default=0.0, ge=0)
+    audio_out: float = Field(default=0.0, ge=0)
+    image_in: float = Field(default=0.0, ge=0)
+    cached_text_in: float = Field(default=0.0, ge=0)
+    cached_audio_in: float = Field(default=0.0, ge=0)
+    cached_image_in: float = Field(default=0.0, ge=0)
+    per_minute: float = Field(default=0.0, ge=0)
 
 
 class PriceList:
@@ -38,7 +38,7 @@ class PriceList:
 
     def __init__(self, own: Mapping[str, ModelPrice] | None = None, *, base_url: str | None = None) -> None:
         self._own = dict(own or {})
-        self._provider = {"provider_id": "openai"} if base_url is None else {"provider_api_url": base_url}
+        self._base_url = base_url
 
     def load(self) -> None:
         """Import the prices. It takes about half a second, so call it in a thread."""
@@ -59,9 +59,13 @@ class PriceList:
 
         counts = _counts(usage) | ({} if audio_s is None else {"audio_seconds": audio_s})
         try:
-            price = float(calc_price(Priced(**counts), model, **self._provider).total_price)
+            if self._base_url is None:
+                found = calc_price(Priced(**counts), model, provider_id="openai")
+            else:
+                found = calc_price(Priced(**counts), model, provider_api_url=self._base_url)
         except (LookupError, ValueError):  # the model is not known, or this combination of units has no price
             return None
+        price = float(found.total_price)
         return None if price == 0 and any(counts.values()) else price
 
 

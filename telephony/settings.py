@@ -17,6 +17,7 @@ from .masking import Patterns
 from .twilio.numbers import e164, tidy
 from .twilio.refusal import parse_refusal
 from .twilio.signature import SigningKeys
+from .webhooks.target import check_secrets, check_url
 
 __all__ = ["Settings", "is_loopback", "load_settings", "read_settings"]
 
@@ -24,7 +25,7 @@ __all__ = ["Settings", "is_loopback", "load_settings", "read_settings"]
 _ONE_WORD = (
     "openai_api_key", "openai_base_url", "twilio_account_sid", "twilio_auth_token", "twilio_shared_key_secret",
     "twilio_api_key", "twilio_api_secret", "public_url", "host", "telephony_api_token", "telephony_twilio_api_url",
-    "telephony_model_name",
+    "telephony_model_name", "telephony_webhook_url",
 )  # fmt: skip
 """Settings whose values never contain a blank."""
 
@@ -107,6 +108,16 @@ class Settings(BaseSettings):
     found by their numbers. Default: a random key in `number.key` in `TELEPHONY_DATA_DIR`."""
     telephony_record_numbers: bool = False
     """Keep the full number of the other party in the records of ended calls. Default: keep only its last digits."""
+
+    telephony_webhook_url: str | None = Field(default=None, examples=["https://crm.example.com/calls"])
+    """The address that gets a signed webhook about each ended call. It must be `https:`, except on this machine or in a
+    private network. Redirects are not followed."""
+    telephony_webhook_secret: SecretStr | None = Field(
+        default=None, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+    )
+    """The secret that signs webhooks (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. Make one with
+    `echo whsec_$(openssl rand -base64 32)`. While you change it, give the new and the old one with a blank between
+    them."""
 
     telephony_journal_dir: Path | None = Field(default=None, examples=["calls"])
     """The folder for the journals, one for each call: `<dir>/<call sid>/journal.jsonl`. Default: no journals."""
@@ -240,6 +251,16 @@ class Settings(BaseSettings):
             raise ValueError("write the server's address, like http://127.0.0.1:9000")
         return value
 
+    @field_validator("telephony_webhook_url")
+    @classmethod
+    def _check_webhook_url(cls, value: str | None) -> str | None:
+        return None if value is None else check_url(value)
+
+    @field_validator("telephony_webhook_secret")
+    @classmethod
+    def _check_webhook_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else SecretStr(check_secrets(value.get_secret_value()))
+
     @field_validator("twilio_account_sid")
     @classmethod
     def _check_account(cls, value: str | None) -> str | None:
@@ -347,6 +368,8 @@ def _contradictions(settings: Settings) -> list[str]:
             "TWILIO_AUTH_TOKEN: PUBLIC_URL is set, so anyone can send requests: set the account's auth token, "
             "with which Twilio signs its requests"
         )
+    if settings.telephony_webhook_url is not None and settings.telephony_webhook_secret is None:
+        problems.append("TELEPHONY_WEBHOOK_SECRET: TELEPHONY_WEBHOOK_URL is set, and webhooks are signed: set a secret")
     if settings.checks_signatures and settings.public_url is None:
         problems.append(
             "PUBLIC_URL: TWILIO_AUTH_TOKEN is set: set the address that Twilio calls, because signatures need it"

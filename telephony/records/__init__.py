@@ -2,6 +2,7 @@
 
 - `storable`: texts, numbers and keys that every database accepts. Pure.
 - `call_record`: the record of one call, and how updates change it. Pure.
+- `outbox`: the messages about ended calls, for webhooks. Pure. `database_outbox` and `memory_outbox` store them.
 - `memory`, `database`: the two stores behind the protocol `Records`. `memory` is used without DATABASE_URL.
 - `client`: the records as the application uses them, without blocking the event loop, also while the database is down.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from .call_record import CallRecord, CallUpdate
+    from .outbox import Outbox
 
 __all__ = ["Claimed", "Records"]
 
@@ -33,6 +35,10 @@ class Records(Protocol):
     A method raises `RecordsUnavailable` if the store cannot be used, and `RecordRefused` if the store refuses this
     record. It raises no other error.
     """
+
+    @property
+    def outbox(self) -> Outbox:
+        """The messages about ended calls."""
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
@@ -55,9 +61,10 @@ class Records(Protocol):
     def is_alive(self, process: str, *, now: datetime) -> bool:
         """Whether this process holds a lease."""
 
-    def interrupt(self, now: datetime) -> int:
+    def interrupt(self, now: datetime, *, announce: bool = False) -> int:
         """Remove the leases that have run out, and give the open calls of processes without a lease the status
-        `interrupted`. Returns the number of these calls."""
+        `interrupted`. With `announce`, messages about them are put into the outbox. Returns the number of these
+        calls."""
 
     def leave(self, process: str) -> None:
         """Remove the lease of a process that ends."""

@@ -158,6 +158,9 @@ class CallUpdate:
     at: datetime
     begins: bool = True
     changes: Mapping[str, Any] = field(default_factory=dict)
+    announce_s: float | None = None
+    """If set, and the call is over after the update, a message about the call is put into the outbox. It is due after
+    so many seconds."""
     held_by: str = ""
     """If set, the update applies only while this process handles the call (`CallRecord.process`)."""
 

@@ -30,6 +30,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -41,6 +42,7 @@ from ..settings import Settings
 from . import Claimed, Records
 from .call_record import CallRecord, CallUpdate, updated
 from .memory import MemoryRecords
+from .outbox import Outbox
 from .storable import is_key
 
 __all__ = ["LEASE_S", "RENEW_S", "RecordsClient", "open_records"]
@@ -108,6 +110,10 @@ class RecordsClient:
         """The id of the lease of this process. Empty without a database."""
         self.on_lease_lost: Callable[[], None] = lambda: None
         """Called when the lease had run out. Other processes may have set the calls of this one to `interrupted`."""
+        self.announces = False
+        """Whether messages about ended calls are written for webhooks."""
+        self.on_announced: Callable[[], None] = lambda: None
+        """Called when such a message was written here."""
         self.dropped = 0
         """How many updates were dropped: the database refused them, or the queue was full."""
         self._database = database
@@ -202,14 +208,26 @@ class RecordsClient:
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
-    def note(self, key: str, *, begins: bool = True, held_by: str = "", **changes: Any) -> None:
-        """Update the record of a call (see `CallUpdate`). Returns at once."""
+    def note(
+        self,
+        key: str,
+        *,
+        begins: bool = True,
+        held_by: str = "",
+        announce_s: float | None = None,
+        **changes: Any,
+    ) -> None:
+        """Update the record of a call (see `CallUpdate`). Returns at once. Only a client with `announces` writes
+        messages about ended calls."""
         if not is_key(key):
             log.warning("An update of a call record is dropped: %.100r is not the id of a call.", key)
             return
-        update = CallUpdate(key, self._sources.now(), begins, changes, held_by)
-        self._memory.note([update])
+        announce_s = announce_s if self.announces else None
+        update = CallUpdate(key, self._sources.now(), begins, changes, announce_s, held_by)
+        self._memory.note([update if self._database is None else replace(update, announce_s=None)])
         if self._database is None:
+            if announce_s is not None:
+                self.on_announced()
             return
         if len(self._waiting) >= _MAX_WAITING:
             self._waiting.popleft()
@@ -245,6 +263,12 @@ class RecordsClient:
     async def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
         """Raises `RecordsUnavailable`."""
         return await self._run(lambda records: records.purge(before, dry_run=dry_run), 60.0)
+
+    # --- the outbox ----------------------------------------------------------------------------------------------
+
+    async def outbox(self, query: Callable[[Outbox], _T]) -> _T:
+        """Run a query of the outbox. Raises `RecordsUnavailable`."""
+        return await self._run(lambda records: query(records.outbox))
 
     # --- the database --------------------------------------------------------------------------------------------
 
@@ -330,6 +354,8 @@ class RecordsClient:
         try:
             await self._run(lambda records: records.note(batch), _WRITE_S)
             self._attempts = 0
+            if any(each.announce_s is not None for each in batch):
+                self.on_announced()
         except RecordsUnavailable as error:
             self._attempts += 1
             if self._attempts >= _MAX_ATTEMPTS:
@@ -363,7 +389,7 @@ class RecordsClient:
         try:
             self._renewed(await self._run(lambda records: records.renew(self.process, ttl_s=LEASE_S, now=now)))
             if self._has_lease:
-                await self._run(lambda records: records.interrupt(now))
+                await self._run(lambda records: records.interrupt(now, announce=self.announces))
         except (RecordsUnavailable, RecordRefused) as error:
             self.fault = self.fault or str(error)
             self._has_lease = False

@@ -39,7 +39,9 @@ from ..errors import RecordRefused, RecordsUnavailable, SettingsError
 from ..twilio.callbacks import ENDED
 from . import Claimed
 from .call_record import INTERRUPTED, CallRecord, CallUpdate, updated
-from .schema import VERSION, calls, claims, processes, upgrade, version_of
+from .database_outbox import DatabaseOutbox, put
+from .outbox import message_of
+from .schema import VERSION, calls, claims, processes, upgrade, version_of, webhooks
 from .storable import clean_text, is_key
 
 __all__ = ["DatabaseRecords"]
@@ -72,6 +74,7 @@ class DatabaseRecords:
         self._create = create
         self._is_ready = False
         self._purged_at: datetime | None = None
+        self.outbox = DatabaseOutbox(self._transaction)
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
@@ -109,6 +112,7 @@ class DatabaseRecords:
             connection.execute(delete(claims).where(claims.c.kind == kind, claims.c.key_hash == _hashed(kind, key)))
             if call_id is not None:
                 connection.execute(delete(calls).where(calls.c.id == call_id))
+                connection.execute(delete(webhooks).where(webhooks.c.call_id == call_id))
 
     def note(self, news: Sequence[CallUpdate]) -> None:
         for each in news:  # one transaction each, so that no transaction waits for a row while it holds another
@@ -141,7 +145,7 @@ class DatabaseRecords:
         with self._transaction() as connection:
             return connection.execute(found).first() is not None
 
-    def interrupt(self, now: datetime) -> int:
+    def interrupt(self, now: datetime, *, announce: bool = False) -> int:
         gone = or_(
             (calls.c.process != "") & calls.c.process.not_in(select(processes.c.id)),
             (calls.c.process == "") & (calls.c.updated_at < now - _OLDEST_CALL),
@@ -150,8 +154,13 @@ class DatabaseRecords:
         with self._transaction() as connection:
             _lock_leases(connection)
             connection.execute(delete(processes).where(processes.c.expires_at <= now))
+            lost = list(connection.execute(select(calls.c.id).where(is_open, gone)).scalars()) if announce else []
             closing = update(calls).where(is_open, gone).values(status=INTERRUPTED, ended_at=now, ending=INTERRUPTED)
-            return connection.execute(closing).rowcount
+            count = connection.execute(closing).rowcount
+            for call_id in lost:
+                if (row := _find(connection, call_id)) is not None and row.status == INTERRUPTED:
+                    put(connection, message_of(row, now))
+            return count
 
     def leave(self, process: str) -> None:
         with self._transaction() as connection:
@@ -162,6 +171,7 @@ class DatabaseRecords:
         with self._transaction() as connection:
             ids = list(connection.execute(select(calls.c.id).where(old).order_by(calls.c.updated_at)).scalars())
             if not dry_run:
+                connection.execute(delete(webhooks).where(webhooks.c.call_id.in_(select(calls.c.id).where(old))))
                 connection.execute(delete(calls).where(old))
                 connection.execute(delete(claims).where(claims.c.expires_at <= before))
             return ids
@@ -241,6 +251,8 @@ def _note(connection: Connection, news: CallUpdate) -> None:
         connection.execute(insert(calls).values(asdict(row)))
     else:
         connection.execute(update(calls).where(calls.c.id == row.id).values(asdict(row)))
+    if news.announce_s is not None and row.over:
+        put(connection, message_of(row, news.at, hold_s=news.announce_s))
 
 
 def _find(connection: Connection, key: str, *, for_update: bool = False) -> CallRecord | None:

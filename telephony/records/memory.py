@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 from . import Claimed
 from .call_record import CallRecord, CallUpdate, updated
+from .memory_outbox import MemoryOutbox
+from .outbox import message_of
 
 __all__ = ["MemoryRecords"]
 
@@ -24,6 +26,7 @@ class MemoryRecords:
         self._calls: OrderedDict[str, CallRecord] = OrderedDict()
         self._ids: dict[str, str] = {}
         self._purged_at: datetime | None = None
+        self.outbox = MemoryOutbox()
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
@@ -41,6 +44,7 @@ class MemoryRecords:
         self._claims.pop((kind, key), None)
         if call_id is not None:
             self._remove(call_id)
+            self.outbox.forget(call_id)
 
     def note(self, news: Sequence[CallUpdate]) -> None:
         for each in news:
@@ -53,6 +57,8 @@ class MemoryRecords:
                 self._ids[row.sid] = row.id
             if len(self._calls) > self._max_calls:
                 self._remove(next(iter(self._calls)))
+            if each.announce_s is not None and row.over:
+                self.outbox.put(message_of(row, each.at, hold_s=each.announce_s))
 
     def call(self, key: str) -> CallRecord | None:
         return self._calls.get(key) or self._calls.get(self._ids.get(key, ""))
@@ -63,7 +69,7 @@ class MemoryRecords:
     def is_alive(self, process: str, *, now: datetime) -> bool:
         return True  # these records end with their process
 
-    def interrupt(self, now: datetime) -> int:
+    def interrupt(self, now: datetime, *, announce: bool = False) -> int:
         return 0
 
     def leave(self, process: str) -> None:
@@ -74,6 +80,7 @@ class MemoryRecords:
         if not dry_run:
             for call_id in old:
                 self._remove(call_id)
+                self.outbox.forget(call_id)
         return old
 
     def check(self) -> str:

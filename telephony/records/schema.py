@@ -33,9 +33,9 @@ from sqlalchemy import (
 from ..errors import RecordsUnavailable
 from .call_record import MAX_CHARS
 
-__all__ = ["VERSION", "VERSION_TABLE", "calls", "claims", "processes", "upgrade", "version_of"]
+__all__ = ["VERSION", "VERSION_TABLE", "calls", "claims", "processes", "upgrade", "version_of", "webhooks"]
 
-VERSION = 3
+VERSION = 4
 VERSION_TABLE = "telephony_migrations"
 """The table of alembic. The database may be the user's, and have a table `alembic_version` of the user's own."""
 _LOCK = 7_483_115_020
@@ -116,6 +116,24 @@ calls = Table(
     Index("ix_telephony_calls_updated_at", "updated_at"),
     Index("ix_telephony_calls_open", "process", sqlite_where=_is_open, postgresql_where=_is_open),
 )
+
+webhooks = Table(
+    "telephony_webhooks",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("call_id", String(MAX_CHARS["id"]), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("give_up_at", DateTime(timezone=True), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Index("ix_telephony_webhooks_due", "state", "due_at"),
+    Index("ix_telephony_webhooks_call_id", "call_id"),
+)
+"""The outbox (`outbox.Message`)."""
 
 
 def version_of(connection: Connection) -> int:

@@ -28,6 +28,7 @@ from ..records.client import RecordsClient, open_records
 from ..records.subjects import subject_key
 from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
+from ..webhooks.sender import WebhookSender
 from . import callbacks, error_responses, health, media_streams, outgoing, webhooks
 from .calls_api import create_call, end_call, fetch_call, open_dialler
 from .draining import drained_by_signals
@@ -99,6 +100,7 @@ def create_app(
                 sources=sources,
             )
             client = await stack.enter_async_context(RecordsClient(_records(loaded, sources), sources=sources))
+            sender = WebhookSender.of(loaded, client, sources)
             control = _control(loaded, rest, stack)
             journals = await stack.enter_async_context(Journals.of(loaded))
             phone = app.state.phone = PhoneServer.assemble(
@@ -119,6 +121,8 @@ def create_app(
                 log.warning("TELEPHONY_ALLOW_UNSIGNED is set: anyone who finds this address can call at your cost.")
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(phone.lag.watch(), name="loop lag")]
+                if sender is not None:
+                    tasks.append(group.create_task(sender.run(), name="webhooks"))
                 if journals.folder is not None:
                     watch = journals.watch(phone.metrics.journals)
                     tasks.append(group.create_task(watch, name="journals"))

@@ -50,6 +50,9 @@ _REFUSED: Mapping[str, str] = {
     "caller": "this caller has called too often",
     "budget": "the budget of the day is used up",
 }
+_ELSEWHERE_S = 60.0
+"""How long a message about a call waits whose end only Twilio has reported here. The process of the call knows more,
+and usually writes it sooner."""
 SILENT_S = 60.0
 """A process of an older release renews no lease. After this time without a change of a call it counts as ended."""
 
@@ -109,14 +112,14 @@ class CallRecords:
     def _abandoned(self, sid: str) -> None:
         del self._expected[sid]
         how: dict[str, Any] = {"status": INTERRUPTED, "ended_at": self._now(), **_ending(Ending(EndReason.NO_STREAM))}
-        self.client.note(sid, held_by=self.client.process, **how)
+        self.client.note(sid, held_by=self.client.process, announce_s=_ELSEWHERE_S, **how)
 
     def turned_away(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
         """A call was refused by the webhook. `why` is one of a few fixed words; `is_busy`: with the busy signal."""
         how: dict[str, Any] = {"status": "busy" if is_busy else "completed", "ended_at": self._now(), "duration_s": 0}
         how |= {"ending": f"refused-{why}", "reason": f"refused: {_REFUSED[why]}"}
         how |= {"caller": self._kept(caller), "called": called, "subject": self.subjects.of(caller)}
-        self.client.note(call_sid, sid=call_sid, direction="inbound", **self._here(), **how)
+        self.client.note(call_sid, sid=call_sid, direction="inbound", announce_s=0.0, **self._here(), **how)
 
     def started(self, call: Call) -> None:
         info = call.info
@@ -158,7 +161,7 @@ class CallRecords:
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "reason": self._mask(reason)}
         how["ending"] = REFUSED
         self._arrived(call_sid)
-        self.client.note(call_sid, sid=call_sid, stream=REFUSED, **self._here(), **how)
+        self.client.note(call_sid, announce_s=_ELSEWHERE_S, sid=call_sid, stream=REFUSED, **self._here(), **how)
 
     def offered(self, call_sid: str, end: StreamEnd) -> None:
         """Twilio gets TwiML that opens a new stream for this call."""
@@ -182,6 +185,7 @@ class CallRecords:
         self.client.note(
             info.sid,
             held_by=here,  # otherwise another process has its stream
+            announce_s=0.0 if call.had_stream else None,
             status="completed" if call.had_stream else INTERRUPTED,  # without a stream, Twilio reports the status
             ended_at=self._now(),
             duration_s=round(duration_s),
@@ -212,7 +216,7 @@ class CallRecords:
         elif before is None:
             begun = self.placing(call.token, call.to, call.from_).changes
             changes = {**begun, **changes, "started_at": call.requested_at}
-        self.client.note(call.token, **changes)
+        self.client.note(call.token, announce_s=0.0 if call.is_over else None, **changes)
 
     def _news(self, call: PlacedCall) -> dict[str, Any]:
         news: dict[str, Any] = {"sid": call.sid, "status": call.status, "error": self._mask(call.state.error)}
@@ -251,7 +255,7 @@ class CallRecords:
             changes["ended_at"] = self._now()
             if status.duration_s is not None:
                 changes["duration_s"] = status.duration_s
-        self.client.note(key, begins=False, **changes)
+        self.client.note(key, begins=False, announce_s=_ELSEWHERE_S, **changes)
 
     def found(self, row: CallRecord, record: CallResource) -> CallRecord:
         """Write the status that Twilio has for a call whose process has ended, and return the new row."""
@@ -259,7 +263,7 @@ class CallRecords:
         if record.status in ENDED:
             changes |= {"ended_at": self._now(), "duration_s": record.duration_s, "cost": record.cost}
             changes |= {"currency": record.currency, "caller": self._kept(row.caller)}
-        self.client.note(row.id, begins=False, **changes)
+        self.client.note(row.id, begins=False, announce_s=0.0, **changes)
         return updated(row, CallUpdate(row.id, self._now(), False, changes)) or row
 
     async def stream_end(self, call_sid: str) -> StreamEnd | None:

@@ -1,0 +1,111 @@
+"""The outbox: messages about ended calls that wait for their delivery by webhook. Pure.
+
+A message is written in the transaction that gives its call a final status. Its id follows from the call, so a repeated
+write makes no second message. A process claims due messages for a short time. If the process dies, they become due
+again, and another process delivers them with the same id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any, Protocol
+
+from .call_record import INTERRUPTED, CallRecord
+
+__all__ = ["CALL_ENDED", "GIVE_UP", "Message", "MessageState", "Outbox", "Waiting", "message_of"]
+
+CALL_ENDED = "call.ended"
+GIVE_UP = timedelta(days=1)
+"""After this time a message that could not be delivered is dead."""
+MAX_PAYLOAD_BYTES = 256 * 1024
+_LARGE = ("turns", "tools", "transfers", "result")
+"""The fields that are left out, in this order, until a payload is small enough."""
+
+
+class MessageState(StrEnum):
+    """What became of a message."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    """It could not be delivered in time, or the receiver refused it for good. `telephony webhooks redeliver` tries
+    again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. Dates are in UTC."""
+
+    id: str
+    """The `webhook-id`: the same for each attempt."""
+    call_id: str
+    kind: str
+    payload: str
+    """JSON text."""
+    created_at: datetime
+    due_at: datetime
+    give_up_at: datetime
+    state: MessageState = MessageState.PENDING
+    attempts: int = 0
+    """How often it was claimed."""
+    error: str = ""
+    """Why the last attempt failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The messages that are not delivered yet."""
+
+    pending: int = 0
+    dead: int = 0
+    oldest: datetime | None = None
+    """When the oldest pending message was made."""
+
+
+class Outbox(Protocol):
+    """A store of messages. Its methods may block; they raise what `Records` raises."""
+
+    def claim_due(self, now: datetime, *, lease_s: float, limit: int) -> list[Message]:
+        """Claim due messages, the oldest first. They become due again after `lease_s`, unless they are settled. Each
+        message goes to one process."""
+
+    def settle(self, message: Message) -> bool:
+        """Write `state`, `due_at` and `error` of a claimed message. False: another process has claimed it since."""
+
+    def messages(self, *, state: MessageState | None = None, limit: int = 100) -> list[Message]:
+        """The newest messages."""
+
+    def redeliver(self, ids: Sequence[str] | None, now: datetime) -> int:
+        """Make these messages due, or all dead ones (None). Returns how many."""
+
+    def waiting(self) -> Waiting:
+        """How many messages wait."""
+
+
+def message_of(row: CallRecord, now: datetime, *, hold_s: float = 0.0) -> Message:
+    """The message about an ended call, due after `hold_s`. A call that was `interrupted` and then ends has a second
+    message."""
+    kind = INTERRUPTED if row.status == INTERRUPTED else "ended"
+    message_id = "msg_" + sha256(f"{row.id}\0{kind}".encode()).hexdigest()[:32]
+    due = now + timedelta(seconds=hold_s)
+    return Message(message_id, row.id, CALL_ENDED, _payload(row, now), now, due, now + GIVE_UP)
+
+
+def _payload(row: CallRecord, now: datetime) -> str:
+    """The record as JSON text of at most `MAX_PAYLOAD_BYTES`."""
+    data: dict[str, Any] = row.to_json()
+    left_out: list[str] = []
+    for name in ("", *_LARGE):
+        if name:
+            data[name] = None
+            left_out.append(name)
+        about = {**data, **({"left_out": left_out} if left_out else {})}
+        text = json.dumps({"type": CALL_ENDED, "timestamp": now.isoformat(), "data": about}, ensure_ascii=False)
+        if len(text.encode()) <= MAX_PAYLOAD_BYTES:
+            break
+    return text

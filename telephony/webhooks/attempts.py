@@ -1,0 +1,68 @@
+"""What follows from one attempt to deliver a message: delivered, again later, or dead. Pure.
+
+Attempts repeat with exponential backoff and jitter until `Message.give_up_at`, a day after the message was made. The
+specification asks for that, for any 2xx as success, and for 410 as the receiver's word that it wants no more
+(https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md). A redirect is a failure:
+it could lead the message to an address that the operator did not choose.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from ..records.outbox import Message, MessageState
+
+__all__ = ["Answer", "after"]
+
+_FIRST_S = 5.0
+_FACTOR = 2.5
+_LONGEST_S = 3600.0
+_MAX_RETRY_AFTER_S = 6 * 3600.0
+_GONE = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to an attempt: an HTTP status, or 0 with the `error` that prevented one."""
+
+    status: int = 0
+    error: str = ""
+    retry_after_s: float | None = None
+    """The `Retry-After` of the answer."""
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def words(self) -> str:
+        """The answer in a few words, for the log and the command line."""
+        if not self.status:
+            return self.error
+        return f"HTTP {self.status}" + (" (redirects are not followed)" if 300 <= self.status < 400 else "")
+
+
+def after(message: Message, answer: Answer, now: datetime, random: Random) -> Message:
+    """The message after this attempt. `message.attempts` includes it."""
+    if answer.is_success:
+        return replace(message, state=MessageState.DELIVERED, due_at=now, error="")
+    if answer.status == _GONE:
+        return replace(
+            message, state=MessageState.DEAD, due_at=now, error=f"{answer.words}: the receiver wants no more"
+        )
+    due = now + timedelta(seconds=_pause_s(message.attempts, answer, random))
+    if now >= message.give_up_at:
+        return replace(message, state=MessageState.DEAD, due_at=now, error=answer.words)
+    return replace(message, due_at=min(due, message.give_up_at), error=answer.words)
+
+
+def _pause_s(attempts: int, answer: Answer, random: Random) -> float:
+    """Half of the pause is fixed and half of it is random, so that messages that failed together spread out."""
+    exponent = min(max(0, attempts - 1), math.ceil(math.log(_LONGEST_S / _FIRST_S, _FACTOR)))
+    pause_s = min(_LONGEST_S, _FIRST_S * _FACTOR**exponent) * random.uniform(0.5, 1.0)
+    if answer.retry_after_s is not None and answer.retry_after_s > 0:
+        return max(pause_s, min(answer.retry_after_s, _MAX_RETRY_AFTER_S))
+    return pause_s

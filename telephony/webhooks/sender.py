@@ -1,0 +1,157 @@
+"""Posts the messages of the outbox to TELEPHONY_WEBHOOK_URL, signed, at least once each.
+
+A message is claimed before it is sent. If this process dies meanwhile, the claim runs out, and another process sends
+the message again with the same `webhook-id`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from realtime_core.sources import Sources
+
+from ..errors import RecordRefused, RecordsUnavailable
+from ..logs import Repeats
+from ..records.client import RecordsClient
+from ..records.outbox import Message, MessageState, Waiting
+from ..settings import Settings
+from .attempts import Answer, after
+
+__all__ = ["WebhookSender"]
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 15.0
+LEASE_S = 60.0
+"""How long a claim lasts. It is longer than an attempt can take."""
+_AT_ONCE = 8
+_POLL_S = 5.0
+"""How often this process looks for messages of processes that have died."""
+
+
+class Signer(Protocol):
+    """`standardwebhooks.Webhook`."""
+
+    def sign(self, msg_id: str, timestamp: object, data: str) -> str: ...
+
+
+class WebhookSender:
+    """Runs until it is cancelled. `on_attempt` gets `delivered`, `failed` or `dead` after each attempt, and
+    `on_waiting` what waits in the outbox."""
+
+    def __init__(
+        self,
+        client: RecordsClient,
+        url: str,
+        secrets: Sequence[str],
+        *,
+        sources: Sources,
+        lease_s: float = LEASE_S,
+        poll_s: float = _POLL_S,
+        on_attempt: Callable[[str], None] = lambda outcome: None,
+        on_waiting: Callable[[Waiting], None] = lambda waiting: None,
+    ) -> None:
+        from standardwebhooks.webhooks import Webhook
+
+        self._client = client
+        self._url = url
+        self._signers = [Webhook(secret) for secret in secrets]
+        self._sources = sources
+        self._lease_s = lease_s
+        self._poll_s = poll_s
+        self._on_attempt = on_attempt
+        self._on_waiting = on_waiting
+        self._wanted = asyncio.Event()
+        self._repeats = Repeats(log)
+        client.announces = True
+        client.on_announced = self._wanted.set
+
+    @classmethod
+    def of(cls, settings: Settings, client: RecordsClient, sources: Sources) -> WebhookSender | None:
+        """The sender that the settings configure. None: TELEPHONY_WEBHOOK_URL is not set."""
+        if settings.telephony_webhook_url is None or settings.telephony_webhook_secret is None:
+            return None
+        if client.state == "memory":
+            log.warning(
+                "TELEPHONY_WEBHOOK_URL: the records are in memory, so webhooks that wait are lost at a restart."
+            )
+        secrets = settings.telephony_webhook_secret.get_secret_value().split()
+        return cls(client, settings.telephony_webhook_url, secrets, sources=sources)
+
+    def observe(self, on_attempt: Callable[[str], None], on_waiting: Callable[[Waiting], None]) -> None:
+        """Set the callbacks."""
+        self._on_attempt, self._on_waiting = on_attempt, on_waiting
+
+    async def run(self) -> None:
+        """Deliver what is due, until cancelled."""
+        import httpx2
+
+        limits = httpx2.Limits(max_connections=_AT_ONCE)
+        async with httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, limits=limits) as http:
+            while True:
+                self._wanted.clear()
+                try:
+                    await self._deliver_due(http)
+                    self._on_waiting(await self._client.outbox(lambda it: it.waiting()))
+                except (RecordsUnavailable, RecordRefused) as error:
+                    self._repeats.warning("records", f"Webhooks wait, because the records cannot be used: {error}")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_s):
+                        await self._wanted.wait()
+
+    async def _deliver_due(self, http: object) -> None:
+        while True:
+            now = self._sources.now()
+            due = await self._client.outbox(lambda it: it.claim_due(now, lease_s=self._lease_s, limit=_AT_ONCE))  # noqa: B023
+            if not due:
+                return
+            async with asyncio.TaskGroup() as group:
+                for message in due:
+                    group.create_task(self._deliver(http, message))
+
+    async def _deliver(self, http: object, message: Message) -> None:
+        answer = await self._post(http, message)
+        settled = after(message, answer, self._sources.now(), self._sources.random)
+        dead = settled.state is MessageState.DEAD
+        self._on_attempt("delivered" if answer.is_success else "dead" if dead else "failed")
+        if dead:
+            log.error("Webhook %s about call %s is given up: %s. `telephony webhooks redeliver` sends it again.",
+                      message.id, message.call_id, answer.words)  # fmt: skip
+        elif not answer.is_success:
+            self._repeats.warning("failed", f"A webhook could not be delivered and is tried again: {answer.words}")
+        await self._client.outbox(lambda it: it.settle(settled))
+
+    async def _post(self, http: object, message: Message) -> Answer:
+        """One attempt. Of the answer only the head is read."""
+        import httpx2
+
+        assert isinstance(http, httpx2.AsyncClient)
+        now = self._sources.now()
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "telephony-agent",
+            "webhook-id": message.id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": " ".join(signer.sign(message.id, now, message.payload) for signer in self._signers),
+        }
+        try:
+            async with (
+                asyncio.timeout(TIMEOUT_S),
+                http.stream("POST", self._url, content=message.payload.encode(), headers=headers) as response,
+            ):
+                return Answer(response.status_code, retry_after_s=_seconds(response.headers.get("retry-after", "")))
+        except TimeoutError:
+            return Answer(error=f"no answer within {TIMEOUT_S:g} s")
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            return Answer(error=type(error).__name__)
+
+
+def _seconds(retry_after: str) -> float | None:
+    try:
+        return float(retry_after)
+    except ValueError:  # it may also be a date
+        return None
