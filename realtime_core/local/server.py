@@ -17,6 +17,7 @@ from websockets.http11 import Request, Response
 from ..connection import Connection
 from ..connection.memory import Faults, memory_pair
 from ..connection.websocket import WebSocketConnection, WebSocketServer, serve
+from ..deadline_timer import DeadlineTimer
 from ..model import RealtimeModelConfig
 from ..sources import SYSTEM, Sources
 from ..testing import virtual_time
@@ -200,8 +201,7 @@ class _Session:
         self._connection = connection
         self._voice = voice
         self._loop = asyncio.get_running_loop()
-        self._due: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = DeadlineTimer(self._on_time)
         self._tasks = asyncio.TaskGroup()
         self._running: asyncio.Task[object] | None = None
         self._over = False
@@ -213,17 +213,14 @@ class _Session:
                 self._running = tasks.create_task(self._connection.run(self._on_message))
         finally:
             self._over = True
-            if self._timer is not None:
-                self._timer.cancel()
+            self._timer.cancel()
 
     def _on_message(self, message: str | bytes) -> None:
         self._conversation.receive(message, self._loop.time())
         self._flush()
 
-    def _on_timer(self) -> None:
-        # The loop may call a little early, because of its clock's resolution.
-        due, self._due = self._due, None
-        self._conversation.run(max(self._loop.time(), due or 0.0))
+    def _on_time(self, now: float) -> None:
+        self._conversation.run(now)
         self._flush()
 
     def _flush(self) -> None:
@@ -237,17 +234,12 @@ class _Session:
             conversation.outbox.clear()
         while conversation.wanted_speech:
             self._tasks.create_task(self._prepare(conversation.wanted_speech.pop(0)))
-        due = conversation.next_due
-        if due != self._due and not self._over:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._due = due
-            self._timer = None if due is None else self._loop.call_at(due, self._on_timer)
+        if not self._over:
+            self._timer.set(conversation.next_due)
 
     def _hang_up(self, action: HangUp) -> None:
         self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         if action.code != 1006:
             self._connection.close(action.code, action.reason)
         elif self._running is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import model_inputs as sent
 from ..connection import Close, Connection
+from ..deadline_timer import DeadlineTimer
 from ..errors import ConnectionLost, RealtimeCoreError, SessionExpired
 from ..items import RealtimeItem
 from ..model_events import (
@@ -81,8 +82,8 @@ class ReconnectingTransport:
         """Audio that waits for a session."""
         self._sent_audio = AudioBacklog(int(policy.gap_audio_s * self._bytes_per_s))
         """Audio of a turn without an answer: sent again to the next session if this one is lost."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: float | None = None
+        self._timer = DeadlineTimer(self._on_time)
+        """For everything that is due in the session."""
 
     @property
     def config(self) -> SessionConfig:
@@ -177,7 +178,7 @@ class ReconnectingTransport:
 
     def close(self) -> None:
         self._closing = True
-        self._cancel_timer()
+        self._timer.cancel()
         if self._link is not None:
             self._link.connection.close()
 
@@ -311,23 +312,10 @@ class ReconnectingTransport:
         return self._now() + max(left_s - self._policy.rollover_margin_s, left_s / 2)
 
     def _set_timer(self) -> None:
-        """Set the one timer for everything that is due in the session."""
         link = self._link
-        at = link.session.deadline if link and not link.session.ended and not self._closing else None
-        if at == self._timer_at:
-            return
-        self._cancel_timer()
-        if at is not None:
-            self._timer_at = at
-            self._timer = asyncio.get_running_loop().call_at(at, self._on_time)
+        self._timer.set(link.session.deadline if link and not link.session.ended and not self._closing else None)
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._timer_at = None
-
-    def _on_time(self) -> None:
-        self._timer = self._timer_at = None
+    def _on_time(self, now: float) -> None:
         if self._link is not None and not self._link.session.ended:
-            self._link.session.on_time(self._now())
+            self._link.session.on_time(now)
             self._set_timer()

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from realtime_core.config import RealtimeSessionModelSettings
+from realtime_core.deadline_timer import DeadlineTimer
 from realtime_core.errors import RealtimeCoreError
 from realtime_core.events import RealtimeAnyEvent
 from realtime_core.model import RealtimeModelConfig
@@ -40,7 +41,7 @@ class Opening:
         self._detector = ToneDetector()
         self._classifier: AnswerClassifier | None = None
         self._moves: asyncio.Queue[Move] = asyncio.Queue()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = DeadlineTimer(self._on_time)
         self._call: Call | None = None
         self._turns: dict[str, Any] = {}
         self._verdict = ""
@@ -104,10 +105,9 @@ class Opening:
         elif event.type == "raw_model_event" and event.data.type == "input_audio_transcription_completed":
             self._decided(self._classifier.transcript(event.data.transcript, self._loop.time()))
 
-    def _on_time(self) -> None:
+    def _on_time(self, now: float) -> None:
         assert self._classifier is not None
-        self._timer = None
-        self._decided(self._classifier.on_time(max(self._loop.time(), self._classifier.deadline)))
+        self._decided(self._classifier.on_time(now))
 
     def _decided(self, move: Move | None) -> None:
         if move is not None:
@@ -118,11 +118,7 @@ class Opening:
         self._set()
 
     def _set(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._classifier is not None and self._classifier.deadline < math.inf:
-            self._timer = self._loop.call_at(self._classifier.deadline, self._on_time)
+        self._timer.set(None if self._classifier is None else self._classifier.deadline)
 
     # --- moves -------------------------------------------------------------------------------------------------------
 
@@ -137,8 +133,7 @@ class Opening:
             await self._make_moves(call)
         finally:
             self._call = None
-            if self._timer is not None:
-                self._timer.cancel()
+            self._timer.cancel()
 
     async def _make_moves(self, call: Call) -> None:
         """Each move replaces the one before: a person may come while we wait, and a beep may come late."""

@@ -119,8 +119,8 @@ class CallPlayer(ModelPlayer):
     def _stand_still(self, seconds: float, reads_first: bool) -> None:
         self._loop.stall(seconds)  # type: ignore[attr-defined]
         if reads_first:
-            self._cancel_timer()
-            self._fire()
+            self._timer.cancel()
+            self._play_due()
 
     def _begin_stream(self) -> None:
         stream = _StreamPlayer(self._waiting.popleft(), self)

@@ -15,6 +15,7 @@ import orjson
 from realtime_core import errors
 from realtime_core.connection import Close, Connection
 from realtime_core.connection.delivery import DeliveringConnection, check_close
+from realtime_core.deadline_timer import DeadlineTimer
 from realtime_core.errors import ConnectFailed
 
 from .model_schedule import ModelSchedule
@@ -84,8 +85,7 @@ class ModelPlayer:
         self._start = self._loop.time()
         self._model_next: tuple[float, float] | None = None
         self._playing = False
-        self._timer: asyncio.Handle | None = None
-        self._timer_at: float | None = None
+        self._timer = DeadlineTimer(self._on_time)
         if self.perturbation.disconnect_at_s is not None:
             self._loop.call_later(self.perturbation.disconnect_at_s, self._disconnect)
 
@@ -109,7 +109,7 @@ class ModelPlayer:
         return connection
 
     def close(self) -> None:
-        self._cancel_timer()
+        self._timer.cancel()
 
     def _on_command(self, text: str) -> None:
         now = self.now
@@ -156,16 +156,12 @@ class ModelPlayer:
         if self._playing:
             return
         coming = self._next()
-        at = None if coming is None else coming[0]
-        if at == self._timer_at:
-            return
-        self._cancel_timer()
-        if at is not None:
-            self._timer_at = at
-            self._timer = self._loop.call_at(self._start + at, self._fire)
+        self._timer.set(None if coming is None else self._start + coming[0])
 
-    def _fire(self) -> None:
-        self._timer = self._timer_at = None
+    def _on_time(self, now: float) -> None:
+        self._play_due()
+
+    def _play_due(self) -> None:
         self._playing = True
         last: tuple[float, float] | None = None
         try:
@@ -181,11 +177,6 @@ class ModelPlayer:
         if last is None:
             return coming[0] <= self.now + _DUE_LATER
         return coming[1] == last[1] + 1 and coming[0] - last[0] < _SAME_STEP_S
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._timer_at = None
 
 
 def _refusal(data: Mapping[str, Any]) -> Exception:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 
 from realtime_core.connection import Close, Connection
+from realtime_core.deadline_timer import DeadlineTimer
 from realtime_core.sources import SYSTEM, Sources
 
 from .events import (
@@ -128,19 +129,19 @@ class MediaPeer:
         self.started_at = self._loop.time()
         self._up: Pipe[str | None] = Pipe(self.drawn.up, self._send)
         self._down: Pipe[str | bytes] = Pipe(self.drawn.down, self._arrived)
-        self._mark_timer: asyncio.TimerHandle | None = None
+        self._mark_timer = DeadlineTimer(self._mark_due)
         self._up.push(self._sender.connected())
         self._up.push(self._sender.start())
         self._live = True
-        self._frame_timer = self._loop.call_at(self._time_of(FRAME), self._tick)
+        self._frame_timer = DeadlineTimer(self._tick)
+        self._frame_timer.set(self._time_of(FRAME))
 
     def _stop(self) -> None:
         if self._live:
             self._advance(self._position())
             self._live = False
             self._frame_timer.cancel()
-            if self._mark_timer is not None:
-                self._mark_timer.cancel()
+            self._mark_timer.cancel()
 
     def _position(self) -> int:
         """The stream position that plays now. A timer may fire slightly early: a thousandth of a sample is added."""
@@ -149,7 +150,7 @@ class MediaPeer:
     def _time_of(self, position: int) -> float:
         return self.started_at + position / self._samples_per_s
 
-    def _tick(self) -> None:
+    def _tick(self, now: float) -> None:
         """Send the frames that are due: several after a stall of this process."""
         position = self._position()
         while self._live and (end := (self._frames + 1) * FRAME) <= position:
@@ -162,7 +163,7 @@ class MediaPeer:
             self._up.push(self._sender.media((end - FRAME) * 1000 // RATE, self._phone.speak()))
             self._phone.hear(bytes(self._playout.heard[end - FRAME : end]))
         if self._live:
-            self._frame_timer = self._loop.call_at(self._time_of((self._frames + 1) * FRAME), self._tick)
+            self._frame_timer.set(self._time_of((self._frames + 1) * FRAME))
 
     # --- what the server sends -----------------------------------------------------------------------------------
 
@@ -211,12 +212,11 @@ class MediaPeer:
 
     def _await_mark(self) -> None:
         """Without ticks a mark goes back at the very sample: set the timer for the next one."""
-        if self._mark_timer is not None:
-            self._mark_timer.cancel()
+        self._mark_timer.cancel()  # a new timer: what is due at one instant keeps the order that stored journals have
         due = self._playout.next_mark
-        self._mark_timer = None if due is None else self._loop.call_at(self._time_of(due), self._mark_due)
+        self._mark_timer.set(None if due is None else self._time_of(due))
 
-    def _mark_due(self) -> None:
+    def _mark_due(self, now: float) -> None:
         self._advance(self._position())
         self._await_mark()
 

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from realtime_core.deadline_timer import DeadlineTimer
+
 from .line import Way
 
 __all__ = ["Pipe"]
@@ -23,7 +25,7 @@ class Pipe(Generic[T]):
         self._way = way
         self._deliver = deliver
         self._flight: deque[tuple[float, T]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = DeadlineTimer(self._arrive)
 
     def push(self, item: T) -> None:
         now = self._loop.time() - self._start
@@ -32,18 +34,16 @@ class Pipe(Generic[T]):
             self._deliver(item)
             return
         self._flight.append((at, item))
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._start + at, self._arrive)
+        self._timer.set(self._start + self._flight[0][0])
 
     def close(self) -> None:
         """Drop the items in flight."""
         self._flight.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
 
-    def _arrive(self) -> None:
+    def _arrive(self, now: float) -> None:
         # All items that are due are delivered together: a burst after a stall is one step of the loop.
         at = self._flight[0][0]
         while self._flight and self._flight[0][0] <= at:
             self._deliver(self._flight.popleft()[1])
-        self._timer = self._loop.call_at(self._start + self._flight[0][0], self._arrive) if self._flight else None
+        self._timer.set(self._start + self._flight[0][0] if self._flight else None)

@@ -12,6 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
 
+from realtime_core.deadline_timer import DeadlineTimer
+
 from ...twilio import twiml
 from ..ending import EndReason, Release
 from ..lifetime import Lifetime
@@ -67,18 +69,20 @@ class Reattach:
         self._apology = apology
         self._followed = followed
         self._asked = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = DeadlineTimer(self._on_time)
+        self._reason = EndReason.STREAM_LOST
 
     def expect(self, within_s: float, reason: EndReason) -> None:
         """End the call with this reason if no stream comes in time."""
-        self.close()
-        self._timer = asyncio.get_running_loop().call_later(within_s, self._lifetime.end, reason)
+        self._reason = reason
+        self._timer.set(asyncio.get_running_loop().time() + within_s)
 
     def close(self) -> None:
         """Stop the timer of `expect`."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
+
+    def _on_time(self, now: float) -> None:
+        self._lifetime.end(self._reason)
 
     def attached(self) -> None:
         """A stream was attached."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_core import events as session_events
+from realtime_core.deadline_timer import DeadlineTimer
 
 from .. import clips
 from ..ending import EndReason
@@ -75,9 +76,7 @@ class Scheduler:
         self._machine = MachineLimit(policy.machine_s or math.inf)
         self._watchdog = StreamWatchdog(policy.stalled_s or math.inf)
         self._machines = (self._silence, self._answer, self._length, self._machine, self._watchdog)
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = math.inf
-        """When the timer is due. A handle of uvloop does not show it for a timer that is due at once."""
+        self._timer = DeadlineTimer(self._on_time)
         self._failures = 0
         self._spoke = False
         self._cut_off = False
@@ -157,9 +156,7 @@ class Scheduler:
     def close(self) -> None:
         """Stop the timer for good."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
 
     # --- the model's side ----------------------------------------------------------------------------------------
 
@@ -259,16 +256,10 @@ class Scheduler:
             self._silence.pause(PauseReason.ANSWER)
         else:
             self._silence.resume(PauseReason.ANSWER, self._loop.time())
-        at = min((each.deadline for each in self._machines if each.deadline is not None), default=math.inf)
-        if self._timer is not None and self._timer_at != at:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None and at < math.inf and not self._closed:
-            self._timer, self._timer_at = self._loop.call_at(at, self._on_time), at
+        if not self._closed:
+            self._timer.set(min((each.deadline for each in self._machines if each.deadline is not None), default=None))
 
-    def _on_time(self) -> None:
-        self._timer = None
-        now = self._loop.time()
+    def _on_time(self, now: float) -> None:
         if (fill := self._answer.on_time(now, mid_sentence=self._player.mid_sentence)) is not None:
             self._fill(fill)
         match self._silence.on_time(now):
