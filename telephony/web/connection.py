@@ -1,4 +1,4 @@
-"""Starlette's `WebSocket` as a `Connection`."""
+"""An upgrade as a `Connection`: directly on the socket where the server can, otherwise through Starlette."""
 
 from __future__ import annotations
 
@@ -7,13 +7,27 @@ from collections import deque
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from realtime_core.connection import Close, MessageHandler
+from realtime_core.connection import Close, Connection, MessageHandler
 from realtime_core.connection.delivery import DeliveringConnection, check_close, size_bytes
 
-__all__ = ["StarletteConnection"]
+from .server_websocket import TAKE_OVER, TakeOver
+
+__all__ = ["StarletteConnection", "accept"]
 
 _SERVERS_OWN = {1002, 1007, 1009}
 """Codes with which an ASGI server closes after an invalid message. ASGI does not say who closed."""
+
+
+async def accept(websocket: WebSocket) -> Connection:
+    """Accept an upgrade. The endpoint must return after `run` of the connection.
+
+    Our server (`telephony serve`) offers the socket itself. Other ASGI servers pass each message through Starlette.
+    """
+    take_over: TakeOver | None = (websocket.scope.get("extensions") or {}).get(TAKE_OVER)
+    if take_over is not None:
+        return await take_over()
+    await websocket.accept()
+    return StarletteConnection(websocket)
 
 
 class StarletteConnection(DeliveringConnection):

@@ -1,8 +1,8 @@
 """Limits of the server's connections: one class for HTTP and one for WebSockets, for uvicorn's `http=` and `ws=`.
 
-uvicorn's classes implement the protocols. The subclasses here limit what a peer may send, how long it may take, and the
-number of connections. Other limits are in the application (`telephony.web.middleware`, `telephony.web.forms`), so that
-they also work under other servers. `docs/limits.md` lists all limits.
+uvicorn's classes implement the protocols. The subclasses here and in `server_websocket` limit what a peer may send, how
+long it may take, and the number of connections. Other limits are in the application (`telephony.web.middleware`,
+`telephony.web.forms`), so that they also work under other servers. `docs/limits.md` lists all limits.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from functools import partial
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.frames import Frame
 
-from ..allowance import Allowance
 from ..logs import Repeats
 from .middleware import MAX_HEAD_BYTES
-from .phase_timeouts import HTTP_LIMITS_S, WEBSOCKET_LIMITS_S, Phase, PhaseTimeouts
+from .phase_timeouts import HTTP_LIMITS_S, Phase, PhaseTimeouts
+from .server_websocket import ServerWebSocket
+from .watched import Watched
 
 __all__ = ["ConnectionLimits", "connections_within", "descriptors_for", "quiet_server_log"]
 
@@ -31,13 +30,6 @@ MAX_CONNECTIONS = 1000
 MAX_REQUEST_BYTES = 2 * 2**20
 """Head, body and trailers of one request together. The application has lower limits for bodies."""
 MAX_PIPELINED = 8
-PINGS_PER_S = 5.0
-PINGS_AT_ONCE = 100
-MAX_FRAGMENTS = 1000
-"""Frames of one WebSocket message."""
-_SLICE_BYTES = 4096
-"""The bytes of a WebSocket are parsed in pieces of this size, so that a flood is detected early."""
-_TICK_S = 1.0
 _OWN_DESCRIPTORS = 64
 _DESCRIPTORS_PER_CALL = 3
 """The socket of the model and the files of the call. The media stream counts as a connection."""
@@ -65,7 +57,7 @@ class ConnectionLimits:
         self.waiting: dict[_HttpConnection, None] = {}
         """The connections without a request; the one that has waited longest comes first."""
         self.http: Any = partial[Any](_http_class(), limits=self)
-        self.ws: Any = partial[Any](WebSocketConnection, limits=self)
+        self.ws: Any = partial[Any](ServerWebSocket, repeats=self.repeats)
 
     def make_room(self, newcomer: _HttpConnection, count: int) -> None:
         """Close the connection that has waited longest for a request. Connections of Twilio have a request."""
@@ -81,43 +73,7 @@ class ConnectionLimits:
         oldest.cut()
 
 
-class _Watched:
-    """A connection that checks once a second whether its peer takes too long."""
-
-    transport: asyncio.Transport
-    loop: asyncio.AbstractEventLoop
-    _limits: ConnectionLimits
-    _timeouts: PhaseTimeouts
-
-    def _watch(self) -> None:
-        self.loop.call_later(_TICK_S, self._tick)
-
-    def _tick(self) -> None:
-        if self._is_lost or not self._is_serving:
-            return
-        phase, request = self._phase()
-        if self._timeouts.is_over(phase, request, self.loop.time()):
-            self._limits.repeats.warning(phase.name, f"Cut off a connection that waited too long for {phase.value}.")
-            self.transport.abort()
-        else:
-            self._watch()
-
-    @property
-    def _is_serving(self) -> bool:
-        """False after an upgrade: the connection then has another protocol."""
-        protocol: object = self.transport.get_protocol()
-        return protocol is self
-
-    @property
-    def _is_lost(self) -> bool:
-        raise NotImplementedError
-
-    def _phase(self) -> tuple[Phase, int]:
-        """The phase of the connection, and the number of its request."""
-        raise NotImplementedError
-
-
-class _HttpConnection(_Watched):
+class _HttpConnection(Watched):
     """A mixin for uvicorn's classes for HTTP connections, with either parser."""
 
     cycle: Any
@@ -135,6 +91,7 @@ class _HttpConnection(_Watched):
     ) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)  # type: ignore[call-arg]
         self._limits = limits
+        self._repeats = limits.repeats
         self._timeouts = PhaseTimeouts(HTTP_LIMITS_S)
         self._requests = 0
         self._bytes = 0
@@ -214,64 +171,6 @@ def _http_class() -> Any:
     except ImportError:
         from uvicorn.protocols.http.h11_impl import H11Protocol as base
     return type("HttpConnection", (_HttpConnection, base), {})
-
-
-class WebSocketConnection(_Watched, WebSocketsSansIOProtocol):
-    """A WebSocket with limits for pings, for fragments and for a peer that does not read."""
-
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        limits: ConnectionLimits,
-    ) -> None:
-        super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
-        self._limits = limits
-        self._timeouts = PhaseTimeouts(WEBSOCKET_LIMITS_S)
-        self._pings = Allowance(per_s=PINGS_PER_S, burst=PINGS_AT_ONCE)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        for start in range(0, len(data), _SLICE_BYTES):
-            if self.transport.is_closing():
-                return
-            super().data_received(data[start : start + _SLICE_BYTES])
-
-    def handle_ping(self) -> None:
-        if not self._pings.spend(self.loop.time()):
-            self._cut("pings", "sends too many pings")
-        elif self.writable.is_set():
-            super().handle_ping()
-        else:
-            self.conn.data_to_send()  # RFC 6455, 5.5.3: not every ping needs a pong
-
-    def handle_cont(self, event: Frame) -> None:
-        super().handle_cont(event)
-        if len(self.frames) > MAX_FRAGMENTS:
-            self._cut("fragments", "cuts a message into too many frames")
-
-    def _cut(self, kind: str, what: str) -> None:
-        self._limits.repeats.warning(kind, f"Cut off a WebSocket: its peer {what}.")
-        self.transport.abort()
-
-    @property
-    def _is_lost(self) -> bool:
-        return self.disconnected
-
-    def _phase(self) -> tuple[Phase, int]:
-        if self.close_sent or self.transport.is_closing():
-            phase = Phase.CLOSING
-        elif not self.writable.is_set():
-            phase = Phase.UNREAD
-        else:
-            phase = Phase.OURS if self.handshake_complete else Phase.HANDSHAKE
-        return phase, 0
 
 
 _FROM_OUTSIDE = frozenset(

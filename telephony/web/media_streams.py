@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.websockets import WebSocket
 
-from .connection import StarletteConnection
+from .connection import accept
 from .phone_server import phone_of
 
 __all__ = ["media_stream"]
@@ -19,8 +19,7 @@ async def media_stream(websocket: WebSocket) -> None:
     if not phone.authenticator.admits_stream(websocket):
         await websocket.close(1008)  # before `accept` this is HTTP 403
         return
-    await websocket.accept()
-    connection, options = StarletteConnection(websocket), phone.options(websocket)
+    connection, options = await accept(websocket), phone.options(websocket)
     outcome = await phone.registry.serve_stream(connection, phone.routing.source, options)
     phone.metrics.messages_skipped(outcome.skipped)
     if outcome.call is None:

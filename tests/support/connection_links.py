@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
 
 import uvicorn
 from starlette.applications import Starlette
@@ -28,7 +30,10 @@ from realtime_core.connection import Close, Connection, MessageHandler
 from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.connection.websocket import WebSocketConnection, connect, serve
 from telephony.simulator.hosting import Host
-from telephony.web.connection import StarletteConnection
+from telephony.web import server_websocket
+from telephony.web.connection import StarletteConnection, accept
+from telephony.web.connection_limits import ConnectionLimits
+from telephony.web.server_websocket import DirectConnection
 
 MAX_MESSAGE_BYTES = 2**20
 CLOSE_TIMEOUT_S = 0.3
@@ -235,14 +240,18 @@ async def websocket_server_link() -> AsyncIterator[Link]:
 Accepted = asyncio.Queue[tuple[Connection, asyncio.Event]]
 
 
-def starlette_app(accepted: Accepted) -> Starlette:
+Accept = Callable[[WebSocket], Awaitable[Connection]]
+
+
+async def through_starlette(websocket: WebSocket) -> Connection:
+    await websocket.accept()
+    return StarletteConnection(websocket, close_timeout_s=CLOSE_TIMEOUT_S, max_buffered_bytes=4 * MAX_MESSAGE_BYTES)
+
+
+def starlette_app(accepted: Accepted, accept: Accept = through_starlette) -> Starlette:
     async def endpoint(websocket: WebSocket) -> None:
-        await websocket.accept()
         over = asyncio.Event()
-        connection = StarletteConnection(
-            websocket, close_timeout_s=CLOSE_TIMEOUT_S, max_buffered_bytes=4 * MAX_MESSAGE_BYTES
-        )
-        accepted.put_nowait((connection, over))
+        accepted.put_nowait((await accept(websocket), over))
         await over.wait()
 
     return Starlette(routes=[WebSocketRoute("/", endpoint)])
@@ -261,12 +270,28 @@ async def hosted_link() -> AsyncIterator[Link]:
         await asyncio.gather(peer.task, return_exceptions=True)
 
 
+def starlette_link() -> AbstractAsyncContextManager[Link]:
+    return _served(through_starlette, ws="websockets-sansio")
+
+
 @contextlib.asynccontextmanager
-async def starlette_link() -> AsyncIterator[Link]:
+async def direct_link() -> AsyncIterator[Link]:
+    with (
+        patch.object(server_websocket, "_CLOSE_S", CLOSE_TIMEOUT_S),
+        patch.object(server_websocket, "_MAX_BUFFERED_BYTES", 4 * MAX_MESSAGE_BYTES),
+    ):
+        async with _served(accept, ws=ConnectionLimits(100).ws) as link:
+            assert isinstance(link.connection, DirectConnection)
+            yield link
+
+
+@contextlib.asynccontextmanager
+async def _served(accept: Accept, *, ws: Any) -> AsyncIterator[Link]:
+    """An application with one endpoint on uvicorn."""
     accepted: Accepted = asyncio.Queue()
     config = uvicorn.Config(
-        starlette_app(accepted),
-        ws="websockets-sansio",
+        starlette_app(accepted, accept),
+        ws=ws,
         ws_per_message_deflate=False,
         ws_max_size=MAX_MESSAGE_BYTES,
         log_config=None,
@@ -285,6 +310,7 @@ async def starlette_link() -> AsyncIterator[Link]:
         over.set()
         peer.break_()
         await server.shutdown(sockets=[listening])
+        assert not server.server_state.connections
 
 
 LINKS: dict[str, Callable[[], AbstractAsyncContextManager[Link]]] = {
@@ -292,5 +318,6 @@ LINKS: dict[str, Callable[[], AbstractAsyncContextManager[Link]]] = {
     "websocket-client": websocket_client_link,
     "websocket-server": websocket_server_link,
     "starlette": starlette_link,
+    "direct": direct_link,
     "starlette in memory": hosted_link,
 }

@@ -21,14 +21,18 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime_core import RealtimeAgent
 from telephony import create_app, load_settings
-from telephony.web import connection_limits, server
+from telephony.web import connection_limits, server, server_websocket, watched
 from telephony.web.authentication import Authenticator
+from telephony.web.connection import accept
 from telephony.web.connection_limits import MAX_CONNECTIONS, ConnectionLimits, connections_within
 from telephony.web.middleware import MAX_HEAD_BYTES, MAX_URL_BYTES, HeadLimits
 from telephony.web.phase_timeouts import HTTP_LIMITS_S, Phase, PhaseTimeouts
+from telephony.web.server_websocket import DirectConnection
 
 pytestmark = pytest.mark.real_time
 
+SOCKETS = ["/socket", "/direct"]
+"""Through Starlette, and directly."""
 HEAD = b"POST /echo HTTP/1.1\r\nHost: here\r\n"
 
 
@@ -56,6 +60,24 @@ async def socket(websocket: WebSocket) -> None:
             await websocket.send_text(str(len(await websocket.receive_text())))
 
 
+async def direct(websocket: WebSocket) -> None:
+    """As a media stream of a call."""
+    connection = await accept(websocket)
+    assert isinstance(connection, DirectConnection)
+    await connection.run(lambda message: connection.send(str(len(message))))
+
+
+async def direct_flood(websocket: WebSocket) -> None:
+    """Sends for ever, whether the peer reads or not, but less than the limit of the buffer."""
+    connection = await accept(websocket)
+    running = asyncio.create_task(connection.run(lambda message: None))
+    while not running.done():
+        if connection.buffered_bytes < 2**20:
+            connection.send("x" * 65536)
+        await asyncio.sleep(0)
+    await running
+
+
 async def never(websocket: WebSocket) -> None:
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass
@@ -68,6 +90,8 @@ APP = HeadLimits(
             Route("/refuse", refuse, methods=["POST"]),
             Route("/flood", flood),
             WebSocketRoute("/socket", socket),
+            WebSocketRoute("/direct", direct),
+            WebSocketRoute("/direct-flood", direct_flood),
             WebSocketRoute("/never", never),
         ]
     )
@@ -115,8 +139,8 @@ async def served(
         stack.enter_context(patch.object(server, "ConnectionLimits", edge))
         if limits_s is not None:
             stack.enter_context(patch.object(connection_limits, "HTTP_LIMITS_S", limits_s))
-            stack.enter_context(patch.object(connection_limits, "WEBSOCKET_LIMITS_S", limits_s))
-            stack.enter_context(patch.object(connection_limits, "_TICK_S", 0.02))
+            stack.enter_context(patch.object(server_websocket, "WEBSOCKET_LIMITS_S", limits_s))
+            stack.enter_context(patch.object(watched, "TICK_S", 0.02))
         async with server.listening(Startless(APP)) as address:
             yield Server(address, made[0])
 
@@ -319,9 +343,10 @@ async def test_idle_connections_make_room_for_one_with_a_request(parser: str) ->
             each.close()
 
 
-async def test_live_websockets_are_not_closed_for_others(parser: str) -> None:
+@pytest.mark.parametrize("path", SOCKETS)
+async def test_live_websockets_are_not_closed_for_others(parser: str, path: str) -> None:
     async with served(parser, max_connections=5) as server:
-        streams = [await server.upgraded() for _ in range(5)]
+        streams = [await server.upgraded(path) for _ in range(5)]
         for reader, _ in streams:
             assert (await answer(reader)).startswith(b"HTTP/1.1 101")
         late, late_writer = await server.connect()
@@ -368,11 +393,12 @@ def frame(first: int, payload: bytes) -> bytes:
         (frame(0x01, b"") + frame(0x00, b"") * 2000, "cuts a message into too many frames"),
     ],
 )
+@pytest.mark.parametrize("path", SOCKETS)
 async def test_a_flood_of_frames_is_cut_off(
-    parser: str, caplog: pytest.LogCaptureFixture, flooding: bytes, kind: str
+    parser: str, caplog: pytest.LogCaptureFixture, path: str, flooding: bytes, kind: str
 ) -> None:
     async with served(parser) as server:
-        reader, writer = await server.upgraded()
+        reader, writer = await server.upgraded(path)
         assert (await answer(reader)).startswith(b"HTTP/1.1 101")
         sent = 0
         with contextlib.suppress(ConnectionError):
@@ -386,13 +412,27 @@ async def test_a_flood_of_frames_is_cut_off(
     assert sum(kind in line for line in caplog.messages) == 1
 
 
-async def test_some_pings_are_answered(parser: str) -> None:
+@pytest.mark.parametrize("path", SOCKETS)
+async def test_some_pings_are_answered(parser: str, path: str) -> None:
     async with served(parser) as server:
-        reader, writer = await server.upgraded()
+        reader, writer = await server.upgraded(path)
         await answer(reader)
         for _ in range(20):
             writer.write(frame(0x89, b"hi"))
             assert await reader.readexactly(4) == b"\x8a\x02hi"
+        writer.close()
+
+
+async def test_a_taken_over_websocket_whose_peer_does_not_read_is_cut_off(
+    parser: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(parser, limits_s=SHORT) as server:
+        reader, writer = await server.upgraded("/direct-flood")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        async with asyncio.timeout(10):
+            while "does not read" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await ended(reader)
         writer.close()
 
 
