@@ -126,6 +126,7 @@ class RecordsClient:
         self._has_lease = False
         self._renew_at = 0.0
         self._wake_up = asyncio.Event()
+        self._progress = asyncio.Condition()
         self._idle = asyncio.Event()
         self._idle.set()
         self._threads: ThreadPoolExecutor | None = None
@@ -235,6 +236,18 @@ class RecordsClient:
         self._waiting.append(update)
         self._idle.clear()
         self._wake_up.set()
+
+    async def written(self) -> None:
+        """Wait until the updates so far are in the database. It waits for one second at most, and not while the
+        database is down."""
+        awaited = {id(update) for update in (*self._in_progress, *self._waiting)}
+
+        def done() -> bool:
+            return bool(self.fault) or awaited.isdisjoint(id(update) for update in (*self._in_progress, *self._waiting))
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLAIM_S), self._progress:
+                await self._progress.wait_for(done)
 
     async def call(self, key: str) -> CallRecord | None:
         """The record of a call, by its id or its `CallSid`, with the updates that wait here. While the database is
@@ -368,6 +381,8 @@ class RecordsClient:
             self._refused(batch, type(error).__name__)
         finally:
             self._in_progress = []
+            async with self._progress:
+                self._progress.notify_all()
 
     def _refused(self, batch: list[CallUpdate], why: str) -> None:
         """One update of the batch is invalid: write them one by one, and drop the one that fails."""

@@ -163,9 +163,15 @@ class CallRecords:
         self._arrived(call_sid)
         self.client.note(call_sid, announce_s=_ELSEWHERE_S, sid=call_sid, stream=REFUSED, **self._here(), **how)
 
-    def offered(self, call_sid: str, end: StreamEnd) -> None:
-        """Twilio gets TwiML that opens a new stream for this call."""
+    async def offered(self, call_sid: str, end: StreamEnd) -> None:
+        """Twilio will get TwiML that opens a new stream for this call.
+
+        If the call belongs to another process, this is written first. That process writes when the stream starts, and
+        its update must be the later one.
+        """
         self.client.note(call_sid, begins=False, offered=end.offered + 1)
+        if end.instance:
+            await self.client.written()
 
     def progress(self, call: Call, details: CallDetails) -> None:
         """What has happened in the call so far, so that it is known if the process is killed."""

@@ -99,7 +99,7 @@ async def after_stream(request: Request, phone: PhoneServer, form: Form) -> Resp
     log.info("The media stream has ended (%s): %s.", "an unknown call" if end is None else end.why, what)
     if what == "document" and end is not None and end.twiml is not None:
         return _twiml(end.twiml)
-    return _twiml(_go_on(what, request, phone, voice, end))
+    return _twiml(await _go_on(what, request, phone, voice, end))
 
 
 @for_twilio
@@ -112,7 +112,7 @@ async def after_dial(request: Request, phone: PhoneServer, form: Form) -> Respon
         connected=result.connected, call_ended=voice.ended, known=end is not None, offered=end.offered if end else 0
     )
     log.info("The transfer has ended (%s): %s.", result.status, what)
-    return _twiml(_go_on(what, request, phone, voice, end))
+    return _twiml(await _go_on(what, request, phone, voice, end))
 
 
 async def _stream_end(phone: PhoneServer, voice: VoiceRequest) -> StreamEnd | None:
@@ -181,16 +181,16 @@ async def failed(request: Request, error: Exception) -> Response:
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
     phone = phone_of(request)
-    return _twiml(_go_on("apologise", request, phone, getattr(request.state, "voice", None), None))
+    return _twiml(_apologise(phone, getattr(request.state, "voice", None)))
 
 
-def _go_on(what: Next, request: Request, phone: PhoneServer, voice: VoiceRequest | None, end: StreamEnd | None) -> str:
+async def _go_on(what: Next, request: Request, phone: PhoneServer, voice: VoiceRequest, end: StreamEnd | None) -> str:
     if what == "hang up":
         return twiml.hang_up()
-    if what == "new stream" and voice is not None and end is not None:
+    if what == "new stream" and end is not None:
         phone.metrics.stream_reattached()
         phone.hooks.stream_offered(voice.call_sid)
-        phone.call_records.offered(voice.call_sid, end)
+        await phone.call_records.offered(voice.call_sid, end)
         return _new_stream(request, phone, _info(request, voice), instance=end.instance)
     return _apologise(phone, voice)
 

@@ -67,6 +67,25 @@ async def test_what_was_noted_last_is_written_before_the_end(database_url: str) 
         assert all([await client.call(f"CA{number}") is not None for number in range(60)])
 
 
+async def test_what_is_written_is_there_for_another_process(database_url: str) -> None:
+    async with RecordsClient(DatabaseRecords(database_url)) as a, RecordsClient(DatabaseRecords(database_url)) as b:
+        for number in range(60):
+            a.note(f"CA{number}", status="completed")
+        await a.written()
+        assert await b.call("CA59") is not None
+
+
+async def test_no_call_waits_until_a_database_is_back() -> None:
+    async with RecordsClient(DatabaseRecords("sqlite:////nowhere/at/all/records.db"), retry_s=3600) as client:
+        client.note("CA1", status="completed")
+        waiting = asyncio.create_task(client.written())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert waiting.done() and client.waiting == 1
+        client._waiting.clear()
+        client._idle.set()  # nothing to wait for at the end
+
+
 async def test_a_database_that_goes_down_takes_no_call_with_it(
     postgresql: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -100,6 +101,26 @@ async def test_a_stream_lost_elsewhere_goes_back_to_the_process_that_has_the_cal
         await call.finished()
         assert len(call.streams) == 3 and call.status == "completed"
         await until(lambda: not it.phone("b").registry)
+
+
+@real_time
+async def test_a_new_stream_is_offered_when_that_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of the call writes when the stream starts. An offer that is written later would count as open."""
+    async with two(f"sqlite:///{tmp_path}/records.db") as it:
+        call = it.twilio.start_ringing(caller=patient)
+        await talks(it, call)
+        database: Any = it.phone("a").call_records.client._database
+        write = database.note
+
+        def write_late(news: Any) -> None:
+            time.sleep(0.3)
+            write(news)
+
+        monkeypatch.setattr(database, "note", write_late)
+        break_stream(call)
+        await until(lambda: len(call.streams) == 2 and call.streams[1].heard)
+        row = await row_of(it, call.sid)
+        assert (row.stream, row.offered) == ("open", 0)
 
 
 @real_time
