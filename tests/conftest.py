@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from tests.support.environment import ANY_LOAD
+from tests.support.logging_state import LoggingState
 
 PROOF = bool(os.environ.get("PROOF"))
 """`make proof` explores: each run tries other examples, from a seed that pytest prints, and keeps those that fail."""
@@ -35,6 +38,7 @@ BY_THE_CLOCK = {
 }
 """Browsers and processes, which hear, speak and are killed in real time."""
 
+LOGGING = LoggingState()
 OURS = ("OPENAI_", "TWILIO_", "TELEPHONY_")
 SETTINGS = {"PUBLIC_URL", "DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT"}
 
@@ -42,6 +46,17 @@ for name in [name for name in os.environ if name.startswith(OURS) or name in SET
     del os.environ[name]
 os.environ.update(ANY_LOAD)
 os.environ["TELEPHONY_DATA_DIR"] = "off"  # a test that wants records on the disk says where
+
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:  # as a shell starts jobs with `&`; the processes of tests inherit it
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def same_logging() -> Iterator[None]:
+    """The configuration of logging is the same for every test. A test, or the code that it runs, may change it."""
+    yield
+    LOGGING.restore()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -449,8 +449,6 @@ async def test_an_upgrade_that_is_never_answered_is_cut_off(parser: str) -> None
 
 async def test_nonsense_is_logged_once(parser: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    for name in ("uvicorn.error", "asyncio"):
-        logging.getLogger(name).filters[:] = []
     async with served(parser) as server:
         for _ in range(30):
             reader, writer = await server.connect()

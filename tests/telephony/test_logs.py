@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Literal
 
 import pytest
@@ -14,16 +13,6 @@ import pytest
 from telephony.logs import Repeats, about_call, configure_logs, visible
 from telephony.masking import Masker
 from telephony.settings import load_settings
-
-
-@pytest.fixture
-def root() -> Iterator[logging.Logger]:
-    """The root logger, put back as it was."""
-    logger = logging.getLogger()
-    handlers, level = logger.handlers[:], logger.level
-    yield logger
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +45,7 @@ def test_every_secret_of_the_settings_is_known() -> None:
     assert Masker.of(settings)("token-one secret-two key-three token-four pass-word") == "• • • • •"
 
 
-def test_a_line_of_json(root: logging.Logger) -> None:
+def test_a_line_of_json() -> None:
     out = io.StringIO()
     configure_logs("info", "json", masker=Masker(["tok3n-value"]), stream=out, force=True)
     with about_call("CA1"):
@@ -74,7 +63,7 @@ def test_a_line_of_json(root: logging.Logger) -> None:
     assert "call_sid" not in second and second["time"].endswith("+00:00")
 
 
-def test_a_line_of_text(root: logging.Logger) -> None:
+def test_a_line_of_text() -> None:
     out = io.StringIO()
     configure_logs("debug", "text", masker=Masker(["tok3n-value"]), stream=out, force=True)
     with about_call("CA1"):
@@ -118,9 +107,7 @@ def harmless(line: str) -> bool:
 
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("given", FORGED)
-def test_what_comes_from_outside_forges_no_line(
-    root: logging.Logger, form: Literal["text", "json"], given: str
-) -> None:
+def test_what_comes_from_outside_forges_no_line(form: Literal["text", "json"], given: str) -> None:
     out = io.StringIO()
     configure_logs("info", form, stream=out, force=True)
     logger = logging.getLogger("elsewhere.x")
@@ -136,9 +123,7 @@ def test_what_comes_from_outside_forges_no_line(
 
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("given", FORGED)
-def test_an_exception_from_outside_forges_no_line(
-    root: logging.Logger, form: Literal["text", "json"], given: str
-) -> None:
+def test_an_exception_from_outside_forges_no_line(form: Literal["text", "json"], given: str) -> None:
     out = io.StringIO()
     configure_logs("info", form, stream=out, force=True)
     try:
