@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from realtime_core.audio import g711
 from telephony.audio.files import read_pcm16, read_ulaw, wav_header, write_pcm16, write_ulaw
-from telephony.audio.stereo import StereoWriter
 from telephony.errors import AudioFileError
+from telephony.journal.wav import StereoWriter
 
 TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)
 
