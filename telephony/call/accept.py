@@ -20,7 +20,8 @@ __all__ = ["Outcome", "accept_stream"]
 _MAX_KIND_CHARS = 80
 
 Outcome = Callable[[Close, int], CallOutcome]
-"""Makes the outcome from how the connection ended and from the number of unreadable messages."""
+"""A function that makes the outcome of a call. Its arguments are the end of the connection and the number of unreadable
+messages."""
 
 
 async def accept_stream(
@@ -30,8 +31,11 @@ async def accept_stream(
     on_refused: Callable[[str, str], None],
     refusals: Repeats,
 ) -> CallOutcome:
-    """Read one stream to its end. Once the stream is admitted, `take` attaches it to its call. For a refused stream,
-    `on_refused` gets the `CallSid` and the reason before the stream is closed, and `refusals` writes the log."""
+    """Read one stream to its end.
+
+    Once the stream is admitted, `take` attaches it to its call. If it is refused, `on_refused` gets the `CallSid` and
+    the reason before the stream is closed, and `refusals` writes the log.
+    """
     stream = MediaStream(connection)
     async with asyncio.TaskGroup() as group:
         reader = group.create_task(stream.run())

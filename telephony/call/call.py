@@ -1,4 +1,4 @@
-"""One phone call for users' code: the run context of its session."""
+"""One phone call, as users' code sees it. It is the run context of the call's session."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _current: ContextVar[Call] = ContextVar("telephony_call")
 
 
 class ConversationCommands(Protocol):
-    """The conversation with the model."""
+    """The commands of the conversation with the model that `Call` uses."""
 
     session: RealtimeSession
     live: bool
@@ -45,7 +45,7 @@ class ConversationCommands(Protocol):
 
 
 class ControlCommands(Protocol):
-    """`telephony.call.controls.Controls`."""
+    """The commands of `telephony.call.controls.Controls` that `Call` uses."""
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> Heard: ...
 
@@ -72,7 +72,7 @@ class TransferAttempt(Protocol):
 
 
 class TransferCommands(Protocol):
-    """`telephony.call.transfers.Transfers`."""
+    """The commands of `telephony.call.transfers.Transfers` that `Call` uses."""
 
     @property
     def attempts(self) -> Sequence[TransferAttempt]: ...
@@ -113,7 +113,7 @@ class Call:
 
     @property
     def info(self) -> CallInfo:
-        """What is known of the call."""
+        """The numbers, the direction and the parameters of the call."""
         return self._parts.leg.info
 
     @property
@@ -162,16 +162,20 @@ class Call:
     # --- controls ------------------------------------------------------------------------------------------------
 
     async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool:
-        """End the call when the caller has heard all audio, after `within_s` seconds at the latest. With `goodbye`
-        (instructions) the model says goodbye first. Returns False, and the call continues, when the caller speaks
-        meanwhile."""
+        """End the call when the caller has heard all audio, after `within_s` seconds at the latest.
+
+        With `goodbye` (instructions) the model says goodbye first. If the caller speaks meanwhile, the call continues,
+        and the result is False.
+        """
         work = self._parts.controls.hang_up(goodbye=goodbye, within_s=within_s)
         return await self._commands.run("hang_up", work, goodbye=goodbye, within_s=within_s)
 
     async def transfer(self, target: str, *, summary: str | None = None) -> str:
-        """Transfer the caller to one of `transfer_targets`. Returns the result in words for the model. With a
-        `summary`, and always for `warm_targets`, the transfer is warm: the person called hears the summary and may
-        decline, and the caller hears music meanwhile. Without a summary the person called hears who is calling.
+        """Transfer the caller to one of `transfer_targets`. Returns the result in words for the model.
+
+        The transfer is warm if there is a `summary`, and always for `warm_targets`. In a warm transfer the called
+        person hears the summary and accepts or declines, while the caller hears music. Without a summary the called
+        person hears who is calling.
 
         Raises:
             CallError: there is no such target, or a transfer is going on.
@@ -186,8 +190,10 @@ class Call:
         return await self._commands.run("transfer", work, target=target, warm=warm)
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
-        """Have the model say something now. Returns whether the caller heard it to its end. If it is not
-        `interruptible`, the model hears silence meanwhile."""
+        """Request speech from the model now. Returns whether the caller heard it to its end.
+
+        If it is not `interruptible`, the model hears silence meanwhile, so that the caller cannot interrupt it.
+        """
         work = self._heard(self._parts.controls.say(instructions, interruptible=interruptible))
         return await self._commands.run("say", work, instructions=instructions, interruptible=interruptible)
 
@@ -206,22 +212,27 @@ class Call:
         return await work is Heard.HEARD
 
     async def interrupt(self) -> None:
-        """Silence the agent and any clip at once."""
+        """Stop the agent's speech and any clip at once."""
         await self._parts.conversation.interrupt(cut_cause())
 
     def hold(self, clip: Clip | None = None) -> AbstractContextManager[None]:
-        """`with call.hold():` the caller hears a waiting sound (or the clip, in a loop), and the model hears silence.
-        Convert a long clip before the call, by `telephony.audio.files.read_ulaw`. Raises `AudioFileError`."""
+        """Hold the call in the block `with call.hold():`. The caller hears a waiting sound (or the clip, in a loop),
+        and the model hears silence.
+
+        Convert a long clip before the call, by `telephony.audio.files.read_ulaw`. Raises `AudioFileError`.
+        """
         ulaw = None if clip is None else load_ulaw(clip)
         digest = None if ulaw is None else self._parts.recorder.clip(ulaw)
         return self._commands.within("hold", self._parts.controls.hold(ulaw), clip=digest)
 
     def muted(self) -> AbstractContextManager[None]:
-        """`with call.muted():` the model hears silence in place of the caller."""
+        """Mute the caller in the block `with call.muted():`. The model hears silence in place of the caller."""
         return self._commands.within("muted", self._parts.controls.muted())
 
     async def send_digits(self, digits: str) -> None:
-        """Press keys for the far end when all audio was heard: 0-9, *, #, A-D; `w` waits half a second, `W` one.
+        """Press keys for the other side when the caller has heard all audio.
+
+        The keys are 0-9, *, # and A-D. `w` waits half a second, `W` waits one second.
 
         Raises:
             CallError: the keys cannot be sent.
@@ -253,7 +264,8 @@ class Call:
         )
 
     def listening(self) -> AbstractContextManager[None]:
-        """`with call.listening():` no line fills a silence, and a silent caller is not prompted."""
+        """Only listen in the block `with call.listening():`. No line fills a silence, and a silent caller is not
+        prompted."""
         return self._commands.within("listening", self._listening())
 
     @contextmanager
@@ -265,7 +277,7 @@ class Call:
             self._parts.pacing.resume(PauseReason.LISTENING)
 
     def machine_found(self) -> None:
-        """The far end is a machine: end the call after `CallPolicy.machine_s`."""
+        """Treat the other side as a machine: the call ends after `CallPolicy.machine_s`."""
         self._commands.done("machine_found")
         self._parts.pacing.machine_found()
 
@@ -311,5 +323,5 @@ def current_call() -> Call:
 
 
 def set_current_call(call: Call) -> None:
-    """Code that this context starts belongs to this call. Used by the call session."""
+    """Make this call the current call of this context, and of the tasks that it starts. The call session uses it."""
     _current.set(call)

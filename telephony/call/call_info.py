@@ -1,4 +1,4 @@
-"""What is known of a call before it begins."""
+"""The data of a call that is known before it begins."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SIP, _QUERY = "sip:", "query:"
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """What is known of a call before it begins. Numbers are E.164 where Twilio knows them, else empty.
+    """The data of a call that is known before it begins. Numbers are in E.164 if Twilio knows them, else empty.
 
-    A caller id can be forged: it says who the caller claims to be.
+    A caller id can be forged. It is only what the caller claims to be.
     """
 
     sid: str
@@ -32,20 +32,20 @@ class CallInfo:
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The `<Parameter>`s of the stream, without our own."""
     forwarded_from: str = ""
-    """The number that forwarded the call, where its carrier tells it (Twilio's `ForwardedFrom`)."""
+    """The number that forwarded the call, if the carrier reports it (Twilio's `ForwardedFrom`)."""
     caller_name: str = ""
-    """The caller's name, where caller-name lookup is on for our number (`CallerName`)."""
+    """The caller's name, if caller-name lookup is on for our number (`CallerName`)."""
     stir_verstat: str = ""
-    """What the carriers attest of the caller's number (`StirVerstat`), such as `TN-Validation-Passed-A`."""
+    """The attestation of the caller's number by the carriers (`StirVerstat`), such as `TN-Validation-Passed-A`."""
     sip_headers: Mapping[str, str] = field(default_factory=dict)
     """The headers of a SIP call by name, such as `X-Account` (`SipHeader_X-Account`)."""
     query: Mapping[str, str] = field(default_factory=dict)
-    """The query of the webhook's own address: `?campaign=spring` makes `{"campaign": "spring"}`. Of several values with
-    one name the last counts."""
+    """The query of the webhook's own URL: `?campaign=spring` becomes `{"campaign": "spring"}`. If a name has several
+    values, the last one counts."""
 
     @classmethod
     def of(cls, start: Start) -> CallInfo:
-        """What a stream's `start` says; the rest are the parameters that our TwiML put there."""
+        """Read the data from the `start` of a stream, with the parameters that our TwiML added."""
         details, parameters = unpack(start.parameters)
         parameters.pop(TOKEN_PARAMETER, None)
         return cls(
@@ -63,7 +63,8 @@ class CallInfo:
         )
 
     def stream_parameters(self, room: int) -> tuple[dict[str, str], list[str]]:
-        """The parameters from which `of` makes this again, and what found no place in `room` characters of XML."""
+        """The stream parameters from which `of` makes this object again, in at most `room` characters of XML. Also
+        returns the names of the details that do not fit."""
         single = {
             "forwarded_from": self.forwarded_from,
             "caller_name": self.caller_name,
@@ -76,7 +77,7 @@ class CallInfo:
         return {**self.parameters, "caller": self.caller, "called": self.called, **packed}, left_out
 
     def with_stream(self, streams: CallInfo) -> CallInfo:
-        """With what the call's first stream says. The webhook, where it came to this process, knew more of the rest."""
+        """The data of the call's first stream, completed by this data of the webhook, which may have more details."""
         return replace(
             streams,
             direction=self.direction,
@@ -88,7 +89,7 @@ class CallInfo:
         )
 
     def parties(self, own: str | None) -> Parties:
-        """The two ends, for a caller id; `own`: TWILIO_PHONE_NUMBER."""
+        """The two parties of the call, for a caller id. `own` is TWILIO_PHONE_NUMBER."""
         return Parties.of(self.caller, self.called, inbound=self.direction == "inbound", own=own)
 
 

@@ -12,7 +12,8 @@ __all__ = ["Callbacks"]
 
 
 class Callbacks:
-    """The callbacks of one call. Of each callback only the first failure is logged: frames come 50 times a second."""
+    """Calls the application's callbacks for one call. Only the first failure of each callback is logged, because frames
+    come 50 times a second."""
 
     def __init__(self, call_sid: str, on_failure: Callable[[UserCode], None]) -> None:
         self._call_sid = call_sid
@@ -20,7 +21,7 @@ class Callbacks:
         self._failed: set[str] = set()
 
     def call(self, name: str, callback: Callable[..., object], *args: Any) -> None:
-        """Call `callback`. It may raise any exception."""
+        """Call `callback`, and log the exception if it raises one."""
         try:
             user_code.call_now(callback, *args)
         except Exception as error:  # noqa: BLE001 - a user's code

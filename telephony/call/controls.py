@@ -133,7 +133,7 @@ class Controls:
 
     @contextmanager
     def hold(self, ulaw: bytes | None = None) -> Iterator[None]:
-        """The caller hears `ulaw` (mu-law, 8 kHz, looped; default: a waiting sound), and the model hears silence."""
+        """Play `ulaw` to the caller in a loop (mu-law, 8 kHz; default: a waiting sound). The model hears silence."""
         self._pacing.pause(PauseReason.HOLD)
         self._player.sound(ulaw or clips.waiting())
         try:
@@ -145,7 +145,7 @@ class Controls:
 
     @contextmanager
     def muted(self, reason: MuteReason = MuteReason.MUTED) -> Iterator[None]:
-        """The model hears silence in place of the caller."""
+        """Let the model hear silence in place of the caller."""
         muted = self._conversation.muted
         muted.add(reason)
         try:
@@ -156,7 +156,7 @@ class Controls:
     # --- keys ----------------------------------------------------------------------------------------------------
 
     def take_digit(self, digit: str) -> bool:
-        """The caller pressed a key. Returns whether a collector took it."""
+        """Handle a key of the caller. Returns whether a collector took it."""
         if self._collector is None:
             return False
         self._collector.press(digit, asyncio.get_running_loop().time())
@@ -201,8 +201,10 @@ class Controls:
         self._pressed.clear()
 
     async def send_digits(self, digits: str) -> None:
-        """Press keys for the far end. A media stream cannot carry tones to Twilio, so the caller's leg leaves the
-        stream for their duration and gets a new one. The model's session stays, and nothing is said twice.
+        """Press keys for the other side.
+
+        A media stream cannot carry tones to Twilio. So the caller's leg leaves the stream for the keys, and gets a new
+        stream after them. The session with the model stays, and nothing is said twice.
 
         Raises:
             CallError: this process has no public address, or the caller hung up.
@@ -237,8 +239,10 @@ class Controls:
         reason: EndReason = EndReason.AGENT_HUNG_UP,
         anyway: bool = False,
     ) -> bool:
-        """End the call when the caller has heard all audio, `within_s` after its last sample at the latest. Returns
-        False, and does nothing, when the caller speaks meanwhile, unless `anyway`."""
+        """End the call when the caller has heard all audio, `within_s` after its last sample at the latest.
+
+        If the caller speaks meanwhile, it does nothing and returns False, unless `anyway` is set.
+        """
         self._pacing.pause(PauseReason.HANGING_UP, fill=True)
         try:
             said = await self.heard(within_s) if goodbye is None else await self.say(goodbye, interruptible=not anyway)
@@ -256,7 +260,7 @@ class Controls:
         await self.hang_up(goodbye=instructions, reason=reason)
 
     async def say_farewell(self, instructions: str) -> None:
-        """The process stops: say goodbye even if the caller speaks, and hang up."""
+        """Say goodbye even if the caller speaks, and hang up, because the process stops."""
         self._recorder.callback("farewell")
         if self._leg.stream is None:
             self._lifetime.end(EndReason.PROCESS_STOPS)
@@ -264,7 +268,8 @@ class Controls:
             await self.hang_up(goodbye=instructions, reason=EndReason.DRAINED, anyway=True)
 
     async def give_up(self, reason: str) -> None:
-        """The call cannot continue: apologise, and end it. The caller goes to the fallback number, if there is one."""
+        """Apologise and end the call, because it cannot continue. The caller goes to the fallback number, if there is
+        one."""
         self._conversation.end()
         self._pacing.pause(PauseReason.GIVING_UP)
         if self._leg.stream is not None and not self._lifetime.over:

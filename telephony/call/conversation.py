@@ -60,9 +60,10 @@ class MuteReason(Enum):
 
 
 class Conversation:
-    """`connect` makes the session. The caller enters the session as a context, and then calls `begin`.
+    """The conversation of one call with the model.
 
-    `idle` is set while no response is being made. While `muted` is not empty, the model hears silence.
+    `connect` makes the session. Enter the session as a context, and then call `begin`. `idle` is set while no response
+    is being made. While `muted` is not empty, the model hears silence.
     """
 
     session: RealtimeSession
@@ -103,7 +104,7 @@ class Conversation:
         return self.session
 
     async def begin(self) -> None:
-        """The model is connected: it greets, and hears what the caller has said so far."""
+        """Let the agent greet, and send what the caller has said so far. The model must be connected."""
         if isinstance(self._options.greeting, str):
             await self.session.request_response(instructions=self._options.greeting)
         self.live = True
@@ -143,7 +144,7 @@ class Conversation:
             log.warning("Call %s: a message could not be sent to the model: %s", self._sid, error)
 
     async def ask(self, instructions: str) -> bool:
-        """Request a response now. Returns False if the model cannot be asked."""
+        """Request a response now. Returns False if no request can be sent."""
         if not self.live:
             return False
         try:
@@ -154,7 +155,7 @@ class Conversation:
         return True
 
     async def interrupt(self, cause: CutCause) -> None:
-        """Silence the agent at once."""
+        """Stop the agent's speech at once."""
         try:
             if self.live:
                 with cutting(cause):

@@ -12,8 +12,10 @@ __all__ = ["DigitCollector", "Digits"]
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """What was pressed, without the terminator. `complete`: up to the terminator, or as many as were wanted. Printed,
-    it shows how many there are, not which."""
+    """The digits that were collected, without the terminator. As text it shows one bullet for each digit.
+
+    `complete` is True if the terminator was pressed or `max_digits` was reached.
+    """
 
     value: str = field(repr=False)
     complete: bool
@@ -23,8 +25,10 @@ class Digits:
 
 
 class DigitCollector:
-    """Ends with the terminator, with `max_digits`, `first_s` without a first key (counted from `begin`: the end of the
-    prompt), or `between_s` without a further one."""
+    """Collects digits until the terminator, until `max_digits`, or until a time limit.
+
+    The limit is `first_s` for the first key, counted from `begin`, and `between_s` for each further key.
+    """
 
     def __init__(
         self, *, max_digits: int = 32, terminator: str = "#", first_s: float = 8.0, between_s: float = 4.0
@@ -52,7 +56,7 @@ class DigitCollector:
         return bool(self._keys) or self.result is not None
 
     def begin(self, now: float) -> None:
-        """The caller has heard the prompt."""
+        """Start the time limit of the first key, because the caller has heard the prompt."""
         if not self.begun:
             self.deadline = now + self._first_s
 

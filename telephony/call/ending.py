@@ -37,7 +37,7 @@ _SEPARATORS = {EndReason.TRANSFERRED: " ", EndReason.REFUSED: ": ", EndReason.FA
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of one call. As text it is what the journal and `Call.ended` show."""
+    """The end of one call. The journal and `Call.ended` have it as text."""
 
     reason: EndReason
     detail: str = ""

@@ -13,7 +13,7 @@ __all__ = ["Lifetime"]
 
 
 class Lifetime:
-    """Runs the tasks of one call in one TaskGroup, until `end`. `on_end` is called in the step of `end`."""
+    """The lifetime of one call. It runs the call's tasks in one TaskGroup until `end`, which calls `on_end`."""
 
     def __init__(self, on_end: Callable[[], None]) -> None:
         self.ending: Ending | None = None

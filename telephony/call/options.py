@@ -74,25 +74,25 @@ class CallOptions:
     cpu_clock: Callable[[], float] = lambda: 0.0
     """CPU seconds of this process, for the journal's last record."""
     on_frame: Callable[[bytes], None] | None = None
-    """Gets the caller's audio as it comes (mu-law, 8 kHz), before the model does."""
+    """Called with the caller's audio (mu-law, 8 kHz) before the model gets it."""
     on_event: tuple[Callable[[RealtimeAnyEvent], None], ...] = ()
-    """Each gets each event of the session, in the step that caused it."""
+    """Functions that are called with each event of the session, in the step that caused it."""
     on_latency: Callable[[Latency], None] = lambda latency: None
-    """Gets each latency at the caller's ear when it is measured."""
+    """Called with each latency at the caller's ear when it is measured."""
     on_record: Callable[[str, float, Mapping[str, Any]], None] | None = None
-    """Gets kind, time and fields of each record of the journal, without the messages of the two connections."""
+    """Called with kind, time and fields of each record of the journal, except the messages of the two connections."""
     added_tools: tuple[str, ...] = ()
     """The names of the tools that were added to the agent for this call, for its journal."""
     on_failure: Callable[[UserCode], None] = lambda kind: None
-    """Gets each failure of the application's code, after its log entry."""
+    """Called after each failure of the application's code was logged."""
     beside: Callable[[Call], Coroutine[Any, Any, None]] | None = None
-    """Runs beside the conversation from the call's start. It is cancelled at the end."""
+    """Work that runs beside the conversation from the call's start. It is cancelled at the end."""
     placed: Mapping[str, Any] | None = None
-    """For the journal of a call that we placed: how it was placed."""
+    """How the call was placed, for its journal. None: it is an inbound call."""
     simulation: Simulation | None = None
     """The simulation that this call belongs to. None: the call is with a real person."""
     followed: Callable[[str], Awaitable[Followed]] = _not_followed
-    """What other processes have done about the call with this `CallSid`."""
+    """Returns what other processes have done about the call with this `CallSid`."""
     on_stream: Callable[[Call, StreamEnd | None], None] = lambda call, end: None
     """Called with None for each new stream, and with the reason before or as a stream closes."""
     on_refused: Callable[[str, str], None] = lambda call_sid, reason: None

@@ -26,15 +26,15 @@ class CallAddresses(Protocol):
     """The addresses of this process that Twilio gets for one call."""
 
     def stream(self, info: CallInfo) -> StreamTarget:
-        """A stream for this call, with a fresh token."""
+        """The target of a new media stream for this call, with a new token."""
 
     @property
     def after_dial(self) -> str:
-        """Twilio requests it when a cold transfer is over."""
+        """The URL that Twilio requests when a cold transfer is over."""
 
     @property
     def call_status(self) -> str:
-        """Gets the statuses of second legs and of dialled legs."""
+        """The URL for the statuses of second legs and of dialled legs."""
 
     def leg_key(self, leg_id: str) -> str:
-        """Gets the key that was pressed on a second leg, and answers with `Registry.leg_key`."""
+        """The URL for the key that was pressed on a second leg. It answers with `Registry.leg_key`."""

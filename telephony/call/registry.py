@@ -37,9 +37,11 @@ _ENDED_S = 600.0
 
 
 class Registry:
-    """An async context manager in which calls run: `serve_stream` for each stream, `begin_warm` for a call whose stream
-    comes soon. It also counts calls (`add`, `remove`), including those of `run_call`. While `draining`, live calls
-    continue and new ones are refused. On exit, live calls end. `may_begin` says whether there is room for a new call.
+    """The calls of this process. An async context manager: on exit, live calls end.
+
+    `serve_stream` serves each stream. `begin_warm` begins a call whose stream comes soon. `add` and `remove` count
+    calls, including those of `run_call`. While `draining`, live calls continue and new ones are refused. `may_begin`
+    says whether there is room for a new call.
     """
 
     def __init__(self, max_calls: int, may_begin: Callable[[], bool] = lambda: True) -> None:
@@ -68,7 +70,7 @@ class Registry:
             await group.__aexit__(None, None, None)  # its tasks do not fail
 
     def stop(self) -> None:
-        """The process stops: end all calls."""
+        """End all calls, because the process stops."""
         self.draining = True
         for session in list(self._sessions.values()):
             session.recorder.callback("stop")
@@ -93,7 +95,7 @@ class Registry:
         self._empty.clear()
 
     def remove(self, call: Call) -> None:
-        """The call is over."""
+        """Count a call no longer, because it is over."""
         self._calls.pop(call, None)
         if not self._calls:
             self._empty.set()
@@ -184,12 +186,12 @@ class Registry:
         return call_sid in self._sessions or call_sid in self._ended
 
     def stream_offered(self, call_sid: str) -> None:
-        """This process answers Twilio with TwiML that opens a new stream for this call."""
+        """Note that this process answers Twilio with TwiML that opens a new stream for this call."""
         if (session := self._sessions.get(call_sid)) is not None:
             session.leg.offered += 1
 
     def call_status(self, status: CallStatus) -> None:
-        """A status of a call or of a second leg. Late and repeated ones change nothing."""
+        """Handle a status of a call or of a second leg. Late and repeated statuses change nothing."""
         if (session := self._sessions.get(status.call_sid)) is not None:
             session.recorder.callback("call status", status=status.status)
             if status.ended:
@@ -204,13 +206,13 @@ class Registry:
                 return
 
     def machine_detected(self, found: MachineDetection) -> None:
-        """The result of answering machine detection."""
+        """Handle the result of answering machine detection."""
         if found.is_machine and (session := self._sessions.get(found.call_sid)) is not None:
             session.recorder.callback("machine", answered_by=found.answered_by)
             session.pacing.machine_found()
 
     def dial_ended(self, result: DialResult) -> None:
-        """The result of a cold transfer."""
+        """Handle the result of a cold transfer."""
         if (session := self._sessions.get(result.call_sid)) is not None:
             session.recorder.callback("dial", status=result.status, leg=result.dial_call_sid)
             session.transfers.dial_ended(result)

@@ -68,7 +68,7 @@ async def run_call(connection: Connection, agent: AgentSource, options: CallOpti
 
 
 class CallSession:
-    """One call. `run` is called once; media streams are attached by `streams.attach`."""
+    """One phone call. `streams.attach` attaches its media streams, and `run` is called once."""
 
     def __init__(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> None:
         self.recorder = recorder = CallRecorder(options.journal(info), on_record=options.on_record)
@@ -213,11 +213,11 @@ class CallSession:
 
     def stream_end(self) -> StreamEnd:
         """Why the last stream ended. Called when Twilio asks for the next TwiML."""
-        self.reattach.asked()
+        self.reattach.twiml_requested()
         return self.leg.stream_end(self.lifetime.ending if self.lifetime.over else None)
 
     def outcome(self, close: Close | None = None, skipped: int = 0) -> CallOutcome:
-        """How the call ended, and how its connection did."""
+        """How the call ended, and how its connection ended."""
         return CallOutcome(self.call, self.lifetime.reason, close, skipped, self.player.playout.underruns)
 
 

@@ -17,5 +17,5 @@ class Simulation:
         self._opted_out: dict[Path, set[str]] = {}
 
     def opted_out(self, path: Path) -> set[str]:
-        """The numbers that opted out in the simulation, of the do-not-call list at this path."""
+        """The numbers of the do-not-call list at this path that opted out within the simulation."""
         return self._opted_out.setdefault(path.resolve(), set())

@@ -55,8 +55,8 @@ class CallStreams:
         self._reattach = reattach
 
     def attach(self, stream: MediaStream, start: media_stream.Start, info: CallInfo | None = None) -> None:
-        """Use this stream for the call's audio, and close an earlier one. `info`: what the stream knows of a call that
-        began without one."""
+        """Use this stream for the audio of the call, and close an earlier one. `info` has the data of the stream, for a
+        call that began without one."""
         leg = self._leg
         self._reattach.attached()
         first, replaces = not leg.had_stream, leg.is_lost

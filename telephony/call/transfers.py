@@ -101,8 +101,10 @@ class Transfers:
         self._busy = False
 
     async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str:
-        """Transfer the caller to `number`, known as `name`. `warm`: the person called hears `summary`, and accepts or
-        declines. Returns the result in words for the model. After a successful transfer the call is over.
+        """Transfer the caller to `number`, known as `name`. Returns the result in words for the model.
+
+        In a `warm` transfer the called person hears `summary`, and accepts or declines. After a successful transfer the
+        call is over.
 
         Raises:
             CallError: another transfer is going on.
@@ -150,7 +152,7 @@ class Transfers:
         return f"{name} did not take the call: {_DIAL_FAILURES.get(status, status)}. {_IS_BACK}"
 
     def dialled(self, status: CallStatus) -> None:
-        """A status of the leg that a cold transfer calls. It may come late, and twice."""
+        """Handle a status of the leg that a cold transfer calls. It may come late, and twice."""
         if not self._target or status.call_sid in self._ended_legs:
             return
         if status.status in ("in-progress", "completed"):
@@ -160,7 +162,7 @@ class Transfers:
             self._reattach.expect(_MARGIN_S, EndReason.HUNG_UP)
 
     def dial_ended(self, result: DialResult) -> None:
-        """The result of the `<Dial>` came."""
+        """Handle the result of the `<Dial>`."""
         self._result = result
         self._ended_legs.add(result.dial_call_sid)
         if result.connected and self._target:
@@ -243,7 +245,7 @@ class Transfers:
         return twiml.conference(second.conference, end_on_exit=True) if joins else declined()
 
     def leg_status(self, call_sid: str, status: str) -> bool:
-        """A status of a second leg. Returns whether the leg belongs to this call."""
+        """Handle a status of a second leg. Returns whether the leg belongs to this call."""
         second = self._second
         if second is None or second.call_sid != call_sid:
             return False

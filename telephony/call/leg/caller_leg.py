@@ -28,8 +28,11 @@ _HANG_UP_S = 5.0
 
 
 class CallerLeg:
-    """The stream that the caller is on, or why there is none. While `away` is set, we have sent the caller elsewhere: a
-    `stop` does not end the call then. `report` gets each change: None for a new stream, else why the stream ended."""
+    """The stream that the caller is on, or the reason why there is none.
+
+    While `away` is set, we have sent the caller elsewhere, and a `stop` does not end the call. `report` is called at
+    each change: with None for a new stream, else with the end of the stream.
+    """
 
     def __init__(
         self,
@@ -61,16 +64,16 @@ class CallerLeg:
         return self.info.parties(self._own_number)
 
     def fallback(self) -> Destination | None:
-        """Who takes the caller when we cannot continue the call."""
+        """The destination of the caller when we cannot continue the call. None: there is none."""
         return fallback_for(self.parties, self._fallback_number)
 
     @property
     def is_lost(self) -> bool:
-        """Whether a new stream replaces one. The old one may still seem open."""
+        """Whether the next stream replaces a lost one. The lost stream may still seem open."""
         return self.stream is not None or (self.away is not None and self.away.why in ("lost", "stalled"))
 
     def attach(self, stream: MediaStream) -> MediaStream | None:
-        """The caller is on this stream. Returns the stream before it, if it is still open."""
+        """Set the stream that the caller is on. Returns the stream before it, if that is still open."""
         self.reattached += self.is_lost
         before, self.stream = self.stream, stream
         self.had_stream = True
@@ -82,7 +85,7 @@ class CallerLeg:
         return before
 
     def stream_end(self, ending: Ending | None) -> StreamEnd:
-        """Why the last stream ended. `ending`: why the call ended, if it has."""
+        """Why the last stream ended. `ending` is the end of the call, if it has ended."""
         if self.away is not None:
             return replace(self.away, offered=self.offered)
         if ending is None:
@@ -90,7 +93,7 @@ class CallerLeg:
         return self.end_of_call(ending)
 
     def end_of_call(self, ending: Ending) -> StreamEnd:
-        """Why the last stream ended with the call."""
+        """Why the last stream ended, if the call ended with it."""
         return end_of_call(ending, reattached=self.reattached, fallback=self.fallback())
 
     def detach(self) -> None:
@@ -99,12 +102,13 @@ class CallerLeg:
         self._detached.set()
 
     def leave(self, why: Why, twiml: str | None = None) -> None:
-        """The caller is leaving our stream."""
+        """Note that the caller leaves our stream, and the TwiML that follows."""
         self.away = StreamEnd(why, self.reattached, twiml)
         self._report(self.away)
 
     async def send_away(self, why: Why, twiml: str) -> str | None:
-        """Continue the caller's leg with `twiml`. Returns None once the stream is over, else why it is not."""
+        """Continue the caller's leg with `twiml`. Returns None when the stream has ended, else the reason of the
+        failure."""
         self.leave(why, twiml)
         failure = await self._leave(twiml)
         if failure is None or self.stream is None:
@@ -155,7 +159,7 @@ class CallerLeg:
         return True
 
     async def hang_up(self) -> None:
-        """End the call at Twilio by its REST API, or else by closing the stream."""
+        """End the call by Twilio's REST API. Without the API, close the stream."""
         if self._control is not None:
             try:
                 async with asyncio.timeout(_HANG_UP_S):

@@ -28,19 +28,19 @@ class StreamEnd:
 
     why: Why
     """`goodbye`: we hung up. `lost`: the socket broke. `stalled`: no data moved. `failed`: we cannot continue (no
-    model). `refused`: the stream was not admitted. After the others we sent the caller elsewhere, by `twiml`."""
+    model). `refused`: the stream was not admitted. In all other cases we sent the caller elsewhere, by `twiml`."""
     reattached: int = 0
     """How many lost streams were replaced so far."""
     twiml: str | None = None
     """The document for Twilio's next request."""
     offered: int = 0
-    """How many new streams Twilio was asked to open since then, none of which came."""
+    """How many new streams Twilio was requested to open since this one ended. None of them has started."""
     instance: str = ""
     """The process that has the call, if it is another one. A new stream has to go there."""
 
 
 def end_of_call(ending: Ending | None, *, reattached: int = 0, fallback: Destination | None = None) -> StreamEnd:
-    """Why the stream of an ended call ended. `fallback`: who takes a call that failed."""
+    """The reason why the stream of an ended call ended. `fallback` is the destination of a call that failed."""
     reason = None if ending is None else ending.reason
     if reason is EndReason.REFUSED:
         return StreamEnd("refused", reattached)
@@ -50,11 +50,11 @@ def end_of_call(ending: Ending | None, *, reattached: int = 0, fallback: Destina
 
 
 class StreamEnds(Protocol):
-    """The calls of this process."""
+    """The ends of streams in this process."""
 
     def stream_end(self, call_sid: str) -> StreamEnd | None:
-        """Why this call's last stream ended; None if it had no stream here. A stream that still seems open is lost,
-        because Twilio asks only after a stream."""
+        """Why this call's last stream ended. None: the call had no stream here. A stream that still seems open is lost,
+        because Twilio requests TwiML only after a stream."""
 
     def knows(self, call_sid: str) -> bool:
         """Whether the call is, or was recently, a call of this process, with or without a stream."""

@@ -45,8 +45,7 @@ class Followed(Enum):
 
 
 class Reattach:
-    """Waits for streams of one call. `expect`: a stream has to come; `lost` and `stalled`: the stream is gone;
-    `asked`: Twilio asked for the next TwiML; `attached`: a stream came."""
+    """Waits for the next media stream of one call, and replaces a lost one."""
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class Reattach:
         self._addresses = addresses
         self._apology = apology
         self._followed = followed
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         self._timer = DeadlineTimer(self._on_time)
         self._reason = EndReason.STREAM_LOST
 
@@ -85,28 +84,28 @@ class Reattach:
         self._lifetime.end(self._reason)
 
     def attached(self) -> None:
-        """A stream was attached."""
+        """Stop waiting, because a stream was attached."""
         self.close()
-        self._asked.set()
+        self._requested.set()
 
-    def asked(self) -> None:
-        """Twilio asked for the next TwiML."""
-        self._asked.set()
+    def twiml_requested(self) -> None:
+        """Note that Twilio has requested the next TwiML."""
+        self._requested.set()
 
     def detach(self) -> None:
-        """The stream is gone. Audio that the caller has not heard waits for the next one."""
+        """Detach the stream, which is gone. Audio that the caller has not heard waits for the next stream."""
         self._leg.detach()
         self._player.detach()
         self._pacing.away()
 
     def lost(self) -> None:
-        """The stream broke; it is detached already."""
+        """Wait for a new stream, because the last one broke. It is detached already."""
         log.warning("Call %s lost its stream; it waits for another.", self._leg.info.sid)
         self._leg.leave("lost")
         self._lifetime.start(self._replace(None))
 
     async def stalled(self) -> None:
-        """The stream is open and dead: detach it, and get another."""
+        """Replace a stream that is open but dead."""
         stream = self._leg.stream
         if stream is None or self._lifetime.over:
             return
@@ -118,10 +117,10 @@ class Reattach:
         leg, addresses, sid = self._leg, self._addresses, self._leg.info.sid
         apology = twiml.apologise(self._apology, leg.fallback())
         returns = self._within_s > 0 and leg.reattached < MAX_REATTACHED
-        asked = dead is None and (await self._is_asked() or await self._followed(sid) is not Followed.NO)
-        if not asked and returns and addresses is not None:
+        requested = dead is None and (await self._has_requested_twiml() or await self._followed(sid) is not Followed.NO)
+        if not requested and returns and addresses is not None:
             await self._redirect(twiml.connect_stream(addresses.stream(leg.info)))
-        elif not asked and not returns:
+        elif not requested and not returns:
             await self._redirect(apology)
         if dead is not None:
             dead.connection.close(1000, "stalled")
@@ -134,11 +133,11 @@ class Reattach:
             await self._redirect(apology)
         self._lifetime.end(EndReason.STREAM_LOST, release=Release.CLOSE)
 
-    async def _is_asked(self) -> bool:
-        self._asked.clear()
+    async def _has_requested_twiml(self) -> bool:
+        self._requested.clear()
         try:
             async with asyncio.timeout(_ASK_S):
-                await self._asked.wait()
+                await self._requested.wait()
         except TimeoutError:
             return False
         return True

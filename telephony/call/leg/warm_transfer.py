@@ -30,7 +30,10 @@ class LegState(Enum):
 
 
 class WarmTransfer:
-    """`failure` is the reason of a failed transfer, in words for the model. Late and repeated inputs change nothing."""
+    """The state of one warm transfer. Late and repeated inputs change nothing.
+
+    `failure` is the reason of a failed transfer, in words for the model.
+    """
 
     def __init__(self, now: float, *, ring_s: float = 30.0, brief_s: float = 45.0) -> None:
         self.state = LegState.CALLING
@@ -43,7 +46,7 @@ class WarmTransfer:
         return self.state not in (LegState.CALLING, LegState.BRIEFING)
 
     def status(self, status: str, now: float) -> None:
-        """Twilio's status of the second leg."""
+        """Handle Twilio's status of the second leg."""
         if status == "in-progress" and self.state is LegState.CALLING:
             self.state = LegState.BRIEFING
             self.deadline = now + self._brief_s
@@ -51,7 +54,7 @@ class WarmTransfer:
             self.fail(_FAILURES[status])
 
     def key(self, key: str) -> bool:
-        """A key was pressed on the second leg ("": no key in time). Returns whether to join the legs."""
+        """Handle a key of the second leg. `""`: no key was pressed in time. Returns whether to join the legs."""
         if self.decided:
             return self.state is LegState.ACCEPTED and key == ACCEPT
         if key != ACCEPT:

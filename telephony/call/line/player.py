@@ -63,9 +63,9 @@ class LinePlayer:
     """
 
     on_sound: Callable[[float], None] = staticmethod(lambda until: None)
-    """Gets the time (loop's clock) until which the caller will hear queued audio, at each change."""
+    """Called at each change, with the time (of the loop's clock) until which the caller will hear queued audio."""
     on_sent: Callable[[int], None] = staticmethod(lambda buffered_bytes: None)
-    """Gets the bytes that wait in the connection, after each send."""
+    """Called after each send, with the number of bytes that wait in the connection."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class LinePlayer:
         self._sounded()
 
     def detach(self) -> None:
-        """The stream is gone. Unheard audio waits for the next one."""
+        """Stop sending, because the stream is gone. Audio that the caller has not heard waits for the next stream."""
         if self._connection is not None:
             heard = self.playout.heard_position(self._loop.time())
             self.playout.lose_line(self._loop.time())
@@ -163,12 +163,12 @@ class LinePlayer:
             self._pump()
 
     def frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        """A caller frame arrived."""
+        """Handle a frame of the caller."""
         self.playout.frame(timestamp_ms / 1000, self._loop.time())
         self.ear.frame(timestamp_ms / 1000, g711.level(ulaw))
 
     def mark(self, name: str) -> None:
-        """A mark came back."""
+        """Handle a mark that Twilio returned."""
         self.playout.mark(name, self._loop.time())
         while self._first_samples and self._first_samples[0][0] < self.playout.proved:
             position, is_clip = self._first_samples.popleft()
@@ -188,7 +188,7 @@ class LinePlayer:
         self._enqueue((name, 0), ulaw, whole=True)
 
     def sound(self, ulaw: bytes | None) -> None:
-        """Loop this clip under the speech and between answers. None: the call's ambience again."""
+        """Loop this clip under the speech and between answers. None: loop the call's ambience again."""
         if ulaw is not self._looped:
             self._looped = ulaw
             self._lay(self._ambience if ulaw is None else _Bed(self._record.clip(ulaw), Loop(ulaw)))
@@ -213,7 +213,7 @@ class LinePlayer:
         await self._quiet.wait()
 
     def close(self) -> None:
-        """The call is over: send no more audio."""
+        """Send no more audio, because the call is over."""
         self.playout.finish()
         self._record_runs()
         self._connection = None

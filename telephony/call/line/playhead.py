@@ -58,7 +58,7 @@ class LineClock:
         self._trips: deque[float] = deque(maxlen=_PROBES)
 
     def frame(self, stamp_s: float, now: float) -> None:
-        """A caller frame stamped `stamp_s` arrived."""
+        """Take a frame of the caller, which was stamped `stamp_s` and arrived now."""
         self.last_frame = stamp_s
         difference = now - stamp_s
         second = int(now)
@@ -80,7 +80,7 @@ class LineClock:
         self.jitter = (self._total + newest.total) / (self._count + newest.count) - self.up
 
     def date(self, now: float) -> tuple[float, float]:
-        """The two moments X between which a message that arrived now was sent."""
+        """The earliest and the latest moment (X) at which a message that arrived now can have been sent."""
         latest = now - self.up
         if self.last_frame is None:
             return latest, latest
@@ -88,7 +88,7 @@ class LineClock:
         return earliest, min(latest, self.last_frame + FRAME_S)
 
     def probe(self, sent_at: float, now: float) -> float:
-        """A probe mark came back. Returns its date X."""
+        """Take a probe mark that Twilio returned. Returns the moment (X) at which Twilio sent it."""
         earliest, latest = self.date(now)
         x = (max(earliest, now - self.up - 2 * self.jitter) + latest) / 2
         self._trips.append(x - sent_at + self.up)
@@ -109,7 +109,8 @@ class LineClock:
         return now + self.round_trip - self.up
 
     def expected_effect(self, now: float) -> float:
-        """The moment (X) with the mean delay of the probes, without those that a stall held up."""
+        """The moment (X) at which a message that is sent now takes effect, with the mean delay of the probes. Probes
+        that a stall delayed do not count."""
         shortest = self.round_trip
         usual = [trip for trip in self._trips if trip <= shortest + 4 * self.jitter + _TOLERANCE_S]
         return now + (sum(usual) / len(usual) if usual else 0.0) - self.up
@@ -150,11 +151,12 @@ class Playhead:
         return max(0.0, self.origin - self._arrived)
 
     def arrived(self, x: float) -> None:
-        """The probe before the run's first sample is dated `x`."""
+        """Take the moment `x` of the probe before the run's first sample."""
         self._arrived = x
 
     def played(self, position: int, now: float) -> bool:
-        """The mark at `position` came back, not flushed. Returns whether the origin had to move."""
+        """Take the mark at `position`, which Twilio returned and did not flush. Returns whether the origin had to
+        move."""
         earliest, latest = self._line.date(now)
         offset = (position - self.base) / self._rate
         moved = self._not_before(earliest - offset)
@@ -170,7 +172,8 @@ class Playhead:
         return moved
 
     def waiting(self, position: int, stamp_s: float) -> bool:
-        """A frame stamped `stamp_s` came while the mark at `position` was still out. Returns as `played` does."""
+        """Take a frame stamped `stamp_s` that came before the mark at `position` was returned. Returns whether the
+        origin had to move."""
         return self._not_before(stamp_s - (position - self.base) / self._rate)
 
     def _not_before(self, bound: float) -> bool:

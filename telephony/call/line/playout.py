@@ -43,7 +43,7 @@ Source = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Send `payload` (mu-law). `position` is that of its first sample on the stream timeline."""
+    """Send the audio `payload` (mu-law). `position` is that of its first sample on the stream timeline."""
 
     payload: bytes
     position: int
@@ -65,7 +65,8 @@ Command = Media | Mark | Clear
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Samples `start` to `end` of the stream are samples `offset` and on of `source` (None: padding or silence)."""
+    """A stretch of the stream timeline, from `start` to `end`, in samples. It plays `source`, beginning at the source's
+    sample `offset`. `source` is None for padding and silence."""
 
     start: int
     end: int
@@ -76,7 +77,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What of a source was heard when playback stopped: `samples` of it, `finished` if that is all there ever is."""
+    """How much of a source the caller had heard when playback stopped.
+
+    `samples` were heard. `finished` is True if the source was complete and all of it was heard.
+    """
 
     source: Source
     samples: int
@@ -147,7 +151,7 @@ class Playout:
     # --- input ---------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> list[Command]:
-        """The stream has started: send a probe, which measures the line before the first audio."""
+        """Begin the stream. Sends a probe, which measures the line before the first audio."""
         return [self._mark(now, probe=True)]
 
     def enqueue(self, source: Source, payload: bytes) -> None:
@@ -158,7 +162,7 @@ class Playout:
             track.received += len(payload)
 
     def end(self, source: Source) -> None:
-        """The source is complete. Silence fills its last frame."""
+        """Mark the source as complete. Silence fills its last frame."""
         if (track := self._tracks.get(source)) is None:
             return
         track.ended = True
@@ -167,7 +171,7 @@ class Playout:
             self._push(_Chunk(None, 0, SILENCE * (-self._queued % FRAME)))
 
     def frame(self, stamp_s: float, now: float) -> None:
-        """A frame of the caller arrived."""
+        """Take a frame of the caller."""
         self.line.frame(stamp_s, now)
         self._frame_at = now
         if (run := self._playhead) is not None:
@@ -176,7 +180,7 @@ class Playout:
                 self._grow_lead()
 
     def mark(self, name: str, now: float) -> None:
-        """A mark came back. Flushed and unknown marks are ignored."""
+        """Take a mark that Twilio returned. Flushed and unknown marks are ignored."""
         if all(pending.name != name for pending in self._marks):
             return
         while (pending := self._marks.popleft()).name != name:
@@ -353,8 +357,8 @@ class Playout:
         return self._rewind(now)
 
     def lose_line(self, now: float) -> None:
-        """The stream is gone. Unheard audio is kept for the next stream, measurements of the line are not. Audio that
-        was sent after the last frame of the caller may not have arrived."""
+        """Stop playing, because the stream is gone. Audio that the caller has not heard is kept for the next stream.
+        Measurements of the line are dropped. Audio that was sent after the caller's last frame may not have arrived."""
         arrived = (mark.position for mark in self._marks if mark.sent_at <= self._frame_at)
         self._rewind(now, at_most=max(arrived, default=self._proved))
         self.finish()
@@ -385,7 +389,7 @@ class Playout:
         return self._rewind(now) if ducked else []
 
     def finish(self) -> None:
-        """The stream is over: the last run ends."""
+        """End the last run, because the stream is over."""
         if self._playhead is not None:
             self._end_run(self._playhead)
             self._playhead = None

@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S = 5.0
 MAX_GAP_S = 10.0
 GAP_PER_S = 1.5
-"""Limits of the silence that fills gaps of the media timestamps: for one gap, and per second in the long run. A real
-gap is as long as the time in which no frame came."""
+"""The limits of the silence that fills gaps of the media timestamps: for one gap, and per second in the long run. A
+real gap is as long as the time in which no frame came."""
 _MAX_LOGGED = 100
 _MAX_KIND_CHARS = 80
 
@@ -33,18 +33,21 @@ class StreamListener(Protocol):
     """Receives the events of a stream, in the step in which the message arrived."""
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        """The caller's audio, mu-law. Gaps are filled with silence. `timestamp_ms` belongs to the last frame."""
+        """Handle the caller's audio (mu-law). Gaps are filled with silence. `timestamp_ms` belongs to the last
+        frame."""
 
     def on_mark(self, name: str) -> None: ...
 
     def on_digit(self, digit: str) -> None: ...
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:
-        """The stream ended; called once. `stopped`: Twilio sent `stop`; otherwise the caller may still be there."""
+        """Handle the end of the stream, once. `stopped`: Twilio sent `stop`. Otherwise the caller may still be
+        there."""
 
 
 class MediaStream:
-    """`run` reads until the connection ends. Before `listen`, only `start` is read, and audio is dropped."""
+    """One media stream. `run` reads until the connection ends. Before `listen`, only `start` is read, and audio is
+    dropped."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

@@ -67,17 +67,17 @@ class MachineLimit:
         return None if self._found_at is None or self._over else self._found_at + self._limit_s
 
     def found(self, now: float) -> None:
-        """The far end is a machine."""
+        """Treat the other side as a machine from now on."""
         if self._found_at is None:
             self._found_at = now
 
     def is_human(self) -> None:
-        """The far end is no machine: forget the sentences."""
+        """Treat the other side as a person, and forget its sentences."""
         self._found_at = None
         self._said.clear()
 
     def heard(self, transcript: str, now: float) -> None:
-        """The far end said this. A transcript with brackets is a note, not speech."""
+        """Take a sentence of the other side. A transcript with brackets is a note, not speech."""
         if "[" in transcript:
             return
         words = "".join(c if c.isalnum() else " " for c in transcript.casefold()).split()

@@ -1,4 +1,4 @@
-"""The caller waits for an answer: fill the silence, and give up after a limit. Pure.
+"""Fills the silence while the caller waits for an answer, and gives up after a limit. Pure.
 
 A model may be slow, stalled or disconnected, and a tool may take long. In each case the caller first hears a line, then
 a sound until the answer comes. Time counts from the moment at which the caller has heard everything so far. The end of
@@ -62,13 +62,13 @@ class PendingAnswer:
         return None
 
     def add(self, cause: PendingCause, now: float, key: str = "") -> None:
-        """An answer is pending for this cause. `key` is the id of the response or of the tool call."""
+        """Add a cause for which an answer is pending. `key` is the id of the response or of the tool call."""
         if not self._causes:
             self._restart(now)
         self._causes.add((cause, key))
 
     def remove(self, cause: PendingCause, now: float, key: str = "") -> bool:
-        """The cause is gone. Returns whether it was the last one."""
+        """Remove a cause. Returns whether it was the last one."""
         if (cause, key) not in self._causes:
             return False
         self._causes.discard((cause, key))
@@ -96,11 +96,11 @@ class PendingAnswer:
         return True
 
     def heard_until(self, at: float) -> None:
-        """The caller will have heard the queued audio at this time."""
+        """Set the time at which the caller will have heard the queued audio."""
         self._heard_until = at
 
     def model_spoke(self, now: float) -> bool:
-        """The model sent audio. Returns whether the waiting sound has to stop."""
+        """Note that the model sent audio. Returns whether the waiting sound has to stop."""
         sounding = self._filled is Fill.SOUND
         self._filled = None
         self._restart(now)

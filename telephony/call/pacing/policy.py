@@ -11,13 +11,14 @@ __all__ = ["CallPolicy"]
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """Times in seconds; None switches off."""
+    """The time limits of a call, in seconds, and the texts that go with them. None switches a limit off."""
 
     silence: SilencePolicy | None = field(default_factory=SilencePolicy)
     """Prompts for a silent caller."""
     answer_line_s: float | None = 1.7
-    """After this much silence before a pending answer, the caller hears a line, then a sound. Together with the 0.5 s
-    that end the caller's turn and the way of the first sample, the silence stays under three seconds."""
+    """The length of the silence before a pending answer after which the caller hears a line, and then a sound.
+    The 0.5 s that end the caller's turn, and the way of the first sample, come on top. The silence stays under
+    three seconds."""
     answer_limit_s: float = 20.0
     """How long an answer may be pending. Then the caller hears an apology, and the call ends."""
     max_failures: int = 2
@@ -30,8 +31,8 @@ class CallPolicy:
     machine_s: float | None = 60.0
     """How long a call with another machine may last."""
     stalled_s: float | None = 1.6
-    """A stream without a frame for this long counts as dead and is replaced. Time for which this process was blocked
-    does not count. TCP sends a lost packet again in less time, once or twice. The request, the new stream and its
-    first sound fit into three seconds together with it."""
+    """A stream without a frame for this long counts as dead and is replaced. Time in which this process was blocked
+    does not count. TCP can repeat a lost packet once or twice in this time. With the request, the new stream and its
+    first sound, the silence stays under three seconds."""
     digits_interrupt: bool = True
     """A key silences the agent."""

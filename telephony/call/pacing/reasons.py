@@ -8,7 +8,7 @@ __all__ = ["PauseReason", "PendingCause"]
 
 
 class PauseReason(Enum):
-    """Why no silence is counted."""
+    """Why the caller's silence is not counted."""
 
     ANSWER = auto()
     """An answer is pending."""

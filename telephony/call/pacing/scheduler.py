@@ -43,17 +43,18 @@ class PacedCall(Protocol):
     """The commands that the scheduler gives to its call."""
 
     async def prompt(self, instructions: str) -> None:
-        """The model says something."""
+        """Request speech from the model."""
 
     async def say_goodbye(self, instructions: str, reason: EndReason) -> None:
-        """The model says goodbye, and the call ends, unless the caller speaks meanwhile."""
+        """Request a goodbye from the model, and end the call, unless the caller speaks meanwhile."""
 
     async def give_up(self, reason: str) -> None:
         """Apologise, and end the call."""
 
 
 class Scheduler:
-    """The pacing of one call. `begin`: the call has a stream; `go_live`: the model is connected."""
+    """The pacing of one call. `begin` is called when the call has a stream, and `go_live` when the model is
+    connected."""
 
     call: PacedCall
     """Set before `begin`."""
@@ -88,8 +89,8 @@ class Scheduler:
     # --- the caller's side ---------------------------------------------------------------------------------------
 
     def begin(self, *, again: bool = False) -> None:
-        """A stream was attached. `again`: it replaces a lost one. The caller has heard nothing for a while, and the
-        model has not heard the caller."""
+        """Begin with a stream. `again`: the stream replaces a lost one. So the caller has heard nothing for a while,
+        and the model has not heard the caller."""
         now = self._loop.time()
         self._length.begin(now)
         self._watchdog.begin(now)
@@ -100,40 +101,40 @@ class Scheduler:
         self._set()
 
     def away(self) -> None:
-        """The call has no stream now."""
+        """Pause, because the call has no stream."""
         self._watchdog.end()
         self._answer.pause(PauseReason.AWAY)
         self._silence.pause(PauseReason.AWAY)
         self._set()
 
     def connecting(self) -> None:
-        """The call has a stream, and the model is not connected yet."""
+        """Wait for the model, which is not connected yet. The call has a stream."""
         self._add(PendingCause.MODEL)
 
     def go_live(self) -> None:
-        """The model is connected."""
+        """Start to count silence and the length of the call, because the model is connected."""
         self._silence.begin(self._loop.time())
         if self._greets:
             self._add(PendingCause.GREETING)
         self._remove(PendingCause.MODEL)
 
     def frame(self) -> None:
-        """A frame of the caller arrived."""
+        """Note that a frame of the caller arrived."""
         self._watchdog.frame(self._loop.time())
 
     def caller_acted(self) -> None:
-        """The caller has pressed a key."""
+        """Note that the caller has pressed a key."""
         self._silence.caller_acted(self._loop.time())
 
     def machine_found(self) -> None:
-        """The far end is a machine."""
+        """Treat the other side as a machine from now on."""
         self._machine.found(self._loop.time())
         self._set()
 
     # --- pauses --------------------------------------------------------------------------------------------------
 
     def pause(self, reason: PauseReason, *, fill: bool = False) -> None:
-        """Prompt nothing until `resume` with the same reason. `fill`: still fill the silence before a pending
+        """Send no silence prompts until `resume` with the same reason. `fill`: still fill the silence before a pending
         answer."""
         self._hanging_up = self._hanging_up or reason is PauseReason.HANGING_UP
         self._silence.pause(reason)
@@ -150,7 +151,7 @@ class Scheduler:
         self._set()
 
     def expect_answer(self) -> None:
-        """The model was asked to speak."""
+        """Wait for an answer, because one was requested from the model."""
         self._add(PendingCause.TURN)
 
     def close(self) -> None:

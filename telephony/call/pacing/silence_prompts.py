@@ -16,8 +16,11 @@ __all__ = ["Goodbye", "Prompt", "SilencePolicy", "SilencePrompts"]
 
 @dataclass(frozen=True, slots=True)
 class SilencePolicy:
-    """After each `after_s` of silence the next of `prompts` (instructions for one response); after the last, the
-    goodbye."""
+    """The prompts for a silent caller.
+
+    After each `after_s` of silence the model gets the next of `prompts`, which are instructions for one response. After
+    the last prompt it gets the instructions `goodbye`, and the call ends.
+    """
 
     after_s: float = 10.0
     prompts: Sequence[str] = (
@@ -29,14 +32,14 @@ class SilencePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The model says this."""
+    """Instructions for a response to a silent caller."""
 
     instructions: str
 
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The model says this, then the call ends."""
+    """Instructions for the goodbye, after which the call ends."""
 
     instructions: str
 
@@ -58,16 +61,16 @@ class SilencePrompts:
         return self._since + self._policy.after_s
 
     def begin(self, now: float) -> None:
-        """The call is live."""
+        """Start counting, because the call is live."""
         self._since = now
 
     def heard_until(self, at: float) -> None:
-        """The caller will have heard the queued audio at this time."""
+        """Set the time at which the caller will have heard the queued audio."""
         if self._since is not None:
             self._since = max(self._since, at)
 
     def caller_acted(self, now: float) -> None:
-        """The caller spoke or pressed a key: count from the start, and begin with the first prompt."""
+        """Count from the start and begin with the first prompt, because the caller spoke or pressed a key."""
         self._level = 0
         self.heard_until(now)
 
@@ -82,7 +85,7 @@ class SilencePrompts:
             self.heard_until(now)
 
     def on_time(self, now: float) -> Prompt | Goodbye | None:
-        """What the model says now, if something is due."""
+        """The instructions that are due now. None: nothing is due."""
         if self.deadline is None or now < self.deadline:
             return None
         self._since = now

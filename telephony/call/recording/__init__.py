@@ -1,1 +1,1 @@
-"""The journal of one call: its records, the requests of users' code, and bullets in place of secret digits."""
+"""Records one call in its journal: its events, the commands of users' code, and bullets in place of secret digits."""

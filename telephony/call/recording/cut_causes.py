@@ -1,4 +1,4 @@
-"""Why the agent was interrupted. The interrupting code sets the cause."""
+"""Finds out why the agent was interrupted. The interrupting code sets the cause."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _cause: ContextVar[CutCause | None] = ContextVar("telephony_cut_cause", default=
 
 @contextmanager
 def cutting(cause: CutCause) -> Iterator[None]:
-    """Interruptions in this block, in this task, have this cause."""
+    """Set the cause of the interruptions in this block, for this task."""
     token = _cause.set(cause)
     try:
         yield
@@ -32,8 +32,8 @@ class CutCauses:
         self._tripped = False
 
     def of(self, event: RealtimeAnyEvent) -> CutCause | None:
-        """The cause of an `audio_interrupted`; None for other events. A guardrail interrupts in the step in which it
-        trips, so the interruption is the next event."""
+        """The cause of an `audio_interrupted` event. None for other events. A guardrail interrupts in the step in which
+        it trips, so its interruption is the next event."""
         if event.type == "raw_model_event":
             return None
         tripped, self._tripped = self._tripped, event.type == "guardrail_tripped"

@@ -21,21 +21,21 @@ __all__ = ["OURS", "RecordedCommands", "current_tool", "cut_cause"]
 _T = TypeVar("_T")
 
 current_tool: ContextVar[str | None] = ContextVar("telephony_tool", default=None)
-"""The `call_id` of the tool that runs here."""
+"""The `call_id` of the tool that is running here."""
 
 OURS = ""
-"""In place of a tool: code of this package. A replay runs it again."""
+"""The value of `current_tool` while code of this package runs. A replay runs that code again."""
 
 
 def cut_cause() -> CutCause:
-    """Who interrupts: a tool, the call, or the application's code."""
+    """The cause of an interruption by the code that is running: a tool, the call, or the application."""
     tool = current_tool.get()
     return CutCause.API if tool is None else CutCause.CALL if tool is OURS else CutCause.TOOL
 
 
 class RecordedCommands:
-    """Records the commands of one call. Arguments are JSON values, without phone numbers and digits; a clip is its
-    digest."""
+    """Records the commands of one call. Arguments are JSON values without phone numbers and digits. A clip is recorded
+    as its digest."""
 
     def __init__(self, record: CallRecorder) -> None:
         self._record = record
@@ -66,7 +66,7 @@ class RecordedCommands:
             end()
 
     def done(self, action: str, /, **arguments: Any) -> None:
-        """A command that is done at once."""
+        """Record a command that needs no time."""
         self._begin(action, arguments)()
 
     def _begin(self, action: str, arguments: Mapping[str, Any]) -> Any:

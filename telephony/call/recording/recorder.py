@@ -59,12 +59,12 @@ class CallRecorder:
             self._on_record(kind, at_s, fields)
 
     def masked(self, value: Any) -> Any:
-        """A JSON value with bullets in place of the secrets of this call, such as collected digits. Also where the
-        journal is not masked."""
+        """A copy of a JSON value with bullets in place of the secrets of this call, such as collected digits. It is
+        masked even where the journal is not."""
         return self._secrets.anywhere(value)
 
     def callback(self, what: str, **fields: Any) -> None:
-        """Something outside of the call has an effect on it: a webhook of Twilio, or this process."""
+        """Record an effect from outside of the call: a webhook of Twilio, or a decision of this process."""
         self.write("callback", what=what, **fields)
 
     def tool_started(self, call_id: str, name: str, arguments: str) -> None:
