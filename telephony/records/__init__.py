@@ -1,6 +1,7 @@
 """The records: what all processes share. Claims that succeed once, a record of each call, and leases of processes.
 
 - `storable`: texts, numbers and keys that every database accepts. Pure.
+- `call_query`: which calls to list. Pure.
 - `call_record`: the record of one call, and how updates change it. Pure.
 - `outbox`: the messages about ended calls, for webhooks. Pure. `database_outbox` and `memory_outbox` store them.
 - `memory`, `database`: the two stores behind the protocol `Records`. `memory` is used without DATABASE_URL.
@@ -15,6 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from .call_query import CallQuery
     from .call_record import CallRecord, CallUpdate
     from .outbox import Outbox
 
@@ -54,6 +56,9 @@ class Records(Protocol):
 
     def call(self, key: str) -> CallRecord | None:
         """The record of a call, by its id or its `CallSid`. None also for a text that cannot be a key."""
+
+    def calls(self, query: CallQuery) -> list[CallRecord]:
+        """The calls that match, the newest first: one more than `query.limit`, if there are so many."""
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         """Renew the lease of a process until `now + ttl_s`. False: the lease is new, or it had run out before."""

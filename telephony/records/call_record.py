@@ -132,6 +132,10 @@ class CallRecord:
     def over(self) -> bool:
         return self.status in ENDED or self.status == INTERRUPTED
 
+    @property
+    def is_outbound(self) -> bool:
+        return self.direction.startswith("outbound")
+
     def to_json(self) -> dict[str, Any]:
         fields = {name: value for name, value in asdict(self).items() if name not in _INTERNAL}
         dates = {name: value.isoformat() for name, value in fields.items() if isinstance(value, datetime)}

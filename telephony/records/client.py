@@ -40,6 +40,7 @@ from realtime_core.sources import SYSTEM, Sources
 from ..errors import RecordRefused, RecordsUnavailable, SettingsError
 from ..settings import Settings
 from . import Claimed, Records
+from .call_query import CallPage, CallQuery, page_of
 from .call_record import CallRecord, CallUpdate, updated
 from .memory import MemoryRecords
 from .outbox import Outbox
@@ -254,16 +255,36 @@ class RecordsClient:
         down: the record as this process knows it."""
         if not is_key(key):
             return None
+        before = self._unwritten
         try:
             found = await self._run(lambda records: records.call(key), _CLAIM_S)
         except (RecordsUnavailable, RecordRefused):
-            found = None
-        if found is None:
             return self._memory.call(key)
-        for update in (*self._in_progress, *self._waiting):
-            if update.key in (found.id, found.sid):
-                found = updated(found, update) or found
-        return found
+        if found is not None:
+            return self._newest(found)
+        known = self._memory.call(key)  # without an update that waits, the record was deleted
+        is_new = known is not None and any(update.key in (known.id, known.sid) for update in before)
+        return known if self._database is None or is_new else None
+
+    async def calls(self, query: CallQuery) -> CallPage:
+        """The calls that match, the newest first.
+
+        Raises:
+            RecordsUnavailable: the database is down.
+        """
+        page = page_of(await self._run(lambda records: records.calls(query)), query)
+        return CallPage([self._newest(row) for row in page.calls], page.cursor)
+
+    @property
+    def _unwritten(self) -> tuple[CallUpdate, ...]:
+        return *self._in_progress, *self._waiting
+
+    def _newest(self, row: CallRecord) -> CallRecord:
+        """The record with the updates that wait here."""
+        for update in self._unwritten:
+            if update.key in (row.id, row.sid):
+                row = updated(row, update) or row
+        return row
 
     async def is_alive(self, process: str) -> bool:
         """Whether this process holds a lease. Also True while the database is down, and the answer is not known."""

@@ -6,6 +6,7 @@ This module imports SQLAlchemy. Only `open_records` imports this module, and onl
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import threading
@@ -19,12 +20,18 @@ from typing import Any
 
 from sqlalchemy import (
     URL,
+    ColumnElement,
     Connection,
     Engine,
+    RowMapping,
+    Text,
+    cast,
     create_engine,
     delete,
     event,
+    false,
     insert,
+    literal,
     make_url,
     or_,
     select,
@@ -38,6 +45,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from ..errors import RecordRefused, RecordsUnavailable, SettingsError
 from ..twilio.callbacks import ENDED
 from . import Claimed
+from .call_query import CallQuery, Party
 from .call_record import INTERRUPTED, CallRecord, CallUpdate, updated
 from .database_outbox import DatabaseOutbox, put
 from .outbox import message_of
@@ -128,6 +136,11 @@ class DatabaseRecords:
     def call(self, key: str) -> CallRecord | None:
         with self._transaction() as connection:
             return _find(connection, key)
+
+    def calls(self, query: CallQuery) -> list[CallRecord]:
+        listed = select(calls).where(*_conditions(query)).order_by(calls.c.started_at.desc(), calls.c.id.desc())
+        with self._transaction() as connection:
+            return [_record(row) for row in connection.execute(listed.limit(query.limit + 1)).mappings()]
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         until, this = now + timedelta(seconds=ttl_s), processes.c.id == process
@@ -262,8 +275,38 @@ def _find(connection: Connection, key: str, *, for_update: bool = False) -> Call
     if for_update:
         question = question.with_for_update()
     found = connection.execute(question).mappings().first()
-    if found is None:
-        return None
+    return None if found is None else _record(found)
+
+
+def _conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
+    """The same conditions as in `CallQuery.matches`."""
+    c, outbound = calls.c, calls.c.direction.startswith("outbound")
+    yield c.started_at.is_not(None)
+    if query.caller is not None:
+        yield or_(c.caller == query.caller.number, _is_subject(query.caller) & ~outbound)
+    if query.called is not None:
+        yield or_(c.called == query.called.number, _is_subject(query.called) & outbound)
+    if (party := query.number) is not None:
+        yield or_(_is_subject(party), c.caller == party.number, c.called == party.number)
+    if query.agent:
+        name = json.dumps(clean_text(query.agent))
+        yield or_(c.agent == clean_text(query.agent), cast(c.agents, Text).contains(name, autoescape=True))
+    if query.status:
+        status = clean_text(query.status)
+        yield or_(c.status == status, c.ending == status)
+    if query.start is not None:
+        yield c.started_at >= query.start
+    if query.end is not None:
+        yield c.started_at < query.end
+    if query.after is not None:
+        yield tuple_(c.started_at, c.id) < tuple_(literal(query.after[0], c.started_at.type), query.after[1])
+
+
+def _is_subject(party: Party) -> ColumnElement[bool]:
+    return calls.c.subject == party.subject if party.subject else false()
+
+
+def _record(found: RowMapping) -> CallRecord:
     values = {each.name: found[each.name] for each in fields(CallRecord)}
     return CallRecord(**{**values, **{name: _utc(values[name]) for name in _DATES}})
 

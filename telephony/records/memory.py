@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from heapq import nlargest
 
 from . import Claimed
+from .call_query import CallQuery
 from .call_record import CallRecord, CallUpdate, updated
 from .memory_outbox import MemoryOutbox
 from .outbox import message_of
@@ -62,6 +64,10 @@ class MemoryRecords:
 
     def call(self, key: str) -> CallRecord | None:
         return self._calls.get(key) or self._calls.get(self._ids.get(key, ""))
+
+    def calls(self, query: CallQuery) -> list[CallRecord]:
+        found = (row for row in self._calls.values() if query.matches(row))
+        return nlargest(query.limit + 1, found, key=lambda row: (row.started_at, row.id))
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         return True

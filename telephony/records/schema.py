@@ -111,8 +111,6 @@ calls = Table(
     Column("variant", String(MAX_CHARS["variant"]), nullable=False, server_default=""),
     Index("ix_telephony_calls_started_at", "started_at", "id"),
     Index("ix_telephony_calls_subject", "subject", "started_at"),
-    Index("ix_telephony_calls_agent", "agent", "started_at"),
-    Index("ix_telephony_calls_status", "status", "started_at"),
     Index("ix_telephony_calls_updated_at", "updated_at"),
     Index("ix_telephony_calls_open", "process", sqlite_where=_is_open, postgresql_where=_is_open),
 )

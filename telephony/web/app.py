@@ -30,7 +30,7 @@ from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
 from ..webhooks.sender import WebhookSender
 from . import callbacks, error_responses, health, media_streams, outgoing, webhooks
-from .calls_api import create_call, end_call, fetch_call, open_dialler
+from .calls_api import create_call, end_call, fetch_call, list_calls, open_dialler
 from .draining import drained_by_signals
 from .middleware import HeadLimits, MountPath
 from .phone_server import PhoneServer
@@ -140,6 +140,7 @@ def create_app(
         routes=[
             *_for_twilio(),
             Mount("/i/{instance}", _routes_of_an_instance()),
+            Route("/calls", list_calls),
             Route("/calls", create_call, methods=["POST"]),
             Route("/calls/{id}", fetch_call),
             Route("/calls/{id}", end_call, methods=["DELETE"]),

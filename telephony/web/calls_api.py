@@ -1,6 +1,7 @@
 """The endpoints `/calls` and `/calls/{id}`. They serve this machine, or the bearer token TELEPHONY_API_TOKEN.
 
 ```
+GET /calls          the calls, the newest first; ?from=&to=&number=&agent=&status=&since=&limit=&cursor=
 POST /calls         {"to": "+14155550123", "data": {"name": "Ada"}, "message": "for a voicemail", "max_s": 180}
                     Idempotency-Key: any text; the same key never places a second call
 GET /calls/{id}     the status and the result
@@ -34,6 +35,7 @@ from ..outbound.dialler import Dialler
 from ..outbound.do_not_call import dialing_rules_of, simulated
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import CallPlan
+from ..records.call_query import query_of
 from ..records.call_record import CallRecord
 from ..records.storable import clean_json
 from ..urls import mounted, public_address
@@ -43,7 +45,7 @@ from .phone_server import PhoneServer, phone_of
 
 log = logging.getLogger(__name__)
 
-__all__ = ["create_call", "end_call", "fetch_call", "open_dialler"]
+__all__ = ["create_call", "end_call", "fetch_call", "list_calls", "open_dialler"]
 
 MAX_BYTES = 1024 * 1024
 _KIND = "idempotency key"
@@ -145,6 +147,24 @@ def _place(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, call_id: s
         return _problem(429, "The minutes of this day are used up (TELEPHONY_MINUTES_PER_DAY).")
     call = dialler.place(wanted.plan(phone.outgoing), call_id)
     return JSONResponse(_shown(call), status_code=201, headers={"Location": f"{phone.root_path}/calls/{call_id}"})
+
+
+async def list_calls(request: Request) -> JSONResponse:
+    """The calls, the newest first: `{"calls": [...], "next": cursor}`. The query has the filters of `telephony calls
+    list`: `from`, `to`, `number`, `agent`, `status`, `since`; and `limit` (default 50, at most 1000) and `cursor`, the
+    `next` of the page before. 400 for an invalid filter, 503 while the database of records is down."""
+    phone = phone_of(request)
+    if (refused := _refuse(request)) is not None:
+        return refused
+    records = phone.call_records
+    try:
+        query = query_of(request.query_params, now=phone.sources.now(), subject_of=records.subjects.of)
+        page = await records.client.calls(query)
+    except UserError as error:
+        return _problem(400, str(error))
+    except (RecordsUnavailable, RecordRefused) as error:
+        return _problem(503, f"The database of records cannot be used: {error}", again=True)
+    return JSONResponse({"calls": [_recorded(row) for row in page.calls], "next": page.cursor or None})
 
 
 async def fetch_call(request: Request) -> JSONResponse:

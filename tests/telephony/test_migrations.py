@@ -120,7 +120,7 @@ def test_a_process_of_an_older_release_still_writes_after_the_upgrade(
 @pytest.mark.parametrize("released", [1, 2])
 def test_a_migration_that_fails_changes_nothing(engine: Engine, database_url: str, released: int) -> None:
     """The last statement of the upgrade fails, because an index of the user has this name."""
-    run(engine, *RELEASED[released], "CREATE INDEX ix_telephony_calls_status ON telephony_calls (currency)")
+    run(engine, *RELEASED[released], "CREATE INDEX ix_telephony_calls_subject ON telephony_calls (currency)")
     columns = {each["name"] for each in sqlalchemy.inspect(engine).get_columns("telephony_calls")}
     for _ in range(2):
         with closing(DatabaseRecords(database_url)) as database, pytest.raises(RecordsUnavailable):
@@ -128,7 +128,7 @@ def test_a_migration_that_fails_changes_nothing(engine: Engine, database_url: st
         inspected = sqlalchemy.inspect(engine)
         assert {each["name"] for each in inspected.get_columns("telephony_calls")} == columns
         assert not inspected.has_table(schema.VERSION_TABLE) and version(engine) == released
-    run(engine, "DROP INDEX ix_telephony_calls_status")
+    run(engine, "DROP INDEX ix_telephony_calls_subject")
     with closing(DatabaseRecords(database_url)) as database:
         assert database.call("CA1") is None
     assert version(engine) == schema.VERSION

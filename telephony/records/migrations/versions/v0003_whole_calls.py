@@ -32,7 +32,5 @@ def upgrade() -> None:
     for name, columns in {
         "started_at": ["started_at", "id"],
         "subject": ["subject", "started_at"],
-        "agent": ["agent", "started_at"],
-        "status": ["status", "started_at"],
     }.items():
         op.create_index(f"ix_telephony_calls_{name}", "telephony_calls", columns)

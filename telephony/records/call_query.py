@@ -1,0 +1,181 @@
+"""Which calls to list: filters, order and pages. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from realtime_core.errors import UserError
+
+from ..twilio.numbers import e164, tidy
+from .call_record import CallRecord
+
+__all__ = ["FILTERS", "CallPage", "CallQuery", "Party", "page_of", "query_of"]
+
+FILTERS = ("from", "to", "number", "agent", "status", "since")
+MAX_LIMIT = 1_000
+DEFAULT_LIMIT = 50
+_DURATION = re.compile(r"(\d{1,6})\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A number to look for: as it is, and its subject id, which also finds masked numbers."""
+
+    number: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallQuery:
+    """All filters that are set must match. The newest call comes first."""
+
+    caller: Party | None = None
+    called: Party | None = None
+    number: Party | None = None
+    """Either side of the call."""
+    agent: str = ""
+    """One of the agents that spoke."""
+    status: str = ""
+    """A status, or the code of an ending."""
+    start: datetime | None = None
+    end: datetime | None = None
+    """The call started at `start` or later, and before `end`."""
+    limit: int = DEFAULT_LIMIT
+    after: tuple[datetime, str] | None = None
+    """The start and the id of the last call of the page before."""
+
+    def matches(self, row: CallRecord) -> bool:
+        """Whether this call is listed. For records in memory; the database has the same conditions."""
+        started = row.started_at
+        return (
+            started is not None
+            and (self.caller is None or _is_at(self.caller, row, row.caller, not row.is_outbound))
+            and (self.called is None or _is_at(self.called, row, row.called, row.is_outbound))
+            and (self.number is None or any(_is_at(self.number, row, it, True) for it in (row.caller, row.called)))
+            and (not self.agent or self.agent == row.agent or self.agent in (row.agents or ()))
+            and (not self.status or self.status in (row.status, row.ending))
+            and (self.start is None or started >= self.start)
+            and (self.end is None or started < self.end)
+            and (self.after is None or (started, row.id) < self.after)
+        )
+
+
+def _is_at(party: Party, row: CallRecord, number: str, is_subject: bool) -> bool:
+    return number == party.number or (is_subject and party.subject != "" and row.subject == party.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class CallPage:
+    calls: list[CallRecord]
+    cursor: str
+    """For the next page. Empty: this is the last one."""
+
+
+def page_of(rows: list[CallRecord], query: CallQuery) -> CallPage:
+    """A page of at most `query.limit` of these rows. There is a next page if there are more rows."""
+    shown = rows[: query.limit]
+    last = shown[-1] if len(rows) > query.limit else None
+    return CallPage(shown, "" if last is None or last.started_at is None else _cursor(last.started_at, last.id))
+
+
+def query_of(given: Mapping[str, str], *, now: datetime, subject_of: Callable[[str], str]) -> CallQuery:
+    """Read the filters `from`, `to`, `number`, `agent`, `status`, `since`, and `limit` and `cursor`.
+
+    `number` is a phone number. `from` and `to` are the calling and the called number (`+14155550123`), or the begin and
+    the end of a time (`2026-01-31`, `2026-01-31T08:00`). `since` is a time or an age (`90m`, `24h`, `7d`). Times
+    without a zone are in UTC. A date as the end includes its day.
+
+    Raises:
+        UserError: a filter is invalid. The message says what to write.
+    """
+    caller = called = start = end = None
+    if text := given.get("from", ""):
+        if _is_time(text):
+            start = _time("from", text)
+        else:
+            caller = _party("from", text, subject_of)
+    if text := given.get("to", ""):
+        if _is_time(text):
+            end = _time("to", text, end=True)
+        else:
+            called = _party("to", text, subject_of)
+    if text := given.get("since", ""):
+        since = _since(text, now)
+        start = since if start is None else max(start, since)
+    number = given.get("number", "")
+    return CallQuery(
+        caller=caller,
+        called=called,
+        number=_party("number", number, subject_of) if number else None,
+        agent=given.get("agent", ""),
+        status=given.get("status", ""),
+        start=start,
+        end=end,
+        limit=_limit(given.get("limit", "")),
+        after=_parse_cursor(given.get("cursor", "")),
+    )
+
+
+def _is_time(text: str) -> bool:
+    return re.match(r"\d{4}-\d{2}-\d{2}", text) is not None
+
+
+def _party(name: str, text: str, subject_of: Callable[[str], str]) -> Party:
+    text = tidy("+" + text[1:] if text.startswith(" ") else text)  # in a query of a URL, "+" is a blank
+    if not text.lower().startswith(("sip:", "sips:", "client:")):
+        try:
+            text = e164(text)
+        except ValueError as error:
+            raise UserError(f"{name}: {error}.") from None
+    return Party(text, subject_of(text))
+
+
+def _time(name: str, text: str, *, end: bool = False) -> datetime:
+    try:
+        time = datetime.fromisoformat(tidy(text))
+    except ValueError:
+        raise UserError(f"{name}: write a time like 2026-01-31 or 2026-01-31T08:00.") from None
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return time + timedelta(days=1) if end and len(tidy(text)) == len("2026-01-31") else time
+
+
+def _since(text: str, now: datetime) -> datetime:
+    if (found := _DURATION.fullmatch(tidy(text).lower())) is not None:
+        try:
+            return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
+        except OverflowError:
+            raise UserError("since: this is before the first year.") from None
+    if not _is_time(text):
+        raise UserError("since: write an age like 90m, 24h or 7d, or a time like 2026-01-31.")
+    return _time("since", text)
+
+
+def _limit(text: str) -> int:
+    if not text:
+        return DEFAULT_LIMIT
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
+        raise UserError(f"limit: write a number from 1 to {MAX_LIMIT}.")
+    return int(text)
+
+
+def _cursor(started_at: datetime, call_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{started_at.isoformat()} {call_id}".encode()).decode().rstrip("=")
+
+
+def _parse_cursor(text: str) -> tuple[datetime, str] | None:
+    if not text:
+        return None
+    try:
+        time, _, call_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
+        started_at = datetime.fromisoformat(time)
+        if started_at.tzinfo is None or not call_id:
+            raise ValueError("not ours")
+    except (ValueError, binascii.Error):
+        raise UserError("cursor: this is not the `next` of a list of calls.") from None
+    return started_at, call_id

@@ -1,0 +1,197 @@
+"""Calls are found by number, agent, status and time, page by page, the same in memory, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime_core.errors import UserError
+from telephony.records import Records
+from telephony.records.call_query import CallQuery, page_of, query_of
+from telephony.records.call_record import CallRecord, CallUpdate
+from telephony.records.database import DatabaseRecords
+from telephony.records.memory import MemoryRecords
+from telephony.records.subjects import SubjectKey
+from tests.support.call_processes import TOKEN, world
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+KEY = SubjectKey(b"of the tests")
+ADA, BEN, OWN = "+14155550123", "+14155550124", "+14155550199"
+MASKED = "+14•••••••23"
+
+
+def call(number: int, **changes: Any) -> CallUpdate:
+    at = NOON - timedelta(minutes=number)
+    return CallUpdate(f"CA{number:03}", at, changes={"sid": f"CA{number:03}", "started_at": at, **changes})
+
+
+def inbound(number: int, caller: str, shown: str, **changes: Any) -> CallUpdate:
+    return call(number, direction="inbound", caller=shown, called=OWN, subject=KEY.of(caller), **changes)
+
+
+def outbound(number: int, called: str, shown: str, **changes: Any) -> CallUpdate:
+    return call(number, direction="outbound-api", caller=OWN, called=shown, subject=KEY.of(called), **changes)
+
+
+CALLS = [
+    inbound(0, ADA, MASKED, agent="Desk", agents=["Desk"], status="completed", ending="hung_up"),
+    outbound(1, ADA, MASKED, agent='Bill\'s "Ä" 50%', agents=["Desk", 'Bill\'s "Ä" 50%'], status="busy"),
+    inbound(2, BEN, BEN, agent="Desk", status="in-progress"),
+    inbound(3, "anonymous", "anonymous", agent="Night", agents=["Night"], status="completed", ending="agent_hung_up"),
+    outbound(2000, BEN, "+14•••••••24", agent="", status="no-answer"),
+]
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
+    if request.param == "memory":
+        yield MemoryRecords()
+        return
+    url = f"sqlite:///{tmp_path}/records.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql").new_database()
+    with closing(DatabaseRecords(url)) as database:
+        yield database
+
+
+def query(**given: str) -> CallQuery:
+    return query_of({name.rstrip("_"): value for name, value in given.items()}, now=NOON, subject_of=KEY.of)
+
+
+FOUND: list[tuple[dict[str, str], list[int]]] = [
+    ({}, [0, 1, 2, 3, 2000]),
+    ({"number": ADA}, [0, 1]),
+    ({"number": "+1 415 555 0124"}, [2, 2000]),
+    ({"number": " 14155550123"}, [0, 1]),
+    ({"number": OWN}, [0, 1, 2, 3, 2000]),
+    ({"number": "+14155550000"}, []),
+    ({"from": ADA}, [0]),
+    ({"to": ADA}, [1]),
+    ({"from": BEN}, [2]),
+    ({"to": BEN}, [2000]),
+    ({"from": OWN}, [1, 2000]),
+    ({"to": OWN}, [0, 2, 3]),
+    ({"agent": "Desk"}, [0, 1, 2]),
+    ({"agent": 'Bill\'s "Ä" 50%'}, [1]),
+    ({"agent": "50%"}, []),
+    ({"agent": "%"}, []),
+    ({"status": "completed"}, [0, 3]),
+    ({"status": "busy"}, [1]),
+    ({"status": "hung_up"}, [0]),
+    ({"since": "2m"}, [0, 1, 2]),
+    ({"since": "24h"}, [0, 1, 2, 3]),
+    ({"since": "7d"}, [0, 1, 2, 3, 2000]),
+    ({"since": "2026-01-31"}, [0, 1, 2, 3]),
+    ({"since": "2026-01-31T12:58:30+01:00"}, [0, 1]),
+    ({"from": "2026-01-31T11:58", "to": "2026-01-31T12:00"}, [1, 2]),
+    ({"from": "2026-01-30", "to": "2026-01-30"}, [2000]),
+    ({"to": "2026-01-31"}, [0, 1, 2, 3, 2000]),
+    ({"number": ADA, "status": "busy", "agent": "Desk"}, [1]),
+]
+
+
+@pytest.mark.parametrize(("given", "numbers"), FOUND, ids=lambda it: str(it) if isinstance(it, dict) else "")
+def test_filters(records: Records, given: dict[str, str], numbers: list[int]) -> None:
+    records.note(random.Random(1).sample(CALLS, len(CALLS)))
+    asked = query_of(given, now=NOON, subject_of=KEY.of)
+    assert [row.id for row in records.calls(asked)] == [f"CA{number:03}" for number in numbers]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 10])
+def test_pages_have_each_call_once(records: Records, limit: int) -> None:
+    """Also calls that begin at the same moment, and while new calls come."""
+    same = [CallUpdate(f"CB{number}", NOON - timedelta(minutes=1), changes={"status": "busy"}) for number in range(4)]
+    records.note([*CALLS, *same])
+    seen: list[str] = []
+    cursor = ""
+    for number in range(20):
+        page = page_of(records.calls(asked := query(limit=str(limit), cursor=cursor)), asked)
+        assert len(page.calls) == limit or not page.cursor
+        seen += [row.id for row in page.calls]
+        records.note([CallUpdate(f"CN{number}", NOON + timedelta(minutes=number))])
+        if not (cursor := page.cursor):
+            break
+    expected = ["CA000", "CB3", "CB2", "CB1", "CB0", "CA001", "CA002", "CA003", "CA2000"]
+    assert [it for it in seen if not it.startswith("CN")] == expected
+    assert not any(it.startswith("CN") for it in seen[limit:])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"number": "x"}, {"from": "0123"}, {"to": "2026-13-01"}, {"since": "yesterday"}, {"since": "5 years"},
+     {"since": "999999w"}, {"limit": "0"}, {"limit": "1001"}, {"limit": "x"}, {"cursor": "x"}, {"cursor": "eA"},
+     {"from": "2026-01-01Tx"}],
+    ids=str,
+)  # fmt: skip
+def test_what_is_invalid_is_refused(given: dict[str, str]) -> None:
+    (name,) = given
+    with pytest.raises(UserError, match=f"^{name}: "):
+        query_of(given, now=NOON, subject_of=KEY.of)
+
+
+def test_odd_texts_find_nothing_and_fail_nowhere(records: Records) -> None:
+    records.note(CALLS)
+    for odd in ("\0", "\ud800", "'; --", "x" * 10_000):
+        assert records.calls(query(agent=odd)) == [] and records.calls(query(status=odd)) == []
+
+
+# --- over HTTP -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_time
+async def test_the_endpoint_lists_and_pages(database_url: str) -> None:
+    async with world(database_url, "a", "b") as it:
+        phone = it.phone("a")
+        of = phone.call_records.subjects.of
+        with closing(DatabaseRecords(database_url)) as database:
+            database.note([inbound(0, ADA, MASKED), outbound(1, BEN, BEN, status="busy"), inbound(2, BEN, BEN)])
+            database.note([CallUpdate("CA000", NOON, changes={"subject": of(ADA)})])
+        status, page = await it.servers["b"].ask("GET", "/calls?limit=2")
+        assert (status, [row["id"] for row in page["calls"]]) == (200, ["CA000", "CA001"])
+        assert not {"subject", "document", "process"} & set(page["calls"][0])
+        status, rest = await it.servers["a"].ask("GET", f"/calls?limit=2&cursor={page['next']}")
+        assert (status, [row["id"] for row in rest["calls"]], rest["next"]) == (200, ["CA002"], None)
+        status, found = await it.servers["a"].ask("GET", f"/calls?number={ADA.replace('+', '%2B')}")
+        assert (status, [row["id"] for row in found["calls"]]) == (200, ["CA000"])
+        status, told = await it.servers["a"].ask("GET", "/calls?since=x")
+        assert (status, told["error"].startswith("since: ")) == (400, True)
+        assert (await it.servers["a"].ask("GET", "/calls", token="wrong"))[0] == 401
+        assert (await it.servers["a"].ask("GET", "/calls", token=TOKEN))[0] == 200
+        with closing(DatabaseRecords(database_url)) as database:
+            database.purge(NOON + timedelta(days=10_000))
+        assert (await it.servers["a"].ask("GET", "/calls"))[1] == {"calls": [], "next": None}
+
+
+# --- many calls ----------------------------------------------------------------------------------------------------
+
+
+def test_a_hundred_thousand_calls_are_listed_at_once(tmp_path: Path) -> None:
+    """The bound is generous, for a busy machine: a query without its index would read all calls for each page."""
+    file = tmp_path / "records.db"
+    with closing(DatabaseRecords(f"sqlite:///{file}")) as database:
+        database.note(CALLS)
+        copied = CallRecord.__dataclass_fields__
+        columns = ", ".join(name for name in copied if name not in ("id", "sid", "started_at"))
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
+                f"INSERT INTO telephony_calls (id, sid, started_at, {columns}) "
+                "SELECT 'CX' || i, 'CX' || i, datetime('2025-12-31', '-' || i || ' seconds'), "
+                f"{columns} FROM n, telephony_calls WHERE id = 'CA003'"
+            )
+            connection.commit()
+        for given in ({}, {"number": ADA}, {"number": OWN}, {"agent": "Night"}, {"status": "busy"}, {"since": "24h"}):
+            database.calls(query(**given))
+            started = time.perf_counter()
+            found = database.calls(query(**given))
+            taken_s = time.perf_counter() - started
+            assert found and taken_s < 2.0, (given, taken_s)
+            print(given, f"{taken_s * 1000:.1f} ms")
