@@ -1,4 +1,4 @@
-"""How much may be done per second. Pure: a token bucket that takes the time as an argument."""
+"""Limits how much may be done per second. Pure: a token bucket that takes the time as an argument."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _sid: ContextVar[str] = ContextVar("telephony_log_call_sid", default="")
 
 EVERY_S = 60.0
 MAX_KINDS = 200
-"""See `Repeats`."""
+"""The default for the number of kinds of lines that `Repeats` remembers."""
 
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -38,7 +38,7 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-
 
 
 def visible(text: str) -> str:
-    """The text in one line, with control characters as escapes (`\\n`, `\\x1b`)."""
+    r"""The text as one line, with control characters as escapes (`\n`, `\x1b`)."""
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 

@@ -21,7 +21,7 @@ BULLET = "•"
 PRESSED, TYPED = "The caller pressed ", "The caller typed: "
 """The model receives keys in texts that begin so."""
 MIN_SECRET = 6
-"""A shorter value is no secret for `Masker`: it would stand in ordinary text."""
+"""The minimum length of a secret for `Masker`. A shorter value could be a part of ordinary text."""
 
 _KEYS = re.compile(rf'({PRESSED}|"digit" ?: ?")[0-9A-D]+|({TYPED})[0-9A-D*#]+')
 """A single * or # ends an input and shows nothing. A replay needs it."""
@@ -41,7 +41,7 @@ _FORMS = (
 
 
 def bullets(text: str) -> str:
-    """A bullet for each character."""
+    """Replace each character by a bullet."""
     return BULLET * len(text)
 
 
@@ -93,7 +93,8 @@ def mask_numbers(text: str) -> str:
 
 
 def is_text_delta(text: str) -> bool:
-    """Does this JSON text hold a piece of a transcript, of a text or of arguments? A secret may span several pieces."""
+    """Whether this JSON text holds a piece of a transcript, of a text or of arguments. A secret may span several
+    pieces."""
     return _TEXT_DELTA.search(text, 0, 200) is not None
 
 
@@ -122,12 +123,12 @@ def change_strings(value: Any, change: Callable[[str], str], *, keep: Callable[[
 
 
 def secrets_in(settings: Iterable[tuple[str, Any]]) -> list[str]:
-    """The values of pydantic's secrets among the fields of a model."""
+    """The values of the pydantic secrets among the fields of a model."""
     return [value.get_secret_value() for _, value in settings if hasattr(value, "get_secret_value")]
 
 
 class Masker:
-    """Masks the given secrets in a text, and what has the form of a credential, a key or a card's number."""
+    """Masks the given secrets in a text, and everything that has the form of a credential, a key or a card number."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = sorted((s for s in secrets if len(s) >= MIN_SECRET), key=len, reverse=True)
@@ -135,7 +136,7 @@ class Masker:
 
     @classmethod
     def of(cls, settings: Iterable[tuple[str, Any]]) -> Self:
-        """One that knows all secrets in the settings, and the password in each secret that is a URL."""
+        """A masker that knows all secrets in the settings, and the password in each secret that is a URL."""
         secrets = secrets_in(settings)
         return cls([*secrets, *filter(None, (urlsplit(secret).password for secret in secrets if "://" in secret))])
 

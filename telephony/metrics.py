@@ -75,7 +75,7 @@ class Metrics:
         self._duration.observe(duration_s)
 
     def call_refused(self, reason: str) -> None:
-        """`reason` is one of a small set of fixed words."""
+        """Count a refused call. `reason` is one of a small set of fixed words."""
         self._calls_refused.labels(reason).inc()
 
     def request_refused(self, reason: str) -> None:
@@ -103,7 +103,7 @@ class Metrics:
         self._reattached.inc()
 
     def journals(self, available: bool, lost: int) -> None:
-        """`lost`: the number of records lost since the start."""
+        """Set the state of the journals. `lost` is the number of records lost since the start."""
         self._journals.set(available)
         self._records_lost.inc(lost - self._counted_lost)
         self._counted_lost = lost

@@ -14,7 +14,8 @@ __all__ = ["Container", "container_of", "is_text"]
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A kind of file. `kind` is for messages, such as "an MP3 file". `is_read`: `telephony.audio.files` reads it."""
+    """A kind of file. `kind` names it in messages, such as "an MP3 file". `is_read` says whether
+    `telephony.audio.files` reads it."""
 
     kind: str
     is_read: bool
@@ -93,7 +94,7 @@ def container_of(data: bytes) -> Container | None:
 
 
 def is_text(data: bytes) -> bool:
-    """Are these bytes text, such as a path, a sentence or base64, and not samples?"""
+    """Whether these bytes are text, such as a path, a sentence or base64, and not samples."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

@@ -88,7 +88,7 @@ def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None
 
 
 def load_words(given: str | Clip, what: str) -> str | bytes:
-    """A text for the model unchanged, or a clip as mu-law (see `load_ulaw`). Raises `AudioFileError`."""
+    """Return a text for the model unchanged, or a clip as mu-law (see `load_ulaw`). Raises `AudioFileError`."""
     if not isinstance(given, str):
         return load_ulaw(given, what)
     if given.lower().endswith(_SUFFIXES) and not any(map(str.isspace, given.strip())):

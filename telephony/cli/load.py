@@ -29,7 +29,7 @@ def load_agent(name: str) -> AgentSource:
 
 
 def load_agents(name: str) -> Agents:
-    """The same as `load_agent`, or a mapping of called numbers to agents. Raises `CliError`."""
+    """Load what `load_agent` loads, or a mapping of called numbers to agents. Raises `CliError`."""
     value = load_object(name)
     if not isinstance(value, Mapping):
         return _agent(value, name)

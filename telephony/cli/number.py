@@ -67,7 +67,8 @@ def _written(number: str) -> str:
 
 
 def to_us(settings: Settings, url: str | None = None, fallback_url: str | None = None) -> VoiceWebhook:
-    """The webhook that leads calls to this server. By default it is also the fallback, so that Twilio tries twice."""
+    """The webhook settings that lead calls to this server. By default the fallback is the same URL, so that Twilio
+    tries twice."""
     if url is None:
         if settings.public_url is None:
             raise CliError("No address for the calls is set.", "Set PUBLIC_URL, or use --url https://...")

@@ -39,7 +39,7 @@ def run_server(
     phone: bool = False,
     outgoing: Sequence[str] = (),
 ) -> None:
-    """Serve until SIGINT or SIGTERM. With `phone`, our number leads here in that time."""
+    """Serve until SIGINT or SIGTERM. With `phone`, the webhook of our number is set to this server in that time."""
     overrides = {"host": host, "port": port, "telephony_model": model}
     with temporary_webhook(overrides) if phone else nullcontext() as webhook:
         _serve(

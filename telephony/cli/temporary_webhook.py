@@ -37,7 +37,7 @@ _REACHABLE_S = 60.0
 
 @contextmanager
 def temporary_webhook(overrides: dict[str, Any]) -> Iterator[TemporaryWebhook]:
-    """Find a public address (it is added to `overrides`) and a number. At the end the previous webhook is restored.
+    """Find a public address, which is added to `overrides`, and a number. At the end the previous webhook is restored.
 
     Raises:
         CliError, TelephonyError: a setting is missing, or the server cannot be reached from outside.

@@ -78,7 +78,8 @@ class Feeds:
                 del self._feeds[call_sid]
 
     def tee(self, call_sid: str, journal: Journal) -> Journal:
-        """The journal, or a journal that also writes to the feeds of the call."""
+        """A journal that writes to `journal` and to the feeds of the call. If the call has no feed, it is `journal`
+        itself."""
         followers = self._feeds.get(call_sid)
         return journal if followers is None else _Tee(journal, followers)
 

@@ -46,13 +46,13 @@ class Underrun:
 
 @dataclass(frozen=True, slots=True)
 class CallerMeasurements:
-    """Measured at the caller, in milliseconds."""
+    """What was measured at the caller, in milliseconds."""
 
     barge_ins: tuple[BargeIn, ...]
     underruns: tuple[Underrun, ...]
     violations: int
     wav_shift_ms: float | None
-    """How much later the rebuilt audio has the agent's spans than the caller heard them: the worst one."""
+    """The largest delay of the agent's speech in the rebuilt audio, compared with what the caller heard."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -67,7 +67,10 @@ class CallerMeasurements:
 def measure_at_caller(
     call: RecordedCall, audio: CallAudio, events: Sequence[Mapping[str, Any]], heard: bytes
 ) -> CallerMeasurements:
-    """`events`: those of `telephony.simulator.events`, as dictionaries. `heard`: the caller's audio (mu-law, 8 kHz)."""
+    """Measure a call at the caller.
+
+    `events` are those of `telephony.simulator.events`, as dictionaries. `heard` is the caller's audio (mu-law, 8 kHz).
+    """
     stream = _Stream(call)
     barge_ins = [
         found

@@ -14,8 +14,11 @@ _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS
 def child_environment(
     environment: Mapping[str, str], own: Mapping[str, str] | None = None, *, keep: Collection[str] = ()
 ) -> dict[str, str]:
-    """The environment without proxies and without variables that configure a real telephone or a real model, but with
-    those in `keep` and `own`. The configuration of production has no effect on a demonstration."""
+    """A copy of the environment without proxies and without variables that configure a real telephone or a real model.
+
+    The variables in `keep` stay, and those in `own` are added. So the configuration of production has no effect on a
+    demonstration.
+    """
     cleaned = {name: value for name, value in environment.items() if name in keep or not _configures(name)}
     return {**cleaned, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", **(own or {})}
 

@@ -39,12 +39,12 @@ class Line:
     levels: list[float] = field(default_factory=list)
     """The level of each frame of the agent's voice, 0 to 1."""
     played: list[tuple[float, int, int]] = field(default_factory=list)
-    """Which frames are played when: (ms, first, end)."""
+    """The frames that are played, and when: (ms, first, end)."""
     complete: bool = False
     cut: bool = False
 
     def heard(self, now_ms: float) -> str:
-        """The text heard by now: the same share of its letters as of its voiced frames."""
+        """The text that was heard by now: its share of the letters is that of the voiced frames."""
         if self.kind != "agent":
             return self.text
         frames = max((min(end, first + int((now_ms - ms) / FRAME_MS)) for ms, first, end in self.played), default=0)
@@ -56,7 +56,8 @@ class Line:
 
 
 class LiveCall:
-    """Takes records in order. Times are milliseconds of the journal's clock."""
+    """The state of a call while it runs. It takes the records of the journal in order. Times are milliseconds of the
+    journal's clock."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []

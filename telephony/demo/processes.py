@@ -24,7 +24,8 @@ _MAX_LINE = 2**22
 
 
 class Child:
-    """A Python process that prints JSON lines. Its last lines on standard error are kept; `verbose` prints them too."""
+    """A Python process that prints JSON lines. Its last lines on standard error are kept. `verbose` prints them,
+    too."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, *, verbose: bool) -> None:
         self.name = name
@@ -45,7 +46,7 @@ class Child:
         self._silent.set()
 
     async def ready(self) -> dict[str, Any]:
-        """Wait for the first line that it prints. Raises `DemoFailed` if there is none."""
+        """Wait for the first line that the process prints. Raises `DemoFailed` if there is none."""
         try:
             async with asyncio.timeout(_READY_S):
                 line = await self._line()
@@ -58,14 +59,14 @@ class Child:
         return line
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
-        """The other lines that it prints, until it ends. Raises `DemoFailed` if its exit code is not 0."""
+        """The other lines that the process prints, until it ends. Raises `DemoFailed` if its exit code is not 0."""
         while (line := await self._line()) is not None:
             yield line
         if code := await self._process.wait():
             raise DemoFailed(f"The {self.name} failed (exit code {code}).{await self._stderr_note()}")
 
     async def stop(self) -> None:
-        """End it with SIGTERM, then with SIGKILL."""
+        """End the process with SIGTERM, then with SIGKILL."""
         # By its id: `Popen.send_signal` polls the child first, and the loop then misses its exit code.
         for end in (signal.SIGTERM, signal.SIGKILL):
             if self._process.returncode is None:
@@ -86,7 +87,7 @@ class Child:
 
     @property
     def last_error(self) -> str:
-        """The last line that it wrote to standard error."""
+        """The last line that the process wrote to standard error."""
         return next((line.strip() for line in reversed(self._said) if line.strip()), "")
 
     async def _stderr_note(self) -> str:

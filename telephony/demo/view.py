@@ -39,7 +39,7 @@ class View(Protocol):
 
 
 class NoView:
-    """Shows nothing."""
+    """A view that shows nothing."""
 
     def show(self, call: LiveCall, ms: float) -> None:
         pass
@@ -49,7 +49,7 @@ class NoView:
 
 
 class PlainView:
-    """Prints each line of the conversation when it is complete."""
+    """A view that prints each line of the conversation when it is complete."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -73,7 +73,7 @@ class PlainView:
 
 
 class LiveView:
-    """Two level bars, the marks, and the last lines that fit the terminal."""
+    """A view with two level bars, the marks, and the last lines that fit the terminal."""
 
     def __init__(self, console: Console) -> None:
         self._frame = _Frame(LiveCall(), 0.0)

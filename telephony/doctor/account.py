@@ -17,7 +17,7 @@ _MAX_SHOWN = 5
 
 
 async def check_twilio(settings: Settings, *, to: str | None = None) -> list[CheckResult]:
-    """All checks of the account. With `to`, it also checks whether the account may call this number."""
+    """Run all checks of the account. With `to`, also check whether the account may call this number."""
     try:
         rest = TwilioRest.of(settings)
     except TwilioNotConfigured as error:

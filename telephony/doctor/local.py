@@ -1,4 +1,4 @@
-"""Checks without a network: settings, codecs, the folder of journals."""
+"""Checks of this machine, without a network: settings, codecs, and the folder of journals."""
 
 from __future__ import annotations
 

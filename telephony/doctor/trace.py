@@ -1,11 +1,12 @@
-"""What the line of a recorded call was like: every mark, and the arrival of the caller's frames. Pure.
+"""Figures of the line of a recorded call: every mark, and the arrival of the caller's frames. Pure.
 
-The simulated phone is a model of Twilio's. What it supposes (delays, jitter, how playback starts, whether marks come
-when the audio before them was played) can be held against this, once there is a journal of the real thing.
+The simulated phone assumes how Twilio behaves: its delays and jitter, how playback starts, and whether marks come when
+the audio before them was played. The journal of a real call shows whether these assumptions are right.
 
-All times are milliseconds. `..._ms` without more is on the journal's clock, since the call's start; a `stamp` is on
-Twilio's, since the stream's. A mark that came back between two frames of the caller is dated by them: it was sent after
-the earlier one and before the later, on the same socket, so the jitter of the way back does not count.
+All times are in milliseconds. A field `..._ms` is on the journal's clock, from the start of the call. A `stamp` is on
+Twilio's clock, from the start of the stream. A mark that came back between two frames of the caller was sent between
+these frames, because all of them use one socket. So the jitter between Twilio and this process does not change the date
+of a mark.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..journal.format import MALFORMED, Record
 __all__ = ["trace"]
 
 RATE_MS = 8
-"""Samples in a millisecond."""
+"""The number of samples in a millisecond."""
 _PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 
 
@@ -62,7 +63,7 @@ class _Stream:
 
 
 def trace(records: Iterable[Record]) -> dict[str, Any]:
-    """The figures of a journal, as JSON values. Records that do not hold what they should are counted, and left out."""
+    """The figures of a journal, as JSON values. Malformed records are counted and left out."""
     reader = _Reader()
     for record in records:
         try:

@@ -26,7 +26,7 @@ RATE = 8000
 SILENCE = b"\xff"
 MIN_DRY_MS = 100
 SAME_STEP_S = 0.02
-"""An interruption is recorded in the same step as its clear."""
+"""The largest difference between the recorded times of an interruption and of its clear, which happen in one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,8 @@ def rebuild(call: RecordedCall) -> CallAudio:
 
 
 def voice_of(part: Part, output_format: str) -> bytes:
-    """A part as mu-law, converted chunk by chunk as in the call. The filter is flushed at the end of the part."""
+    """The audio of a part as mu-law, converted chunk by chunk as in the call. The filter is flushed at the end of the
+    part."""
     if part.is_clip or output_format == "audio/pcmu":
         return b"".join(part.chunks)
     resampler = Downsampler3()
@@ -102,7 +103,7 @@ def played_stretches(call: RecordedCall) -> list[tuple[int, int, int]]:
 
 
 def pcm_of(ulaw: bytes) -> NDArray[np.int16]:
-    """mu-law as 16-bit samples."""
+    """Convert mu-law to 16-bit samples."""
     return np.frombuffer(g711.decode(ulaw), dtype="<i2")
 
 

@@ -25,7 +25,7 @@ class CutCause(StrEnum):
 
     @property
     def is_callers(self) -> bool:
-        """Did the caller interrupt? The figures count only these."""
+        """Whether the caller interrupted. The figures count only these interruptions."""
         return self in (CutCause.CALLER, CutCause.DIGIT)
 
     @property
@@ -44,7 +44,8 @@ _WORDS = {
 
 
 def cause_of(value: Any) -> CutCause:
-    """The cause in an `interruption` record. Older journals have no cause: it is the caller."""
+    """The cause in an `interruption` record. Older journals have no cause. Their interruptions count as the
+    caller's."""
     try:
         return CutCause(value)
     except ValueError:

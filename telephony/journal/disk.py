@@ -157,7 +157,7 @@ class Disk:
         self._wake.set()  # the thread may be about to wait
 
     def takes(self, n_chars: int) -> bool:
-        """Is there room in the queue? Wakes the thread when the queue fills."""
+        """Whether the queue has room for this many characters. Wakes the thread when the queue fills."""
         queued = self.taken - self.written
         if queued > self._max_queued // 4:
             self._wake.set()
@@ -173,11 +173,11 @@ class Disk:
         self._wake.set()
 
     def checked(self, within_s: float) -> bool:
-        """Wait for the result of `check`, which is in `fault`. Blocks. False: there is none in time."""
+        """Wait for the result of `check`, which is in `fault`. Blocks. False: there was no result in time."""
         return self._checked.wait(within_s)
 
     def settle(self, within_s: float | None = None) -> bool:
-        """Wait until every journal that was closed is on the disk. Blocks. False: some are not."""
+        """Wait until every closed journal is on the disk. Blocks. False: some are not."""
         deadline = None if within_s is None else time.monotonic() + within_s
         with self._lock:
             closing = [journal for journal in self._journals if journal.closing]
@@ -196,8 +196,8 @@ class Disk:
     # --- the journals' thread ----------------------------------------------------------------------------------------
 
     def failed(self, fault: str) -> None:
-        """The disk failed. The fault stays until a `check` succeeds: that one file can be written does not show that a
-        new file can."""
+        """Set the fault of the disk. It stays until a `check` succeeds, because a file that can be written does not
+        show that a new file can be made."""
         if not self._fault:
             self._on_change(fault)
         self._fault = fault

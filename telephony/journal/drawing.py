@@ -47,7 +47,7 @@ class Polygon:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One line of text; `y` is its middle."""
+    """One line of text. `y` is the middle of the line."""
 
     x: float
     y: float

@@ -12,7 +12,8 @@ import orjson
 __all__ = ["MAX_DEPTH", "dump", "parse_object"]
 
 MAX_DEPTH = 64
-"""The maximum nesting of a message (those of both vendors stay below 12). Deeper ones are kept as text."""
+"""The maximum nesting of a message. Messages of both vendors are nested less than 12 deep. Deeper ones are kept as
+text."""
 _GREATEST = 10**4000
 """Python reads and writes no numbers of more than 4,300 digits."""
 

@@ -21,7 +21,8 @@ MIN_UNDERRUN_MS = 5
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The caller stopped speaking (or pressed a key) at `from_ms`; the first sample of the answer was heard at `to_ms`.
+    """The time from the end of the caller's speech (or a key) to the first sample of the answer that the caller heard:
+    from `from_ms` to `to_ms`.
 
     The end of speech is the last loud frame in the caller's audio, not the time at which it was detected.
     """

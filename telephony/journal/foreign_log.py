@@ -27,7 +27,7 @@ _OF_A_STREAM = ("start", "media", "dtmf", "mark", "stop")
 
 @dataclass(frozen=True, slots=True)
 class LoggedAudio:
-    """A piece of one track: its time since the stream's start, and its mu-law samples."""
+    """A piece of one track: its time from the start of the stream, and its mu-law samples."""
 
     stamp_ms: int
     ulaw: bytes

@@ -65,7 +65,7 @@ from typing import Any, NamedTuple, Protocol
 __all__ = ["MALFORMED", "SCHEMA", "Journal", "Record", "Segment", "object_at", "segments_of"]
 
 SCHEMA = 3
-"""The version of this format; a reader takes its own and older ones."""
+"""The version of this format. A reader accepts this version and older ones."""
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """The errors that a malformed record causes in a reader. Peers may send anything, and files may be damaged. Readers
@@ -87,7 +87,8 @@ class Journal(Protocol):
 
 
 class Record(NamedTuple):
-    """One line. `data` holds the fields besides `t` and `kind`. (A tuple, which is fast to make.)"""
+    """One line of a journal. `data` holds the fields besides `t` and `kind`. It is a tuple because tuples are fast to
+    make."""
 
     t: float
     kind: str

@@ -41,9 +41,10 @@ class JournalState(StrEnum):
 
 
 class Journals:
-    """An async context manager. On entry it tests the folder; on exit it waits at most five seconds for the disk.
+    """The journals of one application. An async context manager: on entry it tests the folder, and on exit it waits at
+    most five seconds for the disk.
 
-    Calls continue when the disk fails: `open` returns at once, and a journal that cannot be written is off. With
+    Calls continue when the disk fails. `open` returns at once, and a journal that cannot be written is off. With
     `required`, `takes_calls` is false while the disk fails.
     """
 
@@ -77,7 +78,7 @@ class Journals:
 
     @property
     def fault(self) -> str:
-        """Why journals cannot be written. Empty: they can, or they are off."""
+        """Why journals cannot be written. Empty: they can be written, or they are off."""
         return "" if self.folder is None else self._disk.fault
 
     @property
@@ -88,7 +89,7 @@ class Journals:
 
     @property
     def takes_calls(self) -> bool:
-        """May a call begin? False: it requires a journal, and journals cannot be written."""
+        """Whether a call may begin. False: a call requires a journal, and journals cannot be written."""
         return not (self.required and self.fault)
 
     @property
@@ -111,7 +112,7 @@ class Journals:
         return self.folder / safe / JOURNALS[0]
 
     def refused(self) -> None:
-        """Log that a call was refused without a journal: at once, then once a minute."""
+        """Log that a call was refused because it would have no journal: at once, then once a minute."""
         self._repeats.error(
             "refused",
             f"A call is refused: TELEPHONY_JOURNAL_REQUIRED is set, and journals cannot be written. {self.fault}.",

@@ -45,7 +45,7 @@ class Media:
     crc32: int
     segments: tuple[Segment, ...]
     bed: tuple[str, int] | None = None
-    """The clip under it: its digest, and the first sample of the loop."""
+    """The clip under the speech: its digest, and the first sample of the loop."""
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ class RecordedCall:
     malformed: int = 0
     """The number of malformed records, such as messages of a peer that the call skipped."""
     reached_model: bool = False
-    """Did the model start a session?"""
+    """Whether the model started a session."""
     output_format: str = "audio/pcm"
     input_format: str = "audio/pcm"
     lag_s: float = 0.0

@@ -49,15 +49,15 @@ class Redaction:
 
     @property
     def is_plain(self) -> bool:
-        """Do lines stay as they are?"""
+        """Whether all lines stay as they are."""
         return not (self.secrets or self.patterns or self.audio)
 
     def stated(self) -> dict[str, Any]:
-        """What was masked, for the header. It has no secrets and no patterns."""
+        """The description of the masking for the header of the journal. It has no secrets and no patterns."""
         return {"digits": self.digits, "patterns": len(self.patterns), "audio": self.audio}
 
     def line(self, text: str) -> str:
-        """One line of a journal, masked. It stays valid JSON."""
+        """Mask one line of a journal. It stays valid JSON."""
         if _is_audio(text):
             return _AUDIO.sub(self._masked, text) if self.audio else text
         if self.audio and '"session.updated"' in text[:200]:
@@ -82,13 +82,13 @@ class Redaction:
 
 
 PLAIN = Redaction(digits=False)
-"""Masks nothing. For tests."""
+"""A redaction that masks nothing, for tests."""
 
 
 def redaction(
     *, on: bool = True, secrets: Iterable[str | None] = (), patterns: Iterable[str] = (), audio: bool = False
 ) -> Redaction:
-    """What is masked, from settings. `on=False` switches all masking off. Raises `SettingsError` for a pattern that
+    """The redaction from the settings. `on=False` switches all masking off. Raises `SettingsError` for a pattern that
     cannot be used."""
     if not on:
         return Redaction(digits=False)
@@ -102,7 +102,7 @@ def masked_ulaw(ulaw: bytes) -> bytes:
 
 
 def masked_pcm16(pcm: bytes, rate: int = 24_000) -> bytes:
-    """The same for 16-bit samples. Half a sample at the end is dropped."""
+    """Noise in place of 16-bit samples, as in `masked_ulaw`. Half a sample at the end is dropped."""
     samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.float64)
     frame = round(rate * _FRAME_S)
     masked = np.empty_like(samples)

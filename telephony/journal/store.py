@@ -28,7 +28,7 @@ JOURNALS = ("journal.jsonl", "journal.jsonl.gz")
 
 @dataclass(frozen=True, slots=True)
 class StoredCall:
-    """A call with a journal. `written` is the time of the last change of the journal."""
+    """A call that has a journal. `written` is the time of the last change of the journal."""
 
     sid: str
     journal: Path

@@ -80,7 +80,7 @@ def to_text(entries: Sequence[Turn | Event]) -> str:
 
 
 def line_of(entry: Turn | Event) -> str:
-    """One entry without its time."""
+    """The text of one entry, without its time."""
     match entry:
         case Turn(speaker="caller"):
             return f"Caller  {entry.said or '(speech)'}"

@@ -33,7 +33,7 @@ def open_journal(
 
 
 class NullJournal:
-    """A journal that is off: it writes nothing."""
+    """A journal that is off. It writes nothing."""
 
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         pass
@@ -102,7 +102,8 @@ class JournalWriter:
         self._disk.wake()
 
     def finish(self, within_s: float | None = None) -> bool:
-        """Close, and wait until everything is on the disk. Blocks, so not for an event loop. False: not yet."""
+        """Close the journal, and wait until everything is on the disk. Blocks, so do not call it on an event loop.
+        False: it is not on the disk yet."""
         self.close()
         return self.closed.wait(within_s)
 

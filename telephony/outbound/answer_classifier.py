@@ -1,4 +1,4 @@
-"""Decides who answered a call and what to do. Pure: sounds, words and Twilio's verdict in, a move out.
+"""Decides who answered a call, and what to do. Pure: it takes sounds, words and Twilio's verdict, and returns moves.
 
 The agent is silent until the first word, a verdict or a time limit. A person says a short hello and waits. A machine
 speaks for longer and then beeps. Twilio's verdict comes late and is sometimes wrong. So a call with the verdict `human`
@@ -24,7 +24,7 @@ class Move(Enum):
     TALK = "talk"
     """Greet, and let the agent answer from now on."""
     MESSAGE = "message"
-    """Leave the message: the machine listens now."""
+    """Leave the message. The machine records now."""
     SCREEN = "screen"
     """Answer the call screening with our name and the reason of the call, and wait."""
     HANG_UP = "hang up"
@@ -53,7 +53,8 @@ class _State(Enum):
 
 @dataclass(slots=True)
 class AnswerClassifier:
-    """`begun_at` is the start of the stream, in seconds on any steady clock. A method returns a move, or None."""
+    """The opening of one call. Each method that takes an input returns a move, or None. `begun_at` is the start of the
+    stream, in seconds on any steady clock."""
 
     begun_at: float
     leaves_message: bool = True
@@ -66,15 +67,17 @@ class AnswerClassifier:
     long_s: float = 3.0
     """The maximum length of a person's greeting."""
     after_long_s: float = 2.5
-    """The pause after a longer greeting. After this pause the call is a person's, or has no beep."""
+    """The pause after a longer greeting. After this pause the callee counts as a person, or as a machine without a
+    beep."""
     beep_s: float = 45.0
     """How long to wait for the beep of a machine."""
     after_machine_s: float = 4.0
-    """After this silence a machine has no beep."""
+    """The length of the silence after which a machine will not beep."""
     screening_s: float = 45.0
     """How long to wait for a call screening after each answer to it."""
     unheard_s: float = 2.5
-    """The wait for the transcript of speech after a screening. Without one the agent talks: it may be the person."""
+    """How long to wait for the transcript of speech after a screening. If none comes, the agent talks, because it may
+    be the person."""
     answered_by: AnsweredBy = ""
     deadline: float = math.inf
     _state: _State = _State.LISTENING
@@ -139,7 +142,7 @@ class AnswerClassifier:
         return None
 
     def transcript(self, text: str, now: float) -> Move | None:
-        """The words of the callee. They come late, and not always."""
+        """Take the words of the callee. They come late, and not always."""
         if self._state in (_State.LISTENING, _State.MACHINE) or (self._state is _State.TALKING and not self.conversed):
             if _SCREENING.search(text):
                 return self._screen(now)
@@ -154,7 +157,7 @@ class AnswerClassifier:
         return None
 
     def verdict(self, answered_by: str, now: float) -> Move | None:
-        """Twilio's verdict: `human`, `machine_start`, `machine_end_beep`, `fax`, `unknown`..."""
+        """Take Twilio's verdict: `human`, `machine_start`, `machine_end_beep`, `fax`, `unknown`..."""
         self._verdict = answered_by
         if self._state in (_State.OVER, _State.SCREENING) or self.conversed:
             return None
@@ -174,7 +177,7 @@ class AnswerClassifier:
     # --- time and our own speech -------------------------------------------------------------------------------------
 
     def on_time(self, now: float) -> Move | None:
-        """The deadline is due."""
+        """Decide at the deadline."""
         if now < self.deadline:
             return None
         self.deadline = math.inf
@@ -191,7 +194,7 @@ class AnswerClassifier:
         return None
 
     def greeted(self) -> None:
-        """The agent has said its first words. Speech of the callee that begins later is an answer."""
+        """Note that the agent has said its first words. Speech of the callee that begins later is an answer."""
         self._greeted = self._state is _State.TALKING
 
     @property

@@ -23,7 +23,8 @@ MAX_CLIP_S = 60
 
 
 class CallRequest(BaseModel):
-    """The fields of a request. `agent` is the name of an agent that the server was started with. It is not imported."""
+    """The fields of a request. `agent` is one of the agents that the server was started with. The server imports no
+    other agent."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -33,10 +34,11 @@ class CallRequest(BaseModel):
     secrets: dict[str, Any] = Field({}, repr=False)
     greeting: str | None = None
     message: str | None = None
-    """The words for a voicemail. Or `clip`: an audio file, or mu-law at 8 kHz, in base64; one minute at most."""
+    """The words for a voicemail. Instead, `clip` is an audio file, or mu-law at 8 kHz, in base64, of one minute at
+    most."""
     clip: str | None = None
     result: dict[str, Any] | None = None
-    """The result to find out: the JSON schema of an object."""
+    """The JSON schema of the result that the agent finds out. It is the schema of an object."""
     max_s: float | None = Field(600.0, gt=0, le=14_400)
     ring_s: int = Field(30, ge=5, le=600)
     detect: bool = True

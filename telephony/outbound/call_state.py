@@ -1,8 +1,10 @@
-"""The state of one placed call, from the request to Twilio until the call is over. Pure: events in, next step out.
+"""The state of one placed call, from the request to Twilio until the call is over. Pure: it takes events and returns
+the next step.
 
-Twilio's `POST Calls` has no idempotency key. A request without an answer may have made a call, so the request is never
-sent again. Instead the call is searched for: by our own token, which each of its webhooks carries, and in the account's
-list of calls. Callbacks may be lost, repeated or out of order, so a call without news is fetched from the API.
+Twilio's `POST Calls` has no idempotency key. A request without a response may have made a call, so the request is never
+sent again. Instead the call is searched for in two ways: by our own token, which each of its webhooks carries, and in
+the account's list of calls. Callbacks may be lost, repeated or out of order, so a call without news is fetched from the
+API.
 """
 
 from __future__ import annotations
@@ -34,15 +36,15 @@ class NextStep(Enum):
 
 @dataclass(slots=True)
 class CallState:
-    """`now` is in seconds on any steady clock. `deadline` is when `next_step` is due."""
+    """The state of one placed call. `now` is in seconds on any steady clock. `deadline` is when `next_step` is due."""
 
     fetch_s: float = 10.0
-    """After so many seconds without news the call is fetched."""
+    """The time without news after which the call is fetched, in seconds."""
     sid: str | None = None
     status: str = ""
     """Twilio's newest status; empty before the first one."""
     error: str = ""
-    """Why there was no call, or why it is not known whether there was one."""
+    """Why there was no call, or why it is unknown whether there was one."""
     answered: bool = False
     deadline: float = math.inf
     _progress: CallProgress = field(default_factory=CallProgress)
@@ -58,16 +60,16 @@ class CallState:
     # --- the answer to `POST Calls` ----------------------------------------------------------------------------------
 
     def created(self, sid: str, now: float) -> None:
-        """Twilio made the call."""
+        """Note that Twilio made the call."""
         self.identified(sid, now)
 
     def refused(self, error: str) -> None:
-        """Twilio did not make the call."""
+        """Note that Twilio did not make the call."""
         if self.sid is None:
             self._end("failed", error)
 
     def uncertain(self, error: str, now: float) -> None:
-        """Twilio may have made the call."""
+        """Note that Twilio may have made the call."""
         if self.sid is None and not self.over:
             self.error = error
             self._searching = True
@@ -76,7 +78,7 @@ class CallState:
     # --- news --------------------------------------------------------------------------------------------------------
 
     def identified(self, sid: str, now: float) -> bool:
-        """A webhook with our token names this `CallSid`. False: we have given the call up, or it is a second call."""
+        """Take the `CallSid` of a webhook with our token. False: the call was given up, or it is a second call."""
         if self.over and self.sid is None:
             return False
         if self.sid is not None and self.sid != sid:
@@ -88,7 +90,7 @@ class CallState:
         return True
 
     def callback(self, status: CallStatus, now: float) -> None:
-        """A status callback, in any order and any number of times."""
+        """Take a status callback. Callbacks may come in any order and any number of times."""
         self._news(now)
         if not self._progress.add(status) or self.over:
             return
@@ -97,20 +99,20 @@ class CallState:
         self.answered = self.answered or any(known.status == "in-progress" for known in self._progress.states)
 
     def fetched(self, status: str, now: float) -> None:
-        """The status in the API. It may be older than what is known, so it never sets the call back."""
+        """Take the status from the API. It may be older than what is known, so it never sets the call back."""
         self._failed_fetches = 0
         self._news(now)
         if status in ENDED or (status == "in-progress" and not self.over):
             self._become(status)
 
     def stream_started(self, now: float) -> None:
-        """The call has a media stream, so it was answered, whatever the callbacks say."""
+        """Note that the call has a media stream. So it was answered, even if no callback said so."""
         self._news(now)
         if not self.over:
             self._become("in-progress")
 
     def stream_ended(self, now: float) -> None:
-        """The call is about to end: fetch it soon, if no callback comes."""
+        """Note that the media stream has ended. The call is about to end, and is fetched soon if no callback comes."""
         if not self.over:
             self.deadline = now + 1.0
 
@@ -126,7 +128,7 @@ class CallState:
         return NextStep.FETCH if self.sid is not None else NextStep.WAIT
 
     def listed(self, sid: str | None, now: float) -> None:
-        """The account's list has this call, or does not have it (None)."""
+        """Take the result of listing the account's calls: the SID of this call, or None if it is not in the list."""
         if sid is not None:
             self.identified(sid, now)
         elif self._searching and self._listings >= len(_LIST_AFTER_S):
@@ -135,7 +137,7 @@ class CallState:
             self._plan_listing(now)
 
     def listing_failed(self, now: float) -> None:
-        """The account's calls could not be listed."""
+        """Note that the account's calls could not be listed."""
         self._failed_listings += 1
         self._listings = max(0, self._listings - 1)
         if self._failed_listings >= _MAX_FAILED_LISTINGS:
@@ -144,7 +146,7 @@ class CallState:
             self._plan_listing(now)
 
     def fetch_failed(self, now: float, *, gone: bool = False) -> None:
-        """The call could not be fetched. `gone`: Twilio does not know the call."""
+        """Note that the call could not be fetched. `gone`: Twilio does not know the call."""
         self._failed_fetches += 1
         if gone and self._failed_fetches > 3:
             self._end("failed", "Twilio does not know this call any more.")

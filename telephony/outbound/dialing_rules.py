@@ -67,7 +67,7 @@ class DialingRules:
 
     @classmethod
     def none(cls) -> DialingRules:
-        """Any country, at any hour: for simulated calls."""
+        """Rules that allow any country at any hour, for simulated calls."""
         return cls(countries=phonenumbers.SUPPORTED_REGIONS, quiet_from=time(0), quiet_until=time(0))
 
     @classmethod
@@ -122,7 +122,7 @@ class DialingRules:
 
 
 def e164(to: str, from_: str) -> str:
-    """A number as people write it, in E.164. The default country is that of `from_`. Raises `CallRefused`."""
+    """Convert a number as people write it to E.164. The default country is that of `from_`. Raises `CallRefused`."""
     return _e164(_parse(to, from_))
 
 

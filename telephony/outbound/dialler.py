@@ -32,7 +32,7 @@ _MAX_REMEMBERED = 10_000
 
 
 class Dialler:
-    """An async context manager. When it closes, it hangs up the calls that are not over.
+    """Places calls and follows them. An async context manager: when it closes, it hangs up the calls that are not over.
 
     `address(what, token)` returns the addresses of our webhooks for one call: `answer`, `status` and `machine`. A call
     without news is fetched after `fetch_s` seconds.
@@ -222,7 +222,8 @@ class Dialler:
     # --- Twilio's webhooks -------------------------------------------------------------------------------------------
 
     def answered(self, token: str, call_sid: str) -> PlacedCall | None:
-        """A call was answered, and Twilio requests its TwiML. None: we do not want the call, or no longer."""
+        """Handle Twilio's request for the TwiML of a call that was answered. None: the call is not wanted, or no
+        longer."""
         call = self.calls.get(token)
         if call is None or call.cancelled or not call.identified(call_sid):
             return None

@@ -1,4 +1,4 @@
-"""The controls of a live call, on a placed call. Once the call is answered, each is the same as on `telephony.Call`."""
+"""The controls of a live call on a placed call. Once the call is answered, each is the same as on `telephony.Call`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ __all__ = ["LiveControls"]
 
 
 class LiveControls:
-    """Every member raises `CallError` before the call is answered. `Call` has the documentation."""
+    """The controls of a placed call. `Call` has their documentation. Each raises `CallError` before the call is
+    answered."""
 
     def __init__(self) -> None:
         self.live: Call | None = None

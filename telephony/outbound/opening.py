@@ -1,4 +1,4 @@
-"""The first seconds of a placed call: runs the answer classifier on the audio, and does what it decides. A shell."""
+"""The first seconds of a placed call: runs the answer classifier on the audio, and executes its moves. A shell."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Opening:
 
     @property
     def answered_by(self) -> AnsweredBy:
-        """Who answered. If the call ended before a decision: Twilio's verdict."""
+        """Who answered. If the call ended before a decision, it is Twilio's verdict."""
         if self._classifier is None:
             return ""
         return self._classifier.answered_by or ("human" if self._verdict == "human" else "unknown")
@@ -83,7 +83,7 @@ class Opening:
     # --- sounds and words --------------------------------------------------------------------------------------------
 
     def verdict(self, answered_by: str) -> None:
-        """Twilio's verdict. It may come before the stream and after the end."""
+        """Take Twilio's verdict. It may come before the stream and after the end."""
         self._verdict = answered_by
         if self._call is not None:
             self._call.note("verdict", answered_by=answered_by)

@@ -147,7 +147,7 @@ class PlacedCall(LiveControls):
             pass
 
     def identified(self, sid: str) -> bool:
-        """A webhook with our token names this `CallSid`. False: it is not this call, or we have given the call up."""
+        """Take the `CallSid` of a webhook with our token. False: it is not this call, or the call was given up."""
         ours = self.state.identified(sid, self.now)
         self._changed.set()
         return ours
@@ -157,13 +157,13 @@ class PlacedCall(LiveControls):
         self._changed.set()
 
     def on_machine_detection(self, answered_by: str) -> None:
-        """Twilio's answering machine detection. It may come before the stream and after the end."""
+        """Take the result of Twilio's answering machine detection. It may come before the stream and after the end."""
         self._answered_by = answered_by
         if self._opening is not None:
             self._opening.verdict(answered_by)
 
     def prepare(self, options: CallOptions) -> None:
-        """The call was answered: set the options of its call session."""
+        """Set the options of the call session, because the call was answered."""
         self.state.stream_started(self.now)
         self._changed.set()
         self._model_config = options.model_config
@@ -193,11 +193,11 @@ class PlacedCall(LiveControls):
         options.on_start, options.on_end = start, end
 
     def agent(self, default: AgentSource) -> AgentSource:
-        """The agent of the plan, else `default`; with the facts and the tools of this call."""
+        """The agent of the plan, else `default`, with the facts and the tools of this call."""
         return agent_for_call(self.plan.agent or default, self.plan.data, self._tools)
 
     async def finish(self) -> None:
-        """Twilio reports the end of the call: make the result."""
+        """Make the result, because Twilio reports the end of the call."""
         try:
             async with asyncio.timeout(_CONVERSATION_ENDS_S):
                 await self._conversation_over.wait()

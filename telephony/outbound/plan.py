@@ -19,16 +19,16 @@ T = TypeVar("T")
 GREETING = "Greet the person you are calling, say who you are and why you call."
 
 Status = Literal["completed", "busy", "no-answer", "failed", "canceled", "refused"]
-"""Twilio's final statuses, and `refused`: the call was not requested (`CallResult.error` says why)."""
+"""The final statuses of Twilio, and `refused`: the call was not requested. `CallResult.error` says why."""
 
 AnsweredBy = Literal["", "human", "machine", "screening", "fax", "unknown"]
-"""`screening`: an assistant asked who calls and did not put the call through. Empty: no answer."""
+"""Who answered a call. `screening`: an assistant asked who calls and did not put the call through. Empty: no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveMessage:
-    """The message for a voicemail, after its beep: words for the model to say, or a clip (path or bytes of an audio
-    file, or mu-law at 8 kHz), which is converted to mu-law. Raises `AudioFileError`."""
+    """The message for a voicemail, after its beep. It is words for the model to say, or a clip: an audio file (its path
+    or its bytes), or mu-law at 8 kHz. Clips are converted to mu-law. Raises `AudioFileError`."""
 
     message: str | Clip
 
@@ -72,19 +72,19 @@ class CallPlan:
     result: type[Any] | Mapping[str, Any] | None = None
     """A pydantic model, a dataclass, a TypedDict, or the JSON schema of an object."""
     machine: LeaveMessage | None = None
-    """None: hang up on a machine."""
+    """The message for a voicemail. None: hang up on a machine."""
     greeting: str = GREETING
     max_s: float | None = 600.0
     ring_s: int = 30
     secrets: Mapping[str, Any] = field(default_factory=dict)
-    """Like `data`, but for tools only. The model does not get it."""
+    """Facts like `data`, but for tools only. The model does not get them."""
     detect: bool = True
     """Whether to find out who answered before the agent speaks."""
     timezone: str | None = None
     """The time zone of the callee, for quiet hours. None: derived from the number."""
 
     def to_journal(self) -> dict[str, Any]:
-        """The plan for the journal of the call, as JSON and without secrets. Of a clip it has the length."""
+        """The plan for the journal of the call, as JSON and without secrets. A clip is replaced by its length."""
         message = None if self.machine is None else self.machine.message
         return {
             "greeting": self.greeting,

@@ -235,7 +235,7 @@ class Telephony:
 
     @property
     def dialler(self) -> Dialler:
-        """Places and follows the calls. Raises `UserError` outside of `async with`."""
+        """The dialler, which places and follows the calls. Raises `UserError` outside of `async with`."""
         if self._dialler is None:
             if self._remote is not None:
                 raise UserError(

@@ -43,14 +43,15 @@ _WINDOW = np.hanning(FRAME)
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """`SPEECH` begins an utterance, and `PAUSE` ends one of `seconds`. Tones are reported when they are recognised."""
+    """A sound that was recognised. `SPEECH` begins an utterance, and `PAUSE` ends one of `seconds`. A tone is reported
+    when it is recognised."""
 
     kind: SoundKind
     seconds: float = 0.0
 
 
 class ToneDetector:
-    """Takes the audio of the callee in pieces of any size."""
+    """Detects sounds in the audio of the callee, which comes in pieces of any size."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -62,7 +63,7 @@ class ToneDetector:
         self._bursts: list[tuple[int, ...]] = []
 
     def feed(self, ulaw: bytes) -> list[Sound]:
-        """The sounds that were recognised with this piece."""
+        """Take a piece of audio. Returns the sounds that were recognised with it."""
         sounds: list[Sound] = []
         audio = self._rest + ulaw
         for at in range(0, len(audio) - FRAME + 1, FRAME):

@@ -54,14 +54,14 @@ class ResultType:
         self.check = _by_type(adapter, wanted.__name__)
 
     def plain(self, output: Any) -> Any:
-        """An output of this type as JSON values."""
+        """Convert an output of this type to JSON values."""
         if output is None or isinstance(self.wanted, Mapping):
             return output
         return TypeAdapter(self.wanted).dump_python(output, mode="json")
 
 
 class ResultForm:
-    """Collects the fields that the agent records. `output` is the result, once it is valid: an instance of the type, or
+    """Collects the fields that the agent records. `output` is the result once it is valid: an instance of the type, or
     the object of the schema."""
 
     def __init__(self, wanted: Any) -> None:
@@ -111,7 +111,8 @@ class ResultForm:
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raises `UserError` if `schema` is not a JSON schema of an object, or if validating with it may not end."""
+    """Check a schema. Raises `UserError` if it is not a JSON schema of an object, or if validating with it may not
+    end."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 

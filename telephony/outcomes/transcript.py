@@ -16,8 +16,8 @@ __all__ = ["Line", "as_text", "transcript_of"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the conversation. `heard` is the part of an agent's line that the other party heard, if it is less
-    than the line."""
+    """One line of the conversation. `heard` is the part of an agent's line that the other person heard, if that was
+    less than the whole line."""
 
     who: Literal["agent", "callee", "caller"]
     text: str

@@ -45,8 +45,11 @@ class Records(Protocol):
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
     ) -> Claimed:
-        """Claim a key. One claim of each (kind, key) succeeds within `ttl_s`, in all processes together. The store has
-        a hash of the key, and `value` as it is. If the claim succeeds, `call` is noted in the same transaction."""
+        """Claim a key. One claim of each (kind, key) succeeds within `ttl_s`, in all processes together.
+
+        The store has a hash of the key, and `value` as it is. If the claim succeeds, `call` is noted in the same
+        transaction.
+        """
 
     def release(self, kind: str, key: str, *, call_id: str | None = None) -> None:
         """Remove a claim, and the call that was noted with it."""

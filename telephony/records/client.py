@@ -176,7 +176,8 @@ class RecordsClient:
     # --- claims --------------------------------------------------------------------------------------------------
 
     async def claim(self, kind: str, key: str, ttl_s: float) -> bool:
-        """True once for each (kind, key) in all processes together; while the database is down, in this process."""
+        """Claim a key. True once for each (kind, key) in all processes together. While the database is down: once in
+        this process."""
         now = self._sources.now()
         if not self._memory.claim(kind, key, ttl_s=ttl_s, now=now).first:
             return False
@@ -201,7 +202,7 @@ class RecordsClient:
         return claimed
 
     async def release(self, kind: str, key: str, call_id: str) -> None:
-        """Give the key back, because what it was reserved for was not done."""
+        """Release a key, because what it was reserved for was not done."""
         self._memory.release(kind, key, call_id=call_id)
         try:
             await self._run(lambda records: records.release(kind, key, call_id=call_id))
@@ -287,7 +288,7 @@ class RecordsClient:
         return row
 
     async def is_alive(self, process: str) -> bool:
-        """Whether this process holds a lease. Also True while the database is down, and the answer is not known."""
+        """Whether this process holds a lease. Also True while the database is down and the answer is unknown."""
         now = self._sources.now()
         try:
             return await self._run(lambda records: records.is_alive(process, now=now), _CLAIM_S)
@@ -295,7 +296,7 @@ class RecordsClient:
             return True
 
     async def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
-        """Raises `RecordsUnavailable`."""
+        """Delete old records of calls (see `Records.purge`). Raises `RecordsUnavailable`."""
         return await self._run(lambda records: records.purge(before, dry_run=dry_run), 60.0)
 
     # --- the outbox ----------------------------------------------------------------------------------------------

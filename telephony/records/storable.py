@@ -14,7 +14,7 @@ from typing import Any
 __all__ = ["MAX_KEY_CHARS", "clean_json", "clean_number", "clean_text", "is_key"]
 
 MAX_KEY_CHARS = 64
-"""The longest id of a call, ours or Twilio's."""
+"""The maximum length of the id of a call, ours or Twilio's."""
 _MAX_INT = 2**31 - 1
 _REFUSED = re.compile("[\x00\ud800-\udfff]")
 

@@ -1,1 +1,1 @@
-"""A recorded call as a test: run today's code against a journal, and see the first thing that differs."""
+"""A recorded call as a test: runs today's code against a journal, and reports the first difference."""

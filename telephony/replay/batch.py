@@ -21,7 +21,7 @@ __all__ = ["Job", "junit_of", "run", "spread_of", "spread_text"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One replay. `agent` is an import string; `options` are those of `replay_call`."""
+    """One replay to run. `agent` is an import string. `options` are those of `replay_call`."""
 
     path: Path
     agent: str | None = None
@@ -60,7 +60,8 @@ def _run(job: Job) -> dict[str, Any]:
 
 
 def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Summary of n replays of one call: how often each tool was called, and least, median and greatest figures."""
+    """A summary of many replays of one call: how often each tool was called, and the least, median and greatest
+    figures."""
     tools: dict[str, int] = {}
     for result in results:
         for name in {tool["name"] for tool in result.get("tools", ())}:
@@ -84,7 +85,7 @@ def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def spread_text(spread: dict[str, Any]) -> str:
-    """`spread_of` as text."""
+    """Format the result of `spread_of` as text."""
     tools = ", ".join(f"{name} in {count}" for name, count in spread["tools"].items()) or "none"
     lines = [
         f"{spread['n']} times: {spread['diverged']} diverged, goodbye heard in {spread['goodbye_heard']}, tools: "

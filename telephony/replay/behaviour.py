@@ -25,7 +25,8 @@ _ACCIDENTAL = frozenset(("id", "action", "tool", "ours", "ms"))
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`what` is the name by which actions are aligned, `data` their details, `index` the number of the record."""
+    """One action of the agent. Actions of two calls are aligned by `what`. `data` has the details, and `index` is the
+    number of the record."""
 
     lane: Lane
     t: float
@@ -40,7 +41,7 @@ class Action:
 
 @dataclass(slots=True)
 class SpokenPart:
-    """The sent pieces of one audio part: (offset, length, checksum of these samples, t)."""
+    """The pieces of one audio part that were sent: (offset, length, checksum of these samples, t)."""
 
     item_id: str
     content_index: int
@@ -52,13 +53,14 @@ class SpokenPart:
 
 @dataclass(slots=True)
 class Behaviour:
-    """`caller` has the messages with the caller's audio to the model: (bytes, checksum, t, index)."""
+    """What an agent did in one call. `caller` has the messages with the caller's audio to the model: (bytes, checksum,
+    t, index)."""
 
     actions: list[Action] = field(default_factory=list)
     spoken: dict[tuple[str, int], SpokenPart] = field(default_factory=dict)
     caller: list[tuple[int, int, float, int]] = field(default_factory=list)
     cut: set[str] = field(default_factory=set)
-    """Interrupted items. How much of them was sent varies by milliseconds."""
+    """The interrupted items. The length of what was sent of them varies by milliseconds."""
 
 
 def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) -> Behaviour:
@@ -71,7 +73,7 @@ def behaviour_of(records: Iterable[tuple[int, Record]], schema: int = SCHEMA) ->
 
 
 class BehaviourReader:
-    """`behaviour_of`, record by record."""
+    """Reads a behaviour record by record. `behaviour_of` reads a whole journal."""
 
     def __init__(self, schema: int = SCHEMA) -> None:
         self.behaviour = Behaviour()

@@ -31,12 +31,12 @@ _WHOLE_MS = 40.0
 
 
 class NotCalled(AssertionError):
-    """The tool was not called, or not so often."""
+    """The tool was not called, or fewer times than expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """`arguments` are those of the model; `ms` is the duration. None: the tool did not return."""
+    """One call of a tool. `arguments` are those of the model. `ms` is the duration; None: the tool did not return."""
 
     name: str
     arguments: Any
@@ -47,11 +47,11 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """The caller interrupted an answer.
+    """An interruption of an answer by the caller.
 
-    `silence_after_ms`: from the detection by the model until the caller heard silence. `heard_text` and `heard_ms`: the
-    part of the answer that the caller had heard; `unheard_text`: the rest; `told_ms`: the heard part as reported to the
-    model.
+    `silence_after_ms` is the time from the detection by the model until the caller heard silence. `heard_text` and
+    `heard_ms` are the part of the answer that the caller had heard, and `unheard_text` is the rest. `told_ms` is the
+    heard part as reported to the model.
     """
 
     at_ms: float
@@ -64,7 +64,7 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of all responses by kind: `{"input_text": 120, "output_audio": 800, ...}`."""
+    """The number of tokens of all responses, by kind: `{"input_text": 120, "output_audio": 800, ...}`."""
 
     tokens: Mapping[str, int] = field(default_factory=dict)
 
@@ -180,13 +180,14 @@ class HeardCall:
 
     @property
     def goodbye_heard(self) -> bool:
-        """Did the caller hear the agent's last answer to its end?"""
+        """Whether the caller heard the agent's last answer to its end."""
         answers = [turn for turn in self.turns if turn.speaker == "agent"]
         return bool(answers) and answers[-1].heard_ms >= answers[-1].received_ms - _WHOLE_MS
 
     @property
     def response_latencies_ms(self) -> list[float]:
-        """From the end of the caller's speech (or a key) to the first sample of the answer that the caller heard."""
+        """The times from the end of the caller's speech (or a key) to the first sample of the answer that the caller
+        heard."""
         return [latency.ms for latency in self.figures.latencies]
 
     @property
@@ -195,7 +196,7 @@ class HeardCall:
 
     @property
     def longest_silence_ms(self) -> float:
-        """Dead air: the longest time without speech, between the first speech and the last."""
+        """The longest time without speech between the first speech and the last."""
         speech = np.flatnonzero(self._voiced[0] | self._voiced[1])
         return float((np.diff(speech) - 1).max() * _FRAME_MS) if len(speech) > 1 else 0.0
 

@@ -91,7 +91,8 @@ class _StreamPlayer:
 
 
 class CallPlayer(ModelPlayer):
-    """Both sides. `on_stream` receives the connection of each media stream when the stream begins."""
+    """Plays both sides of a recorded call. `on_stream` receives the connection of each media stream when the stream
+    begins."""
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class CallPlayer(ModelPlayer):
         self.changed()
 
     def changed(self) -> None:
-        """The next message of the phone, or its time, may have changed."""
+        """Find the next message of the phone again, because it or its time may have changed."""
         self._set_timer()
 
     def _stand_still(self, seconds: float, reads_first: bool) -> None:

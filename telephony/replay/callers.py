@@ -1,7 +1,7 @@
 """The recorded caller on a simulated phone.
 
-*Verbatim*: the recorded audio at its recorded times, whatever the agent does.
-*Re-timed*: turn by turn. Each turn keeps its interval to the end of the agent's speech, or its position within it.
+*Verbatim*: the recorded audio is played at its recorded times, whatever the agent does. *Re-timed*: the audio is played
+turn by turn. Each turn keeps its interval to the end of the agent's speech, or its position within it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Turn:
 
 
 def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
-    """The whole recording, by the clock. `hangs_up=False`: wait up to a minute for the agent to hang up."""
+    """A caller that plays the whole recording by the clock. `hangs_up=False`: it waits up to a minute for the agent to
+    hang up."""
     keys = [(call.ms(key.t) / 1000, _key(key.digit)) for key in call.keys]
 
     async def caller(phone: Handset) -> None:
@@ -55,7 +56,7 @@ def verbatim(call: RecordedCall, *, hangs_up: bool = True) -> Caller:
 
 
 def retimed(turns: list[Turn]) -> Caller:
-    """Turn by turn. The caller waits at most 20 s for the agent before each turn."""
+    """A caller that speaks turn by turn. It waits at most 20 s for the agent before each turn."""
 
     async def caller(phone: Handset) -> None:
         for turn in turns:

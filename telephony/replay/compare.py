@@ -73,7 +73,7 @@ class Divergence:
     actual: str = ""
     index: int = 0
     context: tuple[str, ...] = ()
-    """Messages and actions shortly before."""
+    """Messages and actions shortly before the difference."""
 
     def __str__(self) -> str:
         lines = [f"At {self.t:.3f} s, {self.lane}: {self.what}"]
@@ -102,7 +102,7 @@ class Comparison:
 
 
 def compare(expected: Behaviour, actual: Behaviour, tolerances: Tolerances | None = None) -> Comparison:
-    """The differences, earliest first."""
+    """Compare two behaviours. The differences are in order of time."""
     tolerances = tolerances or Tolerances()
     comparison = Comparison()
     then, now = by_lane(expected.actions), by_lane(actual.actions)

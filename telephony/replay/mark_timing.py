@@ -19,7 +19,7 @@ __all__ = ["AFTER_ALL", "MarkTiming", "StreamPosition"]
 
 _FRAME = 160
 AFTER_ALL = float(2**62)
-"""The order of what is not in the recording."""
+"""The order of a mark that is not in the recording: after everything else."""
 
 
 @dataclass(slots=True)
@@ -49,12 +49,13 @@ class _Mark:
 
 @dataclass(slots=True)
 class MarkTiming:
-    """Takes `frame`, `sent` and `returned` of a recording, in order, then `settle`. `due` is for the replay."""
+    """Computes when marks come back. First it takes `frame`, `sent` and `returned` of a recording in order, and then
+    `settle`. The replay calls `due`."""
 
     turnaround_s: float = 0.0
     """The shortest time between a mark and its return."""
     lost: bool = False
-    """The stream broke. No mark comes back after its last frame."""
+    """Whether the stream broke. No mark comes back after its last frame then."""
     _frames: list[tuple[float, int]] = field(default_factory=list)
     _position: StreamPosition = field(default_factory=StreamPosition)
     _out: dict[str, _Mark] = field(default_factory=dict)
@@ -63,7 +64,7 @@ class MarkTiming:
     _n_sent: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
 
     def frame(self, t: float, index: int) -> None:
-        """A frame of the caller came."""
+        """Take a frame of the caller."""
         self._frames.append((t, index))
 
     def sent(self, record: Record) -> None:
@@ -83,7 +84,7 @@ class MarkTiming:
             mark.returned, mark.order, mark.frames = t, float(index), len(self._frames)
 
     def settle(self) -> None:
-        """The recording is complete. Marks that never came back are dropped."""
+        """End the input. Marks that never came back are dropped."""
         self._n_sent.clear()
         kept = {
             position: [mark for mark in marks if mark.returned is not None] for position, marks in self._marks.items()
@@ -96,7 +97,7 @@ class MarkTiming:
         self.turnaround_s = min(trips, default=0.0)
 
     def due(self, position: StreamPosition, now: float) -> tuple[float, float]:
-        """When a mark comes back that is sent now at this position: (time, order among messages of that time)."""
+        """When a mark that is sent now at this position comes back: (time, order among messages of that time)."""
         key = (position.clears, position.samples)
         soonest = (now + self.turnaround_s, AFTER_ALL)
         marks: Sequence[_Mark] = self._marks.get(key, ())

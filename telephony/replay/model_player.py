@@ -30,7 +30,7 @@ _SAME_STEP_S = 2e-6
 
 
 class ReplayedConnection(DeliveringConnection):
-    """A connection to a recorded peer. `on_send` receives what is sent, `on_close` our own close."""
+    """A connection to a recorded peer. `on_send` is called with what is sent, `on_close` when our side closes it."""
 
     def __init__(self, on_send: Callable[[str], None], on_close: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -42,12 +42,12 @@ class ReplayedConnection(DeliveringConnection):
         return self._ended is not None
 
     def say(self, text: str) -> None:
-        """Receive this from the peer, in this step."""
+        """Deliver a message of the peer in this step."""
         if self._ended is None:
             self._deliver(text)
 
     def end(self, close: Close) -> None:
-        """The peer or the network closes the connection."""
+        """Close the connection on the side of the peer or of the network."""
         self._end(close)
 
     def send(self, text: str) -> None:
@@ -74,7 +74,7 @@ class ReplayedConnection(DeliveringConnection):
 
 
 class ModelPlayer:
-    """The model's side. `transport` opens its connections. It is made in the running loop, when the call starts."""
+    """Plays the model's side. `transport` opens its connections. Make it in the running loop when the call starts."""
 
     def __init__(self, recording: Recording, perturbation: Perturbation | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -197,7 +197,7 @@ def _refusal(data: Mapping[str, Any]) -> Exception:
 
 
 def close_in(text: str) -> Close:
-    """The close in a recorded `close` message."""
+    """Read the close from a recorded `close` message."""
     data: dict[str, Any] = orjson.loads(text)
     by = data.get("by")
     return Close(int(data.get("code", 1006)), str(data.get("reason", "")), "peer" if by == "peer" else "network")

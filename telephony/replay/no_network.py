@@ -16,8 +16,8 @@ _METHODS = ("connect", "connect_ex", "sendto")
 
 @contextmanager
 def no_network(*, unless: bool = False) -> Iterator[None]:
-    """Within it, connecting, sending and name lookups raise `ReplayError`. Unix domain sockets work. `unless` leaves
-    the network as it is."""
+    """Block the network in this block: connecting, sending and name lookups raise `ReplayError`. Unix domain sockets
+    work. With `unless` nothing is blocked."""
     if unless:
         yield
         return

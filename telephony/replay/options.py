@@ -114,8 +114,8 @@ def _known(values: Any) -> Any:
 
 
 class RecordedSources(Sources):
-    """Seeded ids, and the dates of the recorded call. A random time to wait is always the shortest: what follows comes
-    at its recorded time anyway."""
+    """Seeded ids, and the dates of the recorded call. A random waiting time is always the shortest possible one,
+    because the next recorded message comes at its recorded time anyway."""
 
     def __init__(self, seed: int, started_at: str) -> None:
         super().__init__(seed)

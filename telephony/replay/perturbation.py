@@ -27,15 +27,15 @@ class Perturbations(TypedDict, total=False):
     """Noise on the caller's line: its level (RMS) relative to full scale. The embedded model works at -45; at -25 it
     no longer detects the caller's pauses."""
     disconnect_at_s: float
-    """The model's connection breaks at this second of the call."""
+    """The second of the call at which the model's connection breaks."""
     slow_tools_ms: float
-    """Tools take this much longer."""
+    """How much longer tools take."""
     late_marks_ms: float
-    """Marks come back this much later."""
+    """How much later marks come back."""
     doubled_marks: float
     """The probability that a mark comes back twice."""
     late_clears_ms: float
-    """A `clear` and everything after it reach the phone this much later: the old answer goes on."""
+    """How much later a `clear` and everything after it reach the phone. The old answer continues until then."""
     clear_races: float
     """The probability that a `clear` races with other messages. Then it comes when all audio has just been played, or
     up to 200 ms late, or the marks that it flushes come back in any order, before and after newer marks."""
@@ -78,17 +78,17 @@ class Perturbation:
 
     @property
     def touches_phone(self) -> bool:
-        """Is there a fault on the phone's line?"""
+        """Whether a fault affects the phone's line."""
         marks = self.late_marks_s or self.doubled_marks or self.late_clears_s or self.clear_races
         return bool(self.jitter_s or marks or self.touches_voice)
 
     @property
     def touches_voice(self) -> bool:
-        """Does the caller's audio change?"""
+        """Whether a fault changes the caller's audio."""
         return bool(self.loss) or self.noise_dbfs is not None
 
     def voice(self, ulaw: bytes) -> bytes | None:
-        """A frame of the caller after the line. None: the frame is lost."""
+        """The frame that arrives when the caller sends this one. None: the frame is lost."""
         if self._happens("loss", self.loss):
             return None
         if self.noise_dbfs is None:
@@ -97,11 +97,11 @@ class Perturbation:
         return g711.mix(ulaw, g711.encode(np.clip(noise, -32768, 32767).astype(np.int16).tobytes()))
 
     def arrival(self, now: float) -> float:
-        """When a message of the phone arrives that is sent now."""
+        """When a message that the phone sends now arrives."""
         return now + self._dice_of("jitter").uniform(0.0, self.jitter_s) if self.jitter_s else now
 
     def mark(self, now: float, *, scattered: bool = False) -> list[float]:
-        """When a mark of the phone arrives that is sent now: once, or twice."""
+        """When a mark that the phone sends now arrives: one time, or two."""
         due = now + self.late_marks_s + (self._dice_of("scatter").uniform(0.0, _SCATTER_S) if scattered else 0.0)
         return [due, due + 0.02] if self._happens("doubled", self.doubled_marks) else [due]
 

@@ -30,13 +30,14 @@ class RecordedRequest:
     outcome: Mapping[str, Any] = field(default_factory=dict)
     order: int = 0
     end_order: int = 0
-    """The numbers of begin and end among all begins and ends. They order what happened at the same time."""
+    """The position of the end of the request among all beginnings and ends of requests. It orders what happened at the
+    same time."""
     end_is_known: bool = True
     """False in journals of schema 2. The next request then follows this one, at any time."""
 
     @property
     def ends_by_itself(self) -> bool:
-        """Did users' code wait for the end, without causing it?"""
+        """Whether users' code waited for the end of the request and did not cause it."""
         return self.action not in STATES and not self.outcome.get("cancelled")
 
 

@@ -38,7 +38,7 @@ _AFTER_S = 0.0005
 
 @dataclass(slots=True)
 class ReplayRun:
-    """The journal of a replayed call."""
+    """The result of a replay: the journal of the replayed call."""
 
     journal: MemoryJournal
     unrecorded: list[tuple[str, str]] = field(default_factory=list)
@@ -58,7 +58,8 @@ def run_recorded(
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
 ) -> ReplayRun:
-    """Replay it. Tools answer from the recording; `run_tools=True` runs the agent's own tools, with their effects."""
+    """Replay a recording. Tools answer from the recording. `run_tools=True` runs the agent's own tools, with their
+    effects."""
     perturbation = perturbation or Perturbation(seed=seed)
 
     async def run() -> ReplayRun:

@@ -58,7 +58,7 @@ class RecordedTools:
         return None
 
     async def invoke(self, name: str, context: Any, arguments: str) -> str | SilentResult:
-        """Replaces a tool's `on_invoke_tool`."""
+        """Answer a tool call from the recording, in place of the tool's `on_invoke_tool`."""
         tool = self.find(getattr(context, "tool_call_id", ""), name, arguments)
         if tool is None:
             self.unrecorded.append((name, arguments))

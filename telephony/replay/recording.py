@@ -47,8 +47,8 @@ class Incoming:
 
 @dataclass(slots=True)
 class ToolAnswer:
-    """What a tool did: it made `requests` of the call, and returned `output` after `seconds`. None: it never
-    returned."""
+    """What a tool did: it made `requests` of the call, and returned `output` after `seconds`. `seconds` is None if it
+    never returned."""
 
     call_id: str
     name: str
@@ -72,7 +72,7 @@ class RecordedStream:
     """Twilio's messages after `start`, without marks. The end of the stream is a `close`."""
     marks: MarkTiming = field(default_factory=MarkTiming)
     ended_t: float | None = None
-    """When its connection ended."""
+    """The time at which its connection ended."""
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class Recording:
     requests: list[RecordedRequest] = field(default_factory=list)
     """The requests that were made outside of tools."""
     verdicts: list[tuple[float, str]] = field(default_factory=list)
-    """Twilio's answers of the machine detection, of an outgoing call: (t, answered by)."""
+    """The results of Twilio's answering machine detection, for an outgoing call: (t, answered by)."""
     callbacks: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
     """Twilio's webhooks about the call."""
     rest: list[Record] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Recording:
     """Stalls of the process: (from, to, whether messages were read before timers ran)."""
     duration_s: float = 0.0
     malformed: int = 0
-    """Records that do not hold what their kind should."""
+    """The number of records that do not have the fields of their kind."""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -125,7 +125,7 @@ class Recording:
 
     @property
     def masks_audio(self) -> bool:
-        """The voices are masked: checksums of audio mean nothing."""
+        """Whether the voices are masked. Their checksums mean nothing then."""
         return bool(self.header.get("redaction", {}).get("audio"))
 
     def _first_greeting(self) -> str | None:

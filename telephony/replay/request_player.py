@@ -43,7 +43,7 @@ class ReplayClock:
         self.reached(t)
 
     def reached(self, t: float) -> None:
-        """Recorded time `t` is now."""
+        """Set the recorded time to `t` now."""
         self.recorded, self.now = t, asyncio.get_running_loop().time()
 
 

@@ -41,8 +41,8 @@ RECORDED, LIVE = "recorded", "live"
 
 @dataclass(slots=True)
 class SimulatedRun(ReplayRun):
-    """A call on a simulated phone: `heard` is the audio that it played (mu-law), `violations` what Twilio would
-    refuse."""
+    """The result of a call on a simulated phone. `heard` is the audio that it played (mu-law). `violations` are the
+    messages that Twilio would refuse."""
 
     heard: bytes = b""
     violations: list[str] = field(default_factory=list)
@@ -60,8 +60,11 @@ def run_simulated(
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
 ) -> SimulatedRun:
-    """Make the call. `model`: `recorded`; `live` (the real model, in real time, which costs money); or a script for the
-    embedded model (`embedded`: it tries the agent's tools)."""
+    """Make the call on a simulated phone.
+
+    `model` is `recorded`; or `live` (the real model, in real time, which costs money); or a script for the embedded
+    model (`embedded`: it tries the agent's tools).
+    """
 
     async def run() -> SimulatedRun:
         simulation = _Simulation(

@@ -36,7 +36,7 @@ def our_ids(message: Mapping[str, Any]) -> list[str]:
 
 
 class Triggers:
-    """Takes what was sent, and gives the triggers of what came, in order."""
+    """Finds triggers. It takes the sent messages and returns the triggers of the received ones, in order."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -50,7 +50,7 @@ class Triggers:
         self._cancels: dict[str, Trigger] = {}
 
     def sent(self, record: Record, type: str) -> None:
-        """A command of this type was sent. Type `open`: a connection was opened."""
+        """Note that a command of this type was sent. Type `open`: a connection was opened."""
         message = record.message
         if type == "open":
             self._counts["open"] += 1
@@ -77,7 +77,7 @@ class Triggers:
         self._audio = None
 
     def stream_ended(self) -> None:
-        """No more audio comes, so audio is no trigger."""
+        """Note that no more audio comes, so that audio is no trigger."""
         self._audio = None
 
     def of(self, event: str, message: Mapping[str, Any]) -> tuple[Trigger, ...]:

@@ -89,7 +89,7 @@ class CallStatus:
     answered_by: str = ""
     sip_response_code: int | None = None
     timestamp: str = ""
-    """RFC 2822."""
+    """The time in the format of RFC 2822."""
     parent_call_sid: str = ""
     """The CallSid of the call for which this leg was dialled."""
 
@@ -133,14 +133,14 @@ class CallProgress:
 
 
 class ProgressBook:
-    """The progress of the calls with the most recent callbacks."""
+    """The progress of many calls. It remembers the calls with the most recent callbacks."""
 
     def __init__(self, max_calls: int = 1000) -> None:
         self._max_calls = max_calls
         self._calls: OrderedDict[str, CallProgress] = OrderedDict()
 
     def add(self, status: CallStatus) -> bool:
-        """The same as `CallProgress.add`."""
+        """Add a callback (see `CallProgress.add`)."""
         progress = self._calls.setdefault(status.call_sid, CallProgress())
         self._calls.move_to_end(status.call_sid)
         if len(self._calls) > self._max_calls:
@@ -161,7 +161,7 @@ class StreamStatus:
     """`stream-started`, `stream-stopped` or `stream-error`."""
     error: str = ""
     timestamp: str = ""
-    """ISO 8601."""
+    """The time in the format of ISO 8601."""
 
     @classmethod
     def parse(cls, form: Form) -> StreamStatus:

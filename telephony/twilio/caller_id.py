@@ -43,7 +43,7 @@ class Destination:
     to: str
     """A number, or a `sip:` address."""
     caller_id: str | None = None
-    """None: Twilio shows the caller's own number."""
+    """The number that the called party sees. None: Twilio shows the caller's own number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Parties:
     ours: str
     """Our address in this call."""
     own: str | None = None
-    """TWILIO_PHONE_NUMBER."""
+    """Our own number from the settings (TWILIO_PHONE_NUMBER)."""
 
     @classmethod
     def of(cls, caller: str, called: str, *, inbound: bool, own: str | None) -> Parties:

@@ -38,8 +38,8 @@ _T = TypeVar("_T")
 
 MAX_CHARS = 64 * 1024
 MAX_DEPTH = 16
-"""Twilio's messages have some hundred characters (a `start`, with its parameters, some thousand) and are 3 deep. What
-is deeper might be read, and then not be written to the journal."""
+"""The maximum nesting of a message. Twilio's messages are 3 deep. A deeper message could be read but not be written to
+the journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The stream begins. `encoding`, `sample_rate` and `channels` are documented as `audio/x-mulaw`, 8000 and 1; check
-    them. `parameters` are the `<Parameter>`s of the TwiML; `raw` is the whole message."""
+    """The start of a stream. `encoding`, `sample_rate` and `channels` are documented as `audio/x-mulaw`, 8000 and 1;
+    check them. `parameters` are the `<Parameter>`s of the TwiML. `raw` is the whole message."""
 
     stream_sid: str
     call_sid: str
@@ -68,10 +68,10 @@ class Start:
 
 
 class Media(NamedTuple):
-    """A piece of one track's audio (160 bytes, 20 ms, 50 times a second; a tuple because they are so many). The track
-    `inbound` is the caller; `outbound` is what the caller hears.
+    """A piece of one track's audio: 160 bytes, 20 ms, 50 times a second. The track `inbound` is the caller, and
+    `outbound` is what the caller hears. It is a tuple because there are so many.
 
-    `payload` is mu-law at 8 kHz; `timestamp_ms` is its place since the stream's start, `chunk` counts from 1.
+    `payload` is mu-law at 8 kHz. `timestamp_ms` is its time from the start of the stream. `chunk` counts from 1.
     """
 
     payload: bytes
@@ -94,7 +94,7 @@ class Dtmf:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The mark of this name: the audio before it was played or cleared. Twilio does not say which."""
+    """A mark that Twilio returned: the audio before it was played or cleared. Twilio does not say which."""
 
     name: str
     sequence_number: int

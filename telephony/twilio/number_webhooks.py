@@ -47,7 +47,7 @@ class VoiceWebhook:
 
 @dataclass(frozen=True, slots=True)
 class SavedWebhook:
-    """A number that we have changed: what was there, and what we put there."""
+    """A number whose webhook we have changed, with the previous webhook and with ours."""
 
     sid: str
     number: str
@@ -56,7 +56,7 @@ class SavedWebhook:
 
 
 def default_path() -> Path:
-    """https://specifications.freedesktop.org/basedir-spec/latest/"""
+    """The default path of the file, after https://specifications.freedesktop.org/basedir-spec/latest/"""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "telephony" / "numbers.json"
 

@@ -1,8 +1,8 @@
 """A client of Twilio's REST API: the official client in threads, with timeouts.
 
-The official client is synchronous and waits for ever by default; its asynchronous sibling ignores its time-out and
-posts again after a failure when told to retry, which may call somebody twice. So: the synchronous one, in
-`asyncio.to_thread`, with a time-out, and never a retry.
+The official client is synchronous, and by default it waits for a response without a limit. Its asynchronous client
+ignores its time-out, and repeats a POST after a failure if retries are configured, which may call a person twice. So
+this module runs the synchronous client in `asyncio.to_thread`, with a time-out and without retries.
 """
 
 from __future__ import annotations
@@ -123,15 +123,16 @@ class CallResource:
 
 
 class TwilioRest:
-    """The requests to Twilio. Every method raises only `TwilioError`, or `TwimlError` for TwiML that is too long.
+    """Sends requests to Twilio. Every method raises only `TwilioError`, or `TwimlError` for TwiML that is too long.
 
     Args:
         account_sid: The account.
-        username: The account's sid, or an API key's.
-        password: The auth token, or the API key's secret.
-        base_url: Where the API is, if not at Twilio's (a simulator).
-        timeout_s: How long one request may take.
-        http: What carries the requests (a proxy, a simulator in memory), with a time-out of its own.
+        username: The SID of the account or of an API key.
+        password: The auth token, or the secret of the API key.
+        base_url: The address of the API, if it is not Twilio's (a simulator).
+        timeout_s: The time limit of one request, in seconds.
+        http: The HTTP client that carries the requests (through a proxy, or to a simulator in memory). It has a
+            time-out of its own.
     """
 
     def __init__(
@@ -205,15 +206,15 @@ class TwilioRest:
         """Place a call and return its CallSid. Its stream may start before this method returns.
 
         Args:
-            to: Whom, E.164 (or `sip:`, `client:`).
+            to: The number to call, in E.164, or a `sip:` or `client:` address.
             from_: A number of ours, or one that was verified.
-            twiml: What to do when they answer, at most 4,000 characters; or `url`, where Twilio asks.
+            twiml: The TwiML for the answered call, at most 4,000 characters. Or `url`: Twilio requests the TwiML there.
             status_callback: Gets every status (`initiated`, `ringing`, `answered`, `completed`).
-            machine_detection: Detect answering machines. `amd_callback` gets the result while the call goes on; without
-                one, the TwiML waits for it.
-            ring_s: For how long to ring.
-            max_s: The call's length at most.
-            send_digits: Keys to press when they answer.
+            machine_detection: Detect answering machines. `amd_callback` gets the result during the call; without it,
+                the TwiML waits for the result.
+            ring_s: How long to ring, in seconds.
+            max_s: The maximum length of the call, in seconds.
+            send_digits: The keys to press when the call is answered.
         """
         options: dict[str, Any] = {"to": to, "from_": from_, "timeout": ring_s}
         if twiml is not None:

@@ -45,9 +45,12 @@ _ADVICE = {
 
 
 def error_of(error: TwilioException) -> TwilioError:
-    """Our error for the library's. It has two, and only some fields in common (`TwilioRestException`, and
-    `TwilioServiceException` for bodies after RFC 9457). A listing that fails raises neither: its exception carries the
-    answer itself, or, for one that it could not read, nothing."""
+    """Our error for an error of the library.
+
+    The library has two kinds, which share only some fields: `TwilioRestException`, and `TwilioServiceException` for
+    bodies as in RFC 9457. A listing that fails raises neither of them. Its exception carries the response itself, or
+    nothing if the response could not be read.
+    """
     fields = vars(error)
     if "status" not in fields and len(error.args) > 1:
         fields = _answer(error.args[1])

@@ -123,13 +123,13 @@ def signed_for(
     signature: str | None,
     settings: str | None = None,
     *,
-    asked: str = "",
+    requested: str = "",
 ) -> str | None:
     """Another address that the signature fits, or None. Its sender has the secret. It costs up to four checks.
 
-    `asked` is the URL that the request itself names (from its Host header): good for a hint, and for nothing else.
+    `requested` is the URL that the request itself names (from its Host header): good for a hint, and for nothing else.
     """
-    return next((it for it in _other_forms(url, asked) if check(keys, it, form, signature, settings) is None), None)
+    return next((it for it in _other_forms(url, requested) if check(keys, it, form, signature, settings) is None), None)
 
 
 def other_slash(url: str) -> str:
@@ -139,9 +139,9 @@ def other_slash(url: str) -> str:
     return urlunsplit(parts._replace(path=path))
 
 
-def _other_forms(url: str, asked: str) -> list[str]:
+def _other_forms(url: str, requested: str) -> list[str]:
     """The URLs that Twilio may have had."""
-    forms = [other_slash(url), asked, _other_scheme(asked), _other_scheme(url)]
+    forms = [other_slash(url), requested, _other_scheme(requested), _other_scheme(url)]
     return [form for form in forms if form and form != url]
 
 

@@ -1,8 +1,9 @@
-"""A stream token: binds a media stream to the call of the signed webhook before it. Pure.
+"""A stream token, which binds a media stream to the call of the signed webhook before it. Pure.
 
-A signature on the upgrade says that some call of the account opens a stream, not which; the token travels in a
-`<Parameter>` and says it. It carries all that is needed to check it (so any process with the key can), lives shortly,
-and is used once: the process that admits a stream remembers `StreamToken.nonce` until it expires.
+The signature of the upgrade shows that some call of the account opens a stream, but not which call. The token in a
+`<Parameter>` shows which call it is. It carries everything that its check needs, so any process with the key can check
+it. It is valid for a short time and only once: the process that admits a stream remembers `StreamToken.nonce` until the
+token expires.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class Authenticator:
         other = None
         if fault == "mismatch" and self._searches.spend(asyncio.get_running_loop().time()):
             received = str(connection.url)
-            other = signed_for(self._keys, url, form, signature, settings, asked=received)
+            other = signed_for(self._keys, url, form, signature, settings, requested=received)
         kind = "" if other is None else f"signed for {other}"
         if other is not None:  # the sender has our secret, so this line is not suppressed
             self._repeats.count(fault)

@@ -26,9 +26,9 @@ __all__ = ["ConnectionLimits", "connections_within", "descriptors_for", "quiet_s
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 1000
-"""In addition to one for each call. See `connections_within`."""
+"""The maximum number of connections, besides one for each call. See `connections_within`."""
 MAX_REQUEST_BYTES = 2 * 2**20
-"""Head, body and trailers of one request together. The application has lower limits for bodies."""
+"""The maximum size of head, body and trailers of one request together. The application has lower limits for bodies."""
 MAX_PIPELINED = 8
 _OWN_DESCRIPTORS = 64
 _DESCRIPTORS_PER_CALL = 3

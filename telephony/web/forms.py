@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 __all__ = ["BODY_S", "MAX_FIELDS", "MAX_FORM_BYTES", "BadForm", "Form", "discard_body", "read_body", "read_forms"]
 
 MAX_FORM_BYTES = 16 * 1024
-"""Twilio's webhooks have 1 to 3 kB."""
+"""The maximum size of a form. Twilio's webhooks have 1 to 3 kB."""
 MAX_FIELDS = 100
 BODY_S = 15.0
 """The maximum time for a body."""

@@ -1,4 +1,4 @@
-"""Callbacks for Twilio's webhooks. By default they are methods of the call registry; other code may wrap them."""
+"""Callbacks for Twilio's webhooks. By default they are methods of the call registry. Other code may wrap them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ __all__ = ["Hooks"]
 
 @dataclass(slots=True)
 class Hooks:
-    """The callbacks. They return at once and raise nothing."""
+    """The callbacks for Twilio's webhooks. They return at once and raise nothing."""
 
     stream_end: Callable[[str], StreamEnd | None]
-    """By CallSid; see `StreamEnds`."""
+    """Returns why the stream of this CallSid ended; see `StreamEnds`."""
     knows: Callable[[str], bool]
     stream_offered: Callable[[str], None]
-    """A new stream for this CallSid was offered to Twilio."""
+    """Called when a new stream for this CallSid was offered to Twilio."""
     call_status: Callable[[CallStatus], None]
-    """Each status once, in the order of arrival, which may differ from that of `sequence_number`."""
+    """Called with each status once, in the order of arrival, which may differ from that of `sequence_number`."""
     machine_detected: Callable[[MachineDetection], None]
     dial_ended: Callable[[DialResult], None]
-    """A cold transfer has ended or failed. After a failure a new stream follows."""
+    """Called when a cold transfer has ended or failed. After a failure a new stream follows."""
     leg_key: Callable[[str, str], str]
-    """(leg id, key) of the second leg of a warm transfer. Returns the next TwiML of this leg."""
+    """Called with the id of the second leg of a warm transfer, and the key that was pressed on it. Returns the next
+    TwiML of this leg."""
     stream_status: Callable[[StreamStatus], None] = lambda status: None
 
     @classmethod

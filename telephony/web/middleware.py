@@ -16,7 +16,7 @@ __all__ = ["MAX_HEAD_BYTES", "MAX_URL_BYTES", "ROOT", "HeadLimits", "MountPath",
 
 MAX_URL_BYTES = 8 * 1024
 MAX_HEAD_BYTES = 16 * 1024
-"""Twilio's requests have 1 to 2 kB of headers. A proxy adds some."""
+"""The maximum size of the headers. Twilio's requests have 1 to 2 kB of headers, and a proxy adds some."""
 
 ROOT = "telephony.root_path"
 """The key in the scope for the path under which the application is mounted. Our own routes change `root_path`."""

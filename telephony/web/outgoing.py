@@ -52,7 +52,7 @@ def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
 
 @for_twilio
 def outgoing_status(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """Status callback of an outgoing call. Twilio may send it twice, late, and in any order."""
+    """The status callback of an outgoing call. Twilio may send it twice, late, and in any order."""
     status, token = CallStatus.parse(form), request.path_params["token"]
     if (dialler := _dialler(request)) is not None and token in dialler.calls:
         dialler.status(token, status)
@@ -64,7 +64,7 @@ def outgoing_status(request: Request, phone: PhoneServer, form: Form) -> Respons
 
 @for_twilio
 def outgoing_machine(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """Callback of answering machine detection for an outgoing call."""
+    """The callback of answering machine detection for an outgoing call."""
     if (dialler := _dialler(request)) is not None:
         dialler.machine(request.path_params["token"], MachineDetection.parse(form))
     return Response(status_code=204)

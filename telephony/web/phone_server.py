@@ -99,7 +99,7 @@ class PhoneServer:
     defaults: CallOptions
     """The options that are the same for all calls."""
     simulation: Simulation = field(default_factory=Simulation)
-    """The simulation that softphones belong to, and with a simulated Twilio all calls."""
+    """The simulation of softphone calls. With a simulated Twilio it is that of all calls."""
     outgoing: Mapping[str, AgentSource] = field(default_factory=dict)
     """The agents that `POST /calls` may name."""
     feeds: Feeds = field(default_factory=Feeds)

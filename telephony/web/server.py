@@ -34,7 +34,8 @@ __all__ = ["Startup", "listening", "raise_descriptor_limit", "serve", "server_co
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 2 * 2**20
-"""A longer message closes the stream (1009). The codec skips messages that are longer than Twilio's."""
+"""The maximum size of a message. A longer message closes the stream (1009). The codec skips messages that are longer
+than Twilio's."""
 _STOP_S = 5
 _BACKLOG = 128
 """Connections that may wait for `accept`. Without file descriptors asyncio tries `accept` this often."""

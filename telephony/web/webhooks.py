@@ -123,7 +123,7 @@ async def _stream_end(phone: PhoneServer, voice: VoiceRequest) -> StreamEnd | No
 
 @for_twilio
 def leg_key(request: Request, phone: PhoneServer, form: Form) -> Response:
-    """The key that was pressed by the called party of a warm transfer."""
+    """The webhook for a key that the called party of a warm transfer pressed."""
     return _twiml(phone.hooks.leg_key(request.path_params["leg"], form.get("Digits", "")))
 
 

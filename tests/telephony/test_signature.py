@@ -133,7 +133,7 @@ def test_a_long_algorithm_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signed_url", "asked", "found"),
+    ("signed_url", "requested", "found"),
     [
         (URL + "/", "", URL + "/"),
         (URL.replace("https", "http"), "", URL.replace("https", "http")),
@@ -143,10 +143,10 @@ def test_a_long_algorithm_is_cut() -> None:
         (URL, URL, None),
     ],
 )
-def test_the_address_that_a_signature_fits_is_found(signed_url: str, asked: str, found: str | None) -> None:
+def test_the_address_that_a_signature_fits_is_found(signed_url: str, requested: str, found: str | None) -> None:
     for keys, settings in ((TOKEN, None), (SHARED, SHA256)):
         signature = sign(keys, signed_url, FORM)["X-Twilio-Signature"]
-        assert signed_for(keys, URL, FORM, signature, settings, asked=asked) == found
+        assert signed_for(keys, URL, FORM, signature, settings, requested=requested) == found
 
 
 @pytest.mark.parametrize(
