@@ -1,4 +1,4 @@
-"""The simulated account: its numbers, its calls, and who answers them. A shell.
+"""The simulated account: its numbers, its calls, and the callees at other numbers. A shell.
 
 https://www.twilio.com/docs/voice/api/call-resource
 """
@@ -38,16 +38,16 @@ class SimulatedAccount:
     """An account at Twilio, with its numbers and calls. Its attributes may be read and changed while it runs.
 
     Args:
-        account_sid: The account; any by default.
-        auth_token: Signs webhooks and streams, and is the REST API's password.
-        numbers: The account's numbers, to call from and to be rung.
-        calls_per_second: Outbound calls beyond it wait in the queue, as at Twilio, where 1 is usual.
-        max_concurrent_calls: More are refused (10004).
-        reach: Where addresses of the outside are on this machine, `{"https://phone.example.com": "http://127.0.0.1:1"}`.
-        line: What the media streams' line is like.
-        test_credentials: Be the API as it is with an account's test credentials: no call is made.
-        port: Where the REST API listens; 0: any free port.
-        in_memory: No sockets, see `links`; None: in virtual time.
+        account_sid: The SID of the account. By default it is made up.
+        auth_token: The token that signs webhooks and streams, and the password of the REST API.
+        numbers: The numbers of the account. Calls may come from them and go to them.
+        calls_per_second: The rate of outbound calls. Calls beyond it wait in the queue. At Twilio, 1 is usual.
+        max_concurrent_calls: The maximum number of calls. More calls are refused (10004).
+        reach: The addresses on this machine of public addresses, `{"https://phone.example.com": "http://127.0.0.1:1"}`.
+        line: The line of the media streams.
+        test_credentials: Behave as the API does with an account's test credentials: no call is made.
+        port: The port of the REST API. 0: any free port.
+        in_memory: Use no sockets (see `links`). None: use none in virtual time.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class SimulatedAccount:
             self.add_number(number)
 
     def add_number(self, number: str, *, voice_url: str = "") -> OwnedNumber:
-        """A number of the account."""
+        """Add a number to the account."""
         owned = self.numbers[number] = OwnedNumber(self.sources.id("PN"), number, voice_url)
         return owned
 
@@ -131,7 +131,7 @@ class SimulatedAccount:
     def start_ringing(
         self, *, to: str = OWN_NUMBER, caller: Caller, from_: str = CALLER, fields: Mapping[str, str] | None = None
     ) -> SimulatedCall:
-        """Like `ring`, but returns at once."""
+        """Call one of the account's numbers, as `ring` does, and return at once."""
         number = self.numbers[to]
         options = {"StatusCallback": number.status_callback, "StatusCallbackMethod": number.status_callback_method}
         call = SimulatedCall(self, to=to, from_=from_, direction="inbound", options=options)
@@ -154,7 +154,7 @@ class SimulatedAccount:
         return call
 
     def unplaced(self, options: Mapping[str, Any]) -> SimulatedCall:
-        """A call resource without a call, as with test credentials."""
+        """The resource of a call that is not made, as with test credentials."""
         return SimulatedCall(
             self, to=options["To"], from_=options["From"], direction="outbound-api", options=options
         )  # fmt: skip
@@ -196,7 +196,7 @@ class SimulatedAccount:
         return leg
 
     async def close(self) -> None:
-        """End the calls that still go on, and send the callbacks that are due."""
+        """End all calls, and send the callbacks that are due."""
         self._closing.set()
         for call in self.calls.values():
             call.end("completed" if call.status == "in-progress" else "canceled")
@@ -244,7 +244,7 @@ class SimulatedAccount:
         )
 
     async def hang(self, seconds: float) -> None:
-        """Wait, until the account closes at the latest."""
+        """Wait for this time, or until the account closes."""
         try:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()

@@ -1,4 +1,4 @@
-"""Does the verbs of TwiML to a simulated call. A shell.
+"""Executes the verbs of TwiML on a simulated call. A shell.
 
 https://www.twilio.com/docs/voice/twiml
 """
@@ -30,7 +30,7 @@ class CallVerbs:
         self._call = call
 
     async def read(self, what: Document | Fetch) -> Document:
-        """The document. The handset plays silence meanwhile."""
+        """Get the document, with a request if it needs one. The handset plays silence meanwhile."""
         reading = asyncio.ensure_future(self._call.read(what))
         try:
             await self._call.while_silent(reading)
@@ -51,7 +51,7 @@ class CallVerbs:
     # --- recordings --------------------------------------------------------------------------------------------------
 
     async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """A beep, then what is said, until a pause, a key or the maximum length."""
+        """Play a beep, and record until a pause, a key or the maximum length."""
         call = self._call
         if verb.flag("playBeep", True):
             await call.phone.play(tones.beep())
@@ -73,7 +73,8 @@ class CallVerbs:
     # --- media streams -----------------------------------------------------------------------------------------------
 
     async def stream(self, noun: Verb, base: str) -> None:
-        """Until the server closes the WebSocket. When the call is redirected or hung up, the server gets a `stop`."""
+        """Connect a stream until the server closes the WebSocket. When the call is redirected or hung up, the server
+        gets a `stop`."""
         call = self._call
         url = urlsplit(absolute(base, noun.get("url")))._replace(query="", fragment="").geturl()
         try:

@@ -34,13 +34,13 @@ _VERDICTS = ("human", "machine_start", "machine_end_beep", "machine_end_silence"
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """Who answers at a number, and how.
+    """A callee: who answers at a number, and how.
 
-    - `after_s`: how long it rings before the answer or the refusal (for `no-answer` the call's own
-      time-out counts, or this if it is shorter).
+    - `after_s`: the time of ringing before the answer or the refusal. For `no-answer` the time-out of the call counts,
+      or this time if it is shorter.
     - `answered_by`: the result of Twilio's answering machine detection, right or wrong. For `machine_*` it is
       `machine_start` in the mode `Enable`, and waits for the beep in `DetectMessageEnd`.
-    - `verdict_after_s`: how long after the answer the result comes.
+    - `verdict_after_s`: the time from the answer to the result.
     """
 
     behaviour: Caller

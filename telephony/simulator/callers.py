@@ -42,7 +42,7 @@ _PATIENCE_S = 12.0
 
 
 async def demo(phone: Handset) -> None:
-    """Books a table, interrupts the long answer, presses a key, says goodbye.
+    """A caller that books a table, interrupts the long answer, presses a key, and says goodbye.
 
     It waits for what it hears, not for fixed times.
     """
@@ -54,7 +54,7 @@ async def demo(phone: Handset) -> None:
 
 
 async def visitor(phone: Handset) -> None:
-    """Like `demo`, for any agent: each wait has a limit, because the agent may say nothing."""
+    """A caller that behaves as `demo`, but for any agent. Each wait has a limit, because the agent may say nothing."""
     await _hear_out_patiently(phone)
     await phone.say("booking")
     await _hear_out_patiently(phone)
@@ -76,7 +76,7 @@ async def _break_in_and_leave(phone: Handset, hear_out: Callable[[Handset], Awai
 
 
 async def patient(phone: Handset) -> None:
-    """Answers each of the agent's turns with another sentence, for as long as the call lasts."""
+    """A caller that answers each of the agent's turns with another sentence, for as long as the call lasts."""
     while True:
         for clip in ("busy", "next_in_line", "no_service", "echo"):
             await _hear_out(phone)
@@ -135,7 +135,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def follow(document: Mapping[str, Any], path: str | Path) -> Caller:
-    """Make the caller of a document's `steps`. Raises `CallerError`."""
+    """Make a caller from the `steps` of a document. Raises `CallerError`."""
     steps = document.get("steps")
     if not isinstance(steps, list):
         raise CallerError(f"{path}: `steps = [...]` is missing.")

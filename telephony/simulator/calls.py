@@ -32,7 +32,7 @@ _SIP = {"completed": 200, "busy": 486, "failed": 404, "no-answer": 487, "cancele
 
 
 class SimulatedCall:
-    """One call. `status` is that of the call resource."""
+    """One simulated call. `status` is that of the call resource."""
 
     def __init__(
         self,
@@ -99,17 +99,17 @@ class SimulatedCall:
         return max(1, round(((self.ended or self.twilio.sources.now()) - self.started).total_seconds()))
 
     async def ends(self) -> None:
-        """Wait for the end."""
+        """Wait for the end of the call."""
         await self._over.wait()
 
     async def finished(self) -> None:
-        """Wait for the end. Raises what the person on the phone raised."""
+        """Wait for the end of the call. Raises what the person on the phone raised."""
         await self.ends()
         if self.failure is not None:
             raise self.failure
 
     async def joins(self) -> bool:
-        """Wait until it enters its `room`; False: it ended before."""
+        """Wait until the call enters its `room`. False: it ended before."""
         over, joined = asyncio.create_task(self._over.wait()), asyncio.create_task(self._joined.wait())
         try:
             await asyncio.wait({over, joined}, return_when=asyncio.FIRST_COMPLETED)
@@ -124,7 +124,7 @@ class SimulatedCall:
             self._end.set_result(status)
 
     def redirect(self, to: Document | Fetch) -> None:
-        """Go on with other TwiML; its stream is stopped."""
+        """Continue with other TwiML. The call's stream is stopped."""
         if not self._redirect.done():
             self._redirect.set_result(to)
 
@@ -155,7 +155,7 @@ class SimulatedCall:
             self._over.set()
 
     async def be_called(self, callee: Callee, document: Document | Fetch) -> str:
-        """The life of an outbound call, from the queue to its end."""
+        """Run an outbound call, from the queue to its end."""
         if self.direction == "outbound-api":
             self.queued_ms = round(1000 * await self.twilio.turn_to_dial())
         self.set_status("queued" if self.direction == "outbound-api" else "ringing", event="initiated")
@@ -175,7 +175,7 @@ class SimulatedCall:
         return await self.converse(callee.behaviour, document, callee)
 
     async def call_in(self, caller: Caller, fetch: Fetch) -> str:
-        """The life of an inbound call: its document is followed."""
+        """Run an inbound call: follow its document."""
         document = await self.read(fetch)
         if document.verbs and document.verbs[0].name == "Reject":
             return "busy" if document.verbs[0].get("reason") == "busy" else "failed"
@@ -199,7 +199,7 @@ class SimulatedCall:
         return recording
 
     async def converse(self, behaviour: Caller, document: Document | Fetch, callee: Callee | None) -> str:
-        """The part after the answer: the person talks, and the TwiML is followed."""
+        """Run the part after the answer: the person talks, and the TwiML is followed."""
         if digits := self.options.get("SendDigits"):
             self.phone.tones += "".join(key for key in str(digits) if key not in "wW")
         limit_s = float(self.options.get("TimeLimit") or 14400)
@@ -279,7 +279,7 @@ class SimulatedCall:
         return form
 
     async def read(self, what: Document | Fetch) -> Document:
-        """The document, after a request where one is needed. If the request fails, Twilio's apology."""
+        """Get the document, with a request if it needs one. If the request fails, it is Twilio's apology."""
         if isinstance(what, Document):
             return what
         for url, extra in ((what.url, what.extra), (what.fallback_url, {"ErrorUrl": what.url, "ErrorCode": "11200"})):

@@ -20,7 +20,7 @@ WORDS = {
     "sorry_hours": "I'm sorry. Hours.",
     "goodbye": "Goodbye.",
 }
-"""What `<Gather input="speech">` recognises."""
+"""The words of the clips, which `<Gather input="speech">` recognises."""
 
 _VOICE = files(__package__) / "voice"
 

@@ -16,7 +16,7 @@ __all__ = ["detect", "detects_aside"]
 
 
 def detects_aside(options: Mapping[str, Any]) -> bool:
-    """Does the TwiML start before the result? Otherwise it waits for the result."""
+    """Whether the TwiML starts before the result of the detection. Otherwise it waits for the result."""
     return (
         options.get("AsyncAmd") == "true"
         or "AmdStatusCallback" in options  # of a participant, and of a <Number>

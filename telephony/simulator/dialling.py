@@ -28,7 +28,7 @@ class Rooms:
         return next(rooms, None)
 
     async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
-        """Be in the conference of `<Conference>` until the call leaves it."""
+        """Stay in the conference of `<Conference>` until the call leaves it."""
         room = self.live(noun.text) or self._open(noun, base)
         member = Member(
             call,
@@ -48,15 +48,15 @@ class Rooms:
                 recording.stop()
 
     async def wait(self, member: Member, url: str, method: str) -> None:
-        """Play them a document's sounds until the conference starts."""
+        """Play the sounds of a document to the member until the conference starts."""
         member.waiting = await announcement(member.call, url, method)
 
     async def hold(self, member: Member, url: str, method: str) -> None:
-        """Play them a document's sounds while they are on hold."""
+        """Play the sounds of a document to the member while it is on hold."""
         member.holding = await announcement(member.call, url, method)
 
     async def announce(self, members: Iterable[Member], url: str, method: str) -> None:
-        """Play them a document's sounds, once."""
+        """Play the sounds of a document to the members, once."""
         for member in members:
             member.announcement += await announcement(member.call, url, method)
 
@@ -86,8 +86,10 @@ class Rooms:
 
 
 async def dial_numbers(call: Leg, verb: Verb, numbers: list[Verb], *, base: str) -> tuple[str, str, int]:
-    """Call numbers, and join the first leg that answers and ends its `<Number url>` document to `call`, until one of
-    the two leaves. Returns `DialCallStatus`, the leg's sid and its seconds."""
+    """Call numbers, and join `call` with the first leg that answers and ends its `<Number url>` document.
+
+    They stay joined until one of the two leaves. Returns `DialCallStatus`, the leg's SID and its seconds.
+    """
     if not numbers:
         return "failed", "", 0
     try:

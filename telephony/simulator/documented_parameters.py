@@ -112,7 +112,8 @@ _NUMBER = re.compile(r"\d{1,9}")
 
 
 def undocumented(form: Form, known: Collection[str]) -> list[str]:
-    """The parameters that the documentation does not allow. Twilio ignores many of them; sending one is a mistake."""
+    """The parameters that the documentation does not allow. Twilio ignores many of them, but sending one is a
+    mistake."""
     found = []
     for name, values in form.items():
         if name not in known:
@@ -137,7 +138,7 @@ def _is_allowed(name: str, value: str) -> bool:
 
 
 def is_url(value: str) -> bool:
-    """Is this an address that Twilio calls? A host name must not have an underscore."""
+    """Whether Twilio calls this address. A host name must not have an underscore."""
     try:
         parts = urlsplit(value)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Events of the simulated phone. `at_s` counts on the phone's clock from the stream's start,
-positions in samples (8 kHz) of what the ear got.
+"""Events of the simulated phone.
 
-`as_dict` gives the form that `python -m telephony.simulator --json` prints.
+`at_s` is in seconds from the start of the stream, on the phone's clock. Positions are in samples (8 kHz) of the audio
+that the caller heard. `as_dict` gives the form that `python -m telephony.simulator --json` prints.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """The server's audio was added to the buffer. `buffered`: the samples that then wait there."""
+    """The server's audio was added to the buffer. `buffered` is the number of samples that wait there then."""
 
     kind: ClassVar[str] = "audio_received"
     at_s: float
@@ -36,7 +36,7 @@ class AudioReceived:
 
 @dataclass(frozen=True, slots=True)
 class MarkReturned:
-    """A mark was sent back: its audio was played at `position`, or flushed by a clear."""
+    """A mark was sent back, because its audio was played at `position` or flushed by a clear."""
 
     kind: ClassVar[str] = "mark_returned"
     at_s: float
@@ -47,8 +47,8 @@ class MarkReturned:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """A clear took effect: no buffered audio was played from `position` on. Of the `received` samples since the
-    stream's start the last `flushed` were never played."""
+    """A clear took effect: no buffered audio was played from `position` on. Of the `received` samples from the start of
+    the stream, the last `flushed` were never played."""
 
     kind: ClassVar[str] = "cleared"
     at_s: float
@@ -60,7 +60,7 @@ class Cleared:
 
 @dataclass(frozen=True, slots=True)
 class RanDry:
-    """Playout reached the end of what was buffered: the end of an answer, or a gap in it."""
+    """Playback reached the end of the buffered audio: the end of an answer, or a gap in it."""
 
     kind: ClassVar[str] = "ran_dry"
     at_s: float

@@ -10,17 +10,17 @@ from typing import Literal
 __all__ = ["CreateFault", "Faults"]
 
 CreateFault = Literal["", "429", "500", "500-after", "time-out", "time-out-after"]
-"""`...-after`: the call was created all the same. `""`: no fault."""
+"""A fault of a `POST Calls` request. With `...-after` the call is created all the same. `""`: no fault."""
 
 
 @dataclass
 class Faults:
-    """The faults from now on. They may be changed at any time."""
+    """The faults of the simulated Twilio from now on. They may be changed at any time."""
 
     create: deque[CreateFault] = field(default_factory=deque)
-    """One for each `POST Calls` to come, in order."""
+    """The faults of the next `POST Calls` requests, in order."""
     listing: deque[Literal["", "500"]] = field(default_factory=deque)
-    """One for each `GET Calls` to come."""
+    """The faults of the next `GET Calls` requests, in order."""
     lost: Collection[str] = ()
     """Callbacks that never arrive: `initiated`, `ringing`, `answered`, `completed`, `amd`, `stream-started`..."""
     doubled: Collection[str] = ()

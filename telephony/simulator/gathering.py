@@ -21,8 +21,10 @@ _AUTO_S = 1.0
 
 
 async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> dict[str, str]:
-    """The keys or the speech, as fields for the `action`; `{}`: nothing. The first of both ends the
-    prompt and the other. The time-out starts when the prompt is over, or was interrupted."""
+    """Collect keys or speech, and return them as fields for the `action`. `{}`: there was neither.
+
+    The first key or word ends the prompt. The time-out starts when the prompt is over, or was interrupted.
+    """
     inputs = verb.get("input", "dtmf").split()
     while not call.keyed.empty():
         call.keyed.get_nowait()

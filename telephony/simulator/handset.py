@@ -88,7 +88,7 @@ class Handset:
 
     def say(self, clip: str | Clip) -> asyncio.Future[None]:
         """Queue a clip: by name (see `clips`), or audio as `telephony.audio.files.load_ulaw` takes it. The future is
-        done when the clip was said."""
+        done when the clip has been said."""
         name, ulaw = (clip, clips.load(clip)) if isinstance(clip, str) else ("", load_ulaw(clip))
         said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._words.append((name, ulaw, said))
@@ -126,7 +126,7 @@ class Handset:
     # --- for the line --------------------------------------------------------------------------------------------
 
     def speak(self) -> bytes:
-        """The next 20 ms of what the caller says."""
+        """Return the next 20 ms of what the caller says."""
         if not self._words:
             return SILENCE * FRAME
         name, ulaw, said = self._words[0]
@@ -159,7 +159,7 @@ class Handset:
             self._waits = [wait for wait in self._waits if not self._settle(*wait)]
 
     async def play(self, ulaw: bytes) -> None:
-        """Play audio to the handset in real time. What the person says meanwhile is lost, as during `<Say>`."""
+        """Play audio to the handset in real time. What the person says meanwhile is dropped, as during `<Say>`."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         for number, at in enumerate(range(0, len(ulaw), FRAME), 1):

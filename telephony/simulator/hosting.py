@@ -54,8 +54,11 @@ class HttpAnswer:
 
 
 class Host:
-    """Serves `app` within `async with`, by calls of `request` and `connect`. A cancelled request goes
-    on in the application, as behind a server. Entering raises `ServerFailed` when the application fails to start."""
+    """Serves `app` in an `async with` block, by calls of `request` and `connect`.
+
+    A cancelled request continues in the application, as behind a server. Entering the block raises `ServerFailed` if
+    the application fails to start.
+    """
 
     def __init__(self, app: ASGIApp, *, max_message_bytes: int = 16 * 2**20) -> None:
         self._app = app
@@ -89,14 +92,14 @@ class Host:
         await self._tasks.__aexit__(None, None, None)
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
-        """One HTTP request. If it is cancelled, the application gets `http.disconnect`."""
+        """Make one HTTP request. If it is cancelled, the application gets `http.disconnect`."""
         answered: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
         scope = self._scope("http", url, headers) | {"method": method}
         self._start(_exchange(self._app, scope, body, answered))
         return await answered
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> MemoryConnection:
-        """A WebSocket. Raises `ConnectFailed` when the application refuses it."""
+        """Open a WebSocket. Raises `ConnectFailed` if the application refuses it."""
         near, far = memory_pair(max_message_bytes=self._max_message_bytes)
         socket = _Socket(far, url)
         self._sockets.add(socket)

@@ -1,4 +1,4 @@
-"""Interprets TwiML: which verb comes next, and which document follows. What a verb does to the call is up to `Verbs`.
+"""Interprets TwiML: decides which verb comes next, and which document follows. `Verbs` executes the verbs.
 
 https://www.twilio.com/docs/voice/twiml
 """
@@ -16,39 +16,40 @@ __all__ = ["RAN_OUT", "Following", "LeaveDocument", "Verbs", "interpret"]
 Following = Document | Fetch | None
 """The next document. None: the call is hung up."""
 RAN_OUT = Document(())
-"""The last verb of the document is done."""
+"""The result after the last verb of a document."""
 
 
 class Verbs(Protocol):
-    """What the verbs do to one call. `base` is the address of the document; relative addresses start there.
+    """Executes verbs on one call. `base` is the address of the document, from which relative addresses start.
 
     The dictionaries are the fields of the request for the verb's `action`.
     """
 
     async def read(self, what: Document | Fetch) -> Document:
-        """The document, after a request where one is needed."""
+        """Get the document, with a request if it needs one."""
 
     async def play(self, verb: Verb, base: str) -> None:
-        """`<Say>`, `<Play>` or `<Pause>`."""
+        """Execute `<Say>`, `<Play>` or `<Pause>`."""
 
     async def gather(self, verb: Verb, prompt: Coroutine[Any, Any, None]) -> Mapping[str, str]:
-        """`<Gather>`; empty when nothing was keyed or said. `prompt` plays the verbs within it."""
+        """Execute `<Gather>`. The result is empty if there was no key and no speech. `prompt` plays the verbs within
+        it."""
 
     async def record(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """`<Record>`; empty when nothing was said."""
+        """Execute `<Record>`. The result is empty if there was no speech."""
 
     async def start_recording(self, noun: Verb, base: str) -> None:
-        """`<Start><Recording>`."""
+        """Execute `<Start><Recording>`."""
 
     async def stream(self, noun: Verb, base: str) -> None:
-        """`<Connect><Stream>`; returns when the stream has ended."""
+        """Execute `<Connect><Stream>`, and return when the stream has ended."""
 
     async def dial(self, verb: Verb, base: str) -> Mapping[str, str]:
-        """`<Dial>`; returns when the other party or the caller has left."""
+        """Execute `<Dial>`, and return when the other party or the caller has left."""
 
 
 class LeaveDocument(Exception):
-    """Raised by a verb: the rest of the document is skipped, and the call goes on with `following`."""
+    """A verb raises it to skip the rest of the document. The call continues with `following`."""
 
     def __init__(self, following: Following) -> None:
         super().__init__()
@@ -56,7 +57,7 @@ class LeaveDocument(Exception):
 
 
 async def interpret(verbs: Verbs, what: Document | Fetch) -> Following:
-    """Do one document. Returns the document that follows, None to hang up, or `RAN_OUT`."""
+    """Execute one document. Returns the document that follows, None to hang up, or `RAN_OUT`."""
     document = await verbs.read(what)
     interpreter = _Interpreter(verbs, document.base)
     try:

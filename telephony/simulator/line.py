@@ -19,16 +19,19 @@ Range = float | tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Times in seconds. `Line()` is perfect; `Line.rough()` has all the faults of a real line.
+    """The qualities of a line. Times are in seconds. `Line()` is perfect; `Line.rough()` has all the faults of a real
+    line.
 
-    - `round_trip_s`: the network's delay, half of it each way.
-    - `jitter_s`: extra delay of each message, uniform from 0 to this, each way. The order is kept, as TCP keeps it.
-    - `stalls_per_minute`, `stall_s`: how often, and for how long, a TCP connection gets nothing through, each way by
-      itself; then everything comes at once.
-    - `start_delay_s`: between audio reaching the empty buffer and its playing; the same for the whole call.
-    - `ticks`: playout, marks and clear take effect each 20 ms only.
-    - `drift_ppm`: how much faster the phone's clock runs than ours; frames and playout go by it.
-    - `seed`: of all that is drawn; fresh by default.
+    - `round_trip_s`: the delay of the network, half of it each way.
+    - `jitter_s`: the maximum extra delay of each message, each way. It is uniform from 0 to this. The order is kept, as
+      TCP keeps it.
+    - `stalls_per_minute`, `stall_s`: how often, and for how long, a TCP connection carries nothing. Each direction has
+      its own stalls. After a stall everything arrives at once.
+    - `start_delay_s`: the time from the arrival of audio in the empty buffer to its first sample. It is the same for
+      the whole call.
+    - `ticks`: playout, marks and clear take effect only every 20 ms.
+    - `drift_ppm`: how much faster the phone's clock runs than ours. Frames and playout follow the phone's clock.
+    - `seed`: the seed of all drawn values. By default it is new each time.
     """
 
     round_trip_s: Range = 0.0
@@ -42,7 +45,8 @@ class Line:
 
     @classmethod
     def rough(cls, *, seed: int | None = None) -> Line:
-        """20-200 ms of round trip, 30 ms of jitter, three stalls a minute, a late start, ticks and drift."""
+        """A line with 20-200 ms of round trip, 30 ms of jitter, three stalls a minute, a late start, ticks and
+        drift."""
         line = cls(
             round_trip_s=(0.02, 0.2),
             jitter_s=0.03,
@@ -91,7 +95,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class DrawnLine:
-    """The values of one call."""
+    """The line of one call, with drawn values."""
 
     round_trip_s: float
     start_delay_s: float

@@ -38,12 +38,12 @@ class Links(Protocol):
     """Carries requests and streams between the parts of one simulation."""
 
     def serve(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
-        """Serve an application; the context is its address. Raises `ServerFailed`."""
+        """Serve an application in the block, which gets its address. Raises `ServerFailed`."""
 
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, timeout_s: float, max_bytes: int
     ) -> HttpAnswer:
-        """Make one request; redirects are not followed. Raises `TimeoutError`, `OSError` and `HTTPException`."""
+        """Make one request. Redirects are not followed. Raises `TimeoutError`, `OSError` and `HTTPException`."""
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> Connection:
         """Open a WebSocket. Raises `ConnectFailed`."""
@@ -52,11 +52,11 @@ class Links(Protocol):
         """The HTTP client of an official client, for the running event loop."""
 
     def close(self) -> None:
-        """Free the threads. No request may follow."""
+        """Free the threads. Make no request afterwards."""
 
 
 def links(in_memory: bool | None) -> Links:
-    """Choose the kind. `None`: in memory when the event loop has virtual time, which has no sockets."""
+    """Choose the kind of links. None: in memory if the event loop has virtual time, which has no sockets."""
     return MemoryLinks() if in_memory or (in_memory is None and virtual_time.is_running()) else SocketLinks()
 
 
@@ -70,7 +70,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class SocketLinks:
-    """Real sockets."""
+    """Links over real sockets."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(32, "twilio-webhook")
@@ -106,7 +106,8 @@ class SocketLinks:
 
 
 class MemoryLinks:
-    """No sockets. Addresses look like this machine's, `http://127.0.0.1:1`, and mean something here alone."""
+    """Links in memory, without sockets. Their addresses look like addresses of this machine (`http://127.0.0.1:1`), and
+    are valid only in these links."""
 
     def __init__(self) -> None:
         self._hosts: dict[str, Host] = {}

@@ -1,8 +1,8 @@
 """Simulates Twilio's end of a media stream, with a caller on the phone. A thin shell over `line` (the network),
 `playout` (the buffer) and `wire` (the messages).
 
-Frames leave and audio plays by the phone's clock, which drifts against the event loop's clock.
-A frame leaves when its last sample was said; its timestamp is that of its first.
+Frames are sent and audio is played by the phone's clock, which drifts against the event loop's clock. A frame is sent
+when its last sample was said. Its timestamp is that of its first sample.
 """
 
 from __future__ import annotations
@@ -226,13 +226,13 @@ class MediaPeer:
         self._log(SaidSomething(self.now, what, samples))
 
     def press(self, digit: str) -> None:
-        """The caller presses a key."""
+        """Press a key as the caller."""
         if self._live:
             self._log(Pressed(self.now, digit))
             self._up.push(self._sender.dtmf(digit))
 
     def hang_up(self) -> None:
-        """The caller hangs up."""
+        """Hang up as the caller."""
         if self._live:
             self._stop()
             self._log(HungUp(self.now))

@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 
 class Pipe(Generic[T]):
-    """`deliver` is called by `push` where there is no delay, and by one timer for the oldest item otherwise."""
+    """Delays items and passes them to `deliver`. Without a delay, `push` calls `deliver`. Otherwise one timer does, for
+    the oldest item."""
 
     def __init__(self, way: Way, deliver: Callable[[T], None]) -> None:
         self._loop = asyncio.get_running_loop()

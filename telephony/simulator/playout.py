@@ -1,8 +1,8 @@
 """Simulates Twilio's audio buffer of a bidirectional stream: playout, marks and clear. Pure.
 
-https://www.twilio.com/docs/voice/media-streams/websocket-messages: audio is buffered and played in the order of its
-coming; a mark is sent back when all audio before it was played, or at once when none is buffered; a clear empties the
-buffer and sends all pending marks back.
+Audio is buffered, and played in the order of its arrival. A mark is sent back when all audio before it was played, or
+at once if no audio is buffered. A clear empties the buffer and sends all pending marks back. Source:
+https://www.twilio.com/docs/voice/media-streams/websocket-messages
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ RATE = 8000
 FRAME = 160
 SILENCE = b"\xff"
 CAPACITY = 10 * 60 * RATE
-"""Twilio discards audio beyond some ten minutes (31931)."""
+"""The size of Twilio's buffer in samples: about ten minutes. Twilio discards audio beyond it (31931)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A mark to send back. `position`: the playout position when it was due."""
+    """A mark to send back. `position` is the playout position at which it was due."""
 
     name: str
     position: int
@@ -29,9 +29,10 @@ class Returned:
 
 
 class Playout:
-    """Positions and lengths in samples at 8 kHz; a position counts from the stream's start, whether audio plays or not.
+    """The buffer of one stream. Positions and lengths are in samples at 8 kHz. A position counts from the start of the
+    stream, whether audio plays or not.
 
-    Audio that reaches the empty buffer plays `start_delay` later, rounded up to a multiple of `grain`.
+    Audio that arrives in the empty buffer plays `start_delay` later, rounded up to a multiple of `grain`.
     """
 
     def __init__(self, *, start_delay: int = 0, grain: int = 1) -> None:
@@ -57,7 +58,7 @@ class Playout:
 
     @property
     def next_mark(self) -> int | None:
-        """The position at which the next pending mark falls due, if nothing changes."""
+        """The position at which the next pending mark is due, if nothing changes."""
         if not self._marks:
             return None
         return max(self.position, self._starts_at) + self._marks[0][1] - (self.received - self.buffered)
@@ -88,12 +89,12 @@ class Playout:
         return True
 
     def mark(self, name: str) -> list[Returned]:
-        """Queue a mark; returned at once when nothing is buffered."""
+        """Queue a mark. It is returned at once if nothing is buffered."""
         self._marks.append((name, self.received))
         return self._due() if not self.buffered else []
 
     def clear(self) -> tuple[int, list[Returned]]:
-        """Empty the buffer: (how many samples were flushed, the marks to send back)."""
+        """Empty the buffer. Returns the number of flushed samples, and the marks to send back."""
         flushed = self.buffered
         returned = [Returned(name, self.position, flushed=True) for name, _ in self._marks]
         self._chunks.clear()

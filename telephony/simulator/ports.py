@@ -1,4 +1,4 @@
-"""What the parts of a simulated call need of the call, and what the call needs of its Twilio."""
+"""The interfaces between a simulated call, its parts and its Twilio account."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ RecordingSource = Literal[
 
 class RunningRecording(Protocol):
     def stop(self, *, heard: bool = True) -> None:
-        """End it. `heard=False`: nothing was said."""
+        """End the recording. `heard=False`: there was no speech."""
 
     def fields(self) -> dict[str, str]:
-        """Its fields in a request to the application."""
+        """The fields of the recording in a request to the application."""
 
 
 class Leg(Protocol):
-    """One call."""
+    """One call, as its parts use it."""
 
     sid: str
     to: str
@@ -52,7 +52,7 @@ class Leg(Protocol):
         """Add a line to Twilio's debugger."""
 
     async def read(self, what: Document | Fetch) -> Document:
-        """The document, after a request where one is needed."""
+        """Get the document, with a request if it needs one."""
 
     async def while_silent(self, work: asyncio.Future[Any]) -> None:
         """Play silence until `work` is done."""
@@ -61,15 +61,15 @@ class Leg(Protocol):
         """Start a recording, which ends with the call at the latest."""
 
     def end(self, status: str = "completed") -> None:
-        """End the call; the first status counts."""
+        """End the call. The first status counts."""
 
     async def joins(self) -> bool:
-        """Wait until it is joined to the call that dialled it. False: it ended before."""
+        """Wait until the leg is joined to the call that dialled it. False: it ended before."""
 
 
 class Conferences(Protocol):
     async def join(self, call: Leg, noun: Verb, *, base: str) -> None:
-        """Be in the conference of `<Conference>` until the call leaves it."""
+        """Stay in the conference of `<Conference>` until the call leaves it."""
 
 
 class Account(Protocol):
@@ -97,7 +97,7 @@ class Account(Protocol):
         """Call the number of a `<Dial>`. The leg does `first`, then goes to `room`."""
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run `work` within the account's life."""
+        """Run `work` until the account closes."""
 
     def notify(self, call: Leg, url: str, form: Mapping[str, str], method: str, *, event: str) -> None:
         """Send a callback."""

@@ -18,8 +18,11 @@ Status = Literal["in-progress", "paused", "stopped", "completed", "absent"]
 
 
 class Recording:
-    """One recording, which starts now. `options` are the attributes of TwiML: `recordingStatusCallback`, `...Method`,
-    `...Event`, `recordingChannels` and `recordingTrack`."""
+    """One recording, which starts now.
+
+    `options` are the attributes of TwiML: `recordingStatusCallback`, `...Method`, `...Event`, `recordingChannels` and
+    `recordingTrack`.
+    """
 
     def __init__(self, call: Leg, source: RecordingSource, options: Mapping[str, str] | None = None) -> None:
         options = options or {}
@@ -53,7 +56,7 @@ class Recording:
         return f"{twilio.base_url}{API}/{twilio.account_sid}/Recordings/{self.sid}"
 
     def fields(self) -> dict[str, str]:
-        """Its fields in requests to a verb's `action` and in the callback of the call's end."""
+        """The fields of the recording in requests to a verb's `action`, and in the callback of the call's end."""
         return {"RecordingUrl": self.url, "RecordingSid": self.sid, "RecordingDuration": str(self.duration_s)}
 
     def pause(self) -> None:
@@ -68,7 +71,7 @@ class Recording:
             self.status = "in-progress"
 
     def stop(self, *, heard: bool = True) -> None:
-        """End it. `heard=False`: nothing was said."""
+        """End the recording. `heard=False`: there was no speech."""
         if not self.is_over:
             self.pause()
             self.status = "completed" if heard else "absent"

@@ -63,7 +63,7 @@ def error(status: int, code: int, message: str) -> dict[str, Any]:
 
 
 def page(name: str, items: list[dict[str, Any]], path: str, query: Mapping[str, str]) -> dict[str, Any]:
-    """One page of a listing, chosen by the request's query."""
+    """One page of a listing, as the query of the request chooses it."""
     number, size = (int(query.get(key, default)) for key, default in (("Page", 0), ("PageSize", 50)))
     shown = items[number * size : (number + 1) * size]
 

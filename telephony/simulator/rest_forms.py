@@ -20,7 +20,8 @@ def page(request: Request, name: str, items: list[dict[str, Any]]) -> Response:
 
 
 def plain(form: Form) -> dict[str, Any]:
-    """One value for each name: `StatusCallbackEvent` is a list, other lists are joined with blanks as in TwiML."""
+    """The form with one value for each name. `StatusCallbackEvent` is a list. Other lists are joined with blanks, as in
+    TwiML."""
     return {name: list(values) if name == "StatusCallbackEvent" else " ".join(values) for name, values in form.items()}
 
 

@@ -45,14 +45,18 @@ async def ring(
     on_event: Callable[[Event], None] | None = None,
 ) -> MediaPeer:
     """Call the number whose webhook is `url` (`http://127.0.0.1:8000/incoming-call`), and let `caller` talk until the
-    call's first media stream has ended. A `ws:` or `wss:` address is connected without a webhook. Sounds before the
-    stream are skipped; `SimulatedTwilio` plays them, and follows the TwiML to the end of the call.
+    call's first media stream has ended.
 
-    With an `auth_token` the webhook and the WebSocket's upgrade are signed. `public_url` is the server's own
-    `PUBLIC_URL`, where it has one: the signatures are for that address, and the requests go to the host of `url`.
+    A `ws:` or `wss:` address is connected without a webhook. Sounds before the stream are skipped. `SimulatedTwilio`
+    plays them, and follows the TwiML to the end of the call.
 
-    `on_start` gets the peer when the stream is open. Raises `RingFailed`, `realtime_core.errors.ConnectFailed`, and
-    what `caller` raises.
+    With an `auth_token` the webhook and the WebSocket's upgrade are signed. `public_url` is the `PUBLIC_URL` of the
+    server, if it has one: the signatures are for that address, and the requests go to the host of `url`. `on_start` is
+    called with the peer when the stream is open.
+
+    Raises:
+        RingFailed, realtime_core.errors.ConnectFailed: the call could not be started.
+        Exception: everything that `caller` raises.
     """
     host = _host(url)
     public = host if public_url is None else public_url

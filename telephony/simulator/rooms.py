@@ -23,8 +23,11 @@ _SILENT_FRAME = SILENCE * FRAME
 
 @dataclass(eq=False)
 class Member:
-    """A participant. On hold it hears `holding` in a loop and is not heard. Before the conference starts it hears
-    `waiting`. `coaches`: the sid of the only call that hears it. `announcement` replaces all other audio."""
+    """A participant of a conference.
+
+    On hold it hears `holding` in a loop, and the others do not hear it. Before the conference starts it hears
+    `waiting`. `coaches` is the SID of the only call that hears it. `announcement` replaces all other audio.
+    """
 
     call: Leg
     label: str = ""
@@ -55,7 +58,8 @@ class Member:
 
 
 class Room:
-    """`on_change(event, member)` gets `participant-join`, `participant-leave`, `conference-start`, `-end`."""
+    """A conference, or the connection of a `<Dial>`. `on_change(event, member)` is called with `participant-join`,
+    `participant-leave`, `conference-start` and `conference-end`."""
 
     def __init__(
         self, sid: str = "", name: str = "", on_change: Callable[[str, Member], None] = lambda event, member: None
@@ -73,7 +77,7 @@ class Room:
         return "completed" if self.over else "in-progress" if self.started else "init"
 
     async def stay(self, member: Member) -> None:
-        """Be in the room until the member leaves or the room ends."""
+        """Stay in the room until the member leaves or the room ends."""
         self.members[member.call.sid] = member
         self._on_change("participant-join", member)
         if not self.started and member.starts and len(self.members) > 1:

@@ -19,7 +19,8 @@ __all__ = ["announcement", "sound"]
 
 
 async def sound(call: Leg, verb: Verb, base: str) -> bytes:
-    """The audio of `<Say>`, `<Play>` or `<Pause>`, once. Audio that cannot be loaded is a warning, and silence."""
+    """The audio of `<Say>`, `<Play>` or `<Pause>`, once. For audio that cannot be loaded it is silence, with a
+    warning."""
     match verb.name:
         case "Say":
             return await asyncio.to_thread(_speech, verb.text)
@@ -36,7 +37,7 @@ async def sound(call: Leg, verb: Verb, base: str) -> bytes:
 
 
 async def announcement(call: Leg, url: str, method: str) -> bytes:
-    """The audio of a document that only says and plays: for `AnnounceUrl`, `HoldUrl` and `waitUrl`."""
+    """The audio of a document that has only `<Say>` and `<Play>`: for `AnnounceUrl`, `HoldUrl` and `waitUrl`."""
     document = await call.read(Fetch(url, method or "POST"))
     return b"".join([await sound(call, verb, document.base) for verb in document.verbs])
 

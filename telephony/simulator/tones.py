@@ -16,7 +16,7 @@ _KEYPAD = "123A456B789C*0#D"
 
 
 def beep() -> bytes:
-    """A voicemail's beep: 1 kHz, 400 ms."""
+    """The beep of a voicemail: 1 kHz, 400 ms."""
     return tone((1000,), 0.4)
 
 

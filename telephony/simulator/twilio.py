@@ -9,8 +9,10 @@ async with SimulatedTwilio(account_sid="AC...", auth_token="...") as twilio:
     call = await twilio.ring(to="+14155550199", caller=callers.demo)
 ```
 
-This machine alone: an address elsewhere is refused, but for those that `reach` maps here. Over real sockets in real
-time; or with `in_memory=True`, which virtual time has by itself, without a socket and with nothing else changed:
+All requests stay on this machine. Another address is refused, except for those that `reach` maps to this machine.
+
+The simulation runs over real sockets in real time. With `in_memory=True` it needs no sockets. In virtual time that is
+the default, and nothing else changes:
 
 ```python
 async def main() -> None:
@@ -40,8 +42,8 @@ __all__ = ["OWN_NUMBER", "SimulatedTwilio"]
 
 
 class SimulatedTwilio(SimulatedAccount):
-    """An account at Twilio with its REST API, which is served within `async with`. For the arguments see
-    `SimulatedAccount`."""
+    """An account at Twilio with its REST API, which is served in an `async with` block. `SimulatedAccount` describes
+    the arguments."""
 
     async def __aenter__(self) -> Self:
         self._stack = AsyncExitStack()
@@ -63,5 +65,6 @@ class SimulatedTwilio(SimulatedAccount):
         return self.links.serve(app)
 
     def http_client(self, timeout_s: float = 10.0) -> TwilioHttpClient:
-        """For an official client: carries its requests here. Close its `session` after use."""
+        """An HTTP client for an official client. It carries the requests to this Twilio. Close its `session` after
+        use."""
         return self.links.http_client(timeout_s)

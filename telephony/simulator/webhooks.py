@@ -30,8 +30,10 @@ class WebhookFailed(Exception):
 
 
 class Webhooks:
-    """`reach` maps public addresses to this machine: `{"https://phone.example.com": "http://127.0.0.1:8000"}`. Requests
-    are signed for the public address and made to the local one."""
+    """Makes requests to the application. They are signed for the public address and sent to the local one.
+
+    `reach` maps public addresses to this machine: `{"https://phone.example.com": "http://127.0.0.1:8000"}`.
+    """
 
     def __init__(self, auth_token: str, reach: Mapping[str, str], links: Links, *, timeout_s: float = 15.0) -> None:
         self.reach = dict(reach)

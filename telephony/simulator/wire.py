@@ -1,7 +1,8 @@
 """Writes and strictly decodes the messages of a media stream, as Twilio does. Pure.
 
-Written only from Twilio's pages, independent of the product's own codec, so that one checks the other:
-https://www.twilio.com/docs/voice/media-streams/websocket-messages, https://www.twilio.com/docs/api/errors/31950, 31951.
+This module follows only Twilio's pages. It is independent of the product's own codec, so that each of them checks the
+other. Sources: https://www.twilio.com/docs/voice/media-streams/websocket-messages,
+https://www.twilio.com/docs/api/errors/31950, 31951.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ Command = Play | Mark | Clear
 
 
 class Rejected(ValueError):
-    """Twilio ignores this message and reports a warning of this code."""
+    """Twilio ignores this message and reports a warning with this code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -100,7 +101,7 @@ def _audio(payload: Any) -> bytes:
 
 
 class Sender:
-    """Writes one stream's messages; counts `sequenceNumber` and `chunk`, which are strings on the wire."""
+    """Writes the messages of one stream. It counts `sequenceNumber` and `chunk`, which are strings in the messages."""
 
     def __init__(self, stream_sid: str, call_sid: str, account_sid: str, parameters: Mapping[str, str]) -> None:
         self._stream_sid = stream_sid
