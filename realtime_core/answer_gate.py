@@ -11,9 +11,12 @@ _PAST = float("-inf")
 
 
 class AnswerGate:
-    """The agent waits while the caller speaks, but at most `speech_limit_s`: after that the speech detector is taken to
-    be stuck. After speech the agent waits at most `answer_limit_s` for the server to commit the turn and to answer it.
-    `hold` delays answers further. From `free_at` on a response may begin; from `answers_at` on an answer may begin.
+    """Decides when a response and an answer may begin: a response from `free_at` on, and an answer from `answers_at`
+    on.
+
+    The agent waits while the caller speaks, but at most `speech_limit_s`. After that the speech detector counts as
+    stuck. After speech the agent waits at most `answer_limit_s` for the server to commit the turn and to answer it.
+    `hold` delays answers further.
     """
 
     def __init__(self, *, speech_limit_s: float = 8.0, answer_limit_s: float = 1.0) -> None:
@@ -44,7 +47,8 @@ class AnswerGate:
         self._closed_until = now + self._answer_limit_s if server_answers else _PAST
 
     def answered(self) -> None:
-        """A response was created. This changes nothing while the caller speaks: the messages crossed on the way."""
+        """Note that a response was created. While the caller speaks, this changes nothing, because the two messages
+        crossed."""
         if not self._speaking:
             self._closed_until = _PAST
 

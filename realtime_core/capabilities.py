@@ -13,15 +13,16 @@ class ModelCapabilities:
     takes inputs and emits audio."""
 
     drives_player: bool = False
-    """The model calls the `Player` of its configuration. Otherwise a listener of the session has to call it."""
+    """Whether the model calls the `Player` of its configuration. Otherwise a listener of the session must call it."""
     confirms_settings: bool = False
-    """The model calls `RealtimeModelSendSessionUpdate.answered`. Otherwise settings apply as soon as they are sent."""
+    """Whether the model calls `RealtimeModelSendSessionUpdate.answered`. Otherwise settings apply as soon as they are
+    sent."""
     truncates: bool = False
-    """The model can remove the audio that the caller has not heard from an item."""
+    """Whether the model can remove the audio that the caller has not heard from an item."""
     cancels: bool = False
-    """The model can stop a response in progress. Otherwise the rest of the response is dropped."""
+    """Whether the model can stop a response in progress. Otherwise the rest of the response is dropped."""
     decides_turns: bool = False
-    """The model can detect the caller's turns and answer them without a request."""
+    """Whether the model can detect the caller's turns and answer them without a request."""
     full_duplex: bool = False
-    """The model hears the caller while it speaks, and decides whether to stop. So speech of the caller does not
-    interrupt playback."""
+    """Whether the model hears the caller while it speaks, and decides whether to stop. Then speech of the caller does
+    not interrupt playback."""

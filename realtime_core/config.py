@@ -154,7 +154,7 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
     input_audio_format: RealtimeAudioFormat
     output_audio_format: RealtimeAudioFormat
     audio_format: RealtimeAudioFormat
-    """Input and output format together."""
+    """The format of input and output together."""
     input_audio_transcription: RealtimeInputAudioTranscriptionConfig | None
     input_audio_noise_reduction: RealtimeInputAudioNoiseReductionConfig | None
     turn_detection: RealtimeTurnDetectionConfig | None
@@ -171,7 +171,7 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
 
 class RealtimeGuardrailsSettings(TypedDict, total=False):
     debounce_text_length: int
-    """Output guardrails run each time the agent has said this many more characters (default 100), and at the end of a
+    """The number of characters after which output guardrails run again (default 100). They also run at the end of a
     response. -1: only at the end."""
     feedback: str | None
     """The system text for the model after a guardrail stopped it; `{names}` is replaced by the guardrails' names. None:
@@ -192,7 +192,7 @@ class RealtimeToolExecutionConfig(TypedDict, total=False):
     filler: str | ToolFiller
     """Instructions for one response when a tool runs longer than `filler_after_seconds`."""
     filler_after_seconds: float
-    """Default 3."""
+    """The time after which the filler is requested. Default 3."""
 
 
 class RealtimeQueueSettings(TypedDict, total=False):
@@ -232,13 +232,14 @@ class RealtimeRunConfig(TypedDict, total=False):
     model_settings: RealtimeSessionModelSettings
     output_guardrails: Sequence[OutputGuardrail[Any]]
     input_guardrails: Sequence[InputGuardrail[Any]]
-    """Run on the caller's transcripts. These come after the reply has begun, so a tripped guardrail cuts the reply
-    short."""
+    """Guardrails for the caller's transcripts. A transcript comes after the reply has begun, so a tripped guardrail
+    cuts the reply short."""
     guardrails_settings: RealtimeGuardrailsSettings
     hooks: RealtimeRunHooks[Any]
     tracing_disabled: bool
     async_tool_calls: bool
-    """False: tools run one after another, in the order of the calls. The session continues in both cases."""
+    """Whether tools run at the same time. False: tools run one after another, in the order of the calls. The session
+    continues in both cases."""
     tool_execution: RealtimeToolExecutionConfig
     tool_error_formatter: ToolErrorFormatter
     queues: RealtimeQueueSettings

@@ -143,7 +143,7 @@ class EventStream:
                     waiter.set_result(None)
 
     def close(self) -> None:
-        """The consumer stops: drop the queued events and end."""
+        """End the stream for its consumer, and drop the queued events."""
         self.end()
         self._error = None
         self._clear()

@@ -39,7 +39,7 @@ class RealtimeModelConfig(TypedDict, total=False):
     """The base address of a compatible server (`https://host/v1`; http, ws, wss). Default: `OPENAI_BASE_URL`, then
     OpenAI."""
     headers: dict[str, str]
-    """Sent unchanged instead of the `Authorization` header."""
+    """The headers of the connection, unchanged. They replace the `Authorization` header."""
     safety_identifier: str
     """A stable identifier of the end user that does not reveal the user, at most 512 printable ASCII characters. It is
     sent in the header `OpenAI-Safety-Identifier`, together with the key or `headers`. Source:
@@ -49,7 +49,7 @@ class RealtimeModelConfig(TypedDict, total=False):
     playback_tracker: Player
     """Plays the audio and knows the heard position. Default: a clock that assumes undisturbed playback."""
     call_id: str
-    """Attach to a SIP call that the server already holds."""
+    """The id of a SIP call that the server already holds. The session attaches to this call."""
     conversation: Callable[[], Sequence[RealtimeItem]]
     """Returns the conversation so far, for the server session that replaces a lost one. A session returns its history.
     """
@@ -82,7 +82,7 @@ class RealtimeModel(ABC):
     capabilities: ModelCapabilities = ModelCapabilities()
 
     emit_raw: bool = True
-    """Emit `raw_server_event` for every message of the server. A model can save work when this is off."""
+    """Whether to emit `raw_server_event` for every message of the server. A model can save work when this is off."""
 
     @abstractmethod
     async def connect(self, options: RealtimeModelConfig) -> None:

@@ -71,13 +71,13 @@ class OutputChecks:
         self._responses: OrderedDict[str, _Response] = OrderedDict()
 
     def began(self, response_id: str) -> None:
-        """The current agent began a response."""
+        """Note that the current agent began a response."""
         if response_id in self._responses and self._responses[response_id].over:
             del self._responses[response_id]  # the model gives no ids
         self._response(response_id)
 
     def audio(self, response_id: str) -> bool:
-        """Audio of a response came. Returns whether it may be played."""
+        """Take audio of a response. Returns whether it may be played."""
         response = self._responses.get(response_id)
         if response is None:
             return True
@@ -85,7 +85,7 @@ class OutputChecks:
         return not response.tripped
 
     def said(self, response_id: str, item_id: str, content_index: int, delta: str) -> None:
-        """More text of a response came."""
+        """Take more text of a response."""
         response = self._response(response_id)
         if response.over:
             return
@@ -94,7 +94,7 @@ class OutputChecks:
         self._check_if_due(response)
 
     def said_in_all(self, response_id: str, item_id: str, content_index: int, text: str) -> None:
-        """The whole text of a part came. The earlier deltas may have had gaps."""
+        """Take the whole text of a part. The earlier deltas may have had gaps."""
         response = self._response(response_id)
         known = "".join(response.parts.get((item_id, content_index), ()))
         if response.over or text == known:
@@ -110,7 +110,7 @@ class OutputChecks:
             self._check(response)
 
     def ended(self, response_id: str) -> str:
-        """A response ended. Returns its text."""
+        """Note that a response ended. Returns its text."""
         response = self._responses.get(response_id)
         if response is None:
             return ""
@@ -187,7 +187,7 @@ class InputChecks:
         self._heard: OrderedDict[tuple[str, int], str] = OrderedDict()
 
     def heard(self, item_id: str, content_index: int, transcript: str) -> None:
-        """The transcript of a turn of the caller came. A repeated transcript is not checked again."""
+        """Take the transcript of a turn of the caller. A repeated transcript is not checked again."""
         key = item_id, content_index
         if item_id and self._heard.get(key) == transcript:
             return

@@ -47,7 +47,7 @@ class Player(Protocol):
         """Queue audio of one part, in the session's output format, behind the queued audio."""
 
     def end(self, item_id: str, content_index: int) -> None:
-        """No more audio of the part will come."""
+        """Note that no more audio of the part will come."""
 
     def stop(self) -> Sequence[HeardItem]:
         """Drop all audio that is not yet heard, and fall silent.
@@ -94,7 +94,7 @@ class PlaybackLedger:
         return len(self._parts)
 
     def received(self, item_id: str, content_index: int, n_bytes: int) -> None:
-        """The model sent audio of a part."""
+        """Count audio of a part that the model sent."""
         part = self._parts.get((item_id, content_index))
         if part is None:
             part = self._parts[item_id, content_index] = _Received()
@@ -103,7 +103,7 @@ class PlaybackLedger:
         part.n_bytes += n_bytes
 
     def done(self, item_id: str, content_index: int) -> None:
-        """No more audio of the part will come."""
+        """Note that no more audio of the part will come."""
         if (part := self._parts.get((item_id, content_index))) is not None:
             part.done = True
 
@@ -187,7 +187,7 @@ class ClockPlayer:
         self._held = True
 
     def duck(self, by_db: float) -> None:
-        """A clock has no volume, so playback continues."""
+        """Continue, because a clock has no volume."""
 
     def release(self) -> None:
         self._advance()

@@ -37,18 +37,18 @@ class RealtimePlaybackTracker:
         self._current: tuple[str, int] | None = None
 
     def on_play_bytes(self, item_id: str, item_content_index: int, bytes: bytes) -> None:
-        """These bytes of a part were played to their end."""
+        """Report that these bytes of a part were played to their end."""
         self.on_play_ms(item_id, item_content_index, len(bytes) / self._bytes_per_ms)
 
     def on_play_ms(self, item_id: str, item_content_index: int, ms: float) -> None:
-        """`ms` more milliseconds of a part were played."""
+        """Report that `ms` more milliseconds of a part were played."""
         part = (item_id, item_content_index)
         if part not in self._stopped and ms > 0:
             self._current = part
             self._played[part] = self._played.get(part, 0.0) + ms
 
     def on_interrupted(self) -> None:
-        """Playback was stopped."""
+        """Report that playback was stopped."""
         self.stop()
 
     def set_audio_format(self, format: str | Mapping[str, Any] | None) -> None:

@@ -58,11 +58,12 @@ class Outcome:
 
     @property
     def interrupted(self) -> bool:
-        """The caller or the client ended the response. Servers report this as `incomplete` or as `cancelled`."""
+        """Whether the caller or the client ended the response. Servers report this as `incomplete` or as
+        `cancelled`."""
         return self.status == "cancelled" or self.reason in ("turn_detected", "client_cancelled")
 
     def names(self) -> list[str]:
-        """The error's code and type, where present."""
+        """The code and the type of the error, if the response has them."""
         error = self.error if isinstance(self.error, Mapping) else {}
         return [str(error[name]) for name in ("code", "type") if error.get(name)]
 

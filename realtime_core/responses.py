@@ -154,20 +154,22 @@ class Responses:
 
     @property
     def idle(self) -> bool:
-        """No response is in progress, and no request is sent or queued."""
+        """Whether no response is in progress, and no request is sent or queued."""
         return self.state is ResponseState.IDLE and not self._queue
 
     def at_rest(self, now: float) -> bool:
-        """Idle, the caller does not speak, and no answer of the server's own is expected."""
+        """Whether nothing is going on: it is idle, the caller does not speak, and no answer of the server's own is
+        expected."""
         return self.idle and now >= self._gate.free_at
 
     def awaits_server_answer(self, now: float) -> bool:
-        """The server should answer a turn itself, and no audio of the answer has come."""
+        """Whether the server should answer a turn itself and no audio of the answer has come."""
         active = self._active
         return self._waits_for_server(now) or (active is not None and active.request is None and not active.spoke)
 
     def expects_unnamed(self, now: float) -> bool:
-        """The next response may lack our event id: it is the server's own, or the server returns no metadata."""
+        """Whether the next response may lack our event id, because it is the server's own, or because the server
+        returns no metadata."""
         return self._waits_for_server(now) or (self._sent is not None and not self._echoes)
 
     @property
@@ -182,7 +184,7 @@ class Responses:
         return None
 
     def is_out_of_band(self, response_id: str) -> bool:
-        """The response is not part of the default conversation."""
+        """Whether the response is outside of the default conversation."""
         return response_id in self._side_responses
 
     # Requests.
@@ -220,7 +222,8 @@ class Responses:
         return self._cancel_active(mute)
 
     def cancelled_by_server(self) -> None:
-        """The server cancelled its response because the caller speaks. A requested response is cancelled too."""
+        """Note that the server cancelled its response because the caller speaks. A requested response is cancelled,
+        too."""
         if self._sent is not None:
             self._sent.revoked = True
 
@@ -247,13 +250,13 @@ class Responses:
     # Events of the server.
 
     def acknowledged(self, item_id: str) -> None:
-        """The server added the item to the conversation."""
+        """Note that the server added the item to the conversation."""
         if any(item_id in request.items for request in self._requests()):
             self._acknowledged.add(item_id)
 
     def answer_not_needed(self, item_id: str) -> bool:
-        """The item needs no answer: the server refused it, or it is answered already. A response that was requested for
-        this item only is cancelled when it is created. Returns whether an answer was requested."""
+        """Note that the item needs no answer, because the server refused it or it is answered already. A response that
+        was requested only for this item is cancelled when it is created. Returns whether an answer was requested."""
         wanted = [request for request in self._requests() if item_id in request.items]
         for request in wanted:
             request.items.discard(item_id)
@@ -262,7 +265,7 @@ class Responses:
         return bool(wanted)
 
     def created(self, now: float, response_id: str, response: Mapping[str, Any]) -> list[Effect]:
-        """`response.created`."""
+        """Handle `response.created`."""
         echoed = echo_of(response)
         if self._is_side(response, echoed):
             self._side_requests.discard(echoed or next(iter(self._side_requests)))
@@ -288,28 +291,28 @@ class Responses:
         return self._cancel_active(mute=True) if unwanted else []
 
     def progress(self, now: float, response_id: str | None = None) -> None:
-        """An event of the response has come (None: of the response in progress)."""
+        """Note that an event of the response has come. None: the response in progress."""
         if self._active and response_id in (None, self._active.response_id):
             self._active.progress_at = now
 
     def began_item(self, response_id: str) -> None:
-        """The response began an item."""
+        """Note that the response began an item."""
         if self._active and self._active.response_id == response_id:
             self._active.is_complete = False
 
     def completed_item(self, now: float, response_id: str) -> None:
-        """An item of the response is complete."""
+        """Note that an item of the response is complete."""
         if self._active and self._active.response_id == response_id:
             self._active.is_complete = True
             self._watch_at = min(self._watch_at, now + _END_LIMIT_S)
 
     def spoke(self, response_id: str) -> None:
-        """Audio of the response has come."""
+        """Note that audio of the response has come."""
         if self._active and self._active.response_id == response_id:
             self._active.spoke = True
 
     def done(self, now: float, response_id: str, outcome: Outcome) -> list[Effect]:
-        """`response.done`."""
+        """Handle `response.done`."""
         if response_id in self._side_responses:
             self._side_responses.discard(response_id)
             return []
@@ -331,7 +334,7 @@ class Responses:
         return [*failure, *self._next(now)]
 
     def refused(self, now: float, event_id: str, code: str, error: Any = None) -> list[Effect]:
-        """An error event of the server. It changes nothing if it does not concern a command of ours."""
+        """Handle an error event of the server. It changes nothing if it does not concern a command of ours."""
         if event_id and event_id == self._cancel_id:
             self._cancel_id = None
         self._side_requests.discard(event_id)
@@ -358,7 +361,7 @@ class Responses:
         return self._next(now)
 
     def committed(self, now: float, *, by_hand: bool = False) -> list[Effect]:
-        """The server committed a turn. It does not answer a turn that was committed `by_hand`."""
+        """Note that the server committed a turn. The server does not answer a turn that was committed `by_hand`."""
         server_answers = self.server_responds and not by_hand
         self._turn_taken_at = now if server_answers else None
         self._gate.committed(now, server_answers=server_answers)

@@ -65,7 +65,7 @@ _NOT_HANDED_OFF = (
 )
 
 CLOSE_TIMEOUT_S = 1.0
-"""How long `close` takes at most: half of it for users' code to end, the rest for the model's connection."""
+"""The maximum duration of `close`: half of it for users' code to end, the rest for the model's connection."""
 
 
 class RealtimeSession(RealtimeModelListener):
@@ -353,7 +353,7 @@ class RealtimeSession(RealtimeModelListener):
         await self._deliver(RealtimeModelSendAudio(audio, commit=commit))
 
     def post_audio(self, audio: bytes) -> None:
-        """`send_audio` without awaiting. Does nothing when the session is not open."""
+        """Send the caller's audio without awaiting, as `send_audio` does. Does nothing when the session is not open."""
         if not self._ended:
             self._core.send(RealtimeModelSendAudio(audio))
 

@@ -82,7 +82,7 @@ class TaskScope:
 
 
 class SessionCore:
-    """The state that a session's parts share. Only the session makes one."""
+    """The state that the parts of a session share. Only the session makes one."""
 
     def __init__(
         self,

@@ -127,7 +127,7 @@ class SessionTurns:
         self._hooks.ended(agent, text)
 
     def end(self) -> None:
-        """No more events come. Responses in progress end now."""
+        """End the responses in progress, because no more events come."""
         for response_id in list(self._speakers):
             self._ended(RealtimeModelTurnEndedEvent(response_id=response_id, status="failed"))
 

@@ -134,7 +134,7 @@ class ToolCalls:
         return call
 
     def hosted(self, event: RealtimeModelMcpCallEvent) -> None:
-        """The model's server runs a tool (hosted MCP). Emit its start and its end once each."""
+        """Emit the start and the end of a call of a tool that the model's server runs (hosted MCP), once each."""
         tool = HostedTool(event.name, event.server_label)
         if event.id not in self._calls:
             call_event = RealtimeModelToolCallEvent(event.name, event.id, event.arguments, id=event.id)
@@ -153,7 +153,7 @@ class ToolCalls:
         self._hooks.hosted_tool_ended(call.active.agent, tool, output)
 
     def begin_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:
-        """The model's server asks for approval of a tool that it runs."""
+        """Wait for the approval of a tool that the model's server runs, because the server asks for it."""
         self._core.start(self._approve_hosted(request), f"approval of {request.name}")
 
     async def _approve_hosted(self, request: RealtimeModelMcpApprovalRequestEvent) -> None:

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 MAX_OUTPUT_CHARS = 100_000
-"""The limit for a tool's result, in characters. The model's context has no room for more."""
+"""The maximum length of a tool's result, in characters. The model's context has no room for more."""
 
 TResult = TypeVar("TResult")
 ToolErrorFunction = Callable[["RunContextWrapper[Any]", Exception], "str | Awaitable[str]"]
@@ -81,7 +81,7 @@ class ToolTimeoutError(RealtimeCoreError):
 
 @dataclass(frozen=True, slots=True)
 class SilentResult:
-    """A tool returns this so that the model gets the output without a request for a response."""
+    """A result of a tool that the model gets without a request for a response."""
 
     output: Any = ""
 
@@ -117,7 +117,7 @@ class FunctionTool:
     """Whether a call waits for `session.approve_tool_call`: a bool, or a function of (context, arguments, call_id)."""
     timeout_seconds: float | None = None
     timeout_behavior: ToolTimeoutBehavior = "error_as_result"
-    """`raise_exception` also emits an `error` event."""
+    """What happens after the time limit. `raise_exception` also emits an `error` event."""
     timeout_error_function: ToolErrorFunction | None = None
     """Makes the text for the model from a `ToolTimeoutError`."""
 

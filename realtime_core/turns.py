@@ -45,21 +45,21 @@ class TurnPolicy(ABC):
 
     @abstractmethod
     def speech_started(self, now: float, *, agent_active: bool) -> Actions:
-        """The caller began to speak. `agent_active`: a response is in progress or playing."""
+        """Handle the beginning of the caller's speech. `agent_active`: a response is in progress or playing."""
 
     def speech_stopped(self, now: float) -> Actions:
         return ()
 
     def committed(self, now: float) -> Actions:
-        """The server committed a turn."""
+        """Handle a turn that the server committed."""
         return ()
 
     def on_time(self, now: float) -> Actions:
-        """The deadline has passed."""
+        """Handle the deadline."""
         return ()
 
     def reset(self) -> None:
-        """The server connection was lost: reset the state of the current turn."""
+        """Reset the state of the current turn, because the connection to the server was lost."""
         self.deadline = None
 
 

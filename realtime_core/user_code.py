@@ -56,7 +56,7 @@ class UserCode(Enum):
 
     TOOL = "tool"
     ERROR_TEXT = "error text"
-    """Makes the model's text for a failure, a rejection or a time-out."""
+    """A function that makes the model's text for a failure, a rejection or a time-out."""
     IS_ENABLED = "is_enabled"
     APPROVAL = "needs_approval"
     GUARDRAIL = "guardrail"

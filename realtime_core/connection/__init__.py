@@ -52,7 +52,7 @@ class Connection(ABC):
     @property
     @abstractmethod
     def buffered_bytes(self) -> int:
-        """Bytes that `send` has accepted and the network has not."""
+        """The number of bytes that `send` has accepted and the network has not."""
 
     @abstractmethod
     def pause(self) -> None:
@@ -64,10 +64,11 @@ class Connection(ABC):
 
     @abstractmethod
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Begin to close after the sent messages have gone out. No more messages are delivered. Idempotent. If the peer
-        does not answer, the connection ends after the adapter's close time-out.
+        """Begin to close, after the sent messages have gone out. No more messages are delivered. Idempotent.
 
-        Raises `ValueError` for a code that must not be sent; a reason is cut to 123 bytes."""
+        If the peer does not answer, the connection ends after the adapter's close time-out. A reason is cut to 123
+        bytes. Raises `ValueError` for a code that must not be sent.
+        """
 
     @abstractmethod
     async def run(self, on_message: MessageHandler) -> Close:

@@ -11,7 +11,8 @@ from . import Close, Connection, MessageHandler
 __all__ = ["DeliveringConnection", "check_close", "size_bytes"]
 
 MAX_REASON_BYTES = 123
-"""RFC 6455, section 5.5: a control frame carries 125 bytes, two of which are the code."""
+"""The maximum length of a reason. A control frame carries 125 bytes, and two of them are the code (RFC 6455, section
+5.5)."""
 
 
 def size_bytes(message: str | bytes) -> int:

@@ -1,7 +1,7 @@
-"""The quick way for whole text messages of a WebSocket (RFC 6455, section 5.2). Pure.
+"""A fast path for whole text messages of a WebSocket (RFC 6455, section 5.2). Pure.
 
 Nearly all frames of a call are whole text messages. `FrameSplitter` unpacks these, and leaves every other frame to the
-sans-I/O protocol of `websockets`. `Masks` gives masking keys.
+sans-I/O protocol of `websockets`. `Masks` makes masking keys.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _HEAD_64 = Struct("!BBQ").pack
 
 
 class Piece(NamedTuple):
-    """`is_text`: the payload of a whole text message. Otherwise bytes of the stream for the general protocol."""
+    """A part of the received bytes. `is_text`: it is the payload of a whole text message. Otherwise it is bytes for the
+    general protocol."""
 
     is_text: bool
     data: bytes
@@ -54,11 +55,11 @@ class FrameSplitter:
         self._passes_all = False
 
     def pass_all(self) -> None:
-        """The connection is closing: all further bytes are for the general protocol."""
+        """Leave all further bytes to the general protocol, because the connection is closing."""
         self._passes_all = True
 
     def feed(self, data: bytes) -> Iterator[Piece]:
-        """The pieces that these bytes complete, in order."""
+        """Take received bytes. Yields the pieces that they complete, in order."""
         if self._kept:
             self._kept += data
             if len(self._kept) < self._wanted and not self._passes_all:
@@ -117,7 +118,7 @@ class FrameSplitter:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A whole text message of a server."""
+    """The frame of a whole text message of a server."""
     size = len(payload)
     if size < 126:
         return _HEAD_7(_FIN_TEXT, size) + payload
@@ -125,7 +126,7 @@ def text_frame(payload: bytes) -> bytes:
 
 
 def masked_text(payload: bytes, mask: bytes) -> bytes:
-    """A whole text message of a client, with this masking key of 4 bytes."""
+    """The frame of a whole text message of a client, with this masking key of 4 bytes."""
     size = len(payload)
     if size < 126:
         head = _HEAD_7(_FIN_TEXT, 0x80 | size)
@@ -135,15 +136,14 @@ def masked_text(payload: bytes, mask: bytes) -> bytes:
 
 
 class Masks:
-    """Masking keys of one connection. `entropy(n)` returns n strong random bytes: RFC 6455, section 5.3, requires keys
-    that the peer and the sender of the data cannot predict.
+    """Makes the masking keys of one connection. `entropy(n)` returns n strong random bytes, because RFC 6455, section
+    5.3, requires keys that cannot be predicted.
 
-    The keys are drawn in blocks, because a system call for each frame costs more than the frame. Each key is used
-    once.
+    The keys are drawn in blocks, because a system call for each frame costs more than the frame. Each key is used once.
     """
 
     BLOCK = 1024
-    """Bytes of a block: keys for 256 frames, five seconds of a caller's audio."""
+    """The number of bytes in a block: keys for 256 frames, which is five seconds of a caller's audio."""
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
         self._entropy = entropy

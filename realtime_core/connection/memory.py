@@ -22,11 +22,12 @@ _ANSWER = Close(1000, "", "us")
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Faults of one direction of a connection. Times in seconds.
+    """The faults of one direction of a connection. Times are in seconds.
 
-    `jitter_s` is the limit of an extra delay, uniform for each message; messages keep their order, as with TCP. `drop`
-    is the probability that a message is lost, which TCP does not do. In each of `stalls` (seconds since the pair was
-    made, length) no message arrives; after it all of them arrive at once.
+    `jitter_s` is the maximum of an extra delay, uniform for each message. Messages keep their order, as with TCP.
+    `drop` is the probability that a message is lost, which does not happen with TCP. `stalls` are pairs of a beginning
+    (seconds since the pair was made) and a length. During a stall no message arrives. After it all of them arrive at
+    once.
     """
 
     delay_s: float = 0.0
@@ -106,7 +107,7 @@ def _size(message: str | bytes | Close) -> int:
 
 
 class MemoryConnection(DeliveringConnection):
-    """One end of a pair; made by `memory_pair`."""
+    """One end of a pair. `memory_pair` makes it."""
 
     def __init__(self, *, close_timeout_s: float, max_message_bytes: int | None, max_buffered_bytes: int) -> None:
         super().__init__()
@@ -136,7 +137,7 @@ class MemoryConnection(DeliveringConnection):
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes that a stall holds back, and bytes that the peer has not taken."""
+        """The number of bytes that a stall holds back or that the peer has not taken."""
         return self._wire.held_bytes + (0 if self._peer._listening else self._peer._kept_bytes)
 
     def close(self, code: int = 1000, reason: str = "") -> None:

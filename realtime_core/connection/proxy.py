@@ -24,7 +24,8 @@ _MAX_ANSWER_BYTES = 16 * 2**10
 
 
 def environment_proxy(uri: WebSocketURI) -> str | None:
-    """The address of the proxy for `uri` that the environment names. A server on this machine needs none."""
+    """The address of the proxy for `uri` that the environment names. None: no proxy. A server on this machine needs
+    none."""
     return None if _is_loopback(uri.host) else get_proxy(uri)
 
 

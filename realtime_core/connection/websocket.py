@@ -193,7 +193,8 @@ ProcessRequest = Callable[[Request], Response | None]
 
 
 class WebSocketServer:
-    """A listening WebSocket server; made by `serve`. Leaving it closes what is open and ends every handler."""
+    """A listening WebSocket server. `serve` makes it. When the block ends, open connections are closed and every
+    handler ends."""
 
     def __init__(self, start: Callable[[WebSocketServer], Awaitable[asyncio.Server]], close_timeout_s: float) -> None:
         self._start = start
@@ -204,7 +205,7 @@ class WebSocketServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port on which the server listens."""
         assert self._server is not None, "the server has not been started"
         return int(self._server.sockets[0].getsockname()[1])
 
@@ -274,7 +275,7 @@ def serve(
 ) -> WebSocketServer:
     """Listen: `async with serve(handler, host, port) as server`, or `server = await serve(...)` and `server.close()`.
 
-    `handler` is awaited with each connection and its request; when it returns, the connection is closed with code 1000.
+    `handler` is awaited with each connection and its request. When it returns, the connection is closed with code 1000.
     If it fails, the code is 1011, and the error goes to the loop's exception handler. `process_request` may return an
     HTTP response instead of the upgrade.
     """

@@ -72,7 +72,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol that both ends have agreed upon."""
+        """The subprotocol on which both ends have agreed."""
         return self._protocol.subprotocol
 
     def send(self, text: str) -> None:
@@ -194,7 +194,7 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     # Frames
 
     def opened(self) -> None:
-        """The handshake is done. No more data is read until `run`."""
+        """Note that the handshake is done. No more data is read until `run`."""
         self._listening_changed()
         self._schedule_ping()
 

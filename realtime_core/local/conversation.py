@@ -115,7 +115,7 @@ class Conversation:
         self._schedule.run(now)
 
     def speech_is_ready(self, now: float) -> None:
-        """A line of `wanted_speech` has been prepared."""
+        """Continue, because a line of `wanted_speech` has been prepared."""
         self._schedule.now = now
         self._responder.speech_is_ready()
 

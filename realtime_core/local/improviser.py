@@ -44,7 +44,8 @@ def agent_name(instructions: str) -> str | None:
 
 
 def leaves_alone(name: str, description: str = "") -> bool:
-    """Whether this tool would end or move the call or write a do-not-call list, by its name and description."""
+    """Whether the improviser must not call this tool: by its name and description it ends or moves the call, or writes
+    a do-not-call list."""
     if description.startswith(_HANDOFF):
         return False
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-\s]+", "_", name)

@@ -24,7 +24,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The model sends nothing for `pause_s` after `at_s` of the answer's audio (rounded up to 200 ms)."""
+    """A pause of the model. It sends nothing for `pause_s` after `at_s` of the answer's audio (rounded up to 200
+    ms)."""
 
     at_s: float
     pause_s: float
@@ -104,4 +105,4 @@ class Director(Protocol):
         """Return the answer. It is requested again for the same turn if an answer was cancelled before any output."""
 
     def begun(self, reply: Reply) -> None:
-        """The first output of this reply was sent, or the reply is empty and has ended."""
+        """Note that the first output of this reply was sent, or that the reply is empty and has ended."""

@@ -105,7 +105,7 @@ class Responder:
         self._step(running)
 
     def interrupt(self) -> None:
-        """The caller speaks: end the conversation's response."""
+        """End the conversation's response, because the caller speaks."""
         if self._active is not None:
             self._end(self._active, "turn_detected")
 
@@ -118,7 +118,7 @@ class Responder:
         self._end(response, "client_cancelled")
 
     def speech_is_ready(self) -> None:
-        """A line of `wanted_speech` is ready."""
+        """Continue, because a line of `wanted_speech` is ready."""
         for running in list(self._running.values()):
             if running.deadline is None:
                 self._step(running)

@@ -40,7 +40,7 @@ class Schedule:
         return deadline
 
     def stall(self, seconds: float) -> None:
-        """Do nothing for `seconds`; then perform all actions that became due meanwhile."""
+        """Do nothing for `seconds`. Then perform all actions that became due meanwhile."""
         self._stalled_until = self.now + seconds
 
     def stalls(self, now: float) -> bool:

@@ -192,16 +192,16 @@ class SessionConfig:
 
     @property
     def input(self) -> dict[str, Any]:
-        """`audio.input`."""
+        """The settings at `audio.input`."""
         return self.object["audio"]["input"]  # type: ignore[no-any-return]
 
     @property
     def output(self) -> dict[str, Any]:
-        """`audio.output`."""
+        """The settings at `audio.output`."""
         return self.object["audio"]["output"]  # type: ignore[no-any-return]
 
     def audio_was_sent(self) -> None:
-        """Audio was sent, so the voice is now fixed."""
+        """Fix the voice, because audio was sent."""
         self._said_anything = True
 
     def update(self, change: Any, *, responding: bool) -> None:

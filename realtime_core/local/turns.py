@@ -1,6 +1,6 @@
-"""The caller's turns: reactions to voice activity, commits and silence. Pure.
+"""Handles the caller's turns: voice activity, commits and silence. Pure.
 
-These are `speech_started` (it interrupts), `speech_stopped`, `committed`, the item, its transcript, the answer, and
+It emits `speech_started` (which interrupts), `speech_stopped`, `committed`, the item, its transcript, the answer, and
 idle time-outs.
 """
 

@@ -7,12 +7,15 @@ from ..config import RealtimeSessionModelSettings
 __all__ = ["DEFAULT_MODEL", "DEFAULT_MODEL_SETTINGS", "DEFAULT_TRANSCRIPTION_MODEL"]
 
 DEFAULT_MODEL = "gpt-realtime-2.1"
-"""`gpt-realtime` is shut down on 2027-01-20."""
+"""The default model. `gpt-realtime` is shut down on 2027-01-20."""
 
 DEFAULT_TRANSCRIPTION_MODEL = "gpt-live-transcribe"
-"""`gpt-4o-mini-transcribe` is shut down on 2027-02-26, and this model is named as its replacement. If the
-server does not have the model, the session begins without transcription.
-Source: https://developers.openai.com/api/docs/deprecations"""
+"""The default transcription model. `gpt-4o-mini-transcribe` is shut down on 2027-02-26, and this model is its named
+replacement.
+
+If the server does not have the model, the session begins without transcription. Source:
+https://developers.openai.com/api/docs/deprecations
+"""
 
 DEFAULT_MODEL_SETTINGS: RealtimeSessionModelSettings = {
     "voice": "ash",
@@ -22,4 +25,5 @@ DEFAULT_MODEL_SETTINGS: RealtimeSessionModelSettings = {
     "input_audio_transcription": {"model": DEFAULT_TRANSCRIPTION_MODEL},
     "turn_detection": {"type": "semantic_vad", "interrupt_response": True},
 }
-"""Settings where the user gives none. They are not used for a SIP call, which has settings already."""
+"""The settings that a session has unless the user gives others. They are not used for a SIP call, which has settings
+already."""

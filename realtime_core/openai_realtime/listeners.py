@@ -49,12 +49,12 @@ class Listeners:
             self._on_full(True)
 
     def end(self) -> None:
-        """No more events: `deliver` returns when the queue is empty."""
+        """Accept no more events. `deliver` returns when the queue is empty."""
         self._ended = True
         self._wake.set()
 
     def restart(self) -> None:
-        """Events may come again after `end`."""
+        """Accept events again after `end`."""
         self._ended = False
 
     async def deliver(self) -> None:

@@ -77,7 +77,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
     @property
     def emit_raw(self) -> bool:
-        """Emit `raw_server_event` for every frame (default). Off, audio is decoded without parsing it as JSON."""
+        """Whether to emit `raw_server_event` for every frame (the default). If it is off, audio is decoded without
+        parsing it as JSON."""
         return self._emit_raw
 
     @emit_raw.setter
@@ -88,12 +89,14 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
     @property
     def effective(self) -> Effective | None:
-        """What the server says is in effect: audio formats, who answers and interrupts. None before `connect`."""
+        """The settings that are in effect, as the server shows them: audio formats, and whether the server answers and
+        interrupts. None before `connect`."""
         return self._transport.config.effective if self._transport else None
 
     @property
     def ignored_errors(self) -> Counter[str]:
-        """Errors of the server that no event reports, by code: they are harmless, or the fault of this package."""
+        """The number of errors of the server that no event reports, by code. They are harmless, or the fault of this
+        package."""
         return self._transport.ports.ignored_errors if self._transport else Counter()
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
@@ -122,8 +125,10 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         self.send_event_now(event)
 
     def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
-        """Send an input in this step; between two sessions it is kept. After the end inputs are dropped: an event has
-        reported the end. Raises `UserError` before `connect`."""
+        """Send an input in this step. Between two sessions the input is kept.
+
+        After the end inputs are dropped, because an event has reported the end. Raises `UserError` before `connect`.
+        """
         if not self._ready or self._transport is None:
             raise UserError("The model is not connected: call connect() first.")
         if self._live is not None:
@@ -131,8 +136,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         return True
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
-        """As the base class. An input that is kept between two sessions counts as sent, an input after the end does
-        not."""
+        """Send an input if the condition holds, as the base class does. An input that is kept between two sessions
+        counts as sent. An input after the end does not."""
         return await super().send_event_if(event, send_if) and self._live is not None
 
     async def close(self) -> None:

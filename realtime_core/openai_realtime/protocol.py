@@ -334,10 +334,11 @@ def decode(message: str | bytes) -> ServerEvent:
 
 
 def decode_audio(message: str | bytes) -> AudioDelta | None:
-    """An audio delta without parsing its audio as JSON, or None where that is not safe.
+    """Decode an audio delta without parsing its audio as JSON. None: this is not safe for this message.
 
-    The audio is cut out and the small rest parsed in full. `"delta":` with its quotes cannot occur inside a JSON
-    string, where they would be escaped; that it was the object's own and only `delta` shows in the rest, being empty.
+    The audio is cut out, and the small rest is parsed. The text `"delta":` with its quotes cannot occur inside a JSON
+    string, because quotes are escaped there. The parsed rest shows that the audio was the object's own and only
+    `delta`: it is empty there.
     """
     if len(message) <= _WORTH_SLICING or not isinstance(message, str):
         return None

@@ -91,7 +91,8 @@ class ReconnectingTransport:
 
     @property
     def dropped_audio_bytes(self) -> int:
-        """Bytes of the caller's audio that were dropped, because the connection was away or stalled for too long."""
+        """The number of bytes of the caller's audio that were dropped, because the connection was away or stalled for
+        too long."""
         return self._backlog.dropped_bytes
 
     async def begin(self, tasks: asyncio.TaskGroup) -> None:

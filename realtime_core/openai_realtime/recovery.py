@@ -63,13 +63,13 @@ class ReconnectPolicy:
 
 
 def is_recoverable(close: Close) -> bool:
-    """A new connection may succeed after this end."""
+    """Whether a new connection may succeed after this end."""
     codes = _PEER_BROKE_THE_RULES if close.by == "us" else _RECOVERABLE
     return close.by == "network" or close.code in codes
 
 
 def is_worth_retrying(error: RealtimeCoreError) -> bool:
-    """Another attempt may succeed after this error."""
+    """Whether another attempt may succeed after this error."""
     if isinstance(error, ConnectFailed) and error.close is not None:
         return is_recoverable(error.close)
     if isinstance(error, ConnectFailed) and error.status in _HOPELESS_STATUS:
@@ -80,7 +80,7 @@ def is_worth_retrying(error: RealtimeCoreError) -> bool:
 
 
 class AudioBacklog:
-    """Audio of the caller that waits: the last `limit_bytes`."""
+    """The audio of the caller that waits: the last `limit_bytes` of it."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes

@@ -1,4 +1,4 @@
-"""What an error of the server means.
+"""Decides what an error of the server means.
 
 Pure. Codes and texts are those of the real server, from the issue threads of its clients. Most errors leave the session
 open.
@@ -19,13 +19,13 @@ class Fault(Enum):
     """Whose fault an error is."""
 
     BENIGN = "benign"
-    """Two events crossed on the way, and no action is needed: no event reports the error."""
+    """Two events crossed on the way. No action is needed, and no event reports the error."""
     OURS = "ours"
-    """This package should not have sent the event: the error is counted, no event reports it."""
+    """This package should not have sent the event. The error is counted, and no event reports it."""
     CONFIGURATION = "configuration"
     """The user's settings were refused."""
     SERVICE = "service"
-    """The service fails or limits us."""
+    """The service fails, or limits the account."""
     EXPIRED = "expired"
     """The session has reached its maximum length."""
     OTHER = "other"

@@ -20,7 +20,7 @@ class SessionUpdated(NamedTuple):
 
 
 class ItemAdded(NamedTuple):
-    """`previous_item_id` is None where the server did not name it, and "" where the item is the first."""
+    """An item was added. `previous_item_id` is None if the server did not name it, and "" if the item is the first."""
 
     item: Object
     previous_item_id: str | None = None
@@ -162,7 +162,7 @@ class RateLimits(NamedTuple):
 
 
 class ServerError(NamedTuple):
-    """`event_id` names the client event that caused it; "" where the server does not say."""
+    """An error of the server. `event_id` names the client event that caused it. It is "" if the server does not say."""
 
     type: str
     code: str
@@ -172,21 +172,21 @@ class ServerError(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """An event that is in the protocol and asks nothing of us."""
+    """An event of the protocol that requires no action."""
 
     type: str
     data: Object
 
 
 class Unknown(NamedTuple):
-    """An event that is not in the table: a newer server."""
+    """An event that is not in the table. A newer server may send it."""
 
     type: str
     data: Object
 
 
 class Malformed(NamedTuple):
-    """Not JSON, not an object with a `type`, or an event whose fields are not as they should be."""
+    """A message that is not JSON, or not an object with a `type`, or an event with invalid fields."""
 
     reason: str
     data: Object | None = None

@@ -37,7 +37,8 @@ class Effective:
 
     @classmethod
     def of(cls, session: Mapping[str, Any]) -> Effective:
-        """From the session object of `session.updated`, GA or beta. What is absent has the server's defaults."""
+        """Read the settings from the session object of `session.updated`, GA or beta. Absent settings have the server's
+        defaults."""
         audio = _mapping(session.get("audio"))
         given, taken = _mapping(audio.get("input")), _mapping(audio.get("output"))
         turns = given.get("turn_detection") if "turn_detection" in given else session.get("turn_detection")
@@ -97,7 +98,7 @@ class SessionConfig:
 
     @property
     def under_way(self) -> bool:
-        """A `session.update` waits for the server's answer."""
+        """Whether a `session.update` waits for the server's answer."""
         return self._ledger.under_way
 
     @property
@@ -147,7 +148,7 @@ class SessionConfig:
         return changes
 
     def sent_by_hand(self, event_id: str, session: Mapping[str, Any], now: float) -> None:
-        """The user sends this `session.update`: it is a change like any other."""
+        """Note a `session.update` that the user sends. It is a change like any other."""
         self._ledger.sent(event_id, Change(flatten(session)), now)
 
     def due(self, ids: Callable[[], str], now: float) -> tuple[list[tuple[str, dict[str, Any]]], list[Change]]:
@@ -160,22 +161,23 @@ class SessionConfig:
         return [(event_id, nest(fields)) for event_id, fields in due.updates], due.settled
 
     def created(self, session: Mapping[str, Any]) -> None:
-        """`session.created`. An attached call without transcription gets the default model, so that the history has the
-        caller's words. Its other settings stay."""
+        """Handle `session.created`. An attached call without transcription gets the default model, so that the history
+        has the caller's words. Its other settings stay."""
         shown = flatten(session)
         self._ledger.created(shown)
         if _TRANSCRIPTION not in self._ledger.desired and shown.get(_TRANSCRIPTION) is None:
             self._request({_TRANSCRIPTION: DEFAULT_MODEL_SETTINGS["input_audio_transcription"]})
 
     def updated(self, session: Mapping[str, Any]) -> list[Change]:
-        """`session.updated`; returns the changes that it acknowledges. Some servers describe only what has changed."""
+        """Handle `session.updated`. Returns the changes that it acknowledges. Some servers describe only what has
+        changed."""
         shown = flatten(session)
         self._echo |= shown
         self.effective = Effective.of(nest(self._echo))
         return self._ledger.taken(shown)
 
     def refused(self, event_id: str, param: str, code: str) -> Refusal | None:
-        """An error of the server; returns the `session.update` that it refuses, if any."""
+        """Handle an error of the server. Returns the `session.update` that it refuses, if any."""
         return self._ledger.refused(event_id, _VOICE if code == "cannot_update_voice" else path_of(param))
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:

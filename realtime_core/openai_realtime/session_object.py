@@ -1,4 +1,4 @@
-"""From the user's settings to the session object of the protocol, flat and nested.
+"""Converts the user's settings to the session object of the protocol, flat and nested.
 
 Pure. Source: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
@@ -60,7 +60,7 @@ _NESTED_KEYS: Mapping[tuple[str, str], str] = {
 _MAY_BE_OFF = frozenset({"transcription", "noise_reduction", "turn_detection"})
 
 IDLE_TIMEOUT = "idle_timeout_ms"
-"""The one setting of turn detection that None switches off."""
+"""The name of the only setting of turn detection that None switches off."""
 
 
 def wire_format(name: Any) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def wire_format(name: Any) -> dict[str, Any]:
 
 
 def bytes_per_ms(format: Mapping[str, Any]) -> int:
-    """48 for PCM16 at 24 kHz, 8 for G.711."""
+    """The number of bytes in a millisecond: 48 for PCM16 at 24 kHz, 8 for G.711."""
     return 8 if format.get("type") in ("audio/pcmu", "audio/pcma") else 48
 
 
@@ -195,5 +195,5 @@ def audio_format(shown: Any) -> Mapping[str, Any]:
 
 
 def setting_name(path: Path) -> str:
-    """A setting as an error's `param` names it."""
+    """The name of a setting in the `param` of an error."""
     return ".".join(("session", *path))

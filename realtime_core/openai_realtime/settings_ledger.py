@@ -24,7 +24,7 @@ from ..errors import RealtimeCoreError
 __all__ = ["ANSWER_S", "Answered", "Change", "Due", "Fields", "Path", "Refusal", "SettingsLedger", "path_of"]
 
 ANSWER_S = 10.0
-"""An update without an answer is given up after this many seconds."""
+"""The time after which an update without an answer is given up, in seconds."""
 _ECHO_S = 2.0
 """An update after which a `session.updated` came without its changes counts as taken if it is not refused by then."""
 
@@ -116,7 +116,7 @@ class SettingsLedger:
 
     @property
     def under_way(self) -> bool:
-        """An update waits for the server's answer."""
+        """Whether an update waits for the server's answer."""
         return any(not each.given_up for each in self._sent)
 
     @property
@@ -131,7 +131,7 @@ class SettingsLedger:
         self._waiting.append(change)
 
     def sent(self, event_id: str, change: Change, now: float) -> None:
-        """The user has sent an update for the change."""
+        """Note an update that the user has sent for the change."""
         self._sent.append(_Update(event_id, dict(change.fields), now, change))
 
     def due(self, ids: Callable[[], str], now: float) -> Due:
@@ -179,11 +179,12 @@ class SettingsLedger:
     # Answers.
 
     def created(self, session: Fields) -> None:
-        """`session.created`: the session before any update."""
+        """Handle `session.created`, which shows the session before any update."""
         self._echo = session
 
     def taken(self, session: Fields) -> list[Change]:
-        """`session.updated`, with the session as it is now. Returns the changes that are in force from now on."""
+        """Handle `session.updated`, which shows the session as it is now. Returns the changes that are in force from
+        now on."""
         shown = [self._shows(each, session) for each in self._sent]
         n_answered = 1
         if shown and shown[0] is False:
@@ -217,8 +218,10 @@ class SettingsLedger:
         return [update.change]
 
     def refused(self, event_id: str, path: Path | None = None) -> Refusal | None:
-        """An error of the server. None where it refuses no update. `event_id` is "" where the server names none;
-        `path` is the setting that it names (see `path_of`)."""
+        """Handle an error of the server. None: it refuses no update.
+
+        `event_id` is "" if the server names none. `path` is the setting that it names (see `path_of`).
+        """
         update = next((each for each in self._sent if self._is_meant(each, event_id, path)), None)
         if update is None:
             return None

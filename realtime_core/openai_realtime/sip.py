@@ -30,7 +30,7 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
     settings that the user gives: the call has formats, a voice and a model already."""
 
     async def connect(self, options: RealtimeModelConfig) -> None:
-        """As the base class. Raises `UserError` also without a `call_id`."""
+        """Connect, as the base class does. Raises `UserError` also without a `call_id`."""
         if not options.get("call_id"):
             raise UserError("Give call_id: it comes with the webhook realtime.call.incoming.")
         await super().connect(options)

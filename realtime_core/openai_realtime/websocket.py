@@ -23,14 +23,14 @@ class TransportConfig(TypedDict, total=False):
     ping_interval: float | None
     ping_timeout: float
     handshake_timeout: float
-    """For the TCP, TLS and WebSocket handshakes. Default 5."""
+    """The time limit of the TCP, TLS and WebSocket handshakes. Default 5."""
     session_timeout: float
-    """For all of `connect`, until the server has taken the configuration. Default 15."""
+    """The time limit of `connect` as a whole, until the server has taken the configuration. Default 15."""
     max_size: int
     proxy: str | None
     """The address of an HTTP proxy; None: no proxy. Default: the one that the environment names (`HTTPS_PROXY`)."""
     log_payloads: bool
-    """Log what is said over the connection (not the audio that is sent) at DEBUG. Default: never."""
+    """Log the messages of the connection at DEBUG, except the audio that is sent. Default: never."""
 
 
 def websocket_transport(config: TransportConfig) -> Transport:

@@ -95,7 +95,7 @@ class UnconsumedRealtimeSteps(RealtimeScriptError):
 
 @dataclass(frozen=True, slots=True)
 class RealtimeStep:
-    """When the session sends the input `expect`, the model emits `emit` or fails with `error`.
+    """A step of the script: when the session sends the input `expect`, the model emits `emit` or fails with `error`.
 
     Raises `ValueError` for a step with both.
     """

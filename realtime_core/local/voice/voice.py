@@ -21,11 +21,12 @@ _MAX_CACHED = 256
 
 
 class Voice:
-    """Speech for text.
+    """Makes speech from text.
 
-    The order is: the clip that is given by name or path; a stored line with the same words; a line that was synthesised
-    before; words composed from stored words. With `synthesise=True` and flite or espeak-ng on PATH, `speech` returns
-    None for a line that must be synthesised first. Then call `prepare` in a thread and call `speech` again.
+    It takes the first of these: the clip that is given by name or path; a stored line with the same words; a line that
+    was synthesised before; words composed from stored words. With `synthesise=True` and flite or espeak-ng on PATH,
+    `speech` returns None for a line that must be synthesised first. Then call `prepare` in a thread and call `speech`
+    again.
     """
 
     def __init__(self, *, synthesise: bool = False) -> None:

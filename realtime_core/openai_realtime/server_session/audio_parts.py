@@ -48,11 +48,11 @@ class AudioParts:
 
     @property
     def is_playing(self) -> bool:
-        """The caller has not heard all of the audio."""
+        """Whether the caller still has audio to hear."""
         return any(not each.finished for each in self._player.heard())
 
     def set_format(self, bytes_per_ms: int) -> None:
-        """Count in the session's output format."""
+        """Set the size of a millisecond in the session's output format."""
         self.ledger.bytes_per_ms = bytes_per_ms
         if isinstance(self._player, ClockPlayer):
             self._player.bytes_per_ms = bytes_per_ms
@@ -65,11 +65,11 @@ class AudioParts:
         return response_id in self._muted
 
     def has_spoken(self, response_id: str) -> bool:
-        """Audio of the response has come."""
+        """Whether audio of the response has come."""
         return response_id in self._response_of.values()
 
     def heard_responses(self) -> set[str | None]:
-        """The responses whose audio plays."""
+        """The ids of the responses whose audio is playing."""
         return {self._response_of.get(each.item_id) for each in self._player.heard() if not each.finished}
 
     def forget_heard(self) -> None:
@@ -96,7 +96,7 @@ class AudioParts:
             self.end(*part)  # it came late, and no other event ends it
 
     def end(self, item_id: str, content_index: int) -> None:
-        """All audio of the part has come."""
+        """Note that all audio of the part has come."""
         response_id = self.open.pop((item_id, content_index), None)
         if response_id is None:
             return
@@ -106,14 +106,14 @@ class AudioParts:
             self._emit(RealtimeModelAudioDoneEvent(item_id, content_index, response_id=response_id))
 
     def begin(self, response_id: str) -> None:
-        """The response begins. A server may use the id of an earlier response."""
+        """Begin a response. A server may use the id of an earlier response."""
         self._finished.pop(response_id, None)
 
     def is_finished(self, response_id: str) -> bool:
         return response_id in self._finished
 
     def finish(self, response_id: str) -> None:
-        """The response is over: all of its audio has come."""
+        """End a response, whose audio has come completely."""
         self._finished[response_id] = True
         for (item_id, content_index), owner in list(self.open.items()):
             if owner == response_id:

@@ -136,8 +136,8 @@ class CallerTurns:
         self._turn_taken(event.item_id, previous)
 
     def item_added(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
-        """An item shows a turn whose `committed` got lost or comes later. Where the server does not answer turns by
-        itself, the client asks for the answer."""
+        """Handle an item of a turn whose `committed` event was lost or comes later. If the server does not answer turns
+        by itself, the client requests the answer."""
         item_id, content = str(item.get("id") or ""), item.get("content")
         is_audio = isinstance(content, list) and any(
             isinstance(part, Mapping) and part.get("type") == "input_audio" for part in content

@@ -105,19 +105,19 @@ class HostedTools:
         }
 
     def knows(self, item_id: str) -> bool:
-        """The call belongs to this server session."""
+        """Whether the call belongs to this server session."""
         return item_id in self._calls
 
     def waits_for_approval(self, request_id: str) -> bool:
-        """This server session has asked for the approval."""
+        """Whether this server session has requested the approval."""
         return request_id in self._approvals
 
     def forget(self, item_id: str) -> None:
-        """The user creates an item of this id."""
+        """Forget an item, because the user creates an item with the same id."""
         self._calls.pop(item_id, None)
 
     def notice(self, event: wire.Notice | wire.Unknown) -> None:
-        """Progress of a call; any other event changes nothing."""
+        """Handle the progress of a call. Any other event changes nothing."""
         if (handler := self._notices.get(event.type)) is not None:
             self._requests.responses.progress(self._steps.now)
             handler(str(event.data.get("item_id") or ""))
@@ -128,7 +128,7 @@ class HostedTools:
                 self._report(item_id)
 
     def item_seen(self, item: Mapping[str, Any], previous_item_id: str | None) -> None:
-        """The conversation or a response shows an item of type `mcp_call`."""
+        """Handle an item of type `mcp_call` that the conversation or a response shows."""
         item_id = str(item.get("id") or "")
         call = self._call(item_id)
         call.server_label, call.name, call.arguments = (
@@ -142,7 +142,7 @@ class HostedTools:
         self._report(item_id, previous_item_id)
 
     def item_done(self, item: Mapping[str, Any]) -> None:
-        """An item is complete: a request for approval, or a call with its result. The server reports both several
+        """Handle a complete item: a request for approval, or a call with its result. The server reports both several
         times. Items that the client has created change nothing."""
         if self._items.is_edited(item.get("id")) or self._items.is_hidden(item.get("id")):
             return
@@ -152,15 +152,16 @@ class HostedTools:
             self._over(str(item.get("id") or ""))
 
     def answer_began(self, response_id: str) -> None:
-        """A response begins. When it is over, the server has reported all of each call that is over now."""
+        """Note that a response begins. When it is over, the server has reported everything about each call that is over
+        now."""
         for call in self._calls.values():
             is_over = call.outcome is not _Outcome.UNKNOWN
             if is_over and call.reported is not _Reported.END and call.answer_id is None:
                 call.answer_id = response_id
 
     def response_done(self, response_id: str, response: Mapping[str, Any]) -> None:
-        """A response is over. A call after which it went on to speak is over, even if the server has not reported its
-        end."""
+        """Handle the end of a response. A call after which the response spoke is over, even if the server has not
+        reported the end of the call."""
         for item_id in _spoken_about(response):
             self._known.add(True, _Fact.SPOKEN_ABOUT, item_id)
             self._requests.responses.answer_not_needed(item_id)
@@ -176,7 +177,7 @@ class HostedTools:
                     self._report_end(item_id, call)
 
     def abandon(self) -> None:
-        """The connection is gone: calls that are not over have failed."""
+        """Report all calls that are not over as failed, because the connection is gone."""
         for item_id, call in list(self._calls.items()):
             if call.reported is _Reported.BEGIN:
                 call.outcome, call.error = _Outcome.FAILED, _LOST

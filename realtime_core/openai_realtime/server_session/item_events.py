@@ -62,8 +62,8 @@ class ItemEvents:
         }
 
     def in_response(self, event: wire.ResponseDone) -> None:
-        """Items of a complete response. Some compatible servers report a tool call, and an item's final text and
-        status, only there."""
+        """Handle the items of a complete response. Some compatible servers report a tool call, and an item's final text
+        and status, only there."""
         for item in items_of(event.response):
             if item.get("type") != "function_call":
                 self._texts.final(event.response_id, item)

@@ -12,7 +12,7 @@ __all__ = ["ItemPlaces"]
 
 
 class ItemPlaces:
-    """The places of one server session's items. `goes_on`: another session came before it, so that its first item is
+    """The places of one server session's items. `goes_on`: another session came before this one, so its first item is
     not the first of the conversation."""
 
     def __init__(self) -> None:
@@ -22,15 +22,16 @@ class ItemPlaces:
         self._first_item_id = ""
 
     def requested(self, item_id: str, previous_item_id: str) -> None:
-        """The client requests an item after another one, or first (`root`)."""
+        """Note that the client requests an item after another one, or as the first (`root`)."""
         self._requested[item_id] = "" if previous_item_id == "root" else previous_item_id
 
     def previous(self, event: type[ServerEvent], item_id: str, named: str | None) -> str | None:
-        """The item before `item_id`; "" where it is the first of the conversation, None where that is not known, so
-        that the order is that of arrival.
+        """The item before `item_id`. "": it is the first of the conversation. None: this is unknown, so the order is
+        that of arrival.
 
-        `named` is what the server has said in that kind of event: "" for null, None for nothing. Null means the first
-        item where the server names others in events of that kind, and of the first item that comes at all.
+        `named` is the predecessor in that kind of event: "" for null, None if the event does not have it. Null means
+        the first item if the server names predecessors in other events of that kind, and for the first item that comes
+        at all.
         """
         self._first_item_id = self._first_item_id or item_id
         if named:

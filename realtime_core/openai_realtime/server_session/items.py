@@ -55,7 +55,7 @@ class ConversationItems:
         return item_id in self._hidden
 
     def is_edited(self, item_id: Any) -> bool:
-        """The user has put the item into the conversation. A tool call among these items runs nothing."""
+        """Whether the user has put the item into the conversation. A tool call among these items runs nothing."""
         return item_id in self._edited
 
     def messages_to_repeat(self) -> list[dict[str, Any]]:
@@ -93,8 +93,8 @@ class ConversationItems:
         self._client.send(type, fields, event_id=event_id)
 
     def edit_refused(self, event_id: str, code: str) -> bool:
-        """The server does not know an item that an edit names, as after a reconnect: an item to delete is gone, and a
-        new item goes to the end. Returns False for any other error."""
+        """Handle a refused edit that names an item the server does not know, as after a reconnect. An item to delete is
+        gone, and a new item goes to the end. Returns False for any other error."""
         type, fields = self._edits.pop(event_id, ("", {}))
         if type == "conversation.item.delete" and code == "item_delete_invalid_item_id":
             self.deleted(str(fields.get("item_id") or ""))
@@ -107,7 +107,8 @@ class ConversationItems:
         return True
 
     def creation_refused(self, event_id: str) -> None:
-        """The server may have refused an item of the client. The output of a tool goes to the model as a note then."""
+        """Handle an error that may refuse an item of the client. The output of a tool then goes to the model as a
+        note."""
         item_id = self._created.pop(event_id, None)
         if item_id is None:
             return
@@ -119,7 +120,7 @@ class ConversationItems:
                 self._requests.request_answer(note_id)
 
     def confirmed(self, item_id: Any) -> None:
-        """The server has the item."""
+        """Note that the server has the item."""
         if isinstance(item_id, str):
             self.unconfirmed.pop(item_id, None)
             if item_id in self._edited:
@@ -127,11 +128,11 @@ class ConversationItems:
             self._requests.responses.acknowledged(item_id)
 
     def ran_before(self, item_id: str) -> None:
-        """The item is a tool call that has run before this session: it runs nothing."""
+        """Note that the item is a tool call that has run before this session. It runs nothing."""
         self._edited[item_id] = True
 
     def deleted(self, item_id: str) -> None:
-        """The item is not in the conversation any more."""
+        """Note that the item is not in the conversation any more."""
         if self._edited.get(item_id) is not False:  # else the user has created an item of that id meanwhile
             self._known.add(True, ItemDeleted, item_id)
         self._emit(RealtimeModelItemDeletedEvent(item_id))

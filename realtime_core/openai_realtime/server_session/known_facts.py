@@ -1,4 +1,4 @@
-"""What a server session has reported already, so that a repeated or late event changes nothing."""
+"""The facts that a server session has reported already, so that a repeated or late event changes nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Recent(OrderedDict[Any, Any]):
 
 
 class KnownFacts:
-    """Facts by a key: the event that reports the fact, and the ids that it names."""
+    """Facts by a key. The key is the event that reports the fact, and the ids that it names."""
 
     def __init__(self) -> None:
         self._facts = Recent(1024)
@@ -39,7 +39,7 @@ class KnownFacts:
         return key in self._facts
 
     def value(self, *key: Hashable) -> Any:
-        """The fact's value, or None where the fact is not known."""
+        """The value of the fact, or None if the fact is unknown."""
         return self._facts.get(key)
 
     def forget(self, *key: Hashable) -> None:

@@ -1,4 +1,4 @@
-"""What a server session uses and does not own."""
+"""The parts that a server session uses and does not own."""
 
 from __future__ import annotations
 
@@ -43,4 +43,4 @@ class SessionPorts:
     log_payloads: bool = False
     emit_raw: bool = True
     ignored_errors: Counter[str] = field(default_factory=Counter)
-    """Errors that no event reports, by code. They are harmless, or the fault of this package."""
+    """The number of errors that no event reports, by code. They are harmless, or the fault of this package."""

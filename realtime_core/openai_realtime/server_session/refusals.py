@@ -1,4 +1,4 @@
-"""Errors that the server sends."""
+"""Handles the errors that the server sends."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Refusals:
         self._log = log
 
     def handle(self, event: ServerError, error: ServerRejected) -> None:
-        """An error of the server, in a session that is configured."""
+        """Handle an error of the server in a session that is configured."""
         fault = classify(event)
         if (refusal := self._refused_update(event)) is not None:
             self._updates.refused(refusal, error)

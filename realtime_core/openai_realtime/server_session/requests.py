@@ -19,7 +19,7 @@ __all__ = ["ResponseRequests"]
 
 
 class ResponseRequests:
-    """Asks the server for responses and cancels them. `responses` is the state machine that decides."""
+    """Requests responses from the server and cancels them. `responses` is the state machine that decides."""
 
     def __init__(
         self,
@@ -39,22 +39,22 @@ class ResponseRequests:
 
     @property
     def agent_active(self) -> bool:
-        """A response is being made or heard."""
+        """Whether a response is being made or heard."""
         return self.responses.state is not ResponseState.IDLE or self._audio.is_playing
 
     @property
     def may_be_refused(self) -> bool:
-        """A request or a cancellation has no answer yet."""
+        """Whether a request or a cancellation has no answer yet."""
         is_requested = self.responses.state in (ResponseState.REQUESTED, ResponseState.COLLIDING)
         return is_requested or self.responses.cancelling
 
     def request_answer(self, item_id: str | None, *, acknowledged: bool = False) -> None:
-        """Ask for a response that takes the item into account."""
+        """Request a response that takes the item into account."""
         self.perform(self.responses.request_answer(self._steps.now, item_id, acknowledged=acknowledged))
 
     def request(self, options: Mapping[str, Any]) -> None:
-        """Ask for a response with these options. Raises TypeError for options that JSON cannot hold: at once, because
-        the request may wait."""
+        """Request a response with these options. Raises `TypeError` at once for options that JSON cannot represent,
+        because the request may wait."""
         encode("", "response.create", {"response": options})
         self.perform(self.responses.request(self._steps.now, options))
 

@@ -179,22 +179,25 @@ class ServerSession:
     # Its place in the conversation.
 
     def turn_is_open(self, now: float) -> bool:
-        """The caller speaks, or has spoken and has no answer."""
+        """Whether the caller speaks, or has spoken and has no answer."""
         return self._speech.is_active or self.responses.awaits_server_answer(now)
 
     def at_rest(self, now: float) -> bool:
-        """The caller and the agent are silent, and no answer is being made or waited for."""
+        """Whether the caller and the agent are silent, and no answer is being made or expected."""
         is_busy = self.requests.agent_active or self._speech.is_active or self._gate.tool_runs or self._turns.commits
         return not is_busy and self.responses.at_rest(now)
 
     def end(self, now: float, close: Close | None = None, *, continues: bool = False) -> None:
-        """The connection is over, and with it the caller's turn and the agent's response. `close` is None where another
-        session takes over in a pause of the conversation; `continues`: another session is going to take over."""
+        """End the session, the caller's turn and the agent's response, because the connection is over.
+
+        `close` is None if another session takes over in a pause of the conversation. `continues`: another session is
+        going to take over.
+        """
         self.ended = True
         self._steps.run(now, self._end, close, continues)
 
     def discard(self) -> None:
-        """The session is not needed: it takes no more messages."""
+        """Take no more messages, because the session is not needed."""
         self.ended = True
 
     def succeed(

@@ -1,4 +1,4 @@
-"""Transcripts and texts of the agent."""
+"""Emits the transcripts and texts of the agent."""
 
 from __future__ import annotations
 

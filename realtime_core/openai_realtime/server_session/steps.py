@@ -1,4 +1,4 @@
-"""The steps of a server session: one input, and all that it causes."""
+"""Runs the steps of a server session. A step is one input and everything that it causes."""
 
 from __future__ import annotations
 

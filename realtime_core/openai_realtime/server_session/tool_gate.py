@@ -1,4 +1,4 @@
-"""Answers that wait until a tool has returned."""
+"""Holds back answers until a tool has returned."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ class ToolGate:
 
     @property
     def is_closed(self) -> bool:
-        """Answers wait."""
+        """Whether answers wait."""
         return self._held_until is not None
 
     @property
     def tool_runs(self) -> bool:
-        """A tool was called and has not returned."""
+        """Whether a tool was called and has not returned."""
         return bool(self._calls or self._hosted_calls)
 
     def is_foreign(self, call_id: str) -> bool:
-        """The server does not know the call."""
+        """Whether the server does not know the call."""
         return call_id in self._foreign_calls
 
     def make_known(self, call_id: str) -> None:
-        """The server has been given the call of an earlier session."""
+        """Note that the server was sent the call of an earlier session."""
         self._foreign_calls.discard(call_id)
 
     def call_began(self, call_id: str) -> None:
@@ -78,7 +78,7 @@ class ToolGate:
             self.close()
 
     def close(self) -> None:
-        """The caller speaks: if a tool runs, answers wait from now on."""
+        """Hold back answers from now on if a tool runs, because the caller speaks."""
         if not self._enabled or not self.tool_runs or self.is_closed:
             return
         self._held_until = self._steps.now + _HOLD_LIMIT_S
@@ -87,8 +87,8 @@ class ToolGate:
         self._updates.send()
 
     def call_over(self, call_id: str) -> None:
-        """The tool has returned. After the last one, one response answers the tools and the turns that wait.
-        `call_id` is the item's id for a hosted tool."""
+        """Note that the tool has returned. After the last tool, one response answers the tools and the turns that wait.
+        For a hosted tool, `call_id` is the item's id."""
         self._calls.discard(call_id)
         self._foreign_calls.discard(call_id)
         self._hosted_calls.discard(call_id)
@@ -101,7 +101,7 @@ class ToolGate:
         self._requests.perform(self._requests.responses.release(self._steps.now))
 
     def succeed(self, lost: ToolGate, *, knows_calls: bool) -> None:
-        """Take over from a lost session, whose tools are still running."""
+        """Take over from a lost session whose tools are still running."""
         self._calls |= lost._calls
         if not knows_calls:
             self._foreign_calls |= lost._calls

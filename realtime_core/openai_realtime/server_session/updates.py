@@ -59,7 +59,7 @@ class SessionUpdates:
             change.settle(None)
 
     def confirmed(self, session: Mapping[str, Any]) -> None:
-        """`session.updated`: apply the settings that are in force now."""
+        """Handle `session.updated`: apply the settings that are in force now."""
         taken = self.config.updated(session)
         effective = self.config.effective
         self._responses.audio = effective.speaks
@@ -70,7 +70,7 @@ class SessionUpdates:
         self.send()
 
     def refused(self, refusal: Refusal, error: ServerRejected) -> None:
-        """An error refuses an update: its settings are not in force."""
+        """Handle an error that refuses an update. The settings of the update are not in force."""
         if not error.param and refusal.path is not None:
             error.param = setting_name(refusal.path)
         self._emit(RealtimeModelErrorEvent(error))

@@ -1,4 +1,4 @@
-"""What the user of the model sends."""
+"""Carries out the inputs that the user of the model sends."""
 
 from __future__ import annotations
 
