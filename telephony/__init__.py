@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .call.session import CallOptions, CallOutcome, run_call
     from .errors import TelephonyError
     from .outbound import CallResult, Care, DialingRules, LeaveMessage, Telephony, opt_out
+    from .outcomes.ended_call import EndedCall
     from .settings import Settings, load_settings
     from .tools import collect_digits, hang_up, send_digits, transfer
     from .web.app import create_app
@@ -29,6 +30,7 @@ __all__ = [
     "CallResult",
     "Care",
     "DialingRules",
+    "EndedCall",
     "LeaveMessage",
     "Settings",
     "SilencePolicy",
@@ -54,6 +56,7 @@ _HOMES = {
     "CallResult": "outbound",
     "Care": "outbound",
     "DialingRules": "outbound",
+    "EndedCall": "outcomes.ended_call",
     "LeaveMessage": "outbound",
     "Settings": "settings",
     "SilencePolicy": "call.pacing.silence_prompts",

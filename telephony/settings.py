@@ -12,6 +12,7 @@ import pydantic_settings
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .cost import ModelPrice
 from .errors import SettingsError
 from .masking import Patterns
 from .twilio.numbers import e164, tidy
@@ -25,7 +26,7 @@ __all__ = ["Settings", "is_loopback", "load_settings", "read_settings"]
 _ONE_WORD = (
     "openai_api_key", "openai_base_url", "twilio_account_sid", "twilio_auth_token", "twilio_shared_key_secret",
     "twilio_api_key", "twilio_api_secret", "public_url", "host", "telephony_api_token", "telephony_twilio_api_url",
-    "telephony_model_name", "telephony_webhook_url",
+    "telephony_model_name", "telephony_webhook_url", "telephony_text_model_url", "telephony_text_model_key",
 )  # fmt: skip
 """Settings whose values never contain a blank."""
 
@@ -118,6 +119,22 @@ class Settings(BaseSettings):
     """The secret that signs webhooks (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. Make one with
     `echo whsec_$(openssl rand -base64 32)`. While you change it, give the new and the old one with a blank between
     them."""
+
+    telephony_text_model_url: str | None = Field(default=None, examples=["https://api.openai.com/v1"])
+    """The address of a text model with OpenAI's Chat Completions API. After a call it gets the transcript of what was
+    heard, and fills in the fields of the result that the agent did not record. A value without a quote from the
+    transcript is dropped. Default: no text model."""
+    telephony_text_model_name: str = "gpt-4.1-mini"
+    """The name of the text model."""
+    telephony_text_model_key: SecretStr | None = Field(default=None, examples=["sk-..."])
+    """The key of the text model."""
+    telephony_summaries: bool = False
+    """Let the text model write a summary of each call."""
+    telephony_model_prices: dict[str, ModelPrice] = {}
+    """Prices of models in US dollars (JSON): `{"my-model": {"text_in": 4, "audio_in": 32, "audio_out": 64}}` per
+    million tokens, with `text_out`, `image_in` and `cached_text_in`, `cached_audio_in`, `cached_image_in`; or
+    `per_minute`. They replace those of the installed `genai-prices`. The cost of a model without a price is not
+    known."""
 
     telephony_journal_dir: Path | None = Field(default=None, examples=["calls"])
     """The folder for the journals, one for each call: `<dir>/<call sid>/journal.jsonl`. Default: no journals."""
@@ -237,7 +254,7 @@ class Settings(BaseSettings):
             raise ValueError("write sqlite:/// and a file; with a fourth slash its path is absolute")
         return value
 
-    @field_validator("openai_base_url")
+    @field_validator("openai_base_url", "telephony_text_model_url")
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
         if value is not None and urlsplit(value).scheme not in ("http", "https", "ws", "wss"):

@@ -289,6 +289,10 @@ class Call:
         """Replace this text by bullets in the call's journal from now on."""
         self._parts.recorder.hide(secret)
 
+    def masked(self, value: Any) -> Any:
+        """A JSON value with bullets in place of pressed keys, collected digits and texts of `keep_secret`."""
+        return self._parts.recorder.masked(value)
+
     def __repr__(self) -> str:
         return f"<Call {self.sid}>"
 

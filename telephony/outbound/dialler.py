@@ -15,6 +15,7 @@ from realtime_core.sources import SYSTEM, Sources
 
 from ..errors import CallRefused, TwilioError, TwilioNotFound, TwilioRateLimited, TwilioServerError, TwilioTimeout
 from ..errors import TwilioUnreachable as Unreachable
+from ..outcomes.text_model import TextModel
 from ..twilio.callbacks import CallStatus, MachineDetection
 from ..twilio.rest import TwilioRest
 from .call_state import NextStep
@@ -63,6 +64,8 @@ class Dialler:
         self._sources = sources
         self._group = asyncio.TaskGroup()
         self._closing = False
+        self.text_model: TextModel | None = None
+        """Reads the transcripts of ended calls."""
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -108,7 +111,7 @@ class Dialler:
 
     def _call(self, plan: CallPlan, token: str, to: str, requested_at: datetime) -> PlacedCall:
         listed = self.rules.do_not_call
-        return PlacedCall(
+        call = PlacedCall(
             plan,
             self.rest,
             token=token,
@@ -118,6 +121,8 @@ class Dialler:
             do_not_call=listed if isinstance(listed, DoNotCall) else None,
             fetch_s=self.fetch_s,
         )
+        call.text_model = self.text_model
+        return call
 
     def _begin(self, call: PlacedCall, life: Coroutine[Any, Any, None]) -> None:
         self._forget()

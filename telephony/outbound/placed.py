@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, cast
@@ -17,6 +18,7 @@ from ..errors import TwilioError
 from ..outcomes.call_agent import agent_for_call
 from ..outcomes.realtime_filling import fill_from_transcript
 from ..outcomes.result_form import ResultForm
+from ..outcomes.text_model import TextModel
 from ..outcomes.transcript import Line, transcript_of
 from ..twilio.callbacks import CallStatus
 from ..twilio.rest import CallResource
@@ -76,6 +78,11 @@ class PlacedCall(LiveControls):
         if do_not_call is not None:
             self._tools.append(opt_out(do_not_call))
         self._model_config: RealtimeModelConfig = {}
+        self.text_model: TextModel | None = None
+        """Reads the transcript after the call. None: the realtime model does, if required fields are missing."""
+        self.summary = ""
+        self.masked: Callable[[Any], Any] = lambda value: value
+        """Masks a JSON value for records, as `Call.masked` does."""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._conversation_over = asyncio.Event()
@@ -185,6 +192,7 @@ class PlacedCall(LiveControls):
 
         def end(call: Call) -> None:
             self._transcript = transcript_of(call, other="callee")
+            self.masked = call.masked
             self._conversation_over.set()
             self.state.stream_ended(self.now)
             self._changed.set()
@@ -205,7 +213,10 @@ class PlacedCall(LiveControls):
             log.warning("The call to %s is over at Twilio, but its conversation still runs.", self.to)
         if not self._answered.done():
             self._answered.set_result(False)
-        if self.form is not None and self.form.missing and self._transcript:
+        missing = [] if self.form is None else self.form.validate()
+        if self.text_model is not None and self._is_conversation:
+            self.summary = await self.text_model.read(self.form, self._transcript)
+        elif self.form is not None and missing and self._transcript:
             await fill_from_transcript(self.form, self._transcript, self._model_config)
         if self.state.sid is not None and self.state.answered:
             try:
@@ -214,16 +225,26 @@ class PlacedCall(LiveControls):
                 log.info("The cost of the call to %s is not known: %s", self.to, error)
         self._finished.set_result(self._result())
 
+    @property
+    def _is_conversation(self) -> bool:
+        """Whether a person answered. A conversation with a machine has no result."""
+        return self._opening is not None and self._opening.answered_by in ("human", "unknown")
+
+    @property
+    def output_json(self) -> Any:
+        """The result as JSON values, masked for records. None: there is none."""
+        output = None if self.result is None else self.result.output
+        return None if self.form is None else self.masked(self.form.type.plain(output))
+
     def _result(self) -> CallResult[Any]:
         state, record, opening = self.state, self.record, self._opening
         answered_by = opening.answered_by if opening is not None else ""
-        talked = answered_by in ("human", "unknown")  # a conversation with a machine has no result
         status = cast(Status, state.status)  # a final status, because the state is over
         return CallResult(
             to=self.to,
             status="canceled" if self.cancelled and not state.answered and state.status == "failed" else status,
             answered_by=answered_by,
-            output=self.form.output if self.form is not None and talked else None,
+            output=self.form.output if self.form is not None and self._is_conversation else None,
             message_left=opening is not None and opening.message_left,
             transcript=self._transcript,
             duration_s=0 if record is None else record.duration_s,

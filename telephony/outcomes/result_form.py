@@ -72,6 +72,10 @@ class ResultForm:
     @property
     def missing(self) -> list[str]:
         """The fields that are missing or invalid, each with the reason."""
+        return self.validate()
+
+    def validate(self) -> list[str]:
+        """Set `output` if the fields are valid. Returns the fields that are missing or invalid."""
         output, problems = self.type.check(self._given)
         if not problems:
             self.output = output
@@ -97,6 +101,15 @@ class ResultForm:
     def add(self, given: Mapping[str, Any]) -> None:
         """Add fields. None is not a value: it means that the field is unknown."""
         self._given.update({name: value for name, value in given.items() if value is not None})
+
+    def add_valid(self, given: Mapping[str, Any]) -> None:
+        """Add fields, except those that are not valid by themselves."""
+        before = dict(self._given)
+        self.add(given)
+        wrong = {problem.partition(":")[0].partition(".")[0] for problem in self.validate()} & given.keys()
+        if wrong:
+            self._given = {**before, **{name: value for name, value in self._given.items() if name not in wrong}}
+            self.validate()
 
     def tool(self) -> FunctionTool:
         """The tool `record_result`. Its parameters are the fields."""

@@ -146,10 +146,7 @@ class RecordsClient:
     ) -> None:
         if self._writer is None or self._database is None or self._threads is None:
             return
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                await self._idle.wait()
-        except TimeoutError:
+        if not await self.flush(_CLOSE_S):
             log.error("%d updates of call records could not be written.", self.waiting)
         self._writer.cancel()
         await asyncio.wait([self._writer])
@@ -298,6 +295,15 @@ class RecordsClient:
     async def purge(self, before: datetime, *, dry_run: bool = False) -> list[str]:
         """Delete old records of calls (see `Records.purge`). Raises `RecordsUnavailable`."""
         return await self._run(lambda records: records.purge(before, dry_run=dry_run), 60.0)
+
+    async def flush(self, within_s: float) -> bool:
+        """Wait until all updates are written. False: they are not, within this time."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
     # --- the outbox ----------------------------------------------------------------------------------------------
 

@@ -122,9 +122,9 @@ def agent_for_replay(
         return recorded_agent(recording, tools)
     source = agent if run_tools else tools.replace_in(agent)
     placed = recording.config.get("placed")
-    if not isinstance(placed, dict):
+    placed = placed if isinstance(placed, dict) else {"tools": recording.config.get("added_tools")}
+    if not (of_call := set(placed.get("tools") or ())) and not placed.get("facts"):
         return source
-    of_call = set(placed.get("tools") or ())
     added = [tool for tool in declared_tools(recording, tools) if tool.name in of_call]
     return agent_for_call(source, placed.get("facts") or {}, added)
 

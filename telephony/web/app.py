@@ -20,9 +20,13 @@ from ..call.options import AgentSource, CallOptions, ModelConfigSource
 from ..call.pacing.policy import CallPolicy
 from ..call.ports import PhoneControl
 from ..console import softphone
+from ..cost import PriceList
 from ..errors import NotStarted, TwilioNotConfigured
 from ..journal.journals import Journals
 from ..journal.store import purge_daily
+from ..metrics import Metrics
+from ..outcomes.on_end import OnEnd, OnEndCallback
+from ..outcomes.text_model import TextModel
 from ..records import Records
 from ..records.client import RecordsClient, open_records
 from ..records.subjects import subject_key
@@ -30,6 +34,7 @@ from ..settings import Settings, load_settings
 from ..twilio.rest import TwilioRest
 from ..webhooks.sender import WebhookSender
 from . import callbacks, error_responses, health, media_streams, outgoing, webhooks
+from .call_outcomes import CallOutcomes, model_names, result_type
 from .calls_api import create_call, end_call, fetch_call, list_calls, open_dialler
 from .draining import drained_by_signals
 from .middleware import HeadLimits, MountPath
@@ -53,6 +58,8 @@ def create_app(
     ambience: Clip | None = None,
     data: Mapping[str, Any] | None = None,
     outgoing: Mapping[str, AgentSource] | None = None,
+    result: Any = None,
+    on_end: OnEndCallback | None = None,
     rest: TwilioRest | None = None,
     sources: Sources = SYSTEM,
 ) -> Starlette:
@@ -72,6 +79,10 @@ def create_app(
         policy: The pacing of calls: silence prompts, limits, farewells.
         ambience: A background clip that plays in a loop, also under the agent's voice.
         data: The first content of each call's `data`.
+        result: What each inbound call is to find out: a pydantic model, a dataclass, a TypedDict, or the JSON schema of
+            an object. The agent fills it in with the tool `record_result`, and it is validated.
+        on_end: Called with an `EndedCall` after each call, inbound or placed. A coroutine function runs on the event
+            loop, a plain function in a thread. Its failures are logged.
         outgoing: The agents that `POST /calls` may name. Without a name, `agent` speaks.
         rest: The client of Twilio's REST API. Default: one with the credentials of the settings. It is closed with the
             application.
@@ -79,7 +90,9 @@ def create_app(
     Raises:
         AudioFileError: a clip is empty or has an unknown format.
         SettingsError: the settings are invalid. It is raised when the application starts.
+        UserError: `result` is none of these types, or cannot be checked in linear time.
     """
+    wanted = result_type(result)
     greeting = None if greeting is None else load_words(greeting, "greeting")
     ambience = None if ambience is None else load_ulaw(ambience, "ambience")
     per_call, for_all = (model_config, None) if callable(model_config) else (None, model_config)
@@ -100,9 +113,16 @@ def create_app(
                 sources=sources,
             )
             client = await stack.enter_async_context(RecordsClient(_records(loaded, sources), sources=sources))
-            sender = WebhookSender.of(loaded, client, sources)
+            if (sender := WebhookSender.of(loaded, client, sources)) is not None:
+                await stack.enter_async_context(sender)
             control = _control(loaded, rest, stack)
             journals = await stack.enter_async_context(Journals.of(loaded))
+            metrics = Metrics()
+            prices = PriceList(loaded.telephony_model_prices, base_url=loaded.openai_base_url)
+            models = model_names(options.model_config, options.run_config, is_openai=_is_openai(loaded, model, for_all))
+            if models.speech:
+                await asyncio.to_thread(prices.load)
+            callbacks_after = await stack.enter_async_context(OnEnd(on_end, metrics.application_failed))
             phone = app.state.phone = PhoneServer.assemble(
                 agent,
                 loaded,
@@ -111,18 +131,29 @@ def create_app(
                 client=client,
                 journals=journals,
                 subjects=subject_key(loaded, sources),
+                outcomes=lambda call_records: CallOutcomes(
+                    result=wanted,
+                    on_end=callbacks_after,
+                    text_model=_text_model(loaded),
+                    prices=prices,
+                    models=models,
+                    records=call_records,
+                    journal_of=journals.path_of,
+                    sources=sources,
+                ),
+                metrics=metrics,
             )
+            stack.push_async_callback(phone.outcomes.close)
             phone.outgoing = outgoing or {}
             await stack.enter_async_context(phone.registry)
             if (dialler := open_dialler(phone)) is not None:
-                dialler.on_news, dialler.is_taken = phone.call_records.placed, phone.call_records.is_taken
+                dialler.on_news, dialler.is_taken = phone.placed_call_changed, phone.call_records.is_taken
+                dialler.text_model = _text_model(loaded)
                 app.state.dialler = await stack.enter_async_context(dialler)
             if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
                 log.warning("TELEPHONY_ALLOW_UNSIGNED is set: anyone who finds this address can call at your cost.")
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(phone.lag.watch(), name="loop lag")]
-                if sender is not None:
-                    tasks.append(group.create_task(sender.run(), name="webhooks"))
                 if journals.folder is not None:
                     watch = journals.watch(phone.metrics.journals)
                     tasks.append(group.create_task(watch, name="journals"))
@@ -223,6 +254,25 @@ async def _model_config(
     server = await stack.enter_async_context(LocalRealtimeServer(settings.telephony_script))
     log.info("The embedded model answers the calls. It is no AI. Set OPENAI_API_KEY for a real model.")
     return RealtimeModelConfig(**{**config, **server.model_config})
+
+
+def _is_openai(
+    settings: Settings, model: RealtimeModel | Callable[[], RealtimeModel] | None, given: RealtimeModelConfig | None
+) -> bool:
+    """Whether calls use a model of OpenAI's protocol whose name is known."""
+    return model is None and not settings.wants_script and not (given and {"url", "transport"} & given.keys())
+
+
+def _text_model(settings: Settings) -> TextModel | None:
+    if settings.telephony_text_model_url is None:
+        return None
+    key = settings.telephony_text_model_key
+    return TextModel(
+        settings.telephony_text_model_url,
+        settings.telephony_text_model_name,
+        None if key is None else key.get_secret_value(),
+        summarises=settings.telephony_summaries,
+    )
 
 
 def _run_config(settings: Settings, given: RealtimeRunConfig | None) -> RealtimeRunConfig:

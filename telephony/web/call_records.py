@@ -178,9 +178,14 @@ class CallRecords:
         changes = {"agent": _agent(call), **details.changes()}
         self.client.note(self._key(call.info), begins=False, held_by=self.client.process, **changes)
 
-    def ended(self, call: Call, duration_s: float, details: CallDetails) -> None:
+    def ended(
+        self, call: Call, duration_s: float, details: CallDetails, outcome: Mapping[str, Any], *, hold_s: float = 0.0
+    ) -> None:
+        """A call has ended. `outcome`: more fields of its record. The webhook about it waits for `hold_s`, or until
+        `outcome` is called."""
         info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}
+        how |= outcome
         how |= {"transfers": [_attempt(each) for each in call.transfers], "usage": _usage(call)}
         if (ending := Ending.parse(call.ended)) is not None:
             how["ending"] = ending.reason.name.lower()
@@ -191,13 +196,17 @@ class CallRecords:
         self.client.note(
             info.sid,
             held_by=here,  # otherwise another process has its stream
-            announce_s=0.0 if call.had_stream else None,
+            announce_s=hold_s if call.had_stream else None,
             status="completed" if call.had_stream else INTERRUPTED,  # without a stream, Twilio reports the status
             ended_at=self._now(),
             duration_s=round(duration_s),
             caller=self._kept(info.caller),
             **how,
         )
+
+    def outcome(self, call_id: str, **changes: Any) -> None:
+        """The outcome of an ended call is complete."""
+        self.client.note(call_id, begins=False, announce_s=0.0, **changes)
 
     def placing(self, call_id: str, to: str, from_: str) -> CallUpdate:
         """The first values of an outgoing call, before the request to Twilio."""
@@ -219,6 +228,7 @@ class CallRecords:
         if call.is_over:
             del self._written[call.token]
             changes |= {"ended_at": self._now(), "called": self._kept(call.to)}
+            changes |= {"result": call.output_json, "summary": call.masked(call.summary)}
         elif before is None:
             begun = self.placing(call.token, call.to, call.from_).changes
             changes = {**begun, **changes, "started_at": call.requested_at}

@@ -19,8 +19,7 @@ async def media_stream(websocket: WebSocket) -> None:
     if not phone.authenticator.admits_stream(websocket):
         await websocket.close(1008)  # before `accept` this is HTTP 403
         return
-    connection, options = await accept(websocket), phone.options(websocket)
-    outcome = await phone.registry.serve_stream(connection, phone.routing.source, options)
+    outcome = await phone.registry.serve_stream(await accept(websocket), *phone.answer(websocket))
     phone.metrics.messages_skipped(outcome.skipped)
     if outcome.call is None:
         phone.metrics.request_refused("stream")

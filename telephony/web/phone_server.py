@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
 from realtime_core.events import RealtimeAnyEvent
 from realtime_core.sources import Sources
+from realtime_core.usage import Usage
 
 from ..call.call import Call, CallInfo
 from ..call.options import AgentSource, CallOptions
@@ -25,6 +26,7 @@ from ..errors import NotStarted
 from ..journal.journals import Journals
 from ..logs import Repeats
 from ..metrics import Metrics
+from ..outcomes.result_form import RECORD_RESULT, ResultForm
 from ..records.client import RecordsClient
 from ..records.subjects import SubjectKey
 from ..settings import Settings, is_loopback
@@ -34,12 +36,16 @@ from .addresses import Addresses
 from .authentication import Authenticator
 from .call_details import CallDetails
 from .call_metrics import CallMetrics
+from .call_outcomes import CallOutcomes, Transcribed, with_form
 from .call_records import CallRecords
 from .hooks import Hooks
 from .limits import Caps, Limits
 from .middleware import base_of, root_of
 from .routing import Agents, Routing
 from .stream_admission import StreamAdmission
+
+if TYPE_CHECKING:
+    from ..outbound.placed import PlacedCall
 
 __all__ = ["BROWSER", "PhoneServer", "phone_of"]
 
@@ -93,6 +99,7 @@ class PhoneServer:
     instance: str
     hooks: Hooks
     call_records: CallRecords
+    outcomes: CallOutcomes
     journals: Journals
     control: PhoneControl | None
     sources: Sources
@@ -128,19 +135,25 @@ class PhoneServer:
             self.repeats.warning("no TLS", _NO_TLS.format(base=base))
         return Addresses(base, self.instance, self.stream_admission.parameters)
 
-    def options(self, connection: HTTPConnection) -> CallOptions:
-        """The options for the call of this connection.
+    def answer(self, connection: HTTPConnection) -> tuple[AgentSource, CallOptions]:
+        """The agent and the options for an inbound call."""
+        form = self.outcomes.form()
+        return with_form(self.routing.source, form), self.options(connection, form)
+
+    def options(self, connection: HTTPConnection, form: ResultForm | None = None) -> CallOptions:
+        """The options for the call of this connection. `form`: the result that its agent fills in.
 
         A softphone's call has no control, because Twilio's API does not know it. Only TwiML controls it.
         """
         from_browser = BROWSER in connection.scope
-        record = _RecordedCall(self)
+        record = _RecordedCall(self, form)
         return replace(
             self.defaults,
             addresses=self.addresses(connection),
             on_event=(*self.defaults.on_event, CallMetrics(self.metrics).on_event, record.on_event),
             on_start=record.on_start,
             on_end=record.on_end,
+            added_tools=() if form is None else (RECORD_RESULT,),
             control=None if from_browser else self.defaults.control,
             simulation=self.simulation if from_browser or self.settings.is_simulation else None,
         )
@@ -148,7 +161,7 @@ class PhoneServer:
     def warm(self, connection: HTTPConnection, info: CallInfo) -> None:
         """Connect the model while Twilio opens the media stream."""
         if self.settings.telephony_warm:
-            self.registry.begin_warm(info, self.routing.source, self.options(connection))
+            self.registry.begin_warm(info, *self.answer(connection))
 
     def refuse_call(self, call_sid: str, caller: str) -> tuple[str, Refusal] | None:
         """Why a new call is refused, and the answer to it. None: the call is accepted and has a place."""
@@ -171,10 +184,20 @@ class PhoneServer:
         self.metrics.call_started()
         self.call_records.started(call)
 
-    def call_ended(self, call: Call, details: CallDetails) -> None:
+    def call_ended(
+        self, call: Call, details: CallDetails, form: ResultForm | None, transcribed: Transcribed, usage: Usage
+    ) -> None:
         duration_s = self.limits.ended(call.sid, self.now)
         self.metrics.call_ended(duration_s)
-        self.call_records.ended(call, duration_s, details)
+        cost = self.outcomes.cost(usage, transcribed)
+        outcome = self.outcomes.changes(call, form, cost)
+        self.call_records.ended(call, duration_s, details, outcome, hold_s=self.outcomes.hold_s)
+        self.outcomes.ended(call, form, details, duration_s, cost)
+
+    def placed_call_changed(self, call: PlacedCall) -> None:
+        """A placed call may have changed. The last time, it is over."""
+        self.call_records.placed(call)
+        self.outcomes.placed(call)
 
     @classmethod
     def assemble(
@@ -187,13 +210,16 @@ class PhoneServer:
         client: RecordsClient,
         journals: Journals,
         subjects: SubjectKey,
+        outcomes: Callable[[CallRecords], CallOutcomes],
+        metrics: Metrics,
     ) -> PhoneServer:
         """Build the parts and connect them. `options` are the application's options for its calls."""
-        metrics, sources = Metrics(), options.sources
+        sources = options.sources
         instance = settings.telephony_instance or sources.token(4)
         registry = Registry(settings.telephony_max_calls, lambda: journals.takes_calls)
         hooks = Hooks.of(registry)
         limits = Limits(_caps(settings))
+        call_records = CallRecords(client, settings, instance, sources, subjects=subjects, journal_of=journals.path_of)
         phone = cls(
             settings=settings,
             routing=Routing(agents),
@@ -205,9 +231,8 @@ class PhoneServer:
             lag=LoopLag(metrics.loop_lag),
             instance=instance,
             hooks=hooks,
-            call_records=CallRecords(
-                client, settings, instance, sources, subjects=subjects, journal_of=journals.path_of
-            ),
+            call_records=call_records,
+            outcomes=outcomes(call_records),
             journals=journals,
             control=control,
             sources=sources,
@@ -234,8 +259,11 @@ class PhoneServer:
 class _RecordedCall:
     """Collects the details of one call and writes them to its record."""
 
-    def __init__(self, phone: PhoneServer) -> None:
+    def __init__(self, phone: PhoneServer, form: ResultForm | None) -> None:
         self._phone = phone
+        self._form = form
+        self._transcribed = Transcribed()
+        self._usage = Usage()
         self._details = CallDetails()
         self._clock = asyncio.get_running_loop().time
         self._call: Call | None = None
@@ -248,11 +276,16 @@ class _RecordedCall:
     def on_event(self, event: RealtimeAnyEvent) -> None:
         now = self._clock()
         self._details.on_event(event, now)
+        if event.type == "raw_model_event":
+            if event.data.type == "usage":
+                self._usage.add(event.data.usage)
+            elif event.data.type == "input_audio_transcription_completed":
+                self._transcribed.add(event.data.usage)
         if self._details.is_due(now) and self._call is not None:
             self._phone.call_records.progress(self._call, self._details)
 
     def on_end(self, call: Call) -> None:
-        self._phone.call_ended(call, self._details)
+        self._phone.call_ended(call, self._details, self._form, self._transcribed, self._usage)
 
 
 def phone_of(connection: HTTPConnection) -> PhoneServer:

@@ -10,7 +10,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from realtime_core.sources import Sources
 
@@ -21,6 +22,9 @@ from ..records.outbox import Message, MessageState, Waiting
 from ..settings import Settings
 from .attempts import Answer, after
 
+if TYPE_CHECKING:
+    import httpx2
+
 __all__ = ["WebhookSender"]
 
 log = logging.getLogger(__name__)
@@ -29,19 +33,14 @@ TIMEOUT_S = 15.0
 LEASE_S = 60.0
 """How long a claim lasts. It is longer than an attempt can take."""
 _AT_ONCE = 8
+_CLOSE_S = 5.0
 _POLL_S = 5.0
 """How often this process looks for messages of processes that have died."""
 
 
-class Signer(Protocol):
-    """`standardwebhooks.Webhook`."""
-
-    def sign(self, msg_id: str, timestamp: object, data: str) -> str: ...
-
-
 class WebhookSender:
-    """Runs until it is cancelled. `on_attempt` gets `delivered`, `failed` or `dead` after each attempt, and
-    `on_waiting` what waits in the outbox."""
+    """An async context manager. On exit it delivers what has become due, for at most five seconds. `on_attempt` gets
+    `delivered`, `failed` or `dead` after each attempt, and `on_waiting` what waits in the outbox."""
 
     def __init__(
         self,
@@ -86,24 +85,44 @@ class WebhookSender:
         """Set the callbacks."""
         self._on_attempt, self._on_waiting = on_attempt, on_waiting
 
-    async def run(self) -> None:
-        """Deliver what is due, until cancelled."""
+    async def __aenter__(self) -> Self:
         import httpx2
 
         limits = httpx2.Limits(max_connections=_AT_ONCE)
-        async with httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, limits=limits) as http:
-            while True:
-                self._wanted.clear()
-                try:
-                    await self._deliver_due(http)
-                    self._on_waiting(await self._client.outbox(lambda it: it.waiting()))
-                except (RecordsUnavailable, RecordRefused) as error:
-                    self._repeats.warning("records", f"Webhooks wait, because the records cannot be used: {error}")
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll_s):
-                        await self._wanted.wait()
+        self._http = httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, limits=limits)
+        self._task = asyncio.create_task(self._run(), name="webhooks")
+        return self
 
-    async def _deliver_due(self, http: object) -> None:
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        await self._client.flush(_CLOSE_S)
+        with suppress(TimeoutError):  # what is not delivered now waits in the outbox
+            async with asyncio.timeout(_CLOSE_S):
+                await self._pass()
+        await self._http.aclose()
+
+    async def _run(self) -> None:
+        while True:
+            self._wanted.clear()
+            await self._pass()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_s):
+                    await self._wanted.wait()
+
+    async def _pass(self) -> None:
+        """Deliver what is due."""
+        try:
+            await self._deliver_due(self._http)
+            self._on_waiting(await self._client.outbox(lambda it: it.waiting()))
+        except* (RecordsUnavailable, RecordRefused) as group:
+            self._repeats.warning(
+                "records", f"Webhooks wait, because the records cannot be used: {group.exceptions[0]}"
+            )
+
+    async def _deliver_due(self, http: httpx2.AsyncClient) -> None:
         while True:
             now = self._sources.now()
             due = await self._client.outbox(lambda it: it.claim_due(now, lease_s=self._lease_s, limit=_AT_ONCE))  # noqa: B023
@@ -113,7 +132,7 @@ class WebhookSender:
                 for message in due:
                     group.create_task(self._deliver(http, message))
 
-    async def _deliver(self, http: object, message: Message) -> None:
+    async def _deliver(self, http: httpx2.AsyncClient, message: Message) -> None:
         answer = await self._post(http, message)
         settled = after(message, answer, self._sources.now(), self._sources.random)
         dead = settled.state is MessageState.DEAD
@@ -125,11 +144,10 @@ class WebhookSender:
             self._repeats.warning("failed", f"A webhook could not be delivered and is tried again: {answer.words}")
         await self._client.outbox(lambda it: it.settle(settled))
 
-    async def _post(self, http: object, message: Message) -> Answer:
+    async def _post(self, http: httpx2.AsyncClient, message: Message) -> Answer:
         """One attempt. Of the answer only the head is read."""
         import httpx2
 
-        assert isinstance(http, httpx2.AsyncClient)
         now = self._sources.now()
         headers = {
             "content-type": "application/json",

@@ -1,0 +1,230 @@
+"""The outcome of each call: filled in by the agent, in the record, and given to `on_end`, whatever that does."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core.errors import UserError
+from realtime_core.local import Call as ToolCall
+from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
+from realtime_core.sources import Sources
+from telephony import EndedCall, create_app
+from telephony.outbound.dialing_rules import DialingRules
+from telephony.outbound.plan import CallPlan
+from telephony.settings import Settings
+from telephony.simulator import Handset, SimulatedTwilio, callees
+from telephony.simulator.twilio import OWN_NUMBER
+from telephony.twilio.rest import TwilioRest
+from tests.support.misbehaviour import EXCEPTIONS
+
+pytestmark = pytest.mark.virtual_time
+
+PUBLIC, THEM = "https://phone.example.com", "+14155550123"
+
+
+@dataclasses.dataclass
+class Booking:
+    people: int
+    remark: str | None = None
+
+
+def records(**fields: Any) -> Script:
+    call = ToolCall("record_result", json.dumps(fields))
+    return Script(
+        greeting=Reply(say="Hello. How can I help you?"),
+        turns=[Turn(Reply(say="Thank you."), calls=[call])],
+        otherwise=Reply(say="Yes."),
+    )
+
+
+@asynccontextmanager
+async def office(script: Script, **options: Any) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
+    sources = Sources(5)
+    async with (
+        LocalRealtimeServer(script, in_memory=True, sources=sources) as model,
+        SimulatedTwilio(sources=sources) as twilio,
+    ):
+        settings = Settings(
+            twilio_account_sid=twilio.account_sid,
+            twilio_auth_token=twilio.auth_token,  # type: ignore[arg-type]
+            twilio_phone_number=OWN_NUMBER,
+            telephony_twilio_api_url=twilio.base_url,
+            public_url=PUBLIC,
+            openai_api_key="nobody-asks-for-it",  # type: ignore[arg-type]
+        )
+        app = create_app(
+            RealtimeAgent(name="Desk"),
+            greeting="Greet.",
+            settings=settings,
+            model_config=RealtimeModelConfig(**model.model_config),
+            rest=TwilioRest.of(settings, twilio.http_client()),
+            sources=sources,
+            **options,
+        )
+        async with twilio.serving(app) as address:
+            twilio.webhooks.reach[PUBLIC] = address
+            twilio.numbers[OWN_NUMBER].voice_url = f"{PUBLIC}/incoming-call"
+            yield twilio, app
+
+
+async def talks(phone: Handset) -> None:
+    await phone.agent_speaks()
+    await phone.agent_silent(1.0)
+    await phone.say("sorry_hours")
+    await phone.agent_speaks()
+    await phone.agent_silent(1.0)
+
+
+async def types(phone: Handset) -> None:
+    await phone.agent_speaks()
+    await phone.agent_silent(1.0)
+    for key in "4711":
+        phone.press(key)
+        await asyncio.sleep(0.2)
+    await talks(phone)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+
+
+async def test_an_inbound_call_has_the_result_that_its_agent_recorded() -> None:
+    ended: list[EndedCall[Booking]] = []
+    async with office(records(people=2), result=Booking, on_end=ended.append) as (twilio, app):
+        call = await twilio.ring(caller=talks, from_=THEM)
+        await until(lambda: bool(ended))
+        row = await app.state.phone.call_records.client.call(call.sid)
+    (told,) = ended
+    assert (told.output, told.sid, told.direction) == (Booking(2), call.sid, "inbound")
+    assert (told.caller, told.called, told.agents) == (THEM, OWN_NUMBER, ("Desk",))
+    assert (told.ending, told.ending_code, told.status) == ("hung up", "hung_up", "completed")
+    assert {line.who for line in told.transcript} == {"agent", "caller"}
+    assert told.duration_s > 3 and told.ended_at is not None
+    assert told.tools == {"record_result": {"calls": 1, "failures": 0}}
+    assert told.model_cost is None, "nobody knows what this model costs"
+    assert row.result == {"people": 2, "remark": None}
+
+
+async def test_a_result_that_is_not_valid_is_none() -> None:
+    ended: list[EndedCall[Booking]] = []
+    async with office(records(people="many"), result=Booking, on_end=ended.append) as (twilio, app):
+        call = await twilio.ring(caller=talks)
+        await until(lambda: bool(ended))
+        assert (await app.state.phone.call_records.client.call(call.sid)).result is None
+    assert ended[0].output is None
+
+
+async def test_a_record_shows_no_keys_that_the_caller_pressed() -> None:
+    ended: list[EndedCall[Booking]] = []
+    async with office(records(people=4711, remark="pin 4711"), result=Booking, on_end=ended.append) as (twilio, app):
+        call = await twilio.ring(caller=types)
+        await until(lambda: bool(ended))
+        row = await app.state.phone.call_records.client.call(call.sid)
+    assert ended[0].output == Booking(4711, "pin 4711"), "the application gets it as it is"
+    assert row.result == {"people": "••••", "remark": "pin ••••"}
+
+
+async def test_a_placed_call_ends_with_on_end_too() -> None:
+    ended: list[EndedCall[Any]] = []
+    async with office(records(people=3), on_end=ended.append) as (twilio, app):
+        app.state.dialler.rules = DialingRules.none()
+        twilio.callees[THEM] = callees.person(lambda phone: _answers(phone), after_s=0.5)
+        placed = app.state.dialler.place(CallPlan(THEM, result=Booking, data={"name": "Ada"}))
+        result = await placed.finished()
+        await until(lambda: len(ended) == 1)
+        twilio.callees[THEM] = callees.busy()
+        await app.state.dialler.place(CallPlan(THEM)).finished()
+        await until(lambda: len(ended) == 2)
+        row = await app.state.phone.call_records.client.call(placed.token)
+    talked, busy = ended
+    assert (talked.output, talked.id, talked.sid) == (Booking(3), placed.token, result.sid)
+    assert (talked.direction, talked.called, talked.answered_by) == ("outbound-api", THEM, "human")
+    assert talked.agents == ("Desk",) and talked.data["name"] == "Ada"
+    assert (busy.status, busy.ending_code, busy.output, busy.transcript) == ("busy", "busy", None, ())
+    assert row.result == {"people": 3, "remark": None}
+
+
+async def _answers(phone: Handset) -> None:
+    for _ in range(2):
+        await phone.say("hello")
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine function", "object", "returns a coroutine"])
+@pytest.mark.parametrize("exception", EXCEPTIONS)
+async def test_on_end_may_raise_anything(exception: str, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    called: list[str] = []
+
+    def function(ended: EndedCall[Any]) -> None:
+        called.append(ended.id)
+        raise EXCEPTIONS[exception]()
+
+    async def coroutine(ended: EndedCall[Any]) -> None:
+        function(ended)
+
+    class Callable_:
+        async def __call__(self, ended: EndedCall[Any]) -> None:
+            function(ended)
+
+    kinds: dict[str, Any] = {
+        "function": function,
+        "coroutine function": coroutine,
+        "object": Callable_(),
+        "returns a coroutine": lambda ended: coroutine(ended),
+    }
+    async with office(records(people=2), on_end=kinds[kind]) as (twilio, app):
+        first = await twilio.ring(caller=talks)
+        second = await twilio.ring(caller=talks)
+        await until(lambda: len(called) == 2)
+        await until(lambda: _failures(app) == 2)
+    assert called == [first.sid, second.sid]
+    errors = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert [each.getMessage().split(":")[0] for each in errors] == [f"Call {sid}" for sid in called]
+    assert all(each.exc_info for each in errors)
+
+
+def _failures(app: Starlette) -> float:
+    name, labels = "telephony_application_failures_total", {"kind": "callback"}
+    return app.state.phone.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+async def test_an_on_end_that_never_returns_holds_up_no_call_and_no_other_on_end() -> None:
+    called: list[str] = []
+
+    async def hangs(ended: EndedCall[Any]) -> None:
+        called.append(ended.id)
+        await asyncio.Event().wait()
+
+    async with office(records(people=2), on_end=hangs) as (twilio, _):
+        for n in range(1, 4):
+            await twilio.ring(caller=talks)
+            await until(lambda: len(called) == n)  # noqa: B023
+
+
+async def test_a_plain_on_end_runs_in_a_thread() -> None:
+    threads: list[threading.Thread] = []
+    async with office(records(people=2), on_end=lambda ended: threads.append(threading.current_thread())) as (
+        twilio,
+        _,
+    ):
+        await twilio.ring(caller=talks)
+        await until(lambda: bool(threads))
+    assert threads[0] is not threading.main_thread()
+
+
+def test_a_result_that_is_no_type_is_refused_at_once() -> None:
+    with pytest.raises(UserError, match="create_app: result"):
+        create_app(RealtimeAgent(name="Desk"), result=str)
