@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .capabilities import ModelCapabilities
+from .done import DONE, Done, is_done, withdraw
 from .playback_tracker import RealtimePlaybackState, RealtimePlaybackTracker
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .sources import Sources
 
 __all__ = [
+    "DONE",
+    "Done",
     "ModelCapabilities",
     "RealtimeModel",
     "RealtimeModelConfig",
@@ -67,13 +70,9 @@ class RealtimeModelListener(ABC):
     """Receives the events of a model."""
 
     @abstractmethod
-    async def on_event(self, event: RealtimeModelEvent) -> None:
-        """Called with each event, in order."""
-
-    def on_event_now(self, event: RealtimeModelEvent) -> bool:
-        """Handle the event without awaiting; return whether it was handled. A listener without this method gets every
-        event through `on_event`."""
-        return False
+    def on_event(self, event: RealtimeModelEvent) -> Coroutine[Any, Any, None]:
+        """Called with each event, in order. A listener that waits is `async def`; the model awaits it before the next
+        event. A listener that does not wait handles the event in the call and returns `DONE`."""
 
 
 class RealtimeModel(ABC):
@@ -95,21 +94,24 @@ class RealtimeModel(ABC):
     def remove_listener(self, listener: RealtimeModelListener) -> None: ...
 
     @abstractmethod
-    async def send_event(self, event: RealtimeModelSendEvent) -> None:
-        """Send one input to the model."""
-
-    def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
-        """Send without awaiting; return whether the input was sent. A model without this method gets every input
-        through `send_event`, in order."""
-        return False
+    def send_event(self, event: RealtimeModelSendEvent) -> Coroutine[Any, Any, None]:
+        """Send one input to the model. A model that waits is `async def`; the session awaits it before the next input.
+        A model that does not wait sends in the call and returns `DONE`."""
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
         """Send one input if `send_if()` is true at the moment of sending; return whether it was sent.
 
-        Nothing runs between the condition and `send_event_now`. A model that does not override `send_event_now` sends
-        nothing here, because `send_event` may wait, and the condition could become false meanwhile.
+        Nothing runs between the condition and `send_event`. A model whose `send_event` is `async def` sends nothing
+        here, because it may wait, and the condition could become false meanwhile.
         """
-        return send_if() and self.send_event_now(event)
+        if not send_if():
+            return False
+        sending = self.send_event(event)
+        if not is_done(sending):
+            if withdraw(sending):
+                return False
+            await sending
+        return True
 
     @abstractmethod
     async def close(self) -> None:

@@ -7,17 +7,21 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from .done import DONE, is_done, withdraw
 from .errors import UserError
 from .model import RealtimeModel
 from .model_inputs import RealtimeModelSendAudio, RealtimeModelSendEvent
 
 __all__ = ["Outbox"]
 
-_Entry = tuple[RealtimeModelSendEvent, "asyncio.Future[None] | None"]
+_LATER = object()
+"""`send_event` is not called yet."""
+_Entry = tuple[RealtimeModelSendEvent, Any, "asyncio.Future[None] | None"]
+"""An input; what `send_event` returned for it, or `_LATER`; a future for the sender that waits."""
 
 
 class Outbox:
-    """Sends in the same step if the model can (`send_event_now`), otherwise in order from a task.
+    """Sends in the same step if the model can (its `send_event` is done in the call), otherwise in order from a task.
 
     At most `max_audio_bytes` of caller audio wait: the oldest is dropped and counted, because late audio has no use.
     All other inputs are kept.
@@ -45,8 +49,9 @@ class Outbox:
         if self._closed:
             return
         try:
-            if self._waiting or self._pumping or not self._model.send_event_now(event):
-                self._queue(event, None)
+            sending = _LATER if self._waiting or self._pumping else self._model.send_event(event)
+            if sending is not DONE:
+                self._queue(event, sending, None)
         except Exception as error:  # noqa: BLE001  the model may be a user's
             self._on_error(error)
 
@@ -54,17 +59,22 @@ class Outbox:
         """Send, and return when the input is sent. Raises what the model raises, and `UserError` when closed."""
         if self._closed:
             raise UserError("The session is closed.")
-        if self._waiting or self._pumping or not self._model.send_event_now(event):
+        sending = _LATER if self._waiting or self._pumping else self._model.send_event(event)
+        if sending is not DONE:
             sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._queue(event, sent)
+            self._queue(event, sending, sent)
             await sent
 
     def close(self) -> None:
         """Send nothing more. Idempotent."""
         self._closed = True
 
-    def _queue(self, event: RealtimeModelSendEvent, sent: asyncio.Future[None] | None) -> None:
-        self._waiting.append((event, sent))
+    def _queue(self, event: RealtimeModelSendEvent, sending: Any, sent: asyncio.Future[None] | None) -> None:
+        if sending is not _LATER and is_done(sending):
+            if sent is not None:
+                sent.set_result(None)
+            return
+        self._waiting.append((event, sending, sent))
         if isinstance(event, RealtimeModelSendAudio):
             self._audio_bytes += len(event.audio)
             while self._audio_bytes > self._max_audio_bytes and self._drop_oldest_audio():
@@ -76,11 +86,12 @@ class Outbox:
 
     def _drop_oldest_audio(self) -> bool:
         for entry in self._waiting:
-            event, sent = entry
+            event, sending, sent = entry
             if isinstance(event, RealtimeModelSendAudio) and not event.commit and event.audio:
                 self._waiting.remove(entry)
                 self._audio_bytes -= len(event.audio)
                 self.dropped_audio_bytes += len(event.audio)
+                withdraw(sending)
                 if sent is not None and not sent.done():
                     sent.set_result(None)
                 return True
@@ -89,25 +100,29 @@ class Outbox:
     async def _pump(self) -> None:
         try:
             while self._waiting:
-                event, sent = self._waiting.popleft()
+                event, sending, sent = self._waiting.popleft()
                 if isinstance(event, RealtimeModelSendAudio):
                     self._audio_bytes -= len(event.audio)
-                await self._send(event, sent)
+                await self._send(event, sending, sent)
         finally:
             self._pumping = False
             self._drop_all()
 
     def _drop_all(self) -> None:
         """The session is not open any more."""
-        for _, sent in self._waiting:
+        for _, sending, sent in self._waiting:
+            withdraw(sending)
             if sent is not None and not sent.done():
                 sent.set_exception(UserError("The session is closed."))
         self._waiting.clear()
         self._audio_bytes = 0
 
-    async def _send(self, event: RealtimeModelSendEvent, sent: asyncio.Future[None] | None) -> None:
+    async def _send(self, event: RealtimeModelSendEvent, sending: Any, sent: asyncio.Future[None] | None) -> None:
         try:
-            await self._model.send_event(event)
+            if sending is _LATER:
+                sending = self._model.send_event(event)
+            if not is_done(sending):
+                await sending
         except Exception as error:  # noqa: BLE001  the model may be a user's
             if sent is None or sent.done():
                 self._on_error(error)

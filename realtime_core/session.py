@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .agent_settings import ActiveAgent, activate, output_bytes_per_ms
 from .config import RealtimeRunConfig, RealtimeSessionModelSettings, RealtimeUserInput
+from .done import DONE, Done
 from .errors import RealtimeCoreError, UserError
 from .event_streams import EventHandler, EventHub, EventStream
 from .events import (
@@ -304,13 +305,10 @@ class RealtimeSession(RealtimeModelListener):
 
     # Events of the model
 
-    async def on_event(self, event: RealtimeModelEvent) -> None:
-        """Handle an event, for models that await their listeners."""
-        self.on_event_now(event)
-
-    def on_event_now(self, event: RealtimeModelEvent) -> bool:
+    def on_event(self, event: RealtimeModelEvent) -> Done:
+        """Handle an event of the model."""
         if self._ended:
-            return True
+            return DONE
         self._core.emit(RealtimeRawModelEvent(event, self._core.info))
         match event.type:
             case "function_call":
@@ -332,7 +330,7 @@ class RealtimeSession(RealtimeModelListener):
             case _:
                 if self._turns.handle(event):
                     self._reduce(event)
-        return True
+        return DONE
 
     def _reduce(self, event: RealtimeModelEvent | ToolOutputSent) -> None:
         self._history, changes = reduce(self._history, event, bytes_per_ms=self._bytes_per_ms)

@@ -27,6 +27,7 @@ from .errors import UserCodeError
 
 __all__ = [
     "UserCode",
+    "begin",
     "call",
     "call_now",
     "called",
@@ -72,6 +73,14 @@ class UserCode(Enum):
 async def call(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function and return its value; an awaitable is awaited. Raises only `Exception`s."""
     return await _run(called(function, *args))
+
+
+def begin(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function and return its value; an awaitable is not awaited. Raises only `Exception`s."""
+    try:
+        return function(*args)
+    except BaseException as error:  # noqa: BLE001
+        raise failure_of(error)  # noqa: B904
 
 
 def call_now(function: Callable[..., Any], *args: Any) -> Any:

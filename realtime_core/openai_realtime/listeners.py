@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from .. import user_code
+from ..done import is_done, withdraw
 from ..model import RealtimeModelListener
 from ..model_events import RealtimeModelEvent
 
@@ -17,14 +19,14 @@ _ROOM_AGAIN = 256
 
 
 class Listeners:
-    """Delivers each event to every listener: in the same step where the listener takes it (`on_event_now`), otherwise
-    through one ordered queue. When the queue is full, `on_full(True)` pauses the source, and `on_full(False)` ends the
-    pause, so that no event is dropped."""
+    """Delivers each event to every listener. A listener that is done in the call gets the event in the same step; one
+    that has to be awaited gets this and all later events through one ordered queue. When the queue is full,
+    `on_full(True)` pauses the source, and `on_full(False)` ends the pause, so that no event is dropped."""
 
     def __init__(self, on_full: Callable[[bool], None]) -> None:
         self._on_full = on_full
         self._listeners: tuple[RealtimeModelListener, ...] = ()
-        self._waiting: deque[tuple[RealtimeModelListener, RealtimeModelEvent]] = deque()
+        self._waiting: deque[tuple[RealtimeModelListener, RealtimeModelEvent, Any]] = deque()
         self._wake = asyncio.Event()
         self._slow: set[RealtimeModelListener] = set()
         self._is_full = False
@@ -40,13 +42,18 @@ class Listeners:
 
     def emit(self, event: RealtimeModelEvent) -> None:
         for listener in self._listeners:
-            if listener in self._slow or not user_code.call_now(listener.on_event_now, event):
-                self._slow.add(listener)  # all later events of this listener use the queue, so that they stay in order
-                self._waiting.append((listener, event))
-                self._wake.set()
+            if listener in self._slow:
+                self._wait(listener, event, None)
+            elif not is_done(handling := user_code.begin(listener.on_event, event)):
+                self._slow.add(listener)
+                self._wait(listener, event, handling)
         if len(self._waiting) >= _FULL and not self._is_full:
             self._is_full = True
             self._on_full(True)
+
+    def _wait(self, listener: RealtimeModelListener, event: RealtimeModelEvent, handling: Any) -> None:
+        self._waiting.append((listener, event, handling))
+        self._wake.set()
 
     def end(self) -> None:
         """Accept no more events. `deliver` returns when the queue is empty."""
@@ -61,21 +68,24 @@ class Listeners:
         """Await the slow listeners, until `end`. Their exceptions go to the loop's exception handler."""
         while True:
             while self._waiting:
-                listener, event = self._waiting.popleft()
+                listener, event, handling = self._waiting.popleft()
                 if self._is_full and len(self._waiting) <= _ROOM_AGAIN:
                     self._is_full = False
                     self._on_full(False)
                 if listener in self._listeners:
-                    await _deliver(listener, event)
+                    await _deliver(listener, event, handling)
+                else:
+                    withdraw(handling)
             if self._ended:
                 return
             self._wake.clear()
             await self._wake.wait()
 
 
-async def _deliver(listener: RealtimeModelListener, event: RealtimeModelEvent) -> None:
+async def _deliver(listener: RealtimeModelListener, event: RealtimeModelEvent, handling: Any) -> None:
+    """Await the listener. `handling` is what it returned, if it was called already."""
     try:
-        await user_code.call(listener.on_event, event)
+        await user_code.call(listener.on_event if handling is None else lambda event: handling, event)
     except Exception as error:  # noqa: BLE001 - the listener is the user's
         asyncio.get_running_loop().call_exception_handler(
             {"message": f"{type(listener).__name__}.on_event failed for {event.type!r}", "exception": error}

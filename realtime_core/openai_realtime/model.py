@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ..capabilities import ModelCapabilities
 from ..connection import Connection
+from ..done import DONE, Done
 from ..errors import ConnectFailed, UserError
 from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from ..model_events import RealtimeModelEvent, RealtimeModelExceptionEvent
@@ -37,7 +38,7 @@ _CLOSE_S = 0.9
 class OpenAIRealtimeWebSocketModel(RealtimeModel):
     """A session with a server of the OpenAI Realtime protocol (GA, and the beta's names of events).
 
-    A server event is decoded, handled and emitted in the step in which it arrives, without awaiting; `send_event_now`
+    A server event is decoded, handled and emitted in the step in which it arrives, without awaiting; `send_event`
     writes in the same step. The model asks for one response at a time (`Responses`), counts the audio that was heard
     (`PlaybackLedger` and the `playback_tracker`), follows `turn_policy` for turns, and replaces a session that is lost
     or about to expire (`reconnect`; `ReconnectPolicy(attempts=0)`: never).
@@ -121,10 +122,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             await self.close()
             raise
 
-    async def send_event(self, event: RealtimeModelSendEvent) -> None:
-        self.send_event_now(event)
-
-    def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
+    def send_event(self, event: RealtimeModelSendEvent) -> Done:
         """Send an input in this step. Between two sessions the input is kept.
 
         After the end inputs are dropped, because an event has reported the end. Raises `UserError` before `connect`.
@@ -133,7 +131,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             raise UserError("The model is not connected: call connect() first.")
         if self._live is not None:
             self._transport.send(event)
-        return True
+        return DONE
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
         """Send an input if the condition holds, as the base class does. An input that is kept between two sessions

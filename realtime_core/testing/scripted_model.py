@@ -33,12 +33,13 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Required, TypedDict, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from ..config import RealtimeSessionModelSettings
+from ..done import DONE, Done, is_done, withdraw
 from ..errors import ScriptError
 from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from ..model_events import RealtimeModelEvent
@@ -116,9 +117,9 @@ class ScriptedRealtimeModel(RealtimeModel):
     - `connect_events` are emitted at the end of `connect`; `connect_error` and `close_error` are raised.
     - `strict`: an unexpected input raises `UnexpectedRealtimeSend` in the sender, and again in `assert_complete`.
       Otherwise such inputs are only recorded.
-    - `immediate`: take inputs in the step in which they are sent (`send_event_now`), as the real model does. A step's
-      events then come in a later step of the event loop, as over a network. Otherwise inputs come through
-      `send_event`, which returns after the listeners have handled the events.
+    - `immediate`: take inputs in the step in which they are sent, as the real model does. A step's events then come in
+      a later step of the event loop, as over a network. Otherwise `send_event` has to be awaited. Either way awaiting
+      `send_event` returns after the listeners have handled the events.
     """
 
     def __init__(
@@ -183,12 +184,13 @@ class ScriptedRealtimeModel(RealtimeModel):
         if listener in self._listeners:
             self._listeners.remove(listener)
 
-    def send_event_now(self, event: RealtimeModelSendEvent) -> bool:
-        if self._immediate and (events := self._take(event)):
-            self._emit_later(events)
-        return self._immediate
+    def send_event(self, event: RealtimeModelSendEvent) -> Coroutine[Any, Any, None]:
+        if not self._immediate:
+            return self._send_slowly(event)
+        events = self._take(event)
+        return Done(self._emit_later(events)) if events else DONE
 
-    async def send_event(self, event: RealtimeModelSendEvent) -> None:
+    async def _send_slowly(self, event: RealtimeModelSendEvent) -> None:
         await self.emit(*self._take(event))
 
     async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
@@ -216,7 +218,7 @@ class ScriptedRealtimeModel(RealtimeModel):
             raise step.error
         return step.emit
 
-    def _emit_later(self, events: Sequence[RealtimeModelEvent]) -> None:
+    def _emit_later(self, events: Sequence[RealtimeModelEvent]) -> asyncio.Task[None]:
         before = self._emitting
 
         async def emit() -> None:
@@ -225,19 +227,20 @@ class ScriptedRealtimeModel(RealtimeModel):
             await self.emit(*events)
 
         self._emitting = asyncio.get_running_loop().create_task(emit(), name="scripted model")
+        return self._emitting
 
     def emit_now(self, *events: RealtimeModelEvent) -> None:
         """Emit events in this step. Listeners that only have async methods do not get them."""
         for event in events:
             for listener in self.listeners:
-                listener.on_event_now(event)
+                withdraw(listener.on_event(event))
 
     async def emit(self, *events: RealtimeModelEvent) -> None:
         """Emit events to all listeners, in order."""
         for event in events:
             for listener in self.listeners:
-                if not listener.on_event_now(event):
-                    await listener.on_event(event)
+                if not is_done(handling := listener.on_event(event)):
+                    await handling
 
     async def close(self) -> None:
         self.close_calls += 1

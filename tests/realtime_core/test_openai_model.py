@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
 from realtime_core.connection import Close
 from realtime_core.errors import ConnectFailed, ConnectionLost, ServerRejected, UserError
-from realtime_core.model import RealtimeModelListener
+from realtime_core.model import DONE, Done, RealtimeModelListener
 from realtime_core.model_events import RealtimeModelEvent, RealtimeModelToolCallEvent
 from realtime_core.model_inputs import (
     RealtimeModelSendAudio,
@@ -233,7 +234,7 @@ async def test_the_model_has_one_session_at_a_time() -> None:
         with pytest.raises(UserError, match="connected already"):
             await talk.model.connect(talk.options)
     with pytest.raises(UserError, match="connect"):
-        OpenAIRealtimeWebSocketModel().send_event_now(RealtimeModelSendAudio(b""))
+        OpenAIRealtimeWebSocketModel().send_event(RealtimeModelSendAudio(b""))
 
 
 async def test_a_message_is_created_and_answered() -> None:
@@ -868,11 +869,11 @@ async def test_listeners_that_await_get_everything_in_order(caplog: pytest.LogCa
 
 async def test_a_listener_that_takes_some_events_at_once_still_gets_them_in_order() -> None:
     class Sometimes(Slow):
-        def on_event_now(self, event: RealtimeModelEvent) -> bool:
+        def on_event(self, event: RealtimeModelEvent) -> Coroutine[Any, Any, None]:
             if event.type == "audio":
-                return False
+                return super().on_event(event)
             self.types.append(event.type)
-            return True
+            return DONE
 
     talk, listener = Talk(), Sometimes()
     talk.model.add_listener(listener)
@@ -923,10 +924,10 @@ async def test_close_says_nothing_and_takes_a_second_at_most() -> None:
 
 async def test_a_failing_listener_of_the_package_is_reported_as_an_exception() -> None:
     class Broken(Recorder):
-        def on_event_now(self, event: RealtimeModelEvent) -> bool:
+        def on_event(self, event: RealtimeModelEvent) -> Done:
             if event.type == "turn_started":
                 raise ValueError("a defect")
-            return super().on_event_now(event)
+            return super().on_event(event)
 
     talk, broken = Talk(), Broken()
     talk.model.add_listener(broken)

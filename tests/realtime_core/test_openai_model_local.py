@@ -13,6 +13,7 @@ from realtime_core.connection.websocket import WebSocketConnection
 from realtime_core.errors import ConnectFailed, ServerRejected
 from realtime_core.items import InputText, UserMessageItem
 from realtime_core.local import LocalRealtimeServer, parse_script
+from realtime_core.model import DONE
 from realtime_core.model_inputs import (
     RealtimeModelSendAudio,
     RealtimeModelSendInterrupt,
@@ -86,7 +87,7 @@ class Caller:
         await self.model.close()
 
     def send(self, event: Any) -> None:
-        self.model.send_event_now(event)
+        assert self.model.send_event(event) is DONE
 
     def write(self, text: str) -> None:
         self.send(RealtimeModelSendUserInput(text))

@@ -41,6 +41,7 @@ from realtime_core.events import RealtimeSessionEvent
 from realtime_core.extensions.handoff_prompt import RECOMMENDED_PROMPT_PREFIX, prompt_with_handoff_instructions
 from realtime_core.handoffs import collect_enabled_handoffs, filter_enabled_handoffs
 from realtime_core.local import LocalRealtimeServer
+from realtime_core.model import Done
 from realtime_core.model_events import RealtimeModelEvent
 from realtime_core.openai_realtime.session_object import session_object
 from realtime_core.testing import RealtimeConnectCall, RealtimeScriptError, RealtimeStep, ScriptedRealtimeModel
@@ -320,7 +321,7 @@ async def test_sending_returns_when_every_listener_was_told() -> None:
     await model.connect({})
     await model.send_event(RealtimeModelSendAudio(b""))
     assert listener.events == [audio(20), audio(40)]
-    assert model.send_event_now(RealtimeModelSendAudio(b""))
+    assert isinstance(model.send_event(RealtimeModelSendAudio(b"")), Done)
     assert len(listener.events) == 2, "as over a network, the answer comes later"
     await asyncio.sleep(0.01)
     assert listener.events[2:] == [audio(60)]

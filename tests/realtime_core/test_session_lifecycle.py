@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from realtime_core import (
 )
 from realtime_core.connection import Close
 from realtime_core.errors import ConnectionLost
+from realtime_core.model import DONE
 from realtime_core.model_events import (
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
@@ -272,7 +274,7 @@ async def test_events_after_close_change_nothing() -> None:
         listener = kit.model.listeners[0]
     count = len(kit.events)
     await listener.on_event(audio())
-    assert listener.on_event_now(call("x")) is True
+    assert listener.on_event(call("x")) is DONE
     assert (len(kit.events), kit.session.history) == (count, [])
 
 
@@ -399,10 +401,10 @@ async def test_a_model_that_cannot_send_at_once_for_a_while_gets_everything_in_o
     class Busy(ScriptedRealtimeModel):
         busy = True
 
-        def send_event_now(self, event: Any) -> bool:
-            return not self.busy and super().send_event_now(event)
+        def send_event(self, event: Any) -> Coroutine[Any, Any, None]:
+            return self.send_later(event) if self.busy else super().send_event(event)
 
-        async def send_event(self, event: Any) -> None:
+        async def send_later(self, event: Any) -> None:
             await asyncio.sleep(1)
             await super().send_event(event)
 
@@ -414,6 +416,52 @@ async def test_a_model_that_cannot_send_at_once_for_a_while_gets_everything_in_o
         kit.session.post_audio(b"3")
         await settle(5)
         kit.session.post_audio(b"4")
+        assert [event.audio for event in kit.sent] == [b"1", b"2", b"3", b"4"]
+
+
+class Audited(ScriptedRealtimeModel):
+    """A model of the user's that adds to `send_event`, in each way that Python allows."""
+
+    def __init__(self) -> None:
+        super().__init__(strict=False)
+        self.audited: list[Any] = []
+
+
+class AuditedLater(Audited):
+    async def send_event(self, event: Any) -> None:
+        self.audited.append(event)
+        await super().send_event(event)
+
+
+class AuditedNow(Audited):
+    def send_event(self, event: Any) -> Coroutine[Any, Any, None]:
+        self.audited.append(event)
+        return super().send_event(event)
+
+
+class AuditedPlain(Audited):
+    def send_event(self, event: Any) -> None:  # type: ignore[override]
+        self.audited.append(event)
+        _ = super().send_event(event)
+
+
+@pytest.mark.parametrize("kind", [AuditedLater, AuditedNow, AuditedPlain])
+async def test_every_input_passes_a_send_event_that_a_user_has_overridden(kind: type[Audited]) -> None:
+    model = kind()
+    async with opened(model=model) as kit:
+        kit.session.post_audio(b"1")
+        await kit.session.send_audio(b"2")
+        await kit.session.send_message("three")
+        kit.session.post_audio(b"4")
+        await kit.session.interrupt()
+        assert len(model.audited) == 5 and model.audited == list(model.sent_events)
+
+
+async def test_sending_can_be_a_task_of_its_own() -> None:
+    async with opened() as kit:
+        await asyncio.create_task(kit.model.send_event(RealtimeModelSendAudio(b"1")))
+        await asyncio.wait_for(kit.model.send_event(RealtimeModelSendAudio(b"2")), 1)
+        await asyncio.gather(*(kit.model.send_event(RealtimeModelSendAudio(b)) for b in (b"3", b"4")))
         assert [event.audio for event in kit.sent] == [b"1", b"2", b"3", b"4"]
 
 

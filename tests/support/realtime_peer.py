@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from realtime_core.connection import Connection
 from realtime_core.connection.memory import MemoryConnection, memory_pair
-from realtime_core.model import RealtimeModelConfig, RealtimeModelListener
+from realtime_core.model import DONE, Done, RealtimeModelConfig, RealtimeModelListener
 from realtime_core.model_events import RealtimeModelEvent
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.sources import Sources
@@ -23,15 +23,12 @@ class Recorder(RealtimeModelListener):
         self.events: list[RealtimeModelEvent] = []
         self.raw: list[Mapping[str, Any]] = []
 
-    async def on_event(self, event: RealtimeModelEvent) -> None:
-        raise AssertionError("every event was taken at once")
-
-    def on_event_now(self, event: RealtimeModelEvent) -> bool:
+    def on_event(self, event: RealtimeModelEvent) -> Done:
         if event.type == "raw_server_event":
             self.raw.append(event.data)
         else:
             self.events.append(event)
-        return True
+        return DONE
 
     def types(self) -> list[str]:
         return [each.type for each in self.events]
@@ -140,7 +137,7 @@ class Talk:
         await self.model.close()
 
     def send(self, event: Any) -> None:
-        self.model.send_event_now(event)
+        assert self.model.send_event(event) is DONE
 
 
 async def settle(seconds: float = 0.001) -> None:

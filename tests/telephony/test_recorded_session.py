@@ -12,7 +12,7 @@ from realtime_core.model import RealtimeModelListener
 from telephony.call.recording.recorded_commands import RecordedCommands
 from telephony.call.recording.recorded_session import RecordedSession
 
-MODEL_SIDE = {name for name in vars(RealtimeModelListener) if not name.startswith("_")} | {"on_event_now"}
+MODEL_SIDE = {name for name in vars(RealtimeModelListener) if not name.startswith("_")}
 """The model calls these on the session itself."""
 INHERITED = {"enter"}
 """`enter` calls `__aenter__`."""
