@@ -292,19 +292,50 @@ def restore_number(
         commands.restore_number(number, force=force)
 
 
-calls = typer.Typer(help="Manage the journals of calls.", no_args_is_help=True, rich_markup_mode=None)
+calls = typer.Typer(help="Find, show, play, export and delete calls.", no_args_is_help=True, rich_markup_mode=None)
 tests = typer.Typer(help="Turn calls into tests.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(calls, name="calls")
 calls.add_typer(tests, name="test")
 
 
-@calls.command("list")
-def list_calls(folder: Folder = None, json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """List the recorded calls."""
-    from . import calls as commands
+Number = Annotated[
+    str | None, typer.Option(help="Calls with this number, on either side, also if it is masked.", show_default=False)
+]
+From = Annotated[
+    str | None, typer.Option("--from", help="The calling number; or a time: 2026-01-31T08:00.", show_default=False)
+]
+To = Annotated[
+    str | None, typer.Option(help="The called number; or a time, or a date that includes its day.", show_default=False)
+]
+OfAgent = Annotated[str | None, typer.Option("--agent", help="Calls in which this agent spoke.", show_default=False)]
+Status = Annotated[
+    str | None, typer.Option(help="The status (completed, busy...) or the code of the ending.", show_default=False)
+]
+Since = Annotated[str | None, typer.Option(help="An age (90m, 24h, 7d) or a time.", show_default=False)]
 
+
+def _filters(**given: str | int | None) -> dict[str, str]:
+    return {name.rstrip("_"): str(value) for name, value in given.items() if value is not None}
+
+
+@calls.command("list")
+def list_calls(
+    from_: From = None,
+    to: To = None,
+    number: Number = None,
+    agent: OfAgent = None,
+    status: Status = None,
+    since: Since = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many calls; the newest ones.")] = 50,
+    folder: Folder = None,
+    json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """List the calls of the records, and journals without a record. Times are in UTC."""
+    from . import call_list as commands
+
+    filters = _filters(from_=from_, to=to, number=number, agent=agent, status=status, since=since, limit=limit)
     with reporting(verbose=False):
-        commands.list_calls(folder, json=json)
+        commands.list_calls(folder, filters, json=json)
 
 
 @calls.command("show")
@@ -316,11 +347,50 @@ def show_call(
         Path | None, typer.Option(help="Write both sides to this stereo WAV file.", show_default=False)
     ] = None,
 ) -> None:
-    """Show the transcript of a call, and which part of it the caller heard."""
+    """Show the record of a call, its transcript, which part of it the caller heard, and the cause of each cut."""
     from . import calls as commands
 
     with reporting(verbose=False):
         commands.show_call(call, folder, json=json, wav=wav)
+
+
+@calls.command("play")
+def play_call(
+    call: Annotated[str, typer.Argument(help="An id, a CallSid, the beginning of one, or a journal.")],
+    folder: Folder = None,
+) -> None:
+    """Play both sides of a call."""
+    from . import calls as commands
+
+    with reporting(verbose=False):
+        commands.play_call(call, folder)
+
+
+@calls.command("export")
+def export_calls(
+    call: Annotated[
+        str | None, typer.Argument(help="A call. Default: all calls that match the filters.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="The file. Of one call: .wav, .json or .csv; of several: .json or .csv.")
+    ] = Path("calls.csv"),
+    from_: From = None,
+    to: To = None,
+    number: Number = None,
+    agent: OfAgent = None,
+    status: Status = None,
+    since: Since = None,
+    folder: Folder = None,
+) -> None:
+    """Write a call, or the list of calls, to a file."""
+    from . import call_list, calls
+
+    filters = _filters(from_=from_, to=to, number=number, agent=agent, status=status, since=since)
+    with reporting(verbose=False):
+        if call is None:
+            call_list.export_list(output, filters)
+        else:
+            calls.export_call(call, output, folder)
 
 
 @calls.command("purge")

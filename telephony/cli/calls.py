@@ -1,9 +1,13 @@
-"""`telephony calls`: lists, shows, imports and deletes journals."""
+"""`telephony calls`: shows, plays, exports, imports and deletes calls."""
 
 from __future__ import annotations
 
 import json as jsonlib
-from contextlib import closing
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,60 +21,158 @@ from ..journal.figures import figures_of
 from ..journal.imported import import_call
 from ..journal.journals import redaction_of
 from ..journal.reader import read_journal
-from ..journal.store import find_call, purge, stored_calls
+from ..journal.store import find_call, purge
 from ..journal.transcript import to_json
-from ..records.client import open_records
+from ..records.call_record import CallRecord
+from ..records.exports import note_export
+from ..records.storable import is_key
 from ..replay.call import HeardCall
 from ..replay.recording_files import add, test_of
-from ..settings import load_settings
+from ..settings import Settings, load_settings
+from .call_list import csv_of, folder_of, opened_records, write_private
 from .errors import USAGE, CliError
 
-__all__ = ["add_test", "import_calls", "list_calls", "purge_calls", "show_call"]
+__all__ = ["add_test", "export_call", "import_calls", "play_call", "purge_calls", "show_call"]
 
-
+_PLAYERS = (
+    ("afplay",),
+    ("paplay",),
+    ("aplay", "-q"),
+    ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"),
+    ("play", "-q"),
+)
+_TRANSCRIPT = ["start_ms", "end_ms", "type", "speaker", "said", "heard", "text", "cause"]
 _IMPORTED = "Give a stereo recording (WAV, MP3, FLAC, Ogg), or a log with one message of a media stream on each line."
 _MAX_PROBLEMS = 10
 
 
-def folder_of(given: Path | None) -> Path:
-    """The folder of journals: the given one, or else that of the settings."""
-    return given or load_settings().telephony_journal_dir or Path("calls")
-
-
-def list_calls(folder: Path | None, *, json: bool) -> None:
-    calls = stored_calls(folder_of(folder))
-    if json:
-        rows = [{"sid": c.sid, "written": c.written.isoformat(), "bytes": c.n_bytes} for c in calls]
-        typer.echo(jsonlib.dumps(rows, indent=1))
-        return
-    for call in calls:
-        typer.echo(f"{call.sid}  {call.written:%Y-%m-%d %H:%M} UTC  {call.n_bytes / 1e6:7.1f} MB")
-
-
 def show_call(name: str, folder: Path | None, *, json: bool, wav: Path | None) -> None:
-    path = find_call(folder_of(folder), name)
-    call = HeardCall(lambda: read_journal(path), name)
+    """Print the record of a call, its transcript with the cause of each cut, and its figures as JSON."""
+    settings = load_settings()
+    row, call = _found(settings, name, folder)
     if wav is not None:
-        call.write_wav(wav)
+        _heard(call, name).write_wav(wav)
     if json:
-        figures = figures_of(call.recorded, call.audio).to_json()
-        typer.echo(jsonlib.dumps({**figures, "ended": call.ended, "transcript": to_json(call.events)}, indent=1))
-    else:
+        figures = {} if call is None else figures_of(call.recorded, call.audio).to_json()
+        said = {} if call is None else {"ended": call.ended, "transcript": to_json(call.events)}
+        record = {} if row is None else {"record": row.to_json()}
+        typer.echo(jsonlib.dumps({**figures, **said, **record}, indent=1, ensure_ascii=row is None))
+        return
+    if row is not None:
+        typer.echo("\n".join(_described(row)) + "\n")
+    if call is not None:
         typer.echo(call.transcript.rstrip() or "Nothing was said.")
         typer.echo(f"({call.duration_ms / 1000:.1f} s, {call.ended or 'the journal is cut off'})")
+    else:
+        typer.echo("There is no journal of this call.")
+
+
+def play_call(name: str, folder: Path | None) -> None:
+    """Play both sides of a call."""
+    _, call = _found(load_settings(), name, folder)
+    heard = _heard(call, name)
+    player = next((each for each in _PLAYERS if shutil.which(each[0])), None)
+    if player is None:
+        names = ", ".join(each[0] for each in _PLAYERS)
+        raise CliError(
+            f"There is no player here: {names}.", f"Write a file: telephony calls export {name} --output call.wav"
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "call.wav"
+        heard.write_wav(file)
+        if subprocess.run([*player, str(file)]).returncode:  # noqa: S603
+            raise CliError(f"{player[0]} cannot play the call.", f"telephony calls export {name} --output call.wav")
+
+
+def export_call(name: str, output: Path, folder: Path | None) -> None:
+    """Write a call to a file: both sides (.wav), record, figures and transcript (.json), or the transcript (.csv)."""
+    settings = load_settings()
+    row, call = _found(settings, name, folder)
+    if output.suffix == ".wav":
+        _heard(call, name).write_wav(output)
+        output.chmod(0o600)
+        note_export(settings.data_dir, output)
+    elif output.suffix == ".json":
+        record = None if row is None else row.to_json()
+        said = {} if call is None else {"figures": call.figures.to_json(), "transcript": to_json(call.events)}
+        write_private(settings, output, jsonlib.dumps({"record": record, **said}, indent=1, ensure_ascii=False))
+    elif output.suffix == ".csv":
+        write_private(settings, output, csv_of(to_json(_heard(call, name).events), _TRANSCRIPT))
+    else:
+        raise CliError(f"{output}: a call can be written as .wav, .json or .csv.", code=USAGE)
+    typer.echo(str(output))
+
+
+def _found(settings: Settings, name: str, folder: Path | None) -> tuple[CallRecord | None, HeardCall | None]:
+    """The record and the journal of a call. Raises `JournalError` if there is neither."""
+    row = None
+    if is_key(name):
+        with opened_records(settings) as records:
+            row = None if records is None else records.call(name)
+    path: Path | None
+    try:
+        path = find_call(folder_of(settings, folder), (row.sid or row.id) if row is not None else name)
+    except JournalError:
+        if row is None:
+            raise
+        path = next((each for each in _places(row.journal) if each.is_file()), None)
+    return row, None if path is None else HeardCall(lambda: read_journal(path), name)
+
+
+def _places(journal: str) -> list[Path]:
+    """Where a journal may be: it may have been compressed."""
+    return [Path(journal), Path(f"{journal}.gz")] if journal else []
+
+
+def _heard(call: HeardCall | None, name: str) -> HeardCall:
+    if call is None:
+        raise JournalError(f"{name}: there is no journal of this call, so its audio and its transcript are not known.")
+    return call
+
+
+def _described(row: CallRecord) -> Iterator[str]:
+    """The lines of a record. What is not known is left out."""
+    yield f"{row.sid or row.id}  {row.direction}  {row.caller or 'unknown'} -> {row.called or 'unknown'}"
+    times = {"started": row.started_at, "answered": row.answered_at, "ended": row.ended_at}
+    yield ", ".join(f"{what} {at:%Y-%m-%d %H:%M:%S} UTC" for what, at in times.items() if at is not None)
+    if row.over:
+        yield f"ending: {row.ending_words} ({row.ending_code})"
+    else:
+        yield f"status: {row.status}"
+    if row.agents or row.agent:
+        yield f"agents: {', '.join(row.agents or [row.agent])}"
+    if row.outcome or row.result is not None:
+        result = "" if row.result is None else jsonlib.dumps(row.result, ensure_ascii=False)
+        yield f"result: {' '.join(filter(None, [row.outcome, result]))}"
+    if row.summary:
+        yield f"summary: {row.summary}"
+    if row.turns is not None:
+        latencies = [turn["latency_ms"] for turn in row.turns if turn.get("latency_ms") is not None]
+        median = f", latency {statistics.median(latencies):.0f} ms (median)" if latencies else ""
+        yield f"turns: {len(row.turns)}{median}, {row.interruptions or 0} interruptions by the caller"
+    for name, counts in (row.tools or {}).items():
+        yield f"tool {name}: {counts['calls']} calls, {counts['failures']} failures"
+    for each in row.transfers or []:
+        yield f"transfer to {each['target']}: {'done' if each['succeeded'] else each['result'] or 'not done'}"
+    if row.usage:
+        yield f"tokens: {row.usage['input']['tokens']} in, {row.usage['output']['tokens']} out"
+    costs = {"model": (row.model_cost, "USD"), "Twilio": (row.cost, row.currency)}
+    known = [f"{what} {cost:g} {unit}" for what, (cost, unit) in costs.items() if cost is not None]
+    yield f"cost: {', '.join(known) or 'not known'}"
 
 
 def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> None:
     settings = load_settings()
     kept_days = settings.telephony_journal_days if days is None else days
     verb = "would be deleted" if dry_run else "deleted"
-    if (records := open_records(settings)) is not None:
-        with closing(records):
+    with opened_records(settings) as records:
+        if records is not None:
             old = records.purge(SYSTEM.now() - timedelta(days=kept_days), dry_run=dry_run)
-        typer.echo(f"{len(old)} call records older than {kept_days:g} days {verb}.")
-        if folder is None and settings.telephony_journal_dir is None:
-            return
-    gone = purge(folder_of(folder), days=kept_days, now=SYSTEM.now(), dry_run=dry_run)
+            typer.echo(f"{len(old)} call records older than {kept_days:g} days {verb}.")
+    journals = folder_of(settings, folder)
+    if records is not None and folder is None and not journals.is_dir():
+        return
+    gone = purge(journals, days=kept_days, now=SYSTEM.now(), dry_run=dry_run)
     for call in gone:
         typer.echo(f"{call.sid}  {call.written:%Y-%m-%d}")
     typer.echo(f"{len(gone)} calls older than {kept_days:g} days {verb}.")
@@ -80,7 +182,7 @@ def add_test(name_of_call: str, name: str, agent: str | None, tests: Path, folde
     """Copy the masked journal of a call to the tests, and write a test with the current values."""
     if not name.isidentifier():
         raise CliError(f"{name!r} cannot be the name of a test.", "Use letters, digits and underscores.")
-    journal = find_call(folder_of(folder), name_of_call)
+    journal = find_call(folder_of(load_settings(), folder), name_of_call)
     test = tests / f"test_{name}.py"
     if test.exists():
         raise CliError(f"{test} exists already.", "Choose another --name.")
@@ -96,7 +198,7 @@ def import_calls(source: Path, folder: Path | None) -> None:
     if not source.is_file():
         raise CliError(f"{source} {'is a folder' if source.is_dir() else 'does not exist'}.", _IMPORTED, code=USAGE)
     try:
-        made = import_call(source, folder_of(folder))
+        made = import_call(source, folder_of(load_settings(), folder))
     except (AudioFileError, JournalError) as error:
         raise CliError(str(error), _IMPORTED) from error
     except OSError as error:
