@@ -20,13 +20,12 @@ from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from .call.call import current_call
-from .errors import NoCurrentCall
 from .masking import Masker
 
-__all__ = ["Masker", "Repeats", "about_call", "configure_logs", "visible"]
+__all__ = ["Masker", "Repeats", "about_call", "configure_logs", "log_as_call", "visible"]
 
 _sid: ContextVar[str] = ContextVar("telephony_log_call_sid", default="")
+_sid_of_call: ContextVar[str] = ContextVar("telephony_log_sid_of_call", default="")
 
 EVERY_S = 60.0
 MAX_KINDS = 200
@@ -45,6 +44,11 @@ def visible(text: str) -> str:
 def _visible_lines(text: str) -> str:
     """A traceback with indented lines, so that none looks like a line of the log."""
     return "\n".join("  " + visible(line) for line in text.split("\n"))
+
+
+def log_as_call(call_sid: str) -> None:
+    """Add this CallSid to the log lines of this context, and of the tasks that it starts. The call session uses it."""
+    _sid_of_call.set(call_sid)
 
 
 @contextmanager
@@ -159,9 +163,4 @@ class Repeats:
 
 
 def _call_sid() -> str:
-    if sid := _sid.get():
-        return sid
-    try:
-        return current_call().sid
-    except NoCurrentCall:
-        return ""
+    return _sid.get() or _sid_of_call.get()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from realtime_core import FunctionTool, SilentResult
@@ -19,6 +19,7 @@ from realtime_core.errors import UserError
 from realtime_core.run_context import ToolContext
 
 from .call.call import Call
+from .call.call_tools import CallTool, declare_targets
 from .call.recording.digit_masking import typed
 from .errors import CallError
 from .twilio.numbers import e164, tidy
@@ -113,14 +114,7 @@ def collect_digits(
     return _tool(name, "Have the caller type digits on the keypad. You ask for them by this tool.", {"what": what}, do)
 
 
-class _CallTool(FunctionTool):
-    """A tool that works on phone calls only. `targets` are the transfer targets that it declares, warm ones or not."""
-
-    targets: Mapping[str, str] = {}
-    warm: bool = False
-
-
-def _tool(name: str, description: str, properties: dict[str, Any], do: _Do) -> _CallTool:
+def _tool(name: str, description: str, properties: dict[str, Any], do: _Do) -> CallTool:
     async def invoke(context: ToolContext[Any], arguments: str) -> Any:
         call = context.context
         if not isinstance(call, Call):
@@ -137,12 +131,4 @@ def _tool(name: str, description: str, properties: dict[str, Any], do: _Do) -> _
         "required": list(properties),
         "additionalProperties": False,
     }
-    return _CallTool(name=name, description=description, params_json_schema=schema, on_invoke_tool=invoke)
-
-
-def declare_targets(call: Call, tools: Iterable[Any]) -> None:
-    """Add the targets of these tools to the call. `Call.transfer` in users' own tools can use them, too."""
-    for tool in tools:
-        if isinstance(tool, _CallTool):
-            call.transfer_targets.update(tool.targets)
-            (call.warm_targets.update if tool.warm else call.warm_targets.difference_update)(tool.targets)
+    return CallTool(name=name, description=description, params_json_schema=schema, on_invoke_tool=invoke)

@@ -14,6 +14,7 @@ from ..audio.containers import container_of
 from ..audio.files import Clip, load_ulaw
 from ..errors import CallError, NoCurrentCall
 from ..journal.cuts import CutCause
+from ..logs import log_as_call
 from ..twilio.numbers import e164, tidy
 from .call_info import CallInfo
 from .digits import DigitCollector, Digits
@@ -329,3 +330,4 @@ def current_call() -> Call:
 def set_current_call(call: Call) -> None:
     """Make this call the current call of this context, and of the tasks that it starts. The call session uses it."""
     _current.set(call)
+    log_as_call(call.sid)

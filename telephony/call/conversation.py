@@ -26,9 +26,9 @@ from realtime_core.user_code import UserCode, error_text
 
 from ..journal.cuts import CutCause
 from ..journal.header import model_of
-from ..tools import declare_targets
 from .call import Call
 from .call_info import CallInfo
+from .call_tools import declare_targets
 from .line.player import LinePlayer
 from .options import AgentSource, CallOptions
 from .recording.cut_causes import CutCauses, cutting
