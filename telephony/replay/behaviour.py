@@ -112,7 +112,10 @@ class BehaviourReader:
             if schema == 2 and self._in_tools:  # others may have no request of users' code
                 self._add("call", index, record, str(data.get("action")))
         elif record.kind == "timer" and schema >= 2:
-            self._add("call", index, record, f"time is up: {data.get('name')}")
+            what, colon, fill = str(data.get("name")).partition(": ")
+            if colon:  # a fill of a silence; earlier versions had other words before the colon
+                what = f"pending answer: {fill}"
+            self._add("call", index, record, f"time is up: {what}")
         elif schema >= 3:
             details = {k: v for k, v in data.items() if k not in _ACCIDENTAL}
             match record.kind:

@@ -400,17 +400,17 @@ class Story:
         ends = [answer.rstrip(b"\xff")[-1600:] for answer in (*self.spoken().values(), clips.repeat()) if answer]
         acted = {int(at / FRAME_S) for at in self.ear.acted}
         found: list[tuple[float, float]] = []
-        heard, begin, owed = b"", 0, True
+        heard, begin, agents_turn = b"", 0, True
         frames = [*zip(self.ear.heard_frames, self.ear.spoke, strict=False), (b"", False)]
         for index, (frame, spoke) in enumerate(frames):
             heard = (heard + frame)[-16_000:]
             callers = spoke or index in acted or not frame
             if not callers and not _loud(frame):
-                owed = owed and not any(heard.rstrip(b"\xff").endswith(end) for end in ends)
+                agents_turn = agents_turn and not any(heard.rstrip(b"\xff").endswith(end) for end in ends)
                 continue
-            if owed and (index - begin) * FRAME_S > longer_than_s:
+            if agents_turn and (index - begin) * FRAME_S > longer_than_s:
                 found.append((round(begin * FRAME_S, 2), round(index * FRAME_S, 2)))
-            begin, owed = index + 1, True
+            begin, agents_turn = index + 1, True
             if callers:
                 heard = b""  # whatever was heard before, it is the agent's turn now
         return found

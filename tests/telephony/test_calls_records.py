@@ -117,7 +117,7 @@ async def test_a_process_that_died_while_it_placed_a_call_is_followed_up(databas
         call = await finished(again, call)
         assert (call["status"], call["error"]) == ("completed", "")
         assert [line["who"] for line in call["transcript"]][:1] == ["agent"], (
-            "it was conducted, as it had been asked for"
+            "the call had its conversation, with the plan of the request"
         )
         assert len(it.twilio.placed_to(TO)) == 1
 

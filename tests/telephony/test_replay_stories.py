@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,20 @@ def test_prompts_of_a_silent_call_are_counted(tmp_path: Path) -> None:
     assert call.divergence is None, call.divergence
     assert call.silence_prompts == 2 and call.ended == "silence"
     assert any(event.text.startswith("silence") for event in call.events if not hasattr(event, "said"))
+
+
+def test_a_fill_that_an_earlier_version_named_otherwise_replays(tmp_path: Path) -> None:
+    told, call = told_and_replayed(tmp_path, asks, script=replace(runs("end", filler=""), latency_s=4.0), agent=_ends())
+    fills = [record["name"] for _, record in told.records.of("timer")]
+    assert call.divergence is None and fills, call.divergence
+    assert {fill.partition(": ")[0] for fill in fills} == {"pending answer"}
+    earlier = []
+    for t, kind, fields in told.records.all:
+        if kind == "timer":
+            fields = {**fields, "name": fields["name"].replace("pending answer", "an answer")}
+        earlier.append((t, kind, fields))
+    again = replay_call(written(earlier, tmp_path / "earlier.jsonl"))
+    assert again.divergence is None, again.divergence
 
 
 def test_a_prompt_that_does_not_come_is_a_divergence(tmp_path: Path) -> None:

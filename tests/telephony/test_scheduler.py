@@ -57,7 +57,7 @@ def test_what_is_due_already_is_done_once(run: Any) -> None:
         async with asyncio.timeout(5):
             while not records.of("timer"):  # noqa: ASYNC110
                 await asyncio.sleep(0)
-        assert [record["name"] for _, record in records.of("timer")] == ["answer owed: line"]
+        assert [record["name"] for _, record in records.of("timer")] == ["pending answer: line"]
         scheduler.close()
         player.close()
 

@@ -285,7 +285,7 @@ class Scheduler:
         self._set()
 
     def _fill(self, fill: Fill) -> None:
-        self._note(f"answer owed: {fill.name.lower().replace('_', ' ')}")
+        self._note(f"pending answer: {fill.name.lower().replace('_', ' ')}")
         match fill:
             case Fill.LINE:
                 self._player.play_clip("clip:one moment", clips.one_moment())

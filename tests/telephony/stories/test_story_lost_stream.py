@@ -163,7 +163,7 @@ async def test_a_caller_who_spoke_into_a_dead_line_is_asked_to_say_it_again() ->
     assert told.heard_whole(-1), "and then was answered"
 
 
-async def test_an_answer_that_is_owed_on_a_dead_line_is_held_up_with_a_line() -> None:
+async def test_a_pending_answer_on_a_dead_line_is_held_up_with_a_line() -> None:
     @function_tool
     async def book_table(day: str, people: int, time: str) -> str:
         """Book a table."""
