@@ -128,10 +128,10 @@ def _upsert(items: Items, new: RealtimeItem, previous_item_id: str | None) -> Re
     if isinstance(new, RealtimeToolCallItem):
         at = call_index(items, new.call_id) if at is None else at
         new = _with_known_output(items, new)
-    old = None if at is None else items[at]
-    if at is None or old is None:
+    if at is None:
         item = replace(new, previous_item_id=previous)
         return place(items, (item,)), (Added(item),)
+    old = items[at]
     item = replace(new, previous_item_id=old.previous_item_id if old.previous_item_id is not None else previous)
     if not isinstance(old, OtherItem):
         item = merged(old, item)

@@ -160,13 +160,8 @@ class ClockPlayer:
     def play(self, item_id: str, content_index: int, audio: bytes) -> None:
         self._advance()
         part = item_id, content_index
-        ms = len(audio) / self.bytes_per_ms
-        playing = self._parts.setdefault(part, _Playing())
-        if self._queue and self._queue[-1][0] == part:
-            ms += self._queue.pop()[1]
-        else:
-            playing.segments += 1
-        self._queue.append((part, ms))
+        self._parts.setdefault(part, _Playing()).segments += 1
+        self._queue.append((part, len(audio) / self.bytes_per_ms))
 
     def end(self, item_id: str, content_index: int) -> None:
         self._advance()

@@ -35,11 +35,11 @@ class Outcome:
     """The outcome of a response, from the `response` object of `response.done`."""
 
     status: str
-    reason: str | None
-    error: Any
-    spoke: bool
-    wrote: bool
-    called: bool
+    reason: str | None = None
+    error: Any = None
+    spoke: bool = False
+    wrote: bool = False
+    called: bool = False
 
     @classmethod
     def of(cls, response: Mapping[str, Any]) -> Outcome:

@@ -91,6 +91,8 @@ class _Active:
     response_id: str
     request: _Request | None
     progress_at: float
+    watch_at: float
+    """When to check whether the response has stalled."""
     spoke: bool = False
     is_complete: bool = False
     """Each item that the response began is complete."""
@@ -131,8 +133,6 @@ class Responses:
         self._queue: deque[_Request] = deque()
         self._sent: _Request | None = None
         self._active: _Active | None = None
-        self._watch_at = 0.0
-        """When to check whether the active response has stalled."""
         self._acknowledged: set[str] = set()
         self._echoes = False
         self._presumed: _Request | None = None
@@ -178,7 +178,7 @@ class Responses:
         if self._sent is not None and self._active is None:
             return self._reaction_due(self._sent)
         if self._active is not None and self._retry_policy.stalled_after_s is not None:
-            return self._watch_at
+            return self._active.watch_at
         if self._queue and self.state is ResponseState.IDLE:
             return min(self._due(request) for request in self._queue)
         return None
@@ -240,7 +240,7 @@ class Responses:
         response in progress counts if no audio of it has come."""
         requests = [self._sent] if self._sent and not self._sent.satisfied and not self._sent.revoked else []
         if self._active and not self._active.spoke and not self.cancelling:
-            requests.insert(0, self._active.request or _Request())
+            requests.append(self._active.request or _Request())
         if self._waits_for_server(now):
             requests.append(_Request())
         options = [each.options or {} for each in (*requests, *self._queue)]
@@ -273,8 +273,8 @@ class Responses:
             return []
         self._echoes = self._echoes or echoed is not None
         request = self._sent if self._sent and self._sent.event_id == echoed else None
-        self._active, self._cancel_id = _Active(response_id, request, now), None
-        self._watch_at = now + (self._retry_policy.stalled_after_s or 0.0)
+        watch_at = now + (self._retry_policy.stalled_after_s or 0.0)
+        self._active, self._cancel_id = _Active(response_id, request, now, watch_at), None
         self._step(_On.CREATED_OURS if request else _On.CREATED_OTHER)
         presumed = self._presumed
         unwanted = presumed is not None and presumed.event_id == echoed and presumed.satisfied
@@ -304,7 +304,7 @@ class Responses:
         """Note that an item of the response is complete."""
         if self._active and self._active.response_id == response_id:
             self._active.is_complete = True
-            self._watch_at = min(self._watch_at, now + _END_LIMIT_S)
+            self._active.watch_at = min(self._active.watch_at, now + _END_LIMIT_S)
 
     def spoke(self, response_id: str) -> None:
         """Note that audio of the response has come."""
@@ -381,16 +381,16 @@ class Responses:
     def _watch(self, now: float) -> list[Effect]:
         """Give up the active response after too long without an event of it."""
         active, limit_s = self._active, self._retry_policy.stalled_after_s
-        if active is None or limit_s is None or now < self._watch_at:
+        if active is None or limit_s is None or now < active.watch_at:
             return []
-        self._watch_at = active.progress_at + (min(limit_s, _END_LIMIT_S) if active.is_complete else limit_s)
-        if now < self._watch_at:
+        active.watch_at = active.progress_at + (min(limit_s, _END_LIMIT_S) if active.is_complete else limit_s)
+        if now < active.watch_at:
             return []
         if active.is_complete:
-            complete = Outcome("completed", None, None, spoke=True, wrote=False, called=True)
+            complete = Outcome("completed", called=True)
             return [ResponseStalled(active.response_id, True), *self.done(now, active.response_id, complete)]
         error = {"code": "stalled", "type": "timeout"}
-        stalled = Outcome("failed", None, error, spoke=False, wrote=False, called=False)
+        stalled = Outcome("failed", error=error)
         # Not `_cancel_active`: a response that we cancelled is not requested again, a stalled one is.
         cancel = [] if self.cancelling else [CancelResponse(self._ids(), active.response_id, mute=True)]
         return [*cancel, ResponseStalled(active.response_id), *self.done(now, active.response_id, stalled)]

@@ -36,6 +36,7 @@ from realtime_core.model_events import (
     RealtimeModelItemUpdatedEvent,
     RealtimeModelOtherItemEvent,
     RealtimeModelOutputTextDeltaEvent,
+    RealtimeModelOutputTextDoneEvent,
     RealtimeModelTranscriptDoneEvent,
     RealtimeModelTurnStartedEvent,
 )
@@ -211,7 +212,7 @@ def test_a_transcript_fills_the_turn_and_completes_it() -> None:
 
 def test_a_transcript_without_a_turn_makes_one() -> None:
     item = only(play(RealtimeModelInputAudioTranscriptionCompletedEvent("u", "Hello."))[0])
-    assert (item.role, item.content) == ("user", [InputText(text="Hello.")])
+    assert (item.role, item.content, item.status) == ("user", [InputText(text="Hello.")], "completed")
     merged = only(play(updated(user("u", InputAudio())), items=(item,))[0])
     assert merged.content == [InputAudio(transcript="Hello.")]
 
@@ -291,6 +292,136 @@ def test_deletion() -> None:
     items, changes = play(updated(user("a")), updated(user("b")), RealtimeModelItemDeletedEvent("a"))
     assert (ids(items), changes[-1]) == (["b"], Deleted("a"))
     assert play(RealtimeModelItemDeletedEvent("x"), items=items) == (items, [])
+
+
+# The small print of each event
+
+
+def test_a_committed_turn_is_in_progress_behind_its_predecessor() -> None:
+    items, _ = play(updated(user("a")), updated(user("b")), RealtimeModelInputAudioCommittedEvent("u", "a"))
+    assert ids(items) == ["a", "u", "b"] and items[1] == user(
+        "u", InputAudio(), status="in_progress", previous_item_id="a"
+    )
+
+
+def test_a_tool_call_goes_behind_its_predecessor() -> None:
+    items, _ = play(updated(user("a")), updated(user("b")), replace(call("book"), previous_item_id="a"))
+    assert ids(items) == ["a", "item_call_1", "b"]
+
+
+@pytest.mark.parametrize("event", [
+    RealtimeModelInputAudioTranscriptionCompletedEvent("u", "Two.", content_index=1),
+    RealtimeModelInputAudioTranscriptionDeltaEvent("u", "Two.", content_index=1),
+])  # fmt: skip
+def test_a_transcript_belongs_to_the_part_that_it_names(event: Any) -> None:
+    item = only(play(updated(user("u", InputAudio(transcript="One."), InputAudio())), event)[0])
+    assert item.content == [InputAudio(transcript="One."), InputAudio(transcript="Two.")]
+
+
+def test_a_delta_of_a_turn_that_is_complete_does_not_reopen_it() -> None:
+    delta = RealtimeModelInputAudioTranscriptionDeltaEvent("u", "Hel")
+    item = only(play(updated(user("u", InputAudio(), status="completed")), delta)[0])
+    assert (item.content, item.status) == ([InputAudio(transcript="Hel")], "completed")
+
+
+def test_an_item_that_becomes_listed_keeps_the_place_that_it_had() -> None:
+    other = RealtimeModelOtherItemEvent("o", "message", previous_item_id="a")
+    items, changes = play(updated(user("a")), updated(user("b")), other, updated(user("o")))
+    assert ids(items) == ["a", "o", "b"] and changes[-1] == Added(user("o", previous_item_id="a"))
+
+
+def test_an_item_that_is_not_listed_moves_to_a_place_that_is_learned_later() -> None:
+    other = RealtimeModelOtherItemEvent("o", "mcp_list_tools")
+    items, _ = play(updated(user("a")), updated(user("b")), other, replace(other, previous_item_id="a"))
+    assert ids(items) == ["a", "o", "b"]
+
+
+def test_a_deleted_output_makes_its_call_pending_again() -> None:
+    output = RealtimeModelOtherItemEvent("o", "function_call_output", call_id="call_1", output="done")
+    items, changes = play(call("book"), output, RealtimeModelItemDeletedEvent("o"))
+    assert (only(items).output, only(items).status) == (None, "in_progress")
+    assert changes[-1] == Updated(only(items))
+
+
+def test_text_and_speech_replace_a_part_of_the_other_kind() -> None:
+    item = only(play(updated(agent("item_a", AssistantText(text="x"))), said("Hi"))[0])
+    assert item.content == [AssistantAudio(transcript="Hi")]
+    item = only(
+        play(RealtimeModelOutputTextDeltaEvent("a", "Hel", "r"), RealtimeModelOutputTextDeltaEvent("a", "lo", "r"))[0]
+    )
+    assert item.content == [AssistantText(text="Hello")]
+    item = only(play(RealtimeModelOutputTextDoneEvent("a", "Hello!", "r"), items=(item,))[0])
+    assert item.content == [AssistantText(text="Hello!")]
+
+
+def test_received_audio_is_counted_as_pcm16_by_default() -> None:
+    items, _ = reduce((agent("item_a"),), audio(1000))
+    assert only(items).content == [AssistantAudio(received_ms=1000.0)]
+
+
+def test_an_interruption_at_the_first_millisecond_is_a_cut() -> None:
+    items, _ = play(said("one two"), audio(1000))
+    item = only(play(RealtimeModelAudioInterruptedEvent("item_a", 0, audio_end_ms=1), items=items)[0])
+    assert item.content[0].heard_ms == 1
+
+
+def test_each_cut_part_is_a_change() -> None:
+    _, changes = play(
+        said("one", "p"), audio(10, "p"), said("two", "q"), audio(10, "q"), interrupted(("p", 5), ("q", 0))
+    )
+    assert [type(change) for change in changes] == [Added, Added, Updated, Updated]
+
+
+def test_a_truncation_of_text_changes_nothing() -> None:
+    items = (agent("a", AssistantText(text="x")),)
+    assert reduce(items, RealtimeModelItemTruncatedEvent("a", 0, 5)) == (items, ())
+
+
+def test_a_confirmation_after_more_text_does_not_count_the_text_as_heard() -> None:
+    items, _ = play(said("one two"), audio(1000), interrupted(("item_a", 500)), said(" three four"))
+    assert reduce(items, RealtimeModelItemTruncatedEvent("item_a", 0, 500)) == (items, ())
+    assert only(items).heard_text == "one"
+
+
+@pytest.mark.parametrize(("heard_ms", "heard"), [(0, ""), (1, "one two")])
+def test_of_a_part_whose_audio_was_not_counted_all_or_nothing_was_heard(heard_ms: int, heard: str) -> None:
+    items, _ = play(said("one two"), interrupted(("item_a", heard_ms)))
+    assert only(items).content[0].heard_transcript == heard
+
+
+def test_an_output_that_came_before_its_call_completes_it() -> None:
+    output = RealtimeModelOtherItemEvent("o", "function_call_output", call_id="call_1", output="done")
+    items, _ = play(output, call("book"))
+    (item,) = listed(items)
+    assert isinstance(item, RealtimeToolCallItem) and (item.output, item.status) == ("done", "completed")
+
+
+@pytest.mark.parametrize("known", [
+    RealtimeToolCallItem(item_id="c", call_id="call_1", name="book", arguments="{}", output="mine"),
+    RealtimeToolCallItem(item_id="c", call_id="", name="book", arguments="{}"),
+    RealtimeToolCallItem(item_id="c", call_id=None, name="book", arguments="{}"),
+])  # fmt: skip
+def test_another_output_is_not_taken(known: RealtimeToolCallItem) -> None:
+    """The call has its own output, or no id by which an output could belong to it."""
+    others = [
+        RealtimeModelOtherItemEvent(f"o{number}", "function_call_output", call_id=call_id, output="other")
+        for number, call_id in enumerate(("call_1", "", None))
+    ]
+    items, _ = play(*others, updated(known))
+    assert listed(items) == [known]
+
+
+def test_followers_in_front_of_their_predecessor_move_behind_it() -> None:
+    items, _ = play(updated(user("c"), "b"), updated(user("a")), updated(user("d")), updated(user("b"), "a"))
+    assert ids(items) == ["a", "b", "c", "d"]
+
+
+def test_only_followers_of_a_deleted_item_get_another_predecessor() -> None:
+    items, _ = play(
+        updated(user("a"), ""), updated(user("b"), "a"), updated(user("c"), "b"), updated(user("d"), "c"),
+        RealtimeModelItemDeletedEvent("b"),
+    )  # fmt: skip
+    assert [(item.item_id, item.previous_item_id) for item in items] == [("a", ""), ("c", "a"), ("d", "c")]
 
 
 # Row 28 and 5c: what was heard, without any audio being kept

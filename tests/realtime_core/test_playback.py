@@ -276,3 +276,29 @@ def test_the_clock_neither_gains_nor_loses(pieces: list[tuple[int, float]]) -> N
         expected, left = expected + played, left - played
         clock.now += dt
     assert player.heard()[0].heard_ms == pytest.approx(expected, abs=1e-3)
+
+
+def test_less_than_a_millisecond_counts() -> None:
+    clock = Clock()
+    player = ClockPlayer(clock)
+    player.play("a", 0, bytes(SECOND))
+    for _ in range(4):
+        clock.now += 0.00025
+        player.heard()
+    assert player.heard()[0].heard_ms == pytest.approx(1.0)
+
+
+def test_a_part_of_several_pieces_is_heard_to_its_end() -> None:
+    clock = Clock()
+    player = ClockPlayer(clock)
+    player.play("a", 0, bytes(4800))
+    player.play("b", 0, bytes(4800))
+    player.play("a", 0, bytes(4800))
+    player.end("a", 0)
+    clock.now += 0.25
+    assert [(each.item_id, each.heard_ms) for each in player.heard()] == [
+        ("a", pytest.approx(150.0)),
+        ("b", pytest.approx(100.0)),
+    ]
+    clock.now += 0.06
+    assert [each.item_id for each in player.heard()] == ["b"]

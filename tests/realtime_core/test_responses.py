@@ -16,7 +16,7 @@ from benchmarks.extent import extent
 from realtime_core.openai_realtime.encoding import EventIds
 from realtime_core.response_effects import CancelResponse, CreateResponse, ResponseFailed, ResponseStalled
 from realtime_core.response_outcome import Outcome, RetryPolicy
-from realtime_core.responses import COLLISION, Responses, ResponseState
+from realtime_core.responses import COLLISION, Responses, ResponseState, echo_of
 
 SPOKEN = Outcome("completed", None, None, spoke=True, wrote=False, called=False)
 SILENT = Outcome("completed", None, None, spoke=False, wrote=False, called=False)
@@ -632,6 +632,171 @@ def test_a_retry_keeps_its_options_waits_and_is_counted() -> None:
 
 
 # A server, a wire each way, a caller and a user, in any order.
+
+
+# --- small rules ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_cancelled_before_the_first_response() -> None:
+    responses = new()
+    assert not responses.cancelling and responses.cancel() == []
+
+
+def test_answers_that_wait_together_are_requested_once() -> None:
+    responses = new()
+    first = create(responses.request_answer(0.0, "item_1"))
+    responses.created(0.1, "resp_1", ours(first))
+    responses.request(0.2, {"instructions": "Greet."})
+    responses.request_answer(0.3, "item_2")
+    responses.request_answer(0.4, "item_3")
+    greeting = create(responses.done(1.0, "resp_1", SPOKEN))
+    assert greeting.options["instructions"] == "Greet."
+    responses.created(1.1, "resp_2", ours(greeting))
+    second = create(responses.done(2.0, "resp_2", SPOKEN))
+    responses.created(2.1, "resp_3", ours(second))
+    assert responses.done(3.0, "resp_3", SPOKEN) == [] and responses.idle
+
+
+def test_an_item_that_is_acknowledged_with_its_request_is_answered_by_the_next_response() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    assert responses.request_answer(0.1, "item_1", acknowledged=True) == []
+    sent = create(responses.done(1.0, "resp_1", SPOKEN))
+    responses.created(1.1, "resp_server", {"metadata": None})
+    assert responses.refused(1.2, sent.event_id, COLLISION) == []
+    assert responses.done(2.0, "resp_server", SPOKEN) == [] and responses.idle
+
+
+def test_a_lost_connection_leaves_requests_with_options_and_one_plain_request() -> None:
+    responses = new()
+    responses.created(0.0, "resp_server", {})
+    assert responses.unanswered(0.1) == [{}]
+    responses.request(0.1, {"instructions": "Greet."})
+    responses.request_answer(0.1, "item_1")
+    assert responses.unanswered(0.2) == [{"instructions": "Greet."}, {}]
+    responses.spoke("resp_server")
+    responses.request(0.3, {"instructions": "Warn."})
+    assert responses.unanswered(0.4) == [{"instructions": "Greet."}, {"instructions": "Warn."}, {}]
+    responses = new()
+    sent = create(responses.request(0.0, {"instructions": "Greet."}))
+    assert responses.unanswered(0.1) == [{"instructions": "Greet."}]
+    responses.created(0.2, "resp_1", ours(sent))
+    assert responses.unanswered(0.3) == [{"instructions": "Greet."}]
+    responses.cancel()
+    assert responses.unanswered(0.4) == []
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_out_of_band_response_is_taken_once(named: bool) -> None:
+    responses = new()
+    side = create(responses.request(0.0, {"conversation": "none"}))
+    told: dict[str, Any] = {"conversation_id": None, **(ours(side) if named else {})}
+    assert responses.created(0.1, "resp_side", told) == []
+    responses.created(0.2, "resp_other", {"conversation_id": None})
+    assert responses.active_id == "resp_other" and not responses.is_out_of_band("resp_other")
+    assert responses.done(0.3, "resp_side", SPOKEN) == [] and not responses.is_out_of_band("resp_side")
+
+
+def test_of_two_out_of_band_requests_the_named_one_is_taken() -> None:
+    responses = new()
+    first = create(responses.request(0.0, {"conversation": "none"}))
+    second = create(responses.request(0.0, {"conversation": "none"}))
+    responses.created(0.1, "resp_2", ours(second))
+    responses.created(0.2, "resp_1", ours(first))
+    assert responses.is_out_of_band("resp_1") and responses.is_out_of_band("resp_2")
+
+
+def answered_without_metadata() -> tuple[Responses, CreateResponse]:
+    """A response without metadata seems to have answered the request."""
+    responses = new()
+    sent = create(responses.request_answer(0.0, "item_1", acknowledged=True))
+    assert responses.created(0.1, "resp_1", {}) == [] and responses.done(0.2, "resp_1", SPOKEN) == []
+    return responses, sent
+
+
+def test_the_answer_to_a_request_that_seemed_answered_is_cancelled() -> None:
+    responses, sent = answered_without_metadata()
+    (cancel,) = responses.created(0.3, "resp_2", ours(sent))
+    assert isinstance(cancel, CancelResponse) and (cancel.response_id, cancel.mute) == ("resp_2", True)
+
+
+def test_another_response_after_one_that_seemed_the_answer_is_not_cancelled() -> None:
+    responses, _ = answered_without_metadata()
+    assert responses.created(0.3, "resp_2", {}) == []
+
+
+def test_a_revoked_request_is_cancelled_only_where_the_response_may_be_its_own() -> None:
+    responses = new()
+    create(responses.request_answer(0.0, "item_1"))
+    responses.cancel()
+    (cancel,) = responses.created(0.1, "resp_1", {})
+    assert isinstance(cancel, CancelResponse) and cancel.mute, "this server may return no metadata"
+    responses = new()
+    sent = create(responses.request_answer(0.0, "item_1"))
+    responses.created(0.1, "resp_1", ours(sent))
+    responses.done(0.2, "resp_1", SPOKEN)
+    create(responses.request_answer(0.3, "item_2"))
+    responses.cancel()
+    assert responses.created(0.4, "resp_2", {}) == [], "this server returns metadata, so the response is its own"
+
+
+def test_a_response_with_its_own_input_answers_no_item() -> None:
+    responses = new()
+    sent = create(responses.request(0.0, {"input": []}))
+    responses.request_answer(0.1, "item_1", acknowledged=True)
+    responses.created(0.2, "resp_1", ours(sent))
+    create(responses.done(1.0, "resp_1", SPOKEN))
+
+
+def test_an_item_that_begins_makes_its_response_incomplete_again_and_no_other() -> None:
+    responses = new()
+    responses.began_item("resp_0")
+    responses.created(0.0, "resp_1", {})
+    responses.completed_item(1.0, "resp_1")
+    responses.began_item("resp_0")
+    assert [type(effect) for effect in responses.on_time(6.0)] == [ResponseStalled]
+    responses.created(10.0, "resp_2", {})
+    responses.completed_item(11.0, "resp_2")
+    responses.progress(11.0)
+    responses.began_item("resp_2")
+    assert responses.on_time(16.0) == [] and responses.deadline == 26.0
+
+
+def test_a_response_that_is_complete_is_no_failure_and_the_next_request_is_sent() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    responses.request_answer(0.5, "item_1")
+    responses.completed_item(1.0, "resp_1")
+    ended, again = responses.on_time(6.0)
+    assert ended == ResponseStalled("resp_1", True) and isinstance(again, CreateResponse)
+    assert responses.deadline == 16.0
+
+
+def test_a_stalled_response_is_cancelled_by_an_event_with_an_id() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    cancel, *_ = responses.on_time(15.0)
+    assert isinstance(cancel, CancelResponse) and cancel.event_id.startswith("evt_")
+
+
+def test_nothing_is_due_after_a_request_that_had_no_reaction() -> None:
+    responses = new(retry=RetryPolicy(failed=0))
+    create(responses.request_answer(0.0, "item_1"))
+    assert [type(effect) for effect in responses.on_time(10.0)] == [ResponseFailed]
+    assert responses.deadline is None and responses.unanswered(11.0) == []
+
+
+def test_an_event_that_does_not_fit_the_state_changes_no_state() -> None:
+    responses = new()
+    responses.created(0.0, "resp_1", {})
+    responses.created(0.1, "resp_2", {})
+    assert responses.state is ResponseState.ACTIVE and responses.active_id == "resp_2"
+
+
+@pytest.mark.parametrize("value", [None, 5, ["evt_1"], {}])
+def test_metadata_of_another_type_names_no_request(value: Any) -> None:
+    assert echo_of({"metadata": {"client_event_id": value}}) is None
+    assert echo_of({"metadata": value}) is None
 
 
 @dataclass
