@@ -85,11 +85,13 @@ def check(
     if (fault := check_header(keys, signature, settings)) is not None:
         return fault
     algorithm = get_signature_algorithm(settings).upper()
-    return None if is_signed(_secret(keys, algorithm) or "", url, form, signature, algorithm) else "mismatch"
+    secret = _secret(keys, algorithm)
+    return None if secret is not None and is_signed(secret, url, form, signature, algorithm) else "mismatch"
 
 
 def _secret(keys: SigningKeys, algorithm: str) -> str | None:
-    return keys.auth_token if algorithm == HMAC_SHA1 else keys.shared_key_secret
+    """The secret for this algorithm. An empty one is none: anyone can sign with it."""
+    return (keys.auth_token if algorithm == HMAC_SHA1 else keys.shared_key_secret) or None
 
 
 def explain(fault: Fault, url: str, settings: str | None = None, other: str | None = None) -> str:
