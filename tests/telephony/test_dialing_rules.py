@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time
 from pathlib import Path
+from typing import Any
 
+import phonenumbers
 import pytest
 from pydantic import BaseModel, Field
 
+from realtime_core.errors import UserError
 from telephony import DialingRules
 from telephony.errors import CallRefused, SettingsError
+from telephony.outbound.dialing_rules import e164
 from telephony.outbound.do_not_call import DoNotCall, dialing_rules_of
 from telephony.outcomes.result_form import ResultForm
 from telephony.settings import load_settings
@@ -38,6 +42,80 @@ def test_a_number_is_taken_as_people_write_it(written: str) -> None:
 def test_what_costs_or_lies_elsewhere_is_refused(to: str, why: str) -> None:
     with pytest.raises(CallRefused, match=why):
         DialingRules().check(to, from_=OURS, now=NOON)
+
+
+@pytest.mark.parametrize(
+    ("to", "rules", "from_", "message"),
+    [
+        ("+99112345678", {}, OURS, "'+99112345678' is not a phone number: write it like +14155550123."),
+        ("+4930123456", {}, OURS,
+         "+4930123456 lies in DE, and calls go to US; say DialingRules(countries=...) for more."),
+        (ADA, {"countries": ["FR", "DE"]}, OURS,
+         "+14155550123 lies in US, and calls go to DE, FR; say DialingRules(countries=...) for more."),
+        (ADA, {}, "anonymous",
+         "+14155550123 lies in US, and calls go to nowhere; say DialingRules(countries=...) for more."),
+        (ADA, {"quiet_from": time(11, 30), "quiet_until": time(13, 45)}, OURS,
+         "It is 12:00 where +14155550123 is (America/Los_Angeles); no calls from 11:30 to 13:45 "
+         "(TELEPHONY_QUIET_HOURS; off, or --any-hour: at any hour)."),
+        ("+80012345678", {"countries": ["001"]}, OURS,
+         "The time zone of +80012345678 is not known: say its time zone."),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_was_wrong(to: str, rules: dict[str, Any], from_: str, message: str) -> None:
+    with pytest.raises(CallRefused) as refused:
+        DialingRules(**rules).check(to, from_=from_, now=NOON)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("countries", ["us,de", " US, de ", ["us", "DE"], frozenset({"US", "DE"})])
+def test_countries_are_given_as_text_or_as_a_collection(countries: Any) -> None:
+    assert DialingRules(countries=countries).countries == {"US", "DE"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"countries": "US,Mars,Atlantis"},
+         "DialingRules(countries=...): ATLANTIS, MARS: write regions like US and DE."),
+        ({"do_not_call": ["+1415"]}, "DialingRules(do_not_call=...): "),
+    ],
+)  # fmt: skip
+def test_rules_that_are_wrong_are_refused(rules: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        DialingRules(**rules)
+    assert str(refused.value).startswith(message)
+
+
+def test_numbers_of_a_list_are_given_as_people_write_them() -> None:
+    with pytest.raises(CallRefused, match="does not want"):
+        DialingRules(do_not_call=["+1 (415) 555-0123"]).check(ADA, from_=OURS, now=NOON)
+
+
+def test_no_rules_and_no_hours() -> None:
+    assert DialingRules.none() == DialingRules(
+        countries=phonenumbers.SUPPORTED_REGIONS, quiet_from=time(0), quiet_until=time(0)
+    )
+    assert DialingRules.at_any_hour() == DialingRules(quiet_from=time(0), quiet_until=time(0))
+
+
+@pytest.mark.parametrize(("at", "quiet"), [
+    ((11, 59), False), ((12, 0), True), ((13, 59), True), ((14, 0), False), ((20, 0), False),
+])  # fmt: skip
+def test_quiet_hours_within_a_day_begin_with_their_first_and_end_before_their_last_minute(
+    at: tuple[int, int], quiet: bool
+) -> None:
+    rules = DialingRules(quiet_from=time(12), quiet_until=time(14), timezone="UTC")
+    now = datetime(2026, 11, 20, *at, tzinfo=UTC)
+    if quiet:
+        with pytest.raises(CallRefused, match="no calls from 12:00 to 14:00"):
+            rules.check(ADA, from_=OURS, now=now)
+    else:
+        assert rules.check(ADA, from_=OURS, now=now) == ADA
+
+
+@pytest.mark.parametrize(("to", "from_"), [("(415) 555-0123", OURS), (ADA, "+493012345678"), (ADA, "anonymous")])
+def test_a_number_is_read_in_the_country_of_ours(to: str, from_: str) -> None:
+    assert e164(to, from_) == ADA
 
 
 def test_other_countries_are_called_when_told_to() -> None:

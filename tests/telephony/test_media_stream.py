@@ -106,6 +106,59 @@ def test_what_is_no_base64(payload: str) -> None:
         ms.decode(json.dumps(MEDIA | {"media": MEDIA["media"] | {"payload": payload}}))
 
 
+def without(message: dict[str, Any], body: str, *fields: str) -> str:
+    return json.dumps(message | {body: {name: value for name, value in message[body].items() if name not in fields}})
+
+
+def with_field(message: dict[str, Any], body: str, **fields: Any) -> str:
+    return json.dumps(message | {body: message[body] | fields})
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        (b"{}", "a binary message, where Twilio sends text only"),
+        ("[]", "not a JSON object"),
+        ("{", "not JSON: "),
+        ("x" * (ms.MAX_CHARS + 1), "a message of 65537 characters; 65536 are read"),
+        ('{"x":' + "[" * 16 + "]" * 16 + "}", "a message that is nested more than 16 deep"),
+        ('{"event":"media","media":{"payload":"!"}}', "the payload is no base64: "),
+        ("{}", "the field `event` is missing or of a wrong type"),
+        ('{"event":5}', "the field `event` is missing or of a wrong type"),
+        (json.dumps(START | {"start": START["start"] | {"tracks": [1]}}), "the field `tracks` is"),
+        (
+            json.dumps(START | {"start": START["start"] | {"customParameters": {"a": 1}}}),
+            "the field `customParameters` is",
+        ),
+    ],
+)
+def test_an_error_says_what_is_wrong(message: str | bytes, says: str) -> None:
+    with pytest.raises(MediaStreamError) as refused:
+        ms.decode(message)
+    assert str(refused.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"event":"connected"}', ms.Connected("", "")),
+        (without(MEDIA, "media", "track"), ms.Media(b"\xff\xff", 5, 2, 4, SID, "inbound")),
+        (with_field(MEDIA, "media", track="outbound"), ms.Media(b"\xff\xff", 5, 2, 4, SID, "outbound")),
+        (without(DTMF, "dtmf", "track"), ms.Dtmf("#", "inbound_track", 5, SID)),
+        (with_field(DTMF, "dtmf", track="outbound_track"), ms.Dtmf("#", "outbound_track", 5, SID)),
+        (json.dumps(MARK | {"sequenceNumber": 0}), ms.Mark("my label", 0, SID)),
+        ('{"event":"stop"}', ms.Stop("", "", "")),
+    ],
+)  # fmt: skip
+def test_optional_fields_have_defaults(text: str, expected: ms.Message) -> None:
+    assert ms.decode(text) == expected
+
+
+def test_tracks_and_parameters_of_a_start_are_optional() -> None:
+    start = ms.decode(without(START, "start", "tracks", "customParameters"))
+    assert isinstance(start, ms.Start) and (start.tracks, start.parameters) == ((), {})
+
+
 REQUIRED = [
     (MEDIA, "media", ["payload", "chunk", "timestamp"]),
     (START, "start", ["callSid", "accountSid", "mediaFormat"]),
