@@ -104,3 +104,80 @@ def test_what_was_taken_for_a_stall_is_forgotten_when_it_does_not_persist() -> N
 def test_nothing_plays_before_the_run() -> None:
     run = Playhead(LineClock(), 500, RATE, sent_at=5.0, start_delay=0.2)
     assert run.position(4.0) == run.position(5.2) == 500
+
+
+def jittery() -> LineClock:
+    """A line without delays, whose frames come 10 ms late on average."""
+    line = LineClock()
+    for stamp, now in ((0.0, 0.0), (0.02, 0.04)):
+        line.frame(stamp, now)
+    assert (line.up, line.jitter) == (0.0, pytest.approx(0.01))
+    return line
+
+
+def test_the_origin_is_expected_below_its_bounds_and_nearer_with_each_of_them() -> None:
+    line = jittery()
+    run = Playhead(line, 0, RATE, sent_at=0.0, start_delay=0.0)
+    for number in range(4):
+        now = 1.0 + number * 0.01
+        line.frame(now - 0.015, now)
+        run.played(number * 80, now)
+        assert run.origin == pytest.approx(1.0 - 2 * line.jitter / (number + 2))
+
+
+def test_the_count_of_bounds_begins_again_after_a_shift() -> None:
+    line = jittery()
+    run = Playhead(line, 0, RATE, sent_at=0.0, start_delay=0.0)
+    line.frame(0.985, 1.0)
+    run.played(0, 1.0)
+    assert run.waiting(160, 1.5)
+    line.frame(1.585, 1.6)
+    run.played(160, 1.6)
+    assert run.origin == pytest.approx(1.58 - 2 * line.jitter / 2)
+
+
+def test_each_shift_is_told_and_counted() -> None:
+    line = LineClock()
+    line.frame(0.0, 0.0)
+    run = Playhead(line, 100, RATE, sent_at=0.0, start_delay=0.0)
+    assert run.played(100, 0.0) is False
+    for number in (1, 2):
+        line.frame(float(number), float(number))
+        assert run.played(100, float(number)) is True, "the frame before the mark proves it"
+        assert run.shifts == number
+    assert run.waiting(260, 2.02) is False
+    assert run.waiting(260, 3.02) is True
+    assert (run.origin, run.shifts) == (pytest.approx(3.0), 3)
+
+
+def test_a_bound_below_what_is_known_moves_nothing() -> None:
+    line = LineClock()
+    line.frame(0.0, 0.0)
+    run = Playhead(line, 0, RATE, sent_at=0.0, start_delay=0.0)
+    run.played(0, 0.0)
+    assert run.waiting(160, 0.0195) is False, "half a millisecond before the origin"
+    assert run.waiting(160, 0.0205) is False, "within the tolerance of one millisecond"
+    assert run.shifts == 0 and run.origin == pytest.approx(0.0005)
+    assert run.waiting(160, 0.0225) is True
+
+
+def test_a_mark_that_fits_what_is_known_keeps_it() -> None:
+    line = jittery()
+    run = Playhead(line, 0, RATE, sent_at=0.0, start_delay=0.0)
+    run.waiting(160, 0.52)
+    line.frame(0.485, 0.5)
+    run.played(0, 0.5)
+    assert run.origin == pytest.approx(0.5), "not 10 ms earlier, which the jitter would allow"
+    run.played(0, 0.4985)
+    assert run.origin < 0.498, "but a mark that contradicts it counts"
+
+
+def test_a_bound_counts_for_eight_seconds() -> None:
+    line = LineClock()
+    run = Playhead(line, 0, RATE, sent_at=0.0, start_delay=0.0)
+    for number, second in enumerate((0, 4, 8, 9)):
+        line.frame(100.0 + second, float(second))
+        line.frame(100.0 + second - 0.015, float(second))
+        run.played(max(0, round((second - 0.005) * RATE)), float(second))
+        bound = 100.005 if second == 9 else 100.0
+        assert run.origin == pytest.approx(bound - 2 * line.jitter / (number + 2), abs=1e-6)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from benchmarks.extent import extent
-from telephony.call.line.playout import Clear, Command, Mark, Media, Playout
+from telephony.call.line.playout import Clear, Command, Mark, Media, Playout, Segment
 
 SECOND = 8000
 
@@ -253,6 +253,244 @@ def test_ambience_goes_on_without_speech_and_lies_under_it() -> None:
     assert b"\x11" * 160 in media(playout.poll(0.05))
     _, cuts = playout.stop(0.06)
     assert cuts[0].samples == 0
+
+
+# --- names, leads and accounts ---------------------------------------------------------------------------------------
+
+
+def test_the_name_of_a_mark_has_its_kind_generation_position_and_number() -> None:
+    playout = Playout()
+    assert marks(playout.start(0.0)) == ["probe:0:0:1"]
+    playout.enqueue(("a", 0), bytes(320))
+    assert marks(playout.poll(0.0)) == ["probe:0:0:2", "heard:0:160:3", "heard:0:320:4"]
+    commands, _ = playout.stop(0.0)
+    assert marks(commands) == ["probe:1:320:5"]
+    playout.enqueue(("b", 0), bytes(160))
+    assert marks(playout.poll(0.1)) == ["probe:1:320:6", "heard:1:480:7"]
+    assert marks(playout.stop(0.1)[0]) == ["probe:2:480:8"]
+
+
+def test_a_new_line_is_a_new_generation() -> None:
+    playout = Playout()
+    for generation in range(1, 4):
+        playout.lose_line(0.0)
+        assert playout.generation == generation
+
+
+def test_only_the_last_source_in_the_queue_is_filled_up() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(200))
+    playout.enqueue(("b", 0), bytes(200))
+    playout.end(("a", 0))
+    assert playout.queued == 400
+    playout.end(("b", 0))
+    assert playout.queued == 480
+    playout.enqueue(("c", 0), bytes(160))
+    playout.poll(0.0)
+    assert playout.queued == 0
+    playout.end(("c", 0))
+    assert playout.queued == 0
+
+
+def test_the_segments_of_what_is_sent() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), b"\x01" * 200)
+    playout.end(("a", 0))
+    first, second = (command for command in playout.poll(0.0) if isinstance(command, Media))
+    assert first.segments == (Segment(0, 160, ("a", 0), 0, b"\x01" * 160),)
+    assert second.segments == (
+        Segment(160, 200, ("a", 0), 160, b"\x01" * 40), Segment(200, 320, None, 0, b"\xff" * 120),
+    )  # fmt: skip
+
+
+def test_what_is_taken_back_is_filled_up_again() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), b"\x01" * 200)
+    playout.end(("a", 0))
+    playout.poll(0.0)
+    playout.hold(0.0125)
+    assert playout.queued == 160
+    playout.release(1.0)
+    (again,) = (command for command in playout.poll(1.0) if isinstance(command, Media))
+    assert again.segments == (
+        Segment(320, 380, ("a", 0), 100, b"\x01" * 60), Segment(380, 420, ("a", 0), 160, b"\x01" * 40),
+        Segment(420, 480, None, 0, b"\xff" * 60),
+    )  # fmt: skip
+
+
+def test_an_incomplete_source_that_is_taken_back_is_not_filled_up() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(400))
+    playout.poll(0.0)
+    playout.hold(0.0125)
+    assert playout.queued == 300
+
+
+def test_sources_on_both_sides_of_a_filling_are_taken_back() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), b"\x01" * 200)
+    playout.end(("a", 0))
+    playout.enqueue(("b", 0), b"\x02" * 320)
+    playout.poll(0.0)
+    playout.hold(0.0)
+    playout.release(1.0)
+    assert media(playout.poll(1.0)) == b"\x01" * 200 + b"\x02" * 280, "without the silence, in whole frames"
+
+
+def punctual(playout: Playout, names: list[str], until: float, *, start: float = 0.0) -> None:
+    """A line without a delay: frames come every 20 ms, marks when their position has played."""
+    names = list(names)
+    for frame in range(int(start * 50), int(until * 50) + 1):
+        now = frame / 50
+        playout.frame(now, now)
+        while names and (names[0].startswith("probe") or int(names[0].split(":")[2]) <= (now - start) * SECOND + 1e-6):
+            playout.mark(names.pop(0), now)
+
+
+def test_marks_prove_what_was_heard_and_shorten_the_lead() -> None:
+    playout = Playout()
+    playout.lead = 4000
+    playout.enqueue(("a", 0), bytes(1600))
+    playout.end(("a", 0))
+    names = marks(playout.poll(0.0))
+    assert [name.split(":")[2] for name in names] == ["0", "160", "960", "1600"]
+    punctual(playout, names, 0.14)
+    assert (playout.proved, playout.lead, playout.busy) == (960, 4000 - 2 * 8, True)
+    punctual(playout, names[3:], 0.2)
+    assert (playout.proved, playout.lead, playout.busy) == (1600, 4000 - 3 * 8, False)
+
+
+def test_a_source_is_gone_when_its_last_piece_was_heard() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(480))
+    playout.enqueue(("b", 0), bytes(480))
+    playout.end(("a", 0))
+    playout.end(("b", 0))
+    names = marks(playout.poll(0.0))
+    punctual(playout, names, 0.10)
+    assert [cut.source for cut in playout.cuts(0.1)] == [("a", 0), ("b", 0)], "the mark at 960 is not back"
+    punctual(playout, names[2:], 0.12, start=0.0)
+    assert not playout.busy
+
+
+def test_a_source_that_was_held_twice_is_gone_when_it_was_heard() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(1600))
+    playout.end(("a", 0))
+    playout.poll(0.0)
+    playout.hold(0.05)
+    assert [cut.samples for cut in playout.cuts(0.05)] == [400]
+    playout.release(1.0)
+    playout.poll(1.0)
+    playout.hold(1.05)
+    assert [cut.samples for cut in playout.cuts(1.05)] == [800]
+    playout.release(2.0)
+    names = marks(playout.poll(2.0))
+    for now in (2.0, 2.05, 2.1, 2.15):
+        playout.frame(now, now)
+    assert playout.busy
+    for name in names:
+        playout.mark(name, 2.15)
+    assert not playout.busy
+
+
+def test_a_mark_that_stays_out_makes_the_lead_longer() -> None:
+    playout = Playout()
+    playout.start(0.0)
+    playout.enqueue(("a", 0), bytes(SECOND))
+    probe, first, *_ = marks(playout.poll(0.0))
+    playout.frame(0.0, 0.0)
+    playout.mark(probe, 0.0)
+    playout.frame(0.02, 0.02)
+    playout.mark(first, 0.02)
+    assert playout.lead == 3200
+    playout.frame(0.2, 0.2)
+    assert playout.lead == 3200 + 1600, "the mark at 0.12 s is still out at 0.2 s"
+
+
+def test_the_lead_grows_to_two_seconds_where_playout_runs_dry() -> None:
+    playout = Playout()
+    for number in range(1, 12):
+        playout.enqueue(("a", 0), bytes(160))
+        playout.poll(float(number))
+        assert playout.underruns == number - 1
+        assert playout.lead == min(16_000, 3200 + 1600 * (number - 1))
+
+
+def test_the_delay_until_playback_starts_is_learned_for_the_next_run() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(1600))
+    probe, first, *_ = marks(playout.poll(0.0))
+    playout.frame(0.0, 0.0)
+    playout.mark(probe, 0.0)
+    for at in (0.02, 0.04, 0.06, 0.08, 0.1, 0.12):
+        playout.frame(at, at)
+    playout.mark(first, 0.12)  # 20 ms of audio were over after 120 ms
+    playout.stop(0.15)
+    playout.enqueue(("b", 0), bytes(1600))
+    playout.poll(1.0)
+    _, origin = playout.runs[-1]
+    assert origin == pytest.approx(1.1, abs=0.001)
+
+
+def test_a_run_that_is_cleared_ends() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(1600))
+    playout.poll(0.0)
+    playout.stop(0.1)
+    assert [base for base, _ in playout.runs] == [0, 0]
+    playout.start(0.2)
+    assert playout.stop(0.2) == ([], []) and len(playout.runs) == 2
+
+
+def test_when_to_send_next() -> None:
+    playout = Playout()
+    assert playout.next_wake(0.0) is None
+    playout.enqueue(("a", 0), bytes(159))
+    assert playout.next_wake(0.0) is None, "less than a frame"
+    playout.enqueue(("a", 0), bytes(1))
+    assert playout.next_wake(0.0) == 0.0
+    playout.enqueue(("a", 0), bytes(SECOND))
+    assert len(media(playout.poll(0.0))) == 3840
+    assert playout.next_wake(0.0) == 641 / 8000, "the lead of 400 ms is reached after 80 ms"
+    assert playout.poll(0.06) == [], "in steps of 80 ms"
+    assert playout.next_wake(0.08) == 0.08
+    assert playout.next_wake(0.2) == 0.2
+    before = 0.08 - 1 / 8000
+    assert playout.next_wake(before) == before + 2 / 8000
+    assert len(media(playout.poll(0.08))) == 640
+    playout.hold(0.1)
+    assert playout.next_wake(0.1) is None
+    ambience = Playout(bed=bytes)
+    assert ambience.next_wake(0.0) == 0.0
+    ambience.hold(0.0)
+    assert ambience.next_wake(0.0) is None
+
+
+def test_a_source_that_was_heard_is_not_counted_beyond_its_end() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(1600))
+    playout.enqueue(("b", 0), bytes(1600))
+    playout.poll(0.0)
+    assert [(cut.source, cut.samples) for cut in playout.cuts(0.3)] == [(("a", 0), 1600), (("b", 0), 800)]
+
+
+def test_a_mark_that_was_sent_with_the_last_frame_has_arrived() -> None:
+    playout = Playout()
+    playout.frame(0.0, 0.0)
+    playout.enqueue(("a", 0), bytes(SECOND))
+    playout.poll(0.0)
+    playout.lose_line(0.3)
+    assert playout.queued == SECOND - 2400
+
+
+def test_what_was_sent_after_the_last_frame_has_not_arrived() -> None:
+    playout = Playout()
+    playout.frame(0.0, 0.0)
+    playout.enqueue(("a", 0), bytes(SECOND))
+    playout.poll(0.001)
+    playout.lose_line(0.3)
+    assert playout.queued == SECOND
 
 
 class Line(RuleBasedStateMachine):
