@@ -66,7 +66,7 @@ proof: $(READY)
 	$(BIN)/python -m benchmarks.proof $(ARGS)
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.bench $(ARGS)
+	$(BIN)/telephony bench $(ARGS)
 
 clean:
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache site

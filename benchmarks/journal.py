@@ -14,15 +14,16 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from telephony.bench.processes import SYSTEMS, running
 from telephony.journal.compression import compress
 from telephony.replay.batch import Job, run
 from telephony.replay.replaying import replay_call
 
-from .bench import run_once
 from .repeat import talk
 
 __all__ = ["CPU_LIMIT_PERCENT", "main", "overhead", "replaying"]
@@ -51,7 +52,8 @@ def overhead(calls: int, seconds: float, rounds: int) -> dict[str, Any]:
             with ExitStack() as stack:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 settings = {"TELEPHONY_JOURNAL_DIR": os.fspath(folder)} if name == "on" else {}
-                cpu[name].append(run_once("ours", calls, seconds, settings)["cpu_ms_per_call_second"])
+                with running(replace(SYSTEMS["ours, journal off"], environment=settings)) as target:
+                    cpu[name].append(target.measure(calls, seconds)["cpu_ms_per_call_second"])
                 if name == "on":
                     journals = sorted(folder.rglob("journal.jsonl"), key=lambda path: path.stat().st_size)
                     mb_per_minute = sum(path.stat().st_size for path in journals[1:]) / 1e6 / calls / seconds * 60

@@ -237,6 +237,10 @@ class TwilioUnreachable(TwilioError):
     advice = "Check the network, the proxy settings and the name server."
 
 
+class BenchmarkFailed(TelephonyError):
+    """A measurement of `telephony bench` could not be made."""
+
+
 class UndocumentedRequest(TelephonyError):
     """The simulated Twilio received parameters or values that Twilio does not document."""
 

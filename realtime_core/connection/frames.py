@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from struct import Struct
-from typing import NamedTuple
 
 try:
     from websockets.speedups import apply_mask
@@ -28,12 +27,9 @@ _HEAD_16 = Struct("!BBH").pack
 _HEAD_64 = Struct("!BBQ").pack
 
 
-class Piece(NamedTuple):
-    """A part of the received bytes. `is_text`: it is the payload of a whole text message. Otherwise it is bytes for the
-    general protocol."""
-
-    is_text: bool
-    data: bytes
+Piece = tuple[bool, bytes]
+"""Whether it is the payload of a whole text message, and the payload. Otherwise bytes of the stream for the general
+protocol."""
 
 
 class FrameSplitter:
@@ -69,7 +65,7 @@ class FrameSplitter:
         at, size, mask_bytes = 0, len(data), self._mask_bytes
         while at < size:
             if self._passes_all:
-                yield Piece(False, data[at:])
+                yield False, data[at:]
                 return
             start = at + 2
             if start > size:
@@ -105,11 +101,11 @@ class FrameSplitter:
                 return
             if first == _FIN_TEXT and not self._in_message:
                 payload = data[start:end]
-                yield Piece(True, apply_mask(payload, data[start - 4 : start]) if mask_bytes else payload)
+                yield True, apply_mask(payload, data[start - 4 : start]) if mask_bytes else payload
             else:
                 if first < _FIRST_CONTROL:
                     self._in_message = first < 0x80
-                yield Piece(False, data[at:end])
+                yield False, data[at:end]
             at = end
 
     def _keep(self, data: bytes, at: int, wanted: int) -> None:

@@ -471,3 +471,35 @@ def call(
             timezone=timezone, any_hour=any_hour, simulate=callee if simulate else None, json=json,
         )  # fmt: skip
         raise typer.Exit(0 if completed else FAILED)
+
+
+@app.command()
+def bench(
+    calls: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 25,
+    seconds: Annotated[float, typer.Option(min=2, help="Length of each run.")] = 10.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each system, in turns.")] = 3,
+    sweep: Annotated[
+        str | None, typer.Option(help="Also measure these numbers of calls: 10,25,50,100,200.", show_default=False)
+    ] = None,
+    search: Annotated[bool, typer.Option("--search", help="Also search for the most calls on one core.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="First prove that the load sustains 500 calls.")] = False,
+    beside: Annotated[
+        Path | None, typer.Option(help="Also measure the version of this repository there.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write load.json and load.svg into this folder.", show_default=False)
+    ] = None,
+    limit: Annotated[
+        float | None, typer.Option(help="Fail if the CPU ratio to the bare bridge is over this.", show_default=False)
+    ] = None,
+    short: Annotated[bool, typer.Option("--short", help="5 calls for 4 s, once.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Measure the server under load, beside a bare bridge and a bare pass-through in the same run. Linux only."""
+    from .bench import run_bench
+
+    with reporting(verbose=False):
+        run_bench(
+            calls=calls, seconds=seconds, rounds=rounds, sweep=sweep, search=search, prove=prove, beside=beside,
+            out=out, limit=limit, short=short, json=json,
+        )  # fmt: skip

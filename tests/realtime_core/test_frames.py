@@ -100,13 +100,13 @@ def test_an_incomplete_frame_is_not_looked_at_for_each_byte() -> None:
     for at in range(4096, len(frame) - 1):
         assert not list(splitter.feed(frame[at : at + 1]))
     assert splitter._kept is kept
-    assert [piece.data for piece in splitter.feed(frame[-1:])] == [b"z" * 2**20]
+    assert list(splitter.feed(frame[-1:])) == [(True, b"z" * 2**20)]
 
 
 def test_a_message_over_the_limit_is_not_kept() -> None:
     splitter = FrameSplitter(masked=False, max_bytes=1000)
     head = text_frame(b"z" * 1001)[:4]
-    assert [piece.is_text for piece in splitter.feed(head)] == [False]
+    assert list(splitter.feed(head)) == [(False, head)]
     assert not splitter._kept
 
 

@@ -1,0 +1,118 @@
+"""The load generator: many callers on Twilio's side and their models, in one process with one clock.
+
+`python -m telephony.bench.load` prints `{"model": address}`. For each line `{"server": address, "pid": ...,
+"calls": ..., "seconds": ...}` it makes the calls and prints the figures, or `{"failed": reason}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections import deque
+from typing import Any
+
+from websockets.http11 import Request
+
+from realtime_core.connection import Connection
+from realtime_core.connection.websocket import serve
+
+from .loop import run
+from .synthetic_call import FRAME_S, Figures, SyntheticCall, answer_deltas, caller_payloads
+
+__all__ = ["main"]
+
+_CONNECT_S = 20.0
+_CPU_CLOCK = 2
+
+
+class Load:
+    """Makes calls. The n-th connection to the model belongs to the n-th call, because the calls connect one by one."""
+
+    def __init__(self) -> None:
+        self._numbers = 0
+        self._expected: deque[SyntheticCall] = deque()
+
+    async def serve_model(self, connection: Connection, request: Request) -> None:
+        if self._expected:
+            await self._expected.popleft().serve_model(connection)
+
+    async def measure(self, server: str, pid: int, count: int, seconds: float) -> dict[str, Any]:
+        """Make the calls. Measure the server's CPU time and memory while all of them run.
+
+        Raises:
+            ExceptionGroup: the calls did not connect in time, or a connection failed.
+        """
+        figures = Figures()
+        memory_before = memory_bytes(pid)
+        calls = [SyntheticCall(self._numbers + number, figures) for number in range(count)]
+        self._numbers += count
+        start_at = time.monotonic() + 0.5 + 0.03 * count
+        end_at = start_at + seconds
+        async with asyncio.TaskGroup() as tasks:
+            for number, call in enumerate(calls):
+                self._expected.append(call)
+                # Each caller has a different phase within 20 ms.
+                tasks.create_task(call.run(server, start_at + FRAME_S * number / count, end_at))
+                await asyncio.wait_for(call.configured.wait(), _CONNECT_S)
+            start_window = max(time.monotonic(), start_at)
+            if end_at - start_window < seconds / 2:
+                raise TimeoutError
+            await asyncio.sleep(start_window - time.monotonic())
+            cpu_before, own_before = cpu_seconds(pid), time.process_time()
+            await asyncio.sleep(end_at - 0.25 - time.monotonic())
+            cpu, own = cpu_seconds(pid) - cpu_before, time.process_time() - own_before
+            length = time.monotonic() - start_window
+            memory = memory_bytes(pid)
+        return {
+            "calls": count,
+            "seconds": round(length, 2),
+            "cpu_ms_per_call_second": 1000 * cpu / length / count,
+            "rss_mb_per_call": (memory - memory_before) / 2**20 / count,
+            "server_busy": cpu / length,
+            "load_busy": own / length,
+            "figures": vars(figures),
+        }
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all threads of a process, in seconds.
+
+    The clock's number is that of `clock_getcpuclockid` (glibc, Linux): the complement of the process id and the kind
+    of the clock. `/proc/<pid>/stat` is only exact to 10 ms.
+    """
+    return time.clock_gettime(~pid << 3 | _CPU_CLOCK)
+
+
+def memory_bytes(pid: int) -> int:
+    with open(f"/proc/{pid}/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def _serve() -> None:
+    load, loop = Load(), asyncio.get_running_loop()
+    caller_payloads(), answer_deltas()
+    async with serve(load.serve_model, ping_interval_s=None) as server:
+        _say({"model": f"http://127.0.0.1:{server.port}/v1"})
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            order = json.loads(line)
+            try:
+                result = await load.measure(order["server"], order["pid"], order["calls"], order["seconds"])
+            except ExceptionGroup as failure:
+                result = {"failed": "; ".join(repr(error) for error in failure.exceptions)}
+            _say(result)
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    run(_serve())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The steps of the benchmark: rounds in turns, a sweep over the number of calls, and a search for the most calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from ..errors import BenchmarkFailed
+from .processes import System, running
+
+__all__ = ["LATE_LIMIT_S", "P99_LIMIT_S", "prove", "quantile", "rounds", "search", "summary", "sweep"]
+
+P99_LIMIT_S = 0.020
+"""A core serves so many calls that their p99 added latency is under this, without an underrun."""
+LATE_LIMIT_S = 0.005
+"""The load sustains its calls if its own frames are later than this in at most 1 % of the cases."""
+_LATENCIES = {
+    "in": "up",
+    "in_oldest": "up_oldest",
+    "out": "out",
+    "barge": "barge",
+    "heard_error": "heard_error",
+    "load_late": "late",
+}
+Say = Callable[[str], None]
+
+
+def rounds(
+    systems: Mapping[str, System], *, calls: int, seconds: float, count: int, say: Say
+) -> dict[str, list[dict[str, Any]]]:
+    """Run each system in each round. The order alternates, so that other work of the machine affects all systems."""
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
+    for number in range(count):
+        for name in list(systems) if number % 2 == 0 else list(systems)[::-1]:
+            say(f"round {number + 1} of {count}: {name}, {calls} calls")
+            with running(systems[name]) as target:
+                runs[name].append(target.measure(calls, seconds))
+    return runs
+
+
+def sweep(
+    systems: Mapping[str, System], *, counts: Sequence[int], seconds: float, say: Say
+) -> dict[str, list[dict[str, Any]]]:
+    """The figures of each system for each number of calls, one after the other in the same process."""
+    return {name: list(_steps(name, system, counts, seconds, say)) for name, system in systems.items()}
+
+
+def _steps(name: str, system: System, counts: Sequence[int], seconds: float, say: Say) -> Iterable[dict[str, Any]]:
+    with running(system) as target:
+        for calls in counts:
+            say(f"sweep: {name}, {calls} calls")
+            try:
+                result = summary([target.measure(calls, seconds)])
+            except BenchmarkFailed:
+                return  # more calls than the core can connect
+            yield {"calls": calls, **result}
+            if result["server_busy"] > 0.98:
+                return
+
+
+def search(name: str, system: System, *, seconds: float, start: int, steps: int, say: Say) -> int:
+    """The most calls that one core serves within the limits, by bisection."""
+    good, bad, calls = 0, 0, start
+    for _ in range(steps):
+        holds = _holds(system, calls, seconds)
+        say(f"search: {name}, {calls} calls: {'within' if holds else 'beyond'} the limits")
+        good, bad = (calls, bad) if holds else (good, calls)
+        calls = (good + bad) // 2 if bad else round(good * 1.4)
+        if bad and bad - good <= max(2, good // 20):
+            break
+    return good
+
+
+def _holds(system: System, calls: int, seconds: float) -> bool:
+    try:
+        with running(system) as target:
+            figures = target.measure(calls, seconds)["figures"]
+    except BenchmarkFailed:
+        return False
+    p99 = max(quantile(sorted(figures[name]), 0.99) for name in ("up", "out"))
+    return p99 < P99_LIMIT_S and not figures["underruns"]
+
+
+def prove(system: System, *, calls: int, seconds: float) -> dict[str, Any]:
+    """Whether the load generator sustains so many calls, against a system that does as little as possible."""
+    with running(system) as target:
+        result = summary([target.measure(calls, seconds)])
+    late = result["load_late_ms"]["p99"]
+    return {"calls": calls, "holds": late < 1000 * LATE_LIMIT_S and result["load_busy"] < 0.95, **result}
+
+
+def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Summarise runs: CPU and memory as medians with their range, latencies over all runs in ms."""
+    cpu = [run["cpu_ms_per_call_second"] for run in runs]
+    result: dict[str, Any] = {
+        "cpu_ms_per_call_s": round(median(cpu), 3),
+        "cpu_ms_per_call_s_range": [round(min(cpu), 3), round(max(cpu), 3)],
+        "rss_mb_per_call": round(median(run["rss_mb_per_call"] for run in runs), 3),
+        "server_busy": round(max(run["server_busy"] for run in runs), 3),
+        "load_busy": round(max(run["load_busy"] for run in runs), 3),
+    }
+    for key, name in _LATENCIES.items():
+        seconds = sorted(value for run in runs for value in run["figures"][name])
+        result[f"{key}_ms"] = {
+            "p50": _ms(quantile(seconds, 0.5)),
+            "p99": _ms(quantile(seconds, 0.99)),
+            "n": len(seconds),
+        }
+    for name in ("answers", "underruns", "underrun_s", "frames_sent", "frames_received"):
+        result[name] = round(sum(run["figures"][name] for run in runs), 3)
+    return result
+
+
+def quantile(ordered: Sequence[float], q: float) -> float:
+    """The quantile of values in order; 0 if there is none."""
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 2)

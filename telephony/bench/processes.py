@@ -1,0 +1,149 @@
+"""Starts the systems under test and the load as processes, each pinned to its core, and measures them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ..errors import BenchmarkFailed
+from ..urls import websocket_address
+
+__all__ = ["SYSTEMS", "System", "Target", "cores", "former", "running"]
+
+_MAX_CALLS = 2000
+_SERVE = ("-m", "telephony", "serve", "desk:agent", "--port", "0", "--json")
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A system under test: the arguments of Python, and the environment of its process. `has_journal`: it writes a
+    journal of each call and keeps its records in SQLite."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    has_journal: bool = False
+
+
+SYSTEMS: Mapping[str, System] = {
+    "ours": System(_SERVE, has_journal=True),
+    "ours, journal off": System(_SERVE),
+    "bare bridge": System(("-m", "telephony.bench.bridges", "bare")),
+    "bare pass-through": System(("-m", "telephony.bench.bridges", "through")),
+    "echo": System(("-m", "telephony.bench.bridges", "echo")),
+}
+"""`telephony.bench.bridges` describes the bridges."""
+
+
+def former(root: Path) -> System:
+    """The server of another version of this repository, without a journal."""
+    return System(_SERVE, {"PYTHONPATH": os.fspath(root.resolve())})
+
+
+class Target:
+    """A running system and its load."""
+
+    def __init__(self, server: subprocess.Popen[str], load: subprocess.Popen[str], address: str) -> None:
+        self._server = server
+        self._load = load
+        self._address = address
+
+    def measure(self, calls: int, seconds: float) -> dict[str, Any]:
+        """Make these calls at once. `telephony.bench.load` describes the figures.
+
+        Raises:
+            BenchmarkFailed: the calls could not be made. Start the processes again before the next measurement.
+        """
+        order = {"server": self._address, "pid": self._server.pid, "calls": calls, "seconds": seconds}
+        assert self._load.stdin is not None
+        self._load.stdin.write(json.dumps(order) + "\n")
+        self._load.stdin.flush()
+        result = _read(self._load)
+        if "failed" in result:
+            raise BenchmarkFailed(f"{calls} calls could not be made ({result['failed']}). Use fewer --calls.")
+        return result
+
+
+@contextmanager
+def running(system: System) -> Iterator[Target]:
+    """Start a system and its load. The first call triggers late imports and is not counted.
+
+    Raises:
+        BenchmarkFailed: a process ended before it answered.
+    """
+    server_core, *others = cores()
+    with tempfile.TemporaryDirectory(prefix="telephony-bench-") as folder:
+        (Path(folder) / "desk.py").write_text((files(__package__) / "agent.py").read_text())
+        with _process(("-m", "telephony.bench.load"), core=others[0] if others else None) as load:
+            environment = {
+                "OPENAI_BASE_URL": str(_read(load)["model"]),
+                "OPENAI_API_KEY": "bench",
+                "LOG_LEVEL": "warning",
+                "TELEPHONY_MAX_CALLS": str(_MAX_CALLS),
+                "TELEPHONY_DATA_DIR": f"{folder}/data" if system.has_journal else "off",
+                **({"TELEPHONY_JOURNAL_DIR": f"{folder}/journals"} if system.has_journal else {}),
+                **system.environment,
+            }
+            core = server_core if others else None
+            with _process(system.arguments, core=core, environment=environment, folder=folder) as server:
+                address = websocket_address(_read(server)["listening"], "/media-stream")
+                target = Target(server, load, address)
+                target.measure(1, 2.0)
+                yield target
+
+
+@contextmanager
+def _process(
+    arguments: tuple[str, ...],
+    *,
+    core: int | None,
+    environment: Mapping[str, str] | None = None,
+    folder: str | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a Python process that speaks JSON lines, on one core."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "TWILIO_", "TELEPHONY_"))}
+    for name in ("PUBLIC_URL", "DATABASE_URL"):
+        clean.pop(name, None)
+    child = subprocess.Popen(  # noqa: S603 - the arguments are those of `SYSTEMS`
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**clean, **(environment or {})},
+    )
+    with child:
+        try:
+            if core is not None:
+                os.sched_setaffinity(child.pid, {core})
+            yield child
+        finally:
+            child.terminate()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
+def cores() -> list[int]:
+    """The cores that this process may use."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def _read(child: subprocess.Popen[str]) -> dict[str, Any]:
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    if not line:
+        raise BenchmarkFailed(
+            f"A process of the benchmark ended with {child.wait()}: python {' '.join(map(str, child.args[1:]))}. Its "  # type: ignore[index]
+            "messages are above. If the machine is busy, use fewer --calls."
+        )
+    message: dict[str, Any] = json.loads(line)
+    return message
