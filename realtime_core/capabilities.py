@@ -13,7 +13,7 @@ class ModelCapabilities:
     takes inputs and emits audio."""
 
     drives_player: bool = False
-    """Whether the model calls the `Player` of its configuration. Otherwise a listener of the session must call it."""
+    """Whether the model calls the `Player` of its configuration. Otherwise the session calls it."""
     confirms_settings: bool = False
     """Whether the model calls `RealtimeModelSendSessionUpdate.answered`. Otherwise settings apply as soon as they are
     sent."""
@@ -23,6 +23,9 @@ class ModelCapabilities:
     """Whether the model can stop a response in progress. Otherwise the rest of the response is dropped."""
     decides_turns: bool = False
     """Whether the model can detect the caller's turns and answer them without a request."""
+    changes_voice: bool = False
+    """Whether the model takes another voice after its first audio. Otherwise a later agent keeps the voice that was
+    heard."""
     full_duplex: bool = False
     """Whether the model hears the caller while it speaks, and decides whether to stop. Then speech of the caller does
-    not interrupt playback."""
+    not interrupt playback, and the end of the caller's turn does not request an answer."""

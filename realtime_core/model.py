@@ -28,6 +28,7 @@ __all__ = [
     "RealtimeModelListener",
     "RealtimePlaybackState",
     "RealtimePlaybackTracker",
+    "player_of",
 ]
 
 
@@ -49,8 +50,10 @@ class RealtimeModelConfig(TypedDict, total=False):
     https://developers.openai.com/api/docs/guides/realtime-websocket
     """
     initial_model_settings: RealtimeSessionModelSettings
+    player: Player
+    """Plays the agent's audio and knows the heard position. Default: a clock that assumes undisturbed playback."""
     playback_tracker: Player
-    """Plays the audio and knows the heard position. Default: a clock that assumes undisturbed playback."""
+    """The name of `player` in the OpenAI Agents SDK, for a `RealtimePlaybackTracker`. `player` comes first."""
     call_id: str
     """The id of a SIP call that the server already holds. The session attaches to this call."""
     conversation: Callable[[], Sequence[RealtimeItem]]
@@ -64,6 +67,11 @@ class RealtimeModelConfig(TypedDict, total=False):
     """Wraps each opened connection, to record its messages."""
     on_refused: Callable[[Exception], None]
     """Called with the error of each connection attempt that failed, to record it."""
+
+
+def player_of(options: RealtimeModelConfig) -> Player | None:
+    """The player of a configuration, which may have it under either name."""
+    return options.get("player") or options.get("playback_tracker")
 
 
 class RealtimeModelListener(ABC):

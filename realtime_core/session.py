@@ -28,7 +28,7 @@ from .history_edits import history_edits
 from .history_order import listed
 from .hooks import Hooks
 from .items import RealtimeItem
-from .model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
+from .model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener, player_of
 from .model_events import RealtimeModelEvent
 from .model_inputs import (
     RealtimeModelSendAudio,
@@ -110,7 +110,10 @@ class RealtimeSession(RealtimeModelListener):
         self._checks = OutputChecks(self._core, lambda: self.current_agent)
         self._tools = ToolCalls(self._core, self._hooks, lambda: self._active, self._hand_off, self._reduce)
         input_checks = InputChecks(self._core, lambda: self.current_agent)
-        self._turns = SessionTurns(self._core, self._hooks, self._checks, input_checks, lambda: self.current_agent)
+        player = None if model.capabilities.drives_player else player_of(self._model_config)
+        self._turns = SessionTurns(
+            self._core, self._hooks, self._checks, input_checks, lambda: self.current_agent, player
+        )
         self._history: Items = ()
         self._lost: frozenset[str] = frozenset()
         """Items of an earlier server session. The current server session may know only a summary of them."""
@@ -193,7 +196,7 @@ class RealtimeSession(RealtimeModelListener):
         return options
 
     def _tell_tracker(self) -> None:
-        tracker = self._model_config.get("playback_tracker")
+        tracker = player_of(self._model_config)
         if isinstance(tracker, RealtimePlaybackTracker):
             tracker.set_audio_format("g711" if self._bytes_per_ms == 8 else "pcm16")
 
@@ -416,7 +419,8 @@ class RealtimeSession(RealtimeModelListener):
     async def _activate(
         self, agent: RealtimeAgent[Any], overrides: RealtimeSessionModelSettings | None = None
     ) -> ActiveAgent:
-        speaking = self._active.settings if self._turns.voice_was_heard else None
+        voice_is_fixed = self._turns.voice_was_heard and not self._model.capabilities.changes_voice
+        speaking = self._active.settings if voice_is_fixed else None
         return await activate(agent, self.context, self._run_config, self._base, overrides=overrides, voice_of=speaking)
 
     async def _switch_to(self, active: ActiveAgent, then: Callable[[], None] = lambda: None) -> Exception | None:

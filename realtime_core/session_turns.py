@@ -38,12 +38,14 @@ from .session_core import SessionCore
 
 if TYPE_CHECKING:
     from .agent import RealtimeAgent
+    from .playback import Player
 
 __all__ = ["SessionTurns"]
 
 
 class SessionTurns:
-    """Knows the agent of each response, and translates model events to session events."""
+    """Knows the agent of each response, and translates model events to session events. `player` gets the audio of a
+    model that does not drive its player."""
 
     def __init__(
         self,
@@ -52,16 +54,18 @@ class SessionTurns:
         output_checks: OutputChecks,
         input_checks: InputChecks,
         current_agent: Callable[[], RealtimeAgent[Any]],
+        player: Player | None = None,
     ) -> None:
         self._core = core
         self._hooks = hooks
         self._output_checks = output_checks
         self._input_checks = input_checks
         self._current_agent = current_agent
+        self._player = player
         self._speakers: dict[str, RealtimeAgent[Any]] = {}
         self._ended_ids: deque[str] = deque(maxlen=64)
         self.voice_was_heard = False
-        """After the first audio the server refuses another voice."""
+        """Whether audio of the agent has come."""
 
     def handle(self, event: RealtimeModelEvent) -> bool:
         """Emit the session events for a model event. Returns False for audio of a stopped response, which must be
@@ -101,6 +105,8 @@ class SessionTurns:
         self.voice_was_heard = True
         if not self._output_checks.audio(event.response_id):
             return False
+        if self._player is not None:
+            self._player.play(event.item_id, event.content_index, event.data)
         audio = AudioData(
             event.data, item_id=event.item_id, response_id=event.response_id, content_index=event.content_index
         )
@@ -136,8 +142,12 @@ class SessionTurns:
         info = self._core.info
         match event.type:
             case "audio_done":
+                if self._player is not None:
+                    self._player.end(event.item_id, event.content_index)
                 self._emit(RealtimeAudioEnd(info, event.item_id, event.content_index))
             case "audio_interrupted":
+                if self._player is not None:
+                    self._player.stop()
                 self._emit(
                     RealtimeAudioInterrupted(
                         info,

@@ -12,7 +12,7 @@ from ..capabilities import ModelCapabilities
 from ..connection import Connection
 from ..done import DONE, Done
 from ..errors import ConnectFailed, UserError
-from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
+from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener, player_of
 from ..model_events import RealtimeModelEvent, RealtimeModelExceptionEvent
 from ..model_inputs import RealtimeModelSendEvent
 from ..playback import ClockPlayer
@@ -40,7 +40,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
     A server event is decoded, handled and emitted in the step in which it arrives, without awaiting; `send_event`
     writes in the same step. The model asks for one response at a time (`Responses`), counts the audio that was heard
-    (`PlaybackLedger` and the `playback_tracker`), follows `turn_policy` for turns, and replaces a session that is lost
+    (`PlaybackLedger` and the `player`), follows `turn_policy` for turns, and replaces a session that is lost
     or about to expire (`reconnect`; `ReconnectPolicy(attempts=0)`: never).
 
     `transport` opens connections (default: a WebSocket with `transport_config`); `retry`: how often a response that
@@ -202,7 +202,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         self._turn_policy.reset()
         ports = SessionPorts(
             policy=self._turn_policy,
-            player=options.get("playback_tracker") or ClockPlayer(now),
+            player=player_of(options) or ClockPlayer(now),
             sources=options.get("sources") or self._sources,
             emit=self._emit,
             log=_logger,

@@ -67,6 +67,7 @@ class RealtimeConnectCall(TypedDict, total=False):
     headers_provided: Required[bool]
     url: str
     initial_model_settings: RealtimeSessionModelSettings
+    player: Player
     playback_tracker: Player
     call_id: str
 
@@ -270,6 +271,8 @@ def _shown(options: RealtimeModelConfig) -> RealtimeConnectCall:
         objects = {key: value for key, value in settings.items() if key in ("tools", "handoffs")}
         plain = copy.deepcopy({key: value for key, value in settings.items() if key not in objects})
         call["initial_model_settings"] = cast("RealtimeSessionModelSettings", {**plain, **objects})
+    if "player" in options:
+        call["player"] = options["player"]
     if "playback_tracker" in options:
         call["playback_tracker"] = options["playback_tracker"]
     if "call_id" in options:

@@ -193,7 +193,7 @@ class Conversation:
         if (function := self._options.call_model_config) is not None:
             changes = await self._call_application(function, call, dict, "The function model_config")
             config = RealtimeModelConfig(**{**config, **changes})
-        config["playback_tracker"] = self._player
+        config["player"] = self._player
         config["tap"] = lambda connection: RecordedConnection(connection, self._recorder)
         config["on_refused"] = self._record_refused
         config.setdefault("sources", self._options.sources)
@@ -207,10 +207,8 @@ class Conversation:
     def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
         cause = self._causes.of(event)
         match event.type:
-            case "audio" | "audio_end" | "audio_interrupted":
-                self._on_audio(event)
-                if event.type == "audio_interrupted":
-                    self._record_interruption(event, cause or CutCause.CALLER)
+            case "audio_interrupted":
+                self._record_interruption(event, cause or CutCause.CALLER)
             case "handoff":
                 self._recorder.write("handoff", **{"from": event.from_agent.name, "to": event.to_agent.name})
             case "tool_start" | "tool_end":
@@ -229,19 +227,6 @@ class Conversation:
                 self.idle.set()
         for handler in tuple(self.handlers):
             handler(event)
-
-    def _on_audio(
-        self,
-        event: session_events.RealtimeAudio | session_events.RealtimeAudioEnd | session_events.RealtimeAudioInterrupted,
-    ) -> None:
-        if not self.session.model.capabilities.drives_player:
-            match event.type:
-                case "audio":
-                    self._player.play(event.item_id, event.content_index, event.audio)
-                case "audio_end":
-                    self._player.end(event.item_id, event.content_index)
-                case "audio_interrupted":
-                    self._player.stop()
 
     def _record_tool(self, event: session_events.RealtimeToolStart | session_events.RealtimeToolEnd) -> None:
         name = event.tool.name

@@ -174,7 +174,7 @@ class CallSession:
             async with await conversation.connect(self.call):
                 await self.leg.attached.wait()
                 self._open = True
-                self.pacing.go_live()
+                self.pacing.go_live(conversation.session.model.capabilities)
                 await conversation.begin()
                 await self.lifetime.wait()
                 conversation.end()

@@ -9,6 +9,15 @@ from typing import Any
 
 import pytest
 
+from realtime_core.capabilities import ModelCapabilities
+from realtime_core.events import (
+    RealtimeEventInfo,
+    RealtimeRawModelEvent,
+    RealtimeSpeechStarted,
+    RealtimeSpeechStopped,
+)
+from realtime_core.model_events import RealtimeModelInputAudioCommittedEvent
+from realtime_core.run_context import RunContextWrapper
 from telephony.call.ending import EndReason
 from telephony.call.lifetime import Lifetime
 from telephony.call.line.player import LinePlayer
@@ -62,3 +71,49 @@ def test_what_is_due_already_is_done_once(run: Any) -> None:
         player.close()
 
     run(main())
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(("full_duplex", "fills"), [(False, ["answer owed: line"]), (True, [])])
+async def test_the_end_of_a_turn_requests_an_answer_only_of_a_model_that_takes_turns(
+    full_duplex: bool, fills: list[str]
+) -> None:
+    records = Records()
+    recorder = CallRecorder(records)
+    player = LinePlayer(recorder)
+    scheduler = Scheduler(
+        Lifetime(lambda: None), recorder, player, CallPolicy(answer_line_s=2.0, stalled_s=None), greets=False
+    )
+    scheduler.call = Commands()
+    scheduler.begin()
+    scheduler.go_live(ModelCapabilities(full_duplex=full_duplex))
+    info = RealtimeEventInfo(RunContextWrapper(None))
+    scheduler.on_event(RealtimeSpeechStarted(info, "item_u", 0))
+    scheduler.on_event(RealtimeSpeechStopped(info, "item_u", 500))
+    scheduler.on_event(RealtimeRawModelEvent(RealtimeModelInputAudioCommittedEvent("item_u", None), info))
+    await asyncio.sleep(3)
+    assert [record["name"] for _, record in records.of("timer")][:1] == fills
+    scheduler.close()
+    player.close()
+
+
+@pytest.mark.virtual_time
+async def test_speech_takes_back_a_pending_answer_only_from_a_model_that_takes_turns() -> None:
+    for full_duplex in (False, True):
+        records = Records()
+        recorder = CallRecorder(records)
+        player = LinePlayer(recorder)
+        scheduler = Scheduler(
+            Lifetime(lambda: None), recorder, player, CallPolicy(answer_line_s=2.0, stalled_s=None), greets=False
+        )
+        scheduler.call = Commands()
+        scheduler.begin()
+        scheduler.go_live(ModelCapabilities(full_duplex=full_duplex))
+        scheduler.expect_answer()
+        info = RealtimeEventInfo(RunContextWrapper(None))
+        scheduler.on_event(RealtimeSpeechStarted(info, "item_u", 0))
+        scheduler.on_event(RealtimeSpeechStopped(info, "item_u", 500))
+        await asyncio.sleep(2.5)
+        assert bool(records.of("timer")) is full_duplex
+        scheduler.close()
+        player.close()

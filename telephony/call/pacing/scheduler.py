@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_core import events as session_events
+from realtime_core.capabilities import ModelCapabilities
 from realtime_core.deadline_timer import DeadlineTimer
 
 from .. import clips
@@ -82,6 +83,8 @@ class Scheduler:
         self._spoke = False
         self._cut_off = False
         self._hanging_up = False
+        self._full_duplex = False
+        """Whether the model decides by itself when it speaks, so that a turn of the caller requests no answer."""
         self._closed = False
         player.on_sound = self._on_sound
         player.on_sent = self._on_sent
@@ -111,8 +114,9 @@ class Scheduler:
         """Wait for the model, which is not connected yet. The call has a stream."""
         self._add(PendingCause.MODEL)
 
-    def go_live(self) -> None:
+    def go_live(self, capabilities: ModelCapabilities) -> None:
         """Start to count silence and the length of the call, because the model is connected."""
+        self._full_duplex = capabilities.full_duplex
         self._silence.begin(self._loop.time())
         if self._greets:
             self._add(PendingCause.GREETING)
@@ -200,13 +204,14 @@ class Scheduler:
 
     def _on_speech(self) -> None:
         self._silence.caller_acted(self._loop.time())
-        self._remove(PendingCause.TURN)
+        if not self._full_duplex:
+            self._remove(PendingCause.TURN)
         self.pause(PauseReason.CALLER)
 
     def _on_model_event(self, event: RealtimeModelEvent) -> None:
         if event.type == "input_audio_committed":
             # While the agent is still heard, the committed audio was noise, and the model does not answer it.
-            if not self._player.playout.busy:
+            if not self._full_duplex and not self._player.playout.busy:
                 self._add(PendingCause.TURN)
         elif event.type == "input_audio_transcription_completed":
             self._machine.heard(event.transcript, self._loop.time())
