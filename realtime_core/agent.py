@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic
 
 from . import user_code
-from .errors import UserError
-from .run_context import RunContextWrapper, TContext
+from .errors import ModelBehaviorError, UserCodeError, UserError
+from .run_context import RunContextWrapper, TContext, ToolContext
 
 if TYPE_CHECKING:
     from .guardrails import InputGuardrail, OutputGuardrail
     from .handoffs import Handoff
-    from .tools import Tool
+    from .tools import FunctionTool, Tool
 
 __all__ = ["Instructions", "RealtimeAgent", "RealtimeAgentHooks", "RealtimeRunHooks"]
 
@@ -94,10 +95,13 @@ class RealtimeAgent(Generic[TContext]):
         return made
 
     async def get_mcp_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
-        """Return the tools of this agent's MCP servers."""
-        from .mcp import mcp_tools
+        """Return the tools of this agent's MCP servers.
 
-        return list(await mcp_tools(self.mcp_servers, run_context, self))
+        A server is an object with `await list_tools()` and `await call_tool(name, arguments)`: the official client's
+        `ClientSession`, or an object that returns a plain list. The user connects it. Source:
+        https://modelcontextprotocol.io/specification (tools).
+        """
+        return list(await _mcp_tools(self.mcp_servers, run_context, self))
 
     async def get_all_tools(self, run_context: RunContextWrapper[TContext]) -> list[Tool]:
         """Return the enabled tools; those of the MCP servers come last. Raises `UserError` for an invalid tool."""
@@ -164,3 +168,50 @@ def _takes(function: Callable[..., Any], *arguments: str) -> bool:
     except ValueError:  # the function has no readable signature
         pass
     return True
+
+
+async def _mcp_tools(servers: Sequence[Any], run_context: RunContextWrapper[Any], agent: Any) -> list[FunctionTool]:
+    """Return the tools of all MCP servers, in order."""
+    tools: list[FunctionTool] = []
+    for server in servers:
+        # Servers of the Agents SDK take (context, agent) to filter; the MCP client's session takes neither.
+        wants_context = len(inspect.signature(server.list_tools).parameters) >= 2
+        listed = await user_code.call(server.list_tools, *((run_context, agent) if wants_context else ()))
+        tools += [_mcp_tool(server, tool) for tool in getattr(listed, "tools", listed)]
+    return tools
+
+
+def _mcp_tool(server: Any, tool: Any) -> FunctionTool:
+    from .tools import FailedResult, FunctionTool, default_tool_error_function
+
+    async def on_invoke_tool(context: ToolContext[Any], arguments: str) -> str:
+        try:
+            return _result_text(await server.call_tool(tool.name, _arguments_object(arguments)))
+        except UserCodeError:
+            raise
+        except Exception as error:  # noqa: BLE001  the server is the user's code
+            return FailedResult(default_tool_error_function(context, error), error)
+
+    return FunctionTool(
+        name=tool.name,
+        description=tool.description or "",
+        params_json_schema=tool.inputSchema or {"type": "object", "properties": {}},
+        on_invoke_tool=on_invoke_tool,
+        strict_json_schema=False,
+    )
+
+
+def _arguments_object(arguments: str) -> dict[str, Any]:
+    try:
+        value = json.loads(arguments or "{}")
+    except (ValueError, RecursionError) as error:
+        raise ModelBehaviorError(f"Invalid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelBehaviorError("The arguments must be a JSON object.")
+    return value
+
+
+def _result_text(result: Any) -> str:
+    parts = [getattr(part, "text", None) or part.model_dump_json() for part in result.content]
+    text = "\n".join(parts)
+    return f"Error: {text}" if getattr(result, "isError", False) else text
