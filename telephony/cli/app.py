@@ -408,6 +408,21 @@ def purge_calls(
         commands.purge_calls(folder, days, dry_run=dry_run)
 
 
+@calls.command("erase")
+def erase_calls(
+    number: Annotated[str, typer.Option(help="The number of the person, like +14155550123.")],
+    folder: Folder = None,
+    receipt: Annotated[
+        Path | None, typer.Option(help="Write the receipt to this file. [standard output]", show_default=False)
+    ] = None,
+) -> None:
+    """Erase a person: records, journals, exports, messages and Twilio's recordings. Print a receipt as JSON."""
+    from . import erase as commands
+
+    with reporting(verbose=False):
+        commands.erase_number(number, folder, receipt)
+
+
 @calls.command("import")
 def import_call(
     source: Annotated[Path, typer.Argument(help="A stereo recording, or a log of media stream messages.")],

@@ -99,12 +99,12 @@ def export_list(output: Path, filters: Mapping[str, str]) -> None:
     typer.echo(f"{output}: {len(rows)} calls.")
 
 
-def write_private(settings: Settings, output: Path, text: str) -> None:
+def write_private(settings: Settings, output: Path, text: str, call_id: str = "") -> None:
     """Write an export with mode 0600, and note where it is, so that `erase` finds it."""
     try:
         with os.fdopen(os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
-        note_export(settings.data_dir, output)
+        note_export(settings.data_dir, output, call_id)
     except OSError as error:
         raise CliError(f"{error.filename or output}: {error.strerror}.", "Set another file with --output.") from error
 

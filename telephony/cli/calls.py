@@ -88,16 +88,19 @@ def export_call(name: str, output: Path, folder: Path | None) -> None:
     """Write a call to a file: both sides (.wav), record, figures and transcript (.json), or the transcript (.csv)."""
     settings = load_settings()
     row, call = _found(settings, name, folder)
+    call_id = row.id if row is not None else name
     if output.suffix == ".wav":
         _heard(call, name).write_wav(output)
         output.chmod(0o600)
-        note_export(settings.data_dir, output)
+        note_export(settings.data_dir, output, call_id)
     elif output.suffix == ".json":
         record = None if row is None else row.to_json()
         said = {} if call is None else {"figures": call.figures.to_json(), "transcript": to_json(call.events)}
-        write_private(settings, output, jsonlib.dumps({"record": record, **said}, indent=1, ensure_ascii=False))
+        write_private(
+            settings, output, jsonlib.dumps({"record": record, **said}, indent=1, ensure_ascii=False), call_id
+        )
     elif output.suffix == ".csv":
-        write_private(settings, output, csv_of(to_json(_heard(call, name).events), _TRANSCRIPT))
+        write_private(settings, output, csv_of(to_json(_heard(call, name).events), _TRANSCRIPT), call_id)
     else:
         raise CliError(f"{output}: a call can be written as .wav, .json or .csv.", code=USAGE)
     typer.echo(str(output))

@@ -19,7 +19,8 @@ from realtime_core.run_context import ToolContext
 from ..call.call import Call
 from ..call.simulation import Simulation
 from ..errors import CallRefused
-from ..settings import Settings
+from ..records.subjects import SubjectKey, subject_key
+from ..settings import Settings, read_settings
 from ..twilio.numbers import legible
 from .dialing_rules import DialingRules
 
@@ -32,24 +33,38 @@ _AS_WRITTEN = re.compile(r"\s*(?:[a-z]+:|[\"'])?\s*([\d\s().\-/]+(?:(?<=[\d\-])[
 _INTERNATIONAL = re.compile(r"\+[\d\s().\-/]+")
 _BETWEEN = re.compile(r"\s*(?:[,;|&]|\b(?:or|and|oder|und)\b)")
 _SHORTEST_DIGITS = 7
+_SUBJECT = "subject:"
 
 
 class DoNotCall:
     """A file of numbers, one on each line, best as `+14155550123`. Text after the number is a remark, and so is a line
     that begins with `#`. Other ways to write numbers are accepted: several on a line, with an extension, or after
-    `tel:`. If a line may name a number, that number is not called.
+    `tel:`. If a line may name a number, that number is not called. A line `subject:...` is the keyed hash of a number
+    that was erased, by the key `subjects` (default: that of the settings).
 
     The file is read again when it has changed, so other programs may write to it. It does not have to exist. The list
     of a `simulation` never changes the file: its additions stay in the simulation.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, simulation: Simulation | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        simulation: Simulation | None = None,
+        subjects: SubjectKey | None = None,
+    ) -> None:
         self.path = Path(path)
+        self.subjects = subjects
+        self._subjects: set[str] = set()
         self._seen: tuple[int, int, int] | None = None
         self._digits: set[str] = set()
         self._loose: list[str] = []
         self._simulated = simulation is not None
         self._added = set[str]() if simulation is None else simulation.opted_out(self.path)
+
+    def simulated(self, simulation: Simulation) -> DoNotCall:
+        """The same list for a simulation, which does not change the file."""
+        return DoNotCall(self.path, simulation=simulation, subjects=self.subjects)
 
     def __contains__(self, number: object) -> bool:
         """Whether this number (E.164) is in the file or was added.
@@ -64,6 +79,8 @@ class DoNotCall:
         except OSError as error:
             raise CallRefused(f"The do-not-call list cannot be read, so no number is called: {error}") from error
         digits = str(number).lstrip("+")
+        if self._subjects and self._subject(str(number)) in self._subjects:
+            return True
         return digits in self._digits or any(digits.endswith(loose) for loose in self._loose)
 
     def add(self, number: str, remark: str = "") -> None:
@@ -90,16 +107,58 @@ class DoNotCall:
             file.flush()
             os.fsync(file.fileno())
 
+    def hash(self, number: str) -> bool:
+        """Replace this number by its keyed hash, in each line that names it. It stays on the list. Returns whether it
+        was there.
+
+        Raises:
+            OSError, CallRefused: the file could not be read or written.
+        """
+        if number not in self or not self.path.exists():
+            return False
+        digits, kept = number.lstrip("+"), []
+        for line in self.path.read_text("utf-8", "replace").splitlines():
+            exact, loose = _numbers_of(legible(line))
+            if digits not in exact and not any(digits.endswith(each) for each in loose):
+                kept.append(line)
+                continue
+            kept += [f"+{each}" for each in sorted(exact - {digits})]
+            kept += [each for each in loose if not digits.endswith(each)]
+        if (subject := f"{_SUBJECT}{self._subject(number)}") not in kept:
+            kept.append(subject)
+        new = self.path.with_name(f"{self.path.name}.new")
+        descriptor = os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, self.path.stat().st_mode & 0o777)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in kept))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.path)
+        self._added.discard(number)
+        return True
+
+    def _subject(self, number: str) -> str:
+        """The hash of a number, with the fingerprint of its key.
+
+        Raises:
+            CallRefused: the hashes in the file are of another key.
+        """
+        key = self.subjects = self.subjects or subject_key(read_settings())
+        if any(not each.startswith(f"{key.fingerprint}:") for each in self._subjects):
+            raise CallRefused(
+                f"{self.path} has hashes of another TELEPHONY_NUMBER_KEY, so no number is called: set that key."
+            )
+        return f"{key.fingerprint}:{key.of(number)}"
+
     def _read(self) -> None:
         try:
             state = self.path.stat()
         except FileNotFoundError:
-            self._seen, self._digits, self._loose = None, set(), []
+            self._seen, self._digits, self._loose, self._subjects = None, set(), [], set()
             return
         seen = state.st_mtime_ns, state.st_size, state.st_ino
         if seen == self._seen:
             return
-        self._digits, self._loose = set(), []
+        self._digits, self._loose, self._subjects = set(), [], set()
         for number, line in enumerate(self.path.read_text("utf-8", "replace").splitlines(), 1):
             self._take(legible(line), number)
         self._seen = seen
@@ -107,23 +166,35 @@ class DoNotCall:
     def _take(self, line: str, number: int) -> None:
         if not line or line.startswith("#"):
             return
-        if (exact := _E164.match(line)) is not None:
-            self._digits.add(exact[0][1:])
-            line = line[exact.end() :]
-            if "+" not in line and not _BETWEEN.match(line):
-                return
-        whole = {re.sub(r"\D", "", found) for found in _INTERNATIONAL.findall(line)}
-        # Without a country, perhaps with the 0 that is dialled within a country.
-        loose = {_digits(part).lstrip("0") for part in _BETWEEN.split(_INTERNATIONAL.sub(" ", line))}
-        loose = {digits for digits in loose if len(digits) >= _SHORTEST_DIGITS}
-        self._digits |= {digits for digits in whole if len(digits) >= _SHORTEST_DIGITS}
+        if line.startswith(_SUBJECT):
+            self._subjects.add(line.removeprefix(_SUBJECT).strip())
+            return
+        exact, loose = _numbers_of(line)
+        self._digits |= exact
         self._loose += loose
-        if exact is None and not loose and not any(len(digits) >= _SHORTEST_DIGITS for digits in whole):
+        if not exact and not loose:
             log.warning(
                 "%s, line %d has no phone number, so the line has no effect: write it like +14155550123.",
                 self.path,
                 number,
             )
+
+
+def _numbers_of(line: str) -> tuple[set[str], list[str]]:
+    """The digits of the numbers of a line: with their country, and without."""
+    if line.startswith(("#", _SUBJECT)):
+        return set(), []
+    found: set[str] = set()
+    if (exact := _E164.match(line)) is not None:
+        found.add(exact[0][1:])
+        line = line[exact.end() :]
+        if "+" not in line and not _BETWEEN.match(line):
+            return found, []
+    whole = {re.sub(r"\D", "", each) for each in _INTERNATIONAL.findall(line)}
+    # Without a country, perhaps with the 0 that is dialled within a country.
+    loose = {_digits(part).lstrip("0") for part in _BETWEEN.split(_INTERNATIONAL.sub(" ", line))}
+    found |= {digits for digits in whole if len(digits) >= _SHORTEST_DIGITS}
+    return found, [digits for digits in loose if len(digits) >= _SHORTEST_DIGITS]
 
 
 def _digits(written: str) -> str:
@@ -143,7 +214,7 @@ def opt_out(do_not_call: DoNotCall) -> FunctionTool:
         number = call.caller if call.info.direction == "inbound" else call.called
         if not number:
             return "The number is not known, so it cannot be put on the list."
-        listed = do_not_call if call.simulation is None else DoNotCall(do_not_call.path, simulation=call.simulation)
+        listed = do_not_call if call.simulation is None else do_not_call.simulated(call.simulation)
         try:
             await asyncio.to_thread(listed.add, number, "asked for it on the phone")
         except (OSError, CallRefused) as error:
@@ -159,7 +230,7 @@ def simulated(rules: DialingRules, simulation: Simulation) -> DialingRules:
     """The same rules for the calls of a simulation. Their do-not-call file is not written to."""
     if not isinstance(rules.do_not_call, DoNotCall):
         return rules
-    return replace(rules, do_not_call=DoNotCall(rules.do_not_call.path, simulation=simulation))
+    return replace(rules, do_not_call=rules.do_not_call.simulated(simulation))
 
 
 def simulated_dialing_rules(settings: Settings) -> DialingRules:
@@ -183,5 +254,5 @@ def dialing_rules_of(settings: Settings) -> DialingRules:
         countries=None if countries is None else frozenset(countries.upper().split(",")),
         quiet_from=quiet_from,
         quiet_until=quiet_until,
-        do_not_call=() if path is None else DoNotCall(path),
+        do_not_call=() if path is None else DoNotCall(path, subjects=subject_key(settings)),
     )

@@ -45,6 +45,7 @@ from .call_record import CallRecord, CallUpdate, updated
 from .memory import MemoryRecords
 from .outbox import Outbox
 from .storable import is_key
+from .subjects import SubjectKey, check_key
 
 __all__ = ["LEASE_S", "RENEW_S", "RecordsClient", "open_records"]
 
@@ -283,6 +284,24 @@ class RecordsClient:
             if update.key in (row.id, row.sid):
                 row = updated(row, update) or row
         return row
+
+    async def check_key(self, key: SubjectKey) -> None:
+        """Log an error if the records were written with another key of number hashes. Then calls cannot be found by
+        their numbers."""
+        if self._database is None:
+            return
+        if not key.is_kept:
+            log.warning("TELEPHONY_DATA_DIR is off, so numbers are hashed with a key of this process. Later, calls "
+                        "cannot be found by their numbers: set TELEPHONY_NUMBER_KEY.")  # fmt: skip
+            return
+        now = self._sources.now()
+        try:
+            is_ours = await self._run(lambda records: check_key(records, key, now), _CLAIM_S)
+        except (RecordsUnavailable, RecordRefused):
+            return
+        if not is_ours:
+            log.error("The records were written with another TELEPHONY_NUMBER_KEY. `calls erase` and filters by number "
+                      "do not find all calls: give all processes the same key.")  # fmt: skip
 
     async def is_alive(self, process: str) -> bool:
         """Whether this process holds a lease. Also True while the database is down and the answer is unknown."""

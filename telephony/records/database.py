@@ -5,34 +5,17 @@ This module imports SQLAlchemy. Only `open_records` imports this module, and onl
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import (
-    URL,
-    ColumnElement,
     Connection,
-    Engine,
-    RowMapping,
-    Text,
-    cast,
-    create_engine,
     delete,
-    event,
-    false,
     insert,
-    literal,
-    make_url,
     or_,
     select,
     text,
@@ -42,20 +25,21 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError, StatementError
 
-from ..errors import RecordRefused, RecordsUnavailable, SettingsError
+from ..errors import RecordRefused, RecordsUnavailable
 from ..twilio.callbacks import ENDED
 from . import Claimed
-from .call_query import CallQuery, Party
+from .call_query import CallQuery
 from .call_record import INTERRUPTED, CallRecord, CallUpdate, updated
+from .call_rows import conditions, record_of
+from .database_erasure import DatabaseErasure
 from .database_outbox import DatabaseOutbox, put
+from .engine import create_file, engine_of, parse_url
 from .outbox import message_of
 from .schema import VERSION, calls, claims, processes, upgrade, version_of, webhooks
 from .storable import clean_text, is_key
 
 __all__ = ["DatabaseRecords"]
 
-WITHIN_S = 2
-"""The time limit of one statement, and of one attempt to connect."""
 _PURGE_EVERY = timedelta(minutes=1)
 _OLDEST_CALL = timedelta(days=1)
 """No call at Twilio lasts longer. An open record without a lease, of an older release, is over after this time."""
@@ -64,8 +48,6 @@ _LEASES = 7_483_115_021
 _OF_ONE_RECORD = ("22", "23", "44", "54", "P0")
 """The classes of SQLSTATE that concern one record: data, constraints, views, size limits, triggers
 (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
-_DATES = ("started_at", "answered_at", "ended_at", "updated_at")
-_creating = threading.Lock()
 _INSERT: dict[str, Callable[[Any], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -77,12 +59,13 @@ class DatabaseRecords:
     """
 
     def __init__(self, url: str, *, create: bool = True) -> None:
-        self._url = _url(url)
-        self._engine = _engine(self._url)
+        self._url = parse_url(url)
+        self._engine = engine_of(self._url)
         self._create = create
         self._is_ready = False
         self._purged_at: datetime | None = None
         self.outbox = DatabaseOutbox(self._transaction)
+        self.erasure = DatabaseErasure(self._engine, self._transaction)
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
@@ -138,9 +121,9 @@ class DatabaseRecords:
             return _find(connection, key)
 
     def calls(self, query: CallQuery) -> list[CallRecord]:
-        listed = select(calls).where(*_conditions(query)).order_by(calls.c.started_at.desc(), calls.c.id.desc())
+        listed = select(calls).where(*conditions(query)).order_by(calls.c.started_at.desc(), calls.c.id.desc())
         with self._transaction() as connection:
-            return [_record(row) for row in connection.execute(listed.limit(query.limit + 1)).mappings()]
+            return [record_of(row) for row in connection.execute(listed.limit(query.limit + 1)).mappings()]
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         until, this = now + timedelta(seconds=ttl_s), processes.c.id == process
@@ -218,18 +201,10 @@ class DatabaseRecords:
 
     def _prepare(self) -> None:
         if self._engine.dialect.name == "sqlite" and self._url.database:
-            _create_file(self._url.database)
+            create_file(self._url.database)
         with self._engine.begin() as connection:
             upgrade(connection)
         self._is_ready = True
-
-
-def _create_file(path: str) -> None:
-    """Create the file with mode 0600, as journals have; SQLite gives its other files the same mode. An existing file is
-    not opened: closing it would drop all POSIX locks of this process on it (https://www.sqlite.org/howtocorrupt.html,
-    2.2)."""
-    with _creating, contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 class _Collided(RecordRefused):
@@ -275,105 +250,11 @@ def _find(connection: Connection, key: str, *, for_update: bool = False) -> Call
     if for_update:
         question = question.with_for_update()
     found = connection.execute(question).mappings().first()
-    return None if found is None else _record(found)
-
-
-def _conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
-    """The same conditions as in `CallQuery.matches`."""
-    c, outbound = calls.c, calls.c.direction.startswith("outbound")
-    yield c.started_at.is_not(None)
-    if query.caller is not None:
-        yield or_(c.caller == query.caller.number, _is_subject(query.caller) & ~outbound)
-    if query.called is not None:
-        yield or_(c.called == query.called.number, _is_subject(query.called) & outbound)
-    if (party := query.number) is not None:
-        yield or_(_is_subject(party), c.caller == party.number, c.called == party.number)
-    if query.agent:
-        name = json.dumps(clean_text(query.agent))
-        yield or_(c.agent == clean_text(query.agent), cast(c.agents, Text).contains(name, autoescape=True))
-    if query.status:
-        status = clean_text(query.status)
-        yield or_(c.status == status, c.ending == status)
-    if query.start is not None:
-        yield c.started_at >= query.start
-    if query.end is not None:
-        yield c.started_at < query.end
-    if query.after is not None:
-        yield tuple_(c.started_at, c.id) < tuple_(literal(query.after[0], c.started_at.type), query.after[1])
-
-
-def _is_subject(party: Party) -> ColumnElement[bool]:
-    return calls.c.subject == party.subject if party.subject else false()
-
-
-def _record(found: RowMapping) -> CallRecord:
-    values = {each.name: found[each.name] for each in fields(CallRecord)}
-    return CallRecord(**{**values, **{name: _utc(values[name]) for name in _DATES}})
-
-
-def _utc(date: datetime | None) -> datetime | None:
-    """The date in UTC. SQLite does not store the time zone, and PostgreSQL returns the time zone of the session."""
-    return date if date is None else date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    return None if found is None else record_of(found)
 
 
 def _hashed(kind: str, key: str) -> str:
     return sha256(f"{kind}\0{key}".encode(errors="surrogatepass")).hexdigest()
-
-
-def _url(url: str) -> URL:
-    parsed = make_url(url)
-    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername.startswith("postgres") else parsed
-
-
-def _engine(url: URL) -> Engine:
-    if url.drivername == "sqlite":
-        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": WITHIN_S})
-        event.listen(engine, "connect", _open_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    options = {
-        "connect_timeout": WITHIN_S,
-        "tcp_user_timeout": WITHIN_S * 1000,
-        "application_name": "telephony",
-        "prepare_threshold": None,  # a connection pooler may use another connection for each transaction
-    }
-    try:
-        engine = create_engine(
-            url,
-            hide_parameters=True,
-            pool_pre_ping=True,
-            pool_size=4,
-            max_overflow=0,
-            pool_timeout=WITHIN_S,
-            connect_args=options,
-        )
-    except ModuleNotFoundError:
-        cure = "DATABASE_URL: PostgreSQL needs its driver: pip install 'telephony-agent[postgres]'"
-        raise SettingsError([cure]) from None
-    event.listen(engine, "begin", _begin_postgresql)
-    return engine
-
-
-def _open_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
-    deadline = time.monotonic() + WITHIN_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:  # SQLite does not always wait for this lock by itself
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")  # a transaction that begins with a read cannot become a writer
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {WITHIN_S * 1000}")
 
 
 def _first_line(error: Exception) -> str:

@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["EXPORTS_FILE", "note_export", "noted_exports", "rewrite_exports"]
+__all__ = ["EXPORTS_FILE", "Export", "note_export", "noted_exports", "rewrite_exports"]
 
 EXPORTS_FILE = "exports.txt"
 
 
-def note_export(folder: Path | None, path: Path) -> None:
-    """Note the path of an export in the data directory. Without a data directory nothing is noted.
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A file, and the call in it. As text it is a line."""
+
+    path: Path
+    call_id: str = ""
+    """Empty: it has several calls."""
+
+    def __str__(self) -> str:
+        return f"{self.call_id}\t{self.path}"
+
+    @classmethod
+    def parse(cls, line: str) -> Export:
+        call_id, _, path = line.partition("\t")
+        return cls(Path(path), call_id)
+
+
+def note_export(folder: Path | None, path: Path, call_id: str = "") -> None:
+    """Note an export in the data directory: its path, and the id of the call if it has one call. Without a data
+    directory nothing is noted.
 
     Raises:
         OSError: the data directory cannot be written to.
     """
-    if folder is None or (line := str(path.absolute())) in map(str, noted_exports(folder)):
+    if folder is None or (export := Export(path.absolute(), call_id)) in noted_exports(folder):
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / EXPORTS_FILE).open("a", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(f"{line}\n")
+        file.write(f"{export}\n")
 
 
-def noted_exports(folder: Path | None) -> list[Path]:
+def noted_exports(folder: Path | None) -> list[Export]:
     """The exports that were noted, also those that do not exist any more."""
     if folder is None or not (folder / EXPORTS_FILE).exists():
         return []
     text = (folder / EXPORTS_FILE).read_text("utf-8", "surrogateescape")
-    return [Path(line) for line in text.splitlines() if line]
+    return [Export.parse(line) for line in text.splitlines() if line]
 
 
-def rewrite_exports(folder: Path, paths: list[Path]) -> None:
-    """Keep only these paths."""
-    text = "".join(f"{path}\n" for path in paths)
+def rewrite_exports(folder: Path, exports: list[Export]) -> None:
+    """Keep only these exports."""
+    text = "".join(f"{export}\n" for export in exports)
     (folder / EXPORTS_FILE).write_text(text, encoding="utf-8", errors="surrogateescape")

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+from datetime import datetime
 from pathlib import Path
 
 from realtime_core.sources import SYSTEM, Sources
@@ -18,18 +19,23 @@ from ..errors import SettingsError
 from ..settings import Settings
 from ..twilio.caller_id import is_withheld
 from ..twilio.numbers import e164, tidy
+from . import Records
 
-__all__ = ["KEY_FILE", "SubjectKey", "subject_key"]
+__all__ = ["KEY_FILE", "SubjectKey", "check_key", "subject_key"]
 
 KEY_FILE = "number.key"
 _KEY_BYTES = 32
+_KIND = "number key"
+_TTL_S = 100 * 365 * 86_400.0
 
 
 class SubjectKey:
     """Hashes numbers with one key."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, *, is_kept: bool = True) -> None:
         self._key = key
+        self.is_kept = is_kept
+        """Whether other processes, and this one after a restart, have the same key."""
 
     def of(self, number: str) -> str:
         """The subject id of a number or a `sip:` address, as 64 hexadecimal digits. Empty for a withheld number."""
@@ -50,6 +56,16 @@ class SubjectKey:
         return hmac.new(self._key, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
 
+def check_key(records: Records, key: SubjectKey, now: datetime) -> bool:
+    """Whether the records were written with this key. The first key that is checked is the key of the records.
+
+    Raises:
+        RecordsUnavailable, RecordRefused: the records cannot be used.
+    """
+    claimed = records.claim(_KIND, "fingerprint", ttl_s=_TTL_S, now=now, value=key.fingerprint)
+    return claimed.first or claimed.value == key.fingerprint
+
+
 def subject_key(settings: Settings, sources: Sources = SYSTEM) -> SubjectKey:
     """The key of the settings. In the data directory it is created on first use. Without a data directory it is random,
     and ends with this process.
@@ -60,7 +76,7 @@ def subject_key(settings: Settings, sources: Sources = SYSTEM) -> SubjectKey:
     if settings.telephony_number_key is not None:
         return SubjectKey(settings.telephony_number_key.get_secret_value().encode())
     if (folder := settings.data_dir) is None:
-        return SubjectKey(sources.token(_KEY_BYTES).encode())
+        return SubjectKey(sources.token(_KEY_BYTES).encode(), is_kept=False)
     try:
         return SubjectKey(_stored(folder / KEY_FILE, sources))
     except OSError as error:

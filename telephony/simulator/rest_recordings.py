@@ -63,6 +63,17 @@ class Recordings:
                 raise Refused(400, 20001, f"Invalid status {status}")
         return JSONResponse(resources.recording(recording))
 
+    async def delete_recording(self, request: Request, form: Form) -> Response:
+        """A recording that runs cannot be deleted."""
+        for call in self._twilio.calls.values():
+            for it in call.recordings:
+                if it.sid == request.path_params["recording"]:
+                    if not it.is_over:
+                        raise Refused(400, 21220, "Requested resource is not eligible for deletion")
+                    call.recordings.remove(it)
+                    return Response(status_code=204)
+        raise not_found(request)
+
     def _recording(self, request: Request) -> Recording:
         """Find a recording by its sid; `Twilio.CURRENT` is the running one."""
         call, wanted = self._twilio.calls.get(request.path_params["sid"]), request.path_params["recording"]

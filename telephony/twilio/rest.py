@@ -251,6 +251,14 @@ class TwilioRest:
         found = await self._ask(lambda: listing.list(from_=from_, to=to, limit=limit))
         return [CallResource.of(it) for it in found]
 
+    async def delete_recordings(self, call_sid: str) -> int:
+        """Delete all of Twilio's recordings of a call. Returns their number."""
+        recordings = self._client.recordings
+        found = await self._ask(lambda: recordings.list(call_sid=call_sid, limit=1000))
+        for each in found:
+            await self._ask(each.delete)
+        return len(found)
+
     # --- conferences ---------------------------------------------------------------------------------------------
 
     async def conference_sid(self, name: str) -> str | None:

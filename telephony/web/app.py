@@ -113,6 +113,8 @@ def create_app(
                 sources=sources,
             )
             client = await stack.enter_async_context(RecordsClient(_records(loaded, sources), sources=sources))
+            subjects = subject_key(loaded, sources)
+            await client.check_key(subjects)
             if (sender := WebhookSender.of(loaded, client, sources)) is not None:
                 await stack.enter_async_context(sender)
             control = _control(loaded, rest, stack)
@@ -130,7 +132,7 @@ def create_app(
                 control=control,
                 client=client,
                 journals=journals,
-                subjects=subject_key(loaded, sources),
+                subjects=subjects,
                 outcomes=lambda call_records: CallOutcomes(
                     result=wanted,
                     on_end=callbacks_after,

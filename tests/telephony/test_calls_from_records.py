@@ -120,7 +120,9 @@ def test_one_call_is_exported(data: Path, tmp_path: Path) -> None:
     assert written["record"]["id"] == "CA1" and written["transcript"] and written["figures"]["call_s"] > 0
     rows = list(csv.DictReader(io.StringIO((tmp_path / "call.csv").read_text())))
     assert {"agent", "caller"} <= {row["speaker"] for row in rows} and "caller" in {row["cause"] for row in rows}
-    assert noted_exports(data) == [tmp_path / name for name in ("call.wav", "call.json", "call.csv")]
+    assert [each.path for each in noted_exports(data)] == [
+        tmp_path / name for name in ("call.wav", "call.json", "call.csv")
+    ]
     assert ".wav, .json or .csv" in telephony("calls", "export", "CA1", "--output", "x.txt", exit_code=2)
     assert "no journal of this call" in telephony("calls", "export", "CA2", "--output", "x.wav", exit_code=1)
 

@@ -1,0 +1,79 @@
+"""`telephony calls erase`."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+from pathlib import Path
+
+import typer
+
+from realtime_core.sources import SYSTEM
+
+from ..erasure import Places, Receipt, erase
+from ..errors import TwilioNotConfigured
+from ..outbound.do_not_call import DoNotCall
+from ..records.call_query import Party
+from ..records.database import DatabaseRecords
+from ..records.subjects import SubjectKey, check_key, subject_key
+from ..settings import Settings, load_settings
+from ..twilio.numbers import e164
+from ..twilio.rest import TwilioRest
+from .call_list import folder_of, opened_records
+from .errors import FAILED, USAGE, CliError
+
+__all__ = ["erase_number"]
+
+
+def erase_number(number: str, folder: Path | None, output: Path | None) -> None:
+    """Erase what is stored about this number, and print or write the receipt. Exit with 1 if something is left."""
+    settings = load_settings()
+    try:
+        number = e164(number)
+    except ValueError as error:
+        raise CliError(f"--number {number!r}: {error}.", code=USAGE) from None
+    if number == settings.twilio_phone_number:
+        raise CliError(f"{number} is our own number. Give the number of the other party.", code=USAGE)
+    key = subject_key(settings)
+    person = Party(number, key.of(number))
+    with opened_records(settings) as records:
+        assert records is None or isinstance(records, DatabaseRecords)
+        if records is not None and not (key.is_kept and check_key(records, key, SYSTEM.now())):
+            raise CliError(
+                "The records were written with another key, so masked calls of this number cannot be found.",
+                "Set the TELEPHONY_NUMBER_KEY or the TELEPHONY_DATA_DIR of the server. Nothing was erased.",
+            )
+        receipt = asyncio.run(_erase(person, settings, records, folder, key))
+    text = jsonlib.dumps(receipt.to_json(), indent=1)
+    if output is None:
+        typer.echo(text)
+    else:
+        try:
+            output.write_text(f"{text}\n")
+        except OSError as error:
+            typer.echo(text)
+            raise CliError(f"{output} cannot be written: {error.strerror}.") from error
+    if not receipt.complete:
+        raise typer.Exit(FAILED)
+
+
+async def _erase(
+    person: Party, settings: Settings, records: DatabaseRecords | None, folder: Path | None, key: SubjectKey
+) -> Receipt:
+    try:
+        rest = TwilioRest.of(settings)
+    except TwilioNotConfigured:
+        rest = None
+    listed = settings.telephony_do_not_call
+    places = Places(
+        records=records,
+        journals=folder_of(settings, folder),
+        data_dir=settings.data_dir,
+        do_not_call=None if listed is None else DoNotCall(listed, subjects=key),
+        recordings=rest,
+    )
+    try:
+        return await erase(person, places, SYSTEM.now())
+    finally:
+        if rest is not None:
+            rest.close()

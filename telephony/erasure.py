@@ -1,0 +1,195 @@
+"""Erases what is stored about a person: records, journals, exports, messages, and recordings at Twilio.
+
+An opt-out survives as a keyed hash in the do-not-call list. The receipt says what was erased, and what is left.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from .errors import CallRefused, JournalError, TwilioError
+from .journal.store import StoredCall, stored_calls
+from .outbound.do_not_call import DoNotCall
+from .records.call_query import Party
+from .records.call_record import CallRecord
+from .records.database import DatabaseRecords
+from .records.exports import Export, noted_exports, rewrite_exports
+
+__all__ = ["Places", "Receipt", "erase"]
+
+_CHUNK = 1 << 20
+
+
+class Recordings(Protocol):
+    """The part of Twilio's REST API that erases recordings."""
+
+    async def delete_recordings(self, call_sid: str) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where something about a person may be. None: there is no such place."""
+
+    records: DatabaseRecords | None = None
+    journals: Path | None = None
+    data_dir: Path | None = None
+    """The data directory, which knows the exports."""
+    do_not_call: DoNotCall | None = None
+    recordings: Recordings | None = None
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What was erased. It has no number, only the keyed hash of the number."""
+
+    subject: str
+    erased_at: datetime
+    calls: list[str] = field(default_factory=list)
+    """The `CallSid` of each call, or its id where there is none."""
+    records: int = 0
+    journals: int = 0
+    messages: int = 0
+    """Messages of the webhook outbox."""
+    exports: list[str] = field(default_factory=list)
+    recordings: int | None = None
+    """Recordings at Twilio. None: no account is configured, so Twilio was not asked."""
+    opt_out_kept: bool = False
+    """The person is on the do-not-call list, now as a keyed hash."""
+    live: list[str] = field(default_factory=list)
+    """Calls that go on. Nothing of them was erased: repeat the command after their end."""
+    failures: list[str] = field(default_factory=list)
+    remains: list[str] = field(default_factory=list)
+    """Places that this program cannot erase, such as backups."""
+
+    @property
+    def complete(self) -> bool:
+        return not self.live and not self.failures
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "erased_at": self.erased_at.isoformat(), "complete": self.complete}
+
+
+async def erase(person: Party, places: Places, now: datetime) -> Receipt:
+    """Erase a person. The database comes last, so that the command finds the rest again if it is interrupted.
+
+    Raises:
+        RecordsUnavailable, RecordRefused: the database cannot be used.
+    """
+    receipt = Receipt(person.subject, now)
+    rows = [] if places.records is None else places.records.erasure.calls_of(person)
+    receipt.live = [row.sid or row.id for row in rows if not row.over]
+    rows = [row for row in rows if row.over]
+    receipt.calls = [row.sid or row.id for row in rows]
+    journals = _journals(places.journals, rows, person.number, receipt)
+    receipt.calls += [call.sid for call in journals if call.sid not in receipt.calls]
+    for folder in {*(call.journal.parent for call in journals), *_folders(rows)}:
+        _remove_folder(folder, receipt)
+    _erase_exports(places.data_dir, {*receipt.calls, *(row.id for row in rows)}, person.number, receipt)
+    await _erase_recordings(places.recordings, receipt)
+    _hash_opt_out(places.do_not_call, person.number, receipt)
+    if places.records is not None:
+        receipt.messages = places.records.erasure.erase([row.id for row in rows])
+        receipt.records = len(rows)
+        if remains := places.records.erasure.scrub():
+            receipt.remains.append(remains)
+    receipt.remains.append("backups, files that were copied, and logs")
+    return receipt
+
+
+def _journals(folder: Path | None, rows: Sequence[CallRecord], number: str, receipt: Receipt) -> list[StoredCall]:
+    """The journals of these calls, and journals of calls without a record that have the number in them."""
+    try:
+        stored = [] if folder is None else stored_calls(folder)
+    except JournalError:
+        return []
+    known = {name for row in rows for name in (row.sid, row.id)} | set(receipt.live)
+    found = []
+    for call in stored:
+        try:
+            if call.sid in known - set(receipt.live) or (call.sid not in known and _has(call.journal, [number])):
+                found.append(call)
+        except OSError as error:
+            receipt.failures.append(f"{call.journal}: {error.strerror or error}")
+    return found
+
+
+def _folders(rows: Sequence[CallRecord]) -> list[Path]:
+    """The folders of journals that the records name. Only folders that are named after their call."""
+    journals = [(Path(row.journal), row.sid or row.id) for row in rows if row.journal]
+    return [path.parent for path, sid in journals if path.parent.name == sid and path.parent.is_dir()]
+
+
+def _has(path: Path, words: Sequence[str]) -> bool:
+    """Whether a file has one of these texts. A compressed journal is decompressed."""
+    wanted = [word.encode() for word in words]
+    longest = max(map(len, wanted), default=0)
+    before = b""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        try:
+            while chunk := file.read(_CHUNK):
+                if any(word in before + chunk for word in wanted):
+                    return True
+                before = chunk[-longest:]
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            return False  # the rest of a damaged journal cannot be read by anybody
+    return False
+
+
+def _remove_folder(folder: Path, receipt: Receipt) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        receipt.failures.append(f"{folder}: {error.strerror or error}")
+    else:
+        receipt.journals += 1
+
+
+def _erase_exports(data_dir: Path | None, ids: set[str], number: str, receipt: Receipt) -> None:
+    """Delete exports of these calls, and lists that name one of them or the number."""
+    if data_dir is None or not (noted := noted_exports(data_dir)):
+        return
+    kept: list[Export] = []
+    for export in noted:
+        try:
+            if not export.path.exists():
+                continue
+            if export.call_id in ids or (ids and _has(export.path, [*ids, number])):
+                export.path.unlink()
+                receipt.exports.append(str(export.path))
+                continue
+        except OSError as error:
+            receipt.failures.append(f"{export.path}: {error.strerror or error}")
+        kept.append(export)
+    rewrite_exports(data_dir, kept)
+
+
+async def _erase_recordings(recordings: Recordings | None, receipt: Receipt) -> None:
+    if recordings is None:
+        receipt.remains.append("recordings at Twilio, if you made any: no account is configured")
+        return
+    receipt.recordings = 0
+    for sid in receipt.calls:
+        if not sid.startswith("CA"):
+            continue
+        try:
+            receipt.recordings += await recordings.delete_recordings(sid)
+        except TwilioError as error:
+            receipt.failures.append(f"Twilio's recordings of {sid}: {error}")
+
+
+def _hash_opt_out(do_not_call: DoNotCall | None, number: str, receipt: Receipt) -> None:
+    if do_not_call is None:
+        return
+    try:
+        receipt.opt_out_kept = do_not_call.hash(number)
+    except (OSError, CallRefused) as error:
+        receipt.failures.append(f"{do_not_call.path}: {error}")

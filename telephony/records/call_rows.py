@@ -1,0 +1,57 @@
+"""Call records as rows of the database: how to find and read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, RowMapping, Text, cast, false, literal, or_, tuple_
+
+from .call_query import CallQuery, Party
+from .call_record import CallRecord
+from .schema import calls
+from .storable import clean_text
+
+__all__ = ["conditions", "record_of"]
+
+_DATES = ("started_at", "answered_at", "ended_at", "updated_at")
+
+
+def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
+    """The same conditions as in `CallQuery.matches`."""
+    c, outbound = calls.c, calls.c.direction.startswith("outbound")
+    yield c.started_at.is_not(None)
+    if query.caller is not None:
+        yield or_(c.caller == query.caller.number, _is_subject(query.caller) & ~outbound)
+    if query.called is not None:
+        yield or_(c.called == query.called.number, _is_subject(query.called) & outbound)
+    if (party := query.number) is not None:
+        yield or_(_is_subject(party), c.caller == party.number, c.called == party.number)
+    if query.agent:
+        name = json.dumps(clean_text(query.agent))
+        yield or_(c.agent == clean_text(query.agent), cast(c.agents, Text).contains(name, autoescape=True))
+    if query.status:
+        status = clean_text(query.status)
+        yield or_(c.status == status, c.ending == status)
+    if query.start is not None:
+        yield c.started_at >= query.start
+    if query.end is not None:
+        yield c.started_at < query.end
+    if query.after is not None:
+        yield tuple_(c.started_at, c.id) < tuple_(literal(query.after[0], c.started_at.type), query.after[1])
+
+
+def _is_subject(party: Party) -> ColumnElement[bool]:
+    return calls.c.subject == party.subject if party.subject else false()
+
+
+def record_of(found: RowMapping) -> CallRecord:
+    values = {each.name: found[each.name] for each in fields(CallRecord)}
+    return CallRecord(**{**values, **{name: _utc(values[name]) for name in _DATES}})
+
+
+def _utc(date: datetime | None) -> datetime | None:
+    """The date in UTC. SQLite does not store the time zone, and PostgreSQL returns the time zone of the session."""
+    return date if date is None else date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

@@ -1,0 +1,101 @@
+"""Erases calls from the database, without a trace in free pages and in SQLite's write-ahead log."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from sqlalchemy import Connection, Engine, delete, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..errors import RecordsUnavailable
+from .call_query import Party
+from .call_record import CallRecord
+from .call_rows import record_of
+from .schema import calls, claims, webhooks
+
+__all__ = ["ERASED", "DatabaseErasure"]
+
+ERASED = "erased"
+_BATCH = 500
+_IN_POSTGRESQL = "PostgreSQL's write-ahead log and backups, until they are recycled"
+_WITHIN_S = 30.0
+"""How long to wait until no other process uses SQLite's write-ahead log."""
+
+
+class DatabaseErasure:
+    """The erasure of the calls of one person. `transaction` begins a transaction, as `DatabaseRecords` does."""
+
+    def __init__(self, engine: Engine, transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
+        self._engine = engine
+        self._transaction = transaction
+
+    def calls_of(self, person: Party) -> list[CallRecord]:
+        """The calls whose other party this person is, the oldest first. Records without a subject id, of older
+        releases, are found while their number is not masked."""
+        outbound = calls.c.direction.startswith("outbound")
+        theirs = or_(
+            calls.c.subject == person.subject,
+            ~outbound & (calls.c.caller == person.number),
+            outbound & (calls.c.called == person.number),
+        )
+        with self._transaction() as connection:
+            rows = connection.execute(select(calls).where(theirs).order_by(calls.c.started_at)).mappings()
+            return [record_of(row) for row in rows]
+
+    def erase(self, ids: Sequence[str]) -> int:
+        """Delete these calls and the messages about them. Idempotency keys of the calls stay used, but the digests of
+        their requests are deleted. Returns the number of messages."""
+        messages = 0
+        for start in range(0, len(ids), _BATCH):
+            some = ids[start : start + _BATCH]
+            with self._transaction() as connection:
+                messages += connection.execute(delete(webhooks).where(webhooks.c.call_id.in_(some))).rowcount
+                connection.execute(delete(calls).where(calls.c.id.in_(some)))
+                for call_id in some:
+                    of_call = claims.c.value.endswith(f":{call_id}", autoescape=True)
+                    connection.execute(update(claims).where(of_call).values(value=f"{ERASED}:{call_id}"))
+        return messages
+
+    def scrub(self) -> str:
+        """Remove the remains of deleted rows. Returns what may remain and where, or an empty text.
+
+        Raises:
+            RecordsUnavailable: another process has used the database for 30 s.
+        """
+        is_sqlite = self._engine.dialect.name == "sqlite"
+        deadline = time.monotonic() + _WITHIN_S
+        while True:
+            try:
+                if self._scrub_sqlite() if is_sqlite else self._scrub_postgresql():
+                    return "" if is_sqlite else _IN_POSTGRESQL
+                problem = "other processes read it without a pause"
+            except (SQLAlchemyError, sqlite3.Error) as error:
+                problem = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            if time.monotonic() > deadline:
+                raise RecordsUnavailable(
+                    f"remains of deleted rows could not be removed ({problem}): repeat the command"
+                )
+            time.sleep(0.1)
+
+    def _scrub_sqlite(self) -> bool:
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("VACUUM")  # files of older releases have free pages that were not overwritten
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (is_busy, *_), *_ = cursor.fetchall()
+            return not is_busy
+        finally:
+            connection.close()
+
+    def _scrub_postgresql(self) -> bool:
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            connection.exec_driver_sql("SET lock_timeout = 1000")  # calls wait for a table that waits for its lock
+            for table in (calls, webhooks, claims):
+                connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")  # rewrites the table's file
+            connection.exec_driver_sql("RESET ALL")
+        return True
