@@ -467,6 +467,49 @@ def test_when_to_send_next() -> None:
     assert ambience.next_wake(0.0) is None
 
 
+def test_audio_that_comes_with_the_last_sample_still_playing_continues_the_run() -> None:
+    playout = Playout()
+    playout.enqueue(("a", 0), bytes(160))
+    playout.poll(0.0)
+    playout.enqueue(("a", 0), bytes(160))
+    playout.poll(159 / SECOND)
+    assert len(playout.runs) == 1 and playout.underruns == 0
+    playout.enqueue(("a", 0), bytes(160))
+    playout.poll(320 / SECOND)
+    assert len(playout.runs) == 3 and playout.underruns == 1
+
+
+def test_ambience_behind_speech_needs_no_mark_of_its_own() -> None:
+    playout = Playout(bed=bytes, mix=lambda speech, bed: speech)
+    playout.poll(0.0)
+    playout.poll(playout.next_wake(0.0) or 0.0)
+    playout.enqueue(("a", 0), b"\x01" * 160)
+    playout.end(("a", 0))
+    commands = playout.poll(0.2)
+    kinds = [len(command.payload) if isinstance(command, Media) else type(command) for command in commands]
+    assert kinds[:3] == [160, 640, Mark]
+
+
+def test_when_a_position_plays_and_a_clear_takes_effect() -> None:
+    playout = Playout()
+    assert playout.plays_at(0) is None, "nothing was sent"
+    (probe,) = marks(playout.start(1.0))
+    playout.frame(100.0, 1.0)  # the caller's clock is 99 s ahead
+    playout.frame(100.1, 1.1)
+    playout.mark(probe, 1.1)  # a way of 100 ms there and back
+    assert playout.silent_at(2.0) == pytest.approx(101.1)
+    playout.enqueue(("a", 0), bytes(1600))
+    playout.poll(2.0)
+    origin = playout.silent_at(2.0)
+    assert playout.plays_at(0) == pytest.approx(origin)
+    assert playout.plays_at(800) == pytest.approx(origin + 0.1)
+    playout.stop(2.0)
+    playout.enqueue(("b", 0), bytes(1600))
+    playout.poll(3.0)
+    assert playout.plays_at(0) is None, "it belongs to an earlier run"
+    assert playout.plays_at(1600) == pytest.approx(playout.silent_at(3.0))
+
+
 def test_a_source_that_was_heard_is_not_counted_beyond_its_end() -> None:
     playout = Playout()
     playout.enqueue(("a", 0), bytes(1600))
