@@ -40,6 +40,7 @@ test: $(READY)
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --cov --cov-branch --cov-report=term $(ARGS)
+	$(BIN)/python -m benchmarks.branches
 
 check: $(READY)
 	$(BIN)/ruff check .
