@@ -62,4 +62,9 @@ def _sentences(figures: Mapping[str, Any]) -> Iterator[str]:
             f"A journal costs {journal['overhead_percent']} % of a call's CPU and {journal['mb_per_minute']} MB a"
             f" minute ({journal['mb_per_minute_compressed']} MB compressed)."
         )
+    if mutation := figures.get("mutation"):
+        yield (
+            f"Of {mutation['mutants']} changed operators, constants and arguments of the pure modules the tests found"
+            f" {mutation['killed']} ({mutation['killed_percent']} %)."
+        )
     yield (f"Figures of {figures['date']}, Python {figures['python']}, {figures['machine']}, in `benchmarks/figures/`.")
