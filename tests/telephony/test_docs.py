@@ -186,6 +186,29 @@ def _exists(name: str) -> bool:
     return True
 
 
+def test_every_function_of_the_hot_paths_exists() -> None:
+    names = [line.strip() for block in blocks("text", PAGES["docs/architecture.md"]) for line in block.splitlines()]
+    assert len(names) > 50
+    missing = [
+        name for name in set(names) if not any(_resolves(f"{top}.{name}") for top in ("telephony", "realtime_core"))
+    ]
+    assert missing == [], "run `python -m docs.paths`"
+
+
+def _resolves(name: str) -> bool:
+    """Whether this is a function or method of a module."""
+    parts = name.split(".")
+    for size in range(len(parts) - 1, 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:size]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[size:]:
+            found = getattr(found, part, None)
+        return found is not None
+    return False
+
+
 def test_every_member_of_a_call_is_in_its_table() -> None:
     table = PAGES["docs/call-control.md"]
     members = {name for name in vars(Call) if not name.startswith("_")}
