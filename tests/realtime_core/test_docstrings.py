@@ -91,10 +91,10 @@ def test_a_tool_can_name_the_style() -> None:
         """
         return query
 
-    told = function_tool(search, docstring_style="numpy").params_json_schema["properties"]["query"]
-    assert "description" not in told
-    told = function_tool(search, docstring_style="google").params_json_schema["properties"]["query"]
-    assert told["description"] == "What for."
+    result = function_tool(search, docstring_style="numpy").params_json_schema["properties"]["query"]
+    assert "description" not in result
+    result = function_tool(search, docstring_style="google").params_json_schema["properties"]["query"]
+    assert result["description"] == "What for."
 
 
 @given(st.text(), st.sampled_from([None, "google", "numpy", "sphinx"]))

@@ -299,17 +299,17 @@ def test_plain_functions_run_in_a_thread_coroutine_functions_in_the_loop() -> No
 
 
 @pytest.mark.parametrize("arguments", ["{", "[]", '{"a": "x"}', "{}", "null"])
-def test_arguments_that_do_not_fit_are_told_to_the_model(arguments: str) -> None:
+def test_arguments_that_do_not_fit_are_reported_to_the_model(arguments: str) -> None:
     @function_tool
     def f(a: int) -> int:
         return a
 
-    told = invoke(f, arguments)
-    assert told.startswith("An error occurred while parsing tool arguments. Please try again with valid JSON.")
-    assert "tool f" in told
+    outcome = invoke(f, arguments)
+    assert outcome.startswith("An error occurred while parsing tool arguments. Please try again with valid JSON.")
+    assert "tool f" in outcome
 
 
-def test_what_a_tool_raises_is_told_to_the_model() -> None:
+def test_what_a_tool_raises_is_reported_to_the_model() -> None:
     @function_tool
     def f() -> None:
         raise ValueError("no such day")
@@ -317,7 +317,7 @@ def test_what_a_tool_raises_is_told_to_the_model() -> None:
     assert invoke(f) == "An error occurred while running the tool. Please try again. Error: no such day"
 
 
-def test_errors_can_be_told_in_other_words_or_not_at_all() -> None:
+def test_errors_can_be_reported_in_other_words_or_not_at_all() -> None:
     async def words(ctx: Any, error: Exception) -> str:
         return f"Sorry: {error}"
 

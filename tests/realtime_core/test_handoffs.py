@@ -59,7 +59,7 @@ async def test_instructions_are_text_or_functions_of_context_and_agent() -> None
             assert settings_of(kit)["instructions"] == text
 
 
-async def test_clone_changes_what_it_is_told_to() -> None:
+async def test_clone_changes_the_given_fields() -> None:
     agent = RealtimeAgent(name="A", instructions="one", tools=[echo])
     clone = agent.clone(instructions="two")
     assert (clone.name, clone.instructions, clone.tools) == ("A", "two", agent.tools)
@@ -123,7 +123,7 @@ async def test_the_voice_of_an_agent_is_frozen_once_it_was_heard(given: Any) -> 
         assert voice(kit) == "ash"
 
 
-async def test_no_voice_is_asked_for_after_the_servers_own_was_heard() -> None:
+async def test_no_voice_is_requested_after_the_servers_own_was_heard() -> None:
     async with opened() as kit:
         kit.emit(audio())
         await kit.session.update_agent(RealtimeAgent(name="B", voice="coral"))
@@ -216,8 +216,8 @@ async def test_a_handoff_switches_the_agent_then_answers_then_responds() -> None
         assert update.session_settings["instructions"] == "Bills only."
         assert update.session_settings["tools"] == [echo]
         assert output == RealtimeModelSendToolOutput(event, '{"assistant": "Billing"}', start_response=True)
-        (told,) = kit.of("handoff")
-        assert (told.from_agent, told.to_agent, kit.session.current_agent) == (desk, billing, billing)
+        (outcome,) = kit.of("handoff")
+        assert (outcome.from_agent, outcome.to_agent, kit.session.current_agent) == (desk, billing, billing)
         assert "tool_start" not in kit.types
         assert kit.session.history[0].output == '{"assistant": "Billing"}'
 
@@ -249,7 +249,7 @@ class Reason(dict[str, str]):
 
 
 @pytest.mark.parametrize("arguments", ["{", '{"why": 3}', ""])
-async def test_input_that_does_not_fit_leaves_the_agent_and_is_told_of(arguments: str) -> None:
+async def test_input_that_does_not_fit_leaves_the_agent_and_is_reported(arguments: str) -> None:
     handoff = realtime_handoff(RealtimeAgent(name="B"), on_handoff=lambda context, reason: None, input_type=Reason)
     async with opened(desk := RealtimeAgent(name="A", handoffs=[handoff])) as kit:
         kit.emit(call("transfer_to_b", arguments))
@@ -363,7 +363,7 @@ async def test_handoffs_of_other_packages_are_accepted_by_shape() -> None:
 # Hooks (row 48: declared in the reference, and never called)
 
 
-class Told(RealtimeRunHooks[Any]):
+class LoggingHooks(RealtimeRunHooks[Any]):
     def __init__(self, log: list[str]) -> None:
         self.log = log
 
@@ -408,7 +408,7 @@ async def test_hooks_are_called_in_order() -> None:
     log: list[str] = []
     b = RealtimeAgent(name="B", hooks=AgentTold(log))
     a = RealtimeAgent(name="A", hooks=AgentTold(log), tools=[echo], handoffs=[b])
-    async with opened(a, run_config={"hooks": Told(log)}) as kit:
+    async with opened(a, run_config={"hooks": LoggingHooks(log)}) as kit:
         await settle(0.1)
         kit.emit(started(), said("Hello "), said("there."), ended())
         await settle(0.1)
@@ -438,7 +438,7 @@ async def test_a_tool_that_the_closing_cancels_has_not_ended() -> None:
         await asyncio.sleep(60)
 
     log: list[str] = []
-    async with opened(RealtimeAgent(name="A", tools=[slow]), run_config={"hooks": Told(log)}) as kit:
+    async with opened(RealtimeAgent(name="A", tools=[slow]), run_config={"hooks": LoggingHooks(log)}) as kit:
         await settle(0.1)
         kit.emit(call("slow"))
         await settle(0.1)

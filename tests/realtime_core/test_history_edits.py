@@ -70,13 +70,13 @@ def test_the_protocols_form_of_items() -> None:
     said = AssistantMessageItem(
         item_id="a", content=[AssistantAudio(transcript="all of it", heard_ms=5, heard_transcript="all")]
     )
-    asked = UserMessageItem(
+    requested = UserMessageItem(
         item_id="u",
         content=[InputAudio(transcript="Look"), InputAudio(), InputImage(image_url="https://x", detail="low")],
     )
-    told = SystemMessageItem(item_id="s", content=[InputText(text="Be brief.")])
+    outcome = SystemMessageItem(item_id="s", content=[InputText(text="Be brief.")])
     called = RealtimeToolCallItem(item_id="t", call_id="c", name="f", arguments="{}", status="completed", output="done")
-    assert [wire for item in (said, asked, told, called) for wire in wire_items(item)] == [
+    assert [wire for item in (said, requested, outcome, called) for wire in wire_items(item)] == [
         {"id": "a", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "all"}]},
         {
             "id": "u",

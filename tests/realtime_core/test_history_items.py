@@ -104,10 +104,10 @@ async def talk(**reconnect: Any) -> AsyncIterator[Talk]:
         runner = RealtimeRunner(RealtimeAgent(name="Desk"), model=model)
         options: Any = {**server.model_config, "tap": tap}
         session = await runner.run(model_config=options)
-        told = Talk(session, links)
+        result = Talk(session, links)
         async with session:
-            yield told
-            assert not told.of("error")
+            yield result
+            assert not result.of("error")
 
 
 # Put in by hand, changed and deleted
@@ -202,10 +202,10 @@ def confirmed(known: Items, edit: Any) -> Items:
     assert not place or place in {each.item_id for each in known}, "the server refuses an unknown place"
     if item["type"] == "function_call_output":
         assert any(getattr(each, "call_id", None) == item["call_id"] for each in known)
-        told = RealtimeModelOtherItemEvent(
+        result = RealtimeModelOtherItemEvent(
             item["id"], item["type"], previous_item_id=place, call_id=item["call_id"], output=item["output"]
         )
-        return reduce(known, told)[0]
+        return reduce(known, result)[0]
     shown: RealtimeItem = (
         called(item["id"], call_id=item["call_id"])
         if item["type"] == "function_call"
@@ -264,7 +264,7 @@ def test_items_that_are_not_listed_keep_the_order(order: list[str], arrival: lis
 # Servers that tell less
 
 
-class Told:
+class ReportedConversation:
     """A session with a server that says what the test has it say."""
 
     def __init__(self, session: RealtimeSession, peer: Peer) -> None:
@@ -285,11 +285,11 @@ class Told:
 
 
 @asynccontextmanager
-async def told() -> AsyncIterator[Told]:
+async def conversation() -> AsyncIterator[ReportedConversation]:
     peer = Peer()
     model = OpenAIRealtimeWebSocketModel(sources=Sources(1))
     session = await RealtimeRunner(RealtimeAgent(name="Desk"), model=model).run(model_config=peer.config)
-    t = Told(session, peer)
+    t = ReportedConversation(session, peer)
     async with session:
         yield t
 
@@ -306,7 +306,7 @@ OUTPUT = {"id": "o", "type": "function_call_output", "call_id": "c", "output": "
 
 @pytest.mark.parametrize("committed", [None, "named"])
 async def test_a_server_that_names_no_place_gives_the_order_of_arrival(committed: str | None) -> None:
-    async with told() as t:
+    async with conversation() as t:
         for i, item in enumerate([message("a"), message("b", "assistant"), CALL, OUTPUT, message("c")]):
             if item["id"] == "c":
                 t.peer.emit("input_audio_buffer.committed", item_id="c", previous_item_id=committed and "o")
@@ -318,7 +318,7 @@ async def test_a_server_that_names_no_place_gives_the_order_of_arrival(committed
 
 
 async def test_null_means_first_where_the_server_names_other_places() -> None:
-    async with told() as t:
+    async with conversation() as t:
         t.item(message("b"), "a")
         t.item(message("c"), "b")
         t.item(message("a"), None)
@@ -327,8 +327,8 @@ async def test_null_means_first_where_the_server_names_other_places() -> None:
         assert t.ids == ["x", "a", "b", "c"]
 
 
-async def test_a_place_that_the_client_asked_for_counts_where_the_server_names_none() -> None:
-    async with told() as t:
+async def test_a_place_that_the_client_requested_counts_where_the_server_names_none() -> None:
+    async with conversation() as t:
         t.item(message("a"), None)
         t.item(message("b"), None)
         await settle()
@@ -341,7 +341,7 @@ async def test_a_place_that_the_client_asked_for_counts_where_the_server_names_n
 
 
 async def test_the_first_item_of_a_new_session_is_not_the_first_of_the_conversation() -> None:
-    async with told() as t:
+    async with conversation() as t:
         t.item(message("a"), None)
         await settle()
         assert t.peer.connection is not None
@@ -369,7 +369,7 @@ async def test_the_first_item_of_a_new_session_is_not_the_first_of_the_conversat
     ids=lambda each: str(each.get("type")),
 )
 async def test_an_item_that_is_not_listed_breaks_no_order(other: dict[str, Any]) -> None:
-    async with told() as t:
+    async with conversation() as t:
         t.item(message("a"), None)
         t.item({**other, "id": "x"}, "a")
         t.item(message("c"), "x")
@@ -385,7 +385,7 @@ async def test_an_item_that_is_not_listed_breaks_no_order(other: dict[str, Any])
 @pytest.mark.parametrize("gone", ["t", "o", "both"])
 @pytest.mark.parametrize("output_first", [True, False])
 async def test_a_call_or_its_output_that_the_server_deletes_is_gone(gone: str, output_first: bool) -> None:
-    async with told() as t:
+    async with conversation() as t:
         t.item(message("a"), None)
         places = [(CALL, "a"), (OUTPUT, "t")]
         for item, previous in reversed(places) if output_first else places:
@@ -401,7 +401,7 @@ async def test_a_call_or_its_output_that_the_server_deletes_is_gone(gone: str, o
 
 
 async def test_a_retrieved_tool_call_and_output_are_listed() -> None:
-    async with told() as t:
+    async with conversation() as t:
         t.peer.emit("conversation.item.retrieved", item=CALL)
         t.peer.emit("conversation.item.retrieved", item=OUTPUT)
         await settle()
@@ -415,7 +415,7 @@ async def test_what_only_the_end_of_the_response_tells_counts(kind: str) -> None
         "function_call": CALL,
         "mcp_call": {"id": "t", "type": "mcp_call", "server_label": "s", "name": "n", "arguments": "{}", "output": "t"},
     }[kind]
-    async with told() as t:
+    async with conversation() as t:
         t.peer.respond()
         t.peer.done(output=[item])
         await settle()
@@ -429,7 +429,7 @@ async def test_what_only_the_end_of_the_response_tells_counts(kind: str) -> None
 
 
 @pytest.mark.parametrize("memory", ["summary", "items"])
-async def test_a_new_session_is_told_of_restored_calls_and_takes_edits(memory: str) -> None:
+async def test_a_new_session_gets_restored_calls_and_takes_edits(memory: str) -> None:
     async with talk(memory=memory, first_delay_s=0.01) as t:
         await t.session.update_history([user("a", "Hello"), called("t", "found"), user("b", "Thanks")])
         await t.becomes(("a", "Hello"), ("t", "found"), ("b", "Thanks"))

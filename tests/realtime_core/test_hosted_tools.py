@@ -161,7 +161,7 @@ CALLED = ITEM | {"arguments": '{"q": 1}'}
 
 @dataclass
 class Desk:
-    """A session whose server runs tools, and what it tells of them."""
+    """A session whose server runs tools, and the events of the session."""
 
     session: RealtimeSession
     peer: Peer
@@ -334,9 +334,9 @@ async def test_an_approved_call_is_reported_after_its_approval() -> None:
         d.item(REQUEST, "added", "done")
         d.peer.done(output=[REQUEST])
         await settle()
-        (asked,) = d.of("tool_approval_required")
+        (requested,) = d.of("tool_approval_required")
         assert not d.of("tool_start") and not d.session.history, "a request is no call"
-        await d.session.approve_tool_call(asked.call_id)
+        await d.session.approve_tool_call(requested.call_id)
         d.item(CALLED | {"approval_request_id": "item_ask", "output": "Found."}, "added", "done")
         await settle()
         assert len(d.of("tool_start")) == len(d.of("tool_end")) == 1
@@ -384,11 +384,11 @@ async def test_a_new_session_knows_the_call_and_makes_no_response(memory: str) -
         d.peer.connection.break_()
         await settle(2.0)
         assert d.peer.opened == 2
-        (told,) = [event["item"] for event in d.peer.sent if event["type"] == "conversation.item.create"]
+        (reported,) = [event["item"] for event in d.peer.sent if event["type"] == "conversation.item.create"]
         if memory == "items":
-            assert told == CALLED | {"output": "Found."}
+            assert reported == CALLED | {"output": "Found."}
         else:
-            assert 'Tool find({"q": 1}): Found.' in told["content"][0]["text"]
+            assert 'Tool find({"q": 1}): Found.' in reported["content"][0]["text"]
         assert "response.create" not in d.peer.types()
         assert len(d.of("tool_start")) == len(d.of("tool_end")) == 1 and d.call.output == "Found."
 

@@ -1,4 +1,4 @@
-"""Which item another one follows, with servers that name it, name it now and then, or never."""
+"""The order of items, with servers that name the predecessor always, sometimes or never."""
 
 from __future__ import annotations
 

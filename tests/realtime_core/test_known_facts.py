@@ -1,4 +1,4 @@
-"""What a server session has reported already."""
+"""The facts that a server session has reported already."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def text_of(item: dict[str, Any]) -> str:
     return text
 
 
-async def test_it_knows_its_name_when_it_is_told_how_to_greet() -> None:
+async def test_it_knows_its_name_when_it_is_given_how_to_greet() -> None:
     async with session() as client:
         client.update(instructions=INSTRUCTIONS, tools=TOOLS)
         client.respond(instructions="Greet the caller and ask how you can help.")
@@ -87,7 +87,7 @@ RENAMED = ["End the phone call, when the caller has nothing more to ask.", "Hand
 
 async def test_what_ends_or_moves_the_call_or_writes_a_list_is_never_called() -> None:
     tools = [{"type": "function", "name": name, "parameters": {}} for name in END_OR_MOVE]
-    tools += [{"type": "function", "name": f"t{n}", "description": told} for n, told in enumerate(RENAMED)]
+    tools += [{"type": "function", "name": f"t{n}", "description": outcome} for n, outcome in enumerate(RENAMED)]
     async with session() as client:
         client.update(tools=tools)
         texts = ["Hello.", "Hello.", *(f"The caller pressed {key}." for key in "123456789")]

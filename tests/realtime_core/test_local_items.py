@@ -1,4 +1,4 @@
-"""The embedded server's items: creating, retrieving, deleting and truncating them, and every way to do it wrong."""
+"""The embedded server's items: creating, retrieving, deleting and truncating them, and every invalid request."""
 
 from __future__ import annotations
 

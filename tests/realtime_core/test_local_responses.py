@@ -1,4 +1,4 @@
-"""The embedded server's responses: their events in order, their audio, and everything that goes wrong on demand."""
+"""The embedded server's responses: their events in order, their audio, and each fault of a script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts of the embedded server: reading them, following them, and being told what is wrong with one."""
+"""Scripts of the embedded server: reading them, following them, and the errors of an invalid one."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_script_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "outcome"),
     [
         ("[[turn]\n", "test is not valid TOML: "),
         (
@@ -172,10 +172,10 @@ def test_a_script_is_read(tmp_path: Path) -> None:
         ("turn = 5", "`turn` is 5: write an array of tables."),
     ],
 )
-def test_a_script_that_does_not_hold_says_where_and_what_to_do(text: str, told: str) -> None:
+def test_a_script_that_does_not_hold_says_where_and_what_to_do(text: str, outcome: str) -> None:
     with pytest.raises(ScriptError) as caught:
         parse_script(text, name="test")
-    assert told in str(caught.value)
+    assert outcome in str(caught.value)
 
 
 def test_a_script_or_clip_that_is_not_there(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ async def test_a_close_on_demand_over_a_socket(code: int) -> None:
 
 
 @pytest.mark.real_time
-async def test_other_paths_are_told_where_to_go() -> None:
+async def test_other_paths_get_the_right_path() -> None:
     async with LocalRealtimeServer() as server:
         assert server.base_url == f"http://127.0.0.1:{server.port}/v1"
         with pytest.raises(ConnectFailed, match="404"):
@@ -96,7 +96,7 @@ async def test_other_paths_are_told_where_to_go() -> None:
 
 
 @pytest.mark.real_time
-async def test_the_command_line_tells_where_it_listens_and_stops_when_told() -> None:
+async def test_the_command_line_prints_where_it_listens_and_stops_at_a_signal() -> None:
     command = [sys.executable, "-m", "realtime_core.local", "--script", "trattoria", "--no-synthesis"]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
@@ -108,8 +108,8 @@ async def test_the_command_line_tells_where_it_listens_and_stops_when_told() -> 
     process.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(process.wait(), 10) == 0
     process = await asyncio.create_subprocess_exec(*command[:4], "nowhere.toml", stderr=asyncio.subprocess.PIPE)
-    _, told = await asyncio.wait_for(process.communicate(), 20)
-    assert process.returncode == 1 and told.startswith(b"The script nowhere.toml cannot be read")
+    _, result = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1 and result.startswith(b"The script nowhere.toml cannot be read")
 
 
 @pytest.mark.virtual_time
@@ -127,15 +127,15 @@ async def test_one_session_over_any_connection() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_session_that_fails_is_closed_and_told_of() -> None:
-    told: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+async def test_a_session_that_fails_is_closed_and_reported() -> None:
+    result: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: result.append(context))
     async with LocalRealtimeServer(in_memory=True) as server:
         server.script = "no script"  # type: ignore[assignment]
         connection = await server.model_config["transport"](server.url, {})
         close = await connection.run(lambda message: None)
     assert close.code == 1011
-    assert [type(context["exception"]) for context in told] == [AttributeError]
+    assert [type(context["exception"]) for context in result] == [AttributeError]
 
 
 def conversation_of(seed: int, run_virtual: Any) -> list[dict[str, Any]]:
@@ -172,7 +172,7 @@ def test_ten_minutes_of_a_call_take_little_time(run_virtual: Any) -> None:
 
 
 @pytest.mark.real_time
-async def test_plain_http_is_told_what_is_here() -> None:
+async def test_plain_http_gets_a_description() -> None:
     async with LocalRealtimeServer() as server:
         with pytest.raises(urllib.error.HTTPError) as caught:
             await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{server.port}/")

@@ -1,4 +1,4 @@
-"""The embedded server's session object: what is in effect, what an update may hold, and how it refuses."""
+"""The embedded server's session object: the settings in effect, the valid updates, and the refusals."""
 
 from __future__ import annotations
 

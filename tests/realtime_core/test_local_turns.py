@@ -167,7 +167,7 @@ async def test_speech_that_may_not_interrupt_lets_the_answer_go_on() -> None:
         assert (await client.answer())["status"] == "completed"
 
 
-async def test_a_turn_without_create_response_waits_to_be_asked() -> None:
+async def test_a_turn_without_create_response_waits_for_a_request() -> None:
     async with session(LONG) as client:
         client.update_input(turn_detection={"create_response": False})
         await client.say(human() + silence(3))

@@ -1,4 +1,4 @@
-"""The stored voice: what it holds, how other text is spoken, and that a synthesiser is only ever asked."""
+"""The stored voice: its content, the speech for other text, and the use of a synthesiser."""
 
 from __future__ import annotations
 
@@ -152,13 +152,13 @@ async def test_an_answer_waits_for_its_synthesis(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "result"),
     [
         (b"", "is not a WAV file"),
         (b"RIFF\0\0\0\0WAVE", "holds no audio"),
         (b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\2\0" + bytes(10) + b"\x10\0" + b"data\0\0\0\0", "must be mono"),
     ],
 )
-def test_a_wav_file_that_is_none(data: bytes, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_wav_file_that_is_none(data: bytes, result: str) -> None:
+    with pytest.raises(ValueError, match=result):
         read_wav(data)

@@ -173,8 +173,8 @@ async def test_a_refused_commit_of_the_user_is_reported(says_event_id: bool, cod
     async with opened(peer, RealtimeAgent(name="Desk")) as (session, events):
         await session.send_audio(bytes(480), commit=True)
         await settle(0.1)
-        (told,) = [event.error for event in events if event.type == "error"]
-        assert isinstance(told, ServerRejected) and "too small" in told.message
+        (result,) = [event.error for event in events if event.type == "error"]
+        assert isinstance(result, ServerRejected) and "too small" in result.message
         # The refused turn is not counted: the next one of the server's own is not taken for it.
         peer.emit("input_audio_buffer.committed", item_id="u1", previous_item_id=None)
         await settle(2.0)

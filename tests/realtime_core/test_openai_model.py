@@ -60,7 +60,7 @@ async def test_connect_sends_the_configuration_and_waits_until_it_is_taken() -> 
     }
     assert talk.heard.types() == ["connection_status", "connection_status"]
     assert [each["type"] for each in talk.heard.raw] == ["session.created", "session.updated"]
-    assert talk.peer.asked == [("wss://api.openai.com/v1/realtime?model=gpt-realtime-2.1", {})]
+    assert talk.peer.requested == [("wss://api.openai.com/v1/realtime?model=gpt-realtime-2.1", {})]
     await talk.model.close()
 
 
@@ -91,18 +91,18 @@ async def test_connect_does_not_wait_for_ever() -> None:
 
 
 async def test_the_key_function_is_called_once_for_each_connection() -> None:
-    asked: list[int] = []
+    requested: list[int] = []
 
     def key() -> str:
-        asked.append(1)
+        requested.append(1)
         return "sk-1"
 
     async with Talk(options={"api_key": key}) as talk:
-        assert len(asked) == 1 and talk.peer.asked[0][1] == {"Authorization": "Bearer sk-1"}
+        assert len(requested) == 1 and talk.peer.requested[0][1] == {"Authorization": "Bearer sk-1"}
         assert talk.peer.connection is not None
         talk.peer.connection.break_()
         await settle(1.0)
-        assert len(asked) == 2
+        assert len(requested) == 2
 
 
 async def test_a_server_that_hangs_up_instead() -> None:
@@ -128,7 +128,7 @@ async def test_the_first_connection_is_tried_again_after_a_failure_that_may_pass
     peer = Peer()
     peer.refusals = [refused_with(status), refused_with(status)]
     async with Talk(peer):
-        assert len(peer.asked) == 3 and peer.opened == 1
+        assert len(peer.requested) == 3 and peer.opened == 1
 
 
 @pytest.mark.parametrize("code", [1001, 1006, 1013])
@@ -155,7 +155,7 @@ async def test_the_first_connection_is_not_tried_again_in_vain(status: int) -> N
     peer.refusals = [refused_with(status)]
     with pytest.raises(ConnectFailed, match=str(status)):
         await Talk(peer).model.connect(peer.config)
-    assert len(peer.asked) == 1
+    assert len(peer.requested) == 1
 
 
 async def test_the_first_connection_is_given_up_while_the_caller_still_waits() -> None:
@@ -164,15 +164,15 @@ async def test_the_first_connection_is_given_up_while_the_caller_still_waits() -
     began = asyncio.get_running_loop().time()
     with pytest.raises(ConnectFailed, match="503"):
         await Talk(peer).model.connect(peer.config)
-    assert len(peer.asked) >= 4 and asyncio.get_running_loop().time() - began <= 2.5
-    peer.asked.clear()
+    assert len(peer.requested) >= 4 and asyncio.get_running_loop().time() - began <= 2.5
+    peer.requested.clear()
     with pytest.raises(ConnectFailed, match="503"):
         await Talk(peer, reconnect=ReconnectPolicy(attempts=0)).model.connect(peer.config)
-    assert len(peer.asked) == 1
+    assert len(peer.requested) == 1
 
 
 class WithoutTranscriber(Peer):
-    """A server that does not have the transcription model it is asked for."""
+    """A server that does not have the transcription model of the settings."""
 
     def accept(self, event: dict[str, Any]) -> None:
         transcription = event.get("session", {}).get("audio", {}).get("input", {}).get("transcription")
@@ -206,7 +206,7 @@ async def test_a_transcription_model_that_the_user_has_chosen_is_not_left_out(se
 async def test_a_safety_identifier_goes_beside_the_key() -> None:
     for given in ({"api_key": "sk-1"}, {"headers": {"api-key": "azure"}}):
         async with Talk(options={**given, "safety_identifier": "caller-17"}) as talk:
-            headers = talk.peer.asked[0][1]
+            headers = talk.peer.requested[0][1]
             assert headers["OpenAI-Safety-Identifier"] == "caller-17" and len(headers) == 2
 
 
@@ -862,8 +862,8 @@ async def test_listeners_that_await_get_everything_in_order(caplog: pytest.LogCa
         await settle(1.0)
         assert len(talk.heard.events) < 1200, "the source waits for the slowest listener"
         await settle(60.0)
-        told = [each for each in slow.types if each not in ("connection_status", "raw_server_event")]
-        assert told == talk.heard.types()
+        result = [each for each in slow.types if each not in ("connection_status", "raw_server_event")]
+        assert result == talk.heard.types()
         assert complaints == ["Slow.on_event failed for 'turn_started'"]
 
 

@@ -67,7 +67,7 @@ say = "At your service."
 
 
 class Caller:
-    """A model on the embedded server, and somebody who speaks to it."""
+    """A model on the embedded server, and a caller who speaks to it."""
 
     def __init__(self, server: LocalRealtimeServer, *, sources: Sources | None = None, **model: Any) -> None:
         self.heard = Recorder()

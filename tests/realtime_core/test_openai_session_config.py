@@ -142,8 +142,8 @@ def test_what_was_changed_by_other_means_outlives_the_agent() -> None:
     }, "a prompt is its agent's"  # fmt: skip
     config.updated({})
     config.change(desk)
-    asked = update(config, "evt_5") or {}
-    assert asked["audio"]["input"]["turn_detection"] == {"type": "server_vad", **BOTH}, "asked for in so many words"
+    requested = update(config, "evt_5") or {}
+    assert requested["audio"]["input"]["turn_detection"] == {"type": "server_vad", **BOTH}, "asked for in so many words"
 
 
 def test_a_change_of_the_rest_names_the_audio_formats_in_force() -> None:
@@ -195,9 +195,9 @@ def test_the_server_waits_and_answers_again_as_the_settings_say() -> None:
     config.updated({})
 
     def detection(event_id: str) -> Any:
-        asked = update(config, event_id)
+        requested = update(config, event_id)
         config.updated({})
-        return asked and asked["audio"]["input"]["turn_detection"]
+        return requested and requested["audio"]["input"]["turn_detection"]
 
     config.let_server_respond(False)
     assert detection("evt_2") == {"type": "server_vad", "create_response": False, "interrupt_response": True}
@@ -243,8 +243,8 @@ def test_none_switches_an_idle_timeout_off() -> None:
     update(config, "evt_1")
     config.updated({})
     config.change({"turn_detection": {"idle_timeout_ms": None}})
-    asked = update(config, "evt_2") or {}
-    assert asked["audio"]["input"]["turn_detection"]["idle_timeout_ms"] is None
+    requested = update(config, "evt_2") or {}
+    assert requested["audio"]["input"]["turn_detection"]["idle_timeout_ms"] is None
 
 
 def test_a_server_that_describes_only_what_has_changed_keeps_the_formats() -> None:

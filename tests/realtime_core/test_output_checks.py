@@ -1,4 +1,4 @@
-"""Guardrails on what the agent says and on what the caller said: rows 51 to 54 of the behaviour table."""
+"""Guardrails on the agent's and the caller's speech: rows 51 to 54 of the behaviour table."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def agent(*guardrails: OutputGuardrail[Any], name: str = "Desk", **fields: Any) 
 
 
 def feedback(kit: Kit) -> list[str]:
-    """What the model was told as system text."""
+    """The system texts that the model got."""
     messages = [e.user_input for e in kit.sent if isinstance(e, RealtimeModelSendUserInput)]
     assert all(isinstance(message, dict) and message["role"] == "system" for message in messages)
     return [message["content"][0]["text"] for message in messages]  # type: ignore[index, typeddict-item]
@@ -125,7 +125,7 @@ async def test_a_slow_guardrail_is_not_started_for_every_delta_and_the_latest_te
         assert [len(text) for text in seen] == [100, 2000]
 
 
-async def test_the_last_pass_waits_for_nobody() -> None:
+async def test_the_last_pass_waits_for_no_other_pass() -> None:
     seen: list[str] = []
     async with opened(agent(guardrail(seen=seen, seconds=10))) as kit:
         kit.emit(started(), said("x" * 150))
@@ -170,7 +170,7 @@ async def test_a_guardrail_that_raises_is_reported_and_the_others_count() -> Non
 # Rows 52 and 53: what tripping does
 
 
-async def test_tripping_stops_what_is_said_tells_and_has_the_model_answer_anew() -> None:
+async def test_tripping_stops_the_speech_is_reported_and_leads_to_a_new_answer() -> None:
     async with opened(desk := agent(guardrail())) as kit:
         kit.emit(started(), audio(), said("This is bad. " + "x" * 100))
         await settle()
@@ -273,7 +273,7 @@ async def test_a_model_without_response_ids() -> None:
         assert len(kit.of("guardrail_tripped")) == 2
 
 
-async def test_a_model_that_does_not_understand_is_not_asked_for_ever() -> None:
+async def test_a_model_that_does_not_understand_gets_a_limited_number_of_requests() -> None:
     async with opened(agent(guardrail())) as kit:
 
         async def respond(name: str, text: str) -> None:
@@ -288,12 +288,12 @@ async def test_a_model_that_does_not_understand_is_not_asked_for_ever() -> None:
         assert len(feedback(kit)) == 4
 
 
-@pytest.mark.parametrize(("given", "told"), [("Mind {names}.", ["Mind no bad words."]), (None, [])])
-async def test_the_feedback_is_a_setting(given: str | None, told: list[str]) -> None:
+@pytest.mark.parametrize(("given", "outcome"), [("Mind {names}.", ["Mind no bad words."]), (None, [])])
+async def test_the_feedback_is_a_setting(given: str | None, outcome: list[str]) -> None:
     async with opened(agent(guardrail()), run_config={"guardrails_settings": {"feedback": given}}) as kit:
         kit.emit(started(), said("bad"), ended())
         await settle()
-        assert feedback(kit) == told
+        assert feedback(kit) == outcome
 
 
 async def test_what_is_remembered_of_responses_is_bounded() -> None:

@@ -1,4 +1,4 @@
-"""A player that is told what was played: rows 59 and 61."""
+"""A player that gets reports of played audio: rows 59 and 61."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ HOST = "realtime.example"
 
 @dataclass(eq=False)
 class Proxy:
-    """An HTTP proxy that leads to one port of this machine, whatever host it is asked for."""
+    """An HTTP proxy that leads to one port of this machine, for every host."""
 
     target: int
     answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"

@@ -220,7 +220,7 @@ async def test_what_is_sent_in_the_gap_waits_in_order_and_audio_is_bounded() -> 
         assert [base64.b64decode(each["audio"])[0] for each in commands[:5]] == [15, 16, 17, 18, 19]
         assert "instructions" not in talk.peer.sent[0]["session"], "what the server may refuse costs no session"
         assert talk.peer.sent[1]["session"]["instructions"] == "New ones."
-        assert talk.peer.opened == 2 and len(talk.peer.asked) == 4
+        assert talk.peer.opened == 2 and len(talk.peer.requested) == 4
 
 
 async def test_settings_that_change_while_the_new_session_begins() -> None:
@@ -281,8 +281,8 @@ def turn(peer: Peer) -> None:
 def server_responds(peer: Peer) -> bool:
     """What the peer was last told about who answers turns."""
     updates = [each["session"].get("audio", {}) for each in peer.sent if each["type"] == "session.update"]
-    told = [audio["input"]["turn_detection"] for audio in updates if "turn_detection" in audio.get("input", {})]
-    return bool(told[-1]["create_response"])
+    result = [audio["input"]["turn_detection"] for audio in updates if "turn_detection" in audio.get("input", {})]
+    return bool(result[-1]["create_response"])
 
 
 async def test_a_tool_that_returns_in_the_new_session_is_reported_as_a_note() -> None:
@@ -384,7 +384,7 @@ async def test_attempts_are_spaced_and_end() -> None:
             await settle(0.01)
         took = asyncio.get_running_loop().time() - started
         assert (0.25 + 0.5 + 1 + 2 + 4) / 2 <= took <= 0.25 + 0.5 + 1 + 2 + 4 + 0.1
-        assert len(talk.peer.asked) == 6
+        assert len(talk.peer.requested) == 6
         assert [each.status for each in talk.heard.of("connection_status")] == ["reconnecting", "disconnected"]
         assert isinstance(talk.heard.one("exception").exception, ConnectFailed)
 
@@ -419,7 +419,7 @@ async def test_a_refused_key_is_not_tried_again() -> None:
         talk.peer.refusals = [refused]
         lose(talk.peer)
         await settle(5.0)
-        assert talk.heard.one("exception").exception is refused and len(talk.peer.asked) == 2
+        assert talk.heard.one("exception").exception is refused and len(talk.peer.requested) == 2
 
 
 async def test_a_refused_configuration_is_not_tried_again() -> None:
@@ -483,7 +483,7 @@ async def test_the_old_session_serves_until_the_new_one_is_ready() -> None:
     async with Talk(peer, reconnect=policy) as talk:
         peer.refusals = [ConnectFailed("down")]
         await settle(545)
-        assert len(peer.asked) == 2 and peer.opened == 1
+        assert len(peer.requested) == 2 and peer.opened == 1
         talk.send(RealtimeModelSendResponseCreate({"instructions": "Still here?"}))
         await settle()
         assert peer.types()[-1] == "response.create"
@@ -534,7 +534,7 @@ async def test_a_server_whose_clock_is_off_is_not_believed() -> None:
 async def test_an_attached_call_keeps_its_conversation() -> None:
     transcribed = Peer(created={"audio": {"input": {"transcription": {"model": "gpt-transcribe"}}}})
     async with Talk(transcribed, options={"conversation": conversation, "call_id": "rtc_1"}) as talk:
-        assert talk.peer.asked[0][0].endswith("?call_id=rtc_1")
+        assert talk.peer.requested[0][0].endswith("?call_id=rtc_1")
         assert "session.update" not in talk.peer.types(), "nothing was asked for"
         lose(talk.peer)
         await settle(1.0)

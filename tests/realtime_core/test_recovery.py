@@ -50,7 +50,7 @@ items = st.one_of(
 )
 
 
-def test_nothing_said_is_nothing_to_tell() -> None:
+def test_an_empty_conversation_has_no_summary() -> None:
     assert summary([], 1000) is None
     assert summary([AssistantMessageItem(item_id="a", content=[AssistantAudio()])], 1000) is None
 

@@ -193,8 +193,8 @@ async def test_two_handoffs_of_one_response_get_one_true_answer_each() -> None:
         server.call("transfer_to_kitchen", "h3")
         await settle()
         assert session.current_agent is kitchen
-        told = dict(server.outputs)
-        assert "failed" in told["h1"] and told["h2"] == '{"assistant": "Kitchen"}' and "ignoring" in told["h3"]
+        result = dict(server.outputs)
+        assert "failed" in result["h1"] and result["h2"] == '{"assistant": "Kitchen"}' and "ignoring" in result["h3"]
         assert len(server.outputs) == 3
 
 

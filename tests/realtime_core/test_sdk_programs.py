@@ -105,10 +105,10 @@ async def test_a_text_client() -> None:
         "listener: True",
     ):
         assert line in program.lines, "\n".join(program.lines)
-    updates = [event["session"] for event in server.told if event["type"] == "session.update"]
+    updates = [event["session"] for event in server.result if event["type"] == "session.update"]
     assert updates[0]["instructions"] == "You are Desk. The guest is Ada."
     assert updates[-1]["instructions"] == "You are Night. The guest is Ada."
-    assert [event["type"] for event in server.told].count("input_audio_buffer.clear") == 1
+    assert [event["type"] for event in server.result].count("input_audio_buffer.clear") == 1
     nothing_failed(program)
 
 

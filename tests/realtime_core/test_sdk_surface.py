@@ -306,7 +306,7 @@ def test_items_are_copied_and_written_as_json() -> None:
 # Testing
 
 
-async def test_sending_returns_when_every_listener_was_told() -> None:
+async def test_sending_returns_when_every_listener_has_returned() -> None:
     class Awaited(RealtimeModelListener):
         def __init__(self) -> None:
             self.events: list[Any] = []

@@ -1,4 +1,5 @@
-"""What a session tells, to whom, and how much of it is kept: rows 5, 6, 14 to 16, 55 to 67 of the behaviour table."""
+"""The events of a session, their consumers, and the bounds of the queues: rows 5, 6, 14 to 16, 55 to 67 of the
+behaviour table."""
 
 from __future__ import annotations
 
@@ -64,7 +65,7 @@ AGENT = RealtimeAgent(name="Desk")
 
 
 @virtual
-async def test_each_model_event_is_told_raw_and_then_translated() -> None:
+async def test_each_model_event_is_emitted_raw_and_then_translated() -> None:
     async with opened() as kit:
         del kit.events[:]
         event = audio(20)
@@ -148,7 +149,7 @@ async def test_status_follows_the_connection() -> None:
 
 
 @virtual
-async def test_a_response_is_told_with_its_agent_its_id_and_how_it_ended() -> None:
+async def test_a_response_is_reported_with_its_agent_its_id_and_how_it_ended() -> None:
     async with opened(AGENT) as kit:
         kit.emit(started("r1"), said("Hi", response_id="r1"), ended("r1", status="cancelled"))
         (start,), (end,) = kit.of("agent_start"), kit.of("agent_end")
@@ -258,7 +259,7 @@ async def test_a_removed_handler_is_called_no_more_and_a_broken_one_breaks_nothi
 
 
 @virtual
-async def test_with_handlers_no_queue_is_kept_unless_somebody_iterates() -> None:
+async def test_with_handlers_no_queue_is_kept_unless_a_consumer_iterates() -> None:
     async with opened() as kit:
         kit.emit(*[audio()] * 5)
         assert kit.session._stream is None

@@ -18,10 +18,10 @@ def example(name: str) -> dict[str, Any]:
 @pytest.mark.real_time
 async def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     await example("realtime_text")["main"]()
-    told = capsys.readouterr().out
-    assert "user: Hello! When are you open?" in told
-    assert "[opening_hours{" in told
-    assert "assistant: " in told
+    result = capsys.readouterr().out
+    assert "user: Hello! When are you open?" in result
+    assert "[opening_hours{" in result
+    assert "assistant: " in result
 
 
 @pytest.mark.real_time

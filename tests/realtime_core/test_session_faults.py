@@ -1,4 +1,5 @@
-"""Sessions whose connections break: each goes on or ends with a typed reason; no tool runs twice, no consumer hangs."""
+"""Sessions whose connections break: each continues or ends with a typed reason. No tool runs twice, and no consumer
+hangs."""
 
 from __future__ import annotations
 
@@ -184,7 +185,7 @@ async def test_a_server_that_does_not_come_back() -> None:
         assert line.session.status == "closed"
 
 
-async def test_a_stalling_peer_holds_nobody_up() -> None:
+async def test_a_stalling_peer_delays_no_other_session() -> None:
     async with on_the_line(billing_desk([])) as line:
         line.links[-1].stall(5)
         for _ in range(250):

@@ -297,8 +297,8 @@ async def test_a_disconnect_alone_does_not_end_iteration_but_the_end_of_the_stre
         assert session.status == "disconnected"
         model.emit_now(audio(), RealtimeModelEndOfStreamEvent(), audio())
         seen = [event async for event in session.events()]
-    told = [e for e in seen if e.type == "connection_status"]
-    assert [(e.status, e.close.code, e.close.reason) for e in told] == [("disconnected", 1001, "going away")]
+    outcome = [e for e in seen if e.type == "connection_status"]
+    assert [(e.status, e.close.code, e.close.reason) for e in outcome] == [("disconnected", 1001, "going away")]
     assert types(seen)[-3:] == ["audio", "raw_model_event", "session_ended"]
     assert seen[-1].exception is None
 

@@ -126,9 +126,9 @@ async def test_a_tool_call_is_answered_and_spoken_about() -> None:
         end = await until(events, "tool_end")
         assert (end.output, round(end.duration_s, 3)) == ("booked for Friday", 1.0)
         await until(events, "agent_end", 2)
-        asked, filler, called, answer = session.history
+        requested, filler, called, answer = session.history
         assert [item.type for item in session.history] == ["message", "message", "function_call", "message"]
-        assert (asked.text, filler.text) == ("Please book.", "One moment.")
+        assert (requested.text, filler.text) == ("Please book.", "One moment.")
         assert (called.output, called.status) == ("booked for Friday", "completed")
         assert answer.text == "So: booked for Friday."
         assert session.usage.requests == 2

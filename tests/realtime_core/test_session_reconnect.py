@@ -145,7 +145,8 @@ async def test_during_a_handoff() -> None:
 
 
 async def test_for_good() -> None:
-    """The server is gone: what was queued is told, then the iteration raises, and nobody waits for ever."""
+    """The server is gone: the queued events are delivered, then the iteration raises, and no consumer waits for
+    ever."""
     local = server()
     async with local:
         line = Line(local, RealtimeAgent(name="Desk"))

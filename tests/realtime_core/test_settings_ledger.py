@@ -137,8 +137,8 @@ def test_servers_may_describe_the_session_in_their_own_words() -> None:
         ("ids only", {("voice",): "verse"}, {"id": "sess_1"}),
         ("nothing", {("voice",): "ash"}, {}),
     ]
-    for name, asked, shown in cases:
-        log.ask(name, asked)
+    for name, requested, shown in cases:
+        log.ask(name, requested)
         log.due()
         log.taken(**shown)
         assert log.outcome(name) == "taken", name
@@ -215,10 +215,10 @@ def test_a_change_taken_while_the_new_session_began_is_requested_there() -> None
     new = log.ledger.renewed()
     log.taken()
     new.succeed(log.ledger)
-    asked: Fields = {}
+    requested: Fields = {}
     for _, fields in new.due(log.ids, 0.0).updates:
-        asked |= fields
-    assert asked == {**A, ("instructions",): "B"}
+        requested |= fields
+    assert requested == {**A, ("instructions",): "B"}
 
 
 values = st.sampled_from(["A", "B", "C"])

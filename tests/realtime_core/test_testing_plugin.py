@@ -51,7 +51,7 @@ async def test_hypothesis_drives_coroutines(delay: int) -> None:
     assert asyncio.get_running_loop().time() == delay
 
 
-def test_failures_are_failures_and_misuse_is_told(pytester: pytest.Pytester) -> None:
+def test_failures_are_failures_and_misuse_is_reported(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import asyncio, hypothesis, pytest

@@ -61,7 +61,7 @@ def errors(kit: Kit) -> list[Any]:
 # Rows 31 to 34: dispatch, events, output
 
 
-async def test_a_call_runs_and_its_output_is_sent_before_the_end_is_told() -> None:
+async def test_a_call_runs_and_its_output_is_sent_before_the_end_is_reported() -> None:
     event = call("echo", '{"text": "Friday"}')
     async with opened(desk := agent(echo)) as kit:
         kit.emit(event)
@@ -206,7 +206,7 @@ async def test_an_unknown_tool_is_answered_and_spoken_about() -> None:
 # Rows 36 and 37: failures
 
 
-async def test_a_tool_that_raises_is_told_of_and_the_session_lives() -> None:
+async def test_a_tool_that_raises_is_reported_and_the_session_lives() -> None:
     """Deliberate difference: with failure_error_function=None the reference closes the session and sends nothing."""
 
     def broken() -> None:
@@ -330,15 +330,15 @@ async def test_a_call_waits_for_approval() -> None:
     async with opened(desk := agent(tool := guarded())) as kit:
         kit.emit(call("guarded", "{}"))
         await settle(60)
-        (asked,) = kit.of("tool_approval_required")
-        assert (asked.agent, asked.tool, asked.call_id, asked.arguments) == (desk, tool, "call_1", "{}")
+        (requested,) = kit.of("tool_approval_required")
+        assert (requested.agent, requested.tool, requested.call_id, requested.arguments) == (desk, tool, "call_1", "{}")
         assert kit.outputs == []
         await kit.session.approve_tool_call("call_1")
         await settle()
         assert kit.outputs == [("ran", True)]
 
 
-async def test_a_rejected_call_does_not_run_and_the_model_is_told() -> None:
+async def test_a_rejected_call_does_not_run_and_the_model_learns() -> None:
     async with opened(agent(guarded())) as kit:
         kit.emit(call("guarded", call_id="1"), call("guarded", call_id="2"))
         await settle()
@@ -363,8 +363,8 @@ async def test_the_runs_formatter_words_a_rejection_unless_there_are_explicit_wo
         await kit.session.reject_tool_call("2")
         await kit.session.reject_tool_call("3", rejection_message="explicit")
         await settle()
-        told = [output for output, _ in kit.outputs]
-        assert told == ["No guarded for 1", "Tool execution was not approved.", "explicit"]
+        result = [output for output, _ in kit.outputs]
+        assert result == ["No guarded for 1", "Tool execution was not approved.", "explicit"]
 
 
 async def test_decisions_for_always_hold_for_waiting_and_later_calls() -> None:
@@ -413,7 +413,7 @@ async def test_whether_approval_is_needed_may_depend_on_the_arguments() -> None:
         assert seen == [({"much": False}, "1"), ({"much": True}, "2")]
 
 
-async def test_a_rule_that_raises_is_a_failure_that_is_told_of() -> None:
+async def test_a_rule_that_raises_is_a_failure_that_is_reported() -> None:
     def rule(*args: Any) -> bool:
         raise KeyError("limit")
 
@@ -489,7 +489,7 @@ async def test_input_guardrails_run_after_approval_and_before_it_if_wanted(befor
         assert [*counts, len(log)] == checks
 
 
-async def test_a_call_rejected_before_approval_is_not_asked_about() -> None:
+async def test_a_call_rejected_before_approval_needs_no_decision() -> None:
     reject = input_guardrail([], ToolGuardrailFunctionOutput.reject_content("no"))
     async with opened(
         agent(guarded(tool_input_guardrails=[reject])),
@@ -500,7 +500,7 @@ async def test_a_call_rejected_before_approval_is_not_asked_about() -> None:
         assert (kit.outputs, kit.of("tool_approval_required")) == ([("no", True)], [])
 
 
-async def test_output_guardrails_replace_what_the_model_is_told() -> None:
+async def test_output_guardrails_replace_what_the_model_learns() -> None:
     @tool_output_guardrail(name="no secrets")
     def check(data: Any) -> ToolGuardrailFunctionOutput:
         if data.output == "secret":
@@ -538,10 +538,10 @@ async def test_a_silent_result_starts_no_response() -> None:
 
 
 async def test_a_long_tool_is_covered_by_a_filler_once() -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     async def filler(ctx: ToolContext[Any]) -> str | None:
-        asked.append(ctx.tool_name)
+        requested.append(ctx.tool_name)
         return f"Say that you are still at {ctx.tool_name}." if ctx.tool_name == "long" else None
 
     async with opened(
@@ -550,14 +550,14 @@ async def test_a_long_tool_is_covered_by_a_filler_once() -> None:
     ) as kit:
         kit.emit(call("long", call_id="1"), call("quiet", call_id="2"), call("short", call_id="3"))
         await settle(9)
-        assert asked == ["long", "quiet"]
+        assert requested == ["long", "quiet"]
         fillers = [event for event in kit.sent if isinstance(event, RealtimeModelSendResponseCreate)]
         assert fillers == [
             RealtimeModelSendResponseCreate({"instructions": "Say that you are still at long.", "tool_choice": "none"})
         ]
 
 
-async def test_a_filler_that_raises_is_reported_and_harms_nobody() -> None:
+async def test_a_filler_that_raises_is_reported_and_changes_nothing_else() -> None:
     def filler(ctx: Any) -> str:
         raise ValueError("filler")
 

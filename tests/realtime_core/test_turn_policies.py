@@ -1,4 +1,4 @@
-"""Who decides on turns."""
+"""The policies that decide on turns."""
 
 from __future__ import annotations
 

@@ -352,7 +352,7 @@ def test_a_result_that_holds_itself_becomes_text() -> None:
 # Failures are shown
 
 
-async def test_a_failure_is_told_with_the_end_of_the_tool(failures: list[logging.LogRecord]) -> None:
+async def test_a_failure_is_reported_with_the_end_of_the_tool(failures: list[logging.LogRecord]) -> None:
     async with opened(tool(UserCode.TOOL, fails).agent) as kit:
         kit.emit(call("t"))
         await settle()

@@ -216,7 +216,7 @@ def test_a_tool_past_its_time_out_ends_later_and_the_run_waits_for_it(in_thread:
     assert ended == ["time-out", "tool"]
 
 
-def test_exceptions_of_a_thread_reach_whoever_awaits(in_thread: InThread) -> None:
+def test_exceptions_of_a_thread_reach_the_awaiting_code(in_thread: InThread) -> None:
     def fail() -> None:
         spend(1)
         raise LookupError("the tool's own")

@@ -202,8 +202,8 @@ async def test_leaving_the_server_closes_what_is_open_and_ends_every_handler() -
 
 
 async def test_a_failed_handler_is_reported_and_its_connection_closed_with_1011() -> None:
-    told: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    result: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: result.append(context))
 
     async def fails(connection: WebSocketConnection, request: Request) -> None:
         raise LookupError("the handler's own")
@@ -211,7 +211,7 @@ async def test_a_failed_handler_is_reported_and_its_connection_closed_with_1011(
     async with serve(fails) as server:
         connection = await connect(f"ws://127.0.0.1:{server.port}/path")
         assert await connection.run(lambda _: None) == Close(1011, "internal error", "peer")
-    assert told[0]["message"] == "The handler of /path failed"
+    assert result[0]["message"] == "The handler of /path failed"
 
 
 async def test_a_peer_without_pongs_is_given_up_unless_reading_is_paused() -> None:
@@ -285,8 +285,8 @@ def test_cancelled_at_any_moment_it_leaves_no_socket_behind() -> None:
                     await connection.run(lambda message: None)
                     opened += 1
 
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as result:
         warnings.simplefilter("always", ResourceWarning)
         asyncio.run(main())
         gc.collect()
-    assert [str(warning.message) for warning in told if warning.category is ResourceWarning] == []
+    assert [str(warning.message) for warning in result if warning.category is ResourceWarning] == []

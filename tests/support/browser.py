@@ -1,4 +1,5 @@
-"""For tests in a real browser: Chromium with a fake microphone, a server in a process of its own, what it played."""
+"""Tests in a real browser: Chromium with a fake microphone, a server in its own process, and the audio that was
+played."""
 
 from __future__ import annotations
 
@@ -108,7 +109,7 @@ def serving(environment: Mapping[str, str], *arguments: str) -> Iterator[str]:
 
 @dataclass
 class Watched:
-    """A page, and all that it complained of and asked for."""
+    """A page, its complaints and its requests."""
 
     page: Any
     complaints: list[str] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""For `test_connection_conformance`: each adapter of `Connection`, linked to a peer that can also misbehave.
+"""The adapters of `Connection` for `test_connection_conformance`, each linked to a peer that can also misbehave.
 
-The sockets' peer is its own reader and writer over asyncio streams, so that it reads only when it is told to.
+The sockets' peer is its own reader and writer over asyncio streams, so that it reads only within `receive`.
 """
 
 from __future__ import annotations

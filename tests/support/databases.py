@@ -73,7 +73,7 @@ class Cluster:
 
 @contextmanager
 def postgresql_cluster(tools: Path) -> Iterator[Cluster]:
-    """A private cluster in a temporary folder, on a free port of this machine, run by nobody in particular."""
+    """A private cluster in a temporary folder, on a free port of this machine."""
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         password = folder / "password"

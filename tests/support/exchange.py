@@ -66,11 +66,11 @@ SET_UP_S = 0.4
 """From the TwiML to the stream's `start`: name, TCP, TLS, the upgrade."""
 CALLER = "+14155550100"
 STREAM = StreamTarget("wss://phone.example.com/media-stream", "https://phone.example.com/after-stream")
-Caller = Callable[["Ear"], Awaitable[None]]
+Caller = Callable[["CallerPhone"], Awaitable[None]]
 Human = Callable[["SecondLeg"], Coroutine[Any, Any, None]]
 
 
-class Ear(Handset):
+class CallerPhone(Handset):
     """A phone that remembers what it heard and said, frame by frame, from the first stream's start to the end."""
 
     def __init__(self, on_press: Callable[[str], None], on_hang_up: Callable[[], None]) -> None:
@@ -255,7 +255,9 @@ class Exchange:
 class ExchangeVerbs:
     """What TwiML does to the call of a story. No sound is played: each verb only takes its time."""
 
-    def __init__(self, exchange: Exchange, ear: Ear, sid: str, one_stream: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, exchange: Exchange, ear: CallerPhone, sid: str, one_stream: Callable[[], Awaitable[None]]
+    ) -> None:
         self._exchange = exchange
         self._ear = ear
         self._sid = sid
@@ -362,7 +364,7 @@ def _answer(what: str) -> str:
 class Story:
     """What a call left behind."""
 
-    ear: Ear
+    ear: CallerPhone
     exchange: Exchange
     records: Records
     reasons: list[str]
@@ -465,7 +467,7 @@ async def story(
                 exchange.peer.hang_up()
             exchange._news.set()
 
-        ear = Ear(lambda key: exchange.peer.press(key) if exchange.peer is not None else None, hang_up)
+        ear = CallerPhone(lambda key: exchange.peer.press(key) if exchange.peer is not None else None, hang_up)
         sid = Sources(1).id("CA")
 
         async def one_stream() -> None:
@@ -506,12 +508,12 @@ async def _holds_the_line(phone: Handset) -> None:
     await asyncio.get_running_loop().create_future()
 
 
-async def _talk(caller: Caller, ear: Ear, hang_up: Callable[[], None]) -> None:
+async def _talk(caller: Caller, ear: CallerPhone, hang_up: Callable[[], None]) -> None:
     await caller(ear)
     hang_up()
 
 
-async def hear_out(ear: Ear) -> None:
+async def hear_out(ear: CallerPhone) -> None:
     """Wait for the agent to speak, and to be done."""
     await ear.agent_speaks()
     await ear.agent_silent(1.0)

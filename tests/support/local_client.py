@@ -1,4 +1,4 @@
-"""A raw client of the embedded server, for its tests: JSON in and out over a `Connection`, nothing of our model."""
+"""A client of the embedded server for its tests: it sends and receives JSON over a `Connection`, without our model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users' code may do besides what it should."""
+"""Functions of users' code that misbehave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whole calls for tests: the real bridge, session and model, the embedded server and the simulated phone, in memory."""
+"""Whole calls for tests, in memory: the real call session, session and model, the embedded server and the simulated
+phone."""
 
 from __future__ import annotations
 

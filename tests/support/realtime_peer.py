@@ -1,4 +1,4 @@
-"""The smallest server of the Realtime protocol: it says what a test tells it to, and keeps what the client sent."""
+"""The smallest server of the Realtime protocol: it sends what a test gives it, and keeps what the client sent."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Peer:
         self.connection: MemoryConnection | None = None
         self.opened = 0
         self.refusals: list[Exception] = []
-        self.asked: list[tuple[str, Mapping[str, str]]] = []
+        self.requested: list[tuple[str, Mapping[str, str]]] = []
         self.on_client: Callable[[dict[str, Any]], None] = self.accept
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def transport(self, url: str, headers: Mapping[str, str]) -> Connection:
-        self.asked.append((url, headers))
+        self.requested.append((url, headers))
         if self.refusals:
             raise self.refusals.pop(0)
         self.opened += 1

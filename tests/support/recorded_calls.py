@@ -1,4 +1,5 @@
-"""Recordings for tests: calls made in virtual time by the real bridge, session, model server and simulated phone."""
+"""Recordings for tests: calls made in virtual time by the real call session, session, model server and simulated
+phone."""
 
 from __future__ import annotations
 

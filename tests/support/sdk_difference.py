@@ -1,11 +1,4 @@
-"""What of the OpenAI Agents SDK's realtime API is missing or different here.
-
-    python -m tests.support.sdk_difference
-
-Compares names, signatures, defaults, fields, keys and members with the installed package `openai-agents`. Each line of
-the output is one difference that a program of the SDK can notice. What only we have is no difference, unless a program
-has to give it. `docs/agents-sdk.md` explains each line, and a test compares the two.
-"""
+"""The differences from the OpenAI Agents SDK's realtime API: what is missing or different here."""
 
 from __future__ import annotations
 

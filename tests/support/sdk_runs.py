@@ -1,4 +1,4 @@
-"""What the tests of SDK programs share: changed imports, programs as processes, and partners that talk to them.
+"""Helpers for the tests of SDK programs: changed imports, programs as processes, and partners that talk to them.
 
 The partners stand where the programs' users stand: a browser, a microphone with a loudspeaker, Twilio's media stream, a
 SIP call. `test_sdk_programs` puts them in front of our own programs, `test_sdk_examples` in front of the SDK's.
@@ -224,9 +224,9 @@ async def browse(program: Program) -> None:
         await browser.until_said("assistant", "Gladly")
 
         await browser.speak()
-        asked = await browser.until_type("tool_approval_required")
-        assert (asked["tool"], json.loads(asked["arguments"])["new_seat"]) == ("update_seat", "12A")
-        await browser.send(type="tool_approval_decision", call_id=asked["call_id"], approve=True)
+        requested = await browser.until_type("tool_approval_required")
+        assert (requested["tool"], json.loads(requested["arguments"])["new_seat"]) == ("update_seat", "12A")
+        await browser.send(type="tool_approval_decision", call_id=requested["call_id"], approve=True)
         assert "Updated seat to 12A" in (await browser.until_type("tool_end"))["output"]
         await browser.until_said("assistant", "It is done. Updated seat to 12A")
 
@@ -292,7 +292,7 @@ async def call_up(url: str, server: RecordingServer) -> None:
     assert not peer.violations
     assert server.transcripts()[:2] == ["Hello.", "Top of the morning. What can I do for you?"]
     assert server.transcripts()[2:] == ["For two, Friday, at seven.", "One thing first. The weather in Lima is sunny."]
-    (cut,) = [event for event in server.told if event["type"] == "conversation.item.truncate"]
+    (cut,) = [event for event in server.result if event["type"] == "conversation.item.truncate"]
     assert cut["audio_end_ms"] > 0, "the truncation goes by what the phone has played"
 
 
@@ -341,10 +341,10 @@ class RecordingServer(LocalRealtimeServer):
     def __init__(self, script: str) -> None:
         super().__init__(parse_script(script), in_memory=False)
         self.said: list[dict[str, Any]] = []
-        self.told: list[dict[str, Any]] = []
+        self.result: list[dict[str, Any]] = []
 
     async def serve_connection(self, connection: Connection, *, model: str | None = None) -> None:
-        await super().serve_connection(_TappedConnection(connection, self.said, self.told), model=model)
+        await super().serve_connection(_TappedConnection(connection, self.said, self.result), model=model)
 
     def transcripts(self) -> list[str]:
         """What was said, by either side, in the order of its end."""
@@ -352,10 +352,10 @@ class RecordingServer(LocalRealtimeServer):
 
 
 class _TappedConnection(ConnectionWrapper):
-    def __init__(self, connection: Connection, said: list[dict[str, Any]], told: list[dict[str, Any]]) -> None:
+    def __init__(self, connection: Connection, said: list[dict[str, Any]], result: list[dict[str, Any]]) -> None:
         super().__init__(connection)
         self._said = said
-        self._told = told
+        self._told = result
 
     def send(self, text: str) -> None:
         self._said.append(json.loads(text))

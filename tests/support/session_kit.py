@@ -1,4 +1,4 @@
-"""What the tests of the session share."""
+"""Helpers that the tests of the session share."""
 
 from __future__ import annotations
 

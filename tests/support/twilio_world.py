@@ -1,4 +1,5 @@
-"""For tests of the simulated Twilio: it, the official client, and an application of a few lines that it calls."""
+"""A small world for tests of the simulated Twilio: the simulation, the official client, and an application that it
+calls."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class App:
         self.twiml: dict[str, str | Callable[[dict[str, str]], str]] = {}
         self.sounds: dict[str, bytes] = {}
         """WAV files, by path."""
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.requested: list[tuple[str, dict[str, str]]] = []
         self.badly_signed: list[str] = []
         self.streams: list[dict[str, Any]] = []
         self.on_stream: Callable[[WebSocket, str], Coroutine[Any, Any, None]] = read_to_the_end
@@ -44,7 +45,7 @@ class App:
         return as_websocket(self.url)
 
     def of(self, path: str) -> list[dict[str, str]]:
-        return [form for asked, form in self.asked if asked == path]
+        return [form for requested, form in self.requested if requested == path]
 
     async def webhook(self, request: Request) -> Response:
         if (sound := self.sounds.get(request.url.path)) is not None:
@@ -53,7 +54,7 @@ class App:
         signature = request.headers["x-twilio-signature"]
         if not RequestValidator(TOKEN).validate(str(request.url), form, signature):
             self.badly_signed.append(request.url.path)
-        self.asked.append((request.url.path, form))
+        self.requested.append((request.url.path, form))
         answer = self.twiml.get(request.url.path, "<Response/>")
         text = answer if isinstance(answer, str) else answer(form)
         return Response(text.replace("BASE", self.url).replace("WS", as_websocket(self.url)), 200, None, "text/xml")

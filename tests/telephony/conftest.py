@@ -1,4 +1,4 @@
-"""Databases for the tests that want them."""
+"""Databases for the tests that use them."""
 
 from __future__ import annotations
 

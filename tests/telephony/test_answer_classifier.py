@@ -1,4 +1,4 @@
-"""Who answered, as stories: what is heard and told, and the moves that follow, with their times."""
+"""Who answered, as stories: what is heard, the verdicts of Twilio, and the moves that follow, with their times."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_noise_without_end_is_spoken_to_in_the_end() -> None:
     assert play([(1.0, SPEECH)])[1] == [(46.0, "talk")]
 
 
-def test_somebody_who_says_nothing_is_spoken_to_and_nobody_knows_who_it_is() -> None:
+def test_a_silent_callee_is_spoken_to_and_stays_unknown() -> None:
     who, moves = play([])
     assert (who.answered_by, moves) == ("unknown", [(4.0, "talk")])
 
@@ -108,7 +108,7 @@ def test_human_and_unknown_are_spoken_to(verdict: str) -> None:
     assert (who.answered_by, moves) == (verdict, [(1.0, "talk")])
 
 
-def test_a_screening_is_told_name_and_reason_and_then_waited_for() -> None:
+def test_a_screening_hears_name_and_reason_and_then_gets_time() -> None:
     steps: list[Step] = [
         (0.3, SPEECH), (5.0, "pause", 4.0), (5.4, "said", "Please say your name and why you are calling."),
         (12.0, SPEECH), (13.0, "pause", 1.0), (13.3, "said", "Thank you, please hold."),
@@ -123,7 +123,7 @@ def test_a_screening_that_puts_nobody_through_has_an_end() -> None:
     assert (who.answered_by, moves) == ("screening", [(5.4, "screen"), (50.4, "hang up")])
 
 
-def test_a_screening_that_asks_again_is_told_again_once() -> None:
+def test_a_screening_that_asks_again_gets_the_answer_again_once() -> None:
     asks = "Who is calling, please?"
     steps: list[Step] = [
         (1.0, "said", asks), (6.0, SPEECH), (7.0, "pause", 1.0), (7.4, "said", asks),

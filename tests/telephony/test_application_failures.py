@@ -201,7 +201,7 @@ async def test_a_tool_that_succeeds_has_no_error() -> None:
     assert counted.kinds == []
 
 
-async def test_a_guardrail_that_fails_is_told_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_guardrail_that_fails_is_reported_by_its_kind(caplog: pytest.LogCaptureFixture) -> None:
     from realtime_core import OutputGuardrail
 
     counted = Counted()

@@ -1,4 +1,4 @@
-"""The audit of the dependencies: what it says of a database that knows nothing, something, or is out of reach."""
+"""The audit of the dependencies: its report with known vulnerabilities, with none, and without the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets in: both signature schemes, and what the log says about those who do not."""
+"""Access: both signature schemes, and the log lines about refused requests."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_the_upgrade_of_a_stream(caplog: pytest.LogCaptureFixture) -> None:
         )
 
 
-def test_unsigned_requests_from_anywhere_only_when_told_so() -> None:
+def test_unsigned_requests_from_anywhere_only_when_it_is_set() -> None:
     with client(public=False, telephony_allow_unsigned=True, telephony_model="scripted") as local:
         response = local.post("/incoming-call", data=FORM, headers={"X-Forwarded-For": "192.0.2.1"})
         assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""What Twilio tells of a call beside its numbers reaches the agent, in whatever process the stream arrives."""
+"""The details of a call in Twilio's webhook reach the agent, in whatever process the stream arrives."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def incoming(twilio: TestClient, path: str, **fields: str) -> dict[str, str]:
     return stream(twilio.post(path, data=form, headers=signed(path, form)))[1]
 
 
-def test_the_stream_tells_another_process_all_that_the_webhook_was_told() -> None:
+def test_the_stream_gives_another_process_all_that_the_webhook_got() -> None:
     with client() as twilio:
         parameters = incoming(twilio, f"/incoming-call?{QUERY}", **TOLD)
     assert all(len(name) + len(value) < 500 for name, value in parameters.items()), "Twilio takes no more"

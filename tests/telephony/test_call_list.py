@@ -50,16 +50,16 @@ def simulated_twilio(folder: Path) -> Iterator[dict[str, str]]:
     for number in NUMBERS[::3]:
         arguments += ["--callee", f"{number}={brief}"]
     command = [sys.executable, "-m", "telephony", "simulate", *arguments]
-    told = folder / "twilio.jsonl"  # no pipe: whoever fills one waits for its reader
-    with told.open("w") as file, subprocess.Popen(command, stdout=file, env=environment(), cwd=ROOT) as process:
+    result = folder / "twilio.jsonl"  # no pipe: whoever fills one waits for its reader
+    with result.open("w") as file, subprocess.Popen(command, stdout=file, env=environment(), cwd=ROOT) as process:
         try:
-            while "\n" not in told.read_text():
+            while "\n" not in result.read_text():
                 assert process.poll() is None
                 time.sleep(0.05)
-            yield json.loads(told.read_text().splitlines()[0])
+            yield json.loads(result.read_text().splitlines()[0])
         finally:
             process.send_signal(signal.SIGINT)
-    assert "Twilio's documentation" not in told.read_text()
+    assert "Twilio's documentation" not in result.read_text()
 
 
 def test_a_call_list_that_is_killed_calls_nobody_twice_and_leaves_nobody_out(tmp_path: Path) -> None:
@@ -172,8 +172,8 @@ def test_who_was_refused_is_tried_again_and_who_was_called_is_not(
     runs: Runs, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert runs.run(f"to\n{ADA}\n+19005550123\n", as_json=True) == [ADA]
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {row["to"]: row["status"] for row in told} == {ADA: "busy", "+19005550123": "refused"}
+    result = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["to"]: row["status"] for row in result} == {ADA: "busy", "+19005550123": "refused"}
     assert runs.run(as_json=True) == []
     assert [json.loads(line)["to"] for line in capsys.readouterr().out.splitlines()] == ["+19005550123"]
 

@@ -106,14 +106,14 @@ async def test_an_inbound_call_has_the_result_that_its_agent_recorded() -> None:
         call = await twilio.ring(caller=talks, from_=THEM)
         await until(lambda: bool(ended))
         row = await app.state.phone.call_records.client.call(call.sid)
-    (told,) = ended
-    assert (told.output, told.sid, told.direction) == (Booking(2), call.sid, "inbound")
-    assert (told.caller, told.called, told.agents) == (THEM, OWN_NUMBER, ("Desk",))
-    assert (told.ending, told.ending_code, told.status) == ("hung up", "hung_up", "completed")
-    assert {line.who for line in told.transcript} == {"agent", "caller"}
-    assert told.duration_s > 3 and told.ended_at is not None
-    assert told.tools == {"record_result": {"calls": 1, "failures": 0}}
-    assert told.model_cost is None, "nobody knows what this model costs"
+    (outcome,) = ended
+    assert (outcome.output, outcome.sid, outcome.direction) == (Booking(2), call.sid, "inbound")
+    assert (outcome.caller, outcome.called, outcome.agents) == (THEM, OWN_NUMBER, ("Desk",))
+    assert (outcome.ending, outcome.ending_code, outcome.status) == ("hung up", "hung_up", "completed")
+    assert {line.who for line in outcome.transcript} == {"agent", "caller"}
+    assert outcome.duration_s > 3 and outcome.ended_at is not None
+    assert outcome.tools == {"record_result": {"calls": 1, "failures": 0}}
+    assert outcome.model_cost is None, "nobody knows what this model costs"
     assert row.result == {"people": 2, "remark": None}
 
 

@@ -101,8 +101,8 @@ FOUND: list[tuple[dict[str, str], list[int]]] = [
 @pytest.mark.parametrize(("given", "numbers"), FOUND, ids=lambda it: str(it) if isinstance(it, dict) else "")
 def test_filters(records: Records, given: dict[str, str], numbers: list[int]) -> None:
     records.note(random.Random(1).sample(CALLS, len(CALLS)))
-    asked = query_of(given, now=NOON, subject_of=KEY.of)
-    assert [row.id for row in records.calls(asked)] == [f"CA{number:03}" for number in numbers]
+    requested = query_of(given, now=NOON, subject_of=KEY.of)
+    assert [row.id for row in records.calls(requested)] == [f"CA{number:03}" for number in numbers]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 10])
@@ -113,7 +113,7 @@ def test_pages_have_each_call_once(records: Records, limit: int) -> None:
     seen: list[str] = []
     cursor = ""
     for number in range(20):
-        page = page_of(records.calls(asked := query(limit=str(limit), cursor=cursor)), asked)
+        page = page_of(records.calls(requested := query(limit=str(limit), cursor=cursor)), requested)
         assert len(page.calls) == limit or not page.cursor
         seen += [row.id for row in page.calls]
         records.note([CallUpdate(f"CN{number}", NOON + timedelta(minutes=number))])
@@ -161,8 +161,8 @@ async def test_the_endpoint_lists_and_pages(database_url: str) -> None:
         assert (status, [row["id"] for row in rest["calls"]], rest["next"]) == (200, ["CA002"], None)
         status, found = await it.servers["a"].ask("GET", f"/calls?number={ADA.replace('+', '%2B')}")
         assert (status, [row["id"] for row in found["calls"]]) == (200, ["CA000"])
-        status, told = await it.servers["a"].ask("GET", "/calls?since=x")
-        assert (status, told["error"].startswith("since: ")) == (400, True)
+        status, result = await it.servers["a"].ask("GET", "/calls?since=x")
+        assert (status, result["error"].startswith("since: ")) == (400, True)
         assert (await it.servers["a"].ask("GET", "/calls", token="wrong"))[0] == 401
         assert (await it.servers["a"].ask("GET", "/calls", token=TOKEN))[0] == 200
         with closing(DatabaseRecords(database_url)) as database:

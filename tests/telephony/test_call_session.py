@@ -177,8 +177,8 @@ async def test_keys_reach_the_model_and_no_record() -> None:
         phone.hang_up()
 
     call = await phone_call(caller)
-    ((_, told),) = call.records.of("model.out", "conversation.item.create")
-    assert told["item"]["content"][0]["text"] == "The caller pressed •."
+    ((_, reported),) = call.records.of("model.out", "conversation.item.create")
+    assert reported["item"]["content"][0]["text"] == "The caller pressed •."
     assert "7" not in json.dumps([m for _, m in call.records.of("twilio.in", "dtmf")]).partition('"digit"')[2]
 
 

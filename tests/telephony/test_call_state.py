@@ -97,9 +97,9 @@ def test_callbacks_in_any_order_and_number_end_alike(
     state = CallState()
     if not created_late:
         state.created(SID, 0.0)
-    for now, told in enumerate([*order, *again]):
+    for now, result in enumerate([*order, *again]):
         state.identified(SID, now)
-        state.callback(told, now)
+        state.callback(result, now)
     state.created(SID, 99.0)
     assert (state.status, state.answered, state.sid, state.error) == ("completed", True, SID, "")
     assert state.next_step(1e9) == NextStep.WAIT

@@ -18,7 +18,7 @@ from telephony import Call, collect_digits, create_app, hang_up, send_digits, tr
 from telephony.audio.files import write_ulaw
 from telephony.call import clips
 from telephony.errors import AudioFileError, CallError
-from tests.support.exchange import Ear, hear_out, story
+from tests.support.exchange import CallerPhone, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 
@@ -56,15 +56,15 @@ def test_a_transfer_that_cannot_hold_is_refused_when_it_is_declared(targets: dic
 
 
 @pytest.mark.parametrize("tool", [hang_up(), transfer(a="+14155550123"), send_digits(), collect_digits()])
-async def test_without_a_call_the_model_is_told_so(tool: Any) -> None:
+async def test_without_a_call_the_model_learns_so(tool: Any) -> None:
     context = ToolContext(None, Usage(), tool_name=tool.name, tool_call_id="1")
     assert "phone calls only" in await tool.on_invoke_tool(context, "{}")
 
 
 async def run(tool: Any, *turns: Turn, seconds: float = 20.0, arguments: str = "{}", **options: Any) -> Any:
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("sorry_hours")
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("sorry_hours")
         await asyncio.sleep(seconds)
 
     first = Turn(Reply(say="Goodbye!"), calls=[ToolCall(tool.name, arguments)])
@@ -82,11 +82,11 @@ async def test_hold_with_audio_is_heard_and_the_caller_is_not() -> None:
             await asyncio.sleep(8.0)
         return "done"
 
-    told = await run(check)
-    assert music in told.heard, "looped, sample by sample"
-    answer = list(told.spoken().values())[-1]
-    assert answer[2400:8000] in told.heard
-    told.assert_no_undecided_silence()
+    result = await run(check)
+    assert music in result.heard, "looped, sample by sample"
+    answer = list(result.spoken().values())[-1]
+    assert answer[2400:8000] in result.heard
+    result.assert_no_undecided_silence()
 
 
 async def test_a_clip_and_a_sentence_are_heard_to_the_end() -> None:
@@ -99,12 +99,12 @@ async def test_a_clip_and_a_sentence_are_heard_to_the_end() -> None:
         results.append(await ctx.context.say("hours"))
         return "done"
 
-    told = await run(tell, Turn(Reply(say=OPEN), text="hours"))
+    result = await run(tell, Turn(Reply(say=OPEN), text="hours"))
     assert results == [True, True]
-    assert clips.farewell() in told.heard
-    assert told.heard_whole(1)
-    assert told.heard.index(clips.farewell()) < told.heard.index(list(told.spoken().values())[1])
-    told.assert_no_undecided_silence()
+    assert clips.farewell() in result.heard
+    assert result.heard_whole(1)
+    assert result.heard.index(clips.farewell()) < result.heard.index(list(result.spoken().values())[1])
+    result.assert_no_undecided_silence()
 
 
 async def test_a_live_call_plays_files_and_refuses_what_is_no_audio(tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ async def test_a_live_call_plays_files_and_refuses_what_is_no_audio(tmp_path: Pa
                     errors.append(error)
         return "done"
 
-    told = await run(tell)
+    result = await run(tell)
     assert results == [True, True]
-    assert told.heard.count(clips.farewell()) == 2
+    assert result.heard.count(clips.farewell()) == 2
     assert len(errors) == 9
 
 
@@ -140,16 +140,16 @@ async def test_while_the_caller_is_muted_the_model_hears_silence() -> None:
             await asyncio.sleep(6.0)
         return "done"
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("sorry_hours")
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("sorry_hours")
         await asyncio.sleep(1.5)
-        await ear.say("hello")
+        await phone.say("hello")
         await asyncio.sleep(8)
 
     script = Script(greeting=Reply(say=GREETING), turns=[Turn(Reply(say="Goodbye!"), calls=[ToolCall("listen", "{}")])])
-    told = await story(caller, script=script, agent=RealtimeAgent(name="Desk", tools=[listen]))
-    assert len(told.records.of("model.in", "input_audio_buffer.speech_started")) == 1
+    result = await story(caller, script=script, agent=RealtimeAgent(name="Desk", tools=[listen]))
+    assert len(result.records.of("model.in", "input_audio_buffer.speech_started")) == 1
 
 
 async def test_what_a_call_cannot_do_is_said_in_words() -> None:
@@ -178,10 +178,10 @@ async def test_digits_are_refused_where_there_is_no_address_for_a_stream() -> No
     def no_addresses(call: Call) -> None:
         call._parts.controls._addresses = None  # type: ignore[attr-defined]
 
-    told = await run(send_digits(), on_start=no_addresses, arguments='{"digits": "12"}')
-    ((_, ended),) = told.records.of("tool.end")
+    result = await run(send_digits(), on_start=no_addresses, arguments='{"digits": "12"}')
+    ((_, ended),) = result.records.of("tool.end")
     assert "no address for a new stream" in ended["output"]
-    assert told.exchange.streams == 1
+    assert result.exchange.streams == 1
 
 
 async def test_a_goodbye_that_the_model_cannot_say_is_a_clip() -> None:
@@ -192,15 +192,15 @@ async def test_a_goodbye_that_the_model_cannot_say_is_a_clip() -> None:
         await ctx.context.hang_up(goodbye="bye")
         return ""
 
-    told = await run(end)
-    assert told.reason == "agent hung up"
-    assert clips.farewell() in told.heard
+    result = await run(end)
+    assert result.reason == "agent hung up"
+    assert clips.farewell() in result.heard
 
 
 async def test_a_goodbye_whose_response_fails_is_a_clip_too() -> None:
-    told = await run(
+    result = await run(
         hang_up(goodbye="bye"), Turn(Reply(trouble=Trouble("fail", code="invalid_request_error")), text="bye")
     )
-    assert told.reason == "agent hung up"
-    assert clips.farewell() in told.heard
-    told.assert_no_undecided_silence()
+    assert result.reason == "agent hung up"
+    assert clips.farewell() in result.heard
+    result.assert_no_undecided_silence()

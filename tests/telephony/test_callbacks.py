@@ -44,10 +44,10 @@ def test_the_voice_webhook() -> None:
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_states_in_any_order_and_twice(order: tuple[int, ...]) -> None:
-    progress, told = CallProgress(), states()
+    progress, result = CallProgress(), states()
     for index in order:
-        assert progress.add(told[index])
-        assert not progress.add(told[index])
+        assert progress.add(result[index])
+        assert not progress.add(result[index])
     assert [state.status for state in progress.states] == STATES
     assert progress.now is not None and progress.now.status == "completed"
 

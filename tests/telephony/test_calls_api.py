@@ -74,8 +74,8 @@ def test_what_is_wrong_is_said() -> None:
             bodies: list[Any] = [{}, {"to": TO, "unknown": 1}, {"to": TO, "max_s": -1}, [], "x"]
             for body in bodies:
                 assert (await it.ask("POST", "/calls", body))[0] == 400
-            status, told = await it.ask("POST", "/calls", {"to": "+19005550123"})
-            assert (status, "premium" in told["error"]) == (409, True)
+            status, outcome = await it.ask("POST", "/calls", {"to": "+19005550123"})
+            assert (status, "premium" in outcome["error"]) == (409, True)
             assert (await it.ask("POST", "/calls", {"to": "+1" * 525_000}))[0] == 413
             assert not it.twilio.calls
 
@@ -86,9 +86,9 @@ def test_without_an_account_no_calls_are_placed() -> None:
     async def main() -> None:
         app = create_app(RealtimeAgent(name="Blu"), settings=load_settings(telephony_model="scripted"))
         async with listening(app) as address, SimulatedTwilio() as twilio:
-            status, told = await Server(address, twilio).ask("POST", "/calls", {"to": TO})
+            status, outcome = await Server(address, twilio).ask("POST", "/calls", {"to": TO})
             assert status == 503
-            assert "TWILIO_PHONE_NUMBER" in told["error"]
+            assert "TWILIO_PHONE_NUMBER" in outcome["error"]
 
     run(main())
 

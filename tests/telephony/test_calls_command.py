@@ -61,8 +61,8 @@ def test_calls_are_listed_and_shown(folder: Path) -> None:
         "CA1",
         "CA2",
     ]
-    told = telephony("calls", "show", "CA1", "--folder", folder, "--wav", folder / "call.wav")
-    assert "tool book_table" in told and "hung up" in told
+    outcome = telephony("calls", "show", "CA1", "--folder", folder, "--wav", folder / "call.wav")
+    assert "tool book_table" in outcome and "hung up" in outcome
     with wave.open(str(folder / "call.wav")) as file:
         assert file.getnchannels() == 2
     assert json.loads(telephony("calls", "show", folder / "CA2", "--json"))["ended"] == "hung up"
@@ -80,7 +80,7 @@ def test_old_calls_are_purged_and_nothing_else(folder: Path) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_server_that_was_told_for_how_long_removes_old_calls_each_day(
+async def test_a_server_that_has_a_number_of_days_removes_old_calls_each_day(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.utime(folder / "CA1" / "journal.jsonl", (0, 0))
@@ -119,13 +119,13 @@ def test_a_server_purges_when_it_starts(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["CA2", "notes"]
 
 
-def test_replaying_tells_by_its_exit_code(folder: Path, tmp_path: Path) -> None:
+def test_replaying_shows_the_result_in_its_exit_code(folder: Path, tmp_path: Path) -> None:
     page, junit = tmp_path / "page.html", tmp_path / "junit.xml"
     assert "no divergence" in telephony("replay", folder, "--html", page, "--junit", junit)
     assert page.read_text().count("<svg") == 4
     assert ElementTree.parse(junit).getroot().attrib["failures"] == "0"
-    told = json.loads(telephony("replay", RECORDING, "--strict", "--json", exit_code=3))
-    assert told["results"][0]["diverged"] and told["results"][0]["divergence"]["what"]
+    outcome = json.loads(telephony("replay", RECORDING, "--strict", "--json", exit_code=3))
+    assert outcome["results"][0]["diverged"] and outcome["results"][0]["divergence"]["what"]
     spread = json.loads(
         telephony("replay", RECORDING, "--mode", "simulated", "--jitter-ms", 30, "--repeat", 2, "--json")
     )

@@ -113,7 +113,7 @@ def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
-def test_all_problems_of_the_settings_are_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_of_the_settings_are_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBLIC_URL", "https://phone.example.com")
     result = CliRunner().invoke(app, ["serve", "shopdesk:agent"])
     assert result.exit_code == 1

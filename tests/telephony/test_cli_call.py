@@ -35,7 +35,7 @@ def run(*arguments: str, **settings: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def test_a_call_is_told_as_it_goes_and_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_is_reported_as_it_goes_and_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio, "run", virtual_time.run)
     arguments = ["--callee", "voicemail", "--data", "name=Ada", "--message", "Please call us back."]
     result = CliRunner().invoke(app, [*CALL, *arguments])
@@ -48,8 +48,8 @@ def test_a_call_is_told_as_it_goes_and_at_its_end(monkeypatch: pytest.MonkeyPatc
 
 def test_a_result_is_json_for_scripts() -> None:
     code, out, _ = run(*CALL, "--callee", "busy", "--result", "examples.remind:Outcome", "--json")
-    told = json.loads(out)
-    assert (code, told["to"], told["status"], told["output"]) == (1, TO, "busy", None)
+    outcome = json.loads(out)
+    assert (code, outcome["to"], outcome["status"], outcome["output"]) == (1, TO, "busy", None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Audio that users give, at every door: converted where its kind is known, refused by name where it is not."""
+"""Audio from users, at every entrance: converted if its kind is known, else refused with the name of its kind."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_file_of_a_known_kind_is_converted(kind: str, tmp_path: Path) -> None:
         assert g711.encode(g711.decode(ulaw)) == ulaw
 
 
-def test_an_mp3_without_a_tag_is_told_from_samples() -> None:
+def test_an_mp3_without_a_tag_is_detected_by_its_samples() -> None:
     for rate in (8000, 16_000, 24_000, 44_100, 48_000):
         found = container_of(_file("MP3", samples=SECOND, rate=rate))
         assert found is not None and found.kind == "an MP3 file", rate
@@ -115,9 +115,9 @@ DOORS = {"greeting": _as_greeting, "ambience": _as_ambience, "options": _in_opti
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("kind", NOT_READ)
 def test_what_is_not_audio_is_refused_at_each_door_by_its_kind(kind: str, door: str) -> None:
-    with pytest.raises(AudioFileError, match=kind) as told:
+    with pytest.raises(AudioFileError, match=kind) as result:
         DOORS[door](NOT_READ[kind])
-    assert door in str(told.value) or door in ("options", "voicemail")
+    assert door in str(result.value) or door in ("options", "voicemail")
 
 
 def test_options_and_messages_hold_what_the_phone_plays() -> None:
@@ -148,8 +148,12 @@ def test_an_order_takes_files_and_refuses_what_is_too_long_or_no_audio() -> None
     assert machine is not None and isinstance(machine.message, bytes)
     assert abs(len(machine.message) / 8000 - 1) < 0.1
     silent_hour = _file("FLAC", samples=np.zeros(3600 * 8000), rate=8000)  # a few kilobytes
-    for raw, told in ((silent_hour, f"{MAX_CLIP_S} s is the most"), (b"%PDF-1.7" + bytes(9), "a PDF"), (b"", "empty")):
-        with pytest.raises(ValidationError, match=told):
+    for raw, result in (
+        (silent_hour, f"{MAX_CLIP_S} s is the most"),
+        (b"%PDF-1.7" + bytes(9), "a PDF"),
+        (b"", "empty"),
+    ):
+        with pytest.raises(ValidationError, match=result):
             order(raw)
 
 

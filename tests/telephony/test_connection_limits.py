@@ -1,4 +1,5 @@
-"""Hostile peers on real sockets: too long, too slow, too many. With both parsers, and with uvloop where it is there."""
+"""Hostile peers on real sockets: too long, too slow, too many. With both parsers, and with uvloop if it is
+installed."""
 
 from __future__ import annotations
 

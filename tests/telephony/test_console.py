@@ -1,4 +1,4 @@
-"""The console's endpoints: who is let in, the signed way of a page's call, and what its feed tells."""
+"""The console's endpoints: access, the signed request of a page, and the feed of a call."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def test_where_others_can_come_a_token_has_to_be_set() -> None:
 
 
 def test_who_answers(public: TestClient) -> None:
-    told = public.get(f"{PHONE}/about", headers=BEARER).json()
-    assert told["agents"] == {"": "Desk"}
-    assert told["account_sid"] == ACCOUNT
-    assert public.get(f"/i/{told['instance']}{PHONE}/about", headers=BEARER).json() == told
+    result = public.get(f"{PHONE}/about", headers=BEARER).json()
+    assert result["agents"] == {"": "Desk"}
+    assert result["account_sid"] == ACCOUNT
+    assert public.get(f"/i/{result['instance']}{PHONE}/about", headers=BEARER).json() == result
 
 
 def dial(test_client: TestClient) -> tuple[dict[str, str], str | None]:

@@ -1,4 +1,4 @@
-"""Who stopped the agent, and who took over: in the journal, transcript, figures, picture, demo and softphone."""
+"""The causes of interruptions, and handoffs: in the journal, transcript, figures, picture, demo and softphone."""
 
 from __future__ import annotations
 
@@ -150,8 +150,8 @@ async def test_the_cause_of_a_cut_is_recorded_and_shown(by: str, cause: str, wor
     picture = timeline_svg(recorded, audio, events, figures)
     assert ("interrupted, silent within" in picture) == callers
     assert callers or words.removesuffix(": ") in picture
-    told = "interrupted: " if cause == "caller" else words
-    assert any(line.text.startswith(told) for line in whole_call(records)[0].lines)
+    result = "interrupted: " if cause == "caller" else words
+    assert any(line.text.startswith(result) for line in whole_call(records)[0].lines)
     assert (select("interruption", cut[1]) or {})["cause"] == cause
 
 
@@ -187,5 +187,5 @@ async def test_a_handoff_is_recorded_and_shown() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 7, "somebody"])
-def test_a_journal_without_causes_tells_of_the_caller(value: Any) -> None:
+def test_a_journal_without_causes_names_the_caller(value: Any) -> None:
     assert cause_of(value) is CutCause.CALLER

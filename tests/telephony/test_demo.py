@@ -51,10 +51,10 @@ def demo(*arguments: str) -> dict[str, Any]:
 
 def test_the_demonstration_shows_what_it_should(tmp_path: Path) -> None:
     figures = demo("--fast", "--folder", str(tmp_path))
-    ear, counts = figures["ear"], figures["counts"]
-    assert len(ear["barge_in_to_silence_ms"]) == 1 and ear["barge_in_to_silence_ms"][0] <= 60
-    assert abs(ear["truncation_error_ms"][0]) <= 20
-    assert (ear["underruns"], ear["violations"], ear["wav_shift_ms"]) == ([], 0, 0.0)
+    phone, counts = figures["ear"], figures["counts"]
+    assert len(phone["barge_in_to_silence_ms"]) == 1 and phone["barge_in_to_silence_ms"][0] <= 60
+    assert abs(phone["truncation_error_ms"][0]) <= 20
+    assert (phone["underruns"], phone["violations"], phone["wav_shift_ms"]) == ([], 0, 0.0)
     assert (counts["tool_calls"], counts["clears"], counts["keys"], counts["samples_mismatched"]) == (1, 1, 1, 0)
     assert [turn["after"] for turn in figures["response_latency_ms"]["turns"]] == ["speech", "speech", "key", "speech"]
     folder = tmp_path / figures["call_sid"]
@@ -144,7 +144,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_tools_of_a_given_agent_run_only_when_told_to(shop: Path) -> None:
+def test_tools_of_a_given_agent_run_only_with_the_option(shop: Path) -> None:
     figures = demo("chargingshop:agent", "--fast")
     assert figures["counts"]["tool_calls"] >= 1
     assert not (shop / "charged").exists()
@@ -227,7 +227,7 @@ def test_no_process_is_left_when_it_is_interrupted(tmp_path: Path, number: signa
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
 
-def test_a_model_that_does_not_start_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_model_that_does_not_start_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("greeting = 5\n")
     with start(tmp_path, "--script", "bad.toml") as process:
         _, err = process.communicate(timeout=60)

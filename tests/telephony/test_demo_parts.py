@@ -82,7 +82,7 @@ def test_a_child_is_ended_whatever_happens(fail: type[BaseException]) -> None:
     assert pids and not is_alive(pids[0])
 
 
-def test_a_child_that_fails_is_told_with_its_last_words() -> None:
+def test_a_child_that_fails_is_reported_with_its_last_words() -> None:
     async def ready(helper: Any) -> None:
         with pytest.raises(DemoFailed, match=r"The helper did not start\. It said: no such thing"):
             await helper.ready()

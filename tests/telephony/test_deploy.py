@@ -406,7 +406,7 @@ def test_twenty_calls_through_tls_find_their_processes(tmp_path: Path, monkeypat
     asyncio.run(main())
 
 
-def test_no_call_is_lost_when_a_process_of_two_is_told_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_call_is_lost_when_a_process_of_two_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with site(tmp_path, monkeypatch) as here:
             going, _ = here.processes

@@ -1,4 +1,4 @@
-"""deploy/lint.py finds nothing in deploy/, and finds what it is there to find. What is not installed is skipped."""
+"""deploy/lint.py finds nothing in deploy/, and it finds each kind of fault. What is not installed is skipped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def lint() -> ModuleType:
     return module
 
 
-def told(lint: ModuleType, check: str, folder: Path) -> str:
+def lint_result(lint: ModuleType, check: str, folder: Path) -> str:
     try:
         return str(lint.CHECKS[check](folder))
     except lint.Skipped as reason:
@@ -30,7 +30,7 @@ def told(lint: ModuleType, check: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("check", ["Dockerfile", "compose.yaml", "kubernetes", "telephony.service", "Caddyfile"])
 def test_nothing_is_found(lint: ModuleType, check: str) -> None:
-    assert told(lint, check, DEPLOY)
+    assert lint_result(lint, check, DEPLOY)
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,4 @@ def test_a_mistake_is_found(lint: ModuleType, tmp_path: Path, check: str, file: 
     assert was in text
     (folder / file).write_text(text.replace(was, becomes))
     with pytest.raises(lint.Faulty):
-        told(lint, check, folder)
+        lint_result(lint, check, folder)

@@ -1,4 +1,4 @@
-"""What a call's records show of keys: nothing, wherever they turn up, and in however many pieces."""
+"""A call's records show no digits, wherever the digits occur and in however many pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor: finds what is wrong, says what to do, and is silent about secrets."""
+"""The doctor finds faults, says what to do, and shows no secret."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_list_of_models_that_cannot_be_read_is_said(body: bytes, monkeypatch: 
 # --- on the simulated API --------------------------------------------------------------------------------------------
 
 
-def asked(
+def check_results(
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[SimulatedTwilio], None] = lambda twilio: None,
     answers: Mapping[str, Answer] = {},
@@ -153,7 +153,7 @@ def wrongs(results: list[CheckResult]) -> list[CheckResult]:
 
 
 def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    results = asked(monkeypatch)
+    results = check_results(monkeypatch)
     assert wrongs(results) == []
     assert [result.about for result in results if result.state == "ok"] == [
         "settings", "codec", "resampler", "model", "Twilio's account", "number", "calling", "PUBLIC_URL", "signature",
@@ -204,7 +204,7 @@ def number_of(twilio: SimulatedTwilio) -> OwnedNumber:
 def test_what_can_be_wrong_at_twilio(
     monkeypatch: pytest.MonkeyPatch, change: Any, state: str, about: str, says: str, cure: str
 ) -> None:
-    (result,) = wrongs(asked(monkeypatch, change))
+    (result,) = wrongs(check_results(monkeypatch, change))
     assert (result.state, result.about) == (state, about)
     assert says in result.message and "\n" not in result.message
     assert cure in result.advice
@@ -215,16 +215,16 @@ def test_an_application_that_leads_here_is_well(monkeypatch: pytest.MonkeyPatch)
         number_of(twilio).voice_application_sid = "AP1"
         twilio.applications["AP1"] = f"{PUBLIC}/incoming-call"
 
-    assert wrongs(asked(monkeypatch, change)) == []
+    assert wrongs(check_results(monkeypatch, change)) == []
 
 
 def test_whom_a_trial_account_and_its_geo_permissions_let_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert wrongs(asked(monkeypatch, to="+4930123456")) == []
-    found = asked(monkeypatch, lambda twilio: twilio.barred_countries.add("DE"), to="+4930123456")
+    assert wrongs(check_results(monkeypatch, to="+4930123456")) == []
+    found = check_results(monkeypatch, lambda twilio: twilio.barred_countries.add("DE"), to="+4930123456")
     assert [(f.about, "DE may not be called" in f.message) for f in wrongs(found)] == [("calling", True)]
-    _, unverified = wrongs(asked(monkeypatch, a_trial, to="+14155550123"))
+    _, unverified = wrongs(check_results(monkeypatch, a_trial, to="+14155550123"))
     assert "+14155550123 is not verified" in unverified.message and "Verify it" in unverified.advice
-    assert len(wrongs(asked(monkeypatch, a_trial, to="+14155550177"))) == 1, "the trial itself"
+    assert len(wrongs(check_results(monkeypatch, a_trial, to="+14155550177"))) == 1, "the trial itself"
 
 
 def test_what_the_doctor_says_of_calling_is_so() -> None:
@@ -280,7 +280,7 @@ def test_what_can_be_wrong_with_our_address(
     cure: str,
 ) -> None:
     outside = {f"{PUBLIC}{path}": answer for path, answer in answers.items()}
-    (result,) = wrongs(asked(monkeypatch, answers=outside, upgrade_fault=upgrade_fault))
+    (result,) = wrongs(check_results(monkeypatch, answers=outside, upgrade_fault=upgrade_fault))
     assert result.about == about
     assert says in result.message and cure in result.advice
 
@@ -292,12 +292,12 @@ def test_another_port_than_443_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> 
         number_of(twilio).voice_url = number_of(twilio).voice_fallback_url = f"{public}/incoming-call"
 
     outside = {f"{public}/healthz": US, f"{public}/stream-status": Answer(204, {})}
-    (result,) = wrongs(asked(monkeypatch, change, outside, PUBLIC_URL=public))
+    (result,) = wrongs(check_results(monkeypatch, change, outside, PUBLIC_URL=public))
     assert "on port 8443" in result.message and "443" in result.advice
 
 
 def test_no_key_is_used_that_nobody_asked_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    (result,) = [result for result in asked(monkeypatch) if result.about == "model's key"]
+    (result,) = [result for result in check_results(monkeypatch) if result.about == "model's key"]
     assert (result.state, "not tried" in result.message) == ("skipped", True)
 
 
@@ -336,7 +336,7 @@ def _speak_plainly(listener: socket.socket) -> None:
 
 
 @pytest.mark.real_time
-def test_why_nobody_answers_is_told_apart() -> None:
+def test_reasons_for_no_answer_are_distinguished() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         assert fetch(f"http://127.0.0.1:{closed.getsockname()[1]}/", {}).hitch == "refused"
@@ -349,7 +349,7 @@ def test_why_nobody_answers_is_told_apart() -> None:
 def test_nothing_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     late = format_datetime(datetime(2026, 1, 1, 12, 2, tzinfo=UTC), usegmt=True)
     answers = {f"{PUBLIC}/healthz": Answer(502, {}), "https://api.openai": Answer(401, {})}
-    found = asked(
+    found = check_results(
         monkeypatch, lambda t: setattr(t, "auth_token", "new"), answers, date=late, model_key=True
     )  # fmt: skip
     wrong = {result.about: result for result in found if result.state == "wrong"}
@@ -375,7 +375,7 @@ def test_each_setting_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_the_webhook_is_compared_to_the_character(monkeypatch: pytest.MonkeyPatch, voice_url: str, state: str) -> None:
-    found = asked(monkeypatch, lambda twilio: setattr(number_of(twilio), "voice_url", f"{PUBLIC}{voice_url}"))
+    found = check_results(monkeypatch, lambda twilio: setattr(number_of(twilio), "voice_url", f"{PUBLIC}{voice_url}"))
     assert [result.state for result in found if result.about == "number"] == [state]
 
 

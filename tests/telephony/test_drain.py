@@ -1,4 +1,5 @@
-"""SIGTERM, to a real process with a real WebSocket: the live call goes on, new ones are refused, then it is over."""
+"""SIGTERM to a real process with a real WebSocket: the live call continues, new ones are refused, then the process
+ends."""
 
 from __future__ import annotations
 
@@ -193,8 +194,8 @@ def test_without_a_call_uvicorn_ends_at_once(tmp_path: Path) -> None:
 def test_a_server_that_cannot_be_drained_says_so_at_its_start(caplog: pytest.LogCaptureFixture) -> None:
     settings = Settings(telephony_model="scripted", telephony_allow_unsigned=True)
     with TestClient(create_app(RealtimeAgent(name="Desk"), settings=settings)):
-        told = [it for it in caplog.records if "cannot be drained" in it.getMessage()]
-        assert [it.levelname for it in told] == ["WARNING"]
+        result = [it for it in caplog.records if "cannot be drained" in it.getMessage()]
+        assert [it.levelname for it in result] == ["WARNING"]
 
 
 @pytest.mark.virtual_time

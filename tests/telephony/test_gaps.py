@@ -1,4 +1,5 @@
-"""Holes in the caller's audio: filled with silence as long as the hole, and never more than time has passed."""
+"""Gaps in the caller's audio are filled with silence of the same length, and never with more than the time that has
+passed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs and recordings of others: nobody's voice comes into another's lane, and what is odd is told and left out."""
+"""Logs and recordings of other programs: voices are never mixed, and unusable messages are reported and left out."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ ODD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_what_cannot_be_used_is_told_and_left_out(odd: str, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_reported_and_left_out(odd: str, tmp_path: Path) -> None:
     log = write(tmp_path / "a.log", start("CA1", "MZ1"), media("MZ1", "0", A), ODD[odd], media("MZ1", "40", A))
     made = import_twilio(log, tmp_path / "calls")
     assert len(made.problems) == 1 and len(made.journals) == 1, made
@@ -176,9 +176,9 @@ def test_the_command_tells_in_a_line_and_a_hint(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "mono.wav", np.zeros(800), 8000)
     for name in ("missing.wav", "missing.log", "folder", "tagged.mp3", "a.m4a", "e.log", "mono.wav", "x.pdf"):
         done = CliRunner().invoke(app, ["calls", "import", str(tmp_path / name), "--folder", str(tmp_path / "calls")])
-        told = done.output.strip().splitlines()
-        assert done.exit_code in (1, 2) and len(told) == 2 and "hint: " in told[1], (name, done.output)
-        assert name in told[0], told
+        result = done.output.strip().splitlines()
+        assert done.exit_code in (1, 2) and len(result) == 2 and "hint: " in result[1], (name, done.output)
+        assert name in result[0], result
     assert not (tmp_path / "calls").exists()
 
 

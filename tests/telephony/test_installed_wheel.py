@@ -1,4 +1,4 @@
-"""What the README says to type works for somebody who has installed the wheel, in a folder of their own."""
+"""The commands of the README work for a user who has installed the wheel, in a folder of their own."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_the_command_says_what_is_missing_without_a_phone(project: Project) -> N
 
 
 @pytest.mark.parametrize("ends", ["raise SystemExit(2)", "import sys; sys.exit(main())", "int(sys.argv[9])"])
-def test_a_script_without_a_guard_is_told_in_two_lines(project: Project, ends: str) -> None:
+def test_a_script_without_a_guard_is_reported_in_two_lines(project: Project, ends: str) -> None:
     (project.folder / "unguarded.py").write_text(f"import sys\ndef main(): return 3\n{ends}\n")
     for option in ("--agent", "--result"):
         arguments = {"--agent": "remind:agent", "--result": "remind:Outcome"} | {option: "unguarded:agent"}

@@ -1,4 +1,4 @@
-"""The journal on disk: what was written is what is read, whatever the disk or a crash did."""
+"""The journal on disk: a reader gets what was written, after every fault of the disk and every crash."""
 
 from __future__ import annotations
 

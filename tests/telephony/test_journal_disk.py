@@ -1,4 +1,4 @@
-"""Disks that fail, fill up or hang: the journal loses records and says so, the call loses nothing."""
+"""Disks that fail, fill up or hang: the journal loses records and reports it, and the call loses nothing."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ class Faulty(Files):
 
 
 class Hanging(Files):
-    """A disk that answers nothing until it is `free`. `asked` is set when the first operation waits."""
+    """A disk that answers nothing until it is `free`. `requested` is set when the first operation waits."""
 
     def __init__(self) -> None:
-        self.asked = threading.Event()
+        self.requested = threading.Event()
         self.free = threading.Event()
 
     def _hang(self) -> None:
-        self.asked.set()
+        self.requested.set()
         assert self.free.wait(60)
 
     def create(self, path: Path) -> tuple[Path, int]:
@@ -147,9 +147,9 @@ def test_a_folder_that_cannot_be_used_costs_no_call(
         assert (ready.status_code, ready.json()["journals"]) == (200, "unavailable")
         metrics = client.get("/metrics", headers={"Authorization": "Bearer token"}).text
         assert "telephony_journals_available 0.0" in metrics
-    told = [record for record in caplog.records if record.name.startswith("telephony.journal")]
-    assert [record.levelname for record in told] == ["ERROR"], "once, not for each call"
-    assert "Calls continue without journals" in told[0].getMessage()
+    result = [record for record in caplog.records if record.name.startswith("telephony.journal")]
+    assert [record.levelname for record in result] == ["ERROR"], "once, not for each call"
+    assert "Calls continue without journals" in result[0].getMessage()
 
 
 @pytest.mark.parametrize("unusable", UNUSABLE)
@@ -188,26 +188,26 @@ def test_a_journal_that_cannot_be_made_is_off(error: int, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_works_again_is_found_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_that_works_again_is_found_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     files = Faulty(errno.EROFS, "create", "probe")
-    told: list[tuple[bool, int]] = []
+    result: list[tuple[bool, int]] = []
 
     async def main() -> None:
         disk = Disk(files, flush_s=0.001, on_change=lambda fault: None)
         async with Journals(tmp_path / "calls", disk=disk) as journals:
             assert journals.state is JournalState.UNAVAILABLE and journals.takes_calls
-            watch = asyncio.create_task(journals.watch(lambda available, lost: told.append((available, lost))))
+            watch = asyncio.create_task(journals.watch(lambda available, lost: result.append((available, lost))))
             lost = journals.open("CA1")
             lost.write("tick", 0.0)
             lost.close()
             await in_daemon(lambda: wait_for(disk), "wait")
             await asyncio.sleep(30)
-            assert journals.state is JournalState.UNAVAILABLE and told[-1] == (False, 1)
+            assert journals.state is JournalState.UNAVAILABLE and result[-1] == (False, 1)
             files.fault = 0
             await asyncio.sleep(6)
             await in_daemon(lambda: disk.checked(10), "wait")
             await asyncio.sleep(2)
-            assert told[-1] == (True, 1)
+            assert result[-1] == (True, 1)
             kept = journals.open("CA2")
             kept.write("tick", 0.0)
             kept.close()
@@ -240,8 +240,8 @@ def test_where_a_journal_is_required_new_calls_are_turned_away(
         assert client.get("/readyz").status_code == 503
         metrics = client.get("/metrics", headers={"Authorization": "Bearer token"}).text
         assert 'telephony_calls_refused_total{reason="journal"} 3.0' in metrics
-    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert len(told) == 2 and all("TELEPHONY_JOURNAL_REQUIRED" in message for message in told), told
+    result = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(result) == 2 and all("TELEPHONY_JOURNAL_REQUIRED" in message for message in result), result
 
 
 def test_where_a_journal_is_required_a_stream_that_nobody_announced_is_turned_away() -> None:
@@ -298,7 +298,7 @@ def test_a_disk_that_hangs_stops_no_call(tmp_path: Path, hanging: Hanging) -> No
     path = tmp_path / "calls" / "journal.jsonl"
     journal = JournalWriter(path, disk=disk)
     call = virtual_time.run(phone_call(hello, journal=lambda info: journal), seed=1)
-    assert hanging.asked.wait(10) and not path.exists()
+    assert hanging.requested.wait(10) and not path.exists()
     assert call.outcome.reason == "hung up"
     assert heard(call) == heard(plain), "the caller heard the same"
     hanging.free.set()
@@ -329,13 +329,13 @@ def test_a_fifo_that_nobody_reads_stops_no_call(tmp_path: Path) -> None:
     assert json.loads(lines[-1])["kind"] == "end"
 
 
-def test_a_disk_that_hangs_is_told_after_a_while(tmp_path: Path, hanging: Hanging) -> None:
+def test_a_disk_that_hangs_is_reported_after_a_while(tmp_path: Path, hanging: Hanging) -> None:
     now = [0.0]
     disk = Disk(hanging, flush_s=0.001, clock=lambda: now[0], stalled_s=2.0)
     journals = Journals(tmp_path, disk=disk, required=True)
     journal = journals.open("CA1")
     journal.write("tick", 0.0)
-    assert hanging.asked.wait(10)
+    assert hanging.requested.wait(10)
     now[0] = 1.9
     assert journals.state is JournalState.OK and journals.takes_calls
     now[0] = 2.0
@@ -383,7 +383,7 @@ def test_while_the_disk_hangs_all_journals_together_take_so_much_memory(tmp_path
         assert records[-2].data == {"records": missing}
 
 
-def test_what_was_dropped_last_is_told_at_the_end(tmp_path: Path, hanging: Hanging) -> None:
+def test_what_was_dropped_last_is_reported_at_the_end(tmp_path: Path, hanging: Hanging) -> None:
     disk = Disk(hanging, flush_s=0.001, max_queued_chars=100)
     journal = JournalWriter(tmp_path / "journal.jsonl", disk=disk)
     for n in range(10):
@@ -419,11 +419,11 @@ def test_a_disk_that_fails_in_mid_call_loses_records_and_no_call(
     records = list(read_journal(journal.path))
     assert records == [] or records[0].kind == "header"
     assert journal.lost == disk.lost > 0
-    told = [record for record in caplog.records if record.name.startswith("telephony.journal")]
-    assert [record.levelname for record in told] == ["ERROR"]
+    result = [record for record in caplog.records if record.name.startswith("telephony.journal")]
+    assert [record.levelname for record in result] == ["ERROR"]
 
 
-def test_the_loss_is_told_where_the_disk_takes_records_again(tmp_path: Path) -> None:
+def test_the_loss_is_reported_where_the_disk_takes_records_again(tmp_path: Path) -> None:
     files = Faulty(0, "write")
     disk = Disk(files, flush_s=0.001)
     journal = JournalWriter(tmp_path / "journal.jsonl", disk=disk)
@@ -432,8 +432,8 @@ def test_the_loss_is_told_where_the_disk_takes_records_again(tmp_path: Path) -> 
         journal.write("tick", float(n), n=n)
         wait_for(disk)
     assert journal.finish(10)
-    told = [(record.kind, record.t, record.data) for record in read_journal(journal.path)]
-    assert told == [
+    result = [(record.kind, record.t, record.data) for record in read_journal(journal.path)]
+    assert result == [
         *(("tick", float(n), {"n": n}) for n in range(3)),
         ("lost", 6.0, {"records": 3}),
         *(("tick", float(n), {"n": n}) for n in range(6, 9)),
@@ -474,7 +474,7 @@ def test_a_write_that_ends_in_the_middle_of_a_line_leaves_whole_lines(room: int,
     assert lines[-1]["kind"] == "tock" and journal.lost == 5 - len(kept)
 
 
-def test_an_error_while_closing_is_told_and_ends_nothing(tmp_path: Path) -> None:
+def test_an_error_while_closing_is_reported_and_ends_nothing(tmp_path: Path) -> None:
     disk = Disk(Faulty(errno.EIO, "close"), flush_s=0.001)
     first, second = (JournalWriter(tmp_path / name / "journal.jsonl", disk=disk) for name in "ab")
     for journal in (first, second):
@@ -548,8 +548,8 @@ def test_a_small_file_system_takes_what_fits(options: str, journals: tuple[int, 
     )  # fmt: skip
     if done.returncode and "ermi" in done.stderr:
         pytest.skip("this machine lets nobody mount a file system")
-    told, *last_lines = done.stdout.splitlines()
-    finished, lost, fault = told.split(maxsplit=2)
+    result, *last_lines = done.stdout.splitlines()
+    finished, lost, fault = result.split(maxsplit=2)
     assert finished == "True" and int(lost) > 0 and fault
     assert done.stderr.count("Journals cannot be written") == 1
     assert len(last_lines) in journals

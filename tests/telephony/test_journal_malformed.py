@@ -1,4 +1,5 @@
-"""Whatever the model, Twilio or users' code sends: each line of a journal is valid JSON, and every reader reads on."""
+"""Invalid data of the model, Twilio or users' code: each line of a journal is valid JSON, and every reader
+continues."""
 
 from __future__ import annotations
 
@@ -269,7 +270,7 @@ BODIES = ["\x00", "\ud800 is odd", "{garbage}", "\n{}\n", "x" * 100_000, "\u2028
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-def test_what_twilio_answers_and_tells_is_one_valid_line(body: str, tmp_path: Path) -> None:
+def test_what_twilio_answers_and_sends_is_one_valid_line(body: str, tmp_path: Path) -> None:
     class Refusing:
         async def redirect(self, call_sid: str, twiml: str) -> None:
             raise TwilioServerError(body, status=500)
@@ -373,7 +374,7 @@ def test_a_call_ends_as_the_caller_wants_whatever_the_model_sends(
 
 def test_a_page_follows_a_call_whatever_the_model_sends(monkeypatch: pytest.MonkeyPatch) -> None:
     feeds = Feeds()
-    told: list[str] = []
+    result: list[str] = []
 
     async def main() -> None:
         with feeds.follow("CA1") as feed:
@@ -384,10 +385,10 @@ def test_a_page_follows_a_call_whatever_the_model_sends(monkeypatch: pytest.Monk
             for kind in kinds:
                 record.message("model.in", json.dumps({"type": kind, "delta": "abc", "item_id": "\ud800"}))
             record.write("end", reason="\ud800")
-            told.extend([dump(each or {}) async for each in feed.records()])
+            result.extend([dump(each or {}) async for each in feed.records()])
 
     virtual_time.run(main())
-    assert told and all(strict(each) for each in told)
+    assert result and all(strict(each) for each in result)
 
 
 # --- readers ---------------------------------------------------------------------------------------------------------
@@ -463,7 +464,7 @@ ODD_LINES = [
 ]  # fmt: skip
 
 
-def test_odd_lines_are_left_out_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_odd_lines_are_left_out_and_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     random = Random(1)
     good = lines_of_a_call()
     lines = list(good)
@@ -474,8 +475,8 @@ def test_odd_lines_are_left_out_and_told_once(tmp_path: Path, caplog: pytest.Log
     with caplog.at_level(logging.WARNING):
         records = list(read_journal(path))
     assert [record for record in records if record.event != "mark" or record.message["mark"]] == list(parse_lines(good))
-    (told,) = caplog.messages
-    assert str(path) in told and "lines are no records" in told
+    (result,) = caplog.messages
+    assert str(path) in result and "lines are no records" in result
     every_reader(path)
 
 

@@ -1,4 +1,4 @@
-"""What a journal must not hold, and what a reader still finds in it."""
+"""The masking of journals, and what a reader still finds in them."""
 
 from __future__ import annotations
 

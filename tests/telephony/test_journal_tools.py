@@ -1,4 +1,4 @@
-"""What is made of a journal: sound, transcript, figures, picture; against calls whose truth is known."""
+"""Audio, transcript, figures and picture of a journal, compared with calls whose truth is known."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_records_that_make_no_sense_are_counted_and_skipped(call: SyntheticCall,
     assert rebuild(recorded).agent == bytes(call.heard)
 
 
-def test_the_transcript_tells_what_was_said_and_what_was_heard(call: SyntheticCall, tmp_path: Path) -> None:
+def test_the_transcript_shows_what_was_said_and_what_was_heard(call: SyntheticCall, tmp_path: Path) -> None:
     entries = events_of(*load(call, tmp_path))
     turns = {entry.item_id: entry for entry in entries if isinstance(entry, Turn)}
     assert turns["item_1"].said == turns["item_1"].heard == GREETING

@@ -39,7 +39,7 @@ def database(database_url: str) -> Iterator[DatabaseRecords]:
         yield database
 
 
-def told(database: DatabaseRecords, key: str) -> tuple[str, bool]:
+def status_of(database: DatabaseRecords, key: str) -> tuple[str, bool]:
     row = database.call(key)
     assert row is not None and (row.ended_at is not None) == row.over
     return row.status, row.over
@@ -54,7 +54,7 @@ def test_only_open_calls_of_expired_leases_are_closed(database: DatabaseRecords)
     assert database.interrupt(at(59)) == 0
     assert database.is_alive("dead", now=at(59)) and not database.is_alive("dead", now=at(60))
     assert database.interrupt(at(60)) == 2
-    assert [told(database, key)[0] for key in ("CA1", "CA2", "CA3", "over")] == [
+    assert [status_of(database, key)[0] for key in ("CA1", "CA2", "CA3", "over")] == [
         "interrupted", "interrupted", "in-progress", "busy"]  # fmt: skip
     assert database.interrupt(at(61)) == 0, "once"
     database.leave("lives")
@@ -67,14 +67,14 @@ def test_a_frozen_process_gets_its_calls_back(database: DatabaseRecords) -> None
     assert database.interrupt(at(100)) == 3
     assert not database.renew("frozen", ttl_s=60, now=at(101)), "and so it learns of it"
     database.note([begun("CA1", "frozen", 101)])
-    assert told(database, "CA1") == ("in-progress", False)
+    assert status_of(database, "CA1") == ("in-progress", False)
     database.note([CallUpdate("CA2", at(99), True, {"status": "completed", "ended_at": at(99), "reason": "hung up"})])
     row = database.call("CA2")
     assert row is not None and (row.status, row.ended_at, row.reason) == ("completed", at(99), "hung up")
     assert database.interrupt(at(102)) == 0
     database.note([begun("CA2", "frozen", 103)])
-    assert told(database, "CA2") == ("completed", True), "a final state stays"
-    assert told(database, "CA3") == ("interrupted", True), "what nobody knows better"
+    assert status_of(database, "CA2") == ("completed", True), "a final state stays"
+    assert status_of(database, "CA3") == ("interrupted", True), "what nobody knows better"
 
 
 def test_many_processes_close_at_once(database: DatabaseRecords) -> None:
@@ -93,7 +93,7 @@ def test_a_call_of_an_older_release_is_closed_after_a_day(database: DatabaseReco
     database.note([begun("CA1", ""), begun("CA2", "", 3600)])
     assert database.interrupt(at(86_400)) == 0
     assert database.interrupt(at(86_401)) == 1
-    assert [told(database, key)[0] for key in ("CA1", "CA2")] == ["interrupted", "in-progress"]
+    assert [status_of(database, key)[0] for key in ("CA1", "CA2")] == ["interrupted", "in-progress"]
 
 
 # --- real processes ------------------------------------------------------------------------------------------------

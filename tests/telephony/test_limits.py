@@ -1,4 +1,4 @@
-"""Calls at once, of one caller, minutes of a day."""
+"""The limits of calls at one time, of calls from one caller, and of the minutes of a day."""
 
 from __future__ import annotations
 

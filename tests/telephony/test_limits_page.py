@@ -34,7 +34,7 @@ def test_a_figure_is_that_of_the_code(row: dict[str, str]) -> None:
 def test_every_limit_in_time_has_its_row() -> None:
     from telephony.web import phase_timeouts
 
-    told = {f"{row['constant'].rpartition('.')[2]}[{row['key']}]" for row in ROWS if row["key"]}
+    result = {f"{row['constant'].rpartition('.')[2]}[{row['key']}]" for row in ROWS if row["key"]}
     of_uvicorn = {"HTTP_LIMITS_S[IDLE]"}
     for name in ("HTTP_LIMITS_S", "WEBSOCKET_LIMITS_S"):
-        assert {f"{name}[{phase.name}]" for phase in getattr(phase_timeouts, name)} - of_uvicorn <= told
+        assert {f"{name}[{phase.name}]" for phase in getattr(phase_timeouts, name)} - of_uvicorn <= result

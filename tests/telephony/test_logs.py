@@ -1,4 +1,4 @@
-"""Logs: whose call a line is about, and that no secret is in it."""
+"""Logs: the CallSid of each line, and no secret in any line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What masking leaves of numbers and of texts that users' patterns match."""
+"""The masking of numbers, and of texts that users' patterns match."""
 
 from __future__ import annotations
 

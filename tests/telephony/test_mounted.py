@@ -173,13 +173,13 @@ def test_calls_that_we_place_are_answered_where_we_are_mounted() -> None:
         assert ask(client, address).status_code == 200
 
 
-def test_a_proxy_that_ends_tls_and_does_not_say_so_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_proxy_that_ends_tls_and_does_not_say_so_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     with served(at_the_root, None, telephony_allow_unsigned=True) as client:
         for _ in range(2):
             client.post("http://phone.example.com/incoming-call", data=FORM)
-        told = [it.getMessage() for it in caplog.records if "X-Forwarded-Proto" in it.getMessage()]
-        assert len(told) == 1
-        assert "PUBLIC_URL" in told[0]
+        result = [it.getMessage() for it in caplog.records if "X-Forwarded-Proto" in it.getMessage()]
+        assert len(result) == 1
+        assert "PUBLIC_URL" in result[0]
         caplog.clear()
         headers = {"X-Forwarded-Proto": "https, http"}
         answer = client.post("http://phone.example.com/incoming-call", data=FORM, headers=headers)
@@ -215,8 +215,8 @@ def test_an_application_that_was_not_started_apologises_and_says_so(
             assert "lifespan" in answer.json()["error"]
         with pytest.raises(WebSocketDisconnect), client.websocket_connect("/voice/media-stream"):
             pass
-    told = [it for it in caplog.records if "lifespan" in it.getMessage()]
-    assert [it.levelname for it in told] == ["ERROR"]
+    result = [it for it in caplog.records if "lifespan" in it.getMessage()]
+    assert [it.levelname for it in result] == ["ERROR"]
 
 
 def test_the_cure_is_what_the_log_says(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""What comes after a stream: never silence, never more than two new ones."""
+"""The TwiML after a stream: never silence, and never more than two new streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`telephony number` and `serve --phone` on the simulated REST API: whatever happens, the old webhook comes back."""
+"""`telephony number` and `serve --phone` on the simulated REST API: in every case the old webhook is restored."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def desk(folder: Path) -> AsyncIterator[Desk]:
                 await process.wait()
 
 
-async def told(process: asyncio.subprocess.Process, text: str) -> str:
+async def stderr_until(process: asyncio.subprocess.Process, text: str) -> str:
     """What it says on standard error, until it says this."""
     assert process.stderr is not None
     said = ""
@@ -146,7 +146,7 @@ def test_set_twice_still_knows_the_first(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_what_somebody_else_changed_meanwhile_stays(tmp_path: Path) -> None:
+def test_what_others_changed_meanwhile_stays(tmp_path: Path) -> None:
     async def main() -> None:
         async with desk(tmp_path) as here:
             saved = await here.webhooks.set(NUMBER, OURS)
@@ -198,13 +198,13 @@ def test_a_call_comes_in_and_ctrl_c_puts_the_old_webhook_back(tmp_path: Path) ->
         async with desk(tmp_path) as here, asyncio.TaskGroup() as group:
             port = free_port()
             process = await here.serve(port)
-            said = await told(process, "█")
+            said = await stderr_until(process, "█")
             assert f"Call {NUMBER}. (Before, it led to {BEFORE}.)" in said
             assert here.leads_to == f"http://127.0.0.1:{port}/incoming-call"
             ringing = group.create_task(here.twilio.ring(to=NUMBER, caller=caller))
             await asyncio.wait_for(on_the_line.wait(), 30)
             process.send_signal(signal.SIGINT)
-            await told(process, f"{NUMBER} leads to {BEFORE} again.")
+            await stderr_until(process, f"{NUMBER} leads to {BEFORE} again.")
             assert here.leads_to == BEFORE, "new callers go elsewhere while this one is still served"
             assert process.returncode is None
             let_go.set()
@@ -222,7 +222,7 @@ def test_after_crashes_restore_still_knows_what_was_there_first(tmp_path: Path) 
         async with desk(tmp_path) as here:
             for _ in range(2):
                 process = await here.serve(free_port())
-                await told(process, "Call ")
+                await stderr_until(process, "Call ")
                 process.kill()
                 await process.wait()
                 assert here.leads_to != BEFORE
@@ -237,7 +237,7 @@ def test_however_it_is_ended_it_puts_it_back(tmp_path: Path, ending: signal.Sign
     async def main() -> None:
         async with desk(tmp_path) as here:
             process = await here.serve(free_port())
-            await told(process, "Call ")
+            await stderr_until(process, "Call ")
             process.send_signal(ending)
             await asyncio.wait_for(process.communicate(), 20)
             assert here.leads_to == BEFORE
@@ -308,7 +308,7 @@ def test_an_address_where_another_server_answers_stops_the_start(tmp_path: Path)
     ],
     ids=["no token", "wrong token", "not our number", "no tunnel"],
 )
-def test_what_is_missing_is_told_before_anything_is_done(
+def test_what_is_missing_is_reported_before_anything_is_done(
     tmp_path: Path, environment: Mapping[str, str], cure: str
 ) -> None:
     async def main() -> None:

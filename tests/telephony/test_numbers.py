@@ -1,4 +1,5 @@
-"""Phone numbers that are more than a number, and values with blanks around them: made plain or refused at each door."""
+"""Phone numbers that are more than a number, and values with blanks around them: cleaned or refused at each
+entrance."""
 
 from __future__ import annotations
 
@@ -199,9 +200,9 @@ def test_a_setting_of_blanks_is_none(name: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("value", ["se cret", "sec\rret", "sec\0ret", '"secret"', "'secret'"])
 @pytest.mark.parametrize("name", ["twilio_auth_token", "openai_api_key", "twilio_api_secret", "telephony_api_token"])
 def test_what_would_break_a_secret_is_refused_at_the_start(name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=name.upper()) as told:
+    with pytest.raises(SettingsError, match=name.upper()) as result:
         read_settings(**{name: value})
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(result.value)
 
 
 @pytest.mark.parametrize(

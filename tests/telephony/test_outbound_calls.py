@@ -146,7 +146,7 @@ def test_what_is_no_conversation_is_said() -> None:
     run(main())
 
 
-def test_somebody_who_hangs_up_in_mid_sentence_has_been_called_all_the_same() -> None:
+def test_a_callee_who_hangs_up_in_mid_sentence_has_been_called_all_the_same() -> None:
     async def leaves(phone: Handset) -> None:
         await phone.say("hello")
         await phone.agent_speaks()
@@ -164,7 +164,7 @@ def test_somebody_who_hangs_up_in_mid_sentence_has_been_called_all_the_same() ->
     run(main())
 
 
-def test_what_was_not_recorded_is_asked_for_once_afterwards() -> None:
+def test_what_was_not_recorded_is_requested_once_afterwards() -> None:
     class Answers(BaseModel):
         day: str
 
@@ -197,7 +197,7 @@ def test_leaving_the_block_hangs_up_a_live_call(runner: Callable[[Coroutine[Any,
     run(main(), runner)
 
 
-def test_a_ringing_call_is_hung_up_and_was_answered_by_nobody() -> None:
+def test_a_ringing_call_is_hung_up_and_was_not_answered() -> None:
     async def main() -> None:
         async with Telephony(simulate="no-answer") as phone:
             call = phone.call(TO, agent=AGENT)

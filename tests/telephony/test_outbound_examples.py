@@ -149,18 +149,18 @@ def test_the_verification(who: str, on_simulator) -> None:  # type: ignore[no-un
 
 @pytest.mark.parametrize("who", CASES)
 def test_the_command(who: str, on_simulator, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    told = ""
+    outcome = ""
 
     def command() -> int:
-        nonlocal told
+        nonlocal outcome
         arguments = ["call", TO, "--agent", "examples.remind:agent", "--result", "examples.remind:Outcome", "--json"]
         ran = CliRunner().invoke(app, [*arguments, "--message", "Please call us back.", "--data", "name=Ada"])
         assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.exception
-        told = ran.stdout
+        outcome = ran.stdout
         return ran.exit_code
 
     ran = on_simulator(who, command)
-    result = json.loads(told)
+    result = json.loads(outcome)
     status = who if who in ("busy", "no-answer") else "completed"
     by = {"voicemail": "machine", "declines": "screening", "busy": "", "no-answer": ""}.get(who, "human")
     assert (result["to"], result["status"], result["answered_by"], result["error"]) == (TO, status, by, "")
@@ -187,9 +187,9 @@ def test_the_call_list(on_simulator, tmp_path: Path) -> None:  # type: ignore[no
     ran = on_simulator("person", program, {number: who for who, number in numbers.items()})
     assert sorted(call.to for call in ran.twilio.calls.values()) == sorted(numbers.values()), "each once"
     with (tmp_path / "people.results.csv").open(newline="") as file:
-        told = {row["name"]: (row["status"], row["answered_by"], row["comes"], row["message_left"])
+        outcome = {row["name"]: (row["status"], row["answered_by"], row["comes"], row["message_left"])
                 for row in csv.DictReader(file)}  # fmt: skip
-    assert told == {
+    assert outcome == {
         "person": ("completed", "human", "True", "False"),
         "voicemail": ("completed", "machine", "", "True"),
         "busy": ("busy", "", "", "False"),

@@ -91,11 +91,11 @@ async def place_all() -> dict[tuple[str, str, str], tuple[CallResult[Any], list[
         async def place(number: int, combination: tuple[str, str, str]) -> None:
             create, callbacks, callee = combination
             to = f"+1415555{1000 + number}"
-            told = {**CALLBACKS[callbacks]}
+            outcome = {**CALLBACKS[callbacks]}
             twilio.faults_at[to] = Faults(
                 create=deque([create]),  # type: ignore[list-item]
-                listing=deque(told.pop("listing", ())),
-                **told,
+                listing=deque(outcome.pop("listing", ())),
+                **outcome,
             )
             twilio.callees[to] = CALLEES[callee]
             async with room, asyncio.timeout(300):

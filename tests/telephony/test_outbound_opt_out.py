@@ -1,4 +1,4 @@
-"""Who does not want to be called says so on the phone once: the tool is there, the file has it, nobody calls again."""
+"""People who do not want to be called: the tool is there, the file has the number, and no call reaches it again."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_server_keeps_to_its_settings(tmp_path: Path) -> None:
         free = await ask(telephony_quiet_hours="off", telephony_do_not_call=path)
         assert free == [f"{TO} does not want to be called.", "busy"]
         night = await ask(telephony_quiet_hours="00:00-23:59:59.999")
-        assert all("no calls from" in told for told in night)
+        assert all("no calls from" in outcome for outcome in night)
 
     asyncio.run(main())
 

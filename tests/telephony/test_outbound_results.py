@@ -1,4 +1,4 @@
-"""What a call found out: filled in by the agent, checked, asked for once when it is over, or None."""
+"""The result of a call: filled in by the agent, checked, requested once after the call, or None."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_what_the_agent_records_is_the_result() -> None:
     assert result.output == Answers(rating=5), "and nobody is asked afterwards"
 
 
-async def test_what_does_not_fit_is_told_to_the_agent_and_asked_for_once_afterwards() -> None:
+async def test_what_does_not_fit_is_reported_to_the_agent_and_requested_once_afterwards() -> None:
     result = await call([records('{"rating": 9}', heard="Nine."), records('{"rating": 4}', text=AFTERWARDS)])
     assert result.output == Answers(rating=4)
 

@@ -1,4 +1,4 @@
-"""What whoever picks up gets to hear: whole calls in virtual time, told by the sample."""
+"""What a callee hears: whole calls in virtual time, checked by the sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the agent does something of its own accord: the state machines, by the second."""
+"""The state machines of pacing, by the second."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_one_cause_after_the_other_is_one_silence() -> None:
     assert answer.deadline == 2.0
 
 
-def test_a_caller_who_has_heard_nothing_for_long_enough_is_told_at_once() -> None:
+def test_a_caller_who_has_heard_nothing_for_long_enough_hears_a_line_at_once() -> None:
     answer = PendingAnswer(line_s=2.0, limit_s=20.0)
     assert not answer.fill_now(5.0), "nothing is pending"
     answer.add(PendingCause.TURN, 5.0)

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: each perturbation does something, today's code bears it, and one seed repeats it."""
+"""Faults in replays: each perturbation has an effect, today's code handles it, and one seed repeats it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[ReplayedCall], None]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_does_something_and_the_call_bears_it(name: str) -> None:
+def test_it_has_an_effect_and_the_call_continues(name: str) -> None:
     options, does_something = CASES[name]
     one, other = (replay_call(recorded("demo"), AGENT, seed=1, **options) for _ in range(2))
     does_something(one)
@@ -105,7 +105,7 @@ def test_it_does_something_and_the_call_bears_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{"noise_dbfs": -45.0}, {"late_clears_ms": 250.0}, {"disconnect_at_s": 15.0}])
-def test_another_model_bears_it_too(options: dict[str, Any]) -> None:
+def test_with_another_model_the_call_continues_too(options: dict[str, Any]) -> None:
     call = replay_call(recorded("demo"), AGENT, caller="simulated", model="trattoria", seed=1, **options)
     assert call.ended == "hung up" and call.underruns == 0 and call.violations == []
     assert call.tool("book_table").arguments == ARGUMENTS
@@ -129,7 +129,7 @@ def _sentinels(call: ReplayedCall) -> list[tuple[float, list[float]]]:
     return found
 
 
-def test_races_of_clears_are_borne_whatever_they_are() -> None:
+def test_the_call_continues_after_races_of_clears() -> None:
     silences, behind, dry = set[float](), 0, 0
     for seed in range(6):
         line = {"caller": "simulated", "round_trip_ms": 120.0, "seed": seed}
@@ -167,8 +167,8 @@ def test_the_command_has_them_all() -> None:
     given = [each for pair in zip(options, values, strict=True) for each in pair]
     result = CliRunner().invoke(app, ["replay", str(recorded("demo")), "--mode", "simulated", "--json", *given])
     assert result.exit_code in (0, 3), result.output
-    (told,) = json.loads(result.output)["results"]
-    assert told["ended"] == "hung up" and told["tools"][0]["ms"] > 480
+    (outcome,) = json.loads(result.output)["results"]
+    assert outcome["ended"] == "hung up" and outcome["tools"][0]["ms"] > 480
 
 
 def test_arguments() -> None:

@@ -155,12 +155,12 @@ def test_news_of_one_call_by_many_at_once(database: DatabaseRecords) -> None:
 
 
 def test_late_news_do_not_bring_a_call_back() -> None:
-    told = [
+    result = [
         news("CA1", 0, status="ringing"),
         news("CA1", 2, status="completed", duration_s=2),
         news("CA1", 1, status="in-progress"),
     ]
-    for order in permutations(told):
+    for order in permutations(result):
         row: CallRecord | None = None
         for each in order:
             row = updated(row, each)
@@ -215,7 +215,7 @@ def test_looking_creates_nothing(database_url: str) -> None:
             assert "no tables yet" in database.check()
 
 
-def test_what_the_database_says_is_told_and_nothing_else(tmp_path: Path) -> None:
+def test_what_the_database_says_is_reported_and_nothing_else(tmp_path: Path) -> None:
     for url in (f"sqlite:///{tmp_path}/nowhere/records.db", "postgresql://ada:pass-word@127.0.0.1:9/records"):
         with closing(DatabaseRecords(url)) as database, pytest.raises(RecordsUnavailable) as caught:
             database.note([news("CA1", caller="+14155550123")])
@@ -233,7 +233,7 @@ def test_connections_that_broke_are_made_anew(postgresql: Cluster) -> None:
         assert database.call("CA1") is not None
 
 
-def test_whoever_needs_no_database_imports_none(tmp_path: Path) -> None:
+def test_without_a_database_no_library_is_imported(tmp_path: Path) -> None:
     code = (
         "import sys, telephony, telephony.web.app, telephony.settings as s, telephony.records.client as r\n"
         "assert r.open_records(s.load_settings()) is None and 'sqlalchemy' not in sys.modules"

@@ -22,7 +22,7 @@ from tests.support.databases import Cluster
 pytestmark = pytest.mark.real_time
 
 
-def told(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+def logged(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == level]
 
 
@@ -107,7 +107,7 @@ async def test_a_database_that_goes_down_takes_no_call_with_it(
             a.note("CA1", status="in-progress")
             row = await a.call("CA1")
             assert row is not None and row.status == "in-progress", "of its own calls it knows"
-            assert (a.state, len(told(caplog, logging.ERROR))) == ("unavailable", 2), "one error for each process"
+            assert (a.state, len(logged(caplog, logging.ERROR))) == ("unavailable", 2), "one error for each process"
         finally:
             postgresql.start()
         await until(a, "ok")
@@ -115,8 +115,8 @@ async def test_a_database_that_goes_down_takes_no_call_with_it(
         await known(b, "CA1")
         assert not await b.claim("stream token", "before", 60)
         assert (await reserve(a, "k")).first
-        assert len(told(caplog, logging.ERROR)) == 2
-        assert len([line for line in told(caplog, logging.WARNING) if "again" in line]) == 2
+        assert len(logged(caplog, logging.ERROR)) == 2
+        assert len([line for line in logged(caplog, logging.WARNING) if "again" in line]) == 2
 
 
 async def test_a_database_that_is_not_there_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
@@ -124,7 +124,7 @@ async def test_a_database_that_is_not_there_at_the_start(caplog: pytest.LogCaptu
         assert client.state == "unavailable"
         assert await client.claim("stream token", "1", 60)
         await asyncio.sleep(0.2)
-    (error,) = told(caplog, logging.ERROR)
+    (error,) = logged(caplog, logging.ERROR)
     assert "calls continue without" in error
 
 
@@ -134,10 +134,10 @@ class Hanging(MemoryRecords):
     def __init__(self) -> None:
         super().__init__()
         self.answer = threading.Event()
-        self.asked = 0
+        self.requested = 0
 
     def claim(self, *arguments: Any, **named: Any) -> Claimed:
-        self.asked += 1
+        self.requested += 1
         assert self.answer.wait(60)
         return super().claim(*arguments, **named)
 
@@ -148,11 +148,11 @@ async def test_nobody_waits_long_for_a_database_that_hangs(caplog: pytest.LogCap
         claims = await asyncio.gather(*(client.claim("stream token", str(number), 60) for number in range(20)))
         assert all(claims), "the event loop went on, else the time-out had not come"
         assert client.state == "unavailable"
-        asked = records.asked
+        requested = records.requested
         assert await client.claim("stream token", "another", 60)
-        assert records.asked == asked, "known to be down, it is not asked"
+        assert records.requested == requested, "known to be down, it is not asked"
         records.answer.set()
-    assert len(told(caplog, logging.ERROR)) == 1
+    assert len(logged(caplog, logging.ERROR)) == 1
 
 
 async def test_what_waits_has_a_bound(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -162,7 +162,7 @@ async def test_what_waits_has_a_bound(monkeypatch: pytest.MonkeyPatch, caplog: p
         for number in range(10):
             client.note(f"CA{number}", status="completed")
         assert client.waiting == 3
-    assert "3 updates of call records could not be written." in told(caplog, logging.ERROR)
+    assert "3 updates of call records could not be written." in logged(caplog, logging.ERROR)
 
 
 async def test_without_a_database_memory_is_all() -> None:

@@ -211,7 +211,7 @@ async def test_the_writer_goes_on_whatever_it_meets(error: Exception, caplog: py
 
 
 @pytest.mark.real_time
-async def test_a_defect_of_the_writer_is_told_and_the_writer_goes_on(
+async def test_a_defect_of_the_writer_is_reported_and_the_writer_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     records: Records = MemoryRecords()
@@ -267,6 +267,6 @@ async def test_a_gateway_s_odd_error_and_a_caller_s_odd_number_stop_no_records(d
             key = f"k{number}"
             assert (await server.ask("POST", "/calls", {"to": f"+1415555014{number}"}, key=key))[0] == 201
         for sid in (call["id"], odd.sid):
-            status, told = await server.ask("GET", f"/calls/{sid}", token=TOKEN)
-            assert (status, told["id"]) == (200, sid)
+            status, result = await server.ask("GET", f"/calls/{sid}", token=TOKEN)
+            assert (status, result["id"]) == (200, sid)
         assert (phone.call_records.client.state, phone.call_records.client.dropped) == ("ok", 0)

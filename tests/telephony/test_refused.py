@@ -1,4 +1,4 @@
-"""Whoever is not let in: refused, told of once in the log, and no connection to the model is opened for it."""
+"""Refused requests and streams: one line in the log, and no connection to the model."""
 
 from __future__ import annotations
 

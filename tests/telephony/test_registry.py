@@ -1,4 +1,4 @@
-"""The switchboard: warm sessions, calls that harm no other, endings in any order, what is known of the ended."""
+"""The call registry: sessions connected ahead, calls that affect no other call, ends in any order, and ended calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replaying recorded calls: what comes out the same, what is told where it does not, and what never happens."""
+"""Replaying recorded calls: what is the same, how differences are reported, and what never happens."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_callbacks_of_handoffs_and_hooks_do_not_run_either() -> None:
     assert done.value.value.name == "Kitchen" and ran == []
 
 
-def test_a_changed_prompt_is_told_and_is_no_divergence() -> None:
+def test_a_changed_prompt_is_reported_and_is_no_divergence() -> None:
     changed = AGENT.clone(instructions="You answer for Trattoria Rossa.")
     call = replay_call(recorded("demo"), changed)
     assert call.divergence is None
@@ -203,8 +203,8 @@ def test_reports() -> None:
     other = replay_call(recorded("demo"), AGENT, tolerances=Tolerances(heard_ms=-1.0))
     assert json.loads(json.dumps(data_of(other)))["divergence"]["kind"] == "changed"
     assert "no divergence" in text_of(same)
-    told = text_of(other)
-    assert "DIVERGED" in told and "recorded:" in told and "| now" in told
+    result = text_of(other)
+    assert "DIVERGED" in result and "recorded:" in result and "| now" in result
     page = page_of([same, other])
     assert page.count("<svg") == 4 and page.count("<h1>") == 1
     assert "http://" not in page.replace("http://www.w3.org", "") and "src=" not in page

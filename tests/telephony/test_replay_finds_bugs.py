@@ -1,5 +1,5 @@
-"""The test of the test tool: bugs are put into the code one at a time. Replaying recorded calls finds each of them, and
-the first divergence points at the cause."""
+"""A test of the test tool: bugs are put into the code one at a time, and replaying recorded calls finds each of
+them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from telephony.errors import CallError, ReplayError, TwilioRejected
 from telephony.replay.call import ReplayedCall
 from telephony.replay.replaying import read, replay_call
 from telephony.simulator import clips as voices
-from tests.support.exchange import Ear, Exchange, Story, hear_out, story
+from tests.support.exchange import CallerPhone, Exchange, Story, hear_out, story
 from tests.support.recorded_calls import written
 
 LONG = (
@@ -43,7 +43,7 @@ def told_and_replayed(path: Path, caller: Any, **options: Any) -> tuple[Story, R
     return told, replay_call(written(told.records.all, path / "journal.jsonl"))
 
 
-async def asks(ear: Ear) -> None:
+async def asks(ear: CallerPhone) -> None:
     await hear_out(ear)
     await ear.say("sorry_hours")
     await ear.agent_speaks()
@@ -190,7 +190,7 @@ def test_keys_are_collected_again_from_masked_ones(tmp_path: Path) -> None:
         digits = await ctx.context.collect_digits("ask for the pin", max_digits=8)
         return f"It is {digits.value}"
 
-    async def caller(ear: Ear) -> None:
+    async def caller(ear: CallerPhone) -> None:
         await hear_out(ear)
         await ear.say("sorry_hours")
         await hear_out(ear)
@@ -221,7 +221,7 @@ def test_code_beside_the_tools_is_done_again_too(tmp_path: Path) -> None:
 
         tasks.add(asyncio.get_running_loop().create_task(leave_message()))
 
-    async def machine(ear: Ear) -> None:
+    async def machine(ear: CallerPhone) -> None:
         await ear.agent_silent(60.0)
 
     _, call = told_and_replayed(tmp_path, machine, greeting=None, on_start=on_start, may_be_silent=True)
@@ -233,7 +233,7 @@ def test_code_beside_the_tools_is_done_again_too(tmp_path: Path) -> None:
 
 
 def test_prompts_of_a_silent_call_are_counted(tmp_path: Path) -> None:
-    async def says_nothing(ear: Ear) -> None:
+    async def says_nothing(ear: CallerPhone) -> None:
         await ear.agent_silent(60.0)
 
     policy = CallPolicy(silence=SilencePolicy(after_s=3.0))
@@ -258,7 +258,7 @@ def test_a_fill_that_an_earlier_version_named_otherwise_replays(tmp_path: Path) 
 
 
 def test_a_prompt_that_does_not_come_is_a_divergence(tmp_path: Path) -> None:
-    async def says_nothing(ear: Ear) -> None:
+    async def says_nothing(ear: CallerPhone) -> None:
         await ear.agent_silent(60.0)
 
     told_and_replayed(tmp_path, says_nothing, policy=CallPolicy(silence=SilencePolicy(after_s=3.0)))
@@ -271,7 +271,7 @@ def test_a_prompt_that_does_not_come_is_a_divergence(tmp_path: Path) -> None:
 
 
 def test_clips_are_stored_once_and_heard_everywhere(tmp_path: Path) -> None:
-    async def caller(ear: Ear) -> None:
+    async def caller(ear: CallerPhone) -> None:
         await asyncio.sleep(4.0)
         await ear.say("sorry_hours")
         await hear_out(ear)
@@ -297,7 +297,7 @@ def _ends() -> RealtimeAgent[Any]:
 
 @pytest.mark.parametrize("status", [401, 500, None])
 def test_a_model_that_could_not_be_reached_is_replayed_with_every_attempt(tmp_path: Path, status: int | None) -> None:
-    async def waits(ear: Ear) -> None:
+    async def waits(ear: CallerPhone) -> None:
         await ear.agent_silent(40.0)
 
     async def transport(url: str, headers: Any) -> Any:
@@ -313,7 +313,7 @@ def test_a_model_that_could_not_be_reached_is_replayed_with_every_attempt(tmp_pa
 
 
 def test_a_clip_of_ours_has_its_words_in_the_transcript(tmp_path: Path) -> None:
-    async def waits(ear: Ear) -> None:
+    async def waits(ear: CallerPhone) -> None:
         await ear.agent_silent(40.0)
 
     async def transport(url: str, headers: Any) -> Any:

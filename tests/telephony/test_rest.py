@@ -45,7 +45,7 @@ NUMBER = {
 
 
 class Twilio(ThreadingHTTPServer):
-    """Answers what it was told to; remembers what it was asked."""
+    """A server that gives the answers of a test, and remembers the requests."""
 
     daemon_threads = True
 
@@ -54,7 +54,7 @@ class Twilio(ThreadingHTTPServer):
         self.answer: tuple[int, Any] = (200, {"sid": CALL, "status": "in-progress"})
         self.answers: dict[str, tuple[int, Any]] = {}
         """By the end of the path; else `answer`."""
-        self.asked: list[tuple[str, str, dict[str, list[str]], str]] = []
+        self.requested: list[tuple[str, str, dict[str, list[str]], str]] = []
         self.silent = threading.Event()
         self.ending = threading.Event()
 
@@ -68,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        self.server.asked.append(
+        self.server.requested.append(
             (
                 self.command,
                 urlsplit(self.path).path,
@@ -108,7 +108,7 @@ def twilio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twilio]:
     server.server_close()
 
 
-async def asked(twilio: Twilio, ask: Callable[[TwilioRest], Awaitable[Any]]) -> Any:
+async def ask_twilio(twilio: Twilio, ask: Callable[[TwilioRest], Awaitable[Any]]) -> Any:
     rest = twilio.rest()
     try:
         return await ask(rest)
@@ -121,8 +121,8 @@ def refusal(status: int, code: int | None, message: str = "No") -> tuple[int, di
 
 
 async def test_hanging_up(twilio: Twilio) -> None:
-    assert await asked(twilio, lambda rest: rest.hang_up(CALL))
-    ((method, path, form, authorization),) = twilio.asked
+    assert await ask_twilio(twilio, lambda rest: rest.hang_up(CALL))
+    ((method, path, form, authorization),) = twilio.requested
     assert (method, path) == ("POST", f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{CALL}.json")
     assert form == {"Status": ["completed"]}
     assert authorization.startswith("Basic ")
@@ -131,7 +131,7 @@ async def test_hanging_up(twilio: Twilio) -> None:
 @pytest.mark.parametrize("answer", [refusal(404, 20404), refusal(400, 21220), refusal(404, None)])
 async def test_hanging_up_a_call_that_is_over_is_no_error(twilio: Twilio, answer: tuple[int, Any]) -> None:
     twilio.answer = answer
-    assert await asked(twilio, lambda rest: rest.hang_up(CALL)) is False
+    assert await ask_twilio(twilio, lambda rest: rest.hang_up(CALL)) is False
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,11 @@ async def test_hanging_up_a_call_that_is_over_is_no_error(twilio: Twilio, answer
 async def test_errors_have_types_and_advice(twilio: Twilio, answer: tuple[int, Any], error: type[TwilioError]) -> None:
     twilio.answer = answer
     with pytest.raises(TwilioError) as caught:
-        await asked(twilio, lambda rest: rest.redirect(CALL, "<Response/>"))
+        await ask_twilio(twilio, lambda rest: rest.redirect(CALL, "<Response/>"))
     assert type(caught.value) is error
     assert caught.value.advice in str(caught.value)
     assert "\x1b" not in str(caught.value)
-    assert len(twilio.asked) == 1, "nothing is asked twice"
+    assert len(twilio.requested) == 1, "nothing is asked twice"
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,12 @@ async def test_a_listing_that_fails_says_how(
     """The library raises another exception for listings than for all else."""
     twilio.answer = answer
     with pytest.raises(TwilioError) as caught:
-        await asked(twilio, lambda rest: rest.calls_between("+14155550100", "+14155550123"))
+        await ask_twilio(twilio, lambda rest: rest.calls_between("+14155550100", "+14155550123"))
     assert (type(caught.value), caught.value.code) == (error, code)
     assert caught.value.status == (answer[0] if answer[0] != 200 else None)
 
 
-async def test_a_listing_without_an_answer_is_told_from_one_that_nobody_was_asked_for(twilio: Twilio) -> None:
+async def test_a_listing_without_an_answer_differs_from_one_that_nobody_was_asked_for(twilio: Twilio) -> None:
     twilio.silent.set()
     rest = twilio.rest(timeout_s=0.05)
     with pytest.raises(TwilioTimeout):
@@ -197,13 +197,15 @@ async def test_a_listing_without_an_answer_is_told_from_one_that_nobody_was_aske
 async def test_a_call_is_made_once_whatever_twilio_answers(twilio: Twilio) -> None:
     twilio.answer = refusal(500, 20500)
     with pytest.raises(TwilioServerError):
-        await asked(twilio, lambda rest: rest.create_call(to="+14155550123", from_="+14155550100", twiml="<Response/>"))
-    assert len(twilio.asked) == 1
+        await ask_twilio(
+            twilio, lambda rest: rest.create_call(to="+14155550123", from_="+14155550100", twiml="<Response/>")
+        )
+    assert len(twilio.requested) == 1
 
 
 async def test_what_a_call_is_made_of(twilio: Twilio) -> None:
     twilio.answer = (201, {"sid": CALL, "status": "queued"})
-    made = await asked(
+    made = await ask_twilio(
         twilio,
         lambda rest: rest.create_call(
             to="+14155550123",
@@ -217,7 +219,7 @@ async def test_what_a_call_is_made_of(twilio: Twilio) -> None:
         ),
     )
     assert made == CALL
-    assert twilio.asked[0][2] == {
+    assert twilio.requested[0][2] == {
         "To": ["+14155550123"],
         "From": ["+14155550100"],
         "Url": ["https://a.example/voice"],
@@ -233,27 +235,27 @@ async def test_what_a_call_is_made_of(twilio: Twilio) -> None:
 
 async def test_conferences(twilio: Twilio) -> None:
     twilio.answer = (200, {"conferences": [{"sid": "CF1", "friendly_name": "desk"}], "page": 0, "page_size": 1})
-    assert await asked(twilio, lambda rest: rest.conference_sid("desk")) == "CF1"
+    assert await ask_twilio(twilio, lambda rest: rest.conference_sid("desk")) == "CF1"
     twilio.answer = (201, {"call_sid": CALL, "conference_sid": "CF1"})
-    assert await asked(twilio, lambda rest: rest.add_participant("desk", to="+1415555", from_="+1415556")) == CALL
-    await asked(twilio, lambda rest: rest.update_participant("CF1", CALL, hold=True))
-    assert twilio.asked[-1][1].endswith(f"/Conferences/CF1/Participants/{CALL}.json")
-    assert twilio.asked[-1][2] == {"Hold": ["true"]}
+    assert await ask_twilio(twilio, lambda rest: rest.add_participant("desk", to="+1415555", from_="+1415556")) == CALL
+    await ask_twilio(twilio, lambda rest: rest.update_participant("CF1", CALL, hold=True))
+    assert twilio.requested[-1][1].endswith(f"/Conferences/CF1/Participants/{CALL}.json")
+    assert twilio.requested[-1][2] == {"Hold": ["true"]}
     twilio.answer = (204, {})
-    assert await asked(twilio, lambda rest: rest.remove_participant("CF1", CALL))
+    assert await ask_twilio(twilio, lambda rest: rest.remove_participant("CF1", CALL))
     twilio.answer = refusal(404, 20404)
-    assert not await asked(twilio, lambda rest: rest.remove_participant("CF1", CALL))
+    assert not await ask_twilio(twilio, lambda rest: rest.remove_participant("CF1", CALL))
 
 
 async def test_the_number_and_the_account(twilio: Twilio) -> None:
     twilio.answer = (200, {"incoming_phone_numbers": [NUMBER], "page": 0, "page_size": 1})
-    number = await asked(twilio, lambda rest: rest.phone_number("+14155550100"))
+    number = await ask_twilio(twilio, lambda rest: rest.phone_number("+14155550100"))
     assert isinstance(number, PhoneNumber)
     assert (number.voice, number.voice_url, number.trunk_sid) == (True, NUMBER["voice_url"], "")
     twilio.answer = (200, {"incoming_phone_numbers": [], "page": 0, "page_size": 1})
-    assert await asked(twilio, lambda rest: rest.phone_number("+14155550101")) is None
+    assert await ask_twilio(twilio, lambda rest: rest.phone_number("+14155550101")) is None
     twilio.answer = (200, {"sid": ACCOUNT, "status": "active", "type": "Trial"})
-    account = await asked(twilio, lambda rest: rest.account())
+    account = await ask_twilio(twilio, lambda rest: rest.account())
     assert (account.is_trial, account.status) == (True, "active")
 
 
@@ -263,7 +265,7 @@ async def test_no_answer(twilio: Twilio) -> None:
     with pytest.raises(TwilioTimeout, match="did not respond"):
         await rest.hang_up(CALL)
     rest.close()
-    assert len(twilio.asked) == 1
+    assert len(twilio.requested) == 1
 
 
 async def test_nobody_there() -> None:
@@ -275,8 +277,8 @@ async def test_nobody_there() -> None:
 
 async def test_twiml_that_is_too_long_is_not_sent(twilio: Twilio) -> None:
     with pytest.raises(TwimlError, match="4000"):
-        await asked(twilio, lambda rest: rest.redirect(CALL, "x" * 4001))
-    assert not twilio.asked
+        await ask_twilio(twilio, lambda rest: rest.redirect(CALL, "x" * 4001))
+    assert not twilio.requested
 
 
 def test_credentials_come_from_the_settings() -> None:

@@ -1,4 +1,4 @@
-"""What a call is to find out: schemas and models of the application, whatever they are, cost no call."""
+"""The result of a call: schemas and models of the application, whatever they are, end no call."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_a_tree_is_no_endless_schema() -> None:
     tree = {"type": "object", "properties": {"child": SELF, "name": {"type": "string"}}, "required": ["name"]}
     form = ResultForm(tree)
     assert form.take('{"name": "a", "child": {"name": "b"}}') == "Noted. Nothing is missing."
-    told = ResultForm(tree).take('{"name": "a", "child": {"child": {"name": 3}}}')
-    assert "child.child.name" in told
+    result = ResultForm(tree).take('{"name": "a", "child": {"child": {"name": 3}}}')
+    assert "child.child.name" in result
 
 
 def test_what_the_model_writes_cannot_recurse_without_end() -> None:

@@ -1,4 +1,4 @@
-"""Settings: every problem at once, each with its cure; no secret ever printed."""
+"""Settings: every problem at once, each with its remedy. No secret is ever printed."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_a_public_address_needs_a_token_and_a_model() -> None:
     assert any(line.startswith("OPENAI_API_KEY") and "--model scripted" in line for line in found)
 
 
-def test_a_script_may_answer_a_real_caller_when_told_so() -> None:
+def test_a_script_may_answer_a_real_caller_when_it_is_set() -> None:
     settings = load_settings(
         public_url="https://phone.example.com/", twilio_auth_token="12345", telephony_model="scripted"
     )
     assert settings.public_url == "https://phone.example.com"
 
 
-def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "seventy")
     monkeypatch.setenv("PUBLIC_URL", "phone.example.com")
     monkeypatch.setenv("OPENAI_BASE_URL", "nowhere")
@@ -72,7 +72,7 @@ def test_credentials_that_belong_together() -> None:
     assert load_settings(twilio_api_key="SK1", twilio_api_secret="s", twilio_account_sid="AC1").twilio_api_key == "SK1"
 
 
-def test_unsigned_requests_have_to_be_asked_for() -> None:
+def test_unsigned_requests_have_to_be_requested() -> None:
     settings = load_settings(host="0.0.0.0", telephony_allow_unsigned=True, telephony_model="scripted")
     assert settings.can_be_rung and not settings.checks_signatures
     assert "OPENAI_API_KEY" in problems(host="0.0.0.0", telephony_allow_unsigned=True)[0], "no script by accident"

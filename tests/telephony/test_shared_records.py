@@ -134,9 +134,9 @@ async def kill(here: Site, environment: dict[str, str]) -> None:
     async with server(2, here.port, public, environment):
         status, again = await process(here, 2).ask("POST", "/calls", body, key="k", token=TOKEN)
         assert (status, again["id"]) == (200, call["id"])
-        told = await finished(process(here, 2), again, token=TOKEN)
+        result = await finished(process(here, 2), again, token=TOKEN)
     (placed,) = twilio.placed_to(body["to"])
-    assert (told["status"], told["sid"], told["error"]) == ("busy", placed.sid, "")
+    assert (result["status"], result["sid"], result["error"]) == ("busy", placed.sid, "")
 
 
 def test_one_key_is_one_call_whatever_happens(

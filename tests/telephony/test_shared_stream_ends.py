@@ -31,7 +31,7 @@ from telephony.simulator.calls import SimulatedCall
 from telephony.web import call_records
 from tests.support.call_processes import OWN, PUBLIC, World, break_stream, patient, until, world
 from tests.support.databases import Cluster
-from tests.support.exchange import Ear, SecondLeg, hear_out, story
+from tests.support.exchange import CallerPhone, SecondLeg, hear_out, story
 
 real_time = pytest.mark.real_time
 CALL = "CA" + "1" * 32
@@ -228,7 +228,7 @@ async def test_while_the_database_is_down_the_answer_is_an_apology_at_once(postg
 # --- what the records say ------------------------------------------------------------------------------------------
 
 
-async def asked(it: World, path: str = "after-stream", **form: str) -> list[str]:
+async def next_verbs(it: World, path: str = "after-stream", **form: str) -> list[str]:
     """The verbs that a answers, and the instance in the address of a stream."""
     url = f"{PUBLIC}/i/a/{path}"
     whole = {"CallSid": CALL, "From": "+15550001", "To": OWN, "CallStatus": "in-progress", **form}
@@ -249,14 +249,14 @@ class Silent:
 async def tells(it: World, name: str, end: StreamEnd | None) -> None:
     """This process has, or had, the call, and its stream is open, or ended so."""
     call = Call(Silent(), {})  # type: ignore[arg-type]
-    told = it.phone(name).call_records
+    result = it.phone(name).call_records
     if end is not None and end.why == "refused":
-        told.refused(CALL, "refused: no room")
+        result.refused(CALL, "refused: no room")
     else:
-        told.started(call)
-        told.stream(call, None)
+        result.started(call)
+        result.stream(call, None)
         if end is not None:
-            told.stream(call, end)
+            result.stream(call, end)
     await until(lambda: not it.phone(name).call_records.client.waiting)
 
 
@@ -288,12 +288,12 @@ async def test_another_process_answers_by_each_end(
 ) -> None:
     async with two(f"sqlite:///{tmp_path}/records.db") as it:
         await tells(it, "b", end)
-        assert await asked(it, CallStatus="completed") == ["Hangup"]
-        assert await asked(it) == lives
+        assert await next_verbs(it, CallStatus="completed") == ["Hangup"]
+        assert await next_verbs(it) == lives
         await asyncio.to_thread(
             it.phone("b").call_records.client._database.leave, it.phone("b").call_records.client.process
         )
-        assert await asked(it) == died
+        assert await next_verbs(it) == died
 
 
 def test_every_documented_end_is_covered() -> None:
@@ -308,7 +308,7 @@ async def test_new_streams_that_do_not_come_are_bounded(tmp_path: Path, end: Str
         await tells(it, "b", end)
         answers = []
         for _ in range(6):
-            answers.append(await asked(it))
+            answers.append(await next_verbs(it))
             await until(lambda: not it.phone("a").call_records.client.waiting)
         assert answers == [AGAIN, AGAIN, APOLOGY, APOLOGY, APOLOGY, APOLOGY]
 
@@ -317,7 +317,7 @@ async def test_new_streams_that_do_not_come_are_bounded(tmp_path: Path, end: Str
 async def test_what_is_written_a_moment_later_is_waited_for(database_url: str) -> None:
     async with two(database_url) as it:
         await tells(it, "b", None)
-        asking = asyncio.create_task(asked(it))
+        asking = asyncio.create_task(next_verbs(it))
         await asyncio.sleep(0.3)
         assert not asking.done()
         await tells(it, "b", StreamEnd("goodbye"))
@@ -330,11 +330,11 @@ async def test_a_process_that_says_nothing_has_lost_the_stream_and_the_wait_is_b
 ) -> None:
     monkeypatch.setattr(call_records, "_WRITING_S", (0.05, 0.05, 0.0))
     async with two(f"sqlite:///{tmp_path}/records.db") as it:
-        assert await asked(it) == APOLOGY, "nobody knows it"
+        assert await next_verbs(it) == APOLOGY, "nobody knows it"
         await tells(it, "b", None)
         answers = []
         for _ in range(3):
-            answers.append(await asked(it))
+            answers.append(await next_verbs(it))
             await until(lambda: not it.phone("a").call_records.client.waiting)
         assert answers == [AGAIN, AGAIN, APOLOGY]
 
@@ -346,10 +346,10 @@ def test_the_wait_is_shorter_than_twilio_s() -> None:
 @real_time
 async def test_a_transfer_that_failed_brings_the_caller_back_to_the_process_that_has_the_call(tmp_path: Path) -> None:
     async with two(f"sqlite:///{tmp_path}/records.db") as it:
-        assert await asked(it, "after-dial", DialCallStatus="busy") == APOLOGY
+        assert await next_verbs(it, "after-dial", DialCallStatus="busy") == APOLOGY
         await tells(it, "b", StreamEnd("transfer"))
-        assert await asked(it, "after-dial", DialCallStatus="completed") == ["Hangup"]
-        assert await asked(it, "after-dial", DialCallStatus="busy") == AGAIN
+        assert await next_verbs(it, "after-dial", DialCallStatus="completed") == ["Hangup"]
+        assert await next_verbs(it, "after-dial", DialCallStatus="busy") == AGAIN
 
 
 @real_time
@@ -367,21 +367,21 @@ async def test_a_call_whose_stream_went_elsewhere_is_left_to_that_process(
 ) -> None:
     """b has lost the stream and waits; the new one came to c. b tells Twilio nothing about the live call."""
     async with two(f"sqlite:///{tmp_path}/records.db") as it:
-        told: list[str] = []
+        result: list[str] = []
         call = it.twilio.start_ringing(caller=patient)
         talking = await talks(it, call)
         (session,) = it.phone("b").registry._sessions.values()
         session.reattach._within_s = 1.0
         control = session.options.control
         assert control is not None
-        monkeypatch.setattr(type(control), "redirect", lambda self, sid, twiml: told.append(twiml))
+        monkeypatch.setattr(type(control), "redirect", lambda self, sid, twiml: result.append(twiml))
         c = await it.start("c", telephony_fallback_number="+14155550111")
         it.twilio.webhooks.reach = {
             f"{PUBLIC}/i/b/media-stream": f"{c.address}/i/b/media-stream", **it.twilio.webhooks.reach}  # fmt: skip
         break_stream(call)
         await until(lambda: len(it.phone("c").registry))
         await until(lambda: not it.phone("b").registry)
-        assert not told and talking.ended == "another process has its stream"
+        assert not result and talking.ended == "another process has its stream"
         await until(lambda: call.stream is not None and len(call.stream.heard) > 4000)
         row = await row_of(it, call.sid)
         assert (row.status, row.stream, row.instance) == ("in-progress", "open", "c")
@@ -401,17 +401,17 @@ class Ends:
     """What a call tells of its streams."""
 
     def __init__(self) -> None:
-        self.told: list[StreamEnd | None] = []
+        self.result: list[StreamEnd | None] = []
 
     def __call__(self, call: Call, end: StreamEnd | None) -> None:
-        self.told.append(end)
+        self.result.append(end)
 
     @property
     def whys(self) -> list[str]:
-        return [end.why if end is not None else "open" for end in self.told]
+        return [end.why if end is not None else "open" for end in self.result]
 
 
-async def holds_on(ear: Ear) -> None:
+async def holds_on(caller_phone: CallerPhone) -> None:
     await asyncio.sleep(20.0)
 
 
@@ -428,7 +428,7 @@ def stalling(connection: MemoryConnection) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_caller_s_and_an_agent_s_end_and_lost_streams_are_told_as_they_happen() -> None:
+async def test_a_caller_s_and_an_agent_s_end_and_lost_streams_are_reported_as_they_happen() -> None:
     ends = Ends()
     await story(hear_out, on_stream=ends)
     assert ends.whys == ["open", "goodbye"]
@@ -436,12 +436,12 @@ async def test_a_caller_s_and_an_agent_s_end_and_lost_streams_are_told_as_they_h
         ends = Ends()
         await story(holds_on, on_stream=ends, wire=wire, may_be_silent=True)
         assert ends.whys == ["open", why, "open", why, "open", why, "goodbye"]
-        assert [end.reattached for end in ends.told if end is not None][:3] == [0, 1, 2]
+        assert [end.reattached for end in ends.result if end is not None][:3] == [0, 1, 2]
 
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("fallback", [None, "+14155550111"])
-async def test_a_failed_call_is_told(fallback: str | None) -> None:
+async def test_a_failed_call_is_reported(fallback: str | None) -> None:
     ends = Ends()
 
     def broken(info: CallInfo) -> RealtimeAgent[Any]:
@@ -449,15 +449,15 @@ async def test_a_failed_call_is_told(fallback: str | None) -> None:
 
     await story(holds_on, on_stream=ends, agent=broken, fallback=fallback, may_be_silent=True)  # type: ignore[arg-type]
     assert ends.whys == ["open", "goodbye" if fallback is None else "failed"]
-    assert (ends.told[-1].twiml is None) is (fallback is None)
+    assert (ends.result[-1].twiml is None) is (fallback is None)
 
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("rest", [True, False])
-async def test_what_the_agent_sends_the_caller_away_for_is_told(rest: bool) -> None:
-    async def asks(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("sorry_hours")
+async def test_what_the_agent_sends_the_caller_away_for_is_reported(rest: bool) -> None:
+    async def asks(caller_phone: CallerPhone) -> None:
+        await hear_out(caller_phone)
+        await caller_phone.say("sorry_hours")
         await asyncio.sleep(60.0)
 
     async def accepts(leg: SecondLeg) -> None:
@@ -474,7 +474,7 @@ async def test_what_the_agent_sends_the_caller_away_for_is_told(rest: bool) -> N
         agent = RealtimeAgent(name="Desk", tools=tools)
         await story(asks, on_stream=ends, script=script, agent=agent, rest=rest, human=accepts, may_be_silent=True)
         assert ends.whys[:2] == ["open", why]
-        away = ends.told[1:3]
+        away = ends.result[1:3]
         assert away[0] is not None and away[0].twiml is not None
         if rest:
             assert away[1] is not None and away[1].twiml is None, "Twilio has the document"

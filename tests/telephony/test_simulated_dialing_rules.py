@@ -1,4 +1,4 @@
-"""Simulated calls keep the rules that somebody has set, and change no list of real people."""
+"""Simulated calls keep the rules that are set, and change no list of real people."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ async def test_quiet_hours_that_are_set_count_in_simulation(monkeypatch: pytest.
     monkeypatch.setenv("TELEPHONY_QUIET_HOURS", "21:00-08:00")
     result = await ring(Telephony(simulate="busy", sources=Night(0)))
     assert result.status == "refused" and "--any-hour" in result.error and "TELEPHONY_QUIET_HOURS" in result.error
-    asked = read_settings(telephony_quiet_hours="off")
-    assert (await ring(Telephony(asked, simulate="busy", sources=Night(0)))).status == "busy"
+    requested = read_settings(telephony_quiet_hours="off")
+    assert (await ring(Telephony(requested, simulate="busy", sources=Night(0)))).status == "busy"
     result = await ring(Telephony(simulate="busy", dialing_rules=DialingRules(), sources=Night(0)))
     assert result.status == "refused", "rules that are given count, too"
 

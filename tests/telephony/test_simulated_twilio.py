@@ -43,7 +43,7 @@ from tests.support.twilio_world import (
     ],
     ids=["completed", "busy", "no-answer", "failed"],
 )
-def test_a_call_goes_through_its_states_and_tells_them(
+def test_a_call_goes_through_its_states_and_reports_them(
     run: Run, callee: callees.Callee, status: str, states: list[str], sip: str
 ) -> None:
     async def main() -> None:
@@ -55,13 +55,13 @@ def test_a_call_goes_through_its_states_and_tells_them(
             )
             call = await it.over(sid)
             await it.settled()
-            told = sorted(it.app.of("/status"), key=lambda form: int(form["SequenceNumber"]))
+            result = sorted(it.app.of("/status"), key=lambda form: int(form["SequenceNumber"]))
             assert call.status == status
-            assert [form["CallStatus"] for form in told] == states
-            assert [form["SequenceNumber"] for form in told] == [str(n) for n in range(len(states))]
-            assert told[-1]["SipResponseCode"] == sip
-            assert {form["CallbackSource"] for form in told} == {"call-progress-events"}
-            assert all(form["CallSid"] == sid and form["To"] == THEIRS for form in told)
+            assert [form["CallStatus"] for form in result] == states
+            assert [form["SequenceNumber"] for form in result] == [str(n) for n in range(len(states))]
+            assert result[-1]["SipResponseCode"] == sip
+            assert {form["CallbackSource"] for form in result} == {"call-progress-events"}
+            assert all(form["CallSid"] == sid and form["To"] == THEIRS for form in result)
 
     run(main)
 
@@ -108,7 +108,7 @@ def test_what_twilio_refuses_is_refused_with_its_code(run: Run) -> None:
                 if "url" not in options:
                     given["twiml"] = "<Response/>"
                 with pytest.raises(TwilioRestException) as refused:
-                    await it.ask(lambda client, asked=given | options: client.calls.create(**asked))  # type: ignore[misc]
+                    await it.ask(lambda client, requested=given | options: client.calls.create(**requested))  # type: ignore[misc]
                 assert (refused.value.status, refused.value.code) == (400, code)
             assert not it.twilio.calls
             it.twilio.undocumented.clear()  # some of them on purpose
@@ -122,14 +122,14 @@ def test_credentials_calls_and_limits_are_refused_with_their_codes(run: Run) -> 
         async with world(max_concurrent_calls=0) as it:
             wrong = Client(it.twilio.account_sid, "wrong", http_client=it._http)
             wrong.api.base_url = it.twilio.base_url
-            asked: list[tuple[Callable[[], Any], int, int]] = [
+            requested: list[tuple[Callable[[], Any], int, int]] = [
                 (lambda: wrong.calls("CA1").fetch(), 401, 20003),
                 (lambda: it.client.calls("CA1").fetch(), 404, 20404),
                 (lambda: it.client.calls.create(to=THEIRS, from_=OURS, twiml="<Response/>"), 429, 10004),
             ]
             it.twilio.faults.create.extend(["", "429"])
-            asked.append((lambda: it.client.calls.create(to=THEIRS, from_=OURS, twiml="<Response/>"), 429, 20429))
-            for request, status, code in asked:
+            requested.append((lambda: it.client.calls.create(to=THEIRS, from_=OURS, twiml="<Response/>"), 429, 20429))
+            for request, status, code in requested:
                 with pytest.raises(TwilioRestException) as refused:
                     await asyncio.to_thread(request)
                 assert (refused.value.status, refused.value.code) == (status, code)
@@ -153,7 +153,7 @@ def test_the_magic_numbers_of_test_credentials() -> None:
             for from_, to, code in MAGIC:
                 with pytest.raises(TwilioRestException) as refused:
                     options = {"to": to, "from_": from_, "twiml": "<Response/>"}
-                    await it.ask(lambda client, asked=options: client.calls.create(**asked))  # type: ignore[misc]
+                    await it.ask(lambda client, requested=options: client.calls.create(**requested))  # type: ignore[misc]
                 assert refused.value.code == code
             fine = await it.ask(
                 lambda client: client.calls.create(to=THEIRS, from_="+15005550006", twiml="<Response/>")
@@ -244,7 +244,7 @@ def test_callbacks_are_lost_doubled_and_reordered_on_request() -> None:
     ],
     ids=["human", "voicemail", "fax", "start"],
 )  # fmt: skip
-def test_answering_machine_detection_tells_while_the_call_goes_on(
+def test_answering_machine_detection_reports_while_the_call_goes_on(
     callee: callees.Callee, mode: str, verdict: str
 ) -> None:
     async def main() -> None:
@@ -266,7 +266,7 @@ def test_answering_machine_detection_tells_while_the_call_goes_on(
     run(main)
 
 
-def test_detection_that_is_waited_for_is_told_to_the_url() -> None:
+def test_detection_that_is_waited_for_is_sent_to_the_url() -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.callees[THEIRS] = callees.person(quiet, after_s=0.05, verdict_after_s=0.2)
@@ -305,7 +305,7 @@ def test_a_call_comes_in_is_streamed_and_goes_on_as_the_action_says(run: Run) ->
             assert call.status == "completed"
             assert it.app.streams[0]["customParameters"] == {"a": "b"}
             assert it.app.streams[0]["callSid"] == call.sid
-            assert [path for path, _ in it.app.asked if path != "/events"] == ["/incoming", "/after"]
+            assert [path for path, _ in it.app.requested if path != "/events"] == ["/incoming", "/after"]
             assert [form["StreamEvent"] for form in it.app.of("/events")] == ["stream-started", "stream-stopped"]
             assert call.phone.tones == "12#"
             assert call.warnings == ["<Response> knows no <Nonsense> (12200)"]
@@ -410,7 +410,7 @@ def test_two_legs_of_a_dial_hear_each_other_after_the_whisper() -> None:
 @pytest.mark.parametrize(
     ("callee", "status"), [(callees.busy(after_s=0.05), "busy"), (callees.no_answer(after_s=0.2), "no-answer")]
 )
-def test_a_dial_that_reaches_nobody_says_so(callee: callees.Callee, status: str) -> None:
+def test_a_dial_that_reaches_no_phone_says_so(callee: callees.Callee, status: str) -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.callees[OTHER] = callee

@@ -1,4 +1,4 @@
-"""What may be asked of Twilio is what its documentation has; whoever asks for more fails, in every test."""
+"""The simulated Twilio accepts only documented requests. A test that sends another request fails."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_what_is_not_documented_is_found(form: dict[str, list[str]], wrong: list
     assert documented.undocumented(form, documented.CALL_CREATE) == wrong
 
 
-def test_whoever_sends_it_is_told_at_the_end() -> None:
+def test_sending_it_is_reported_at_the_end() -> None:
     async def main() -> None:
         async with world() as it:
             await it.create(async_amd=True, machine_detection="Enable", async_amd_status_callback=f"{it.app.url}/amd")

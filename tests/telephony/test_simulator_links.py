@@ -1,4 +1,4 @@
-"""What carries a simulation in memory behaves as the sockets do, and comes out the same each time."""
+"""A simulation in memory behaves as one over sockets, and gives the same result each time."""
 
 from __future__ import annotations
 

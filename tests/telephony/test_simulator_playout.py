@@ -1,4 +1,4 @@
-"""The simulated buffer: whatever is sent and whenever, the ear gets it once, in order, at its time, or never."""
+"""The simulated buffer: audio is played once, in order, at its time, or never."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_a_stream_can_be_dialled_without_a_webhook() -> None:
 
 
 @pytest.mark.parametrize("public_url", [None, "https://calls.example.com"])
-def test_requests_are_signed_for_the_address_that_the_server_was_told(public_url: str | None) -> None:
+def test_requests_are_signed_for_the_address_that_the_server_was_given(public_url: str | None) -> None:
     twin = Twin()
     if public_url is not None:
         twin.twiml = TWIML.replace("{ws}", "wss://calls.example.com")
@@ -156,10 +156,10 @@ def test_requests_are_signed_for_the_address_that_the_server_was_told(public_url
         twin,
         lambda address: ring(f"{address}/incoming-call", listener, auth_token=TOKEN, public_url=public_url),
     )
-    told = public_url or twin.address
+    result = public_url or twin.address
     validator = RequestValidator(TOKEN)
-    assert validator.validate(f"{told}/incoming-call", twin.form, twin.headers["x-twilio-signature"])
-    stream = websocket_address(told, "/media-stream")
+    assert validator.validate(f"{result}/incoming-call", twin.form, twin.headers["x-twilio-signature"])
+    stream = websocket_address(result, "/media-stream")
     assert validator.compute_signature(stream, {}) == twin.stream_headers["x-twilio-signature"]
 
 

@@ -1,4 +1,4 @@
-"""What the simulated Twilio does with the rest of TwiML: speech, messages, recordings, SIP, clients, rooms."""
+"""The simulated Twilio and the rest of TwiML: speech, messages, recordings, SIP, clients, rooms."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def says(*clips_or_keys: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "caller", "told"),
+    ("inputs", "caller", "result"),
     [
         ("speech", says("hello", "goodbye"), {"SpeechResult": "Hello. Goodbye.", "Confidence": "0.95"}),
         ("speech", says("4"), {}),
@@ -51,12 +51,12 @@ def says(*clips_or_keys: str) -> Any:
     ],
     ids=["speech", "no speech", "keys of both", "speech of both", "no keys"],
 )
-def test_words_and_keys_are_gathered(inputs: str, caller: Any, told: dict[str, str]) -> None:
+def test_words_and_keys_are_gathered(inputs: str, caller: Any, result: dict[str, str]) -> None:
     async def main() -> None:
         async with world() as it:
             await ring(it, f"<Response><Gather input='{inputs}' action='/got' timeout='3'/></Response>", caller)
-            got = [{name: form[name] for name in told} for form in it.app.of("/got")]
-            assert got == ([told] if told else [])
+            got = [{name: form[name] for name in result} for form in it.app.of("/got")]
+            assert got == ([result] if result else [])
 
     run(main)
 
@@ -81,7 +81,7 @@ def test_a_message_is_recorded_after_the_beep() -> None:
     run(main)
 
 
-def test_a_call_is_recorded_from_its_answer_to_its_end_and_told_of() -> None:
+def test_a_call_is_recorded_from_its_answer_to_its_end_and_reported() -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.callees[THEIRS] = callees.person(quiet, after_s=1)
@@ -161,7 +161,7 @@ def test_a_dial_and_a_started_recording_are_recorded() -> None:
     ids=["number", "sip", "client", "identity"],
 )
 @pytest.mark.parametrize("answers", [True, False], ids=["answers", "busy"])
-def test_the_dialled_leg_tells_its_states(noun: str, to: str, answers: bool) -> None:
+def test_the_dialled_leg_reports_its_states(noun: str, to: str, answers: bool) -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.callees[to] = callees.person(says("goodbye"), after_s=1) if answers else callees.busy()
@@ -173,19 +173,19 @@ def test_the_dialled_leg_tells_its_states(noun: str, to: str, answers: bool) -> 
             )
             (dialled,) = it.app.of("/dialled")
             assert dialled["DialCallStatus"] == ("completed" if answers else "busy")
-            told = sorted(it.app.of("/leg"), key=lambda form: int(form["SequenceNumber"]))
+            result = sorted(it.app.of("/leg"), key=lambda form: int(form["SequenceNumber"]))
             expected = (
                 ["initiated", "ringing", "in-progress", "completed"] if answers else ["initiated", "ringing", "busy"]
             )
-            assert [form["CallStatus"] for form in told] == expected
-            assert {(form["To"], form["ParentCallSid"], form["CallSid"]) for form in told} == {
+            assert [form["CallStatus"] for form in result] == expected
+            assert {(form["To"], form["ParentCallSid"], form["CallSid"]) for form in result} == {
                 (to, call.sid, dialled["DialCallSid"])
             }
 
     run(main)
 
 
-def test_who_answered_a_dialled_number_is_told() -> None:
+def test_who_answered_a_dialled_number_is_reported() -> None:
     async def main() -> None:
         async with world() as it:
             it.twilio.callees[OTHER] = answers_as("machine_end_beep")
@@ -226,7 +226,7 @@ def serve_sounds(app: App) -> None:
     app.twiml["/told"] = "<Response><Play>/hello.wav</Play></Response>"
 
 
-def test_who_waits_is_on_hold_or_is_told_something_hears_it() -> None:
+def test_a_member_that_waits_or_is_on_hold_hears_the_audio() -> None:
     async def main() -> None:
         async with world() as it:
             serve_sounds(it.app)
@@ -246,14 +246,14 @@ def test_who_waits_is_on_hold_or_is_told_something_hears_it() -> None:
 
             assert not await heard_by(first), "the conference has begun"
             (room,) = await it.ask(lambda client: client.conferences.list(friendly_name="kitchen"))
-            told = f"{it.app.url}/told"
+            result = f"{it.app.url}/told"
             await it.ask(
-                lambda client: client.conferences(room.sid).participants(second.sid).update(hold=True, hold_url=told)
+                lambda client: client.conferences(room.sid).participants(second.sid).update(hold=True, hold_url=result)
             )
             assert await heard_by(second)
             await it.ask(lambda client: client.conferences(room.sid).participants(second.sid).update(hold=False))
             assert not await heard_by(second)
-            await it.ask(lambda client: client.conferences(room.sid).update(announce_url=told))
+            await it.ask(lambda client: client.conferences(room.sid).update(announce_url=result))
             assert await heard_by(first)
 
     run(main)

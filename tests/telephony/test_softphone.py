@@ -152,7 +152,7 @@ def test_the_agents_voice_is_heard(rung: Rung) -> None:
     assert score > 0.98
 
 
-def test_an_interruption_silences_the_agent_where_the_model_was_told(rung: Rung) -> None:
+def test_an_interruption_silences_the_agent_where_the_model_was_informed(rung: Rung) -> None:
     answer = rung.voice("Your table for two")
     start, score = find(answer[: 2 * RATE], rung.played)
     assert score > 0.98
@@ -204,7 +204,7 @@ def test_each_turn_shows_its_latency(rung: Rung) -> None:
     assert rung.watched.page.inner_text("#median").endswith(" ms")
 
 
-def test_the_page_is_small_silent_and_asks_nobody_else(rung: Rung) -> None:
+def test_the_page_is_small_silent_and_requests_no_other_host(rung: Rung) -> None:
     assert rung.watched.complaints == []
     assert {urlsplit(url).netloc for url in rung.watched.requests} == {urlsplit(rung.address).netloc}
     assert rung.bytes_loaded <= sum(file.stat().st_size for file in STATIC.iterdir()) < MAX_PAGE_BYTES

@@ -1,4 +1,4 @@
-"""`doctor --trace`: what it says of a line is what the line was."""
+"""`doctor --trace`: the figures of a line are those of the simulated line."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ def test_the_start_delay_is_what_exceeds_the_audio() -> None:
     assert run["start_delay_ms"] == 50.0
 
 
-def test_each_stream_is_told_of_by_itself() -> None:
+def test_each_stream_is_reported_by_itself() -> None:
     second = [twilio_in(400, "start", streamSid="MZ2", start={}), frame(430, 0, 1)]
     figures = trace([*CALL, *second])
     assert [stream["stream_sid"] for stream in figures["streams"]] == ["MZ1", "MZ2"]
     assert figures["streams"][1]["frames"]["first_arrived_ms"] == 430
 
 
-def test_any_part_of_a_journal_can_be_told_of() -> None:
+def test_any_part_of_a_journal_can_be_reported() -> None:
     for length in range(len(CALL)):
         json.dumps(trace(CALL[:length]))
         json.dumps(trace(CALL[length:]))

@@ -1,4 +1,4 @@
-"""TwiML: what the documents say, and that each of them ends in something other than silence."""
+"""TwiML documents: their content, and that none of them ends in silence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def verbs(document: str) -> list[str]:
     return [verb.tag for verb in ElementTree.fromstring(document)]
 
 
-def test_a_stream_says_who_is_told_of_its_end() -> None:
+def test_a_stream_names_the_address_for_its_end() -> None:
     document = ElementTree.fromstring(twiml.connect_stream(TARGET))
     connect, stream = document.find("Connect"), document.find("Connect/Stream")
     assert connect is not None
@@ -74,10 +74,10 @@ def test_a_transfer_goes_to_a_number_or_a_sip_address() -> None:
 
 
 @pytest.mark.parametrize("to", ["+14155550123", "sip:desk@a.example"])
-def test_a_transfer_has_the_leg_that_is_dialled_told(to: str) -> None:
+def test_a_transfer_reports_the_leg_that_is_dialled(to: str) -> None:
     (leg,) = ElementTree.fromstring(twiml.dial(Destination(to), status_callback="https://a.example/call-status"))[0]
-    told = {"statusCallback": "https://a.example/call-status", "statusCallbackEvent": "answered completed"}
-    assert leg.attrib == told
+    result = {"statusCallback": "https://a.example/call-status", "statusCallbackEvent": "answered completed"}
+    assert leg.attrib == result
 
 
 @pytest.mark.parametrize(

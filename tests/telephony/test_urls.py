@@ -1,4 +1,4 @@
-"""URLs are changed part by part, whatever stands in them."""
+"""URLs are changed part by part, whatever they contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook, the upgrade, health: who gets in, and what they get."""
+"""The webhook, the upgrade and the health endpoints: access and answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What is refused: each refusal of Twilio leaves one log line with the cure, and outsiders' noise costs little."""
+"""Refused requests: each refusal of Twilio leaves one log line with the remedy, and requests of outsiders cost
+little."""
 
 from __future__ import annotations
 

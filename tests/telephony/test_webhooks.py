@@ -1,4 +1,4 @@
-"""What Twilio asks, and what it gets: new calls, what follows a stream, callbacks; never an error page."""
+"""Twilio's webhooks and our answers: new calls, the TwiML after a stream, callbacks, and never an error page."""
 
 from __future__ import annotations
 
@@ -91,15 +91,15 @@ def test_a_process_that_drains_or_is_late() -> None:
 
 def test_a_late_event_loop_refuses_calls_from_its_limit_on() -> None:
     with client(telephony_max_loop_lag_s=0.25) as twilio:
-        phone, asked = phone_of(twilio), []
+        phone, requested = phone_of(twilio), []
 
         async def ask() -> None:
             for seconds in (0.25, 0.26):
                 phone.lag.seconds = seconds  # nothing measures between here and the answer
-                asked.append(phone.takes_calls)
+                requested.append(phone.takes_calls)
 
         twilio.portal.call(ask)
-    assert asked == [True, False]
+    assert requested == [True, False]
 
 
 @pytest.mark.real_time
@@ -149,28 +149,28 @@ def test_a_new_stream_has_a_token_of_its_own() -> None:
 
 
 def test_after_a_transfer() -> None:
-    told: list[DialResult] = []
+    outcome: list[DialResult] = []
     with client() as twilio:
         hooks = phone_of(twilio).hooks
-        hooks.dial_ended = told.append
+        hooks.dial_ended = outcome.append
         assert verbs(post(twilio, "/after-dial", DialCallStatus="no-answer")) == ["Say", "Hangup"]
         hooks.stream_end = lambda call_sid: StreamEnd("transfer")
         assert verbs(post(twilio, "/after-dial", DialCallStatus="no-answer")) == ["Connect", "Hangup"]
         assert verbs(post(twilio, "/after-dial", DialCallStatus="completed")) == ["Hangup"]
-    assert [result.status for result in told] == ["no-answer", "no-answer", "completed"]
+    assert [result.status for result in outcome] == ["no-answer", "no-answer", "completed"]
 
 
-def test_callbacks_are_told_once() -> None:
-    told: list[CallStatus | StreamStatus | MachineDetection] = []
+def test_callbacks_are_reported_once() -> None:
+    outcome: list[CallStatus | StreamStatus | MachineDetection] = []
     with client() as twilio:
         hooks = phone_of(twilio).hooks
-        hooks.call_status = hooks.stream_status = hooks.machine_detected = told.append
+        hooks.call_status = hooks.stream_status = hooks.machine_detected = outcome.append
         for number in ("1", "0", "1"):
             answer = post(twilio, "/call-status", CallStatus="ringing", SequenceNumber=number)
             assert (answer.status_code, answer.content) == (204, b"")
         post(twilio, "/stream-status", StreamEvent="stream-error", StreamError="31920")
         post(twilio, "/amd-status", AnsweredBy="human")
-    assert [type(it).__name__ for it in told] == ["CallStatus", "CallStatus", "StreamStatus", "MachineDetection"]
+    assert [type(it).__name__ for it in outcome] == ["CallStatus", "CallStatus", "StreamStatus", "MachineDetection"]
 
 
 @pytest.mark.parametrize("path", ["/incoming-call", "/after-stream", "/after-dial"])
@@ -217,19 +217,19 @@ def test_figures() -> None:
 
 
 def test_the_second_leg_of_a_transfer_decides() -> None:
-    told: list[tuple[str, str]] = []
+    outcome: list[tuple[str, str]] = []
     with client() as twilio:
         gone = post(twilio, "/i/elsewhere/leg-key/abcd", Digits="1")
         assert verbs(gone) == ["Say", "Hangup"], "no such transfer here"
 
         def leg_key(leg_id: str, key: str) -> str:
-            told.append((leg_id, key))
+            outcome.append((leg_id, key))
             return "<Response><Hangup/></Response>"
 
         phone_of(twilio).hooks.leg_key = leg_key
         assert verbs(post(twilio, "/i/here/leg-key/abcd", Digits="1")) == ["Hangup"]
         assert verbs(post(twilio, "/i/here/leg-key/abcd")) == ["Hangup"]
-    assert told == [("abcd", "1"), ("abcd", "")]
+    assert outcome == [("abcd", "1"), ("abcd", "")]
 
 
 def test_a_call_is_warmed_by_its_webhook_and_by_nothing_unsigned() -> None:

@@ -1,5 +1,4 @@
-"""Whole calls, transferred and placed: the server, signed webhooks and the official client on the simulated Twilio, in
-virtual time."""
+"""Whole calls, transferred and placed: the server, signed webhooks and the official client on the simulated Twilio."""
 
 from __future__ import annotations
 
@@ -113,7 +112,7 @@ async def test_a_line_that_is_busy_brings_the_caller_back() -> None:
         await app.state.phone.registry.empty()
 
 
-async def test_whoever_is_declared_warm_is_briefed_and_takes_the_call_by_a_key() -> None:
+async def test_a_target_declared_warm_is_briefed_and_takes_the_call_by_a_key() -> None:
     async def takes_it(phone: Handset) -> None:
         await phone.agent_speaks()
         await phone.heard(2.0)

@@ -16,7 +16,7 @@ from realtime_core.turns import OurTurns
 from telephony import Call
 from telephony.simulator import clips
 from telephony.simulator.events import Cleared
-from tests.support.exchange import Ear, hear_out, story
+from tests.support.exchange import CallerPhone, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 
@@ -27,45 +27,45 @@ LONG = (
 
 
 async def test_two_barge_ins_within_200_ms() -> None:
-    async def caller(ear: Ear) -> None:
-        await ear.agent_speaks()
-        await ear.heard(2.0)
-        await ear.say("hello")
+    async def caller(phone: CallerPhone) -> None:
+        await phone.agent_speaks()
+        await phone.heard(2.0)
+        await phone.say("hello")
         await asyncio.sleep(0.2)
-        await ear.say("sorry_hours")
-        await hear_out(ear)
+        await phone.say("sorry_hours")
+        await hear_out(phone)
 
     script = Script(greeting=Reply(say=LONG), turns=[Turn(Reply(say="Yes, we are open."))] * 2)
-    told = await story(caller, script=script)
-    truncated = [m["item_id"] for _, m in told.records.of("model.out", "conversation.item.truncate")]
+    result = await story(caller, script=script)
+    truncated = [m["item_id"] for _, m in result.records.of("model.out", "conversation.item.truncate")]
     assert len(truncated) == len(set(truncated)) >= 1
-    greeting, *_, answer = told.spoken().values()
-    assert greeting[:16_000] in told.heard and greeting not in told.heard
-    assert answer in told.heard
-    (cut,) = [event for event in told.peers[0].events if isinstance(event, Cleared)][:1]
-    assert told.heard[cut.position : cut.position + 800] == b"\xff" * 800, "not one sample after the clear"
-    assert told.records.of("error") == []
-    told.assert_no_undecided_silence()
+    greeting, *_, answer = result.spoken().values()
+    assert greeting[:16_000] in result.heard and greeting not in result.heard
+    assert answer in result.heard
+    (cut,) = [event for event in result.peers[0].events if isinstance(event, Cleared)][:1]
+    assert result.heard[cut.position : cut.position + 800] == b"\xff" * 800, "not one sample after the clear"
+    assert result.records.of("error") == []
+    result.assert_no_undecided_silence()
 
 
 async def test_a_barge_in_when_all_of_the_answer_is_already_at_twilio() -> None:
-    async def caller(ear: Ear) -> None:
-        await ear.agent_speaks()
-        await ear.heard(1.0)
-        await ear.say("sorry_hours")
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await phone.agent_speaks()
+        await phone.heard(1.0)
+        await phone.say("sorry_hours")
+        await hear_out(phone)
 
     script = Script(
         greeting=Reply(say="Every day, from noon until eleven."), turns=[Turn(Reply(say="Yes, we are open."))]
     )
-    told = await story(caller, script=script)
-    ((_, cut),) = told.records.of("model.out", "conversation.item.truncate")
-    greeting, answer = told.spoken().values()
-    begin = told.heard.index(greeting[:4000])
-    heard_ms = (told.heard.index(b"\xff" * 800, begin) - begin) / 8
+    result = await story(caller, script=script)
+    ((_, cut),) = result.records.of("model.out", "conversation.item.truncate")
+    greeting, answer = result.spoken().values()
+    begin = result.heard.index(greeting[:4000])
+    heard_ms = (result.heard.index(b"\xff" * 800, begin) - begin) / 8
     assert cut["audio_end_ms"] == pytest.approx(heard_ms, abs=25)
-    assert answer in told.heard
-    told.assert_no_undecided_silence()
+    assert answer in result.heard
+    result.assert_no_undecided_silence()
 
 
 async def test_a_handoff_in_mid_sentence() -> None:
@@ -80,27 +80,27 @@ async def test_a_handoff_in_mid_sentence() -> None:
         ],
     )  # fmt: skip
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("booking")
-        await ear.agent_speaks()
-        await ear.agent_silent(1.5)
-        await ear.say("sorry_hours")
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("booking")
+        await phone.agent_speaks()
+        await phone.agent_silent(1.5)
+        await phone.say("sorry_hours")
+        await hear_out(phone)
 
-    told = await story(caller, script=script, agent=desk)
-    spoken = list(told.spoken().values())
+    result = await story(caller, script=script, agent=desk)
+    spoken = list(result.spoken().values())
     assert len(spoken) == 4
-    assert all(told.heard_whole(item) for item in range(4)), "the one is heard out before the other begins"
-    assert [told.heard.index(each) for each in spoken] == sorted(told.heard.index(each) for each in spoken)
-    told.assert_no_undecided_silence()
+    assert all(result.heard_whole(item) for item in range(4)), "the one is heard out before the other begins"
+    assert [result.heard.index(each) for each in spoken] == sorted(result.heard.index(each) for each in spoken)
+    result.assert_no_undecided_silence()
 
 
-async def coughs(ear: Ear) -> None:
-    await ear.agent_speaks()
-    await ear.heard(3.0)
-    await ear.say(clips.load("hello")[:2000])
-    await ear.agent_silent(1.5)
+async def coughs(phone: CallerPhone) -> None:
+    await phone.agent_speaks()
+    await phone.heard(3.0)
+    await phone.say(clips.load("hello")[:2000])
+    await phone.agent_silent(1.5)
 
 
 def ours() -> OpenAIRealtimeWebSocketModel:
@@ -108,18 +108,18 @@ def ours() -> OpenAIRealtimeWebSocketModel:
 
 
 async def test_a_cough_holds_the_agent_who_goes_on_from_the_exact_sample() -> None:
-    told = await story(coughs, script=Script(greeting=Reply(say=LONG)), model=ours)
-    (answer,) = told.spoken().values()
-    cuts = [event.position for event in told.peers[0].events if isinstance(event, Cleared)]
+    result = await story(coughs, script=Script(greeting=Reply(say=LONG)), model=ours)
+    (answer,) = result.spoken().values()
+    cuts = [event.position for event in result.peers[0].events if isinstance(event, Cleared)]
     assert len(cuts) == 1
-    begin = told.heard.index(answer[:4000])
+    begin = result.heard.index(answer[:4000])
     held = cuts[0] - begin
-    assert told.heard[begin : cuts[0]] == answer[:held]
+    assert result.heard[begin : cuts[0]] == answer[:held]
     rest = answer[held:].rstrip(b"\xff")
-    assert rest in told.heard[cuts[0] :], "not one sample lost, not one said twice"
-    assert told.records.of("model.out", "conversation.item.truncate") == []
-    assert told.records.of("model.out", "response.cancel") == []
-    told.assert_no_undecided_silence()
+    assert rest in result.heard[cuts[0] :], "not one sample lost, not one said twice"
+    assert result.records.of("model.out", "conversation.item.truncate") == []
+    assert result.records.of("model.out", "response.cancel") == []
+    result.assert_no_undecided_silence()
 
 
 def ducking() -> OpenAIRealtimeWebSocketModel:
@@ -127,46 +127,46 @@ def ducking() -> OpenAIRealtimeWebSocketModel:
 
 
 async def test_at_a_cough_the_agent_is_quieter_for_a_moment_and_pauses_nowhere() -> None:
-    told = await story(coughs, script=Script(greeting=Reply(say=LONG)), model=ducking)
-    (answer,) = told.spoken().values()
-    down, up = [event.position for event in told.peers[0].events if isinstance(event, Cleared)]
+    result = await story(coughs, script=Script(greeting=Reply(say=LONG)), model=ducking)
+    (answer,) = result.spoken().values()
+    down, up = [event.position for event in result.peers[0].events if isinstance(event, Cleared)]
     assert 0.3 < (up - down) / 8000 < 1.2
-    begin = told.heard.index(answer[:4000])
+    begin = result.heard.index(answer[:4000])
     quiet = g711.quieter(answer[down - begin : up - begin], by_db=14)
     expected = answer[: down - begin] + quiet + answer[up - begin :].rstrip(b"\xff")
-    assert told.heard[begin : begin + len(expected)] == expected, "every sample, in its place, quieter in between"
-    assert told.records.of("model.out", "conversation.item.truncate") == []
+    assert result.heard[begin : begin + len(expected)] == expected, "every sample, in its place, quieter in between"
+    assert result.records.of("model.out", "conversation.item.truncate") == []
 
 
 async def test_a_ducked_agent_is_interrupted_where_it_was_heard_last() -> None:
-    async def caller(ear: Ear) -> None:
-        await ear.agent_speaks()
-        await ear.heard(3.0)
-        await ear.say("booking")
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await phone.agent_speaks()
+        await phone.heard(3.0)
+        await phone.say("booking")
+        await hear_out(phone)
 
     script = Script(greeting=Reply(say=LONG), turns=[Turn(Reply(say="Yes, we are open."))])
-    told = await story(caller, script=script, model=ducking)
-    assert not told.heard_whole(0) and told.heard_whole(1)
-    _, up = [event.position for event in told.peers[0].events if isinstance(event, Cleared)][:2]
-    ((_, cut),) = told.records.of("model.out", "conversation.item.truncate")
-    begin = told.heard.index(next(iter(told.spoken().values()))[:4000])
+    result = await story(caller, script=script, model=ducking)
+    assert not result.heard_whole(0) and result.heard_whole(1)
+    _, up = [event.position for event in result.peers[0].events if isinstance(event, Cleared)][:2]
+    ((_, cut),) = result.records.of("model.out", "conversation.item.truncate")
+    begin = result.heard.index(next(iter(result.spoken().values()))[:4000])
     assert cut["audio_end_ms"] == pytest.approx((up - begin) / 8, abs=25), "what was heard quietly was heard"
 
 
 async def test_speech_interrupts_the_agent_once_it_is_no_cough() -> None:
-    async def caller(ear: Ear) -> None:
-        await ear.agent_speaks()
-        await ear.heard(3.0)
-        await ear.say("booking")
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await phone.agent_speaks()
+        await phone.heard(3.0)
+        await phone.say("booking")
+        await hear_out(phone)
 
     script = Script(greeting=Reply(say=LONG), turns=[Turn(Reply(say="Yes, we are open."))])
-    told = await story(caller, script=script, model=ours)
-    assert not told.heard_whole(0) and told.heard_whole(1)
-    ((_, cut),) = told.records.of("model.out", "conversation.item.truncate")
+    result = await story(caller, script=script, model=ours)
+    assert not result.heard_whole(0) and result.heard_whole(1)
+    ((_, cut),) = result.records.of("model.out", "conversation.item.truncate")
     assert 2900 < cut["audio_end_ms"] < 4000, "at the sample that was heard when it was held"
-    told.assert_no_undecided_silence()
+    result.assert_no_undecided_silence()
 
 
 async def test_a_legal_notice_is_heard_to_its_end_whatever_the_caller_says() -> None:
@@ -184,19 +184,19 @@ async def test_a_legal_notice_is_heard_to_its_end_whatever_the_caller_says() -> 
         ],
     )
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("sorry_hours")
-        await ear.agent_speaks()
-        await ear.heard(2.0)
-        await ear.say("sorry_hours")
-        await ear.heard(8.0)
-        await ear.agent_silent(1.0)
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("sorry_hours")
+        await phone.agent_speaks()
+        await phone.heard(2.0)
+        await phone.say("sorry_hours")
+        await phone.heard(8.0)
+        await phone.agent_silent(1.0)
+        await hear_out(phone)
 
-    told = await story(caller, script=script, agent=RealtimeAgent(name="Desk", tools=[read_notice]))
-    assert told.heard_whole(1)
-    ((_, ended),) = told.records.of("tool.end")
+    result = await story(caller, script=script, agent=RealtimeAgent(name="Desk", tools=[read_notice]))
+    assert result.heard_whole(1)
+    ((_, ended),) = result.records.of("tool.end")
     assert ended["output"] in ("True", "true", True)
-    assert told.records.of("interruption") == []
-    told.assert_no_undecided_silence()
+    assert result.records.of("interruption") == []
+    result.assert_no_undecided_silence()

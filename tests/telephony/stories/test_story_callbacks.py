@@ -1,4 +1,4 @@
-"""Twilio's callbacks come late, twice, and for calls that nobody knows: nothing changes but what they say first."""
+"""Twilio's callbacks come late, twice, and for unknown calls. Only the first news of each has an effect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from realtime_core.connection.memory import MemoryConnection
 from telephony.call.registry import Registry
 from telephony.twilio.callbacks import CallStatus, DialResult, MachineDetection
-from tests.support.exchange import Ear, Exchange, hear_out, story
+from tests.support.exchange import CallerPhone, Exchange, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.virtual_time
 async def test_late_and_doubled_status_callbacks_change_nothing() -> None:
     exchanges: list[Exchange] = []
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
         registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid
         for status in ("initiated", "ringing", "in-progress", "ringing", "in-progress"):
             registry.call_status(CallStatus(sid, status))
@@ -31,31 +31,31 @@ async def test_late_and_doubled_status_callbacks_change_nothing() -> None:
         registry.machine_detected(MachineDetection("CAsomebody", "machine_start"))
         registry.machine_detected(MachineDetection(sid, "human"))
         assert "not there" in registry.leg_key("nobody", "1")
-        await ear.say("sorry_hours")
-        await hear_out(ear)
+        await phone.say("sorry_hours")
+        await hear_out(phone)
 
-    told = await story(caller, prepare=exchanges.append)
-    assert told.reason == "hung up"
-    assert told.heard_whole(0) and told.heard_whole(1)
-    told.assert_no_undecided_silence()
+    result = await story(caller, prepare=exchanges.append)
+    assert result.reason == "hung up"
+    assert result.heard_whole(0) and result.heard_whole(1)
+    result.assert_no_undecided_silence()
 
 
 async def test_a_call_that_is_over_by_its_status_ends_once() -> None:
     """The socket says nothing, the status callback does; then `stop` and the close come after all."""
     exchanges: list[Exchange] = []
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
         registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid
         registry.call_status(CallStatus(sid, "completed"))
         registry.call_status(CallStatus(sid, "completed"))
         await asyncio.sleep(0.5)
         registry.call_status(CallStatus(sid, "completed"))
 
-    told = await story(caller, prepare=exchanges.append)
-    assert told.reason == "hung up"
-    assert len(told.records.of("end")) == 1
-    assert told.exchange.hung_up == []
+    result = await story(caller, prepare=exchanges.append)
+    assert result.reason == "hung up"
+    assert len(result.records.of("end")) == 1
+    assert result.exchange.hung_up == []
 
 
 @pytest.mark.parametrize("order", list(permutations(["stop", "close", "status"])))
@@ -64,8 +64,8 @@ async def test_a_call_ends_once_in_whatever_order_it_is_told(order: tuple[str, .
     wires: list[MemoryConnection] = []
     ends: list[str] = []
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
         registry, peer = exchanges[0].registry, exchanges[0].peer
         assert peer is not None
         for word in order * 2:
@@ -77,33 +77,33 @@ async def test_a_call_ends_once_in_whatever_order_it_is_told(order: tuple[str, .
                 registry.call_status(CallStatus(peer.call_sid, "completed"))
             await asyncio.sleep(0.03)
 
-    told = await story(caller, prepare=exchanges.append, wire=wires.append, on_end=lambda call: ends.append(call.sid))
-    assert told.reason == "hung up"
-    assert len(ends) == len(told.records.of("end")) == 1
-    assert told.exchange.hung_up == [], "nobody hangs up on a call that is over"
-    assert told.exchange.streams == 1
-    assert told.heard_whole(0)
+    result = await story(caller, prepare=exchanges.append, wire=wires.append, on_end=lambda call: ends.append(call.sid))
+    assert result.reason == "hung up"
+    assert len(ends) == len(result.records.of("end")) == 1
+    assert result.exchange.hung_up == [], "nobody hangs up on a call that is over"
+    assert result.exchange.streams == 1
+    assert result.heard_whole(0)
 
 
 async def test_a_machine_is_not_talked_to_for_ever() -> None:
     exchanges: list[Exchange] = []
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
         registry, sid = exchanges[0].registry, exchanges[0].peer.call_sid
         registry.machine_detected(MachineDetection(sid, "machine_start"))
         while True:
-            await ear.say("sorry_hours")
-            await hear_out(ear)
+            await phone.say("sorry_hours")
+            await hear_out(phone)
 
-    told = await story(caller, prepare=exchanges.append)
-    assert told.reason == "a machine"
-    assert 60 < len(told.heard) / 8000 < 90
-    told.assert_no_undecided_silence()
+    result = await story(caller, prepare=exchanges.append)
+    assert result.reason == "a machine"
+    assert 60 < len(result.heard) / 8000 < 90
+    result.assert_no_undecided_silence()
 
 
 async def test_of_ended_calls_so_much_is_known_and_no_more() -> None:
     async with Registry(1) as registry:
         assert registry.stream_end("CA1") is None
-    told = await story(hear_out)
-    assert told.reason == "hung up"
+    result = await story(hear_out)
+    assert result.reason == "hung up"

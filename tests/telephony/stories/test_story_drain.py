@@ -1,4 +1,4 @@
-"""Three live calls when the process is told to stop: they may finish, then they hear a farewell to its last sample."""
+"""Three live calls when the process stops: they may finish, and then they hear the whole farewell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
 from telephony.simulator.peer import Caller, MediaPeer
 from telephony.web.draining import drain_calls
-from tests.support.exchange import Ear, Exchange, Story
+from tests.support.exchange import CallerPhone, Exchange, Story
 from tests.support.phone_calls import Records
 
 pytestmark = pytest.mark.virtual_time
@@ -33,7 +33,7 @@ SCRIPT = Script(
 
 async def test_three_live_calls_are_drained_with_a_farewell() -> None:
     records: dict[str, Records] = {}
-    ears: dict[str, Ear] = {}
+    ears: dict[str, CallerPhone] = {}
 
     def journal(info: CallInfo) -> Records:
         return records.setdefault(info.sid, Records())
@@ -53,15 +53,15 @@ async def test_three_live_calls_are_drained_with_a_farewell() -> None:
             sources=Sources(1),
         )
 
-        async def phone_call(number: int, caller: Caller) -> Ear:
+        async def phone_call(number: int, caller: Caller) -> CallerPhone:
             ours, theirs = memory_pair()
-            ear = Ear(lambda key: None, lambda: peer.hang_up())
-            peer = MediaPeer(theirs, line=Line(seed=number), sources=Sources(number), phone=ear)
-            ears[peer.call_sid] = ear
+            caller_phone = CallerPhone(lambda key: None, lambda: peer.hang_up())
+            peer = MediaPeer(theirs, line=Line(seed=number), sources=Sources(number), phone=caller_phone)
+            ears[peer.call_sid] = caller_phone
             async with asyncio.TaskGroup() as group:
                 group.create_task(registry.serve_stream(ours, RealtimeAgent(name="Desk"), options))
                 await peer.run(caller)
-            return ear
+            return caller_phone
 
         async def stays(phone: Handset) -> None:
             await phone.agent_silent(200.0, within_s=300)
@@ -91,9 +91,9 @@ async def test_three_live_calls_are_drained_with_a_farewell() -> None:
     reasons = [each.of("end")[0][1]["reason"] for each in records.values()]
     assert sorted(reasons) == ["drained", "drained", "hung up"]
     for sid, record in records.items():
-        told = Story(ears[sid], Exchange(registry), record, [], [])
-        told.assert_no_undecided_silence()
-        if told.reason == "drained":
-            *_, farewell = told.spoken().values()
-            assert farewell in told.heard, "to its last sample"
-            assert len(told.heard) - told.heard.index(farewell) - len(farewell) < 8000
+        result = Story(ears[sid], Exchange(registry), record, [], [])
+        result.assert_no_undecided_silence()
+        if result.reason == "drained":
+            *_, farewell = result.spoken().values()
+            assert farewell in result.heard, "to its last sample"
+            assert len(result.heard) - result.heard.index(farewell) - len(farewell) < 8000

@@ -1,4 +1,4 @@
-"""Callers hang up at random moments, and rubbish comes on the stream: nothing is left of any of them."""
+"""Callers hang up at random moments, and invalid messages come on the stream. No call is left over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The caller hangs up while a tool runs: the tool is ended, and nothing goes on."""
+"""The caller hangs up while a tool runs: the tool is cancelled, and nothing continues."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from realtime_core import RealtimeAgent, function_tool
 from telephony.call import clips
-from tests.support.exchange import Ear, hear_out, story
+from tests.support.exchange import CallerPhone, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 
@@ -27,18 +27,18 @@ async def test_the_tool_ends_with_the_call() -> None:
             raise
         return "17"
 
-    async def impatient(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("booking")
+    async def impatient(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("booking")
         await asyncio.sleep(3.0)
 
-    told = await story(impatient, agent=RealtimeAgent(name="Trattoria Blu", tools=[book_table]))
+    result = await story(impatient, agent=RealtimeAgent(name="Trattoria Blu", tools=[book_table]))
     assert seen == ["begun", "cancelled"]
-    assert told.reason == "hung up"
-    assert told.records.of("tool.end") == []
-    assert told.heard_whole(0)
-    assert clips.one_moment()[:1600] in told.heard, "the caller knew that it takes a moment"
-    told.assert_no_undecided_silence()
+    assert result.reason == "hung up"
+    assert result.records.of("tool.end") == []
+    assert result.heard_whole(0)
+    assert clips.one_moment()[:1600] in result.heard, "the caller knew that it takes a moment"
+    result.assert_no_undecided_silence()
 
 
 async def test_a_tool_that_takes_its_time_is_waited_for_with_a_line_and_a_sound() -> None:
@@ -48,17 +48,17 @@ async def test_a_tool_that_takes_its_time_is_waited_for_with_a_line_and_a_sound(
         await asyncio.sleep(15)
         return "17"
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("booking")
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("booking")
         await asyncio.sleep(16)
-        await ear.agent_silent(3.0)
+        await phone.agent_silent(3.0)
 
-    told = await story(caller, agent=RealtimeAgent(name="Trattoria Blu", tools=[book_table]))
-    assert told.heard.count(clips.one_moment()) == 1
-    answer = list(told.spoken().values())[-1]
-    assert answer[2000:8000] in told.heard
-    told.assert_no_undecided_silence()
+    result = await story(caller, agent=RealtimeAgent(name="Trattoria Blu", tools=[book_table]))
+    assert result.heard.count(clips.one_moment()) == 1
+    answer = list(result.spoken().values())[-1]
+    assert answer[2000:8000] in result.heard
+    result.assert_no_undecided_silence()
 
 
 async def test_a_tool_that_never_returns_has_an_end() -> None:
@@ -68,12 +68,12 @@ async def test_a_tool_that_never_returns_has_an_end() -> None:
         await asyncio.get_running_loop().create_future()
         return ""
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("booking")
-        await ear.agent_silent(200.0, within_s=400)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("booking")
+        await phone.agent_silent(200.0, within_s=400)
 
-    told = await story(caller, agent=RealtimeAgent(name="Trattoria Blu", tools=[book_table]))
-    ((_, ended),) = told.records.of("tool.end")
+    result = await story(caller, agent=RealtimeAgent(name="Trattoria Blu", tools=[book_table]))
+    ((_, ended),) = result.records.of("tool.end")
     assert "timed out" in ended["output"]
-    told.assert_no_undecided_silence()
+    result.assert_no_undecided_silence()

@@ -15,7 +15,7 @@ from telephony.call import clips
 from telephony.errors import TwilioServerError
 from telephony.simulator.events import AudioReceived
 from telephony.simulator.line import Line
-from tests.support.exchange import FRAME_S, Ear, Exchange, Story, hear_out, story
+from tests.support.exchange import FRAME_S, CallerPhone, Exchange, Story, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 
@@ -28,14 +28,14 @@ LONG = (
 SCRIPT = Script(greeting=Reply(say=LONG), turns=[Turn(Reply(say="Yes, we are open."))])
 
 
-async def asks_after_it(ear: Ear) -> None:
+async def asks_after_it(ear: CallerPhone) -> None:
     await ear.agent_speaks()
     await ear.agent_silent(2.0)
     await ear.say("sorry_hours")
     await hear_out(ear)
 
 
-async def holds_on(ear: Ear) -> None:
+async def holds_on(ear: CallerPhone) -> None:
     await asyncio.sleep(60.0)
 
 
@@ -127,7 +127,7 @@ def resumed_at(whole: bytes, heard: bytes) -> int:
 
 
 async def test_a_dead_socket_in_mid_sentence_is_replaced_within_three_seconds_at_the_ear() -> None:
-    async def caller(ear: Ear) -> None:
+    async def caller(ear: CallerPhone) -> None:
         await ear.agent_speaks()
         await ear.heard(10.0)
         await ear.agent_silent(1.0)
@@ -148,7 +148,7 @@ async def test_a_dead_socket_in_mid_sentence_is_replaced_within_three_seconds_at
 
 
 async def test_a_caller_who_spoke_into_a_dead_line_is_asked_to_say_it_again() -> None:
-    async def caller(ear: Ear) -> None:
+    async def caller(ear: CallerPhone) -> None:
         await hear_out(ear)
         await ear.say("hello")
         await ear.agent_speaks()
@@ -170,7 +170,7 @@ async def test_a_pending_answer_on_a_dead_line_is_held_up_with_a_line() -> None:
         await asyncio.sleep(6.0)
         return "17"
 
-    async def caller(ear: Ear) -> None:
+    async def caller(ear: CallerPhone) -> None:
         await hear_out(ear)
         await ear.say("booking")
         await asyncio.sleep(12.0)
@@ -260,7 +260,7 @@ async def test_a_slow_socket_loses_nothing() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_line_that_stalls_three_times_a_minute_costs_no_stream(seed: int) -> None:
-    async def talks(ear: Ear) -> None:
+    async def talks(ear: CallerPhone) -> None:
         for _ in range(3):
             await ear.agent_speaks()
             await ear.agent_silent(2.5)

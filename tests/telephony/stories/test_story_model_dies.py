@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from realtime_core.local import Reply, Script, Trouble, Turn
-from tests.support.exchange import Ear, hear_out, story
+from tests.support.exchange import CallerPhone, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 
@@ -22,18 +22,18 @@ async def test_the_agent_goes_on_where_it_was_cut_off() -> None:
         ],
     )
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("booking")
-        await ear.agent_speaks()
-        await ear.agent_silent(4.0)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("booking")
+        await phone.agent_speaks()
+        await phone.agent_silent(4.0)
 
-    told = await story(caller, script=script)
-    _, cut, resumed = told.spoken().values()
+    result = await story(caller, script=script)
+    _, cut, resumed = result.spoken().values()
     received = len(cut) / 8000
     assert 1.0 < received < 4.0, "it was cut off"
-    assert cut.rstrip(b"\xff")[:-400] in told.heard, "what had come of it was heard"
-    assert resumed in told.heard, "and then the rest"
-    assert told.heard.index(resumed) > told.heard.index(cut[:8000])
-    assert told.reason == "hung up"
-    told.assert_no_undecided_silence()
+    assert cut.rstrip(b"\xff")[:-400] in result.heard, "what had come of it was heard"
+    assert resumed in result.heard, "and then the rest"
+    assert result.heard.index(resumed) > result.heard.index(cut[:8000])
+    assert result.reason == "hung up"
+    result.assert_no_undecided_silence()

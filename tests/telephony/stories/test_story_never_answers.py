@@ -13,19 +13,19 @@ from realtime_core.errors import ConnectFailed
 from realtime_core.local import Reply, Script, Trouble, Turn
 from telephony.call import clips
 from telephony.call.pacing.policy import CallPolicy
-from tests.support.exchange import Ear, hear_out, story
+from tests.support.exchange import CallerPhone, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 
 
-async def waits(ear: Ear) -> None:
-    await ear.agent_silent(100.0, within_s=200)
+async def waits(phone: CallerPhone) -> None:
+    await phone.agent_silent(100.0, within_s=200)
 
 
-async def asks(ear: Ear) -> None:
-    await hear_out(ear)
-    await ear.say("sorry_hours")
-    await ear.agent_silent(100.0, within_s=200)
+async def asks(phone: CallerPhone) -> None:
+    await hear_out(phone)
+    await phone.say("sorry_hours")
+    await phone.agent_silent(100.0, within_s=200)
 
 
 async def silent_server(url: str, headers: object) -> Connection:
@@ -41,12 +41,12 @@ async def slow_refusal(url: str, headers: object) -> Connection:
 
 @pytest.mark.parametrize("transport", [silent_server, slow_refusal])
 async def test_a_model_that_cannot_be_reached(transport: object) -> None:
-    told = await story(waits, model_config=RealtimeModelConfig(transport=transport))
-    assert told.reason.startswith("failed")
-    assert clips.one_moment() in told.heard
-    assert clips.apology() in told.heard
-    assert told.heard.index(clips.one_moment()) < 3 * 8000
-    told.assert_no_undecided_silence()
+    result = await story(waits, model_config=RealtimeModelConfig(transport=transport))
+    assert result.reason.startswith("failed")
+    assert clips.one_moment() in result.heard
+    assert clips.apology() in result.heard
+    assert result.heard.index(clips.one_moment()) < 3 * 8000
+    result.assert_no_undecided_silence()
 
 
 async def test_a_model_that_turns_us_away_is_no_silent_line() -> None:
@@ -57,10 +57,10 @@ async def test_a_model_that_turns_us_away_is_no_silent_line() -> None:
         error.status = 401
         raise error
 
-    told = await story(waits, model_config=RealtimeModelConfig(transport=refuses))
-    assert told.reason.startswith("failed")
-    assert told.heard.index(clips.apology()) < 3 * 8000
-    assert told.heard.rstrip(b"\xff").endswith(clips.apology().rstrip(b"\xff")), "to its last sample"
+    result = await story(waits, model_config=RealtimeModelConfig(transport=refuses))
+    assert result.reason.startswith("failed")
+    assert result.heard.index(clips.apology()) < 3 * 8000
+    assert result.heard.rstrip(b"\xff").endswith(clips.apology().rstrip(b"\xff")), "to its last sample"
 
 
 STALLS = Script(
@@ -70,17 +70,19 @@ STALLS = Script(
 
 
 async def test_a_model_that_stalls_before_its_answer() -> None:
-    told = await story(asks, script=STALLS)
-    assert told.reason == "failed: no answer came"
-    assert clips.one_moment() in told.heard
-    assert clips.apology() in told.heard
-    told.assert_no_undecided_silence()
+    result = await story(asks, script=STALLS)
+    assert result.reason == "failed: no answer came"
+    assert clips.one_moment() in result.heard
+    assert clips.apology() in result.heard
+    result.assert_no_undecided_silence()
 
 
 async def test_without_the_policy_the_same_call_is_found_silent() -> None:
     """The check of these stories does find a silence that nobody decided."""
-    told = await story(asks, script=STALLS, policy=CallPolicy(answer_line_s=None, max_call_s=60.0), may_be_silent=True)
-    assert told.silences() != []
+    result = await story(
+        asks, script=STALLS, policy=CallPolicy(answer_line_s=None, max_call_s=60.0), may_be_silent=True
+    )
+    assert result.silences() != []
 
 
 async def test_a_model_that_stalls_in_the_middle_of_its_answer() -> None:
@@ -89,36 +91,36 @@ async def test_a_model_that_stalls_in_the_middle_of_its_answer() -> None:
         trouble=Trouble("stall", at_s=1.0, stall_s=9.0),
     )
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("booking")
-        await ear.agent_speaks()
-        await ear.agent_silent(4.0)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("booking")
+        await phone.agent_speaks()
+        await phone.agent_silent(4.0)
 
-    told = await story(caller, script=Script(greeting=Reply(say="Hello."), turns=[Turn(reply)]))
-    assert clips.one_moment() not in told.heard, "a line in the middle of a sentence would only confuse"
-    told.assert_no_undecided_silence()
-    assert told.reason == "hung up"
+    result = await story(caller, script=Script(greeting=Reply(say="Hello."), turns=[Turn(reply)]))
+    assert clips.one_moment() not in result.heard, "a line in the middle of a sentence would only confuse"
+    result.assert_no_undecided_silence()
+    assert result.reason == "hung up"
 
 
 async def test_responses_that_fail_are_asked_for_again_by_a_line_and_then_given_up() -> None:
     fails = Turn(Reply(trouble=Trouble("fail", code="invalid_request_error")))
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
         for _ in range(4):
-            await ear.say("sorry_hours")
-            await hear_out(ear)
-        await ear.agent_silent(60.0)
+            await phone.say("sorry_hours")
+            await hear_out(phone)
+        await phone.agent_silent(60.0)
 
-    told = await story(caller, script=Script(greeting=Reply(say="Hello."), turns=[fails] * 6))
-    assert told.heard.count(clips.repeat()) == 2
-    assert clips.apology() in told.heard
-    assert told.reason == "failed: the model's responses fail"
-    told.assert_no_undecided_silence()
+    result = await story(caller, script=Script(greeting=Reply(say="Hello."), turns=[fails] * 6))
+    assert result.heard.count(clips.repeat()) == 2
+    assert clips.apology() in result.heard
+    assert result.reason == "failed: the model's responses fail"
+    result.assert_no_undecided_silence()
 
 
 async def test_a_call_that_is_given_up_goes_to_somebody_else() -> None:
-    told = await story(waits, model_config=RealtimeModelConfig(transport=slow_refusal), fallback="+14155550111")
-    assert told.exchange.dialled == ["+14155550111"]
-    assert told.exchange.hung_up == []
+    result = await story(waits, model_config=RealtimeModelConfig(transport=slow_refusal), fallback="+14155550111")
+    assert result.exchange.dialled == ["+14155550111"]
+    assert result.exchange.hung_up == []

@@ -1,4 +1,4 @@
-"""Nobody says anything to the end: prompted, prompted again, told goodbye, hung up; each at its time."""
+"""A caller who says nothing: two prompts, the goodbye, the end, each at its time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from realtime_core.local import Reply, Script, Turn
 from telephony.call.pacing.policy import CallPolicy
 from telephony.call.pacing.silence_prompts import SilencePolicy
-from tests.support.exchange import Ear, story
+from tests.support.exchange import CallerPhone, story
 
 pytestmark = pytest.mark.virtual_time
 
@@ -24,13 +24,13 @@ POLICY = CallPolicy(silence=SilencePolicy(7.0, ("first", "second"), "bye"))
 
 
 async def test_silence_to_the_end() -> None:
-    async def caller(ear: Ear) -> None:
-        await ear.agent_silent(300.0, within_s=300)
+    async def caller(phone: CallerPhone) -> None:
+        await phone.agent_silent(300.0, within_s=300)
 
-    told = await story(caller, script=SCRIPT, policy=POLICY)
-    heard, answers = told.heard, list(told.spoken().values())
+    result = await story(caller, script=SCRIPT, policy=POLICY)
+    heard, answers = result.heard, list(result.spoken().values())
     assert len(answers) == 4
-    assert told.reason == "silence"
+    assert result.reason == "silence"
     ends = 0
     for number, answer in enumerate(answers):
         begin = heard.index(answer, ends)
@@ -39,37 +39,37 @@ async def test_silence_to_the_end() -> None:
             assert (begin - ends) / 8000 == pytest.approx(7.3, abs=0.3)
         ends = begin + len(answer)
     assert len(heard) - ends < 8000
-    told.assert_no_undecided_silence()
+    result.assert_no_undecided_silence()
 
 
 async def test_a_caller_who_comes_back_is_prompted_from_the_first_again() -> None:
-    async def caller(ear: Ear) -> None:
-        await ear.agent_speaks()
-        await ear.agent_silent(5.0)
-        await ear.agent_speaks()
-        await ear.agent_silent(1.0)
-        await ear.say("sorry_hours")
-        await ear.agent_speaks()
-        await ear.agent_silent(5.0)
-        await ear.agent_speaks()
-        await ear.agent_silent(1.0)
+    async def caller(phone: CallerPhone) -> None:
+        await phone.agent_speaks()
+        await phone.agent_silent(5.0)
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+        await phone.say("sorry_hours")
+        await phone.agent_speaks()
+        await phone.agent_silent(5.0)
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
 
-    told = await story(caller, script=SCRIPT, policy=POLICY)
-    asked = [
+    result = await story(caller, script=SCRIPT, policy=POLICY)
+    requested = [
         message["response"].get("instructions")
-        for _, message in told.records.of("model.out", "response.create")
+        for _, message in result.records.of("model.out", "response.create")
         if message.get("response", {}).get("instructions") in ("first", "second", "bye")
     ]
-    assert asked == ["first", "first"]
-    told.assert_no_undecided_silence()
+    assert requested == ["first", "first"]
+    result.assert_no_undecided_silence()
 
 
 async def test_a_call_has_a_maximum_length_and_says_so_before() -> None:
-    async def caller(ear: Ear) -> None:
+    async def caller(phone: CallerPhone) -> None:
         while True:
-            await ear.agent_speaks()
-            await ear.agent_silent(4.0)
-            await ear.say("hello")
+            await phone.agent_speaks()
+            await phone.agent_silent(4.0)
+            await phone.say("hello")
 
     script = Script(
         greeting=Reply(say=GREETING),
@@ -77,14 +77,14 @@ async def test_a_call_has_a_maximum_length_and_says_so_before() -> None:
         otherwise=Reply(say=HEAR),
     )
     policy = CallPolicy(max_call_s=90.0, warning_s=30.0, warning="warn", farewell="farewell")
-    told = await story(caller, script=script, policy=policy)
-    assert told.reason == "maximum length"
-    asked = {
+    result = await story(caller, script=script, policy=policy)
+    assert result.reason == "maximum length"
+    requested = {
         message["response"].get("instructions"): t
-        for t, message in told.records.of("model.out", "response.create")
+        for t, message in result.records.of("model.out", "response.create")
         if message.get("response")
     }
-    assert asked["warn"] == pytest.approx(60.0, abs=3.0)
-    assert asked["farewell"] == pytest.approx(90.0, abs=6.0)
-    assert told.heard_whole(-1)
-    told.assert_no_undecided_silence()
+    assert requested["warn"] == pytest.approx(60.0, abs=3.0)
+    assert requested["farewell"] == pytest.approx(90.0, abs=6.0)
+    assert result.heard_whole(-1)
+    result.assert_no_undecided_silence()

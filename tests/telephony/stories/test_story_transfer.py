@@ -1,4 +1,5 @@
-"""Transfers: cold and warm, taken, declined, unanswered; what fails comes back to the agent with what happened."""
+"""Transfers: cold and warm, accepted, declined, unanswered. After a failure the caller returns to the agent, who knows
+why."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from realtime_core.local import Reply, Script, Turn
 from telephony import Call, transfer
 from telephony.errors import TwilioRejected
 from telephony.twilio.callbacks import CallStatus
-from tests.support.exchange import CALLER, RING_S, Ear, Exchange, SecondLeg, hear_out, story
+from tests.support.exchange import CALLER, RING_S, CallerPhone, Exchange, SecondLeg, hear_out, story
 
 pytestmark = pytest.mark.virtual_time
 
@@ -36,9 +37,9 @@ WARM = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN, manager=MANAG
 WARM_SCRIPT = script(target="kitchen", summary="Ada asks for the soup of today.")
 
 
-async def asks(ear: Ear) -> None:
-    await hear_out(ear)
-    await ear.say("sorry_hours")
+async def asks(phone: CallerPhone) -> None:
+    await hear_out(phone)
+    await phone.say("sorry_hours")
     await asyncio.sleep(90)
 
 
@@ -48,13 +49,13 @@ async def until_dialled(exchange: Exchange, times: int) -> None:
 
 
 async def test_a_cold_transfer_is_announced_to_its_last_sample() -> None:
-    told = await story(asks, script=script(target="kitchen"), agent=COLD)
-    assert told.exchange.dialled == [KITCHEN]
-    assert told.exchange.hung_up == [], "the caller is not hung up on"
-    assert told.heard_whole(1)
-    assert told.reason == "transferred to kitchen"
-    ended = told.records.of("end")[0][0]
-    announced = told.records.of("rest")[-1][0]
+    result = await story(asks, script=script(target="kitchen"), agent=COLD)
+    assert result.exchange.dialled == [KITCHEN]
+    assert result.exchange.hung_up == [], "the caller is not hung up on"
+    assert result.heard_whole(1)
+    assert result.reason == "transferred to kitchen"
+    ended = result.records.of("end")[0][0]
+    announced = result.records.of("rest")[-1][0]
     assert ended == pytest.approx(announced + RING_S, abs=0.5), "it is known as soon as they answer"
 
 
@@ -62,18 +63,18 @@ async def test_a_cold_transfer_of_which_no_callback_tells_is_known_when_nobody_r
     def silent(exchange: Exchange) -> None:
         exchange.tells_of_legs = False
 
-    told = await story(asks, script=script(target="kitchen"), agent=COLD, prepare=silent)
-    assert told.reason == "transferred to kitchen"
-    assert told.records.of("end")[0][0] == pytest.approx(told.records.of("rest")[-1][0] + 35.0, abs=0.5)
+    result = await story(asks, script=script(target="kitchen"), agent=COLD, prepare=silent)
+    assert result.reason == "transferred to kitchen"
+    assert result.records.of("end")[0][0] == pytest.approx(result.records.of("rest")[-1][0] + 35.0, abs=0.5)
 
 
 async def test_a_caller_who_hangs_up_while_it_rings_is_known_to_be_gone() -> None:
     """Nobody asks what comes next: the leg that rang is told to be cancelled, and no stream comes."""
     exchanges: list[Exchange] = []
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("sorry_hours")
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("sorry_hours")
         (exchange,) = exchanges
         await until_dialled(exchange, 1)
         call_sid = told_of[0]
@@ -83,9 +84,9 @@ async def test_a_caller_who_hangs_up_while_it_rings_is_known_to_be_gone() -> Non
         await asyncio.sleep(60)
 
     told_of: list[str] = []
-    told = await story(caller, script=script(target="kitchen"), agent=COLD, prepare=exchanges.append,
+    result = await story(caller, script=script(target="kitchen"), agent=COLD, prepare=exchanges.append,
                        on_start=lambda call: told_of.append(call.sid))  # fmt: skip
-    assert told.reason == "hung up"
+    assert result.reason == "hung up"
 
 
 async def test_what_comes_late_of_the_first_attempt_does_not_end_the_second() -> None:
@@ -94,12 +95,12 @@ async def test_what_comes_late_of_the_first_attempt_does_not_end_the_second() ->
     calls = [ToolCall("transfer", json.dumps({"target": name})) for name in ("kitchen", "manager")]
     turns = [Turn(Reply(say="I am sorry. {result}"), filler=LINE, calls=[call]) for call in calls]
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
         for _ in range(2):
-            await ear.say("sorry_hours")
-            await hear_out(ear)
-            await hear_out(ear)
+            await phone.say("sorry_hours")
+            await hear_out(phone)
+            await hear_out(phone)
         await asyncio.sleep(11)
 
     async def late() -> None:
@@ -108,61 +109,61 @@ async def test_what_comes_late_of_the_first_attempt_does_not_end_the_second() ->
         for status in ("in-progress", "no-answer"):
             exchanges[0].registry.call_status(CallStatus(first, status, 3, parent_call_sid=told_of[0]))
 
-    async def caller_and_late(ear: Ear) -> None:
+    async def caller_and_late(phone: CallerPhone) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(late())
-            await caller(ear)
+            await caller(phone)
 
-    told = await story(caller_and_late, script=Script(greeting=Reply(say="Hello."), turns=turns), agent=COLD,
+    result = await story(caller_and_late, script=Script(greeting=Reply(say="Hello."), turns=turns), agent=COLD,
                        dial_results=["no-answer", "busy"], prepare=exchanges.append,
                        on_start=lambda call: told_of.append(call.sid))  # fmt: skip
-    assert told.exchange.dialled == [KITCHEN, MANAGER]
-    outputs = [ended["output"] for _, ended in told.records.of("tool.end")]
+    assert result.exchange.dialled == [KITCHEN, MANAGER]
+    outputs = [ended["output"] for _, ended in result.records.of("tool.end")]
     assert ["nobody answered" in outputs[0], "busy" in outputs[1]] == [True, True]
-    assert told.reason == "hung up"
+    assert result.reason == "hung up"
 
 
 async def test_without_the_api_a_cold_transfer_goes_by_the_action_of_the_stream() -> None:
-    told = await story(asks, script=script(target="kitchen"), agent=COLD, rest=False)
-    assert told.exchange.dialled == [KITCHEN]
-    assert told.heard_whole(1)
+    result = await story(asks, script=script(target="kitchen"), agent=COLD, rest=False)
+    assert result.exchange.dialled == [KITCHEN]
+    assert result.heard_whole(1)
 
 
 @pytest.mark.parametrize(("status", "words"), [("busy", "busy"), ("no-answer", "nobody answered")])
 async def test_a_transfer_that_fails_comes_back_to_the_agent(status: str, words: str) -> None:
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("sorry_hours")
-        await hear_out(ear)  # the announcement
-        await hear_out(ear)  # back again
-        await ear.say("sorry_hours")
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("sorry_hours")
+        await hear_out(phone)  # the announcement
+        await hear_out(phone)  # back again
+        await phone.say("sorry_hours")
+        await hear_out(phone)
 
-    told = await story(caller, script=script(target="kitchen"), agent=COLD, dial_results=[status])
-    assert told.exchange.streams == 2
-    ((_, ended),) = told.records.of("tool.end")
+    result = await story(caller, script=script(target="kitchen"), agent=COLD, dial_results=[status])
+    assert result.exchange.streams == 2
+    ((_, ended),) = result.records.of("tool.end")
     assert words in ended["output"]
-    assert told.reason == "hung up"
-    assert told.heard.count(list(told.spoken().values())[1]) == 1, "the announcement is not said again"
-    assert told.heard_whole(2) and told.heard_whole(3), "the same session goes on"
-    told.assert_no_undecided_silence()
+    assert result.reason == "hung up"
+    assert result.heard.count(list(result.spoken().values())[1]) == 1, "the announcement is not said again"
+    assert result.heard_whole(2) and result.heard_whole(3), "the same session goes on"
+    result.assert_no_undecided_silence()
 
 
 async def test_a_transfer_that_twilio_refuses_stays_with_the_agent() -> None:
     def refusing(exchange: object) -> None:
         exchange.refuses = lambda what: TwilioRejected("Twilio said no.")  # type: ignore[attr-defined]
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("sorry_hours")
-        await hear_out(ear)
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("sorry_hours")
+        await hear_out(phone)
+        await hear_out(phone)
 
-    told = await story(caller, script=script(target="kitchen"), agent=COLD, prepare=refusing)
-    ((_, ended),) = told.records.of("tool.end")
+    result = await story(caller, script=script(target="kitchen"), agent=COLD, prepare=refusing)
+    ((_, ended),) = result.records.of("tool.end")
     assert "was not called" in ended["output"]
-    assert told.exchange.streams == 1 and told.reason == "hung up"
-    told.assert_no_undecided_silence()
+    assert result.exchange.streams == 1 and result.reason == "hung up"
+    result.assert_no_undecided_silence()
 
 
 async def test_a_model_picks_names_and_never_numbers() -> None:
@@ -170,14 +171,14 @@ async def test_a_model_picks_names_and_never_numbers() -> None:
     assert tool.params_json_schema["properties"]["target"]["enum"] == ["kitchen", "manager"]
     assert "+1" not in json.dumps(tool.params_json_schema) + tool.description
 
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("sorry_hours")
-        await hear_out(ear)
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("sorry_hours")
+        await hear_out(phone)
+        await hear_out(phone)
 
-    told = await story(caller, script=script(target="+19005550000"), agent=COLD)
-    assert told.exchange.dialled == []
+    result = await story(caller, script=script(target="+19005550000"), agent=COLD)
+    assert result.exchange.dialled == []
 
 
 async def test_a_users_own_tool_transfers_to_the_declared_names() -> None:
@@ -188,8 +189,8 @@ async def test_a_users_own_tool_transfers_to_the_declared_names() -> None:
 
     calls = Turn(Reply(say="{result}"), filler=LINE, calls=[ToolCall("to_kitchen", "{}")])
     agent = RealtimeAgent(name="Desk", tools=[to_kitchen, *COLD.tools])
-    told = await story(asks, script=Script(greeting=Reply(say="Hello."), turns=[calls]), agent=agent)
-    assert told.exchange.dialled == [KITCHEN]
+    result = await story(asks, script=Script(greeting=Reply(say="Hello."), turns=[calls]), agent=agent)
+    assert result.exchange.dialled == [KITCHEN]
 
 
 # --- warm ------------------------------------------------------------------------------------------------------------
@@ -210,17 +211,17 @@ async def test_who_was_declared_warm_is_asked_however_the_transfer_is_asked_for(
 
     calls = Turn(Reply(say="{result}"), filler=LINE, calls=[ToolCall("to_kitchen", "{}")])
     agent = RealtimeAgent(name="Desk", tools=[to_kitchen, *WARM.tools])
-    told = await story(asks, script=Script(greeting=Reply(say="Hello."), turns=[calls]), agent=agent, human=accepts)
-    assert told.exchange.dialled == []
-    assert told.exchange.conference is not None
-    briefing = told.exchange.legs[0].briefing
+    result = await story(asks, script=Script(greeting=Reply(say="Hello."), turns=[calls]), agent=agent, human=accepts)
+    assert result.exchange.dialled == []
+    assert result.exchange.conference is not None
+    briefing = result.exchange.legs[0].briefing
     assert " ".join(CALLER) in briefing and "Desk has spoken with the caller" in briefing
 
 
 async def test_a_warm_transfer_without_a_word_of_summary_names_caller_and_agent() -> None:
-    told = await story(asks, script=script(target="kitchen", summary=" "), agent=WARM, human=accepts)
-    assert " ".join(CALLER) in told.exchange.legs[0].briefing
-    assert told.exchange.conference is not None
+    result = await story(asks, script=script(target="kitchen", summary=" "), agent=WARM, human=accepts)
+    assert " ".join(CALLER) in result.exchange.legs[0].briefing
+    assert result.exchange.conference is not None
 
 
 async def test_a_warm_transfer_joins_the_two_when_a_key_accepts() -> None:
@@ -235,14 +236,14 @@ async def test_a_warm_transfer_joins_the_two_when_a_key_accepts() -> None:
         leg.press("1")
         seen["joined"] = leg.joined
 
-    told = await story(asks, script=WARM_SCRIPT, agent=WARM, human=human)
+    result = await story(asks, script=WARM_SCRIPT, agent=WARM, human=human)
     assert "Ada asks for the soup" in seen["briefing"]
-    assert told.exchange.conference == seen["joined"] is not None
-    assert told.exchange.legs[0].to == KITCHEN
-    assert told.exchange.hung_up == []
-    assert told.heard_whole(1)
-    assert told.reason == "transferred to kitchen"
-    told.assert_no_undecided_silence()
+    assert result.exchange.conference == seen["joined"] is not None
+    assert result.exchange.legs[0].to == KITCHEN
+    assert result.exchange.hung_up == []
+    assert result.heard_whole(1)
+    assert result.reason == "transferred to kitchen"
+    result.assert_no_undecided_silence()
 
 
 async def declines(leg: SecondLeg) -> None:
@@ -275,29 +276,29 @@ async def rings_for_ever(leg: SecondLeg) -> None:
     [(declines, "declined"), (busy, "busy"), (voicemail, "voicemail"), (rings_for_ever, "nobody answered")],
 )
 async def test_a_warm_transfer_that_fails_touches_nothing_of_the_callers_leg(human: object, words: str) -> None:
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("sorry_hours")
-        await ear.agent_silent(3.5, within_s=200)  # the waiting sound never pauses so long
-        await ear.say("sorry_hours")
-        await hear_out(ear)
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("sorry_hours")
+        await phone.agent_silent(3.5, within_s=200)  # the waiting sound never pauses so long
+        await phone.say("sorry_hours")
+        await hear_out(phone)
 
-    told = await story(caller, script=WARM_SCRIPT, agent=WARM, human=human)  # type: ignore[arg-type]
-    ((_, ended),) = told.records.of("tool.end")
+    result = await story(caller, script=WARM_SCRIPT, agent=WARM, human=human)  # type: ignore[arg-type]
+    ((_, ended),) = result.records.of("tool.end")
     assert words in ended["output"]
-    assert told.exchange.streams == 1 and told.exchange.redirected == []
-    assert told.exchange.hung_up == [told.exchange.legs[0].sid], "the second leg alone is ended"
-    assert told.exchange.legs[0].joined is None
-    assert told.heard_whole(3), "the agent went on with the caller"
-    told.assert_no_undecided_silence()
+    assert result.exchange.streams == 1 and result.exchange.redirected == []
+    assert result.exchange.hung_up == [result.exchange.legs[0].sid], "the second leg alone is ended"
+    assert result.exchange.legs[0].joined is None
+    assert result.heard_whole(3), "the agent went on with the caller"
+    result.assert_no_undecided_silence()
 
 
 async def test_a_caller_who_hangs_up_on_hold_leaves_nobody_ringing() -> None:
-    async def caller(ear: Ear) -> None:
-        await hear_out(ear)
-        await ear.say("sorry_hours")
+    async def caller(phone: CallerPhone) -> None:
+        await hear_out(phone)
+        await phone.say("sorry_hours")
         await asyncio.sleep(12)
 
-    told = await story(caller, script=WARM_SCRIPT, agent=WARM, human=rings_for_ever)
-    assert told.exchange.hung_up == [told.exchange.legs[0].sid]
-    assert told.reason == "hung up"
+    result = await story(caller, script=WARM_SCRIPT, agent=WARM, human=rings_for_ever)
+    assert result.exchange.hung_up == [result.exchange.legs[0].sid]
+    assert result.reason == "hung up"
