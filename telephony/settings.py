@@ -165,7 +165,16 @@ class Settings(BaseSettings):
     telephony_withheld_calls_per_hour: int = Field(default=200, ge=0)
     """The maximum number of calls from all withheld numbers together within an hour. 0: no limit."""
     telephony_minutes_per_day: int = Field(default=6000, ge=0)
-    """The maximum number of minutes of all calls of this process within a day (UTC). 0: no limit."""
+    """The maximum number of minutes of all calls within a day (UTC), in all processes that share the records. 0: no
+    limit."""
+    telephony_cost_per_day: float = Field(default=0.0, ge=0)
+    """The maximum cost of all calls within a day (UTC), in US dollars: what models and Twilio cost, as far as it is
+    known. The cost of a call is known after its end. 0: no limit."""
+    telephony_number_minutes_per_day: float = Field(default=0.0, ge=0)
+    """The maximum number of minutes of the calls with one number within a day (UTC), in both directions. 0: no
+    limit."""
+    telephony_number_cost_per_day: float = Field(default=0.0, ge=0)
+    """The maximum cost of the calls with one number within a day (UTC), in US dollars. 0: no limit."""
 
     telephony_quiet_hours: str = "21:00-08:00"
     """The hours without outgoing calls, in the local time of the called number. `off`: no quiet hours."""

@@ -59,6 +59,8 @@ class Dialler:
         self.is_taken: Callable[[str, str], Awaitable[bool]] = _is_free
         """Whether the `CallSid` (first argument) belongs to a call with another token than this (second), in any
         process."""
+        self.budget_problem: Callable[[str], Awaitable[str]] = _within_budget
+        """Why no call to this number may be placed now. Empty: it may be placed."""
         self.fetch_s = fetch_s
         self._address = address
         self._sources = sources
@@ -137,7 +139,10 @@ class Dialler:
 
     async def _place(self, call: PlacedCall) -> None:
         self.on_news(call)
-        await self._create(call)
+        if problem := await self.budget_problem(call.to):
+            call.state.refused(f"{problem[0].upper()}{problem[1:]}.")
+        else:
+            await self._create(call)
         await self._follow(call)
 
     async def _follow(self, call: PlacedCall) -> None:
@@ -258,6 +263,10 @@ class Dialler:
     def _forget(self) -> None:
         for token in [token for token, call in self.calls.items() if call.is_over][: len(self.calls) - _MAX_REMEMBERED]:
             del self.calls[token]
+
+
+async def _within_budget(number: str) -> str:
+    return ""
 
 
 async def _is_free(sid: str, token: str) -> bool:

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from .budget import Spent
     from .call_query import CallQuery
     from .call_record import CallRecord, CallUpdate
     from .outbox import Outbox
@@ -62,6 +63,10 @@ class Records(Protocol):
 
     def calls(self, query: CallQuery) -> list[CallRecord]:
         """The calls that match, the newest first: one more than `query.limit`, if there are so many."""
+
+    def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
+        """What the calls that began at `since` or later took, in all processes together: all calls, or those with one
+        person. A call that goes on counts until `now`."""
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         """Renew the lease of a process until `now + ttl_s`. False: the lease is new, or it had run out before."""

@@ -40,6 +40,7 @@ from realtime_core.sources import SYSTEM, Sources
 from ..errors import RecordRefused, RecordsUnavailable, SettingsError
 from ..settings import Settings
 from . import Claimed, Records
+from .budget import Spent
 from .call_query import CallPage, CallQuery, page_of
 from .call_record import CallRecord, CallUpdate, updated
 from .memory import MemoryRecords
@@ -284,6 +285,10 @@ class RecordsClient:
             if update.key in (row.id, row.sid):
                 row = updated(row, update) or row
         return row
+
+    async def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
+        """What calls took in all processes together (see `Records.spent`). Raises `RecordsUnavailable`."""
+        return await self._run(lambda records: records.spent(since, now, subject), _CLAIM_S)
 
     async def check_key(self, key: SubjectKey) -> None:
         """Log an error if the records were written with another key of number hashes. Then calls cannot be found by

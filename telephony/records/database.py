@@ -14,7 +14,9 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    case,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -28,6 +30,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from ..errors import RecordRefused, RecordsUnavailable
 from ..twilio.callbacks import ENDED
 from . import Claimed
+from .budget import DOLLARS, Spent, spent_of
 from .call_query import CallQuery
 from .call_record import INTERRUPTED, CallRecord, CallUpdate, updated
 from .call_rows import conditions, record_of
@@ -124,6 +127,18 @@ class DatabaseRecords:
         listed = select(calls).where(*conditions(query)).order_by(calls.c.started_at.desc(), calls.c.id.desc())
         with self._transaction() as connection:
             return [record_of(row) for row in connection.execute(listed.limit(query.limit + 1)).mappings()]
+
+    def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
+        these = [calls.c.started_at >= since, *([calls.c.subject == subject] if subject else [])]
+        is_measured = calls.c.duration_s.is_not(None)
+        dollars = case((calls.c.currency.in_(("", DOLLARS)), func.coalesce(calls.c.cost, 0.0)), else_=0.0)
+        cost = func.coalesce(calls.c.model_cost, 0.0) + dollars
+        measured = select(func.sum(calls.c.duration_s), func.sum(cost)).where(*these, is_measured)
+        with self._transaction() as connection:
+            seconds, dollars_spent = connection.execute(measured).one()
+            others = connection.execute(select(calls).where(*these, ~is_measured)).mappings()
+            rest = spent_of(map(record_of, others), now)
+        return Spent((seconds or 0) + rest.seconds, (dollars_spent or 0.0) + rest.cost)
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         until, this = now + timedelta(seconds=ttl_s), processes.c.id == process

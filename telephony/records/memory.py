@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from heapq import nlargest
 
 from . import Claimed
+from .budget import Spent, spent_of
 from .call_query import CallQuery
 from .call_record import CallRecord, CallUpdate, updated
 from .memory_outbox import MemoryOutbox
@@ -68,6 +69,10 @@ class MemoryRecords:
     def calls(self, query: CallQuery) -> list[CallRecord]:
         found = (row for row in self._calls.values() if query.matches(row))
         return nlargest(query.limit + 1, found, key=lambda row: (row.started_at, row.id))
+
+    def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
+        began = (row for row in self._calls.values() if row.started_at is not None and row.started_at >= since)
+        return spent_of((row for row in began if subject in ("", row.subject)), now)
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         return True

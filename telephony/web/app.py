@@ -149,6 +149,7 @@ def create_app(
             phone.outgoing = outgoing or {}
             await stack.enter_async_context(phone.registry)
             if (dialler := open_dialler(phone)) is not None:
+                dialler.budget_problem = phone.budgets.problem
                 dialler.on_news, dialler.is_taken = phone.placed_call_changed, phone.call_records.is_taken
                 dialler.text_model = _text_model(loaded)
                 app.state.dialler = await stack.enter_async_context(dialler)

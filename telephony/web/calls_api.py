@@ -100,7 +100,7 @@ async def create_call(request: Request) -> JSONResponse:
     key = request.headers.get("idempotency-key", "")
     try:
         if not key:
-            return _place(phone, dialler, wanted, phone.sources.token(12))
+            return await _place(phone, dialler, wanted, phone.sources.token(12))
         async with _lock(request, key):
             return await _place_once(phone, dialler, wanted, key, hashlib.sha256(body).hexdigest())
     except CallRefused as error:
@@ -129,14 +129,14 @@ async def _place_once(phone: PhoneServer, dialler: Dialler, wanted: CallRequest,
         return JSONResponse(shown or {"id": call_id}, status_code=200)
     response = None
     try:
-        response = _place(phone, dialler, wanted, call_id)
+        response = await _place(phone, dialler, wanted, call_id)
     finally:
         if response is None or response.status_code != 201:
             await call_records.client.release(_KIND, key, call_id)
     return response
 
 
-def _place(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, call_id: str) -> JSONResponse:
+async def _place(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, call_id: str) -> JSONResponse:
     """Raises `CallRefused`."""
     if not phone.journals.takes_calls:
         phone.journals.refused()
@@ -145,6 +145,8 @@ def _place(phone: PhoneServer, dialler: Dialler, wanted: CallRequest, call_id: s
         return _problem(503, "There is no room for another call.", again=True)
     if phone.limits.is_spent(phone.now):
         return _problem(429, "The minutes of this day are used up (TELEPHONY_MINUTES_PER_DAY).")
+    if problem := await phone.budgets.problem(e164(wanted.to, dialler.from_)):
+        return _problem(429, f"{problem[0].upper()}{problem[1:]}.")
     call = dialler.place(wanted.plan(phone.outgoing), call_id)
     return JSONResponse(_shown(call), status_code=201, headers={"Location": f"{phone.root_path}/calls/{call_id}"})
 

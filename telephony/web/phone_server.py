@@ -34,6 +34,7 @@ from ..twilio.callbacks import ProgressBook
 from ..twilio.refusal import Refusal, parse_refusal
 from .addresses import Addresses
 from .authentication import Authenticator
+from .budgets import Budgets
 from .call_details import CallDetails
 from .call_metrics import CallMetrics
 from .call_outcomes import CallOutcomes, Transcribed, with_form
@@ -99,6 +100,7 @@ class PhoneServer:
     instance: str
     hooks: Hooks
     call_records: CallRecords
+    budgets: Budgets
     outcomes: CallOutcomes
     journals: Journals
     control: PhoneControl | None
@@ -163,8 +165,16 @@ class PhoneServer:
         if self.settings.telephony_warm:
             self.registry.begin_warm(info, *self.answer(connection))
 
-    def refuse_call(self, call_sid: str, caller: str) -> tuple[str, Refusal] | None:
+    async def refuse_call(self, call_sid: str, caller: str) -> tuple[str, Refusal] | None:
         """Why a new call is refused, and the answer to it. None: the call is accepted and has a place."""
+        is_known = self.limits.expects(call_sid) or self.registry.knows(call_sid)
+        refused = self._refusal(call_sid, caller)
+        if refused is None and not is_known and await self.budgets.problem(caller):
+            self.limits.ended(call_sid, self.now)
+            return "budget", parse_refusal(self.settings.telephony_when_limited)
+        return refused
+
+    def _refusal(self, call_sid: str, caller: str) -> tuple[str, Refusal] | None:
         settings = self.settings
         if self.registry.draining:
             return "draining", parse_refusal(settings.telephony_when_draining)
@@ -232,6 +242,7 @@ class PhoneServer:
             instance=instance,
             hooks=hooks,
             call_records=call_records,
+            budgets=Budgets(settings, client, subjects.of, sources),
             outcomes=outcomes(call_records),
             journals=journals,
             control=control,

@@ -63,14 +63,14 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 
 
 @for_twilio
-def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Response:
+async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The voice webhook: connects an incoming call to the media stream, or refuses it."""
     voice = VoiceRequest.parse(form)
     if not phone.routing.serves(voice.called):
         _turned_away(phone, voice, "number")
         phone.refusals.warning(f"number {voice.called}", f"Refused a call: no agent answers {voice.called!r}.")
         return _twiml(twiml.say_and_hang_up(phone.settings.telephony_unknown_number))
-    if (refused := phone.refuse_call(voice.call_sid, voice.caller)) is not None:
+    if (refused := await phone.refuse_call(voice.call_sid, voice.caller)) is not None:
         why, answer = refused
         _turned_away(phone, voice, why, is_busy=answer.kind == "busy")
         phone.refusals.warning(why, f"Refused a call: {why}.")

@@ -1,0 +1,59 @@
+"""How much of a day's budget of minutes and money is used. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from .call_record import CallRecord
+
+__all__ = ["DOLLARS", "Budget", "Spent", "day_of", "spent_of"]
+
+DOLLARS = "USD"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What calls took."""
+
+    seconds: float = 0.0
+    cost: float = 0.0
+    """In US dollars: what models and Twilio cost, as far as it is known. The cost of a call is known after its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What calls of a day may take together. 0: no limit."""
+
+    minutes: float = 0.0
+    cost: float = 0.0
+
+    @property
+    def is_set(self) -> bool:
+        return self.minutes > 0 or self.cost > 0
+
+    def is_used_up(self, spent: Spent) -> bool:
+        return (self.minutes > 0 and spent.seconds >= self.minutes * 60) or (self.cost > 0 and spent.cost >= self.cost)
+
+
+def day_of(now: datetime) -> datetime:
+    """When this day began (UTC). A call belongs to the day on which it began."""
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def spent_of(rows: Iterable[CallRecord], now: datetime) -> Spent:
+    """What these calls took until now."""
+    seconds = cost = 0.0
+    for row in rows:
+        seconds += _seconds(row, now)
+        cost += (row.model_cost or 0.0) + ((row.cost or 0.0) if row.currency in ("", DOLLARS) else 0.0)
+    return Spent(seconds, cost)
+
+
+def _seconds(row: CallRecord, now: datetime) -> float:
+    if row.duration_s is not None:
+        return row.duration_s
+    if row.answered_at is None:
+        return 0.0
+    return max(0.0, ((row.ended_at or now) - row.answered_at).total_seconds())

@@ -1,0 +1,57 @@
+"""The budgets of minutes and money, for all processes that share the records."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from realtime_core.sources import Sources
+
+from ..errors import RecordRefused, RecordsUnavailable
+from ..logs import Repeats
+from ..records.budget import Budget, day_of
+from ..records.client import RecordsClient
+from ..settings import Settings
+
+__all__ = ["Budgets"]
+
+log = logging.getLogger(__name__)
+
+
+class Budgets:
+    """Whether another call may begin. The day begins at midnight UTC. While the records cannot be read, calls may
+    begin: then only the limits of this process apply (`Limits`)."""
+
+    def __init__(
+        self, settings: Settings, client: RecordsClient, subject_of: Callable[[str], str], sources: Sources
+    ) -> None:
+        self._client = client
+        self._subject_of = subject_of
+        self._sources = sources
+        self._repeats = Repeats(log)
+        self._of_all = Budget(settings.telephony_minutes_per_day, settings.telephony_cost_per_day)
+        self._of_number = Budget(settings.telephony_number_minutes_per_day, settings.telephony_number_cost_per_day)
+        if not settings.can_be_rung:  # calls from this machine alone cost nothing
+            self._of_all = self._of_number = Budget()
+
+    async def problem(self, number: str) -> str:
+        """Why no call with this number may begin now, in words that name the settings. Empty: it may begin."""
+        try:
+            if self._of_all.is_set and await self._is_used_up(self._of_all, ""):
+                return (
+                    "the budget of all calls for this day is used up (TELEPHONY_MINUTES_PER_DAY, "
+                    "TELEPHONY_COST_PER_DAY)"
+                )
+            subject = self._subject_of(number) if self._of_number.is_set else ""
+            if subject and await self._is_used_up(self._of_number, subject):
+                return (
+                    "the budget of this number for this day is used up (TELEPHONY_NUMBER_MINUTES_PER_DAY, "
+                    "TELEPHONY_NUMBER_COST_PER_DAY)"
+                )
+        except (RecordsUnavailable, RecordRefused) as error:
+            self._repeats.error("unavailable", f"The budgets of the day cannot be checked, and calls begin: {error}")
+        return ""
+
+    async def _is_used_up(self, budget: Budget, subject: str) -> bool:
+        now = self._sources.now()
+        return budget.is_used_up(await self._client.spent(day_of(now), now, subject))
