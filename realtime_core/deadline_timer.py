@@ -10,11 +10,12 @@ __all__ = ["DeadlineTimer"]
 
 
 class DeadlineTimer:
-    """Calls `on_time(now)` when the deadline has come, which `set` moves. Needs a running loop.
+    """A timer whose deadline moves: it calls `on_time(now)` at the deadline, and `set` moves the deadline. Needs a
+    running loop.
 
-    A state machine that takes `now` has a deadline, and its shell has one such timer. A loop may call a timer a little
-    before its time (uvloop: by up to a millisecond). So `now` is never before the deadline; otherwise the machine would
-    do nothing, and the shell would set the same deadline again and again.
+    The shell of a state machine that takes `now` has one such timer. A loop may call a timer a little before its time
+    (uvloop: by up to a millisecond). So `now` is never before the deadline. Otherwise the machine would do nothing, and
+    the shell would set the same deadline again and again.
     """
 
     def __init__(self, on_time: Callable[[float], None]) -> None:

@@ -1,4 +1,4 @@
-"""The awaitable of a call that has done its work already."""
+"""The awaitable of a call that has done its work before it returned."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["DONE", "Done", "is_done", "withdraw"]
 
 
 class Done(Coroutine[Any, Any, None]):
-    """What a method returns that callers may await, and that has done its work before it returned.
+    """The result of a method that callers may await, and that has done its work before it returned.
 
-    A caller that does not wait sees from this type that there is nothing to wait for. `then`: what awaiting waits for
-    beside the work; default: nothing.
+    A caller that does not wait sees from this type that there is nothing to wait for. `then` is something else that
+    awaiting waits for. By default there is nothing.
     """
 
     def __init__(self, then: Awaitable[None] | None = None) -> None:
@@ -35,7 +35,7 @@ class Done(Coroutine[Any, Any, None]):
         raise typ
 
     def close(self) -> None:
-        """There is nothing to stop."""
+        """Do nothing, because there is nothing to stop."""
 
 
 DONE = Done()
@@ -47,7 +47,7 @@ def is_done(returned: Any) -> bool:
 
 
 def withdraw(returned: Any) -> bool:
-    """Take back a call of an `async def` function that nothing has awaited. Returns whether that was possible."""
+    """Cancel a call of an `async def` function that nothing has awaited. Returns whether that was possible."""
     if inspect.iscoroutine(returned):
         returned.close()
         return True

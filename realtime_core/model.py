@@ -51,7 +51,8 @@ class RealtimeModelConfig(TypedDict, total=False):
     """
     initial_model_settings: RealtimeSessionModelSettings
     player: Player
-    """Plays the agent's audio and knows the heard position. Default: a clock that assumes undisturbed playback."""
+    """The player of the agent's audio, which knows the heard position. Default: a clock that assumes undisturbed
+    playback."""
     playback_tracker: Player
     """The name of `player` in the OpenAI Agents SDK, for a `RealtimePlaybackTracker`. `player` comes first."""
     call_id: str
@@ -79,8 +80,11 @@ class RealtimeModelListener(ABC):
 
     @abstractmethod
     def on_event(self, event: RealtimeModelEvent) -> Coroutine[Any, Any, None]:
-        """Called with each event, in order. A listener that waits is `async def`; the model awaits it before the next
-        event. A listener that does not wait handles the event in the call and returns `DONE`."""
+        """Handle an event. The events come in order.
+
+        A listener that waits is `async def`, and the model awaits it before the next event. A listener that does not
+        wait handles the event in the call and returns `DONE`.
+        """
 
 
 class RealtimeModel(ABC):

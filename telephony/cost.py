@@ -1,7 +1,8 @@
-"""What a model costs, by the prices of `genai-prices` or by prices of your own. An unknown price is None, never 0.
+"""Computes the cost of a model, by the prices of `genai-prices` or by your own prices. An unknown price is None, never
+0.
 
-Tokens are priced by modality, and models that are billed by the minute by the seconds of audio. The prices come with
-the installed release of `genai-prices` (https://github.com/pydantic/genai-prices). The first use imports its data,
+Tokens are priced by modality. Models that are billed by the minute are priced by the seconds of audio. The prices come
+with the installed release of `genai-prices` (https://github.com/pydantic/genai-prices). The first use imports its data,
 which takes about half a second: call `load` before calls begin.
 """
 
@@ -33,8 +34,11 @@ class ModelPrice(BaseModel):
 
 
 class PriceList:
-    """The prices of models. `own` (by the name of the model) replaces those of `genai-prices`. `base_url`: the address
-    of the models, if it is not OpenAI's; their prices are then known only if they are those of a known provider."""
+    """The prices of models.
+
+    `own` has prices by the name of the model, which replace those of `genai-prices`. `base_url` is the address of the
+    models, if it is not OpenAI's. Then a price is known only if the address belongs to a known provider.
+    """
 
     def __init__(self, own: Mapping[str, ModelPrice] | None = None, *, base_url: str | None = None) -> None:
         self._own = dict(own or {})
@@ -45,8 +49,11 @@ class PriceList:
         import genai_prices.data  # noqa: F401
 
     def cost(self, model: str, usage: Usage, *, audio_s: float | None = None) -> float | None:
-        """The cost of this usage in US dollars. None: the price of the model is not known, or the usage says nothing
-        about what the model is billed by. `audio_s`: the seconds of audio, for models that are billed by the minute."""
+        """The cost of this usage in US dollars. None: the price of the model is unknown, or the usage does not have the
+        numbers by which the model is billed.
+
+        `audio_s` is the length of the audio in seconds, for models that are billed by the minute.
+        """
         if (own := self._own.get(model)) is not None:
             if own.per_minute and audio_s is None:
                 return None

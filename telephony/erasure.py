@@ -35,19 +35,19 @@ class Recordings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where something about a person may be. None: there is no such place."""
+    """The places that may have data about a person. None: there is no such place."""
 
     records: DatabaseRecords | None = None
     journals: Path | None = None
     data_dir: Path | None = None
-    """The data directory, which knows the exports."""
+    """The data directory, which has the list of exports."""
     do_not_call: DoNotCall | None = None
     recordings: Recordings | None = None
 
 
 @dataclass(slots=True)
 class Receipt:
-    """What was erased. It has no number, only the keyed hash of the number."""
+    """The report of what was erased. It has no number, only the keyed hash of the number."""
 
     subject: str
     erased_at: datetime
@@ -56,14 +56,14 @@ class Receipt:
     records: int = 0
     journals: int = 0
     messages: int = 0
-    """Messages of the webhook outbox."""
+    """The number of erased messages of the webhook outbox."""
     exports: list[str] = field(default_factory=list)
     recordings: int | None = None
-    """Recordings at Twilio. None: no account is configured, so Twilio was not asked."""
+    """The number of erased recordings at Twilio. None: no account is configured, so no request was sent to Twilio."""
     opt_out_kept: bool = False
-    """The person is on the do-not-call list, now as a keyed hash."""
+    """Whether the person is on the do-not-call list, now as a keyed hash."""
     live: list[str] = field(default_factory=list)
-    """Calls that go on. Nothing of them was erased: repeat the command after their end."""
+    """The calls that are still going on. Nothing of them was erased: repeat the command after their end."""
     failures: list[str] = field(default_factory=list)
     remains: list[str] = field(default_factory=list)
     """Places that this program cannot erase, such as backups."""

@@ -1,4 +1,4 @@
-"""The agent that answers the calls of the benchmark."""
+"""The agent for the calls of the benchmark."""
 
 from __future__ import annotations
 

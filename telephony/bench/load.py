@@ -78,10 +78,10 @@ class Load:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads of a process, in seconds.
+    """The user and system time of all threads of a process, in seconds.
 
-    The clock's number is that of `clock_getcpuclockid` (glibc, Linux): the complement of the process id and the kind
-    of the clock. `/proc/<pid>/stat` is only exact to 10 ms.
+    The number of the clock is that of `clock_getcpuclockid` (glibc, Linux): the complement of the process id and the
+    kind of the clock. `/proc/<pid>/stat` is only exact to 10 ms.
     """
     return time.clock_gettime(~pid << 3 | _CPU_CLOCK)
 

@@ -12,9 +12,10 @@ from .processes import System, running
 __all__ = ["LATE_LIMIT_S", "P99_LIMIT_S", "prove", "quantile", "rounds", "search", "summary", "sweep"]
 
 P99_LIMIT_S = 0.020
-"""A core serves so many calls that their p99 added latency is under this, without an underrun."""
+"""The limit of the p99 of the added latency for the number of calls that one core serves. There must be no underrun,
+either."""
 LATE_LIMIT_S = 0.005
-"""The load sustains its calls if its own frames are later than this in at most 1 % of the cases."""
+"""The load generator sustains its calls if at most 1 % of its own frames are later than this."""
 _LATENCIES = {
     "in": "up",
     "in_oldest": "up_oldest",

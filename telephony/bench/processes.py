@@ -40,7 +40,7 @@ SYSTEMS: Mapping[str, System] = {
     "bare pass-through": System(("-m", "telephony.bench.bridges", "through")),
     "echo": System(("-m", "telephony.bench.bridges", "echo")),
 }
-"""`telephony.bench.bridges` describes the bridges."""
+"""The systems that the benchmark measures. `telephony.bench.bridges` describes the bridges."""
 
 
 def former(root: Path) -> System:

@@ -21,7 +21,7 @@ _LIBRARIES = ("uvicorn", "websockets", "starlette", "numpy", "orjson", "uvloop")
 
 
 def conditions() -> dict[str, Any]:
-    """When, where and on which versions."""
+    """The conditions of the measurement: date, machine and versions."""
     found: dict[str, str | None] = {}
     for name in _LIBRARIES:
         try:

@@ -35,8 +35,8 @@ PERIOD_S = 5.0
 delta."""
 BARGE_AFTER_S = 1.5
 THINKS_S = 0.8
-"""How long before the next answer the caller's turn ends. With a slower model the agent fills the silence, and the
-answer has to wait behind the filler."""
+"""The time from the end of the caller's turn to the next answer. With a slower model the agent fills the silence, and
+the answer would wait for the end of the filler."""
 _ACCOUNT = "AC" + "0" * 32
 _CONNECTED = '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 
@@ -68,17 +68,17 @@ class Figures:
     """The times of all calls, in seconds."""
 
     up: list[float] = field(default_factory=list)
-    """From a caller's frame sent to its last sample at the model's socket."""
+    """The times from sending a caller's frame to the arrival of its last sample at the model's socket."""
     up_oldest: list[float] = field(default_factory=list)
-    """The same for the oldest sample of each message at the model's socket."""
+    """The same times for the oldest sample of each message at the model's socket."""
     out: list[float] = field(default_factory=list)
-    """From the first delta of an answer to the first media message."""
+    """The times from the first delta of an answer to the first media message."""
     barge: list[float] = field(default_factory=list)
-    """From speech_started to clear."""
+    """The times from `speech_started` to `clear`."""
     heard_error: list[float] = field(default_factory=list)
-    """The difference between the truncation's position and what the caller had heard."""
+    """The differences between the position of a truncation and what the caller had heard."""
     late: list[float] = field(default_factory=list)
-    """How late the load's own frames were: the error that the load adds."""
+    """How late the load's own frames were. This is the error that the load adds."""
     underruns: int = 0
     underrun_s: float = 0.0
     answers: int = 0
@@ -119,7 +119,7 @@ class HeardAnswer:
 
 
 class SyntheticCall:
-    """`number` is unique, and spreads the answers of the calls over the period."""
+    """One call of the load. `number` is unique, and spreads the answers of the calls over the period."""
 
     def __init__(self, number: int, figures: Figures) -> None:
         self._loop = asyncio.get_running_loop()

@@ -64,7 +64,7 @@ class ControlCommands(Protocol):
 
 
 class TransferAttempt(Protocol):
-    """`telephony.call.transfers.TransferAttempt`."""
+    """A transfer that was tried, as `Call.transfers` shows it (`telephony.call.transfers.TransferAttempt`)."""
 
     target: str
     warm: bool
@@ -291,7 +291,7 @@ class Call:
         self._parts.recorder.hide(secret)
 
     def masked(self, value: Any) -> Any:
-        """A JSON value with bullets in place of pressed keys, collected digits and texts of `keep_secret`."""
+        """A copy of a JSON value with bullets in place of pressed keys, collected digits and texts of `keep_secret`."""
         return self._parts.recorder.masked(value)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""An ended call as the application gets it by `on_end`. Pure."""
+"""An ended call, as `on_end` of the application gets it. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class EndedCall(Generic[T]):
     ending: str = ""
     """Why the call ended, in words. Empty for a call without an answer: its `status` says why."""
     ending_code: str = ""
-    """The same as a code: the name of an `EndReason` in lower case, or the status of a call without an answer."""
+    """The reason of the end as a code: the name of an `EndReason` in lower case, or the status of a call without an
+    answer."""
     ended_at: datetime | None = None
     duration_s: float = 0.0
     answered_by: str = ""
@@ -41,9 +42,9 @@ class EndedCall(Generic[T]):
     output: T | None = None
     """The result. None: the conversation did not give it, or no result was requested."""
     summary: str = ""
-    """What a text model wrote about the call, where one is configured."""
+    """The summary of a text model. Empty: no text model is configured."""
     transcript: tuple[Line, ...] = ()
-    """What was said, and what of it was heard."""
+    """The lines of the conversation, with what was heard of each."""
     agents: tuple[str, ...] = ()
     """The agents that have spoken, in order."""
     turns: tuple[Mapping[str, Any], ...] = ()
@@ -51,14 +52,14 @@ class EndedCall(Generic[T]):
     interruptions: int = 0
     """How often the caller interrupted the agent."""
     tools: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """By the name of the tool: `calls` and `failures`."""
+    """The numbers of `calls` and `failures`, by the name of the tool."""
     model: str = ""
     model_cost: float | None = None
-    """What the model costs, in US dollars. None: not known."""
+    """The cost of the model in US dollars. None: unknown."""
     cost: float | None = None
-    """What Twilio charges, in `currency`. None: not known yet."""
+    """The price of Twilio in `currency`. None: not known yet."""
     currency: str = ""
     journal: str = ""
     """The path of the journal. Empty: there is none."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """`Call.data` at the end of the call."""
+    """The value of `Call.data` at the end of the call."""

@@ -30,8 +30,11 @@ _CLOSE_S = 10.0
 
 
 class OnEnd:
-    """An async context manager. A coroutine function runs on the event loop, a plain function in one of 16 threads of
-    its own, each for at most a minute."""
+    """Runs the callback `on_end`. An async context manager.
+
+    A coroutine function runs on the event loop, and a plain function in one of 16 threads of its own. Each may take a
+    minute at most.
+    """
 
     def __init__(self, callback: OnEndCallback | None, on_failure: Callable[[UserCode], None]) -> None:
         self._callback = callback

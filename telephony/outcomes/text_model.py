@@ -1,8 +1,8 @@
 """Fills in the unknown fields of a result, and writes a summary, from what was heard in an ended call.
 
-It asks a text model by the Chat Completions API of OpenAI, which many servers have
+It sends the transcript to a text model by the Chat Completions API of OpenAI, which many servers have
 (https://platform.openai.com/docs/api-reference/chat/create). For each value the model has to quote the words of the
-transcript that say it. A value without such words is dropped: what was not said, or not heard, stays unknown.
+transcript. A value without such words is dropped, so what was not said, or not heard, stays unknown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which calls to list: filters, order and pages. Pure."""
+"""Selects the calls of a list: filters, order and pages. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A number to look for: as it is, and its subject id, which also finds masked numbers."""
+    """A number to find: the number itself, and its subject id, which also finds masked numbers."""
 
     number: str
     subject: str
@@ -33,25 +33,25 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class CallQuery:
-    """All filters that are set must match. The newest call comes first."""
+    """The filters of a list of calls. A call must match all that are set. The newest call comes first."""
 
     caller: Party | None = None
     called: Party | None = None
     number: Party | None = None
-    """Either side of the call."""
+    """The number of either party of the call."""
     agent: str = ""
-    """One of the agents that spoke."""
+    """The name of one of the agents that spoke."""
     status: str = ""
-    """A status, or the code of an ending."""
+    """The status, or the code of the ending."""
     start: datetime | None = None
     end: datetime | None = None
-    """The call started at `start` or later, and before `end`."""
+    """The end of the period. The call started at `start` or later, and before `end`."""
     limit: int = DEFAULT_LIMIT
     after: tuple[datetime, str] | None = None
     """The start and the id of the last call of the page before."""
 
     def matches(self, row: CallRecord) -> bool:
-        """Whether this call is listed. For records in memory; the database has the same conditions."""
+        """Whether this call matches, for records in memory. The database has the same conditions."""
         started = row.started_at
         return (
             started is not None
@@ -74,7 +74,7 @@ def _is_at(party: Party, row: CallRecord, number: str, is_subject: bool) -> bool
 class CallPage:
     calls: list[CallRecord]
     cursor: str
-    """For the next page. Empty: this is the last one."""
+    """The cursor of the next page. Empty: this is the last one."""
 
 
 def page_of(rows: list[CallRecord], query: CallQuery) -> CallPage:

@@ -99,7 +99,7 @@ class CallRecord:
     """When the last update was made."""
     duration_s: int | None = None
     cost: float | None = None
-    """What Twilio charges, in `currency`. None: not known."""
+    """The price of Twilio in `currency`. None: unknown."""
     currency: str = ""
     subject: str = ""
     """A keyed hash of the number of the other party (`subjects.SubjectKey`). It stays when the number is masked."""
@@ -117,14 +117,14 @@ class CallRecord:
     """The agent's turns: `at_ms` since the start, and `latency_ms` after the caller's last word. None: not known."""
     interruptions: int | None = None
     tools: dict[str, dict[str, int]] | None = None
-    """By the name of the tool: how many `calls` there were, and how many `failures`."""
+    """The numbers of `calls` and `failures`, by the name of the tool."""
     transfers: list[dict[str, Any]] | None = None
     usage: dict[str, Any] | None = None
-    """The tokens by modality."""
+    """The number of tokens by modality."""
     model_cost: float | None = None
-    """What the model costs, in US dollars. None: not known."""
+    """The cost of the model in US dollars. None: unknown."""
     journal: str = ""
-    """Where the journal is."""
+    """The path of the journal."""
     variant: str = ""
     """A label of this version of the agent."""
 
@@ -163,8 +163,8 @@ class CallUpdate:
     begins: bool = True
     changes: Mapping[str, Any] = field(default_factory=dict)
     announce_s: float | None = None
-    """If set, and the call is over after the update, a message about the call is put into the outbox. It is due after
-    so many seconds."""
+    """The delay of the message about the call, in seconds. If it is set and the call is over after the update, a
+    message is put into the outbox."""
     held_by: str = ""
     """If set, the update applies only while this process handles the call (`CallRecord.process`)."""
 

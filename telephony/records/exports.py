@@ -1,4 +1,4 @@
-"""Where exports of calls were written, so that they can be deleted when a number is erased."""
+"""Remembers where exports of calls were written, so that they can be deleted when a number is erased."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ EXPORTS_FILE = "exports.txt"
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A file, and the call in it. As text it is a line."""
+    """A file with one call, or with several. As text it is one line."""
 
     path: Path
     call_id: str = ""
-    """Empty: it has several calls."""
+    """The id of the call in the file. Empty: the file has several calls."""
 
     def __str__(self) -> str:
         return f"{self.call_id}\t{self.path}"

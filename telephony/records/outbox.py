@@ -21,20 +21,20 @@ __all__ = ["CALL_ENDED", "GIVE_UP", "Message", "MessageState", "Outbox", "Waitin
 
 CALL_ENDED = "call.ended"
 GIVE_UP = timedelta(days=1)
-"""After this time a message that could not be delivered is dead."""
+"""The time after which a message that could not be delivered is dead."""
 MAX_PAYLOAD_BYTES = 256 * 1024
 _LARGE = ("turns", "tools", "transfers", "result")
 """The fields that are left out, in this order, until a payload is small enough."""
 
 
 class MessageState(StrEnum):
-    """What became of a message."""
+    """The states of a message."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
     DEAD = "dead"
-    """It could not be delivered in time, or the receiver refused it for good. `telephony webhooks redeliver` tries
-    again."""
+    """The message could not be delivered in time, or the receiver refused it for good. `telephony webhooks redeliver`
+    tries again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +42,17 @@ class Message:
     """One message. Dates are in UTC."""
 
     id: str
-    """The `webhook-id`: the same for each attempt."""
+    """The `webhook-id`, which is the same for each attempt."""
     call_id: str
     kind: str
     payload: str
-    """JSON text."""
+    """The body of the message: JSON text."""
     created_at: datetime
     due_at: datetime
     give_up_at: datetime
     state: MessageState = MessageState.PENDING
     attempts: int = 0
-    """How often it was claimed."""
+    """The number of times that the message was claimed."""
     error: str = ""
     """Why the last attempt failed."""
 
@@ -81,10 +81,10 @@ class Outbox(Protocol):
         """The newest messages."""
 
     def redeliver(self, ids: Sequence[str] | None, now: datetime) -> int:
-        """Make these messages due, or all dead ones (None). Returns how many."""
+        """Make these messages due. None: all dead messages. Returns their number."""
 
     def waiting(self) -> Waiting:
-        """How many messages wait."""
+        """The messages that are not delivered yet."""
 
 
 def message_of(row: CallRecord, now: datetime, *, hold_s: float = 0.0) -> Message:

@@ -79,7 +79,7 @@ class ModelSchedule:
                     self._renames[then] = today
 
     def due(self) -> float | None:
-        """When the head is due, or may be skipped. None: something else must be sent first."""
+        """When the next message is due, or may be skipped. None: something else must be sent first."""
         self._awaited_bytes = None
         head = self.head
         if head is None or head.session >= len(self._met["open"]):
@@ -104,7 +104,8 @@ class ModelSchedule:
         return max(due, self._head_since) + PATIENCE_S if waits else due
 
     def take(self, now: float) -> Incoming | None:
-        """Take the head if it is due. None: it is not due, or it was skipped because a trigger did not happen."""
+        """Take the next message if it is due. None: it is not due, or it was skipped because a trigger did not
+        happen."""
         due = self.due()
         if due is None or due > now + _DUE_LATER:
             return None

@@ -64,7 +64,7 @@ class Recordings:
         return JSONResponse(resources.recording(recording))
 
     async def delete_recording(self, request: Request, form: Form) -> Response:
-        """A recording that runs cannot be deleted."""
+        """Delete a recording. A recording that is running cannot be deleted."""
         for call in self._twilio.calls.values():
             for it in call.recordings:
                 if it.sid == request.path_params["recording"]:

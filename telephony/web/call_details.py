@@ -1,4 +1,4 @@
-"""What the record of a call says about its conversation, from the events of the session. Pure."""
+"""Collects what the record of a call says about its conversation, from the events of the session. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ _UNNAMED = "other"
 
 
 class CallDetails:
-    """`on_event` gets each event of the session and the loop's time. The latency of a turn is the time from the end of
-    the caller's speech, as the model reports it, to the first audio of the answer."""
+    """The details of one conversation. `on_event` takes each event of the session and the loop's time.
+
+    The latency of a turn is the time from the end of the caller's speech, as the model reports it, to the first audio
+    of the answer.
+    """
 
     def __init__(self) -> None:
         self.agents: list[str] = []
@@ -35,7 +38,7 @@ class CallDetails:
         self._written = 0.0
 
     def begin(self, now: float) -> None:
-        """The call begins. Times of turns count from here."""
+        """Begin the call. The times of turns count from here."""
         self._began = self._written = now
 
     def on_event(self, event: RealtimeAnyEvent, now: float) -> None:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["CallOutcomes", "ModelNames", "Transcribed", "model_names", "result_type", "with_form"]
 
 READING_S = 60.0
-"""How long the webhook about a call waits for the text model, if this process dies while it reads."""
+"""The time for which the webhook about a call waits for the text model. It matters if this process dies while the model
+reads."""
 _MAX_PLACED = 1000
 OUTBOUND = "outbound-api"
 
@@ -48,14 +49,14 @@ class ModelNames:
 
 @dataclass(slots=True)
 class Transcribed:
-    """What the transcription model of one call was used for."""
+    """The usage of the transcription model in one call."""
 
     usage: Usage = field(default_factory=Usage)
     seconds: float | None = None
     used: bool = False
 
     def add(self, usage: Mapping[str, Any] | None) -> None:
-        """The `usage` of one transcript, by tokens or by seconds. Some servers report none."""
+        """Add the `usage` of one transcript, by tokens or by seconds. Some servers report none."""
         self.used = True
         if usage and isinstance(seconds := usage.get("seconds"), int | float):
             self.seconds = (self.seconds or 0.0) + seconds
@@ -130,7 +131,7 @@ class CallOutcomes:
         return {"result": call.masked(output), "model_cost": cost}
 
     def cost(self, usage: Usage, transcribed: Transcribed) -> float | None:
-        """What the models of a call cost, in US dollars. None: a price is not known."""
+        """The cost of the models of a call in US dollars. None: a price is unknown."""
         speech = self._prices.cost(self.models.speech, usage)
         if speech is None or not transcribed.used:
             return speech
@@ -140,7 +141,7 @@ class CallOutcomes:
     def ended(
         self, call: Call, form: ResultForm | None, details: CallDetails, duration_s: float, cost: float | None
     ) -> EndedCall[Any]:
-        """A call of this process has ended. What follows runs in tasks."""
+        """Handle the end of a call of this process. Further work runs in tasks."""
         ended = self._snapshot(call, details, duration_s, cost)
         if call.info.direction == OUTBOUND:
             self._placed[call.sid] = ended
@@ -190,7 +191,7 @@ class CallOutcomes:
     # --- placed calls ------------------------------------------------------------------------------------------------
 
     def placed(self, call: PlacedCall) -> None:
-        """A placed call may have changed. If it is over, its outcome is complete."""
+        """Handle a change of a placed call. If the call is over, its outcome is complete."""
         if (result := call.result) is None:
             return
         talked = self._placed.pop(call.sid or "", EndedCall(call.token, direction=OUTBOUND))
@@ -232,7 +233,7 @@ def model_names(config: RealtimeModelConfig, run_config: RealtimeRunConfig, *, i
 
 
 def result_type(result: Any) -> ResultType | None:
-    """Raises `UserError` for a type that cannot be a result."""
+    """The type of a result. None: no result is requested. Raises `UserError` for a type that cannot be a result."""
     if result is None:
         return None
     try:

@@ -102,8 +102,8 @@ class CallRecords:
     # --- calls of this process -------------------------------------------------------------------------------------
 
     def announced(self, info: CallInfo) -> None:
-        """A webhook announced this call, and its stream should come. If no stream comes here or elsewhere, the caller
-        has hung up before the first word."""
+        """Note that a webhook announced this call, and that its stream should come. If no stream comes here or
+        elsewhere, the caller has hung up before the first word."""
         if info.sid in self._live or info.sid in self._expected:
             return
         self.client.note(info.sid, **self._inbound(info), status="ringing")
@@ -115,7 +115,8 @@ class CallRecords:
         self.client.note(sid, held_by=self.client.process, announce_s=_ELSEWHERE_S, **how)
 
     def turned_away(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
-        """A call was refused by the webhook. `why` is one of a few fixed words; `is_busy`: with the busy signal."""
+        """Note that the webhook refused a call. `why` is one of a few fixed words. `is_busy`: the caller heard the busy
+        signal."""
         how: dict[str, Any] = {"status": "busy" if is_busy else "completed", "ended_at": self._now(), "duration_s": 0}
         how |= {"ending": f"refused-{why}", "reason": f"refused: {_REFUSED[why]}"}
         how |= {"caller": self._kept(caller), "called": called, "subject": self.subjects.of(caller)}
@@ -145,7 +146,8 @@ class CallRecords:
             timer.cancel()
 
     def stream(self, call: Call, end: StreamEnd | None) -> None:
-        """The call has a media stream and so belongs to this process, or (`end`) its media stream has ended."""
+        """Note that the call has a media stream, and so belongs to this process. Or, with `end`, that its media stream
+        has ended."""
         now: dict[str, Any] = {"stream": OPEN, "document": "", "offered": 0, "sid": call.sid, **self._here()}
         now |= {"status": "in-progress", "reason": "", "ending": "", "answered_at": self._now()}
         if (journal := self._journal_of(call.sid)) is not None:
@@ -157,7 +159,8 @@ class CallRecords:
         self.client.note(self._key(call.info), begins=not is_ours, held_by=held_by, **now)
 
     def refused(self, call_sid: str, reason: str) -> None:
-        """A media stream of this call was refused. This changes nothing if the call has or had another stream."""
+        """Note that a media stream of this call was refused. This changes nothing if the call has or had another
+        stream."""
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "reason": self._mask(reason)}
         how["ending"] = REFUSED
         self._arrived(call_sid)
@@ -174,15 +177,15 @@ class CallRecords:
             await self.client.written()
 
     def progress(self, call: Call, details: CallDetails) -> None:
-        """What has happened in the call so far, so that it is known if the process is killed."""
+        """Write what has happened in the call until now, so that it is known if the process is killed."""
         changes = {"agent": _agent(call), **details.changes()}
         self.client.note(self._key(call.info), begins=False, held_by=self.client.process, **changes)
 
     def ended(
         self, call: Call, duration_s: float, details: CallDetails, outcome: Mapping[str, Any], *, hold_s: float = 0.0
     ) -> None:
-        """A call has ended. `outcome`: more fields of its record. The webhook about it waits for `hold_s`, or until
-        `outcome` is called."""
+        """Write the end of a call. `outcome` has more fields of its record. The webhook about it waits for `hold_s`, or
+        until `outcome` is called."""
         info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}
         how |= outcome
@@ -205,7 +208,7 @@ class CallRecords:
         )
 
     def outcome(self, call_id: str, **changes: Any) -> None:
-        """The outcome of an ended call is complete."""
+        """Complete the outcome of an ended call."""
         self.client.note(call_id, begins=False, announce_s=0.0, **changes)
 
     def placing(self, call_id: str, to: str, from_: str) -> CallUpdate:

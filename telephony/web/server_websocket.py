@@ -31,13 +31,13 @@ __all__ = ["TAKE_OVER", "ServerWebSocket", "TakeOver"]
 TAKE_OVER = "telephony.take_over"
 """The key in the scope's `extensions` for a `TakeOver`."""
 TakeOver = Callable[[], Awaitable[Connection]]
-"""Accepts the WebSocket and returns its connection. To be called in place of `websocket.accept`, before any message was
-received. The endpoint must return after `Connection.run`."""
+"""A function that accepts the WebSocket and returns its connection. Call it instead of `websocket.accept`, before any
+message was received. The endpoint must return after `Connection.run`."""
 
 PINGS_PER_S = 5.0
 PINGS_AT_ONCE = 100
 MAX_FRAGMENTS = 1000
-"""Frames of one message."""
+"""The maximum number of frames in one WebSocket message."""
 _SLICE_BYTES = 4096
 """uvicorn's class gets its bytes in pieces of this size, so that a flood is detected early."""
 _CLOSE_S = 1.0
@@ -47,7 +47,7 @@ _RESTART = 1012
 
 
 class FloodLimits:
-    """Limits of one WebSocket for pings and for fragments. `cut` ends the connection."""
+    """The limits of one WebSocket for pings and for fragments. `cut` ends the connection."""
 
     def __init__(self, repeats: Repeats, cut: Callable[[], None]) -> None:
         self._repeats = repeats
@@ -62,7 +62,7 @@ class FloodLimits:
         return False
 
     def fragments(self, count: int) -> None:
-        """The message that is being received has so many frames."""
+        """Note that the message that is being received has this many frames."""
         if count > MAX_FRAGMENTS:
             self._flooded("fragments", "cuts a message into too many frames")
 
@@ -137,7 +137,7 @@ class ServerWebSocket(Watched, WebSocketsSansIOProtocol):
             self.transport.pause_reading()
 
     async def take_over(self) -> Connection:
-        """A `TakeOver`."""
+        """Take over the socket (see `TakeOver`)."""
         if not self.read_paused:
             raise RuntimeError("A WebSocket is taken over before any of its messages was received.")
         await self.send({"type": "websocket.accept", "subprotocol": None, "headers": []})

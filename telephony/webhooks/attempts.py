@@ -1,9 +1,9 @@
-"""What follows from one attempt to deliver a message: delivered, again later, or dead. Pure.
+"""Decides what follows from one attempt to deliver a message: delivered, again later, or dead. Pure.
 
-Attempts repeat with exponential backoff and jitter until `Message.give_up_at`, a day after the message was made. The
-specification asks for that, for any 2xx as success, and for 410 as the receiver's word that it wants no more
-(https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md). A redirect is a failure:
-it could lead the message to an address that the operator did not choose.
+Attempts repeat with exponential backoff and jitter until `Message.give_up_at`, a day after the message was made. By the
+specification any 2xx is a success, and 410 means that the receiver wants no more messages
+(https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md). A redirect is a failure,
+because it could lead the message to an address that the operator did not choose.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to an attempt: an HTTP status, or 0 with the `error` that prevented one."""
+    """The response to an attempt: an HTTP status, or 0 and the `error` that prevented a response."""
 
     status: int = 0
     error: str = ""
     retry_after_s: float | None = None
-    """The `Retry-After` of the answer."""
+    """The value of the header `Retry-After`, in seconds."""
 
     @property
     def is_success(self) -> bool:
@@ -46,7 +46,7 @@ class Answer:
 
 
 def after(message: Message, answer: Answer, now: datetime, random: Random) -> Message:
-    """The message after this attempt. `message.attempts` includes it."""
+    """Return the message with the state that follows from this attempt. `message.attempts` includes the attempt."""
     if answer.is_success:
         return replace(message, state=MessageState.DELIVERED, due_at=now, error="")
     if answer.status == _GONE:

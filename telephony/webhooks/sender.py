@@ -39,8 +39,12 @@ _POLL_S = 5.0
 
 
 class WebhookSender:
-    """An async context manager. On exit it delivers what has become due, for at most five seconds. `on_attempt` gets
-    `delivered`, `failed` or `dead` after each attempt, and `on_waiting` what waits in the outbox."""
+    """Posts the messages of the outbox. An async context manager: on exit it delivers what has become due, for at most
+    five seconds.
+
+    `on_attempt` is called with `delivered`, `failed` or `dead` after each attempt, and `on_waiting` with the messages
+    that wait in the outbox.
+    """
 
     def __init__(
         self,

@@ -28,7 +28,8 @@ def check_url(url: str) -> str:
 
 
 def check_secrets(secrets: str) -> str:
-    """One or more secrets with blanks between them. Raises `ValueError` for one that signs nothing well."""
+    """Check one or more secrets with blanks between them, and return them. Raises `ValueError` for a secret that is
+    invalid or too short."""
     if not secrets.split():
         raise ValueError("it is empty")
     for secret in secrets.split():

@@ -1,8 +1,8 @@
 """Measures latencies at the caller's ear. Pure.
 
-All times are seconds on the clock of the caller's frames (`media.timestamp`), on which `Playhead` also says when a
-sample is heard. The caller's voice ends and begins with loud frames, not with the events of the model: these come
-later, by the silence that the model waits for.
+All times are seconds on the clock of the caller's frames (`media.timestamp`). `Playhead` gives the time at which a
+sample is heard on the same clock. The beginning and the end of the caller's voice are found by loud frames. The model's
+events come later, because the model waits for silence.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _PAUSE_S = 0.3
 
 
 class LatencyKind(StrEnum):
-    """What was measured. The values are the names in metrics and spans."""
+    """The kinds of latency. The values are the names in metrics and spans."""
 
     FIRST_WORD = "first_word"
-    """From the start of the media stream to the first sound of the agent."""
+    """The time from the start of the media stream to the first sound of the agent."""
     RESPONSE = "response"
-    """From the end of the caller's voice to the first sound of the answer."""
+    """The time from the end of the caller's voice to the first sound of the answer."""
     BARGE_IN = "barge_in"
-    """From the start of the caller's voice to the silence of the agent."""
+    """The time from the start of the caller's voice to the silence of the agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """`seconds` passed before `at_s`, a time on the clock of the caller's frames."""
+    """A measured latency of `seconds`, which ended at `at_s` on the clock of the caller's frames."""
 
     kind: LatencyKind
     seconds: float
@@ -46,7 +46,7 @@ class Latency:
 
 
 class Ear:
-    """One call's ear. Each measured latency goes to `on_latency`."""
+    """Measures the latencies of one call, and passes each to `on_latency`."""
 
     def __init__(self, on_latency: Callable[[Latency], None] = lambda latency: None) -> None:
         self.on_latency = on_latency
@@ -56,27 +56,27 @@ class Ear:
         self._has_spoken = False
 
     def stream_started(self) -> None:
-        """A media stream has started, and its clock with it."""
+        """Start again, because a media stream with its own clock has started."""
         self._levels.clear()
         self._voice_ended = None
 
     def frame(self, stamp_s: float, level: int) -> None:
-        """A frame of the caller: the time of its first sample, and its level (root mean square)."""
+        """Take a frame of the caller: the time of its first sample, and its level (root mean square)."""
         self._levels.append((stamp_s, level))
 
     def speech_started(self) -> None:
-        """The model reports that the caller speaks."""
+        """Note that the model reports the beginning of the caller's speech."""
         self._speech_began = self._onset()
         self._voice_ended = None
 
     def speech_stopped(self) -> None:
-        """The model reports that the caller has stopped speaking."""
+        """Note that the model reports the end of the caller's speech."""
         loud = self._threshold()
         spoken = [stamp for stamp, level in self._levels if level >= loud and stamp >= self._speech_began]
         self._voice_ended = spoken[-1] + FRAME_S if spoken else None
 
     def heard(self, at_s: float, *, is_clip: bool) -> None:
-        """The first sample of an answer or of a clip is heard at this time."""
+        """Note that the first sample of an answer or of a clip is heard at this time."""
         if not self._has_spoken:
             self._has_spoken = True
             self._measured(LatencyKind.FIRST_WORD, 0.0, at_s)
@@ -85,7 +85,7 @@ class Ear:
             self._voice_ended = None
 
     def silenced(self, at_s: float) -> None:
-        """The caller's voice stopped the agent, who is silent from this time on."""
+        """Note that the caller's voice stopped the agent, who is silent from this time on."""
         self._measured(LatencyKind.BARGE_IN, self._speech_began, at_s)
 
     def _measured(self, kind: LatencyKind, from_s: float, at_s: float) -> None:

@@ -16,9 +16,11 @@ class CallPolicy:
     silence: SilencePolicy | None = field(default_factory=SilencePolicy)
     """Prompts for a silent caller."""
     answer_line_s: float | None = 1.7
-    """The length of the silence before a pending answer after which the caller hears a line, and then a sound.
-    The 0.5 s that end the caller's turn, and the way of the first sample, come on top. The silence stays under
-    three seconds."""
+    """How long a pending answer may be silent. Then the caller hears a line, and later a sound.
+
+    The caller also waits for the 0.5 s that end a turn, and for the first sample of the line. Together they stay under
+    three seconds.
+    """
     answer_limit_s: float = 20.0
     """How long an answer may be pending. Then the caller hears an apology, and the call ends."""
     max_failures: int = 2
