@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from . import user_code
+from .bounded_queue import BoundedQueue
+from .errors import UserError
 from .session_core import SessionCore
 from .user_code import UserCode
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hooks"]
 
+_MAX_WAITING = 1000
 _Call = tuple[Any, str, tuple[Any, ...]]
 
 
@@ -24,8 +26,10 @@ class Hooks:
     def __init__(self, core: SessionCore) -> None:
         self._core = core
         self._run = core.run_config.get("hooks")
-        self._waiting: deque[_Call] = deque()
+        self._waiting: BoundedQueue[_Call] = BoundedQueue(_MAX_WAITING)
         self._running = False
+        self._is_full = False
+        """Hooks were left out since the last one began."""
 
     def started(self, agent: RealtimeAgent[Any]) -> None:
         self._queue((self._run, "on_agent_start", (agent,)), (agent.hooks, "on_start", (agent,)))
@@ -54,13 +58,18 @@ class Hooks:
             await self._call((hooks, "on_tool_end", (agent, tool, result)))
 
     def _queue(self, *calls: _Call) -> None:
-        self._waiting.extend(call for call in calls if call[0] is not None)
+        for call in calls:
+            if call[0] is not None and not self._waiting.put(call) and not self._is_full:
+                self._is_full = True
+                error = UserError(f"{_MAX_WAITING} hooks wait, because an earlier one does not return.")
+                self._core.failed(UserCode.HOOK, call[1], error)
         if self._waiting and not self._running:
             self._running = self._core.start(self._work(), "hooks") is not None
 
     async def _work(self) -> None:
         try:
             while self._waiting:
+                self._is_full = False
                 await self._call(self._waiting.popleft())
         finally:
             self._running = False

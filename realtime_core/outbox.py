@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from .bounded_queue import BoundedQueue
 from .done import DONE, is_done, withdraw
-from .errors import UserError
+from .errors import RealtimeCoreError, UserError
 from .model import RealtimeModel
 from .model_inputs import RealtimeModelSendAudio, RealtimeModelSendEvent
 
 __all__ = ["Outbox"]
 
+_OTHER_BYTES = 1000
 _LATER = object()
 """`send_event` is not called yet."""
 _Entry = tuple[RealtimeModelSendEvent, Any, "asyncio.Future[None] | None"]
@@ -23,8 +24,8 @@ _Entry = tuple[RealtimeModelSendEvent, Any, "asyncio.Future[None] | None"]
 class Outbox:
     """Sends in the same step if the model can (its `send_event` is done in the call), otherwise in order from a task.
 
-    At most `max_audio_bytes` of caller audio wait: the oldest is dropped and counted, because late audio has no use.
-    All other inputs are kept.
+    At most `max_bytes` wait; an input other than audio counts as 1000. The oldest audio is dropped and counted, because
+    late audio has no use. Another input for which there is no room raises `RealtimeCoreError`.
     """
 
     def __init__(
@@ -32,17 +33,14 @@ class Outbox:
         model: RealtimeModel,
         start: Callable[[Coroutine[Any, Any, None], str], object],
         on_error: Callable[[Exception], None],
-        max_audio_bytes: int = 480_000,
+        max_bytes: int = 480_000,
     ) -> None:
         self._model = model
         self._start = start
         self._on_error = on_error
-        self._max_audio_bytes = max_audio_bytes
-        self._waiting: deque[_Entry] = deque()
-        self._audio_bytes = 0
+        self._waiting = BoundedQueue[_Entry](max_bytes, _size_of, may_drop=_is_audio, on_drop=_drop)
         self._pumping = False
         self._closed = False
-        self.dropped_audio_bytes = 0
 
     def post(self, event: RealtimeModelSendEvent) -> None:
         """Send without waiting; an error is reported. Does nothing when the outbox is closed."""
@@ -74,35 +72,22 @@ class Outbox:
             if sent is not None:
                 sent.set_result(None)
             return
-        self._waiting.append((event, sending, sent))
-        if isinstance(event, RealtimeModelSendAudio):
-            self._audio_bytes += len(event.audio)
-            while self._audio_bytes > self._max_audio_bytes and self._drop_oldest_audio():
-                pass
+        if not self._waiting.put((event, sending, sent)):
+            withdraw(sending)
+            raise RealtimeCoreError(f"The model takes no input: {len(self._waiting)} inputs wait for it already.")
         if not self._pumping:
             self._pumping = self._start(self._pump(), "outbox") is not None
             if not self._pumping:
                 self._drop_all()
 
-    def _drop_oldest_audio(self) -> bool:
-        for entry in self._waiting:
-            event, sending, sent = entry
-            if isinstance(event, RealtimeModelSendAudio) and not event.commit and event.audio:
-                self._waiting.remove(entry)
-                self._audio_bytes -= len(event.audio)
-                self.dropped_audio_bytes += len(event.audio)
-                withdraw(sending)
-                if sent is not None and not sent.done():
-                    sent.set_result(None)
-                return True
-        return False
+    @property
+    def dropped_audio_bytes(self) -> int:
+        return self._waiting.dropped
 
     async def _pump(self) -> None:
         try:
             while self._waiting:
                 event, sending, sent = self._waiting.popleft()
-                if isinstance(event, RealtimeModelSendAudio):
-                    self._audio_bytes -= len(event.audio)
                 await self._send(event, sending, sent)
         finally:
             self._pumping = False
@@ -110,12 +95,10 @@ class Outbox:
 
     def _drop_all(self) -> None:
         """The session is not open any more."""
-        for _, sending, sent in self._waiting:
+        for _, sending, sent in self._waiting.take():
             withdraw(sending)
             if sent is not None and not sent.done():
                 sent.set_exception(UserError("The session is closed."))
-        self._waiting.clear()
-        self._audio_bytes = 0
 
     async def _send(self, event: RealtimeModelSendEvent, sending: Any, sent: asyncio.Future[None] | None) -> None:
         try:
@@ -135,3 +118,20 @@ class Outbox:
         else:
             if sent is not None and not sent.done():
                 sent.set_result(None)
+
+
+def _is_audio(entry: _Entry) -> bool:
+    event = entry[0]
+    return isinstance(event, RealtimeModelSendAudio) and not event.commit and bool(event.audio)
+
+
+def _size_of(entry: _Entry) -> int:
+    event = entry[0]
+    return len(event.audio) if isinstance(event, RealtimeModelSendAudio) and event.audio else _OTHER_BYTES
+
+
+def _drop(entry: _Entry) -> None:
+    _, sending, sent = entry
+    withdraw(sending)
+    if sent is not None and not sent.done():
+        sent.set_result(None)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from .. import model_inputs as sent
+from ..bounded_queue import BoundedQueue
 from ..connection import Close, Connection
 from ..deadline_timer import DeadlineTimer
 from ..errors import ConnectionLost, RealtimeCoreError, SessionExpired
@@ -17,7 +17,7 @@ from ..model_events import (
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
 )
-from .recovery import AudioBacklog, ReconnectPolicy, is_recoverable, is_worth_retrying, replayed, summary
+from .recovery import ReconnectPolicy, audio_backlog, is_recoverable, is_worth_retrying, replayed, summary
 from .server_session import ServerSession, SessionPorts
 from .session_config import SessionConfig
 from .session_object import bytes_per_ms
@@ -76,11 +76,11 @@ class ReconnectingTransport:
         self._closing = False
         self._attempt = 0
         self._since = 0.0
-        self._outbox: deque[sent.RealtimeModelSendEvent] = deque()
+        self._outbox: BoundedQueue[sent.RealtimeModelSendEvent] = BoundedQueue(_OUTBOX)
         self._bytes_per_s = 1000 * bytes_per_ms(config.effective.input_format)
-        self._backlog = AudioBacklog(int(policy.gap_audio_s * self._bytes_per_s))
+        self._backlog = audio_backlog(int(policy.gap_audio_s * self._bytes_per_s))
         """Audio that waits for a session."""
-        self._sent_audio = AudioBacklog(int(policy.gap_audio_s * self._bytes_per_s))
+        self._sent_audio = audio_backlog(int(policy.gap_audio_s * self._bytes_per_s))
         """Audio of a turn without an answer: sent again to the next session if this one is lost."""
         self._timer = DeadlineTimer(self._on_time)
         """For everything that is due in the session."""
@@ -93,7 +93,7 @@ class ReconnectingTransport:
     def dropped_audio_bytes(self) -> int:
         """The number of bytes of the caller's audio that were dropped, because the connection was away or stalled for
         too long."""
-        return self._backlog.dropped_bytes
+        return self._backlog.dropped
 
     async def begin(self, tasks: asyncio.TaskGroup) -> None:
         """Open the first session, with several attempts where another attempt may succeed. Raises what `open_link`
@@ -152,9 +152,9 @@ class ReconnectingTransport:
             self._send_other(link.session, event)
             return
         if not self._ready or (link.connection.buffered_bytes > _STALLED_BYTES and not event.commit):
-            self._backlog.add(event.audio)
+            self._backlog.put(event.audio)
             if event.commit:
-                self._outbox.append(sent.RealtimeModelSendAudio(b"", commit=True))
+                self._keep(sent.RealtimeModelSendAudio(b"", commit=True))
             return
         if self._backlog:
             for audio in self._backlog.take():
@@ -164,17 +164,20 @@ class ReconnectingTransport:
         elif event.audio:
             link.session.append(event.audio)
         if not self._is_attached:
-            self._sent_audio.add(event.audio)
+            self._sent_audio.put(event.audio)
             if not link.session.turn_is_open(self._now()):
-                self._sent_audio.keep(int(_BEFORE_SPEECH_S * self._bytes_per_s))
+                self._sent_audio.keep_last(int(_BEFORE_SPEECH_S * self._bytes_per_s))
 
     def _send_other(self, session: ServerSession, event: sent.RealtimeModelSendEvent) -> None:
         if self._ready or isinstance(event, _AT_ONCE):
             session.send(event, self._now())
             self._set_timer()
-        elif len(self._outbox) < _OUTBOX:
-            self._outbox.append(event)
         else:
+            self._keep(event)
+
+    def _keep(self, event: sent.RealtimeModelSendEvent) -> None:
+        """Keep an input for the next session."""
+        if not self._outbox.put(event):
             _logger.warning("A %s is dropped, because the model has been away for too long.", type(event).__name__)
 
     def close(self) -> None:
@@ -255,8 +258,8 @@ class ReconnectingTransport:
             turn_audio=self._sent_audio.take() if old.turn_is_open(now) else (),
             later_audio=self._backlog.take(),
         )
-        for _ in range(len(self._outbox)):
-            new.send(self._outbox.popleft(), now)
+        for event in self._outbox.take():
+            new.send(event, now)
         self._set_timer()
         self.ports.emit(RealtimeModelConnectionStatusEvent("connected"))
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
+from ..bounded_queue import BoundedQueue
 from ..connection import Close
 from ..errors import ConnectFailed, RealtimeCoreError, ServerRejected, TransportError
 from ..history_edits import wire_items
 from ..items import AssistantMessageItem, RealtimeItem, RealtimeToolCallItem, SystemMessageItem, UserMessageItem
 
 __all__ = [
-    "AudioBacklog",
     "ReconnectPolicy",
+    "audio_backlog",
     "is_recoverable",
     "is_worth_retrying",
     "refused_output_note",
@@ -79,36 +80,9 @@ def is_worth_retrying(error: RealtimeCoreError) -> bool:
     return isinstance(error, TransportError)
 
 
-class AudioBacklog:
-    """The audio of the caller that waits: the last `limit_bytes` of it."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._pieces: deque[bytes] = deque()
-        self._n_bytes = 0
-        self.dropped_bytes = 0
-
-    def __len__(self) -> int:
-        return self._n_bytes
-
-    def add(self, audio: bytes) -> None:
-        self._pieces.append(audio)
-        self._n_bytes += len(audio)
-        while self._n_bytes > self._limit_bytes and len(self._pieces) > 1:
-            oldest = self._pieces.popleft()
-            self._n_bytes -= len(oldest)
-            self.dropped_bytes += len(oldest)
-
-    def keep(self, n_bytes: int) -> None:
-        """Drop all but the last `n_bytes`, in whole pieces."""
-        while self._pieces and self._n_bytes - len(self._pieces[0]) >= n_bytes:
-            self._n_bytes -= len(self._pieces.popleft())
-
-    def take(self) -> list[bytes]:
-        pieces = list(self._pieces)
-        self._pieces.clear()
-        self._n_bytes = 0
-        return pieces
+def audio_backlog(limit_bytes: int) -> BoundedQueue[bytes]:
+    """A queue for audio of the caller that waits: the last `limit_bytes`."""
+    return BoundedQueue(limit_bytes, len, may_drop=lambda audio: True)
 
 
 _HEAD = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from realtime_core.bounded_queue import BoundedQueue
 from realtime_core.connection import Close, Connection, MessageHandler
 from realtime_core.connection.delivery import DeliveringConnection, check_close, size_bytes
 
@@ -44,9 +44,7 @@ class StarletteConnection(DeliveringConnection):
         super().__init__()
         self._websocket = websocket
         self._close_timeout_s = close_timeout_s
-        self._max_buffered_bytes = max_buffered_bytes
-        self._outbox: deque[str | Close] = deque()
-        self._outbox_bytes = 0
+        self._outbox = BoundedQueue[str | Close](max_buffered_bytes, _size_of)
         self._outbox_filled = asyncio.Event()
         self._reading = asyncio.Event()
         self._closing: Close | None = None
@@ -55,16 +53,14 @@ class StarletteConnection(DeliveringConnection):
     def send(self, text: str) -> None:
         if self._closing is not None or self._ended is not None:
             return
-        if self._outbox_bytes > self._max_buffered_bytes:
+        if not self._outbox.put(text):
             self._end(Close(1006, "the peer does not read", "network"))
             return
-        self._outbox.append(text)
-        self._outbox_bytes += size_bytes(text)
         self._outbox_filled.set()
 
     @property
     def buffered_bytes(self) -> int:
-        return self._outbox_bytes
+        return self._outbox.size
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         reason = check_close(code, reason)
@@ -72,7 +68,7 @@ class StarletteConnection(DeliveringConnection):
             return
         self._closing = Close(code, reason, "us")
         self._stop_delivering()
-        self._outbox.append(self._closing)
+        self._outbox.put(self._closing)
         self._outbox_filled.set()
         self._listening_changed()
         if self._running:
@@ -122,7 +118,7 @@ class StarletteConnection(DeliveringConnection):
             await self._outbox_filled.wait()
             self._outbox_filled.clear()
             while self._outbox:
-                message = self._outbox.popleft()
+                message = next(iter(self._outbox))  # it counts until the server has accepted it
                 try:
                     if isinstance(message, Close):
                         await self._websocket.close(message.code, message.reason)
@@ -130,7 +126,11 @@ class StarletteConnection(DeliveringConnection):
                     await self._websocket.send_text(message)
                 except (WebSocketDisconnect, RuntimeError):
                     return  # the reader gets the close code
-                self._outbox_bytes -= size_bytes(message)
+                self._outbox.popleft()
+
+
+def _size_of(message: str | Close) -> int:
+    return 0 if isinstance(message, Close) else size_bytes(message)
 
 
 def _how_it_ended(code: int | None, reason: str | None) -> Close:

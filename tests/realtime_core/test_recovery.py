@@ -21,7 +21,6 @@ from realtime_core.items import (
     UserMessageItem,
 )
 from realtime_core.openai_realtime.recovery import (
-    AudioBacklog,
     ReconnectPolicy,
     is_recoverable,
     is_worth_retrying,
@@ -77,18 +76,6 @@ def test_a_summary_is_bounded_and_holds_what_fits(history: list[RealtimeItem], m
     assert sum(len(str(each)) for each in wire) <= max_chars
     outputs = {each["call_id"] for each in wire if each["type"] == "function_call_output"}
     assert outputs <= {each["call_id"] for each in wire if each["type"] == "function_call"}
-
-
-@given(st.lists(st.binary(max_size=50), max_size=60), st.integers(1, 300))
-def test_the_backlog_keeps_the_newest(pieces: list[bytes], limit: int) -> None:
-    backlog = AudioBacklog(limit)
-    for piece in pieces:
-        backlog.add(piece)
-        assert len(backlog) <= max(limit, len(piece))
-    kept = b"".join(backlog.take())
-    whole = b"".join(pieces)
-    assert whole.endswith(kept) and len(kept) + backlog.dropped_bytes == len(whole)
-    assert len(backlog) == 0 and backlog.take() == []
 
 
 @given(st.integers(0, 50), st.integers())

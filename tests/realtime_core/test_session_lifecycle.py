@@ -18,6 +18,7 @@ from realtime_core import (
     UserError,
     function_tool,
 )
+from realtime_core.agent import RealtimeRunHooks
 from realtime_core.connection import Close
 from realtime_core.errors import ConnectionLost
 from realtime_core.model import DONE
@@ -507,6 +508,39 @@ async def test_caller_audio_that_waits_is_bounded_and_the_oldest_goes_first() ->
         assert 90 <= len(sent) <= 101
         assert sent[-1] == 299 % 256
         assert kit.sent[-1] == RealtimeModelSendUserInput("after")
+
+
+async def test_inputs_for_a_model_that_takes_none_are_bounded() -> None:
+    gate = asyncio.Event()
+
+    class Stalled(ScriptedRealtimeModel):
+        async def send_event(self, event: Any) -> None:
+            await gate.wait()
+            await super().send_event(event)
+
+    async with opened(model=Stalled(strict=False, immediate=False)) as kit:
+        sending = [asyncio.create_task(kit.session.send_message(str(number))) for number in range(1000)]
+        await settle()
+        refused = [task for task in sending if task.done()]
+        assert 0 < len(refused) < 600
+        for task in refused:
+            with pytest.raises(RealtimeCoreError, match="takes no input"):
+                task.result()
+        gate.set()
+        await asyncio.gather(*(task for task in sending if task not in refused))
+        assert [event.user_input for event in kit.sent] == [str(number) for number in range(1000 - len(refused))]
+
+
+async def test_hooks_behind_one_that_does_not_return_are_bounded() -> None:
+    class Stuck(RealtimeRunHooks[Any]):
+        async def on_agent_start(self, context: Any, agent: Any) -> None:
+            await asyncio.Event().wait()
+
+    async with opened(run_config={"hooks": Stuck()}) as kit:
+        for number in range(1100):
+            kit.emit(started(f"resp_{number}"), ended(f"resp_{number}"))
+        (error,) = kit.of("error")
+        assert "does not return" in str(error.error)
 
 
 async def test_other_events_are_only_raw() -> None:

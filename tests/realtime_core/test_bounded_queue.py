@@ -1,0 +1,63 @@
+"""The queue with a bound."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_core.bounded_queue import BoundedQueue
+
+pieces = st.lists(st.binary(max_size=50), max_size=60)
+
+
+@given(pieces, st.integers(1, 300))
+def test_a_queue_that_may_drop_keeps_the_newest(given: list[bytes], limit: int) -> None:
+    queue = BoundedQueue[bytes](limit, len, may_drop=lambda item: True)
+    for piece in given:
+        assert queue.put(piece)
+        assert queue.size <= max(limit, len(piece))
+    kept = b"".join(queue.take())
+    whole = b"".join(given)
+    assert whole.endswith(kept) and len(kept) + queue.dropped == len(whole)
+    assert queue.size == len(queue) == 0 and queue.take() == []
+
+
+@given(pieces, st.integers(1, 300))
+def test_a_queue_that_may_not_drop_keeps_the_oldest_and_refuses(given: list[bytes], limit: int) -> None:
+    queue = BoundedQueue[bytes](limit, len)
+    taken = [piece for piece in given if queue.put(piece)]
+    assert list(queue) == taken and queue.size == sum(map(len, taken)) and queue.dropped == 0
+    assert queue.size <= limit or len(queue) == 1
+
+
+@given(st.lists(st.integers(-20, 20).filter(bool), max_size=60), st.integers(1, 60))
+def test_only_items_that_may_be_dropped_are(given: list[int], limit: int) -> None:
+    """Negative numbers may be dropped; the size is the absolute value."""
+    dropped: list[int] = []
+    queue = BoundedQueue[int](limit, abs, may_drop=lambda item: item < 0, on_drop=dropped.append)
+    taken = [number for number in given if queue.put(number)]
+    left = list(queue)
+    assert all(number < 0 for number in dropped) and queue.dropped == -sum(dropped)
+    assert sorted([*left, *dropped]) == sorted(taken)
+    assert [number for number in taken if number > 0] == [number for number in left if number > 0]
+
+
+@given(pieces, st.integers(0, 200))
+def test_the_last_of_it_can_be_kept(given: list[bytes], size: int) -> None:
+    queue = BoundedQueue[bytes](10_000, len, may_drop=lambda item: True)
+    for piece in given:
+        queue.put(piece)
+    queue.keep_last(size)
+    left = list(queue)
+    assert left == given[len(given) - len(left) :] and queue.dropped == 0
+    assert queue.size >= min(size, sum(map(len, given)))
+    assert not left or queue.size - len(left[0]) < size
+
+
+def test_items_come_out_in_order() -> None:
+    queue = BoundedQueue[str](2)
+    assert [queue.put(item) for item in "abc"] == [True, True, False]
+    assert [queue.popleft(), queue.popleft()] == ["a", "b"]
+    with pytest.raises(IndexError):
+        queue.popleft()
