@@ -33,6 +33,7 @@ BY_THE_CLOCK = {
     "test_sdk_examples.py",
     "test_sdk_programs.py",
     "test_softphone.py",
+    "test_webhook_kill.py",
     "test_softphone_mounted.py",
     "test_softphone_twiml.py",
 }

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from . import probe as probing
+from . import webhooks
 from .errors import FAILED, reporting
 
 __all__ = ["app"]
@@ -291,6 +293,9 @@ def restore_number(
     with reporting(verbose=False):
         commands.restore_number(number, force=force)
 
+
+app.add_typer(webhooks.app, name="webhooks")
+app.command()(probing.probe)
 
 calls = typer.Typer(help="Find, show, play, export and delete calls.", no_args_is_help=True, rich_markup_mode=None)
 tests = typer.Typer(help="Turn calls into tests.", no_args_is_help=True, rich_markup_mode=None)

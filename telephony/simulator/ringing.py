@@ -39,6 +39,7 @@ async def ring(
     from_: str = "+14155550100",
     to: str = "+14155550199",
     auth_token: str | None = None,
+    account_sid: str | None = None,
     public_url: str | None = None,
     sources: Sources = SYSTEM,
     on_start: Callable[[MediaPeer], None] | None = None,
@@ -63,7 +64,7 @@ async def ring(
     called = rebased(url, host, public) or url
     form = {
         "CallSid": sources.id("CA"),
-        "AccountSid": sources.id("AC"),
+        "AccountSid": account_sid or sources.id("AC"),
         "From": from_,
         "To": to,
         "Caller": from_,

@@ -1,0 +1,104 @@
+"""A synthetic call that shows from outside that a server answers, is heard, and hears."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from realtime_core.errors import RealtimeCoreError
+from realtime_core.sources import SYSTEM, Sources
+
+from ..errors import TelephonyError
+from .handset import Handset
+from .ringing import ring
+
+__all__ = ["ProbeResult", "probe", "write_metrics"]
+
+_GREETING_S = 8.0
+"""An agent that does not greet waits for the caller. After this time the probe speaks first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What the synthetic caller heard. Times in seconds; None: it did not happen."""
+
+    first_word_s: float | None = None
+    """From the start of the call to the first sound of the agent."""
+    response_s: float | None = None
+    """From the end of the caller's words to the first sound of the answer."""
+    error: str = ""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the caller heard the agent."""
+        return self.first_word_s is not None or self.response_s is not None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the agent was heard, and answered what the caller said."""
+        return self.response_s is not None
+
+
+async def probe(
+    url: str,
+    *,
+    within_s: float = 30.0,
+    auth_token: str | None = None,
+    account_sid: str | None = None,
+    from_: str = "+14155550100",
+    to: str = "+14155550199",
+    public_url: str | None = None,
+    sources: Sources = SYSTEM,
+) -> ProbeResult:
+    """Call the voice webhook at `url` as Twilio does, signed by `auth_token`; say hello, and listen for the answer.
+
+    Raises nothing: a call that could not be made is a result with an `error`. A line that bridges a late answer
+    ("One moment, please.") is a sound of the agent too: see `response_s` for a late one.
+    """
+    clock = asyncio.get_running_loop().time
+    began, heard = clock(), dict[str, float]()
+
+    async def caller(phone: Handset) -> None:
+        try:
+            await phone.agent_speaks(within_s=_GREETING_S)
+            heard["first_word_s"] = clock() - began
+            await phone.agent_silent(1.0)
+        except TimeoutError:
+            pass
+        await phone.say("hello")
+        said = clock()
+        await phone.agent_speaks(within_s=within_s)
+        heard["response_s"] = clock() - said
+        phone.hang_up()
+
+    try:
+        async with asyncio.timeout(within_s):
+            await ring(url, caller, from_=from_, to=to, auth_token=auth_token, account_sid=account_sid,
+                       public_url=public_url, sources=sources)  # fmt: skip
+        error = "" if "response_s" in heard else "the call ended before the agent answered"
+    except TimeoutError:
+        what = "did not answer what the caller said" if heard else "was not heard"
+        error = f"the agent {what} within {within_s:g} s"
+    except (TelephonyError, RealtimeCoreError, OSError) as failure:
+        error = str(failure) or type(failure).__name__
+    return ProbeResult(heard.get("first_word_s"), heard.get("response_s"), error)
+
+
+def write_metrics(result: ProbeResult, path: Path, *, now: float) -> None:
+    """Write the result for the textfile collector of Prometheus's node_exporter, at once as a whole."""
+    values = {
+        "success": float(result.succeeded),
+        "answered": float(result.answered),
+        "first_word_seconds": result.first_word_s,
+        "response_seconds": result.response_s,
+        "timestamp_seconds": now,
+    }
+    lines = []
+    for name, value in values.items():
+        if value is not None:
+            lines += [f"# TYPE telephony_probe_{name} gauge", f"telephony_probe_{name} {value:.3f}"]
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    unfinished.replace(path)
