@@ -35,7 +35,7 @@ async def served(script: Script = GREETS, *, policy: CallPolicy | None = None, *
             RealtimeAgent(name="Desk"),
             greeting="Greet.",
             policy=policy,
-            settings=Settings(openai_api_key="none", **settings),  # type: ignore[arg-type]
+            settings=Settings(openai_api_key="none", **settings),
             model_config=RealtimeModelConfig(**model.model_config),
         )
         async with listening(app, host="127.0.0.1", port=0) as address:
@@ -59,7 +59,7 @@ def test_an_agent_that_greets_and_answers_is_heard() -> None:
 
 def test_a_server_that_checks_signatures_takes_the_probe_as_twilio() -> None:
     public = "https://phone.example.com"
-    settings = {"twilio_auth_token": TOKEN, "twilio_account_sid": ACCOUNT, "public_url": public}
+    settings: dict[str, Any] = {"twilio_auth_token": TOKEN, "twilio_account_sid": ACCOUNT, "public_url": public}
     right: dict[str, Any] = {"auth_token": TOKEN, "account_sid": ACCOUNT, "public_url": public}
     assert run(served(**settings), **right).succeeded
     wrong = run(served(**settings), **{**right, "auth_token": "another"})
