@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from realtime_core.usage import ModalityTokens, Usage
 from realtime_core.user_code import UserCode
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+from .call.line.ear import Latency, LatencyKind
+from .records.outbox import Waiting
+
+__all__ = ["CONTENT_TYPE", "Bounded", "Metrics"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _LATENCY_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+_SHORT_S = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0)
 _DURATION_S = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_TOOL_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+MAX_VALUES = 50
+"""The values that one label may take. The rest are `other`."""
+
+
+class Bounded:
+    """Bounds the values of a label that the application or a peer chooses: after 50 values, others are `other`."""
+
+    def __init__(self, limit: int = MAX_VALUES) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        value = value[:100] or "unknown"
+        if value in self._known:
+            return value
+        if len(self._known) >= self._limit:
+            return "other"
+        self._known.add(value)
+        return value
 
 
 class Metrics:
@@ -21,61 +49,107 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self._live = Gauge("telephony_calls_live", "Live calls.", registry=registry)
-        self._calls = Counter("telephony_calls", "Calls that started.", registry=registry)
-        self._duration = Histogram(
-            "telephony_call_duration_seconds", "Duration of calls.", buckets=_DURATION_S, registry=registry
-        )
-        self._calls_refused = Counter(
-            "telephony_calls_refused", "Incoming calls that were refused.", ["reason"], registry=registry
-        )
-        self._requests_refused = Counter(
-            "telephony_requests_refused", "Webhooks and media streams that were refused.", ["reason"], registry=registry
-        )
-        self._latency = Histogram(
-            "telephony_response_latency_seconds",
+        self._agents, self._tools, self._codes, self._models = Bounded(), Bounded(), Bounded(), Bounded()
+
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(f"telephony_{name}", meaning, labels, registry=registry)
+
+        def gauge(name: str, meaning: str) -> Gauge:
+            return Gauge(f"telephony_{name}", meaning, registry=registry)
+
+        def histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"telephony_{name}", meaning, labels, buckets=buckets, registry=registry)
+
+        self._live = gauge("calls_live", "Live calls.")
+        self._limit = gauge("calls_limit", "The maximum number of live calls.")
+        self._draining = gauge("draining", "1 while the process takes no new calls because it stops, otherwise 0.")
+        self._calls = counter("calls", "Calls that started.", "direction")
+        self._ended = counter("calls_ended", "Calls that ended, by why they ended.", "direction", "agent", "reason")
+        self._duration = histogram("call_duration_seconds", "Duration of calls.", _DURATION_S, "direction")
+        self._outgoing = counter("outgoing_calls", "Placed calls that are over.", "status", "answered_by")
+        self._calls_refused = counter("calls_refused", "Incoming calls that were refused.", "reason")
+        self._requests_refused = counter("requests_refused", "Webhooks and media streams that were refused.", "reason")
+        self._latency = histogram(
+            "response_latency_seconds",
             "Time from the end of the caller's speech, as the model reports it, to the first audio of the answer.",
-            buckets=_LATENCY_S,
-            registry=registry,
+            _LATENCY_S,
         )
-        self._barge_ins = Counter("telephony_barge_ins", "Interruptions of the agent by a caller.", registry=registry)
-        self._underruns = Counter(
-            "telephony_underruns", "Times that playout had no audio in the middle of an answer.", registry=registry
+        self._at_ear = {
+            LatencyKind.FIRST_WORD: histogram(
+                "first_word_at_ear_seconds",
+                "Time from the start of the media stream to the first sound that the caller heard.",
+                _LATENCY_S,
+            ),
+            LatencyKind.RESPONSE: histogram(
+                "response_latency_at_ear_seconds",
+                "Time from the end of the caller's voice to the first sound of the answer, as the caller heard it.",
+                _LATENCY_S,
+            ),
+            LatencyKind.BARGE_IN: histogram(
+                "barge_in_latency_at_ear_seconds",
+                "Time from the start of the caller's voice to the silence of the agent, as the caller heard it.",
+                _SHORT_S,
+            ),
+        }
+        self._barge_ins = counter("barge_ins", "Interruptions of the agent by a caller.")
+        self._underruns = counter("underruns", "Times that playout had no audio in the middle of an answer.")
+        self._skipped = counter("messages_skipped", "Messages of media streams that were invalid and skipped.")
+        self._reconnects = counter("model_reconnects", "Connections to the model that replaced a lost one.")
+        self._reattached = counter("streams_reattached", "Media streams that replaced a lost one.")
+        self._tool_calls = counter("tool_calls", "Calls of tools.", "tool", "outcome")
+        self._tool_s = histogram("tool_duration_seconds", "Duration of tool calls.", _TOOL_S, "tool")
+        self._tokens = counter("tokens", "Tokens of the model that speaks.", "model", "direction", "modality")
+        self._cost = counter("model_cost_usd", "Cost of the models of ended calls whose prices are known.", "model")
+        self._unknown_cost = counter("calls_of_unknown_cost", "Ended calls for which a price was not known.", "model")
+        self._twilio_cost = counter("twilio_cost", "Cost of placed calls that Twilio has reported.", "currency")
+        self._rest = counter(
+            "rest_requests", "Requests to Twilio's REST API. `code`: `ok`, or the code of the error.", "action", "code"
         )
-        self._skipped = Counter(
-            "telephony_messages_skipped", "Messages of media streams that were invalid and skipped.", registry=registry
+        self._rest_s = histogram(
+            "rest_duration_seconds", "Duration of requests to Twilio's REST API.", _TOOL_S, "action"
         )
-        self._reconnects = Counter(
-            "telephony_model_reconnects", "Connections to the model that replaced a lost one.", registry=registry
-        )
-        self._reattached = Counter("telephony_streams_reattached", "Media streams that replaced a lost one.",
-                                   registry=registry)  # fmt: skip
-        self._journals = Gauge(
-            "telephony_journals_available", "1 if journals can be written, otherwise 0.", registry=registry
-        )
+        self._journals = gauge("journals_available", "1 if journals can be written, otherwise 0.")
         self._journals.set(1)
-        self._records_lost = Counter(
-            "telephony_journal_records_lost", "Journal records that were lost.", registry=registry
-        )
+        self._journal_queue = gauge("journal_queue_characters", "Characters that wait to be written to journals.")
+        self._records_lost = counter("journal_records_lost", "Journal records that were lost.")
         self._counted_lost = 0
-        self._failures = Counter(
-            "telephony_application_failures",
+        self._records = gauge("records_available", "1 if the database of records can be used, otherwise 0.")
+        self._records.set(1)
+        self._records_waiting = gauge("records_waiting", "Updates of call records that wait to be written.")
+        self._records_dropped = counter("records_dropped", "Updates of call records that were dropped.")
+        self._counted_dropped = 0
+        self._webhook_attempts = counter("webhook_attempts", "Attempts to deliver a webhook.", "outcome")
+        for outcome in ("delivered", "failed", "dead"):
+            self._webhook_attempts.labels(outcome)
+        self._webhooks_pending = gauge("webhooks_pending", "Webhooks in the outbox that are not delivered yet.")
+        self._webhooks_dead = gauge("webhooks_dead", "Webhooks in the outbox that were given up.")
+        self._webhook_age = gauge("webhook_oldest_pending_seconds", "Age of the oldest webhook that waits; 0: none.")
+        self._failures = counter(
+            "application_failures",
             "Failures of the application's own code: a tool, a hook, a guardrail or a callback.",
-            ["kind"],
-            registry=registry,
+            "kind",
         )
-        self._lag = Gauge("telephony_loop_lag_seconds", "Delay of the event loop.", registry=registry)
+        self._lag = gauge("loop_lag_seconds", "Delay of the event loop.")
 
-    def call_started(self) -> None:
+    # --- calls -----------------------------------------------------------------------------------------------------
+
+    def call_started(self, direction: str) -> None:
         self._live.inc()
-        self._calls.inc()
+        self._calls.labels(direction).inc()
 
-    def call_ended(self, duration_s: float) -> None:
+    def call_ended(self, direction: str, agent: str, reason: str, duration_s: float) -> None:
+        """`reason` is the code of an ending, one of a small set."""
         self._live.dec()
-        self._duration.observe(duration_s)
+        self._duration.labels(direction).observe(duration_s)
+        self._ended.labels(direction, self._agents(agent), reason).inc()
+
+    def placed_call_ended(self, status: str, answered_by: str, cost: float | None, currency: str) -> None:
+        self._outgoing.labels(status, answered_by or "none").inc()
+        if cost:
+            self._twilio_cost.labels(currency[:3] or "unknown").inc(cost)
 
     def call_refused(self, reason: str) -> None:
-        """Count a refused call. `reason` is one of a small set of fixed words."""
+        """`reason` is one of a small set of fixed words."""
         self._calls_refused.labels(reason).inc()
 
     def request_refused(self, reason: str) -> None:
@@ -83,6 +157,9 @@ class Metrics:
 
     def response_latency(self, seconds: float) -> None:
         self._latency.observe(seconds)
+
+    def at_ear(self, latency: Latency) -> None:
+        self._at_ear[latency.kind].observe(latency.seconds)
 
     def barge_in(self) -> None:
         self._barge_ins.inc()
@@ -102,11 +179,63 @@ class Metrics:
     def stream_reattached(self) -> None:
         self._reattached.inc()
 
+    def tool_called(self, tool: str, seconds: float, *, failed: bool) -> None:
+        tool = self._tools(tool)
+        self._tool_calls.labels(tool, "error" if failed else "ok").inc()
+        self._tool_s.labels(tool).observe(seconds)
+
+    def tokens(self, model: str, usage: Usage) -> None:
+        """The tokens of one response."""
+        model = self._models(model)
+        for direction, details, total in (
+            ("input", usage.input_tokens_details, usage.input_tokens),
+            ("output", usage.output_tokens_details, usage.output_tokens),
+        ):
+            for modality, count in _by_modality(details, total).items():
+                if count > 0:
+                    self._tokens.labels(model, direction, modality).inc(count)
+
+    def model_cost(self, model: str, cost: float | None) -> None:
+        """The cost of an ended call in US dollars. None: not known."""
+        if cost is None:
+            self._unknown_cost.labels(self._models(model)).inc()
+        else:
+            self._cost.labels(self._models(model)).inc(cost)
+
+    def rest_request(self, action: str, code: str, seconds: float) -> None:
+        self._rest.labels(action, self._codes(code)).inc()
+        self._rest_s.labels(action).observe(seconds)
+
+    # --- the process -------------------------------------------------------------------------------------------------
+
+    def capacity(self, limit: int, *, draining: bool) -> None:
+        self._limit.set(limit)
+        self._draining.set(draining)
+
     def journals(self, available: bool, lost: int) -> None:
-        """Set the state of the journals. `lost` is the number of records lost since the start."""
+        """`lost`: the number of records lost since the start."""
         self._journals.set(available)
         self._records_lost.inc(lost - self._counted_lost)
         self._counted_lost = lost
+
+    def journal_queue(self, characters: int) -> None:
+        self._journal_queue.set(characters)
+
+    def records(self, available: bool, waiting: int, dropped: int) -> None:
+        """`dropped`: the number of updates dropped since the start."""
+        self._records.set(available)
+        self._records_waiting.set(waiting)
+        self._records_dropped.inc(dropped - self._counted_dropped)
+        self._counted_dropped = dropped
+
+    def webhook_attempt(self, outcome: str) -> None:
+        """`outcome`: `delivered`, `failed` or `dead`."""
+        self._webhook_attempts.labels(outcome).inc()
+
+    def webhooks(self, waiting: Waiting, now: datetime) -> None:
+        self._webhooks_pending.set(waiting.pending)
+        self._webhooks_dead.set(waiting.dead)
+        self._webhook_age.set(0 if waiting.oldest is None else max(0.0, (now - waiting.oldest).total_seconds()))
 
     def loop_lag(self, seconds: float) -> None:
         self._lag.set(seconds)
@@ -114,3 +243,15 @@ class Metrics:
     def render(self) -> bytes:
         """The text that Prometheus reads, of type `CONTENT_TYPE`."""
         return generate_latest(self.registry)
+
+
+def _by_modality(details: ModalityTokens, total: int) -> Mapping[str, int]:
+    """Each token once. Cached tokens are a kind of their own; tokens without a modality are `unknown`."""
+    cached = max(details.cached_tokens, details.cached_text + details.cached_audio + details.cached_image)
+    counts = {
+        "text": details.text - details.cached_text,
+        "audio": details.audio - details.cached_audio,
+        "image": details.image - details.cached_image,
+        "cached": cached,
+    }
+    return {**counts, "unknown": total - sum(counts.values())}

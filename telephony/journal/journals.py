@@ -93,6 +93,11 @@ class Journals:
         return not (self.required and self.fault)
 
     @property
+    def waiting(self) -> int:
+        """The number of characters that wait to be written."""
+        return self._disk.taken - self._disk.written
+
+    @property
     def lost(self) -> int:
         """The number of records that are in no journal."""
         return self._disk.lost

@@ -145,6 +145,8 @@ class TwilioRest:
         timeout_s: float = 10.0,
         http: TwilioHttpClient | None = None,
     ) -> None:
+        self.on_request: Callable[[str, str, float], None] = lambda action, code, seconds: None
+        """Gets each request: the name of the method, `ok` or Twilio's code of the error, and how long it took."""
         self._account_sid = account_sid
         self._timeout_s = timeout_s
         self._http = http or TwilioHttpClient(timeout=timeout_s)
@@ -179,7 +181,7 @@ class TwilioRest:
     async def hang_up(self, call_sid: str) -> bool:
         """End a call in any state. False: it had already ended."""
         try:
-            await self._ask(lambda: self._client.calls(call_sid).update(status="completed"))
+            await self._ask("hang_up", lambda: self._client.calls(call_sid).update(status="completed"))
         except (TwilioNotFound, TwilioInvalidState):
             return False
         return True
@@ -187,7 +189,7 @@ class TwilioRest:
     async def redirect(self, call_sid: str, twiml: str) -> None:
         """Continue a call with other TwiML. Its media stream, if it has one, ends with a `stop` message."""
         _check_length(twiml)
-        await self._ask(lambda: self._client.calls(call_sid).update(twiml=twiml))
+        await self._ask("redirect", lambda: self._client.calls(call_sid).update(twiml=twiml))
 
     async def create_call(
         self,
@@ -234,21 +236,21 @@ class TwilioRest:
             options["time_limit"] = max_s
         if send_digits is not None:
             options["send_digits"] = send_digits
-        return str((await self._ask(lambda: self._client.calls.create(**options))).sid)
+        return str((await self._ask("create_call", lambda: self._client.calls.create(**options))).sid)
 
     async def call_status(self, call_sid: str) -> str:
         """`queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer` or `canceled`. It may
         be older than the last callback."""
-        return str((await self._ask(lambda: self._client.calls(call_sid).fetch())).status)
+        return str((await self._ask("call_status", lambda: self._client.calls(call_sid).fetch())).status)
 
     async def call(self, call_sid: str) -> CallResource:
         """One call. Its status may be older than the last callback."""
-        return CallResource.of(await self._ask(lambda: self._client.calls(call_sid).fetch()))
+        return CallResource.of(await self._ask("call", lambda: self._client.calls(call_sid).fetch()))
 
     async def calls_between(self, from_: str, to: str, *, limit: int = 20) -> list[CallResource]:
         """The last calls from one number to another, newest first."""
         listing = self._client.calls
-        found = await self._ask(lambda: listing.list(from_=from_, to=to, limit=limit))
+        found = await self._ask("calls_between", lambda: listing.list(from_=from_, to=to, limit=limit))
         return [CallResource.of(it) for it in found]
 
     async def delete_recordings(self, call_sid: str) -> int:
@@ -264,7 +266,9 @@ class TwilioRest:
     async def conference_sid(self, name: str) -> str | None:
         """The SID of the active conference with this name."""
         listing = self._client.conferences
-        found = await self._ask(lambda: listing.list(friendly_name=name, status="in-progress", limit=1))
+        found = await self._ask(
+            "conference_sid", lambda: listing.list(friendly_name=name, status="in-progress", limit=1)
+        )
         return str(found[0].sid) if found else None
 
     async def add_participant(
@@ -275,7 +279,7 @@ class TwilioRest:
         if label is not None:
             options["label"] = label
         participants = self._client.conferences(conference).participants
-        return str((await self._ask(lambda: participants.create(**options))).call_sid)
+        return str((await self._ask("add_participant", lambda: participants.create(**options))).call_sid)
 
     async def update_participant(
         self, conference_sid: str, call_sid: str, *, hold: bool | None = None, muted: bool | None = None
@@ -283,12 +287,14 @@ class TwilioRest:
         """Hold, unhold, mute or unmute a participant."""
         options = {name: value for name, value in (("hold", hold), ("muted", muted)) if value is not None}
         participant = self._client.conferences(conference_sid).participants(call_sid)
-        await self._ask(lambda: participant.update(**options))
+        await self._ask("update_participant", lambda: participant.update(**options))
 
     async def remove_participant(self, conference_sid: str, call_sid: str) -> bool:
         """Remove a participant, which ends that leg. False: the participant had already left."""
         try:
-            await self._ask(lambda: self._client.conferences(conference_sid).participants(call_sid).delete())
+            await self._ask(
+                "remove_participant", lambda: self._client.conferences(conference_sid).participants(call_sid).delete()
+            )
         except TwilioNotFound:
             return False
         return True
@@ -296,34 +302,34 @@ class TwilioRest:
     # --- what is configured at Twilio ----------------------------------------------------------------------------
 
     async def account(self) -> Account:
-        found = await self._ask(lambda: self._client.api.accounts(self._account_sid).fetch())
+        found = await self._ask("account", lambda: self._client.api.accounts(self._account_sid).fetch())
         return Account(str(found.sid), str(found.status), str(found.type).lower() == "trial")
 
     async def phone_number(self, number: str) -> PhoneNumber | None:
         """The number `number` (E.164) of the account. None: the account does not have it."""
         listing = self._client.incoming_phone_numbers
-        found = await self._ask(lambda: listing.list(phone_number=number, limit=1))
+        found = await self._ask("phone_number", lambda: listing.list(phone_number=number, limit=1))
         return PhoneNumber.of(found[0]) if found else None
 
     async def phone_numbers(self) -> list[PhoneNumber]:
         """All numbers of the account."""
         listing = self._client.incoming_phone_numbers
-        return [PhoneNumber.of(it) for it in await self._ask(lambda: listing.list(limit=1000))]
+        return [PhoneNumber.of(it) for it in await self._ask("phone_numbers", lambda: listing.list(limit=1000))]
 
     async def application(self, sid: str) -> Application:
         """A TwiML application."""
-        found = await self._ask(lambda: self._client.applications(sid).fetch())
+        found = await self._ask("application", lambda: self._client.applications(sid).fetch())
         return Application(str(found.sid), found.friendly_name or "", found.voice_url or "")
 
     async def verified_numbers(self) -> list[str]:
         """The verified numbers. A trial account may call only these."""
         listing = self._client.outgoing_caller_ids
-        return [str(it.phone_number) for it in await self._ask(lambda: listing.list(limit=1000))]
+        return [str(it.phone_number) for it in await self._ask("verified_numbers", lambda: listing.list(limit=1000))]
 
     async def dialing_permission(self, country: str) -> DialingPermission:
         """The permission of the account to call this country (ISO 3166, two letters)."""
         countries = self._client.voice.v1.dialing_permissions.countries
-        found = await self._ask(lambda: countries(country).fetch())
+        found = await self._ask("dialing_permission", lambda: countries(country).fetch())
         return DialingPermission(found.name or country, bool(found.low_risk_numbers_enabled))
 
     async def set_voice_webhook(
@@ -332,18 +338,30 @@ class TwilioRest:
         """Set the voice webhook of a number. An application has priority over the URLs."""
         number = self._client.incoming_phone_numbers(number_sid)
         await self._ask(
+            "set_voice_webhook",
             lambda: number.update(
                 voice_url=url,
                 voice_method=method,
                 voice_fallback_url=fallback_url,
                 voice_fallback_method=fallback_method,
                 voice_application_sid=application_sid,
-            )
+            ),
         )
 
     # -------------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, request: Callable[[], _T]) -> _T:
+    async def _ask(self, action: str, request: Callable[[], _T]) -> _T:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            result = await self._asked(request)
+        except TwilioError as error:
+            self.on_request(action, str(error.code or error.status or type(error).__name__), clock() - began)
+            raise
+        self.on_request(action, "ok", clock() - began)
+        return result
+
+    async def _asked(self, request: Callable[[], _T]) -> _T:
         try:
             async with asyncio.timeout(self._timeout_s * 2):  # the timeout of the client restarts with each byte
                 return await asyncio.to_thread(request)

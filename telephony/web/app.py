@@ -120,6 +120,10 @@ def create_app(
             control = _control(loaded, rest, stack)
             journals = await stack.enter_async_context(Journals.of(loaded))
             metrics = Metrics()
+            if sender is not None:
+                sender.observe(metrics.webhook_attempt, lambda waiting: metrics.webhooks(waiting, sources.now()))
+            if isinstance(control, TwilioRest):
+                control.on_request = metrics.rest_request
             prices = PriceList(loaded.telephony_model_prices, base_url=loaded.openai_base_url)
             models = model_names(options.model_config, options.run_config, is_openai=_is_openai(loaded, model, for_all))
             if models.speech:

@@ -15,8 +15,9 @@ __all__ = ["CallMetrics"]
 class CallMetrics:
     """Counts the events of one session. `on_event` gets each event."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, model: str = "") -> None:
         self._metrics = metrics
+        self._model = model
         self._clock = asyncio.get_running_loop().time
         self._stopped_at: float | None = None
         self._reconnecting = False
@@ -32,6 +33,11 @@ class CallMetrics:
             self._stopped_at = self._clock()
         elif event.type == "speech_started":
             self._stopped_at = None
+        elif event.type == "tool_end":
+            self._metrics.tool_called(event.tool.name, event.duration_s, failed=event.error is not None)
+        elif event.type == "raw_model_event":
+            if event.data.type == "usage":
+                self._metrics.tokens(self._model, event.data.usage)
         elif cause is not None:
             if cause.is_callers:
                 self._metrics.barge_in()

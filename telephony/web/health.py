@@ -45,4 +45,5 @@ async def metrics(request: Request) -> Response:
         return PlainTextResponse(
             "This request needs the bearer token TELEPHONY_API_TOKEN. Set it if it is not set.", status_code=401
         )
+    phone.sample()
     return Response(phone.metrics.render(), headers={"Content-Type": CONTENT_TYPE})

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from realtime_core.events import RealtimeAnyEvent
 from realtime_core.sources import Sources
-from realtime_core.usage import Usage
 
 from ..call.call import Call, CallInfo
+from ..call.ending import Ending
+from ..call.line.ear import Latency
 from ..call.options import AgentSource, CallOptions
 from ..call.ports import PhoneControl
 from ..call.registry import Registry
@@ -35,13 +35,14 @@ from ..twilio.refusal import Refusal, parse_refusal
 from .addresses import Addresses
 from .authentication import Authenticator
 from .budgets import Budgets
-from .call_details import CallDetails
+from .call_log import ended_line, started_line
 from .call_metrics import CallMetrics
-from .call_outcomes import CallOutcomes, Transcribed, with_form
+from .call_outcomes import CallOutcomes, with_form
 from .call_records import CallRecords
 from .hooks import Hooks
 from .limits import Caps, Limits
 from .middleware import base_of, root_of
+from .observed_call import ObservedCall
 from .routing import Agents, Routing
 from .stream_admission import StreamAdmission
 
@@ -148,13 +149,24 @@ class PhoneServer:
         A softphone's call has no control, because Twilio's API does not know it. Only TwiML controls it.
         """
         from_browser = BROWSER in connection.scope
-        record = _RecordedCall(self, form)
+        observed = ObservedCall(form, on_start=self.call_started, on_progress=self.call_changed, on_end=self.call_ended)
+        counted = CallMetrics(self.metrics, self.outcomes.models.speech)
+
+        def on_latency(latency: Latency) -> None:
+            observed.on_latency(latency)
+            self.metrics.at_ear(latency)
+
         return replace(
             self.defaults,
             addresses=self.addresses(connection),
-            on_event=(*self.defaults.on_event, CallMetrics(self.metrics).on_event, record.on_event),
-            on_start=record.on_start,
-            on_end=record.on_end,
+            on_event=(
+                *self.defaults.on_event,
+                counted.on_event,
+                observed.on_event,
+            ),
+            on_start=observed.start,
+            on_end=observed.end,
+            on_latency=on_latency,
             added_tools=() if form is None else (RECORD_RESULT,),
             control=None if from_browser else self.defaults.control,
             simulation=self.simulation if from_browser or self.settings.is_simulation else None,
@@ -189,25 +201,44 @@ class PhoneServer:
         answer = settings.telephony_when_full if over == "full" else settings.telephony_when_limited
         return over, parse_refusal(answer)
 
-    def call_started(self, call: Call) -> None:
+    def call_started(self, call: Call, observed: ObservedCall) -> None:
+        info = call.info
         self.limits.started(call.sid, self.now)
-        self.metrics.call_started()
+        self.metrics.call_started(info.direction)
         self.call_records.started(call)
+        agent = self.routing.name(info.called) if info.direction == "inbound" else "of the call"
+        log.info("%s", started_line(call.sid, info.direction, info.caller, info.called, agent))
 
-    def call_ended(
-        self, call: Call, details: CallDetails, form: ResultForm | None, transcribed: Transcribed, usage: Usage
-    ) -> None:
-        duration_s = self.limits.ended(call.sid, self.now)
-        self.metrics.call_ended(duration_s)
-        cost = self.outcomes.cost(usage, transcribed)
-        outcome = self.outcomes.changes(call, form, cost)
+    def call_changed(self, call: Call, observed: ObservedCall) -> None:
+        self.call_records.progress(call, observed.details)
+
+    def call_ended(self, call: Call, observed: ObservedCall) -> None:
+        details, duration_s = observed.details, self.limits.ended(call.sid, self.now)
+        ending, agents = Ending.parse(call.ended), details.agents
+        reason = "unknown" if ending is None else ending.reason.name.lower()
+        self.metrics.call_ended(call.info.direction, agents[-1] if agents else "", reason, duration_s)
+        cost = self.outcomes.cost(observed.usage, observed.transcribed)
+        if observed.usage.requests:
+            self.metrics.model_cost(self.outcomes.models.speech, cost)
+        outcome = self.outcomes.changes(call, observed.form, cost)
         self.call_records.ended(call, duration_s, details, outcome, hold_s=self.outcomes.hold_s)
-        self.outcomes.ended(call, form, details, duration_s, cost)
+        self.outcomes.ended(call, observed.form, details, duration_s, cost)
+        journal, why = self.journals.path_of(call.sid), str(call.masked(call.ended))
+        log.info("%s", ended_line(call.sid, duration_s, why, observed.responses_s, cost, journal))
 
     def placed_call_changed(self, call: PlacedCall) -> None:
         """A placed call may have changed. The last time, it is over."""
         self.call_records.placed(call)
         self.outcomes.placed(call)
+        if (result := call.result) is not None:
+            self.metrics.placed_call_ended(result.status, result.answered_by, result.cost, result.currency)
+
+    def sample(self) -> None:
+        """Set the metrics that are read from the parts at the time of a scrape."""
+        client = self.call_records.client
+        self.metrics.capacity(self.registry.max_calls, draining=self.registry.draining)
+        self.metrics.journal_queue(self.journals.waiting)
+        self.metrics.records(client.state != "unavailable", client.waiting, client.dropped)
 
     @classmethod
     def assemble(
@@ -265,38 +296,6 @@ class PhoneServer:
             on_failure=metrics.application_failed,
         )
         return phone
-
-
-class _RecordedCall:
-    """Collects the details of one call and writes them to its record."""
-
-    def __init__(self, phone: PhoneServer, form: ResultForm | None) -> None:
-        self._phone = phone
-        self._form = form
-        self._transcribed = Transcribed()
-        self._usage = Usage()
-        self._details = CallDetails()
-        self._clock = asyncio.get_running_loop().time
-        self._call: Call | None = None
-
-    def on_start(self, call: Call) -> None:
-        self._call = call
-        self._details.begin(self._clock())
-        self._phone.call_started(call)
-
-    def on_event(self, event: RealtimeAnyEvent) -> None:
-        now = self._clock()
-        self._details.on_event(event, now)
-        if event.type == "raw_model_event":
-            if event.data.type == "usage":
-                self._usage.add(event.data.usage)
-            elif event.data.type == "input_audio_transcription_completed":
-                self._transcribed.add(event.data.usage)
-        if self._details.is_due(now) and self._call is not None:
-            self._phone.call_records.progress(self._call, self._details)
-
-    def on_end(self, call: Call) -> None:
-        self._phone.call_ended(call, self._details, self._form, self._transcribed, self._usage)
 
 
 def phone_of(connection: HTTPConnection) -> PhoneServer:

@@ -37,6 +37,10 @@ class Routing:
         sources = self._by_number if self._by_number is not None else {"": self.source}
         return {number: _name(source) for number, source in sources.items()}
 
+    def name(self, called: str) -> str:
+        """The name of the agent for this number, or of the function that picks it. Empty: there is none."""
+        return self.names.get("" if self._by_number is None else _plain(called), "")
+
     def serves(self, called: str) -> bool:
         """Whether there is an agent for this number."""
         return self._by_number is None or _plain(called) in self._by_number

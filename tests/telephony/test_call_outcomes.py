@@ -7,30 +7,26 @@ import dataclasses
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 
-from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core import RealtimeAgent
 from realtime_core.errors import UserError
 from realtime_core.local import Call as ToolCall
-from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
-from realtime_core.sources import Sources
+from realtime_core.local import Reply, Script, Turn
 from telephony import EndedCall, create_app
 from telephony.outbound.dialing_rules import DialingRules
 from telephony.outbound.plan import CallPlan
-from telephony.settings import Settings
-from telephony.simulator import Handset, SimulatedTwilio, callees
+from telephony.simulator import Handset, callees
 from telephony.simulator.twilio import OWN_NUMBER
-from telephony.twilio.rest import TwilioRest
 from tests.support.misbehaviour import EXCEPTIONS
+from tests.support.office import office, talks, until
 
 pytestmark = pytest.mark.virtual_time
 
-PUBLIC, THEM = "https://phone.example.com", "+14155550123"
+THEM = "+14155550123"
 
 
 @dataclasses.dataclass
@@ -48,44 +44,6 @@ def records(**fields: Any) -> Script:
     )
 
 
-@asynccontextmanager
-async def office(script: Script, **options: Any) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
-    sources = Sources(5)
-    async with (
-        LocalRealtimeServer(script, in_memory=True, sources=sources) as model,
-        SimulatedTwilio(sources=sources) as twilio,
-    ):
-        settings = Settings(
-            twilio_account_sid=twilio.account_sid,
-            twilio_auth_token=twilio.auth_token,  # type: ignore[arg-type]
-            twilio_phone_number=OWN_NUMBER,
-            telephony_twilio_api_url=twilio.base_url,
-            public_url=PUBLIC,
-            openai_api_key="nobody-asks-for-it",  # type: ignore[arg-type]
-        )
-        app = create_app(
-            RealtimeAgent(name="Desk"),
-            greeting="Greet.",
-            settings=settings,
-            model_config=RealtimeModelConfig(**model.model_config),
-            rest=TwilioRest.of(settings, twilio.http_client()),
-            sources=sources,
-            **options,
-        )
-        async with twilio.serving(app) as address:
-            twilio.webhooks.reach[PUBLIC] = address
-            twilio.numbers[OWN_NUMBER].voice_url = f"{PUBLIC}/incoming-call"
-            yield twilio, app
-
-
-async def talks(phone: Handset) -> None:
-    await phone.agent_speaks()
-    await phone.agent_silent(1.0)
-    await phone.say("sorry_hours")
-    await phone.agent_speaks()
-    await phone.agent_silent(1.0)
-
-
 async def types(phone: Handset) -> None:
     await phone.agent_speaks()
     await phone.agent_silent(1.0)
@@ -93,11 +51,6 @@ async def types(phone: Handset) -> None:
         phone.press(key)
         await asyncio.sleep(0.2)
     await talks(phone)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.1)
 
 
 async def test_an_inbound_call_has_the_result_that_its_agent_recorded() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.local import LocalRealtimeServer, Reply, Script, Trouble, Turn
@@ -35,7 +36,7 @@ async def served(script: Script = GREETS, *, policy: CallPolicy | None = None, *
             RealtimeAgent(name="Desk"),
             greeting="Greet.",
             policy=policy,
-            settings=Settings(openai_api_key="none", **settings),
+            settings=Settings(openai_api_key=SecretStr("none"), **settings),
             model_config=RealtimeModelConfig(**model.model_config),
         )
         async with listening(app, host="127.0.0.1", port=0) as address:

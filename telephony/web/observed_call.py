@@ -1,0 +1,66 @@
+"""Collects what happens in one call of this process, for its record, its outcome and the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from realtime_core.events import RealtimeAnyEvent
+from realtime_core.usage import Usage
+
+from ..call.call import Call
+from ..call.line.ear import Latency, LatencyKind
+from ..outcomes.result_form import ResultForm
+from .call_details import CallDetails
+from .call_outcomes import Transcribed
+
+__all__ = ["ObservedCall"]
+
+_MAX_LATENCIES = 1000
+
+
+class ObservedCall:
+    """One call. `form`: the result that its agent fills in. `on_start` and `on_end` get the call; `on_progress` is
+    called from time to time while something changes."""
+
+    def __init__(
+        self,
+        form: ResultForm | None,
+        *,
+        on_start: Callable[[Call, ObservedCall], None],
+        on_progress: Callable[[Call, ObservedCall], None],
+        on_end: Callable[[Call, ObservedCall], None],
+    ) -> None:
+        self.form = form
+        self.details = CallDetails()
+        self.usage = Usage()
+        """The tokens of the model that speaks."""
+        self.transcribed = Transcribed()
+        self.responses_s: list[float] = []
+        """The response latencies at the caller's ear."""
+        self._on_start, self._on_progress, self._on_end = on_start, on_progress, on_end
+        self._clock = asyncio.get_running_loop().time
+        self._call: Call | None = None
+
+    def start(self, call: Call) -> None:
+        self._call = call
+        self.details.begin(self._clock())
+        self._on_start(call, self)
+
+    def on_event(self, event: RealtimeAnyEvent) -> None:
+        now = self._clock()
+        self.details.on_event(event, now)
+        if event.type == "raw_model_event":
+            if event.data.type == "usage":
+                self.usage.add(event.data.usage)
+            elif event.data.type == "input_audio_transcription_completed":
+                self.transcribed.add(event.data.usage)
+        if self.details.is_due(now) and self._call is not None:
+            self._on_progress(self._call, self)
+
+    def on_latency(self, latency: Latency) -> None:
+        if latency.kind is LatencyKind.RESPONSE and len(self.responses_s) < _MAX_LATENCIES:
+            self.responses_s.append(latency.seconds)
+
+    def end(self, call: Call) -> None:
+        self._on_end(call, self)
