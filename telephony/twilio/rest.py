@@ -256,9 +256,9 @@ class TwilioRest:
     async def delete_recordings(self, call_sid: str) -> int:
         """Delete all of Twilio's recordings of a call. Returns their number."""
         recordings = self._client.recordings
-        found = await self._ask(lambda: recordings.list(call_sid=call_sid, limit=1000))
+        found = await self._ask("delete_recordings", lambda: recordings.list(call_sid=call_sid, limit=1000))
         for each in found:
-            await self._ask(each.delete)
+            await self._ask("delete_recordings", each.delete)
         return len(found)
 
     # --- conferences ---------------------------------------------------------------------------------------------
