@@ -413,6 +413,17 @@ def purge_calls(
         commands.purge_calls(folder, days, dry_run=dry_run)
 
 
+@calls.command("backup")
+def back_up_records(
+    output: Annotated[Path, typer.Argument(help="The file of the backup. It must not exist.")],
+) -> None:
+    """Copy the records of an SQLite file while calls go on."""
+    from . import backup as commands
+
+    with reporting(verbose=False):
+        commands.back_up(output)
+
+
 @calls.command("erase")
 def erase_calls(
     number: Annotated[str, typer.Option(help="The number of the person, like +14155550123.")],
