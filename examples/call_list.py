@@ -75,10 +75,10 @@ class State:
         self._file.seek(0)
         for line in self._file.read().splitlines():
             try:
-                told = json.loads(line)
+                entry = json.loads(line)
             except ValueError:  # the line that a run died in
                 continue
-            self.rows.setdefault(told["row"], {}).update(told)
+            self.rows.setdefault(entry["row"], {}).update(entry)
         self._file.write(b"\n")
 
     def __enter__(self) -> Self:
@@ -118,15 +118,15 @@ class CallList:
             data = {name: value for name, value in person.items() if name not in ("to", "timezone")}
             zone = person.get("timezone") or None
             result = await self._phone.run_call(person["to"], data=data, timezone=zone, **self._options)
-            self._state.note(row, **_told(result))
+            self._state.note(row, **_summary_of(result))
 
     async def _was_called(self, row: str, to: str) -> bool:
         """An earlier run ended while it called this row. Twilio lists calls some seconds late: wait."""
-        asked = datetime.fromisoformat(self._state.rows[row]["asked"])
-        await asyncio.sleep(max(0.0, self._settle_s - (datetime.now(UTC) - asked).total_seconds()))
+        requested = datetime.fromisoformat(self._state.rows[row]["asked"])
+        await asyncio.sleep(max(0.0, self._settle_s - (datetime.now(UTC) - requested).total_seconds()))
         while True:
             try:
-                found = await self._phone.placed_since(to, asked - timedelta(seconds=CLOCK_S))
+                found = await self._phone.placed_since(to, requested - timedelta(seconds=CLOCK_S))
             except TwilioError as error:  # so it is left alone, and looked for by the next run
                 self._state.note(row, status="", error=f"whether it was called is not known: {error}")
                 return True
@@ -139,7 +139,7 @@ class CallList:
             await asyncio.sleep(1.0)
 
 
-def _told(result: CallResult[Any]) -> dict[str, Any]:
+def _summary_of(result: CallResult[Any]) -> dict[str, Any]:
     output = {} if result.output is None else result.output.model_dump(mode="json")
     return {"status": result.status, "answered_by": result.answered_by, "sid": result.sid, "error": result.error,
             "message_left": result.message_left, "output": output}  # fmt: skip
@@ -168,15 +168,15 @@ class Results:
             writer.writeheader()
             for row, person in self._people.items():
                 known = self._state.rows.get(row, {})
-                told = {name: known.get(name, "") for name in columns}
-                writer.writerow({**person, **told, **known.get("output", {})})
+                result = {name: known.get(name, "") for name in columns}
+                writer.writerow({**person, **result, **known.get("output", {})})
         new.replace(self.path)
 
     def summary(self) -> str:
         statuses = Counter(self._state.rows.get(row, {}).get("status") or "not called" for row in self._people)
-        told = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+        counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
         again = any(not self._state.is_done(row) for row in self._people)
-        return f"{len(self._people)} rows: {told}. {self.path}" + (
+        return f"{len(self._people)} rows: {counts}. {self.path}" + (
             "; started again, it tries the rest." if again else ""
         )
 

@@ -11,7 +11,7 @@ def test_the_reminder_brings_its_answer_home(replay):
     call = replay("remind", agent="examples.remind:agent")
     assert call.divergence is None, call.divergence
     assert call.answered_by == "human"
-    assert call.turns[0].speaker == "caller", "whoever picks up says hello first"
+    assert call.turns[0].speaker == "caller", "the callee says hello first"
     assert call.turns[1].heard.endswith("Will you come?")
     assert remind.Outcome(**call.tool("record_result").arguments).comes
     assert call.goodbye_heard
@@ -55,7 +55,7 @@ def test_the_reminder_over_a_bad_line(replay):
 
 
 def test_the_reminder_at_a_voicemail(replay):
-    """Another callee, and the embedded model: nobody talks to a machine."""
+    """Another callee, and the embedded model: the agent does not talk to a machine."""
     call = replay("remind", agent="examples.remind:agent", caller=str(MACHINE), model="embedded")
     assert call.answered_by == "machine"
     assert [turn.heard for turn in call.turns if turn.speaker == "agent"] == ["Blu Dental: please call us back."]

@@ -29,7 +29,8 @@ _RMS_AT_FULL_THRESHOLD = 200
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Speech begins (at its first voiced frame) or ends (after the silence). `at_ms` counts from the first sample."""
+    """The beginning of speech (its first voiced frame) or its end (after the silence). `at_ms` counts from the first
+    sample."""
 
     kind: Literal["started", "stopped"]
     at_ms: int

@@ -70,7 +70,7 @@ class CallPlan:
     agent: AgentSource | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     result: type[Any] | Mapping[str, Any] | None = None
-    """A pydantic model, a dataclass, a TypedDict, or the JSON schema of an object."""
+    """The type of the result: a pydantic model, a dataclass, a TypedDict, or the JSON schema of an object."""
     machine: LeaveMessage | None = None
     """The message for a voicemail. None: hang up on a machine."""
     greeting: str = GREETING

@@ -112,7 +112,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """An unknown event."""
+    """An event that this codec does not know."""
 
     event: str
     raw: Mapping[str, Any]

@@ -152,7 +152,8 @@ class Authenticator:
         return Unsigned() if other is None else Unsigned(other, url)
 
     def refuse(self, reason: str, message: str | Callable[[], str], *, kind: str = "") -> None:
-        """Count a refusal by its reason, and log it within the bounds of its kind (default: the reason)."""
+        """Count a refusal by its reason, and log it. The log has one line for each `kind` in a minute. By default the
+        kind is the reason."""
         self._on_refused(reason)
         self._repeats.warning(kind or reason, message)
 

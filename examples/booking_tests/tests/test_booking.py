@@ -23,7 +23,7 @@ def test_booking_over_a_bad_line(replay):
 
 
 def test_booking_with_a_slow_database(replay):
-    """The tool takes three seconds longer: nobody invents its answer."""
+    """The tool takes three seconds longer: the agent waits for its answer."""
     call = replay("booking", agent="desk:agent", slow_tools_ms=3000)
     assert call.tool("book_table").ms >= 3000
     assert call.divergence is not None, "what came after the tool came later than then"

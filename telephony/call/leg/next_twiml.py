@@ -64,7 +64,8 @@ Next = Literal["hang up", "new stream", "apologise", "document"]
 
 
 def after_stream(end: StreamEnd | None, *, call_ended: bool = False) -> Next:
-    """The next TwiML. `document` is `end.twiml`."""
+    """Decide the next TwiML after a media stream, from the reason why the stream ended. `call_ended`: Twilio says that
+    the call is over."""
     if call_ended:
         return "hang up"  # the caller is gone
     if end is None:

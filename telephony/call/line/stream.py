@@ -91,7 +91,7 @@ class MediaStream:
         """Wait for the stream's `start` and for its admission. Later messages wait meanwhile.
 
         Raises:
-            StreamRefused: by `start` or by `admit`.
+            StreamRefused: the `start` is missing or invalid, or `admit` refused the stream.
         """
         start = await self.start()
         info = admit(start)

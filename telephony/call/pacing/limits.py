@@ -23,7 +23,8 @@ class LengthAction(Enum):
 
 
 class CallLength:
-    """The call ends `max_s` after `begin`. The caller is warned `warning_s` before, if the call may last longer."""
+    """Limits the length of a call to `max_s` from `begin`. The caller is warned `warning_s` before the end, if the call
+    may last longer than that."""
 
     def __init__(self, max_s: float, warning_s: float = 60.0) -> None:
         self._max_s = max_s
@@ -53,7 +54,7 @@ class CallLength:
 
 
 class MachineLimit:
-    """The call ends `limit_s` after `found`: then `on_time` returns True once."""
+    """Limits a call with a machine to `limit_s` from `found`. `on_time` then returns True once."""
 
     def __init__(self, limit_s: float = 60.0, *, repetitions: int = 3) -> None:
         self._limit_s = limit_s

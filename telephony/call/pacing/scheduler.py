@@ -58,9 +58,9 @@ class Scheduler:
     connected."""
 
     call: PacedCall
-    """Set before `begin`."""
+    """The commands of the call. Set them before `begin`."""
     replace_stream: Callable[[], Coroutine[Any, Any, None]]
-    """Replaces a dead stream. Set before `begin`."""
+    """A function that replaces a dead stream. Set it before `begin`."""
 
     def __init__(
         self, lifetime: Lifetime, recorder: CallRecorder, player: LinePlayer, policy: CallPolicy, *, greets: bool

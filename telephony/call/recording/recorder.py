@@ -73,8 +73,11 @@ class CallRecorder:
         self.write("tool.start", call_id=call_id, name=name, arguments=arguments)
 
     def message(self, kind: str, message: str | bytes, *, decoded: bool = False) -> None:
-        """Record a message as it crossed the boundary. Of a message that is no JSON object, the beginning is recorded
-        as text, with bullets for all digits, as any of them may be a key. `decoded`: the message is a JSON object."""
+        """Record a message as it was sent or received. `decoded`: the message is known to be a JSON object.
+
+        If the message is not a JSON object, its beginning is recorded as text. In this text all digits are replaced by
+        bullets, because any of them may be a key.
+        """
         text = message if isinstance(message, str) else message.decode(errors="replace")
         if decoded or parse_object(message) is not None:
             if self._masker is not None:

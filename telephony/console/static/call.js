@@ -60,7 +60,7 @@ export class Call extends EventTarget {
     }
   }
 
-  /** Press a key; false: nobody hears it. */
+  /** Press a key. False: there is no stream for it. */
   press(digit) {
     this.#stream?.press(digit)
     return this.#stream !== undefined

@@ -76,7 +76,7 @@ function showState({ state, reason }) {
   showFigures()
 }
 
-/** The call is handed to somebody else, whom nobody rings from here: the person at the page decides what comes of it. */
+/** The TwiML dials another number. The page calls no number: the person at the page chooses the result. */
 function showTransfer({ name, conference, decide }, conversation) {
   const whom = conference ? `the conference ${name}` : name
   conversation.twilio(`transferred to ${whom}. A browser cannot be dialled on.`)

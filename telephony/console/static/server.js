@@ -19,14 +19,14 @@ export class Server {
   /** Ask who answers, with the bearer token that the server may want. Throws `CallFailed`. */
   async introduce(token) {
     this.token = token
-    const told = await (await this.fetch("about")).json()
-    this.agents = told.agents
-    this.model = told.model
-    this.number = told.number
-    this.accountSid = told.account_sid
-    this.#publicUrl = told.public_url
+    const about = await (await this.fetch("about")).json()
+    this.agents = about.agents
+    this.model = about.model
+    this.number = about.number
+    this.accountSid = about.account_sid
+    this.#publicUrl = about.public_url
     // Behind a proxy there may be several processes: from now on we speak with this one.
-    this.#base = new URL(`i/${told.instance}/console/phone/`, this.#root)
+    this.#base = new URL(`i/${about.instance}/console/phone/`, this.#root)
   }
 
   /** Throws `CallFailed`. */

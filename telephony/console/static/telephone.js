@@ -3,7 +3,7 @@
 import { CallFailed } from "./server.js"
 
 export class Telephone {
-  onmessage = () => {} // told what comes from the worklet
+  onmessage = () => {} // called with each message of the worklet
   #context
   #worklet
   #microphone

@@ -7,7 +7,7 @@ export class Transcript {
   #told
   #items = new Map() // line -> {item, state}
 
-  /** `list` is what is seen, `told` what a screen reader says. */
+  /** `list` has the visible lines, `told` the lines for a screen reader. */
   constructor(list, told) {
     this.#list = list
     this.#told = told
