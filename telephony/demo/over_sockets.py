@@ -38,7 +38,7 @@ _BEHIND_MS = 400.0
 
 
 def call_over_sockets(plan: Plan, view: View) -> DemoCall:
-    """Make the call. No process is left afterwards. Raises `DemoFailed` and `KeyboardInterrupt`."""
+    """Make the call. No process is left after it. Raises `DemoFailed` and `KeyboardInterrupt`."""
     return asyncio.run(_ring(plan, view))
 
 

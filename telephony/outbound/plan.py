@@ -22,7 +22,7 @@ Status = Literal["completed", "busy", "no-answer", "failed", "canceled", "refuse
 """The final statuses of Twilio, and `refused`: the call was not requested. `CallResult.error` says why."""
 
 AnsweredBy = Literal["", "human", "machine", "screening", "fax", "unknown"]
-"""Who answered a call. `screening`: an assistant asked who calls and did not put the call through. Empty: no answer."""
+"""Who answered a call. `screening`: an assistant screened the call and did not put it through. Empty: no answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,16 +134,16 @@ class Host:
         }
 
     async def _live(self, started: asyncio.Future[None]) -> None:
-        asked = False
+        requested = False
 
         DRAINS_ITSELF.set(True)  # it gets no signals
 
         async def receive() -> Message:
-            nonlocal asked
-            if asked:
+            nonlocal requested
+            if requested:
                 await self._stopping.wait()
                 return {"type": "lifespan.shutdown"}
-            asked = True
+            requested = True
             return {"type": "lifespan.startup"}
 
         async def send(message: Message) -> None:

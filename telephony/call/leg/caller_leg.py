@@ -50,7 +50,7 @@ class CallerLeg:
         self.reattached = 0
         """How many lost streams were replaced."""
         self.offered = 0
-        """How many new streams Twilio was asked to open since the last one came."""
+        """How many new streams were requested from Twilio since the last one came."""
         self._report = report
         self.attached = asyncio.Event()
         self._detached = asyncio.Event()

@@ -34,7 +34,7 @@ class StreamEnd:
     twiml: str | None = None
     """The document for Twilio's next request."""
     offered: int = 0
-    """How many new streams Twilio was requested to open since this one ended. None of them has started."""
+    """How many new streams were requested from Twilio since this one ended. None of them has started."""
     instance: str = ""
     """The process that has the call, if it is another one. A new stream has to go there."""
 

@@ -39,7 +39,7 @@ class Followed(Enum):
 
     NO = "no"
     OFFERED = "offered"
-    """Another process asked Twilio to open a new stream."""
+    """Another process requested a new stream from Twilio."""
     TAKEN = "taken"
     """Another process has the call's new stream."""
 

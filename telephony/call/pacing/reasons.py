@@ -34,7 +34,7 @@ class PendingCause(Enum):
     """The model is not connected."""
     GREETING = auto()
     TURN = auto()
-    """The model was asked for a response that has not begun."""
+    """A response was requested, and it has not begun."""
     RESPONSE = auto()
     """A response is being made."""
     TOOL = auto()
