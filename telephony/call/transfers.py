@@ -205,9 +205,7 @@ class Transfers:
         agent = self._conversation.session.current_agent.name
         document = briefing(summary.strip() or introduction(parties.theirs, agent), addresses.leg_key(second.leg_id))
         if (from_ := parties.number) is None:
-            log.error(
-                "Call %s: no transfer is possible: no number of ours is known. Set TWILIO_PHONE_NUMBER.", sid
-            )
+            log.error("Call %s: no transfer is possible: no number of ours is known. Set TWILIO_PHONE_NUMBER.", sid)
             second.transfer.fail("there is no number of ours to call from")
             return
         try:
