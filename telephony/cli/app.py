@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from . import calls_app, webhooks
 from . import probe as probing
-from . import webhooks
 from .errors import FAILED, reporting
 
 __all__ = ["app"]
@@ -189,11 +189,6 @@ def doctor(
         run_doctor(traced=trace, output=output, to=to, model_key=model_key, json=json)
 
 
-Folder = Annotated[
-    Path | None, typer.Option(help="The folder of journals. [TELEPHONY_JOURNAL_DIR, else calls]", show_default=False)
-]
-
-
 @app.command()
 def replay(
     paths: Annotated[list[str], typer.Argument(help="Journals, folders of journals, or CallSids.")],
@@ -297,173 +292,7 @@ def restore_number(
 app.add_typer(webhooks.app, name="webhooks")
 app.command()(probing.probe)
 
-calls = typer.Typer(help="Find, show, play, export and delete calls.", no_args_is_help=True, rich_markup_mode=None)
-tests = typer.Typer(help="Turn calls into tests.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(calls, name="calls")
-calls.add_typer(tests, name="test")
-
-
-Number = Annotated[
-    str | None, typer.Option(help="Calls with this number, on either side, also if it is masked.", show_default=False)
-]
-From = Annotated[
-    str | None, typer.Option("--from", help="The calling number; or a time: 2026-01-31T08:00.", show_default=False)
-]
-To = Annotated[
-    str | None, typer.Option(help="The called number; or a time, or a date that includes its day.", show_default=False)
-]
-OfAgent = Annotated[str | None, typer.Option("--agent", help="Calls in which this agent spoke.", show_default=False)]
-Status = Annotated[
-    str | None, typer.Option(help="The status (completed, busy...) or the code of the ending.", show_default=False)
-]
-Since = Annotated[str | None, typer.Option(help="An age (90m, 24h, 7d) or a time.", show_default=False)]
-
-
-def _filters(**given: str | int | None) -> dict[str, str]:
-    return {name.rstrip("_"): str(value) for name, value in given.items() if value is not None}
-
-
-@calls.command("list")
-def list_calls(
-    from_: From = None,
-    to: To = None,
-    number: Number = None,
-    agent: OfAgent = None,
-    status: Status = None,
-    since: Since = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many calls; the newest ones.")] = 50,
-    folder: Folder = None,
-    json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """List the calls of the records, and journals without a record. Times are in UTC."""
-    from . import call_list as commands
-
-    filters = _filters(from_=from_, to=to, number=number, agent=agent, status=status, since=since, limit=limit)
-    with reporting(verbose=False):
-        commands.list_calls(folder, filters, json=json)
-
-
-@calls.command("show")
-def show_call(
-    call: Annotated[str, typer.Argument(help="A CallSid, the beginning of one, or a journal.")],
-    folder: Folder = None,
-    json: Annotated[bool, typer.Option("--json")] = False,
-    wav: Annotated[
-        Path | None, typer.Option(help="Write both sides to this stereo WAV file.", show_default=False)
-    ] = None,
-) -> None:
-    """Show the record of a call, its transcript, which part of it the caller heard, and the cause of each cut."""
-    from . import calls as commands
-
-    with reporting(verbose=False):
-        commands.show_call(call, folder, json=json, wav=wav)
-
-
-@calls.command("play")
-def play_call(
-    call: Annotated[str, typer.Argument(help="An id, a CallSid, the beginning of one, or a journal.")],
-    folder: Folder = None,
-) -> None:
-    """Play both sides of a call."""
-    from . import calls as commands
-
-    with reporting(verbose=False):
-        commands.play_call(call, folder)
-
-
-@calls.command("export")
-def export_calls(
-    call: Annotated[
-        str | None, typer.Argument(help="A call. Default: all calls that match the filters.", show_default=False)
-    ] = None,
-    output: Annotated[
-        Path, typer.Option(help="The file. Of one call: .wav, .json or .csv; of several: .json or .csv.")
-    ] = Path("calls.csv"),
-    from_: From = None,
-    to: To = None,
-    number: Number = None,
-    agent: OfAgent = None,
-    status: Status = None,
-    since: Since = None,
-    folder: Folder = None,
-) -> None:
-    """Write a call, or the list of calls, to a file."""
-    from . import call_list, calls
-
-    filters = _filters(from_=from_, to=to, number=number, agent=agent, status=status, since=since)
-    with reporting(verbose=False):
-        if call is None:
-            call_list.export_list(output, filters)
-        else:
-            calls.export_call(call, output, folder)
-
-
-@calls.command("purge")
-def purge_calls(
-    folder: Folder = None,
-    days: Annotated[
-        float | None, typer.Option(min=0, help="The maximum age. [TELEPHONY_JOURNAL_DAYS, else 30]", show_default=False)
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list them.")] = False,
-) -> None:
-    """Delete old journals and old call records (DATABASE_URL)."""
-    from . import calls as commands
-
-    with reporting(verbose=False):
-        commands.purge_calls(folder, days, dry_run=dry_run)
-
-
-@calls.command("backup")
-def back_up_records(
-    output: Annotated[Path, typer.Argument(help="The file of the backup. It must not exist.")],
-) -> None:
-    """Copy the records of an SQLite file while calls go on."""
-    from . import backup as commands
-
-    with reporting(verbose=False):
-        commands.back_up(output)
-
-
-@calls.command("erase")
-def erase_calls(
-    number: Annotated[str, typer.Option(help="The number of the person, like +14155550123.")],
-    folder: Folder = None,
-    receipt: Annotated[
-        Path | None, typer.Option(help="Write the receipt to this file. [standard output]", show_default=False)
-    ] = None,
-) -> None:
-    """Erase a person: records, journals, exports, messages and Twilio's recordings. Print a receipt as JSON."""
-    from . import erase as commands
-
-    with reporting(verbose=False):
-        commands.erase_number(number, folder, receipt)
-
-
-@calls.command("import")
-def import_call(
-    source: Annotated[Path, typer.Argument(help="A stereo recording, or a log of media stream messages.")],
-    folder: Folder = None,
-) -> None:
-    """Make journals from recordings or logs of other programs."""
-    from . import calls as commands
-
-    with reporting(verbose=False):
-        commands.import_calls(source, folder)
-
-
-@tests.command("add")
-def add_test(
-    call: Annotated[str, typer.Argument(help="A CallSid, the beginning of one, or a journal.")],
-    name: Annotated[str, typer.Option(help="The name of the recording and of the test.")],
-    agent: Annotated[str | None, typer.Option(help="module:attribute", show_default=False)] = None,
-    into: Annotated[Path, typer.Option(help="The folder of the tests.")] = Path("tests"),
-    folder: Folder = None,
-) -> None:
-    """From a call to a test: its recording, masked, and expectations with today's values for editing."""
-    from . import calls as commands
-
-    with reporting(verbose=False):
-        commands.add_test(call, name, agent, into, folder)
+app.add_typer(calls_app.app, name="calls")
 
 
 @app.command()
