@@ -80,7 +80,7 @@ _START = {
 
 def _tone(rate: int, seconds: float, hz: float = 440.0) -> bytes:
     samples = 6000 * np.sin(2 * np.pi * hz / rate * np.arange(round(rate * seconds)))
-    return samples.astype("<i2").tobytes()
+    return bytes(samples.astype("<i2").data)
 
 
 ULAW = g711.encode(_tone(8000, FRAME_S))
@@ -123,7 +123,7 @@ def _stages() -> Iterator[tuple[str, Callable[[], object]]]:
     text, delta, up, down = frame_text(1234), delta_text(1), Upsampler3(), Downsampler3()
     pcm = up.push(g711.decode(ULAW))
     yield "caller frame: parse", lambda: media_stream.decode(text)
-    yield "caller frame: decode and upsample", lambda: up.push(g711.decode(ULAW))
+    yield "caller frame: decode and upsample", lambda: up.push_ulaw(ULAW)
     yield "caller frame: encode", lambda: encode_append("evt_1234", pcm)
     playout, number = _playing(), iter(range(10**9))
 
@@ -136,7 +136,7 @@ def _stages() -> Iterator[tuple[str, Callable[[], object]]]:
     def play() -> bytes:
         event = decode_audio(delta)
         assert event is not None
-        return g711.encode(down.push(event.audio))
+        return down.push_to_ulaw(event.audio)
 
     yield "agent delta (250 ms): decode, downsample, encode", play
     ulaw = bytes(800)
@@ -152,8 +152,8 @@ def _playing() -> Playout:
 
 
 def _us(work: Callable[[], object], seconds: float = 0.05, repeat: int = 9) -> float:
-    count, used = 1, 0.0
-    while (used := _cpu_s(work, count)) < seconds:
+    count = 1
+    while _cpu_s(work, count) < seconds:
         count *= 2
     return 1e6 * median(_cpu_s(work, count) for _ in range(repeat)) / count
 
@@ -226,7 +226,7 @@ class _Phone:
     def due(self, now: float) -> Iterator[str]:
         while self.marks and self.marks[0][0] <= now:
             text = heapq.heappop(self.marks)[2]
-            yield f'{{"event":"mark","sequenceNumber":"7",{text[len("""{"event":"mark","""):]}'
+            yield f'{{"event":"mark","sequenceNumber":"7",{text[len("""{"event":"mark",""") :]}'
 
 
 class _Model:

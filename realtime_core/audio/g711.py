@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import audioop
 
-__all__ = ["SAMPLE_RATE", "SILENCE", "decode", "encode", "level", "mix", "quieter"]
+__all__ = ["SAMPLE_RATE", "SILENCE", "decode", "encode", "level", "mix", "peak", "quieter"]
 
 SAMPLE_RATE = 8000
 
@@ -24,6 +24,12 @@ def decode(ulaw: bytes) -> bytes:
     """Convert mu-law to 16-bit PCM in native byte order; twice as many bytes. Samples are within +-32124."""
     pcm: bytes = audioop.ulaw2lin(ulaw, 2)
     return pcm
+
+
+def peak(pcm16: bytes | memoryview) -> int:
+    """The greatest absolute value of these samples."""
+    greatest: int = audioop.max(pcm16, 2)
+    return greatest
 
 
 def decode_alaw(alaw: bytes) -> bytes:

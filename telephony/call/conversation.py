@@ -121,7 +121,7 @@ class Conversation:
 
     def hear(self, ulaw: bytes) -> None:
         """Send the caller's audio (mu-law, 8 kHz) to the model."""
-        audio = self._up.push(g711.decode(g711.SILENCE * len(ulaw) if self.muted else ulaw))
+        audio = self._up.push_ulaw(g711.SILENCE * len(ulaw) if self.muted else ulaw)
         if self.live:
             self.session.post_audio(audio)
         else:

@@ -105,7 +105,7 @@ class LinePlayer:
         if self._source is not None and self._source != source:
             self._end_source()
         self._source = source
-        self._enqueue(source, g711.encode(self._down.push(audio)) if self._down else audio)
+        self._enqueue(source, self._down.push_to_ulaw(audio) if self._down else audio)
 
     def end(self, item_id: str, content_index: int) -> None:
         if self._source == (item_id, content_index):
