@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
+
+from realtime_core.audio import g711
 
 from ..twilio import media_stream
 from .call import Call
@@ -53,6 +56,7 @@ class CallStreams:
         self._pacing = pacing
         self._controls = controls
         self._reattach = reattach
+        self._now = asyncio.get_running_loop().time
 
     def attach(self, stream: MediaStream, start: media_stream.Start, info: CallInfo | None = None) -> None:
         """Use this stream for the audio of the call, and close an earlier one. `info` has the data of the stream, for a
@@ -76,10 +80,12 @@ class CallStreams:
         stream.listen(self, self._recorder)
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        self._pacing.frame()
+        now, stamp_s = self._now(), timestamp_ms / 1000
+        self._pacing.frame(now)
         if self._options.on_frame is not None:
             self._callbacks.call("on_frame", self._options.on_frame, ulaw)
-        self._player.frame(timestamp_ms, ulaw)
+        self._player.playout.frame(stamp_s, now)
+        self._player.ear.frame(stamp_s, g711.level(ulaw))
         self._conversation.hear(ulaw)
 
     def on_mark(self, name: str) -> None:

@@ -5,11 +5,13 @@ https://www.twilio.com/docs/voice/media-streams/websocket-messages. Twilio sends
 rejects others (31951). Numbers travel as strings there, except in `mediaFormat`.
 
 Strict where a value is used, tolerant elsewhere: unknown events are `Unknown`, unknown fields are ignored. A caller's
-frame takes 3 us here; slicing the text by hand instead of parsing it gains nothing.
+frame in one of the two forms that Twilio writes is cut by a regular expression, in half the time of the JSON parser.
+Every other text goes to the parser, and both ways give the same result for the texts that both accept.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -40,6 +42,14 @@ MAX_CHARS = 64 * 1024
 MAX_DEPTH = 16
 """The maximum nesting of a message. Twilio's messages are 3 deep. A deeper message could be read but not be written to
 the journal."""
+
+
+_NUMBER = "([0-9]{1,19})"
+_SID = '"streamSid":"([A-Za-z0-9]*)"'
+_BODY = f'"media":\\{{"track":"([a-z]*)","chunk":"{_NUMBER}","timestamp":"{_NUMBER}","payload":"([A-Za-z0-9+/=]*)"}}'
+_FRAME = re.compile(f'\\{{"event":"media","sequenceNumber":"{_NUMBER}",{_SID},{_BODY}}}')
+_FRAME_SID_LAST = re.compile(f'\\{{"event":"media","sequenceNumber":"{_NUMBER}",{_BODY},{_SID}}}')
+"""The two orders of a `media` message: that of Twilio's pages, and the one that is seen on real streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,25 @@ def decode(message: str | bytes) -> Message:
         raise BinaryFrame("a binary message, where Twilio sends text only")
     if len(message) > MAX_CHARS:
         raise TooLarge(f"a message of {len(message)} characters; {MAX_CHARS} are read")
+    return _frame(message) or _decode_json(message)
+
+
+def _frame(text: str) -> Media | None:
+    """The caller's audio in a usual form. None: the text has another form, or is no audio, or is not valid."""
+    try:
+        if (found := _FRAME.fullmatch(text)) is not None:
+            number, sid, track, chunk, timestamp, payload = found.groups()
+        elif (found := _FRAME_SID_LAST.fullmatch(text)) is not None:
+            number, track, chunk, timestamp, payload, sid = found.groups()
+        else:
+            return None
+        audio = pybase64.b64decode(payload, validate=True)
+    except ValueError:
+        return None
+    return Media(audio, int(timestamp), int(chunk), int(number), sid, track)
+
+
+def _decode_json(message: str) -> Message:
     try:
         fields = orjson.loads(message)
     except orjson.JSONDecodeError as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.extent import extent
 from telephony.errors import BadAudio, BadField, BadJson, BinaryFrame, MediaStreamError, TooLarge
 from telephony.twilio import media_stream as ms
 
@@ -283,3 +285,76 @@ def test_round_trip_of_media(sid: str, ulaw: bytes, timestamp_ms: int, chunk: in
     media = {"track": "inbound", "chunk": str(chunk), "timestamp": str(timestamp_ms), "payload": payload}
     message = {"event": "media", "sequenceNumber": str(sequence_number), "streamSid": sid, "media": media}
     assert ms.decode(json.dumps(message)) == ms.Media(ulaw, timestamp_ms, chunk, sequence_number, sid, "inbound")
+
+
+# --- the two ways of reading a frame ---------------------------------------------------------------------------------
+
+
+def _frame_texts() -> st.SearchStrategy[str]:
+    """Frames as Twilio writes them, as other JSON writers do, with odd values, and with a few characters changed."""
+    numbers = st.one_of(
+        st.integers(0, 10**6).map(str), st.sampled_from(["", "-1", "1.5", "01", "9" * 19, "9" * 20, "１"])
+    )
+    any_number = st.one_of(numbers, st.integers(-1, 10**6), st.none())
+    payload = st.one_of(
+        st.binary(max_size=200).map(lambda data: base64.b64encode(data).decode()),
+        st.sampled_from(["", "=", "A", "AAA", "A===", "//8", "\\/\\/8=", "/w==", "/x==", "é", " //8=", "AA=A"]),
+        st.text(max_size=8),
+    )
+    sid = st.one_of(st.just(SID), st.text(max_size=4), st.none(), st.integers(0, 3))
+    media = st.fixed_dictionaries(
+        {
+            "track": st.sampled_from(["inbound", "outbound", "", "x y"]),
+            "chunk": any_number,
+            "timestamp": any_number,
+            "payload": payload,
+        }
+    )
+    usual = st.tuples(numbers, numbers, numbers, payload, st.booleans()).map(lambda each: _usual(*each))
+    fields = st.fixed_dictionaries(
+        {
+            "event": st.sampled_from(["media", "media", "mark"]),
+            "sequenceNumber": any_number,
+            "streamSid": sid,
+            "media": media,
+        },
+        optional={"more": st.integers() | st.text(max_size=3)},
+    )
+    reordered = st.tuples(
+        fields, st.permutations(["event", "sequenceNumber", "streamSid", "media"]), st.booleans()
+    ).map(
+        lambda each: json.dumps(
+            {**{name: each[0][name] for name in each[1]}, **each[0]}, separators=(",", ":") if each[2] else None
+        )
+    )
+    changed = st.tuples(usual, st.integers(0, 300), st.integers(0, 3), st.text(max_size=3)).map(
+        lambda each: each[0][: each[1]] + each[3] + each[0][each[1] + each[2] :]
+    )
+    return st.one_of(usual, reordered, changed)
+
+
+def _usual(number: str, chunk: str, timestamp: str, payload: str, sid_last: bool) -> str:
+    sid = f'"streamSid":"{SID}"'
+    media = f'"media":{{"track":"inbound","chunk":"{chunk}","timestamp":"{timestamp}","payload":"{payload}"}}'
+    first, second = (media, sid) if sid_last else (sid, media)
+    return f'{{"event":"media","sequenceNumber":"{number}",{first},{second}}}'
+
+
+def _outcome(read: Callable[[str], ms.Message], text: str) -> object:
+    try:
+        return read(text)
+    except MediaStreamError as error:
+        return type(error), str(error)
+
+
+@settings(max_examples=extent(400, 20_000))
+@given(_frame_texts())
+def test_a_frame_is_read_the_same_with_and_without_the_json_parser(text: str) -> None:
+    assert _outcome(ms.decode, text) == _outcome(ms._decode_json, text)
+
+
+@pytest.mark.parametrize("sid_last", [False, True])
+def test_usual_frames_do_not_need_the_json_parser(sid_last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ms, "_decode_json", None)
+    text = _usual("4", "2", "5", "//8=", sid_last)
+    assert ms.decode(text) == ms.Media(b"\xff\xff", 5, 2, 4, SID, "inbound")

@@ -162,11 +162,6 @@ class LinePlayer:
             self._connection = None
             self._pump()
 
-    def frame(self, timestamp_ms: int, ulaw: bytes) -> None:
-        """Handle a frame of the caller."""
-        self.playout.frame(timestamp_ms / 1000, self._loop.time())
-        self.ear.frame(timestamp_ms / 1000, g711.level(ulaw))
-
     def mark(self, name: str) -> None:
         """Handle a mark that Twilio returned."""
         self.playout.mark(name, self._loop.time())

@@ -36,9 +36,9 @@ _TOLERANCE_S = 0.001
 @dataclass(slots=True)
 class _Bucket:
     second: int
-    smallest: float
-    total: float
-    count: int
+    smallest: float = math.inf
+    total: float = 0.0
+    count: int = 0
 
 
 class LineClock:
@@ -50,34 +50,44 @@ class LineClock:
     """
 
     def __init__(self) -> None:
-        self.up = 0.0
-        self.jitter = 0.0
         self.last_frame: float | None = None
-        self._buckets: deque[_Bucket] = deque()
-        self._smallest, self._total, self._count = math.inf, 0.0, 0  # of all buckets but the newest
+        self._newest = _Bucket(-1)
+        self._older: deque[_Bucket] = deque()
+        self._smallest, self._total, self._count = math.inf, 0.0, 0  # of the older buckets
         self._trips: deque[float] = deque(maxlen=_PROBES)
 
     def frame(self, stamp_s: float, now: float) -> None:
         """Take a frame of the caller, which was stamped `stamp_s` and arrived now."""
         self.last_frame = stamp_s
-        difference = now - stamp_s
-        second = int(now)
-        buckets = self._buckets
-        if not buckets or buckets[-1].second != second:
-            buckets.append(_Bucket(second, difference, 0.0, 0))
-            while buckets[0].second <= second - _WINDOW_S:
-                buckets.popleft()
-            *older, _ = buckets
-            self._smallest = min([bucket.smallest for bucket in older], default=math.inf)
-            self._total = sum(bucket.total for bucket in older)
-            self._count = sum(bucket.count for bucket in older)
-        newest = buckets[-1]
+        difference, newest = now - stamp_s, self._newest
+        if newest.second != int(now):
+            newest = self._begin_bucket(int(now))
         newest.total += difference
         newest.count += 1
         if difference < newest.smallest:
             newest.smallest = difference
-        self.up = min(self._smallest, newest.smallest)
-        self.jitter = (self._total + newest.total) / (self._count + newest.count) - self.up
+
+    def _begin_bucket(self, second: int) -> _Bucket:
+        older = self._older
+        if self._newest.count:
+            older.append(self._newest)
+        while older and older[0].second <= second - _WINDOW_S:
+            older.popleft()
+        self._smallest = min([bucket.smallest for bucket in older], default=math.inf)
+        self._total = sum(bucket.total for bucket in older)
+        self._count = sum(bucket.count for bucket in older)
+        self._newest = _Bucket(second)
+        return self._newest
+
+    @property
+    def up(self) -> float:
+        smallest = min(self._smallest, self._newest.smallest)
+        return 0.0 if smallest is math.inf else smallest
+
+    @property
+    def jitter(self) -> float:
+        newest, count = self._newest, self._count + self._newest.count
+        return (self._total + newest.total) / count - self.up if count else 0.0
 
     def date(self, now: float) -> tuple[float, float]:
         """The earliest and the latest moment (X) at which a message that arrived now can have been sent."""
@@ -174,7 +184,8 @@ class Playhead:
     def waiting(self, position: int, stamp_s: float) -> bool:
         """Take a frame stamped `stamp_s` that came before the mark at `position` was returned. Returns whether the
         origin had to move."""
-        return self._not_before(stamp_s - (position - self.base) / self._rate)
+        bound = stamp_s - (position - self.base) / self._rate
+        return bound > self._lower and self._not_before(bound)
 
     def _not_before(self, bound: float) -> bool:
         moved = False

@@ -175,9 +175,11 @@ class Playout:
         self.line.frame(stamp_s, now)
         self._frame_at = now
         if (run := self._playhead) is not None:
-            waiting = next((mark for mark in self._marks if not mark.probe), None)
-            if waiting is not None and run.waiting(waiting.position, stamp_s):
-                self._grow_lead()
+            for mark in self._marks:
+                if not mark.probe:
+                    if run.waiting(mark.position, stamp_s):
+                        self._grow_lead()
+                    break
 
     def mark(self, name: str, now: float) -> None:
         """Take a mark that Twilio returned. Flushed and unknown marks are ignored."""

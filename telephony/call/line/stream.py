@@ -106,7 +106,7 @@ class MediaStream:
     def listen(self, listener: StreamListener, record: CallRecorder) -> None:
         """Send events to `listener` from now on. If the stream has ended, `on_stream_end` is called at once."""
         self._listener = listener
-        self._record = record
+        self._record = record if record.is_on else None
         if self._ended:
             listener.on_stream_end(self, stopped=False)
 
@@ -135,6 +135,26 @@ class MediaStream:
         except MediaStreamError as error:
             self._skip(text, str(error))
             return
+        if type(event) is media_stream.Media and event.stream_sid == self._sid and event.track == "inbound":
+            self._on_media(text, event)
+        else:
+            self._on_other(text, event)
+
+    def _on_media(self, text: str | bytes, media: media_stream.Media) -> None:
+        """The caller's audio, 50 times a second."""
+        if self._record is not None and isinstance(text, str):
+            self._record.verbatim("twilio.in", text)
+        if self._listener is None:
+            return
+        audio, stamp_ms, expected_ms = media.payload, media.timestamp_ms, self._expected_ms
+        self._expected_ms = stamp_ms + len(audio) // 8
+        if expected_ms is not None and expected_ms < stamp_ms:
+            # A gap: the server's voice activity detection counts samples, so silence has to fill the time.
+            now, gap_s = asyncio.get_running_loop().time(), (stamp_ms - expected_ms) / 1000
+            audio = g711.SILENCE * round(8000 * self._silence.grant(now, gap_s)) + audio
+        self._listener.on_frame(stamp_ms, audio)
+
+    def _on_other(self, text: str | bytes, event: media_stream.Message) -> None:
         if isinstance(event, media_stream.Start):
             self._on_start(text, event)
             return
@@ -146,9 +166,7 @@ class MediaStream:
         if isinstance(event, media_stream.Unknown):
             self._skip(text, "an event that is not known")
         elif self._listener is not None:
-            if isinstance(event, media_stream.Media):
-                self._on_media(event, self._listener)
-            elif isinstance(event, media_stream.Mark):
+            if isinstance(event, media_stream.Mark):
                 self._listener.on_mark(event.name)
             elif isinstance(event, media_stream.Dtmf):
                 self._listener.on_digit(event.digit)
@@ -183,15 +201,6 @@ class MediaStream:
             self._strangers.add(why)
             self.skipped -= 1
             self._skip(text, why)
-
-    def _on_media(self, media: media_stream.Media, listener: StreamListener) -> None:
-        audio, expected = media.payload, self._expected_ms
-        self._expected_ms = media.timestamp_ms + len(audio) // 8
-        if expected is not None and expected < media.timestamp_ms:
-            # A gap: the server's voice activity detection counts samples, so silence has to fill the time.
-            now, gap_s = asyncio.get_running_loop().time(), (media.timestamp_ms - expected) / 1000
-            audio = g711.SILENCE * round(8000 * self._silence.grant(now, gap_s)) + audio
-        listener.on_frame(media.timestamp_ms, audio)
 
     def _skip(self, text: str | bytes, why: str) -> None:
         """Count and log (with a bound) a message that cannot be used. The call continues."""

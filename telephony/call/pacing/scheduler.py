@@ -77,6 +77,8 @@ class Scheduler:
         self._length = CallLength(policy.max_call_s or math.inf, policy.warning_s)
         self._machine = MachineLimit(policy.machine_s or math.inf)
         self._watchdog = StreamWatchdog(policy.stalled_s or math.inf)
+        self.frame = self._watchdog.frame
+        """Called with the time of each frame of the caller."""
         self._machines = (self._silence, self._answer, self._length, self._machine, self._watchdog)
         self._timer = DeadlineTimer(self._on_time)
         self._failures = 0
@@ -121,10 +123,6 @@ class Scheduler:
         if self._greets:
             self._add(PendingCause.GREETING)
         self._remove(PendingCause.MODEL)
-
-    def frame(self) -> None:
-        """Note that a frame of the caller arrived."""
-        self._watchdog.frame(self._loop.time())
 
     def caller_acted(self) -> None:
         """Note that the caller has pressed a key."""

@@ -24,6 +24,8 @@ from .digit_masking import DigitMasker
 __all__ = ["CallRecorder", "RecordedConnection", "RecordedControl"]
 
 _T = TypeVar("_T")
+_APPEND = '{"type":"input_audio_buffer.append",'
+"""The beginning of what `realtime_core.openai_realtime.encoding.encode_append` writes. Its end is the audio."""
 _MAX_TEXT = 1000
 _VERB = re.compile(r"<(?!Response|\?)([A-Z][A-Za-z]*)")
 
@@ -36,6 +38,8 @@ class CallRecorder:
     ) -> None:
         self._journal = journal
         self._on_record = on_record
+        self.is_on: bool = getattr(journal, "is_on", True)
+        """Whether the journal keeps records. If not, nothing is made for it."""
         self._clock = asyncio.get_running_loop().time
         self._start = self._clock()
         self._secrets = DigitMasker()
@@ -51,6 +55,8 @@ class CallRecorder:
         self._secrets.press(key)
 
     def write(self, kind: str, **fields: Any) -> None:
+        if not self.is_on and self._on_record is None:
+            return
         if self._masker is not None and (self._masker.has_secrets or kind == "tool.end"):
             fields = self._masker.value(fields)
         at_s = self._clock() - self._start
@@ -78,6 +84,8 @@ class CallRecorder:
         If the message is not a JSON object, its beginning is recorded as text. In this text all digits are replaced by
         bullets, because any of them may be a key.
         """
+        if not self.is_on:
+            return
         text = message if isinstance(message, str) else message.decode(errors="replace")
         if decoded or parse_object(message) is not None:
             if self._masker is not None:
@@ -86,6 +94,12 @@ class CallRecorder:
         else:
             shown = text[:_MAX_TEXT] if self._masker is None else mask_all_digits(text[:_MAX_TEXT])
             self.write(kind, text=shown, chars=len(message))
+
+    def verbatim(self, kind: str, message: str) -> None:
+        """Record a message that is a JSON object without text of people: audio, marks and clears. They are most of a
+        journal."""
+        if self.is_on:
+            self._journal.write_raw(kind, self._clock() - self._start, message)
 
     def clip(self, ulaw: bytes) -> str:
         """The digest of a clip (mu-law, 8 kHz). The first time, its samples are recorded too."""
@@ -111,13 +125,14 @@ class RecordedConnection(ConnectionWrapper):
     def __init__(self, connection: Connection, record: CallRecorder) -> None:
         super().__init__(connection)
         self._record = record
+        if not record.is_on:  # only `open` and `close` are of use then
+            self.send = connection.send  # type: ignore[method-assign]
         record.write("open", peer="model")
 
     def send(self, text: str) -> None:
         super().send(text)
-        if text.find('"input_audio_buffer.append"', 0, 120) >= 0:
-            start = text.index('"audio":"') + len('"audio":"')
-            audio = pybase64.b64decode(text[start : text.index('"', start)], validate=True)
+        if text.startswith(_APPEND):
+            audio = pybase64.b64decode(text[text.index('"audio":"') + 9 : -2], validate=True)
             self._record.appended(len(audio), zlib.crc32(audio))
         else:
             self._record.message("model.out", text)
