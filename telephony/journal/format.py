@@ -16,7 +16,8 @@ and `bed`: `[digest, sample]` if a clip is mixed under it, from that sample of i
 | `play` | `item_id`, `clip` (its digest), `text` if known: a clip was queued, as a part with this id |
 | `model.in` | `message`: as received. If it is no JSON object, `text`: its first 1,000 characters without \
 digits, and `chars`: its length |
-| `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}` |
+| `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}`: the \
+length of the audio, and the checksum of its base64 text |
 | `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
 | `tool.end` | `call_id`, `name`, `output` (as sent to the model), `ms`, `silent` (no response was requested), \
 `error`: the tool failed with it |
@@ -52,6 +53,10 @@ Schema 1 had no `open`, `control`, `timer`, `rest`, `config` and `redaction`, an
 Schema 2 had no `control.end`, `callback`, `clip`, `play` and `model`, no `open` with an `error`, and no `stream_sid` in
 a `close`. Its `control` records include hang-ups without a request of users' code.
 
+In schema 3 and older, the checksum of an `append` was that of the audio itself. The resampler used 32-bit floats, and
+the samples depended on the machine: a checksum of them says nothing about today's samples, and readers compare lengths
+only.
+
 Positions count the samples at 8 kHz that were sent to Twilio since the first `start`. Media timestamps are Twilio's:
 milliseconds since `start`, on the clock of the caller's audio.
 """
@@ -62,10 +67,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["MALFORMED", "SCHEMA", "Journal", "Record", "Segment", "object_at", "segments_of"]
+__all__ = ["EXACT_SAMPLES", "MALFORMED", "SCHEMA", "Journal", "Record", "Segment", "object_at", "segments_of"]
 
-SCHEMA = 3
+SCHEMA = 4
 """The version of this format. A reader accepts this version and older ones."""
+
+EXACT_SAMPLES = 4
+"""From this schema on, the same input gives the same resampled audio on every machine."""
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """The errors that a malformed record causes in a reader. Peers may send anything, and files may be damaged. Readers

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
-from ..journal.format import SCHEMA, Record, segments_of
+from ..journal.format import EXACT_SAMPLES, SCHEMA, Record, segments_of
 from .triggers import AUDIO, our_ids
 
 __all__ = ["Action", "Behaviour", "BehaviourReader", "SpokenPart", "behaviour_of"]
@@ -58,7 +58,7 @@ class Behaviour:
 
     actions: list[Action] = field(default_factory=list)
     spoken: dict[tuple[str, int], SpokenPart] = field(default_factory=dict)
-    caller: list[tuple[int, int, float, int]] = field(default_factory=list)
+    caller: list[tuple[int, int | None, float, int]] = field(default_factory=list)
     cut: set[str] = field(default_factory=set)
     """The interrupted items. The length of what was sent of them varies by milliseconds."""
 
@@ -146,14 +146,16 @@ class BehaviourReader:
                 if spoken is None:
                     spoken = self.behaviour.spoken[key] = SpokenPart(*key, record.t, index)
                     self._add("phone", index, record, f"speak {self._name(segment.item_id)}")
-                crc32 = message["crc32"] if whole and "bed" not in message else None
+                checked = whole and "bed" not in message and self.schema >= EXACT_SAMPLES
+                crc32 = message["crc32"] if checked else None
                 spoken.pieces.append((segment.offset, segment.length, crc32, record.t))
                 spoken.end = max(spoken.end, segment.offset + segment.length)
 
     def _to_model(self, index: int, record: Record) -> None:
         message, event = record.message, record.event
         if event == AUDIO:
-            self.behaviour.caller.append((message["bytes"], message["crc32"], record.t, index))
+            crc32 = message["crc32"] if self.schema >= EXACT_SAMPLES else None
+            self.behaviour.caller.append((message["bytes"], crc32, record.t, index))
             return
         if event == "conversation.item.create":
             for our_id in our_ids(message)[1:]:

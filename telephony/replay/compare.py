@@ -281,7 +281,7 @@ def _caller(expected: Behaviour, actual: Behaviour) -> Iterator[Divergence]:
     for then, now in zip(expected.caller, actual.caller, strict=False):
         if then[:2] != now[:2]:
             what = "the caller's audio to the model differs"
-            before, after = (f"{n_bytes} bytes, CRC-32 {crc32:08x}" for n_bytes, crc32, *_ in (then, now))
+            before, after = (_audio(n_bytes, crc32) for n_bytes, crc32, *_ in (then, now))
             yield Divergence("audio", "model", min(then[2], now[2]), what, before, after, then[3])
             return
     short = len(expected.caller) - len(actual.caller)
@@ -292,6 +292,10 @@ def _caller(expected: Behaviour, actual: Behaviour) -> Iterator[Divergence]:
             f"{abs(short)} messages of the caller's audio {'are missing' if short > 0 else 'are not in the recording'}"
         )
         yield Divergence("audio", "model", t, what, index=index)
+
+
+def _audio(n_bytes: int, crc32: int | None) -> str:
+    return f"{n_bytes} bytes" if crc32 is None else f"{n_bytes} bytes, CRC-32 {crc32:08x}"
 
 
 _LAST_FRAMES = 5

@@ -80,18 +80,18 @@ def doubled_response_create(patch: Patch) -> None:
 
 
 def resampler_reset_per_chunk(patch: Patch) -> None:
-    push = Downsampler3.push
+    push = Downsampler3.push_to_ulaw
 
     def fresh(self: Downsampler3, pcm: bytes) -> bytes:
         self.reset()
         return push(self, pcm)
 
-    patch.setattr(Downsampler3, "push", fresh)
+    patch.setattr(Downsampler3, "push_to_ulaw", fresh)
 
 
 def caller_resampler_loses_a_sample(patch: Patch) -> None:
-    push, calls = Upsampler3.push, iter(range(10**9))
-    patch.setattr(Upsampler3, "push", lambda self, pcm: push(self, pcm)[: -2 if next(calls) == 300 else None])
+    push, calls = Upsampler3.push_ulaw, iter(range(10**9))
+    patch.setattr(Upsampler3, "push_ulaw", lambda self, pcm: push(self, pcm)[: -2 if next(calls) == 300 else None])
 
 
 def off_by_one_frame(patch: Patch) -> None:
@@ -213,13 +213,13 @@ def delta_is_lost(patch: Patch) -> None:
 
 
 def media_is_cut_short(patch: Patch) -> None:
-    decode, frames = media_stream._media, iter(range(10**9))
+    decode, frames = media_stream._frame, iter(range(10**9))
 
-    def short(fields: Any) -> media_stream.Media:
-        media = decode(fields)
-        return media._replace(payload=media.payload[:-1]) if next(frames) == 250 else media
+    def short(text: str) -> media_stream.Media | None:
+        media = decode(text)
+        return media._replace(payload=media.payload[:-1]) if media is not None and next(frames) == 250 else media
 
-    patch.setattr(media_stream, "_media", short)
+    patch.setattr(media_stream, "_frame", short)
 
 
 Bug = Callable[[Patch], None]

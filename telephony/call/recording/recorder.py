@@ -26,6 +26,7 @@ __all__ = ["CallRecorder", "RecordedConnection", "RecordedControl"]
 _T = TypeVar("_T")
 _APPEND = '{"type":"input_audio_buffer.append",'
 """The beginning of what `realtime_core.openai_realtime.encoding.encode_append` writes. Its end is the audio."""
+_AUDIO = '"audio":"'
 _MAX_TEXT = 1000
 _VERB = re.compile(r"<(?!Response|\?)([A-Z][A-Za-z]*)")
 
@@ -109,9 +110,11 @@ class CallRecorder:
             self.write("clip", digest=digest, payload=pybase64.b64encode(ulaw).decode())
         return digest
 
-    def appended(self, n_bytes: int, crc32: int) -> None:
-        """Record that this much of the caller's audio went to the model."""
-        message = f'{{"type":"input_audio_buffer.append","bytes":{n_bytes},"crc32":{crc32}}}'
+    def appended(self, text: str) -> None:
+        """Record that this message with the caller's audio went to the model."""
+        audio = text[text.index(_AUDIO) + len(_AUDIO) : -2].encode()
+        n_bytes = len(audio) // 4 * 3 - audio.count(b"=", -2)
+        message = f'{{"type":"input_audio_buffer.append","bytes":{n_bytes},"crc32":{zlib.crc32(audio)}}}'
         self._journal.write_raw("model.out", self._clock() - self._start, message)
 
     def close(self) -> None:
@@ -132,8 +135,7 @@ class RecordedConnection(ConnectionWrapper):
     def send(self, text: str) -> None:
         super().send(text)
         if text.startswith(_APPEND):
-            audio = pybase64.b64decode(text[text.index('"audio":"') + 9 : -2], validate=True)
-            self._record.appended(len(audio), zlib.crc32(audio))
+            self._record.appended(text)
         else:
             self._record.message("model.out", text)
 
