@@ -124,7 +124,7 @@ def _stages() -> Iterator[tuple[str, Callable[[], object]]]:
     pcm = up.push(g711.decode(ULAW))
     yield "caller frame: parse", lambda: media_stream.decode(text)
     yield "caller frame: decode and upsample", lambda: up.push_ulaw(ULAW)
-    yield "caller frame: encode", lambda: encode_append("evt_1234", pcm)
+    yield "caller frame: encode", lambda: encode_append(pcm)
     playout, number = _playing(), iter(range(10**9))
 
     def account() -> None:

@@ -53,6 +53,19 @@ class Outbox:
         except Exception as error:  # noqa: BLE001  the model may be a user's
             self._on_error(error)
 
+    def post_audio(self, audio: bytes) -> None:
+        """Send a piece of the caller's audio, as `post` does. It is called 50 times a second in a call."""
+        event = RealtimeModelSendAudio(audio)
+        if self._closed or self._waiting or self._pumping:
+            self.post(event)
+            return
+        try:
+            sending = self._model.send_event(event)
+            if sending is not DONE:
+                self._queue(event, sending, None)
+        except Exception as error:  # noqa: BLE001  the model may be a user's
+            self._on_error(error)
+
     async def deliver(self, event: RealtimeModelSendEvent) -> None:
         """Send, and return when the input is sent. Raises what the model raises, and `UserError` when closed."""
         if self._closed:

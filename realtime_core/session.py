@@ -353,10 +353,13 @@ class RealtimeSession(RealtimeModelListener):
         """Send the caller's audio in the session's input format. `commit` ends the turn."""
         await self._deliver(RealtimeModelSendAudio(audio, commit=commit))
 
-    def post_audio(self, audio: bytes) -> None:
-        """Send the caller's audio without awaiting, as `send_audio` does. Does nothing when the session is not open."""
-        if not self._ended:
-            self._core.send(RealtimeModelSendAudio(audio))
+    @property
+    def post_audio(self) -> Callable[[bytes], None]:
+        """Send the caller's audio without awaiting, as `send_audio` does. Does nothing when the session is over.
+
+        `session.post_audio(audio)` sends a piece. A program that sends 50 pieces a second looks the function up once.
+        """
+        return self._core.outbox.post_audio
 
     async def interrupt(self) -> None:
         """Stop the agent's speech at once: playback, and the response if it is in progress."""

@@ -58,7 +58,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
 
 
-def encode_append(event_id: str, audio: bytes) -> str:
-    """The event `input_audio_buffer.append`, sent 50 times a second. `event_id` must not need escaping."""
+def encode_append(audio: bytes) -> str:
+    """The event `input_audio_buffer.append`, sent 50 times a second. It has no id, because no answer names it."""
     base64 = pybase64.b64encode_as_string(audio)
-    return f'{{"type":"input_audio_buffer.append","event_id":"{event_id}","audio":"{base64}"}}'
+    return f'{{"type":"input_audio_buffer.append","audio":"{base64}"}}'

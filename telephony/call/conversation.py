@@ -98,6 +98,7 @@ class Conversation:
         declare_targets(call, agent.tools)
         runner = RealtimeRunner(agent, model=self._options.model, config=self._run_config())
         self.session = await runner.run(context=call, model_config=model_config)
+        self._post_audio = self.session.post_audio
         self.session.model.emit_raw = False
         self._recorder.write("model", **model_of(self.session.model))
         self.session.add_handler(self._on_event)
@@ -109,7 +110,7 @@ class Conversation:
             await self.session.request_response(instructions=self._options.greeting)
         self.live = True
         while self._held:
-            self.session.post_audio(self._held.popleft())
+            self._post_audio(self._held.popleft())
         for digit in self._held_digits:
             await self.tell(pressed(digit))
 
@@ -123,7 +124,7 @@ class Conversation:
         """Send the caller's audio (mu-law, 8 kHz) to the model."""
         audio = self._up.push_ulaw(g711.SILENCE * len(ulaw) if self.muted else ulaw)
         if self.live:
-            self.session.post_audio(audio)
+            self._post_audio(audio)
         else:
             self._held.append(audio)
 

@@ -259,12 +259,8 @@ def test_what_is_not_json_stays_malformed(text: str) -> None:
 
 @given(st.binary(max_size=5000))
 def test_what_is_appended_is_what_was_said(audio: bytes) -> None:
-    data = json.loads(encode_append("evt_1", audio))
-    assert data == {
-        "type": "input_audio_buffer.append",
-        "event_id": "evt_1",
-        "audio": base64.b64encode(audio).decode(),
-    }
+    data = json.loads(encode_append(audio))
+    assert data == {"type": "input_audio_buffer.append", "audio": base64.b64encode(audio).decode()}
 
 
 def test_client_events_carry_their_ids() -> None:

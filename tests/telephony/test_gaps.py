@@ -32,6 +32,12 @@ class Line:
     def __init__(self) -> None:
         self.listener = Listener()
         self._stream = MediaStream(Mock())
+        start = {
+            "event": "start", "sequenceNumber": "1", "streamSid": "MZ1",
+            "start": {"callSid": "CA1", "accountSid": "AC1",
+                      "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}},
+        }  # fmt: skip
+        self._stream._on_message(json.dumps(start))
         self._stream.listen(self.listener, Mock())  # type: ignore[arg-type]
 
     def media(self, timestamp_ms: int) -> int:

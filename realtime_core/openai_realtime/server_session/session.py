@@ -156,7 +156,7 @@ class ServerSession:
 
     def append(self, audio: bytes) -> None:
         """Append the caller's audio to the server's input buffer."""
-        text = encode_append(self._ids(), audio)
+        text = encode_append(audio)
         if self._steps.running:
             self._steps.run(self._steps.now, self._write, text)
         else:
@@ -283,7 +283,7 @@ class ServerSession:
         for item in lost.items.messages_to_repeat():
             self.items.create(item)
         for audio in (*turn_audio, *later_audio):
-            self._write(encode_append(self._ids(), audio))
+            self._write(encode_append(audio))
         now = self._steps.now
         if turn_audio:  # the server takes it as a turn again and answers it: the requests below wait for that
             self.requests.perform(self.responses.speech_stopped(now))

@@ -135,18 +135,15 @@ class MediaStream:
         except MediaStreamError as error:
             self._skip(text, str(error))
             return
-        if type(event) is media_stream.Media and event.stream_sid == self._sid and event.track == "inbound":
-            self._on_media(text, event)
-        else:
+        if type(event) is not media_stream.Media or event.stream_sid != self._sid or event.track != "inbound":
             self._on_other(text, event)
-
-    def _on_media(self, text: str | bytes, media: media_stream.Media) -> None:
-        """The caller's audio, 50 times a second."""
+            return
+        # The caller's audio, 50 times a second.
         if self._record is not None and isinstance(text, str):
             self._record.verbatim("twilio.in", text)
         if self._listener is None:
             return
-        audio, stamp_ms, expected_ms = media.payload, media.timestamp_ms, self._expected_ms
+        audio, stamp_ms, expected_ms = event.payload, event.timestamp_ms, self._expected_ms
         self._expected_ms = stamp_ms + len(audio) // 8
         if expected_ms is not None and expected_ms < stamp_ms:
             # A gap: the server's voice activity detection counts samples, so silence has to fill the time.

@@ -128,8 +128,9 @@ class RecordedSession(RealtimeSession):
     async def send_audio(self, audio: bytes, *, commit: bool = False) -> None:
         await self._session.send_audio(audio, commit=commit)
 
-    def post_audio(self, audio: bytes) -> None:
-        self._session.post_audio(audio)
+    @property
+    def post_audio(self) -> Callable[[bytes], None]:
+        return self._session.post_audio
 
     async def update_history(
         self, history: Sequence[RealtimeItem] | Callable[[list[RealtimeItem]], Sequence[RealtimeItem]]

@@ -24,9 +24,9 @@ from .digit_masking import DigitMasker
 __all__ = ["CallRecorder", "RecordedConnection", "RecordedControl"]
 
 _T = TypeVar("_T")
-_APPEND = '{"type":"input_audio_buffer.append",'
-"""The beginning of what `realtime_core.openai_realtime.encoding.encode_append` writes. Its end is the audio."""
-_AUDIO = '"audio":"'
+_APPEND = '{"type":"input_audio_buffer.append","audio":"'
+"""The beginning of what `realtime_core.openai_realtime.encoding.encode_append` writes. Audio and two characters follow.
+"""
 _MAX_TEXT = 1000
 _VERB = re.compile(r"<(?!Response|\?)([A-Z][A-Za-z]*)")
 
@@ -112,7 +112,7 @@ class CallRecorder:
 
     def appended(self, text: str) -> None:
         """Record that this message with the caller's audio went to the model."""
-        audio = text[text.index(_AUDIO) + len(_AUDIO) : -2].encode()
+        audio = text[len(_APPEND) : -2].encode()
         n_bytes = len(audio) // 4 * 3 - audio.count(b"=", -2)
         message = f'{{"type":"input_audio_buffer.append","bytes":{n_bytes},"crc32":{zlib.crc32(audio)}}}'
         self._journal.write_raw("model.out", self._clock() - self._start, message)
@@ -133,7 +133,7 @@ class RecordedConnection(ConnectionWrapper):
         record.write("open", peer="model")
 
     def send(self, text: str) -> None:
-        super().send(text)
+        self.inner.send(text)
         if text.startswith(_APPEND):
             self._record.appended(text)
         else:
