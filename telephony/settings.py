@@ -120,6 +120,11 @@ class Settings(BaseSettings):
     `echo whsec_$(openssl rand -base64 32)`. While you change it, give the new and the old one with a blank between
     them."""
 
+    otel_exporter_otlp_endpoint: str | None = Field(default=None, examples=["http://127.0.0.1:4318"])
+    """The collector that gets a trace of each call (OpenTelemetry, OTLP over HTTP). It needs the extra `otel`. A
+    provider that the application has set itself is used without this setting."""
+    telephony_trace_content: bool = False
+    """Put the agent's words and the arguments and results of tools into traces."""
     telephony_text_model_url: str | None = Field(default=None, examples=["https://api.openai.com/v1"])
     """The address of a text model with OpenAI's Chat Completions API. After a call it gets the transcript of what was
     heard, and fills in the fields of the result that the agent did not record. A value without a quote from the

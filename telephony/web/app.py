@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -21,7 +21,7 @@ from ..call.pacing.policy import CallPolicy
 from ..call.ports import PhoneControl
 from ..console import softphone
 from ..cost import PriceList
-from ..errors import NotStarted, TwilioNotConfigured
+from ..errors import NotStarted, SettingsError, TwilioNotConfigured
 from ..journal.journals import Journals
 from ..journal.store import purge_daily
 from ..metrics import Metrics
@@ -31,6 +31,7 @@ from ..records import Records
 from ..records.client import RecordsClient, open_records
 from ..records.subjects import subject_key
 from ..settings import Settings, load_settings
+from ..tracing import Tracing, global_provider, otlp_provider
 from ..twilio.rest import TwilioRest
 from ..webhooks.sender import WebhookSender
 from . import callbacks, error_responses, health, media_streams, outgoing, webhooks
@@ -40,6 +41,9 @@ from .draining import drained_by_signals
 from .middleware import HeadLimits, MountPath
 from .phone_server import PhoneServer
 from .routing import Agents
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 __all__ = ["PhoneServer", "create_app"]
 
@@ -60,6 +64,7 @@ def create_app(
     outgoing: Mapping[str, AgentSource] | None = None,
     result: Any = None,
     on_end: OnEndCallback | None = None,
+    tracer_provider: TracerProvider | None = None,
     rest: TwilioRest | None = None,
     sources: Sources = SYSTEM,
 ) -> Starlette:
@@ -83,6 +88,8 @@ def create_app(
             an object. The agent fills it in with the tool `record_result`, and it is validated.
         on_end: Called with an `EndedCall` after each call, inbound or placed. A coroutine function runs on the event
             loop, a plain function in a thread. Its failures are logged.
+        tracer_provider: The OpenTelemetry provider of the traces of calls. Default: the one that is set for the
+            process, or one for `OTEL_EXPORTER_OTLP_ENDPOINT`; without both there are no traces.
         outgoing: The agents that `POST /calls` may name. Without a name, `agent` speaks.
         rest: The client of Twilio's REST API. Default: one with the credentials of the settings. It is closed with the
             application.
@@ -151,6 +158,7 @@ def create_app(
             )
             stack.push_async_callback(phone.outcomes.close)
             phone.outgoing = outgoing or {}
+            phone.tracing = _tracing(loaded, tracer_provider, sources, models.speech, stack)
             await stack.enter_async_context(phone.registry)
             if (dialler := open_dialler(phone)) is not None:
                 dialler.budget_problem = phone.budgets.problem
@@ -268,6 +276,24 @@ def _is_openai(
 ) -> bool:
     """Whether calls use a model of OpenAI's protocol whose name is known."""
     return model is None and not settings.wants_script and not (given and {"url", "transport"} & given.keys())
+
+
+def _tracing(
+    settings: Settings, provider: TracerProvider | None, sources: Sources, model: str, stack: AsyncExitStack
+) -> Tracing | None:
+    endpoint = settings.otel_exporter_otlp_endpoint
+    provider = provider or global_provider()
+    if provider is None and endpoint is not None:
+        try:
+            provider, close = otlp_provider(endpoint)
+        except ModuleNotFoundError:
+            raise SettingsError(
+                ["OTEL_EXPORTER_OTLP_ENDPOINT: traces need OpenTelemetry: pip install 'telephony-agent[otel]'"]
+            ) from None
+        stack.push_async_callback(asyncio.to_thread, close)
+    if provider is None:
+        return None
+    return Tracing(provider, sources, model=model, content=settings.telephony_trace_content)
 
 
 def _text_model(settings: Settings) -> TextModel | None:

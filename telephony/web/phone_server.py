@@ -30,6 +30,7 @@ from ..outcomes.result_form import RECORD_RESULT, ResultForm
 from ..records.client import RecordsClient
 from ..records.subjects import SubjectKey
 from ..settings import Settings, is_loopback
+from ..tracing import CallTrace, Tracing
 from ..twilio.callbacks import ProgressBook
 from ..twilio.refusal import Refusal, parse_refusal
 from .addresses import Addresses
@@ -119,6 +120,8 @@ class PhoneServer:
     """The path of the mount in the last request, for addresses without a request."""
     refusals: Repeats = field(default_factory=lambda: Repeats(log))
     """The log of refused calls."""
+    tracing: Tracing | None = None
+    """Makes a trace of each call. None: no traces."""
     ready: bool = False
 
     @property
@@ -156,7 +159,7 @@ class PhoneServer:
             observed.on_latency(latency)
             self.metrics.at_ear(latency)
 
-        return replace(
+        options = replace(
             self.defaults,
             addresses=self.addresses(connection),
             on_event=(
@@ -171,6 +174,8 @@ class PhoneServer:
             control=None if from_browser else self.defaults.control,
             simulation=self.simulation if from_browser or self.settings.is_simulation else None,
         )
+
+        return options if self.tracing is None else _traced(options, self.tracing.call())
 
     def warm(self, connection: HTTPConnection, info: CallInfo) -> None:
         """Connect the model while Twilio opens the media stream."""
@@ -296,6 +301,31 @@ class PhoneServer:
             on_failure=metrics.application_failed,
         )
         return phone
+
+
+def _traced(options: CallOptions, trace: CallTrace) -> CallOptions:
+    """The options with a trace of the call."""
+
+    def on_start(call: Call) -> None:
+        trace.start(call)
+        options.on_start(call)
+
+    def on_latency(latency: Latency) -> None:
+        options.on_latency(latency)
+        trace.on_latency(latency)
+
+    def on_end(call: Call) -> None:
+        options.on_end(call)
+        trace.end(call)
+
+    return replace(
+        options,
+        on_start=on_start,
+        on_event=(*options.on_event, trace.on_event),
+        on_record=trace.on_record,
+        on_latency=on_latency,
+        on_end=on_end,
+    )
 
 
 def phone_of(connection: HTTPConnection) -> PhoneServer:

@@ -1,0 +1,233 @@
+"""One trace for each call: its spans, exported by OTLP to a receiver, without content."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from realtime_core import RealtimeAgent, function_tool
+from realtime_core.local import Call, Reply, Script, Trouble, Turn
+from telephony import transfer
+from telephony.errors import SettingsError
+from telephony.simulator import Handset, callees
+from telephony.tracing import MAX_SPANS, CallTrace, Tracing
+from tests.support.office import office, talks
+
+SECRET_WORDS = ("Margherita", "Thank you", "Ada Lovelace", "+1415555")
+KITCHEN = "+14155550123"
+EPOCH_2026_NS = 1_767_225_600_000_000_000
+
+
+@function_tool
+async def look_up(name: str) -> str:
+    """Look up a name."""
+    if name == "Bob":
+        raise ValueError("Ada Lovelace is not Bob")
+    return "Margherita"
+
+
+def calls(*names: str) -> list[Call]:
+    return [Call("look_up", json.dumps({"name": each})) for each in names]
+
+
+SCRIPT = Script(
+    greeting=Reply(say="Hello. How can I help you?"),
+    turns=[Turn(Reply(say="Thank you."), calls=calls("Ada Lovelace", "Bob"))],
+    otherwise=Reply(say="Yes."),
+)
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, list[Span]]]:
+    """A receiver of OTLP over HTTP on this machine."""
+    received: list[Span] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            request = ExportTraceServiceRequest.FromString(body)
+            received.extend(
+                span for each in request.resource_spans for scope in each.scope_spans for span in scope.spans
+            )
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", received
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def remembering() -> tuple[TracerProvider, InMemorySpanExporter]:
+    provider, memory = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    return provider, memory
+
+
+async def traced(script: Script = SCRIPT, caller: Any = talks, *, tools: Any = (look_up,), **given: Any) -> list[Any]:
+    provider, memory = remembering()
+    agent = RealtimeAgent[Any](name="Desk", tools=list(tools))
+    async with office(script, agent=agent, tracer_provider=provider, given=given) as (twilio, _):
+        twilio.callees[KITCHEN] = callees.busy()
+        await twilio.ring(caller=caller, from_="+14155550100")
+    return list(memory.get_finished_spans())
+
+
+def attributes(span: Span) -> Mapping[str, Any]:
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes}
+
+
+@pytest.mark.virtual_time
+async def test_a_trace_reaches_a_collector_with_its_spans_and_without_content() -> None:
+    spans = await traced()
+    with collector() as (address, received):
+        exporter = OTLPSpanExporter(endpoint=f"{address}/v1/traces")
+        assert exporter.export(spans).name == "SUCCESS"
+        exporter.shutdown()  # type: ignore[no-untyped-call]
+    (root,) = [span for span in received if not span.parent_span_id]
+    assert {span.trace_id for span in received} == {root.trace_id}
+    assert {span.parent_span_id for span in received if span is not root} == {root.span_id}
+    names = [span.name for span in received]
+    assert root.name == "call"
+    assert names.count("execute_tool look_up") == 2
+    assert names.count("chat") >= 2
+    assert all(root.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano for span in received)
+    assert root.start_time_unix_nano >= EPOCH_2026_NS, "times come from the sources"
+    text = b"".join(span.SerializeToString() for span in received)
+    assert not [words for words in SECRET_WORDS if words.encode() in text]
+
+    call = attributes(root)
+    assert (call["gen_ai.operation.name"], call["telephony.call.ending"]) == ("invoke_agent", "hung_up")
+    assert call["telephony.first_word_at_ear_s"] > 0
+    tools = [span for span in received if span.name.startswith("execute_tool")]
+    assert [attributes(span).get("error.type") for span in tools] == [None, "ValueError"]
+    assert [span.status.code for span in tools] == [0, 2]
+    answers = [attributes(span) for span in received if span.name == "chat"]
+    assert any(each.get("telephony.response_at_ear_s", 0) > 0 for each in answers)
+    assert all(each["gen_ai.agent.name"] == "Desk" for each in answers)
+
+
+@pytest.mark.virtual_time
+async def test_content_is_in_a_trace_only_on_request() -> None:
+    spans = await traced(telephony_trace_content=True)
+    (arguments, _) = [each.attributes["gen_ai.tool.call.arguments"] for each in spans if "execute_tool" in each.name]
+    assert arguments == '{"name": "Ada Lovelace"}'
+
+
+@pytest.mark.virtual_time
+async def test_transfers_and_requests_to_twilio_are_spans() -> None:
+    async def asks(phone: Handset) -> None:
+        await talks(phone)
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+
+    script = Script(
+        greeting=Reply(say="Hello. How can I help you?"),
+        turns=[Turn(Reply(say="I am sorry."), filler="One moment.", calls=[Call("transfer", '{"target": "kitchen"}')])],
+        otherwise=Reply(say="Yes."),
+    )
+    spans = await traced(script, asks, tools=[transfer(kitchen=KITCHEN)])
+    by_name = {each.name: each for each in spans}
+    assert by_name["transfer"].attributes["telephony.transfer.target"] == "kitchen"
+    assert by_name["twilio redirect"].attributes["telephony.rest.action"] == "redirect"
+    assert KITCHEN not in str([each.to_json() for each in spans])
+
+
+@pytest.mark.virtual_time
+async def test_a_reconnect_of_the_model_is_a_span() -> None:
+    async def waits(phone: Handset) -> None:
+        await talks(phone)
+        await phone.say("hello")
+        await phone.agent_speaks()
+        await phone.agent_silent(2.0)
+
+    script = Script(
+        greeting=Reply(say="Hello. How can I help you?"),
+        turns=[Turn(Reply(say="Thank you.", trouble=Trouble("close", at_s=0.4)))],
+        otherwise=Reply(say="Yes."),
+    )
+    reconnect, *_ = [each for each in await traced(script, waits) if each.name == "model reconnect"]
+    assert reconnect.end_time > reconnect.start_time
+
+
+@pytest.mark.virtual_time
+async def test_the_spans_of_a_call_are_bounded() -> None:
+    from types import SimpleNamespace
+
+    from realtime_core.sources import Sources
+
+    provider, memory = remembering()
+    trace: CallTrace = Tracing(provider, Sources(1)).call()
+    call: Any = SimpleNamespace(sid="CA1", info=SimpleNamespace(direction="inbound"), ended="hung up")
+    trace.start(call)
+    for n in range(MAX_SPANS + 500):
+        trace.on_record("rest", 1.0, {"action": "hang_up", "status": "ok", "ms": 1.0, "n": n})
+    trace.end(call)
+    spans = memory.get_finished_spans()
+    assert len(spans) == MAX_SPANS + 1
+    assert spans[-1].attributes is not None
+    assert spans[-1].attributes["telephony.spans_left_out"] == 500
+
+
+@pytest.mark.virtual_time
+async def test_without_a_provider_a_call_has_no_hooks_for_traces() -> None:
+    async with office(SCRIPT) as (twilio, app):
+        assert app.state.phone.tracing is None
+        await twilio.ring(caller=talks)
+
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "opentelemetry":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import asyncio
+from realtime_core import RealtimeAgent
+from telephony import create_app
+from telephony.settings import Settings
+async def main(**given):
+    app = create_app(RealtimeAgent(name="Desk"), settings=Settings(**given))
+    async with app.router.lifespan_context(app):
+        return app.state.phone.tracing
+print(asyncio.run(main()))
+try:
+    asyncio.run(main(otel_exporter_otlp_endpoint="http://127.0.0.1:9"))
+except BaseException as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_without_opentelemetry_calls_run_and_a_collector_is_refused_with_the_cure() -> None:
+    environment = {**os.environ, "TELEPHONY_DATA_DIR": "off"}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], capture_output=True, text=True, env=environment, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "None"
+    assert second.startswith(SettingsError.__name__) and "telephony-agent[otel]" in second
