@@ -103,7 +103,7 @@ def is_text(data: bytes) -> bool:
 
 
 def _chained(data: bytes, frame_bytes: Callable[[bytes], int], frames: int = 3) -> bool:
-    """Do this many frames follow each other from the beginning? One header alone may be samples."""
+    """Whether this many frames follow each other from the beginning. One header alone may be samples."""
     at = 0
     for _ in range(frames):
         n = frame_bytes(data[at : at + 7])

@@ -41,13 +41,13 @@ class _Mark:
     """How many samples had been sent on the call's timeline, in all streams."""
     sent_ms: float
     queued_audio: bool
-    """Was anything sent between this mark and the one before it?"""
+    """Whether anything was sent between this mark and the one before it."""
     back_ms: float | None = None
     after_stamp_ms: int | None = None
     """The frame that came before it, and the one after it, by their stamps."""
     before_stamp_ms: int | None = None
     cleared: bool = False
-    """Was a `clear` sent while it was out? Then it may not have been played."""
+    """Whether a `clear` was sent before the mark came back. Then the audio before it may not have been played."""
 
 
 @dataclass(slots=True)

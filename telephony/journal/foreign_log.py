@@ -180,7 +180,7 @@ def _stamp(value: Any) -> int:
 
 
 def _is_outbound(stream: LoggedStream, of_track: Mapping[str, Any]) -> bool:
-    """Is this audio to the caller? A message without a track has the only track of its stream."""
+    """Whether this is audio to the caller. A message without a track has the only track of its stream."""
     track = of_track.get("track")
     if track is None:
         return stream.start.get("tracks") in (["outbound"], ["outbound_track"])

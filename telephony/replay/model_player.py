@@ -173,7 +173,7 @@ class ModelPlayer:
         self._set_timer()
 
     def _is_due(self, coming: tuple[float, float], last: tuple[float, float] | None) -> bool:
-        """Is it due now, or did it come in the same step as the last: at the same time, with no record between?"""
+        """Whether it is due now, or came in the same step as the last one: at the same time, with no record between."""
         if last is None:
             return coming[0] <= self.now + _DUE_LATER
         return coming[1] == last[1] + 1 and coming[0] - last[0] < _SAME_STEP_S

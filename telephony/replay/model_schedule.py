@@ -123,7 +123,7 @@ class ModelSchedule:
         return _QUOTED.sub(lambda found: f'"{self._renames.get(found[1], found[1])}"', text)
 
     def _is_past(self, trigger: Trigger) -> bool:
-        """Is this audio of an ended stream? It counts as sent."""
+        """Whether this is audio of an ended stream. It counts as sent."""
         return trigger.type == AUDIO and trigger.stream < self._stream
 
     def _time_of(self, trigger: Trigger) -> float | None:

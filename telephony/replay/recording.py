@@ -178,7 +178,7 @@ class _Loader:
         return recording
 
     def _is_stall(self, begin: float, end: float) -> bool:
-        """Was nothing recorded in this time, and did the caller's frames of this time then come at once?"""
+        """Whether nothing was recorded in this time, and the caller's frames of this time then came at once."""
         frames = sum(
             incoming.event == "media" and end <= incoming.t < end + _BURST_S
             for stream in self.recording.streams

@@ -97,7 +97,7 @@ class RequestPlayer:
             task.cancel()
 
     def _is_alone(self, at: int, n: int, request: RecordedRequest) -> bool:
-        """Was no other request made before this one ended?"""
+        """Whether no other request was made before this one ended."""
         if not request.end_is_known:
             return True
         following = self._moments[at + 1] if at + 1 < len(self._moments) else None
