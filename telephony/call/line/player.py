@@ -15,6 +15,7 @@ from typing import Any
 from realtime_core.audio import g711
 from realtime_core.audio.resample import DOWN_DELAY, Downsampler3
 from realtime_core.connection import Connection
+from realtime_core.deadline_timer import DeadlineTimer
 from realtime_core.playback import HeardItem
 
 from ...audio.mixer import Loop
@@ -85,7 +86,7 @@ class LinePlayer:
         self._loop = asyncio.get_running_loop()
         self._down = None if passthrough else Downsampler3()
         self._source: Source | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = DeadlineTimer(self._on_time)
         self._clips: Counter[str] = Counter()
         self._clip_sources: set[str] = set()
         self._quiet = asyncio.Event()
@@ -243,15 +244,13 @@ class LinePlayer:
 
     def _pump(self) -> None:
         """Send due audio, and set the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._connection is None:
-            return
-        now = self._loop.time()
+        self._timer.cancel()
+        if self._connection is not None:
+            self._on_time(self._loop.time())
+
+    def _on_time(self, now: float) -> None:
         self._send(self.playout.poll(now))
-        if (wake := self.playout.next_wake(now)) is not None:
-            self._timer = self._loop.call_at(wake, self._pump)
+        self._timer.set(self.playout.next_wake(now))
 
     def _sounded(self) -> None:
         now = self._loop.time()
