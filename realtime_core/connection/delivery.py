@@ -93,12 +93,13 @@ class DeliveringConnection(Connection):
     def _deliver(self, message: str | bytes) -> None:
         if self._discards:
             return
-        if self._on_message is not None and not (self._kept or self._paused or self._delivering):
-            self._hand_over(message)  # the usual case: the message need not be kept
-        else:
+        if self._on_message is None or self._kept or self._paused or self._delivering:
             self._kept.append(message)
             self._kept_bytes += size_bytes(message)
-        self._flush()
+            return
+        self._hand_over(message)  # the usual case: the message need not be kept
+        if self._kept or self._ended is not None:
+            self._flush()
 
     def _stop_delivering(self) -> None:
         self._discards = True

@@ -132,10 +132,10 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
         if not self._is_open:
             data = self._receive_handshake(data)
         for is_text, piece in self._splitter.feed(data):
-            if is_text:
-                self._text_received(piece)
-            else:
+            if not is_text:
                 self._receive(piece)
+            elif (text := self._decode(piece)) is not None:
+                self._deliver(text)
             if self._transport.is_closing():
                 break
 
@@ -224,16 +224,15 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
     def _message_received(self, opcode: Opcode, data: bytes | bytearray) -> None:
         if opcode is Opcode.BINARY:
             self._deliver(bytes(data))
-        else:
-            self._text_received(data)
+        elif (text := self._decode(data)) is not None:
+            self._deliver(text)
 
-    def _text_received(self, data: bytes | bytearray) -> None:
+    def _decode(self, data: bytes | bytearray) -> str | None:
         try:
-            text = data.decode()
+            return data.decode()
         except UnicodeDecodeError:
             self.close(1007, "text that is not UTF-8")
-        else:
-            self._deliver(text)
+            return None
 
     def _write(self) -> None:
         for data in self._protocol.data_to_send():
