@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections import deque
+from dataclasses import asdict
 from typing import Any
 
 from websockets.http11 import Request
@@ -20,11 +21,12 @@ from realtime_core.connection import Connection
 from realtime_core.connection.websocket import serve
 
 from .loop import run
-from .synthetic_call import FRAME_S, Figures, SyntheticCall, answer_deltas, caller_payloads
+from .synthetic_call import Figures, SyntheticCall, answer_deltas, caller_payloads
 
 __all__ = ["main"]
 
 _CONNECT_S = 20.0
+_SETTLE_S = 0.5
 _CPU_CLOCK = 2
 
 
@@ -49,23 +51,19 @@ class Load:
         memory_before = memory_bytes(pid)
         calls = [SyntheticCall(self._numbers + number, figures) for number in range(count)]
         self._numbers += count
-        start_at = time.monotonic() + 0.5 + 0.03 * count
-        end_at = start_at + seconds
+        over = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for number, call in enumerate(calls):
                 self._expected.append(call)
-                # Each caller has a different phase within 20 ms.
-                tasks.create_task(call.run(server, start_at + FRAME_S * number / count, end_at))
+                tasks.create_task(call.run(server, number / count, over))
                 await asyncio.wait_for(call.configured.wait(), _CONNECT_S)
-            start_window = max(time.monotonic(), start_at)
-            if end_at - start_window < seconds / 2:
-                raise TimeoutError
-            await asyncio.sleep(start_window - time.monotonic())
-            cpu_before, own_before = cpu_seconds(pid), time.process_time()
-            await asyncio.sleep(end_at - 0.25 - time.monotonic())
+            await asyncio.sleep(_SETTLE_S)
+            figures.reset()
+            start, cpu_before, own_before = time.monotonic(), cpu_seconds(pid), time.process_time()
+            await asyncio.sleep(seconds)
             cpu, own = cpu_seconds(pid) - cpu_before, time.process_time() - own_before
-            length = time.monotonic() - start_window
-            memory = memory_bytes(pid)
+            length, memory, found = time.monotonic() - start, memory_bytes(pid), asdict(figures)
+            over.set()
         return {
             "calls": count,
             "seconds": round(length, 2),
@@ -73,7 +71,7 @@ class Load:
             "rss_mb_per_call": (memory - memory_before) / 2**20 / count,
             "server_busy": cpu / length,
             "load_busy": own / length,
-            "figures": vars(figures),
+            "figures": found,
         }
 
 

@@ -85,6 +85,10 @@ class Figures:
     frames_sent: int = 0
     frames_received: int = 0
 
+    def reset(self) -> None:
+        """Forget all figures so far."""
+        self.__init__()  # type: ignore[misc]
+
 
 class HeardAnswer:
     """The audio that the caller hears of one answer: played without a pause from its first media message on."""
@@ -142,24 +146,26 @@ class SyntheticCall:
         self._answer = 0
         self._heard_ms: float | None = None
         self._truncated_ms: float | None = None
-        self._talked = self._loop.create_future()
+        self._start_at = 0.0
+        self._next_frame: asyncio.TimerHandle
 
     # The caller's end
 
-    async def run(self, url: str, start_at: float, end_at: float) -> None:
-        """Make the call, with frames from `start_at` to `end_at` (loop's clock)."""
+    async def run(self, url: str, phase: float, over: asyncio.Event) -> None:
+        """Make the call, and hang up when it is `over`. `phase`: when within 20 ms its frames are sent, 0 to 1."""
         self._phone = await connect(url, ping_interval_s=None)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._phone.run(self._phone_received))
-            self._begin(start_at, end_at)
+            self._begin(phase)
             await self.configured.wait()
             answering = tasks.create_task(self._answer_for_ever())
-            await self._talked
+            await over.wait()
+            self._next_frame.cancel()
             answering.cancel()
             self._phone.send(self._message("stop", {"accountSid": _ACCOUNT, "callSid": self._call_sid}))
             self._phone.close()
 
-    def _begin(self, start_at: float, end_at: float) -> None:
+    def _begin(self, phase: float) -> None:
         start = {
             "accountSid": _ACCOUNT,
             "streamSid": self._stream_sid,
@@ -169,8 +175,8 @@ class SyntheticCall:
             "customParameters": {},
         }
         self._phone.send_all([_CONNECTED, self._message("start", start)])
-        self._start_at, self._end_at = start_at, end_at
-        self._loop.call_at(start_at, self._talk)
+        self._start_at = (monotonic() // FRAME_S + 1 + phase) * FRAME_S
+        self._next_frame = self._loop.call_at(self._start_at, self._talk)
 
     def _talk(self) -> None:
         frame, payloads = len(self._sent_at), caller_payloads()
@@ -183,10 +189,7 @@ class SyntheticCall:
             f'"streamSid":"{self._stream_sid}"}}'
         )
         self._figures.frames_sent += 1
-        if at + FRAME_S < self._end_at:
-            self._loop.call_at(at + FRAME_S, self._talk)
-        else:
-            self._talked.set_result(None)
+        self._next_frame = self._loop.call_at(at + FRAME_S, self._talk)
 
     def _message(self, event: str, body: dict[str, Any]) -> str:
         return json.dumps({"event": event, "sequenceNumber": "1", event: body, "streamSid": self._stream_sid})

