@@ -21,6 +21,7 @@ Twilio documents marks, clears and timestamps (Media Streams, "WebSocket message
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 
@@ -44,17 +45,24 @@ class _Bucket:
 class LineClock:
     """Joins our clock to the clock of the caller's frames. All times in seconds.
 
-    `up` is the smallest `arrival - stamp` of the window: the way up without jitter (plus the offset of the clocks).
-    `jitter` is the mean delay beyond it. The way down is assumed to have the same jitter.
-    `last_frame` is the stamp of the newest frame.
+    `up` is the smallest `arrival - stamp` of the window: the way up without jitter (plus the offset of the clocks). It
+    is 0 before the first frame. `round_trip` is the shortest round trip that the probes saw, and 0 before the first.
+    `jitter` is the mean delay beyond `up`. The way down is assumed to have the same jitter. `last_frame` is the stamp
+    of the newest frame.
     """
 
     def __init__(self) -> None:
         self.last_frame: float | None = None
+        self.up = 0.0
+        self.round_trip = 0.0
         self._newest = _Bucket(-1)
         self._older: deque[_Bucket] = deque()
         self._smallest, self._total, self._count = math.inf, 0.0, 0  # of the older buckets
         self._trips: deque[float] = deque(maxlen=_PROBES)
+        self._sorted_trips: list[float] = []
+        self._usual_count = 0
+        self._usual_trip = 0.0
+        """The mean of the shortest `_usual_count` round trips."""
 
     def frame(self, stamp_s: float, now: float) -> None:
         """Take a frame of the caller, which was stamped `stamp_s` and arrived now."""
@@ -66,6 +74,7 @@ class LineClock:
         newest.count += 1
         if difference < newest.smallest:
             newest.smallest = difference
+            self.up = min(self._smallest, difference)
 
     def _begin_bucket(self, second: int) -> _Bucket:
         older = self._older
@@ -78,11 +87,6 @@ class LineClock:
         self._count = sum(bucket.count for bucket in older)
         self._newest = _Bucket(second)
         return self._newest
-
-    @property
-    def up(self) -> float:
-        smallest = min(self._smallest, self._newest.smallest)
-        return 0.0 if smallest is math.inf else smallest
 
     @property
     def jitter(self) -> float:
@@ -102,17 +106,15 @@ class LineClock:
         earliest, latest = self.date(now)
         x = (max(earliest, now - self.up - 2 * self.jitter) + latest) / 2
         self._trips.append(x - sent_at + self.up)
+        self._sorted_trips = sorted(self._trips)
+        self.round_trip = self._sorted_trips[0]
+        self._usual_count = 0
         return x
 
     @property
     def known(self) -> bool:
         """Whether a probe has come back."""
         return bool(self._trips)
-
-    @property
-    def round_trip(self) -> float:
-        """The shortest round trip that the probes saw; 0 before the first."""
-        return min(self._trips, default=0.0)
 
     def effect(self, now: float) -> float:
         """The earliest moment (X) at which a message that is sent now takes effect."""
@@ -121,9 +123,13 @@ class LineClock:
     def expected_effect(self, now: float) -> float:
         """The moment (X) at which a message that is sent now takes effect, with the mean delay of the probes. Probes
         that a stall delayed do not count."""
-        shortest = self.round_trip
-        usual = [trip for trip in self._trips if trip <= shortest + 4 * self.jitter + _TOLERANCE_S]
-        return now + (sum(usual) / len(usual) if usual else 0.0) - self.up
+        if not self._trips:
+            return now - self.up
+        limit = self.round_trip + 4 * self.jitter + _TOLERANCE_S
+        if (count := bisect_right(self._sorted_trips, limit)) != self._usual_count:
+            self._usual_count = count
+            self._usual_trip = sum(trip for trip in self._trips if trip <= limit) / count
+        return now + self._usual_trip - self.up
 
 
 class Playhead:
