@@ -16,6 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from benchmarks import measurements
+from docs.paths import record, text
 from telephony import Call
 from telephony.cli.app import app
 from telephony.journal.reader import read_journal
@@ -184,6 +185,10 @@ def _exists(name: str) -> bool:
         parent, _, attribute = name.rpartition(".")
         return hasattr(importlib.import_module(parent), attribute)
     return True
+
+
+def test_the_hot_paths_are_those_of_a_call() -> None:
+    assert text(record()) in PAGES["docs/architecture.md"], "run `python -m docs.paths`"
 
 
 def test_every_function_of_the_hot_paths_exists() -> None:
