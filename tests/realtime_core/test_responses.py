@@ -637,6 +637,15 @@ def test_a_retry_keeps_its_options_waits_and_is_counted() -> None:
 # --- small rules ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("outcome", [SILENT, WRITTEN])
+def test_a_silent_response_is_requested_again_at_once(outcome: Outcome) -> None:
+    responses = new()
+    sent = create(responses.request_answer(0.0, "item_1"))
+    responses.created(0.1, "resp_1", ours(sent))
+    failed, again = responses.done(0.2, "resp_1", outcome)
+    assert isinstance(failed, ResponseFailed) and failed.retrying and isinstance(again, CreateResponse)
+
+
 def test_nothing_is_cancelled_before_the_first_response() -> None:
     responses = new()
     assert not responses.cancelling and responses.cancel() == []
