@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import wraps
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -21,10 +22,12 @@ from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
 from telephony.records.outbox import Message, MessageState
 from telephony.settings import load_settings
+from telephony.web.server import listening
 from telephony.webhooks.attempts import Answer, after
 from telephony.webhooks.sender import WebhookSender
 from tests.support.webhook_receiver import SECRET, Received, data_of, receiver
 
+RECEIVER = Path("docs/outcomes.md").read_text().partition("```python\n# receiver.py")[2].partition("```")[0]
 NOON = datetime(2027, 1, 1, 12, tzinfo=UTC)
 
 
@@ -230,3 +233,21 @@ def test_webhooks_are_not_sent_without_a_good_secret(secret: str | None) -> None
     given: dict[str, Any] = {"telephony_webhook_url": "https://crm.example.com/", "telephony_webhook_secret": secret}
     with pytest.raises(SettingsError, match="TELEPHONY_WEBHOOK_SECRET"):
         load_settings(**given)
+
+
+@in_real_time
+async def test_the_receiver_of_the_documentation_accepts_and_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: dict[str, Any] = {}
+    exec(compile("#" + RECEIVER, "receiver.py", "exec"), module)
+    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+    async with listening(module["app"], host="127.0.0.1", port=0) as address:
+        outcomes: list[str] = []
+        async with sending(f"{address}/calls", on_attempt=outcomes.append) as client:
+            end(client, "CA1")
+            await until(lambda: bool(outcomes))
+        other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDC2FVsBQIhrs"
+        async with sending(f"{address}/calls", secrets=(other,), on_attempt=outcomes.append) as client:
+            end(client, "CA2")
+            await until(lambda: len(outcomes) == 2)
+    assert outcomes == ["delivered", "failed"]
+    assert len(module["done"]) == 1
