@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,9 +178,9 @@ async def test_after_an_outage_all_can_renew_before_any_is_judged(
         done.append("renewed" if held else "taken")
         return held
 
-    def interrupting(now: datetime) -> int:
+    def interrupting(now: datetime, **options: Any) -> int:
         done.append("judged")
-        return interrupt(now)
+        return interrupt(now, **options)
 
     monkeypatch.setattr(database, "renew", renewing)
     monkeypatch.setattr(database, "interrupt", interrupting)
