@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .connection import Close
+    from .close import Close
 
 __all__ = [
     "ConnectFailed",
