@@ -29,6 +29,7 @@ BY_THE_CLOCK = {
     "test_drain.py",
     "test_journal_survives.py",
     "test_number.py",
+    "test_records_survive.py",
     "test_servers.py",
     "test_sdk_examples.py",
     "test_sdk_programs.py",

@@ -192,6 +192,8 @@ def updated(row: CallRecord | None, update: CallUpdate) -> CallRecord | None:
         changes.pop("status", None)
     if row.sid is not None or changes.get("sid") is None:
         changes.pop("sid", None)
+    if row.started_at is not None and isinstance(begun := changes.get("started_at"), datetime):
+        changes["started_at"] = min(row.started_at, begun)  # another process may have had the call before
     for name in ("answered_at", "ended_at"):
         if getattr(row, name) is not None:
             changes.pop(name, None)

@@ -36,7 +36,7 @@ from .call_record import INTERRUPTED, CallRecord, CallUpdate, updated
 from .call_rows import conditions, record_of
 from .database_erasure import DatabaseErasure
 from .database_outbox import DatabaseOutbox, put
-from .engine import create_file, engine_of, parse_url
+from .engine import READS, create_file, engine_of, parse_url
 from .outbox import message_of
 from .schema import VERSION, calls, claims, processes, upgrade, version_of, webhooks
 from .storable import clean_text, is_key
@@ -120,12 +120,12 @@ class DatabaseRecords:
             _note(connection, news)
 
     def call(self, key: str) -> CallRecord | None:
-        with self._transaction() as connection:
+        with self._transaction(reads=True) as connection:
             return _find(connection, key)
 
     def calls(self, query: CallQuery) -> list[CallRecord]:
         listed = select(calls).where(*conditions(query)).order_by(calls.c.started_at.desc(), calls.c.id.desc())
-        with self._transaction() as connection:
+        with self._transaction(reads=True) as connection:
             return [record_of(row) for row in connection.execute(listed.limit(query.limit + 1)).mappings()]
 
     def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
@@ -134,7 +134,7 @@ class DatabaseRecords:
         dollars = case((calls.c.currency.in_(("", DOLLARS)), func.coalesce(calls.c.cost, 0.0)), else_=0.0)
         cost = func.coalesce(calls.c.model_cost, 0.0) + dollars
         measured = select(func.sum(calls.c.duration_s), func.sum(cost)).where(*these, is_measured)
-        with self._transaction() as connection:
+        with self._transaction(reads=True) as connection:
             seconds, dollars_spent = connection.execute(measured).one()
             others = connection.execute(select(calls).where(*these, ~is_measured)).mappings()
             rest = spent_of(map(record_of, others), now)
@@ -153,7 +153,7 @@ class DatabaseRecords:
 
     def is_alive(self, process: str, *, now: datetime) -> bool:
         found = select(processes.c.id).where(processes.c.id == process, processes.c.expires_at > now)
-        with self._transaction() as connection:
+        with self._transaction(reads=True) as connection:
             return connection.execute(found).first() is not None
 
     def interrupt(self, now: datetime, *, announce: bool = False) -> int:
@@ -200,11 +200,12 @@ class DatabaseRecords:
         self._engine.dispose()
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def _transaction(self, *, reads: bool = False) -> Iterator[Connection]:
+        """`reads`: the transaction only reads."""
         try:
             if self._create and not self._is_ready:
                 self._prepare()
-            with self._engine.begin() as connection:
+            with self._engine.connect().execution_options(**{READS: reads}) as connection, connection.begin():
                 yield connection
         except IntegrityError as error:
             raise _Collided(_first_line(error)) from None

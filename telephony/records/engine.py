@@ -13,10 +13,13 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 from ..errors import SettingsError
 
-__all__ = ["WITHIN_S", "create_file", "engine_of", "parse_url"]
+__all__ = ["READS", "WITHIN_S", "create_file", "engine_of", "parse_url"]
 
 WITHIN_S = 2
 """The time limit of one statement, and of one attempt to connect."""
+READS = "telephony_reads"
+"""The execution option of a connection that only reads."""
+_FROZEN_S = 10
 _creating = threading.Lock()
 
 
@@ -61,11 +64,11 @@ def engine_of(url: URL) -> Engine:
 
 def _open_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
-    connection.execute("PRAGMA secure_delete=ON")  # overwrite what is deleted, also by updates that mask a number
     deadline = time.monotonic() + WITHIN_S
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA secure_delete=ON")  # overwrite what is deleted, and what an update replaces
         except sqlite3.OperationalError:  # SQLite does not always wait for this lock by itself
             if time.monotonic() > deadline:
                 raise
@@ -75,11 +78,14 @@ def _open_sqlite(connection: Any, _: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")  # a transaction that begins with a read cannot become a writer
+    # A transaction that begins with a read cannot become a writer. One that only reads waits for no writer.
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READS) else "BEGIN IMMEDIATE")
 
 
 def _begin_postgresql(connection: Connection) -> None:
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {WITHIN_S * 1000}")
+    # A process that is frozen in a transaction must not keep its locks.
+    connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {_FROZEN_S * 1000}")
 
 
 def create_file(path: str) -> None:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,8 @@ DEPLOY = ROOT / "deploy"
 CLOSING_S = 10
 """What the server takes to close its last connections (uvicorn's own time-out is 5 s), and some."""
 TOKEN = "a-token"
+PROGRAM = ("-m", "telephony")
+"""What Python runs as the server."""
 
 
 # --- time-outs ---------------------------------------------------------------------------------------------------
@@ -282,7 +284,11 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, twilio: SimulatedTwilio | None = None, **settings: str
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    twilio: SimulatedTwilio | None = None,
+    program: Sequence[str] = PROGRAM,
+    **settings: str,
 ) -> AsyncIterator[Site]:
     """Two servers (phone-2 on 127.0.0.2, phone-3 on 127.0.0.3), Caddy with deploy/Caddyfile, a simulated Twilio."""
     executable = caddy()
@@ -302,7 +308,7 @@ async def site(
         config = config.replace(written, here)
     (folder / "Caddyfile").write_text(config)
     async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(server(name, inner, public, settings)) for name in (2, 3)]
+        servers = [await stack.enter_async_context(server(name, inner, public, settings, program)) for name in (2, 3)]
         proxy = await asyncio.create_subprocess_exec(
             executable, "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile",
             env={"PROCESSES": f"127.0.0.2:{inner} 127.0.0.3:{inner}", "HOME": str(folder)},
@@ -329,7 +335,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 
 @asynccontextmanager
 async def server(
-    number: int, port: int, public: str, settings: Mapping[str, str]
+    number: int, port: int, public: str, settings: Mapping[str, str], program: Sequence[str] = PROGRAM
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     environment = {
         "HOST": f"127.0.0.{number}", "PORT": str(port), "PUBLIC_URL": public, "TWILIO_AUTH_TOKEN": TOKEN,
@@ -338,7 +344,7 @@ async def server(
         "TELEPHONY_CALLS_PER_CALLER_HOUR": "0", "TELEPHONY_API_TOKEN": TOKEN, **settings,
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "telephony", "serve", "--json", env=os.environ | environment,
+        sys.executable, *program, "serve", "--json", env=os.environ | environment,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,15 @@ from typing import Any
 
 import pytest
 
+from telephony.errors import RecordsUnavailable
 from telephony.records import client as records_client
+from telephony.records import engine
+from telephony.records.call_query import CallQuery
 from telephony.records.call_record import CallUpdate
 from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
 from tests.support.call_processes import until
+from tests.support.databases import Cluster
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -95,6 +100,41 @@ def test_a_call_of_an_older_release_is_closed_after_a_day(database: DatabaseReco
     assert database.interrupt(at(86_400)) == 0
     assert database.interrupt(at(86_401)) == 1
     assert [status_of(database, key)[0] for key in ("CA1", "CA2")] == ["interrupted", "in-progress"]
+
+
+def test_postgresql_takes_the_locks_of_a_process_that_is_frozen_in_a_transaction(
+    postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_FROZEN_S", 1)
+    url = postgresql.new_database()
+    with closing(DatabaseRecords(url)) as frozen, closing(DatabaseRecords(url)) as other:
+        frozen.note([begun("CA1", "frozen")])
+        with pytest.raises(RecordsUnavailable), frozen._transaction() as connection:
+            connection.exec_driver_sql("UPDATE telephony_calls SET reason = 'lost'")
+            waited = 0
+            while True:
+                try:
+                    other.note([CallUpdate("CA1", at(1), True, {"agent": "Desk"})])
+                    break
+                except RecordsUnavailable:  # the statement waited for the lock until its own time limit
+                    waited += 1
+                    assert waited < 20
+            connection.exec_driver_sql("SELECT 1")
+        row = frozen.call("CA1")
+        assert row is not None and (row.agent, row.reason) == ("Desk", "")
+
+
+def test_sqlite_is_read_while_a_frozen_process_keeps_its_lock(tmp_path: Path) -> None:
+    file = tmp_path / "records.db"
+    with closing(DatabaseRecords(f"sqlite:///{file}")) as database:
+        database.note([begun("CA1", "a")])
+        with closing(sqlite3.connect(file, isolation_level=None)) as frozen:
+            frozen.execute("BEGIN IMMEDIATE")
+            assert database.call("CA1") is not None and len(database.calls(CallQuery())) == 1
+            assert not database.is_alive("a", now=at(0))
+            assert database.spent(at(-1), at(0)).seconds == 0
+            with pytest.raises(RecordsUnavailable):
+                database.note([begun("CA2", "a")])
 
 
 # --- real processes ------------------------------------------------------------------------------------------------

@@ -172,6 +172,15 @@ def test_late_news_do_not_bring_a_call_back() -> None:
         assert again is not None and (again.ended_at, again.sid) == (NOON, "CA1")
 
 
+def test_a_call_that_another_process_takes_over_keeps_its_beginning(records: Records) -> None:
+    moved = [news("CA1", s, started_at=NOON + timedelta(seconds=s), answered_at=NOON + timedelta(seconds=s + 1))
+             for s in (5, 0, 9)]  # fmt: skip
+    for each in moved:
+        records.note([each])
+    row = records.call("CA1")
+    assert row is not None and (row.started_at, row.answered_at) == (NOON, NOON + timedelta(seconds=6))
+
+
 def test_old_calls_are_removed(records: Records) -> None:
     records.note([news("CA1", 0, sid="CA1"), news("CA2", 10)])
     assert records.purge(NOON + timedelta(seconds=5), dry_run=True) == ["CA1"]
