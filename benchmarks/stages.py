@@ -23,6 +23,7 @@ import pstats
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -307,6 +308,22 @@ def call_cost(seconds: float = 30.0, *, journal: bool) -> float:
     return 1000 * (used - (time.process_time() - start)) / seconds
 
 
+def journal_shares(seconds: float) -> tuple[float, list[tuple[str, float]]]:
+    """The size of a journal in MB a minute, and the share of each kind of record in percent, the largest first."""
+    sizes: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.jsonl"
+        virtual_time.run(_call(seconds, path), seed=1)
+        settle()
+        with path.open("rb") as lines:
+            for line in lines:
+                record = json.loads(line)
+                message = record.get("message", {})
+                sizes[f"{record['kind']} {message.get('event', message.get('type', ''))}".strip()] += len(line)
+    total = sizes.total()
+    return total / 1e6 / seconds * 60, [(kind, 100 * size / total) for kind, size in sizes.most_common()]
+
+
 def profile(seconds: float, *, journal: bool = False, rows: int = 25) -> str:
     """The functions of a call with the most time of their own. The profiler makes small functions look slower."""
     with cProfile.Profile() as profiler:
@@ -325,8 +342,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the call in virtual time")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--profile", action="store_true", help="print the functions of the call by their own time")
+    parser.add_argument("--journal", action="store_true", help="print the size of a journal, and what it consists of")
     arguments = parser.parse_args()
     call_cost(2.0, journal=True)  # triggers late imports
+    if arguments.journal:
+        mb_per_minute, shares = journal_shares(arguments.seconds)
+        print(f"{mb_per_minute:.2f} MB a minute", *(f"{share:5.1f} %  {kind}" for kind, share in shares[:8]), sep="\n")
+        return 0
     if arguments.profile:
         print(profile(arguments.seconds))
         return 0

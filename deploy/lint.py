@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -75,11 +76,11 @@ def kubernetes(folder: Path) -> str:
     return f"{len(documents)} resources are valid in Kubernetes {kubernetes_validate.latest_version()}"
 
 
-def unit(folder: Path) -> str:
+def unit(folder: Path, name: str = "telephony.service") -> str:
     """As systemd reads it, and how much it lets the service do. Its program is not here, so another stands in."""
     analyze = _program("systemd-analyze")
     with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch) / "telephony.service"
+        copy = Path(scratch) / name
         copy.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", (folder / copy.name).read_text()))
         if complaints := _run(analyze, "verify", str(copy), stderr=True).strip():
             raise Faulty(complaints)
@@ -100,6 +101,7 @@ def proxy(folder: Path) -> str:
             # The certificate of the pods is a secret of theirs.
             config.write_text(re.sub(r"(?m)^\ttls /tls/.*\n", "\ttls internal\n", text))
             environment = {"SITE": "phone.example.com", "PROCESSES": "phone-1:8000 phone-2:8000", "HOME": scratch}
+            environment["PROCESS"] = "phone-{re.home.1}:8000"
             _run(caddy, "validate", "--config", str(config), "--adapter", "caddyfile", **environment)
     return f"both Caddyfiles are valid in Caddy {major}.{minor}"
 
@@ -109,6 +111,7 @@ CHECKS: dict[str, Callable[[Path], str]] = {
     "compose.yaml": compose,
     "kubernetes": kubernetes,
     "telephony.service": unit,
+    "telephony-processes.service": partial(unit, name="telephony-processes.service"),
     "Caddyfile": proxy,
 }
 

@@ -98,6 +98,30 @@ def serve(
         )
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def processes(
+    context: typer.Context,
+    count: Annotated[
+        int, typer.Argument(help="How many processes to run: one for each core, or fewer.", min=1, max=250)
+    ],
+    port: Annotated[int, typer.Option(help="The port of all processes, on 127.0.0.1, 127.0.0.2, ...")] = 8000,
+    proxy: Annotated[
+        Path | None,
+        typer.Option(help="Run Caddy, too, with this file, such as deploy/Caddyfile.", exists=True, show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON line when all processes are ready.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run several servers behind a proxy. The other arguments are those of `telephony serve`, the agent first.
+
+    SIGTERM drains all of them. SIGHUP restarts them one after the other, and no call is lost. Linux only.
+    """
+    from .processes import run_processes
+
+    with reporting(verbose=verbose):
+        run_processes(count, port, context.args, proxy=proxy, as_json=json)
+
+
 @app.command()
 def demo(
     agent: Agent = None,

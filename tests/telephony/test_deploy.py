@@ -53,6 +53,7 @@ def number(file: str, pattern: str) -> float:
     [
         ("compose.yaml", r"stop_grace_period: (\d+)s", 0),
         ("telephony.service", r"TimeoutStopSec=(\d+)", 0),
+        ("telephony-processes.service", r"TimeoutStopSec=(\d+)", 0),
         ("kubernetes/telephony.yaml", r"terminationGracePeriodSeconds: (\d+)", r'command: \["sleep", "(\d+)"\]'),
     ],
 )
@@ -228,6 +229,7 @@ def test_the_proxys_configuration_is_valid(file: str, tmp_path: Path) -> None:
     config = tmp_path / "Caddyfile"
     config.write_text(caddyfile((DEPLOY / file).read_text()))
     environment = {"SITE": "phone.example.com", "PROCESSES": "phone-1:8000 phone-2:8000", "HOME": str(tmp_path)}
+    environment["PROCESS"] = "phone-{re.home.1}:8000"
     adapted = subprocess.run(
         [caddy(), "adapt", "--config", config, "--adapter", "caddyfile"],
         env=environment,
@@ -279,7 +281,24 @@ class Site:
             f"http://127.0.0.{number}:{self.port}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}
         )
         with urllib.request.urlopen(request, timeout=5) as response:
-            return round(float(re.findall(r"^telephony_calls_total (\S+)", response.read().decode(), re.MULTILINE)[0]))
+            by_direction = re.findall(r"^telephony_calls_total\{.*\} (\S+)", response.read().decode(), re.MULTILINE)
+        return round(sum(map(float, by_direction)))
+
+
+def prepare(folder: Path, public: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """deploy/Caddyfile with a certificate of our own, which this process trusts."""
+    certificate, key = make_certificate(folder)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    websocket._default_tls.cache_clear()
+    config = caddyfile((DEPLOY / "Caddyfile").read_text())
+    for written, here in {
+        "\tadmin off\n": "\tadmin off\n\tauto_https off\n",
+        "{$SITE} {\n": f"{public} {{\n\ttls {certificate} {key}\n",
+    }.items():
+        assert written in config
+        config = config.replace(written, here)
+    (folder / "Caddyfile").write_text(config)
+    return folder / "Caddyfile"
 
 
 @asynccontextmanager
@@ -294,24 +313,13 @@ async def site(
     executable = caddy()
     port, inner = free_port(), free_port()
     public = f"https://localhost:{port}"
-    certificate, key = make_certificate(folder)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    websocket._default_tls.cache_clear()
-    config = caddyfile((DEPLOY / "Caddyfile").read_text())
-    for written, here in {
-        "\tadmin off\n": "\tadmin off\n\tauto_https off\n",
-        "{$SITE} {\n": f"{public} {{\n\ttls {certificate} {key}\n",
-        "(phone-[0-9]+)": "phone-([0-9]+)",
-        "{re.home.1}:8000": f"127.0.0.{{re.home.1}}:{inner}",
-    }.items():
-        assert written in config
-        config = config.replace(written, here)
-    (folder / "Caddyfile").write_text(config)
+    config = prepare(folder, public, monkeypatch)
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(server(name, inner, public, settings, program)) for name in (2, 3)]
         proxy = await asyncio.create_subprocess_exec(
-            executable, "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile",
-            env={"PROCESSES": f"127.0.0.2:{inner} 127.0.0.3:{inner}", "HOME": str(folder)},
+            executable, "run", "--config", config, "--adapter", "caddyfile",
+            env={"PROCESSES": f"127.0.0.2:{inner} 127.0.0.3:{inner}", "PROCESS": f"127.0.0.{{re.home.1}}:{inner}",
+                 "HOME": str(folder)},
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         stack.push_async_callback(stop, proxy)
@@ -448,3 +456,83 @@ def test_where_nobody_is_ready_the_caller_hears_that_the_line_is_busy(
             assert (call.status, call.warnings) == ("busy", [])
 
     asyncio.run(main())
+
+
+# --- several processes on one machine --------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def processes(
+    folder: Path, public: str, inner: int, config: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, str]]]:
+    environment = {
+        "PUBLIC_URL": public, "TWILIO_AUTH_TOKEN": TOKEN, "TELEPHONY_WHEN_DRAINING": f"{public}/incoming-call",
+        "TELEPHONY_MODEL": "scripted", "TELEPHONY_SCRIPT": str(TRATTORIA), "LOG_LEVEL": "warning",
+        "TELEPHONY_CALLS_PER_CALLER_HOUR": "0", "TELEPHONY_API_TOKEN": TOKEN,
+        "HOME": str(folder), "TELEPHONY_DATA_DIR": str(folder / "data"),
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "telephony", "processes", "2", "--port", str(inner), "--proxy", config, "--json",
+        env=os.environ | environment, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            ready = json.loads(await process.stdout.readline())
+        yield process, ready["processes"]
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            async with asyncio.timeout(60):
+                await process.wait()
+
+
+def started_at(address: str) -> float:
+    """When the process at this address began, in Unix time."""
+    request = urllib.request.Request(f"http://{address}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=5) as response:
+        text = response.read().decode()
+    return float(re.findall(r"^process_start_time_seconds (\S+)", text, re.MULTILINE)[0])
+
+
+def test_no_call_is_lost_while_all_processes_of_a_machine_are_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caddy()
+
+    async def main() -> None:
+        port, inner = free_port(), free_port()
+        public = f"https://localhost:{port}"
+        config = prepare(tmp_path, public, monkeypatch)
+        async with AsyncExitStack() as stack:
+            running, addresses = await stack.enter_async_context(processes(tmp_path, public, inner, config))
+            assert addresses == {"phone-1": f"127.0.0.1:{inner}", "phone-2": f"127.0.0.2:{inner}"}
+            await reachable(port)
+            twilio = await stack.enter_async_context(SimulatedTwilio(auth_token=TOKEN, numbers=()))
+            twilio.add_number("+14155550199", voice_url=f"{public}/incoming-call")
+            here = Site(twilio, [], inner)
+            before = {name: started_at(address) for name, address in addresses.items()}
+            async with asyncio.TaskGroup() as group:
+                calls = [group.create_task(here.ring(heard_s=1.0)) for _ in range(4)]
+                while sum(bool(call.streams) for call in twilio.calls.values()) < 4:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+                running.send_signal(signal.SIGHUP)
+                for name in addresses:  # the next restart begins when this process takes calls again
+                    calls.append(group.create_task(here.ring()))
+                    await until_restarted(addresses[name], before[name])
+            for call in calls:
+                check(call.result())
+        websocket._default_tls.cache_clear()
+
+    asyncio.run(main())
+
+
+async def until_restarted(address: str, before: float) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                if await asyncio.to_thread(started_at, address) > before:
+                    return
+            except OSError:
+                pass
+            await asyncio.sleep(0.1)

@@ -28,7 +28,10 @@ def lint_result(lint: ModuleType, check: str, folder: Path) -> str:
         pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize("check", ["Dockerfile", "compose.yaml", "kubernetes", "telephony.service", "Caddyfile"])
+@pytest.mark.parametrize(
+    "check",
+    ["Dockerfile", "compose.yaml", "kubernetes", "telephony.service", "telephony-processes.service", "Caddyfile"],
+)
 def test_nothing_is_found(lint: ModuleType, check: str) -> None:
     assert lint_result(lint, check, DEPLOY)
 

@@ -1,0 +1,182 @@
+"""`telephony processes`: several servers on one machine, one for each core, and a rolling restart of them.
+
+A call belongs to one process. The addresses that Twilio gets carry its name, `/i/phone-N/...`, and the proxy sends them
+to the loopback address 127.0.0.N (Linux answers on each of them). So all processes have one port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import typer
+
+from .errors import USAGE, CliError
+
+__all__ = ["Processes", "run_processes"]
+
+log = logging.getLogger(__name__)
+
+_AGAIN_S = 1.0
+"""The pause before a process that ended by itself is started again."""
+_NOTICED_S = 4.0
+"""How long after its start the proxy of `deploy/` may take to send new calls to a process: it asks every second."""
+
+
+class _Process:
+    """One server. It is started again when it ends, until `stop`."""
+
+    def __init__(self, number: int, port: int, arguments: Sequence[str]) -> None:
+        self.name = f"phone-{number}"
+        self.address = f"127.0.0.{number}:{port}"
+        self.ready = asyncio.Event()
+        """Set while the process takes calls."""
+        self._command = [
+            sys.executable, "-m", "telephony", "serve", *arguments,
+            "--host", f"127.0.0.{number}", "--port", str(port), "--json",
+        ]  # fmt: skip
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+        self._restarting = False
+
+    async def run(self) -> None:
+        while not self._stopping:
+            self._restarting = False
+            self._process = process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdout=asyncio.subprocess.PIPE,
+                env=os.environ | {"TELEPHONY_INSTANCE": self.name},
+                start_new_session=True,  # Ctrl-C reaches this program alone, which tells each process to drain
+            )
+            assert process.stdout is not None
+            try:
+                if await process.stdout.readline():
+                    self.ready.set()
+                code = await process.wait()
+            finally:
+                self.ready.clear()
+                if process.returncode is None:  # this program fails: no process may stay without it
+                    process.kill()
+            if not (self._stopping or self._restarting):
+                log.error("%s ended with %d. It is started again.", self.name, code)
+                await asyncio.sleep(_AGAIN_S)
+
+    async def restart(self) -> None:
+        """Drain the process, start it again, and wait until it takes calls and the proxy has noticed."""
+        self._restarting = True
+        self.ready.clear()
+        self._terminate()
+        await self.ready.wait()
+        await asyncio.sleep(_NOTICED_S)
+
+    def stop(self) -> None:
+        """Drain the process. The second call ends it at once."""
+        self._stopping = True
+        self._terminate()
+
+    def _terminate(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+
+
+class Processes:
+    """`count` servers with these arguments of `telephony serve`, and the proxy, if there is one.
+
+    `proxy` is a Caddyfile that takes PROCESSES (all addresses) and PROCESS (the address by `{re.home.1}`, the number in
+    the path), such as `deploy/Caddyfile`.
+    """
+
+    def __init__(self, count: int, port: int, arguments: Sequence[str], proxy: Path | None = None) -> None:
+        self._processes = [_Process(number, port, arguments) for number in range(1, count + 1)]
+        self._proxy = proxy
+        self._environment = {
+            "PROCESSES": " ".join(process.address for process in self._processes),
+            "PROCESS": f"127.0.0.{{re.home.1}}:{port}",
+        }
+        self._stopping = False
+        self._rolling: asyncio.Task[None] | None = None
+
+    async def run(self, on_ready: Callable[[Mapping[str, str]], None]) -> None:
+        """Run until `stop`. `on_ready` gets the address of each process once all take calls."""
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(process.run(), name=process.name) for process in self._processes]
+            proxy = tasks.create_task(self._run_proxy()) if self._proxy is not None else None
+            all_ready = tasks.create_task(self._all_ready())
+            await asyncio.wait([all_ready, *running], return_when=asyncio.FIRST_COMPLETED)
+            if all_ready.done():
+                on_ready({process.name: process.address for process in self._processes})
+            all_ready.cancel()
+            await asyncio.wait(running)
+            if proxy is not None:
+                proxy.cancel()  # last: calls that drain go through it
+            if self._rolling is not None:
+                self._rolling.cancel()
+
+    async def _all_ready(self) -> None:
+        for process in self._processes:
+            await process.ready.wait()
+
+    async def _run_proxy(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            "caddy", "run", "--config", os.fspath(self._proxy or ""), "--adapter", "caddyfile",
+            env=self._environment | os.environ, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+        if not self._stopping:
+            log.error("The proxy ended with %d. All processes stop.", code)
+            self.stop()
+
+    def restart(self) -> None:
+        """Restart all processes, one after the other: each drains, starts again, and takes calls before the next."""
+        if self._rolling is None or self._rolling.done():
+            self._rolling = asyncio.get_running_loop().create_task(self._restart(), name="rolling restart")
+
+    async def _restart(self) -> None:
+        for process in self._processes:
+            if not self._stopping:
+                log.info("%s drains and starts again.", process.name)
+                await process.restart()
+        log.info("All processes were restarted.")
+
+    def stop(self) -> None:
+        """Drain all processes at once, and end."""
+        self._stopping = True
+        for process in self._processes:
+            process.stop()
+
+
+def run_processes(count: int, port: int, arguments: Sequence[str], *, proxy: Path | None, as_json: bool) -> None:
+    """Run until SIGTERM or SIGINT. SIGHUP: a rolling restart. Raises `CliError` where that cannot work."""
+    if not sys.platform.startswith("linux"):
+        raise CliError("Several processes need Linux, which answers on 127.0.0.2 and so on.", code=USAGE)
+    if proxy is not None and shutil.which("caddy") is None:
+        raise CliError("Caddy is not on PATH.", "install it (Debian: apt-get install caddy), or leave --proxy out")
+
+    def on_ready(addresses: Mapping[str, str]) -> None:
+        if as_json:
+            typer.echo(json.dumps({"processes": addresses, "pid": os.getpid()}))
+        else:
+            for name, address in addresses.items():
+                typer.echo(f"{name} answers at {address}")
+
+    async def main() -> None:
+        processes = Processes(count, port, arguments, proxy)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, processes.stop)
+        loop.add_signal_handler(signal.SIGHUP, processes.restart)
+        await processes.run(on_ready)
+
+    asyncio.run(main())
