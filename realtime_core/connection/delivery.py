@@ -33,7 +33,8 @@ def check_close(code: int, reason: str) -> str:
 class DeliveringConnection(Connection):
     """Calls `on_message` in the step in which `_deliver` is called, and keeps messages that cannot be delivered yet.
 
-    An adapter calls `_deliver` with each message that arrives, and `_end` once. Messages that arrived before the end
+    An adapter calls `_deliver` with each message that arrives, and `_end` once. While `_handler` is set, an adapter may
+    call it in place of `_deliver`, and `_failed` with what it raises. Messages that arrived before the end
     are delivered before `run` returns. After a local `close` no message is delivered.
     """
 
@@ -44,6 +45,8 @@ class DeliveringConnection(Connection):
         self._discards = False
         self._delivering = False
         self._on_message: MessageHandler | None = None
+        self._handler: MessageHandler | None = None
+        """`_on_message`, while messages are neither kept nor dropped."""
         self._waiter: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
         self._ended: Close | None = None
@@ -54,6 +57,7 @@ class DeliveringConnection(Connection):
         self._waiter = asyncio.get_running_loop().create_future()
         self._on_message = on_message
         self._flush()
+        self._choose_handler()
         self._listening_changed()
         try:
             await self._waiter
@@ -62,7 +66,7 @@ class DeliveringConnection(Connection):
             self._drop()
             raise
         finally:
-            self._on_message = None
+            self._on_message = self._handler = None
         if self._failure is not None:
             raise self._failure
         assert self._ended is not None
@@ -70,12 +74,17 @@ class DeliveringConnection(Connection):
 
     def pause(self) -> None:
         self._paused = True
+        self._choose_handler()
         self._listening_changed()
 
     def resume(self) -> None:
         self._paused = False
         self._flush()
+        self._choose_handler()
         self._listening_changed()
+
+    def _choose_handler(self) -> None:
+        self._handler = None if self._paused or self._discards or self._kept else self._on_message
 
     @abstractmethod
     def _drop(self) -> None:
@@ -103,6 +112,7 @@ class DeliveringConnection(Connection):
 
     def _stop_delivering(self) -> None:
         self._discards = True
+        self._handler = None
         self._kept.clear()
         self._kept_bytes = 0
 
@@ -127,9 +137,13 @@ class DeliveringConnection(Connection):
         self._delivering = True
         try:
             self._on_message(message)
-        except Exception as error:  # noqa: BLE001 - the handler is the user's: `run` raises it
-            self._failure = error
-            self._stop_delivering()
-            self.close(1011, "internal error")
+        except Exception as error:  # noqa: BLE001 - the handler is the user's
+            self._failed(error)
         finally:
             self._delivering = False
+
+    def _failed(self, error: Exception) -> None:
+        """The handler raised this. `run` raises it."""
+        self._failure = error
+        self._stop_delivering()
+        self.close(1011, "internal error")

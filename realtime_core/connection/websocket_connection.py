@@ -135,7 +135,13 @@ class WebSocketConnection(DeliveringConnection, asyncio.Protocol):
             if not is_text:
                 self._receive(piece)
             elif (text := self._decode(piece)) is not None:
-                self._deliver(text)
+                if self._handler is None:
+                    self._deliver(text)
+                else:
+                    try:
+                        self._handler(text)
+                    except Exception as error:  # noqa: BLE001 - the handler is the user's
+                        self._failed(error)
             if self._transport.is_closing():
                 break
 

@@ -87,7 +87,7 @@ class Figures:
 
     def reset(self) -> None:
         """Forget all figures so far."""
-        self.__init__()  # type: ignore[misc]
+        vars(self).update(vars(Figures()))
 
 
 class HeardAnswer:
