@@ -1,7 +1,7 @@
 # Everything here sets up what it needs: a machine with make, git and a Python of 3.11 or newer is enough.
 #
 #   make demo                         a whole phone call on this machine
-#   make test | check                 the tests, one worker per core (ARGS="-n 0": one after the other) | lint, types...
+#   make test | check                 the tests, two workers per core (ARGS="-n 0": one after the other) | lint, types...
 #   make audit                        known vulnerabilities of the locked dependencies (asks osv.dev)
 #   make coverage                     the tests, and which lines and branches they run
 #   make docs                         the documentation as a site, in site/

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,23 +23,31 @@ settings.register_profile("proof", deadline=None, max_examples=2_000, print_blob
 settings.load_profile("proof" if PROOF else "test")
 
 BY_THE_CLOCK = {
-    "test_call_list.py",
-    "test_cli_call.py",
-    "test_demo.py",
-    "test_deploy.py",
-    "test_drain.py",
-    "test_journal_survives.py",
-    "test_number.py",
-    "test_records_survive.py",
-    "test_servers.py",
-    "test_sdk_examples.py",
-    "test_sdk_programs.py",
-    "test_softphone.py",
-    "test_webhook_kill.py",
-    "test_softphone_mounted.py",
-    "test_softphone_twiml.py",
+    "sound": {
+        "test_demo.py",
+        "test_journal_survives.py",
+        "test_sdk_examples.py",
+        "test_sdk_programs.py",
+        "test_softphone.py",
+        "test_softphone_mounted.py",
+        "test_softphone_twiml.py",
+    },
+    "processes": {
+        "test_call_list.py",
+        "test_cli_call.py",
+        "test_deploy.py",
+        "test_drain.py",
+        "test_number.py",
+        "test_records_survive.py",
+        "test_servers.py",
+        "test_webhook_kill.py",
+    },
 }
-"""Browsers and processes, which hear, speak and are killed in real time."""
+"""Files of tests that take real time and little of the processor: browsers and processes that hear, speak and are
+killed. The tests of one group run one after the other."""
+
+WORKERS_PER_CORE = 2
+"""Half of the tests' time is waiting."""
 
 LOGGING = LoggingState()
 OURS = ("OPENAI_", "TWILIO_", "TELEPHONY_")
@@ -61,14 +70,25 @@ def same_logging() -> Iterator[None]:
     LOGGING.restore()
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """The workers of `pytest -n auto`. None: the variable says how many."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return WORKERS_PER_CORE * (len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Each test goes to whichever worker of pytest-xdist is free; those that go by the clock keep to one, and begin.
-    (The mark `xdist_group` would say so, too, but not with xdist 3.8 under pytest 9.2.)"""
+    """Each test goes to a worker that is free. The groups that go by the clock are the largest, and so begin first.
+
+    The mark `xdist_group` has no effect with xdist 3.8 under pytest 9.2.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return "by the clock" if nodeid.partition("::")[0].rpartition("/")[2] in BY_THE_CLOCK else nodeid
+            file = nodeid.partition("::")[0].rpartition("/")[2]
+            return next((group for group, files in BY_THE_CLOCK.items() if file in files), nodeid)
 
     return Scheduling(config, log)
