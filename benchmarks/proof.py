@@ -42,6 +42,7 @@ LONG_TESTS = (
     "tests/telephony/test_outbound_faults.py",
     "tests/telephony/test_call_list.py",
     "tests/telephony/test_webhook_kill.py",
+    "tests/realtime_core/test_repeated_events.py",
 )
 """Tests with a long form: see `benchmarks.extent`."""
 _CLOSING = re.compile(r"\d+ (?:passed|failed|error).*")

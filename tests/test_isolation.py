@@ -24,6 +24,11 @@ def keep_lines_from_the_root() -> None:
     logging.getLogger(NAME).propagate = False
 
 
+def show_all_of_the_package() -> None:
+    """As `-v` does. The logger of the package is not one of a module."""
+    logging.getLogger("telephony").setLevel(logging.DEBUG)
+
+
 def raise_a_level() -> None:
     logging.getLogger(NAME).setLevel(logging.CRITICAL)
 
@@ -43,6 +48,7 @@ def filter_the_log_of_the_server() -> None:
 CHANGES: list[Callable[[], None]] = [
     disable_a_logger,
     keep_lines_from_the_root,
+    show_all_of_the_package,
     raise_a_level,
     disable_all,
     configure_as_the_program_does,
@@ -51,7 +57,7 @@ CHANGES: list[Callable[[], None]] = [
 
 
 def state() -> list[object]:
-    loggers = [logging.getLogger(name) for name in (None, NAME, "uvicorn.error", "asyncio")]
+    loggers = [logging.getLogger(name) for name in (None, NAME, "telephony", "uvicorn.error", "asyncio")]
     each = [(it.level, it.disabled, it.propagate, it.filters[:], len(it.handlers)) for it in loggers]
     return [logging.root.manager.disable, *each]
 

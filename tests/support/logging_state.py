@@ -39,14 +39,14 @@ class LoggingState:
     def restore(self) -> list[str]:
         """Restore what has changed. Returns the names of the loggers that had changed.
 
-        A new logger keeps what its module gave it, but not its filters: a server under test filters the server's log.
+        The parents of each logger are made, so that a test that configures one of them first is noticed. Another new
+        logger keeps what its module gave it, but not its filters: a server under test filters the server's log.
         """
         changed = []
         if logging.root.manager.disable != self._threshold:
             logging.disable(self._threshold)
             changed.append("logging.disable")
-        loggers = [it for it in logging.root.manager.loggerDict.values() if isinstance(it, logging.Logger)]
-        for logger in (logging.root, *loggers):
+        for logger in (logging.root, *map(logging.getLogger, tuple(logging.root.manager.loggerDict))):
             now = _Logger.of(logger)
             before = self._known.setdefault(logger, replace(now, filters=()))
             if now != before:

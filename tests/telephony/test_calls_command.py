@@ -33,6 +33,7 @@ from telephony.journal.store import purge, purge_daily, stored_calls
 from telephony.replay.replaying import replay_call
 from telephony.settings import load_settings
 from telephony.simulator import clips
+from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
 from tests.support.recorded_calls import recorded
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "booking_tests"
@@ -140,23 +141,20 @@ def project(folder: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, folder / "project", ignore=shutil.ignore_patterns("__pycache__")))
 
 
-def run_pytest(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(where: Path, *arguments: str, installed: bool = False) -> subprocess.CompletedProcess[str]:
+    """`installed`: pytest finds our plugins as it finds those of every package."""
     command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", ".", "-p", "no:cacheprovider"]
-    plugin = [] if _is_installed() else ["-p", "telephony.replay.pytest_plugin"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    if not installed:
+        command += PLUGINS
+        environment |= NO_OTHER_PLUGINS
     return subprocess.run(
-        [*command, *plugin, *arguments], cwd=where, env=environment, capture_output=True, text=True, check=False
+        [*command, *arguments], cwd=where, env=environment, capture_output=True, text=True, check=False
     )
 
 
-def _is_installed() -> bool:
-    from importlib.metadata import entry_points
-
-    return any(point.name == "telephony_replay" for point in entry_points(group="pytest11"))
-
-
 def test_the_example_project(tmp_path: Path) -> None:
-    done = run_pytest(project(tmp_path), "tests", "--call-pages", "pages")
+    done = run_pytest(project(tmp_path), "tests", "--call-pages", "pages", installed=True)
     assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout
     assert len(list((tmp_path / "project" / "pages").iterdir())) == 5
 

@@ -262,6 +262,6 @@ async def test_after_another_processs_goodbye_the_call_ends(
         await call.finished()
         assert call.status == "completed"
     what = "goodbye): hang up." if shared else "an unknown call): apologise."
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.INFO] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "telephony.web.webhooks"] == [
         f"The media stream has ended ({what}"
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -20,6 +21,7 @@ from docs.paths import record, text
 from telephony import Call
 from telephony.cli.app import app
 from telephony.journal.reader import read_journal
+from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -106,8 +108,8 @@ def test_a_test_of_a_page_passes(page: str, name: str, folder: Path) -> None:
     write(folder, page)
     (folder / "desk.py").write_text((example / "desk.py").read_text())
     (folder / "calls").symlink_to(example / "tests" / "calls")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", name]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-m", "pytest", *PLUGINS, "-q", "-p", "no:cacheprovider", "--strict-markers", name]
+    done = subprocess.run(command, env={**os.environ, **NO_OTHER_PLUGINS}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
