@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support.databases import wait_for_slow_databases
 from tests.support.environment import ANY_LOAD
 from tests.support.logging_state import LoggingState
 
@@ -48,6 +49,8 @@ killed. The tests of one group run one after the other."""
 
 WORKERS_PER_CORE = 2
 """Half of the tests' time is waiting."""
+
+wait_for_slow_databases()
 
 LOGGING = LoggingState()
 OURS = ("OPENAI_", "TWILIO_", "TELEPHONY_")

@@ -337,13 +337,13 @@ class RecordsClient:
 
     # --- the database --------------------------------------------------------------------------------------------
 
-    async def _run(self, query: Callable[[Records], _T], within_s: float = _QUERY_S) -> _T:
+    async def _run(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:
         """Run `query` in a thread. Raises `RecordsUnavailable`, at once if the database is known to be down."""
         if self._database is None or self._threads is None:
             return query(self._memory)
         if self.fault:
             raise RecordsUnavailable(self.fault)
-        return await self._run_in_thread(query, within_s)
+        return await self._run_in_thread(query, _QUERY_S if within_s is None else within_s)
 
     async def _run_in_thread(self, query: Callable[[Records], _T], within_s: float) -> _T:
         assert self._database is not None

@@ -31,7 +31,7 @@ from telephony.records.call_record import CallRecord, CallUpdate, updated
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
 from telephony.settings import load_settings
-from tests.support.databases import Cluster
+from tests.support.databases import Cluster, wait_for_slow_databases
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -91,6 +91,7 @@ def test_neither_token_nor_key_is_stored(database: DatabaseRecords) -> None:
 
 
 def _race(url: str, barrier: Any, won: Any) -> None:
+    wait_for_slow_databases()
     with closing(DatabaseRecords(url)) as database, ThreadPoolExecutor(3) as threads:
         barrier.wait(120)
         claims = [f"{key}" for key in range(20) for _ in range(3)]

@@ -142,7 +142,10 @@ class Hanging(MemoryRecords):
         return super().claim(*arguments, **named)
 
 
-async def test_nobody_waits_long_for_a_database_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
+async def test_nobody_waits_long_for_a_database_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("telephony.records.client._CLAIM_S", 1.0)
     records = Hanging()
     async with RecordsClient(records, retry_s=30) as client:
         claims = await asyncio.gather(*(client.claim("stream token", str(number), 60) for number in range(20)))
