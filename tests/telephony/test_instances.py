@@ -64,14 +64,20 @@ async def world() -> AsyncIterator[World]:
         yield it
 
 
+def begun(it: World, name: str) -> float:
+    """The number of inbound calls that this process has begun."""
+    registry = it.phone(name).metrics.registry
+    return registry.get_sample_value("telephony_calls_total", {"direction": "inbound"}) or 0
+
+
 async def test_a_call_stays_with_its_process() -> None:
     async with asyncio.timeout(20), world() as it:
         call = await it.twilio.ring(caller=listener)
         assert len(call.streams) == 1 and not call.warnings
         await until(lambda: not it.phone("a").registry)
         assert not it.phone("b").registry
-        assert b"telephony_calls_total 1.0" in it.phone("a").metrics.render()
-        assert b"telephony_calls_total 0.0" in it.phone("b").metrics.render()
+        assert begun(it, "a") == 1
+        assert begun(it, "b") == 0
 
 
 async def test_a_stream_that_lands_elsewhere_is_served() -> None:
@@ -79,7 +85,7 @@ async def test_a_stream_that_lands_elsewhere_is_served() -> None:
         it.route(i__a__media_stream="b")
         call = await it.twilio.ring(caller=listener)
         assert not call.warnings
-        assert b"telephony_calls_total 1.0" in it.phone("b").metrics.render()
+        assert begun(it, "b") == 1
 
 
 async def test_a_lost_stream_comes_back_to_the_same_call() -> None:
