@@ -27,6 +27,7 @@ BY_THE_CLOCK = {
     "sound": {
         "test_demo.py",
         "test_journal_survives.py",
+        "test_probe.py",
         "test_sdk_examples.py",
         "test_sdk_programs.py",
         "test_softphone.py",
@@ -42,6 +43,7 @@ BY_THE_CLOCK = {
         "test_records_survive.py",
         "test_servers.py",
         "test_webhook_kill.py",
+        "test_webhook_of_a_call.py",
     },
 }
 """Files of tests that take real time and little of the processor: browsers and processes that hear, speak and are

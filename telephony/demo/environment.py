@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 __all__ = ["child_environment"]
 
-_PREFIXES = ("OPENAI_", "TWILIO_", "TELEPHONY_", "UVICORN_")
+_PREFIXES = ("OPENAI_", "TWILIO_", "TELEPHONY_", "UVICORN_", "OTEL_")
 _NAMES = frozenset({"PUBLIC_URL", "DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORMAT", "WEB_CONCURRENCY"})
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY"})
 

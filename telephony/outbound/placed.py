@@ -252,4 +252,5 @@ class PlacedCall(LiveControls):
             currency="" if record is None else record.currency,
             sid=state.sid,
             error=state.error,
+            summary=self.summary,
         )

@@ -55,6 +55,8 @@ class CallResult(Generic[T]):
     currency: str = ""
     sid: str | None = None
     error: str = ""
+    summary: str = ""
+    """What a text model wrote about the call (TELEPHONY_TEXT_MODEL_URL, TELEPHONY_SUMMARIES)."""
 
     @property
     def reached(self) -> bool:
