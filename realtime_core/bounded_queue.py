@@ -12,11 +12,12 @@ T = TypeVar("T")
 
 
 class BoundedQueue(Generic[T]):
-    """First in, first out. The sizes of the items together are at most `limit`; a larger item is taken only alone.
+    """A first-in, first-out queue whose items together have at most the size `limit`. A larger item is taken only
+    alone.
 
-    `size_of` returns the size of an item (default: 1). Where there is no room for a new item, the oldest items that
-    `may_drop` names are dropped (default: none), and `on_drop` gets each of them. Without room after that, the new item
-    is refused.
+    `size_of` returns the size of an item (default: 1). If there is no room for a new item, the oldest items for which
+    `may_drop` is true are dropped (default: none), and `on_drop` is called with each of them. If there is still no
+    room, the new item is refused.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class BoundedQueue(Generic[T]):
         return True
 
     def popleft(self) -> T:
-        """Take the oldest item. Raises IndexError where the queue is empty."""
+        """Take the oldest item. Raises `IndexError` if the queue is empty."""
         item = self._items.popleft()
         self.size -= self._size_of(item)
         return item
@@ -67,7 +68,7 @@ class BoundedQueue(Generic[T]):
         return items
 
     def keep_last(self, size: int) -> None:
-        """Take the oldest items away while the newer ones together have at least this size."""
+        """Remove the oldest items as long as the newer ones together have at least this size."""
         while self._items and self.size - self._size_of(self._items[0]) >= size:
             self.popleft()
 

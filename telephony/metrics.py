@@ -23,7 +23,7 @@ _SHORT_S = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0)
 _DURATION_S = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 _TOOL_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 MAX_VALUES = 50
-"""The values that one label may take. The rest are `other`."""
+"""The maximum number of values of one label. Further values are counted as `other`."""
 
 
 class Bounded:
@@ -138,7 +138,7 @@ class Metrics:
         self._calls.labels(direction).inc()
 
     def call_ended(self, direction: str, agent: str, reason: str, duration_s: float) -> None:
-        """`reason` is the code of an ending, one of a small set."""
+        """Count a call that has ended. `reason` is the code of an ending, one of a small set."""
         self._live.dec()
         self._duration.labels(direction).observe(duration_s)
         self._ended.labels(direction, self._agents(agent), reason).inc()
@@ -185,7 +185,7 @@ class Metrics:
         self._tool_s.labels(tool).observe(seconds)
 
     def tokens(self, model: str, usage: Usage) -> None:
-        """The tokens of one response."""
+        """Count the tokens of one response."""
         model = self._models(model)
         for direction, details, total in (
             ("input", usage.input_tokens_details, usage.input_tokens),
@@ -196,7 +196,7 @@ class Metrics:
                     self._tokens.labels(model, direction, modality).inc(count)
 
     def model_cost(self, model: str, cost: float | None) -> None:
-        """The cost of an ended call in US dollars. None: not known."""
+        """Count the cost of an ended call in US dollars. None: the cost is unknown."""
         if cost is None:
             self._unknown_cost.labels(self._models(model)).inc()
         else:
@@ -222,14 +222,14 @@ class Metrics:
         self._journal_queue.set(characters)
 
     def records(self, available: bool, waiting: int, dropped: int) -> None:
-        """`dropped`: the number of updates dropped since the start."""
+        """Set the state of the records. `dropped` is the number of updates dropped since the start."""
         self._records.set(available)
         self._records_waiting.set(waiting)
         self._records_dropped.inc(dropped - self._counted_dropped)
         self._counted_dropped = dropped
 
     def webhook_attempt(self, outcome: str) -> None:
-        """`outcome`: `delivered`, `failed` or `dead`."""
+        """Count an attempt to deliver a webhook. `outcome` is `delivered`, `failed` or `dead`."""
         self._webhook_attempts.labels(outcome).inc()
 
     def webhooks(self, waiting: Waiting, now: datetime) -> None:

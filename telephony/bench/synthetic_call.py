@@ -152,7 +152,8 @@ class SyntheticCall:
     # The caller's end
 
     async def run(self, url: str, phase: float, over: asyncio.Event) -> None:
-        """Make the call, and hang up when it is `over`. `phase`: when within 20 ms its frames are sent, 0 to 1."""
+        """Make the call, and hang up when `over` is set. `phase` says when within 20 ms the frames are sent, from 0 to
+        1."""
         self._phone = await connect(url, ping_interval_s=None)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._phone.run(self._phone_received))

@@ -87,7 +87,7 @@ class _Process:
 
 
 class Processes:
-    """`count` servers with these arguments of `telephony serve`, and the proxy, if there is one.
+    """Several servers with the same arguments of `telephony serve`, and the proxy in front of them, if there is one.
 
     `proxy` is a Caddyfile that takes PROCESSES (all addresses) and PROCESS (the address by `{re.home.1}`, the number in
     the path), such as `deploy/Caddyfile`.
@@ -158,7 +158,8 @@ class Processes:
 
 
 def run_processes(count: int, port: int, arguments: Sequence[str], *, proxy: Path | None, as_json: bool) -> None:
-    """Run until SIGTERM or SIGINT. SIGHUP: a rolling restart. Raises `CliError` where that cannot work."""
+    """Run until SIGTERM or SIGINT. SIGHUP restarts the processes one after the other. Raises `CliError` if that cannot
+    work."""
     if not sys.platform.startswith("linux"):
         raise CliError("Several processes need Linux, which answers on 127.0.0.2 and so on.", code=USAGE)
     if proxy is not None and shutil.which("caddy") is None:

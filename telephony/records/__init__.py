@@ -65,8 +65,8 @@ class Records(Protocol):
         """The calls that match, the newest first: one more than `query.limit`, if there are so many."""
 
     def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
-        """What the calls that began at `since` or later took, in all processes together: all calls, or those with one
-        person. A call that goes on counts until `now`."""
+        """The minutes and the cost of the calls that began at `since` or later, in all processes together: of all
+        calls, or of those with one person. A call that goes on counts until `now`."""
 
     def renew(self, process: str, *, ttl_s: float, now: datetime) -> bool:
         """Renew the lease of a process until `now + ttl_s`. False: the lease is new, or it had run out before."""

@@ -15,16 +15,17 @@ DOLLARS = "USD"
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What calls took."""
+    """The minutes and the cost of calls."""
 
     seconds: float = 0.0
     cost: float = 0.0
-    """In US dollars: what models and Twilio cost, as far as it is known. The cost of a call is known after its end."""
+    """The cost of models and of Twilio in US dollars, as far as it is known. The cost of a call is known after its
+    end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What calls of a day may take together. 0: no limit."""
+    """The limits for all calls of a day together. 0: no limit."""
 
     minutes: float = 0.0
     cost: float = 0.0
@@ -43,7 +44,7 @@ def day_of(now: datetime) -> datetime:
 
 
 def spent_of(rows: Iterable[CallRecord], now: datetime) -> Spent:
-    """What these calls took until now."""
+    """The sum of the minutes and costs of these calls until now."""
     seconds = cost = 0.0
     for row in rows:
         seconds += _seconds(row, now)

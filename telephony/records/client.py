@@ -287,7 +287,8 @@ class RecordsClient:
         return row
 
     async def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
-        """What calls took in all processes together (see `Records.spent`). Raises `RecordsUnavailable`."""
+        """The minutes and the cost of calls in all processes together (see `Records.spent`). Raises
+        `RecordsUnavailable`."""
         return await self._run(lambda records: records.spent(since, now, subject), _CLAIM_S)
 
     async def check_key(self, key: SubjectKey) -> None:

@@ -22,12 +22,12 @@ _GREETING_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What the synthetic caller heard. Times in seconds; None: it did not happen."""
+    """The result of a synthetic call. Times are in seconds. None: it did not happen."""
 
     first_word_s: float | None = None
-    """From the start of the call to the first sound of the agent."""
+    """The time from the start of the call to the first sound of the agent."""
     response_s: float | None = None
-    """From the end of the caller's words to the first sound of the answer."""
+    """The time from the end of the caller's words to the first sound of the answer."""
     error: str = ""
 
     @property

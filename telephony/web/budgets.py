@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 class Budgets:
-    """Whether another call may begin. The day begins at midnight UTC. While the records cannot be read, calls may
-    begin: then only the limits of this process apply (`Limits`)."""
+    """Decides whether another call may begin. The day begins at midnight UTC. While the records cannot be read, calls
+    may begin, and only the limits of this process apply (`Limits`)."""
 
     def __init__(
         self, settings: Settings, client: RecordsClient, subject_of: Callable[[str], str], sources: Sources

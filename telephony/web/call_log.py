@@ -12,7 +12,7 @@ __all__ = ["ended_line", "started_line"]
 
 
 def started_line(sid: str, direction: str, caller: str, called: str, agent: str) -> str:
-    """When a call starts. `agent` is the name of the agent, or of the function that picks it."""
+    """The log line for the start of a call. `agent` is the name of the agent, or of the function that picks it."""
     kind = "An inbound call" if direction == "inbound" else "A placed call"
     from_, to = mask_number(caller) or "a withheld number", mask_number(called) or "an unknown number"
     return f"{kind} starts: {sid} from {from_} to {to}, agent {agent or 'unknown'}."
@@ -21,8 +21,11 @@ def started_line(sid: str, direction: str, caller: str, called: str, agent: str)
 def ended_line(
     sid: str, duration_s: float, ending: str, responses_s: Sequence[float], cost: float | None, journal: Path | None
 ) -> str:
-    """When a call ends. `ending` is in words; `responses_s` are the response latencies at the caller's ear; `cost` is
-    what the model costs in US dollars, None: not known."""
+    """The log line for the end of a call.
+
+    `ending` is in words. `responses_s` are the response latencies at the caller's ear. `cost` is the cost of the model
+    in US dollars; None: it is unknown.
+    """
     latency = "no answers"
     if responses_s:
         latency = f"{statistics.median(responses_s):.2f} s to answer (worst {max(responses_s):.2f} s)"

@@ -20,8 +20,8 @@ _MAX_LATENCIES = 1000
 
 
 class ObservedCall:
-    """One call. `form`: the result that its agent fills in. `on_start` and `on_end` get the call; `on_progress` is
-    called from time to time while something changes."""
+    """One call under observation. `form` is the result that its agent fills in. `on_start` and `on_end` get the call.
+    `on_progress` is called from time to time while something changes."""
 
     def __init__(
         self,
