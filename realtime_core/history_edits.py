@@ -89,7 +89,7 @@ def _outputs_by_call(items: Sequence[Entry]) -> dict[str, list[str]]:
 
 
 def _differs_in_output(old: RealtimeItem | None, new: RealtimeItem, outputs: Mapping[str, list[str]]) -> bool:
-    """Both are the same tool call with different outputs, and the old output can be deleted."""
+    """Whether both are the same tool call with different outputs, and the old output can be deleted."""
     if not isinstance(old, RealtimeToolCallItem) or not isinstance(new, RealtimeToolCallItem) or new.server_label:
         return False
     if old.output == new.output or (old.output is not None and not outputs.get(old.call_id or "")):
@@ -114,8 +114,11 @@ def _event(type: str, **fields: Any) -> RealtimeModelRawClientMessage:
 
 
 def wire_items(item: RealtimeItem) -> Iterator[dict[str, Any]]:
-    """The protocol's form of an item that a client may create. Speech becomes text (the agent's: what was heard). A
-    tool call is followed by its output; a call of a hosted tool contains it."""
+    """The item in the form of the protocol, as a client may create it.
+
+    Speech becomes text. Of the agent's speech it is the heard text. A tool call is followed by its output. A call of a
+    hosted tool contains its output.
+    """
     if isinstance(item, RealtimeToolCallItem) and item.server_label is not None:
         output = {} if item.output is None else {"output": item.output}
         called = {"server_label": item.server_label, "name": item.name, "arguments": item.arguments}

@@ -28,8 +28,8 @@ _HEAD_64 = Struct("!BBQ").pack
 
 
 Piece = tuple[bool, bytes]
-"""Whether it is the payload of a whole text message, and the payload. Otherwise bytes of the stream for the general
-protocol."""
+"""A part of the received bytes. True: the second value is the payload of a whole text message. False: it is bytes for
+the general protocol."""
 
 
 class FrameSplitter:

@@ -155,7 +155,7 @@ async def _open_through(
 
 
 def _is_address(host: str) -> bool:
-    """The host is an address, not a name, which may have several addresses."""
+    """Whether the host is an address. A name may have several addresses."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

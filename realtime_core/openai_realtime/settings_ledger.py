@@ -4,10 +4,10 @@ Pure. A setting counts when the server has acknowledged it (`session.updated`). 
 `session.update` of its own. The server takes all of an update or nothing, so a refusal concerns one change only, and no
 other update repeats what was refused.
 
-The protocol gives an acknowledgement no id. Updates are answered in order, so a `session.updated` answers the oldest
-update under way. It answers none where it shows that what the update asks for has not changed: then the server has sent
-it for a reason of its own. A refusal names the update by its event id; one without an event id belongs to the oldest
-update that asks for the setting named in `param`.
+The protocol gives an acknowledgement no id. The server answers updates in order, so a `session.updated` belongs to the
+oldest update under way. There is one exception: the event shows the settings of this update without the requested
+change. Then the server has sent the event for a reason of its own, and it answers no update. A refusal names its update
+by the event id. Without an event id it belongs to the oldest update that requests the setting named in `param`.
 
 Source: https://platform.openai.com/docs/api-reference/realtime-client-events/session/update
 """
@@ -282,12 +282,12 @@ def path_of(param: str) -> Path | None:
 
 
 def _overlap(one: Path, other: Path) -> bool:
-    """One of them names the other, or a part of it."""
+    """Whether one of them names the other, or a part of it."""
     return all(a == b for a, b in zip(one, other, strict=False))
 
 
 def _agrees(shown: Any, requested: Any) -> bool:
-    """The server shows the requested value; it may show more fields."""
+    """Whether the server shows the requested value. It may show more fields."""
     if isinstance(shown, Mapping) and isinstance(requested, Mapping):
         return all(name in shown and _agrees(shown[name], value) for name, value in requested.items())
     if _is_list(shown) and _is_list(requested):

@@ -21,7 +21,7 @@ class EndReason(Enum):
     STREAM_LOST = "stream lost"
     STREAM_TAKEN = "another process has its stream"
     STREAM_ELSEWHERE = "its stream went elsewhere"
-    """This process answered the webhook only."""
+    """The media stream went to another process. This process only answered the webhook."""
     NO_STREAM = "no stream came"
     REFUSED = "refused"
     """The first stream was not admitted."""

@@ -158,7 +158,7 @@ def _figures(stream: _Stream) -> dict[str, Any]:
 
 
 def _is_probe(mark: _Mark) -> bool:
-    """Sent while nothing was queued at Twilio's, so that it came back at once."""
+    """Whether the mark was sent while nothing was queued at Twilio, so that it came back at once."""
     return mark.name.startswith("probe:")
 
 

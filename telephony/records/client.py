@@ -161,7 +161,8 @@ class RecordsClient:
 
     @property
     def state(self) -> str:
-        """`memory`, `ok` or `unavailable` (the database does not answer, or the writer does not run)."""
+        """The state of the records: `memory`, `ok` or `unavailable` (the database does not answer, or the writer does
+        not run)."""
         if self._database is None:
             return "memory"
         is_writing = self._writer is not None and not self._writer.done()

@@ -158,7 +158,7 @@ class StreamStatus:
     call_sid: str
     stream_sid: str
     event: str
-    """`stream-started`, `stream-stopped` or `stream-error`."""
+    """The kind of the event: `stream-started`, `stream-stopped` or `stream-error`."""
     error: str = ""
     timestamp: str = ""
     """The time in the format of ISO 8601."""

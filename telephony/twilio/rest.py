@@ -239,8 +239,8 @@ class TwilioRest:
         return str((await self._ask("create_call", lambda: self._client.calls.create(**options))).sid)
 
     async def call_status(self, call_sid: str) -> str:
-        """`queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer` or `canceled`. It may
-        be older than the last callback."""
+        """The status of a call: `queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer` or
+        `canceled`. It may be older than the last callback."""
         return str((await self._ask("call_status", lambda: self._client.calls(call_sid).fetch())).status)
 
     async def call(self, call_sid: str) -> CallResource:

@@ -206,7 +206,7 @@ class CallerTurns:
         )
 
     def _is_transcribed(self, event: wire.TranscriptionDelta | wire.TranscriptionFailed) -> bool:
-        """The whole transcript is known."""
+        """Whether the whole transcript is known."""
         return self._known.has(wire.TranscriptionCompleted, event.item_id, event.content_index)
 
     def _dtmf(self, event: wire.Dtmf) -> None:

@@ -71,7 +71,7 @@ class _Call:
 
     @property
     def has_begun(self) -> bool:
-        """The tool is known, and its arguments are complete (or do not come any more)."""
+        """Whether the tool is known, and its arguments are complete (or do not come any more)."""
         return bool(self.name and (self.arguments or self.has_result or self.answer_id))
 
 
@@ -160,8 +160,8 @@ class HostedTools:
                 call.answer_id = response_id
 
     def response_done(self, response_id: str, response: Mapping[str, Any]) -> None:
-        """Handle the end of a response. A call after which the response spoke is over, even if the server has not
-        reported the end of the call."""
+        """Handle the end of a response. If the response spoke after a call, the call is over, even if the server has
+        not reported its end."""
         for item_id in _spoken_about(response):
             self._known.add(True, _Fact.SPOKEN_ABOUT, item_id)
             self._requests.responses.answer_not_needed(item_id)

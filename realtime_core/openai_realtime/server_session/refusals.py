@@ -73,7 +73,7 @@ class Refusals:
         self._requests.perform(self._requests.responses.refused(self._steps.now, event.event_id, reason, error))
 
     def _refuses_commit(self, event: ServerError) -> bool:
-        """The error refuses a turn that the user has ended."""
+        """Whether the error refuses a turn that the user has ended."""
         commits = self._turns.commits
         if event.event_id in commits:
             commits.remove(event.event_id)
@@ -92,5 +92,5 @@ class Refusals:
         return self._updates.config.refused(event.event_id, event.param, event.code)
 
     def _may_refuse_another(self) -> bool:
-        """The server has not answered a client event other than a `session.update`."""
+        """Whether the server has not answered a client event other than a `session.update`."""
         return bool(self._items.unconfirmed or self._turns.commits) or self._requests.may_be_refused

@@ -90,7 +90,7 @@ class ResponseEvents:
         self._requests.perform(effects)
 
     def _is_repeated(self, event: wire.ResponseCreated) -> bool:
-        """The event came before. Some servers use an id again, for another response that is due."""
+        """Whether the event came before. Some servers use an id again, for another response that is due."""
         if not self._known.has(wire.ResponseCreated, event.response_id):
             return False
         echo = echo_of(event.response)

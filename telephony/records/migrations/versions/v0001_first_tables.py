@@ -1,4 +1,4 @@
-"""The first tables: claims and calls."""
+"""Creates the first tables: claims and calls."""
 
 from __future__ import annotations
 

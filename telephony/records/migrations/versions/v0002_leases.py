@@ -1,4 +1,4 @@
-"""Leases of processes, and the media stream of a call."""
+"""Adds the leases of processes, and the media stream of a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What happened in a call: its answer, ending, agents, outcome, turns, tools, transfers, usage and cost."""
+"""Adds columns for what happened in a call: its answer, ending, agents, outcome, turns, tools, transfers, usage and
+cost."""
 
 from __future__ import annotations
 

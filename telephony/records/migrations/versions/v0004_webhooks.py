@@ -1,4 +1,4 @@
-"""The outbox of webhooks."""
+"""Adds the outbox of webhooks."""
 
 from __future__ import annotations
 
