@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from realtime_core.sources import Sources
 
 from ..errors import RecordRefused, RecordsUnavailable
-from ..logs import Repeats
 from ..records.budget import Budget, day_of
 from ..records.client import RecordsClient
 from ..settings import Settings
 
 __all__ = ["Budgets"]
-
-log = logging.getLogger(__name__)
 
 
 class Budgets:
@@ -28,7 +24,6 @@ class Budgets:
         self._client = client
         self._subject_of = subject_of
         self._sources = sources
-        self._repeats = Repeats(log)
         self._of_all = Budget(settings.telephony_minutes_per_day, settings.telephony_cost_per_day)
         self._of_number = Budget(settings.telephony_number_minutes_per_day, settings.telephony_number_cost_per_day)
         if not settings.can_be_rung:  # calls from this machine alone cost nothing
@@ -48,8 +43,8 @@ class Budgets:
                     "the budget of this number for this day is used up (TELEPHONY_NUMBER_MINUTES_PER_DAY, "
                     "TELEPHONY_NUMBER_COST_PER_DAY)"
                 )
-        except (RecordsUnavailable, RecordRefused) as error:
-            self._repeats.error("unavailable", f"The budgets of the day cannot be checked, and calls begin: {error}")
+        except (RecordsUnavailable, RecordRefused):
+            return ""  # the client has logged why
         return ""
 
     async def _is_used_up(self, budget: Budget, subject: str) -> bool:
