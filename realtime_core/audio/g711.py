@@ -51,7 +51,7 @@ def encode(pcm16: bytes) -> bytes:
 
 
 def level(ulaw: bytes) -> int:
-    """The root mean square of the samples, from 0 to 32,767. It takes 0.3 us for 20 ms."""
+    """The root mean square of the samples, from 0 to 32,767. It takes 0.4 us for 20 ms."""
     rms: int = audioop.rms(decode(ulaw), 2)
     return rms
 
