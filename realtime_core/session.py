@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .agent_settings import ActiveAgent, activate, output_bytes_per_ms
 from .config import RealtimeRunConfig, RealtimeSessionModelSettings, RealtimeUserInput
-from .done import DONE, Done
+from .done import DONE
 from .errors import RealtimeCoreError, UserError
 from .event_streams import EventHandler, EventHub, EventStream
 from .events import (
@@ -308,7 +308,7 @@ class RealtimeSession(RealtimeModelListener):
 
     # Events of the model
 
-    def on_event(self, event: RealtimeModelEvent) -> Done:
+    def on_event(self, event: RealtimeModelEvent) -> Coroutine[Any, Any, None]:
         """Handle an event of the model."""
         if self._ended:
             return DONE

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from ..capabilities import ModelCapabilities
 from ..connection import Connection
-from ..done import DONE, Done
+from ..done import DONE
 from ..errors import ConnectFailed, UserError
 from ..model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener, player_of
 from ..model_events import RealtimeModelEvent, RealtimeModelExceptionEvent
@@ -122,7 +123,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             await self.close()
             raise
 
-    def send_event(self, event: RealtimeModelSendEvent) -> Done:
+    def send_event(self, event: RealtimeModelSendEvent) -> Coroutine[Any, Any, None]:
         """Send an input in this step. Between two sessions the input is kept.
 
         After the end inputs are dropped, because an event has reported the end. Raises `UserError` before `connect`.

@@ -234,7 +234,7 @@ async def test_the_model_has_one_session_at_a_time() -> None:
         with pytest.raises(UserError, match="connected already"):
             await talk.model.connect(talk.options)
     with pytest.raises(UserError, match="connect"):
-        OpenAIRealtimeWebSocketModel().send_event(RealtimeModelSendAudio(b""))
+        _ = OpenAIRealtimeWebSocketModel().send_event(RealtimeModelSendAudio(b""))
 
 
 async def test_a_message_is_created_and_answered() -> None:

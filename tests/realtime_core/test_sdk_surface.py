@@ -43,6 +43,7 @@ from realtime_core.handoffs import collect_enabled_handoffs, filter_enabled_hand
 from realtime_core.local import LocalRealtimeServer
 from realtime_core.model import Done
 from realtime_core.model_events import RealtimeModelEvent
+from realtime_core.model_inputs import RealtimeModelSendEvent
 from realtime_core.openai_realtime.session_object import session_object
 from realtime_core.testing import RealtimeConnectCall, RealtimeScriptError, RealtimeStep, ScriptedRealtimeModel
 from realtime_core.tool_approvals import REJECTION_MESSAGE
@@ -146,6 +147,29 @@ async def test_the_openai_model_sends_under_a_condition_while_it_is_connected() 
         assert await model.send_event_if(RealtimeModelSendAudio(bytes(960)), lambda: False) is False
         await model.close()
     assert await model.send_event_if(RealtimeModelSendAudio(bytes(960)), lambda: True) is False
+
+
+class AuditedModel(OpenAIRealtimeWebSocketModel):
+    """A model of the user's: `send_event` is `async def`, as in the SDK."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.audited: list[str] = []
+
+    async def send_event(self, event: RealtimeModelSendEvent) -> None:
+        self.audited.append(type(event).__name__)
+        await super().send_event(event)
+
+
+async def test_a_subclass_of_the_openai_model_sees_every_input_of_a_session() -> None:
+    model = AuditedModel()
+    async with LocalRealtimeServer() as server:
+        session = realtime_core.RealtimeSession(model, RealtimeAgent(name="Desk"), model_config=server.model_config)
+        async with session:
+            session.post_audio(bytes(960))
+            await session.send_audio(bytes(960))
+            await session.interrupt()
+    assert model.audited == ["RealtimeModelSendAudio", "RealtimeModelSendAudio", "RealtimeModelSendInterrupt"]
 
 
 # Handoffs
