@@ -358,6 +358,8 @@ def test_marks_prove_what_was_heard_and_shorten_the_lead() -> None:
     assert (playout.proved, playout.lead, playout.busy) == (960, 4000 - 2 * 8, True)
     punctual(playout, names[3:], 0.2)
     assert (playout.proved, playout.lead, playout.busy) == (1600, 4000 - 3 * 8, False)
+    playout.frame(0.3, 0.3)
+    assert playout.lead == 4000 - 3 * 8, "no mark is out"
 
 
 def test_a_source_is_gone_when_its_last_piece_was_heard() -> None:
