@@ -74,7 +74,7 @@ def test_what_is_due_already_is_done_once(run: Any) -> None:
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize(("full_duplex", "fills"), [(False, ["answer owed: line"]), (True, [])])
+@pytest.mark.parametrize(("full_duplex", "fills"), [(False, ["pending answer: line"]), (True, [])])
 async def test_the_end_of_a_turn_requests_an_answer_only_of_a_model_that_takes_turns(
     full_duplex: bool, fills: list[str]
 ) -> None:
