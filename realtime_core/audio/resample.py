@@ -168,7 +168,8 @@ class Downsampler3:
     """A stream from PCM16 at 24 kHz to PCM16 at 8 kHz. Inputs 0, 3, 6, ... of the stream give an output each."""
 
     def __init__(self) -> None:
-        self._fir = _Fir(_DOWN, 3 * _ROW, rows=125)
+        # 100 ms at a time. With 250 ms a delta of 200 ms takes 24 us instead of 28, and a call 150 kB more.
+        self._fir = _Fir(_DOWN, 3 * _ROW, rows=50)
         self._odd = b""
         self._late = 0
 

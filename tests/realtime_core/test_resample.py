@@ -8,6 +8,7 @@ decimator without a filter perfect, because it picks the original samples back.
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -265,3 +266,15 @@ def test_a_frame_of_mu_law_behind_half_a_sample_keeps_the_half() -> None:
     ulaw = bytes(range(160))
     assert fused.push(b"\1\2\3") == plain.push(b"\1\2\3")
     assert fused.push_ulaw(ulaw) == plain.push(g711.decode(ulaw))
+
+
+def test_the_resamplers_of_a_call_are_small() -> None:
+    """Hundreds of calls share a process, so their arrays count."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        resamplers = [(Upsampler3(), Downsampler3()) for _ in range(10)]
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / len(resamplers) < 140_000
