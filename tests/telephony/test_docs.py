@@ -16,9 +16,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from benchmarks import measurements
+from benchmarks import load_figures, measurements
 from docs.paths import record, text
 from telephony import Call
+from telephony.bench.plot import draw
 from telephony.cli.app import app
 from telephony.journal.reader import read_journal
 from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
@@ -233,3 +234,10 @@ def test_the_figures_are_those_that_were_measured() -> None:
     figures = json.loads((ROOT / "benchmarks" / "figures" / "proof.json").read_text())
     written = f"{measurements.BEGIN}\n{measurements.section(figures)}{measurements.END}"
     assert written in PAGES["docs/measurements.md"]
+
+
+def test_the_figures_of_the_load_are_those_that_were_measured() -> None:
+    report = json.loads((ROOT / "benchmarks" / "figures" / "load.json").read_text())
+    written = f"{load_figures.BEGIN}\n{load_figures.section(report)}{load_figures.END}"
+    assert written in PAGES["docs/measurements.md"]
+    assert (DOCS / "load.svg").read_text() == draw(report["sweep"])
