@@ -112,7 +112,7 @@ class CallRecords:
     def _abandoned(self, sid: str) -> None:
         del self._expected[sid]
         how: dict[str, Any] = {"status": INTERRUPTED, "ended_at": self._now(), **_ending(Ending(EndReason.NO_STREAM))}
-        self.client.note(sid, held_by=self.client.process, announce_s=_ELSEWHERE_S, **how)
+        self.client.note(sid, begins=False, held_by=self.client.process, announce_s=_ELSEWHERE_S, **how)
 
     def turned_away(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
         """Note that the webhook refused a call. `why` is one of a few fixed words. `is_busy`: the caller heard the busy

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from telephony.errors import SettingsError
-from telephony.records.client import open_records
+from telephony.records.client import RecordsClient, open_records
+from telephony.records.database import DatabaseRecords
 from telephony.records.subjects import KEY_FILE, SubjectKey, subject_key
 from telephony.settings import load_settings
 
@@ -89,3 +90,17 @@ def test_without_a_setting_the_records_are_in_the_current_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "telephony-data").write_text("")
     assert open_records(load_settings()) is None and "in memory" in caplog.text
+
+
+@pytest.mark.real_time
+async def test_a_process_with_another_key_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    url = f"sqlite:///{tmp_path}/records.db"
+    async with RecordsClient(DatabaseRecords(url)) as first, RecordsClient(DatabaseRecords(url)) as other:
+        await first.check_key(SubjectKey(b"of the records"))
+        await other.check_key(SubjectKey(b"of the records"))
+        assert not caplog.records
+        await other.check_key(SubjectKey(b"another"))
+        await first.check_key(SubjectKey(b"of this process", is_kept=False))
+    error, warning = caplog.records
+    assert error.levelname == "ERROR" and "another TELEPHONY_NUMBER_KEY" in error.message
+    assert warning.levelname == "WARNING" and "set TELEPHONY_NUMBER_KEY" in warning.message
