@@ -111,6 +111,8 @@ class Disk:
         self._files = files or Files()
         self._flush_s = flush_s
         self._max_queued = max_queued_chars
+        self.room_chars = max_queued_chars // 8
+        """While fewer characters are queued, `takes` needs no call."""
         self._clock = clock
         self._on_change = on_change or _log_change
         self._fault = ""

@@ -114,8 +114,12 @@ class JournalWriter:
         return self.closed.wait(within_s)
 
     def _put(self, t: float, line: str) -> None:
-        if not (self.closing or self._off or self._unreported) and self._disk.takes(len(line)):  # the usual case
-            self._append(line)
+        disk, n_chars = self._disk, len(line)
+        queued = disk.taken - disk.written + n_chars
+        # The usual case makes no call, because a journal gets more than 100 records a second.
+        if queued < disk.room_chars and not (self.closing or self._off or self._unreported):
+            disk.taken += n_chars
+            self._lines.append(line)
         else:
             self._put_late(t, line)
 

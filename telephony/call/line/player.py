@@ -273,9 +273,10 @@ class LinePlayer:
                 for part in command.segments:
                     if part.source is not None and part.offset == 0:
                         self._first_samples.append((part.start, part.source[0] in self._clip_sources))
-                self._record.write("twilio.out", message=self._media(command))
+                if self._record.is_on:
+                    self._record.write("twilio.out", message=self._media(command))
             else:
-                self._record.message("twilio.out", text, decoded=True)
+                self._record.verbatim("twilio.out", text)
         if self.playout.runs:
             self._record_runs()
         if commands:

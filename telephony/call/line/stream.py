@@ -159,7 +159,10 @@ class MediaStream:
             self._skip_stranger(text, stranger)
             return
         if self._record is not None:
-            self._record.message("twilio.in", text, decoded=True)
+            if isinstance(event, media_stream.Mark) and isinstance(text, str):
+                self._record.verbatim("twilio.in", text)
+            else:
+                self._record.message("twilio.in", text, decoded=True)
         if isinstance(event, media_stream.Unknown):
             self._skip(text, "an event that is not known")
         elif self._listener is not None:
