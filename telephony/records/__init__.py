@@ -74,10 +74,10 @@ class Records(Protocol):
     def is_alive(self, process: str, *, now: datetime) -> bool:
         """Whether this process holds a lease."""
 
-    def interrupt(self, now: datetime, *, announce: bool = False) -> int:
+    def interrupt(self, now: datetime, *, announce: bool = False, shows_numbers: bool = False) -> int:
         """Remove the leases that have run out, and give the open calls of processes without a lease the status
-        `interrupted`. With `announce`, messages about them are put into the outbox. Returns the number of these
-        calls."""
+        `interrupted`. With `announce`, messages about them are put into the outbox; with `shows_numbers`, the messages
+        have the numbers in full. Returns the number of these calls."""
 
     def leave(self, process: str) -> None:
         """Remove the lease of a process that ends."""

@@ -165,6 +165,8 @@ class CallUpdate:
     announce_s: float | None = None
     """The delay of the message about the call, in seconds. If it is set and the call is over after the update, a
     message is put into the outbox."""
+    shows_numbers: bool = False
+    """Whether the message has the number of the other party in full."""
     held_by: str = ""
     """If set, the update applies only while this process handles the call (`CallRecord.process`)."""
 

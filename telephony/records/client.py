@@ -115,6 +115,8 @@ class RecordsClient:
         """Called when the lease had run out. Other processes may have set the calls of this one to `interrupted`."""
         self.announces = False
         """Whether messages about ended calls are written for webhooks."""
+        self.shows_numbers = False
+        """Whether these messages have the number of the other party in full."""
         self.on_announced: Callable[[], None] = lambda: None
         """Called when such a message was written here."""
         self.dropped = 0
@@ -226,7 +228,7 @@ class RecordsClient:
             log.warning("An update of a call record is dropped: %.100r is not the id of a call.", key)
             return
         announce_s = announce_s if self.announces else None
-        update = CallUpdate(key, self._sources.now(), begins, changes, announce_s, held_by)
+        update = CallUpdate(key, self._sources.now(), begins, changes, announce_s, self.shows_numbers, held_by)
         self._memory.note([update if self._database is None else replace(update, announce_s=None)])
         if self._database is None:
             if announce_s is not None:
@@ -458,7 +460,9 @@ class RecordsClient:
         try:
             self._renewed(await self._run(lambda records: records.renew(self.process, ttl_s=LEASE_S, now=now)))
             if self._has_lease:
-                await self._run(lambda records: records.interrupt(now, announce=self.announces))
+                await self._run(
+                    lambda records: records.interrupt(now, announce=self.announces, shows_numbers=self.shows_numbers)
+                )
         except (RecordsUnavailable, RecordRefused) as error:
             self.fault = self.fault or str(error)
             self._has_lease = False

@@ -156,7 +156,7 @@ class DatabaseRecords:
         with self._transaction(reads=True) as connection:
             return connection.execute(found).first() is not None
 
-    def interrupt(self, now: datetime, *, announce: bool = False) -> int:
+    def interrupt(self, now: datetime, *, announce: bool = False, shows_numbers: bool = False) -> int:
         gone = or_(
             (calls.c.process != "") & calls.c.process.not_in(select(processes.c.id)),
             (calls.c.process == "") & (calls.c.updated_at < now - _OLDEST_CALL),
@@ -170,7 +170,7 @@ class DatabaseRecords:
             count = connection.execute(closing).rowcount
             for call_id in lost:
                 if (row := _find(connection, call_id)) is not None and row.status == INTERRUPTED:
-                    put(connection, message_of(row, now))
+                    put(connection, message_of(row, now, shows_numbers=shows_numbers))
             return count
 
     def leave(self, process: str) -> None:
@@ -256,7 +256,7 @@ def _note(connection: Connection, news: CallUpdate) -> None:
     else:
         connection.execute(update(calls).where(calls.c.id == row.id).values(asdict(row)))
     if news.announce_s is not None and row.over:
-        put(connection, message_of(row, news.at, hold_s=news.announce_s))
+        put(connection, message_of(row, news.at, hold_s=news.announce_s, shows_numbers=news.shows_numbers))
 
 
 def _find(connection: Connection, key: str, *, for_update: bool = False) -> CallRecord | None:

@@ -61,7 +61,7 @@ class MemoryRecords:
             if len(self._calls) > self._max_calls:
                 self._remove(next(iter(self._calls)))
             if each.announce_s is not None and row.over:
-                self.outbox.put(message_of(row, each.at, hold_s=each.announce_s))
+                self.outbox.put(message_of(row, each.at, hold_s=each.announce_s, shows_numbers=each.shows_numbers))
 
     def call(self, key: str) -> CallRecord | None:
         return self._calls.get(key) or self._calls.get(self._ids.get(key, ""))
@@ -80,7 +80,7 @@ class MemoryRecords:
     def is_alive(self, process: str, *, now: datetime) -> bool:
         return True  # these records end with their process
 
-    def interrupt(self, now: datetime, *, announce: bool = False) -> int:
+    def interrupt(self, now: datetime, *, announce: bool = False, shows_numbers: bool = False) -> int:
         return 0
 
     def leave(self, process: str) -> None:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Protocol
 
+from ..masking import mask_number
 from .call_record import INTERRUPTED, CallRecord
 
 __all__ = ["CALL_ENDED", "GIVE_UP", "Message", "MessageState", "Outbox", "Waiting", "message_of"]
@@ -87,18 +88,22 @@ class Outbox(Protocol):
         """The messages that are not delivered yet."""
 
 
-def message_of(row: CallRecord, now: datetime, *, hold_s: float = 0.0) -> Message:
-    """The message about an ended call, due after `hold_s`. A call that was `interrupted` and then ends has a second
+def message_of(row: CallRecord, now: datetime, *, hold_s: float = 0.0, shows_numbers: bool = False) -> Message:
+    """The message about an ended call, due after `hold_s`. The number of the other party is masked, unless
+    `shows_numbers` is set. A call that was `interrupted` and then ends has a second
     message."""
     kind = INTERRUPTED if row.status == INTERRUPTED else "ended"
     message_id = "msg_" + sha256(f"{row.id}\0{kind}".encode()).hexdigest()[:32]
     due = now + timedelta(seconds=hold_s)
-    return Message(message_id, row.id, CALL_ENDED, _payload(row, now), now, due, now + GIVE_UP)
+    return Message(message_id, row.id, CALL_ENDED, _payload(row, now, shows_numbers), now, due, now + GIVE_UP)
 
 
-def _payload(row: CallRecord, now: datetime) -> str:
+def _payload(row: CallRecord, now: datetime, shows_numbers: bool) -> str:
     """The record as JSON text of at most `MAX_PAYLOAD_BYTES`."""
     data: dict[str, Any] = row.to_json()
+    if not shows_numbers:  # a call that was interrupted, or that ended elsewhere, still has the number in its record
+        other = "called" if row.direction.startswith("outbound") else "caller"
+        data[other] = mask_number(data[other])
     left_out: list[str] = []
     for name in ("", *_LARGE):
         if name:

@@ -27,11 +27,14 @@ class ObservedCall:
         self,
         form: ResultForm | None,
         *,
+        agent: str = "",
         on_start: Callable[[Call, ObservedCall], None],
         on_progress: Callable[[Call, ObservedCall], None],
         on_end: Callable[[Call, ObservedCall], None],
     ) -> None:
         self.form = form
+        self.agent = agent
+        """The name of the agent, where it is known before the call."""
         self.details = CallDetails()
         self.usage = Usage()
         """The tokens of the model that speaks."""

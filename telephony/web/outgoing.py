@@ -15,6 +15,7 @@ from ..call.call import CallInfo
 from ..twilio import twiml
 from ..twilio.callbacks import CallStatus, MachineDetection, VoiceRequest
 from .forms import Form
+from .routing import name_of
 from .webhooks import for_twilio
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def outgoing_call(request: Request, phone: PhoneServer, form: Form) -> Response:
         account_sid=voice.account_sid,
     )
     if call.live is None:
-        options = phone.options(request)
+        options = phone.options(request, agent=name_of(call.plan.agent or phone.routing.source))
         call.prepare(options)
         if not phone.registry.begin_warm(info, call.agent(phone.routing.source), options):
             log.error("An outgoing call was answered, but there is no room for it. It is hung up.")

@@ -146,13 +146,16 @@ class PhoneServer:
         form = self.outcomes.form()
         return with_form(self.routing.source, form), self.options(connection, form)
 
-    def options(self, connection: HTTPConnection, form: ResultForm | None = None) -> CallOptions:
+    def options(self, connection: HTTPConnection, form: ResultForm | None = None, *, agent: str = "") -> CallOptions:
         """The options for the call of this connection. `form`: the result that its agent fills in.
+        `agent`: the name of the agent, where it is known.
 
         A softphone's call has no control, because Twilio's API does not know it. Only TwiML controls it.
         """
         from_browser = BROWSER in connection.scope
-        observed = ObservedCall(form, on_start=self.call_started, on_progress=self.call_changed, on_end=self.call_ended)
+        observed = ObservedCall(
+            form, agent=agent, on_start=self.call_started, on_progress=self.call_changed, on_end=self.call_ended
+        )
         counted = CallMetrics(self.metrics, self.outcomes.models.speech)
 
         def on_latency(latency: Latency) -> None:
@@ -211,7 +214,7 @@ class PhoneServer:
         self.limits.started(call.sid, self.now)
         self.metrics.call_started(info.direction)
         self.call_records.started(call)
-        agent = self.routing.name(info.called) if info.direction == "inbound" else "of the call"
+        agent = observed.agent or self.routing.name(info.called)
         log.info("%s", started_line(call.sid, info.direction, info.caller, info.called, agent))
 
     def call_changed(self, call: Call, observed: ObservedCall) -> None:

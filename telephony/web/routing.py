@@ -13,7 +13,7 @@ from ..call.call import CallInfo
 from ..call.session import AgentSource
 from ..twilio.numbers import e164, legible, tidy
 
-__all__ = ["Agents", "Routing"]
+__all__ = ["Agents", "Routing", "name_of"]
 
 Agents = AgentSource | Mapping[str, AgentSource]
 """An agent; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that selects one; or one of these for each
@@ -35,7 +35,7 @@ class Routing:
     def names(self) -> dict[str, str]:
         """The names of the agents by called number. The key is empty if one source answers all numbers."""
         sources = self._by_number if self._by_number is not None else {"": self.source}
-        return {number: _name(source) for number, source in sources.items()}
+        return {number: name_of(source) for number, source in sources.items()}
 
     def name(self, called: str) -> str:
         """The name of the agent for this number, or of the function that picks it. Empty: there is none."""
@@ -54,7 +54,8 @@ class Routing:
         return picked
 
 
-def _name(source: AgentSource) -> str:
+def name_of(source: AgentSource) -> str:
+    """The name of an agent, or of the function that picks one."""
     return source.name if isinstance(source, RealtimeAgent) else getattr(source, "__name__", "agent")
 
 

@@ -82,6 +82,7 @@ class WebhookSender:
             log.warning(
                 "TELEPHONY_WEBHOOK_URL: the records are in memory, so webhooks that wait are lost at a restart."
             )
+        client.shows_numbers = settings.telephony_record_numbers
         secrets = settings.telephony_webhook_secret.get_secret_value().split()
         return cls(client, settings.telephony_webhook_url, secrets, sources=sources)
 

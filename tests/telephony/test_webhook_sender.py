@@ -18,6 +18,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from realtime_core.sources import SYSTEM
 from telephony.errors import SettingsError
+from telephony.records.call_record import CallUpdate
 from telephony.records.client import RecordsClient
 from telephony.records.database import DatabaseRecords
 from telephony.records.outbox import Message, MessageState
@@ -251,3 +252,21 @@ async def test_the_receiver_of_the_documentation_accepts_and_refuses(monkeypatch
             await until(lambda: len(outcomes) == 2)
     assert outcomes == ["delivered", "failed"]
     assert len(module["done"]) == 1
+
+
+@in_real_time
+async def test_a_call_of_a_process_that_has_died_is_announced_as_interrupted_by_another(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("LEASE_S", 1.0), ("RENEW_S", 0.2)):
+        monkeypatch.setattr(f"telephony.records.client.{name}", seconds)
+    dead = DatabaseRecords(database_url)
+    dead.renew("dead", ttl_s=0.1, now=SYSTEM.now())
+    begun = {"sid": "CA1", "status": "in-progress", "process": "dead", "caller": "+14155550123"}
+    dead.note([CallUpdate("CA1", SYSTEM.now(), True, begun)])
+    dead.close()
+    async with receiver() as here, sending(here.url, database=database_url, poll_s=0.1):
+        (received,) = await here.until(lambda all: len(all) == 1)
+    data = received.verified()["data"]
+    assert (data["id"], data["status"], data["ending"]) == ("CA1", "interrupted", "interrupted")
+    assert data["caller"] == "+14•••••••23", "also before its record is masked"
