@@ -113,7 +113,7 @@ class AssistantAudio(_Dumpable):
 
     @property
     def heard(self) -> str | None:
-        """The words that the listener heard: `transcript` unless playback was cut."""
+        """The words that the listener heard: `heard_transcript` if playback was cut, else `transcript`."""
         return self.transcript if self.heard_ms is None else self.heard_transcript
 
 

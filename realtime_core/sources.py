@@ -48,4 +48,4 @@ class Sources:
 
 
 SYSTEM = Sources()
-"""The unseeded source."""
+"""Ids, tokens, randomness and time from the operating system, without a seed."""

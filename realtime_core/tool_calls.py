@@ -1,6 +1,7 @@
 """Runs tool calls: approval, guardrails, the tool itself, and sending the output to the model.
 
-Every call gets an output that the model can speak about. Without an output the line would stay silent.
+Every call gets an output that the model can speak about. Without an output the line would stay silent. The text for an
+exception of a `@function_tool` is made in `tools` (`failure_error_function`); this module answers for other tools.
 """
 
 from __future__ import annotations

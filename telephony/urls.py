@@ -27,7 +27,7 @@ def as_http(url: str) -> str:
 
 
 def as_https(url: str) -> str:
-    """The URL with the scheme `https`: the original URL before a proxy that ends TLS."""
+    """Return the URL with the scheme `https`. It is the original URL where a proxy has ended TLS."""
     return urlunsplit(urlsplit(url)._replace(scheme="https"))
 
 

@@ -43,8 +43,8 @@ _WINDOW = np.hanning(FRAME)
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A sound that was recognised. `SPEECH` begins an utterance, and `PAUSE` ends one of `seconds`. A tone is reported
-    when it is recognised."""
+    """A sound that was recognised. The kind `SPEECH` means that an utterance has begun. The kind `PAUSE` means that it
+    has ended; `seconds` is its length. The other kinds are tones."""
 
     kind: SoundKind
     seconds: float = 0.0

@@ -30,7 +30,7 @@ _TTL_S = 100 * 365 * 86_400.0
 
 
 class SubjectKey:
-    """Hashes numbers with one key."""
+    """Hashes phone numbers with one secret key."""
 
     def __init__(self, key: bytes, *, is_kept: bool = True) -> None:
         self._key = key

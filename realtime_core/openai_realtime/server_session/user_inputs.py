@@ -1,4 +1,4 @@
-"""Carries out the inputs that the user of the model sends."""
+"""Carries out the requests that the program sends to the model: messages, interruptions, tool outputs and settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["UserInputs"]
 
 
 class UserInputs:
-    """Carries out inputs of the model: one method for each type. `cancels`: the server can cancel responses."""
+    """Carries out requests to the model, one method for each type. `cancels`: the server can cancel responses."""
 
     def __init__(
         self,

@@ -27,8 +27,12 @@ class Fill(Enum):
 
 
 class PendingAnswer:
-    """Each pending answer has a cause, and lasts from `add` to `remove`. A pause suspends all of them. While a tool
-    runs, the limit does not apply: a tool has its own time limit."""
+    """Decides how to fill the silence while the caller waits for an answer.
+
+    An answer is pending from `add` to `remove`, and each one has a cause. After `line_s` seconds a line is said; after
+    `limit_s` seconds the call ends. The second limit does not apply while a tool runs, which has a limit of its own.
+    A pause stops both times.
+    """
 
     def __init__(self, *, line_s: float = 2.0, limit_s: float = 20.0) -> None:
         self._line_s = line_s
