@@ -181,3 +181,12 @@ def test_a_bound_counts_for_eight_seconds() -> None:
         run.played(max(0, round((second - 0.005) * RATE)), float(second))
         bound = 100.005 if second == 9 else 100.0
         assert run.origin == pytest.approx(bound - 2 * line.jitter / (number + 2), abs=1e-6)
+
+
+def test_an_arrival_counts_for_eight_seconds() -> None:
+    line = LineClock()
+    line.frame(0.0, 0.5)
+    for second in range(1, 12):
+        line.frame(second - 0.51, float(second))
+        assert line.up == pytest.approx(0.5 if second < 8 else 0.51)
+        assert line.jitter == pytest.approx(0.01 * second / (second + 1) if second < 8 else 0.0)
