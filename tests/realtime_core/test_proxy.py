@@ -75,7 +75,7 @@ async def said_back(connection: WebSocketConnection) -> str:
     got: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     run = asyncio.create_task(connection.run(lambda message: got.set_result(str(message))))
     connection.send("hello")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         text = await got
         connection.close()
         await run

@@ -89,7 +89,7 @@ class World:
 
 @asynccontextmanager
 async def world(url: str, *names: str, **settings: Any) -> AsyncIterator[World]:
-    async with asyncio.timeout(60), SimulatedTwilio() as twilio:
+    async with asyncio.timeout(300), SimulatedTwilio() as twilio:
         it = World(twilio, url)
         try:
             for name in names:
@@ -109,7 +109,7 @@ async def finished(server: Server, call: dict[str, Any], token: str = TOKEN) -> 
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

@@ -106,7 +106,7 @@ async def running(*arguments: str, folder: Path, env: dict[str, str]) -> AsyncIt
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await process.wait()
             except TimeoutError:
                 process.kill()
@@ -256,7 +256,7 @@ async def use_the_desktop(program: Program, folder: Path) -> None:
     await program.until("The weather in Oslo is sunny")
     await program.until("Agent ended")
     played = folder / "loudspeaker.raw"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not played.exists() or len(played.read_bytes().replace(b"\0\0", b"")) < 20_000:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 

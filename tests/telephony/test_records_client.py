@@ -27,13 +27,13 @@ def logged(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
 
 
 async def until(client: RecordsClient, state: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while client.state != state:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
 async def known(client: RecordsClient, key: str) -> CallRecord:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (row := await client.call(key)) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return row
