@@ -190,3 +190,15 @@ def test_an_arrival_counts_for_eight_seconds() -> None:
         line.frame(second - 0.51, float(second))
         assert line.up == pytest.approx(0.5 if second < 8 else 0.51)
         assert line.jitter == pytest.approx(0.01 * second / (second + 1) if second < 8 else 0.0)
+
+
+def test_the_expected_delay_is_the_mean_of_the_probes_without_those_that_a_stall_delayed() -> None:
+    line = LineClock()
+    line.frame(0.0, 10.0)
+    assert line.expected_effect(11.0) == pytest.approx(1.0), "before the first probe"
+    for sent_at, round_trip in ((20.0, 0.1000), (21.0, 0.1004), (22.0, 0.5)):
+        line.frame(sent_at + round_trip - 10.0, sent_at + round_trip)
+        line.probe(sent_at, sent_at + round_trip)
+    assert line.jitter == pytest.approx(0.0, abs=1e-9)
+    for _ in range(2):
+        assert line.expected_effect(30.0) == pytest.approx(20.0 + 0.1002, abs=1e-6)
