@@ -64,8 +64,9 @@ _PARTS_OF = {
     "assistant": ("output_text",),
 }
 CREATE = obj({"type": text(), "event_id": text(), "item": anything, "previous_item_id": anything})
+"""The fields of `conversation.item.create`. `Items` checks their values."""
 NAME_ITEM = obj({"type": text(), "event_id": text(), "item_id": anything})
-"""The fields of `conversation.item.create`, `.delete` and `.retrieve`. `Items` checks their values."""
+"""The fields of `conversation.item.delete` and `.retrieve`. `Items` checks their values."""
 _TRUNCATE = obj(
     {
         "type": text(),

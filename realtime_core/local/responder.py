@@ -118,7 +118,7 @@ class Responder:
         self._end(response, "client_cancelled")
 
     def speech_is_ready(self) -> None:
-        """Continue, because a line of `wanted_speech` is ready."""
+        """Continue the responses that waited for speech: a text of `wanted_speech` has been synthesized."""
         for running in list(self._running.values()):
             if running.deadline is None:
                 self._step(running)

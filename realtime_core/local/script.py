@@ -62,10 +62,12 @@ DEFAULT_OTHERWISE = "I have come to the end of my script."
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn. `text` selects written turns (None: spoken turns in order). `heard` is the transcript of the caller.
+    """One turn of the caller, and the response to it.
 
-    With `calls`, `first` is the response that makes them, and `answer` the response to their results. Without calls
-    `answer` is the response.
+    A turn with `text` answers a written message that contains this text. Turns without `text` answer what the caller
+    says, one after the other. `heard` is the transcript of the caller. If the turn has tool `calls`, `first` is the
+    response that makes the calls, and `answer` is the response to the results of the tools. If it has none, both are
+    the same response.
     """
 
     answer: Reply = field(default_factory=Reply)

@@ -32,8 +32,11 @@ class Job:
 
 
 def run(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[dict[str, Any]]:
-    """Run the jobs. Yields the results in the order of the jobs: `report.data_of` with `title`, `text`, `cpu_s`, and
-    `page` if the job wants it. The result of a call that cannot be replayed has an `error`."""
+    """Run the jobs, and yield one result for each, in the order of the jobs.
+
+    A result is the dictionary of `report.data_of`, with `title`, `path`, `text` and `cpu_s`, and with `page` if the job
+    asks for a page. If a call cannot be replayed, its result has an `error` instead of the report.
+    """
     if workers <= 1 or len(jobs) == 1:
         yield from map(_run, jobs)
     else:

@@ -37,7 +37,7 @@ class ReplayClock:
     now: float
 
     async def until(self, t: float) -> None:
-        """Wait for recorded time `t`. Does not yield if that has passed, so that one step stays one step."""
+        """Wait for the recorded time `t`. If `t` has passed, no other task runs before the return."""
         if (left := self.now + t - self.recorded - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(left)
         self.reached(t)

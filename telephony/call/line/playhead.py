@@ -94,7 +94,8 @@ class LineClock:
         return (self._total + newest.total) / count - self.up if count else 0.0
 
     def date(self, now: float) -> tuple[float, float]:
-        """The earliest and the latest moment (X) at which a message that arrived now can have been sent."""
+        """Return the earliest and the latest moment at which Twilio can have sent a message that arrived now. Both are
+        seconds on the clock of the caller's frames."""
         latest = now - self.up
         if self.last_frame is None:
             return latest, latest

@@ -83,7 +83,7 @@ class CallRecorder:
         """Record a message as it was sent or received. `decoded`: the message is known to be a JSON object.
 
         If the message is not a JSON object, its beginning is recorded as text. In this text all digits are replaced by
-        bullets, because any of them may be a key.
+        bullets, because any of them may be a key that the caller pressed.
         """
         if not self.is_on:
             return
