@@ -94,7 +94,7 @@ if TYPE_CHECKING:
     from .tools import (
         FunctionTool, HostedTool, SilentResult, Tool, ToolTimeoutError, default_tool_error_function, function_tool,
     )
-    from .turns import OurTurns, ServerTurns, TurnAction, TurnPolicy
+    from .turn_policy import OurTurns, ServerTurns, TurnAction, TurnPolicy
     from .usage import CostEstimate, ModalityTokens, PRICES_PER_MILLION, Prices, Usage, UsageEntry
 
 _EXPORTS: dict[str, tuple[str, ...]] = {

@@ -68,7 +68,7 @@ class BoundedQueue(Generic[T]):
         return items
 
     def keep_last(self, size: int) -> None:
-        """Remove the oldest items as long as the newer ones together have at least this size."""
+        """Remove old items, the oldest first, while those that remain have at least this size together."""
         while self._items and self.size - self._size_of(self._items[0]) >= size:
             self.popleft()
 

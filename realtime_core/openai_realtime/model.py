@@ -19,7 +19,7 @@ from ..model_inputs import RealtimeModelSendEvent
 from ..playback import ClockPlayer
 from ..response_outcome import RetryPolicy
 from ..sources import SYSTEM, Sources
-from ..turns import ServerTurns, TurnPolicy
+from ..turn_policy import ServerTurns, TurnPolicy
 from .defaults import DEFAULT_MODEL
 from .endpoint import resolve_endpoint
 from .listeners import Listeners

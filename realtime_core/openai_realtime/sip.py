@@ -14,7 +14,7 @@ from ..config import RealtimeRunConfig, RealtimeSessionModelSettings
 from ..errors import UserError
 from ..model import RealtimeModelConfig
 from ..run_context import RunContextWrapper
-from ..turns import ServerTurns
+from ..turn_policy import ServerTurns
 from .defaults import DEFAULT_MODEL
 from .model import OpenAIRealtimeWebSocketModel
 from .session_config import SessionConfig

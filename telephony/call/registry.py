@@ -95,7 +95,7 @@ class Registry:
         self._empty.clear()
 
     def remove(self, call: Call) -> None:
-        """Count a call no longer, because it is over."""
+        """Remove a call that is over."""
         self._calls.pop(call, None)
         if not self._calls:
             self._empty.set()

@@ -89,8 +89,8 @@ class _Process:
 class Processes:
     """Several servers with the same arguments of `telephony serve`, and the proxy in front of them, if there is one.
 
-    `proxy` is a Caddyfile that takes PROCESSES (all addresses) and PROCESS (the address by `{re.home.1}`, the number in
-    the path), such as `deploy/Caddyfile`.
+    `proxy` is a Caddyfile, such as `deploy/Caddyfile`. It reads two environment variables: PROCESSES has the addresses
+    of all servers; PROCESS is the address of one, in which Caddy replaces `{re.home.1}` by the number in the path.
     """
 
     def __init__(self, count: int, port: int, arguments: Sequence[str], proxy: Path | None = None) -> None:

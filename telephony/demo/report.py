@@ -34,7 +34,7 @@ _GOOD_ENDS = ("hung up", "agent hung up")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The figures as a JSON object, and the folder of the files."""
+    """What was measured in the demo call, as a JSON object, and the folder with its journal and pictures."""
 
     figures: Mapping[str, Any]
     folder: Path

@@ -31,7 +31,8 @@ SAME_STEP_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class HeardSpan:
-    """`length` samples of a part, from its sample `offset`, which were heard from sample `at` of the call."""
+    """A piece of an audio part that the caller heard. It begins at sample `offset` of the part and at sample `at` of
+    the call, and has `length` samples."""
 
     part: PartId
     offset: int

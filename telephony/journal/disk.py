@@ -148,7 +148,7 @@ class Disk:
             self._ensure_thread()
 
     def stop(self) -> None:
-        """Let the thread end with the last journal. Returns at once."""
+        """Ask the thread to end when the last journal is finished. Does not wait for it."""
         self._stays = False
         self._wake.set()
 

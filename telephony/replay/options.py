@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from realtime_core import OpenAIRealtimeWebSocketModel, RealtimeModel, RealtimeModelConfig, RealtimeRunConfig
 from realtime_core.sources import Sources
-from realtime_core.turns import OurTurns
+from realtime_core.turn_policy import OurTurns
 
 from ..call.call import CallInfo
 from ..call.options import CallOptions

@@ -31,7 +31,7 @@ class Perturbations(TypedDict, total=False):
     slow_tools_ms: float
     """How much longer tools take."""
     late_marks_ms: float
-    """How much later marks come back."""
+    """By how many milliseconds marks come back late."""
     doubled_marks: float
     """The probability that a mark comes back twice."""
     late_clears_ms: float

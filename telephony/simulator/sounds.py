@@ -19,8 +19,8 @@ __all__ = ["announcement", "sound"]
 
 
 async def sound(call: Leg, verb: Verb, base: str) -> bytes:
-    """The audio of `<Say>`, `<Play>` or `<Pause>`, once. For audio that cannot be loaded it is silence, with a
-    warning."""
+    """Return the audio of one pass of `<Say>`, `<Play>` or `<Pause>`; the attribute `loop` is not applied. Audio that
+    cannot be loaded gives a warning, and no audio."""
     match verb.name:
         case "Say":
             return await asyncio.to_thread(_speech, verb.text)

@@ -62,7 +62,7 @@ def default_path() -> Path:
 
 
 class NumberWebhooks:
-    """Sets and restores webhooks through `rest`; `path` is a private file."""
+    """Sets the webhooks of numbers through `rest`, and restores the former ones, which are kept in the file `path`."""
 
     def __init__(self, rest: TwilioRest, path: Path | None = None) -> None:
         self._rest = rest

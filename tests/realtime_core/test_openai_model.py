@@ -25,7 +25,7 @@ from realtime_core.model_inputs import (
 )
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.openai_realtime.recovery import ReconnectPolicy
-from realtime_core.turns import OurTurns
+from realtime_core.turn_policy import OurTurns
 from tests.support.realtime_peer import Peer, Recorder, Talk, settle
 
 pytestmark = pytest.mark.virtual_time

@@ -24,7 +24,7 @@ from realtime_core.model_inputs import (
 )
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
 from realtime_core.sources import Sources
-from realtime_core.turns import OurTurns, TurnPolicy
+from realtime_core.turn_policy import OurTurns, TurnPolicy
 from tests.support.local_client import human
 from tests.support.realtime_peer import Recorder
 

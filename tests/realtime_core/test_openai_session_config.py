@@ -11,7 +11,7 @@ from realtime_core.errors import UserError
 from realtime_core.openai_realtime.session_config import Effective, SessionConfig
 from realtime_core.openai_realtime.session_object import bytes_per_ms, wire_format
 from realtime_core.openai_realtime.sip import accept_payload
-from realtime_core.turns import OurTurns, ServerTurns, TurnPolicy
+from realtime_core.turn_policy import OurTurns, ServerTurns, TurnPolicy
 
 PCM = {"type": "audio/pcm", "rate": 24000}
 BOTH = {"create_response": True, "interrupt_response": True}

@@ -47,7 +47,7 @@ from realtime_core.model_inputs import RealtimeModelSendEvent
 from realtime_core.openai_realtime.session_object import session_object
 from realtime_core.testing import RealtimeConnectCall, RealtimeScriptError, RealtimeStep, ScriptedRealtimeModel
 from realtime_core.tool_approvals import REJECTION_MESSAGE
-from realtime_core.turns import OurTurns
+from realtime_core.turn_policy import OurTurns
 from tests.support.session_kit import audio, opened
 
 pytestmark = pytest.mark.virtual_time

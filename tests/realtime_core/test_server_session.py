@@ -27,7 +27,7 @@ from realtime_core.openai_realtime.server_session import ServerSession, SessionP
 from realtime_core.openai_realtime.session_config import SessionConfig
 from realtime_core.playback import ClockPlayer
 from realtime_core.sources import Sources
-from realtime_core.turns import ServerTurns
+from realtime_core.turn_policy import ServerTurns
 
 
 class Bench:

@@ -1,4 +1,4 @@
-"""Uses flite or espeak-ng, if installed, for text without a stored line. Both are optional."""
+"""Uses flite or espeak-ng, if installed, for text without a stored recording. Both are optional."""
 
 from __future__ import annotations
 

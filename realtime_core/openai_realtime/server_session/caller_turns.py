@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import model_events as emitted
 from ...capabilities import ModelCapabilities
-from ...turns import TurnAction, TurnPolicy
+from ...turn_policy import TurnAction, TurnPolicy
 from .. import server_events as wire
 from .audio_parts import AudioParts
 from .items import ConversationItems

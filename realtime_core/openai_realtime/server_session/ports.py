@@ -12,7 +12,7 @@ from ...model_events import RealtimeModelEvent
 from ...playback import Player
 from ...response_outcome import RetryPolicy
 from ...sources import Sources
-from ...turns import TurnPolicy
+from ...turn_policy import TurnPolicy
 from ..encoding import EventIds
 
 __all__ = ["Log", "SessionPorts"]

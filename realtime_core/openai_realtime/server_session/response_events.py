@@ -60,7 +60,10 @@ class ResponseEvents:
             self._unannounced_id = response_id
 
     def announce(self) -> None:
-        """Begin a response whose `response.created` is missing, because a command refers to the active response."""
+        """Treat the response that the server makes as created, although its `response.created` has not come.
+
+        Called before a command that refers to the active response.
+        """
         response_id = self._unannounced_id
         is_known = self._known.has(wire.ResponseDone, response_id) or self._known.has(wire.ResponseCreated, response_id)
         if response_id and not is_known and self._responses.active_id is None:

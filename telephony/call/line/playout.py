@@ -5,8 +5,11 @@ Pure: methods take `now` (seconds) and return the commands to send; `next_wake` 
 All audio lies on *one stream timeline*, counted in mu-law samples (8 kHz) sent since the stream began. A `Segment` maps
 samples of the timeline to samples of a source, so answers, clips and ambience share one arithmetic. Playout keeps a
 bounded lead at Twilio: unsent audio waits here, where it can be dropped at once. The lead grows when marks show that
-the line ran dry, and shrinks slowly. A mark names a generation and a position. A `clear` ends a generation. Marks that
-the clear flushed come back before its sentinel mark, later ones after it.
+the line ran dry, and shrinks slowly.
+
+A *generation* is the time between two `clear` messages. Each mark names its generation and its position. A *sentinel*
+mark follows each `clear`. Twilio returns a mark before the sentinel if the `clear` removed its audio; later marks come
+back after the sentinel.
 """
 
 from __future__ import annotations

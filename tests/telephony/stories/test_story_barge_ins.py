@@ -12,7 +12,7 @@ from realtime_core.audio import g711
 from realtime_core.local import Call as ToolCall
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.openai_realtime import OpenAIRealtimeWebSocketModel
-from realtime_core.turns import OurTurns
+from realtime_core.turn_policy import OurTurns
 from telephony import Call
 from telephony.simulator import clips
 from telephony.simulator.events import Cleared

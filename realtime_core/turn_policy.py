@@ -1,4 +1,4 @@
-"""Policies that decide when the caller's turn begins and ends: the server's decision, or ours.
+"""Policies that decide when the turn of the caller begins and ends, and so when the caller interrupts the agent.
 
 Pure. A policy gets the reports of the server's voice activity detection and returns actions; the model executes them.
 `deadline` is the time of the next call of `on_time`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_core.turns import OurTurns, ServerTurns, TurnAction
+from realtime_core.turn_policy import OurTurns, ServerTurns, TurnAction
 
 HOLD, RELEASE, INTERRUPT, RESPOND = TurnAction.HOLD, TurnAction.RELEASE, TurnAction.INTERRUPT, TurnAction.RESPOND
 
