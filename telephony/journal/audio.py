@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Downsampler3
 
-from .format import EXACT_SAMPLES, SCHEMA, Segment
+from .format import EXACT_SAMPLES, Segment, schema_of
 from .recorded import Media, Part, PartId, RecordedCall
 
 __all__ = ["CallAudio", "HeardSpan", "pcm_of", "rebuild", "voice_of"]
@@ -60,7 +60,7 @@ def rebuild(call: RecordedCall) -> CallAudio:
     agent = bytearray(SILENCE * len(call.caller))
     spans: list[HeardSpan] = []
     mismatches = 0
-    exact = call.header.get("schema", SCHEMA) >= EXACT_SAMPLES
+    exact = schema_of(call.header) >= EXACT_SAMPLES
     stretches = played_stretches(call)
     for media in call.media:
         payload = _with_bed(call, media, b"".join(_samples(voices, segment) for segment in media.segments))

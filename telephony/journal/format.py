@@ -67,13 +67,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["EXACT_SAMPLES", "MALFORMED", "SCHEMA", "Journal", "Record", "Segment", "object_at", "segments_of"]
+__all__ = [
+    "EXACT_SAMPLES",
+    "MALFORMED",
+    "SCHEMA",
+    "Journal",
+    "Record",
+    "Segment",
+    "object_at",
+    "schema_of",
+    "segments_of",
+]
 
 SCHEMA = 4
 """The version of this format. A reader accepts this version and older ones."""
 
 EXACT_SAMPLES = 4
 """From this schema on, the same input gives the same resampled audio on every machine."""
+
+
+def schema_of(header: Mapping[str, Any]) -> int:
+    """Return the version of the format in which a journal was written. A header without a valid version: 1."""
+    schema = header.get("schema")
+    return schema if isinstance(schema, int) else 1
+
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """The errors that a malformed record causes in a reader. Peers may send anything, and files may be damaged. Readers

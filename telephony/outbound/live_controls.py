@@ -126,3 +126,6 @@ class LiveControls:
 
     def keep_secret(self, secret: str) -> None:
         self._answered_call("keep_secret").keep_secret(secret)
+
+    def masked(self, value: Any) -> Any:
+        return self._answered_call("masked").masked(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, cast
@@ -81,8 +80,6 @@ class PlacedCall(LiveControls):
         self.text_model: TextModel | None = None
         """Reads the transcript after the call. None: the realtime model does, if required fields are missing."""
         self.summary = ""
-        self.masked: Callable[[Any], Any] = lambda value: value
-        """Masks a JSON value for records, as `Call.masked` does."""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._conversation_over = asyncio.Event()
@@ -192,7 +189,6 @@ class PlacedCall(LiveControls):
 
         def end(call: Call) -> None:
             self._transcript = transcript_of(call, other="callee")
-            self.masked = call.masked
             self._conversation_over.set()
             self.state.stream_ended(self.now)
             self._changed.set()
@@ -234,7 +230,15 @@ class PlacedCall(LiveControls):
     def output_json(self) -> Any:
         """The result as JSON values, masked for records. None: there is none."""
         output = None if self.result is None else self.result.output
-        return None if self.form is None else self.masked(self.form.type.plain(output))
+        return None if self.form is None else self._for_records(self.form.type.plain(output))
+
+    @property
+    def recorded_summary(self) -> str:
+        """The summary, masked for records."""
+        return str(self._for_records(self.summary))
+
+    def _for_records(self, value: Any) -> Any:
+        return value if self.live is None else self.live.masked(value)
 
     def _result(self) -> CallResult[Any]:
         state, record, opening = self.state, self.record, self._opening

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import JournalError
 from ..journal.encoding import dump, parse_object
-from ..journal.format import MALFORMED, Record, object_at
+from ..journal.format import MALFORMED, Record, object_at, schema_of
 from ..masking import BULLET
 from .behaviour import Behaviour, BehaviourReader
 from .mark_timing import MarkTiming
@@ -121,7 +121,7 @@ class Recording:
 
     @property
     def schema(self) -> int:
-        return int(self.header.get("schema") or 1)
+        return schema_of(self.header)
 
     @property
     def masks_audio(self) -> bool:

@@ -231,7 +231,7 @@ class CallRecords:
         if call.is_over:
             del self._written[call.token]
             changes |= {"ended_at": self._now(), "called": self._kept(call.to)}
-            changes |= {"result": call.output_json, "summary": call.masked(call.summary)}
+            changes |= {"result": call.output_json, "summary": call.recorded_summary}
         elif before is None:
             begun = self.placing(call.token, call.to, call.from_).changes
             changes = {**begun, **changes, "started_at": call.requested_at}

@@ -11,6 +11,7 @@ from typing import Any
 from realtime_core.audio import g711
 from realtime_core.audio.resample import Downsampler3
 from realtime_core.local.voice import Voice
+from telephony.journal.format import SCHEMA
 from telephony.journal.writer import JournalWriter
 
 LAG_S = 0.007
@@ -29,7 +30,7 @@ class SyntheticCall:
         self._voice = Voice()
         self._records: list[tuple[float, str, dict[str, Any]]] = []
         self._position = 0
-        self.add(0, "header", schema=1, agent="Trattoria Blu", call_sid="CA" + "0" * 32)
+        self.add(0, "header", schema=SCHEMA, agent="Trattoria Blu", call_sid="CA" + "0" * 32)
 
     def add(self, at_ms: float, kind: str, **fields: Any) -> None:
         self._records.append((at_ms / 1000 + LAG_S, kind, fields))

@@ -97,7 +97,7 @@ def test_a_used_token_is_refused_by_every_process(
                 assert begun == 1
 
     run(main())
-    lines = [line for line in capfd.readouterr().err.splitlines() if "WARNING" in line]
+    lines = [line for line in capfd.readouterr().err.splitlines() if "WARNING telephony.call.registry" in line]
     assert [line.count("the stream token has been used") for line in lines] == [1, 1], lines
 
 
