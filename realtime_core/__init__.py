@@ -180,7 +180,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
         "FunctionTool", "HostedTool", "SilentResult", "Tool", "ToolTimeoutError", "default_tool_error_function",
         "function_tool",
     ),
-    "turns": ("OurTurns", "ServerTurns", "TurnAction", "TurnPolicy",),
+    "turn_policy": ("OurTurns", "ServerTurns", "TurnAction", "TurnPolicy",),
     "usage": ("CostEstimate", "ModalityTokens", "PRICES_PER_MILLION", "Prices", "Usage", "UsageEntry",),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
