@@ -34,7 +34,7 @@ def check_secrets(secrets: str) -> str:
         raise ValueError("it is empty")
     for secret in secrets.split():
         try:
-            key = base64.b64decode(secret.removeprefix("whsec_") + "==", validate=True)
+            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
         except binascii.Error:
             key = b""
         if len(key) not in _BYTES:
