@@ -121,10 +121,11 @@ async def test_a_program_places_no_call_over_the_budget() -> None:
     from realtime_core import RealtimeAgent
     from telephony.outbound.dialing_rules import DialingRules
     from telephony.outbound.plan import CallPlan
-    from tests.telephony.test_every_call_is_recorded import KITCHEN, office, script
+    from tests.support.office import office
+    from tests.telephony.test_every_call_is_recorded import KITCHEN, script
 
     agent = RealtimeAgent(name="Desk")
-    async with office(agent, script(), telephony_number_minutes_per_day=1) as (twilio, app):
+    async with office(script(), agent=agent, given={"telephony_number_minutes_per_day": 1}) as (twilio, app):
         app.state.dialler.rules = DialingRules.none()
         client, of = app.state.phone.call_records.client, app.state.phone.call_records.subjects.of
         client.note("CA0", subject=of(KITCHEN), duration_s=60)

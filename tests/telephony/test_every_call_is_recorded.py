@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 
-from realtime_core import RealtimeAgent, RealtimeModelConfig, function_tool, realtime_handoff
+from realtime_core import RealtimeAgent, function_tool, realtime_handoff
 from realtime_core.local import Call as ToolCall
-from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
-from realtime_core.sources import Sources
-from telephony import CallInfo, create_app, hang_up, transfer
+from realtime_core.local import Reply, Script, Turn
+from telephony import CallInfo, hang_up, transfer
 from telephony.outbound.dialing_rules import DialingRules
 from telephony.outbound.plan import CallPlan
 from telephony.records.call_record import CallRecord
-from telephony.settings import Settings
-from telephony.simulator import Handset, SimulatedTwilio, callees
+from telephony.simulator import Handset, callees
 from telephony.simulator.twilio import OWN_NUMBER
-from telephony.twilio.rest import TwilioRest
+from tests.support.office import office
 
 pytestmark = pytest.mark.virtual_time
 
-PUBLIC, KITCHEN, CALLER = "https://phone.example.com", "+14155550123", "+14155550177"
+KITCHEN, CALLER = "+14155550123", "+14155550177"
 
 
 @function_tool
@@ -50,34 +45,6 @@ def script(*calls: ToolCall) -> Script:
     )
 
 
-@asynccontextmanager
-async def office(
-    agent: Any, script: Script, folder: Path | None = None, **settings: Any
-) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
-    sources = Sources(5)
-    async with (
-        LocalRealtimeServer(script, in_memory=True, sources=sources) as model,
-        SimulatedTwilio(sources=sources) as twilio,
-    ):
-        loaded = Settings(
-            twilio_account_sid=twilio.account_sid,
-            twilio_auth_token=twilio.auth_token,  # type: ignore[arg-type]
-            twilio_phone_number=OWN_NUMBER,
-            telephony_twilio_api_url=twilio.base_url,
-            public_url=PUBLIC,
-            openai_api_key="nobody-asks-for-it",  # type: ignore[arg-type]
-            telephony_journal_dir=folder,
-            **settings,
-        )
-        rest = TwilioRest.of(loaded, twilio.http_client())
-        config = RealtimeModelConfig(**model.model_config)
-        app = create_app(agent, greeting="Greet.", settings=loaded, model_config=config, rest=rest, sources=sources)
-        async with twilio.serving(app) as address:
-            twilio.webhooks.reach[PUBLIC] = address
-            twilio.numbers[OWN_NUMBER].voice_url = f"{PUBLIC}/incoming-call"
-            yield twilio, app
-
-
 async def record_of(app: Starlette, sid: str) -> CallRecord:
     await app.state.phone.registry.empty()
     found: CallRecord | None = await app.state.phone.call_records.client.call(sid)
@@ -97,9 +64,8 @@ async def asks(phone: Handset) -> None:
 async def test_a_whole_call(tmp_path: Path) -> None:
     agent = RealtimeAgent(name="Desk", tools=[works, breaks])
     journals = tmp_path / "calls"
-    async with office(
-        agent, script(ToolCall("works", "{}"), ToolCall("breaks", "{}"), ToolCall("works", "{}")), journals
-    ) as (
+    calls = script(ToolCall("works", "{}"), ToolCall("breaks", "{}"), ToolCall("works", "{}"))
+    async with office(calls, agent=agent, given={"telephony_journal_dir": journals}) as (
         twilio,
         app,
     ):
@@ -134,7 +100,7 @@ async def test_the_caller_s_interruptions_are_counted() -> None:
     greeting = Reply(
         say="Hello. This is a long greeting that the caller does not want to hear to its end. Hello again."
     )
-    async with office(RealtimeAgent(name="Desk"), Script(greeting=greeting, otherwise=Reply("Yes."))) as (twilio, app):
+    async with office(Script(greeting=greeting, otherwise=Reply("Yes."))) as (twilio, app):
         call = await twilio.ring(caller=interrupts)
         row = await record_of(app, call.sid)
     assert row.interruptions == 1 and row.turns is not None and row.turns[0]["cut"] == "caller"
@@ -143,7 +109,7 @@ async def test_the_caller_s_interruptions_are_counted() -> None:
 async def test_each_agent_that_took_the_call_is_named() -> None:
     billing = RealtimeAgent(name="Billing")
     agent = RealtimeAgent(name="Desk", handoffs=[realtime_handoff(billing)])
-    async with office(agent, script(ToolCall("transfer_to_billing", "{}"))) as (twilio, app):
+    async with office(script(ToolCall("transfer_to_billing", "{}")), agent=agent) as (twilio, app):
         call = await twilio.ring(caller=asks)
         row = await record_of(app, call.sid)
     assert (row.agents, row.agent) == (["Desk", "Billing"], "Billing")
@@ -167,7 +133,7 @@ async def test_transfers_have_their_result(warm: bool, answers: bool) -> None:
 
     agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN, warm=warm)])
     arguments = json.dumps({"target": "kitchen", **({"summary": "Ada."} if warm else {})})
-    async with office(agent, script(ToolCall("transfer", arguments))) as (twilio, app):
+    async with office(script(ToolCall("transfer", arguments)), agent=agent) as (twilio, app):
         twilio.callees[KITCHEN] = callees.person(cook, after_s=1.0) if answers else callees.busy()
         call = await twilio.ring(caller=caller)
         row = await record_of(app, call.sid)
@@ -179,7 +145,7 @@ async def test_transfers_have_their_result(warm: bool, answers: bool) -> None:
 
 
 async def test_the_agent_hangs_up() -> None:
-    async with office(RealtimeAgent(name="Desk", tools=[hang_up()]), script(ToolCall("hang_up", "{}"))) as (
+    async with office(script(ToolCall("hang_up", "{}")), agent=RealtimeAgent(name="Desk", tools=[hang_up()])) as (
         twilio,
         app,
     ):
@@ -193,7 +159,7 @@ def ring(sid: str) -> CallInfo:
 
 
 async def test_who_hangs_up_before_the_first_word_is_on_record() -> None:
-    async with office(RealtimeAgent(name="Desk"), script()) as (_, app):
+    async with office(script()) as (_, app):
         records = app.state.phone.call_records
         records.announced(ring("CA1"))
         row = await record_of(app, "CA1")
@@ -212,7 +178,7 @@ async def test_an_announced_call_with_a_stream_goes_on() -> None:
             await phone.say("sorry_hours")
         phone.hang_up()
 
-    async with office(RealtimeAgent(name="Desk"), script(), telephony_warm=False) as (twilio, app):
+    async with office(script(), given={"telephony_warm": False}) as (twilio, app):
         call = twilio.start_ringing(caller=stays)
         await asyncio.sleep(62)
         row = await app.state.phone.call_records.client.call(call.sid)
@@ -224,7 +190,7 @@ async def test_an_announced_call_with_a_stream_goes_on() -> None:
 
 @pytest.mark.parametrize("why", ["caller", "draining"])
 async def test_who_is_turned_away_is_on_record(why: str) -> None:
-    async with office(RealtimeAgent(name="Desk"), script(), telephony_calls_per_caller_hour=1) as (twilio, app):
+    async with office(script(), given={"telephony_calls_per_caller_hour": 1}) as (twilio, app):
         await twilio.ring(caller=asks, from_=CALLER)
         app.state.phone.registry.draining = why == "draining"
         call = await twilio.ring(caller=asks, from_=CALLER)
@@ -234,7 +200,7 @@ async def test_who_is_turned_away_is_on_record(why: str) -> None:
 
 
 async def test_a_number_that_has_no_agent_is_on_record() -> None:
-    async with office({"+14155550100": RealtimeAgent(name="Desk")}, script()) as (twilio, app):
+    async with office(script(), agent={"+14155550100": RealtimeAgent(name="Desk")}) as (twilio, app):
         call = await twilio.ring(caller=asks)
         row = await record_of(app, call.sid)
     assert (row.ending, row.status) == ("refused-number", "completed")
@@ -249,7 +215,7 @@ async def test_a_call_that_we_placed(answers: bool) -> None:
         phone.hang_up()
 
     agent = RealtimeAgent(name="Desk")
-    async with office(agent, script()) as (twilio, app):
+    async with office(script(), agent=agent) as (twilio, app):
         twilio.callees[KITCHEN] = callees.person(talks, after_s=0.5) if answers else callees.no_answer()
         app.state.dialler.rules = DialingRules.none()
         placed = app.state.dialler.place(CallPlan(KITCHEN, agent))

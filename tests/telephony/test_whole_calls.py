@@ -4,53 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from starlette.applications import Starlette
 
-from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core import RealtimeAgent
 from realtime_core.local import Call as ToolCall
-from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
-from realtime_core.sources import Sources
-from telephony import create_app, transfer
+from realtime_core.local import Reply, Script, Turn
+from telephony import transfer
 from telephony.outbound.dialing_rules import DialingRules
 from telephony.outbound.plan import CallPlan
-from telephony.settings import Settings
-from telephony.simulator import Handset, SimulatedTwilio, callees
-from telephony.simulator.twilio import OWN_NUMBER
-from telephony.twilio.rest import TwilioRest
+from telephony.simulator import Handset, callees
+from tests.support.office import office
 
 pytestmark = pytest.mark.virtual_time
 
-PUBLIC, KITCHEN = "https://phone.example.com", "+14155550123"
+KITCHEN = "+14155550123"
 LINE = "I will put you through to the kitchen."
-
-
-@asynccontextmanager
-async def office(agent: RealtimeAgent[Any], script: Script) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
-    sources = Sources(5)
-    async with (
-        LocalRealtimeServer(script, in_memory=True, sources=sources) as model,
-        SimulatedTwilio(sources=sources) as twilio,
-    ):
-        settings = Settings(
-            twilio_account_sid=twilio.account_sid,
-            twilio_auth_token=twilio.auth_token,  # type: ignore[arg-type]
-            twilio_phone_number=OWN_NUMBER,
-            telephony_twilio_api_url=twilio.base_url,
-            public_url=PUBLIC,
-            openai_api_key="nobody-asks-for-it",  # type: ignore[arg-type]
-        )
-        rest = TwilioRest.of(settings, twilio.http_client())
-        config = RealtimeModelConfig(**model.model_config)
-        app = create_app(agent, greeting="Greet.", settings=settings, model_config=config, rest=rest, sources=sources)
-        async with twilio.serving(app) as address:
-            twilio.webhooks.reach[PUBLIC] = address
-            twilio.numbers[OWN_NUMBER].voice_url = f"{PUBLIC}/incoming-call"
-            yield twilio, app
 
 
 def script(**arguments: str) -> Script:
@@ -82,7 +52,7 @@ async def until(condition: Callable[[], bool]) -> float:
 
 async def test_a_cold_transfer_frees_this_process_as_soon_as_it_is_answered() -> None:
     agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN)])
-    async with office(agent, script(target="kitchen")) as (twilio, app):
+    async with office(script(target="kitchen"), agent=agent) as (twilio, app):
         twilio.callees[KITCHEN] = callees.person(cook, after_s=6.0)
         call = twilio.start_ringing(caller=asks)
         answered = await until(lambda: any(leg.parent is call and leg.started for leg in twilio.calls.values()))
@@ -105,7 +75,7 @@ async def test_a_line_that_is_busy_brings_the_caller_back() -> None:
         await phone.agent_speaks()
         await phone.agent_silent(1.0)
 
-    async with office(agent, script(target="kitchen")) as (twilio, app):
+    async with office(script(target="kitchen"), agent=agent) as (twilio, app):
         twilio.callees[KITCHEN] = callees.busy()
         call = await twilio.ring(caller=comes_back)
         assert len(call.streams) == 2
@@ -120,7 +90,7 @@ async def test_a_target_declared_warm_is_briefed_and_takes_the_call_by_a_key() -
         await asyncio.sleep(20)
 
     agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN, warm=True)])
-    async with office(agent, script(target="kitchen", summary="Ada asks for the soup.")) as (twilio, app):
+    async with office(script(target="kitchen", summary="Ada asks for the soup."), agent=agent) as (twilio, app):
         twilio.callees[KITCHEN] = callees.person(takes_it, after_s=3.0)
         call = twilio.start_ringing(caller=asks)
         await until(lambda: any(len(room.members) == 2 for room in twilio.rooms.all.values()))
@@ -140,7 +110,7 @@ async def test_a_call_that_we_placed_is_measured_like_any_other() -> None:
         await phone.agent_silent(1.0)
 
     agent = RealtimeAgent(name="Desk")
-    async with office(agent, script()) as (twilio, app):
+    async with office(script(), agent=agent) as (twilio, app):
         twilio.callees[KITCHEN] = callees.person(talks, after_s=0.5)
         app.state.dialler.rules = DialingRules.none()
         await app.state.dialler.place(CallPlan(KITCHEN, agent)).finished()

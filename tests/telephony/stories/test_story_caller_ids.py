@@ -12,21 +12,19 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core import RealtimeAgent
 from realtime_core.local import Call as ToolCall
-from realtime_core.local import LocalRealtimeServer, Reply, Script, Turn
-from realtime_core.sources import Sources
-from telephony import create_app, transfer
+from realtime_core.local import Reply, Script, Turn
+from telephony import transfer
 from telephony.errors import NoCallerId
-from telephony.settings import Settings
 from telephony.simulator import Handset, SimulatedTwilio, callees
 from telephony.simulator.twilio import OWN_NUMBER
 from telephony.twilio.caller_id import Parties
-from telephony.twilio.rest import TwilioRest
+from tests.support.office import PUBLIC, office
 
 pytestmark = pytest.mark.virtual_time
 
-PUBLIC, KITCHEN, CALLER = "https://phone.example.com", "+14155550123", "+14155550100"
+KITCHEN, CALLER = "+14155550123", "+14155550100"
 NUMBERLESS = [
     "",
     "anonymous",
@@ -48,35 +46,15 @@ numberless = pytest.mark.parametrize("caller", NUMBERLESS)
 
 
 @asynccontextmanager
-async def office(**settings: Any) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
-    sources = Sources(5)
+async def desk(*, warm: bool = False, **given: Any) -> AsyncIterator[tuple[SimulatedTwilio, Starlette]]:
+    """An application with a kitchen to transfer to, which is also called by SIP. `given`: more settings."""
     call = ToolCall("transfer", json.dumps({"target": "kitchen"}))
     turns = [Turn(Reply(say="I am sorry."), filler="I will put you through to the kitchen.", calls=[call])]
     script = Script(greeting=Reply(say="Hello. How can I help you?"), turns=turns, otherwise=Reply(say="Yes."))
-    warm = settings.pop("warm", False)
     agent = RealtimeAgent(name="Desk", tools=[transfer(kitchen=KITCHEN, warm=warm)])
-    async with (
-        LocalRealtimeServer(script, in_memory=True, sources=sources) as model,
-        SimulatedTwilio(sources=sources) as twilio,
-    ):
-        settings = {
-            "twilio_account_sid": twilio.account_sid,
-            "twilio_auth_token": twilio.auth_token,
-            "twilio_phone_number": OWN_NUMBER,
-            "telephony_twilio_api_url": twilio.base_url,
-            "public_url": PUBLIC,
-            "openai_api_key": "nobody-asks-for-it",
-            **settings,
-        }
-        loaded = Settings(**settings)
-        rest = TwilioRest.of(loaded, twilio.http_client())
-        config = RealtimeModelConfig(**model.model_config)
-        app = create_app(agent, greeting="Greet.", settings=loaded, model_config=config, rest=rest, sources=sources)
-        async with twilio.serving(app) as address:
-            twilio.webhooks.reach[PUBLIC] = address
-            twilio.add_number(OWN_NUMBER, voice_url=f"{PUBLIC}/incoming-call")
-            twilio.add_number(SIP_DOMAIN, voice_url=f"{PUBLIC}/incoming-call")
-            yield twilio, app
+    async with office(script, agent=agent, given=given) as (twilio, app):
+        twilio.add_number(SIP_DOMAIN, voice_url=f"{PUBLIC}/incoming-call")
+        yield twilio, app
 
 
 async def asks(phone: Handset) -> None:
@@ -104,7 +82,7 @@ def shown_to(twilio: SimulatedTwilio, number: str = KITCHEN) -> list[str]:
 
 @numberless
 async def test_a_cold_transfer_shows_our_number(caller: str) -> None:
-    async with office() as (twilio, _):
+    async with desk() as (twilio, _):
         call = await twilio.ring(caller=asks, from_=caller)
         assert call.warnings == []
         assert shown_to(twilio) == [OWN_NUMBER]
@@ -112,7 +90,7 @@ async def test_a_cold_transfer_shows_our_number(caller: str) -> None:
 
 @numberless
 async def test_a_warm_transfer_shows_our_number(caller: str) -> None:
-    async with office(warm=True) as (twilio, _):
+    async with desk(warm=True) as (twilio, _):
         twilio.callees[KITCHEN] = callees.person(takes_it, after_s=3.0)
         call = await twilio.ring(caller=asks, from_=caller)
         assert call.warnings == []
@@ -120,7 +98,7 @@ async def test_a_warm_transfer_shows_our_number(caller: str) -> None:
 
 
 async def test_whose_number_twilio_takes_shows_it_in_a_cold_transfer() -> None:
-    async with office() as (twilio, _):
+    async with desk() as (twilio, _):
         await twilio.ring(caller=asks, from_=CALLER)
         assert shown_to(twilio) == [CALLER]
 
@@ -128,7 +106,7 @@ async def test_whose_number_twilio_takes_shows_it_in_a_cold_transfer() -> None:
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
 @pytest.mark.parametrize("caller", ["sip:ada@example.com", "client:ada"])
 async def test_a_call_to_a_sip_domain_shows_the_number_of_the_settings(caller: str, warm: bool) -> None:
-    async with office(warm=warm) as (twilio, _):
+    async with desk(warm=warm) as (twilio, _):
         twilio.callees[KITCHEN] = callees.person(takes_it, after_s=3.0)
         call = await twilio.ring(to=SIP_DOMAIN, caller=asks, from_=caller)
         assert call.warnings == []
@@ -137,7 +115,7 @@ async def test_a_call_to_a_sip_domain_shows_the_number_of_the_settings(caller: s
 
 @numberless
 async def test_the_number_that_takes_calls_of_a_full_house_is_called_with_ours(caller: str) -> None:
-    async with office(telephony_max_calls=1, telephony_when_full=KITCHEN) as (twilio, _):
+    async with desk(telephony_max_calls=1, telephony_when_full=KITCHEN) as (twilio, _):
         first = twilio.start_ringing(caller=listens, from_=CALLER)
         await asyncio.sleep(3)
         call = twilio.start_ringing(caller=listens, from_=caller)
@@ -152,7 +130,7 @@ async def test_the_number_that_takes_calls_of_a_full_house_is_called_with_ours(c
 async def test_the_fallback_is_called_with_our_number(caller: str) -> None:
     """The stream breaks three times; then the caller gets an apology and the fallback."""
 
-    async with office(telephony_fallback_number=KITCHEN) as (twilio, _):
+    async with desk(telephony_fallback_number=KITCHEN) as (twilio, _):
         call = twilio.start_ringing(caller=listens, from_=caller)
         for streams in (1, 2, 3):
             while len(call.streams) < streams or call.stream is None:  # noqa: ASYNC110
@@ -168,7 +146,7 @@ async def test_the_fallback_is_called_with_our_number(caller: str) -> None:
 async def test_without_any_number_of_ours_nobody_is_called_and_the_agent_says_so(
     warm: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with office(warm=warm, twilio_phone_number=None) as (twilio, _):
+    async with desk(warm=warm, twilio_phone_number=None) as (twilio, _):
         call = await twilio.ring(to=SIP_DOMAIN, caller=asks, from_="client:ada")
         assert call.warnings == []
         assert twilio.placed_to(KITCHEN) == []
@@ -177,7 +155,7 @@ async def test_without_any_number_of_ours_nobody_is_called_and_the_agent_says_so
 
 
 async def test_without_any_number_of_ours_a_full_house_apologises(caplog: pytest.LogCaptureFixture) -> None:
-    async with office(telephony_max_calls=1, telephony_when_full=KITCHEN, twilio_phone_number=None) as (twilio, _):
+    async with desk(telephony_max_calls=1, telephony_when_full=KITCHEN, twilio_phone_number=None) as (twilio, _):
         first = twilio.start_ringing(caller=listens, from_=CALLER)
         await asyncio.sleep(3)
         call = twilio.start_ringing(to=SIP_DOMAIN, caller=listens, from_="client:ada")
@@ -189,7 +167,7 @@ async def test_without_any_number_of_ours_a_full_house_apologises(caplog: pytest
 
 
 async def test_without_any_number_of_ours_the_apology_is_heard_and_the_call_ends() -> None:
-    async with office(telephony_fallback_number=KITCHEN, twilio_phone_number=None) as (twilio, app):
+    async with desk(telephony_fallback_number=KITCHEN, twilio_phone_number=None) as (twilio, app):
         app.state.phone.routing.source = lambda info: 1 / 0  # no agent: the call cannot go on
         call = await twilio.ring(to=SIP_DOMAIN, caller=listens, from_="sip:ada@example.com")
         assert call.heard.strip(b"\xff")
