@@ -80,5 +80,5 @@ $(READY): pyproject.toml uv.lock
 	    "$(PYTHON)" -m venv --clear .venv-uv && .venv-uv/bin/python -m pip install --quiet --disable-pip-version-check uv || { \
 	    echo "uv could not be installed: install it (https://docs.astral.sh/uv/), or Python's venv module (Debian: python3-venv)." >&2; exit 1; }; \
 	  fi; fi; \
-	echo "Setting up $(ENV) with $(PYTHON)"; $$uv sync --quiet --locked --extra fast --extra postgres --extra otel --python "$(PYTHON)"
+	echo "Setting up $(ENV) with $(PYTHON)"; $$uv sync --quiet --locked --all-extras --python "$(PYTHON)"
 	@touch $(READY)
