@@ -24,6 +24,7 @@ __all__ = [
     "NoCurrentCall",
     "NotStarted",
     "NumberError",
+    "ProjectError",
     "RecordRefused",
     "RecordsUnavailable",
     "ReplayError",
@@ -58,6 +59,10 @@ class CallError(TelephonyError):
 
 class DemoFailed(TelephonyError):
     """A process of `telephony demo` did not start, or it failed."""
+
+
+class ProjectError(TelephonyError):
+    """A new project cannot be made in this folder."""
 
 
 class JournalError(TelephonyError):

@@ -155,6 +155,18 @@ def demo(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    verbose: Verbose = False,
+) -> None:
+    """Make a new project: an agent, its settings, a recorded call, a test and a README. It asks no question."""
+    from .init import run_init
+
+    with reporting(verbose=verbose):
+        run_init(folder)
+
+
+@app.command()
 def simulate(
     port: Annotated[int, typer.Option(help="The port of the REST API; 0: any free port.")] = 0,
     account_sid: Annotated[str | None, typer.Option(envvar="TWILIO_ACCOUNT_SID", show_default=False)] = None,

@@ -1,0 +1,26 @@
+"""`telephony init`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import typer
+
+from ..starter.new_project import AGENT, new_project
+
+__all__ = ["run_init"]
+
+
+def run_init(folder: Path) -> None:
+    """Make the project, and print its files and the next commands."""
+    made = new_project(folder)
+    where = os.path.relpath(folder)
+    typer.echo(f"{where}{os.sep}  {', '.join(map(str, made))}\n")
+    steps = [] if where == os.curdir else [f"cd {where}"]
+    steps += [
+        f"telephony demo {AGENT} --fast     # a call in about a second",
+        "pytest                            # replays the recorded call (pip install pytest)",
+        f"telephony serve {AGENT} --reload  # talk to it in the browser",
+    ]
+    typer.echo("Next:\n" + "\n".join(f"  {step}" for step in steps))

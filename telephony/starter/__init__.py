@@ -1,0 +1,1 @@
+"""Makes a new project: an agent, its settings, a recorded call and a test."""

@@ -1,0 +1,75 @@
+"""`telephony init`: a new project is complete, and everything in it works at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from telephony.cli.app import app
+from telephony.errors import ProjectError
+from telephony.starter.new_project import new_project
+from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("new") / "My Agent"
+    done = CliRunner().invoke(app, ["init", str(folder)])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_it_asks_nothing_and_says_what_comes_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["init", "my-agent"], input="")
+    assert done.exit_code == 0, done.output
+    assert "cd my-agent" in done.output and "telephony demo desk:agent --fast" in done.output
+
+
+def test_the_project_has_its_own_name_and_its_secrets_stay_out_of_git(project: Path) -> None:
+    assert tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"] == "my-agent"
+    assert (project / "README.md").read_text().startswith("# my-agent\n")
+    assert ".env" in (project / ".gitignore").read_text().splitlines()
+    assert (project / ".env").stat().st_mode & 0o077 == 0
+
+
+def test_the_same_project_is_made_each_time(project: Path, tmp_path: Path) -> None:
+    made = new_project(tmp_path / "My Agent")
+    assert all((tmp_path / "My Agent" / path).read_bytes() == (project / path).read_bytes() for path in made)
+
+
+def test_its_tests_pass(project: Path) -> None:
+    command = [sys.executable, "-m", "pytest", *PLUGINS, "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=project, env={**os.environ, **NO_OTHER_PLUGINS}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_files_that_its_pages_name_exist(project: Path) -> None:
+    for page in ("README.md", "AGENTS.md"):
+        for name in re.findall(
+            r"`([\w./-]+\.(?:py|toml|md|gz)|tests/|simulation/|evals/)`", (project / page).read_text()
+        ):
+            assert (project / name).exists(), (page, name)
+
+
+@pytest.mark.parametrize("content", ["file", "folder"])
+def test_a_folder_with_files_is_left_alone(content: str, tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("mine") if content == "file" else (tmp_path / "kept").mkdir()
+    with pytest.raises(ProjectError, match="has files already"):
+        new_project(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "taken")])
+    assert done.exit_code == 1 and "cannot be written" in done.output and "Traceback" not in done.output
