@@ -18,6 +18,7 @@ __all__ = [
     "CallerError",
     "CallerTimeout",
     "DemoFailed",
+    "EvalError",
     "JournalError",
     "MediaStreamError",
     "NoCallerId",
@@ -252,3 +253,7 @@ class UndocumentedRequest(TelephonyError):
     def __init__(self, requests: Sequence[str]) -> None:
         self.requests = tuple(requests)
         super().__init__(f"Twilio does not document: {'; '.join(self.requests[:10])}.")
+
+
+class EvalError(TelephonyError):
+    """An eval cannot be made: a file is invalid, a text model does not answer, or a run is not there."""

@@ -1,0 +1,30 @@
+"""What a caller does during a call. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Act", "ActKind"]
+
+
+class ActKind(StrEnum):
+    """What a caller does. The caller knows it, so it is the truth about a call."""
+
+    SAYS = "says"
+    INTERRUPTS = "interrupts"
+    BACKCHANNEL = "backchannel"
+    KEY = "key"
+    HANGS_UP = "hangs up"
+    GIVES_UP = "gives up"
+    """The caller hangs up because nothing was heard for too long, or the goal was not reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An act of the caller at `at_ms` of the call. `over_agent`: the agent was heard at that time."""
+
+    at_ms: float
+    kind: ActKind
+    text: str = ""
+    over_agent: bool = False

@@ -1,0 +1,105 @@
+"""What one call showed: its transcript, tools, result and figures, as plain data. Pure.
+
+Judges see only this. It can be written as JSON, so a saved run can be compared again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from ..journal.transcript import Turn
+from ..replay.call import HeardCall
+from .acts import Act, ActKind
+from .measures import measure
+
+__all__ = ["Evidence", "Line", "ToolUse", "evidence_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One turn. `said` is what the model said, `heard` what the caller heard of it."""
+
+    start_ms: float
+    end_ms: float
+    speaker: str
+    said: str
+    heard: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """One call of a tool. `arguments` is the object of the model, or the text if it was no JSON."""
+
+    name: str
+    arguments: Any
+    output: str
+    at_ms: float
+    ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one call showed. `error` is set if the call could not be made, and the rest is then empty."""
+
+    error: str = ""
+    ended: str = ""
+    duration_ms: float = 0.0
+    lines: Sequence[Line] = ()
+    tools: Sequence[ToolUse] = ()
+    acts: Sequence[Act] = ()
+    result: Any = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    recorded_tools: Sequence[tuple[str, Any]] = ()
+    """The tools of the recorded call with their arguments, for a recorded caller."""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """The figures by name. A figure that this call cannot show is missing."""
+    tokens: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        parts = {
+            "lines": tuple(Line(**each) for each in data.get("lines", ())),
+            "tools": tuple(ToolUse(**each) for each in data.get("tools", ())),
+            "acts": tuple(Act(**{**each, "kind": ActKind(each["kind"])}) for each in data.get("acts", ())),
+            "recorded_tools": tuple((name, arguments) for name, arguments in data.get("recorded_tools", ())),
+        }
+        return cls(**{**data, **parts})
+
+    @property
+    def heard_by_caller(self) -> str:
+        """All words of the agent that the caller heard."""
+        return " ".join(line.heard for line in self.lines if line.speaker == "agent")
+
+
+def evidence_of(
+    call: HeardCall,
+    acts: Sequence[Act],
+    *,
+    result: Any = None,
+    facts: Mapping[str, Any] | None = None,
+    recorded_tools: Sequence[tuple[str, Any]] = (),
+    cost_usd: float | None = None,
+) -> Evidence:
+    """The evidence of a finished call. `acts` is the caller's own account."""
+    lines = [
+        Line(round(turn.start_ms), round(turn.end_ms), turn.speaker, turn.said, turn.heard)
+        for turn in call.events
+        if isinstance(turn, Turn)
+    ]
+    return Evidence(
+        ended=call.ended,
+        duration_ms=call.duration_ms,
+        lines=tuple(lines),
+        tools=tuple(ToolUse(t.name, t.arguments, t.output, round(t.at_ms), t.ms) for t in call.tools),
+        acts=tuple(acts),
+        result=result,
+        facts=facts or {},
+        recorded_tools=tuple(recorded_tools),
+        measures=measure(call, acts, cost_usd),
+        tokens=dict(call.usage.tokens),
+    )

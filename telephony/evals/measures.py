@@ -1,0 +1,78 @@
+"""The figures of a call at the caller's ear, by name. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from ..journal.cuts import CutCause
+from ..replay.call import HeardCall
+from .acts import Act, ActKind
+
+__all__ = ["MEASURES", "measure"]
+
+_CUT_WITHIN_MS = 2000.0
+"""A cut belongs to the caller's act if it follows within this time."""
+
+MEASURES = {
+    "response_latency_ms": "the median time from the end of the caller's voice to the first sound of the answer",
+    "response_latency_p95_ms": "the 95th percentile of these times",
+    "response_latency_max_ms": "the greatest of these times",
+    "first_word_ms": "the time from the start of the call to the first sound of the agent",
+    "talk_over_ms": "how long both spoke at the same time",
+    "dead_air_ms": "the longest time in which neither spoke, between the first speech and the last",
+    "barge_in_silence_ms": "the longest time from the detection of an interruption to silence at the caller",
+    "false_cuts": "how many backchannels of the caller (such as mhm) stopped the agent",
+    "missed_barge_ins": "how many interruptions of the caller did not stop the agent within two seconds",
+    "goodbye_heard": "1 if the caller heard the agent's last words to their end, else 0",
+    "gave_up": "1 if the caller hung up for lack of patience, else 0",
+    "guardrail_cuts": "how often a guardrail stopped the agent",
+    "silence_prompts": "how often the agent spoke because the caller was silent",
+    "underruns": "the number of gaps within answers",
+    "agent_turns": "the number of the agent's turns",
+    "length_s": "the length of the call",
+    "cost_usd": "the cost of the speech model, if its price is known",
+}
+"""All figures, with their meanings. A call that does not show a figure has no value: a call without an interruption has
+no `barge_in_silence_ms`."""
+
+
+def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None) -> dict[str, float]:
+    """The figures of one call. `acts` is the caller's own account."""
+    latencies = sorted(latency.ms for latency in call.figures.latencies if latency.after == "speech")
+    cuts = [call.recorded.ms(cut.t) for cut in call.recorded.interruptions if cut.cause is CutCause.CALLER]
+    causes = [cut.cause for cut in call.recorded.interruptions]
+    turns = sum(turn.speaker == "agent" for turn in call.turns)
+    found: dict[str, float | None] = {
+        "first_word_ms": call.figures.greeting_ms,
+        "talk_over_ms": call.talk_over_ms,
+        "dead_air_ms": call.longest_silence_ms,
+        "goodbye_heard": float(call.goodbye_heard) if turns else None,
+        "guardrail_cuts": float(causes.count(CutCause.GUARDRAIL)),
+        "silence_prompts": float(call.silence_prompts),
+        "underruns": float(call.underruns),
+        "agent_turns": float(turns),
+        "length_s": call.duration_ms / 1000,
+        "cost_usd": cost_usd,
+        "gave_up": float(any(act.kind is ActKind.GIVES_UP for act in acts)),
+    }
+    if latencies:
+        found |= {
+            "response_latency_ms": statistics.median(latencies),
+            "response_latency_p95_ms": latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))],
+            "response_latency_max_ms": latencies[-1],
+        }
+    if cuts and call.interruptions:
+        found["barge_in_silence_ms"] = max(each.silence_after_ms for each in call.interruptions)
+    over = [act for act in acts if act.over_agent]
+    if small := [act for act in over if act.kind is ActKind.BACKCHANNEL]:
+        found["false_cuts"] = float(sum(_cut_after(act, over, cuts) for act in small))
+    if wanted := [act for act in over if act.kind is ActKind.INTERRUPTS]:
+        found["missed_barge_ins"] = float(sum(not _cut_after(act, over, cuts) for act in wanted))
+    return {name: round(found[name] or 0.0, 4) for name in MEASURES if found.get(name) is not None}
+
+
+def _cut_after(act: Act, others: Sequence[Act], cuts: Sequence[float]) -> bool:
+    """Whether a cut follows this act, before the caller's next act."""
+    later = min((other.at_ms for other in others if other.at_ms > act.at_ms), default=float("inf"))
+    return any(act.at_ms <= cut <= min(act.at_ms + _CUT_WITHIN_MS, later) for cut in cuts)

@@ -1,0 +1,218 @@
+"""The statistics of paired yes-or-no results. Pure.
+
+One pair is one call of the new agent and one of the baseline with the same caller and the same number of the repeat.
+The test is about the cases that were run: it says nothing about callers who are unlike them.
+
+Sources: Wilson (1927) for the interval of one rate; McNemar's exact test (a sign test of the pairs that differ); Tango
+(1998), "Equivalence test and confidence interval for the difference in proportions for the paired-sample design", for
+the interval of the difference; Holm (1979) for several criteria.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import NormalDist
+
+__all__ = [
+    "Comparison",
+    "Interval",
+    "PairCounts",
+    "Verdict",
+    "compare",
+    "detectable",
+    "exact_p",
+    "holm",
+    "paired_interval",
+    "pairs_for_same",
+    "wilson",
+]
+
+_POWER = 0.8
+
+
+class Verdict(StrEnum):
+    """The result of a comparison with the baseline."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "same"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A confidence interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairCounts:
+    """The counts of pairs: both passed, only the new agent passed, only the baseline passed, none passed."""
+
+    both: int = 0
+    only_new: int = 0
+    only_baseline: int = 0
+    none: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.both + self.only_new + self.only_baseline + self.none
+
+    @property
+    def difference(self) -> float:
+        """The pass rate of the new agent minus that of the baseline."""
+        return (self.only_new - self.only_baseline) / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The comparison of one criterion.
+
+    `p` is the p-value of the paired test, and `adjusted_p` the same after Holm's correction. `interval` is the interval
+    of the difference with the confidence 1 - 2 alpha: "same" means that it lies within the margin. `detectable` is the
+    smallest true difference that this number of pairs shows in four of five runs; None: it shows none.
+    """
+
+    verdict: Verdict
+    pairs: PairCounts
+    p: float
+    adjusted_p: float
+    interval: Interval
+    detectable: float | None
+    why: str = ""
+
+
+def _z(confidence: float) -> float:
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
+    """Wilson's interval of a rate. Without results it is 0 to 1."""
+    if total == 0:
+        return Interval(0.0, 1.0)
+    z = _z(confidence)
+    rate, scale = passed / total, 1 + z * z / total
+    centre = (rate + z * z / (2 * total)) / scale
+    half = z * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total)) / scale
+    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+def exact_p(only_new: int, only_baseline: int) -> float:
+    """The two-sided p-value of McNemar's exact test."""
+    n, less = only_new + only_baseline, min(only_new, only_baseline)
+    tail = sum(math.comb(n, k) for k in range(less + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+def paired_interval(only_new: int, only_baseline: int, total: int, confidence: float = 0.95) -> Interval:
+    """Tango's score interval of the difference of two paired rates. Without pairs it is -1 to 1."""
+    if total == 0:
+        return Interval(-1.0, 1.0)
+    z, observed = _z(confidence), (only_new - only_baseline) / total
+
+    def score(delta: float) -> float:
+        return _score(only_new, only_baseline, total, delta)
+
+    low = -1.0 if observed <= -1.0 else _root(lambda delta: score(delta) - z, -1.0, observed)
+    high = 1.0 if observed >= 1.0 else _root(lambda delta: score(delta) + z, observed, 1.0)
+    return Interval(low, high)
+
+
+def _score(b: int, c: int, n: int, delta: float) -> float:
+    """Tango's score statistic of a difference `delta`. It falls as `delta` grows."""
+    square = 2 * n
+    linear = -b - c + (2 * n - b + c) * delta
+    constant = -c * delta * (1 - delta)
+    q21 = (math.sqrt(max(0.0, linear * linear - 4 * square * constant)) - linear) / (2 * square)
+    variance = n * (2 * q21 + delta * (1 - delta))
+    distance = b - c - n * delta
+    if variance <= 0:
+        return math.copysign(math.inf, distance) if distance else 0.0
+    return distance / math.sqrt(variance)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a falling function crosses zero."""
+    for _ in range(80):
+        middle = (low + high) / 2
+        if function(middle) > 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """The p-values after Holm's correction, in the order of `values`."""
+    adjusted = [0.0] * len(values)
+    greatest = 0.0
+    for rank, index in enumerate(sorted(range(len(values)), key=lambda i: values[i])):
+        greatest = max(greatest, min(1.0, (len(values) - rank) * values[index]))
+        adjusted[index] = greatest
+    return adjusted
+
+
+def detectable(total: int, alpha: float, power: float = _POWER) -> float | None:
+    """The smallest true difference that the exact test with level `alpha` finds with this power, if all pairs that
+    differ differ in one direction. None: `total` pairs cannot show any difference."""
+    needed = next((n for n in range(1, total + 1) if exact_p(n, 0) <= alpha), None)
+    if needed is None or _at_least(needed, total, 1.0) < power:
+        return None
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _at_least(needed, total, middle) >= power else (middle, high)
+    return high
+
+
+def _at_least(needed: int, total: int, rate: float) -> float:
+    """The probability of at least `needed` successes in `total` trials."""
+    return 1 - sum(math.comb(total, k) * rate**k * (1 - rate) ** (total - k) for k in range(needed))
+
+
+def pairs_for_same(margin: float, alpha: float) -> int:
+    """The smallest number of pairs that can show "same", if no pair differs."""
+    return next(n for n in range(1, 1_000_000) if paired_interval(0, 0, n, 1 - 2 * alpha).high < margin)
+
+
+def compare(counts: Sequence[PairCounts], *, margin: float, alpha: float) -> list[Comparison]:
+    """Compare the new agent with the baseline, by one count of pairs for each criterion.
+
+    "same" comes first: a difference that is certainly smaller than the margin does not matter, also if it is real.
+    """
+    values = [exact_p(each.only_new, each.only_baseline) for each in counts]
+    adjusted = holm(values)
+    return [
+        _comparison(each, p, corrected, margin, alpha, len(counts))
+        for each, p, corrected in zip(counts, values, adjusted, strict=True)
+    ]
+
+
+def _comparison(pairs: PairCounts, p: float, adjusted: float, margin: float, alpha: float, criteria: int) -> Comparison:
+    interval = paired_interval(pairs.only_new, pairs.only_baseline, pairs.total, 1 - 2 * alpha)
+    smallest = detectable(pairs.total, alpha / criteria)
+    why = ""
+    if pairs.total and -margin < interval.low and interval.high < margin:
+        verdict = Verdict.SAME
+    elif adjusted <= alpha:
+        verdict = Verdict.BETTER if pairs.difference > 0 else Verdict.WORSE
+    else:
+        verdict = Verdict.UNDECIDED
+        why = _why(pairs, smallest, margin, alpha)
+    return Comparison(verdict, pairs, p, adjusted, interval, smallest, why)
+
+
+def _why(pairs: PairCounts, smallest: float | None, margin: float, alpha: float) -> str:
+    if pairs.total == 0:
+        return "cannot tell: no pair of calls has a result"
+    if smallest is None:
+        return f"cannot tell: {pairs.total} pairs of calls cannot show any difference"
+    more = ""
+    if (needed := pairs_for_same(margin, alpha)) > pairs.total:
+        more = f', and "same" needs at least {needed} pairs'
+    return f"cannot tell: {pairs.total} pairs of calls show a difference of {smallest:.0%} or more{more}"
