@@ -105,7 +105,7 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
 def exact_p(only_new: int, only_baseline: int) -> float:
     """The two-sided p-value of McNemar's exact test."""
     n, less = only_new + only_baseline, min(only_new, only_baseline)
-    tail = sum(math.comb(n, k) for k in range(less + 1)) / 2**n
+    tail = sum(math.comb(n, k) for k in range(less + 1)) / (1 << n)
     return min(1.0, 2 * tail)
 
 
@@ -172,7 +172,8 @@ def detectable(total: int, alpha: float, power: float = _POWER) -> float | None:
 
 def _at_least(needed: int, total: int, rate: float) -> float:
     """The probability of at least `needed` successes in `total` trials."""
-    return 1 - sum(math.comb(total, k) * rate**k * (1 - rate) ** (total - k) for k in range(needed))
+    less: float = sum(math.comb(total, k) * rate**k * (1 - rate) ** (total - k) for k in range(needed))
+    return 1 - less
 
 
 def pairs_for_same(margin: float, alpha: float) -> int:
