@@ -17,6 +17,7 @@ __all__ = [
     "CallRefused",
     "CallerError",
     "CallerTimeout",
+    "CampaignError",
     "DemoFailed",
     "EvalError",
     "JournalError",
@@ -73,6 +74,10 @@ class JournalError(TelephonyError):
 class CallRefused(TelephonyError):
     """An outgoing call is not allowed: the number, the hour, or the do-not-call list. The message says how to
     allow it."""
+
+
+class CampaignError(TelephonyError):
+    """A campaign cannot do this: it does not exist, it was stopped, or its name is taken."""
 
 
 class NumberError(TelephonyError):

@@ -1,0 +1,94 @@
+"""A campaign, and what it has done so far. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from .config import CampaignConfig
+from .contact import Outcome
+
+__all__ = ["Campaign", "CampaignStatus", "PauseReason", "PersonHistory", "Standing"]
+
+
+class CampaignStatus(Enum):
+    CREATED = "created"
+    """No attempt begins until the campaign is run."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """No attempt begins until the campaign is resumed. `Campaign.pause_reason` says why."""
+    STOPPED = "stopped"
+    """The campaign was ended by a person. Contacts that were not called are done, with the reason `STOPPED`."""
+    FINISHED = "finished"
+    """Every contact is done or invalid."""
+
+
+class PauseReason(Enum):
+    USER = "user"
+    """A person paused the campaign."""
+    FAILURES = "failures"
+    """The circuit breaker: too many attempts in succession failed."""
+    MINUTES = "minutes"
+    """The budget in minutes is used up."""
+    COST = "cost"
+    """The budget in money is used up."""
+    CALLS = "calls"
+    """`max_calls` is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign. Its contacts are kept beside it."""
+
+    id: str
+    config: CampaignConfig
+    created_at: datetime
+    name: str = ""
+    status: CampaignStatus = CampaignStatus.CREATED
+    pause_reason: PauseReason | None = None
+    resumed_at: datetime | None = None
+    """When the campaign was last resumed. The circuit breaker counts attempts that ended after this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a campaign has done so far, in all processes together. The stores compute it."""
+
+    live: int = 0
+    """Attempts in progress."""
+    calls: int = 0
+    """Attempts so far, without inbound calls."""
+    last_started_at: datetime | None = None
+    calls_in_day: int = 0
+    """Attempts that began in the last 24 hours."""
+    oldest_in_day: datetime | None = None
+    """When the oldest of them began."""
+    minutes: float = 0.0
+    """Minutes of the attempts that ended."""
+    cost: float = 0.0
+    """The known prices of the attempts that ended."""
+    priced: int = 0
+    """Attempts with a known price."""
+    unpriced: int = 0
+    """Attempts that ended, were answered and have no known price yet."""
+    abandoned_in_day: int = 0
+    """Abandoned calls that ended in the last 24 hours."""
+    oldest_abandoned: datetime | None = None
+    """When the oldest of them ended."""
+    recent: tuple[Outcome, ...] = field(default=())
+    """The outcomes of the last `failures_of` attempts that ended after `Campaign.resumed_at`, in any order."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonHistory:
+    """What is known about the number of a contact, over all campaigns."""
+
+    listed: bool = False
+    """Whether the number is on the do-not-call list."""
+    in_call: bool = False
+    """Whether a call with this number is in progress."""
+    called_at: tuple[datetime, ...] = ()
+    """The starts of the calls to the number by all campaigns within `CampaignConfig.per_person.per`, in any order."""
+    called_here: tuple[datetime, ...] = ()
+    """The same by this campaign, within `CampaignConfig.per_number.per`."""

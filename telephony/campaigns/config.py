@@ -1,0 +1,193 @@
+"""The configuration of a campaign: when, how often and how fast it calls. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from .contact import FINAL, Outcome
+from .windows import Window
+
+__all__ = ["CampaignConfig", "Rate", "RetryRule", "duration_of", "retry_rules"]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LONGEST = timedelta(days=366)
+
+
+def duration_of(text: str) -> timedelta:
+    """`30m`, `4h`, `1d`, `1h30m`. Raises `ValueError`."""
+    text = text.strip()
+    parts = _DURATION.findall(text)
+    if not parts or _DURATION.sub("", text).strip():
+        raise ValueError(f"{text!r} is not a duration: write 30m, 4h or 1d")
+    total = timedelta(**{_UNITS[unit]: 0.0 for _, unit in parts})
+    for number, unit in parts:
+        total += timedelta(**{_UNITS[unit]: float(number)}) if float(number) < 1e6 else _LONGEST * 2
+    if total > _LONGEST:
+        raise ValueError(f"{text!r} is longer than a year")
+    return total
+
+
+def _written(duration: timedelta) -> str:
+    """The duration as `duration_of` reads it."""
+    seconds = duration.total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
+
+
+class _Counted(BaseModel):
+    """A count and a duration, written `3/30m`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    times: int = Field(ge=0, le=100)
+    per: timedelta
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        times, slash, per = value.partition("/")
+        if not slash or not times.strip().isdecimal():
+            raise ValueError(f"{value!r}: write a count and a duration, like 3/30m")
+        return {"times": int(times), "per": duration_of(per)}
+
+    @field_validator("per")
+    @classmethod
+    def _check(cls, value: timedelta) -> timedelta:
+        if not timedelta(0) <= value <= _LONGEST:
+            raise ValueError("the duration is from 0 to a year")
+        return value
+
+    def __str__(self) -> str:
+        return f"{self.times}/{_written(self.per)}"
+
+
+class RetryRule(_Counted):
+    """How often an outcome is tried again: `3/30m` is three more attempts, each 30 minutes after the one before."""
+
+
+class Rate(_Counted):
+    """At most this many in any period of this length: `3/7d`."""
+
+    times: int = Field(ge=1, le=100)
+
+
+def retry_rules(text: str) -> dict[Outcome, RetryRule]:
+    """`busy=3/30m, no-answer=2/4h, machine=1/1d`. `busy=0` turns retries off. Raises `ValueError`."""
+    rules: dict[Outcome, RetryRule] = {}
+    for part in filter(None, re.split(r"[,\s]+", text.strip())):
+        name, equals, rule = part.partition("=")
+        if not equals:
+            raise ValueError(f"{part!r}: write busy=3/30m")
+        rules[_retried(name)] = RetryRule.model_validate("0/1m" if rule == "0" else rule)
+    return rules
+
+
+def _retried(name: str | Outcome) -> Outcome:
+    known = [each.value for each in Outcome if each not in FINAL and each is not Outcome.CALLBACK]
+    value = name.value if isinstance(name, Outcome) else name.strip().lower().replace("_", "-")
+    if value not in known:
+        raise ValueError(f"{value!r} cannot be tried again; these can: {', '.join(known)}")
+    return Outcome(value)
+
+
+_RETRY = "busy=3/30m,no-answer=2/4h,machine=1/1d,screening=1/1d,failed=1/1h,canceled=1/1m"
+
+
+class CampaignConfig(BaseModel):
+    """The configuration of a campaign. All times are in UTC, all windows in the local time of the callee."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    # What is said
+    agent: str = ""
+    """The agent, `module:attribute`, or the name of an agent of the server."""
+    result: str | None = None
+    """The type of the result, `module:Model`."""
+    message: str | None = None
+    """The words for a voicemail. None: hang up on it."""
+    greeting: str | None = None
+    max_s: float = Field(300.0, gt=0, le=14_400)
+    """The maximum length of a call, in seconds."""
+    ring_s: int = Field(30, ge=5, le=600)
+    check: str | None = None
+    """Is the call still wanted? A function, `module:function`, or an `https` URL, asked before each attempt."""
+
+    # When
+    windows: tuple[Window, ...] = ()
+    """When calls may begin, like `mon-fri 09:00-18:00`. Empty: at any hour outside the quiet hours."""
+    holidays: bool = False
+    """Whether to call on public holidays of the callee's country."""
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    """No attempt begins at this time or later."""
+
+    # How often
+    retry: Mapping[Outcome, RetryRule] = Field(default_factory=lambda: retry_rules(_RETRY))
+    """Outcomes that are not here are not tried again. A text changes only the outcomes that it names."""
+    max_attempts: int = Field(5, ge=1, le=100)
+    """For one contact, callbacks included."""
+    per_number: Rate = Rate(times=4, per=timedelta(days=1))
+    """Calls to one number by this campaign."""
+    per_person: Rate = Rate(times=8, per=timedelta(days=7))
+    """Calls to one number by all campaigns."""
+    needs_consent: bool = False
+    """Whether a contact without a yes in the consent column is not called. A no always counts."""
+
+    # How fast
+    at_once: int = Field(2, ge=1, le=10_000)
+    """Calls at once."""
+    per_second: float = Field(1.0, gt=0, le=100)
+    """Calls begun in a second, at most."""
+    max_per_day: int | None = Field(None, ge=1)
+    """Calls in any 24 hours."""
+    max_calls: int | None = Field(None, ge=1)
+    """Calls of the campaign altogether."""
+    max_minutes: float | None = Field(None, gt=0)
+    """The budget in minutes. A call in progress reserves `max_s`."""
+    max_cost: float | None = Field(None, gt=0)
+    """The budget in the currency of the account. A call whose price is not known yet counts as an average call."""
+    failures: int = Field(10, ge=1, le=100)
+    """The circuit breaker: the campaign pauses when so many of the last `failures_of` attempts failed."""
+    failures_of: int = Field(20, ge=1, le=100)
+    max_abandoned_per_day: int = Field(10, ge=1)
+    """Abandoned calls in any 24 hours. The campaign makes fewer calls at once while there are any, and none at this
+    number."""
+    abandoned_after_s: float = Field(2.0, gt=0, le=30)
+    """A call is abandoned if a person answered and the agent said nothing within this time."""
+
+    @field_validator("windows", mode="before")
+    @classmethod
+    def _windows(cls, value: Any) -> Any:
+        return tuple(filter(None, re.split(r";\s*|(?<=\d),\s*", value))) if isinstance(value, str) else value
+
+    @field_validator("retry", mode="before")
+    @classmethod
+    def _rules(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {**retry_rules(_RETRY), **retry_rules(value)}
+        return {_retried(name): rule for name, rule in value.items()} if isinstance(value, Mapping) else value
+
+    @field_validator("starts_at", "ends_at")
+    @classmethod
+    def _aware(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("write the time with its offset, like 2026-12-01T09:00+01:00")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.failures > self.failures_of:
+            raise ValueError("failures is larger than failures_of, so the circuit breaker would never open")
+        if self.starts_at is not None and self.ends_at is not None and self.ends_at <= self.starts_at:
+            raise ValueError("ends_at is not after starts_at")
+        return self

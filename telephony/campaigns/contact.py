@@ -1,0 +1,158 @@
+"""The contacts of a campaign, and the attempts to reach them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+__all__ = ["FAILURES", "FINAL", "Attempt", "Contact", "ContactState", "DoneReason", "Outcome"]
+
+
+class ContactState(Enum):
+    """The state of a contact. `DONE` and `INVALID` are final, except that `retry` sets a contact back to `PENDING`."""
+
+    PENDING = "pending"
+    """The contact waits for `Contact.next_at`."""
+    CALLING = "calling"
+    """An attempt is in progress."""
+    DONE = "done"
+    """No attempt follows. `Contact.reason` says why."""
+    INVALID = "invalid"
+    """The line of the file cannot be called. `Contact.problem` says why."""
+
+
+class Outcome(Enum):
+    """How an attempt ended."""
+
+    REACHED = "reached"
+    """A person answered, and the agent found out the result, if the campaign asks for one."""
+    INCOMPLETE = "incomplete"
+    """A person answered, and the result is not known: for example, the person hung up in mid-sentence."""
+    CALLBACK = "callback"
+    """A person answered and named a time at which to call again."""
+    OPTED_OUT = "opted-out"
+    """A person answered and does not want to be called again."""
+    ABANDONED = "abandoned"
+    """A person answered, and the agent said nothing within the limit."""
+    MACHINE = "machine"
+    """A voicemail or another machine answered."""
+    SCREENING = "screening"
+    """A call screening answered and did not put the call through."""
+    FAX = "fax"
+    BUSY = "busy"
+    NO_ANSWER = "no-answer"
+    FAILED = "failed"
+    """The number could not be reached, or Twilio did not make the call."""
+    CANCELED = "canceled"
+    """The call was ended by the campaign before an answer."""
+    REFUSED = "refused"
+    """The dialing rules forbid the call."""
+    RANG_BACK = "rang-back"
+    """The contact called our number. It is an inbound call."""
+
+
+FINAL = {Outcome.REACHED, Outcome.OPTED_OUT, Outcome.FAX, Outcome.REFUSED, Outcome.RANG_BACK}
+"""No attempt follows these outcomes, whatever the retry rules say."""
+
+FAILURES = {Outcome.FAILED, Outcome.ABANDONED}
+"""The circuit breaker counts these outcomes."""
+
+
+class DoneReason(Enum):
+    """Why no further attempt is made."""
+
+    REACHED = "reached"
+    INCOMPLETE = "incomplete"
+    OPTED_OUT = "opted-out"
+    ABANDONED = "abandoned"
+    MACHINE = "machine"
+    SCREENING = "screening"
+    FAX = "fax"
+    BUSY = "busy"
+    NO_ANSWER = "no-answer"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    REFUSED = "refused"
+    RANG_BACK = "rang-back"
+    DO_NOT_CALL = "do-not-call"
+    """The number is on the do-not-call list."""
+    UNWANTED = "unwanted"
+    """The check before dialing said that the call is no longer wanted."""
+    NO_CONSENT = "no-consent"
+    """The consent column of the contact says no."""
+    EXPIRED = "expired"
+    """The campaign ended before the contact could be called."""
+    STOPPED = "stopped"
+    """The campaign was stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One person to call, for one matter.
+
+    `id` is unique within the campaign: the user's own id, or made from the number. `number` is in E.164; it is the text
+    of the file if the contact is invalid. `lines` are the lines of the file that gave this contact.
+    """
+
+    id: str
+    number: str
+    extension: str = ""
+    """Digits that are dialled after the answer."""
+    timezone: str = ""
+    """An IANA name. Empty: the time zones of the number count."""
+    consent: bool | None = None
+    """None: the file has no consent column."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What the agent knows about the contact."""
+    members: tuple[str, ...] = ()
+    """The ids that were grouped into this contact, itself included. Empty: it is not a group."""
+    lines: tuple[int, ...] = ()
+    state: ContactState = ContactState.PENDING
+    reason: DoneReason | None = None
+    problem: str = ""
+    next_at: datetime | None = None
+    """The earliest time of the next attempt. None: at once, if the contact is pending."""
+    retried_at: datetime | None = None
+    """When the contact was set back to pending by hand. Earlier attempts no longer count for the retry rules."""
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in (ContactState.DONE, ContactState.INVALID)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to reach a contact. An attempt without an outcome is in progress, or its process has died."""
+
+    id: str
+    contact_id: str
+    number: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: Outcome | None = None
+    call_id: str = ""
+    """Our id of the call, which is also in the call record."""
+    sid: str = ""
+    """Twilio's `CallSid`. Empty: Twilio made no call, or its SID is not known."""
+    answered_by: str = ""
+    duration_s: int = 0
+    cost: float | None = None
+    currency: str = ""
+    result: Mapping[str, Any] | None = None
+    """The structured result, as JSON values."""
+    transcript: str = ""
+    """What was said, and how much of it was heard."""
+    callback_at: datetime | None = None
+    """The time that the callee named, with the outcome `CALLBACK`."""
+    message_left: bool = False
+    inbound: bool = False
+    error: str = ""
+    owner: str = ""
+    """The process that makes the attempt."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.outcome is None

@@ -1,0 +1,315 @@
+"""Decides what happens to a contact now. Pure: every shell of a campaign calls `decide`, and does what it returns.
+
+The order of the rules: the contact's own end, then when the contact may be called, then whether the campaign may begin
+a call at this moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from ..outbound.dialing_rules import DialingRules
+from .campaign import Campaign, CampaignStatus, PauseReason, PersonHistory, Standing
+from .config import CampaignConfig, Rate
+from .contact import FAILURES, FINAL, Attempt, Contact, ContactState, DoneReason, Outcome
+from .places import country_of, time_zones
+from .windows import CallingHours
+
+__all__ = [
+    "Action",
+    "Dial",
+    "Done",
+    "Hold",
+    "HoldReason",
+    "Pause",
+    "Wait",
+    "WaitReason",
+    "at_once_now",
+    "calling_hours",
+    "decide",
+    "done",
+    "settled",
+]
+
+DAY = timedelta(days=1)
+_LOOK_AGAIN = timedelta(seconds=30)
+"""When a contact is looked at again whose number is in another call."""
+
+
+class WaitReason(Enum):
+    """Why a contact waits."""
+
+    CAMPAIGN_START = "campaign-start"
+    WINDOW = "window"
+    """Quiet hours, the weekly windows or a holiday."""
+    RETRY = "retry"
+    CALLBACK = "callback"
+    PER_NUMBER = "per-number"
+    PER_PERSON = "per-person"
+    IN_CALL = "in-call"
+
+
+class HoldReason(Enum):
+    """Why the campaign begins no call now."""
+
+    NOT_RUNNING = "not-running"
+    AT_ONCE = "at-once"
+    PER_SECOND = "per-second"
+    PER_DAY = "per-day"
+    ABANDONED = "abandoned"
+    BUDGET = "budget"
+    """Calls in progress have reserved the rest of the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Call the contact now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The contact waits until `until`, in UTC. Other contacts may be called."""
+
+    until: datetime
+    reason: WaitReason
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """No further attempt is made for this contact."""
+
+    reason: DoneReason
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The campaign begins no call before `until`. None: until a call ends or the campaign is changed."""
+
+    reason: HoldReason
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Pause the campaign."""
+
+    reason: PauseReason
+
+
+Action = Dial | Wait | Done | Hold | Pause
+
+
+def decide(
+    campaign: Campaign,
+    contact: Contact,
+    attempts: Sequence[Attempt],
+    now: datetime,
+    *,
+    standing: Standing,
+    person: PersonHistory,
+    hours: CallingHours,
+) -> Action:
+    """What happens to this contact now.
+
+    `attempts` are those for this contact in any order; none of them is in progress. `hours` are the calling hours of
+    this contact.
+    """
+    return (
+        _end_of(campaign, contact, attempts, now, person)
+        or _wait_of(campaign, contact, attempts, now, person, hours)
+        or _hold_of(campaign, standing, now)
+        or Dial()
+    )
+
+
+def settled(
+    campaign: Campaign,
+    contact: Contact,
+    attempts: Sequence[Attempt],
+    now: datetime,
+    *,
+    person: PersonHistory,
+    hours: CallingHours,
+) -> Contact:
+    """The contact between two attempts: done, or pending until its next attempt."""
+    if (ended := _end_of(campaign, contact, attempts, now, person)) is not None:
+        return done(contact, ended.reason)
+    match _wait_of(campaign, contact, attempts, now, person, hours):
+        case Done(reason):
+            return done(contact, reason)
+        case Wait(until):
+            return replace(contact, state=ContactState.PENDING, reason=None, next_at=until)
+        case None:
+            return replace(contact, state=ContactState.PENDING, reason=None, next_at=now)
+
+
+def done(contact: Contact, reason: DoneReason) -> Contact:
+    """The contact at its end."""
+    return replace(contact, state=ContactState.DONE, reason=reason, next_at=None)
+
+
+def calling_hours(contact: Contact, config: CampaignConfig, rules: DialingRules) -> CallingHours:
+    """The calling hours of a contact: the windows of the campaign without the quiet hours of the dialing rules."""
+    zone = contact.timezone or rules.timezone
+    return CallingHours(
+        zones=(zone,) if zone else time_zones(contact.number),
+        windows=config.windows,
+        quiet_from=rules.quiet_from,
+        quiet_until=rules.quiet_until,
+        country="" if config.holidays else country_of(contact.number),
+    )
+
+
+# --- the contact ------------------------------------------------------------------------------------------------------
+
+
+def _end_of(
+    campaign: Campaign, contact: Contact, attempts: Sequence[Attempt], now: datetime, person: PersonHistory
+) -> Done | None:
+    """The end of the contact, if it has come. What was reached counts before what is forbidden."""
+    attempts = _counted(contact, attempts)
+    config, last = campaign.config, _last(attempts)
+    if last is not None and (reason := _ended_by(last, attempts, config)) is not None:
+        return Done(reason)
+    if person.listed:
+        return Done(DoneReason.DO_NOT_CALL)
+    if contact.consent is False or (config.needs_consent and not contact.consent):
+        return Done(DoneReason.NO_CONSENT)
+    if campaign.status is CampaignStatus.STOPPED:
+        return Done(_reason_of(last) if last is not None else DoneReason.STOPPED)
+    if config.ends_at is not None and now >= config.ends_at:
+        return Done(_reason_of(last) if last is not None else DoneReason.EXPIRED)
+    return None
+
+
+def _ended_by(last: Attempt, attempts: Sequence[Attempt], config: CampaignConfig) -> DoneReason | None:
+    """Why the last attempt is the end. None: another attempt follows."""
+    outcome = last.outcome
+    assert outcome is not None
+    if outcome in FINAL:
+        return DoneReason(outcome.value)
+    made = [each for each in attempts if not each.inbound]
+    if len(made) >= config.max_attempts:
+        return _reason_of(last)
+    if outcome is Outcome.CALLBACK:
+        return None
+    rule = config.retry.get(outcome)
+    if rule is None or sum(each.outcome is outcome for each in made) > rule.times:
+        return _reason_of(last)
+    return None
+
+
+def _reason_of(last: Attempt) -> DoneReason:
+    assert last.outcome is not None
+    if last.outcome is Outcome.CALLBACK:  # the callee was spoken with, and the callback cannot be made
+        return DoneReason.INCOMPLETE
+    return DoneReason(last.outcome.value)
+
+
+def _wait_of(
+    campaign: Campaign,
+    contact: Contact,
+    attempts: Sequence[Attempt],
+    now: datetime,
+    person: PersonHistory,
+    hours: CallingHours,
+) -> Wait | Done | None:
+    """Wait until every rule allows the call. The latest of the times counts, moved into the calling hours."""
+    config = campaign.config
+    times: list[tuple[datetime, WaitReason]] = []
+    if config.starts_at is not None:
+        times.append((config.starts_at, WaitReason.CAMPAIGN_START))
+    if (last := _last(_counted(contact, attempts))) is not None:
+        times.append(_due_after(last, config))
+    times.append((_free_at(config.per_number, person.called_here, now), WaitReason.PER_NUMBER))
+    times.append((_free_at(config.per_person, person.called_at, now), WaitReason.PER_PERSON))
+    if person.in_call:
+        times.append((now + _LOOK_AGAIN, WaitReason.IN_CALL))
+    earliest, reason = max(times, key=lambda each: each[0])
+    earliest = max(earliest, now)
+    allowed = hours.next_open(earliest)
+    if allowed is None or (config.ends_at is not None and allowed >= config.ends_at):
+        return Done(DoneReason.EXPIRED if last is None else _reason_of(last))
+    if allowed > now:
+        return Wait(allowed, reason if allowed == earliest else WaitReason.WINDOW)
+    return None
+
+
+def _due_after(last: Attempt, config: CampaignConfig) -> tuple[datetime, WaitReason]:
+    """When the next attempt is due after this one."""
+    ended = last.ended_at or last.started_at
+    assert last.outcome is not None
+    if last.outcome is Outcome.CALLBACK:
+        return last.callback_at or ended, WaitReason.CALLBACK
+    return ended + config.retry[last.outcome].per, WaitReason.RETRY
+
+
+def _free_at(rate: Rate, started: Sequence[datetime], now: datetime) -> datetime:
+    """When a further call keeps to the rate: once the oldest of the last `times` calls leaves the period."""
+    inside = sorted(at for at in started if at > now - rate.per)
+    return now if len(inside) < rate.times else inside[-rate.times] + rate.per
+
+
+def _counted(contact: Contact, attempts: Sequence[Attempt]) -> list[Attempt]:
+    """The attempts that count for the retry rules."""
+    since = contact.retried_at
+    return [each for each in attempts if since is None or each.started_at >= since]
+
+
+def _last(attempts: Sequence[Attempt]) -> Attempt | None:
+    return max(attempts, key=lambda each: (each.started_at, each.id), default=None)
+
+
+# --- the campaign -----------------------------------------------------------------------------------------------------
+
+
+def _hold_of(campaign: Campaign, standing: Standing, now: datetime) -> Hold | Pause | None:
+    config = campaign.config
+    if campaign.status is not CampaignStatus.RUNNING:
+        return Hold(HoldReason.NOT_RUNNING)
+    if sum(outcome in FAILURES for outcome in standing.recent) >= config.failures:
+        return Pause(PauseReason.FAILURES)
+    if config.max_calls is not None and standing.calls >= config.max_calls:
+        return Pause(PauseReason.CALLS)
+    if (held := _budget(config, standing)) is not None:
+        return held
+    if standing.abandoned_in_day >= config.max_abandoned_per_day and standing.oldest_abandoned is not None:
+        return Hold(HoldReason.ABANDONED, standing.oldest_abandoned + DAY)
+    if config.max_per_day is not None and standing.calls_in_day >= config.max_per_day:
+        assert standing.oldest_in_day is not None
+        return Hold(HoldReason.PER_DAY, standing.oldest_in_day + DAY)
+    if standing.live >= at_once_now(config, standing):
+        return Hold(HoldReason.AT_ONCE)
+    if standing.last_started_at is not None:
+        next_at = standing.last_started_at + timedelta(seconds=1 / config.per_second)
+        if now < next_at:
+            return Hold(HoldReason.PER_SECOND, next_at)
+    return None
+
+
+def at_once_now(config: CampaignConfig, standing: Standing) -> int:
+    """How many calls may be in progress at once. Abandoned calls of the last 24 hours lower it, down to one."""
+    left = 1 - standing.abandoned_in_day / config.max_abandoned_per_day
+    return max(1, int(config.at_once * left))
+
+
+def _budget(config: CampaignConfig, standing: Standing) -> Hold | Pause | None:
+    """Whether the budget is used up. A call in progress counts with its maximum length, and with the average price."""
+    if config.max_minutes is not None:
+        if standing.minutes >= config.max_minutes or (
+            not standing.live and standing.minutes + config.max_s / 60 > config.max_minutes
+        ):
+            return Pause(PauseReason.MINUTES)
+        if standing.minutes + (standing.live + 1) * config.max_s / 60 > config.max_minutes:
+            return Hold(HoldReason.BUDGET)
+    if config.max_cost is not None:
+        average = standing.cost / standing.priced if standing.priced else 0.0
+        known = standing.cost + standing.unpriced * average
+        if known >= config.max_cost:
+            return Pause(PauseReason.COST)
+        if standing.live and known + (standing.live + 1) * average > config.max_cost:
+            return Hold(HoldReason.BUDGET)
+    return None

@@ -1,0 +1,120 @@
+"""What the shells of a campaign need of a store. `memory_store` keeps it in memory, for rehearsals and single programs.
+
+Every method is one transaction over all processes. A method may block: call it in a worker thread. `now` is in UTC.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from ..outbound.dialing_rules import DialingRules
+from .campaign import Campaign, CampaignStatus, PauseReason, Standing
+from .contact import Attempt, Contact, ContactState, DoneReason, Outcome
+from .policy import Action
+
+__all__ = ["CampaignStore", "Funnel"]
+
+
+@dataclass(slots=True)
+class Funnel:
+    """The counts of a campaign."""
+
+    contacts: int = 0
+    states: Counter[ContactState] = field(default_factory=Counter)
+    reasons: Counter[DoneReason] = field(default_factory=Counter)
+    """Of the contacts that are done."""
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    """Of the attempts that ended."""
+    attempts: int = 0
+    answered: int = 0
+    """Attempts that a person answered."""
+    minutes: float = 0.0
+    cost: float = 0.0
+    currency: str = ""
+
+
+class CampaignStore(Protocol):
+    """Campaigns, their contacts and attempts. Methods raise `CampaignError` for an id that is not there."""
+
+    def add(self, campaign: Campaign, contacts: Sequence[Contact]) -> None:
+        """Add a campaign with its contacts. Raises `CampaignError` if the id is taken."""
+
+    def campaign(self, campaign_id: str) -> Campaign | None: ...
+
+    def campaigns(self) -> list[Campaign]:
+        """All campaigns, the newest first."""
+
+    def set_status(
+        self, campaign_id: str, status: CampaignStatus, now: datetime, *, reason: PauseReason | None = None
+    ) -> Campaign:
+        """Change the status. `reason` is for `PAUSED`. `RUNNING` sets `resumed_at`. `STOPPED` ends the pending
+        contacts. Raises `CampaignError` if the campaign is stopped already, or finished and not to be run again."""
+
+    def due(self, campaign_id: str, now: datetime, limit: int) -> list[Contact]:
+        """Pending contacts whose `next_at` is None or has come, the earliest first, then in the order of the file."""
+
+    def next_due(self, campaign_id: str) -> datetime | None:
+        """The earliest `next_at` of the pending contacts. None: no contact is pending with a time."""
+
+    def begin(
+        self, campaign_id: str, contact_id: str, now: datetime, *, attempt_id: str, owner: str, rules: DialingRules
+    ) -> Attempt | Action:
+        """Decide about a pending contact, and do what `policy.decide` returns.
+
+        `Dial`: the attempt is stored, the contact is `CALLING`, its number is in a call; returns the attempt. `Wait`
+        and `Done` change the contact, `Pause` the campaign, `Hold` nothing. A contact that is not pending or not due
+        gives `Hold(NOT_RUNNING)`: another process has it.
+        """
+
+    def placed(self, attempt_id: str, *, call_id: str = "", sid: str = "") -> None:
+        """Note the ids of the call of an attempt that is in progress. An empty id changes nothing."""
+
+    def end(self, ended: Attempt, now: datetime, *, rules: DialingRules) -> Contact | None:
+        """Store the end of an attempt, and what follows for its contact (`policy.settled`). None: it had ended
+        already, and nothing was changed. The outcome `OPTED_OUT` puts the number on the do-not-call list of the
+        store."""
+
+    def withdraw(
+        self, attempt_id: str, *, done: DoneReason | None = None, until: datetime | None = None
+    ) -> Contact | None:
+        """Remove an attempt for which no call was made. The contact is done, or pending until `until` (None: at once).
+        None: the attempt is not in progress."""
+
+    def rang_back(self, inbound: Attempt, campaign_id: str) -> Contact | None:
+        """Store an inbound call from a contact, with the outcome `RANG_BACK`. A pending contact is done. None: this
+        call is stored already."""
+
+    def open_attempts(self, campaign_id: str | None = None) -> list[Attempt]:
+        """Attempts in progress: of one campaign, or of all."""
+
+    def contact(self, campaign_id: str, contact_id: str) -> Contact | None: ...
+
+    def contacts(
+        self,
+        campaign_id: str,
+        *,
+        limit: int,
+        after: str = "",
+        state: ContactState | None = None,
+        search: str = "",
+    ) -> list[Contact]:
+        """Contacts in the order of the file, after the contact with the id `after`. `search` is a part of the id or of
+        the number."""
+
+    def contacts_of(self, number: str) -> list[tuple[Campaign, Contact]]:
+        """The contacts with this number that are pending or in a call, in campaigns that run or are paused."""
+
+    def attempts(self, campaign_id: str, contact_id: str) -> list[Attempt]:
+        """The attempts for a contact, the oldest first."""
+
+    def standing(self, campaign_id: str, now: datetime) -> Standing: ...
+
+    def funnel(self, campaign_id: str) -> Funnel: ...
+
+    def retry(self, campaign_id: str, reasons: Sequence[DoneReason], now: datetime) -> int:
+        """Set contacts that are done with one of these reasons back to pending, with
+        `retried_at`. A contact that opted out stays done. Returns how many there were."""
