@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
+    "AccessRefused",
     "AudioFileError",
     "BadAudio",
     "BadField",
@@ -57,6 +58,15 @@ class TelephonyError(Exception):
 
 class CallError(TelephonyError):
     """A live call cannot execute a command. The message says why, in words that a model can speak about."""
+
+
+class AccessRefused(TelephonyError):
+    """The console refuses a client: it is unknown, or its token lacks the scope or the number. `status` is the HTTP
+    status of the answer. Log in, or send another token (`telephony tokens create`)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class DemoFailed(TelephonyError):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import calls_app, webhooks
+from . import calls_app, tokens, webhooks
 from . import probe as probing
 from .errors import FAILED, reporting
 
@@ -326,6 +326,7 @@ def restore_number(
 
 
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(tokens.app, name="tokens")
 app.command()(probing.probe)
 
 app.add_typer(calls_app.app, name="calls")

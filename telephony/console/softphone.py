@@ -7,9 +7,7 @@ cannot sign requests, so this module signs them for an admitted page.
 from __future__ import annotations
 
 import hmac
-import mimetypes
 from collections.abc import AsyncIterator, Mapping
-from importlib.resources import files
 from urllib.parse import parse_qsl
 
 from starlette.requests import HTTPConnection, Request
@@ -27,6 +25,7 @@ from ..web import webhooks
 from ..web.forms import MAX_FORM_BYTES, BadForm, read_body
 from ..web.middleware import base_of, root_of
 from ..web.phone_server import BROWSER, PhoneServer, phone_of
+from .files import page_file
 
 __all__ = ["routes"]
 
@@ -34,15 +33,6 @@ _WEBHOOKS = {
     "incoming-call": webhooks.incoming_call,
     "after-stream": webhooks.after_stream,
     "after-dial": webhooks.after_dial,
-}
-_FILES = {file.name: file for file in (files(__package__) / "static").iterdir()}
-_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Permissions-Policy": "microphone=(self)",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 
@@ -59,19 +49,12 @@ def routes() -> list[BaseRoute]:
 
 async def page(request: Request) -> Response:
     """The page of the softphone."""
-    return _file("phone.html")
+    return page_file("phone.html")
 
 
 async def static(request: Request) -> Response:
     """The scripts and styles of the page."""
-    return _file(request.path_params["name"])
-
-
-def _file(name: str) -> Response:
-    if name not in _FILES:
-        return PlainTextResponse("Not Found", status_code=404)
-    kind = mimetypes.guess_type(name)[0]
-    return Response(_FILES[name].read_bytes(), media_type=kind, headers=_HEADERS)
+    return page_file(request.path_params["name"])
 
 
 async def about(request: Request) -> Response:

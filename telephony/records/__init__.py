@@ -4,6 +4,7 @@
 - `call_query`: which calls to list. Pure.
 - `call_record`: the record of one call, and how updates change it. Pure.
 - `outbox`: the messages about ended calls, for webhooks. Pure. `database_outbox` and `memory_outbox` store them.
+- `access`: who may use the console, and the audit. Pure. `database_access` and `memory_access` store it.
 - `memory`, `database`: the two stores behind the protocol `Records`. `memory` is used without DATABASE_URL.
 - `client`: the records as the application uses them, without blocking the event loop, also while the database is down.
 """
@@ -16,6 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from .access import AccessStore
     from .budget import Spent
     from .call_query import CallQuery
     from .call_record import CallRecord, CallUpdate
@@ -42,6 +44,10 @@ class Records(Protocol):
     @property
     def outbox(self) -> Outbox:
         """The messages about ended calls."""
+
+    @property
+    def access(self) -> AccessStore:
+        """The tokens of the console, and the audit."""
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None

@@ -40,6 +40,7 @@ from realtime_core.sources import SYSTEM, Sources
 from ..errors import RecordRefused, RecordsUnavailable, SettingsError
 from ..settings import Settings
 from . import Claimed, Records
+from .access import AccessStore
 from .budget import Spent
 from .call_query import CallPage, CallQuery, page_of
 from .call_record import CallRecord, CallUpdate, updated
@@ -338,6 +339,10 @@ class RecordsClient:
     async def outbox(self, query: Callable[[Outbox], _T]) -> _T:
         """Run a query of the outbox. Raises `RecordsUnavailable`."""
         return await self._run(lambda records: query(records.outbox))
+
+    async def access(self, query: Callable[[AccessStore], _T]) -> _T:
+        """Run a query of the tokens or of the audit. Raises `RecordsUnavailable`."""
+        return await self._run(lambda records: query(records.access), _CLAIM_S)
 
     # --- the database --------------------------------------------------------------------------------------------
 

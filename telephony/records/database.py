@@ -34,6 +34,7 @@ from .budget import DOLLARS, Spent, spent_of
 from .call_query import CallQuery
 from .call_record import INTERRUPTED, CallRecord, CallUpdate, updated
 from .call_rows import conditions, record_of
+from .database_access import DatabaseAccess
 from .database_erasure import DatabaseErasure
 from .database_outbox import DatabaseOutbox, put
 from .engine import READS, create_file, engine_of, parse_url
@@ -68,6 +69,7 @@ class DatabaseRecords:
         self._is_ready = False
         self._purged_at: datetime | None = None
         self.outbox = DatabaseOutbox(self._transaction)
+        self.access = DatabaseAccess(self._transaction)
         self.erasure = DatabaseErasure(self._engine, self._transaction)
 
     def claim(

@@ -11,6 +11,7 @@ from . import Claimed
 from .budget import Spent, spent_of
 from .call_query import CallQuery
 from .call_record import CallRecord, CallUpdate, updated
+from .memory_access import MemoryAccess
 from .memory_outbox import MemoryOutbox
 from .outbox import message_of
 
@@ -30,6 +31,7 @@ class MemoryRecords:
         self._ids: dict[str, str] = {}
         self._purged_at: datetime | None = None
         self.outbox = MemoryOutbox()
+        self.access = MemoryAccess()
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None

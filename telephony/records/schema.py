@@ -33,9 +33,20 @@ from sqlalchemy import (
 from ..errors import RecordsUnavailable
 from .call_record import MAX_CHARS
 
-__all__ = ["VERSION", "VERSION_TABLE", "calls", "claims", "processes", "upgrade", "version_of", "webhooks"]
+__all__ = [
+    "VERSION",
+    "VERSION_TABLE",
+    "audit",
+    "calls",
+    "claims",
+    "processes",
+    "tokens",
+    "upgrade",
+    "version_of",
+    "webhooks",
+]
 
-VERSION = 4
+VERSION = 5
 VERSION_TABLE = "telephony_migrations"
 """The table of alembic. The database may be the user's, and have a table `alembic_version` of the user's own."""
 _LOCK = 7_483_115_020
@@ -132,6 +143,35 @@ webhooks = Table(
     Index("ix_telephony_webhooks_call_id", "call_id"),
 )
 """The outbox (`outbox.Message`)."""
+
+tokens = Table(
+    "telephony_tokens",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("secret_hash", String(64), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("numbers", _json),
+    Column("parent", String(32), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    Index("ix_telephony_tokens_parent", "parent"),
+)
+"""The tokens and sessions of the console (`access.StoredToken`)."""
+
+audit = Table(
+    "telephony_audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("call", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("ix_telephony_audit_call", "call"),
+)
+"""The audit (`access.AuditEntry`). Triggers of the database refuse every change and deletion of a row."""
 
 
 def version_of(connection: Connection) -> int:

@@ -19,9 +19,10 @@ from ..audio.files import Clip, load_ulaw, load_words
 from ..call.options import AgentSource, CallOptions, ModelConfigSource
 from ..call.pacing.policy import CallPolicy
 from ..call.ports import PhoneControl
-from ..console import softphone
+from ..console import login, softphone
+from ..console.access import access_refused
 from ..cost import PriceList
-from ..errors import NotStarted, SettingsError, TwilioNotConfigured
+from ..errors import AccessRefused, NotStarted, SettingsError, TwilioNotConfigured
 from ..journal.journals import Journals
 from ..journal.store import purge_daily
 from ..metrics import Metrics
@@ -193,6 +194,7 @@ def create_app(
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),
+            *login.routes(),
             *softphone.routes(),
         ],
         lifespan=lifespan,
@@ -200,6 +202,7 @@ def create_app(
         exception_handlers={
             404: error_responses.no_such_address,
             405: error_responses.no_such_address,
+            AccessRefused: access_refused,  # type: ignore[dict-item]  # of both kinds of connection
             NotStarted: error_responses.NotStartedAnswer(settings),
             Exception: webhooks.failed,
         },
@@ -210,7 +213,11 @@ def create_app(
 
 
 def _routes_of_an_instance() -> Router:
-    return Router([*_for_twilio(), *softphone.routes()], default=error_responses.unknown_path, redirect_slashes=False)
+    return Router(
+        [*_for_twilio(), *login.routes(), *softphone.routes()],
+        default=error_responses.unknown_path,
+        redirect_slashes=False,
+    )
 
 
 def _for_twilio() -> list[BaseRoute]:

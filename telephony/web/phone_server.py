@@ -21,6 +21,7 @@ from ..call.options import AgentSource, CallOptions
 from ..call.ports import PhoneControl
 from ..call.registry import Registry
 from ..call.simulation import Simulation
+from ..console.access import Access
 from ..console.feed import Feeds
 from ..errors import NotStarted
 from ..journal.journals import Journals
@@ -96,6 +97,8 @@ class PhoneServer:
     registry: Registry
     limits: Limits
     authenticator: Authenticator
+    access: Access
+    """Who may use the console, and its audit."""
     stream_admission: StreamAdmission
     metrics: Metrics
     lag: LoopLag
@@ -269,12 +272,14 @@ class PhoneServer:
         hooks = Hooks.of(registry)
         limits = Limits(_caps(settings))
         call_records = CallRecords(client, settings, instance, sources, subjects=subjects, journal_of=journals.path_of)
+        authenticator = Authenticator(settings, on_refused=metrics.request_refused)
         phone = cls(
             settings=settings,
             routing=Routing(agents),
             registry=registry,
             limits=limits,
-            authenticator=Authenticator(settings, on_refused=metrics.request_refused),
+            authenticator=authenticator,
+            access=Access(settings, authenticator, client, sources),
             stream_admission=StreamAdmission(settings, registry, sources, client=client, limits=limits, calls=hooks),
             metrics=metrics,
             lag=LoopLag(metrics.loop_lag),

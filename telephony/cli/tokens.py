@@ -1,0 +1,145 @@
+"""`telephony tokens`: creates, lists and revokes the tokens of the console."""
+
+from __future__ import annotations
+
+import getpass
+import json as jsonlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..records.access import Scope
+from .errors import USAGE, CliError, reporting
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..records.access import AccessStore, Action, StoredToken
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Manage the tokens of the console.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Who will use it, like a person or a screen on the wall.")],
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What it permits. Can be repeated.", show_default="view"),
+    ] = None,
+    number: Annotated[
+        list[str] | None,
+        typer.Option(help="Only calls of this number of ours, like +14155550100. Can be repeated.",
+                     show_default="all"),
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="It ends after so many days.", show_default="never")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:  # fmt: skip
+    """Create a token and print it. It is printed once: the records have only its hash."""
+    from realtime_core.sources import SYSTEM
+
+    from ..records.access import Action, StoredToken, hash_secret, token_text
+    from ..twilio.numbers import e164
+
+    with reporting(verbose=False):
+        if not name.strip() or len(name) > 100:
+            raise CliError("The name is empty or has more than 100 characters.", "Write another one.", code=USAGE)
+        try:
+            numbers = frozenset(e164(each) for each in number or ())
+        except ValueError as error:
+            raise CliError(f"--number: {error}.", "Write it like +14155550100.", code=USAGE) from None
+        now, secret = SYSTEM.now(), SYSTEM.token(32)
+        token = StoredToken(
+            id=SYSTEM.token(8),
+            name=name.strip(),
+            secret_hash=hash_secret(secret),
+            scopes=frozenset(scope or [Scope.VIEW]),
+            numbers=numbers,
+            created_at=now,
+            expires_at=None if days is None else now + timedelta(days=days),
+        )
+        with _store() as store:
+            _audit(store, now, Action.CREATE_TOKEN, f"{token.name} ({token.id}): {_scopes(token)}")
+            store.add_token(token)
+        text = token_text(token.id, secret)
+        typer.echo(jsonlib.dumps(_shown(token) | {"token": text}) if json else text)
+
+
+@app.command("list")
+def list_tokens(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the tokens, the oldest first."""
+    from realtime_core.sources import SYSTEM
+
+    with reporting(verbose=False):
+        with _store() as store:
+            found = store.tokens()
+        if json:
+            typer.echo(jsonlib.dumps([_shown(each) for each in found], indent=1))
+            return
+        for each in found:
+            numbers = ", ".join(sorted(each.numbers)) or "all numbers"
+            state = "revoked" if each.revoked_at else "valid" if each.is_valid(SYSTEM.now()) else "ended"
+            typer.echo(f"{each.id}  {each.created_at:%Y-%m-%d}  {state:<7}  {_scopes(each)}  {numbers}  {each.name}")
+
+
+@app.command("revoke")
+def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="The id in the list.")]) -> None:
+    """Revoke a token, and end the logins that began with it. Open pages are cut off within seconds."""
+    from realtime_core.sources import SYSTEM
+
+    from ..records.access import Action
+
+    with reporting(verbose=False):
+        now = SYSTEM.now()
+        with _store() as store:
+            token = next((each for each in store.tokens() if each.id == token_id), None)
+            if token is None or token.revoked_at is not None:
+                raise CliError(f"There is no valid token {token_id!r}.", "`telephony tokens list` shows them.")
+            _audit(store, now, Action.REVOKE_TOKEN, f"{token.name} ({token.id})")
+            store.revoke_token(token_id, now)
+        typer.echo(f"The token of {token.name} is revoked.")
+
+
+def _shown(token: StoredToken) -> dict[str, object]:
+    def date(value: datetime | None) -> str | None:
+        return None if value is None else value.isoformat()
+
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scopes": [each.value for each in Scope if each in token.scopes],
+        "numbers": sorted(token.numbers),
+        "created_at": date(token.created_at),
+        "expires_at": date(token.expires_at),
+        "revoked_at": date(token.revoked_at),
+    }
+
+
+def _scopes(token: StoredToken) -> str:
+    return ",".join(each.value for each in Scope if each in token.scopes)
+
+
+def _audit(store: AccessStore, now: datetime, action: Action, detail: str) -> None:
+    from ..records.access import AuditEntry
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # there is no account with this number, as in some containers
+        user = "unknown"
+    store.add_entry(AuditEntry(now, f"{user} (command line)", action, detail=detail))
+
+
+@contextmanager
+def _store() -> Iterator[AccessStore]:
+    from ..records.client import open_records
+    from ..settings import load_settings
+
+    records = open_records(load_settings())
+    if records is None:
+        raise CliError("The records are in memory.", "Set DATABASE_URL or TELEPHONY_DATA_DIR.")
+    with closing(records):
+        yield records.access

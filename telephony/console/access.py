@@ -1,0 +1,353 @@
+"""Who may use the console: bearer tokens, the login cookie, and this machine. And what was done there: the audit.
+
+A route calls `Access.admit` with the scope that it needs and, for a call, our number of the call:
+
+    grant = await phone.access.admit(request, Scope.LISTEN, number=own_number(row.direction, row.caller, row.called))
+    await phone.access.record(grant, Action.LISTEN, call=sid)
+
+`admit` raises `AccessRefused`, which the application answers with 401, 403 or 503 and a message, and a WebSocket with
+the close code 4401, 4403 or 4503. A list calls `admit` without a number, and leaves out the calls for which
+`grant.allows(scope, number)` is False.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import Enum, auto
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket
+
+from realtime_core.sources import Sources
+
+from ..allowance import Allowance
+from ..errors import AccessRefused, RecordRefused, RecordsUnavailable
+from ..records.access import (
+    OPERATOR,
+    SINGLE_SIGN_ON,
+    Action,
+    AuditEntry,
+    Scope,
+    StoredToken,
+    hash_secret,
+    split_token,
+    token_text,
+)
+from ..records.client import RecordsClient
+from ..settings import Settings
+from ..twilio.numbers import tidy
+from ..web.authentication import Authenticator
+
+__all__ = ["COOKIE", "HEADER", "Access", "Action", "Credential", "Grant", "Scope", "access_refused", "own_number"]
+
+COOKIE = "telephony_session"
+HEADER = "x-telephony-console"
+"""The pages send this header, with any value, with each request that is not a GET. A form of another site cannot."""
+SESSION = timedelta(hours=12)
+RECHECK_S = 2.0
+"""How often a WebSocket or a feed checks that its token is still valid."""
+_LOGINS_AT_ONCE = 5
+_LOGINS_PER_S = 0.2
+_OWN_PAGE = ("same-origin", "none")
+"""The values of Sec-Fetch-Site of our own pages, and of an address that a person typed
+(https://www.w3.org/TR/fetch-metadata/)."""
+
+
+class Credential(Enum):
+    """How a client showed who it is."""
+
+    THIS_MACHINE = auto()
+    """It is on this machine, and no token is set."""
+    BEARER = auto()
+    COOKIE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one client may do."""
+
+    name: str
+    """The name of the token or of the person, for the audit and the page."""
+    credential: Credential
+    scopes: frozenset[Scope] = frozenset(Scope)
+    numbers: frozenset[str] = frozenset()
+    """The numbers of ours whose calls it may reach. Empty: all."""
+    token_id: str = ""
+    """The id of the stored token or session. Empty: the operator, or this machine."""
+
+    def allows(self, scope: Scope, number: str | None = None) -> bool:
+        """Whether the client has this scope, for calls of this number of ours. None: whether for any number."""
+        return scope in self.scopes and (number is None or not self.numbers or tidy(number) in self.numbers)
+
+    def demand(self, scope: Scope, number: str | None = None) -> None:
+        """Raise `AccessRefused` if the client is not allowed to do this."""
+        if scope not in self.scopes:
+            raise AccessRefused(403, f"This needs a token with the scope `{scope.value}`.")
+        if not self.allows(scope, number):
+            raise AccessRefused(403, "This token is limited to calls of other numbers.")
+
+    def demand_all_numbers(self) -> None:
+        """Raise `AccessRefused` if the token is limited to some numbers."""
+        if self.numbers:
+            raise AccessRefused(403, "This needs a token that is not limited to some numbers.")
+
+
+def own_number(direction: str, caller: str, called: str) -> str:
+    """Our number of a call. The limit of a token to numbers applies to it."""
+    return caller if direction.startswith("outbound") else called
+
+
+class Access:
+    """Admits or refuses clients of the console, and writes the audit."""
+
+    def __init__(
+        self, settings: Settings, authenticator: Authenticator, client: RecordsClient, sources: Sources
+    ) -> None:
+        self._settings = settings
+        self._authenticator = authenticator
+        self._client = client
+        self._sources = sources
+        self._logins = Allowance(per_s=_LOGINS_PER_S, burst=_LOGINS_AT_ONCE)
+
+    async def admit(self, connection: HTTPConnection, scope: Scope, *, number: str | None = None) -> Grant:
+        """The grant of a client that may do this. A request that changes something, and every WebSocket, has to come
+        from our own page or from a program with a bearer token.
+
+        Args:
+            number: our number of the call that is concerned (`own_number`). None: no single call.
+
+        Raises:
+            AccessRefused: it may not (401: it is unknown; 403), or the records cannot be used (503).
+        """
+        grant = await self.identify(connection)
+        grant.demand(scope, number)
+        return grant
+
+    async def identify(self, connection: HTTPConnection) -> Grant:
+        """The grant of a client. Raises `AccessRefused`."""
+        grant = await self._identify(connection)
+        if connection.scope["type"] == "websocket" or connection.scope["method"] not in ("GET", "HEAD"):
+            self.demand_own_page(connection, grant.credential)
+        return grant
+
+    async def still(self, grant: Grant) -> bool:
+        """Whether the token of the grant is still valid. Also True while the records cannot be used."""
+        if not grant.token_id:
+            return True
+        try:
+            return await self._valid(grant.token_id) is not None
+        except AccessRefused:
+            return True
+
+    @asynccontextmanager
+    async def while_valid(self, grant: Grant) -> AsyncIterator[None]:
+        """Cancel this block, with `AccessRefused`, soon after the token of the grant was revoked or ended."""
+        revoked = False
+
+        async def watch(block: asyncio.Task[object]) -> None:
+            nonlocal revoked
+            while True:
+                await asyncio.sleep(RECHECK_S)
+                if not await self.still(grant):
+                    break
+            revoked = True
+            block.cancel()
+
+        block = asyncio.current_task()
+        assert block is not None
+        watching = asyncio.create_task(watch(block), name="access")
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not revoked or block.uncancel() > 0:
+                raise
+            raise AccessRefused(401, "This token was revoked or has ended.") from None
+        finally:
+            watching.cancel()
+
+    async def _identify(self, connection: HTTPConnection) -> Grant:
+        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+        given, operator = given.strip(), self._operator_token
+        is_open = operator is None and self._authenticator.admits_operator(connection)
+        if scheme.lower() == "bearer" and (operator is not None or split_token(given) is not None):
+            if operator is not None and hmac.compare_digest(given.encode(), operator.encode()):
+                return Grant(OPERATOR, Credential.BEARER)
+            return replace(_grant(await self._stored(given)), credential=Credential.BEARER)
+        if cookie := connection.cookies.get(COOKIE):
+            try:
+                return _grant(await self._stored(cookie))
+            except AccessRefused:
+                if not is_open:
+                    raise
+        if is_open:
+            return Grant("this machine", Credential.THIS_MACHINE)
+        if operator is None:
+            raise AccessRefused(403, "Log in with a token that `telephony tokens create` made, or set "
+                                     "TELEPHONY_API_TOKEN. Without a token only this machine is served, only its own "
+                                     "pages, and only if PUBLIC_URL is not set.")  # fmt: skip
+        raise AccessRefused(401, "Log in, or send a bearer token: TELEPHONY_API_TOKEN, or one that `telephony tokens "
+                                 "create` made.")  # fmt: skip
+
+    async def _stored(self, text: str) -> StoredToken:
+        parts = split_token(text)
+        token = None if parts is None else await self._valid(parts[0])
+        if parts is None or token is None:
+            raise AccessRefused(401, "This token is not valid. It may be revoked, or the login may have ended.")
+        bound_to = (self._operator_token or "") if token.parent == OPERATOR else ""
+        if token.parent == OPERATOR and not bound_to:
+            raise AccessRefused(401, "This login has ended, because TELEPHONY_API_TOKEN has changed.")
+        if not hmac.compare_digest(hash_secret(parts[1], bound_to=bound_to), token.secret_hash):
+            raise AccessRefused(401, "This token is not valid. It may be revoked, or the login may have ended.")
+        return token
+
+    async def _valid(self, token_id: str) -> StoredToken | None:
+        """The token or session with this id, if it and its parent are valid."""
+        now = self._sources.now()
+        try:
+            token = await self._client.access(lambda store: store.token(token_id))
+            if token is None or not token.is_valid(now):
+                return None
+            if token.parent in ("", OPERATOR, SINGLE_SIGN_ON):
+                return token
+            parent = await self._client.access(lambda store: store.token(token.parent))
+        except (RecordsUnavailable, RecordRefused) as error:
+            raise AccessRefused(503, f"The records cannot be used, and they have the tokens: {error}") from None
+        return token if parent is not None and parent.is_valid(now) else None
+
+    @property
+    def _operator_token(self) -> str | None:
+        token = self._settings.telephony_api_token
+        return None if token is None else token.get_secret_value()
+
+    # --- requests of other sites ---------------------------------------------------------------------------------
+
+    def demand_own_page(self, connection: HTTPConnection, credential: Credential) -> None:
+        """Refuse what a browser sends for a page of another site.
+
+        Raises:
+            AccessRefused: it comes from another site, or lacks what our pages send.
+        """
+        headers = connection.headers
+        origin, is_websocket = headers.get("origin"), connection.scope["type"] == "websocket"
+        if headers.get("sec-fetch-site", "none") not in _OWN_PAGE or not self._is_own(connection, origin):
+            raise AccessRefused(403, "A page of another site sent this request.")
+        if credential is Credential.BEARER:
+            return
+        if is_websocket and origin is None and credential is Credential.COOKIE:
+            raise AccessRefused(403, "A WebSocket with the login cookie needs the header Origin.")
+        if not is_websocket and HEADER not in headers:
+            raise AccessRefused(403, f"This request needs the header {HEADER}, with any value.")
+
+    def _is_own(self, connection: HTTPConnection, origin: str | None) -> bool:
+        if origin is None:
+            return True
+        public = self._settings.public_url
+        ours = {connection.headers.get("host"), None if public is None else urlsplit(public).netloc}
+        return urlsplit(origin).netloc in ours - {None}
+
+    # --- logins --------------------------------------------------------------------------------------------------
+
+    async def log_in(self, given: str) -> tuple[str, StoredToken]:
+        """Begin a session with the operator's token or a named one. Returns the value of the cookie, and the session.
+
+        Raises:
+            AccessRefused: the token is not valid, or there were too many attempts (429).
+        """
+        if not self._logins.spend(asyncio.get_running_loop().time()):
+            raise AccessRefused(429, "There were too many attempts. Wait some seconds.")
+        operator = self._operator_token
+        if operator is not None and hmac.compare_digest(given.encode(), operator.encode()):
+            return await self._begin(OPERATOR, frozenset(Scope), frozenset(), OPERATOR, bound_to=operator)
+        token = await self._stored(given)
+        if token.parent:
+            raise AccessRefused(401, "This token is not valid. It may be revoked, or the login may have ended.")
+        return await self._begin(token.name, token.scopes, token.numbers, token.id, until=token)
+
+    async def log_in_person(self, name: str, scopes: frozenset[Scope]) -> tuple[str, StoredToken]:
+        """Begin the session of a person whom a single sign-on has identified. Raises `AccessRefused`."""
+        return await self._begin(name, scopes, frozenset(), SINGLE_SIGN_ON)
+
+    async def _begin(
+        self,
+        name: str,
+        scopes: frozenset[Scope],
+        numbers: frozenset[str],
+        parent: str,
+        *,
+        bound_to: str = "",
+        until: StoredToken | None = None,
+    ) -> tuple[str, StoredToken]:
+        now, secret = self._sources.now(), self._sources.token(32)
+        ends = now + SESSION
+        if until is not None and until.expires_at is not None:
+            ends = min(ends, until.expires_at)
+        session = StoredToken(
+            id=self._sources.token(8),
+            name=name,
+            secret_hash=hash_secret(secret, bound_to=bound_to),
+            scopes=scopes,
+            numbers=numbers,
+            created_at=now,
+            expires_at=ends,
+            parent=parent,
+        )
+        try:
+            await self._client.access(lambda store: store.add_token(session))
+        except (RecordsUnavailable, RecordRefused) as error:
+            raise AccessRefused(503, f"The records cannot be used, and they have the logins: {error}") from None
+        await self.record(replace(_grant(session), credential=Credential.COOKIE), Action.LOG_IN)
+        return token_text(session.id, secret), session
+
+    async def log_out(self, grant: Grant) -> None:
+        """End the session of a grant. Raises `AccessRefused`."""
+        now = self._sources.now()
+        try:
+            await self._client.access(lambda store: store.revoke_token(grant.token_id, now))
+        except (RecordsUnavailable, RecordRefused) as error:
+            raise AccessRefused(503, f"The records cannot be used, and they have the logins: {error}") from None
+        await self.record(grant, Action.LOG_OUT)
+
+    # --- the audit -----------------------------------------------------------------------------------------------
+
+    async def record(self, grant: Grant, action: Action, *, call: str = "", detail: str = "") -> None:
+        """Append to the audit, before the action is done.
+
+        Raises:
+            AccessRefused: the audit cannot be written (503), so the action must not be done.
+        """
+        entry = AuditEntry(self._sources.now(), grant.name, action, call, detail)
+        try:
+            await self._client.access(lambda store: store.add_entry(entry))
+        except (RecordsUnavailable, RecordRefused) as error:
+            raise AccessRefused(503, f"The audit cannot be written, so this was not done: {error}") from None
+
+    async def entries(self, *, before: int | None, limit: int, call: str | None) -> list[AuditEntry]:
+        """The newest entries of the audit. Raises `AccessRefused`."""
+        try:
+            return list(await self._client.access(lambda store: store.entries(before=before, limit=limit, call=call)))
+        except (RecordsUnavailable, RecordRefused) as error:
+            raise AccessRefused(503, f"The audit cannot be read: {error}") from None
+
+
+async def access_refused(connection: HTTPConnection, error: Exception) -> Response | None:
+    """The application's answer to `AccessRefused`. A WebSocket is accepted first, so that a page can read the code."""
+    assert isinstance(error, AccessRefused)
+    if isinstance(connection, Request):
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+        return JSONResponse({"error": str(error)}, status_code=error.status, headers=headers)
+    assert isinstance(connection, WebSocket)
+    if connection.client_state.name == "CONNECTING":
+        await connection.accept()
+    await connection.close(4000 + error.status, str(error))
+    return None
+
+
+def _grant(token: StoredToken) -> Grant:
+    return Grant(token.name, Credential.COOKIE, token.scopes, token.numbers, token.id)

@@ -1,0 +1,144 @@
+"""The login of the console, and its audit.
+
+```
+GET  /console/login         the page where a person gives a token
+POST /console/api/login     {"token": "..."}: sets the cookie
+POST /console/api/logout    ends the session
+GET  /console/api/me        the name and the scopes of this client
+GET  /console/api/audit     ?limit=&before=&call=: the newest entries of the audit first
+```
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ..errors import AccessRefused
+from ..web.forms import BadForm, read_body
+from ..web.middleware import base_of, root_of
+from ..web.phone_server import phone_of
+from .access import COOKIE, HEADER, SESSION, Credential, Scope
+from .files import page_file
+
+__all__ = ["routes", "set_cookie"]
+
+_MAX_BYTES = 4096
+_MAX_ENTRIES = 1000
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/console/login", page),
+        Route("/console/api/login", log_in, methods=["POST"]),
+        Route("/console/api/logout", log_out, methods=["POST"]),
+        Route("/console/api/me", me),
+        Route("/console/api/audit", audit),
+    ]
+
+
+async def page(request: Request) -> Response:
+    """The page where a person gives a token."""
+    return page_file("login.html")
+
+
+async def log_in(request: Request) -> Response:
+    """Begin a session. 204 with the cookie, 401, or 429 after too many attempts."""
+    phone = phone_of(request)
+    phone.access.demand_own_page(request, Credential.THIS_MACHINE)
+    given = (await json_of(request)).get("token")
+    if not isinstance(given, str) or not given:
+        raise AccessRefused(400, 'Send {"token": "..."}.')
+    value, _ = await phone.access.log_in(given)
+    response = Response(status_code=204)
+    set_cookie(request, response, value)
+    return response
+
+
+async def log_out(request: Request) -> Response:
+    """End the session of the cookie."""
+    phone = phone_of(request)
+    grant = await phone.access.identify(request)
+    if grant.credential is Credential.COOKIE:
+        await phone.access.log_out(grant)
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, path=_path(request))
+    return response
+
+
+async def me(request: Request) -> Response:
+    """The name and the scopes of this client, and the header that its requests need."""
+    grant = await phone_of(request).access.identify(request)
+    return JSONResponse(
+        {
+            "name": grant.name,
+            "scopes": [each.value for each in Scope if each in grant.scopes],
+            "numbers": sorted(grant.numbers),
+            "can_log_out": grant.credential is Credential.COOKIE,
+            "header": HEADER,
+        },
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def audit(request: Request) -> Response:
+    """The newest entries of the audit: `{"entries": [...], "next": id}`. It needs the scope `view` for all numbers."""
+    phone = phone_of(request)
+    grant = await phone.access.admit(request, Scope.VIEW)
+    grant.demand_all_numbers()
+    query = request.query_params
+    limit = min(_number(query.get("limit")) or 100, _MAX_ENTRIES)
+    found = await phone.access.entries(before=_number(query.get("before")), limit=limit, call=query.get("call"))
+    entries = [
+        {"id": it.id, "at": it.at.isoformat(), "who": it.who, "action": it.action.value, "call": it.call,
+         "detail": it.detail}
+        for it in found
+    ]  # fmt: skip
+    return JSONResponse(
+        {"entries": entries, "next": found[-1].id if len(found) == limit else None},
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def set_cookie(request: Request, response: Response, value: str) -> None:
+    """Set the login cookie. It is sent over TLS only, if this request came over TLS."""
+    is_secure = base_of(request, phone_of(request).settings.public_url).startswith("https")
+    response.set_cookie(
+        COOKIE,
+        value,
+        max_age=int(SESSION.total_seconds()),
+        path=_path(request),
+        secure=is_secure,
+        httponly=True,
+        samesite="strict",
+    )
+
+
+async def json_of(request: Request, max_bytes: int = _MAX_BYTES) -> dict[str, Any]:
+    """The JSON object in the body. An empty body is an empty object. Raises `AccessRefused` (400 or 413)."""
+    try:
+        body = await read_body(request, max_bytes)
+        value = json.loads(body) if body.strip() else {}
+    except BadForm as error:
+        raise AccessRefused(error.status, f"This is {error}.") from None
+    except ValueError:
+        raise AccessRefused(400, "The body is not JSON.") from None
+    if not isinstance(value, dict):
+        raise AccessRefused(400, "The body is not a JSON object.")
+    return value
+
+
+def _path(request: Request) -> str:
+    return root_of(request) or "/"
+
+
+def _number(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) < 2**31:
+        raise AccessRefused(400, "`limit` and `before` are positive numbers.")
+    return int(text[:12])
