@@ -27,6 +27,7 @@ __all__ = [
     "NoCurrentCall",
     "NotStarted",
     "NumberError",
+    "NumbersFileError",
     "ProjectError",
     "RecordRefused",
     "RecordsUnavailable",
@@ -133,6 +134,11 @@ class SettingsError(TelephonyError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class NumbersFileError(SettingsError):
+    """The file of numbers is invalid. `problems` has one line for each problem, with its line in the file and what to
+    do. A server that has an earlier configuration keeps it."""
 
 
 class MediaStreamError(TelephonyError):

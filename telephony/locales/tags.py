@@ -1,0 +1,23 @@
+"""The tags of languages. Pure. Source: RFC 5646; only the language and the region are used."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["base_of", "check_tag"]
+
+_TAG = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
+
+
+def check_tag(tag: str) -> str:
+    """The tag of a language: `de`, `pt-BR`. Raises `ValueError`."""
+    language, _, region = tag.strip().replace("_", "-").partition("-")
+    tag = language.lower() + (f"-{region.upper()}" if region else "")
+    if not _TAG.fullmatch(tag):
+        raise ValueError(f"{tag!r} is no language: write a tag like de or pt-BR")
+    return tag
+
+
+def base_of(tag: str) -> str:
+    """The language of a tag without its region."""
+    return tag.partition("-")[0]

@@ -1,0 +1,377 @@
+"""The configuration of numbers as values: what the file has, and what `create_app(numbers=...)` takes. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from ..locales.tags import check_tag
+from ..twilio.numbers import e164
+from .hours import Hours
+from .policies import Consent, Part, Recording, Text
+
+__all__ = [
+    "Account",
+    "Choice",
+    "FieldProblems",
+    "Limits",
+    "ModelEndpoint",
+    "NumberConfig",
+    "NumbersConfig",
+    "Region",
+    "Step",
+    "StepKind",
+    "number_matches",
+]
+
+MAIN = "main"
+"""The account of the settings (TWILIO_ACCOUNT_SID), which needs no entry."""
+_ENVIRONMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PATTERN = re.compile(r"\+?[0-9]*\*")
+
+Problem = tuple[tuple[str | int, ...], str]
+Language = Annotated[str, AfterValidator(check_tag)]
+
+
+class Region(StrEnum):
+    """The regions of Twilio: https://www.twilio.com/docs/global-infrastructure/regions"""
+
+    US1 = "us1"
+    IE1 = "ie1"
+    AU1 = "au1"
+
+
+class StepKind(StrEnum):
+    """What a step does with a caller."""
+
+    AGENT = "agent"
+    DIAL = "dial"
+    VOICEMAIL = "voicemail"
+    SAY = "say"
+
+
+class Choice(StrEnum):
+    """How the language of a call is chosen, besides the language of the number."""
+
+    CALLER = "caller"
+    """By the number of the caller (`callers`)."""
+    KEYPAD = "keypad"
+    """The caller hears the languages, and presses a key."""
+    SPEECH = "speech"
+    """The call changes to the language that the caller speaks."""
+
+
+class FieldProblems(ValueError):
+    """Problems of several fields: where each one is, below the value that is checked, and what to do."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(what for _, what in problems))
+        self.problems = problems
+
+
+class Step(Part):
+    """One step for a caller. It has one of `agent`, `dial`, `voicemail` and `say`."""
+
+    agent: Any = None
+    """Another agent: an import string, or in Python an agent."""
+    dial: str | None = None
+    """A transfer target by its name, a number, or a `sip:` address. If nobody answers, the next step follows."""
+    voicemail: bool | Text | None = None
+    """Record a message. `true`: with the greeting of the language; or the text of the greeting."""
+    say: bool | Text | None = None
+    """Say a text and hang up. `true`: the text of the language."""
+    ring_s: float = Field(default=25.0, ge=5, le=600)
+    """How long `dial` rings, in seconds."""
+    max_s: int = Field(default=120, ge=5, le=3600)
+    """The longest message of `voicemail`, in seconds."""
+    transcribe: bool = False
+    """Let Twilio transcribe the message. Twilio transcribes English messages of 2 to 120 s only."""
+
+    @property
+    def kind(self) -> StepKind:
+        return next(kind for kind in StepKind if getattr(self, kind) is not None)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        given = [kind.value for kind in StepKind if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a step does one thing, not {len(given)}: write one of agent, dial, voicemail and say")
+        if self.voicemail is False or self.say is False:
+            raise ValueError(f"`{given[0]} = false` is no step: remove it")
+        if self.transcribe and self.max_s > 120:
+            raise ValueError("Twilio transcribes messages of at most 120 s: lower max_s, or remove transcribe")
+        return self
+
+
+class Limits(Part):
+    """The limits of one number. 0: no limit of its own. The limits of the settings apply as well."""
+
+    max_calls: int = Field(default=0, ge=0)
+    """The maximum number of calls at the same time, in one process."""
+    calls_per_caller_hour: int = Field(default=0, ge=0)
+    """The maximum number of calls from one caller within an hour, in one process."""
+    minutes_per_day: float = Field(default=0.0, ge=0)
+    """The maximum number of minutes within a day (UTC), in one process."""
+    cost_per_day: float = Field(default=0.0, ge=0)
+    """The maximum cost of the model within a day (UTC), in US dollars, in one process."""
+
+
+class Account(Part):
+    """An account or subaccount of Twilio."""
+
+    sid: str
+    auth_token_env: str
+    """The name of the environment variable with the auth token, which signs the webhooks of this account and region."""
+    region: Region = Region.US1
+    api_key_env: str = ""
+    """The names of the variables with an API key and its secret. Default: the auth token is used."""
+    api_secret_env: str = ""
+
+    @field_validator("sid")
+    @classmethod
+    def _check_sid(cls, value: str) -> str:
+        if not re.fullmatch(r"AC[0-9a-fA-F]{32}", value):
+            raise ValueError("the SID of an account is AC and 32 hexadecimal digits; the Twilio Console shows it")
+        return value
+
+    @field_validator("auth_token_env", "api_key_env", "api_secret_env")
+    @classmethod
+    def _check_env(cls, value: str) -> str:
+        if value and not _ENVIRONMENT.fullmatch(value):
+            raise ValueError("write the name of an environment variable, and not the secret itself")
+        return value
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if bool(self.api_key_env) != bool(self.api_secret_env):
+            raise ValueError("an API key needs its secret: write api_key_env and api_secret_env, or neither")
+        return self
+
+
+class ModelEndpoint(Part):
+    """An endpoint of a model. `main` without an entry is the model of the settings."""
+
+    base_url: str = ""
+    """The address of a server of OpenAI's protocol: `https://host/v1`; for Azure
+    `https://NAME.openai.azure.com/openai/v1`. Default: that of the settings."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """The name of the environment variable with the key."""
+    model: str = ""
+    """The name of the model, or of the deployment. Default: that of the settings."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("http", "https", "ws", "wss"):
+            raise ValueError("write the server's address, like https://host/v1")
+        return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _check_env(cls, value: str) -> str:
+        if not _ENVIRONMENT.fullmatch(value):
+            raise ValueError("write the name of an environment variable, and not the key itself")
+        return value
+
+
+def _check_target(value: str) -> str:
+    return value if value.startswith(("sip:", "sips:")) else e164(value)
+
+
+def _check_fallback_url(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme != "https" or not parts.hostname):
+        raise ValueError("write the https address that answers with TwiML while this server is down")
+    return value
+
+
+class NumberConfig(Part):
+    """One number, or all numbers of a pattern (`+4930*`)."""
+
+    agent: Any
+    """The agent: an import string such as `clinic:agent`, or in Python an agent."""
+    variables: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Facts for the agent's instructions. A `{name}` in the instructions is replaced, and the others are added. Tools
+    find them in `Call.data`."""
+    greeting: Text | Path | None = "Greet the caller and ask how you can help."
+    """Instructions for the first words, or an audio file (`greeting = { file = "hello.wav" }`). Empty: the caller
+    speaks first."""
+    language: Language = "en"
+    languages: tuple[Language, ...] = ()
+    """Further languages that callers may get."""
+    choose_language: tuple[Choice, ...] = ()
+    callers: dict[str, Language] = Field(default_factory=dict)
+    """The languages of callers by the beginning of their numbers: `{ "+33" = "fr" }`."""
+    agents: dict[Language, Any] = Field(default_factory=dict)
+    """Other agents for languages. Without one, the agent is told to speak the language."""
+    voice: str = ""
+    """The voice of the model."""
+    voices: dict[Language, str] = Field(default_factory=dict)
+    """The voices of the model for languages."""
+    hours: str | Hours | None = None
+    """The name of the hours, or the hours. Without it the number is always open."""
+    closed: tuple[Step, ...] = (Step(say=True),)
+    """The steps for callers while the number is closed."""
+    models: tuple[str, ...] = (MAIN,)
+    """The endpoints of models, in the order in which they are tried."""
+    transfer_targets: dict[str, Annotated[str, AfterValidator(_check_target)]] = Field(default_factory=dict)
+    warm: bool = False
+    """Whether transfers are warm."""
+    fallback: tuple[Step, ...] = ()
+    """The steps for callers whom no agent can help, also where a limit is reached. Default: the number of
+    `TELEPHONY_FALLBACK_NUMBER`, or an apology."""
+    consent: Consent = Consent()
+    recording: Recording = Recording()
+    limits: Limits = Limits()
+    account: str = MAIN
+    """The name of the account that has the number. `main`: the account of the settings."""
+    fallback_url: Annotated[str, AfterValidator(_check_fallback_url)] = ""
+    """The address that Twilio requests while this server is down: a TwiML Bin, or any server but this one. Default:
+    this server."""
+
+    @field_validator("greeting", mode="before")
+    @classmethod
+    def _greeting(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.keys() == {"file"}:
+            return Path(str(value["file"]))
+        return value
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """All languages of the number, its own first."""
+        return tuple(dict.fromkeys((self.language, *self.languages)))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if problems := list(self._problems()):
+            raise FieldProblems(problems)
+        return self
+
+    def _problems(self) -> Iterator[Problem]:
+        targets = self.transfer_targets
+        for where, steps in (("closed", self.closed), ("fallback", self.fallback)):
+            for index, step in enumerate(steps):
+                if step.dial is not None and not _can_dial(step.dial, targets):
+                    yield (where, index), f"{step.dial!r} is no transfer target and no number. {_known(targets)}"
+                if where == "fallback" and step.kind is StepKind.AGENT:
+                    yield (where, index), "an agent is no fallback of an agent: name a second endpoint in `models`"
+        if self.consent.transfer and self.consent.transfer not in targets:
+            yield ("consent", "transfer"), f"{self.consent.transfer!r} is no transfer target. {_known(targets)}"
+        if Choice.KEYPAD in self.choose_language and len(self.offered) > 9:
+            yield ("languages",), "a keypad offers at most nine languages: remove some"
+        if self.choose_language and len(self.offered) < 2:
+            yield ("choose_language",), "there is nothing to choose: add `languages`"
+        for tag in dict.fromkeys((*self.callers.values(), *self.agents, *self.voices)):
+            if tag not in self.offered:
+                yield ("languages",), f"{tag} is used and not offered: add it to `languages`"
+
+
+def _can_dial(target: str, targets: Mapping[str, str]) -> bool:
+    try:
+        return target in targets or bool(_check_target(target))
+    except ValueError:
+        return False
+
+
+def _known(names: Mapping[str, Any]) -> str:
+    return f"Known: {', '.join(sorted(names))}." if names else "There is none: add it."
+
+
+def _number(key: str) -> str:
+    """The key of a number in its one form. Raises `ValueError`."""
+    if key.endswith("*"):
+        if not _PATTERN.fullmatch(key):
+            raise ValueError("this is no pattern: write the beginning of a number and a star, like +4930*")
+        return key
+    return key if key.startswith(("sip:", "client:")) else e164(key)
+
+
+def _wrong_number(key: str) -> str:
+    try:
+        _number(key)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+class NumbersConfig(Part):
+    """The configuration of all numbers."""
+
+    numbers: dict[str, NumberConfig]
+    """By number, or by the beginning of numbers with a star. A number comes before a pattern, and a longer pattern
+    before a shorter one."""
+    hours: dict[str, Hours] = Field(default_factory=dict)
+    accounts: dict[str, Account] = Field(default_factory=dict)
+    models: dict[str, ModelEndpoint] = Field(default_factory=dict)
+    locales: Path | None = None
+    """A folder with more languages, or with other texts for known ones: see `docs/languages.md`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _merge(cls, given: Any) -> Any:
+        """`defaults` has the fields of a number. They apply to each number without them; tables are merged."""
+        if not isinstance(given, dict) or not isinstance(defaults := given.get("defaults"), dict):
+            return given
+        numbers = given.get("numbers")
+        if not isinstance(numbers, dict):
+            return {name: value for name, value in given.items() if name != "defaults"}
+        merged = {key: _merged(defaults, own) for key, own in numbers.items()}
+        return {**{name: value for name, value in given.items() if name != "defaults"}, "numbers": merged}
+
+    @field_validator("numbers")
+    @classmethod
+    def _check_numbers(cls, value: dict[str, NumberConfig]) -> dict[str, NumberConfig]:
+        if not value:
+            raise ValueError("there is no number: add one")
+        if problems := [((key,), why) for key in value if (why := _wrong_number(key))]:
+            raise FieldProblems(problems)
+        return {_number(key): number for key, number in value.items()}
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if problems := list(self._unknown_names()):
+            raise FieldProblems(problems)
+        return self
+
+    def _unknown_names(self) -> Iterator[Problem]:
+        """The names in numbers that the configuration does not define: where, and what to do."""
+        for key, number in self.numbers.items():
+            here = ("numbers", key)
+            if isinstance(number.hours, str) and number.hours not in self.hours:
+                yield (*here, "hours"), f"the hours {number.hours!r} are not defined. {_known(self.hours)}"
+            if number.account != MAIN and number.account not in self.accounts:
+                yield (*here, "account"), f"the account {number.account!r} is not defined. {_known(self.accounts)}"
+            for name in number.models:
+                if name != MAIN and name not in self.models:
+                    yield (*here, "models"), f"the model {name!r} is not defined. {_known(self.models)}"
+
+    def find(self, called: str) -> tuple[str, NumberConfig] | None:
+        """The entry of a called number, with its key."""
+        if (exact := self.numbers.get(called)) is not None:
+            return called, exact
+        patterns = sorted((key for key in self.numbers if key.endswith("*")), key=len, reverse=True)
+        return next(((key, self.numbers[key]) for key in patterns if number_matches(key, called)), None)
+
+    def hours_of(self, number: NumberConfig) -> Hours | None:
+        return self.hours[number.hours] if isinstance(number.hours, str) else number.hours
+
+
+def number_matches(pattern: str, called: str) -> bool:
+    """Whether a number belongs to a key of `numbers`."""
+    return called.startswith(pattern[:-1]) if pattern.endswith("*") else called == pattern
+
+
+def _merged(defaults: Mapping[str, Any], own: Any) -> Any:
+    if not isinstance(own, dict):
+        return own
+    both = {**defaults, **own}
+    for name, value in own.items():
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict) and name not in ("greeting", "hours"):
+            both[name] = {**defaults[name], **value}
+    return both
