@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -54,6 +54,8 @@ class LocalRealtimeServer:
     Text without stored speech is built from stored words, and from humming for other words. With `synthesise=True`
     flite or espeak-ng speaks it, if one is on PATH. Transcripts always have the full text.
 
+    `director` makes the decisions of each session, in place of a script.
+
     Raises `ScriptError` for an invalid script.
     """
 
@@ -68,8 +70,10 @@ class LocalRealtimeServer:
         sources: Sources = SYSTEM,
         faults: Faults | None = None,
         synthesise: bool = False,
+        director: Callable[[], Director] | None = None,
     ) -> None:
         self.script = _find_script(script)
+        self._director = director
         self._host = host
         self._port = port
         self._in_memory = virtual_time.is_running() if in_memory is None else in_memory
@@ -147,7 +151,7 @@ class LocalRealtimeServer:
         sources = self._sources.fork(f"session {self._sessions}")
         script = self.script
         expires_after_s = 3600.0 if script is None else script.expires_after_s
-        director: Director = Improviser() if script is None else ScriptDirector(script)
+        director = self._director() if self._director is not None else _director(script)
         conversation = Conversation(
             director,
             self._voice,
@@ -250,6 +254,10 @@ class _Session:
         if not self._over:
             self._conversation.speech_is_ready(self._loop.time())
             self._flush()
+
+
+def _director(script: Script | None) -> Director:
+    return Improviser() if script is None else ScriptDirector(script)
 
 
 @cache

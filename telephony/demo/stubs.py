@@ -14,23 +14,30 @@ STUB_RESULT = "done (a stub: the tool was not run)"
 AgentSource = RealtimeAgent[Any] | Callable[[Any], "RealtimeAgent[Any] | Awaitable[RealtimeAgent[Any]]"]
 
 
-def stubbed(source: AgentSource) -> AgentSource:
-    """The same agent, or the same function that chooses one, with tools that only return `STUB_RESULT`."""
+def stubbed(source: AgentSource, *, keeps: Callable[[FunctionTool], bool] = lambda tool: False) -> AgentSource:
+    """The same agent, or the same function that chooses one, with tools that only return `STUB_RESULT`. The tools that
+    `keeps` accepts stay."""
     if isinstance(source, RealtimeAgent):
-        return _stubbed_agent(source, {})
+        return _stubbed_agent(source, keeps, {})
 
     async def pick(info: Any) -> RealtimeAgent[Any]:
-        return _stubbed_agent(await user_code.call(source, info), {})
+        return _stubbed_agent(await user_code.call(source, info), keeps, {})
 
     return pick
 
 
-def _stubbed_agent(agent: RealtimeAgent[Any], done: dict[int, RealtimeAgent[Any]]) -> RealtimeAgent[Any]:
+def _stubbed_agent(
+    agent: RealtimeAgent[Any], keeps: Callable[[FunctionTool], bool], done: dict[int, RealtimeAgent[Any]]
+) -> RealtimeAgent[Any]:
     if id(agent) in done:  # agents may hand over to each other in a circle
         return done[id(agent)]
-    stubs = [_stub(tool) for tool in agent.tools if not isinstance(tool, Mapping)]
+    stubs = [
+        tool if isinstance(tool, FunctionTool) and keeps(tool) else _stub(tool)
+        for tool in agent.tools
+        if not isinstance(tool, Mapping)
+    ]
     copy = done[id(agent)] = agent.clone(tools=stubs, mcp_servers=[])
-    copy.handoffs = [_stubbed_agent(h, done) if isinstance(h, RealtimeAgent) else h for h in agent.handoffs]
+    copy.handoffs = [_stubbed_agent(h, keeps, done) if isinstance(h, RealtimeAgent) else h for h in agent.handoffs]
     return copy
 
 

@@ -86,6 +86,11 @@ class Handset:
         """Seconds since the stream's start, or since the handset was picked up, by its own clock."""
         return self._now()
 
+    @property
+    def hears_voice(self) -> bool:
+        """Whether a voice was heard within the last 300 ms."""
+        return self._speech_frames > 0 and self._silent_in_a_row <= _BREATH_FRAMES
+
     def say(self, clip: str | Clip) -> asyncio.Future[None]:
         """Queue a clip: by name (see `clips`), or audio as `telephony.audio.files.load_ulaw` takes it. The future is
         done when the clip has been said."""

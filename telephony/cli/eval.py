@@ -1,0 +1,235 @@
+"""`telephony eval`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from ..evals.call import EMBEDDED, LIVE
+from ..evals.cases import Case, CaseKind, find_cases
+from ..evals.comparison import CallResult, EvalResult, result_of
+from ..evals.criteria import Criteria, Family, load_criteria
+from ..evals.judge import Judge, StandInJudge, TextJudge
+from ..evals.report import data_of, junit_of, text_of
+from ..evals.run import ChatSettings, Side, VoiceSettings, judge_calls, make_calls
+from ..settings import load_settings
+from .errors import USAGE, CliError
+from .load import load_agent, load_object
+
+__all__ = ["EvalOptions", "run_calibration", "run_eval"]
+
+_STAND_IN = (
+    "The embedded stand-in answers. It is no AI: it shows what tools, schemas, instructions, guardrails and turn "
+    "policy change in its own behaviour, and nothing about a real model."
+)
+_STAND_IN_TEXTS = "No text model is set: a stand-in by rules, no AI, plays personas and judges."
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """The options of the command."""
+
+    agent: str
+    baseline: str | None
+    criteria: Path
+    repeat: int
+    model: str
+    configure: str | None
+    baseline_configure: str | None
+    baseline_folder: Path | None
+    result: str | None
+    run_tools: bool
+    voice: VoiceSettings
+    seed: int
+    workers: int | None
+    save: Path | None
+    json: bool
+    junit: Path | None
+    html: Path | None
+    yes: bool
+
+
+def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
+    """Make the calls, print the result, and exit with 1 if a threshold is missed."""
+    criteria = load_criteria(options.criteria)
+    cases = find_cases(paths)
+    chat = chat_settings()
+    _check(options, cases)
+    before = None if options.baseline is None else saved_calls(options.baseline)
+    sides = _sides(options, with_baseline=before is None)
+    judge = judge_of(chat)
+    notes = _notes(options, cases, chat, judge, criteria)
+    _announce(options, cases, sides, criteria, chat, notes)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        folder = options.save
+        if folder is None and options.html is not None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="telephony-eval-")))
+        progress = _Progress(len(sides) * len(cases) * options.repeat, "calls", quiet=options.json)
+        calls = make_calls(
+            sides, cases, repeat=options.repeat, model=options.model, seed=options.seed, run_tools=options.run_tools,
+            chat=chat, voice=options.voice, journals=None if folder is None else folder / "calls",
+            workers=options.workers, on_call=lambda side, call: progress.step(),
+        )  # fmt: skip
+        baseline = calls.get("baseline", before or [])
+        judged = len(criteria.of(Family.JUDGED)) * (len(calls["new"]) + len(baseline))
+        progress = _Progress(judged, "judgements", quiet=options.json)
+        for each in (calls["new"], baseline):
+            judge_calls(criteria, each, judge, on_ruling=progress.step)
+        notes += _afterwards(calls, judge, time.monotonic() - began)
+        about = {
+            "agent": options.agent, "baseline": options.baseline, "judge": judge.name if judged else None,
+            "model": options.model, "repeat": options.repeat, "seed": options.seed, "notes": notes,
+            "saved": None if options.save is None else str(options.save),
+        }  # fmt: skip
+        result = result_of(criteria, calls["new"], baseline, about)
+        _write(result, options)
+    if options.json:
+        typer.echo(jsonlib.dumps(data_of(result), indent=1, ensure_ascii=False))
+    else:
+        typer.echo(text_of(result))
+    if result.missed:
+        raise typer.Exit(1)
+
+
+def run_calibration(*, json: bool) -> None:
+    """Print how often the judge agrees with the labels of the transcripts that come with the package."""
+    raise CliError("The calibration is not part of this version.")
+
+
+def chat_settings() -> ChatSettings:
+    """The text model of the settings, or none."""
+    settings = load_settings()
+    key = settings.telephony_text_model_key
+    return ChatSettings(
+        settings.telephony_text_model_url,
+        settings.telephony_text_model_name,
+        None if key is None else key.get_secret_value(),
+    )
+
+
+def judge_of(chat: ChatSettings) -> Judge:
+    talks = chat.chat()
+    return StandInJudge() if talks is None else TextJudge(talks)
+
+
+def saved_calls(baseline: str) -> list[CallResult] | None:
+    """The calls of a saved run, if `--baseline` names its folder."""
+    folder = Path(baseline)
+    if ":" in baseline or not folder.is_dir():
+        return None
+    from ..evals.saved import load_calls
+
+    return load_calls(folder)
+
+
+def _check(options: EvalOptions, cases: Sequence[Case]) -> None:
+    if options.model == LIVE and not os.environ.get("OPENAI_API_KEY"):
+        raise CliError("--model live needs a key.", "Set OPENAI_API_KEY; --model embedded needs none.")
+    if options.model not in (EMBEDDED, LIVE) and not Path(options.model).is_file():
+        raise CliError(
+            f"There is no model {options.model!r}.", "Choose embedded, live, or a script as a TOML file.", code=USAGE
+        )
+    if options.model not in (EMBEDDED, LIVE) and any(case.kind is CaseKind.PERSONA for case in cases):
+        raise CliError("A script cannot answer a persona.", "Use --model embedded or live.", code=USAGE)
+    load_agent(options.agent)  # so that a wrong name is reported once, before the calls
+    for name in (options.configure, options.baseline_configure if options.baseline_folder is None else None):
+        if name is not None:
+            load_object(name, what="function")
+    if options.baseline is not None and options.baseline_folder is None and saved_calls(options.baseline) is None:
+        load_agent(options.baseline)
+    if options.baseline_folder is not None and options.baseline is None:
+        raise CliError("--baseline-folder needs --baseline.", "Name the agent in that folder.", code=USAGE)
+
+
+def _sides(options: EvalOptions, *, with_baseline: bool) -> list[Side]:
+    sides = [Side("new", options.agent, options.configure, options.result)]
+    if options.baseline is not None and with_baseline:
+        folder = None if options.baseline_folder is None else options.baseline_folder.resolve()
+        sides.append(Side("baseline", options.baseline, options.baseline_configure, options.result, folder))
+    return sides
+
+
+def _notes(
+    options: EvalOptions, cases: Sequence[Case], chat: ChatSettings, judge: Judge, criteria: Criteria
+) -> list[str]:
+    """What the reader of the report must know."""
+    notes = []
+    if options.model == EMBEDDED:
+        notes.append(_STAND_IN)
+    needs_texts = criteria.of(Family.JUDGED) or any(case.kind is CaseKind.PERSONA for case in cases)
+    if judge.is_stand_in and needs_texts:
+        notes.append(_STAND_IN_TEXTS)
+    if not options.run_tools:
+        notes.append("The agent's own tools did not run: recordings or stubs answered (--run-tools runs them).")
+    return notes
+
+
+def _announce(
+    options: EvalOptions, cases: Sequence[Case], sides: Sequence[Side], criteria: Criteria, chat: ChatSettings,
+    notes: Sequence[str],
+) -> None:  # fmt: skip
+    from ..evals.expected import expected_cost
+
+    total = len(sides) * len(cases) * options.repeat
+    expected = expected_cost(cases, criteria, options.model, chat, calls=total, repeat=options.repeat, sides=len(sides))
+    if not options.json:
+        for note in notes:
+            typer.echo(note, err=True)
+        typer.echo(
+            f"{total} calls ({len(cases)} cases, {options.repeat} times, {len(sides)} agents). {expected}", err=True
+        )
+    if options.model == LIVE and not options.yes:
+        if not sys.stdin.isatty():
+            raise CliError("--model live costs money.", "Say --yes to make the calls without a question.")
+        typer.confirm("Make these calls?", abort=True, err=True)
+
+
+def _afterwards(calls: dict[str, list[CallResult]], judge: Judge, took_s: float) -> list[str]:
+    every = [call for each in calls.values() for call in each]
+    cpu_s = sum(call.cpu_s for call in every)
+    costs = [call.evidence.measures.get("cost_usd") for call in every]
+    known = [cost for cost in costs if cost is not None]
+    unknown = len(costs) - len(known)
+    cost = f"speech model {sum(known):.2f} USD{f' (unknown for {unknown} calls)' if unknown else ''}"
+    if isinstance(judge, TextJudge):
+        cost += f", judge {judge.spent.requests} requests"
+    call_s = sum(call.evidence.duration_ms for call in every) / 1000
+    return [f"{call_s:.0f} s of calls in {took_s:.0f} s, {cpu_s:.0f} s of CPU. Cost: {cost}."]
+
+
+def _write(result: EvalResult, options: EvalOptions) -> None:
+    if options.junit is not None:
+        options.junit.write_text(junit_of(result), encoding="utf-8")
+    if options.html is not None:
+        from ..evals.page import page_of
+
+        options.html.write_text(page_of(result), encoding="utf-8")
+    if options.save is not None:
+        from ..evals.saved import save
+
+        save(result, options.save)
+
+
+class _Progress:
+    """A line of progress on standard error, in a terminal only."""
+
+    def __init__(self, total: int, what: str, *, quiet: bool) -> None:
+        self._total, self._what, self._done = total, what, 0
+        self._shows = not quiet and total > 0 and sys.stderr.isatty()
+
+    def step(self) -> None:
+        self._done += 1
+        if self._shows:
+            end = "\n" if self._done == self._total else ""
+            sys.stderr.write(f"\r{self._done}/{self._total} {self._what}\033[K{end}")
+            sys.stderr.flush()

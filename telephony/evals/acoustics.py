@@ -1,0 +1,123 @@
+"""The surroundings of a caller: noise, level, and the echo of a speakerphone, on mu-law frames. Pure.
+
+Each kind of noise is generated, so no recording and no licence is needed. The same seed gives the same samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_core.audio import g711
+
+from .persona import LineProfile, NoiseKind
+
+__all__ = ["Acoustics", "noise"]
+
+_RATE = 8000
+_LOOP_S = 8
+_FRAME = 160
+_ECHO_GAIN = 10 ** (-30 / 20)
+_ECHO_FRAMES = 3
+_FULL = 32768.0
+
+
+class Acoustics:
+    """What the microphone takes up, frame by frame."""
+
+    def __init__(self, line: LineProfile, seed: int) -> None:
+        self._gain = 10 ** (line.level_db / 20)
+        self._noise = None if line.noise is NoiseKind.NONE else noise(line.noise, line.noise_dbfs, seed)
+        self._echo: list[NDArray[np.float64]] | None = [] if line.speakerphone else None
+        self._at = 0
+        self._changes = self._noise is not None or self._echo is not None or line.level_db != 0
+
+    def microphone(self, voice: bytes) -> bytes:
+        """The frame that the line takes up while the caller says `voice`."""
+        if not self._changes:
+            return voice
+        pcm = np.frombuffer(g711.decode(voice), "<i2") * self._gain
+        if self._noise is not None:
+            pcm = pcm + np.take(self._noise, np.arange(self._at, self._at + len(pcm)), mode="wrap")
+            self._at += len(pcm)
+        if self._echo is not None and len(self._echo) > _ECHO_FRAMES:
+            pcm = pcm + self._echo.pop(0)[: len(pcm)]
+        return g711.encode(np.clip(np.rint(pcm), -32768, 32767).astype("<i2").tobytes())
+
+    def loudspeaker(self, frame: bytes) -> None:
+        """Take a frame that the phone plays."""
+        if self._echo is not None:
+            self._echo.append(np.frombuffer(g711.decode(frame), "<i2") * _ECHO_GAIN)
+
+
+def noise(kind: NoiseKind, dbfs: float, seed: int, seconds: float = _LOOP_S) -> NDArray[np.float64]:
+    """Noise of a kind, with this level (RMS relative to full scale)."""
+    random = np.random.default_rng(seed)
+    n = round(seconds * _RATE)
+    samples = np.zeros(n) if kind is NoiseKind.NONE else _MADE[kind](n, random)
+    level = float(np.sqrt((samples**2).mean()))
+    scaled: NDArray[np.float64] = samples * (_FULL * 10 ** (dbfs / 20) / level if level else 0.0)
+    return scaled
+
+
+def _white(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    return random.standard_normal(n)
+
+
+def _shaped(n: int, random: np.random.Generator, slope: float) -> NDArray[np.float64]:
+    """Noise whose power falls with the frequency: 1 is pink, 2 is brown."""
+    spectrum = np.fft.rfft(random.standard_normal(n))
+    frequencies = np.maximum(np.fft.rfftfreq(n, 1 / _RATE), 20.0)
+    shaped: NDArray[np.float64] = np.fft.irfft(spectrum * frequencies ** (-slope / 2), n)
+    shaped /= np.abs(shaped).max()
+    return shaped
+
+
+def _street(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """A low rumble with cars that pass by."""
+    t = np.arange(n) / _RATE
+    made = _shaped(n, random, 1.6)
+    hiss = _shaped(n, random, 0.8)
+    for _ in range(max(1, round(n / _RATE / 4))):
+        middle, width = random.uniform(0, n / _RATE), random.uniform(0.6, 1.5)
+        made = made + 2.0 * hiss * np.exp(-(((t - middle) / width) ** 2))
+    return made
+
+
+def _babble(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Six voices in the distance: harmonics with moving formants, in the rhythm of syllables."""
+    t = np.arange(n) / _RATE
+    made = np.zeros(n)
+    for _ in range(6):
+        pitch = random.uniform(95, 220) * (1 + 0.05 * np.sin(2 * np.pi * random.uniform(0.3, 1) * t))
+        phase = 2 * np.pi * np.cumsum(pitch) / _RATE
+        syllables = np.clip(np.sin(2 * np.pi * random.uniform(3, 5) * t + random.uniform(0, 6)), 0, 1)
+        syllables *= np.sin(2 * np.pi * random.uniform(0.2, 0.5) * t + random.uniform(0, 6)) > -0.4
+        formant = 500 + 300 * np.sin(2 * np.pi * random.uniform(1, 3) * t)
+        harmonics = sum(np.sin(k * phase) * np.exp(-(((k * pitch - formant) / 350) ** 2)) for k in range(1, 12))
+        made += syllables * harmonics
+    return made
+
+
+def _music(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Chords of three tones that change each half second, with a beat."""
+    t = np.arange(n) / _RATE
+    made = np.zeros(n)
+    length = _RATE // 2
+    for at in range(0, n, length):
+        part = t[at : at + length]
+        root = 220.0 * 2 ** (int(random.choice([0, 2, 4, 5, 7, 9])) / 12)
+        fade = np.exp(-3 * (part - part[0]))
+        for interval in (0, 4, 7):
+            tone = root * 2 ** (interval / 12)
+            made[at : at + length] += fade * (np.sin(2 * np.pi * tone * part) + 0.4 * np.sin(4 * np.pi * tone * part))
+        made[at : at + 200] += 0.8 * random.standard_normal(min(200, n - at))
+    return made
+
+
+_MADE = {
+    NoiseKind.WHITE: _white,
+    NoiseKind.STREET: _street,
+    NoiseKind.BABBLE: _babble,
+    NoiseKind.MUSIC: _music,
+}

@@ -1,0 +1,259 @@
+"""Makes one call of an eval: a simulated caller, the real path of a call, and a model.
+
+With the embedded model the call runs in virtual time. With the real model it runs in real time and costs money.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from realtime_core import FunctionTool, RealtimeModelConfig
+from realtime_core.connection.memory import memory_pair
+from realtime_core.local import LocalRealtimeServer
+from realtime_core.sources import Sources
+from realtime_core.testing import virtual_time
+
+from ..call.call_tools import CallTool
+from ..call.options import AgentSource, CallOptions
+from ..call.session import run_call
+from ..call.simulation import Simulation
+from ..demo.stubs import stubbed
+from ..errors import CallerTimeout
+from ..journal.memory import MemoryJournal
+from ..journal.reader import read_journal
+from ..journal.writer import JournalWriter
+from ..outcomes.call_agent import agent_for_call
+from ..outcomes.result_form import ResultForm
+from ..replay.call import HeardCall
+from ..replay.options import options_of, replay_opening
+from ..replay.perturbation import Perturbation
+from ..replay.perturbed import perturbed
+from ..replay.recorded_tools import RecordedTools, agent_for_replay
+from ..replay.recording import Recording
+from ..replay.replaying import read
+from ..simulator import Caller, Handset, Line, MediaPeer, clips
+from ..simulator import callers as scripted
+from .acoustics import Acoustics
+from .callers import Overheard, PersonaCaller, RecordedCaller
+from .cases import Case, CaseKind
+from .evidence import Evidence, evidence_of
+from .heard_words import HeardWords
+from .persona import LineProfile, Persona, load_persona
+from .players import Player
+from .speech import Voice
+from .stand_in_model import StandInModel
+
+__all__ = ["EMBEDDED", "LIVE", "Plan", "make_call"]
+
+EMBEDDED, LIVE = "embedded", "live"
+GREETING = "Greet the caller and ask how you can help."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one side of an eval makes its calls.
+
+    `model`: `embedded` (the stand-in), `live` (the real model), or a script for the embedded model. `configure` changes
+    the options of each call. `result` is the type of the result object. `player` makes the player of a persona.
+    """
+
+    agent: AgentSource
+    model: str = EMBEDDED
+    configure: Callable[[CallOptions], None] | None = None
+    result: Any = None
+    run_tools: bool = False
+    player: Callable[[Persona], Player] | None = None
+    voice: Voice | None = None
+    journal: Path | None = None
+    """Where the journal of the call is written."""
+    cost: Callable[[HeardCall], float | None] = lambda call: None
+
+
+def make_call(case: Case, plan: Plan, *, caller_seed: int, model_seed: int) -> Evidence:
+    """Make the call. The caller and the line depend on `caller_seed` only, so both sides of a pair meet the same."""
+
+    async def run() -> Evidence:
+        return await _Call(case, plan, Sources(caller_seed), Sources(model_seed)).run()
+
+    return asyncio.run(run()) if plan.model == LIVE else virtual_time.run(run, seed=model_seed)
+
+
+class _Call:
+    def __init__(self, case: Case, plan: Plan, sources: Sources, model_sources: Sources) -> None:
+        self._case = case
+        self._plan = plan
+        self._sources = sources
+        self._model_sources = model_sources
+        self._ear = Overheard()
+        self._words = HeardWords()
+        self._journal = _Tapped(self._words) if case.kind is CaseKind.PERSONA else MemoryJournal()
+        self._form = ResultForm(plan.result) if plan.result is not None else None
+
+    async def run(self) -> Evidence:
+        persona = load_persona(self._case.path) if self._case.kind is CaseKind.PERSONA else None
+        recorded = _recorded(self._case.path) if self._case.kind is CaseKind.RECORDED else None
+        profile = persona.line if persona is not None else LineProfile(round_trip_ms=0, jitter_ms=0)
+        here, there = memory_pair()
+        peer = self._peer(here, profile)
+        async with AsyncExitStack() as stack:
+            options = await self._options(stack, None if recorded is None else recorded.recording)
+            faults = Perturbation(seed=self._seed("faults"), loss=profile.loss)
+            agent = self._agent(None if recorded is None else recorded.recording)
+            error = ""
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(run_call(perturbed(there, faults), agent, options))
+                    await peer.run(self._caller(persona, recorded))
+            except* CallerTimeout as errors:
+                error = str(errors.exceptions[0])
+        if self._plan.journal is not None:
+            _write(self._journal, self._plan.journal)
+        heard = HeardCall(self._journal.records, self._case.name, phone_audio=peer.heard)
+        facts = dict(persona.facts) if persona is not None else {}
+        tools = [] if recorded is None else [(tool.name, tool.arguments) for tool in recorded.call.tools]
+        evidence = evidence_of(
+            heard, self._ear.acts, result=self._result(), facts=facts, recorded_tools=tools,
+            cost_usd=self._plan.cost(heard),
+        )  # fmt: skip
+        # A scripted caller that waits in vain hangs up: that is a fact about the call, not an error of the eval.
+        return evidence if not error or evidence.lines else Evidence(error=error)
+
+    def _seed(self, name: str) -> int:
+        return self._sources.fork(name).random.getrandbits(32)
+
+    def _peer(self, connection: Any, profile: LineProfile) -> MediaPeer:
+        line = Line(
+            round_trip_s=profile.round_trip_ms / 1000, jitter_s=profile.jitter_ms / 1000, seed=self._seed("line")
+        )
+        acoustics = Acoustics(profile, self._seed("noise"))
+        peers: list[MediaPeer] = []
+        handset = _Handset(
+            acoustics,
+            now=lambda: peers[0].now,
+            on_press=lambda key: peers[0].press(key),
+            on_hang_up=lambda: peers[0].hang_up(),
+            on_say=lambda name, samples: self._ear.said(clips.WORDS.get(name, "")),
+        )
+        peers.append(MediaPeer(connection, line=line, sources=self._sources.fork("phone"), phone=handset))
+        return peers[0]
+
+    async def _options(self, stack: AsyncExitStack, recording: Recording | None) -> CallOptions:
+        config = await self._model_config(stack)
+        if recording is None:
+            options = CallOptions(greeting=GREETING, journal=lambda info: self._journal, simulation=Simulation())
+        else:
+            options = options_of(recording, self._journal, self._seed("session"))
+            options.addresses = None  # a second stream is never opened here
+            replay_opening(recording, options)
+            if settings := options.model_config.get("initial_model_settings"):
+                config["initial_model_settings"] = settings
+        options.model_config = config
+        options.sources = self._sources.fork("session")
+        if self._plan.configure is not None:
+            self._plan.configure(options)
+        return options
+
+    async def _model_config(self, stack: AsyncExitStack) -> RealtimeModelConfig:
+        model = self._plan.model
+        if model == LIVE:
+            return RealtimeModelConfig()
+        server = LocalRealtimeServer(
+            None if model == EMBEDDED else model,
+            in_memory=True,
+            sources=self._model_sources.fork("model"),
+            director=self._stand_in if model == EMBEDDED else None,
+        )
+        return RealtimeModelConfig(**(await stack.enter_async_context(server)).model_config)
+
+    def _stand_in(self) -> StandInModel:
+        return StandInModel(self._ear.take, Random(self._model_sources.fork("stand-in").random.getrandbits(64)))
+
+    def _agent(self, recording: Recording | None) -> AgentSource:
+        plan = self._plan
+        if recording is not None:
+            tools = RecordedTools(recording.tools, recording.clips)
+            agent = agent_for_replay(recording, plan.agent, tools, run_tools=plan.run_tools)
+        else:
+            agent = plan.agent if plan.run_tools else stubbed(plan.agent, keeps=_acts_on_call)
+        return agent if self._form is None else agent_for_call(agent, {}, [self._form.tool()])
+
+    def _caller(self, persona: Persona | None, recorded: _Recorded | None) -> Caller:
+        if recorded is not None:
+            return RecordedCaller(recorded.call.recorded, recorded.call.audio, self._ear)
+        if persona is None:
+            return scripted.load(self._case.path)
+        assert self._plan.player is not None and self._plan.voice is not None
+        random = Random(self._seed("caller"))
+        player = self._plan.player(persona)
+        return PersonaCaller(persona, player, self._plan.voice, self._ear, self._words.new_words, random)
+
+    def _result(self) -> Any:
+        if self._form is None:
+            return None
+        self._form.validate()
+        return self._form.type.plain(self._form.output)
+
+
+class _Handset(Handset):
+    """A handset in the surroundings of its caller."""
+
+    def __init__(self, acoustics: Acoustics, **options: Any) -> None:
+        super().__init__(**options)
+        self._acoustics = acoustics
+
+    def speak(self) -> bytes:
+        return self._acoustics.microphone(super().speak())
+
+    def hear(self, frame: bytes) -> None:
+        self._acoustics.loudspeaker(frame)
+        super().hear(frame)
+
+
+class _Tapped(MemoryJournal):
+    """A journal whose records also tell which words the caller has heard."""
+
+    def __init__(self, words: HeardWords) -> None:
+        super().__init__()
+        self._words = words
+
+    def write(self, kind: str, t: float, /, **fields: Any) -> None:
+        super().write(kind, t, **fields)
+        self._words.record(kind, t, fields)
+
+    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+        super().write_raw(kind, t, json_text)
+        self._words.raw(kind, t, json_text)
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    recording: Recording
+    call: HeardCall
+
+
+@lru_cache(maxsize=8)
+def _recorded(path: Path) -> _Recorded:
+    """A recording is read once for its calls: reading takes as long as a call."""
+    recording = read(path)
+    call = HeardCall(lambda: read_journal(path), recording.name)
+    return _Recorded(recording, call)
+
+
+def _acts_on_call(tool: FunctionTool) -> bool:
+    """Whether a tool only acts on the call, such as `hang_up`: within a simulation that has no effect outside."""
+    return isinstance(tool, CallTool)
+
+
+def _write(journal: MemoryJournal, path: Path) -> None:
+    writer = JournalWriter(path)
+    for record in journal.records():
+        writer.write(record.kind, record.t, **record.data)
+    writer.close()
+    writer.finish()

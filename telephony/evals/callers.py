@@ -1,0 +1,190 @@
+"""The callers of evals: a persona, a recorded caller, a scripted caller. Each keeps its acts, and says its words to an
+`Overheard`, from which the stand-in for the speech model knows them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from random import Random
+
+from ..errors import CallerTimeout
+from ..journal.audio import CallAudio
+from ..journal.recorded import RecordedCall
+from ..replay.callers import Turn, turns_of
+from ..simulator import Handset
+from .acts import Act, ActKind
+from .persona import Persona
+from .players import Player
+from .speech import Voice
+from .word_values import is_backchannel
+
+__all__ = ["Overheard", "PersonaCaller", "RecordedCaller"]
+
+_GAP_S = 0.8
+"""The agent has ended its turn when it was silent for this long."""
+_HURRIED_GAP_S = 0.5
+_LAST_WORDS_S = 6.0
+_RECORDED_PATIENCE_S = 20.0
+_MAX_CALL_S = 300.0
+
+
+class Overheard:
+    """What the caller has said and the stand-in has not read yet, and the acts of the caller."""
+
+    def __init__(self) -> None:
+        self.acts: list[Act] = []
+        self._words: list[str] = []
+
+    def said(self, text: str) -> None:
+        if text:
+            self._words.append(text)
+
+    def take(self) -> str:
+        words, self._words = " ".join(self._words), []
+        return words
+
+    def note(self, phone: Handset, kind: ActKind, text: str = "") -> None:
+        self.acts.append(Act(round(phone.now * 1000, 1), kind, text, phone.hears_voice))
+
+
+class PersonaCaller:
+    """A caller who is played by `player` and speaks with `voice`. `agent_words` returns what the caller has heard of
+    the agent since the last time. `random` draws when the caller interrupts, hesitates and says "mhm"."""
+
+    def __init__(
+        self,
+        persona: Persona,
+        player: Player,
+        voice: Voice,
+        ear: Overheard,
+        agent_words: Callable[[], str],
+        random: Random,
+    ) -> None:
+        self._persona = persona
+        self._player = player
+        self._voice = voice
+        self._ear = ear
+        self._agent_words = agent_words
+        self._random = random
+
+    async def __call__(self, phone: Handset) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_MAX_CALL_S):
+                await self._talk(phone)
+        phone.hang_up()
+
+    async def _talk(self, phone: Handset) -> None:
+        while True:
+            if not await self._listen(phone):
+                self._ear.note(phone, ActKind.GIVES_UP)
+                return
+            move = await asyncio.to_thread(self._player.next, self._agent_words())
+            if move.say:
+                await self._say(phone, move.say)
+            for key in move.keys:
+                self._ear.note(phone, ActKind.KEY, key)
+                phone.press(key)
+                await asyncio.sleep(0.3)
+            if move.hang_up:
+                if move.say and not move.gives_up:
+                    with contextlib.suppress(CallerTimeout):
+                        await phone.agent_speaks(within_s=_LAST_WORDS_S)
+                        await phone.agent_silent(_GAP_S, within_s=3 * _LAST_WORDS_S)
+                self._ear.note(phone, ActKind.GIVES_UP if move.gives_up else ActKind.HANGS_UP)
+                return
+
+    async def _listen(self, phone: Handset) -> bool:
+        """Hear the agent out, with "mhm" and interruptions. False: the agent was silent for too long."""
+        persona, random = self._persona, self._random
+        interrupts, agrees = random.random() < persona.interrupts, random.random() < persona.backchannels
+        after_s = random.uniform(1.2, 2.5)
+        try:
+            await phone.agent_speaks(within_s=persona.patience_s)
+        except CallerTimeout:
+            if not self._ear.acts or self._ear.acts[-1].text != "Hello?":
+                await self._say(phone, "Hello?")
+                return await self._listen(phone)
+            return False
+        if (agrees or interrupts) and await self._talks_for(phone, after_s):
+            if interrupts:
+                return True  # the next words come over the agent's
+            await self._utter(phone, "Mhm.", ActKind.BACKCHANNEL)
+        with contextlib.suppress(CallerTimeout):
+            await phone.agent_silent(_GAP_S, within_s=60.0)
+        return True
+
+    async def _talks_for(self, phone: Handset, seconds: float) -> bool:
+        """Whether the agent is heard for this long before its turn ends."""
+        heard = asyncio.ensure_future(phone.heard(seconds, within_s=60.0))
+        silent = asyncio.ensure_future(phone.agent_silent(_HURRIED_GAP_S, within_s=60.0))
+        try:
+            await asyncio.wait({heard, silent}, return_when=asyncio.FIRST_COMPLETED)
+            return heard.done() and heard.exception() is None and not silent.done()
+        finally:
+            for each in (heard, silent):
+                each.cancel()
+            await asyncio.gather(heard, silent, return_exceptions=True)
+
+    async def _say(self, phone: Handset, text: str) -> None:
+        kind = ActKind.INTERRUPTS if phone.hears_voice else ActKind.SAYS
+        words = text.split()
+        if len(words) < 4 or self._random.random() >= self._persona.hesitates:
+            await self._utter(phone, text, kind)
+            return
+        middle = len(words) // 2
+        await self._utter(phone, " ".join(words[:middle]) + ", uh,", kind)
+        await asyncio.sleep(self._random.uniform(0.3, 0.9))
+        await self._utter(phone, " ".join(words[middle:]), kind)
+
+    async def _utter(self, phone: Handset, text: str, kind: ActKind) -> None:
+        clip = await asyncio.to_thread(self._voice.speak, text, self._persona.language)
+        self._ear.note(phone, kind, text)
+        self._ear.said(text)
+        await phone.say(clip)
+
+
+class RecordedCaller:
+    """The caller of a recording, turn by turn. Each turn keeps its interval to the end of the agent's speech, or its
+    place within it. A key that was masked is 0."""
+
+    def __init__(self, call: RecordedCall, audio: CallAudio, ear: Overheard) -> None:
+        self._turns = list(zip(turns_of(call, audio), _texts(call), strict=True))
+        self._ear = ear
+
+    async def __call__(self, phone: Handset) -> None:
+        for turn, text in self._turns:
+            await self._wait(phone, turn)
+            if turn.key:
+                self._ear.note(phone, ActKind.KEY, turn.key)
+                phone.press(turn.key)
+                continue
+            self._ear.note(phone, self._kind(phone, text), text)
+            self._ear.said(text)
+            await phone.say(turn.voice)
+        with contextlib.suppress(CallerTimeout):
+            await phone.agent_speaks(within_s=_RECORDED_PATIENCE_S)
+            await phone.agent_silent(1.2, within_s=3 * _RECORDED_PATIENCE_S)
+        self._ear.note(phone, ActKind.HANGS_UP)
+        phone.hang_up()
+
+    async def _wait(self, phone: Handset, turn: Turn) -> None:
+        with contextlib.suppress(CallerTimeout):
+            await phone.agent_speaks(within_s=_RECORDED_PATIENCE_S)
+            if turn.into_s is None:
+                await phone.agent_silent(turn.after_s, within_s=3 * _RECORDED_PATIENCE_S)
+            else:
+                await phone.heard(turn.into_s, within_s=_RECORDED_PATIENCE_S)
+
+    def _kind(self, phone: Handset, text: str) -> ActKind:
+        if not phone.hears_voice:
+            return ActKind.SAYS
+        return ActKind.BACKCHANNEL if is_backchannel(text) else ActKind.INTERRUPTS
+
+
+def _texts(call: RecordedCall) -> list[str]:
+    """The words of each turn of `turns_of`, in the same order; empty for a key."""
+    moments = [(call.ms(key.t), "") for key in call.keys]
+    moments += [(speech.start_ms, speech.text) for speech in call.speech]
+    return [text for _, text in sorted(moments, key=lambda moment: moment[0])]

@@ -1,0 +1,167 @@
+"""The result of an eval: pass rates, the comparison with the baseline, and the worst calls. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .checks import Outcome, Ruling
+from .criteria import Criteria, Criterion, Family
+from .evidence import Evidence
+from .statistics import Comparison, Interval, PairCounts, Verdict, compare, wilson
+
+__all__ = ["CallResult", "CriterionResult", "EvalResult", "Rate", "result_of"]
+
+_WORST = 10
+
+
+@dataclass(slots=True)
+class CallResult:
+    """One call: its case, the number of the repeat, what it showed, and the rulings by the name of the criterion."""
+
+    case: str
+    nth: int
+    evidence: Evidence
+    rulings: dict[str, Ruling] = field(default_factory=dict)
+    seed: int = 0
+    cpu_s: float = 0.0
+    journal: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.case} #{self.nth}"
+
+    @property
+    def failed(self) -> list[str]:
+        return [name for name, ruling in self.rulings.items() if ruling.outcome is Outcome.FAILED]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often a criterion was met. `interval` is Wilson's interval with 95 % confidence. `median` is that of the
+    measured values."""
+
+    passed: int
+    failed: int
+    unknown: int
+    interval: Interval
+    median: float | None = None
+    agreement: float | None = None
+    """The mean share of a judge's votes that agree with the decision."""
+
+    @property
+    def rate(self) -> float | None:
+        return self.passed / (self.passed + self.failed) if self.passed + self.failed else None
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionResult:
+    """The result of one criterion. `comparison` is None without a baseline. `missed` is why the command fails."""
+
+    criterion: Criterion
+    new: Rate
+    baseline: Rate | None = None
+    comparison: Comparison | None = None
+    dropped_pairs: int = 0
+    """The pairs that have no result for one of the two agents."""
+    missed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EvalResult:
+    """The result of an eval. `about` says how the calls were made."""
+
+    criteria: Criteria
+    results: Sequence[CriterionResult]
+    new: Sequence[CallResult]
+    baseline: Sequence[CallResult] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def missed(self) -> list[CriterionResult]:
+        """The criteria for which the command fails."""
+        return [each for each in self.results if each.missed]
+
+    @property
+    def has_baseline(self) -> bool:
+        return bool(self.baseline)
+
+    def worst(self, limit: int = _WORST) -> list[CallResult]:
+        """The calls of the new agent that fail most: first where the baseline passes, then by the number of failures.
+        Calls without a failure are left out."""
+        before = {(call.case, call.nth): call for call in self.baseline}
+
+        def rank(call: CallResult) -> tuple[int, int]:
+            other = before.get((call.case, call.nth))
+            lost = [
+                name for name in call.failed
+                if other is not None and name in other.rulings and other.rulings[name].outcome is Outcome.PASSED
+            ]  # fmt: skip
+            return len(lost), len(call.failed)
+
+        failing = [call for call in self.new if call.failed]
+        return sorted(failing, key=rank, reverse=True)[:limit]
+
+
+def result_of(
+    criteria: Criteria,
+    new: Sequence[CallResult],
+    baseline: Sequence[CallResult] = (),
+    about: Mapping[str, Any] | None = None,
+) -> EvalResult:
+    """The result of these calls. A pair has the same case and the same number of the repeat.
+
+    Holm's correction is made for the criteria without a judge, and apart from them for those with one: a judge changes
+    nothing about the results without it.
+    """
+    results: dict[str, CriterionResult] = {}
+    without = [each for each in criteria.criterion if each.family is not Family.JUDGED]
+    for group in (without, criteria.of(Family.JUDGED)):
+        comparisons: list[Comparison | None] = [None] * len(group)
+        pairs = [_pairs(each.name, new, baseline) for each in group]
+        if baseline:
+            comparisons = [*compare([counts for counts, _ in pairs], margin=criteria.margin, alpha=criteria.alpha)]
+        for criterion, (_, dropped), comparison in zip(group, pairs, comparisons, strict=True):
+            rate = _rate(criterion.name, new)
+            before = _rate(criterion.name, baseline) if baseline else None
+            missed = _missed(criterion, rate, comparison)
+            results[criterion.name] = CriterionResult(criterion, rate, before, comparison, dropped, missed)
+    return EvalResult(criteria, [results[each.name] for each in criteria.criterion], new, baseline, about or {})
+
+
+def _pairs(name: str, new: Iterable[CallResult], baseline: Iterable[CallResult]) -> tuple[PairCounts, int]:
+    """The counts of pairs, and how many pairs have no result."""
+    before = {(call.case, call.nth): call.rulings.get(name) for call in baseline}
+    counts, dropped = dict.fromkeys([(True, True), (True, False), (False, True), (False, False)], 0), 0
+    for call in new:
+        one, other = call.rulings.get(name), before.get((call.case, call.nth))
+        if one is None or other is None or Outcome.UNKNOWN in (one.outcome, other.outcome):
+            dropped += 1
+            continue
+        counts[one.outcome is Outcome.PASSED, other.outcome is Outcome.PASSED] += 1
+    return PairCounts(counts[True, True], counts[True, False], counts[False, True], counts[False, False]), dropped
+
+
+def _rate(name: str, calls: Sequence[CallResult]) -> Rate:
+    rulings = [call.rulings[name] for call in calls if name in call.rulings]
+    count = {outcome: sum(ruling.outcome is outcome for ruling in rulings) for outcome in Outcome}
+    passed, failed = count[Outcome.PASSED], count[Outcome.FAILED]
+    values = [ruling.value for ruling in rulings if ruling.value is not None]
+    agreements = [ruling.agreement for ruling in rulings if ruling.agreement is not None]
+    return Rate(
+        passed, failed, count[Outcome.UNKNOWN], wilson(passed, passed + failed),
+        statistics.median(values) if values else None, statistics.mean(agreements) if agreements else None,
+    )  # fmt: skip
+
+
+def _missed(criterion: Criterion, rate: Rate, comparison: Comparison | None) -> str:
+    if comparison is not None and comparison.verdict is Verdict.WORSE and not criterion.may_be_worse:
+        return "worse than the baseline"
+    if criterion.min_pass_rate is not None:
+        if rate.rate is None:
+            return f"no call shows it, and min_pass_rate is {criterion.min_pass_rate:g}"
+        if rate.rate < criterion.min_pass_rate:
+            return f"the pass rate is {rate.rate:.2f}, and min_pass_rate is {criterion.min_pass_rate:g}"
+    return ""

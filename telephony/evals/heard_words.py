@@ -1,0 +1,51 @@
+"""Which words of the agent the caller has heard so far, while the call runs. From the records of the journal. Pure.
+
+It is an estimate by the times of sending. After the call the journal gives the exact answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..demo.live_call import LiveCall
+from ..journal.encoding import parse_object
+from ..journal.format import Record
+
+__all__ = ["HeardWords"]
+
+_WANTED = (
+    '{"type":"response.output_audio.delta"',
+    '{"type":"response.output_audio_transcript.delta"',
+    '{"type":"response.output_audio_transcript.done"',
+)
+
+
+class HeardWords:
+    """Takes the records of one call in order."""
+
+    def __init__(self) -> None:
+        self._call = LiveCall()
+        self._told: dict[int, int] = {}
+
+    def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
+        """Take a record."""
+        if kind in ("twilio.out", "model.in"):
+            self._call.feed(Record(t, kind, fields))
+
+    def raw(self, kind: str, t: float, text: str) -> None:
+        """Take a record whose message is JSON text."""
+        if (kind == "model.in" and text.startswith(_WANTED)) or kind == "twilio.out":
+            self._call.feed(Record(t, kind, {"message": parse_object(text)}))
+        else:
+            self._call.now_ms = max(self._call.now_ms, t * 1000)
+
+    def new_words(self) -> str:
+        """The words that were heard since the last time."""
+        parts = []
+        for n, line in enumerate(self._call.lines):
+            if line.kind == "agent":
+                heard = line.heard(self._call.now_ms)
+                parts.append(heard[self._told.get(n, 0) :])
+                self._told[n] = max(len(heard), self._told.get(n, 0))
+        return " ".join(part.strip() for part in parts if part.strip())

@@ -1,0 +1,237 @@
+"""Makes all calls of an eval, side by side in processes, and lets the judge decide."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from realtime_core.usage import Usage
+
+from ..cost import PriceList
+from ..errors import TelephonyError
+from ..journal.disk import settle
+from ..journal.format import object_at
+from ..replay.call import HeardCall
+from .call import LIVE, Plan, make_call
+from .cases import Case
+from .checks import check
+from .comparison import CallResult
+from .criteria import Criteria, Family
+from .evidence import Evidence
+from .judge import Judge, decide
+from .persona import Persona
+from .players import Player, StandInPlayer, TextPlayer
+from .speech import Voice, voice_of
+from .texts import HttpChat
+
+__all__ = ["LIVE_AT_ONCE", "ChatSettings", "Side", "VoiceSettings", "judge_calls", "make_calls"]
+
+LIVE_AT_ONCE = 4
+JUDGES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """How to reach the text model. Without a `url` the stand-ins play and judge."""
+
+    url: str | None = None
+    model: str = ""
+    key: str | None = None
+
+    def chat(self) -> HttpChat | None:
+        return None if self.url is None else HttpChat(self.url, self.model, self.key)
+
+
+@dataclass(frozen=True)
+class VoiceSettings:
+    """The voice of personas; see `speech.voice_of`."""
+
+    name: str = "auto"
+    url: str | None = None
+    model: str = ""
+    voice: str = ""
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two agents: `new` or `baseline`. `agent`, `configure` and `result` are import strings. `folder` is
+    where its modules are, such as a work tree of git; None: the current folder."""
+
+    name: str
+    agent: str
+    configure: str | None = None
+    result: str | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    side: Side
+    case: Case
+    nth: int
+    seed: int
+    model: str
+    run_tools: bool
+    chat: ChatSettings
+    voice: VoiceSettings
+    journals: Path | None
+
+
+def make_calls(
+    sides: Sequence[Side],
+    cases: Sequence[Case],
+    *,
+    repeat: int,
+    model: str,
+    seed: int = 0,
+    run_tools: bool = False,
+    chat: ChatSettings | None = None,
+    voice: VoiceSettings | None = None,
+    journals: Path | None = None,
+    workers: int | None = None,
+    on_call: Callable[[Side, CallResult], None] = lambda side, call: None,
+) -> dict[str, list[CallResult]]:
+    """Make `repeat` calls of each case for each side. Returns the calls by the name of the side, in order.
+
+    A call that cannot be made has an `error` in its evidence. `on_call` is called after each call, in any order.
+    """
+    workers = workers or (LIVE_AT_ONCE if model == LIVE else os.cpu_count() or 1)
+    found: dict[str, list[CallResult]] = {side.name: [] for side in sides}
+    jobs = [
+        _Job(side, case, nth, seed, model, run_tools, chat or ChatSettings(), voice or VoiceSettings(), journals)
+        for case in cases
+        for nth in range(1, repeat + 1)
+        for side in sides
+    ]
+    for job, result in _done(jobs, workers):
+        found[job.side.name].append(result)
+        on_call(job.side, result)
+    order = {case.name: n for n, case in enumerate(cases)}
+    for results in found.values():
+        results.sort(key=lambda result: (order[result.case], result.nth))
+    return found
+
+
+def _done(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, CallResult]]:
+    """The jobs with their results, as they are done. Sides in different folders have processes of their own, because a
+    process has each module once."""
+    folders = {job.side.folder for job in jobs}
+    if workers <= 1 and folders == {None}:
+        for job in jobs:
+            yield job, _run(job)
+        return
+    with ExitStack() as stack:
+        pools = {
+            folder: stack.enter_context(ProcessPoolExecutor(max(1, workers // len(folders)), None, _enter, (folder,)))
+            for folder in folders
+        }
+        waiting: dict[Future[CallResult], _Job] = {pools[job.side.folder].submit(_run, job): job for job in jobs}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
+
+
+def _enter(folder: Path | None) -> None:
+    if folder is not None:
+        os.chdir(folder)
+        sys.path.insert(0, str(folder))
+
+
+def _run(job: _Job) -> CallResult:
+    name = f"{job.case.name}-{job.nth}-{job.side.name}"
+    journal = None if job.journals is None else job.journals / name / "journal.jsonl"
+    caller_seed = Random(f"{job.seed}:{job.case.name}:{job.nth}").getrandbits(48)
+    # The two agents of a pair meet the same caller, and a model that is free to answer otherwise.
+    model_seed = Random(f"{caller_seed}:{job.side.name}").getrandbits(48)
+    start = time.process_time()
+    try:
+        plan = replace(_plan(job.side, job.model, job.run_tools, job.chat, job.voice), journal=journal)
+        evidence = make_call(job.case, plan, caller_seed=caller_seed, model_seed=model_seed)
+        if journal is not None:
+            settle()
+    except TelephonyError as error:
+        evidence = Evidence(error=str(error))
+    except ExceptionGroup as errors:
+        first = next(_leaves(errors))
+        evidence = Evidence(error=f"{type(first).__name__}: {first}")
+    cpu_s = round(time.process_time() - start, 3)
+    return CallResult(job.case.name, job.nth, evidence, {}, caller_seed, cpu_s, "" if journal is None else str(journal))
+
+
+def _leaves(errors: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+@lru_cache(maxsize=8)
+def _plan(side: Side, model: str, run_tools: bool, chat: ChatSettings, voice: VoiceSettings) -> Plan:
+    from ..cli.load import load_agent, load_object
+
+    prices = PriceList()
+    talks = chat.chat()
+
+    def player(persona: Persona) -> Player:
+        return StandInPlayer(persona) if talks is None else TextPlayer(persona, talks)
+
+    return Plan(
+        agent=load_agent(side.agent),
+        model=model,
+        configure=None if side.configure is None else load_object(side.configure, what="function"),
+        result=None if side.result is None else load_object(side.result, what="type"),
+        run_tools=run_tools,
+        player=player,
+        voice=_voice(voice),
+        cost=lambda call: _cost(call, prices) if model == LIVE else 0.0,
+    )
+
+
+def _voice(settings: VoiceSettings) -> Voice:
+    return voice_of(settings.name, url=settings.url, model=settings.model, voice=settings.voice, key=settings.key)
+
+
+def _cost(call: HeardCall, prices: PriceList) -> float | None:
+    """The cost of the speech model in US dollars, if its price is known."""
+    usage, model = Usage(), ""
+    for record in call.records:
+        if record.kind == "model.in" and record.event == "response.done":
+            usage.add(Usage.of_response(object_at(record.message, "response", "usage")))
+        elif record.kind == "model.in" and record.event == "session.created":
+            model = str(object_at(record.message, "session").get("model") or "")
+    return prices.cost(model, usage, audio_s=call.duration_ms / 1000)
+
+
+def judge_calls(
+    criteria: Criteria,
+    calls: Sequence[CallResult],
+    judge: Judge,
+    *,
+    on_ruling: Callable[[], None] = lambda: None,
+) -> None:
+    """Decide all criteria of all calls, and write the rulings into them. A judge is asked in several threads."""
+    judged = criteria.of(Family.JUDGED)
+    for call in calls:
+        call.rulings = {
+            each.name: check(each, call.evidence) for each in criteria.criterion if each.family is not Family.JUDGED
+        }
+    with ThreadPoolExecutor(JUDGES_AT_ONCE) as pool:
+        asked: dict[Future[Any], tuple[CallResult, str]] = {
+            pool.submit(decide, judge, criterion, call.evidence): (call, criterion.name)
+            for call in calls
+            for criterion in judged
+        }
+        for future in as_completed(asked):
+            call, name = asked[future]
+            call.rulings[name] = future.result()
+            on_ruling()
