@@ -77,9 +77,9 @@ if TYPE_CHECKING:
     from .model_inputs import (
         RealtimeModelInputImageContent, RealtimeModelInputTextContent, RealtimeModelRawClientMessage,
         RealtimeModelSendAudio, RealtimeModelSendEvent, RealtimeModelSendInterrupt, RealtimeModelSendMcpApproval,
-        RealtimeModelSendRawMessage, RealtimeModelSendResponseCancel, RealtimeModelSendResponseCreate,
-        RealtimeModelSendSessionUpdate, RealtimeModelSendToolOutput, RealtimeModelSendUserInput, RealtimeModelUserInput,
-        RealtimeModelUserInputMessage,
+        RealtimeModelSendPauseResponses, RealtimeModelSendRawMessage, RealtimeModelSendResponseCancel,
+        RealtimeModelSendResponseCreate, RealtimeModelSendSessionUpdate, RealtimeModelSendToolOutput,
+        RealtimeModelSendUserInput, RealtimeModelUserInput, RealtimeModelUserInputMessage,
     )
     from .openai_realtime import (
         DEFAULT_MODEL_SETTINGS, OpenAIRealtimeSIPModel, OpenAIRealtimeWebSocketModel, ReconnectPolicy, TransportConfig,
@@ -162,9 +162,10 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     "model_inputs": (
         "RealtimeModelInputImageContent", "RealtimeModelInputTextContent", "RealtimeModelRawClientMessage",
         "RealtimeModelSendAudio", "RealtimeModelSendEvent", "RealtimeModelSendInterrupt",
-        "RealtimeModelSendMcpApproval", "RealtimeModelSendRawMessage", "RealtimeModelSendResponseCancel",
-        "RealtimeModelSendResponseCreate", "RealtimeModelSendSessionUpdate", "RealtimeModelSendToolOutput",
-        "RealtimeModelSendUserInput", "RealtimeModelUserInput", "RealtimeModelUserInputMessage",
+        "RealtimeModelSendMcpApproval", "RealtimeModelSendPauseResponses", "RealtimeModelSendRawMessage",
+        "RealtimeModelSendResponseCancel", "RealtimeModelSendResponseCreate", "RealtimeModelSendSessionUpdate",
+        "RealtimeModelSendToolOutput", "RealtimeModelSendUserInput", "RealtimeModelUserInput",
+        "RealtimeModelUserInputMessage",
     ),
     "openai_realtime": (
         "DEFAULT_MODEL_SETTINGS", "OpenAIRealtimeSIPModel", "OpenAIRealtimeWebSocketModel", "ReconnectPolicy",
@@ -215,8 +216,9 @@ __all__ = [
     "RealtimeModelOutputTokensDetails", "RealtimeModelOwnEvent",
     "RealtimeModelRateLimitsEvent", "RealtimeModelRawClientMessage", "RealtimeModelRawServerEvent",
     "RealtimeModelResponseFailedEvent", "RealtimeModelSendAudio", "RealtimeModelSendEvent",
-    "RealtimeModelSendInterrupt", "RealtimeModelSendMcpApproval", "RealtimeModelSendRawMessage",
-    "RealtimeModelSendResponseCancel", "RealtimeModelSendResponseCreate", "RealtimeModelSendSessionUpdate",
+    "RealtimeModelSendInterrupt", "RealtimeModelSendMcpApproval", "RealtimeModelSendPauseResponses",
+    "RealtimeModelSendRawMessage", "RealtimeModelSendResponseCancel", "RealtimeModelSendResponseCreate",
+    "RealtimeModelSendSessionUpdate",
     "RealtimeModelSendToolOutput", "RealtimeModelSendUserInput", "RealtimeModelSpeechStartedEvent",
     "RealtimeModelSpeechStoppedEvent", "RealtimeModelToolCallEvent", "RealtimeModelTracingConfig",
     "RealtimeModelTranscriptDeltaEvent", "RealtimeModelTranscriptDoneEvent", "RealtimeModelTurnEndedEvent",

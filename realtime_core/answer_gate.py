@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = ["AnswerGate"]
 
 _PAST = float("-inf")
+_NEVER = float("inf")
 
 
 class AnswerGate:
@@ -16,7 +17,7 @@ class AnswerGate:
 
     The agent waits while the caller speaks, but at most `speech_limit_s`. After that the speech detector counts as
     stuck. After speech the agent waits at most `answer_limit_s` for the server to commit the turn and to answer it.
-    `hold` delays answers further.
+    `hold` delays answers further. While `paused`, no response begins.
     """
 
     def __init__(self, *, speech_limit_s: float = 8.0, answer_limit_s: float = 1.0) -> None:
@@ -25,14 +26,15 @@ class AnswerGate:
         self._speaking = False
         self._closed_until = _PAST
         self._held_until = _PAST
+        self.paused = False
 
     @property
     def free_at(self) -> float:
-        return self._closed_until
+        return _NEVER if self.paused else self._closed_until
 
     @property
     def answers_at(self) -> float:
-        return max(self._closed_until, self._held_until)
+        return max(self.free_at, self._held_until)
 
     def speech_started(self, now: float) -> None:
         self._speaking = True

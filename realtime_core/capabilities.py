@@ -23,6 +23,9 @@ class ModelCapabilities:
     """Whether the model can stop a response in progress. Otherwise the rest of the response is dropped."""
     decides_turns: bool = False
     """Whether the model can detect the caller's turns and answer them without a request."""
+    pauses_responses: bool = False
+    """Whether the model takes `RealtimeModelSendPauseResponses`. Otherwise the session drops the audio of a paused
+    model."""
     changes_voice: bool = False
     """Whether the model takes another voice after its first audio. Otherwise a later agent keeps the voice that was
     heard."""

@@ -18,6 +18,7 @@ __all__ = [
     "RealtimeModelSendEvent",
     "RealtimeModelSendInterrupt",
     "RealtimeModelSendMcpApproval",
+    "RealtimeModelSendPauseResponses",
     "RealtimeModelSendRawMessage",
     "RealtimeModelSendResponseCancel",
     "RealtimeModelSendResponseCreate",
@@ -144,6 +145,20 @@ class RealtimeModelSendResponseCancel:
     response_id: str | None = None
 
 
+@dataclass
+class RealtimeModelSendPauseResponses:
+    """With `paused`, let the model hear the caller and make no response, whatever asks for one. Requests wait. Without,
+    let it respond again: to the requests that wait, and to the turns of the caller from then on.
+
+    Only for a model that `pauses_responses` (see `ModelCapabilities`).
+    """
+
+    paused: bool
+    answered: Callable[[Exception | None], None] | None = field(default=None, compare=False, repr=False)
+    """Called once: with None when the server will make no response by itself (or will make them again), with the error
+    when the server refused."""
+
+
 RealtimeModelSendEvent = (
     RealtimeModelSendRawMessage
     | RealtimeModelSendUserInput
@@ -154,4 +169,5 @@ RealtimeModelSendEvent = (
     | RealtimeModelSendSessionUpdate
     | RealtimeModelSendResponseCreate
     | RealtimeModelSendResponseCancel
+    | RealtimeModelSendPauseResponses
 )

@@ -235,6 +235,19 @@ class Responses:
         self._gate.release()
         return self._next(now)
 
+    @property
+    def paused(self) -> bool:
+        """Whether no request is sent."""
+        return self._gate.paused
+
+    def pause(self) -> None:
+        """Send no request until `resume`, except out-of-band ones. A response that begins meanwhile is cancelled."""
+        self._gate.paused = True
+
+    def resume(self, now: float) -> list[Effect]:
+        self._gate.paused = False
+        return self._next(now)
+
     def unanswered(self, now: float) -> list[Options]:
         """The options of each request that a lost connection leaves unanswered; empty options for a plain request. A
         response in progress counts if no audio of it has come."""
@@ -288,7 +301,7 @@ class Responses:
         self._gate.answered()
         if request is None or "input" not in (request.options or {}):
             self._satisfy()
-        return self._cancel_active(mute=True) if unwanted else []
+        return self._cancel_active(mute=True) if unwanted or self.paused else []
 
     def progress(self, now: float, response_id: str | None = None) -> None:
         """Note that an event of the response has come. None: the response in progress."""

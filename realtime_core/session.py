@@ -33,6 +33,7 @@ from .model_events import RealtimeModelEvent
 from .model_inputs import (
     RealtimeModelSendAudio,
     RealtimeModelSendInterrupt,
+    RealtimeModelSendPauseResponses,
     RealtimeModelSendRawMessage,
     RealtimeModelSendResponseCancel,
     RealtimeModelSendResponseCreate,
@@ -104,7 +105,7 @@ class RealtimeSession(RealtimeModelListener):
         self._switching = asyncio.Lock()
         self._handing_off = asyncio.Lock()
         self._unanswered: set[asyncio.Future[Exception | None]] = set()
-        """Changes of the agent that wait for the server's acknowledgement."""
+        """Changes of the agent, and pauses, that wait for the server's acknowledgement."""
         self._tool_timeout_s = (self._run_config.get("tool_execution") or {}).get("timeout_seconds")
         self._hooks = Hooks(self._core)
         self._checks = OutputChecks(self._core, lambda: self.current_agent)
@@ -374,6 +375,39 @@ class RealtimeSession(RealtimeModelListener):
     async def cancel_response(self, response_id: str | None = None) -> None:
         """Stop the response in progress. Its received audio is still played."""
         await self._deliver(RealtimeModelSendResponseCancel(response_id))
+
+    async def pause_responses(self) -> None:
+        """Let the model hear the caller and make no response until `resume_responses`. Requests for responses wait.
+        Returns when the server has agreed. A response in progress continues: call `interrupt` first.
+
+        Raises:
+            ServerRejected: the server does not stop to answer turns by itself. The responses are paused nevertheless:
+                each of them is cancelled when it begins.
+        """
+        await self._set_paused(True)
+
+    async def resume_responses(self) -> None:
+        """Let the model respond again: to the requests that waited, and to the turns of the caller from now on. Returns
+        when the server has agreed. Raises `ServerRejected`."""
+        await self._set_paused(False)
+
+    async def _set_paused(self, paused: bool) -> None:
+        self._turns.paused = paused
+        if not self._model.capabilities.pauses_responses:
+            return
+        answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+        def answered(error: Exception | None) -> None:
+            if not answer.done():
+                answer.set_result(error)
+
+        self._unanswered.add(answer)
+        try:
+            await self._deliver(RealtimeModelSendPauseResponses(paused, answered))
+            if (error := await answer) is not None:
+                raise error
+        finally:
+            self._unanswered.discard(answer)
 
     async def update_settings(self, settings: RealtimeSessionModelSettings) -> None:
         """Request other settings of the model's session. Returns when the request is sent. Accepted settings also apply

@@ -66,6 +66,8 @@ class SessionTurns:
         self._ended_ids: deque[str] = deque(maxlen=64)
         self.voice_was_heard = False
         """Whether audio of the agent has come."""
+        self.paused = False
+        """Whether the responses are paused, so that no audio of the agent is played."""
 
     def handle(self, event: RealtimeModelEvent) -> bool:
         """Emit the session events for a model event. Returns False for audio of a stopped response, which must be
@@ -103,7 +105,7 @@ class SessionTurns:
 
     def _audio(self, event: RealtimeModelAudioEvent) -> bool:
         self.voice_was_heard = True
-        if not self._output_checks.audio(event.response_id):
+        if self.paused or not self._output_checks.audio(event.response_id):
             return False
         if self._player is not None:
             self._player.play(event.item_id, event.content_index, event.data)

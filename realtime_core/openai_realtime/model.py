@@ -50,7 +50,12 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
     """
 
     capabilities = ModelCapabilities(
-        drives_player=True, confirms_settings=True, truncates=True, cancels=True, decides_turns=True
+        drives_player=True,
+        confirms_settings=True,
+        truncates=True,
+        cancels=True,
+        decides_turns=True,
+        pauses_responses=True,
     )
 
     def __init__(

@@ -39,6 +39,7 @@ _AT_ONCE = (
     sent.RealtimeModelSendInterrupt,
     sent.RealtimeModelSendSessionUpdate,
     sent.RealtimeModelSendResponseCancel,
+    sent.RealtimeModelSendPauseResponses,
 )
 """Inputs that have an effect without a connection: playback stops, settings change, a response is not made."""
 

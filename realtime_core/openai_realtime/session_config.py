@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from ..errors import RealtimeCoreError, ServerRejected
@@ -16,13 +17,22 @@ from .defaults import DEFAULT_MODEL_SETTINGS
 from .session_object import IDLE_TIMEOUT, audio_format, flatten, nest, session_object, without_nones
 from .settings_ledger import Answered, Change, Fields, Path, Refusal, SettingsLedger, path_of
 
-__all__ = ["Effective", "SessionConfig"]
+__all__ = ["Effective", "ServerWait", "SessionConfig"]
 
 _VOICE: Path = ("audio", "output", "voice")
 _PROMPT: Path = ("prompt",)
 _TRANSCRIPTION: Path = ("audio", "input", "transcription")
 _TURN_DETECTION: Path = ("audio", "input", "turn_detection")
 _AUDIO_FORMATS: tuple[Path, ...] = (("audio", "input", "format"), ("audio", "output", "format"))
+
+
+class ServerWait(Enum):
+    """Why the server does not answer turns by itself."""
+
+    TOOL = auto()
+    """A tool runs, and the model would invent its result."""
+    PAUSE = auto()
+    """The responses are paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,7 @@ class SessionConfig:
         self._turns = turns
         self._defaults = defaults
         self._ledger = SettingsLedger()
-        self._server_waits = False
+        self._waits: set[ServerWait] = set()
         self.voice_frozen = False
         """The agent has spoken: its voice cannot change any more."""
         self._request(session_object(settings, defaults=defaults, turns=turns))
@@ -138,14 +148,13 @@ class SessionConfig:
                 fields[_TURN_DETECTION] = without_nones(detection)
         self._ledger.request(Change(fields, answered, named))
 
-    def let_server_respond(self, value: bool) -> bool:
-        """Let the server answer turns by itself, if the settings say so, or stop that for a while. Returns whether
-        this is a change."""
-        detection = self._ledger.desired.get(_TURN_DETECTION)
-        responds = isinstance(detection, Mapping) and detection.get("create_response", True) is not False
-        changes = responds and self._server_waits is value
-        self._server_waits = not value and responds
-        return changes
+    def let_server_wait(self, reason: ServerWait, *, waits: bool) -> None:
+        """Stop the server from answering turns by itself, for this reason, or end the reason. Without a reason the
+        server answers, if the settings say so."""
+        if waits:
+            self._waits.add(reason)
+        else:
+            self._waits.discard(reason)
 
     def sent_by_hand(self, event_id: str, session: Mapping[str, Any], now: float) -> None:
         """Note a `session.update` that the user sends. It is a change like any other."""
@@ -155,8 +164,11 @@ class SessionConfig:
         """The `session.update`s to send now, as event id and `session`, and the changes in force without one."""
         detection = self._ledger.granted.get(_TURN_DETECTION)
         self._ledger.override = {}
-        if self._server_waits and isinstance(detection, Mapping):
-            self._ledger.override[_TURN_DETECTION] = {**detection, "create_response": False}
+        if self._waits and isinstance(detection, Mapping):
+            waiting = {**detection, "create_response": False}
+            if ServerWait.PAUSE in self._waits and detection.get(IDLE_TIMEOUT) is not None:
+                waiting[IDLE_TIMEOUT] = None  # the server would speak when the caller is silent
+            self._ledger.override[_TURN_DETECTION] = waiting
         due = self._ledger.due(ids, now)
         return [(event_id, nest(fields)) for event_id, fields in due.updates], due.settled
 
@@ -195,5 +207,5 @@ class SessionConfig:
     def succeed(self, lost: SessionConfig) -> None:
         """Take over the changes that a lost session has not answered."""
         self._ledger.succeed(lost._ledger)
-        self._server_waits = lost._server_waits
+        self._waits |= lost._waits
         self.voice_frozen = lost.voice_frozen

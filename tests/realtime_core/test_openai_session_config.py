@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime_core.errors import UserError
-from realtime_core.openai_realtime.session_config import Effective, SessionConfig
+from realtime_core.openai_realtime.session_config import Effective, ServerWait, SessionConfig
 from realtime_core.openai_realtime.session_object import bytes_per_ms, wire_format
 from realtime_core.openai_realtime.sip import accept_payload
 from realtime_core.turn_policy import OurTurns, ServerTurns, TurnPolicy
@@ -183,10 +183,13 @@ def test_the_policy_has_the_last_word_on_turns() -> None:
     assert detection["audio"]["input"]["turn_detection"] == {
         "type": "server_vad", "create_response": False, "interrupt_response": False,
     }  # fmt: skip
-    config = SessionConfig({}, turns=ServerTurns().turn_detection)
-    assert config.let_server_respond(False) and not config.let_server_respond(False)
-    assert not SessionConfig({}, turns=OurTurns().turn_detection).let_server_respond(False)
-    assert not SessionConfig({"turn_detection": None}, turns=OurTurns().turn_detection).let_server_respond(False)
+    cases: list[tuple[TurnPolicy, dict[str, Any]]] = [(OurTurns(), {}), (ServerTurns(), {"turn_detection": None})]
+    for policy, settings in cases:
+        config = SessionConfig(settings, turns=policy.turn_detection)
+        update(config, "evt_1")
+        config.updated({})
+        config.let_server_wait(ServerWait.TOOL, waits=True)
+        assert update(config, "evt_2") is None, "the server does not answer anyway"
 
 
 def test_the_server_waits_and_answers_again_as_the_settings_say() -> None:
@@ -199,12 +202,12 @@ def test_the_server_waits_and_answers_again_as_the_settings_say() -> None:
         config.updated({})
         return requested and requested["audio"]["input"]["turn_detection"]
 
-    config.let_server_respond(False)
+    config.let_server_wait(ServerWait.TOOL, waits=True)
     assert detection("evt_2") == {"type": "server_vad", "create_response": False, "interrupt_response": True}
     config.change({"turn_detection": {"type": "server_vad", "threshold": 0.9}})
     assert detection("evt_3") == {"type": "server_vad", "threshold": 0.9, **BOTH}
     assert detection("evt_4")["create_response"] is False, "it waits under other settings, too"
-    config.let_server_respond(True)
+    config.let_server_wait(ServerWait.TOOL, waits=False)
     assert detection("evt_5") == {"type": "server_vad", "threshold": 0.9, **BOTH}
     assert detection("evt_6") is None
 

@@ -73,6 +73,8 @@ class CallerTurns:
         interrupted = None
         if self._capabilities.full_duplex:
             return None  # the model hears the caller and decides whether to stop
+        if self._responses.paused:
+            return None  # the agent is silent, and the caller may hear another voice
         for action in actions:
             if action is TurnAction.INTERRUPT:
                 interrupted = self._requests.interrupt()

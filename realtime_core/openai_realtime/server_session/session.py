@@ -26,6 +26,7 @@ from .ports import SessionPorts
 from .refusals import Refusals
 from .requests import ResponseRequests
 from .response_events import ResponseEvents
+from .response_pause import ResponsePause
 from .spoken_text import SpokenText
 from .steps import Steps
 from .tool_gate import CallerSpeech, ToolGate
@@ -73,6 +74,7 @@ class ServerSession:
         self.updates = SessionUpdates(
             config, self._client, self.responses, self.audio, emit, steps, decides_turns=capabilities.decides_turns
         )
+        self._pause = ResponsePause(self.requests, self.updates, steps)
         self.items = ConversationItems(self._client, self.requests, known, ports.sources, emit, ports.ignored_errors)
         self._gate = ToolGate(self._speech, self.requests, self.updates, steps, enabled=ports.hold_for_tools)
         self._turns = CallerTurns(
@@ -118,6 +120,7 @@ class ServerSession:
             self._gate,
             self._hosted,
             self.updates,
+            self._pause,
             emit,
             steps,
             cancels=capabilities.cancels,
@@ -274,6 +277,7 @@ class ServerSession:
         self.config.succeed(lost.config)
         self.items.places.goes_on = True
         self._gate.succeed(lost._gate, knows_calls=knows_calls)
+        self._pause.succeed(lost._pause)
         self.updates.send()
         for item in items:
             self.items.create(item, hidden=True)

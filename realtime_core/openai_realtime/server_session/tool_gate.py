@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..session_config import ServerWait
 from .requests import ResponseRequests
 from .steps import Steps
 from .updates import SessionUpdates
@@ -47,7 +48,6 @@ class ToolGate:
         self._foreign_calls: set[str] = set()
         """Tool calls of an earlier session, which the server does not know."""
         self._held_until: float | None = None
-        self._holds_server = False
 
     @property
     def is_closed(self) -> bool:
@@ -83,7 +83,7 @@ class ToolGate:
             return
         self._held_until = self._steps.now + _HOLD_LIMIT_S
         self._requests.responses.hold(self._held_until)
-        self._holds_server = self._updates.config.let_server_respond(False)
+        self._updates.config.let_server_wait(ServerWait.TOOL, waits=True)
         self._updates.send()
 
     def call_over(self, call_id: str) -> None:
@@ -95,9 +95,8 @@ class ToolGate:
         if not self.is_closed or self.tool_runs:
             return
         self._held_until = None
-        if self._holds_server:
-            self._updates.config.let_server_respond(True)
-            self._updates.send()
+        self._updates.config.let_server_wait(ServerWait.TOOL, waits=False)
+        self._updates.send()
         self._requests.perform(self._requests.responses.release(self._steps.now))
 
     def succeed(self, lost: ToolGate, *, knows_calls: bool) -> None:
@@ -105,6 +104,6 @@ class ToolGate:
         self._calls |= lost._calls
         if not knows_calls:
             self._foreign_calls |= lost._calls
-        self._held_until, self._holds_server = lost._held_until, lost._holds_server
+        self._held_until = lost._held_until
         if self._held_until is not None:
             self._requests.responses.hold(self._held_until)

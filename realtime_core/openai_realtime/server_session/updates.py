@@ -42,15 +42,23 @@ class SessionUpdates:
         self._emit = emit
         self._steps = steps
         self._decides_turns = decides_turns
-        self._is_stopped = False
+        self.is_stopped = False
+        self.on_answer: Callable[[], None] = lambda: None
+        """Called after each answer of the server to an update, and at the end."""
+
+    @property
+    def server_responds(self) -> bool:
+        """Whether the server answers turns by itself."""
+        return self._decides_turns and self.config.effective.create_response
 
     def stop(self) -> None:
         """Send no more updates."""
-        self._is_stopped = True
+        self.is_stopped = True
+        self.on_answer()
 
     def send(self) -> None:
         """Send the updates that are due."""
-        if self._is_stopped:
+        if self.is_stopped:
             return
         updates, settled = self.config.due(self._client.ids, self._steps.now)
         for event_id, session in updates:
@@ -63,11 +71,12 @@ class SessionUpdates:
         taken = self.config.updated(session)
         effective = self.config.effective
         self._responses.audio = effective.speaks
-        self._responses.server_responds = self._decides_turns and effective.create_response
+        self._responses.server_responds = self.server_responds
         self._audio.set_format(bytes_per_ms(effective.output_format))
         for change in taken:
             change.settle(None)
         self.send()
+        self.on_answer()
 
     def refused(self, refusal: Refusal, error: ServerRejected) -> None:
         """Handle an error that refuses an update. The settings of the update are not in force."""
@@ -77,6 +86,7 @@ class SessionUpdates:
         if refusal.change is not None:
             refusal.change.settle(error)
         self.send()
+        self.on_answer()
 
     def on_time(self, now: float) -> None:
         """Give up the updates that the server does not answer."""
@@ -87,3 +97,4 @@ class SessionUpdates:
             error = ServerRejected(f"The server has not answered a session.update within {ANSWER_S:g} s.")
             self._emit(RealtimeModelErrorEvent(error))
             change.settle(error)
+        self.on_answer()

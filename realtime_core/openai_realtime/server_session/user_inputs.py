@@ -17,6 +17,7 @@ from .hosted_tools import HostedTools
 from .items import ConversationItems
 from .requests import ResponseRequests
 from .response_events import ResponseEvents
+from .response_pause import ResponsePause
 from .steps import Steps
 from .tool_gate import ToolGate
 from .updates import SessionUpdates
@@ -38,6 +39,7 @@ class UserInputs:
         gate: ToolGate,
         hosted: HostedTools,
         updates: SessionUpdates,
+        pause: ResponsePause,
         emit: Callable[[RealtimeModelEvent], None],
         steps: Steps,
         *,
@@ -52,6 +54,7 @@ class UserInputs:
         self._gate = gate
         self._hosted = hosted
         self._updates = updates
+        self._pause = pause
         self._emit = emit
         self._steps = steps
         self._cancels = cancels
@@ -65,6 +68,7 @@ class UserInputs:
             sent.RealtimeModelSendResponseCreate: self._response_create,
             sent.RealtimeModelSendResponseCancel: self._response_cancel,
             sent.RealtimeModelSendRawMessage: self._raw,
+            sent.RealtimeModelSendPauseResponses: self._pause_responses,
         }
 
     def handler(self, event: sent.RealtimeModelSendEvent) -> Callable[[Any], None]:
@@ -141,6 +145,9 @@ class UserInputs:
 
     def _response_cancel(self, event: sent.RealtimeModelSendResponseCancel) -> None:
         self._requests.cancel(event.response_id)
+
+    def _pause_responses(self, event: sent.RealtimeModelSendPauseResponses) -> None:
+        self._pause.set(event.paused, event.answered)
 
     def _raw(self, event: sent.RealtimeModelSendRawMessage) -> None:
         """Send a client event as it is, and note what it changes of responses, settings, turns and items."""

@@ -70,6 +70,14 @@ class RecordedSession(RealtimeSession):
         await self._session.update_settings(settings)
 
     @_recorded
+    async def pause_responses(self) -> None:
+        await self._session.pause_responses()
+
+    @_recorded
+    async def resume_responses(self) -> None:
+        await self._session.resume_responses()
+
+    @_recorded
     async def interrupt(self) -> None:
         with cutting(cut_cause()):
             await self._session.interrupt()

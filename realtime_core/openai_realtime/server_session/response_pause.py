@@ -1,0 +1,63 @@
+"""Lets the model hear the caller and make no response, for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...errors import RealtimeCoreError, ServerRejected
+from ..session_config import ServerWait
+from .requests import ResponseRequests
+from .steps import Steps
+from .updates import SessionUpdates
+
+__all__ = ["ResponsePause"]
+
+Answered = Callable[[Exception | None], None]
+
+
+class ResponsePause:
+    """Pauses the responses of one server session. Our own requests wait, and the server stops to answer turns. A
+    response that begins before the server has stopped is cancelled, and its audio is dropped."""
+
+    def __init__(self, requests: ResponseRequests, updates: SessionUpdates, steps: Steps) -> None:
+        self._requests = requests
+        self._updates = updates
+        self._steps = steps
+        self._waiting: list[Answered] = []
+        updates.on_answer = self._settle
+
+    @property
+    def is_on(self) -> bool:
+        return self._requests.responses.paused
+
+    def set(self, paused: bool, answered: Answered | None = None) -> None:
+        """Pause the responses, or resume them. `answered` gets None when the server has agreed, or the error."""
+        responses, config = self._requests.responses, self._updates.config
+        if paused:
+            responses.pause()
+        config.let_server_wait(ServerWait.PAUSE, waits=paused)
+        self._updates.send()
+        if not paused:
+            self._requests.perform(responses.resume(self._steps.now))
+        if answered is not None:
+            self._waiting.append(answered)
+        self._settle()
+
+    def succeed(self, lost: ResponsePause) -> None:
+        """Continue the pause of a lost session."""
+        self._waiting += lost._waiting
+        lost._waiting.clear()
+        if lost.is_on:
+            self._requests.responses.pause()
+
+    def _settle(self) -> None:
+        """Tell those who wait, unless an update is under way. Without a connection the server says nothing anyway."""
+        updates = self._updates
+        if not self._waiting or (updates.config.under_way and not updates.is_stopped):
+            return
+        error: RealtimeCoreError | None = None
+        if self.is_on and not updates.is_stopped and updates.server_responds:
+            error = ServerRejected("The server did not stop to answer turns by itself.")
+        waiting, self._waiting = self._waiting, []
+        for answered in waiting:
+            answered(error)
