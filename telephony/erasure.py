@@ -55,6 +55,8 @@ class Receipt:
     """The `CallSid` of each call, or its id where there is none."""
     records: int = 0
     journals: int = 0
+    contacts: int = 0
+    """The number of contacts of campaigns, each with its attempts and results."""
     messages: int = 0
     """The number of erased messages of the webhook outbox."""
     exports: list[str] = field(default_factory=list)
@@ -95,6 +97,11 @@ async def erase(person: Party, places: Places, now: datetime) -> Receipt:
     await _erase_recordings(places.recordings, receipt)
     _hash_opt_out(places.do_not_call, person.number, receipt)
     if places.records is not None:
+        if places.records.erasure.is_being_called(person):
+            receipt.live.append("an attempt of a campaign")
+        else:
+            receipt.contacts = places.records.erasure.erase_contact(person)
+        receipt.opt_out_kept = receipt.opt_out_kept or places.records.erasure.is_opted_out(person)
         receipt.messages = places.records.erasure.erase([row.id for row in rows])
         receipt.records = len(rows)
         if remains := places.records.erasure.scrub():

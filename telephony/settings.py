@@ -184,7 +184,11 @@ class Settings(BaseSettings):
     telephony_quiet_hours: str = "21:00-08:00"
     """The hours without outgoing calls, in the local time of the called number. `off`: no quiet hours."""
     telephony_do_not_call: Path | None = Field(default=None, examples=["lists/do-not-call.txt"])
-    """A file of numbers that are never called, one in each line. With it, agents add people who ask for it."""
+    """A file of numbers that are never called, one in each line. Agents add people who ask for it. They are also added
+    to the list in the records, which all processes share."""
+    telephony_opt_out_key: str | None = Field(default=None, pattern=r"^[0-9*#]$", examples=["9"])
+    """The key that puts the other party of a call on the do-not-call list and ends the call. Say so in the greeting.
+    Default: no key does."""
     telephony_call_countries: str | None = Field(
         default=None, pattern=r"^[A-Za-z]{2}(,[A-Za-z]{2})*$", examples=["US,CA"]
     )

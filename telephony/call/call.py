@@ -15,6 +15,7 @@ from ..audio.files import Clip, load_ulaw
 from ..errors import CallError, NoCurrentCall
 from ..journal.cuts import CutCause
 from ..logs import log_as_call
+from ..records.opt_outs import OptOutSource
 from ..twilio.numbers import e164, tidy
 from .call_info import CallInfo
 from .digits import DigitCollector, Digits
@@ -31,7 +32,7 @@ from .simulation import Simulation
 if TYPE_CHECKING:
     from realtime_core import HeardItem, RealtimeSession
 
-__all__ = ["Call", "CallInfo", "CallParts", "TransferAttempt", "current_call"]
+__all__ = ["Call", "CallInfo", "CallParts", "OptOutWriter", "TransferAttempt", "current_call"]
 
 _current: ContextVar[Call] = ContextVar("telephony_call")
 
@@ -81,6 +82,14 @@ class TransferCommands(Protocol):
     async def transfer(self, name: str, number: str, *, warm: bool, summary: str = "") -> str: ...
 
 
+class OptOutWriter(Protocol):
+    """The part of the application's do-not-call list that calls use (`telephony.outbound.opt_out_list`)."""
+
+    async def add(
+        self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
+    ) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class CallParts:
     """The parts of a call that `Call` uses."""
@@ -99,7 +108,11 @@ class Call:
     """A live call. Tools get it as `ctx.context`; elsewhere `current_call()` returns it."""
 
     def __init__(
-        self, parts: CallParts, data: Mapping[str, Any] | None = None, simulation: Simulation | None = None
+        self,
+        parts: CallParts,
+        data: Mapping[str, Any] | None = None,
+        simulation: Simulation | None = None,
+        opt_outs: OptOutWriter | None = None,
     ) -> None:
         self.data: dict[str, Any] = dict(data or {})
         """Data of the application for this call."""
@@ -109,6 +122,8 @@ class Call:
         """The names of targets whose transfers are always warm."""
         self.simulation = simulation
         """The simulation that this call belongs to. None: the call is with a real person."""
+        self.opt_outs = opt_outs
+        """The do-not-call list of the application. None: it has none."""
         self._parts = parts
         self._commands = RecordedCommands(parts.recorder)
 

@@ -15,7 +15,7 @@ from realtime_core.user_code import UserCode
 from ..audio.files import load_ulaw, load_words
 from ..journal.format import Journal
 from ..journal.writer import NullJournal
-from .call import Call
+from .call import Call, OptOutWriter
 from .call_info import Admit, CallInfo
 from .leg.next_twiml import StreamEnd
 from .leg.reattach import Followed
@@ -91,6 +91,8 @@ class CallOptions:
     """How the call was placed, for its journal. None: it is an inbound call."""
     simulation: Simulation | None = None
     """The simulation that this call belongs to. None: the call is with a real person."""
+    opt_outs: OptOutWriter | None = None
+    """The do-not-call list of the application."""
     followed: Callable[[str], Awaitable[Followed]] = _not_followed
     """Returns what other processes have done about the call with this `CallSid`."""
     on_stream: Callable[[Call, StreamEnd | None], None] = lambda call, end: None

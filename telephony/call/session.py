@@ -120,7 +120,7 @@ class CallSession:
             sources=options.sources,
         )
         parts = CallParts(lifetime, recorder, leg, player, pacing, conversation, controls, transfers)
-        self.call = Call(parts, options.data, options.simulation)
+        self.call = Call(parts, options.data, options.simulation, options.opt_outs)
         self.callbacks = callbacks = Callbacks(info.sid, options.on_failure)
         self.streams = CallStreams(
             self.call,

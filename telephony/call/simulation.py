@@ -14,8 +14,9 @@ class Simulation:
     """
 
     def __init__(self) -> None:
-        self._opted_out: dict[Path, set[str]] = {}
+        self._opted_out: dict[Path | None, set[str]] = {}
 
-    def opted_out(self, path: Path) -> set[str]:
-        """The numbers of the do-not-call list at this path that opted out within the simulation."""
-        return self._opted_out.setdefault(path.resolve(), set())
+    def opted_out(self, path: Path | None) -> set[str]:
+        """The numbers that opted out within the simulation, of the do-not-call file at this path. None: of the list in
+        the records."""
+        return self._opted_out.setdefault(None if path is None else path.resolve(), set())

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from realtime_core.sources import SYSTEM, Sources
 
@@ -24,12 +24,23 @@ from .do_not_call import DoNotCall
 from .placed import PlacedCall
 from .plan import CallPlan
 
-__all__ = ["Dialler"]
+__all__ = ["Clearance", "Dialler"]
 
 log = logging.getLogger(__name__)
 
 _MAX_REQUESTS = 6
 _MAX_REMEMBERED = 10_000
+
+
+class Clearance(Protocol):
+    """Says whether a call may be requested now, by what all processes share."""
+
+    async def problem(self, call: PlacedCall) -> str:
+        """Why the call may not be requested. Empty: it may, and no other call of ours goes to its number until
+        `over`."""
+
+    async def over(self, call: PlacedCall) -> None:
+        """Note that the call is over."""
 
 
 class Dialler:
@@ -59,8 +70,8 @@ class Dialler:
         self.is_taken: Callable[[str, str], Awaitable[bool]] = _is_free
         """Whether the `CallSid` (first argument) belongs to a call with another token than this (second), in any
         process."""
-        self.budget_problem: Callable[[str], Awaitable[str]] = _within_budget
-        """Why no call to this number may be placed now. Empty: it may be placed."""
+        self.clearance: Clearance | None = None
+        """Asked immediately before a call is requested."""
         self.fetch_s = fetch_s
         self._address = address
         self._sources = sources
@@ -121,6 +132,7 @@ class Dialler:
             from_=self.from_,
             requested_at=requested_at,
             do_not_call=listed if isinstance(listed, DoNotCall) else None,
+            can_opt_out=self.clearance is not None,
             fetch_s=self.fetch_s,
         )
         call.text_model = self.text_model
@@ -139,7 +151,7 @@ class Dialler:
 
     async def _place(self, call: PlacedCall) -> None:
         self.on_news(call)
-        if problem := await self.budget_problem(call.to):
+        if self.clearance is not None and (problem := await self.clearance.problem(call)):
             call.state.refused(f"{problem[0].upper()}{problem[1:]}.")
         else:
             await self._create(call)
@@ -155,6 +167,8 @@ class Dialler:
                     await self._fetch(call)
                 case NextStep.WAIT:
                     await call.wait_for_news()
+        if self.clearance is not None:
+            await self.clearance.over(call)
         await call.finish()
         self.on_news(call)
 
@@ -195,8 +209,8 @@ class Dialler:
                 return
 
     async def _list(self, call: PlacedCall) -> None:
-        """Search the account's calls. This dialler has no other call to the number, so a call from us to the number is
-        this one, unless it is taken."""
+        """Search the account's calls. No other call of ours goes to the number, in any process (`Clearance`), so a call
+        from us to the number is this one, unless it is taken."""
         try:
             found = await self.rest.calls_between(self.from_, call.to)
         except TwilioError as error:
@@ -263,10 +277,6 @@ class Dialler:
     def _forget(self) -> None:
         for token in [token for token, call in self.calls.items() if call.is_over][: len(self.calls) - _MAX_REMEMBERED]:
             del self.calls[token]
-
-
-async def _within_budget(number: str) -> str:
-    return ""
 
 
 async def _is_free(sid: str, token: str) -> bool:

@@ -18,13 +18,15 @@ from realtime_core.run_context import ToolContext
 
 from ..call.call import Call
 from ..call.simulation import Simulation
-from ..errors import CallRefused
+from ..errors import CallRefused, RecordRefused, RecordsUnavailable
+from ..records.opt_outs import OptOutSource
 from ..records.subjects import SubjectKey, subject_key
 from ..settings import Settings, read_settings
+from ..twilio.caller_id import is_withheld
 from ..twilio.numbers import legible
 from .dialing_rules import DialingRules
 
-__all__ = ["DoNotCall", "dialing_rules_of", "opt_out", "simulated", "simulated_dialing_rules"]
+__all__ = ["DoNotCall", "dialing_rules_of", "opt_out", "opted_out", "simulated", "simulated_dialing_rules"]
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +84,18 @@ class DoNotCall:
         if self._subjects and self._subject(str(number)) in self._subjects:
             return True
         return digits in self._digits or any(digits.endswith(loose) for loose in self._loose)
+
+    def numbers(self) -> frozenset[str]:
+        """The numbers in the file that have their country, in E.164.
+
+        Raises:
+            CallRefused: the list cannot be read.
+        """
+        try:
+            self._read()
+        except OSError as error:
+            raise CallRefused(f"the do-not-call file cannot be read: {error}") from error
+        return frozenset(f"+{digits}" for digits in self._digits)
 
     def add(self, number: str, remark: str = "") -> None:
         """Add a number. Outside a simulation the number is on disk when this returns.
@@ -203,27 +217,45 @@ def _digits(written: str) -> str:
     return "" if found is None else re.sub(r"\D", "", phonenumbers.convert_alpha_characters_in_number(found[1]))
 
 
-def opt_out(do_not_call: DoNotCall) -> FunctionTool:
-    """The tool `opt_out`: adds the person on the phone to the do-not-call list. Where the settings name a list
-    (TELEPHONY_DO_NOT_CALL), the agents of placed calls get the tool by themselves. A simulated call changes no file."""
+def opt_out(do_not_call: DoNotCall | None = None) -> FunctionTool:
+    """The tool `opt_out`: adds the person on the phone to the do-not-call list of the application, and to the file
+    `do_not_call`. The agents of placed calls get the tool by themselves. A simulated call changes no list of real
+    people."""
 
     async def invoke(context: ToolContext[Any], arguments: str) -> str:
         call = context.context
         if not isinstance(call, Call):
             return "This works on phone calls only."
-        number = call.caller if call.info.direction == "inbound" else call.called
-        if not number:
-            return "The number is not known, so it cannot be put on the list."
-        listed = do_not_call if call.simulation is None else do_not_call.simulated(call.simulation)
         try:
-            await asyncio.to_thread(listed.add, number, "asked for it on the phone")
-        except (OSError, CallRefused) as error:
+            if not await opted_out(call, OptOutSource.PHONE, "asked for it on the phone", do_not_call):
+                return "The number is not known, so it cannot be put on the list."
+        except (OSError, CallRefused, RecordsUnavailable, RecordRefused) as error:
             log.error("Call %s: the number could not be added to the do-not-call list: %s", call.sid, error)
             return "The list cannot be written to right now. Say that you pass it on to a person, and apologise."
         return "They are on the list and will not be called again. Say so, apologise, and say goodbye."
 
     description = "The person does not want to be called again. Use it as soon as they say so, and only then."
     return FunctionTool("opt_out", description, {"type": "object", "properties": {}}, invoke, strict_json_schema=False)
+
+
+async def opted_out(call: Call, source: OptOutSource, remark: str, file: DoNotCall | None = None) -> bool:
+    """Put the other party of a call on the do-not-call list of its application, and into `file`. False: the number is
+    not known.
+
+    Raises:
+        RecordsUnavailable, RecordRefused, OSError, CallRefused: a list cannot be written.
+    """
+    number = call.caller if call.info.direction == "inbound" else call.called
+    if is_withheld(number):
+        return False
+    try:
+        if call.opt_outs is not None:
+            await call.opt_outs.add(number, source, remark, simulation=call.simulation)
+    finally:
+        if file is not None:
+            listed = file if call.simulation is None else file.simulated(call.simulation)
+            await asyncio.to_thread(listed.add, number, remark)
+    return True
 
 
 def simulated(rules: DialingRules, simulation: Simulation) -> DialingRules:

@@ -60,6 +60,7 @@ class PlacedCall(LiveControls):
         from_: str,
         requested_at: datetime,
         do_not_call: DoNotCall | None = None,
+        can_opt_out: bool = False,
         fetch_s: float = 10.0,
     ) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class PlacedCall(LiveControls):
         self.form = None if plan.result is None else ResultForm(plan.result)
         self._control = control
         self._tools: list[FunctionTool] = [] if self.form is None else [self.form.tool()]
-        if do_not_call is not None:
+        if can_opt_out or do_not_call is not None:
             self._tools.append(opt_out(do_not_call))
         self._model_config: RealtimeModelConfig = {}
         self.text_model: TextModel | None = None

@@ -5,6 +5,8 @@
 - `call_record`: the record of one call, and how updates change it. Pure.
 - `outbox`: the messages about ended calls, for webhooks. Pure. `database_outbox` and `memory_outbox` store them.
 - `access`: who may use the console, and the audit. Pure. `database_access` and `memory_access` store it.
+- `opt_outs`: the do-not-call list, and the claims of numbers that are being called. Pure. `database_opt_outs` and
+  `memory_opt_outs` store them.
 - `memory`, `database`: the two stores behind the protocol `Records`. `memory` is used without DATABASE_URL.
 - `client`: the records as the application uses them, without blocking the event loop, also while the database is down.
 """
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from .budget import Spent
     from .call_query import CallQuery
     from .call_record import CallRecord, CallUpdate
+    from .opt_outs import NumberClaims, OptOuts
     from .outbox import Outbox
 
 __all__ = ["Claimed", "Records"]
@@ -48,6 +51,14 @@ class Records(Protocol):
     @property
     def access(self) -> AccessStore:
         """The tokens of the console, and the audit."""
+
+    @property
+    def opt_outs(self) -> OptOuts:
+        """The do-not-call list."""
+
+    @property
+    def number_claims(self) -> NumberClaims:
+        """The numbers that are being called."""
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None

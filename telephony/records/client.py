@@ -344,6 +344,11 @@ class RecordsClient:
         """Run a query of the tokens or of the audit. Raises `RecordsUnavailable`."""
         return await self._run(lambda records: query(records.access), _CLAIM_S)
 
+    async def ask(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:
+        """Run a query of the records. Raises `RecordsUnavailable`, and `RecordRefused` for a value that the database
+        refuses."""
+        return await self._run(query, within_s)
+
     # --- the database --------------------------------------------------------------------------------------------
 
     async def _run(self, query: Callable[[Records], _T], within_s: float | None = None) -> _T:

@@ -36,6 +36,7 @@ from .call_record import INTERRUPTED, CallRecord, CallUpdate, updated
 from .call_rows import conditions, record_of
 from .database_access import DatabaseAccess
 from .database_erasure import DatabaseErasure
+from .database_opt_outs import DatabaseNumberClaims, DatabaseOptOuts
 from .database_outbox import DatabaseOutbox, put
 from .engine import READS, create_file, engine_of, parse_url
 from .outbox import message_of
@@ -70,6 +71,8 @@ class DatabaseRecords:
         self._purged_at: datetime | None = None
         self.outbox = DatabaseOutbox(self._transaction)
         self.access = DatabaseAccess(self._transaction)
+        self.opt_outs = DatabaseOptOuts(self._transaction)
+        self.number_claims = DatabaseNumberClaims(self._transaction)
         self.erasure = DatabaseErasure(self._engine, self._transaction)
 
     def claim(

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from sqlalchemy import Connection, Engine, delete, or_, select, update
+from sqlalchemy import Connection, Engine, delete, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import RecordsUnavailable
 from .call_query import Party
 from .call_record import CallRecord
 from .call_rows import record_of
-from .schema import calls, claims, webhooks
+from .schema import attempts, calls, claims, contacts, number_claims, opt_outs, webhooks
 
 __all__ = ["ERASED", "DatabaseErasure"]
 
@@ -59,6 +59,35 @@ class DatabaseErasure:
                     connection.execute(update(claims).where(of_call).values(value=f"{ERASED}:{call_id}"))
         return messages
 
+    def is_being_called(self, person: Party) -> bool:
+        """Whether an attempt of a campaign to reach this person is in progress."""
+        open_attempts = select(func.count()).where(attempts.c.subject == person.subject, attempts.c.outcome == "")
+        with self._transaction() as connection:
+            return bool(connection.execute(open_attempts).scalar_one())
+
+    def erase_contact(self, person: Party) -> int:
+        """Delete this person from all campaigns: the contacts, the attempts and the messages about them. The
+        do-not-call list keeps the hash of the number. Returns the number of contacts."""
+        theirs = or_(contacts.c.subject == person.subject, contacts.c.number == person.number)
+        ids = select(attempts.c.id).where(attempts.c.subject == person.subject)
+        about = select(contacts.c.campaign + "/" + contacts.c.id).where(theirs)
+        with self._transaction() as connection:
+            connection.execute(delete(webhooks).where(or_(webhooks.c.call_id.in_(ids), webhooks.c.call_id.in_(about))))
+            connection.execute(delete(attempts).where(attempts.c.subject == person.subject))
+            connection.execute(delete(number_claims).where(number_claims.c.subject == person.subject))
+            connection.execute(
+                update(opt_outs).where(opt_outs.c.subject == person.subject).values(number="", remark="")
+            )
+            return connection.execute(delete(contacts).where(theirs)).rowcount
+
+    def is_opted_out(self, person: Party) -> bool:
+        """Whether this person is on the do-not-call list of the records."""
+        with self._transaction() as connection:
+            return (
+                connection.execute(select(opt_outs.c.subject).where(opt_outs.c.subject == person.subject)).first()
+                is not None
+            )
+
     def scrub(self) -> str:
         """Remove the remains of deleted rows. Returns what may remain and where, or an empty text.
 
@@ -95,7 +124,7 @@ class DatabaseErasure:
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("SET statement_timeout = 0")
             connection.exec_driver_sql("SET lock_timeout = 1000")  # calls wait for a table that waits for its lock
-            for table in (calls, webhooks, claims):
+            for table in (calls, webhooks, claims, contacts, attempts, opt_outs):
                 connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")  # rewrites the table's file
             connection.exec_driver_sql("RESET ALL")
         return True

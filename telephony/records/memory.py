@@ -12,6 +12,7 @@ from .budget import Spent, spent_of
 from .call_query import CallQuery
 from .call_record import CallRecord, CallUpdate, updated
 from .memory_access import MemoryAccess
+from .memory_opt_outs import MemoryNumberClaims, MemoryOptOuts
 from .memory_outbox import MemoryOutbox
 from .outbox import message_of
 
@@ -32,6 +33,8 @@ class MemoryRecords:
         self._purged_at: datetime | None = None
         self.outbox = MemoryOutbox()
         self.access = MemoryAccess()
+        self.opt_outs = MemoryOptOuts()
+        self.number_claims = MemoryNumberClaims()
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None

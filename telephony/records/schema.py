@@ -36,9 +36,14 @@ from .call_record import MAX_CHARS
 __all__ = [
     "VERSION",
     "VERSION_TABLE",
+    "attempts",
     "audit",
     "calls",
+    "campaigns",
     "claims",
+    "contacts",
+    "number_claims",
+    "opt_outs",
     "processes",
     "tokens",
     "upgrade",
@@ -46,7 +51,7 @@ __all__ = [
     "webhooks",
 ]
 
-VERSION = 5
+VERSION = 6
 VERSION_TABLE = "telephony_migrations"
 """The table of alembic. The database may be the user's, and have a table `alembic_version` of the user's own."""
 _LOCK = 7_483_115_020
@@ -172,6 +177,118 @@ audit = Table(
     Index("ix_telephony_audit_call", "call"),
 )
 """The audit (`access.AuditEntry`). Triggers of the database refuse every change and deletion of a row."""
+opt_outs = Table(
+    "telephony_opt_outs",
+    metadata,
+    Column("subject", String(64), primary_key=True),
+    Column("number", Text, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("added_at", DateTime(timezone=True), nullable=False),
+    Column("remark", Text, nullable=False),
+    Index("ix_telephony_opt_outs_added_at", "added_at"),
+)
+"""The do-not-call list (`opt_outs.OptOut`)."""
+
+number_claims = Table(
+    "telephony_number_claims",
+    metadata,
+    Column("subject", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("process", String(64), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+)
+"""The numbers that are being called (`opt_outs.NumberClaims`)."""
+
+campaigns = Table(
+    "telephony_campaigns",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("pause_reason", String(16), nullable=False),
+    Column("config", _json, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("resumed_at", DateTime(timezone=True)),
+    Column("last_started_at", DateTime(timezone=True)),
+    Column("live", Integer, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("seconds", Integer, nullable=False),
+    Column("cost", Float, nullable=False),
+    Column("currency", String(8), nullable=False),
+    Column("priced", Integer, nullable=False),
+    Column("unpriced", Integer, nullable=False),
+    Index("ix_telephony_campaigns_status", "status"),
+    Index("ix_telephony_campaigns_created_at", "created_at"),
+)
+"""The campaigns. A process that is about to dial locks the row of its campaign, so the limits hold for all processes
+together. The row counts the attempts: a count over all rows would take longer with each attempt."""
+
+_is_pending = text("state = 'pending'")
+
+contacts = Table(
+    "telephony_contacts",
+    metadata,
+    Column("campaign", String(64), primary_key=True),
+    Column("id", String(200), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("extension", Text, nullable=False),
+    Column("timezone", String(64), nullable=False),
+    Column("consent", Boolean),
+    Column("data", _json, nullable=False),
+    Column("members", _json, nullable=False),
+    Column("lines", _json, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("next_at", DateTime(timezone=True)),
+    Column("retried_at", DateTime(timezone=True)),
+    Column("queued_until", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Index("ix_telephony_contacts_state", "campaign", "state", "reason"),
+    Index("ix_telephony_contacts_position", "campaign", "position"),
+    Index("ix_telephony_contacts_subject", "subject"),
+    Index("ix_telephony_contacts_due", "campaign", "next_at", sqlite_where=_is_pending, postgresql_where=_is_pending),
+)
+"""The contacts. `queued_until`: until then an attempt waits in the queue, or the limits of the campaign allow none."""
+
+_is_in_progress = text("outcome = ''")
+
+attempts = Table(
+    "telephony_attempts",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("campaign", String(64), nullable=False),
+    Column("contact", String(200), nullable=False),
+    Column("number", Text, nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("outcome", String(16), nullable=False),
+    Column("sid", String(64), nullable=False),
+    Column("answered_by", String(32), nullable=False),
+    Column("duration_s", Integer, nullable=False),
+    Column("cost", Float),
+    Column("currency", String(8), nullable=False),
+    Column("result", _json),
+    Column("transcript", Text, nullable=False),
+    Column("callback_at", DateTime(timezone=True)),
+    Column("message_left", Boolean, nullable=False),
+    Column("inbound", Boolean, nullable=False),
+    Column("error", Text, nullable=False),
+    Index("ix_telephony_attempts_contact", "campaign", "contact", "started_at"),
+    Index("ix_telephony_attempts_started_at", "campaign", "started_at"),
+    Index("ix_telephony_attempts_ended_at", "campaign", "ended_at"),
+    Index("ix_telephony_attempts_outcome", "campaign", "outcome", "ended_at"),
+    Index("ix_telephony_attempts_subject", "subject", "started_at"),
+    Index("ix_telephony_attempts_open", "owner", sqlite_where=_is_in_progress, postgresql_where=_is_in_progress),
+)
+"""The attempts. The id of an attempt is also the token of its call and the id of its call record. `requests`: how often
+Twilio may have been asked to make the call."""
 
 
 def version_of(connection: Connection) -> int:

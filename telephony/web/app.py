@@ -36,6 +36,7 @@ from ..tracing import Tracing, global_provider, otlp_provider
 from ..twilio.rest import TwilioRest
 from ..webhooks.sender import WebhookSender
 from . import callbacks, error_responses, health, media_streams, outgoing, webhooks
+from .call_clearance import CallClearance
 from .call_outcomes import CallOutcomes, model_names, result_type
 from .calls_api import create_call, end_call, fetch_call, list_calls, open_dialler
 from .draining import drained_by_signals
@@ -157,12 +158,15 @@ def create_app(
                 ),
                 metrics=metrics,
             )
+            await phone.opt_outs.load()
             stack.push_async_callback(phone.outcomes.close)
             phone.outgoing = outgoing or {}
             phone.tracing = _tracing(loaded, tracer_provider, sources, models.speech, stack)
             await stack.enter_async_context(phone.registry)
+            if phone.keypad is not None:
+                await stack.enter_async_context(phone.keypad)
             if (dialler := open_dialler(phone)) is not None:
-                dialler.budget_problem = phone.budgets.problem
+                dialler.clearance = CallClearance(phone.budgets, phone.opt_outs, client, subjects, sources)
                 dialler.on_news, dialler.is_taken = phone.placed_call_changed, phone.call_records.is_taken
                 dialler.text_model = _text_model(loaded)
                 app.state.dialler = await stack.enter_async_context(dialler)
@@ -173,6 +177,7 @@ def create_app(
                 if journals.folder is not None:
                     watch = journals.watch(phone.metrics.journals)
                     tasks.append(group.create_task(watch, name="journals"))
+                tasks.append(group.create_task(phone.opt_outs.watch(), name="do-not-call list"))
                 if loaded.purges_journals and (folder := loaded.telephony_journal_dir) is not None:
                     work = purge_daily(folder, loaded.telephony_journal_days, sources)
                     tasks.append(group.create_task(work, name="old journals"))

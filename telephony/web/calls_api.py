@@ -32,7 +32,7 @@ from ..errors import CallRefused, RecordRefused, RecordsUnavailable, TwilioError
 from ..outbound.call_request import CallRequest
 from ..outbound.dialing_rules import e164
 from ..outbound.dialler import Dialler
-from ..outbound.do_not_call import dialing_rules_of, simulated
+from ..outbound.do_not_call import simulated
 from ..outbound.placed import PlacedCall
 from ..outbound.plan import CallPlan
 from ..records.call_query import query_of
@@ -65,7 +65,7 @@ def open_dialler(phone: PhoneServer) -> Dialler | None:
     def address(what: str, token: str) -> str:
         return public_address(mounted(base, phone.root_path), f"/i/{phone.instance}/outgoing-{what}/{token}")
 
-    rules = dialing_rules_of(settings)
+    rules = phone.dialing_rules
     if settings.is_simulation:
         rules = simulated(rules, phone.simulation)
     return Dialler(rest, from_=number, address=address, rules=rules, sources=phone.sources)

@@ -27,6 +27,10 @@ from ..errors import NotStarted
 from ..journal.journals import Journals
 from ..logs import Repeats
 from ..metrics import Metrics
+from ..outbound.dialing_rules import DialingRules
+from ..outbound.do_not_call import DoNotCall, dialing_rules_of
+from ..outbound.keypad_opt_out import KeypadOptOut
+from ..outbound.opt_out_list import OptOutList
 from ..outcomes.result_form import RECORD_RESULT, ResultForm
 from ..records.client import RecordsClient
 from ..records.subjects import SubjectKey
@@ -105,6 +109,8 @@ class PhoneServer:
     instance: str
     hooks: Hooks
     call_records: CallRecords
+    dialing_rules: DialingRules
+    opt_outs: OptOutList
     budgets: Budgets
     outcomes: CallOutcomes
     journals: Journals
@@ -125,6 +131,8 @@ class PhoneServer:
     """The log of refused calls."""
     tracing: Tracing | None = None
     """Makes a trace of each call. None: no traces."""
+    keypad: KeypadOptOut | None = None
+    """Puts a person on the do-not-call list who presses the key (TELEPHONY_OPT_OUT_KEY)."""
     ready: bool = False
 
     @property
@@ -176,6 +184,7 @@ class PhoneServer:
             on_start=observed.start,
             on_end=observed.end,
             on_latency=on_latency,
+            on_digit=self.defaults.on_digit if self.keypad is None else self.keypad.pressed,
             added_tools=() if form is None else (RECORD_RESULT,),
             control=None if from_browser else self.defaults.control,
             simulation=self.simulation if from_browser or self.settings.is_simulation else None,
@@ -273,6 +282,16 @@ class PhoneServer:
         limits = Limits(_caps(settings))
         call_records = CallRecords(client, settings, instance, sources, subjects=subjects, journal_of=journals.path_of)
         authenticator = Authenticator(settings, on_refused=metrics.request_refused)
+        simulation = Simulation()
+        rules = dialing_rules_of(settings)
+        opt_outs = OptOutList(
+            client,
+            subjects,
+            sources,
+            file=rules.do_not_call if isinstance(rules.do_not_call, DoNotCall) else None,
+            simulation=simulation if settings.is_simulation else None,
+        )
+        key = settings.telephony_opt_out_key
         phone = cls(
             settings=settings,
             routing=Routing(agents),
@@ -286,12 +305,16 @@ class PhoneServer:
             instance=instance,
             hooks=hooks,
             call_records=call_records,
+            opt_outs=opt_outs,
             budgets=Budgets(settings, client, subjects.of, sources),
             outcomes=outcomes(call_records),
             journals=journals,
             control=control,
             sources=sources,
             defaults=options,
+            simulation=simulation,
+            dialing_rules=rules,
+            keypad=None if key is None else KeypadOptOut(key),
         )
         phone.defaults = replace(
             options,
@@ -307,6 +330,7 @@ class PhoneServer:
             on_stream=phone.call_records.stream,
             on_refused=phone.call_records.refused,
             on_failure=metrics.application_failed,
+            opt_outs=opt_outs,
         )
         return phone
 

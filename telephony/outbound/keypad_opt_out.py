@@ -1,0 +1,53 @@
+"""The key that puts the other party of a call on the do-not-call list."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import TracebackType
+from typing import Self
+
+from ..call.call import Call
+from ..errors import CallError, CallRefused, RecordRefused, RecordsUnavailable
+from ..records.opt_outs import OptOutSource
+from .do_not_call import opted_out
+
+__all__ = ["KeypadOptOut"]
+
+log = logging.getLogger(__name__)
+
+_GOODBYE = "Say that they are on the list and will not be called again. Apologise, and say goodbye."
+
+
+class KeypadOptOut:
+    """Handles the key of TELEPHONY_OPT_OUT_KEY. An async context manager: its work ends with it."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._group.__aexit__(None, None, None)
+
+    def pressed(self, call: Call, digit: str) -> None:
+        """Take a key that the other party has pressed."""
+        if digit == self._key:
+            self._group.create_task(self._opt_out(call), name="opt-out by key")
+
+    async def _opt_out(self, call: Call) -> None:
+        try:
+            if not await opted_out(call, OptOutSource.KEYPAD, "pressed the key"):
+                return
+        except (OSError, CallRefused, RecordsUnavailable, RecordRefused) as error:
+            log.error("Call %s: the number could not be added to the do-not-call list: %s", call.sid, error)
+            return
+        try:
+            await call.hang_up(goodbye=_GOODBYE)
+        except CallError as error:
+            log.info("Call %s: %s", call.sid, error)

@@ -1,0 +1,142 @@
+"""The do-not-call list of an application: the list in the records, which all processes share, and the file of the
+settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from realtime_core.sources import Sources
+
+from ..call.simulation import Simulation
+from ..errors import CallRefused, RecordRefused, RecordsUnavailable
+from ..records.client import RecordsClient
+from ..records.opt_outs import OptOut, OptOutSource
+from ..records.subjects import SubjectKey
+from .do_not_call import DoNotCall
+
+__all__ = ["OptOutList"]
+
+log = logging.getLogger(__name__)
+
+_WATCH_S = 0.5
+_COPY_S = 10.0
+_WRITE_S = 60.0
+
+
+class OptOutList:
+    """Adds numbers to the list, and says whether a number is on it.
+
+    While the database is down, a copy of the list counts that is at most ten seconds older. Without a copy no number is
+    called. `file`: the file of TELEPHONY_DO_NOT_CALL. `simulation`: the calls of this application are simulated, so its
+    opt-outs stay in memory.
+    """
+
+    def __init__(
+        self,
+        client: RecordsClient,
+        subjects: SubjectKey,
+        sources: Sources,
+        *,
+        file: DoNotCall | None = None,
+        simulation: Simulation | None = None,
+    ) -> None:
+        self.file = file
+        self._client = client
+        self._subjects = subjects
+        self._sources = sources
+        self._simulation = simulation
+        self._copy: set[str] | None = None
+        self._version = ""
+
+    async def problem(self, number: str) -> str:
+        """Why this number may not be called. Empty: it is not on the list."""
+        if self._simulation is not None and number in self._simulation.opted_out(None):
+            return f"{number} does not want to be called"
+        subject = self._subjects.of(number)
+        try:
+            found = await self._client.ask(lambda records: records.opt_outs.among([subject]))
+        except (RecordsUnavailable, RecordRefused) as error:
+            if self._copy is None:
+                return f"the do-not-call list cannot be read, so no number is called: {error}"
+            found = self._copy & {subject}
+        return f"{number} does not want to be called" if found else ""
+
+    async def add(
+        self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
+    ) -> bool:
+        """Add a number in E.164 to the records and to the file. In a simulated call it is kept in memory. False: the
+        number was on the list of the records.
+
+        Raises:
+            RecordsUnavailable, RecordRefused, OSError, CallRefused: the list cannot be written. The number may be in
+                one of both places.
+        """
+        if (simulation := simulation or self._simulation) is not None:
+            known = simulation.opted_out(None)
+            is_new = number not in known
+            known.add(number)
+            if self.file is not None:
+                self.file.simulated(simulation).add(number, remark)
+            return is_new
+        entry = OptOut(self._subjects.of(number), number, source, self._sources.now(), remark)
+        try:
+            added = await self._client.ask(lambda records: records.opt_outs.add([entry]))
+        finally:
+            if self.file is not None:
+                await asyncio.to_thread(self.file.add, number, remark)
+        return added == 1
+
+    async def remove(self, number: str) -> bool:
+        """Remove a number from the list of the records. False: it was not there. A line of the file is not removed.
+
+        Raises:
+            RecordsUnavailable, RecordRefused: the list cannot be written.
+        """
+        subject = self._subjects.of(number)
+        return await self._client.ask(lambda records: records.opt_outs.remove(subject))
+
+    async def listed(self, *, limit: int = 100, before: datetime | None = None) -> Sequence[OptOut]:
+        """The newest entries. Raises `RecordsUnavailable`."""
+        return await self._client.ask(lambda records: records.opt_outs.listed(limit=limit, before=before))
+
+    async def load(self) -> None:
+        """Copy the list for the first time. Without the database there is no copy yet."""
+        with suppress(RecordsUnavailable, RecordRefused):  # the client has logged why
+            await self._copy_list()
+
+    async def watch(self) -> None:
+        """Keep the copy, and add the numbers of the file to the records when the file has changed, until this is
+        cancelled. The other machines find them there. A number that is removed from the file stays in the records."""
+        if self._simulation is not None:
+            return
+        loop = asyncio.get_running_loop()
+        added, copied_at = frozenset[str](), loop.time() if self._copy is not None else -math.inf
+        while True:
+            try:
+                if self.file is not None and (new := await asyncio.to_thread(self.file.numbers) - added):
+                    await self._add_all(sorted(new))
+                    added |= new
+                if loop.time() >= copied_at + _COPY_S:
+                    await self._copy_list()
+                    copied_at = loop.time()
+            except (RecordsUnavailable, RecordRefused) as error:
+                log.debug("The do-not-call list is not up to date: %s", error)  # the client has logged why
+            except CallRefused as error:
+                log.warning("%s", error)
+            await asyncio.sleep(_WATCH_S if self.file is not None else _COPY_S)
+
+    async def _add_all(self, numbers: Sequence[str]) -> None:
+        now = self._sources.now()
+        entries = [OptOut(self._subjects.of(each), each, OptOutSource.FILE, now) for each in numbers]
+        await self._client.ask(lambda records: records.opt_outs.add(entries), _WRITE_S)
+
+    async def _copy_list(self) -> None:
+        version = await self._client.ask(lambda records: records.opt_outs.version())
+        if self._copy is None or version != self._version:
+            self._copy = await self._client.ask(lambda records: records.opt_outs.subjects(), _WRITE_S)
+            self._version = version

@@ -1,0 +1,82 @@
+"""The do-not-call list of the records, and the claims of numbers that are being called. Pure.
+
+The list has keyed hashes of numbers, so it outlives the erasure of a person. All processes that share the records read
+it before each call. A claim keeps two calls of ours from ringing one number at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+__all__ = ["NumberClaims", "OptOut", "OptOutSource", "OptOuts"]
+
+
+class OptOutSource(StrEnum):
+    """How a number came onto the list."""
+
+    PHONE = "phone"
+    """A person said so in a call."""
+    KEYPAD = "keypad"
+    """A person pressed the key."""
+    API = "api"
+    COMMAND = "command"
+    FILE = "file"
+    """The number is in the file of TELEPHONY_DO_NOT_CALL."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """A number that is never called."""
+
+    subject: str
+    """The keyed hash of the number (`SubjectKey.of`)."""
+    number: str
+    """In E.164. Empty after the person was erased."""
+    source: OptOutSource
+    added_at: datetime
+    remark: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "number": self.number or None,
+            "source": self.source.value,
+            "added_at": self.added_at.isoformat(),
+            "remark": self.remark,
+        }
+
+
+class OptOuts(Protocol):
+    """The list. The methods may block; they raise what `Records` raises."""
+
+    def add(self, entries: Sequence[OptOut]) -> int:
+        """Add entries. Returns how many of them are new. A known entry stays as it is."""
+
+    def remove(self, subject: str) -> bool:
+        """Remove an entry. False: it was not on the list."""
+
+    def among(self, subjects: Collection[str]) -> set[str]:
+        """Those of these subjects that are on the list."""
+
+    def version(self) -> str:
+        """A text that changes when an entry is added or removed."""
+
+    def subjects(self) -> set[str]:
+        """All subjects that are on the list."""
+
+    def listed(self, *, limit: int = 100, before: datetime | None = None) -> list[OptOut]:
+        """The entries that were added before this time, the newest first."""
+
+
+class NumberClaims(Protocol):
+    """Who is calling which number. The methods may block; they raise what `Records` raises."""
+
+    def hold(self, subject: str, holder: str, *, process: str, ttl_s: float, now: datetime) -> bool:
+        """Claim a number for `holder`, the token of a call. True also if this holder has it. A claim ends after
+        `ttl_s`, and when its process has no lease any more. An empty process: it ends after `ttl_s` only."""
+
+    def let_go(self, subject: str, holder: str) -> None:
+        """Release a claim of this holder."""

@@ -1,0 +1,58 @@
+"""What is checked in the records immediately before a call is requested from Twilio."""
+
+from __future__ import annotations
+
+import logging
+
+from realtime_core.sources import Sources
+
+from ..errors import RecordRefused, RecordsUnavailable
+from ..outbound.opt_out_list import OptOutList
+from ..outbound.placed import PlacedCall
+from ..records.client import RecordsClient
+from ..records.subjects import SubjectKey
+from .budgets import Budgets
+
+__all__ = ["CallClearance"]
+
+log = logging.getLogger(__name__)
+
+_LONGEST_S = 86_400.0
+_MARGIN_S = 600.0
+"""Time for the search of a call whose request had no answer."""
+
+
+class CallClearance:
+    """Checks the budgets and the do-not-call list, and claims the number of the call until the call is over.
+
+    While the records cannot be used, a copy of the do-not-call list counts, and no number is claimed.
+    """
+
+    def __init__(
+        self, budgets: Budgets, opt_outs: OptOutList, client: RecordsClient, subjects: SubjectKey, sources: Sources
+    ) -> None:
+        self._budgets = budgets
+        self._opt_outs = opt_outs
+        self._client = client
+        self._subjects = subjects
+        self._sources = sources
+
+    async def problem(self, call: PlacedCall) -> str:
+        if problem := await self._budgets.problem(call.to) or await self._opt_outs.problem(call.to):
+            return problem
+        subject, process, now = self._subjects.of(call.to), self._client.process, self._sources.now()
+        ttl_s = (_LONGEST_S if call.plan.max_s is None else call.plan.max_s) + call.plan.ring_s + _MARGIN_S
+        try:
+            is_ours = await self._client.ask(
+                lambda records: records.number_claims.hold(subject, call.token, process=process, ttl_s=ttl_s, now=now)
+            )
+        except (RecordsUnavailable, RecordRefused):
+            return ""  # the client has logged why
+        return "" if is_ours else f"{call.to} is being called already"
+
+    async def over(self, call: PlacedCall) -> None:
+        subject = self._subjects.of(call.to)
+        try:
+            await self._client.ask(lambda records: records.number_claims.let_go(subject, call.token))
+        except (RecordsUnavailable, RecordRefused) as error:
+            log.warning("The claim of the number of a call stays until it runs out: %s", error)
