@@ -33,6 +33,7 @@ __all__ = [
     "RecordsUnavailable",
     "ReplayError",
     "RingFailed",
+    "SecretPartFailed",
     "ServerFailed",
     "SettingsError",
     "StreamRefused",
@@ -68,6 +69,13 @@ class AccessRefused(TelephonyError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class SecretPartFailed(CallError):
+    """The block of `call.secret()` raised an exception. Its text may have a secret and is not kept."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"A secret part of the call failed ({kind}). Its text is hidden.")
 
 
 class DemoFailed(TelephonyError):

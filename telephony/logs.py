@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import sys
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,7 +22,7 @@ from typing import Any, Literal, TextIO
 
 from .masking import Masker
 
-__all__ = ["Masker", "Repeats", "about_call", "configure_logs", "log_as_call", "visible"]
+__all__ = ["Masker", "Repeats", "about_call", "configure_logs", "log_as_call", "sealed_logs", "visible"]
 
 _sid: ContextVar[str] = ContextVar("telephony_log_call_sid", default="")
 _sid_of_call: ContextVar[str] = ContextVar("telephony_log_sid_of_call", default="")
@@ -59,6 +59,40 @@ def about_call(call_sid: str) -> Iterator[None]:
         yield
     finally:
         _sid.reset(token)
+
+
+_sealed: Counter[str] = Counter()
+"""The calls whose log lines are hidden now."""
+HIDDEN_LINE = "(hidden: the call is in a secret part)"
+
+
+@contextmanager
+def sealed_logs(call_sid: str) -> Iterator[None]:
+    """Hide the texts of all log records of this call in this block, whoever makes and handles them: of this package, of
+    the application and of other libraries. Level and logger stay."""
+    if not isinstance(logging.getLogRecordFactory(), _SealedRecords):
+        logging.setLogRecordFactory(_SealedRecords(logging.getLogRecordFactory()))
+    _sealed[call_sid] += 1
+    try:
+        yield
+    finally:
+        _sealed[call_sid] -= 1
+        if not _sealed[call_sid]:
+            del _sealed[call_sid]
+
+
+class _SealedRecords:
+    """A factory of log records in front of another one."""
+
+    def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self._make(*args, **kwargs)
+        if _sealed and _call_sid() in _sealed:
+            record.msg, record.args, record.exc_info, record.exc_text = HIDDEN_LINE, (), None, None
+            record.stack_info = None
+        return record
 
 
 def configure_logs(

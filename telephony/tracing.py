@@ -56,6 +56,7 @@ class CallTrace:
         self._model = model
         self._content = content
         self._clock = asyncio.get_running_loop().time
+        self._call: Call | None = None
         self._root: Span | None = None
         self._context: Context | None = None
         self._base_ns, self._base_s = 0, 0.0
@@ -71,6 +72,7 @@ class CallTrace:
     def start(self, call: Call) -> None:
         from opentelemetry.trace import SpanKind, set_span_in_context
 
+        self._call = call
         self._base_ns, self._base_s = int(self._sources.now().timestamp() * 1e9), self._clock()
         attributes = {
             "gen_ai.operation.name": "invoke_agent",
@@ -130,7 +132,8 @@ class CallTrace:
             case "raw_model_event" if event.data.type == "usage":
                 self._used(event.data)
             case "raw_model_event" if self._content and event.data.type == "transcript_done":
-                if (span := self._turns.get(event.data.response_id)) is not None:
+                hidden = self._call is not None and (self._call.is_sealed or self._call.hides(event.data.item_id))
+                if not hidden and (span := self._turns.get(event.data.response_id)) is not None:
                     span.set_attribute("gen_ai.output.messages", event.data.transcript)
             case "connection_status":
                 if event.status == "reconnecting" and "reconnect" not in self._open:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +27,7 @@ from .pacing.scheduler import Scheduler
 from .recording.recorded_commands import RecordedCommands, cut_cause
 from .recording.recorded_session import RecordedSession
 from .recording.recorder import CallRecorder
+from .secret import SecretParts
 from .simulation import Simulation
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ class CallParts:
     conversation: ConversationCommands
     controls: ControlCommands
     transfers: TransferCommands
+    secrets: SecretParts
+    refuse: Callable[[], None] = lambda: None
+    """Handles a refusal of the recording."""
 
 
 class Call:
@@ -300,6 +304,35 @@ class Call:
     def note(self, kind: str, **fields: Any) -> None:
         """Write a record of this kind into the call's journal, if it has one. Fields are JSON values."""
         self._parts.recorder.write(kind, **fields)
+
+    def secret(self) -> AbstractAsyncContextManager[None]:
+        """A secret part of the call: the block `async with call.secret():`, for example around a card number.
+
+        While it is open, neither side's audio nor transcript, no key and no argument of a tool reaches the journal, a
+        log, a trace, the console or a webhook. A recording at Twilio is paused. The caller and the model hear each
+        other. What a tool returns to the model after the block is recorded again.
+
+        Raises:
+            CallError: the recording at Twilio could not be paused. The block does not run.
+            SecretPartFailed: the block raised an exception. Its text is not kept, because it may have a secret.
+        """
+        return self._commands.within_async("secret", self._parts.secrets.part())
+
+    def hides(self, item_id: str) -> bool:
+        """Whether this item of the conversation belongs to a part of the call that is not recorded. Before it uses an
+        item's text for a record, code asks this."""
+        return self._parts.recorder.seal.hides(item_id)
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether nothing of the conversation may be recorded or shown now."""
+        return self._parts.recorder.seal.is_closed
+
+    def refuse_recording(self) -> None:
+        """Record nothing more of this call, because the caller does not want it. The consent policy says what else
+        happens."""
+        self._commands.done("refuse_recording")
+        self._parts.refuse()
 
     def keep_secret(self, secret: str) -> None:
         """Replace this text by bullets in the call's journal from now on."""

@@ -74,6 +74,8 @@ class Conversation:
         self.handlers: list[SessionHandler] = []
         """Each gets each event of the session, in the step that caused it."""
         self.muted: set[MuteReason] = set()
+        self.deaf_until_ms = 0.0
+        """The model hears silence before this media timestamp. Infinite: until it is set."""
         self.live = False
         self.picked = False
         """Whether the agent and the model's configuration are known."""
@@ -104,15 +106,28 @@ class Conversation:
         self.session.add_handler(self._on_event)
         return self.session
 
-    async def begin(self) -> None:
-        """Let the agent greet, and send what the caller has said so far. The model must be connected."""
+    async def greet(self) -> None:
+        """Let the agent greet, if the greeting is not a clip."""
         if isinstance(self._options.greeting, str):
             await self.session.request_response(instructions=self._options.greeting)
+
+    async def begin(self, *, greets: bool = True) -> None:
+        """Let the agent greet, and send what the caller has said so far. The model must be connected."""
+        if greets:
+            await self.greet()
         self.live = True
         while self._held:
             self._post_audio(self._held.popleft())
         for digit in self._held_digits:
             await self.tell(pressed(digit))
+
+    async def stop_transcription(self) -> None:
+        """Have the caller's speech transcribed no more."""
+        try:
+            if self.live:
+                await self.session.update_settings({"input_audio_transcription": None})
+        except RealtimeCoreError as error:
+            log.warning("Call %s: the transcription could not be stopped: %s", self._sid, error)
 
     def end(self) -> None:
         """Send no more input to the model."""
@@ -120,9 +135,10 @@ class Conversation:
 
     # --- the caller ----------------------------------------------------------------------------------------------
 
-    def hear(self, ulaw: bytes) -> None:
-        """Send the caller's audio (mu-law, 8 kHz) to the model."""
-        audio = self._up.push_ulaw(g711.SILENCE * len(ulaw) if self.muted else ulaw)
+    def hear(self, ulaw: bytes, stamp_ms: float = 0.0) -> None:
+        """Send the caller's audio (mu-law, 8 kHz) to the model. `stamp_ms` is its media timestamp."""
+        is_muted = self.muted or stamp_ms < self.deaf_until_ms
+        audio = self._up.push_ulaw(g711.SILENCE * len(ulaw) if is_muted else ulaw)
         if self.live:
             self._post_audio(audio)
         else:

@@ -17,6 +17,7 @@ from ..journal.format import Journal
 from ..journal.writer import NullJournal
 from .call import Call, OptOutWriter
 from .call_info import Admit, CallInfo
+from .consent import ConsentEvidence, ConsentSource
 from .leg.next_twiml import StreamEnd
 from .leg.reattach import Followed
 from .line.ear import Latency
@@ -70,6 +71,12 @@ class CallOptions:
     """The number that takes the call when we cannot continue it."""
     on_digit: Callable[[Call, str], None] = lambda call, digit: None
     data: Mapping[str, Any] = field(default_factory=dict)
+    consent: ConsentSource | None = None
+    """The consent policy of the call (`Consent`), or how to find it."""
+    language: str = ""
+    """The language of the caller, like `de` or `en-GB`, for the notice."""
+    on_consent: Callable[[Call, ConsentEvidence], None] = lambda call, evidence: None
+    """Called at each change of the evidence about the consent."""
     sources: Sources = SYSTEM
     cpu_clock: Callable[[], float] = lambda: 0.0
     """CPU seconds of this process, for the journal's last record."""

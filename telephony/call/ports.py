@@ -21,6 +21,18 @@ class PhoneControl(Protocol):
         self, *, to: str, from_: str, twiml: str | None = None, status_callback: str | None = None, ring_s: int = 60
     ) -> str: ...
 
+    async def start_recording(self, call_sid: str) -> str:
+        """Start a recording of the call at Twilio. Returns its SID."""
+
+    async def pause_recording(self, call_sid: str) -> str | None:
+        """Pause the running recording of the call, whoever started it. Returns its SID. None: nothing is recorded."""
+
+    async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
+        """Continue a paused recording. False: it has ended."""
+
+    async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
+        """Stop a recording and delete it. False: it does not exist."""
+
 
 class CallAddresses(Protocol):
     """The addresses of this process that Twilio gets for one call."""

@@ -205,6 +205,11 @@ class Registry:
             if session.transfers.leg_status(status.call_sid, status.status):
                 return
 
+    def consent_answered(self, call_sid: str, answer: str, by: str) -> None:
+        """Handle a recorded answer to the notice, in a replay."""
+        if (session := self._sessions.get(call_sid)) is not None:
+            session.consenting.answered(answer, by)
+
     def machine_detected(self, found: MachineDetection) -> None:
         """Handle the result of answering machine detection."""
         if found.is_machine and (session := self._sessions.get(found.call_sid)) is not None:

@@ -26,13 +26,15 @@ from realtime_core.errors import ConnectFailed, ConnectionLost, ServerRejected
 from realtime_core.user_code import UserCode, error_text
 
 from ..journal.format import SCHEMA
-from ..journal.header import configuration
+from ..journal.header import configuration, digest_of
 from ..logs import Repeats
 from ..twilio import media_stream
 from .accept import Outcome, accept_stream
 from .call import Call, CallParts, set_current_call
 from .call_info import CallInfo
 from .callbacks import Callbacks
+from .consent import Consent, consent_of
+from .consenting import Consenting
 from .controls import Controls
 from .conversation import Conversation
 from .ending import Release
@@ -46,6 +48,7 @@ from .options import AgentSource, CallOptions, CallOutcome
 from .pacing.scheduler import Scheduler
 from .recording.recorded_commands import OURS, current_tool
 from .recording.recorder import CallRecorder, RecordedControl
+from .secret import SecretParts
 from .streams import CallStreams
 from .transfers import Transfers
 
@@ -75,7 +78,8 @@ class CallSession:
         if options.control is not None:
             options = replace(options, control=RecordedControl(options.control, recorder, info.sid))
         self.options = options
-        _write_header(recorder, info, agent, options)
+        consent = consent_of(options.consent, info)
+        _write_header(recorder, info, agent, options, consent)
         self.lifetime = lifetime = Lifetime(self._on_end)
         self.player = player = LinePlayer(recorder, ambience=options.ambience)
         self.leg = leg = CallerLeg(
@@ -119,7 +123,25 @@ class CallSession:
             addresses=options.addresses,
             sources=options.sources,
         )
-        parts = CallParts(lifetime, recorder, leg, player, pacing, conversation, controls, transfers)
+        self.consenting = consenting = Consenting(
+            consent,
+            options.language,
+            lifetime=lifetime,
+            recorder=recorder,
+            leg=leg,
+            player=player,
+            conversation=conversation,
+            pacing=pacing,
+            controls=controls,
+            transfers=transfers,
+            control=options.control,
+            sources=options.sources,
+            on_change=lambda evidence: self.callbacks.call("on_consent", options.on_consent, self.call, evidence),
+        )
+        secrets = SecretParts(info, recorder, options.control)
+        parts = CallParts(
+            lifetime, recorder, leg, player, pacing, conversation, controls, transfers, secrets, consenting.refuse
+        )
         self.call = Call(parts, options.data, options.simulation, options.opt_outs)
         self.callbacks = callbacks = Callbacks(info.sid, options.on_failure)
         self.streams = CallStreams(
@@ -134,6 +156,7 @@ class CallSession:
             conversation=conversation,
             pacing=pacing,
             controls=controls,
+            consenting=consenting,
         )
         pacing.call, pacing.replace_stream = controls, reattach.stalled
         player.ear.on_latency = functools.partial(callbacks.call, "on_latency", options.on_latency)
@@ -151,6 +174,7 @@ class CallSession:
         try:
             async with lifetime.tasks() as tasks:
                 conversation = tasks.create_task(self._converse(), name=f"conversation of {self.call.sid}")
+                lifetime.start(_ours(self._consent()))
                 if options.beside is not None:
                     lifetime.start(_ours(options.beside(self.call)))
                 await lifetime.wait()
@@ -168,6 +192,17 @@ class CallSession:
             self.recorder.write("end", reason=lifetime.reason, cpu_s=round(options.cpu_clock() - cpu, 4))
             self.recorder.close()
 
+    async def _consent(self) -> None:
+        """Follow the consent policy. The greeting comes after the notice."""
+        await self.leg.attached.wait()
+        if self.consenting.has_notice:
+            self.lifetime.start(self._greet_later())
+        await self.consenting.run()
+
+    async def _greet_later(self) -> None:
+        await self.consenting.settled.wait()
+        self.streams.greet()
+
     async def _converse(self) -> None:
         conversation = self.conversation
         try:
@@ -175,7 +210,11 @@ class CallSession:
                 await self.leg.attached.wait()
                 self._open = True
                 self.pacing.go_live(conversation.session.model.capabilities)
-                await conversation.begin()
+                await conversation.begin(greets=not self.consenting.has_notice)
+                self.consenting.began.set()
+                if self.consenting.has_notice:
+                    await self.consenting.settled.wait()
+                    await conversation.greet()
                 await self.lifetime.wait()
                 conversation.end()
         except Exception as error:  # users' code picks the agent and makes its instructions
@@ -226,7 +265,10 @@ async def _ours(work: Coroutine[Any, Any, None]) -> None:
     await work
 
 
-def _write_header(recorder: CallRecorder, info: CallInfo, agent: AgentSource, options: CallOptions) -> None:
+def _write_header(
+    recorder: CallRecorder, info: CallInfo, agent: AgentSource, options: CallOptions, consent: Consent | None
+) -> None:
+    lines = [] if consent is None else consent.lines(options.language)
     recorder.write(
         "header",
         schema=SCHEMA,
@@ -249,8 +291,17 @@ def _write_header(recorder: CallRecorder, info: CallInfo, agent: AgentSource, op
             has_fallback=options.fallback is not None,
             has_own_number=options.own_number is not None,
             **({"added_tools": list(options.added_tools)} if options.added_tools else {}),
+            **({} if consent is None else {"consent": _described(consent, options.language, lines)}),
         ),
     )
-    for clip in (options.greeting, options.ambience):
+    for clip in (options.greeting, options.ambience, *(clip for _, clip in lines)):
         if isinstance(clip, bytes):
             recorder.clip(clip)
+
+
+def _described(consent: Consent, language: str, lines: list[tuple[str, bytes | None]]) -> dict[str, Any]:
+    """The consent policy in the header: enough to follow it again."""
+    kept = ("policy", "asks", "answer_s", "accept_key", "refuse_key", "on_refusal", "records_at_twilio",
+            "requires_recording", "without_recording", "discloses_ai")  # fmt: skip
+    heard = [{"text": text, "clip": None if clip is None else digest_of(clip)} for text, clip in lines]
+    return {**{name: getattr(consent, name) for name in kept}, "language": language, "lines": heard}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..twilio import media_stream
 from .call import Call
 from .call_info import TOKEN_PARAMETER, CallInfo
 from .callbacks import Callbacks
+from .consenting import Consenting
 from .controls import Controls
 from .conversation import Conversation
 from .ending import EndReason
@@ -44,6 +46,7 @@ class CallStreams:
         conversation: Conversation,
         pacing: Scheduler,
         controls: Controls,
+        consenting: Consenting,
     ) -> None:
         self._call = call
         self._options = options
@@ -55,6 +58,7 @@ class CallStreams:
         self._conversation = conversation
         self._pacing = pacing
         self._controls = controls
+        self._consenting = consenting
         self._reattach = reattach
         self._now = asyncio.get_running_loop().time
 
@@ -72,12 +76,19 @@ class CallStreams:
         self._recorder.write("twilio.in", message=_without_token(start.raw))
         self._player.attach(stream.connection, start.stream_sid)
         self._pacing.begin(again=replaces)
+        if self._conversation.deaf_until_ms != math.inf:
+            self._conversation.deaf_until_ms = 0.0  # the timestamps of this stream begin at 0
         if first:
-            if isinstance(self._options.greeting, bytes):
-                self._player.play_clip("clip:greeting", self._options.greeting)
+            if not self._consenting.has_notice:
+                self.greet()
             if not self._conversation.live:
                 self._pacing.connecting()
         stream.listen(self, self._recorder)
+
+    def greet(self) -> None:
+        """Play the greeting, if it is a clip."""
+        if isinstance(self._options.greeting, bytes):
+            self._player.play_clip("clip:greeting", self._options.greeting)
 
     def on_frame(self, timestamp_ms: int, ulaw: bytes) -> None:
         now, stamp_s = self._now(), timestamp_ms / 1000
@@ -86,7 +97,7 @@ class CallStreams:
             self._callbacks.call("on_frame", self._options.on_frame, ulaw)
         self._player.playout.frame(stamp_s, now)
         self._player.ear.frame(stamp_s, g711.level(ulaw))
-        self._conversation.hear(ulaw)
+        self._conversation.hear(ulaw, timestamp_ms)
 
     def on_mark(self, name: str) -> None:
         self._player.mark(name)
@@ -94,6 +105,8 @@ class CallStreams:
     def on_digit(self, digit: str) -> None:
         self._pacing.caller_acted()
         self._recorder.press(digit)
+        if self._consenting.take_digit(digit):
+            return
         self._callbacks.call("on_digit", self._options.on_digit, self._call, digit)
         if self._controls.take_digit(digit) or not self._options.digits_to_model:
             return

@@ -153,6 +153,11 @@ def _described(row: CallRecord) -> Iterator[str]:
         latencies = [turn["latency_ms"] for turn in row.turns if turn.get("latency_ms") is not None]
         median = f", latency {statistics.median(latencies):.0f} ms (median)" if latencies else ""
         yield f"turns: {len(row.turns)}{median}, {row.interruptions or 0} interruptions by the caller"
+    if row.variant:
+        yield f"version: {row.variant}"
+    if row.consent:
+        heard = f"heard at {row.consent['heard_at']}" if row.consent.get("heard") else "not heard"
+        yield f"consent ({row.consent['policy']}): notice {heard}, answer {row.consent.get('answer') or 'none'}"
     for name, counts in (row.tools or {}).items():
         yield f"tool {name}: {counts['calls']} calls, {counts['failures']} failures"
     for each in row.transfers or []:

@@ -90,6 +90,14 @@ class _Tee:
         self._followers = followers
         self.masks_digits = getattr(journal, "masks_digits", True)
 
+    @property
+    def error(self) -> OSError | None:
+        return getattr(self._journal, "error", None)
+
+    @property
+    def lost(self) -> int:
+        return int(getattr(self._journal, "lost", 0))
+
     def write(self, kind: str, t: float, /, **fields: Any) -> None:
         self._journal.write(kind, t, **fields)
         self._feed(kind, t, fields)

@@ -126,7 +126,8 @@ class _Collector:
         position, n_bytes = int(message["position"]), int(message["bytes"])
         if not sum(segment.length for segment in segments) <= n_bytes <= _MAX_MEDIA_BYTES or position < 0:
             raise ValueError("no such audio was sent")
-        self.call.media.append(Media(record.t, position, n_bytes, int(message["crc32"]), segments, bed))
+        crc32 = None if message.get("sealed") else int(message["crc32"])
+        self.call.media.append(Media(record.t, position, n_bytes, crc32, segments, bed))
         self._sent = position + n_bytes
 
     def _mark(self, record: Record) -> None:

@@ -42,7 +42,8 @@ class Media:
     t: float
     position: int
     n_bytes: int
-    crc32: int
+    crc32: int | None
+    """None: the audio is of a sealed part."""
     segments: tuple[Segment, ...]
     bed: tuple[str, int] | None = None
     """The clip under the speech: its digest, and the first sample of the loop."""

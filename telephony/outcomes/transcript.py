@@ -39,6 +39,8 @@ def transcript_of(call: Call, *, other: Literal["caller", "callee"]) -> tuple[Li
     cut = {(it.item_id, it.content_index): it.heard_ms for it in call.heard() if not it.finished}
     lines = []
     for item in history:
+        if call.hides(item.item_id):
+            continue  # of a part that is not recorded
         if isinstance(item, AssistantMessageItem):
             said = " ".join(map(_words, item.content)).strip()
             parts = enumerate(item.content)

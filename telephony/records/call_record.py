@@ -57,7 +57,7 @@ _WORDS: Mapping[str, str] = {
     "interrupted": "its process ended",
 }
 """The endings of calls that our side did not end, and that have no words yet."""
-JSON_FIELDS = ("agents", "result", "turns", "tools", "transfers", "usage")
+JSON_FIELDS = ("agents", "result", "turns", "tools", "transfers", "usage", "consent")
 _INTERNAL = ("process", "document", "subject")
 
 
@@ -126,7 +126,9 @@ class CallRecord:
     journal: str = ""
     """The path of the journal."""
     variant: str = ""
-    """A label of this version of the agent."""
+    """The version of the agent: `name digest`, or `name digest canary` (`telephony.versions`)."""
+    consent: Any = None
+    """The evidence about the consent to a recording (`telephony.call.consent.ConsentEvidence`), as JSON."""
 
     @property
     def over(self) -> bool:

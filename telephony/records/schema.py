@@ -51,7 +51,7 @@ __all__ = [
     "webhooks",
 ]
 
-VERSION = 6
+VERSION = 7
 VERSION_TABLE = "telephony_migrations"
 """The table of alembic. The database may be the user's, and have a table `alembic_version` of the user's own."""
 _LOCK = 7_483_115_020
@@ -125,11 +125,22 @@ calls = Table(
     Column("model_cost", Float),
     Column("journal", Text, nullable=False, server_default=""),
     Column("variant", String(MAX_CHARS["variant"]), nullable=False, server_default=""),
+    Column("consent", _json),
     Index("ix_telephony_calls_started_at", "started_at", "id"),
     Index("ix_telephony_calls_subject", "subject", "started_at"),
     Index("ix_telephony_calls_updated_at", "updated_at"),
     Index("ix_telephony_calls_open", "process", sqlite_where=_is_open, postgresql_where=_is_open),
 )
+
+releases = Table(
+    "telephony_releases",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+"""What was decided about canaries (`telephony.versions`)."""
 
 webhooks = Table(
     "telephony_webhooks",

@@ -146,7 +146,7 @@ class BehaviourReader:
                 if spoken is None:
                     spoken = self.behaviour.spoken[key] = SpokenPart(*key, record.t, index)
                     self._add("phone", index, record, f"speak {self._name(segment.item_id)}")
-                checked = whole and "bed" not in message and self.schema >= EXACT_SAMPLES
+                checked = whole and not {"bed", "sealed"} & message.keys() and self.schema >= EXACT_SAMPLES
                 crc32 = message["crc32"] if checked else None
                 spoken.pieces.append((segment.offset, segment.length, crc32, record.t))
                 spoken.end = max(spoken.end, segment.offset + segment.length)
@@ -154,7 +154,7 @@ class BehaviourReader:
     def _to_model(self, index: int, record: Record) -> None:
         message, event = record.message, record.event
         if event == AUDIO:
-            crc32 = message["crc32"] if self.schema >= EXACT_SAMPLES else None
+            crc32 = message["crc32"] if self.schema >= EXACT_SAMPLES and not message.get("sealed") else None
             self.behaviour.caller.append((message["bytes"], crc32, record.t, index))
             return
         if event == "conversation.item.create":

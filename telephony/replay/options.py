@@ -14,6 +14,7 @@ from realtime_core.sources import Sources
 from realtime_core.turn_policy import OurTurns
 
 from ..call.call import CallInfo
+from ..call.consent import Consent
 from ..call.options import CallOptions
 from ..call.pacing.policy import CallPolicy
 from ..call.pacing.silence_prompts import SilencePolicy
@@ -50,6 +51,8 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
             setattr(options, name, config[name])
     if isinstance(policy := config.get("policy"), dict):
         options.policy = _policy(policy)
+    if isinstance(consent := config.get("consent"), dict):
+        options.consent, options.language = _consent(recording, consent), str(consent.get("language", ""))
     twilio = RecordedTwilio(recording)
     options.control = twilio if config.get("has_control") else None
     if config.get("has_way_back", len(recording.streams) > 1):
@@ -95,6 +98,17 @@ def _greeting(recording: Recording, greeting: Any) -> str | bytes | None:
 
 def _clip(recording: Recording, named: Any) -> bytes | None:
     return recording.clips.get(str(named.get("clip"))) if isinstance(named, dict) else None
+
+
+def _consent(recording: Recording, values: dict[str, Any]) -> Consent:
+    """The recorded consent policy. Journals have no number to transfer to."""
+    known = {each.name: values[each.name] for each in fields(Consent) if each.name in values}
+    lines = [(str(line.get("text") or ""), line.get("clip")) for line in values.get("lines") or ()]
+    heard = [recording.clips.get(str(clip), text) if clip else text for text, clip in lines]
+    notice = heard[-1] if len(heard) > bool(values.get("discloses_ai")) else None
+    disclosure = heard[0] if values.get("discloses_ai") and heard else None
+    texts = {"notice": notice, "disclosure": disclosure, "text": lines[-1][0] if lines else ""}
+    return Consent(**{**known, **texts, "transfer_to": SOME_NUMBER})
 
 
 def _policy(values: dict[str, Any]) -> CallPolicy:

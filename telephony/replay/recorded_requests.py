@@ -11,7 +11,7 @@ from ..journal.format import Record
 
 __all__ = ["STATES", "RecordedRequest", "RequestLog"]
 
-STATES = frozenset({"hold", "muted", "listening"})
+STATES = frozenset({"hold", "muted", "listening", "secret"})
 """These requests last until users' code ends them. All others last until the call has carried them out."""
 
 

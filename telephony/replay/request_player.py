@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,21 +60,23 @@ class RequestPlayer:
 
     async def run(self, call: Call, clock: ReplayClock) -> None:
         """Make the requests of `call`. Moves `clock` to the last of them."""
-        tasks, states = dict[int, asyncio.Task[None]](), dict[int, ExitStack]()
-        with ExitStack() as leaving:
-            async with asyncio.TaskGroup() as group:
-                for at, (_, t, begins, n, request) in enumerate(self._moments):
-                    if not begins:
-                        await self._end(t, request, clock, tasks.get(n), states.get(n))
-                        continue
-                    await clock.until(t)
-                    if request.action in STATES:
-                        states[n] = leaving.enter_context(ExitStack())
-                        states[n].enter_context(self._state(call, request))
-                    elif self._is_alone(at, n, request):
-                        await self._make(call, request)
+        tasks, states = dict[int, asyncio.Task[None]](), dict[int, AsyncExitStack]()
+        async with AsyncExitStack() as leaving, asyncio.TaskGroup() as group:
+            for at, (_, t, begins, n, request) in enumerate(self._moments):
+                if not begins:
+                    await self._end(t, request, clock, tasks.get(n), states.get(n))
+                    continue
+                await clock.until(t)
+                if request.action in STATES:
+                    states[n] = await leaving.enter_async_context(AsyncExitStack())
+                    if request.action == "secret":
+                        await states[n].enter_async_context(call.secret())
                     else:
-                        tasks[n] = group.create_task(self._make(call, request))
+                        states[n].enter_context(self._state(call, request))
+                elif self._is_alone(at, n, request):
+                    await self._make(call, request)
+                else:
+                    tasks[n] = group.create_task(self._make(call, request))
 
     async def _end(
         self,
@@ -82,7 +84,7 @@ class RequestPlayer:
         request: RecordedRequest,
         clock: ReplayClock,
         task: asyncio.Task[None] | None,
-        state: ExitStack | None,
+        state: AsyncExitStack | None,
     ) -> None:
         if request.ends_by_itself:
             if task is not None:
@@ -91,7 +93,7 @@ class RequestPlayer:
             return
         if state is not None:
             await clock.until(t)
-            state.close()
+            await state.aclose()
         elif task is not None:
             await clock.until(t + _AFTER_END_S)
             task.cancel()
@@ -137,6 +139,8 @@ class RequestPlayer:
                 await call.collect_digits(self._clip(given) or words, **limits)
             case "machine_found":
                 call.machine_found()
+            case "refuse_recording":
+                call.refuse_recording()
             case _ if action.startswith("session."):
                 await getattr(call.session, action.partition(".")[2])(**given)
 

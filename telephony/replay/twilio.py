@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RecordedTwilio"]
 
 _SECOND_LEG = "CA" + "0" * 32
+_RECORDING = "RE" + "0" * 32
 _ADDRESS = "https://recorded.invalid"
 
 
@@ -45,6 +46,19 @@ class RecordedTwilio:
     async def create_call(self, **options: Any) -> str:
         await self._answer("create_call")
         return _SECOND_LEG
+
+    async def start_recording(self, call_sid: str) -> str:
+        return str(await self._answer("start_recording") or _RECORDING)
+
+    async def pause_recording(self, call_sid: str) -> str | None:
+        found = await self._answer("pause_recording")
+        return None if found is None else str(found)
+
+    async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
+        return await self._answer("resume_recording") is not False
+
+    async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
+        return await self._answer("stop_recording") is not False
 
     async def _answer(self, action: str) -> Any:
         """The recorded answer to the next request of this kind, after the recorded time."""
@@ -87,5 +101,7 @@ class RecordedTwilio:
                 registry.dial_ended(DialResult(call_sid, status, leg))
             case {"what": "machine", "answered_by": str(answered_by)}:
                 registry.machine_detected(MachineDetection(call_sid, answered_by))
+            case {"what": "consent", "answer": str(answer), "by": str(by)}:
+                registry.consent_answered(call_sid, answer, by)
             case {"what": "stop"}:
                 registry.stop()

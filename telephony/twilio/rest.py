@@ -253,6 +253,46 @@ class TwilioRest:
         found = await self._ask("calls_between", lambda: listing.list(from_=from_, to=to, limit=limit))
         return [CallResource.of(it) for it in found]
 
+    async def start_recording(self, call_sid: str) -> str:
+        """Start a recording of a live call: two channels, without the silence at its ends. Returns its SID.
+        https://www.twilio.com/docs/voice/api/recording#create-a-recording"""
+        recordings = self._client.calls(call_sid).recordings
+        made = await self._ask("start_recording", lambda: recordings.create(recording_channels="dual"))
+        return str(made.sid)
+
+    async def pause_recording(self, call_sid: str) -> str | None:
+        """Pause the running recording of a call, with silence in its place. Returns its SID. None: there is none."""
+        current = self._client.calls(call_sid).recordings("Twilio.CURRENT")
+        try:
+            found = await self._ask(
+                "pause_recording", lambda: current.update(status="paused", pause_behavior="silence")
+            )
+        except TwilioNotFound:
+            return None
+        return str(found.sid)
+
+    async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
+        """Continue a paused recording. False: it has ended."""
+        recording = self._client.calls(call_sid).recordings(recording_sid)
+        try:
+            await self._ask("resume_recording", lambda: recording.update(status="in-progress"))
+        except (TwilioNotFound, TwilioInvalidState):
+            return False
+        return True
+
+    async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
+        """Stop a recording and delete it. False: it does not exist."""
+        recording = self._client.calls(call_sid).recordings(recording_sid)
+        try:
+            try:
+                await self._ask("stop_recording", lambda: recording.update(status="stopped"))
+            except TwilioInvalidState:  # it has ended already
+                pass
+            await self._ask("stop_recording", self._client.recordings(recording_sid).delete)
+        except TwilioNotFound:
+            return False
+        return True
+
     async def delete_recordings(self, call_sid: str) -> int:
         """Delete all of Twilio's recordings of a call. Returns their number."""
         recordings = self._client.recordings

@@ -16,6 +16,7 @@ from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig,
 from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.files import Clip, load_ulaw, load_words
+from ..call.consent import ConsentSource
 from ..call.options import AgentSource, CallOptions, ModelConfigSource
 from ..call.pacing.policy import CallPolicy
 from ..call.ports import PhoneControl
@@ -65,6 +66,7 @@ def create_app(
     data: Mapping[str, Any] | None = None,
     outgoing: Mapping[str, AgentSource] | None = None,
     result: Any = None,
+    consent: ConsentSource | None = None,
     on_end: OnEndCallback | None = None,
     tracer_provider: TracerProvider | None = None,
     rest: TwilioRest | None = None,
@@ -88,6 +90,8 @@ def create_app(
         data: The first content of each call's `data`.
         result: What each inbound call is to find out: a pydantic model, a dataclass, a TypedDict, or the JSON schema of
             an object. The agent fills it in with the tool `record_result`, and it is validated.
+        consent: The consent policy of all calls (`Consent`), of each called number, or a function `(CallInfo) ->
+            Consent | None`. None: calls are recorded from their start.
         on_end: Called with an `EndedCall` after each call, inbound or placed. A coroutine function runs on the event
             loop, a plain function in a thread. Its failures are logged.
         tracer_provider: The OpenTelemetry provider of the traces of calls. Default: the one that is set for the
@@ -119,6 +123,7 @@ def create_app(
                 policy=policy or CallPolicy(),
                 ambience=ambience,
                 data=data or {},
+                consent=consent,
                 sources=sources,
             )
             client = await stack.enter_async_context(RecordsClient(_records(loaded, sources), sources=sources))

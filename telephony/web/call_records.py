@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_core.sources import Sources
 
 from ..call.call import Call, CallInfo, TransferAttempt
+from ..call.consent import ConsentEvidence
 from ..call.ending import Ending, EndReason
 from ..call.leg.fallback import fallback_for
 from ..call.leg.next_twiml import StreamEnd, Why, end_of_call
@@ -206,6 +207,10 @@ class CallRecords:
             caller=self._kept(info.caller),
             **how,
         )
+
+    def consent(self, call: Call, evidence: ConsentEvidence) -> None:
+        """Write the evidence about the consent to a recording."""
+        self.client.note(self._key(call.info), begins=False, consent=evidence.to_json())
 
     def outcome(self, call_id: str, **changes: Any) -> None:
         """Complete the outcome of an ended call."""

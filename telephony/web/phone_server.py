@@ -329,6 +329,7 @@ class PhoneServer:
             followed=phone.call_records.followed,
             on_stream=phone.call_records.stream,
             on_refused=phone.call_records.refused,
+            on_consent=phone.call_records.consent,
             on_failure=metrics.application_failed,
             opt_outs=opt_outs,
         )

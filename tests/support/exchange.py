@@ -213,6 +213,18 @@ class Exchange:
             self._group.create_task(self.human(leg))
         return leg.sid
 
+    async def start_recording(self, call_sid: str) -> str:
+        return "RE1"
+
+    async def pause_recording(self, call_sid: str) -> str | None:
+        return None
+
+    async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
+        return True
+
+    async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
+        return True
+
     # --- CallAddresses
 
     def stream(self, info: CallInfo) -> StreamTarget:

@@ -96,6 +96,8 @@ class LinePlayer:
         """The first samples of answers and clips that no mark has proved yet: position, and whether of a clip."""
         self.silent_at = 0.0
         """When the last `stop` silenced the line, on the clock of the caller's frames."""
+        self.stops = 0
+        """How often the line was silenced before all audio was heard."""
         self.last_stop: tuple[int, tuple[HeardItem, ...]] = (0, ())
         """The position of the last `stop` on the stream timeline, and what the caller had heard."""
 
@@ -118,6 +120,7 @@ class LinePlayer:
         self._first_samples.clear()
         self.silent_at = self.playout.silent_at(now)
         commands, cuts = self.playout.stop(now)
+        self.stops += bool(cuts)
         self._send(commands)
         if self._down:
             self._down.reset()
@@ -180,6 +183,8 @@ class LinePlayer:
         name = name if self._clips[name] == 1 else f"{name} {self._clips[name]}"
         text = clips.text_of(ulaw)
         self._clip_sources.add(name)
+        if self._record.seal.is_closed:
+            self._record.seal.add(name)
         self._record.write("play", item_id=name, clip=self._record.clip(ulaw), **({"text": text} if text else {}))
         self._enqueue((name, 0), ulaw, whole=True)
 
@@ -301,6 +306,9 @@ class LinePlayer:
             "position": media.position,
             "segments": [[*(part.source or ("", 0)), part.offset, part.end - part.start] for part in media.segments],
         }
+        seal = self._record.seal
+        if seal.watches and any(part.source is not None and seal.hides(part.source[0]) for part in media.segments):
+            message |= {"crc32": 0, "sealed": True}
         if (bed := self._bed) is not None:
             message["bed"] = [bed.digest, bed.sent]
             bed.sent += len(payload)

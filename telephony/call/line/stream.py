@@ -106,7 +106,8 @@ class MediaStream:
     def listen(self, listener: StreamListener, record: CallRecorder) -> None:
         """Send events to `listener` from now on. If the stream has ended, `on_stream_end` is called at once."""
         self._listener = listener
-        self._record = record if record.is_on else None
+        self._record = record
+        record.seal.stream_started()
         if self._ended:
             listener.on_stream_end(self, stopped=False)
 
@@ -140,7 +141,7 @@ class MediaStream:
             return
         # The caller's audio, 50 times a second.
         if self._record is not None and isinstance(text, str):
-            self._record.verbatim("twilio.in", text)
+            self._record.caller_frame(text, event.timestamp_ms)
         if self._listener is None:
             return
         audio, stamp_ms, expected_ms = event.payload, event.timestamp_ms, self._expected_ms

@@ -25,6 +25,8 @@ class PauseReason(Enum):
     TRANSFER = auto()
     HANGING_UP = auto()
     GIVING_UP = auto()
+    CONSENT = auto()
+    """The caller hears the notice about the recording, or is asked about it."""
 
 
 class PendingCause(Enum):

@@ -7,8 +7,8 @@ arguments and a `control.end` record with its result. Both name the tool.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -61,6 +61,16 @@ class RecordedCommands:
         end = self._begin(action, arguments)
         try:
             with state:
+                yield
+        finally:
+            end()
+
+    @asynccontextmanager
+    async def within_async(self, action: str, state: AbstractAsyncContextManager[None], /) -> AsyncIterator[None]:
+        """The same for a state that is entered and left by waiting."""
+        end = self._begin(action, {})
+        try:
+            async with state:
                 yield
         finally:
             end()

@@ -20,6 +20,7 @@ from ...journal.header import digest_of
 from ...masking import mask_all_digits, mask_numbers
 from ..ports import PhoneControl
 from .digit_masking import DigitMasker
+from .seal import Seal, SealReason
 
 __all__ = ["CallRecorder", "RecordedConnection", "RecordedControl"]
 
@@ -46,6 +47,27 @@ class CallRecorder:
         self._secrets = DigitMasker()
         self._masker = self._secrets if getattr(journal, "masks_digits", True) else None
         self._clips: set[str] = set()
+        self.seal = Seal()
+        """Decides what the records may contain."""
+
+    @property
+    def problem(self) -> str:
+        """Why the journal of the call is not written, or not completely. Empty: it is written."""
+        if not self.is_on:
+            return "journals are off"
+        journal = self._journal
+        if (error := getattr(journal, "error", None)) is not None:
+            return str(error.strerror or error)
+        return "records were lost" if getattr(journal, "lost", 0) else ""
+
+    def close_seal(self, reason: SealReason) -> None:
+        """Keep the conversation out of all records, until `open_seal` with the same reason."""
+        self.write("seal", reason=reason.name.lower(), closed=True)
+        self.seal.close(reason)
+
+    def open_seal(self, reason: SealReason) -> None:
+        self.seal.open(reason, self._clock())
+        self.write("seal", reason=reason.name.lower(), closed=False)
 
     def hide(self, secret: str) -> None:
         """Replace this text by bullets in later records: collected or sent digits."""
@@ -58,6 +80,8 @@ class CallRecorder:
     def write(self, kind: str, **fields: Any) -> None:
         if not self.is_on and self._on_record is None:
             return
+        if self.seal.watches:
+            fields = self.seal.record(kind, fields)
         if self._masker is not None and (self._masker.has_secrets or kind == "tool.end"):
             fields = self._masker.value(fields)
         at_s = self._clock() - self._start
@@ -85,9 +109,10 @@ class CallRecorder:
         If the message is not a JSON object, its beginning is recorded as text. In this text all digits are replaced by
         bullets, because any of them may be a key that the caller pressed.
         """
+        text = message if isinstance(message, str) else message.decode(errors="replace")
+        text = self.seal.message(kind, text)
         if not self.is_on:
             return
-        text = message if isinstance(message, str) else message.decode(errors="replace")
         if decoded or parse_object(message) is not None:
             if self._masker is not None:
                 text = self._masker.message(text)
@@ -102,8 +127,18 @@ class CallRecorder:
         if self.is_on:
             self._journal.write_raw(kind, self._clock() - self._start, message)
 
-    def clip(self, ulaw: bytes) -> str:
-        """The digest of a clip (mu-law, 8 kHz). The first time, its samples are recorded too."""
+    def caller_frame(self, message: str, stamp_ms: int) -> None:
+        """Record a message with audio of the caller, in the step in which it came."""
+        if self.seal.frame(stamp_ms, self._clock()):
+            message = self.seal.message("twilio.in", message)
+        if self.is_on:
+            self._journal.write_raw("twilio.in", self._clock() - self._start, message)
+
+    def clip(self, ulaw: bytes, *, is_ours: bool = False) -> str:
+        """The digest of a clip (mu-law, 8 kHz). The first time, its samples are recorded too. In a sealed part it is
+        the digest of silence of the same length, except for clips of this package (`is_ours`)."""
+        if self.seal.is_closed and not is_ours:
+            ulaw = b"\xff" * len(ulaw)
         digest = digest_of(ulaw)
         if digest not in self._clips:
             self._clips.add(digest)
@@ -114,7 +149,11 @@ class CallRecorder:
         """Record that this message with the caller's audio went to the model."""
         audio = text[len(_APPEND) : -2].encode()
         n_bytes = len(audio) // 4 * 3 - audio.count(b"=", -2)
-        message = f'{{"type":"input_audio_buffer.append","bytes":{n_bytes},"crc32":{zlib.crc32(audio)}}}'
+        self.seal.appended(n_bytes)
+        if not self.is_on:
+            return
+        checksum = '0,"sealed":true' if self.seal.hides_caller else f"{zlib.crc32(audio)}"
+        message = f'{{"type":"input_audio_buffer.append","bytes":{n_bytes},"crc32":{checksum}}}'
         self._journal.write_raw("model.out", self._clock() - self._start, message)
 
     def close(self) -> None:
@@ -128,8 +167,7 @@ class RecordedConnection(ConnectionWrapper):
     def __init__(self, connection: Connection, record: CallRecorder) -> None:
         super().__init__(connection)
         self._record = record
-        if not record.is_on:  # only `open` and `close` are of use then
-            self.send = connection.send  # type: ignore[method-assign]
+        record.seal.connected()
         record.write("open", peer="model")
 
     def send(self, text: str) -> None:
@@ -170,6 +208,18 @@ class RecordedControl:
         if "ring_s" in options:
             request["ring_s"] = options["ring_s"]
         return await self._recorded("create_call", self._control.create_call(**options), **request)
+
+    async def start_recording(self, call_sid: str) -> str:
+        return await self._recorded("start_recording", self._control.start_recording(call_sid))
+
+    async def pause_recording(self, call_sid: str) -> str | None:
+        return await self._recorded("pause_recording", self._control.pause_recording(call_sid))
+
+    async def resume_recording(self, call_sid: str, recording_sid: str) -> bool:
+        return await self._recorded("resume_recording", self._control.resume_recording(call_sid, recording_sid))
+
+    async def stop_recording(self, call_sid: str, recording_sid: str) -> bool:
+        return await self._recorded("stop_recording", self._control.stop_recording(call_sid, recording_sid))
 
     def _name(self, call_sid: str) -> str:
         return "caller" if call_sid == self._call_sid else "second leg"

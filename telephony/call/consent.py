@@ -1,0 +1,252 @@
+"""What a call may record: the notice about it, the caller's answer, and what follows a refusal. Pure.
+
+Laws differ in who has to agree: one party of the call, or all of them. This module has the mechanism, not the law.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from realtime_core.errors import UserError
+
+from ..audio.files import Clip, load_ulaw
+from .call_info import CallInfo
+
+__all__ = [
+    "Answer",
+    "Consent",
+    "ConsentEvidence",
+    "ConsentPolicy",
+    "ConsentSource",
+    "Otherwise",
+    "consent_of",
+    "language_of",
+]
+
+Texts = str | Mapping[str, str]
+
+
+class ConsentPolicy(StrEnum):
+    """Who has to agree to a recording."""
+
+    NONE = "none"
+    """No consent is needed: the call is recorded from its start, without a notice."""
+    ONE_PARTY = "one-party"
+    """One party is enough, and that is us. A notice is played if there is one."""
+    TWO_PARTY = "two-party"
+    """All parties have to know. A notice is needed, and a caller who stays on the line has agreed."""
+
+
+class Otherwise(StrEnum):
+    """What a call does after a refusal, or without a recording that it needs."""
+
+    CONTINUE = "continue"
+    """The call continues, and is not recorded."""
+    TRANSFER = "transfer"
+    FALLBACK = "fallback"
+    """The caller hears an apology and goes to the fallback number, if there is one."""
+    HANG_UP = "hang-up"
+
+
+class Answer(StrEnum):
+    """The answer of the caller to the notice."""
+
+    NONE = ""
+    """There is none yet."""
+    STAYED = "stayed"
+    """The caller heard the notice to its end and stayed on the line."""
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNHEARD = "unheard"
+    """The notice was not heard to its end, so nothing is recorded."""
+
+
+_REFUSALS: Mapping[str, Sequence[str]] = {
+    "en": ("do not record", "don't record", "no recording", "not be recorded", "stop recording", "stop the recording"),
+    "de": ("nicht aufzeichnen", "nicht aufnehmen", "keine aufzeichnung", "keine aufnahme", "nicht aufgezeichnet"),
+    "es": ("no grabe", "no me grabe", "no quiero que me graben", "sin grabar", "no grabar"),
+    "fr": ("n'enregistrez pas", "ne m'enregistrez pas", "pas d'enregistrement", "ne pas enregistrer"),
+    "it": ("non registrare", "non registri", "non mi registri", "nessuna registrazione"),
+}
+_YES: Mapping[str, Sequence[str]] = {
+    "en": ("yes", "yeah", "i agree", "ok", "okay", "sure", "fine"),
+    "de": ("ja", "einverstanden", "in ordnung", "okay"),
+    "es": ("sí", "de acuerdo", "vale", "acepto"),
+    "fr": ("oui", "d'accord", "j'accepte"),
+    "it": ("sì", "va bene", "d'accordo", "accetto"),
+}
+_NO: Mapping[str, Sequence[str]] = {
+    "en": ("no", "nope", "i disagree"),
+    "de": ("nein", "nicht einverstanden"),
+    "es": ("no",),
+    "fr": ("non",),
+    "it": ("no",),
+}
+_I_AM_AN_AI: Mapping[str, str] = {
+    "en": "You are speaking with an AI assistant.",
+    "de": "Sie sprechen mit einem KI-Assistenten.",
+    "es": "Está hablando con un asistente de inteligencia artificial.",
+    "fr": "Vous parlez avec un assistant d'intelligence artificielle.",
+    "it": "Sta parlando con un assistente di intelligenza artificiale.",
+}
+
+
+def language_of(tag: str) -> str:
+    """The language of a tag like `de-AT`, in lower case. English if there is no tag."""
+    return re.split("[-_]", tag)[0].lower() or "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """The consent policy of a number.
+
+    `notice` is what the caller hears before anything is recorded: words that the model says (text), or a clip. A
+    mapping has one for each language (`{"en": ..., "de": ...}`); English is the default. `text` has the words of clips,
+    for the record. The caller cannot interrupt the notice.
+
+    Raises `UserError` for a policy that cannot be followed.
+    """
+
+    policy: ConsentPolicy | str = ConsentPolicy.NONE
+    notice: Clip | str | Mapping[str, Clip | str] | None = None
+    text: Texts = ""
+    asks: bool = False
+    """Whether nothing is recorded before the caller has said yes or pressed `accept_key`."""
+    answer_s: float = 15.0
+    """How long the caller may take to answer. No answer is a refusal."""
+    accept_key: str = "1"
+    refuse_key: str = "9"
+    """The key that refuses the recording, at any time of the call. Empty: no key does."""
+    refusals: Sequence[str] = ()
+    """More phrases with which a caller refuses, beside those of five languages."""
+    on_refusal: Otherwise | str = Otherwise.CONTINUE
+    transfer_to: str = ""
+    """The number for `transfer`."""
+    discloses_ai: bool = False
+    """Whether the caller hears that an AI speaks, as a part of the notice."""
+    disclosure: Clip | str | Mapping[str, Clip | str] | None = None
+    """The words or the clip for `discloses_ai`. Default: a sentence in five languages, which the model says."""
+    records: bool = True
+    """Whether anything is recorded at all. If not, there is no notice, and journals have no content."""
+    records_at_twilio: bool = False
+    """Whether Twilio records the call, too."""
+    requires_recording: bool = False
+    """Whether the call must have a journal (and Twilio's recording, with `records_at_twilio`)."""
+    without_recording: Otherwise | str = Otherwise.HANG_UP
+    """What happens if a required recording cannot be written."""
+
+    def __post_init__(self) -> None:
+        for name, kind in (("policy", ConsentPolicy), ("on_refusal", Otherwise), ("without_recording", Otherwise)):
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, kind(value))
+            except ValueError:
+                names = ", ".join(each.value for each in kind)
+                raise UserError(f"Consent({name}={value!r}): write one of {names}.") from None
+        if self.policy is ConsentPolicy.TWO_PARTY and not self.notice:
+            raise UserError("Consent(policy='two-party') needs a notice: words that the model says, or a clip.")
+        if self.asks and not self.notice:
+            raise UserError("Consent(asks=True) needs a notice that asks the caller.")
+        if Otherwise.TRANSFER in (self.on_refusal, self.without_recording) and not self.transfer_to:
+            raise UserError("Consent: a transfer needs transfer_to, a number like '+14155550123'.")
+
+    @property
+    def has_notice(self) -> bool:
+        """Whether the caller hears something before the greeting."""
+        return self.records and self.policy is not ConsentPolicy.NONE and bool(self.notice)
+
+    def lines(self, language: str) -> list[tuple[str, bytes | None]]:
+        """What the caller hears, in order: words, and the clip (mu-law) that says them. None: the model says them."""
+        lines = []
+        if self.discloses_ai:
+            lines.append(_line(_in(self.disclosure or _I_AM_AN_AI, language), ""))
+        if self.has_notice:
+            lines.append(_line(_in(self.notice, language), str(_in(self.text, language) or "")))
+        return lines
+
+    def refuses(self, text: str) -> bool:
+        """Whether these words of the caller refuse the recording, in any of the languages."""
+        return _has(text, [*self.refusals, *(phrase for phrases in _REFUSALS.values() for phrase in phrases)])
+
+    def answer(self, text: str, language: str) -> Answer:
+        """The answer in these words of the caller, for `asks`."""
+        language = language_of(language)
+        if self.refuses(text) or _has(text, _NO.get(language, _NO["en"])):
+            return Answer.REFUSED
+        return Answer.ACCEPTED if _has(text, _YES.get(language, _YES["en"])) else Answer.NONE
+
+
+ConsentSource = Consent | Mapping[str, Consent] | Callable[[CallInfo], Consent | None]
+"""The consent policy of all calls; or one for each called number; or a function that returns it for a call."""
+
+
+def consent_of(source: ConsentSource | None, info: CallInfo) -> Consent | None:
+    """The consent policy of this call. None: there is none."""
+    if source is None or isinstance(source, Consent):
+        return source
+    if isinstance(source, Mapping):
+        return source.get(info.called)
+    return source(info)
+
+
+@dataclass(slots=True)
+class ConsentEvidence:
+    """What is kept about the consent to one call."""
+
+    policy: str
+    language: str
+    notice: str = ""
+    """The words of the notice."""
+    said: str = ""
+    """What the model said for the notice, by its transcript. Empty for a clip."""
+    clip: str = ""
+    """SHA-256 of the clip (mu-law), the first 16 digits; empty for words."""
+    discloses_ai: bool = False
+    heard: bool = False
+    """Whether the caller heard the notice to its end, by Twilio's marks."""
+    position: int | None = None
+    """The sample of the stream at which the notice was heard to its end."""
+    heard_at: str = ""
+    answer: str = Answer.NONE
+    by: str = ""
+    """How the caller answered: `word`, `key`, `tool`, `silence`; or `staying`."""
+    answered_at: str = ""
+    recording: str = ""
+    """The SID of Twilio's recording."""
+    problem: str = ""
+    """Why a required recording was not written."""
+    notices: int = field(default=0)
+    """How often the notice was begun."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _in(given: Any, language: str) -> Any:
+    """The value for this language."""
+    if not isinstance(given, Mapping):
+        return given
+    for tag in (language, language_of(language), "en"):
+        if tag in given:
+            return given[tag]
+    return next(iter(given.values()), None)
+
+
+def _line(line: Clip | str, text: str) -> tuple[str, bytes | None]:
+    return (line, None) if isinstance(line, str) else (text, load_ulaw(line, "notice"))
+
+
+def _has(text: str, phrases: Sequence[str]) -> bool:
+    words = f" {_plain(text)} "
+    return any(f" {_plain(phrase)} " in words for phrase in phrases)
+
+
+def _plain(text: str) -> str:
+    """The words in lower case, without punctuation and accents."""
+    letters = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
+    return " ".join(re.findall(r"[\w']+", "".join(c for c in letters if not unicodedata.combining(c))))

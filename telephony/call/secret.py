@@ -1,0 +1,72 @@
+"""The secret parts of a call: nothing of them reaches a journal, a log, a trace, the console, a webhook or a recording
+at Twilio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ..errors import CallError, SecretPartFailed, TelephonyError, TwilioError
+from ..logs import sealed_logs
+from .call_info import CallInfo
+from .ports import PhoneControl
+from .recording.recorder import CallRecorder
+from .recording.seal import SealReason
+
+__all__ = ["SecretParts"]
+
+
+class SecretParts:
+    """Opens the secret parts of one call. They may overlap."""
+
+    def __init__(self, info: CallInfo, recorder: CallRecorder, control: PhoneControl | None) -> None:
+        self._sid = info.sid
+        self._recorder = recorder
+        self._control = control
+        self._open = 0
+        self._paused: str | None = None
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[None]:
+        """One secret part.
+
+        Raises:
+            CallError: the recording at Twilio cannot be paused. The part does not begin.
+            SecretPartFailed: the block raised an exception, whose text may have a secret.
+        """
+        self._recorder.close_seal(SealReason.SECRET)
+        self._open += 1
+        try:
+            with sealed_logs(self._sid):
+                if self._open == 1:
+                    await self._pause()
+                try:
+                    yield
+                except TelephonyError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - users' code
+                    raise SecretPartFailed(type(error).__name__) from None
+        finally:
+            self._open -= 1
+            self._recorder.open_seal(SealReason.SECRET)
+            if self._open == 0:
+                await self._resume()
+
+    async def _pause(self) -> None:
+        if self._control is None:
+            return
+        try:
+            self._paused = await self._control.pause_recording(self._sid)
+        except TwilioError as error:
+            raise CallError(
+                f"The recording at Twilio could not be paused, so nothing secret was said: {error}"
+            ) from None
+
+    async def _resume(self) -> None:
+        recording, self._paused = self._paused, None
+        if self._control is None or recording is None:
+            return
+        try:
+            await self._control.resume_recording(self._sid, recording)
+        except TwilioError as error:
+            self._recorder.write("error", error=f"The recording at Twilio could not be continued: {error.code}")
