@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 __all__ = ["SYSTEM", "Sources"]
@@ -20,11 +21,13 @@ class Sources:
     """Ids, tokens, randomness and wall-clock time. Without a seed they come from the operating system; with a seed each
     run repeats.
 
-    A seeded source is for tests, replays and `--fast` demonstrations. It is not safe for secrets.
+    A seeded source is for tests, replays and `--fast` demonstrations. It is not safe for secrets. `clock` replaces the
+    wall clock of a seeded source.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int | None = None, *, clock: Callable[[], datetime] | None = None) -> None:
         self.seed = seed
+        self._clock = clock
         self.random: random.Random = random.SystemRandom() if seed is None else random.Random(seed)
 
     def token(self, n_bytes: int = 16) -> str:
@@ -37,14 +40,19 @@ class Sources:
         return prefix + self.token(16) if len(prefix) == 2 and prefix.isupper() else f"{prefix}_{self.token(12)}"
 
     def now(self) -> datetime:
-        """Return the current time in UTC. A seeded source counts the event loop's seconds from 2026-01-01."""
+        """Return the current time in UTC. A seeded source counts the event loop's seconds from 2026-01-01, unless it
+        has a clock."""
+        if self._clock is not None:
+            return self._clock()
         if self.seed is None:
             return datetime.now(UTC)
         return _EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
 
     def fork(self, name: str) -> Sources:
         """Return a source for one part, so that its draws do not affect other parts. Unseeded: this source."""
-        return self if self.seed is None else Sources(random.Random(f"{self.seed}:{name}").getrandbits(63))
+        if self.seed is None:
+            return self
+        return Sources(random.Random(f"{self.seed}:{name}").getrandbits(63), clock=self._clock)
 
 
 SYSTEM = Sources()

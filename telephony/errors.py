@@ -94,6 +94,11 @@ class CallRefused(TelephonyError):
     """An outgoing call is not allowed: the number, the hour, or the do-not-call list. The message says how to
     allow it."""
 
+    def __init__(self, message: str = "", *, temporary: bool = False) -> None:
+        super().__init__(message)
+        self.temporary = temporary
+        """Whether the same call may be allowed later: the hour is wrong, or the number is in a call."""
+
 
 class CampaignError(TelephonyError):
     """A campaign cannot do this: it does not exist, it was stopped, or its name is taken."""

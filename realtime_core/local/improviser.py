@@ -24,7 +24,7 @@ _NAMED = re.compile(
 )
 _ENDS_A_CALL = re.compile(
     r"(?:^|_)(?:hang_?up|end_(?:the_)?(?:call|conversation)|(?:say_)?goodbye|transfer\w*|forward_(?:the_)?call|opt_?out"
-    r"|unsubscribe|(?:add_to_)?do_?not_?call\w*|stop_calling)(?:_|$)",
+    r"|call_back|unsubscribe|(?:add_to_)?do_?not_?call\w*|stop_calling)(?:_|$)",
     re.IGNORECASE,
 )
 _SAYS_SO = re.compile(r"(?:End the phone call|Hand the caller over|The person does not want to be called)\b")

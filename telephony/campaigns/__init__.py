@@ -3,5 +3,10 @@
 - `contact`, `config`, `campaign`: the vocabulary. Pure.
 - `windows`, `places`: when and where a callee may be called. Pure.
 - `policy`: decides what happens to a contact now. Pure.
-- `store`: what the shells need of a store; `memory_store` keeps it in memory.
+- `outcomes`, `callback_tool`: how an attempt ended, and when the callee wants to be called again. Pure.
+- `contact_list`: contacts from CSV or from rows, checked. Pure.
+- `store`: what the shells need of a store; `memory_store` keeps it in memory. Pure.
+- `attempt_call`: the call of one attempt.
+- `runner`: a shell in one process, on a store that does not block.
+- `rehearsal`, `callee_mix`: the whole campaign in virtual time, with simulated callees.
 """

@@ -125,7 +125,10 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to reach a contact. An attempt without an outcome is in progress, or its process has died."""
+    """One attempt to reach a contact. An attempt without an outcome is in progress, or its process has died.
+
+    `id` is also the id of the call in the records: the token of an outgoing call, the `CallSid` of an inbound one.
+    """
 
     id: str
     contact_id: str
@@ -133,8 +136,6 @@ class Attempt:
     started_at: datetime
     ended_at: datetime | None = None
     outcome: Outcome | None = None
-    call_id: str = ""
-    """Our id of the call, which is also in the call record."""
     sid: str = ""
     """Twilio's `CallSid`. Empty: Twilio made no call, or its SID is not known."""
     answered_by: str = ""

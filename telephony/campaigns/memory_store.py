@@ -141,10 +141,10 @@ class MemoryStore:
                 pass
         return action
 
-    def placed(self, attempt_id: str, *, call_id: str = "", sid: str = "") -> None:
+    def placed(self, attempt_id: str, sid: str) -> None:
         kept, attempt = self._open(attempt_id)
         if kept is not None and attempt is not None:
-            kept.attempts[attempt_id] = replace(attempt, call_id=call_id or attempt.call_id, sid=sid or attempt.sid)
+            kept.attempts[attempt_id] = replace(attempt, sid=sid)
 
     def end(self, ended: Attempt, now: datetime, *, rules: DialingRules) -> Contact | None:
         kept, attempt = self._open(ended.id)

@@ -70,8 +70,8 @@ class CampaignStore(Protocol):
         gives `Hold(NOT_RUNNING)`: another process has it.
         """
 
-    def placed(self, attempt_id: str, *, call_id: str = "", sid: str = "") -> None:
-        """Note the ids of the call of an attempt that is in progress. An empty id changes nothing."""
+    def placed(self, attempt_id: str, sid: str) -> None:
+        """Note Twilio's `CallSid` of an attempt that is in progress."""
 
     def end(self, ended: Attempt, now: datetime, *, rules: DialingRules) -> Contact | None:
         """Store the end of an attempt, and what follows for its contact (`policy.settled`). None: it had ended

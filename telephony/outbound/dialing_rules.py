@@ -112,7 +112,8 @@ class DialingRules:
                 hours = f"{self.quiet_from:%H:%M} to {self.quiet_until:%H:%M}"
                 raise CallRefused(
                     f"It is {there:%H:%M} where {e164} is ({name}); no calls from {hours} "
-                    "(TELEPHONY_QUIET_HOURS; off, or --any-hour: at any hour)."
+                    "(TELEPHONY_QUIET_HOURS; off, or --any-hour: at any hour).",
+                    temporary=True,
                 )
 
     def _is_quiet(self, at: time) -> bool:

@@ -29,6 +29,8 @@ __all__ = ["Clearance", "Dialler"]
 log = logging.getLogger(__name__)
 
 _MAX_REQUESTS = 6
+_PAUSE_BEFORE_EXTENSION = "ww"
+"""A second: each `w` is half a second. https://www.twilio.com/docs/voice/api/call-resource"""
 _MAX_REMEMBERED = 10_000
 
 
@@ -106,7 +108,8 @@ class Dialler:
         """
         to = self.rules.check(plan.to, from_=self.from_, now=self._sources.now(), timezone=plan.timezone)
         if self._closing or any(call.to == to for call in self.live):
-            raise CallRefused(f"{to} is being called already." if not self._closing else "The phone is closing.")
+            why = f"{to} is being called already." if not self._closing else "The phone is closing."
+            raise CallRefused(why, temporary=True)
         call = self._call(plan, token or self._sources.token(12), to, self._sources.now())
         self._begin(call, self._place(call))
         return call
@@ -185,6 +188,7 @@ class Dialler:
                     machine_detection="DetectMessageEnd" if plan.detect else None,
                     amd_callback=self._address("machine", call.token) if plan.detect else None,
                     ring_s=plan.ring_s,
+                    send_digits=f"{_PAUSE_BEFORE_EXTENSION}{plan.extension}" if plan.extension else None,
                     max_s=None if plan.max_s is None else round(plan.max_s) + 30,
                 )
             except (TwilioRateLimited, Unreachable) as error:

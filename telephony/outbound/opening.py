@@ -19,7 +19,7 @@ from ..call.options import CallOptions
 from ..errors import TelephonyError
 from .answer_classifier import AnswerClassifier, Move
 from .plan import AnsweredBy, CallPlan
-from .tone_detector import ToneDetector
+from .tone_detector import SoundKind, ToneDetector
 
 __all__ = ["Opening"]
 
@@ -45,6 +45,10 @@ class Opening:
         self._call: Call | None = None
         self._turns: dict[str, Any] = {}
         self._verdict = ""
+        self._waits_since: float | None = None
+        self._talks = False
+        self.silence_s: float | None = None
+        """See `CallResult.silence_s`."""
 
     @property
     def answered_by(self) -> AnsweredBy:
@@ -95,12 +99,16 @@ class Opening:
         if not classifier.conversed:
             for sound in self._detector.feed(ulaw):
                 log.debug("Detected: %s", sound)
+                if sound.kind is SoundKind.PAUSE:
+                    self._waits_since = self._loop.time()
                 self._decided(classifier.sound(sound, self._loop.time()))
 
     def _on_event(self, event: RealtimeAnyEvent) -> None:
         if self._classifier is None:
             return
-        if event.type == "audio_end":
+        if event.type == "audio" and self._talks:
+            self._end_silence()
+        elif event.type == "audio_end":
             self._classifier.greeted()
         elif event.type == "raw_model_event" and event.data.type == "input_audio_transcription_completed":
             self._decided(self._classifier.transcript(event.data.transcript, self._loop.time()))
@@ -115,7 +123,19 @@ class Opening:
             if self._call is not None:
                 self._call.note("answered", by=self.answered_by, move=move.value)
             self._moves.put_nowait(move)
+            if move is Move.TALK:
+                self._talks = True
+                self._waits_since = self._loop.time() if self._waits_since is None else self._waits_since
         self._set()
+
+    def ended(self) -> None:
+        """Note the end of the call."""
+        if self._talks:
+            self._end_silence()
+
+    def _end_silence(self) -> None:
+        if self.silence_s is None and self._waits_since is not None:
+            self.silence_s = self._loop.time() - self._waits_since
 
     def _set(self) -> None:
         self._timer.set(None if self._classifier is None else self._classifier.deadline)

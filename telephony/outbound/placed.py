@@ -18,7 +18,7 @@ from ..outcomes.call_agent import agent_for_call
 from ..outcomes.realtime_filling import fill_from_transcript
 from ..outcomes.result_form import ResultForm
 from ..outcomes.text_model import TextModel
-from ..outcomes.transcript import Line, transcript_of
+from ..outcomes.transcript import Line, as_text, transcript_of
 from ..twilio.callbacks import CallStatus
 from ..twilio.rest import CallResource
 from .call_state import CallState
@@ -74,7 +74,7 @@ class PlacedCall(LiveControls):
         self.cancelled = False
         self.form = None if plan.result is None else ResultForm(plan.result)
         self._control = control
-        self._tools: list[FunctionTool] = [] if self.form is None else [self.form.tool()]
+        self._tools: list[FunctionTool] = [*([] if self.form is None else [self.form.tool()]), *plan.tools]
         if can_opt_out or do_not_call is not None:
             self._tools.append(opt_out(do_not_call))
         self._model_config: RealtimeModelConfig = {}
@@ -190,6 +190,7 @@ class PlacedCall(LiveControls):
 
         def end(call: Call) -> None:
             self._transcript = transcript_of(call, other="callee")
+            opening.ended()
             self._conversation_over.set()
             self.state.stream_ended(self.now)
             self._changed.set()
@@ -238,6 +239,11 @@ class PlacedCall(LiveControls):
         """The summary, masked for records."""
         return str(self._for_records(self.summary))
 
+    @property
+    def recorded_transcript(self) -> str:
+        """What was heard, one line for each line of the conversation, masked for records."""
+        return str(self._for_records(as_text(self._transcript)))
+
     def _for_records(self, value: Any) -> Any:
         return value if self.live is None else self.live.masked(value)
 
@@ -258,4 +264,5 @@ class PlacedCall(LiveControls):
             sid=state.sid,
             error=state.error,
             summary=self.summary,
+            silence_s=None if opening is None else opening.silence_s,
         )

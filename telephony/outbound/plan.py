@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from ..audio.files import Clip, load_words
 
 if TYPE_CHECKING:
+    from realtime_core import FunctionTool
+
     from ..call.options import AgentSource
     from ..outcomes.transcript import Line
 
@@ -57,6 +59,9 @@ class CallResult(Generic[T]):
     error: str = ""
     summary: str = ""
     """What a text model wrote about the call (TELEPHONY_TEXT_MODEL_URL, TELEPHONY_SUMMARIES)."""
+    silence_s: float | None = None
+    """How long a person who answered waited for the agent's first words, in seconds: from the end of what the person
+    said, until the words or the end of the call. None: no person answered."""
 
     @property
     def reached(self) -> bool:
@@ -84,6 +89,10 @@ class CallPlan:
     """Whether to find out who answered before the agent speaks."""
     timezone: str | None = None
     """The time zone of the callee, for quiet hours. None: derived from the number."""
+    extension: str = ""
+    """Keys that Twilio presses after the answer, such as `42`."""
+    tools: tuple[FunctionTool, ...] = ()
+    """Tools for this call, besides those of the agent."""
 
     def to_journal(self) -> dict[str, Any]:
         """The plan for the journal of the call, as JSON and without secrets. A clip is replaced by its length."""

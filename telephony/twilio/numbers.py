@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["e164", "legible", "plain", "tidy"]
+__all__ = ["e164", "legible", "plain", "split_extension", "tidy"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z+.-]*):")
 _EXTENSION = re.compile(
@@ -66,6 +66,21 @@ def plain(text: str) -> str:
     if not _PLAIN.fullmatch(text):
         raise ValueError("this is not a phone number: write it like +14155550123")
     return ("+" if text.startswith("+") else "") + re.sub(r"\D", "", text)
+
+
+def split_extension(text: str) -> tuple[str, str]:
+    """A number as people write it, and the digits of its extension, which are empty if it has none.
+
+    Raises:
+        ValueError: the number has a subaddress, which cannot be pressed as keys.
+    """
+    text = legible(text)
+    found = _EXTENSION.search(text)
+    if found is None or not any(map(str.isdigit, text[: found.start()])):
+        return text, ""
+    if "isub" in found[0].lower():
+        raise ValueError("the ISDN subaddress cannot be dialled: leave it out")
+    return text[: found.start()].rstrip(" ,;("), found[1]
 
 
 def e164(text: str) -> str:

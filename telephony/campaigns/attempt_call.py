@@ -1,0 +1,102 @@
+"""The call of one attempt: its plan, and what the attempt becomes when the call is over. The shells share it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from ..call.options import AgentSource
+from ..outbound.dialing_rules import DialingRules
+from ..outbound.dialler import Dialler
+from ..outbound.placed import PlacedCall
+from ..outbound.plan import GREETING, CallPlan, LeaveMessage
+from .callback_tool import CallbackTool
+from .campaign import Campaign
+from .contact import Attempt, Contact
+from .outcomes import outcome_of
+from .policy import calling_hours
+
+__all__ = ["AttemptCall", "Speech"]
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Who speaks in a campaign, and what is to be found out. `secrets` are for tools only."""
+
+    agent: AgentSource | None
+    result: type[Any] | Mapping[str, Any] | None = None
+    message: LeaveMessage | None = None
+    secrets: Mapping[str, Any] | None = None
+
+
+class AttemptCall:
+    """The call of one attempt. `place` makes it, `adopt` follows the call of a process that has ended; then `ended`."""
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        contact: Contact,
+        attempt: Attempt,
+        speech: Speech,
+        *,
+        rules: DialingRules,
+        now: datetime,
+    ) -> None:
+        config = campaign.config
+        zones = calling_hours(contact, config, rules).zones
+        self.attempt = attempt
+        self.callback = CallbackTool(now, zones[0] if zones else "UTC")
+        self.plan = CallPlan(
+            contact.number,
+            agent=speech.agent,
+            data=contact.data,
+            result=speech.result,
+            machine=speech.message or (None if config.message is None else LeaveMessage(config.message)),
+            greeting=config.greeting or GREETING,
+            max_s=config.max_s,
+            ring_s=config.ring_s,
+            secrets=speech.secrets or {},
+            timezone=contact.timezone or None,
+            extension=contact.extension,
+            tools=(self.callback.tool(),),
+        )
+        self._config = config
+        self._rules = rules
+
+    def place(self, dialler: Dialler) -> PlacedCall:
+        """Place the call. The id of the attempt is the token of the call. Raises `CallRefused`."""
+        return dialler.place(self.plan, self.attempt.id)
+
+    def adopt(self, dialler: Dialler) -> PlacedCall:
+        """Follow the call of a process that has ended. It is searched for, and never placed again."""
+        it = self.attempt
+        return dialler.adopt(self.plan, it.id, to=it.number, sid=it.sid or None, requested_at=it.started_at)
+
+    def ended(self, call: PlacedCall, now: datetime) -> Attempt:
+        """The attempt, because its call is over. Raises `CallRefused` if the do-not-call list cannot be read."""
+        result = call.result
+        assert result is not None
+        outcome = outcome_of(
+            result,
+            wants_result=call.form is not None,
+            opted_out=call.to in self._rules.do_not_call,
+            callback_at=self.callback.at,
+            abandoned_after_s=self._config.abandoned_after_s,
+        )
+        return replace(
+            self.attempt,
+            ended_at=now,
+            outcome=outcome,
+            sid=result.sid or "",
+            answered_by=result.answered_by,
+            duration_s=result.duration_s,
+            cost=result.cost,
+            currency=result.currency,
+            result=call.output_json,
+            transcript=call.recorded_transcript,
+            callback_at=self.callback.at,
+            message_left=result.message_left,
+            error=result.error,
+        )

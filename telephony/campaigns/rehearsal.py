@@ -1,0 +1,88 @@
+"""A rehearsal: the whole campaign in virtual time, with a simulated Twilio and simulated callees. No real call is made.
+
+The whole product runs: dialler, webhooks, media streams, agent, tools. While no call is in progress, the clock jumps to
+the next attempt, so a campaign of several days takes as long as its calls. The same seed gives the same result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from realtime_core.sources import Sources
+from realtime_core.testing import virtual_time
+
+from ..outbound.dialing_rules import DialingRules
+from ..outbound.telephony import Telephony
+from ..settings import Settings
+from .attempt_call import Speech
+from .callee_mix import CalleeMix
+from .campaign import Campaign
+from .contact import Attempt, Contact
+from .memory_store import MemoryStore
+from .runner import CampaignRunner, Check
+
+__all__ = ["START", "rehearse"]
+
+START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+"""When a rehearsal begins, if nothing else is said: a Monday."""
+
+
+class SkippingClock:
+    """The wall clock of a rehearsal, in virtual time. It can be moved forward."""
+
+    def __init__(self, start: datetime) -> None:
+        self._start = start
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=asyncio.get_running_loop().time())
+
+    def skip_to(self, at: datetime) -> None:
+        """Move the clock to `at`, if that is in the future."""
+        self._start += max(at - self.now(), timedelta(0))
+
+
+def rehearse(
+    campaign: Campaign,
+    contacts: Sequence[Contact],
+    speech: Speech,
+    *,
+    settings: Settings,
+    rules: DialingRules,
+    seed: int = 0,
+    start: datetime = START,
+    check: Check | None = None,
+    on_change: Callable[[Contact, Attempt | None], None] = lambda contact, attempt: None,
+) -> MemoryStore:
+    """Run the campaign to its end, and return its store. `rules` apply as to real calls; a number that opts out is kept
+    in the rehearsal only."""
+
+    async def main() -> MemoryStore:
+        clock, mix, store = SkippingClock(start), CalleeMix(seed), MemoryStore()
+        sources = Sources(seed, clock=clock.now)
+        store.add(replace(campaign, created_at=start), contacts)
+        async with Telephony(settings, simulate=True, dialing_rules=rules, sources=sources.fork("phone")) as phone:
+            twilio = phone.twilio
+            assert twilio is not None
+
+            def changed(contact: Contact, attempt: Attempt | None) -> None:
+                twilio.callees[contact.number] = mix.draw(contact.number)
+                on_change(contact, attempt)
+
+            twilio.callees |= {contact.number: mix.draw(contact.number) for contact in contacts}
+            runner = CampaignRunner(
+                store,
+                campaign.id,
+                phone.dialler,
+                speech,
+                sources=sources.fork("campaign"),
+                check=check,
+                on_change=changed,
+                when_idle=clock.skip_to,
+            )
+            await runner.run()
+        return store
+
+    return virtual_time.run(main, seed=seed)

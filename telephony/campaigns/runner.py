@@ -1,0 +1,173 @@
+"""Runs one campaign in this process, on a store that does not block. A shell around the policy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from realtime_core.sources import Sources
+
+from ..errors import CallRefused
+from ..outbound.dialler import Dialler
+from ..outbound.placed import PlacedCall
+from .attempt_call import AttemptCall, Speech
+from .campaign import Campaign, CampaignStatus
+from .contact import Attempt, Contact, DoneReason
+from .policy import Hold
+from .store import CampaignStore
+
+__all__ = ["CampaignRunner", "Check"]
+
+log = logging.getLogger(__name__)
+
+_BATCH = 100
+_LOOK_AGAIN = timedelta(minutes=1)
+_CHECK_AGAIN = timedelta(minutes=5)
+
+Check = Callable[[Contact], Awaitable[bool]]
+"""Whether the call is still wanted. An exception means that it is not known: the contact is asked about again later."""
+
+
+class CampaignRunner:
+    """Runs a campaign until every contact is done, or until it is paused or stopped. `on_change` is called after each
+    change of a contact. `when_idle` is called before a wait without a call in progress, with its end."""
+
+    def __init__(
+        self,
+        store: CampaignStore,
+        campaign_id: str,
+        dialler: Dialler,
+        speech: Speech,
+        *,
+        sources: Sources,
+        check: Check | None = None,
+        on_change: Callable[[Contact, Attempt | None], None] = lambda contact, attempt: None,
+        when_idle: Callable[[datetime], None] = lambda until: None,
+    ) -> None:
+        self._store = store
+        self._id = campaign_id
+        self._dialler = dialler
+        self._speech = speech
+        self._sources = sources
+        self._check = check
+        self._on_change = on_change
+        self._when_idle = when_idle
+        self._changed = asyncio.Event()
+        self._draining = False
+        self._live: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> Campaign:
+        """Returns the campaign when it is finished, paused or stopped, or drained, and no call is in progress."""
+        self._store.set_status(self._id, CampaignStatus.RUNNING, self._sources.now())
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._changed.clear()
+                now, held = self._sources.now(), None
+                if not self._draining and self._campaign.status is CampaignStatus.RUNNING:
+                    held = self._begin_due(now, group)
+                runs = not self._draining and self._campaign.status is CampaignStatus.RUNNING
+                if not self._live and not runs:
+                    break
+                wake_at = self._wake_at(held) if runs else None
+                if wake_at is None and not self._live:
+                    self._store.set_status(self._id, CampaignStatus.FINISHED, self._sources.now())
+                    break
+                await self._wait(wake_at)
+        return self._campaign
+
+    def drain(self) -> None:
+        """Begin no further call. `run` returns when the live calls are over."""
+        self._draining = True
+        self._changed.set()
+
+    async def hang_up(self) -> None:
+        """Begin no further call, and hang up the live ones."""
+        self.drain()
+        await asyncio.gather(*(call.hang_up() for call in self._dialler.live))
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _campaign(self) -> Campaign:
+        campaign = self._store.campaign(self._id)
+        assert campaign is not None
+        return campaign
+
+    def _begin_due(self, now: datetime, group: asyncio.TaskGroup) -> Hold | None:
+        """Begin attempts until no contact is due or the campaign holds."""
+        rules = self._dialler.rules
+        while due := self._store.due(self._id, now, _BATCH):
+            for contact in due:
+                attempt_id = self._sources.token(12)
+                got = self._store.begin(self._id, contact.id, now, attempt_id=attempt_id, owner="", rules=rules)
+                if isinstance(got, Hold):
+                    return got
+                if isinstance(got, Attempt):
+                    task = group.create_task(self._attempt(contact, got), name=f"attempt {attempt_id}")
+                    self._live[attempt_id] = task
+                elif (changed := self._store.contact(self._id, contact.id)) is not None:
+                    self._on_change(changed, None)
+        return None
+
+    def _wake_at(self, held: Hold | None) -> datetime | None:
+        """When to look again. None: when an attempt ends."""
+        if held is None:
+            return self._store.next_due(self._id)
+        return held.until or (None if self._live else self._sources.now() + _LOOK_AGAIN)
+
+    async def _wait(self, until: datetime | None) -> None:
+        if until is not None and not self._live:
+            self._when_idle(until)
+        delay = None if until is None else max(0.0, (until - self._sources.now()).total_seconds())
+        try:
+            async with asyncio.timeout(delay):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _attempt(self, contact: Contact, attempt: Attempt) -> None:
+        try:
+            contact_now, ended = await self._made(contact, attempt)
+        finally:
+            del self._live[attempt.id]
+            self._changed.set()
+        if contact_now is not None:
+            self._on_change(contact_now, ended)
+
+    async def _made(self, contact: Contact, attempt: Attempt) -> tuple[Contact | None, Attempt | None]:
+        wanted = await self._is_wanted(contact)
+        if not wanted:
+            until = None if wanted is not None else self._sources.now() + _CHECK_AGAIN
+            reason = None if wanted is None else DoneReason.UNWANTED
+            return self._store.withdraw(attempt.id, done=reason, until=until), None
+        rules, now = self._dialler.rules, self._sources.now()
+        made = AttemptCall(self._campaign, contact, attempt, self._speech, rules=rules, now=now)
+        try:
+            call = made.place(self._dialler)
+        except CallRefused as error:
+            log.info("A contact is not called now: %s", error)
+            if error.temporary:
+                return self._store.withdraw(attempt.id, until=now + _LOOK_AGAIN), None
+            return self._store.withdraw(attempt.id, done=DoneReason.REFUSED), None
+        await self._follow(call, attempt)
+        now = self._sources.now()
+        ended = made.ended(call, now)
+        return self._store.end(ended, now, rules=rules), ended
+
+    async def _follow(self, call: PlacedCall, attempt: Attempt) -> None:
+        await call.answered()
+        if call.sid is not None:
+            self._store.placed(attempt.id, call.sid)
+        await call.finished()
+
+    async def _is_wanted(self, contact: Contact) -> bool | None:
+        """None: it is not known."""
+        if self._check is None:
+            return True
+        try:
+            return await self._check(contact)
+        except Exception:  # the user's code
+            log.exception("The check before dialing failed for contact %s. It is asked again in 5 minutes.", contact.id)
+            return None
