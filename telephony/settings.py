@@ -350,6 +350,16 @@ class Settings(BaseSettings):
         return not self.can_be_rung or any(is_loopback(urlsplit(each or "").hostname or "") for each in addresses)
 
     @property
+    def model_settings(self) -> dict[str, Any]:
+        """The settings of the model that are set here, as a session takes them."""
+        chosen: dict[str, Any] = {}
+        if self.telephony_model_name is not None:
+            chosen["model_name"] = self.telephony_model_name
+        if (transcriber := self.telephony_transcription_model) is not None:
+            chosen["input_audio_transcription"] = None if transcriber == "off" else {"model": transcriber}
+        return chosen
+
+    @property
     def purges_journals(self) -> bool:
         """Whether `telephony_journal_days` is set, so that `serve` deletes old journals."""
         return "telephony_journal_days" in self.model_fields_set and self.telephony_journal_days > 0

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json as jsonlib
 import os
 from collections.abc import Sequence
-from html import escape
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from ..journal.store import JOURNALS, find_call
-from ..replay.batch import Job, junit_of, run, spread_of, spread_text
-from ..replay.page import body_of, document
-from ..settings import load_settings
+from ..replay.batch import Job, junit_of, run, spread_of, spread_text, summary_text
+from ..replay.page import index_of
+from ..settings import load_settings, read_settings
 from .errors import USAGE, CliError
 from .load import load_agent
 
@@ -49,47 +49,62 @@ def run_replay(
     if agent is not None:
         load_agent(agent)  # so that a wrong name is reported once, before the replays
     chosen = {**MODES[mode], **{name: value for name, value in options.items() if value is not None}}
+    chosen["model_settings"] = read_settings().model_settings
     seed = int(chosen.pop("seed", 0))
+    journals = _journals(paths)
+    many = len(journals) * repeat > 1
     jobs = [
-        Job(path, agent, nth, repeat, html is not None, {**chosen, "seed": seed + nth - 1})
-        for path in _journals(paths)
+        Job(path, agent, nth, repeat, brief=many, options={**chosen, "seed": seed + nth - 1})
+        for path in journals
         for nth in range(1, repeat + 1)
     ]
+    if html is not None:
+        jobs = _with_pages(jobs, html)
     results = []
     for result in run(jobs, workers=LIVE_AT_ONCE if mode == "live" else os.cpu_count() or 1):
         results.append(result)
         if not json:
-            typer.echo(result.get("text") or f"{result['title']}: {result['error']}")
-    _report(results, repeat, json=json, junit=junit, html=html)
+            progress = f"[{len(results):{len(str(len(jobs)))}}/{len(jobs)}] " if many else ""
+            typer.echo(progress + (result.get("text") or f"{result['title']}: not replayed: {result['error']}"))
+    _report(results, repeat, json=json, junit=junit, html=html if many else None)
     if any(result.get("error") for result in results):
         raise typer.Exit(1)
     if any(result["diverged"] for result in results):
         raise typer.Exit(DIVERGED)
 
 
+def _with_pages(jobs: Sequence[Job], html: Path) -> list[Job]:
+    """The jobs with their pages: `html` itself for one, else files in a folder beside it."""
+    folder = html.with_name(f"{html.stem}_files")
+    if len(jobs) == 1:
+        return [replace(jobs[0], page=html, sounds=folder)]
+    width = len(str(len(jobs)))
+    return [
+        replace(job, page=folder / f"{n:0{width}}-{_file_name(job.path)}.html", sounds=folder)
+        for n, job in enumerate(jobs, 1)
+    ]
+
+
+def _file_name(path: Path) -> str:
+    name = path.parent.name if path.stem.startswith("journal") else path.name.split(".")[0]
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
+
+
 def _report(results: list[dict[str, Any]], repeat: int, *, json: bool, junit: Path | None, html: Path | None) -> None:
+    summary = summary_text(results)
     if html is not None:
-        html.write_text(_one_page(results), encoding="utf-8")
+        rows = [{**r, "page": f"{html.stem}_files/{Path(r['page']).name}"} if "page" in r else r for r in results]
+        html.write_text(index_of(rows, summary), encoding="utf-8")
     if junit is not None:
         junit.write_text(junit_of(results), encoding="utf-8")
     rows = [{k: v for k, v in result.items() if k not in ("page", "text")} for result in results]
     spreads = [spread_of(results[n : n + repeat]) for n in range(0, len(results), repeat)] if repeat > 1 else []
     if json:
         typer.echo(jsonlib.dumps({"results": rows, "spreads": spreads}, indent=1, default=str))
-    else:
-        for spread in spreads:
-            typer.echo(spread_text(spread))
-
-
-def _one_page(results: list[dict[str, Any]]) -> str:
-    """The pages of all calls as one page. It also lists the calls that could not be replayed."""
-    bodies = [
-        body_of(result["page"])
-        if "page" in result
-        else f"<h2>{escape(result['title'])}: {escape(result['error'])}</h2>"
-        for result in results
-    ]
-    return document(len(results), sum(bool(result["diverged"]) for result in results), "\n".join(bodies))
+        return
+    for spread in spreads:
+        typer.echo(spread_text(spread))
+    typer.echo(f"\n{summary}")
 
 
 def _journals(paths: Sequence[str]) -> list[Path]:

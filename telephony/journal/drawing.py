@@ -12,7 +12,7 @@ from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Line", "Polygon", "Rect", "Shape", "Text", "png", "svg", "text_width", "wrap"]
+__all__ = ["Bars", "Line", "Polygon", "Rect", "Shape", "Text", "png", "svg", "text_width", "wrap"]
 
 _SCALE = 2
 """The PNG is drawn at this scale and reduced, for smooth edges."""
@@ -57,7 +57,16 @@ class Text:
     anchor: Literal["start", "middle", "end"] = "start"
 
 
-Shape = Rect | Line | Polygon | Text
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Vertical lines of one colour: (x, top, height), in order of x. Of a call there are thousands, so they are one
+    element, with whole numbers."""
+
+    lines: Sequence[tuple[int, int, int]]
+    color: str
+
+
+Shape = Rect | Line | Polygon | Text | Bars
 
 
 def png(shapes: Sequence[Shape], width: int, height: int) -> bytes:
@@ -119,6 +128,9 @@ def _paint(draw: ImageDraw.ImageDraw, shape: Shape) -> None:
             draw.line(ends, fill=shape.color, width=max(1, round(shape.width * s)))
         case Polygon():
             draw.polygon([(x * s, y * s) for x, y in shape.points], fill=shape.fill)
+        case Bars():
+            for x, y, height in shape.lines:
+                draw.rectangle((x * s, y * s, (x + 1) * s - 1, (y + height) * s), fill=shape.color)
         case Text():
             anchor = {"start": "lm", "middle": "mm", "end": "rm"}[shape.anchor]
             at = (shape.x * s, shape.y * s)
@@ -140,11 +152,24 @@ def _element(shape: Shape) -> str:
         case Polygon():
             points = " ".join(f"{x:.1f},{y:.1f}" for x, y in shape.points)
             return f'<polygon points="{points}" fill="{shape.fill}"/>'
+        case Bars():
+            return f'<path d="{_path(shape.lines)}" stroke="{shape.color}" fill="none"/>'
         case Text():
             return (
                 f'<text x="{shape.x:.1f}" y="{shape.y:.1f}" fill="{shape.color}" font-size="{shape.size:g}" '
                 f'text-anchor="{shape.anchor}" dominant-baseline="central">{escape(shape.text)}</text>'
             )
+
+
+def _path(lines: Sequence[tuple[int, int, int]]) -> str:
+    """The lines as a path with relative steps, from the middle of each pixel."""
+    parts: list[str] = []
+    at = (0, 0)
+    for x, y, height in lines:
+        dx, dy = x - at[0], y - at[1]
+        parts.append(f"m{dx}{dy if dy < 0 else f' {dy}'}v{height}" if parts else f"M{x}.5 {y}v{height}")
+        at = (x, y + height)
+    return "".join(parts)
 
 
 @cache

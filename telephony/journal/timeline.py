@@ -6,20 +6,23 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from .audio import CallAudio, pcm_of, voice_of
-from .drawing import Line, Polygon, Rect, Shape, Text, png, svg, text_width, wrap
+from .drawing import Bars, Line, Polygon, Rect, Shape, Text, png, svg, text_width, wrap
 from .figures import Figures, Latency
 from .recorded import RecordedCall
 from .transcript import Event, Turn
 
-__all__ = ["timeline_png", "timeline_svg"]
+__all__ = ["LEFT", "RIGHT", "WIDTH", "timeline_png", "timeline_svg"]
 
 WIDTH, HEIGHT = 1600, 540
 LEFT, RIGHT = 104, 1576
 CALLER_Y, EVENTS_Y, AGENT_Y, NOTES_Y, AXIS_Y = 148, 234, 320, 450, 486
+_ROOM = 30.0
+"""Texts that begin closer to each other than this, in pixels, are left out."""
 LANE = 44
 """Half the height of a lane."""
 INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
@@ -103,29 +106,29 @@ def _unheard(call: RecordedCall, turns: Sequence[Turn]) -> bytes:
 def _wave(ulaw: bytes, y: float, color: str, axis: _Axis) -> Iterator[Shape]:
     """The envelope: the loudest sample of each pixel column, in both directions. Silent columns are not drawn."""
     pcm = np.abs(pcm_of(ulaw).astype(np.int32))
-    columns = int(RIGHT - LEFT) * 2
-    edges = np.linspace(0, len(pcm), columns + 1).astype(int)
+    edges = np.linspace(0, len(pcm), RIGHT - LEFT + 1).astype(int)
     peaks = np.array([pcm[a:b].max(initial=0) for a, b in itertools.pairwise(edges)])
     loudest = max(float(np.percentile(peaks[peaks > 0], 99.5)) if peaks.any() else 1.0, 3000.0)
-    heights = np.minimum(1.0, peaks / loudest) * LANE
-    for column in np.flatnonzero(heights >= 0.25):
-        x = LEFT + column / 2
-        yield Rect(x, y - heights[column], 0.5, 2 * heights[column], color)
+    heights = np.rint(np.minimum(1.0, peaks / loudest) * LANE).astype(int)
+    yield Bars([(LEFT + int(x), int(y - heights[x]), 2 * int(heights[x])) for x in np.flatnonzero(heights)], color)
 
 
 def _marks(call: RecordedCall, axis: _Axis) -> Iterator[Shape]:
     """A tick where a mark came back: its audio was played, or flushed."""
     y = AGENT_Y + LANE + 6
-    for mark in call.marks:
-        if mark.back_t is not None:
-            x = axis.x(call.ms(mark.back_t))
-            yield Line(x, y, x, y + 6, CUT if mark.flushed else MARK)
+    for flushed in (False, True):
+        columns = {
+            round(axis.x(call.ms(mark.back_t)))
+            for mark in call.marks
+            if mark.back_t is not None and mark.flushed == flushed
+        }
+        yield Bars([(x, y, 6) for x in sorted(columns)], CUT if flushed else MARK)
 
 
 def _texts(axis: _Axis, turns: Sequence[Turn], y: float, color: str, *, upwards: bool) -> Iterator[Shape]:
     """The text of each turn, in the space before the next turn of the same speaker."""
     size, line_height = 13.0, 17
-    turns = [turn for turn in turns if turn.heard or turn.speaker == "caller"]
+    turns = _apart([turn for turn in turns if turn.heard or turn.speaker == "caller"], axis)
     for n, turn in enumerate(turns):
         x = axis.x(turn.start_ms)
         end = axis.x(turns[n + 1].start_ms) - 14 if n + 1 < len(turns) else RIGHT
@@ -139,13 +142,27 @@ def _texts(axis: _Axis, turns: Sequence[Turn], y: float, color: str, *, upwards:
             yield Text(x, top + row * line_height, line, color if turn.heard else FAINT, size)
 
 
+_Entry = TypeVar("_Entry", Turn, Event)
+
+
+def _apart(entries: Sequence[_Entry], axis: _Axis) -> list[_Entry]:
+    """The entries whose texts have some room. In a long call not every text has."""
+    found: list[_Entry] = []
+    for each in entries:
+        if not found or axis.x(each.start_ms) - axis.x(found[-1].start_ms) >= _ROOM:
+            found.append(each)
+    return found
+
+
 def _interruptions(axis: _Axis, events: Sequence[Event], figures: Figures) -> Iterator[Shape]:
     silences = {round(silence.from_ms): silence for silence in figures.silences}
+    events = [event for event in events if event.kind == "interruption"]
+    labelled = _apart(events, axis)
     for event in events:
-        if event.kind != "interruption":
-            continue
         x = axis.x(event.start_ms)
         yield Line(x, CALLER_Y - LANE, x, AGENT_Y + LANE, CUT, 1.5)
+        if event not in labelled:
+            continue
         silence = silences.get(round(event.start_ms))
         label = "interrupted" if silence is None else f"interrupted, silent within {math.ceil(silence.ms) or 1} ms"
         if event.cause is not None and not event.cause.is_callers:
@@ -155,7 +172,11 @@ def _interruptions(axis: _Axis, events: Sequence[Event], figures: Figures) -> It
 
 def _answers(axis: _Axis, latencies: Sequence[Latency]) -> Iterator[Shape]:
     """From the end of the caller's speech to the first sample of the answer."""
+    last = -_ROOM
     for latency in latencies:
+        if axis.x(latency.to_ms) - last < _ROOM:
+            continue
+        last = axis.x(latency.to_ms)
         x1, x2, y = axis.x(latency.from_ms), axis.x(latency.to_ms), EVENTS_Y + 24
         yield Line(x1, y - 5, x1, y + 5, ANSWER, 1.2)
         yield Line(x1, y, x2, y, ANSWER, 1.2)
@@ -169,7 +190,7 @@ def _tools_and_keys(axis: _Axis, events: Sequence[Event]) -> Iterator[Shape]:
         x, end = axis.x(tool.start_ms), axis.x(tool.end_ms)
         yield Rect(x - 1.5, EVENTS_Y - 34, max(3.0, end - x), 20, TOOL, 1.5)
         room = (axis.x(following.start_ms) if following else RIGHT) - x - 20
-        for text in wrap(tool.text, 12.5, min(420.0, max(40.0, room)), 1):
+        for text in () if room < _ROOM else wrap(tool.text, 12.5, min(420.0, max(40.0, room)), 1):
             yield from _label(max(x + 3, end) + 5, EVENTS_Y - 24, text, TOOL)
     for key in events:
         if key.kind == "key":

@@ -12,30 +12,35 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..errors import TelephonyError
+from .call import ReplayedCall
 from .page import page_of
 from .replaying import replay_call
 from .report import data_of, text_of
 
-__all__ = ["Job", "junit_of", "run", "spread_of", "spread_text"]
+__all__ = ["Job", "junit_of", "run", "spread_of", "spread_text", "summary_text", "write_page"]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One replay to run. `agent` is an import string. `options` are those of `replay_call`."""
+    """One replay to run. `agent` is an import string. `options` are those of `replay_call`. `page` is the file of the
+    HTML page, and `sounds` the folder of its audio; None: no page. `brief`: the text leaves out what changed since the
+    recording, because a summary says it."""
 
     path: Path
     agent: str | None = None
     nth: int = 1
     of: int = 1
-    page: bool = False
+    page: Path | None = None
+    sounds: Path | None = None
+    brief: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
 
 def run(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[dict[str, Any]]:
     """Run the jobs, and yield one result for each, in the order of the jobs.
 
-    A result is the dictionary of `report.data_of`, with `title`, `path`, `text` and `cpu_s`, and with `page` if the job
-    asks for a page. If a call cannot be replayed, its result has an `error` instead of the report.
+    A result is the dictionary of `report.data_of`, with `title`, `path`, `text` and `cpu_s`. If a call cannot be
+    replayed, its result has an `error` instead of the report. Pages are written.
     """
     if workers <= 1 or len(jobs) == 1:
         yield from map(_run, jobs)
@@ -57,9 +62,23 @@ def _run(job: Job) -> dict[str, Any]:
         call = replay_call(job.path, agent, **job.options)
     except TelephonyError as error:
         return {"title": title, "path": str(job.path), "mode": "", "diverged": False, "error": str(error), "cpu_s": 0.0}
-    result = {"title": title, "path": str(job.path), "text": text_of(call), **data_of(call)}
+    result = {"title": title, "path": str(job.path), "text": text_of(call, brief=job.brief), **data_of(call)}
     result["cpu_s"] = round(time.process_time() - start, 3)
-    return {**result, "page": page_of([call])} if job.page else result
+    if job.page is not None:
+        write_page(call, job.page, job.sounds or job.page.parent)
+        result["page"] = str(job.page)
+    return result
+
+
+def write_page(call: ReplayedCall, path: Path, sounds: Path) -> None:
+    """Write the page about a call, and its audio to the folder `sounds`, which is that of the page or inside of it.
+    Raises `OSError`."""
+    sounds.mkdir(parents=True, exist_ok=True)
+    place = "" if sounds == path.parent else sounds.relative_to(path.parent).as_posix()
+    page = page_of(call, path.stem, place)
+    path.write_text(page.html, encoding="utf-8")
+    for name, wav in page.audio.items():
+        (sounds / name).write_bytes(wav)
 
 
 def spread_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -102,6 +121,24 @@ def spread_text(spread: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def summary_text(results: Sequence[dict[str, Any]]) -> str:
+    """The last lines about several replays: how many differ, what changed since the recordings, and what the mode
+    shows."""
+    diverged, failed = (sum(bool(result.get(key)) for result in results) for key in ("diverged", "error"))
+    same = len(results) - diverged - failed
+    counts = [f"{same} without divergence", f"{diverged} diverged", *([f"{failed} not replayed"] if failed else [])]
+    lines = [f"{len(results)} {'replay' if len(results) == 1 else 'replays'}: {', '.join(counts)}."]
+    changed: dict[str, int] = {}
+    for result in results:
+        for change in result.get("changes", ()):
+            changed[change] = changed.get(change, 0) + 1
+    if changed:
+        lines.append("Changed since the recordings:")
+        lines += [f"  {change} (in {count} of {len(results)})" for change, count in changed.items()]
+    lines += dict.fromkeys(result["proves"] for result in results if result.get("proves"))
+    return "\n".join(lines)
+
+
 def junit_of(results: Sequence[dict[str, Any]]) -> str:
     """JUnit XML with a test case for each result of `run`. A divergence is a failure; an `error` is an error."""
     failed, broken = (sum(bool(result.get(key)) for result in results) for key in ("diverged", "error"))
@@ -115,7 +152,7 @@ def junit_of(results: Sequence[dict[str, Any]]) -> str:
         if result.get("error"):
             ElementTree.SubElement(case, "error", message=_plain(result["error"]))
         elif result["diverged"]:
-            failure = ElementTree.SubElement(case, "failure", message=_plain(result["divergence"]["what"]))
+            failure = ElementTree.SubElement(case, "failure", message=_plain(result["divergence"]["sentence"]))
             failure.text = _plain(result["text"])
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

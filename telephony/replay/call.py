@@ -20,9 +20,10 @@ from ..journal.format import Record, object_at
 from ..journal.recorded import RecordedCall
 from ..journal.transcript import Event, Turn, events_of, to_text
 from ..journal.wav import write_stereo
+from .changes import Change
 from .compare import Comparison, Divergence
 
-__all__ = ["HeardCall", "Interruption", "NotCalled", "ReplayedCall", "ToolCall", "Usage"]
+__all__ = ["CallDiffers", "HeardCall", "Interruption", "NotCalled", "ReplayedCall", "ToolCall", "Usage"]
 
 _FRAME_MS = 20
 _LOUD = 400
@@ -32,6 +33,10 @@ _WHOLE_MS = 40.0
 
 class NotCalled(AssertionError):
     """The tool was not called, or fewer times than expected."""
+
+
+class CallDiffers(AssertionError):
+    """A replayed call differs from its recording. The message is the whole report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +262,9 @@ class HeardCall:
 class ReplayedCall(HeardCall):
     """A replayed call.
 
-    `divergence` is the first difference from the recording (None: no difference). `notes` are differences that do not
-    count (of instructions and schemas). `unrecorded_tools` are tool calls without a recorded answer.
+    `divergence` is the first difference from the recording (None: no difference). `changes` are the differences of
+    instructions, tools, voice and model settings. `notes` are differences that do not count. `unrecorded_tools` are
+    tool calls without a recorded answer.
     """
 
     def __init__(
@@ -271,6 +277,8 @@ class ReplayedCall(HeardCall):
         phone_audio: bytes | None = None,
         unrecorded_tools: list[tuple[str, str]] | None = None,
         violations: list[str] | None = None,
+        changes: list[Change] | None = None,
+        report: Callable[[ReplayedCall], str] = lambda call: str(call.divergence),
     ) -> None:
         super().__init__(records, original.name, phone_audio=phone_audio)
         self.mode = mode
@@ -279,6 +287,8 @@ class ReplayedCall(HeardCall):
         self.unrecorded_tools = unrecorded_tools or []
         self.violations = violations or []
         """What Twilio would have refused, if a simulated phone received it."""
+        self.changes = changes or []
+        self._report = report
 
     @property
     def divergence(self) -> Divergence | None:
@@ -287,6 +297,21 @@ class ReplayedCall(HeardCall):
     @property
     def notes(self) -> list[Divergence]:
         return self.comparison.notes
+
+    @property
+    def has_recorded_model(self) -> bool:
+        return self.mode in ("recorded", "simulated")
+
+    @property
+    def unjudged(self) -> list[Change]:
+        """The changes that this replay cannot judge, because the recorded model answered."""
+        return self.changes if self.has_recorded_model else []
+
+    def assert_same(self) -> None:
+        """Raise `CallDiffers`, an `AssertionError`, with the whole report if the call differs from the recording."""
+        __tracebackhide__ = True
+        if self.divergence is not None:
+            raise CallDiffers(self._report(self))
 
 
 def _voiced(ulaw: bytes) -> NDArray[np.bool_]:

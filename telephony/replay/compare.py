@@ -19,7 +19,7 @@ __all__ = ["Comparison", "Divergence", "Tolerances", "compare"]
 LANES = ("phone", "model", "tools", "call", "twilio", "config")
 _SAME_ACTION_S = 2.0
 
-Kind = Literal["missing", "extra", "changed", "late", "early", "audio"]
+Kind = Literal["missing", "extra", "changed", "late", "early", "audio", "schema"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class Tolerances:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Divergence:
-    """One difference, at `t` (seconds of the call) and at the record `index`."""
+    """One difference, at `t` (seconds of the call) and at the record `index`. `what` names it in the words of the
+    protocols. `cause`, where it is known, says in plain words what it means for the caller."""
 
     kind: Kind
     lane: str
@@ -74,19 +75,32 @@ class Divergence:
     index: int = 0
     context: tuple[str, ...] = ()
     """Messages and actions shortly before the difference."""
+    cause: str = ""
 
-    def __str__(self) -> str:
-        lines = [f"At {self.t:.3f} s, {self.lane}: {self.what}"]
+    @property
+    def sentence(self) -> str:
+        """The cause, or what differs in the words of the protocols."""
+        return self.cause or f"{self.what}."
+
+    @property
+    def details(self) -> list[str]:
+        """Where and what it is, what was expected, and what came before."""
+        at = f"At {self.t:.3f} s, {self.lane}"
+        lines = [f"{at}: {self.what}" if self.cause != self.what else f"{at}:"]
         if self.expected:
             lines.append(f"  recorded: {self.expected}")
         if self.actual:
             lines.append(f"  now:      {self.actual}")
         if self.context:
             lines += ["  before that:", *(f"    {line}" for line in self.context)]
-        return "\n".join(lines)
+        return lines
 
-    __repr__ = __str__
-    """pytest shows it in `assert call.divergence is None, call.divergence`."""
+    def __str__(self) -> str:
+        return "\n".join([self.cause, *self.details] if self.cause else self.details)
+
+    def __repr__(self) -> str:
+        """One line. pytest shows it in `assert call.divergence is None`, and the whole report once, below."""
+        return f"<at {self.t:.1f} s: {self.sentence}>"
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -10,6 +11,8 @@ from typing import Any, TypedDict
 import numpy as np
 
 from realtime_core.audio import g711
+
+from ..errors import ReplayError
 
 __all__ = ["ClearRace", "Perturbation", "Perturbations", "perturbation_of"]
 
@@ -74,6 +77,16 @@ class Perturbation:
     _noise: np.random.Generator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        for name in ("loss", "doubled_marks", "clear_races"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ReplayError(f"{name}={getattr(self, name):g} is no probability: give 0 to 1.")
+        for name in ("jitter_s", "slow_tools_s", "late_marks_s", "late_clears_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ReplayError(f"{name.replace('_s', '_ms')} must not be negative.")
+        if self.noise_dbfs is not None and not self.noise_dbfs <= 0:
+            raise ReplayError(
+                f"noise_dbfs={self.noise_dbfs:g} is louder than a line can be: 0 is the loudest, -40 is clearly heard."
+            )
         self._noise = np.random.default_rng(self.seed)
 
     @property
@@ -122,7 +135,7 @@ class Perturbation:
 
 
 def perturbation_of(seed: int, given: Perturbations) -> Perturbation:
-    """The faults from the arguments of `replay`."""
+    """The faults from the arguments of `replay`. Raises `ReplayError` for values that cannot be."""
     fields: dict[str, Any] = {}
     for name, value in given.items():
         fields[name.replace("_ms", "_s")] = value / 1000 if name.endswith("_ms") else value  # type: ignore[operator]

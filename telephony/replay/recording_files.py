@@ -74,7 +74,7 @@ def test_of(call: HeardCall, name: str, agent: str | None) -> str:
         "",
         f"def test_{name}(replay):",
         f'    call = replay("{name}"{named})',
-        "    assert call.divergence is None, call.divergence",
+        "    call.assert_same()",
     ]
     lines += [f"    assert call.tool({each}).arguments == {_literal(tool.arguments)}" for each, tool in _counted(call)]
     limits = [max(60, round(each.silence_after_ms / 20 + 1) * 20) for each in call.interruptions]

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from ..call.options import AgentSource, CallOptions
 from ..errors import ReplayError
 from ..journal.reader import raw_lines, read_journal
 from ..simulator import Caller, Line
 from ..simulator import callers as scripted
+from .argument_check import misfits
 from .behaviour import behaviour_of
 from .call import HeardCall, ReplayedCall
 from .callers import retimed, turns_of, verbatim
+from .changes import Change, changes_between, changes_of_settings
 from .compare import Tolerances, compare
+from .effects import Asked, check_effects
 from .perturbation import Perturbation, Perturbations, perturbation_of
-from .recorded_run import run_recorded
+from .recorded_run import ReplayRun, run_recorded
 from .recording import Recording, load
-from .report import with_context
+from .report import explained, text_of
 from .simulated_run import RECORDED, run_simulated, stalls
+from .triggers import AUDIO
 
 __all__ = ["read", "replay_call"]
 
@@ -72,6 +76,7 @@ def replay_call(
     run_tools: bool = False,
     configure: Callable[[CallOptions], None] | None = None,
     seed: int = 0,
+    model_settings: Mapping[str, Any] | None = None,
     **perturbations: Unpack[Perturbations],
 ) -> ReplayedCall:
     """Run a recorded call again, and compare it with the recording.
@@ -93,53 +98,87 @@ def replay_call(
         run_tools: Run the agent's own tools, with their effects. Default: tools answer from the recording.
         configure: Changes the options of the call before it starts.
         seed: The seed of all random numbers.
+        model_settings: Today's settings of the model (`Settings.model_settings`), to show where they differ from the
+            recorded ones. They do not change the replay.
 
-    Raises `JournalError`, `ReplayError` for arguments that exclude each other, and what a scripted caller raises.
+    Raises `JournalError`, `ReplayError` for arguments that exclude each other or have no effect, and what a scripted
+    caller raises.
     """
     recording = read(path)
     if model == RECORDED and "imported" in recording.header:
         raise ReplayError(
-            "This call was imported, so it has no recorded model. Replay it with another model: --mode embedded, "
-            'or --mode live (in Python: model="embedded").'
+            "This call was imported, so it has no recorded model. Use `telephony eval`, which calls an agent with its "
+            "caller; or replay it with another model: --mode embedded, or --mode live (in Python: "
+            'model="embedded").'
         )
     original = HeardCall(lambda: read_journal(path), recording.name)
     if perturbation is None:
         perturbation = perturbation_of(seed, perturbations)
     elif perturbations:
         raise ReplayError(f"Give perturbation=, or {', '.join(perturbations)}, not both.")
+    if min(round_trip_ms, jitter_ms, stall_ms) < 0:
+        raise ReplayError("round_trip_ms, jitter_ms and stall_ms must not be negative.")
+    check_effects(
+        Asked(
+            recorded_caller=caller == RECORDED,
+            simulated_caller=caller == SIMULATED,
+            recorded_model=model == RECORDED,
+            has_agent=agent is not None,
+            listens=isinstance(recording.config.get("placed"), dict),
+            duration_s=recording.duration_s,
+            noise=perturbation.noise_dbfs is not None,
+            other_line=bool(round_trip_ms or line),
+            disconnect_at_s=perturbation.disconnect_at_s,
+            retimed=turns == "retimed",
+            strict=strict,
+            run_tools=run_tools,
+        )
+    )
     if stall_ms:
         perturbation.stalls = stalls(stall_ms / 1000, recording.duration_s, seed)
+    run: ReplayRun
     if caller == RECORDED and model == RECORDED:
-        if round_trip_ms or line:
-            raise ReplayError('The recorded caller has the recorded line. For another line use caller="simulated".')
         perturbation.jitter_s = perturbation.jitter_s or jitter_ms / 1000
-        performance = run_recorded(
+        run = run_recorded(
             recording, agent, perturbation=perturbation, run_tools=run_tools, configure=configure, seed=seed
         )
-        ours = behaviour_of(performance.ours(), recording.schema)
         samples, voice = not recording.masks_audio, not perturbation.touches_voice
         wanted = tolerances or (Tolerances.strict() if strict else Tolerances(samples=samples, voice=voice))
-        compared = compare(recording.behaviour, ours, wanted)
-        compared.divergences = with_context(original, compared.divergences)
-        return ReplayedCall(performance.journal.records, compared, original, unrecorded_tools=performance.unrecorded)
-    if len(recording.streams) > 1 and model == RECORDED:
-        why = f"This call had {len(recording.streams)} media streams, and a simulated phone has one"
-        raise ReplayError(f'{why}. Replay it with the recorded caller, or with another model (model="embedded").')
-    line = line or Line(round_trip_s=round_trip_ms / 1000, jitter_s=jitter_ms / 1000, seed=seed)
-    run = run_simulated(
-        recording, agent, _caller(caller, turns, model, original), model=model, line=line, perturbation=perturbation,
-        run_tools=run_tools, configure=configure, seed=seed,
-    )  # fmt: skip
-    wanted = tolerances or _expected(caller, model)
+        heard, violations = None, None
+    else:
+        if len(recording.streams) > 1 and model == RECORDED:
+            why = f"This call had {len(recording.streams)} media streams, and a simulated phone has one"
+            raise ReplayError(f'{why}. Replay it with the recorded caller, or with another model (model="embedded").')
+        line = line or Line(round_trip_s=round_trip_ms / 1000, jitter_s=jitter_ms / 1000, seed=seed)
+        simulated = run_simulated(
+            recording, agent, _caller(caller, turns, original), model=model, line=line, perturbation=perturbation,
+            run_tools=run_tools, configure=configure, seed=seed,
+        )  # fmt: skip
+        wanted = tolerances or _expected(caller, model)
+        run, heard, violations = simulated, simulated.heard, simulated.violations
     compared = compare(recording.behaviour, behaviour_of(run.ours(), recording.schema), wanted)
-    compared.divergences = with_context(original, compared.divergences)
-    return ReplayedCall(
-        run.journal.records, compared, original, mode=_mode(caller, model), phone_audio=run.heard,
-        unrecorded_tools=run.unrecorded, violations=run.violations,
+    if model == RECORDED:
+        compared.divergences[:0] = misfits(original.records, run.journal.records())
+    replayed = ReplayedCall(
+        run.journal.records, compared, original, mode=_mode(caller, model), phone_audio=heard,
+        unrecorded_tools=run.unrecorded, violations=violations, report=text_of,
+        changes=_changes(recording, run, model_settings or {}),
     )  # fmt: skip
+    compared.divergences = explained(original, replayed, compared.divergences)
+    return replayed
 
 
-def _caller(caller: str | Caller, turns: str, model: str, original: HeardCall) -> Caller:
+def _changes(recording: Recording, run: ReplayRun, model_settings: Mapping[str, Any]) -> list[Change]:
+    """What changed of the configuration that is sent to the model, and of the settings of the model."""
+    then = [command.message for command in recording.commands]
+    now = [record.message for _, record in run.ours() if record.kind == "model.out" and record.event != AUDIO]
+    return [
+        *changes_of_settings(recording.header, recording.session, model_settings),
+        *changes_between(then, now),
+    ]
+
+
+def _caller(caller: str | Caller, turns: str, original: HeardCall) -> Caller:
     if not isinstance(caller, str):
         return caller
     if caller not in (RECORDED, SIMULATED):
@@ -147,8 +186,6 @@ def _caller(caller: str | Caller, turns: str, model: str, original: HeardCall) -
     if turns == "verbatim":
         return verbatim(original.recorded, hangs_up=original.ended in ("hung up", "imported", ""))
     if turns == "retimed":
-        if model == RECORDED:
-            raise ReplayError("The recorded model has recorded times. Re-timed turns need model='embedded' or 'live'.")
         return retimed(turns_of(original.recorded, original.audio))
     raise ReplayError(f"turns={turns!r} is neither verbatim nor retimed.")
 
@@ -163,4 +200,6 @@ def _expected(caller: str | Caller, model: str) -> Tolerances:
 def _mode(caller: str | Caller, model: str) -> str:
     if caller not in (RECORDED, SIMULATED):
         return "scripted"
-    return "simulated" if model == RECORDED else model
+    if model == RECORDED:
+        return RECORDED if caller == RECORDED else SIMULATED
+    return model

@@ -10,10 +10,27 @@ from typing import Any
 from ..journal.format import Record
 from ..journal.transcript import Event, Turn, line_of
 from .call import HeardCall, ReplayedCall
+from .cause import cause_of
 from .compare import Divergence
 
-__all__ = ["context_of", "data_of", "rows_of", "text_of", "timeline_of", "with_context"]
+__all__ = ["PROVES", "context_of", "data_of", "explained", "rows_of", "text_of", "timeline_of"]
 
+_NOT_SHOWN = (
+    "It does not show what a model would say or do with other instructions, tools, voice or settings: "
+    "use `telephony eval`."
+)
+PROVES = {
+    "recorded": "Mode recorded: the recorded caller spoke and the recorded model answered. It shows what today's code "
+    f"does with the same input. {_NOT_SHOWN}",
+    "simulated": "Mode simulated: the recorded caller spoke over another line and the recorded model answered. It "
+    f"shows what today's code does on that line. {_NOT_SHOWN}",
+    "embedded": "Mode embedded: the embedded model answered, which is no AI. It shows that the call works with other "
+    "answers. It does not show what a real model would say: use `telephony eval`.",
+    "live": "Mode live: a real model answered once, and its next answer may be another one. To compare many calls use "
+    "`telephony eval`.",
+    "scripted": "A simulated caller called. Nothing is compared with the recording.",
+}
+"""What a replay shows, by its mode."""
 _BEFORE = 8
 _DULL = frozenset(
     {
@@ -30,6 +47,7 @@ _DULL = frozenset(
 _ARROWS = {"twilio.in": "phone  ->", "twilio.out": "phone  <-", "model.in": "model  ->", "model.out": "model  <-"}
 _LANE = 56
 _SAME_S = 0.3
+_SAME_STEP_S = 0.002
 
 
 def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, ...]:
@@ -47,12 +65,33 @@ def context_of(records: Iterable[Record], divergence: Divergence) -> tuple[str, 
     return tuple(f"{each.t:9.3f}  {_line_of(each)}" for each in sorted(noted, key=lambda each: each.t))
 
 
-def with_context(original: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
-    """Add the context to the first divergence. The others are mostly its consequences."""
+def explained(original: HeardCall, replayed: HeardCall, divergences: Sequence[Divergence]) -> list[Divergence]:
+    """The divergences with the cause first. The first one gets a sentence in plain words, and its context.
+
+    The others are mostly its consequences. What a tool did is the cause of what was sent in the same step.
+    """
     if not divergences:
         return []
-    first, *rest = divergences
-    return [replace(first, context=context_of(original.records, first)), *rest]
+    step = [each for each in divergences if each.t <= divergences[0].t + _SAME_STEP_S]
+    first = divergences[0] if divergences[0].kind == "schema" else min(step, key=lambda each: each.lane != "tools")
+    rest = [each for each in divergences if each is not first]
+    first = _moved(first, rest)
+    texts = {turn.item_id: turn.said for call in (replayed, original) for turn in call.turns if turn.said}
+    cause = first.cause or cause_of(first, texts)
+    return [replace(first, cause=cause, context=context_of(original.records, first)), *rest]
+
+
+def _moved(first: Divergence, rest: Sequence[Divergence]) -> Divergence:
+    """What a tool did, or an answer, that is missing here and comes later, is late. The comparison does not pair
+    actions that are far apart."""
+    base = first.what.removesuffix(" did not happen")
+    if first.kind != "missing" or first.lane not in ("tools", "phone") or base == "clear":
+        return first
+    later = next((each for each in rest if each.what == f"{base} is not in the recording" and each.t > first.t), None)
+    if later is None:
+        return first
+    what = f"{base} came {(later.t - first.t) * 1000:.0f} ms too late"
+    return replace(first, kind="late", what=what, expected=f"at {first.t:.3f} s", actual=f"at {later.t:.3f} s")
 
 
 def data_of(call: ReplayedCall) -> dict[str, Any]:
@@ -61,8 +100,10 @@ def data_of(call: ReplayedCall) -> dict[str, Any]:
         "name": call.name,
         "mode": call.mode,
         "diverged": call.divergence is not None,
-        "divergence": None if call.divergence is None else asdict(call.divergence),
+        "divergence": None if (it := call.divergence) is None else {"sentence": it.sentence, **asdict(it)},
         "divergences": len(call.comparison.divergences),
+        "proves": PROVES.get(call.mode, ""),
+        "changes": [str(change) for change in call.changes],
         "notes": [note.what for note in call.notes],
         "ended": call.ended,
         "tools": [asdict(tool) for tool in call.tools],
@@ -79,15 +120,21 @@ def data_of(call: ReplayedCall) -> dict[str, Any]:
     }
 
 
-def text_of(call: ReplayedCall) -> str:
-    """The result as text: one line, or the first divergence with both calls around it side by side."""
-    lines = [f"{call.name} ({call.mode}): {'DIVERGED' if call.divergence else 'no divergence'}, {call.ended}"]
-    if call.divergence is not None:
-        lines += [str(call.divergence), ""]
+def text_of(call: ReplayedCall, *, brief: bool = False) -> str:
+    """The result as text: one line, or the first divergence with both calls around it side by side. `brief` leaves out
+    what changed since the recording."""
+    divergence = call.divergence
+    result = f"no divergence, {call.ended}" if divergence is None else f"DIVERGED. {divergence.sentence}"
+    lines = [f"{call.name} ({call.mode}): {result}"]
+    if call.changes and not brief:
+        judged = "" if call.unjudged == [] else " (this mode cannot judge it: use `telephony eval`)"
+        lines += [f"Changed since the recording{judged}:", *(f"  {change}" for change in call.changes)]
+    if divergence is not None:
+        lines += [*divergence.details, ""]
         if len(call.comparison.divergences) > 1:
             lines += [f"{len(call.comparison.divergences) - 1} more divergences follow.", ""]
-        lines += timeline_of(call.original, call, around_ms=call.divergence.t * 1000)
-    lines += [f"note: {note.what}" for note in call.notes]
+        lines += timeline_of(call.original, call, around_ms=divergence.t * 1000)
+    lines += [f"note: {note.what}" for note in call.notes if not call.changes]
     lines += [f"note: {name}({arguments}) has no recorded answer" for name, arguments in call.unrecorded_tools]
     lines += [f"Twilio would have refused: {violation}" for violation in call.violations]
     return "\n".join(lines)

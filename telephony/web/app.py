@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -327,11 +327,7 @@ def _text_model(settings: Settings) -> TextModel | None:
 
 def _run_config(settings: Settings, given: RealtimeRunConfig | None) -> RealtimeRunConfig:
     config = RealtimeRunConfig(**given) if given is not None else RealtimeRunConfig()
-    chosen = RealtimeSessionModelSettings()
-    if settings.telephony_model_name is not None:
-        chosen["model_name"] = settings.telephony_model_name
-    if (transcriber := settings.telephony_transcription_model) is not None:
-        chosen["input_audio_transcription"] = None if transcriber == "off" else {"model": transcriber}
+    chosen = settings.model_settings
     if chosen:
-        config["model_settings"] = {**chosen, **config.get("model_settings", {})}
+        config["model_settings"] = cast("RealtimeSessionModelSettings", {**chosen, **config.get("model_settings", {})})
     return config

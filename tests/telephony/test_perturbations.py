@@ -81,7 +81,7 @@ def _late_clear(call: ReplayedCall) -> None:
 
 
 CASES: dict[str, tuple[dict[str, Any], Callable[[ReplayedCall], None]]] = {
-    "noise": ({"noise_dbfs": -45.0}, _noise),
+    "noise": ({"noise_dbfs": -45.0, "caller": "simulated", "model": "trattoria"}, _noise),
     "loss": ({"loss": 0.05}, _loss),
     "jitter": ({"jitter_ms": 40.0}, _jitter),
     "stalls": ({"stall_ms": 300.0}, _stalled),
@@ -165,7 +165,7 @@ def test_the_command_has_them_all() -> None:
     options = [f"--{name.replace('_', '-')}" for name in Perturbations.__annotations__]
     values = ["0.01", "-50", "15", "100", "20", "0.1", "40", "0.5"]
     given = [each for pair in zip(options, values, strict=True) for each in pair]
-    result = CliRunner().invoke(app, ["replay", str(recorded("demo")), "--mode", "simulated", "--json", *given])
+    result = CliRunner().invoke(app, ["replay", str(recorded("demo")), "--mode", "embedded", "--json", *given])
     assert result.exit_code in (0, 3), result.output
     (outcome,) = json.loads(result.output)["results"]
     assert outcome["ended"] == "hung up" and outcome["tools"][0]["ms"] > 480

@@ -1,0 +1,67 @@
+"""Which options of a replay have an effect in which mode. Pure.
+
+An option without an effect is refused: a green result with it would mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import ReplayError
+
+__all__ = ["Asked", "check_effects"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for, as far as it may be without an effect. `listens`: our own code listens to the caller's audio,
+    as the tone detector of an outgoing call does. `duration_s`: of the recording."""
+
+    recorded_caller: bool
+    simulated_caller: bool
+    recorded_model: bool
+    has_agent: bool
+    listens: bool
+    duration_s: float
+    noise: bool = False
+    other_line: bool = False
+    disconnect_at_s: float | None = None
+    retimed: bool = False
+    strict: bool = False
+    run_tools: bool = False
+
+
+def check_effects(asked: Asked) -> None:
+    """Raise `ReplayError` for the options that cannot have an effect. The message says which mode has it."""
+    if problems := list(_without_effect(asked)):
+        raise ReplayError(" ".join(problems))
+
+
+def _without_effect(asked: Asked) -> Iterator[str]:
+    if asked.noise and asked.recorded_model and not asked.listens:
+        yield (
+            "noise_dbfs has no effect here: the recorded model answers as it did, whatever it hears. "
+            'Use another model: --mode embedded or live (in Python: model="embedded").'
+        )
+    if asked.other_line and asked.recorded_caller and asked.recorded_model:
+        yield (
+            "round_trip_ms and line have no effect here: the recorded caller has the recorded line. "
+            'Use --mode simulated (in Python: caller="simulated").'
+        )
+    if asked.retimed and asked.recorded_model:
+        yield (
+            "turns=retimed has no effect here: the recorded model has recorded times. "
+            'Re-timed turns need another model: --mode embedded or live (in Python: model="embedded").'
+        )
+    elif asked.retimed and not (asked.recorded_caller or asked.simulated_caller):
+        yield "turns has no effect here: it is for the recorded caller, and another caller calls."
+    if asked.strict and not (asked.recorded_caller and asked.recorded_model):
+        yield "strict has no effect here: samples and milliseconds are compared only in mode recorded."
+    if asked.run_tools and not asked.has_agent:
+        yield "run_tools has no effect here: the recording has no code of tools. Give the agent, too."
+    if asked.disconnect_at_s is not None and asked.recorded_model and asked.disconnect_at_s >= asked.duration_s:
+        yield (
+            f"disconnect_at_s={asked.disconnect_at_s:g} has no effect here: the recorded call ends at "
+            f"{asked.duration_s:.1f} s."
+        )
