@@ -367,7 +367,7 @@ def test_the_audio_of_a_page_is_in_step_with_its_timeline(diverged: ReplayedCall
         browser = playwright.chromium.launch(executable_path=path, args=flags(tmp_path / "none.wav"))
         try:
             for scheme in ("light", "dark"):
-                page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)  # type: ignore[arg-type]
+                page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
                 watched = Watched(page)
                 page.goto((tmp_path / "page.html").as_uri())
                 assert page.evaluate("document.documentElement.scrollWidth") <= 390
