@@ -22,6 +22,7 @@ __all__ = [
     "DemoFailed",
     "EvalError",
     "JournalError",
+    "LocaleError",
     "MediaStreamError",
     "NoCallerId",
     "NoCurrentCall",
@@ -102,6 +103,10 @@ class CallRefused(TelephonyError):
 
 class CampaignError(TelephonyError):
     """A campaign cannot do this: it does not exist, it was stopped, or its name is taken."""
+
+
+class LocaleError(TelephonyError):
+    """A language has no texts, or its folder lacks a text or a clip. The message says what to add."""
 
 
 class NumberError(TelephonyError):

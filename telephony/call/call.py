@@ -29,6 +29,7 @@ from .recording.recorded_session import RecordedSession
 from .recording.recorder import CallRecorder
 from .secret import SecretParts
 from .simulation import Simulation
+from .wording import Wording
 
 if TYPE_CHECKING:
     from realtime_core import HeardItem, RealtimeSession
@@ -104,6 +105,7 @@ class CallParts:
     controls: ControlCommands
     transfers: TransferCommands
     secrets: SecretParts
+    wording: Wording
     refuse: Callable[[], None] = lambda: None
     """Handles a refusal of the recording."""
 
@@ -148,6 +150,11 @@ class Call:
     @property
     def called(self) -> str:
         return self.info.called
+
+    @property
+    def language(self) -> str:
+        """The language of the fixed texts, clips and prompts of this call, such as `de`."""
+        return self._parts.wording.locale.tag
 
     @property
     def session(self) -> RealtimeSession:

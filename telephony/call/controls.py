@@ -12,8 +12,8 @@ from realtime_core import events as session_events
 
 from ..errors import CallError
 from ..journal.cuts import CutCause
+from ..locales.locale import waiting_sound
 from ..twilio import twiml
-from . import clips
 from .conversation import Conversation, MuteReason, SessionHandler
 from .digits import DigitCollector, Digits
 from .ending import EndReason, Release
@@ -24,6 +24,7 @@ from .pacing.reasons import PauseReason
 from .pacing.scheduler import Scheduler
 from .ports import CallAddresses
 from .recording.recorder import CallRecorder
+from .wording import Wording
 
 __all__ = ["Controls"]
 
@@ -51,6 +52,7 @@ class Controls:
         player: LinePlayer,
         conversation: Conversation,
         pacing: Scheduler,
+        wording: Wording,
         addresses: CallAddresses | None,
     ) -> None:
         self._lifetime = lifetime
@@ -59,6 +61,7 @@ class Controls:
         self._player = player
         self._conversation = conversation
         self._pacing = pacing
+        self._wording = wording
         self._addresses = addresses
         self._collector: DigitCollector | None = None
         self._pressed = asyncio.Event()
@@ -135,7 +138,7 @@ class Controls:
     def hold(self, ulaw: bytes | None = None) -> Iterator[None]:
         """Play `ulaw` to the caller in a loop (mu-law, 8 kHz; default: a waiting sound). The model hears silence."""
         self._pacing.pause(PauseReason.HOLD)
-        self._player.sound(ulaw or clips.waiting())
+        self._player.sound(ulaw or waiting_sound())
         try:
             with self.muted(MuteReason.HOLD):
                 yield
@@ -247,7 +250,7 @@ class Controls:
         try:
             said = await self.heard(within_s) if goodbye is None else await self.say(goodbye, interruptible=not anyway)
             if said is Heard.NOT_SAID:
-                said = await self.play(clips.farewell(), interruptible=not anyway)
+                said = await self.play(self._wording.clip("farewell"), interruptible=not anyway)
             if said is Heard.INTERRUPTED and not anyway:
                 return False
         finally:
@@ -268,16 +271,17 @@ class Controls:
             await self.hang_up(goodbye=instructions, reason=EndReason.DRAINED, anyway=True)
 
     async def give_up(self, reason: str) -> None:
-        """Apologise and end the call, because it cannot continue. The caller goes to the fallback number, if there is
+        """Apologise and end the call, because it cannot continue. The caller goes on to the rescue, if there is
         one."""
         self._conversation.end()
         self._pacing.pause(PauseReason.GIVING_UP)
         if self._leg.stream is not None and not self._lifetime.over:
             self._player.sound(None)
             self._player.stop()
-            self._player.play_clip("clip:apology", clips.apology())
+            rescued = self._leg.rescue() is not None
+            self._player.play_clip("clip:apology", self._wording.clip("hold_the_line" if rescued else "apology"))
             await self.heard(_APOLOGY_S, to_come=False)
-        release = Release.HANG_UP if self._leg.fallback() is None else Release.CLOSE
+        release = Release.HANG_UP if self._leg.rescue() is None else Release.CLOSE
         self._lifetime.end(EndReason.FAILED, reason, release=release)
 
     # -------------------------------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from realtime_core.user_code import UserCode
 from ..audio.files import load_ulaw, load_words
 from ..journal.format import Journal
 from ..journal.writer import NullJournal
+from ..locales.locale import Locale, english
 from .call import Call, OptOutWriter
 from .call_info import Admit, CallInfo
 from .consent import ConsentEvidence, ConsentSource
+from .leg.caller_leg import Rescue
 from .leg.next_twiml import StreamEnd
 from .leg.reattach import Followed
 from .line.ear import Latency
@@ -69,6 +71,10 @@ class CallOptions:
     """Our number, the caller id of transfers (TWILIO_PHONE_NUMBER)."""
     fallback: str | None = None
     """The number that takes the call when we cannot continue it."""
+    rescue: Rescue | None = None
+    """Makes the TwiML for the call when we cannot continue it. Default: the fallback number is dialled."""
+    locale: Locale = field(default_factory=english)
+    """The language of the fixed texts and clips."""
     on_digit: Callable[[Call, str], None] = lambda call, digit: None
     data: Mapping[str, Any] = field(default_factory=dict)
     consent: ConsentSource | None = None

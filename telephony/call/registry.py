@@ -12,10 +12,11 @@ from typing import Self
 from realtime_core.connection import Connection
 
 from ..errors import StreamRefused
+from ..locales.locale import english
 from ..logs import Repeats
 from ..twilio.callbacks import CallStatus, DialResult, MachineDetection
 from ..twilio.media_stream import Start
-from ..twilio.twiml import declined
+from ..twilio.twiml import say_and_hang_up
 from .accept import Outcome, accept_stream
 from .call import Call
 from .call_info import CallInfo
@@ -227,7 +228,7 @@ class Registry:
         for session in list(self._sessions.values()):
             if (document := session.transfers.leg_key(leg_id, key)) is not None:
                 return document
-        return declined("The caller is not there any more. Goodbye.")
+        return say_and_hang_up(english().text("caller_gone"))
 
     # --- calls that ended ----------------------------------------------------------------------------------------
 

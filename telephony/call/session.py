@@ -28,7 +28,7 @@ from realtime_core.user_code import UserCode, error_text
 from ..journal.format import SCHEMA
 from ..journal.header import configuration, digest_of
 from ..logs import Repeats
-from ..twilio import media_stream
+from ..twilio import media_stream, twiml
 from .accept import Outcome, accept_stream
 from .call import Call, CallParts, set_current_call
 from .call_info import CallInfo
@@ -39,6 +39,7 @@ from .controls import Controls
 from .conversation import Conversation
 from .ending import Release
 from .leg.caller_leg import CallerLeg
+from .leg.fallback import fallback_for
 from .leg.next_twiml import StreamEnd
 from .leg.reattach import Reattach
 from .lifetime import Lifetime
@@ -51,6 +52,7 @@ from .recording.recorder import CallRecorder, RecordedControl
 from .secret import SecretParts
 from .streams import CallStreams
 from .transfers import Transfers
+from .wording import Wording
 
 __all__ = ["AgentSource", "CallOptions", "CallOutcome", "CallSession", "run_call"]
 
@@ -87,11 +89,12 @@ class CallSession:
             self._report,
             control=options.control,
             own_number=options.own_number,
-            fallback_number=options.fallback,
+            rescue=options.rescue or functools.partial(_to_fallback, options),
         )
         self.conversation = conversation = Conversation(info.sid, agent, options, recorder, player)
         greets = isinstance(options.greeting, str)
-        self.pacing = pacing = Scheduler(lifetime, recorder, player, options.policy, greets=greets)
+        self.wording = wording = Wording(options.locale)
+        self.pacing = pacing = Scheduler(lifetime, recorder, player, options.policy, wording, greets=greets)
         self.controls = controls = Controls(
             lifetime=lifetime,
             recorder=recorder,
@@ -99,6 +102,7 @@ class CallSession:
             player=player,
             conversation=conversation,
             pacing=pacing,
+            wording=wording,
             addresses=options.addresses,
         )
         self.reattach = reattach = Reattach(
@@ -119,6 +123,7 @@ class CallSession:
             conversation=conversation,
             pacing=pacing,
             controls=controls,
+            wording=wording,
             control=options.control,
             addresses=options.addresses,
             sources=options.sources,
@@ -140,7 +145,17 @@ class CallSession:
         )
         secrets = SecretParts(info, recorder, options.control)
         parts = CallParts(
-            lifetime, recorder, leg, player, pacing, conversation, controls, transfers, secrets, consenting.refuse
+            lifetime,
+            recorder,
+            leg,
+            player,
+            pacing,
+            conversation,
+            controls,
+            transfers,
+            secrets,
+            wording,
+            consenting.refuse,
         )
         self.call = Call(parts, options.data, options.simulation, options.opt_outs)
         self.callbacks = callbacks = Callbacks(info.sid, options.on_failure)
@@ -260,6 +275,14 @@ class CallSession:
         return CallOutcome(self.call, self.lifetime.reason, close, skipped, self.player.playout.underruns)
 
 
+def _to_fallback(options: CallOptions, info: CallInfo, apologises: bool) -> str | None:
+    """The TwiML that dials the fallback number."""
+    destination = fallback_for(info.parties(options.own_number), options.fallback)
+    if apologises:
+        return twiml.apologise(options.apology, destination)
+    return None if destination is None else twiml.dial(destination)
+
+
 async def _ours(work: Coroutine[Any, Any, None]) -> None:
     current_tool.set(OURS)
     await work
@@ -288,10 +311,11 @@ def _write_header(
             has_control=options.control is not None,
             placed=options.placed,
             has_way_back=options.addresses is not None,
-            has_fallback=options.fallback is not None,
+            has_fallback=options.fallback is not None or options.rescue is not None,
             has_own_number=options.own_number is not None,
             **({"added_tools": list(options.added_tools)} if options.added_tools else {}),
             **({} if consent is None else {"consent": _described(consent, options.language, lines)}),
+            **({"language": options.locale.tag} if options.locale.tag != "en" else {}),
         ),
     )
     for clip in (options.greeting, options.ambience, *(clip for _, clip in lines)):

@@ -12,7 +12,7 @@ from ..errors import CallError, NoCallerId, TwilioError
 from ..masking import BULLET
 from ..twilio import twiml
 from ..twilio.callbacks import CallStatus, DialResult
-from ..twilio.twiml import briefing, declined, introduction
+from ..twilio.twiml import briefing, is_shown, say_and_hang_up
 from .controls import Controls
 from .conversation import Conversation
 from .ending import EndReason, Release
@@ -25,6 +25,7 @@ from .pacing.reasons import PauseReason
 from .pacing.scheduler import Scheduler
 from .ports import CallAddresses, PhoneControl
 from .recording.recorder import CallRecorder
+from .wording import Wording
 
 __all__ = ["TransferAttempt", "Transfers"]
 
@@ -77,6 +78,7 @@ class Transfers:
         conversation: Conversation,
         pacing: Scheduler,
         controls: Controls,
+        wording: Wording,
         control: PhoneControl | None,
         addresses: CallAddresses | None,
         sources: Sources,
@@ -89,6 +91,7 @@ class Transfers:
         self._conversation = conversation
         self._pacing = pacing
         self._controls = controls
+        self._wording = wording
         self._control = control
         self._addresses = addresses
         self._sources = sources
@@ -203,7 +206,14 @@ class Transfers:
     ) -> None:
         sid, parties = self._leg.info.sid, self._leg.parties
         agent = self._conversation.session.current_agent.name
-        document = briefing(summary.strip() or introduction(parties.theirs, agent), addresses.leg_key(second.leg_id))
+        words = self._wording
+        document = briefing(
+            summary.strip() or words.introduction(parties.theirs if is_shown(parties.theirs) else "", agent),
+            addresses.leg_key(second.leg_id),
+            intros=(words.text("call_for_you"), words.text("once_more")),
+            ask=words.text("take_the_call"),
+            voice=words.voice,
+        )
         if (from_ := parties.number) is None:
             log.error("Call %s: no transfer is possible: no number of ours is known. Set TWILIO_PHONE_NUMBER.", sid)
             second.transfer.fail("there is no number of ours to call from")
@@ -242,7 +252,10 @@ class Transfers:
         self._recorder.callback("leg key", key=key if key in ("", ACCEPT) else BULLET)
         joins = second.transfer.key(key)
         second.changed.set()
-        return twiml.conference(second.conference, end_on_exit=True) if joins else declined()
+        return twiml.conference(second.conference, end_on_exit=True) if joins else self._goodbye()
+
+    def _goodbye(self) -> str:
+        return say_and_hang_up(self._wording.text("goodbye"), self._wording.voice)
 
     def leg_status(self, call_sid: str, status: str) -> bool:
         """Handle a status of a second leg. Returns whether the leg belongs to this call."""

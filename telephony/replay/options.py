@@ -20,6 +20,7 @@ from ..call.pacing.policy import CallPolicy
 from ..call.pacing.silence_prompts import SilencePolicy
 from ..call.simulation import Simulation
 from ..journal.memory import MemoryJournal
+from ..locales.locale import SHIPPED, shipped
 from ..outbound.opening import Opening
 from ..outbound.plan import CallPlan
 from ..twilio import media_stream
@@ -60,6 +61,8 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
     options.model = _model(recording.model_class.get("turn_policy"))
     options.own_number = SOME_NUMBER if config.get("has_own_number", True) else None
     options.fallback = SOME_NUMBER if config.get("has_fallback") else None
+    if (language := config.get("language")) in SHIPPED:
+        options.locale = shipped(language)
     return options
 
 

@@ -7,7 +7,7 @@ the `action`, or without one continues behind `</Connect>`. A document never end
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from twilio.twiml.voice_response import VoiceResponse
@@ -17,21 +17,24 @@ from .caller_id import Destination, Parties, is_withheld
 from .refusal import Refusal
 
 __all__ = [
+    "DEFAULT_VOICE",
     "MAX_PARAMETER_CHARS",
     "StreamTarget",
+    "Voice",
     "apologise",
     "briefing",
     "busy",
+    "choose_language",
     "clean",
     "conference",
     "connect_stream",
-    "declined",
     "dial",
     "enqueue",
     "fits",
     "hang_up",
-    "introduction",
+    "is_shown",
     "play_digits",
+    "record_message",
     "redirect",
     "refuse",
     "say_and_hang_up",
@@ -42,9 +45,20 @@ MAX_PARAMETER_CHARS = 499
 _MAX_SAY_CHARS = 4096
 _MAX_SUMMARY_CHARS = 1500
 """The document is part of a request, which may have 4,000 characters. It contains the summary twice."""
-_ASK = "Press 1 to take the call, or any other key to decline."
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot contain. The library does not remove them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """The attributes of `<Say>`: https://www.twilio.com/docs/voice/twiml/say/text-speech"""
+
+    language: str | None = None
+    voice: str | None = None
+
+
+DEFAULT_VOICE = Voice()
+"""The voice of the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +108,17 @@ def hang_up() -> str:
     return str(response)
 
 
-def say_and_hang_up(text: str) -> str:
+def say_and_hang_up(text: str, voice: Voice = DEFAULT_VOICE) -> str:
     response = VoiceResponse()
-    _say(response, text)
+    _say(response, text, voice)
     response.hangup()
     return str(response)
 
 
-def apologise(text: str, fallback: Destination | None = None) -> str:
+def apologise(text: str, fallback: Destination | None = None, voice: Voice = DEFAULT_VOICE) -> str:
     """Apologise, then dial the fallback number or end the call."""
     response = VoiceResponse()
-    _say(response, text)
+    _say(response, text, voice)
     if fallback is not None:
         response.dial(fallback.to, caller_id=fallback.caller_id)
     response.hangup()
@@ -144,20 +158,32 @@ def refuse(refusal: Refusal, parties: Parties) -> str:
             return say_and_hang_up(refusal.value)
 
 
-def redirect(url: str) -> str:
-    """Continue with the TwiML of another address."""
+def redirect(url: str, say: str = "", voice: Voice = DEFAULT_VOICE) -> str:
+    """Say a text, and continue with the TwiML of another address."""
     response = VoiceResponse()
+    if say:
+        _say(response, say, voice)
     response.redirect(url)
     return str(response)
 
 
-def dial(whom: Destination, *, action: str | None = None, status_callback: str | None = None, ring_s: int = 30) -> str:
-    """A cold transfer.
+def dial(
+    whom: Destination,
+    *,
+    action: str | None = None,
+    status_callback: str | None = None,
+    ring_s: int = 30,
+    say: str = "",
+    voice: Voice = DEFAULT_VOICE,
+) -> str:
+    """A cold transfer, after a text.
 
     Twilio requests `action` after the transfer has ended or failed; without an `action` the call ends.
     `status_callback` gets the answer and the end of the dialled leg.
     """
     response = VoiceResponse()
+    if say:
+        _say(response, say, voice)
     dialling = response.dial(action=action, caller_id=whom.caller_id, timeout=ring_s, answer_on_bridge=True)
     noun = dialling.sip if whom.to.startswith(("sip:", "sips:")) else dialling.number
     noun(whom.to, status_callback=status_callback, status_callback_event=status_callback and "answered completed")
@@ -186,39 +212,79 @@ def _connect(response: VoiceResponse, target: StreamTarget) -> None:
     response.hangup()  # for a document without an action
 
 
-def _say(response: VoiceResponse, text: str) -> None:
+def _say(response: VoiceResponse, text: str, voice: Voice = DEFAULT_VOICE) -> None:
     if len(text) > _MAX_SAY_CHARS:
         raise TwimlError(f"<Say> accepts {_MAX_SAY_CHARS} characters, not {len(text)}.")
-    response.say(clean(text))
+    response.say(clean(text), voice=voice.voice, language=voice.language)
+
+
+def record_message(
+    greeting: str,
+    nothing: str,
+    *,
+    action: str,
+    status_callback: str,
+    max_s: int,
+    transcribe_callback: str | None = None,
+    voice: Voice = DEFAULT_VOICE,
+) -> str:
+    """Say the greeting, and record a message. Twilio requests `action` after the message, also after a hang-up. If
+    there was no speech, it goes on behind `<Record>` and says `nothing`.
+
+    `status_callback` gets the recording when it is complete. `transcribe_callback` gets Twilio's transcript, which
+    Twilio makes of English messages of 2 to 120 s only (https://www.twilio.com/docs/voice/twiml/record).
+    """
+    response = VoiceResponse()
+    _say(response, greeting, voice)
+    transcribed = (
+        {} if transcribe_callback is None else {"transcribe": True, "transcribe_callback": transcribe_callback}
+    )
+    response.record(
+        action=action,
+        max_length=max_s,
+        timeout=5,
+        finish_on_key="#",
+        play_beep=True,
+        recording_status_callback=status_callback,
+        recording_status_callback_event="completed absent",
+        **transcribed,
+    )
+    _say(response, nothing, voice)
+    response.hangup()
+    return str(response)
+
+
+def choose_language(offers: Sequence[tuple[str, Voice]], *, action: str, otherwise: str, key_s: int = 4) -> str:
+    """Say each offer in its language, and wait for a key, which Twilio sends to `action`. Without a key the caller goes
+    on to `otherwise`."""
+    response = VoiceResponse()
+    gather = response.gather(num_digits=1, timeout=key_s, action=action, action_on_empty_result=False)
+    for text, voice in offers:
+        gather.say(clean(text), voice=voice.voice, language=voice.language)
+    response.redirect(otherwise)
+    return str(response)
 
 
 # --- the second leg of a warm transfer -------------------------------------------------------------------------------
 
 
-def introduction(caller: str, agent: str) -> str:
-    """The introduction of a call without a summary: who calls, and who has spoken with the caller."""
-    is_shown = re.fullmatch(r"\+?[0-9]+", caller) is not None and not is_withheld(caller)
-    who = f"from {' '.join(caller)}" if is_shown else "from a number that is not shown"
-    return f"It comes {who}. {agent or 'The assistant'} has spoken with the caller."
+def is_shown(caller: str) -> bool:
+    """Whether the digits of this address can be read out."""
+    return re.fullmatch(r"\+?[0-9]+", caller) is not None and not is_withheld(caller)
 
 
-def briefing(summary: str, action: str, *, key_s: int = 6) -> str:
+def briefing(
+    summary: str, action: str, *, intros: Sequence[str], ask: str, key_s: int = 6, voice: Voice = DEFAULT_VOICE
+) -> str:
     """Say what the call is about, and ask for a key. Twilio sends the key to `action`.
 
     Without a key Twilio continues behind `<Gather>` (https://www.twilio.com/docs/voice/twiml/gather), so the document
-    asks twice.
+    asks once for each of `intros`.
     """
     response = VoiceResponse()
-    for intro in ("A call for you.", "Once more."):
+    for intro in intros:
         gather = response.gather(num_digits=1, timeout=key_s, action=action, action_on_empty_result=False)
-        gather.say(f"{intro} {summary[:_MAX_SUMMARY_CHARS]} {_ASK}")
-    response.hangup()
-    return str(response)
-
-
-def declined(text: str = "Thank you. Goodbye.") -> str:
-    """Say goodbye to a callee who declined, or whose call has ended."""
-    response = VoiceResponse()
-    response.say(text)
+        text = f"{intro} {summary[:_MAX_SUMMARY_CHARS]} {ask}"
+        gather.say(text, voice=voice.voice, language=voice.language)
     response.hangup()
     return str(response)

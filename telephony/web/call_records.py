@@ -26,6 +26,7 @@ from ..records.call_record import INTERRUPTED, OPEN, REFUSED, CallRecord, CallUp
 from ..records.client import RecordsClient
 from ..records.subjects import SubjectKey
 from ..settings import Settings
+from ..twilio import twiml
 from ..twilio.callbacks import ENDED, CallStatus
 from ..twilio.caller_id import Parties
 from .call_details import CallDetails, usage_json
@@ -309,7 +310,9 @@ class CallRecords:
             return StreamEnd(_ENDS[row.stream], row.reattached, row.document or None, row.offered)
         if row.reason and not row.process:  # of an older release
             parties = Parties.of(row.caller, row.called, inbound=row.direction != OUTBOUND, own=self._own_number)
-            return end_of_call(Ending.parse(row.reason), fallback=fallback_for(parties, self._fallback))
+            fallback = fallback_for(parties, self._fallback)
+            document = None if fallback is None else twiml.dial(fallback)
+            return end_of_call(Ending.parse(row.reason), document=document)
         # With an open stream Twilio would not send the webhook.
         why = "lost" if row.stream == OPEN else _WAITING.get(row.stream)
         if why is None or row.over or row.process == self.client.process:

@@ -20,6 +20,7 @@ from telephony.call import clips
 from telephony.call.pacing.policy import CallPolicy
 from telephony.call.pacing.silence_prompts import SilencePolicy
 from telephony.errors import CallError, ReplayError, TwilioRejected
+from telephony.locales.locale import words_of
 from telephony.replay.call import ReplayedCall
 from telephony.replay.replaying import read, replay_call
 from telephony.simulator import clips as voices
@@ -323,7 +324,7 @@ def test_a_clip_of_ours_has_its_words_in_the_transcript(tmp_path: Path) -> None:
     _, call = told_and_replayed(tmp_path, waits, model_config={"transport": transport})
     assert call.divergence is None, call.divergence
     assert "something went wrong at our end" in call.transcript
-    assert clips.text_of(clips.apology()) and not clips.text_of(read_ulaw.__name__.encode())
+    assert words_of(clips.apology()) and not words_of(read_ulaw.__name__.encode())
 
 
 # --- what stood still, and what a simulated phone cannot do ----------------------------------------------------------

@@ -24,6 +24,8 @@ from telephony.call.line.player import LinePlayer
 from telephony.call.pacing.policy import CallPolicy
 from telephony.call.pacing.scheduler import Scheduler
 from telephony.call.recording.recorder import CallRecorder
+from telephony.call.wording import Wording
+from telephony.locales.locale import english
 from tests.support.phone_calls import Records
 
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
@@ -33,6 +35,9 @@ def on_uvloop(main: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
     uvloop.run(main)
+
+
+POLICY = CallPolicy(answer_line_s=2.0, stalled_s=None)
 
 
 class Commands:
@@ -55,7 +60,7 @@ def test_what_is_due_already_is_done_once(run: Any) -> None:
         records = Records()
         recorder = CallRecorder(records)
         player = LinePlayer(recorder)
-        scheduler = Scheduler(Lifetime(lambda: None), recorder, player, CallPolicy(), greets=False)
+        scheduler = Scheduler(Lifetime(lambda: None), recorder, player, CallPolicy(), Wording(english()), greets=False)
         scheduler.call = Commands()
         scheduler.begin()
         scheduler.expect_answer()
@@ -82,7 +87,12 @@ async def test_the_end_of_a_turn_requests_an_answer_only_of_a_model_that_takes_t
     recorder = CallRecorder(records)
     player = LinePlayer(recorder)
     scheduler = Scheduler(
-        Lifetime(lambda: None), recorder, player, CallPolicy(answer_line_s=2.0, stalled_s=None), greets=False
+        Lifetime(lambda: None),
+        recorder,
+        player,
+        CallPolicy(answer_line_s=2.0, stalled_s=None),
+        Wording(english()),
+        greets=False,
     )
     scheduler.call = Commands()
     scheduler.begin()
@@ -104,7 +114,12 @@ async def test_speech_takes_back_a_pending_answer_only_from_a_model_that_takes_t
         recorder = CallRecorder(records)
         player = LinePlayer(recorder)
         scheduler = Scheduler(
-            Lifetime(lambda: None), recorder, player, CallPolicy(answer_line_s=2.0, stalled_s=None), greets=False
+            Lifetime(lambda: None),
+            recorder,
+            player,
+            CallPolicy(answer_line_s=2.0, stalled_s=None),
+            Wording(english()),
+            greets=False,
         )
         scheduler.call = Commands()
         scheduler.begin()

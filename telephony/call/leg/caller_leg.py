@@ -8,15 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ...errors import TwilioError, TwilioInvalidState, TwilioNotFound, TwilioTimeout
-from ...twilio.caller_id import Destination, Parties
+from ...twilio.caller_id import Parties
 from ..call_info import CallInfo
 from ..ending import Ending
 from ..line.stream import MediaStream
 from ..ports import PhoneControl
-from .fallback import fallback_for
 from .next_twiml import StreamEnd, Why, end_of_call
 
-__all__ = ["GONE", "CallerLeg"]
+__all__ = ["GONE", "CallerLeg", "Rescue"]
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +24,14 @@ GONE = "the caller has hung up"
 _STOP_S = 5.0
 """How long after a redirect the stream's `stop` may take."""
 _HANG_UP_S = 5.0
+
+
+Rescue = Callable[[CallInfo, bool], str | None]
+"""Makes the TwiML for a call that cannot continue. The second argument: whether the caller has heard no apology yet."""
+
+
+def _no_rescue(info: CallInfo, apologises: bool) -> str | None:
+    return None
 
 
 class CallerLeg:
@@ -41,7 +48,7 @@ class CallerLeg:
         *,
         control: PhoneControl | None = None,
         own_number: str | None = None,
-        fallback_number: str | None = None,
+        rescue: Rescue = _no_rescue,
     ) -> None:
         self.info = info
         self.stream: MediaStream | None = None
@@ -56,16 +63,17 @@ class CallerLeg:
         self._detached = asyncio.Event()
         self._control = control
         self._own_number = own_number
-        self._fallback_number = fallback_number
+        self._rescue = rescue
 
     @property
     def parties(self) -> Parties:
         """The caller's number and ours."""
         return self.info.parties(self._own_number)
 
-    def fallback(self) -> Destination | None:
-        """The destination of the caller when we cannot continue the call. None: there is none."""
-        return fallback_for(self.parties, self._fallback_number)
+    def rescue(self, *, apologises: bool = False) -> str | None:
+        """The TwiML for the caller when we cannot continue the call. None: there is none. `apologises`: the caller has
+        heard no apology yet."""
+        return self._rescue(self.info, apologises)
 
     @property
     def is_lost(self) -> bool:
@@ -94,7 +102,7 @@ class CallerLeg:
 
     def end_of_call(self, ending: Ending) -> StreamEnd:
         """Why the last stream ended, if the call ended with it."""
-        return end_of_call(ending, reattached=self.reattached, fallback=self.fallback())
+        return end_of_call(ending, reattached=self.reattached, document=self.rescue())
 
     def detach(self) -> None:
         self.stream = None

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ...twilio import twiml
-from ...twilio.caller_id import Destination
 from ..ending import Ending, EndReason
 
 __all__ = ["MAX_REATTACHED", "Next", "StreamEnd", "StreamEnds", "Why", "after_dial", "after_stream", "end_of_call"]
@@ -39,13 +37,13 @@ class StreamEnd:
     """The process that has the call, if it is another one. A new stream has to go there."""
 
 
-def end_of_call(ending: Ending | None, *, reattached: int = 0, fallback: Destination | None = None) -> StreamEnd:
-    """The reason why the stream of an ended call ended. `fallback` is the destination of a call that failed."""
+def end_of_call(ending: Ending | None, *, reattached: int = 0, document: str | None = None) -> StreamEnd:
+    """The reason why the stream of an ended call ended. `document` is the TwiML of a call that failed."""
     reason = None if ending is None else ending.reason
     if reason is EndReason.REFUSED:
         return StreamEnd("refused", reattached)
-    if reason is EndReason.FAILED and fallback is not None:
-        return StreamEnd("failed", reattached, twiml.dial(fallback))
+    if reason is EndReason.FAILED and document is not None:
+        return StreamEnd("failed", reattached, document)
     return StreamEnd("goodbye", reattached)  # after a failure the caller has heard an apology
 
 

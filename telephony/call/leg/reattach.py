@@ -2,7 +2,7 @@
 
 When Twilio finds a stream broken, it asks the `action` of `<Connect>` what comes next. It does not notice a dead socket
 that stays open. So where Twilio does not ask, its REST API redirects the caller to a new stream. Where no new stream is
-possible, the caller hears an apology and goes to the fallback number.
+possible, the caller hears an apology and goes on to the rescue of the call.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Reattach:
 
     async def _replace(self, dead: MediaStream | None) -> None:
         leg, addresses, sid = self._leg, self._addresses, self._leg.info.sid
-        apology = twiml.apologise(self._apology, leg.fallback())
+        apology = leg.rescue(apologises=True) or twiml.apologise(self._apology)
         returns = self._within_s > 0 and leg.reattached < MAX_REATTACHED
         requested = dead is None and (await self._has_requested_twiml() or await self._followed(sid) is not Followed.NO)
         if not requested and returns and addresses is not None:

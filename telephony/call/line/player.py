@@ -19,8 +19,8 @@ from realtime_core.deadline_timer import DeadlineTimer
 from realtime_core.playback import HeardItem
 
 from ...audio.mixer import Loop
+from ...locales.locale import words_of
 from ...twilio import media_stream
-from .. import clips
 from ..recording.recorder import CallRecorder
 from .ear import Ear
 from .playout import Clear, Command, Cut, Mark, Media, Playout, Source
@@ -181,7 +181,7 @@ class LinePlayer:
             self._end_source()
         self._clips[name] += 1
         name = name if self._clips[name] == 1 else f"{name} {self._clips[name]}"
-        text = clips.text_of(ulaw)
+        text = words_of(ulaw)
         self._clip_sources.add(name)
         if self._record.seal.is_closed:
             self._record.seal.add(name)

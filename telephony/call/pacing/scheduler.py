@@ -15,11 +15,12 @@ from realtime_core import events as session_events
 from realtime_core.capabilities import ModelCapabilities
 from realtime_core.deadline_timer import DeadlineTimer
 
-from .. import clips
+from ...locales.locale import waiting_sound
 from ..ending import EndReason
 from ..lifetime import Lifetime
 from ..line.player import LinePlayer
 from ..recording.recorder import CallRecorder
+from ..wording import Wording
 from .limits import CallLength, LengthAction, MachineLimit
 from .pending_answer import Fill, PendingAnswer
 from .policy import CallPolicy
@@ -33,11 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["PacedCall", "Scheduler"]
 
 log = logging.getLogger(__name__)
-
-_RESUME = (
-    "The line was interrupted in the middle of your last answer. Go on where you stopped; say in two words that you "
-    "are back."
-)
 
 
 class PacedCall(Protocol):
@@ -63,12 +59,20 @@ class Scheduler:
     """A function that replaces a dead stream. Set it before `begin`."""
 
     def __init__(
-        self, lifetime: Lifetime, recorder: CallRecorder, player: LinePlayer, policy: CallPolicy, *, greets: bool
+        self,
+        lifetime: Lifetime,
+        recorder: CallRecorder,
+        player: LinePlayer,
+        policy: CallPolicy,
+        wording: Wording,
+        *,
+        greets: bool,
     ) -> None:
         self._lifetime = lifetime
         self._recorder = recorder
         self._player = player
         self._policy = policy
+        self._wording = wording
         self._greets = greets
         self._loop = asyncio.get_running_loop()
         self._silence = SilencePrompts(policy.silence or SilencePolicy(after_s=math.inf))
@@ -102,7 +106,7 @@ class Scheduler:
         self._answer.resume(PauseReason.AWAY, now)
         self._silence.resume(PauseReason.AWAY, now)
         if again and not self._player.sounding and not self._answer.fill_now(now):
-            self._player.play_clip("clip:repeat", clips.repeat())
+            self._player.play_clip("clip:repeat", self._wording.clip("repeat"))
         self._set()
 
     def away(self) -> None:
@@ -223,7 +227,7 @@ class Scheduler:
         if self._failures > self._policy.max_failures:
             self._lifetime.start(self.call.give_up("the model's responses fail"))
         elif not self._hanging_up:  # after a goodbye the caller need not repeat anything
-            self._player.play_clip("clip:repeat", clips.repeat())
+            self._player.play_clip("clip:repeat", self._wording.clip("repeat"))
 
     def _on_connection(self, status: str) -> None:
         if status == "reconnecting":
@@ -232,7 +236,7 @@ class Scheduler:
             self._remove(PendingCause.MODEL)
             if self._cut_off:
                 self._cut_off = False
-                self._lifetime.start(self.call.prompt(_RESUME))
+                self._lifetime.start(self.call.prompt(self._wording.locale.instructions["resume"]))
 
     # --- time ----------------------------------------------------------------------------------------------------
 
@@ -269,31 +273,35 @@ class Scheduler:
         match self._silence.on_time(now):
             case Prompt(instructions):
                 self._note("silence")
-                self._lifetime.start(self.call.prompt(instructions))
+                self._lifetime.start(self.call.prompt(self._wording.instructions(instructions)))
             case Goodbye(instructions):
                 self._note("silence to the end")
-                self._lifetime.start(self.call.say_goodbye(instructions, EndReason.SILENCE))
+                self._lifetime.start(self.call.say_goodbye(self._wording.instructions(instructions), EndReason.SILENCE))
         match self._length.on_time(now):
             case LengthAction.WARN:
                 self._note("nearly maximum length")
-                self._lifetime.start(self.call.prompt(self._policy.warning))
+                self._lifetime.start(self.call.prompt(self._wording.instructions(self._policy.warning)))
             case LengthAction.END:
                 self._note("maximum length")
-                self._lifetime.start(self.call.say_goodbye(self._policy.farewell, EndReason.MAXIMUM_LENGTH))
+                self._lifetime.start(self.call.say_goodbye(self._farewell, EndReason.MAXIMUM_LENGTH))
         if self._machine.on_time(now):
             self._note("a machine")
-            self._lifetime.start(self.call.say_goodbye(self._policy.farewell, EndReason.MACHINE))
+            self._lifetime.start(self.call.say_goodbye(self._farewell, EndReason.MACHINE))
         if self._watchdog.on_time(now):
             self._replace_stream()
         self._set()
+
+    @property
+    def _farewell(self) -> str:
+        return self._wording.instructions(self._policy.farewell)
 
     def _fill(self, fill: Fill) -> None:
         self._note(f"pending answer: {fill.name.lower().replace('_', ' ')}")
         match fill:
             case Fill.LINE:
-                self._player.play_clip("clip:one moment", clips.one_moment())
+                self._player.play_clip("clip:one moment", self._wording.clip("one_moment"))
             case Fill.SOUND:
-                self._player.sound(clips.waiting())
+                self._player.sound(waiting_sound())
             case Fill.GIVE_UP:
                 self._lifetime.start(self.call.give_up("no answer came"))
 
