@@ -15,6 +15,7 @@ from typing import Any
 from realtime_core.errors import UserError
 
 from ..audio.files import Clip, load_ulaw
+from ..numbers.policies import ConsentPolicy, Otherwise
 from .call_info import CallInfo
 
 __all__ = [
@@ -29,28 +30,6 @@ __all__ = [
 ]
 
 Texts = str | Mapping[str, str]
-
-
-class ConsentPolicy(StrEnum):
-    """Who has to agree to a recording."""
-
-    NONE = "none"
-    """No consent is needed: the call is recorded from its start, without a notice."""
-    ONE_PARTY = "one-party"
-    """One party is enough, and that is us. A notice is played if there is one."""
-    TWO_PARTY = "two-party"
-    """All parties have to know. A notice is needed, and a caller who stays on the line has agreed."""
-
-
-class Otherwise(StrEnum):
-    """What a call does after a refusal, or without a recording that it needs."""
-
-    CONTINUE = "continue"
-    """The call continues, and is not recorded."""
-    TRANSFER = "transfer"
-    FALLBACK = "fallback"
-    """The caller hears an apology and goes to the fallback number, if there is one."""
-    HANG_UP = "hang-up"
 
 
 class Answer(StrEnum):

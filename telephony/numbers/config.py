@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from ..locales.tags import check_tag
 from ..twilio.numbers import e164
 from .hours import Hours
-from .policies import Consent, Part, Recording, Text
+from .policies import ConsentConfig, Otherwise, Part, RecordingConfig, Text
 
 __all__ = [
     "Account",
@@ -226,8 +226,8 @@ class NumberConfig(Part):
     fallback: tuple[Step, ...] = ()
     """The steps for callers whom no agent can help, also where a limit is reached. Default: the number of
     `TELEPHONY_FALLBACK_NUMBER`, or an apology."""
-    consent: Consent = Consent()
-    recording: Recording = Recording()
+    consent: ConsentConfig = ConsentConfig()
+    recording: RecordingConfig = RecordingConfig()
     limits: Limits = Limits()
     account: str = MAIN
     """The name of the account that has the number. `main`: the account of the settings."""
@@ -261,8 +261,9 @@ class NumberConfig(Part):
                     yield (where, index), f"{step.dial!r} is no transfer target and no number. {_known(targets)}"
                 if where == "fallback" and step.kind is StepKind.AGENT:
                     yield (where, index), "an agent is no fallback of an agent: name a second endpoint in `models`"
-        if self.consent.transfer and self.consent.transfer not in targets:
-            yield ("consent", "transfer"), f"{self.consent.transfer!r} is no transfer target. {_known(targets)}"
+        transfers = Otherwise.TRANSFER in (self.consent.on_refusal, self.recording.otherwise)
+        if (transfers or self.consent.transfer) and self.consent.transfer not in targets:
+            yield ("consent",), f"transfer = {self.consent.transfer!r} is no transfer target. {_known(targets)}"
         if Choice.KEYPAD in self.choose_language and len(self.offered) > 9:
             yield ("languages",), "a keypad offers at most nine languages: remove some"
         if self.choose_language and len(self.offered) < 2:

@@ -1,57 +1,41 @@
-"""The policies of a number that other parts carry out: consent and recording. Pure."""
+"""The policies of a number about consent and recording, as the file has them. Pure.
+
+`telephony.call.consent` follows them.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Consent", "ConsentPolicy", "OnRefusal", "OnUnrecorded", "Part", "RecordPolicy", "Recording", "Text"]
+__all__ = ["ConsentConfig", "ConsentPolicy", "Otherwise", "Part", "RecordingConfig", "Text"]
 
 Text = str | dict[str, str]
 """A text, or one text for each language."""
 
 
 class ConsentPolicy(StrEnum):
-    """Who has to know that a call is recorded."""
+    """Who has to agree to a recording."""
 
     NONE = "none"
-    """The call is recorded without a notice."""
+    """No consent is needed: the call is recorded from its start, without a notice."""
     ONE_PARTY = "one-party"
-    """The caller hears the notice, and the call is recorded after it."""
+    """One party is enough, and that is us. A notice is played if there is one."""
     TWO_PARTY = "two-party"
-    """The caller hears the notice, and the call is recorded after it unless the caller refuses."""
+    """All parties have to know. A notice is needed, and a caller who stays on the line has agreed."""
 
 
-class OnRefusal(StrEnum):
-    """What follows when a caller refuses the recording."""
+class Otherwise(StrEnum):
+    """What a call does after a refusal, or without a recording that it needs."""
 
     CONTINUE = "continue"
-    """The call goes on without a recording."""
+    """The call continues, and is not recorded."""
     TRANSFER = "transfer"
-    """The caller is transferred to the target `transfer`."""
-
-
-class RecordPolicy(StrEnum):
-    """Whether calls are recorded."""
-
-    OFF = "off"
-    ALLOWED = "allowed"
-    """Calls are recorded where it is possible."""
-    REQUIRED = "required"
-    """A call that cannot be recorded follows `OnUnrecorded`."""
-
-
-class OnUnrecorded(StrEnum):
-    """What follows when a recording is required and cannot be written."""
-
     FALLBACK = "fallback"
-    """The caller goes to the fallback of the number."""
+    """The caller hears an apology and goes to the fallback, if there is one."""
     HANG_UP = "hang-up"
-    """The caller hears an apology, and the call ends."""
-    CONTINUE = "continue"
-    """The call goes on, and the reason is in its record."""
 
 
 class Part(BaseModel):
@@ -60,24 +44,36 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
 
 
-class Consent(Part):
-    """The consent to a recording."""
+class ConsentConfig(Part):
+    """The consent of callers to a recording."""
 
     policy: ConsentPolicy = ConsentPolicy.NONE
     notice: Text | Path | None = None
-    """The notice: a text, a text for each language, or an audio file. Default: the text of the language."""
-    on_refusal: OnRefusal = OnRefusal.CONTINUE
+    """The notice: words that the agent says, words for each language, or an audio file (`{ file = "notice.wav" }`).
+    Default: a notice in the language of the call."""
+    text: Text = ""
+    """The words of an audio file, for the record."""
+    asks: bool = False
+    """Whether nothing is recorded before the caller has said yes or pressed `accept_key`."""
+    answer_s: float = Field(default=15.0, gt=0)
+    accept_key: str = "1"
+    refuse_key: str = "9"
+    refusals: tuple[str, ...] = ()
+    on_refusal: Otherwise = Otherwise.CONTINUE
     transfer: str = ""
-    """The name of the transfer target of a caller who refuses."""
-    says_ai: bool = False
-    """Whether the agent says at the start that it is an AI."""
+    """The name of the transfer target for callers who refuse."""
+    discloses_ai: bool = False
+    """Whether the caller hears that an AI speaks."""
 
 
-class Recording(Part):
+class RecordingConfig(Part):
     """The recording of calls."""
 
-    journal: RecordPolicy = RecordPolicy.ALLOWED
-    """Our own journal of the call, where `TELEPHONY_JOURNAL_DIR` is set."""
-    twilio: RecordPolicy = RecordPolicy.OFF
-    """Twilio's recording of the call."""
-    on_unrecorded: OnUnrecorded = OnUnrecorded.FALLBACK
+    enabled: bool = True
+    """Whether calls have journals, where `TELEPHONY_JOURNAL_DIR` is set."""
+    twilio: bool = False
+    """Whether Twilio records calls, too."""
+    required: bool = False
+    """Whether a call must be recorded."""
+    otherwise: Otherwise = Otherwise.HANG_UP
+    """What happens if a required recording cannot be written."""

@@ -1,0 +1,62 @@
+"""A circuit breaker: when an endpoint that fails is not tried any more, and when it is tried again. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["BreakerState", "CircuitBreaker"]
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    """The endpoint works."""
+    OPEN = "open"
+    """The endpoint fails and is not tried."""
+    PROBING = "probing"
+    """One call tries the endpoint again."""
+
+
+class CircuitBreaker:
+    """Opens after `failures` failures in a row. Then one call at a time may try again, first after `open_s` seconds.
+    Each further failure doubles this time, up to `max_open_s`. A success closes it."""
+
+    def __init__(self, *, failures: int = 2, open_s: float = 15.0, max_open_s: float = 240.0) -> None:
+        self._limit = failures
+        self._open_s = open_s
+        self._max_open_s = max_open_s
+        self._failures = 0
+        self._pause_s = open_s
+        self._retry_at: float | None = None
+        """When a call may try again. None: the breaker is closed."""
+        self._probe_until = 0.0
+
+    def state(self, now: float) -> BreakerState:
+        if self._retry_at is None:
+            return BreakerState.CLOSED
+        return BreakerState.PROBING if now < self._probe_until else BreakerState.OPEN
+
+    def may_try(self, now: float) -> bool:
+        """Whether a call may use the endpoint now. It changes nothing."""
+        return self._retry_at is None or (now >= self._retry_at and now >= self._probe_until)
+
+    def tries(self, now: float) -> None:
+        """A call uses the endpoint. While the breaker is open, no other call may try until its result is known, or for
+        `open_s` seconds."""
+        if self._retry_at is not None:
+            self._probe_until = now + self._open_s
+
+    def failed(self, now: float) -> None:
+        self._failures += 1
+        if self._retry_at is not None:
+            if now < self._retry_at:
+                return  # a call that began before the breaker opened
+            self._pause_s = min(2 * self._pause_s, self._max_open_s)
+        if self._failures >= self._limit or self._retry_at is not None:
+            self._retry_at = now + self._pause_s
+            self._probe_until = 0.0
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._retry_at = None
+        self._pause_s = self._open_s
+        self._probe_until = 0.0

@@ -1,0 +1,177 @@
+"""The endpoints of models with their breakers. A shell around `breaker`.
+
+A call tries the endpoints of its number in their order, each time that its model connects: at the start, and again when
+the connection is lost. So a conversation goes on at the second endpoint when the first one dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from realtime_core import RealtimeModelConfig
+from realtime_core.connection import Close, Connection, MessageHandler
+from realtime_core.connection.wrapper import ConnectionWrapper
+from realtime_core.errors import ConnectFailed, RealtimeCoreError
+from realtime_core.openai_realtime.defaults import DEFAULT_MODEL
+from realtime_core.openai_realtime.endpoint import resolve_endpoint
+from realtime_core.openai_realtime.websocket import TransportConfig, websocket_transport
+
+from .breaker import BreakerState, CircuitBreaker
+from .config import ModelEndpoint
+
+__all__ = ["CallEndpoints", "Endpoints"]
+
+log = logging.getLogger(__name__)
+
+HANDSHAKE_S = 2.0
+"""How long an endpoint may take for its handshake, before the next one is tried."""
+_CREATED = '"session.created"'
+_Transport = Callable[[str, Mapping[str, str]], Any]
+
+
+class Endpoints:
+    """The breakers of all endpoints by name. They survive a reload of the configuration."""
+
+    def __init__(self) -> None:
+        self._breakers: dict[str, CircuitBreaker] = {}
+
+    def breaker(self, name: str) -> CircuitBreaker:
+        return self._breakers.setdefault(name, CircuitBreaker())
+
+    def may_try(self, names: Sequence[str]) -> bool:
+        """Whether a new call may use one of these endpoints now."""
+        now = asyncio.get_running_loop().time()
+        return any(self.breaker(name).may_try(now) for name in names)
+
+    def states(self) -> dict[str, BreakerState]:
+        now = asyncio.get_running_loop().time()
+        return {name: breaker.state(now) for name, breaker in self._breakers.items()}
+
+    def failed(self, name: str) -> None:
+        """Note that a call failed because of this endpoint."""
+        breaker, now = self.breaker(name), asyncio.get_running_loop().time()
+        was_open = breaker.state(now) is not BreakerState.CLOSED
+        breaker.failed(now)
+        if not was_open and breaker.state(now) is not BreakerState.CLOSED:
+            log.error("The model's endpoint %s fails. New calls do not use it until it works again.", name)
+
+    def succeeded(self, name: str) -> None:
+        breaker = self.breaker(name)
+        if breaker.state(asyncio.get_running_loop().time()) is not BreakerState.CLOSED:
+            log.warning("The model's endpoint %s works again.", name)
+        breaker.succeeded()
+
+
+class CallEndpoints:
+    """The endpoints of one call. `transport` opens each connection of its model."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        names: Sequence[str],
+        models: Mapping[str, ModelEndpoint],
+        main: RealtimeModelConfig,
+        model_name: str | None,
+    ) -> None:
+        self.current = ""
+        """The endpoint of the last connection."""
+        self._endpoints = endpoints
+        self._names = tuple(names)
+        self._models = models
+        self._main = main
+        self._model_name = model_name
+        self._failed: dict[str, None] = {}
+        """The endpoints that failed in this call, in the order of their last failure."""
+
+    async def transport(self, url: str, headers: Mapping[str, str]) -> Connection:
+        """Connect to the first endpoint that works. Those that failed in this call come last.
+
+        Raises:
+            ConnectFailed: no endpoint works, or none may be tried now.
+        """
+        now = asyncio.get_running_loop().time
+        failure: RealtimeCoreError = ConnectFailed("No endpoint of the model may be tried now: all of them fail.")
+        for name in self._order():
+            breaker = self._endpoints.breaker(name)
+            if not breaker.may_try(now()) and name != self.current:
+                continue
+            breaker.tries(now())
+            self.current = name
+            try:
+                return _Watched(await self._connect(name), partial(self._result, name))
+            except RealtimeCoreError as error:
+                log.warning("The model's endpoint %s cannot be reached: %s", name, error)
+                self.failed(name)
+                failure = error
+        if isinstance(failure, ConnectFailed):
+            failure.status = None  # another attempt may reach another endpoint
+        raise failure
+
+    def failed(self, name: str) -> None:
+        self._failed.pop(name, None)
+        self._failed[name] = None
+        self._endpoints.failed(name)
+
+    def _order(self) -> list[str]:
+        fresh = [name for name in self._names if name not in self._failed]
+        return [*fresh, *(name for name in self._failed if name in self._names)]
+
+    def _result(self, name: str, ok: bool) -> None:
+        if ok:
+            self._endpoints.succeeded(name)
+        else:
+            self.failed(name)
+
+    async def _connect(self, name: str) -> Connection:
+        endpoint = self._models.get(name)
+        options = RealtimeModelConfig(**self._main)
+        model_name = self._model_name
+        if endpoint is not None:
+            if endpoint.base_url:
+                options = RealtimeModelConfig(base_url=endpoint.base_url)
+            options["api_key"] = os.environ.get(endpoint.api_key_env) or options.get("api_key") or ""
+            model_name = endpoint.model or model_name
+        transport: _Transport = options.pop("transport", None) or websocket_transport(
+            TransportConfig(handshake_timeout=HANDSHAKE_S)
+        )
+        address = await resolve_endpoint(options, model_name, DEFAULT_MODEL, os.environ)
+        connection: Connection = await transport(address.url, address.headers)
+        return connection
+
+
+class _Watched(ConnectionWrapper):
+    """A connection that reports whether its session began, and whether it broke."""
+
+    def __init__(self, connection: Connection, report: Callable[[bool], None]) -> None:
+        super().__init__(connection)
+        self._report = report
+        self._closes = False
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        self._closes = True
+        self.inner.close(code, reason)
+
+    async def run(self, on_message: MessageHandler) -> Close:
+        began = False
+
+        def take(message: str | bytes) -> None:
+            nonlocal began
+            if not began and _CREATED in str(message[:200]):
+                began = True
+                self._report(True)
+            on_message(message)
+
+        try:
+            close = await super().run(take)
+        except asyncio.CancelledError:
+            if not began:
+                self._report(False)
+            raise
+        if not began or (not self._closes and close.code != 1000):
+            self._report(False)
+        return close

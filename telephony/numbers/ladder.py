@@ -1,0 +1,78 @@
+"""The ladder of a call: the steps for a caller, one after the other, until one of them helps. Pure.
+
+The first step of an open number is its agent. Each ladder ends with a step that ends the call, so that no caller is
+left in silence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from .config import Choice, NumberConfig, NumbersConfig, Step, StepKind
+from .hours import HoursState
+
+__all__ = ["Ladder", "Route", "ladder_of", "language_of", "route_of", "text_in"]
+
+_ENDING = (StepKind.SAY, StepKind.VOICEMAIL)
+
+
+class Ladder(StrEnum):
+    """The two ladders of a number."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What the configuration says about one call. It stays the same during the call, also after a reload."""
+
+    key: str
+    """The key of the number in the configuration."""
+    number: NumberConfig
+    ladder: Ladder
+    steps: tuple[Step, ...]
+    language: str
+    hours: HoursState
+
+    @property
+    def chooses_by_key(self) -> bool:
+        return Choice.KEYPAD in self.number.choose_language
+
+
+def route_of(
+    config: NumbersConfig, key: str, caller: str, now: datetime, *, fallback_number: str | None = None
+) -> Route:
+    """The route of a call to the number with this key, which begins now."""
+    number = config.numbers[key]
+    hours = config.hours_of(number)
+    state = HoursState(True) if hours is None else hours.at(now)
+    ladder = Ladder.OPEN if state.is_open else Ladder.CLOSED
+    steps = ladder_of(number, ladder, fallback_number)
+    return Route(key, number, ladder, steps, language_of(number, caller), state)
+
+
+def ladder_of(number: NumberConfig, ladder: Ladder, fallback_number: str | None = None) -> tuple[Step, ...]:
+    """The steps of a number. `fallback_number` is the number of the settings, for numbers without a `fallback`."""
+    fallback = number.fallback or ((Step(dial=fallback_number),) if fallback_number else ())
+    steps = [Step(agent=number.agent), *fallback] if ladder is Ladder.OPEN else list(number.closed)
+    ends = next((at for at, step in enumerate(steps) if step.kind in _ENDING), None)
+    return (*steps, Step(say=True)) if ends is None else tuple(steps[: ends + 1])
+
+
+def language_of(number: NumberConfig, caller: str) -> str:
+    """The language of a call before anything was said: that of the caller's number, or else that of the number."""
+    if Choice.CALLER in number.choose_language:
+        for prefix in sorted(number.callers, key=len, reverse=True):
+            if caller.startswith(prefix):
+                return number.callers[prefix]
+    return number.language
+
+
+def text_in(text: bool | str | dict[str, str] | None, language: str) -> str | None:
+    """The text in a language, or else in the first language that it has. None: the default text."""
+    if isinstance(text, dict):
+        return text.get(language) or text.get(language.partition("-")[0]) or next(iter(text.values()), None)
+    return text if isinstance(text, str) else None

@@ -1,0 +1,33 @@
+"""Detects the language of a caller from the transcripts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..locales.tags import base_of
+
+__all__ = ["LanguageDetector"]
+
+_WORDS = 4
+"""A shorter transcript needs a second one in the same language: many short words belong to several languages."""
+
+
+class LanguageDetector:
+    """Decides when a call changes to another of the offered languages."""
+
+    def __init__(self, offered: Sequence[str], language: str) -> None:
+        self._offered = {base_of(tag): tag for tag in reversed(offered)}
+        self.language = language
+        self._last = ""
+
+    def heard(self, transcript: str, languages: Sequence[str]) -> str | None:
+        """Take a transcript of the caller and the languages that the transcription names for it. Returns the new
+        language, or None."""
+        found = self._offered.get(base_of(languages[0].lower())) if len(languages) == 1 else None
+        before, self._last = self._last, found or ""
+        if found is None or base_of(found) == base_of(self.language):
+            return None
+        if len(transcript.split()) < _WORDS and before != found:
+            return None
+        self.language = found
+        return found
