@@ -44,9 +44,10 @@ GROUPS = {
 """The headings of the settings, by the first setting below each."""
 
 ENV_HEAD = """\
-# The settings of `telephony`. Copy this file to .env, fill it in, and load it (docker run --env-file, systemd's
-# EnvironmentFile, or `set -a; . ./.env; set +a`). A line that is commented out shows the default, or an example where
-# there is no default. `telephony doctor` reports missing and invalid settings.
+# The settings of `telephony`. Copy this file to .env in the folder in which `telephony` starts, and fill it in. For a
+# container or a service load it with docker run --env-file or with systemd's EnvironmentFile. A variable of the
+# environment has priority over the file. A line that is commented out shows the default, or an example where there is
+# no default. `telephony doctor` reports missing and invalid settings.
 # This file is written by `python -m docs.reference`; the texts are in telephony/settings.py.
 """
 

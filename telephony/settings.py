@@ -1,4 +1,4 @@
-"""The settings: one validated object, read from the environment. All problems are reported at once."""
+"""The settings: one validated object, read from the environment and `.env`. All problems are reported at once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .cost import ModelPrice
+from .env_file import ENCODING, env_file
 from .errors import SettingsError
 from .masking import Patterns
 from .twilio.numbers import e164, tidy
@@ -82,6 +83,9 @@ class Settings(BaseSettings):
     """The address to listen on."""
     port: int = Field(default=8000, ge=0, le=65535)
     """The port to listen on. 0: any free port."""
+    telephony_env_file: Path = Path(".env")
+    """The file with settings that the environment does not have, in the current folder. `off`: no file. It can only be
+    set in the environment."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """`debug`, `info`, `warning` or `error`."""
     log_format: Literal["text", "json"] = "text"
@@ -382,7 +386,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings from the environment. `overrides` that are not None have priority.
+    """Read the settings from the environment and `.env` (see `env_file`). `overrides` that are not None have priority.
 
     Raises:
         SettingsError: settings are invalid. It has one line for each, which says what to set.
@@ -397,7 +401,8 @@ def load_settings(**overrides: object) -> Settings:
 def read_settings(**overrides: object) -> Settings:
     """The same as `load_settings`, without the checks that only a server needs."""
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+        return Settings(_env_file=env_file(), _env_file_encoding=ENCODING, **given)  # type: ignore[call-arg]
     except pydantic_settings.SettingsError as error:  # from a field that is read as JSON
         name = str(error).partition('"')[2].partition('"')[0].upper()
         raise SettingsError([f'{name}: write a JSON list, like ["[0-9]{{16}}"]']) from None

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +62,8 @@ SETTINGS = {"PUBLIC_URL", "DATABASE_URL", "HOST", "PORT", "LOG_LEVEL", "LOG_FORM
 for name in [name for name in os.environ if name.startswith(OURS) or name in SETTINGS]:
     del os.environ[name]
 os.environ.update(ANY_LOAD)
+if Path(".env").exists():  # of a developer
+    os.environ["TELEPHONY_ENV_FILE"] = "off"
 os.environ["TELEPHONY_DATA_DIR"] = "off"  # a test that wants records on the disk says where
 
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):

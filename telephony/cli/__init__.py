@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+from telephony.env_file import environment
+from telephony.errors import SettingsError
+
 __all__ = ["main"]
 
 
@@ -15,4 +18,9 @@ def main() -> None:
         sys.path.insert(0, here)
     from .app import app
 
+    try:
+        # Also for what is no setting of ours, such as HTTPS_PROXY, and for child processes.
+        os.environ.update(environment())
+    except SettingsError as error:
+        sys.exit(f"telephony: {error}")
     app(prog_name="telephony")

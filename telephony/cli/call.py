@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
-import os
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from telephony.call.options import AgentSource
+from telephony.env_file import environment
 from telephony.errors import CallRefused
 from telephony.outbound.placed import PlacedCall
 from telephony.outbound.plan import CallResult, LeaveMessage
@@ -49,7 +49,7 @@ def run_call(
         "max_s": max_s,
         "timezone": timezone,
     }
-    if simulate is None and (server := os.environ.get("TELEPHONY_SERVER")):
+    if simulate is None and (server := environment().get("TELEPHONY_SERVER")):
         if any_hour:
             raise CliError("--any-hour has no effect on a server. Set TELEPHONY_QUIET_HOURS=off there.", code=USAGE)
         work = _delegate(Telephony.from_env(), to, agent, options, console, server)

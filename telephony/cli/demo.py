@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from telephony.demo.plan import DEMO_AGENT, Plan
 from telephony.demo.report import make_report, show_report
 from telephony.demo.stubs import stubbed
 from telephony.demo.view import LiveView, NoView, PlainView, View
+from telephony.env_file import environment
 from telephony.journal.reader import read_journal
 from telephony.simulator import callers
 
@@ -48,7 +48,7 @@ def run_demo(
         raise CliError(
             "--live cannot be used with --fast or --script.", "A real model has its own timing and words.", code=USAGE
         )
-    if live and not os.environ.get("OPENAI_API_KEY"):
+    if live and not environment().get("OPENAI_API_KEY"):
         raise CliError("--live needs a key.", "Set OPENAI_API_KEY; without --live the embedded model answers.")
     if seed is not None and not fast:
         raise CliError("--seed needs --fast. Over sockets the timing is not reproducible.", code=USAGE)

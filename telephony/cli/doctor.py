@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
-import os
 from pathlib import Path
 
 import typer
@@ -18,6 +17,7 @@ from telephony.journal.reader import read_journal
 from telephony.journal.store import find_call
 from telephony.twilio.numbers import e164
 
+from ..env_file import environment
 from .errors import FAILED, USAGE, CliError
 
 __all__ = ["run_doctor"]
@@ -43,7 +43,7 @@ def run_doctor(*, traced: str | None, output: Path | None, to: str | None, model
             to = e164(to)
         except ValueError as error:
             raise CliError(f"--to {to!r}: {error}.", code=USAGE) from None
-    results = asyncio.run(run_checks(os.environ, to=to, model_key=model_key))
+    results = asyncio.run(run_checks(environment(), to=to, model_key=model_key))
     if json:
         typer.echo(jsonlib.dumps(as_json(results), indent=1))
     else:
@@ -61,7 +61,7 @@ def _show(results: list[CheckResult], console: Console) -> None:
 
 
 def _trace(name: str, output: Path | None) -> None:
-    folder = Path(os.environ.get("TELEPHONY_JOURNAL_DIR") or "calls")  # the other settings may be invalid
+    folder = Path(environment().get("TELEPHONY_JOURNAL_DIR") or "calls")  # the other settings may be invalid
     figures = jsonlib.dumps(trace(read_journal(find_call(folder, name))), indent=1)
     if output is None:
         typer.echo(figures)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import os
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from ..env_file import environment
 from ..evals.call import EMBEDDED, LIVE
 from ..evals.cases import Case, CaseKind, find_cases
 from ..evals.comparison import CallResult, EvalResult, result_of
@@ -133,7 +133,7 @@ def saved_calls(baseline: str) -> list[CallResult] | None:
 
 
 def _check(options: EvalOptions, cases: Sequence[Case]) -> None:
-    if options.model == LIVE and not os.environ.get("OPENAI_API_KEY"):
+    if options.model == LIVE and not environment().get("OPENAI_API_KEY"):
         raise CliError("--model live needs a key.", "Set OPENAI_API_KEY; --model embedded needs none.")
     if options.model not in (EMBEDDED, LIVE) and not Path(options.model).is_file():
         raise CliError(

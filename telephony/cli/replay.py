@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from ..env_file import environment
 from ..journal.store import JOURNALS, find_call
 from ..replay.batch import Job, junit_of, run, spread_of, spread_text, summary_text
 from ..replay.page import index_of
@@ -44,7 +45,7 @@ def run_replay(
     """Replay, print the results, and exit with 3 if a replay diverged."""
     if mode not in MODES:
         raise CliError(f"There is no mode {mode!r}.", f"The modes are {', '.join(MODES)}.", code=USAGE)
-    if mode == "live" and not os.environ.get("OPENAI_API_KEY"):
+    if mode == "live" and not environment().get("OPENAI_API_KEY"):
         raise CliError("--mode live needs a key.", "Set OPENAI_API_KEY; --mode embedded needs none.")
     if agent is not None:
         load_agent(agent)  # so that a wrong name is reported once, before the replays

@@ -18,6 +18,7 @@ import segno
 import typer
 
 from realtime_core.sources import SYSTEM
+from telephony.env_file import environment
 from telephony.errors import NumberError, TelephonyError
 from telephony.settings import Settings, load_settings
 from telephony.twilio.number_webhooks import NumberWebhooks, SavedWebhook
@@ -42,12 +43,13 @@ def temporary_webhook(overrides: dict[str, Any]) -> Iterator[TemporaryWebhook]:
     Raises:
         CliError, TelephonyError: a setting is missing, or the server cannot be reached from outside.
     """
+    variables = environment()
     for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"):
-        if not os.environ.get(name):
+        if not variables.get(name):
             raise CliError(f"--phone needs {name}.", "The Twilio Console shows it: https://console.twilio.com")
     with ExitStack() as stack:
-        if not os.environ.get("PUBLIC_URL"):
-            port = overrides["port"] or int(os.environ.get("PORT") or 8000)
+        if not variables.get("PUBLIC_URL"):
+            port = overrides["port"] or int(variables.get("PORT") or 8000)
             overrides["public_url"] = stack.enter_context(tunnel(port))
             typer.echo(f"The tunnel's address is {overrides['public_url']}.", err=True)
         settings = load_settings(**overrides)

@@ -15,12 +15,14 @@ def child_environment(
     environment: Mapping[str, str], own: Mapping[str, str] | None = None, *, keep: Collection[str] = ()
 ) -> dict[str, str]:
     """A copy of the environment without proxies and without variables that configure a real telephone or a real model.
+    No file `.env` is read.
 
     The variables in `keep` stay, and those in `own` are added. So the configuration of production has no effect on a
     demonstration.
     """
     cleaned = {name: value for name, value in environment.items() if name in keep or not _configures(name)}
-    return {**cleaned, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", **(own or {})}
+    fixed = {"NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", "TELEPHONY_ENV_FILE": "off"}
+    return {**cleaned, **fixed, **(own or {})}
 
 
 def _configures(name: str) -> bool:

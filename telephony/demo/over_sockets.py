@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from telephony.audio.files import read_ulaw
+from telephony.env_file import environment
 from telephony.errors import DemoFailed
 from telephony.journal.format import Record
 from telephony.journal.reader import parse_line
@@ -51,7 +51,7 @@ async def _ring(plan: Plan, view: View) -> DemoCall:
             address = (await server.ready())["listening"]
             arguments = f"-m telephony.simulator ring {address}/incoming-call --json".split()
             arguments += ["--heard", str(heard), "--caller", plan.caller]
-            ringing = child("caller", arguments, child_environment(os.environ), verbose=plan.verbose)
+            ringing = child("caller", arguments, child_environment(environment()), verbose=plan.verbose)
             journal, events = await _follow(plan, view, await stack.enter_async_context(ringing))
             return DemoCall(journal, events, read_ulaw(heard), server.last_error)
     except asyncio.CancelledError:
@@ -85,15 +85,15 @@ async def _server(plan: Plan) -> AsyncIterator[Child]:
     async with AsyncExitStack() as stack:
         if plan.live:
             ours["TELEPHONY_MODEL"] = "openai"
-            environment = child_environment(os.environ, ours, keep=_OF_THE_MODEL)
+            variables = child_environment(environment(), ours, keep=_OF_THE_MODEL)
         else:
             script = ["--script", plan.model_script] if plan.model_script else []
             arguments = ["-m", "realtime_core.local", *script]
-            model = child("model", arguments, child_environment(os.environ), verbose=plan.verbose)
+            model = child("model", arguments, child_environment(environment()), verbose=plan.verbose)
             ready = await (await stack.enter_async_context(model)).ready()
             ours |= {"OPENAI_BASE_URL": ready["base_url"], "OPENAI_API_KEY": "none"}
-            environment = child_environment(os.environ, ours)
-        yield await stack.enter_async_context(child("server", serve, environment, verbose=plan.verbose))
+            variables = child_environment(environment(), ours)
+        yield await stack.enter_async_context(child("server", serve, variables, verbose=plan.verbose))
 
 
 async def _follow(plan: Plan, view: View, caller: Child) -> tuple[Path, list[Mapping[str, Any]]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -27,6 +26,7 @@ from realtime_core.sources import SYSTEM, Sources
 
 from ..call.call import CallInfo
 from ..call.options import AgentSource
+from ..env_file import environment
 from ..errors import CallRefused, SettingsError
 from ..settings import Settings, load_settings, read_settings
 from ..twilio.numbers import tidy
@@ -107,19 +107,20 @@ class Telephony:
     def from_env(
         cls, *, dialing_rules: DialingRules | None = None, care: DialingRules | None = None, **overrides: Any
     ) -> Self:
-        """From the environment: TELEPHONY_SIMULATE (`1`, or who answers), else TELEPHONY_SERVER, else the Twilio
-        settings. `overrides` replace settings (`telephony_quiet_hours="off"`).
+        """From the environment and `.env`: TELEPHONY_SIMULATE (`1`, or who answers), else TELEPHONY_SERVER, else the
+        Twilio settings. `overrides` replace settings (`telephony_quiet_hours="off"`).
 
         Raises:
             SettingsError: settings are missing or invalid. One line for each says what to set.
         """
         rules = dialing_rules or care
-        simulate = tidy(os.environ.get("TELEPHONY_SIMULATE", ""))
+        variables = environment()
+        simulate = tidy(variables.get("TELEPHONY_SIMULATE", ""))
         if simulate not in ("", "0"):
             callee = True if simulate in ("1", "true", "yes") else simulate
             return cls(read_settings(**overrides), simulate=callee, dialing_rules=rules)
-        if server := tidy(os.environ.get("TELEPHONY_SERVER", "")):
-            return cls(server=server, token=os.environ.get("TELEPHONY_API_TOKEN"), dialing_rules=rules)
+        if server := tidy(variables.get("TELEPHONY_SERVER", "")):
+            return cls(server=server, token=variables.get("TELEPHONY_API_TOKEN"), dialing_rules=rules)
         settings = load_settings(**overrides)
         if not all((settings.twilio_account_sid, settings.twilio_auth_token, settings.twilio_phone_number,
                     settings.public_url)):  # fmt: skip

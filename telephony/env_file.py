@@ -1,0 +1,56 @@
+"""The file `.env`: settings beside those of the environment.
+
+An option of a command has priority over a variable of the environment, and that over the file. An empty variable counts
+as not set. Only the current folder is searched, so that a program never takes the settings of another project.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from .errors import SettingsError
+
+__all__ = ["ENCODING", "VARIABLE", "env_file", "environment"]
+
+VARIABLE = "TELEPHONY_ENV_FILE"
+ENCODING = "utf-8-sig"
+"""UTF-8, also with the mark that editors of Windows write before the first line."""
+
+
+def env_file() -> Path | None:
+    """The file to read: `TELEPHONY_ENV_FILE`, else `.env` in the current folder. None: there is none, or it is `off`.
+
+    Raises:
+        SettingsError: the file that `TELEPHONY_ENV_FILE` names does not exist, or the file cannot be read.
+    """
+    named = os.environ.get(VARIABLE, "").strip()
+    if named.lower() == "off":
+        return None
+    path = Path(named or ".env")
+    if not path.exists() and not named:
+        return None
+    try:
+        path.read_text(ENCODING)
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read: {error.strerror}. {_CURE}"]) from None
+    except UnicodeDecodeError:
+        raise SettingsError([f"{path} is not UTF-8 text. Save it as UTF-8. {_CURE}"]) from None
+    return path
+
+
+def environment() -> Mapping[str, str]:
+    """The variables of the environment that are not empty, and those of the file that the environment does not have.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    path = env_file()
+    given = {} if path is None else dotenv_values(path, encoding=ENCODING)
+    return {name: value for name, value in given.items() if value} | {k: v for k, v in os.environ.items() if v}
+
+
+_CURE = f"{VARIABLE}=off reads no file."

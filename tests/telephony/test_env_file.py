@@ -1,0 +1,102 @@
+"""The file `.env`: what it sets, what has priority over it, and where it is not read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from telephony.demo.environment import child_environment
+from telephony.env_file import environment
+from telephony.errors import SettingsError
+from telephony.outbound import Telephony
+from telephony.settings import load_settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("TELEPHONY_ENV_FILE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_option_comes_before_the_environment_before_the_file_before_the_default(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings().port == 8000
+    (folder / ".env").write_text("PORT=8001\nLOG_LEVEL=debug\n")
+    assert (load_settings().port, load_settings().log_level) == (8001, "debug")
+    monkeypatch.setenv("PORT", "8002")
+    assert (load_settings().port, load_settings().log_level) == (8002, "debug")
+    assert load_settings(port=8003).port == 8003
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ufeffPORT=8001", "PORT=8001\r\nLOG_LEVEL=info\r\n", "export PORT=8001", "# a note\n\nPORT='8001'  # another",
+     "port=8001", "PORT=8001\nOTHER_PROGRAM=1\n"],
+)  # fmt: skip
+def test_a_file_as_people_write_it(text: str, folder: Path) -> None:
+    (folder / ".env").write_text(text, "utf-8")
+    assert load_settings().port == 8001
+
+
+def test_an_empty_variable_counts_as_not_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".env").write_text("PORT=8001\nLOG_LEVEL=\n")
+    monkeypatch.setenv("PORT", "")
+    assert (load_settings().port, load_settings().log_level) == (8001, "info")
+    assert environment()["PORT"] == "8001" and "LOG_LEVEL" not in environment()
+
+
+def test_what_is_wrong_in_the_file_is_reported_as_in_the_environment(folder: Path) -> None:
+    (folder / ".env").write_text("PORT=seventy\nOPENAI_API_KEY=sk-secret value\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert [line.split(":")[0] for line in caught.value.problems] == ["OPENAI_API_KEY", "PORT"]
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_a_folder_above_is_not_searched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".env").write_text("PORT=8001\n")
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    assert load_settings().port == 8000
+
+
+def test_another_file_or_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".env").write_text("PORT=8001\n")
+    (folder / "live.env").write_text("PORT=8002\n")
+    monkeypatch.setenv("TELEPHONY_ENV_FILE", "live.env")
+    assert load_settings().port == 8002
+    monkeypatch.setenv("TELEPHONY_ENV_FILE", "off")
+    assert load_settings().port == 8000
+    monkeypatch.setenv("TELEPHONY_ENV_FILE", "missing.env")
+    with pytest.raises(SettingsError, match=r"missing\.env cannot be read"):
+        load_settings()
+
+
+@pytest.mark.parametrize("content", ["folder", "bytes"])
+def test_a_file_that_cannot_be_read_is_reported(content: str, folder: Path) -> None:
+    (folder / ".env").mkdir() if content == "folder" else (folder / ".env").write_bytes(b"PORT=\xff\xfe1")
+    with pytest.raises(SettingsError, match="TELEPHONY_ENV_FILE=off"):
+        load_settings()
+
+
+def test_a_program_that_calls_people_reads_it_too(folder: Path) -> None:
+    (folder / ".env").write_text("TELEPHONY_SIMULATE=busy\n")
+    assert Telephony.from_env()  # without it: SettingsError, because there is no phone
+
+
+def test_the_demo_does_not_read_it() -> None:
+    assert child_environment({"PATH": "/bin"})["TELEPHONY_ENV_FILE"] == "off"
+
+
+def test_the_command_reads_it_and_says_in_a_line_what_is_wrong(folder: Path) -> None:
+    (folder / ".env").write_bytes(b"\xff\xff")
+    run = [sys.executable, "-m", "telephony", "--version"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(run, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and ".env is not UTF-8 text" in done.stderr
