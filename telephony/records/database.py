@@ -6,7 +6,7 @@ This module imports SQLAlchemy. Only `open_records` imports this module, and onl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -203,6 +203,12 @@ class DatabaseRecords:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    @property
+    def transaction(self) -> Callable[..., AbstractContextManager[Connection]]:
+        """Begins a transaction of these records, for other stores in the same database. With `reads=True` it only
+        reads. Errors of the database become `RecordsUnavailable` or `RecordRefused`."""
+        return self._transaction
 
     @contextmanager
     def _transaction(self, *, reads: bool = False) -> Iterator[Connection]:

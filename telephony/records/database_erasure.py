@@ -14,6 +14,7 @@ from ..errors import RecordsUnavailable
 from .call_query import Party
 from .call_record import CallRecord
 from .call_rows import record_of
+from .outbox import contact_key
 from .schema import attempts, calls, claims, contacts, number_claims, opt_outs, webhooks
 
 __all__ = ["ERASED", "DatabaseErasure"]
@@ -70,8 +71,9 @@ class DatabaseErasure:
         do-not-call list keeps the hash of the number. Returns the number of contacts."""
         theirs = or_(contacts.c.subject == person.subject, contacts.c.number == person.number)
         ids = select(attempts.c.id).where(attempts.c.subject == person.subject)
-        about = select(contacts.c.campaign + "/" + contacts.c.id).where(theirs)
         with self._transaction() as connection:
+            known = connection.execute(select(contacts.c.campaign, contacts.c.id).where(theirs))
+            about = [contact_key(campaign, contact) for campaign, contact in known]
             connection.execute(delete(webhooks).where(or_(webhooks.c.call_id.in_(ids), webhooks.c.call_id.in_(about))))
             connection.execute(delete(attempts).where(attempts.c.subject == person.subject))
             connection.execute(delete(number_claims).where(number_claims.c.subject == person.subject))

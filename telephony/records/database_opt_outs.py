@@ -16,7 +16,7 @@ from .opt_outs import OptOut, OptOutSource
 from .schema import number_claims, opt_outs, processes
 from .storable import clean_text
 
-__all__ = ["DatabaseNumberClaims", "DatabaseOptOuts", "hold", "is_opted_out"]
+__all__ = ["DatabaseNumberClaims", "DatabaseOptOuts", "hold", "is_opted_out", "opt_out"]
 
 _INSERT: dict[str, Callable[[Any], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _BATCH = 500
@@ -107,6 +107,12 @@ def hold(connection: Connection, subject: str, holder: str, *, process: str, ttl
     connection.execute(taking)
     held = connection.execute(select(claims.c.holder).where(claims.c.subject == subject)).scalar_one()
     return bool(held == holder)
+
+
+def opt_out(connection: Connection, entry: OptOut) -> None:
+    """Add an entry, in the transaction of `connection`."""
+    values = {**asdict(entry), "source": entry.source.value}
+    connection.execute(_INSERT[connection.dialect.name](opt_outs).values(values).on_conflict_do_nothing())
 
 
 def is_opted_out(connection: Connection, subject: str) -> bool:

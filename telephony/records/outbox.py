@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from ..masking import mask_number
 from .call_record import INTERRUPTED, CallRecord
 
-__all__ = ["CALL_ENDED", "GIVE_UP", "Message", "MessageState", "Outbox", "Waiting", "message_of"]
+__all__ = ["CALL_ENDED", "GIVE_UP", "Message", "MessageState", "Outbox", "Waiting", "contact_key", "message_of"]
 
 CALL_ENDED = "call.ended"
 GIVE_UP = timedelta(days=1)
@@ -86,6 +86,11 @@ class Outbox(Protocol):
 
     def waiting(self) -> Waiting:
         """The messages that are not delivered yet."""
+
+
+def contact_key(campaign_id: str, contact_id: str) -> str:
+    """What a message about the contact of a campaign has in place of the id of a call."""
+    return sha256(f"{campaign_id}\0{contact_id}".encode()).hexdigest()
 
 
 def message_of(row: CallRecord, now: datetime, *, hold_s: float = 0.0, shows_numbers: bool = False) -> Message:

@@ -1,0 +1,524 @@
+"""The store of campaigns in the database of the records, for all processes together.
+
+`begin` and `end` lock the row of their campaign, so the limits of a campaign hold over all processes. The row also has
+the counts that grow with each attempt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
+
+from ..errors import CampaignError
+from ..outbound.dialing_rules import DialingRules
+from ..records.database_opt_outs import hold, is_opted_out, opt_out
+from ..records.database_outbox import put
+from ..records.opt_outs import OptOut, OptOutSource
+from ..records.schema import attempts, campaigns, contacts, processes
+from . import queries
+from .campaign import Campaign, CampaignStatus, PauseReason, PersonHistory, Standing
+from .contact import Attempt, Contact, ContactState, DoneReason, Outcome
+from .messages import campaign_finished, contact_done
+from .policy import Action, Dial, Done, Hold, HoldReason, Pause, Wait, calling_hours, decide, done, settled
+from .rows import AT_ONCE, attempt_of, attempt_row, campaign_of, campaign_row, contact_of, contact_row, utc
+from .store import Funnel
+
+__all__ = ["DatabaseStore"]
+
+_BATCH = 1000
+_HOLD_S = 2.0
+"""When a contact is looked at again that the limits of its campaign held back without a time."""
+_CLAIM_S = 2 * 86_400.0
+"""The claim of a number ends with its attempt, or after the longest call."""
+_TALKED = (Outcome.REACHED, Outcome.INCOMPLETE, Outcome.CALLBACK, Outcome.OPTED_OUT, Outcome.ABANDONED)
+_NEVER = (DoneReason.OPTED_OUT, DoneReason.DO_NOT_CALL)
+_CALLING = ContactState.CALLING.value
+
+Transaction = Callable[..., AbstractContextManager[Connection]]
+
+
+class DatabaseStore:
+    """`CampaignStore` in a database. `transaction` begins a transaction of `DatabaseRecords`. `subject_of` hashes a
+    number. With `announces`, messages about contacts and campaigns are put into the outbox; with `shows_numbers`, they
+    have the numbers in full."""
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        subject_of: Callable[[str], str],
+        *,
+        announces: bool = False,
+        shows_numbers: bool = False,
+    ) -> None:
+        self._transaction = transaction
+        self._subject_of = subject_of
+        self._announces = announces
+        self._shows_numbers = shows_numbers
+
+    # --- campaigns ---------------------------------------------------------------------------------------------------
+
+    def add(self, campaign: Campaign, contacts_: Sequence[Contact]) -> None:
+        with self._transaction() as connection:
+            if queries.find(connection, campaign.id) is not None:
+                raise CampaignError(f"There is a campaign {campaign.id} already: choose another name.")
+            connection.execute(insert(campaigns).values(campaign_row(campaign, campaign.created_at)))
+            rest = iter(enumerate(contacts_))
+            while some := list(islice(rest, _BATCH)):
+                rows = [
+                    contact_row(campaign.id, each, position, self._subject(each), campaign.created_at)
+                    for position, each in some
+                ]
+                connection.execute(insert(contacts), rows)
+
+    def campaign(self, campaign_id: str) -> Campaign | None:
+        with self._transaction(reads=True) as connection:
+            row = queries.find(connection, campaign_id)
+        return None if row is None else campaign_of(row)
+
+    def campaigns(self) -> list[Campaign]:
+        listed = select(campaigns).order_by(campaigns.c.created_at.desc(), campaigns.c.id)
+        with self._transaction(reads=True) as connection:
+            return [campaign_of(row) for row in connection.execute(listed).mappings()]
+
+    def set_status(
+        self, campaign_id: str, status: CampaignStatus, now: datetime, *, reason: PauseReason | None = None
+    ) -> Campaign:
+        with self._transaction() as connection:
+            campaign = campaign_of(queries.locked(connection, campaign_id))
+            if campaign.status is CampaignStatus.STOPPED and status is not CampaignStatus.STOPPED:
+                raise CampaignError(
+                    f"The campaign {campaign_id} was stopped: create another one for the other contacts."
+                )
+            return self._set_status(connection, campaign, status, now, reason)
+
+    def _set_status(
+        self,
+        connection: Connection,
+        campaign: Campaign,
+        status: CampaignStatus,
+        now: datetime,
+        reason: PauseReason | None = None,
+    ) -> Campaign:
+        resumed = now if status is CampaignStatus.RUNNING else campaign.resumed_at
+        changed = replace(campaign, status=status, pause_reason=reason, resumed_at=resumed)
+        values = {
+            "status": status.value,
+            "pause_reason": "" if reason is None else reason.value,
+            "resumed_at": resumed,
+            "updated_at": now,
+        }
+        connection.execute(update(campaigns).where(campaigns.c.id == campaign.id).values(values))
+        theirs = contacts.c.campaign == campaign.id
+        if status is CampaignStatus.STOPPED:
+            ended = {"state": ContactState.DONE.value, "reason": DoneReason.STOPPED.value, "updated_at": now}
+            connection.execute(update(contacts).where(theirs, queries.PENDING).values(next_at=AT_ONCE, **ended))
+        if status is CampaignStatus.RUNNING:
+            held = contacts.c.queued_until.is_not(None)
+            connection.execute(update(contacts).where(theirs, queries.PENDING, held).values(queued_until=None))
+        if status in (CampaignStatus.STOPPED, CampaignStatus.FINISHED) and self._announces:
+            put(connection, campaign_finished(changed, self._funnel(connection, campaign.id), now))
+        return changed
+
+    def finish(self, campaign_id: str, now: datetime) -> bool:
+        """Give a running campaign without a pending contact and without a call the status `FINISHED`. False: it has
+        one, or does not run."""
+        with self._transaction() as connection:
+            row = queries.locked(connection, campaign_id)
+            campaign, theirs = campaign_of(row), contacts.c.campaign == campaign_id
+            if campaign.status is not CampaignStatus.RUNNING or row["live"]:
+                return False
+            if connection.execute(select(contacts.c.id).where(theirs, queries.PENDING).limit(1)).first() is not None:
+                return False
+            self._set_status(connection, campaign, CampaignStatus.FINISHED, now)
+            return True
+
+    # --- contacts ----------------------------------------------------------------------------------------------------
+
+    def due(self, campaign_id: str, now: datetime, limit: int) -> list[Contact]:
+        with self._transaction(reads=True) as connection:
+            return [contact_of(row) for row in connection.execute(queries.due(campaign_id, now, limit)).mappings()]
+
+    def queue(self, campaign_id: str, now: datetime, limit: int, *, for_s: float) -> list[str]:
+        """Mark due contacts as queued for `for_s`, and return their ids. No other process gets them in this time. A
+        contact whose attempt is lost on its way is due again after it."""
+        with self._transaction() as connection:
+            found = (
+                queries.due(campaign_id, now, limit).with_only_columns(contacts.c.id).with_for_update(skip_locked=True)
+            )
+            ids = list(connection.execute(found).scalars())
+            if ids:
+                these = (contacts.c.campaign == campaign_id) & contacts.c.id.in_(ids)
+                until = now + timedelta(seconds=for_s)
+                connection.execute(update(contacts).where(these).values(queued_until=until))
+            return ids
+
+    def next_due(self, campaign_id: str) -> datetime | None:
+        later = contacts.c.next_at > AT_ONCE
+        first = select(func.min(contacts.c.next_at)).where(contacts.c.campaign == campaign_id, queries.PENDING, later)
+        with self._transaction(reads=True) as connection:
+            return utc(connection.execute(first).scalar())
+
+    def contact(self, campaign_id: str, contact_id: str) -> Contact | None:
+        with self._transaction(reads=True) as connection:
+            row = queries.find_contact(connection, campaign_id, contact_id)
+        return None if row is None else contact_of(row)
+
+    def contacts(
+        self,
+        campaign_id: str,
+        *,
+        limit: int,
+        after: str = "",
+        state: ContactState | None = None,
+        search: str = "",
+    ) -> list[Contact]:
+        wanted: list[ColumnElement[bool]] = [contacts.c.campaign == campaign_id]
+        if state is not None:
+            wanted.append(contacts.c.state == state.value)
+        if search:
+            wanted.append(or_(contacts.c.id.contains(search, autoescape=True),
+                              contacts.c.number.contains(search, autoescape=True)))  # fmt: skip
+        with self._transaction(reads=True) as connection:
+            queries.existing(connection, campaign_id)
+            if after and (last := queries.find_contact(connection, campaign_id, after)) is not None:
+                wanted.append(contacts.c.position > last["position"])
+            listed = select(contacts).where(*wanted).order_by(contacts.c.position).limit(limit)
+            return [contact_of(row) for row in connection.execute(listed).mappings()]
+
+    def contacts_of(self, number: str) -> list[tuple[Campaign, Contact]]:
+        live = [CampaignStatus.RUNNING.value, CampaignStatus.PAUSED.value]
+        open_states = [ContactState.PENDING.value, _CALLING]
+        theirs = (contacts.c.subject == self._subject_of(number), contacts.c.state.in_(open_states))
+        with self._transaction(reads=True) as connection:
+            rows = connection.execute(select(contacts).where(*theirs)).mappings().all()
+            if not rows:
+                return []
+            ids = {row["campaign"] for row in rows}
+            these = select(campaigns).where(campaigns.c.id.in_(ids), campaigns.c.status.in_(live))
+            running = {row["id"]: campaign_of(row) for row in connection.execute(these).mappings()}
+        return [(running[row["campaign"]], contact_of(row)) for row in rows if row["campaign"] in running]
+
+    def retry(self, campaign_id: str, reasons: Sequence[DoneReason], now: datetime) -> int:
+        values = [reason.value for reason in reasons if reason not in _NEVER]
+        again = {"state": ContactState.PENDING.value, "reason": "", "next_at": now, "retried_at": now}
+        with self._transaction() as connection:
+            campaign = campaign_of(queries.locked(connection, campaign_id))
+            these = and_(contacts.c.campaign == campaign_id, contacts.c.reason.in_(values))
+            changes = update(contacts).where(these).values(queued_until=None, updated_at=now, **again)
+            count = connection.execute(changes).rowcount
+            if count and campaign.status is CampaignStatus.FINISHED:
+                self._set_status(connection, campaign, CampaignStatus.RUNNING, now)
+            return count
+
+    # --- attempts ----------------------------------------------------------------------------------------------------
+
+    def begin(
+        self, campaign_id: str, contact_id: str, now: datetime, *, attempt_id: str, owner: str, rules: DialingRules
+    ) -> Attempt | Action:
+        with self._transaction() as connection:
+            campaign_row_ = queries.locked(connection, campaign_id)
+            campaign, row = (
+                campaign_of(campaign_row_),
+                queries.find_contact(connection, campaign_id, contact_id, lock=True),
+            )
+            if row is None:
+                return Hold(HoldReason.NOT_RUNNING)
+            contact = contact_of(row)
+            is_due = contact.next_at is None or contact.next_at <= now
+            if contact.state is not ContactState.PENDING or not is_due:
+                return Hold(HoldReason.NOT_RUNNING)
+            action = decide(
+                campaign,
+                contact,
+                queries.attempts_for(connection, campaign_id, contact_id),
+                now,
+                standing=queries.standing_of(connection, campaign_row_, campaign, now),
+                person=self._person(connection, campaign, row["subject"], contact.number, now, rules, attempt_id),
+                hours=calling_hours(contact, campaign.config, rules),
+            )
+            if not isinstance(action, Dial):
+                queries.let_go(connection, attempt_id)
+            match action:
+                case Dial():
+                    attempt = Attempt(attempt_id, contact_id, contact.number, now, owner=owner)
+                    values = attempt_row(campaign_id, attempt, row["subject"])
+                    connection.execute(insert(attempts).values(**values, requests=0))
+                    counts = {"live": campaigns.c.live + 1, "calls": campaigns.c.calls + 1, "last_started_at": now}
+                    connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(counts))
+                    self._put(connection, campaign_id, replace(contact, state=ContactState.CALLING, next_at=None), now)
+                    return attempt
+                case Wait(until):
+                    self._put(connection, campaign_id, replace(contact, next_at=until), now)
+                case Done(reason):
+                    contact = done(contact, reason)
+                    self._put(connection, campaign_id, contact, now)
+                    self._announce(connection, campaign, contact, now)
+                case Pause(reason):
+                    self._put(connection, campaign_id, contact, now)
+                    self._set_status(connection, campaign, CampaignStatus.PAUSED, now, reason)
+                case Hold(_, until):
+                    later = until or now + timedelta(seconds=_HOLD_S)
+                    self._put(connection, campaign_id, contact, now, queued_until=later)
+            return action
+
+    def requested(self, attempt_id: str, owner: str, *, at_most: int) -> bool:
+        """Note that Twilio may now be asked to make the call. False: it was asked `at_most` times, the attempt has
+        ended, or another process has it."""
+        ours = and_(
+            attempts.c.id == attempt_id, attempts.c.owner == owner, queries.IN_PROGRESS, attempts.c.requests < at_most
+        )
+        with self._transaction() as connection:
+            noting = update(attempts).where(ours).values(requests=attempts.c.requests + 1)
+            return connection.execute(noting).rowcount == 1
+
+    def placed(self, attempt_id: str, sid: str) -> None:
+        with self._transaction() as connection:
+            connection.execute(update(attempts).where(attempts.c.id == attempt_id, queries.IN_PROGRESS).values(sid=sid))
+
+    def end(self, ended: Attempt, now: datetime, *, rules: DialingRules) -> Contact | None:
+        assert ended.outcome is not None
+        with self._transaction() as connection:
+            if (found := queries.open_attempt(connection, ended.id)) is None:
+                return None
+            campaign_row_ = queries.locked(connection, found["campaign"])
+            campaign = campaign_of(campaign_row_)
+            values = attempt_row(campaign.id, replace(ended, ended_at=ended.ended_at or now), found["subject"])
+            del values["owner"], values["id"]
+            ending = update(attempts).where(attempts.c.id == ended.id, queries.IN_PROGRESS).values(values)
+            if connection.execute(ending).rowcount == 0:
+                return None
+            self._count(connection, campaign.id, ended)
+            queries.let_go(connection, ended.id)
+            if ended.outcome is Outcome.OPTED_OUT:
+                opt_out(connection, OptOut(found["subject"], ended.number, OptOutSource.PHONE, now))
+            return self._settle(connection, campaign, ended.contact_id, found["subject"], now, rules)
+
+    def _count(self, connection: Connection, campaign_id: str, ended: Attempt) -> None:
+        counts: dict[str, Any] = {"live": campaigns.c.live - 1, "seconds": campaigns.c.seconds + ended.duration_s}
+        if ended.cost is not None:
+            counts |= {"cost": campaigns.c.cost + ended.cost, "priced": campaigns.c.priced + 1}
+            counts["currency"] = ended.currency
+        elif ended.duration_s > 0:
+            counts["unpriced"] = campaigns.c.unpriced + 1
+        connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(counts))
+
+    def _settle(
+        self,
+        connection: Connection,
+        campaign: Campaign,
+        contact_id: str,
+        subject: str,
+        now: datetime,
+        rules: DialingRules,
+    ) -> Contact | None:
+        row = queries.find_contact(connection, campaign.id, contact_id, lock=True)
+        if row is None:  # the person was erased
+            return None
+        contact = contact_of(row)
+        if contact.state is not ContactState.CALLING:  # the contact rang back during the attempt
+            return contact
+        contact = settled(
+            campaign,
+            contact,
+            queries.attempts_for(connection, campaign.id, contact_id),
+            now,
+            person=self._person(connection, campaign, subject, contact.number, now, rules, ""),
+            hours=calling_hours(contact, campaign.config, rules),
+        )
+        self._put(connection, campaign.id, contact, now)
+        self._announce(connection, campaign, contact, now)
+        return contact
+
+    def withdraw(
+        self, attempt_id: str, *, done: DoneReason | None = None, until: datetime | None = None
+    ) -> Contact | None:
+        with self._transaction() as connection:
+            if (found := queries.open_attempt(connection, attempt_id)) is None:
+                return None
+            campaign = campaign_of(queries.locked(connection, found["campaign"]))
+            if (
+                connection.execute(delete(attempts).where(attempts.c.id == attempt_id, queries.IN_PROGRESS)).rowcount
+                == 0
+            ):
+                return None
+            counts = {"live": campaigns.c.live - 1, "calls": campaigns.c.calls - 1}
+            connection.execute(update(campaigns).where(campaigns.c.id == campaign.id).values(counts))
+            queries.let_go(connection, attempt_id)
+            row = queries.find_contact(connection, campaign.id, found["contact"], lock=True)
+            if row is None:
+                return None
+            now = utc(found["started_at"]) or AT_ONCE
+            state = ContactState.PENDING if done is None else ContactState.DONE
+            contact = replace(contact_of(row), state=state, reason=done, next_at=until)
+            if done is None and campaign.status is CampaignStatus.STOPPED:
+                contact = replace(contact, state=ContactState.DONE, reason=DoneReason.STOPPED, next_at=None)
+            self._put(connection, campaign.id, contact, now)
+            self._announce(connection, campaign, contact, now)
+            return contact
+
+    def rang_back(self, inbound: Attempt, campaign_id: str) -> Contact | None:
+        now = inbound.ended_at or inbound.started_at
+        with self._transaction() as connection:
+            campaign = campaign_of(queries.locked(connection, campaign_id))
+            if connection.execute(select(attempts.c.id).where(attempts.c.id == inbound.id)).first() is not None:
+                return None
+            row = queries.find_contact(connection, campaign_id, inbound.contact_id, lock=True)
+            if row is None:
+                return None
+            connection.execute(insert(attempts).values(**attempt_row(campaign_id, inbound, row["subject"]), requests=0))
+            contact = contact_of(row)
+            if not contact.is_final:
+                contact = done(contact, DoneReason.RANG_BACK)
+                self._put(connection, campaign_id, contact, now)
+                self._announce(connection, campaign, contact, now)
+            return contact
+
+    def open_attempts(self, campaign_id: str | None = None) -> list[Attempt]:
+        wanted = select(attempts).where(queries.IN_PROGRESS).order_by(attempts.c.started_at)
+        if campaign_id is not None:
+            wanted = wanted.where(attempts.c.campaign == campaign_id)
+        with self._transaction(reads=True) as connection:
+            return [attempt_of(row) for row in connection.execute(wanted).mappings()]
+
+    def orphans(self, now: datetime) -> list[tuple[str, Attempt]]:
+        """The attempts in progress whose process has no lease any more, with their campaigns."""
+        leases = select(processes.c.id).where(processes.c.expires_at > now)
+        wanted = select(attempts).where(queries.IN_PROGRESS, attempts.c.owner.not_in(leases))
+        with self._transaction(reads=True) as connection:
+            return [(row["campaign"], attempt_of(row)) for row in connection.execute(wanted).mappings()]
+
+    def take_over(self, attempt: Attempt, owner: str) -> bool:
+        """Give an attempt in progress another owner. False: another process has it already, or it has ended."""
+        these = and_(attempts.c.id == attempt.id, attempts.c.owner == attempt.owner, queries.IN_PROGRESS)
+        with self._transaction() as connection:
+            return connection.execute(update(attempts).where(these).values(owner=owner)).rowcount == 1
+
+    def attempt(self, attempt_id: str) -> Attempt | None:
+        with self._transaction(reads=True) as connection:
+            row = connection.execute(select(attempts).where(attempts.c.id == attempt_id)).mappings().first()
+        return None if row is None else attempt_of(row)
+
+    def attempts(self, campaign_id: str, contact_id: str) -> list[Attempt]:
+        with self._transaction(reads=True) as connection:
+            return queries.attempts_for(connection, campaign_id, contact_id)
+
+    def attempts_of(self, campaign_id: str, contact_ids: Sequence[str]) -> dict[str, list[Attempt]]:
+        """The attempts for these contacts, the oldest first."""
+        found: dict[str, list[Attempt]] = {each: [] for each in contact_ids}
+        rest = iter(contact_ids)
+        with self._transaction(reads=True) as connection:
+            while some := list(islice(rest, 500)):
+                these = and_(attempts.c.campaign == campaign_id, attempts.c.contact.in_(some))
+                rows = connection.execute(select(attempts).where(these).order_by(attempts.c.started_at)).mappings()
+                for row in rows:
+                    found[row["contact"]].append(attempt_of(row))
+        return found
+
+    # --- counts ------------------------------------------------------------------------------------------------------
+
+    def standing(self, campaign_id: str, now: datetime) -> Standing:
+        with self._transaction(reads=True) as connection:
+            row = queries.existing(connection, campaign_id)
+            return queries.standing_of(connection, row, campaign_of(row), now)
+
+    def funnel(self, campaign_id: str) -> Funnel:
+        with self._transaction(reads=True) as connection:
+            return self._funnel(connection, campaign_id)
+
+    def _funnel(self, connection: Connection, campaign_id: str) -> Funnel:
+        row = queries.existing(connection, campaign_id)
+        by_state = (
+            select(contacts.c.state, contacts.c.reason, func.count())
+            .where(contacts.c.campaign == campaign_id)
+            .group_by(contacts.c.state, contacts.c.reason)
+        )
+        by_outcome = (
+            select(attempts.c.outcome, func.count())
+            .where(attempts.c.campaign == campaign_id)
+            .group_by(attempts.c.outcome)
+        )
+        found = Funnel(minutes=row["seconds"] / 60, cost=row["cost"], currency=row["currency"])
+        for state, reason, count in connection.execute(by_state):
+            found.contacts += count
+            found.states[ContactState(state)] += count
+            if reason:
+                found.reasons[DoneReason(reason)] += count
+        for outcome, count in connection.execute(by_outcome):
+            found.attempts += count
+            if outcome:
+                found.outcomes[Outcome(outcome)] += count
+        found.answered = sum(found.outcomes[outcome] for outcome in _TALKED)
+        return found
+
+    def calls_by_hour(self, campaign_id: str, since: datetime) -> Counter[datetime]:
+        """How many attempts began in each hour (UTC) since then."""
+        began = select(attempts.c.started_at).where(
+            attempts.c.campaign == campaign_id, attempts.c.started_at >= since, ~attempts.c.inbound
+        )
+        with self._transaction(reads=True) as connection:
+            starts = [utc(at) for at in connection.execute(began).scalars()]
+        return Counter(at.replace(minute=0, second=0, microsecond=0) for at in starts if at is not None)
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _subject(self, contact: Contact) -> str:
+        return "" if contact.state is ContactState.INVALID else self._subject_of(contact.number)
+
+    def _put(
+        self,
+        connection: Connection,
+        campaign_id: str,
+        contact: Contact,
+        now: datetime,
+        queued_until: datetime | None = None,
+    ) -> None:
+        """Write what changes in a contact."""
+        changes = {
+            "state": contact.state.value,
+            "reason": "" if contact.reason is None else contact.reason.value,
+            "next_at": contact.next_at or AT_ONCE,
+            "queued_until": queued_until,
+            "updated_at": now,
+        }
+        this = (contacts.c.campaign == campaign_id) & (contacts.c.id == contact.id)
+        connection.execute(update(contacts).where(this).values(changes))
+
+    def _announce(self, connection: Connection, campaign: Campaign, contact: Contact, now: datetime) -> None:
+        if self._announces and contact.is_final:
+            tried = queries.attempts_for(connection, campaign.id, contact.id)
+            put(connection, contact_done(campaign, contact, tried, now, shows_numbers=self._shows_numbers))
+
+    def _person(
+        self,
+        connection: Connection,
+        campaign: Campaign,
+        subject: str,
+        number: str,
+        now: datetime,
+        rules: DialingRules,
+        attempt_id: str,
+    ) -> PersonHistory:
+        """What is known about a number. With `attempt_id` the number is claimed for it, if no other call has it."""
+        config = campaign.config
+        since = now - max(config.per_person.per, config.per_number.per)
+        calls = select(attempts.c.campaign, attempts.c.started_at).where(
+            attempts.c.subject == subject, attempts.c.started_at > since, ~attempts.c.inbound
+        )
+        began = [(each, utc(at) or now) for each, at in connection.execute(calls)]
+        listed = is_opted_out(connection, subject) or number in rules.do_not_call
+        in_call = False
+        if attempt_id and not listed:
+            in_call = not hold(connection, subject, attempt_id, process="", ttl_s=_CLAIM_S, now=now)
+        return PersonHistory(
+            listed=listed,
+            in_call=in_call,
+            called_at=tuple(at for _, at in began if at > now - config.per_person.per),
+            called_here=tuple(at for each, at in began if each == campaign.id and at > now - config.per_number.per),
+        )

@@ -1,0 +1,117 @@
+"""The queries of the store of campaigns. Each runs in the transaction of its `connection`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, func, literal_column, or_, select
+
+from ..errors import CampaignError
+from ..records.schema import attempts, campaigns, contacts, number_claims
+from .campaign import Campaign, Standing
+from .contact import Attempt, Outcome
+from .policy import DAY
+from .rows import attempt_of, utc
+
+__all__ = [
+    "IN_PROGRESS",
+    "PENDING",
+    "attempts_for",
+    "due",
+    "existing",
+    "find",
+    "find_contact",
+    "let_go",
+    "locked",
+    "open_attempt",
+    "standing_of",
+]
+
+IN_PROGRESS = attempts.c.outcome == literal_column("''")
+PENDING = contacts.c.state == literal_column("'pending'")
+"""Written as literals: SQLite uses a partial index only where the query has its condition."""
+
+
+def find(connection: Connection, campaign_id: str) -> Any:
+    return connection.execute(select(campaigns).where(campaigns.c.id == campaign_id)).mappings().first()
+
+
+def existing(connection: Connection, campaign_id: str) -> Any:
+    if (row := find(connection, campaign_id)) is None:
+        raise CampaignError(f"There is no campaign {campaign_id}.")
+    return row
+
+
+def locked(connection: Connection, campaign_id: str) -> Any:
+    """The row of a campaign, which other processes cannot change until the transaction ends."""
+    locking = select(campaigns).where(campaigns.c.id == campaign_id).with_for_update()
+    if (row := connection.execute(locking).mappings().first()) is None:
+        raise CampaignError(f"There is no campaign {campaign_id}.")
+    return row
+
+
+def find_contact(connection: Connection, campaign_id: str, contact_id: str, *, lock: bool = False) -> Any:
+    wanted = select(contacts).where(contacts.c.campaign == campaign_id, contacts.c.id == contact_id)
+    return connection.execute(wanted.with_for_update() if lock else wanted).mappings().first()
+
+
+def due(campaign_id: str, now: datetime, limit: int) -> Any:
+    return (
+        select(contacts)
+        .where(
+            contacts.c.campaign == campaign_id,
+            PENDING,
+            contacts.c.next_at <= now,
+            or_(contacts.c.queued_until.is_(None), contacts.c.queued_until <= now),
+        )
+        .order_by(contacts.c.next_at, contacts.c.position)
+        .limit(limit)
+    )
+
+
+def open_attempt(connection: Connection, attempt_id: str) -> Any:
+    return connection.execute(select(attempts).where(attempts.c.id == attempt_id, IN_PROGRESS)).mappings().first()
+
+
+def attempts_for(connection: Connection, campaign_id: str, contact_id: str) -> list[Attempt]:
+    these = and_(attempts.c.campaign == campaign_id, attempts.c.contact == contact_id)
+    rows = connection.execute(select(attempts).where(these).order_by(attempts.c.started_at)).mappings()
+    return [attempt_of(row) for row in rows]
+
+
+def let_go(connection: Connection, attempt_id: str) -> None:
+    connection.execute(delete(number_claims).where(number_claims.c.holder == attempt_id))
+
+
+def standing_of(connection: Connection, row: Any, campaign: Campaign, now: datetime) -> Standing:
+    here = attempts.c.campaign == campaign.id
+    in_day: tuple[int, datetime | None] = (0, None)
+    if campaign.config.max_per_day is not None:
+        counting = select(func.count(), func.min(attempts.c.started_at)).where(
+            here, attempts.c.started_at > now - DAY, ~attempts.c.inbound
+        )
+        count, oldest = connection.execute(counting).one()
+        in_day = count, utc(oldest)
+    abandoned = select(func.count(), func.min(attempts.c.ended_at)).where(
+        here, attempts.c.outcome == Outcome.ABANDONED.value, attempts.c.ended_at > now - DAY
+    )
+    abandoned_count, oldest_abandoned = connection.execute(abandoned).one()
+    ended = select(attempts.c.outcome).where(here, attempts.c.ended_at.is_not(None), ~attempts.c.inbound)
+    if campaign.resumed_at is not None:
+        ended = ended.where(attempts.c.ended_at > campaign.resumed_at)
+    newest = ended.order_by(attempts.c.ended_at.desc()).limit(campaign.config.failures_of)
+    return Standing(
+        live=row["live"],
+        calls=row["calls"],
+        last_started_at=utc(row["last_started_at"]),
+        calls_in_day=in_day[0],
+        oldest_in_day=in_day[1],
+        minutes=row["seconds"] / 60,
+        cost=row["cost"],
+        priced=row["priced"],
+        unpriced=row["unpriced"],
+        abandoned_in_day=abandoned_count,
+        oldest_abandoned=utc(oldest_abandoned),
+        recent=tuple(Outcome(outcome) for outcome in connection.execute(newest).scalars()),
+    )
