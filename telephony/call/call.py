@@ -130,6 +130,8 @@ class Call:
         """The simulation that this call belongs to. None: the call is with a real person."""
         self.opt_outs = opt_outs
         """The do-not-call list of the application. None: it has none."""
+        self.opted_out = False
+        """Whether the other party asked not to be called again, during this call."""
         self._parts = parts
         self._commands = RecordedCommands(parts.recorder)
 

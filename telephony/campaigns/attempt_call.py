@@ -63,7 +63,6 @@ class AttemptCall:
             tools=(self.callback.tool(),),
         )
         self._config = config
-        self._rules = rules
 
     def place(self, dialler: Dialler) -> PlacedCall:
         """Place the call. The id of the attempt is the token of the call. Raises `CallRefused`."""
@@ -74,14 +73,20 @@ class AttemptCall:
         it = self.attempt
         return dialler.adopt(self.plan, it.id, to=it.number, sid=it.sid or None, requested_at=it.started_at)
 
+    @staticmethod
+    def was_made(call: PlacedCall) -> bool:
+        """Whether the call that is over was requested from Twilio. If not, the attempt is withdrawn: the number is
+        in another call, on the do-not-call list, or a budget of the server is used up."""
+        return not call.not_cleared
+
     def ended(self, call: PlacedCall, now: datetime) -> Attempt:
-        """The attempt, because its call is over. Raises `CallRefused` if the do-not-call list cannot be read."""
+        """The attempt, because its call is over."""
         result = call.result
         assert result is not None
         outcome = outcome_of(
             result,
             wants_result=call.form is not None,
-            opted_out=call.to in self._rules.do_not_call,
+            opted_out=call.live is not None and call.live.opted_out,
             callback_at=self.callback.at,
             abandoned_after_s=self._config.abandoned_after_s,
         )

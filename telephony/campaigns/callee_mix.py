@@ -80,7 +80,7 @@ class CalleeMix:
         ringing_s = source.uniform(1.0, 12.0)
         match kind:
             case "person":
-                return callees.person(source.choice((_hears_out, _interrupts, _interrupts)), after_s=ringing_s)
+                return callees.person(_hears_out if source.random() < 0.2 else _interrupts, after_s=ringing_s)
             case "hangs-up":
                 return callees.person(_hangs_up, after_s=ringing_s)
             case "menu":

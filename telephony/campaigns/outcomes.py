@@ -30,8 +30,8 @@ def outcome_of(
 ) -> Outcome:
     """How an attempt ended.
 
-    `wants_result`: the campaign asks for a structured result. `opted_out`: the number is on the do-not-call list since
-    this call. `callback_at`: the time that the callee named.
+    `wants_result`: the campaign asks for a structured result. `opted_out`: the callee asked not to be called again.
+    `callback_at`: the time that the callee named.
     """
     if opted_out:
         return Outcome.OPTED_OUT

@@ -21,6 +21,7 @@ from .attempt_call import Speech
 from .callee_mix import CalleeMix
 from .campaign import Campaign
 from .contact import Attempt, Contact
+from .interrupts import drained_by_ctrl_c
 from .memory_store import MemoryStore
 from .runner import CampaignRunner, Check
 
@@ -55,12 +56,16 @@ def rehearse(
     start: datetime = START,
     check: Check | None = None,
     on_change: Callable[[Contact, Attempt | None], None] = lambda contact, attempt: None,
+    fast: bool = True,
+    store: MemoryStore | None = None,
 ) -> MemoryStore:
     """Run the campaign to its end, and return its store. `rules` apply as to real calls; a number that opts out is kept
-    in the rehearsal only."""
+    in the rehearsal only. Without `fast` the calls take real time, over sockets. Ctrl-C drains, a second one hangs up.
+    """
+    store = MemoryStore() if store is None else store
 
-    async def main() -> MemoryStore:
-        clock, mix, store = SkippingClock(start), CalleeMix(seed), MemoryStore()
+    async def main() -> None:
+        clock, mix = SkippingClock(start), CalleeMix(seed)
         sources = Sources(seed, clock=clock.now)
         store.add(replace(campaign, created_at=start), contacts)
         async with Telephony(settings, simulate=True, dialing_rules=rules, sources=sources.fork("phone")) as phone:
@@ -82,7 +87,11 @@ def rehearse(
                 on_change=changed,
                 when_idle=clock.skip_to,
             )
-            await runner.run()
-        return store
+            with drained_by_ctrl_c(runner.drain, runner.hang_up):
+                await runner.run()
 
-    return virtual_time.run(main, seed=seed)
+    if fast:
+        virtual_time.run(main, seed=seed)
+    else:
+        asyncio.run(main())
+    return store

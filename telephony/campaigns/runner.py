@@ -153,6 +153,9 @@ class CampaignRunner:
             return self._store.withdraw(attempt.id, done=DoneReason.REFUSED), None
         await self._follow(call, attempt)
         now = self._sources.now()
+        if not made.was_made(call):
+            log.info("A contact is not called now: %s", call.not_cleared)
+            return self._store.withdraw(attempt.id, until=now + _LOOK_AGAIN), None
         ended = made.ended(call, now)
         return self._store.end(ended, now, rules=rules), ended
 

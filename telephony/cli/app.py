@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import calls_app, tokens, webhooks
+from . import calls_app, campaign_app, tokens, webhooks
 from . import probe as probing
 from .errors import FAILED, USAGE, CliError, reporting
 
@@ -406,6 +406,7 @@ app.add_typer(tokens.app, name="tokens")
 app.command()(probing.probe)
 
 app.add_typer(calls_app.app, name="calls")
+app.add_typer(campaign_app.app, name="campaign")
 
 
 @app.command()

@@ -155,6 +155,7 @@ class Dialler:
     async def _place(self, call: PlacedCall) -> None:
         self.on_news(call)
         if self.clearance is not None and (problem := await self.clearance.problem(call)):
+            call.not_cleared = problem
             call.state.refused(f"{problem[0].upper()}{problem[1:]}.")
         else:
             await self._create(call)

@@ -246,6 +246,7 @@ async def opted_out(call: Call, source: OptOutSource, remark: str, file: DoNotCa
         RecordsUnavailable, RecordRefused, OSError, CallRefused: a list cannot be written.
     """
     number = call.caller if call.info.direction == "inbound" else call.called
+    call.opted_out = True
     if is_withheld(number):
         return False
     try:

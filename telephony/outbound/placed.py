@@ -72,6 +72,8 @@ class PlacedCall(LiveControls):
         self.state = CallState(fetch_s=fetch_s)
         self.record: CallResource | None = None
         self.cancelled = False
+        self.not_cleared = ""
+        """Why the call was not requested: see `Clearance`."""
         self.form = None if plan.result is None else ResultForm(plan.result)
         self._control = control
         self._tools: list[FunctionTool] = [*([] if self.form is None else [self.form.tool()]), *plan.tools]

@@ -1,0 +1,50 @@
+"""Ctrl-C for a campaign that runs in the terminal: the first drains, the second hangs up the live calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["drained_by_ctrl_c"]
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def drained_by_ctrl_c(drain: Callable[[], None], hang_up: Callable[[], Awaitable[None]]) -> Iterator[None]:
+    """Call `drain` at the first SIGINT, and `hang_up` at every later one. Works in virtual time, too. Outside of the
+    main thread it does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, count = asyncio.get_running_loop(), 0
+    hanging_up: set[asyncio.Task[None]] = set()
+
+    async def end_calls() -> None:
+        await hang_up()
+
+    def interrupted() -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            log.warning("The live calls go on, and no further call begins. Ctrl-C again hangs up.")
+            drain()
+        else:
+            log.warning("The live calls are hung up.")
+            hanging_up.add(loop.create_task(end_calls()))
+
+    def on_signal(number: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(interrupted)
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for task in hanging_up:
+            task.cancel()

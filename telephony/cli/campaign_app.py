@@ -1,0 +1,83 @@
+"""The options of `telephony campaign`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import FAILED, USAGE, CliError, reporting
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Call the people of a list.", no_args_is_help=True, rich_markup_mode=None)
+
+Agent = Annotated[str | None, typer.Option(help="Who calls: module:attribute.", show_default=False)]
+Result = Annotated[str | None, typer.Option(help="What to find out: module:Model.", show_default=False)]
+Message = Annotated[str | None, typer.Option(help="The message for a voicemail.", show_default=False)]
+Windows = Annotated[
+    str | None,
+    typer.Option(help="When to call, in local time: 'mon-fri 09:00-18:00; sat 10-14'.", show_default=False),
+]
+Retry = Annotated[str | None, typer.Option(help="Retries by outcome: 'busy=3/30m,no-answer=2/4h'.", show_default=False)]
+AtOnce = Annotated[int | None, typer.Option(help="Calls at once. [2]", show_default=False)]
+PerSecond = Annotated[float | None, typer.Option(help="Calls begun in a second. [1]", show_default=False)]
+Config = Annotated[
+    Path | None, typer.Option(help="A TOML file with the configuration.", show_default=False, exists=True)
+]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Another setting: max_minutes=100. Can be repeated.")]
+Group = Annotated[bool, typer.Option("--group", help="One call for all lines with the same number.")]
+Name = Annotated[str, typer.Option(help="The name of the campaign. [the name of the file]", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Start = Annotated[
+    str | None,
+    typer.Option(help="With --simulate or --dry-run: when it begins, like 2026-12-01T09:00Z.", show_default=False),
+]
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Argument(help="A CSV file, which makes a campaign, or the name of a campaign.")],
+    agent: Agent = None,
+    result: Result = None,
+    message: Message = None,
+    windows: Windows = None,
+    retry: Retry = None,
+    at_once: AtOnce = None,
+    per_second: PerSecond = None,
+    config: Config = None,
+    settings: Set = None,
+    group: Group = False,
+    name: Name = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Call nobody; show what would happen when.")] = False,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Call simulated people. No real call is made.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="With --simulate: in virtual time.")] = False,
+    seed: Annotated[int, typer.Option(help="With --simulate: the seed of the callees.")] = 0,
+    start: Start = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Also write the results to this .csv or .json file.", show_default=False),
+    ] = None,
+    json: Json = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose")] = False,
+) -> None:
+    """Run a campaign until every contact is done. The first Ctrl-C drains, the second hangs up."""
+    from . import campaigns as commands
+    from .campaign_options import config_of
+
+    with reporting(verbose=verbose):
+        people = Path(source)
+        given = config_of(
+            config, settings or [], agent=agent, result=result, message=message, windows=windows, retry=retry,
+            at_once=at_once, per_second=per_second,
+        )  # fmt: skip
+        if dry_run:
+            commands.dry_run(people, given, group=group, simulate=simulate, start=start, json=json)
+            return
+        if fast and not simulate:
+            raise CliError("--fast is for --simulate: real calls take their time.", code=USAGE)
+        finished = commands.rehearse(
+            people, given, name=name, group=group, seed=seed, start=start, fast=fast, output=output, json=json
+        )
+        raise typer.Exit(0 if finished else FAILED)

@@ -1,0 +1,102 @@
+"""The options of `telephony campaign create` and `run`: the configuration of a campaign and its contacts."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from telephony.campaigns.attempt_call import Speech
+from telephony.campaigns.config import CampaignConfig
+from telephony.campaigns.contact_list import ContactList, contacts_from_csv
+from telephony.errors import CampaignError
+from telephony.outbound.dialing_rules import DialingRules
+from telephony.outbound.do_not_call import dialing_rules_of
+from telephony.outbound.plan import LeaveMessage
+from telephony.settings import Settings
+from telephony.simulator.twilio import OWN_NUMBER
+
+from .call import load_model
+from .errors import USAGE, CliError
+from .load import load_agent
+
+__all__ = ["config_of", "own_number", "read_contacts", "rules_of", "speech_of"]
+
+_MAX_FILE = 100_000_000
+
+
+def config_of(file: Path | None, pairs: Sequence[str], **given: Any) -> CampaignConfig:
+    """The configuration: a TOML file, then `name=value` pairs, then the options that were given. Raises `CliError`."""
+    values: dict[str, Any] = {} if file is None else _toml(file)
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise CliError(f"--set {pair!r}: write name=value, like at_once=10.", code=USAGE)
+        values[name.strip()] = value.strip()
+    values |= {name: value for name, value in given.items() if value is not None}
+    try:
+        return CampaignConfig.model_validate(values)
+    except ValidationError as error:
+        raise CliError(_problems(error), "docs/campaigns.md has the names.", code=USAGE) from None
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CliError(f"{file} cannot be read: {error}", "It has to be a TOML file.", code=USAGE) from None
+
+
+def _problems(error: ValidationError) -> str:
+    problems = []
+    for each in error.errors():
+        where = ".".join(str(part) for part in each["loc"]) or "campaign"
+        problems.append(f"{where}: {each['msg'].removeprefix('Value error, ')}")
+    return "; ".join(problems)
+
+
+def read_contacts(file: Path, settings: Settings, rules: DialingRules, *, group: bool) -> ContactList:
+    """Read a CSV file. Raises `CliError` and `CampaignError`."""
+    try:
+        if file.stat().st_size > _MAX_FILE:
+            raise CliError(f"{file} is larger than {_MAX_FILE // 1_000_000} MB.", "Split it.", code=USAGE)
+        text = file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CliError(f"{file} cannot be read: {error}", "It has to be a CSV file in UTF-8.", code=USAGE) from None
+    try:
+        found = contacts_from_csv(text, own_number=own_number(settings), rules=rules, group=group)
+    except CampaignError as error:
+        raise CliError(f"{file}: {error}", code=USAGE) from None
+    if not found.contacts:
+        raise CliError(f"{file} has no contacts.", "Each line after the first one is a contact.", code=USAGE)
+    return found
+
+
+def own_number(settings: Settings) -> str:
+    """The number that calls. Its country is the default country of the contacts."""
+    return settings.twilio_phone_number or OWN_NUMBER
+
+
+def rules_of(settings: Settings, *, simulate: bool) -> DialingRules:
+    """The dialing rules of the settings, in a simulation too: quiet hours and the do-not-call file always count. A
+    simulation without a number of our own may call any country."""
+    rules = dialing_rules_of(settings)
+    if simulate and settings.twilio_phone_number is None and settings.telephony_call_countries is None:
+        rules = replace(rules, countries=DialingRules.none().countries)
+    return rules
+
+
+def speech_of(config: CampaignConfig, secrets: Mapping[str, Any] | None = None) -> Speech:
+    """Load the agent and the result type of a campaign. Raises `CliError`."""
+    if not config.agent:
+        raise CliError("The campaign has no agent.", "Add --agent module:attribute.", code=USAGE)
+    return Speech(
+        load_agent(config.agent),
+        None if config.result is None else load_model(config.result),
+        None if config.message is None else LeaveMessage(config.message),
+        secrets,
+    )

@@ -1,0 +1,52 @@
+"""`telephony campaign run --simulate`: a rehearsal, and what it prints."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from telephony.campaigns.campaign import Campaign, CampaignStatus
+from telephony.campaigns.config import CampaignConfig
+from telephony.campaigns.contact_list import ContactList
+from telephony.campaigns.memory_store import MemoryStore
+from telephony.campaigns.rehearsal import START, rehearse
+from telephony.outbound.dialing_rules import DialingRules
+from telephony.settings import Settings
+
+from .campaign_options import speech_of
+from .campaign_progress import CampaignProgress
+
+__all__ = ["rehearse_campaign"]
+
+CAMPAIGN_ID = "rehearsal"
+
+
+def rehearse_campaign(
+    config: CampaignConfig,
+    found: ContactList,
+    settings: Settings,
+    rules: DialingRules,
+    *,
+    name: str,
+    seed: int,
+    start: datetime | None,
+    fast: bool,
+) -> tuple[MemoryStore, Campaign]:
+    """Rehearse a campaign, with its progress on standard error. Returns its store and the campaign at its end."""
+    begins = START if start is None else start
+    store, campaign = MemoryStore(), Campaign(CAMPAIGN_ID, config, begins, name, CampaignStatus.CREATED)
+    with CampaignProgress(len(found.contacts), len(found.invalid)) as progress:
+        rehearse(
+            campaign,
+            found.contacts,
+            speech_of(config),
+            settings=settings,
+            rules=rules,
+            seed=seed,
+            start=begins,
+            on_change=progress.changed,
+            fast=fast,
+            store=store,
+        )
+    ended = store.campaign(CAMPAIGN_ID)
+    assert ended is not None
+    return store, ended

@@ -1,0 +1,167 @@
+"""What `telephony campaign` does. `campaign_app` has its options."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from realtime_core.sources import SYSTEM
+from telephony.campaigns.campaign import Campaign, CampaignStatus, PauseReason
+from telephony.campaigns.config import CampaignConfig
+from telephony.campaigns.contact_list import ContactList
+from telephony.campaigns.forecast import forecast
+from telephony.campaigns.report import CSV_COLUMNS, campaign_json, csv_row, funnel_lines, result_rows
+from telephony.campaigns.store import CampaignStore
+from telephony.outbound.dialing_rules import DialingRules
+from telephony.settings import Settings, load_settings
+
+from .call_list import csv_of, opened_records, write_private
+from .campaign_options import read_contacts, rules_of
+from .errors import USAGE, CliError
+
+__all__ = ["dry_run", "export", "print_results", "rehearse", "report_file"]
+
+_SHOWN_PROBLEMS = 20
+
+
+def rehearse(
+    people: Path,
+    config: CampaignConfig,
+    *,
+    name: str,
+    group: bool,
+    seed: int,
+    start: str | None,
+    fast: bool,
+    output: Path | None,
+    json: bool,
+) -> bool:
+    """Create and run a campaign on simulated phones. Returns whether it came to its end."""
+    from .campaign_rehearsal import rehearse_campaign
+
+    settings = load_settings()
+    rules = with_listed(rules_of(settings, simulate=True), settings)
+    found = read_contacts(people, settings, rules, group=group)
+    report_file(people, found, quiet=json)
+    store, campaign = rehearse_campaign(
+        config, found, settings, rules, name=name or people.stem, seed=seed, start=_time(start), fast=fast
+    )
+    if output is not None:
+        export(store, campaign, settings, output)
+    print_results(store, campaign, json=json)
+    return campaign.status is CampaignStatus.FINISHED
+
+
+def dry_run(
+    people: Path, config: CampaignConfig, *, group: bool, simulate: bool, start: str | None, json: bool
+) -> None:
+    """Print what would happen to each contact, and when. Nothing is stored, and nobody is called."""
+    settings = load_settings()
+    rules = with_listed(rules_of(settings, simulate=simulate), settings)
+    found = read_contacts(people, settings, rules, group=group)
+    now = _time(start) or SYSTEM.now()
+    rows = list(forecast(Campaign("dry-run", config, now), found.contacts, rules, now))
+    if json:
+        merged = [{"line": line, "equals": other} for line, other in found.merged]
+        typer.echo(jsonlib.dumps({"contacts": rows, "merged": merged}, ensure_ascii=False))
+        return
+    report_file(people, found, quiet=False)
+    for row in rows:
+        when = f"first call {row['first_call_at']} ({row['local_time']})" if row["first_call_at"] else "no call"
+        typer.echo("  ".join(filter(None, [f"{row['id']:<16}", f"{row['state']:<12}", when, row["problem"]])))
+    typer.echo(f"{sum(bool(row['first_call_at']) for row in rows)} of {len(rows)} contacts would be called.")
+
+
+def report_file(people: Path, found: ContactList, *, quiet: bool) -> None:
+    """Say on standard error which lines are invalid or merged. With `quiet` only the counts."""
+    invalid = found.invalid
+    for contact in [] if quiet else invalid[:_SHOWN_PROBLEMS]:
+        typer.echo(f"{people}, line {contact.lines[0]}: {contact.problem}", err=True)
+    for line, other in [] if quiet else found.merged[:_SHOWN_PROBLEMS]:
+        typer.echo(f"{people}, line {line}: equals line {other}, and is merged with it", err=True)
+    counts = [f"{len(found.contacts)} contacts"]
+    counts += [f"{len(invalid)} of them invalid"] if invalid else []
+    counts += [f"{len(found.merged)} lines merged"] if found.merged else []
+    typer.echo(f"{people}: {', '.join(counts)}.", err=True)
+
+
+def print_results(store: CampaignStore, campaign: Campaign, *, json: bool) -> None:
+    """Print the funnel and a row for each contact."""
+    funnel = store.funnel(campaign.id)
+    if json:
+        document = {**campaign_json(campaign, funnel), "contacts": list(result_rows(store, campaign.id))}
+        typer.echo(jsonlib.dumps(document, ensure_ascii=False))
+        return
+    for row in result_rows(store, campaign.id):
+        result = "" if row["result"] is None else jsonlib.dumps(row["result"], ensure_ascii=False)
+        calls = f"{len(row['attempts'])} calls"
+        ended = row["reason"] or row["state"]
+        typer.echo("  ".join(filter(None, [f"{row['id']:<16}", f"{ended:<12}", calls, result, row["problem"]])))
+    typer.echo(f"Campaign {campaign.name or campaign.id}: {status_words(campaign)}")
+    for line in funnel_lines(funnel):
+        typer.echo(line)
+
+
+def status_words(campaign: Campaign) -> str:
+    """The status, and why the campaign is paused."""
+    words = {
+        PauseReason.USER: "by a person",
+        PauseReason.FAILURES: "because too many calls failed",
+        PauseReason.MINUTES: "because the minutes are used up",
+        PauseReason.COST: "because the money is used up",
+        PauseReason.CALLS: "because max_calls is reached",
+    }
+    why = "" if campaign.pause_reason is None else f" {words[campaign.pause_reason]}"
+    return f"{campaign.status.value}{why}"
+
+
+def export(store: CampaignStore, campaign: Campaign, settings: Settings, output: Path) -> None:
+    """Write the results to a JSON or CSV file."""
+    rows: list[dict[str, Any]] = list(result_rows(store, campaign.id))
+    if output.suffix == ".json":
+        document = {**campaign_json(campaign, store.funnel(campaign.id)), "contacts": rows}
+        text = jsonlib.dumps(document, indent=1, ensure_ascii=False)
+    elif output.suffix == ".csv":
+        cells = [csv_row(row) for row in rows]
+        more = sorted({name for row in cells for name in row} - set(CSV_COLUMNS))
+        text = csv_of(cells, [*CSV_COLUMNS, *more])
+    else:
+        raise CliError(f"{output}: the results can be written as .json or .csv.", code=USAGE)
+    write_private(settings, output, text)
+    typer.echo(f"{output}: {len(rows)} contacts.", err=True)
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise CliError(f"--start {text!r}: write a time like 2026-12-01T09:00+01:00.", code=USAGE) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+class _Listed:
+    """The do-not-call file and the list of the records."""
+
+    def __init__(self, file: Any, subjects: set[str], subject_of: Any) -> None:
+        self._file, self._subjects, self._subject_of = file, subjects, subject_of
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._file or (bool(self._subjects) and self._subject_of(str(number)) in self._subjects)
+
+
+def with_listed(rules: DialingRules, settings: Settings) -> DialingRules:
+    """The rules with the do-not-call list of the records, as it is now, besides the file."""
+    from telephony.records.subjects import subject_key
+
+    with opened_records(settings) as records:
+        subjects = set() if records is None else records.opt_outs.subjects()
+    if not subjects:
+        return rules
+    return replace(rules, do_not_call=_Listed(rules.do_not_call, subjects, subject_key(settings).of))
