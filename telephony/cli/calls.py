@@ -27,7 +27,7 @@ from ..records.call_record import CallRecord
 from ..records.exports import note_export
 from ..records.storable import is_key
 from ..replay.call import HeardCall
-from ..replay.recording_files import add, test_of
+from ..replay.recording_files import make_test
 from ..settings import Settings, load_settings
 from .call_list import csv_of, folder_of, opened_records, write_private
 from .errors import USAGE, CliError
@@ -188,14 +188,9 @@ def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> No
 
 def add_test(name_of_call: str, name: str, agent: str | None, tests: Path, folder: Path | None) -> None:
     """Copy the masked journal of a call to the tests, and write a test with the current values."""
-    if not name.isidentifier():
-        raise CliError(f"{name!r} cannot be the name of a test.", "Use letters, digits and underscores.")
-    journal = find_call(folder_of(load_settings(), folder), name_of_call)
-    test = tests / f"test_{name}.py"
-    if test.exists():
-        raise CliError(f"{test} exists already.", "Choose another --name.")
-    recording = add(journal, name, tests, redaction_of(load_settings()))
-    test.write_text(test_of(HeardCall(lambda: read_journal(recording), name), name, agent), encoding="utf-8")
+    settings = load_settings()
+    journal = find_call(folder_of(settings, folder), name_of_call)
+    recording, test = make_test(journal, name, agent, tests, redaction_of(settings))
     typer.echo(
         f"{recording} ({recording.stat().st_size / 1e6:.1f} MB) and {test}: edit the expectations, and run pytest."
     )

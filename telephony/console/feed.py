@@ -1,34 +1,49 @@
-"""Feeds of live calls: copies of journal records for pages that follow a call from its start."""
+"""Copies journal records of live calls for pages: for the softphone from the start of its call, for the console at any
+time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from ..journal.encoding import parse_object
 from ..journal.format import Journal
 from .selection import select, wants
 
-__all__ = ["Feed", "Feeds"]
+__all__ = ["Feed", "Feeds", "Follower"]
 
 _MAX_WAITING = 2000
 """The maximum number of waiting records. If a page does not read, the oldest are dropped."""
 _MAX_FEEDS = 20
 
 
+class Follower(Protocol):
+    """Takes the records of one call. Its methods return at once."""
+
+    def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None: ...
+
+    def raw(self, kind: str, t: float, json_text: str) -> None:
+        """Take a record whose message is this JSON text."""
+
+
 class Feed:
-    """The feed of one call for one page."""
+    """The feed of one call for one softphone."""
 
     def __init__(self) -> None:
         self._waiting: deque[dict[str, Any]] = deque(maxlen=_MAX_WAITING)
         self._filled = asyncio.Event()
 
-    def put(self, record: dict[str, Any]) -> None:
-        self._waiting.append(record)
-        self._filled.set()
+    def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
+        if (selected := select(kind, fields)) is not None:
+            self._waiting.append({"t": round(t, 6), **selected})
+            self._filled.set()
+
+    def raw(self, kind: str, t: float, json_text: str) -> None:
+        if wants(kind):
+            self.record(kind, t, {"message": parse_object(json_text)})
 
     async def records(self, *, start_s: float = 30.0) -> AsyncIterator[dict[str, Any] | None]:
         """Yield the records until the `end` of the call, and None from time to time while there are none.
@@ -55,40 +70,65 @@ class Feed:
 
 
 class Feeds:
-    """All feeds of a process, by CallSid. A call without followers has no cost."""
+    """The followers of all calls of a process, by CallSid. A call without followers has no cost."""
 
     def __init__(self) -> None:
-        self._feeds: dict[str, list[Feed]] = {}
+        self._followers: dict[str, list[Follower]] = {}
+        self._tees: dict[str, _Tee] = {}
 
     @property
     def full(self) -> bool:
-        return sum(map(len, self._feeds.values())) >= _MAX_FEEDS
+        return sum(map(len, self._followers.values())) >= _MAX_FEEDS
 
     @contextmanager
     def follow(self, call_sid: str) -> Iterator[Feed]:
         """Follow the call with this CallSid, which has not started yet."""
         feed = Feed()
-        self._feeds.setdefault(call_sid, []).append(feed)
-        try:
+        with self.add(call_sid, feed):
             yield feed
+
+    @contextmanager
+    def add(self, call_sid: str, follower: Follower) -> Iterator[None]:
+        """Give the records of this call to `follower` from now on. A call without a journal has records only if it had
+        a follower at its start."""
+        followers = self._followers.setdefault(call_sid, [])
+        followers.append(follower)
+        self._settle(call_sid)
+        try:
+            yield
         finally:
-            followers = self._feeds[call_sid]
-            followers.remove(feed)
+            followers.remove(follower)
             if not followers:
-                del self._feeds[call_sid]
+                del self._followers[call_sid]
+            self._settle(call_sid)
 
     def tee(self, call_sid: str, journal: Journal) -> Journal:
-        """A journal that writes to `journal` and to the feeds of the call. If the call has no feed, it is `journal`
-        itself."""
-        followers = self._feeds.get(call_sid)
-        return journal if followers is None else _Tee(journal, followers)
+        """A journal that writes to `journal` and to the followers of the call. A journal that is off stays as it is if
+        there are none."""
+        if call_sid not in self._followers and not getattr(journal, "is_on", True):
+            return journal
+        tee = self._tees[call_sid] = _Tee(journal, self._closed)
+        self._settle(call_sid)
+        return tee
+
+    def _closed(self, tee: _Tee) -> None:
+        self._tees = {sid: each for sid, each in self._tees.items() if each is not tee}
+
+    def _settle(self, call_sid: str) -> None:
+        if (tee := self._tees.get(call_sid)) is not None:
+            tee.followers = tuple(self._followers.get(call_sid, ()))
 
 
 class _Tee:
-    def __init__(self, journal: Journal, followers: list[Feed]) -> None:
+    """A journal and its followers. Without followers its methods are those of the journal."""
+
+    def __init__(self, journal: Journal, on_close: Callable[[_Tee], None]) -> None:
         self._journal = journal
-        self._followers = followers
+        self._on_close = on_close
+        self._followers: tuple[Follower, ...] = ()
         self.masks_digits = getattr(journal, "masks_digits", True)
+        self.write = journal.write
+        self.write_raw = journal.write_raw
 
     @property
     def error(self) -> OSError | None:
@@ -98,19 +138,26 @@ class _Tee:
     def lost(self) -> int:
         return int(getattr(self._journal, "lost", 0))
 
-    def write(self, kind: str, t: float, /, **fields: Any) -> None:
-        self._journal.write(kind, t, **fields)
-        self._feed(kind, t, fields)
+    @property
+    def followers(self) -> tuple[Follower, ...]:
+        return self._followers
 
-    def write_raw(self, kind: str, t: float, json_text: str, /) -> None:
-        self._journal.write_raw(kind, t, json_text)
-        if self._followers and wants(kind):
-            self._feed(kind, t, {"message": parse_object(json_text)})
+    @followers.setter
+    def followers(self, followers: tuple[Follower, ...]) -> None:
+        self._followers = followers
+        self.write = self._write if followers else self._journal.write
+        self.write_raw = self._write_raw if followers else self._journal.write_raw
 
     def close(self) -> None:
         self._journal.close()
+        self._on_close(self)
 
-    def _feed(self, kind: str, t: float, fields: dict[str, Any]) -> None:
-        if self._followers and (record := select(kind, fields)) is not None:
-            for feed in self._followers:
-                feed.put({"t": round(t, 6), **record})
+    def _write(self, kind: str, t: float, /, **fields: Any) -> None:
+        self._journal.write(kind, t, **fields)
+        for follower in self._followers:
+            follower.record(kind, t, fields)
+
+    def _write_raw(self, kind: str, t: float, json_text: str, /) -> None:
+        self._journal.write_raw(kind, t, json_text)
+        for follower in self._followers:
+            follower.raw(kind, t, json_text)

@@ -7,17 +7,22 @@ from importlib.resources import files
 
 from starlette.responses import PlainTextResponse, Response
 
-__all__ = ["page_file"]
+__all__ = ["HEADERS", "file_text", "page_file"]
 
 _FILES = {file.name: file for file in (files(__package__) / "static").iterdir()}
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; media-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'",
     "Permissions-Policy": "microphone=(self)",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+def file_text(name: str) -> str:
+    """The text of the file of this name."""
+    return _FILES[name].read_text(encoding="utf-8")
 
 
 def page_file(name: str) -> Response:
@@ -25,4 +30,4 @@ def page_file(name: str) -> Response:
     if name not in _FILES:
         return PlainTextResponse("Not Found", status_code=404)
     kind = mimetypes.guess_type(name)[0]
-    return Response(_FILES[name].read_bytes(), media_type=kind, headers=_HEADERS)
+    return Response(_FILES[name].read_bytes(), media_type=kind, headers=HEADERS)

@@ -1,7 +1,6 @@
 """The login of the console, and its audit.
 
 ```
-GET  /console/login         the page where a person gives a token
 POST /console/api/login     {"token": "..."}: sets the cookie
 POST /console/api/logout    ends the session
 GET  /console/api/me        the name and the scopes of this client
@@ -23,7 +22,6 @@ from ..web.forms import BadForm, read_body
 from ..web.middleware import base_of, root_of
 from ..web.phone_server import phone_of
 from .access import COOKIE, HEADER, SESSION, Credential, Scope
-from .files import page_file
 
 __all__ = ["routes", "set_cookie"]
 
@@ -33,17 +31,11 @@ _MAX_ENTRIES = 1000
 
 def routes() -> list[BaseRoute]:
     return [
-        Route("/console/login", page),
         Route("/console/api/login", log_in, methods=["POST"]),
         Route("/console/api/logout", log_out, methods=["POST"]),
         Route("/console/api/me", me),
         Route("/console/api/audit", audit),
     ]
-
-
-async def page(request: Request) -> Response:
-    """The page where a person gives a token."""
-    return page_file("login.html")
 
 
 async def log_in(request: Request) -> Response:

@@ -1,7 +1,7 @@
 """The softphone: a page that calls the agent in place of Twilio, over the real webhook and the real media stream.
 
-The page itself is public. A call needs this machine or the bearer token (`Authenticator.admits_operator`). A browser
-cannot sign requests, so this module signs them for an admitted page.
+The page itself is public. A call needs the scope `control`. A browser cannot sign requests, so this module signs them
+for an admitted page.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import Message, Scope
+from starlette.types import Message
+from starlette.types import Scope as AsgiScope
 from starlette.websockets import WebSocket
 
 from ..journal.encoding import dump
@@ -25,7 +26,7 @@ from ..web import webhooks
 from ..web.forms import MAX_FORM_BYTES, BadForm, read_body
 from ..web.middleware import base_of, root_of
 from ..web.phone_server import BROWSER, PhoneServer, phone_of
-from .files import page_file
+from .access import Scope
 
 __all__ = ["routes"]
 
@@ -38,30 +39,17 @@ _WEBHOOKS = {
 
 def routes() -> list[BaseRoute]:
     return [
-        Route("/console/phone", page),
         Route("/console/phone/about", about),
         Route("/console/phone/webhook/{name}", webhook, methods=["POST"]),
         Route("/console/phone/feed/{call_sid}", feed),
         WebSocketRoute("/console/phone/media-stream", media_stream),
-        Route("/console/phone/{name}", static),
     ]
-
-
-async def page(request: Request) -> Response:
-    """The page of the softphone."""
-    return page_file("phone.html")
-
-
-async def static(request: Request) -> Response:
-    """The scripts and styles of the page."""
-    return page_file(request.path_params["name"])
 
 
 async def about(request: Request) -> Response:
     """The agents, the model and the addresses, for the page."""
     phone = phone_of(request)
-    if (refusal := _refusal(request)) is not None:
-        return refusal
+    await phone.access.admit(request, Scope.VIEW)
     settings = phone.settings
     return JSONResponse(
         {
@@ -85,8 +73,7 @@ async def webhook(request: Request) -> Response:
     endpoint = _WEBHOOKS.get(name := request.path_params["name"])
     if endpoint is None:
         return PlainTextResponse("Not Found", status_code=404)
-    if (refusal := _refusal(request)) is not None:
-        return refusal
+    await phone.access.admit(request, Scope.CONTROL)
     try:
         body = await read_body(request, MAX_FORM_BYTES)
     except BadForm as error:
@@ -123,8 +110,7 @@ async def media_stream(websocket: WebSocket) -> None:
 async def feed(request: Request) -> Response:
     """The journal of the call with this CallSid as server-sent events, also before the call starts."""
     phone = phone_of(request)
-    if (refusal := _refusal(request)) is not None:
-        return refusal
+    await phone.access.admit(request, Scope.VIEW)
     if phone.feeds.full:
         return PlainTextResponse("Too many pages follow calls.", status_code=503)
 
@@ -140,16 +126,6 @@ async def feed(request: Request) -> Response:
 # --- access -----------------------------------------------------------------------------------------------------
 
 
-def _refusal(request: Request) -> Response | None:
-    phone = phone_of(request)
-    if phone.authenticator.admits_operator(request):
-        return None
-    if phone.settings.telephony_api_token is None:
-        why = "Set TELEPHONY_API_TOKEN. Without it only this machine can call, and only if PUBLIC_URL is not set."
-        return PlainTextResponse(why, status_code=403)
-    return PlainTextResponse("This needs the bearer token TELEPHONY_API_TOKEN.", status_code=401)
-
-
 def _as_twilio(
     phone: PhoneServer,
     connection: HTTPConnection,
@@ -157,7 +133,7 @@ def _as_twilio(
     url: str,
     form: Mapping[str, str],
     parameters: Mapping[str, str],
-) -> Scope:
+) -> AsgiScope:
     """The scope of the connection as if Twilio had sent it to `path`. It is marked, because Twilio's API does not
     know it."""
     signed = sign(phone.settings.signing_keys, url, form).items()

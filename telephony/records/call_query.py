@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from realtime_core.errors import UserError
 from ..twilio.numbers import e164, tidy
 from .call_record import CallRecord
 
-__all__ = ["FILTERS", "CallPage", "CallQuery", "Party", "page_of", "query_of"]
+__all__ = ["FILTERS", "TEXTS", "CallPage", "CallQuery", "Party", "page_of", "query_of"]
 
 FILTERS = ("from", "to", "number", "agent", "status", "since")
+TEXTS = ("summary", "outcome", "reason", "agent", "caller", "called", "sid")
+"""The fields in which `CallQuery.text` is searched, beside the result."""
 MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 50
 _DURATION = re.compile(r"(\d{1,6})\s*([smhdw])")
@@ -43,6 +46,12 @@ class CallQuery:
     """The name of one of the agents that spoke."""
     status: str = ""
     """The status, or the code of the ending."""
+    endings: tuple[str, ...] = ()
+    """Codes of endings (`CallRecord.ending_code`), one of which matches. Empty: all."""
+    text: str = ""
+    """Words of the summary, the outcome, the result, the reason, or a part of a number as it is shown."""
+    is_open: bool = False
+    """Only calls that have not ended."""
     start: datetime | None = None
     end: datetime | None = None
     """The end of the period. The call started at `start` or later, and before `end`."""
@@ -60,6 +69,9 @@ class CallQuery:
             and (self.number is None or any(_is_at(self.number, row, it, True) for it in (row.caller, row.called)))
             and (not self.agent or self.agent == row.agent or self.agent in (row.agents or ()))
             and (not self.status or self.status in (row.status, row.ending))
+            and (not self.endings or row.ending_code in self.endings)
+            and (not self.text or _has_text(row, self.text))
+            and (not self.is_open or row.ended_at is None)
             and (self.start is None or started >= self.start)
             and (self.end is None or started < self.end)
             and (self.after is None or (started, row.id) < self.after)
@@ -68,6 +80,11 @@ class CallQuery:
 
 def _is_at(party: Party, row: CallRecord, number: str, is_subject: bool) -> bool:
     return number == party.number or (is_subject and party.subject != "" and row.subject == party.subject)
+
+
+def _has_text(row: CallRecord, text: str) -> bool:
+    values = (*(getattr(row, name) or "" for name in TEXTS), json.dumps(row.result, ensure_ascii=True))
+    return any(text.lower() in value.lower() for value in values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, RowMapping, Text, cast, false, literal, or_, tuple_
 
-from .call_query import CallQuery, Party
-from .call_record import CallRecord
+from ..twilio.callbacks import ENDED
+from .call_query import TEXTS, CallQuery, Party
+from .call_record import INTERRUPTED, CallRecord
 from .schema import calls
 from .storable import clean_text
 
@@ -35,12 +36,25 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
     if query.status:
         status = clean_text(query.status)
         yield or_(c.status == status, c.ending == status)
+    if query.endings:
+        yield or_(c.ending.in_(query.endings), (c.ending == "") & c.status.in_(query.endings) & _is_over())
+    if query.text:
+        text = clean_text(query.text)
+        texts = [getattr(c, name).icontains(text, autoescape=True) for name in TEXTS]
+        yield or_(*texts, cast(c.result, Text).icontains(json.dumps(text)[1:-1], autoescape=True))
+    if query.is_open:
+        yield c.ended_at.is_(None)
     if query.start is not None:
         yield c.started_at >= query.start
     if query.end is not None:
         yield c.started_at < query.end
     if query.after is not None:
         yield tuple_(c.started_at, c.id) < tuple_(literal(query.after[0], c.started_at.type), query.after[1])
+
+
+def _is_over() -> ColumnElement[bool]:
+    """`CallRecord.over`."""
+    return calls.c.status.in_((*ENDED, INTERRUPTED))
 
 
 def _is_subject(party: Party) -> ColumnElement[bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..journal.reader import read_journal
 from ..journal.redaction import Redaction
 from .call import HeardCall, ReplayedCall, ToolCall
 
-__all__ = ["FOLDER", "add", "find", "renew", "test_of"]
+__all__ = ["FOLDER", "add", "find", "make_test", "renew", "test_of"]
 
 FOLDER = "calls"
 """Recordings are in `calls/NAME.jsonl.gz` beside the tests."""
@@ -42,6 +43,26 @@ def add(journal: Path, name: str, folder: Path, redaction: Redaction) -> Path:
     records = (_stating(record, redaction) for record in read_journal(journal))
     _write(path, (redaction.line(line) for line in _lines(records)))
     return path
+
+
+def make_test(journal: Path, name: str, agent: str | None, tests: Path, redaction: Redaction) -> tuple[Path, Path]:
+    """Copy a call's journal, masked, into the folder of tests, and write a test with today's values. Returns the files
+    of the recording and of the test. `agent` is `module:attribute`.
+
+    Raises:
+        ReplayError: the name is no identifier or exists already, or the agent is no import string.
+        JournalError: the journal cannot be read.
+    """
+    if not name.isidentifier():
+        raise ReplayError(f"{name!r} cannot be the name of a test. Use letters, digits and underscores.")
+    if agent is not None and not re.fullmatch(r"[\w.]+:[\w.]+", agent):
+        raise ReplayError(f"{agent!r} is no agent. Write module:attribute, like desk:agent.")
+    test = tests / f"test_{name}.py"
+    if test.exists():
+        raise ReplayError(f"{test} exists already; choose another --name.")
+    recording = add(journal, name, tests, redaction)
+    test.write_text(test_of(HeardCall(lambda: read_journal(recording), name), name, agent), encoding="utf-8")
+    return recording, test
 
 
 def _stating(record: Record, redaction: Redaction) -> Record:

@@ -20,7 +20,7 @@ from ..call.consent import ConsentSource
 from ..call.options import AgentSource, CallOptions, ModelConfigSource
 from ..call.pacing.policy import CallPolicy
 from ..call.ports import PhoneControl
-from ..console import login, softphone
+from ..console import routes as console
 from ..console.access import access_refused
 from ..cost import PriceList
 from ..errors import AccessRefused, NotStarted, SettingsError, TwilioNotConfigured
@@ -167,6 +167,7 @@ def create_app(
             stack.push_async_callback(phone.outcomes.close)
             phone.outgoing = outgoing or {}
             phone.tracing = _tracing(loaded, tracer_provider, sources, models.speech, stack)
+            await stack.enter_async_context(phone.recordings)
             await stack.enter_async_context(phone.registry)
             if phone.keypad is not None:
                 await stack.enter_async_context(phone.keypad)
@@ -204,8 +205,7 @@ def create_app(
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),
-            *login.routes(),
-            *softphone.routes(),
+            *console.routes(),
         ],
         lifespan=lifespan,
         middleware=[Middleware(HeadLimits), Middleware(MountPath)],
@@ -224,7 +224,7 @@ def create_app(
 
 def _routes_of_an_instance() -> Router:
     return Router(
-        [*_for_twilio(), *login.routes(), *softphone.routes()],
+        [*_for_twilio(), *console.routes()],
         default=error_responses.unknown_path,
         redirect_slashes=False,
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from realtime_core.events import RealtimeAnyEvent
 from realtime_core.usage import Usage
 
 from ..call.call import Call
 from ..call.line.ear import Latency, LatencyKind
+from ..console.live_call import LiveCall
 from ..outcomes.result_form import ResultForm
 from .call_details import CallDetails
 from .call_outcomes import Transcribed
@@ -36,6 +38,8 @@ class ObservedCall:
         self.agent = agent
         """The name of the agent, where it is known before the call."""
         self.details = CallDetails()
+        self.live = LiveCall()
+        """What the console shows of the call."""
         self.usage = Usage()
         """The tokens of the model that speaks."""
         self.transcribed = Transcribed()
@@ -47,12 +51,15 @@ class ObservedCall:
 
     def start(self, call: Call) -> None:
         self._call = call
-        self.details.begin(self._clock())
+        now = self._clock()
+        self.details.begin(now)
+        self.live.begin(now)
         self._on_start(call, self)
 
     def on_event(self, event: RealtimeAnyEvent) -> None:
         now = self._clock()
         self.details.on_event(event, now)
+        self.live.on_event(event, now)
         if event.type == "raw_model_event":
             if event.data.type == "usage":
                 self.usage.add(event.data.usage)
@@ -61,7 +68,15 @@ class ObservedCall:
         if self.details.is_due(now) and self._call is not None:
             self._on_progress(self._call, self)
 
+    def on_record(self, kind: str, at_s: float, fields: Mapping[str, Any]) -> None:
+        self.live.on_record(kind, fields, self._clock())
+
+    def on_digit(self) -> None:
+        self.live.on_key(self._clock())
+
     def on_latency(self, latency: Latency) -> None:
+        if latency.kind is LatencyKind.RESPONSE:
+            self.live.on_latency(latency.seconds)
         if latency.kind is LatencyKind.RESPONSE and len(self.responses_s) < _MAX_LATENCIES:
             self.responses_s.append(latency.seconds)
 

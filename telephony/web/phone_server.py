@@ -22,7 +22,9 @@ from ..call.ports import PhoneControl
 from ..call.registry import Registry
 from ..call.simulation import Simulation
 from ..console.access import Access
+from ..console.board import Board
 from ..console.feed import Feeds
+from ..console.recordings import Recordings
 from ..errors import NotStarted
 from ..journal.journals import Journals
 from ..logs import Repeats
@@ -118,6 +120,10 @@ class PhoneServer:
     sources: Sources
     defaults: CallOptions
     """The options that are the same for all calls."""
+    board: Board
+    """The live calls, for the console."""
+    recordings: Recordings = field(default_factory=Recordings)
+    """The recorded calls that the console plays."""
     simulation: Simulation = field(default_factory=Simulation)
     """The simulation of softphone calls. With a simulated Twilio it is that of all calls."""
     outgoing: Mapping[str, AgentSource] = field(default_factory=dict)
@@ -173,6 +179,12 @@ class PhoneServer:
             observed.on_latency(latency)
             self.metrics.at_ear(latency)
 
+        pressed = self.defaults.on_digit if self.keypad is None else self.keypad.pressed
+
+        def on_digit(call: Call, digit: str) -> None:
+            observed.on_digit()
+            pressed(call, digit)
+
         options = replace(
             self.defaults,
             addresses=self.addresses(connection),
@@ -184,7 +196,8 @@ class PhoneServer:
             on_start=observed.start,
             on_end=observed.end,
             on_latency=on_latency,
-            on_digit=self.defaults.on_digit if self.keypad is None else self.keypad.pressed,
+            on_digit=on_digit,
+            on_record=observed.on_record,
             added_tools=() if form is None else (RECORD_RESULT,),
             control=None if from_browser else self.defaults.control,
             simulation=self.simulation if from_browser or self.settings.is_simulation else None,
@@ -226,6 +239,7 @@ class PhoneServer:
         self.limits.started(call.sid, self.now)
         self.metrics.call_started(info.direction)
         self.call_records.started(call)
+        self.board.started(call, observed.live)
         agent = observed.agent or self.routing.name(info.called)
         log.info("%s", started_line(call.sid, info.direction, info.caller, info.called, agent))
 
@@ -233,6 +247,7 @@ class PhoneServer:
         self.call_records.progress(call, observed.details)
 
     def call_ended(self, call: Call, observed: ObservedCall) -> None:
+        self.board.ended(call)
         details, duration_s = observed.details, self.limits.ended(call.sid, self.now)
         ending, agents = Ending.parse(call.ended), details.agents
         reason = "unknown" if ending is None else ending.reason.name.lower()
@@ -315,6 +330,7 @@ class PhoneServer:
             simulation=simulation,
             dialing_rules=rules,
             keypad=None if key is None else KeypadOptOut(key),
+            board=Board(sources),
         )
         phone.defaults = replace(
             options,
@@ -347,6 +363,11 @@ def _traced(options: CallOptions, trace: CallTrace) -> CallOptions:
         options.on_latency(latency)
         trace.on_latency(latency)
 
+    def on_record(kind: str, at_s: float, fields: Mapping[str, Any]) -> None:
+        if options.on_record is not None:
+            options.on_record(kind, at_s, fields)
+        trace.on_record(kind, at_s, fields)
+
     def on_end(call: Call) -> None:
         options.on_end(call)
         trace.end(call)
@@ -355,7 +376,7 @@ def _traced(options: CallOptions, trace: CallTrace) -> CallOptions:
         options,
         on_start=on_start,
         on_event=(*options.on_event, trace.on_event),
-        on_record=trace.on_record,
+        on_record=on_record,
         on_latency=on_latency,
         on_end=on_end,
     )

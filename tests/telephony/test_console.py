@@ -17,14 +17,16 @@ from starlette.websockets import WebSocketDisconnect
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from telephony import Settings, create_app, load_settings
 from telephony.call.options import CallOptions
-from telephony.console.feed import Feeds
+from telephony.console.feed import Feed, Feeds
 from telephony.console.selection import select
 from telephony.journal.memory import MemoryJournal
+from telephony.journal.writer import NullJournal
 from telephony.simulator.wire import Sender
 from telephony.web.phone_server import BROWSER
 
 PUBLIC = "https://phone.example.com"
 BEARER = {"Authorization": "Bearer letmein"}
+OUR_PAGE = {"X-Telephony-Console": "1"}
 CALL = "CA" + "0" * 32
 ACCOUNT = "AC" + "1" * 32
 FORM = {"CallSid": CALL, "AccountSid": ACCOUNT, "From": "+14155550100", "To": "+14155550199"}
@@ -64,8 +66,8 @@ def test_the_page_loads_nothing_but_its_own_files(local: TestClient) -> None:
     page = local.get(PHONE)
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert local.get(f"{PHONE}/worklet.js").headers["content-type"].startswith("text/javascript")
-    assert local.get(f"{PHONE}/..%2Fsoftphone.py").status_code == 404
+    assert local.get("/console/static/worklet.js").headers["content-type"].startswith("text/javascript")
+    assert local.get("/console/static/..%2Fsoftphone.py").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -78,15 +80,15 @@ def test_a_public_console_needs_its_token(public: TestClient, method: str, path:
 
 
 def test_a_page_of_another_site_cannot_dial(local: TestClient) -> None:
-    assert local.post(DIAL, data=FORM, headers={"Origin": "https://elsewhere.example"}).status_code == 403
-    assert local.post(DIAL, data=FORM, headers={"Origin": "http://127.0.0.1:8000"}).status_code == 200
+    assert local.post(DIAL, data=FORM, headers={**OUR_PAGE, "Origin": "https://elsewhere.example"}).status_code == 403
+    assert local.post(DIAL, data=FORM, headers={**OUR_PAGE, "Origin": "http://127.0.0.1:8000"}).status_code == 200
 
 
 def test_where_others_can_come_a_token_has_to_be_set() -> None:
     settings = load_settings(public_url=PUBLIC, twilio_auth_token="12345", telephony_model="scripted")
     with client(settings, "http://127.0.0.1:8000", "127.0.0.1") as test_client:
         answer = test_client.get(f"{PHONE}/about")
-        assert (answer.status_code, "Set TELEPHONY_API_TOKEN" in answer.text) == (403, True)
+        assert (answer.status_code, "set TELEPHONY_API_TOKEN" in answer.text) == (403, True)
 
 
 def test_who_answers(public: TestClient) -> None:
@@ -98,7 +100,7 @@ def test_who_answers(public: TestClient) -> None:
 
 def dial(test_client: TestClient) -> tuple[dict[str, str], str | None]:
     """The stream's parameters, and the ticket."""
-    response = test_client.post(DIAL, data=FORM, headers=BEARER)
+    response = test_client.post(DIAL, data=FORM, headers={**BEARER, **OUR_PAGE})
     assert response.status_code == 200
     stream = ElementTree.fromstring(response.text).find("Connect/Stream")
     assert stream is not None
@@ -106,12 +108,12 @@ def dial(test_client: TestClient) -> tuple[dict[str, str], str | None]:
 
 
 def test_the_pages_parameters_become_those_of_the_stream(local: TestClient) -> None:
-    response = local.post(f"{DIAL}?table=seven&caller=forged", data=FORM)
+    response = local.post(f"{DIAL}?table=seven&caller=forged", data=FORM, headers=OUR_PAGE)
     stream = ElementTree.fromstring(response.text).find("Connect/Stream")
     assert stream is not None
     parameters = {p.get("name"): p.get("value") for p in stream}
     assert parameters == {"table": "seven", "caller": FORM["From"], "called": FORM["To"]}
-    assert local.post(f"{DIAL}?table={'x' * 500}", data=FORM).status_code == 400
+    assert local.post(f"{DIAL}?table={'x' * 500}", data=FORM, headers=OUR_PAGE).status_code == 400
 
 
 def test_the_page_may_ask_what_twilio_asks_and_nothing_else(public: TestClient) -> None:
@@ -175,7 +177,7 @@ def test_without_its_ticket_no_stream_is_opened(public: TestClient, query: str) 
 
 
 def test_a_form_that_is_too_long_is_refused(local: TestClient) -> None:
-    assert local.post(DIAL, content=b"x" * 20_000).status_code == 413
+    assert local.post(DIAL, content=b"x" * 20_000, headers=OUR_PAGE).status_code == 413
 
 
 # --- the feed ----------------------------------------------------------------------------------------------------
@@ -214,9 +216,18 @@ def test_what_a_page_has_no_use_for_stays_here(kind: str, fields: dict[str, Any]
     assert select(kind, fields) is None
 
 
-def test_a_call_that_nobody_follows_keeps_its_journal_as_it_is() -> None:
-    journal = MemoryJournal()
+def test_a_journal_that_is_off_stays_off_if_nobody_follows_the_call() -> None:
+    journal = NullJournal()
     assert Feeds().tee(CALL, journal) is journal
+
+
+def test_a_call_without_followers_writes_to_its_journal_directly() -> None:
+    feeds, journal = Feeds(), MemoryJournal()
+    tee = feeds.tee(CALL, journal)
+    assert (tee.write, tee.write_raw) == (journal.write, journal.write_raw)
+    with feeds.add(CALL, Feed()):
+        assert tee.write != journal.write
+    assert (tee.write, tee.write_raw) == (journal.write, journal.write_raw)
 
 
 def test_a_follower_gets_the_records_to_the_end_and_the_journal_all_of_them() -> None:
@@ -230,7 +241,6 @@ def test_a_follower_gets_the_records_to_the_end_and_the_journal_all_of_them() ->
             followed.write("end", 1.0, reason="hung up")
             seen = [record["kind"] async for record in feed.records() if record]
         assert [record.kind for record in journal.records()] == ["header", "model.in", "twilio.in", "end"]
-        assert feeds.tee(CALL, journal) is journal
         return seen
 
     assert asyncio.run(main()) == ["header", "model.in", "end"]

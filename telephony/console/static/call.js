@@ -1,6 +1,6 @@
 // One call, made as Twilio makes it: the webhook, its TwiML, and what that asks for, to the end.
 //
-// Events (`call.addEventListener`): "state" with {state, reason}, "stream" when a media stream begins, "frame" every
+// Events (`call.addEventListener`): "state" with {state, reason, refused}, "opened" when the microphone is open, "stream" when a media stream begins, "frame" every
 // 20 ms, "cleared", "record" for each of the journal's records, "said" with what Twilio itself says or does, "dial"
 // with whom the call is handed to, "warning" for what Twilio would complain of.
 
@@ -49,13 +49,14 @@ export class Call extends EventTarget {
     try {
       const fault = await this.#telephone.pickUp()
       if (fault) this.#tell("warning", { message: fault })
+      this.#tell("opened")
       await this.#listen()
       if (this.state === "over") return this.#telephone.hangUp()
       const webhook = `/incoming-call?${new URLSearchParams(parameters)}`
       const why = await follow({ url: webhook, form: {} }, this.#exchange)
       this.#end(this.#takenBy ? `transferred to ${this.#takenBy}` : why)
     } catch (error) {
-      this.#end(error.message)
+      this.#end(error.message, error instanceof CallFailed)
       if (!(error instanceof CallFailed || error instanceof HungUp)) throw error
     }
   }
@@ -68,6 +69,11 @@ export class Call extends EventTarget {
 
   set muted(muted) {
     this.#telephone.set({ muted })
+  }
+
+  /** {microphone, speaker}: the ids of the devices; empty for the default. They may change during the call. */
+  set devices(devices) {
+    this.#telephone.devices = devices
   }
 
   /** The share of 20 ms frames that get lost between the telephone and Twilio, each way. */
@@ -158,18 +164,18 @@ export class Call extends EventTarget {
 
   // --- the end -------------------------------------------------------------------------------------------------------
 
-  #end(reason) {
+  #end(reason, refused = false) {
     if (this.state === "over") return
-    this.#become("over", reason)
+    this.#become("over", reason, refused)
     this.#hangUp()
     this.#telephone.hangUp()
     hush()
     setTimeout(() => this.#feed.abort(), FEED_MS)
   }
 
-  #become(state, reason = "") {
+  #become(state, reason = "", refused = false) {
     this.state = state
-    this.#tell("state", { state, reason })
+    this.#tell("state", { state, reason, refused })
   }
 
   #tell(type, detail) {

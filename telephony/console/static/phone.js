@@ -6,6 +6,7 @@ import { Parameters } from "./parameters.js"
 import { Scope } from "./scope.js"
 import { Server } from "./server.js"
 import { Transcript, element } from "./transcript.js"
+import "./console.js"
 
 const $ = id => document.getElementById(id)
 
@@ -23,6 +24,7 @@ let beganAt = 0
 function ring() {
   call = new Call(quality, server)
   call.muted = isMuted()
+  call.devices = { microphone: $("microphones").value, speaker: $("speakers").value }
   call.loss = quality.loss
   conversation = new Conversation()
   transcript = new Transcript($("lines"), $("told"))
@@ -43,6 +45,7 @@ function follow(call, conversation) {
   on("cleared", where => conversation.cleared(where))
   on("said", ({ text }) => conversation.twilio(text))
   on("warning", ({ message }) => transcript.note(message))
+  on("opened", listDevices)
   on("dial", dial => showTransfer(dial, conversation))
   on("frame", frame => {
     scope.add(...conversation.frame(frame))
@@ -65,15 +68,38 @@ function mute(muted) {
 
 // --- what is shown ---------------------------------------------------------------------------------------------------
 
-function showState({ state, reason }) {
+function showState({ state, reason, refused }) {
   document.body.dataset.state = state
   const on = state === "ringing" || state === "live"
-  $("status").textContent = { ringing: "Ringing", live: "Connected", over: `Over: ${reason}` }[state]
+  $("status").textContent = { ringing: "Ringing", live: "Connected", over: refused ? reason : `Over: ${reason}` }[state]
+  $("status").classList.toggle("bad", Boolean(refused))
+  showCall()
   $("call").textContent = on ? "Hang up" : "Call"
   $("agents").disabled = on
   if (state === "live") beganAt = Date.now()
   if (state === "over") $("transfer").hidden = true
   showFigures()
+}
+
+/** The id of the call, and the way to its page. */
+function showCall() {
+  $("this-call").hidden = false
+  $("call-id").textContent = call.sid
+  $("open-call").href = `calls/${call.sid}`
+  $("open-call").target = "_blank" // leaving this page hangs up
+}
+
+/** The microphones and loudspeakers. A browser names them after the microphone was allowed. */
+async function listDevices() {
+  if (!navigator.mediaDevices?.enumerateDevices) return
+  const devices = await navigator.mediaDevices.enumerateDevices()
+  for (const [select, kind] of [[$("microphones"), "audioinput"], [$("speakers"), "audiooutput"]]) {
+    const chosen = select.value
+    const found = devices.filter(device => device.kind === kind && device.deviceId && device.deviceId !== "default")
+    select.replaceChildren(new Option("Default", ""), ...found.map((device, n) => new Option(device.label || `Device ${n + 1}`, device.deviceId)))
+    select.value = found.some(device => device.deviceId === chosen) ? chosen : ""
+  }
+  $("speaker-choice").hidden = !("setSinkId" in AudioContext.prototype) || $("speakers").options.length < 2
 }
 
 /** The TwiML dials another number. The page calls no number: the person at the page chooses the result. */
@@ -96,8 +122,9 @@ function showTransfer({ name, conference, decide }, conversation) {
 function showFigures() {
   const latencies = conversation.latencies
   $("timer").textContent = clock((Date.now() - beganAt) / 1000)
-  $("last").textContent = latencies.length ? `${latencies.at(-1)} ms` : "–"
-  $("median").textContent = latencies.length ? `${latencies.toSorted((a, b) => a - b)[latencies.length >> 1]} ms` : "–"
+  const shown = ms => ms === undefined ? "–" : `${(ms / 1000).toFixed(2)} s`
+  $("last").textContent = shown(latencies.at(-1))
+  $("median").textContent = shown(latencies.toSorted((a, b) => a - b)[latencies.length >> 1])
   $("marks").textContent = call.marks
   $("lost").textContent = call.lost
 }
@@ -136,19 +163,17 @@ addEventListener("pagehide", () => call.hangUp())
 
 async function introduce() {
   try {
-    await server.introduce(sessionStorage.token)
+    await server.introduce()
   } catch (error) {
     $("call").disabled = true
-    $("access").hidden = !error.unauthorised
     $("status").textContent = error.message
     return
   }
-  $("access").hidden = true
   $("call").disabled = false
   $("status").textContent = "Ready"
   const names = Object.values(server.agents)
   $("agent").replaceChildren(element("b", "", names.join(", ")), ` · ${server.model}`)
-  document.title = `${names[0]} · Softphone`
+  document.title = `${names[0]} · Phone`
   showAgents(Object.entries(server.agents).filter(([number]) => number))
 }
 
@@ -161,14 +186,9 @@ function showAgents(byNumber) {
   $("to").value = $("agents").value = number
 }
 
-$("access").addEventListener("submit", event => {
-  event.preventDefault()
-  sessionStorage.token = $("token").value
-  introduce()
-})
-
-if (location.hash.startsWith("#token=")) {
-  sessionStorage.token = decodeURIComponent(location.hash.slice(7))
-  history.replaceState(null, "", location.pathname)
-}
 introduce()
+listDevices()
+navigator.mediaDevices?.addEventListener?.("devicechange", listDevices)
+for (const id of ["microphones", "speakers"]) $(id).addEventListener("change", () => {
+  call.devices = { microphone: $("microphones").value, speaker: $("speakers").value }
+})

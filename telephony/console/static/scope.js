@@ -45,10 +45,10 @@ export class Scope {
     const style = getComputedStyle(this.#canvas)
     const middle = clientHeight / 2
     const step = clientWidth / FRAMES
-    context.fillStyle = style.getPropertyValue("--rule")
+    context.fillStyle = style.getPropertyValue("--edge")
     context.fillRect(0, middle - 0.5, clientWidth, 1)
     const left = clientWidth - this.#frames.length * step
-    for (const [lane, color] of [[0, "--you"], [1, "--agent"]]) {
+    for (const [lane, color] of [[0, "--caller"], [1, "--agent"]]) {
       context.fillStyle = style.getPropertyValue(color)
       this.#frames.forEach((levels, n) => {
         const height = levels[lane] * (middle - 6)

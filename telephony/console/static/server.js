@@ -16,9 +16,8 @@ export class Server {
   #root = new URL(location.pathname.replace(/(i\/[^/]+\/)?console\/phone\/?$/, ""), location)
   #base = new URL("console/phone/", this.#root)
 
-  /** Ask who answers, with the bearer token that the server may want. Throws `CallFailed`. */
-  async introduce(token) {
-    this.token = token
+  /** Ask who answers. Throws `CallFailed`. */
+  async introduce() {
     const about = await (await this.fetch("about")).json()
     this.agents = about.agents
     this.model = about.model
@@ -31,7 +30,7 @@ export class Server {
 
   /** Throws `CallFailed`. */
   async fetch(path, options = {}) {
-    const headers = this.token ? { Authorization: `Bearer ${this.token}` } : {}
+    const headers = options.method ? { "X-Telephony-Console": "1" } : {}
     let response
     try {
       response = await fetch(new URL(path, this.#base), { headers, ...options })
@@ -39,9 +38,12 @@ export class Server {
       throw new CallFailed("The server does not answer. Is `telephony serve` running?")
     }
     if (!response.ok) {
-      const error = new CallFailed(await response.text())
-      error.unauthorised = response.status === 401
-      throw error
+      const text = await response.text()
+      let message = text
+      try {
+        message = JSON.parse(text).error ?? text
+      } catch { /* plain text */ }
+      throw new CallFailed(message)
     }
     return response
   }

@@ -7,7 +7,9 @@ export class Telephone {
   #context
   #worklet
   #microphone
+  #source
   #settings = {}
+  #devices = { microphone: "", speaker: "" }
 
   /** Take it off the hook; returns what is wrong with the microphone, "" if nothing. Throws `CallFailed`. */
   async pickUp() {
@@ -23,6 +25,7 @@ export class Telephone {
     this.#worklet.port.postMessage(this.#settings)
     this.#worklet.connect(this.#context.destination)
     const fault = await this.#openMicrophone()
+    await this.#openSpeaker()
     await this.#context.resume()
     return fault
   }
@@ -30,15 +33,37 @@ export class Telephone {
   async #openMicrophone() {
     try {
       const wanted = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 }
+      if (this.#devices.microphone) wanted.deviceId = { exact: this.#devices.microphone }
       this.#microphone = await navigator.mediaDevices.getUserMedia({ audio: wanted })
     } catch (error) {
       if (error.name === "NotAllowedError") {
-        throw new CallFailed("The microphone is blocked for this page. Allow it in the address bar, and call again.")
+        throw new CallFailed("The microphone is blocked. Allow it in the address bar of the browser, then call again.")
       }
       return `No microphone could be opened (${error.message}): the call goes on with silence from your side.`
     }
-    this.#context.createMediaStreamSource(this.#microphone).connect(this.#worklet)
+    this.#source = this.#context.createMediaStreamSource(this.#microphone)
+    this.#source.connect(this.#worklet)
     return ""
+  }
+
+  async #openSpeaker() {
+    if (!this.#context?.setSinkId) return
+    await this.#context.setSinkId(this.#devices.speaker).catch(() => {}) // the device is gone: the default stays
+  }
+
+  /** Choose the devices, also during a call. */
+  set devices(devices) {
+    const before = this.#devices
+    this.#devices = devices
+    if (!this.#context || this.#context.state === "closed") return
+    if (devices.speaker !== before.speaker) this.#openSpeaker()
+    if (devices.microphone !== before.microphone) this.#changeMicrophone()
+  }
+
+  async #changeMicrophone() {
+    this.#microphone?.getTracks().forEach(track => track.stop())
+    this.#source?.disconnect()
+    await this.#openMicrophone().catch(() => {})
   }
 
   /** {muted}, {loss}: kept for the time when it is picked up. */

@@ -54,7 +54,7 @@ export class Transcript {
 }
 
 function fill(item, line) {
-  const answered = line.latencyMs ? ` · after ${line.latencyMs} ms` : ""
+  const answered = line.latencyMs ? ` · after ${(line.latencyMs / 1000).toFixed(2)} s` : ""
   const text = element("span", "text")
   if (line.kind === "agent") {
     const end = line.text[line.heard] === " " ? line.heard + 1 : line.heard

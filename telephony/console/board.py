@@ -1,0 +1,123 @@
+"""The live calls of one process, as the console lists them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from realtime_core.sources import Sources
+
+from ..call.call import Call
+from ..journal.encoding import dump
+from .live_call import LiveCall
+
+__all__ = ["Board", "LiveRow"]
+
+_FRESH_S = 0.4
+"""Pages that ask within this time get the same rows."""
+_ENDED_S = 8.0
+"""How long a call is listed after its end."""
+_MAX_FEEDS = 50
+
+
+@dataclass(slots=True)
+class LiveRow:
+    """One live call. `text` is its row as JSON, and `serial` grows with each change of the text."""
+
+    call: Call
+    state: LiveCall
+    since: str
+    """When the call began (ISO 8601)."""
+    text: str = ""
+    serial: int = 0
+    ended_at: float | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    """More fields of the row, such as who has taken the call over."""
+
+
+class Board:
+    """The live calls of this process by CallSid, and those that ended a moment ago."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._clock = asyncio.get_running_loop().time
+        self._rows: OrderedDict[str, LiveRow] = OrderedDict()
+        self._serial = 0
+        self._updated = 0.0
+        self._feeds = 0
+
+    def started(self, call: Call, state: LiveCall) -> None:
+        self._rows[call.sid] = LiveRow(call, state, self._sources.now().isoformat())
+
+    def ended(self, call: Call) -> None:
+        if (row := self._rows.get(call.sid)) is not None and row.call is call:
+            row.ended_at = self._clock()
+
+    def get(self, call_sid: str) -> LiveRow | None:
+        """The row of a call that is live here, or ended a moment ago."""
+        self._forget(self._clock())
+        return self._rows.get(call_sid)
+
+    def rows(self) -> dict[str, LiveRow]:
+        """All rows, up to date. All pages together cost at most one update in 0.4 s."""
+        now = self._clock()
+        if now >= self._updated + _FRESH_S or not self._updated:
+            self._updated = now
+            self._forget(now)
+            for row in self._rows.values():
+                self._update(row, now)
+        return self._rows
+
+    def _update(self, row: LiveRow, now: float) -> None:
+        text = dump(self.describe(row, now))
+        if text != row.text:
+            self._serial += 1
+            row.text, row.serial = text, self._serial
+
+    def describe(self, row: LiveRow, now: float) -> dict[str, Any]:
+        """The row as JSON. Texts have bullets in place of the secrets of the call."""
+        call, state = row.call, row.state
+        if row.ended_at is None:
+            state.observe(call.heard(), now)
+        who, words = state.last_words
+        described = {
+            "sid": call.sid,
+            "caller": call.caller,
+            "called": call.called,
+            "direction": call.info.direction,
+            "agent": state.agent,
+            "since": row.since,
+            "speaking": "" if row.ended_at is not None else state.speaking or "",
+            "last": {"who": who, "text": words[-160:]},
+            "latency_ms": state.latency_ms,
+            "warnings": [] if row.ended_at is not None else state.warnings(now),
+            "over": row.ended_at is not None,
+            **row.extra,
+        }
+        masked: dict[str, Any] = call.masked(described)
+        return {**masked, "sid": call.sid, "caller": call.caller, "called": call.called}
+
+    def _forget(self, now: float) -> None:
+        over = [sid for sid, row in self._rows.items() if row.ended_at is not None and now > row.ended_at + _ENDED_S]
+        for sid in over:
+            del self._rows[sid]
+
+    # --- pages that follow -------------------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Whether no further page may follow calls."""
+        return self._feeds >= _MAX_FEEDS
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Count a page while it follows calls."""
+        self._feeds += 1
+        try:
+            yield
+        finally:
+            self._feeds -= 1

@@ -1,0 +1,77 @@
+"""Why a call ended, in the words of a supervisor. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..call.ending import Ending, EndReason
+from ..records.call_record import CallRecord
+
+__all__ = ["CHOICES", "EndingWords", "words_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndingWords:
+    """`label` fits into a table. `sentence` says more."""
+
+    label: str
+    sentence: str
+
+
+_WORDS: dict[str, EndingWords] = {
+    "hung_up": EndingWords("Caller hung up", "The caller hung up."),
+    "agent_hung_up": EndingWords("Agent hung up", "The agent said goodbye and hung up."),
+    "silence": EndingWords("Silence", "The caller said nothing for a long time, so the agent said goodbye."),
+    "maximum_length": EndingWords("Too long", "The call reached the maximum length, so the agent said goodbye."),
+    "machine": EndingWords("Answering machine", "An answering machine took the call."),
+    "transferred": EndingWords("Transferred", "The caller was transferred."),
+    "stream_lost": EndingWords("Line lost", "The connection to the caller was lost and did not come back."),
+    "stream_taken": EndingWords("Moved", "Another process of this server went on with the call."),
+    "stream_elsewhere": EndingWords("Moved", "Another process of this server went on with the call."),
+    "no_stream": EndingWords("No audio", "The caller's audio never arrived. The caller had probably hung up before."),
+    "refused": EndingWords("Refused", "The call was refused, because it did not come from Twilio as expected."),
+    "failed": EndingWords("Failed", "The agent could not go on with the call."),
+    "drained": EndingWords("Server stopped", "The server was stopped, so the agent said goodbye."),
+    "process_stops": EndingWords("Server stopped", "The server was stopped during the call."),
+    "interrupted": EndingWords("Server failed", "The process of this call ended during the call."),
+    "busy": EndingWords("Busy", "The line of the called person was busy."),
+    "no-answer": EndingWords("No answer", "Nobody answered."),
+    "canceled": EndingWords("Given up", "The call was ended before anybody answered."),
+    "completed": EndingWords("Ended", "The other side hung up."),
+    "refused-number": EndingWords("Wrong number", "No agent answers the called number."),
+    "refused-draining": EndingWords("Server stopped", "The call came while the server was stopping."),
+    "refused-journal": EndingWords("Not recorded", "The call was refused, because it could not be recorded."),
+    "refused-full": EndingWords("All lines in use", "The call was refused, because there was no room for it."),
+    "refused-caller": EndingWords("Called too often", "The call was refused: this number had called too often."),
+    "refused-budget": EndingWords("Budget used up", "The call was refused: the budget of the day was used up."),
+}
+
+CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "caller": ("Caller hung up", ("hung_up", "completed")),
+    "agent": ("Agent hung up", ("agent_hung_up",)),
+    "transferred": ("Transferred", ("transferred",)),
+    "silence": ("Silence, or too long", ("silence", "maximum_length")),
+    "unanswered": ("Nobody answered", ("busy", "no-answer", "canceled", "machine")),
+    "refused": ("Refused", ("refused", *(code for code in _WORDS if code.startswith("refused-")))),
+    "failed": (
+        "Failed",
+        ("failed", "stream_lost", "no_stream", "interrupted", "drained", "process_stops"),
+    ),
+}
+"""The choices of the filter: key -> label, and the codes of `CallRecord.ending_code`."""
+
+
+def words_of(row: CallRecord) -> EndingWords | None:
+    """Why this call ended. None: it goes on."""
+    code = row.ending_code
+    if not code:
+        return None
+    known = _WORDS.get(code)
+    if known is None:
+        return EndingWords(code.replace("_", " ").replace("-", " ").capitalize(), f"{row.ending_words}.")
+    ending = Ending.parse(row.reason)
+    detail = ending.detail if ending is not None else ""
+    if detail and ending is not None and ending.reason is EndReason.TRANSFERRED:
+        return EndingWords(known.label, f"The caller was transferred to {detail}.")
+    error = detail or row.error
+    return EndingWords(known.label, f"{known.sentence} The error was: {error}" if error else known.sentence)

@@ -1,0 +1,261 @@
+"""The calls of the records, for the pages of the history and of one call.
+
+```
+GET  /console/api/calls                     the newest first; ?q=&agent=&why=&from=&to=&cursor=
+GET  /console/api/calls/{sid}               one call: its record, and where it is live
+GET  /console/api/calls/{sid}/timeline      turns, events and loudness of a recorded call
+GET  /console/api/calls/{sid}/audio         the recording: WAV, left the caller, right the agent; with ranges
+GET  /console/api/calls/{sid}/export.json   record, figures and transcript
+POST /console/api/calls/{sid}/test          {"name": "refund", "agent": "desk:agent"}: a test from this call, as zip
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from realtime_core.errors import UserError
+
+from ..errors import AccessRefused, JournalError, RecordRefused, RecordsUnavailable, ReplayError
+from ..journal.encoding import dump, parse_object
+from ..journal.journals import redaction_of
+from ..records.call_query import CallQuery, query_of
+from ..records.call_record import CallRecord
+from ..replay.recording_files import make_test
+from ..twilio.numbers import e164
+from ..web.phone_server import PhoneServer, phone_of
+from .access import Action, Grant, Scope, own_number
+from .board import LiveRow
+from .endings import CHOICES, words_of
+from .login import json_of
+from .recordings import Prepared, existing
+
+__all__ = ["routes"]
+
+_PAGE = 50
+_NO_STORE = {"Cache-Control": "no-store"}
+_NOTHING_KEPT = (
+    "This server keeps no recordings. Set TELEPHONY_JOURNAL_DIR, and the audio and the words of later calls are here."
+)
+
+
+def routes() -> list[BaseRoute]:
+    one = "/console/api/calls/{sid}"
+    return [
+        Route("/console/api/calls", list_calls),
+        Route(one, one_call),
+        Route(f"{one}/timeline", timeline),
+        Route(f"{one}/audio", audio),
+        Route(f"{one}/export.json", export),
+        Route(f"{one}/test", test, methods=["POST"]),
+    ]
+
+
+async def list_calls(request: Request) -> Response:
+    """A page of the history: `{"calls": [...], "next": cursor, "agents": [...], "why": {...}}`. `q` is a number, or
+    words of the summary and the result. 400 for an invalid filter, 503 while the records are down."""
+    phone = phone_of(request)
+    grant = await phone.access.admit(request, Scope.VIEW)
+    try:
+        query = _query(phone, request.query_params)
+        page = await phone.call_records.client.calls(query)
+    except UserError as error:
+        return JSONResponse({"error": str(error)}, status_code=400, headers=_NO_STORE)
+    except (RecordsUnavailable, RecordRefused) as error:
+        return JSONResponse({"error": f"The records cannot be read: {error}"}, status_code=503, headers=_NO_STORE)
+    shown = [row for row in page.calls if grant.allows(Scope.VIEW, own_number(row.direction, row.caller, row.called))]
+    choices = {key: label for key, (label, _) in CHOICES.items()}
+    names = sorted({name for name in phone.routing.names.values() if name})
+    listed = [_listed(row) for row in shown]
+    return JSONResponse(
+        {"calls": listed, "next": page.cursor or None, "agents": names, "why": choices}, headers=_NO_STORE
+    )
+
+
+def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
+    """The filters of the page. Raises `UserError`."""
+    subject_of, words = phone.call_records.subjects.of, given.get("q", "").strip()
+    wanted = {name: given[name] for name in ("agent", "from", "to", "cursor") if given.get(name)}
+    if number := _number(words):
+        wanted["number"], words = number, ""
+    for name in ("from", "to"):
+        if name in wanted and not re.match(r"\d{4}-\d{2}-\d{2}", wanted[name]):
+            raise UserError(f"{name}: write a date like 2026-01-31.")
+    why = given.get("why", "")
+    if why and why not in CHOICES:
+        raise UserError(f"why: choose one of {', '.join(CHOICES)}.")
+    query = query_of(wanted, now=phone.sources.now(), subject_of=subject_of)
+    return replace(query, text=words, endings=CHOICES[why][1] if why else (), limit=_PAGE)
+
+
+def _number(text: str) -> str:
+    """The number, if the text is a complete number. Else it is searched as words: it may be a part of one."""
+    if sum(map(str.isdigit, text)) < 7 or not re.fullmatch(r"[+\d\s().\-/]+", text):
+        return ""
+    try:
+        return e164(text)
+    except ValueError:
+        return ""
+
+
+def _listed(row: CallRecord) -> dict[str, Any]:
+    words = words_of(row)
+    return {
+        "sid": row.sid or row.id,
+        "caller": row.caller,
+        "called": row.called,
+        "direction": row.direction,
+        "agent": row.agent or (row.agents or [""])[-1],
+        "started_at": None if row.started_at is None else row.started_at.isoformat(),
+        "duration_s": row.duration_s,
+        "outcome": row.outcome,
+        "summary": row.summary,
+        "why": "" if words is None else words.label,
+        "live": not row.over,
+    }
+
+
+async def one_call(request: Request) -> Response:
+    """One call: its record, why it ended in words, whether there is a recording, and where it is live. 404."""
+    phone, sid = phone_of(request), request.path_params["sid"]
+    row, live, grant = await _found(request, Scope.VIEW)
+    if row is None:
+        assert live is not None
+        return JSONResponse({"sid": sid, "record": None, "live": _live(phone, live, row)}, headers=_NO_STORE)
+    words = words_of(row)
+    record = row.to_json()
+    return JSONResponse(
+        {
+            "sid": row.sid or row.id,
+            "record": {name: value for name, value in record.items() if name != "journal"},
+            "ended": None if words is None else {"label": words.label, "sentence": words.sentence},
+            "live": _live(phone, live, row),
+            "recording": _journal(phone, row) is not None,
+            "no_recording": _NOTHING_KEPT if phone.journals.folder is None else "There is no recording of this call.",
+            "may": [
+                scope.value for scope in Scope if grant.allows(scope, own_number(row.direction, row.caller, row.called))
+            ],
+        },
+        headers=_NO_STORE,
+    )
+
+
+def _live(phone: PhoneServer, live: LiveRow | None, row: CallRecord | None) -> dict[str, Any] | None:
+    """Where the call is live. None: it is over."""
+    if live is not None and live.ended_at is None:
+        return {"here": True, "instance": phone.instance}
+    if row is None or row.over:
+        return None
+    return {"here": False, "instance": row.instance}
+
+
+async def timeline(request: Request) -> Response:
+    """The turns, events and loudness of a recorded call. 404 if there is no recording."""
+    _, prepared, _ = await _recorded(request, Scope.VIEW)
+    return FileResponse(prepared.timeline, media_type="application/json", headers=_NO_STORE)
+
+
+async def audio(request: Request) -> Response:
+    """The recording as WAV, with ranges. `?download=1` needs the scope `export`, playing needs `listen`."""
+    downloads = request.query_params.get("download") == "1"
+    row, prepared, grant = await _recorded(request, Scope.EXPORT if downloads else Scope.LISTEN)
+    begins = request.headers.get("range", "bytes=0-").startswith("bytes=0-")
+    if begins:  # a player asks for many ranges
+        action = Action.EXPORT if downloads else Action.LISTEN
+        await phone_of(request).access.record(grant, action, call=row.sid or row.id, detail="recording")
+    name = f"{row.sid or row.id}.wav" if downloads else None
+    return FileResponse(prepared.audio, media_type="audio/wav", filename=name, headers=_NO_STORE)
+
+
+async def export(request: Request) -> Response:
+    """The record, the figures and the transcript of a call as a file."""
+    row, prepared, grant = await _recorded(request, Scope.EXPORT)
+    await phone_of(request).access.record(grant, Action.EXPORT, call=row.sid or row.id, detail="transcript")
+    made = parse_object(await asyncio.to_thread(prepared.timeline.read_bytes)) or {}
+    record = {name: value for name, value in row.to_json().items() if name != "journal"}
+    body = dump({"record": record, "figures": made.get("figures"), "transcript": made.get("entries")})
+    named = {"Content-Disposition": f'attachment; filename="{row.sid or row.id}.json"'}
+    return Response(body, media_type="application/json", headers=_NO_STORE | named)
+
+
+async def test(request: Request) -> Response:
+    """A test from this call as a zip file, with the files that `telephony calls test add` writes. 400 for a name that
+    is no identifier."""
+    phone = phone_of(request)
+    row, _, grant = await _recorded(request, Scope.EXPORT)
+    given = await json_of(request)
+    name, agent = str(given.get("name", "")), str(given.get("agent") or "") or None
+    journal = _journal(phone, row)
+    if journal is None:
+        raise AccessRefused(404, _NOTHING_KEPT)
+    await phone.access.record(grant, Action.EXPORT, call=row.sid or row.id, detail="test")
+    redaction = redaction_of(phone.settings)
+
+    def made() -> bytes:
+        with tempfile.TemporaryDirectory() as folder, io.BytesIO() as buffer:
+            tests = Path(folder) / "tests"
+            tests.mkdir()
+            make_test(journal, name, agent, tests, redaction)
+            with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+                for file in sorted(tests.rglob("*")):
+                    if file.is_file():
+                        packed.write(file, file.relative_to(folder))
+            return buffer.getvalue()
+
+    try:
+        body = await asyncio.to_thread(made)
+    except (ReplayError, JournalError) as error:
+        return JSONResponse({"error": str(error)}, status_code=400, headers=_NO_STORE)
+    named = {"Content-Disposition": f'attachment; filename="test_{name}.zip"'}
+    return Response(body, media_type="application/zip", headers=_NO_STORE | named)
+
+
+# --- finding a call ---------------------------------------------------------------------------------------------
+
+
+async def _found(request: Request, scope: Scope) -> tuple[CallRecord | None, LiveRow | None, Grant]:
+    """The record of the call, and its row while it is live here. Raises `AccessRefused` (404 if there is neither)."""
+    phone, sid = phone_of(request), request.path_params["sid"]
+    await phone.access.admit(request, scope)  # before anything says whether the call exists
+    row = await phone.call_records.client.call(sid)
+    live = phone.board.get(row.sid or sid if row is not None else sid)
+    if row is not None:
+        number = own_number(row.direction, row.caller, row.called)
+    elif live is not None:
+        number = own_number(live.call.info.direction, live.call.caller, live.call.called)
+    else:
+        raise AccessRefused(404, "There is no such call, or its record was deleted.")
+    return row, live, await phone.access.admit(request, scope, number=number)
+
+
+async def _recorded(request: Request, scope: Scope) -> tuple[CallRecord, Prepared, Grant]:
+    """The record of the call and its prepared recording. Raises `AccessRefused`."""
+    row, _, grant = await _found(request, scope)
+    phone = phone_of(request)
+    journal = None if row is None else _journal(phone, row)
+    if row is None or journal is None:
+        raise AccessRefused(404, _NOTHING_KEPT if phone.journals.folder is None else "There is no recording.")
+    try:
+        return row, await phone.recordings.get(journal), grant
+    except JournalError as error:
+        raise AccessRefused(404, str(error)) from None
+
+
+def _journal(phone: PhoneServer, row: CallRecord) -> Path | None:
+    """The journal of this call. None: there is none on this machine."""
+    places = [Path(row.journal)] if row.journal else []
+    if (own := phone.journals.path_of(row.sid or row.id)) is not None:
+        places.append(own)
+    return next((found for each in places if (found := existing(each)) is not None), None)

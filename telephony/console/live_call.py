@@ -1,0 +1,361 @@
+"""What the console shows of a live call, collected from the events of its session. Pure.
+
+The state of the call is a list of entries: turns of both sides, tools, and events. An entry changes while it goes on,
+and each change has a higher `version`. A page asks for the entries that changed since a version. So no queue grows
+when a page does not read: it gets the newest state later.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from realtime_core.events import RealtimeAnyEvent
+from realtime_core.playback import HeardItem
+
+from ..call.recording.cut_causes import CutCauses
+from ..journal.cuts import CutCause
+from ..journal.format import object_at
+
+__all__ = ["Entry", "LiveCall", "Speaker", "heard_text"]
+
+_MAX_ENTRIES = 600
+"""The oldest entries are dropped. A call of an hour has fewer."""
+_MAX_CHARS = 4_000
+_SLOW_MS = 2_000
+_SILENT_S = 15.0
+_RECENT_S = 30.0
+"""How long a failure is shown as a warning."""
+_FORMATS = {"audio/pcm": 48, "audio/pcmu": 8, "audio/pcma": 8}
+"""Bytes of a millisecond."""
+
+
+class Speaker(StrEnum):
+    CALLER = "caller"
+    AGENT = "agent"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One turn, tool call or event. `fields` are JSON values."""
+
+    id: int
+    type: str
+    start_ms: int
+    end_ms: int | None
+    fields: dict[str, Any]
+    version: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "type": self.type,
+            "start_ms": self.start_ms,
+            "end_ms": self.end_ms,
+            **self.fields,
+        }
+
+
+@dataclass(slots=True)
+class _Part:
+    """An audio part of the agent. `n_bytes` were received."""
+
+    entry: Entry
+    n_bytes: int = 0
+    complete: bool = False
+    over: bool = False
+    """The part was heard to its end, or it was cut."""
+
+
+@dataclass(slots=True)
+class LiveCall:
+    """One live call. `on_event` takes each event of the session, and `observe` what the caller has heard.
+
+    Times are seconds of the event loop.
+    """
+
+    version: int = 0
+    agent: str = ""
+    speaking: Speaker | None = None
+    latency_ms: int | None = None
+    waiting: dict[str, str] = field(default_factory=dict)
+    """The tools that wait for an approval: call id -> name."""
+    _began: float | None = None
+    _entries: OrderedDict[int, Entry] = field(default_factory=OrderedDict)
+    _next_id: int = 0
+    _of_item: dict[str, Entry] = field(default_factory=dict)
+    _parts: dict[tuple[str, int], _Part] = field(default_factory=dict)
+    _tools: dict[str, Entry] = field(default_factory=dict)
+    _caller_speaks: bool = False
+    _quiet_since: float = 0.0
+    _failure: tuple[float, str] | None = None
+    _model_lost: bool = False
+    _causes: CutCauses = field(default_factory=CutCauses)
+    _bytes_per_ms: int = _FORMATS["audio/pcm"]
+
+    def begin(self, now: float) -> None:
+        """Begin the call. All times count from here."""
+        self._began = self._quiet_since = now
+
+    def elapsed_ms(self, now: float) -> float:
+        """The time since the call began."""
+        return 0.0 if self._began is None else (now - self._began) * 1000
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: RealtimeAnyEvent, now: float) -> None:
+        cause = self._causes.of(event)
+        match event.type:
+            case "audio":
+                self._audio(event.item_id, event.content_index, len(event.audio.data), now)
+            case "transcript_delta":
+                self._agent_text(event.item_id, event.content_index, event.delta, now)
+            case "audio_end":
+                self._part(event.item_id, event.content_index, now).complete = True
+            case "audio_interrupted":
+                self._interrupted(event.items, cause or CutCause.CALLER, now)
+            case "speech_started":
+                self._caller_speaks = True
+                self._of_item[event.item_id] = self._add("turn", now, speaker="caller", said="")
+            case "speech_stopped":
+                self._caller_speaks, self._quiet_since = False, now
+                if (entry := self._of_item.get(event.item_id)) is not None:
+                    self._change(entry, end_ms=self._ms(now))
+            case "input_audio_transcription_delta":
+                entry = self._caller(event.item_id, now)
+                self._change(entry, said=_cut(entry.fields["said"] + event.delta))
+            case "raw_model_event":
+                self._on_model_event(event.data, now)
+            case "tool_start":
+                self.waiting.pop(event.call_id, None)
+                self._tool(event.call_id, event.tool.name, event.arguments, now, waits=False)
+            case "tool_end":
+                self._tool_end(event.call_id, event.output, event.error, now)
+            case "tool_approval_required":
+                self.waiting[event.call_id] = event.tool.name
+                self._tool(event.call_id, event.tool.name, event.arguments, now, waits=True)
+            case "handoff":
+                self.agent = event.to_agent.name
+                self._add("handoff", now, text=f"{event.from_agent.name} handed over to {event.to_agent.name}")
+            case "agent_start":
+                self.agent = event.agent.name
+            case "guardrail_tripped":
+                names = ", ".join(str(getattr(each.guardrail, "name", "")) for each in event.guardrail_results)
+                self._add("guardrail", now, text=f"A guardrail stopped the agent{f': {names}' if names else ''}")
+            case "response_failed":
+                self._fail(now, "The model could not answer" + ("; it is asked again" if event.retrying else ""))
+            case "error":
+                self._fail(now, _words(event.error))
+            case "connection_status":
+                self._model_lost = event.status == "disconnected"
+
+    def _on_model_event(self, event: Any, now: float) -> None:
+        match event.type:
+            case "input_audio_transcription_completed":
+                self._change(self._caller(event.item_id, now), said=_cut(event.transcript))
+            case "transcript_done":
+                entry = self._part(event.item_id, event.content_index, now).entry
+                self._change(entry, said=_cut(event.transcript))
+            case "raw_server_event" if event.data.get("type") in ("session.created", "session.updated"):
+                name = object_at(event.data, "session", "audio", "output", "format").get("type")
+                self._bytes_per_ms = _FORMATS.get(str(name), self._bytes_per_ms)
+
+    def on_record(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
+        """Take a record of the journal: what the call itself does, and what Twilio reports."""
+        match kind:
+            case "play":
+                key = (str(fields.get("item_id")), 0)
+                said = str(fields.get("text") or "(recorded announcement)")
+                entry = self._add("turn", now, speaker="agent", said=said, clip=True, interrupted=False, heard_share=0)
+                self._parts[key] = _Part(entry, complete=True)
+            case "control" if not fields.get("ours"):
+                self._add("control", now, text=str(fields.get("action", "")).replace("_", " "))
+            case "timer":
+                self._add("timer", now, text=str(fields.get("name", "")))
+            case "rest":
+                self._add("rest", now, text=f"{fields.get('action')}: {fields.get('status')}".replace("_", " "))
+            case "close" if fields.get("peer") == "twilio":
+                self._add("stream", now, text="The phone line's audio stopped")
+
+    def on_key(self, now: float) -> None:
+        """Note that the caller pressed a key. Which one is not shown."""
+        self._add("key", now, text="The caller pressed a key")
+
+    def on_latency(self, seconds: float) -> None:
+        """Note the time from the end of the caller's voice to the answer, as the caller heard it."""
+        self.latency_ms = round(seconds * 1000)
+        self.version += 1
+
+    def observe(self, heard: Sequence[HeardItem], now: float) -> None:
+        """Note how far the caller has heard each part that is playing or queued. A part that is neither, and whose
+        audio has arrived, was heard to its end."""
+        known = {(item.item_id, item.content_index): item for item in heard}
+        is_playing = False
+        for key, part in list(self._parts.items()):
+            item = known.get(key)
+            if part.over:
+                if item is None:
+                    del self._parts[key]
+                continue
+            if item is None:
+                if part.n_bytes and not part.complete:
+                    continue  # more of it will come
+                if part.n_bytes or part.entry.fields.get("clip"):
+                    self._heard(part, 1.0, now)
+                    self._close(part, now)
+                continue
+            ms = part.n_bytes / self._bytes_per_ms
+            share = 1.0 if item.finished else min(1.0, item.heard_ms / ms) if ms else 0.0
+            is_playing = is_playing or (item.heard_ms > 0 and not item.finished)
+            self._heard(part, share, now)
+            if item.finished:
+                self._close(part, now)
+        self._note_speaker(is_playing, now)
+
+    def _note_speaker(self, is_playing: bool, now: float) -> None:
+        speaker = Speaker.CALLER if self._caller_speaks else Speaker.AGENT if is_playing else None
+        if speaker is not None:
+            self._quiet_since = now
+        if speaker is not self.speaking:
+            self.speaking = speaker
+            self.version += 1
+
+    # --- entries -----------------------------------------------------------------------------------------------------
+
+    def since(self, version: int) -> list[dict[str, Any]]:
+        """The entries that changed after this version, oldest first."""
+        return [entry.to_json() for entry in self._entries.values() if entry.version > version]
+
+    @property
+    def last_words(self) -> tuple[str, str]:
+        """The side that spoke last, and its words. Empty: nothing was said."""
+        for entry in reversed(self._entries.values()):
+            if entry.type == "turn" and (words := _said(entry)):
+                return entry.fields["speaker"], words
+        return "", ""
+
+    def warnings(self, now: float) -> list[str]:
+        """What a supervisor should look at, most urgent first."""
+        found = [f"Waits for approval: {name}" for name in self.waiting.values()]
+        if self._model_lost:
+            found.append("No connection to the model")
+        if self._failure is not None and now - self._failure[0] < _RECENT_S:
+            found.append(self._failure[1])
+        if self.latency_ms is not None and self.latency_ms > _SLOW_MS:
+            found.append("Slow answers")
+        if self._began is not None and (quiet_s := now - self._quiet_since) > _SILENT_S:
+            found.append(f"Silence for {round(quiet_s / 5) * 5} s")
+        return found
+
+    def _add(self, type_: str, now: float, *, end_ms: int | None = None, **fields: Any) -> Entry:
+        self.version += 1
+        self._next_id += 1
+        entry = Entry(self._next_id, type_, self._ms(now), end_ms, fields, self.version)
+        self._entries[entry.id] = entry
+        if len(self._entries) > _MAX_ENTRIES:
+            self._entries.popitem(last=False)
+        if len(self._of_item) > _MAX_ENTRIES:
+            self._of_item.pop(next(iter(self._of_item)))
+        return entry
+
+    def _change(self, entry: Entry, *, end_ms: int | None = None, **fields: Any) -> None:
+        self.version += 1
+        entry.fields.update(fields)
+        entry.end_ms = entry.end_ms if end_ms is None else end_ms
+        entry.version = self.version
+
+    def _ms(self, now: float) -> int:
+        return round(self.elapsed_ms(now))
+
+    def _caller(self, item_id: str, now: float) -> Entry:
+        if item_id not in self._of_item:
+            self._of_item[item_id] = self._add("turn", now, speaker="caller", said="")
+        return self._of_item[item_id]
+
+    def _part(self, item_id: str, content_index: int, now: float) -> _Part:
+        key = (item_id, content_index)
+        if key not in self._parts:
+            entry = self._of_item.get(f"{item_id}/{content_index}")
+            if entry is None:
+                entry = self._add("turn", now, speaker="agent", said="", interrupted=False, heard_share=0)
+                self._of_item[f"{item_id}/{content_index}"] = entry
+                self._parts[key] = _Part(entry)
+            else:  # a late event of a part that is over
+                self._parts[key] = _Part(entry, complete=True, over=True)
+        return self._parts[key]
+
+    def _audio(self, item_id: str, content_index: int, n_bytes: int, now: float) -> None:
+        self._part(item_id, content_index, now).n_bytes += n_bytes
+
+    def _agent_text(self, item_id: str, content_index: int, delta: str, now: float) -> None:
+        entry = self._part(item_id, content_index, now).entry
+        self._change(entry, said=_cut(entry.fields["said"] + delta))
+
+    def _heard(self, part: _Part, share: float, now: float) -> None:
+        share = round(share, 3)
+        if share != part.entry.fields["heard_share"]:
+            self._change(part.entry, heard_share=share)
+
+    def _close(self, part: _Part, now: float) -> None:
+        part.over = True
+        self._change(part.entry, end_ms=self._ms(now))
+
+    def _interrupted(self, items: Sequence[HeardItem], cause: CutCause, now: float) -> None:
+        for item in items:
+            part = self._parts.get((item.item_id, item.content_index))
+            if part is None or part.over:
+                continue
+            ms = part.n_bytes / self._bytes_per_ms
+            self._heard(part, min(1.0, item.heard_ms / ms) if ms else 0.0, now)
+            self._change(part.entry, interrupted=not item.finished)
+            self._close(part, now)
+        self._add("interruption", now, cause=cause.value, text=cause.words)
+
+    def _tool(self, call_id: str, name: str, arguments: str, now: float, *, waits: bool) -> None:
+        entry = self._tools.get(call_id)
+        if entry is None:
+            entry = self._add("tool", now, call_id=call_id, name=name, arguments=_cut(arguments), output="", error="")
+            self._tools[call_id] = entry
+            if len(self._tools) > _MAX_ENTRIES:
+                self._tools.pop(next(iter(self._tools)))
+        self._change(entry, waits=waits)
+
+    def _tool_end(self, call_id: str, output: Any, error: BaseException | None, now: float) -> None:
+        self.waiting.pop(call_id, None)
+        if (entry := self._tools.get(call_id)) is None:
+            return
+        problem = "" if error is None else f"{type(error).__name__}: {error}"
+        self._change(entry, end_ms=self._ms(now), output=_cut(str(output)), error=_cut(problem), waits=False)
+        if error is not None:
+            self._failure = now, f"The tool {entry.fields['name']} failed"
+
+    def _fail(self, now: float, words: str) -> None:
+        self._failure = now, words
+        self._add("error", now, text=words)
+
+
+def heard_text(said: str, share: float) -> str:
+    """The words in this share of a text. It is an estimate: text and speech progress together. The last word is
+    whole."""
+    if share >= 1.0:
+        return said
+    letters = round(len(said) * share)
+    space = said.find(" ", letters)
+    return "" if letters == 0 else said if space < 0 else said[:space]
+
+
+def _said(entry: Entry) -> str:
+    said: str = entry.fields["said"]
+    return heard_text(said, entry.fields["heard_share"]) if entry.fields["speaker"] == "agent" else said
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "…"
+
+
+def _words(error: Any) -> str:
+    message = error.get("message") if isinstance(error, Mapping) else getattr(error, "message", None) or error
+    return _cut(str(message or "An error"))[:200]

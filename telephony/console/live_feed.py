@@ -1,0 +1,211 @@
+"""The feeds of the console's pages, as server-sent events.
+
+An `EventSource` sends no token, so these routes take the login cookie, or a request from this machine. A browser opens
+six connections to a host, so each page has one feed.
+
+A feed has no queue. It sends what changed since its last event, at most a few times a second. If a browser reads
+slowly, its feed waits and then sends the newest state. So a slow browser costs the calls nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from ..errors import AccessRefused, RecordRefused, RecordsUnavailable
+from ..journal.encoding import dump
+from ..records.call_query import CallQuery
+from ..records.call_record import CallRecord
+from ..web.phone_server import PhoneServer, phone_of
+from .access import Grant, Scope, own_number
+from .board import LiveRow
+from .wave import Wave
+
+__all__ = ["routes"]
+
+_LIST_EVERY_S = 0.5
+_CALL_EVERY_S = 0.2
+_HEARTBEAT_S = 10.0
+_ELSEWHERE_EVERY_S = 3.0
+"""How often the records are asked for the calls of other processes."""
+_MAX_ELSEWHERE = 500
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""nginx buffers a response unless this header forbids it."""
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/console/api/live", live),
+        Route("/console/api/calls/{sid}/feed", one_call),
+    ]
+
+
+async def live(request: Request) -> Response:
+    """The live calls of all processes as server-sent events: first all of them, then those that changed."""
+    phone = phone_of(request)
+    grant = await phone.access.admit(request, Scope.VIEW)
+    if phone.board.full:
+        return _too_many()
+    return _stream(_live(phone, grant), phone, grant)
+
+
+async def one_call(request: Request) -> Response:
+    """One live call as server-sent events: its state, its turns and events, and the loudness of both sides. 404 if the
+    call is not live in this process."""
+    phone, sid = phone_of(request), request.path_params["sid"]
+    row = phone.board.get(sid)
+    info = None if row is None else row.call.info
+    number = None if info is None else own_number(info.direction, info.caller, info.called)
+    grant = await phone.access.admit(request, Scope.VIEW, number=number)
+    if row is None:
+        return JSONResponse({"error": "This call is not live in this process."}, status_code=404)
+    if phone.board.full:
+        return _too_many()
+    return _stream(_one_call(phone, row), phone, grant)
+
+
+def _too_many() -> Response:
+    return JSONResponse({"error": "Too many pages follow calls. Close some."}, status_code=503)
+
+
+def _stream(events: AsyncIterator[bytes], phone: PhoneServer, grant: Grant) -> Response:
+    async def valid() -> AsyncIterator[bytes]:
+        with phone.board.following():
+            try:
+                checked = asyncio.get_running_loop().time()
+                async for event in events:
+                    yield event
+                    now = asyncio.get_running_loop().time()
+                    if now > checked + _HEARTBEAT_S:
+                        checked = now
+                        if not await phone.access.still(grant):
+                            return
+            except AccessRefused:
+                return
+
+    return StreamingResponse(valid(), media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _live(phone: PhoneServer, grant: Grant) -> AsyncIterator[bytes]:
+    clock = asyncio.get_running_loop().time
+    sent: dict[str, int] = {}
+    elsewhere: dict[str, str] = {}
+    asked = sent_at = -_HEARTBEAT_S
+    while True:
+        now = clock()
+        rows = {sid: row for sid, row in phone.board.rows().items() if _may_see(grant, row)}
+        changed = [row.text for sid, row in rows.items() if sent.get(sid) != row.serial]
+        gone = [sid for sid in sent if sid not in rows]
+        if now >= asked + _ELSEWHERE_EVERY_S:
+            asked = now
+            others = {row.id: dump(_elsewhere(row)) for row in await _of_others(phone, grant) if row.sid not in rows}
+            changed += [text for key, text in others.items() if elsewhere.get(key) != text]
+            gone += [key for key in elsewhere if key not in others and key not in rows]
+            elsewhere = others
+        if changed or gone or now >= sent_at + _HEARTBEAT_S:
+            sent = {sid: row.serial for sid, row in rows.items()}
+            first, sent_at = sent_at < 0, now
+            yield _event(f'{{"first":{str(first).lower()},"state":{dump(_state(phone))},'
+                         f'"calls":[{",".join(changed)}],"gone":{dump({"_": gone})[5:-1]}}}')  # fmt: skip
+        if _is_done(phone):
+            return
+        await asyncio.sleep(_LIST_EVERY_S)
+
+
+def _is_done(phone: PhoneServer) -> bool:
+    """Whether the process stops and has no more calls. A feed lasts while calls are drained."""
+    return phone.registry.draining and not len(phone.registry)
+
+
+def _may_see(grant: Grant, row: LiveRow) -> bool:
+    info = row.call.info
+    return grant.allows(Scope.VIEW, own_number(info.direction, info.caller, info.called))
+
+
+def _state(phone: PhoneServer) -> dict[str, Any]:
+    return {
+        "draining": phone.registry.draining,
+        "max_calls": phone.registry.max_calls,
+        "now": phone.sources.now().isoformat(),
+    }
+
+
+async def _of_others(phone: PhoneServer, grant: Grant) -> list[CallRecord]:
+    """The open calls of other processes. Empty while the records are down."""
+    client = phone.call_records.client
+    if not client.process:
+        return []
+    try:
+        page = await client.calls(CallQuery(is_open=True, limit=_MAX_ELSEWHERE))
+    except (RecordsUnavailable, RecordRefused):
+        return []
+    ours = client.process
+    return [
+        row
+        for row in page.calls
+        if row.process != ours
+        and not row.over
+        and grant.allows(Scope.VIEW, own_number(row.direction, row.caller, row.called))
+    ]
+
+
+def _elsewhere(row: CallRecord) -> dict[str, Any]:
+    """The row of a call of another process: what the records know."""
+    latencies = [turn["latency_ms"] for turn in row.turns or [] if turn.get("latency_ms") is not None]
+    return {
+        "sid": row.sid or row.id,
+        "caller": row.caller,
+        "called": row.called,
+        "direction": row.direction,
+        "agent": row.agent,
+        "since": None if row.started_at is None else row.started_at.isoformat(),
+        "speaking": "",
+        "last": {"who": "", "text": ""},
+        "latency_ms": latencies[-1] if latencies else None,
+        "warnings": ["Ringing"] if row.status in ("queued", "ringing") else [],
+        "over": False,
+        "instance": row.instance,
+    }
+
+
+async def _one_call(phone: PhoneServer, row: LiveRow) -> AsyncIterator[bytes]:
+    clock = asyncio.get_running_loop().time
+    version, sent_at, described = 0, -_HEARTBEAT_S, ""
+    wave = Wave()
+    with phone.feeds.add(row.call.sid, _Follower(wave, lambda: row.state.elapsed_ms(clock()))):
+        while True:
+            now = clock()
+            status = phone.board.describe(row, now)
+            text = dump(status)
+            entries = row.call.masked(row.state.since(version))
+            samples = wave.take()
+            if entries or samples or text != described or now >= sent_at + _HEARTBEAT_S:
+                version, described, sent_at = row.state.version, text, now
+                elapsed_ms = round(row.state.elapsed_ms(now))
+                yield _event(dump({"call": status, "entries": entries, "wave": samples, "elapsed_ms": elapsed_ms}))
+            if row.ended_at is not None:
+                return
+            await asyncio.sleep(_CALL_EVERY_S)
+
+
+class _Follower:
+    """Gives a `Wave` the records of its call."""
+
+    def __init__(self, wave: Wave, elapsed_ms: Callable[[], float]) -> None:
+        self._wave = wave
+        self._elapsed_ms = elapsed_ms
+
+    def record(self, kind: str, t: float, fields: Mapping[str, Any]) -> None:
+        self._wave.record(kind, fields, self._elapsed_ms())
+
+    def raw(self, kind: str, t: float, json_text: str) -> None:
+        self._wave.raw(kind, json_text, self._elapsed_ms())
+
+
+def _event(data: str) -> bytes:
+    return b"data: " + data.encode() + b"\n\n"

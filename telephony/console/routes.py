@@ -1,0 +1,13 @@
+"""All routes of the console."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from . import history, live_feed, login, pages, softphone
+
+__all__ = ["routes"]
+
+
+def routes() -> list[BaseRoute]:
+    return [*login.routes(), *live_feed.routes(), *history.routes(), *softphone.routes(), *pages.routes()]

@@ -1,0 +1,99 @@
+// Taking over: the supervisor's microphone becomes the agent's voice until the call is handed back.
+
+import { Failed, element, notice, show } from "./console.js"
+import { reason } from "./listener.js"
+
+export class TakeOver {
+  #url
+  #panel
+  #over
+  #socket
+  #context
+  #microphone
+  #said
+
+  /** `over()` is called when the supervisor does not speak any more. */
+  constructor(url, panel, over) {
+    this.#url = url
+    this.#panel = panel
+    this.#over = over
+  }
+
+  /** Throws `Failed`. */
+  async start() {
+    if (!isSecureContext) throw new Failed("A browser opens the microphone only for https addresses and for this machine.")
+    try {
+      this.#microphone = await navigator.mediaDevices.getUserMedia({ audio: {
+        echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 } })
+    } catch (error) {
+      throw new Failed(error.name === "NotAllowedError"
+        ? "The microphone is blocked. Allow it in the address bar, then take over again."
+        : "There is no microphone. Connect one, then take over again.")
+    }
+    this.#context = new AudioContext({ latencyHint: "interactive" })
+    await this.#context.audioWorklet.addModule(new URL("microphone-worklet.js", import.meta.url))
+    const node = new AudioWorkletNode(this.#context, "microphone", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" })
+    this.#context.createMediaStreamSource(this.#microphone).connect(node)
+    this.#socket = new WebSocket(this.#url)
+    this.#socket.binaryType = "arraybuffer"
+    this.#socket.onmessage = ({ data }) => this.#status(JSON.parse(data))
+    await new Promise((opened, failed) => {
+      this.#socket.onopen = opened
+      this.#socket.onclose = ({ code, reason: text }) => failed(new Failed(text || reason(code) || "The call cannot be taken over now."))
+    }).catch(error => {
+      this.#close()
+      throw error
+    })
+    this.#socket.onclose = ({ code, reason: text }) => this.#ended(code === 1000 ? "" : text || reason(code))
+    node.port.onmessage = ({ data }) => {
+      if (this.#socket.readyState === WebSocket.OPEN && this.#socket.bufferedAmount < 32_000) this.#socket.send(data)
+    }
+    await this.#context.resume()
+    this.#show()
+  }
+
+  #show() {
+    const said = element("input")
+    said.placeholder = "What you said, for the agent"
+    said.setAttribute("aria-label", "What you said, for the agent")
+    const back = element("button", "primary", "Hand back to the agent")
+    back.onclick = () => this.handBack()
+    this.#said = said
+    this.#panel.replaceChildren(
+      element("h2", "", "The caller hears you"),
+      element("p", "quiet small", "The agent is silent and listens. Wear headphones. When you hand back, the agent knows what was said. If your words are not recognized, type them here."),
+      element("p", "small", ""),
+      said, element("p", "buttons", back))
+    this.#panel.hidden = false
+    back.focus()
+  }
+
+  #status(message) {
+    const line = this.#panel.querySelector("p.small:not(.quiet)")
+    if (line && (message.text || message.message)) show(line, message.text ? `You: ${message.text}` : message.message)
+  }
+
+  /** Give the call back, with what was typed. */
+  handBack() {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ type: "hand_back", said: this.#said?.value.trim() ?? "" }))
+  }
+
+  stop() {
+    if (this.#socket) this.#socket.onclose = null
+    this.#ended("")
+  }
+
+  #ended(why) {
+    this.#close()
+    this.#panel.hidden = true
+    this.#panel.replaceChildren()
+    if (why) notice(document.getElementById("problem"), why)
+    this.#over()
+  }
+
+  #close() {
+    this.#socket?.close()
+    this.#microphone?.getTracks().forEach(track => track.stop())
+    if (this.#context?.state !== "closed") this.#context?.close()
+  }
+}

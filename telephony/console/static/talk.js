@@ -1,0 +1,132 @@
+// The conversation as a list: turns of both sides, tools and events, each with its moment.
+
+import { clock, element, heardOf } from "./console.js"
+
+const WHO = { caller: "Caller", agent: "Agent", supervisor: "Supervisor" }
+const WORDS = {
+  interruption: {
+    caller: "The caller interrupted the agent", digit: "A key of the caller stopped the agent",
+    guardrail: "A guardrail stopped the agent", tool: "A tool stopped the agent",
+    api: "The application stopped the agent", call: "The call stopped the agent",
+  },
+  timer: "Time limit: ", control: "Request: ", rest: "Asked Twilio: ", callback: "From Twilio: ", stream: "",
+}
+const TECHNICAL = new Set(["rest", "callback", "stream", "timer", "control"])
+
+export class Talk {
+  #list
+  #items = new Map() // id -> {item, state, entry}
+  #onSeek
+  #now = null
+
+  /** `onSeek(ms)` is called when a moment is chosen. Null: the moments are only shown. */
+  constructor(list, onSeek) {
+    this.#list = list
+    this.#onSeek = onSeek
+    list.replaceChildren()
+  }
+
+  get entries() {
+    return [...this.#items.values()].map(({ entry }) => entry).sort((a, b) => a.start_ms - b.start_ms)
+  }
+
+  /** Show these entries; those with a known id replace the earlier ones. */
+  put(entries, { follow = false } = {}) {
+    const { scrollHeight, scrollTop, clientHeight } = this.#list
+    const atEnd = scrollHeight - scrollTop - clientHeight < 60
+    for (const entry of entries) {
+      const state = JSON.stringify(entry)
+      let shown = this.#items.get(entry.id)
+      if (!shown) {
+        shown = { item: element("li") }
+        this.#items.set(entry.id, shown)
+        this.#list.append(shown.item)
+      }
+      if (shown.state === state) continue
+      Object.assign(shown, { state, entry })
+      this.#fill(shown.item, entry)
+    }
+    if (follow && atEnd && entries.length) this.#list.scrollTop = this.#list.scrollHeight
+  }
+
+  /** Mark what is playing at this moment. */
+  at(ms) {
+    let now = null
+    for (const { item, entry } of this.#items.values()) {
+      if (entry.type === "turn" && entry.start_ms <= ms && ms < Math.max(entry.end_ms ?? Infinity, entry.start_ms + 300)) now = item
+    }
+    if (now === this.#now) return
+    this.#now?.classList.remove("now")
+    this.#now?.removeAttribute("aria-current")
+    this.#now = now
+    if (!now) return
+    now.classList.add("now")
+    now.setAttribute("aria-current", "true")
+    const list = this.#list
+    const top = now.offsetTop - list.offsetTop
+    if (top < list.scrollTop || top + now.clientHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3
+  }
+
+  #fill(item, entry) {
+    const at = element("button", "at", clock(entry.start_ms / 1000))
+    at.type = "button"
+    at.disabled = !this.#onSeek
+    at.onclick = () => this.#onSeek?.(entry.start_ms)
+    if (this.#onSeek) at.setAttribute("aria-label", `Play from ${at.textContent}`)
+    const body = element("div")
+    if (entry.type === "turn") body.append(...turn(entry))
+    else if (entry.type === "tool") body.append(...tool(entry))
+    else body.append(element("p", "", words(entry)))
+    const kind = entry.type === "turn" ? entry.speaker : entry.type === "tool" ? "tool" : `event ${entry.type}`
+    item.className = `${kind}${entry.interrupted ? " cut" : ""}${TECHNICAL.has(entry.type) ? " technical" : ""}`
+    item.replaceChildren(at, body)
+  }
+}
+
+function turn(entry) {
+  const who = element("p", "who", WHO[entry.speaker] ?? entry.speaker)
+  if (entry.latency_ms != null) who.append(element("span", "quiet", ` · answered after ${(entry.latency_ms / 1000).toFixed(1)} s`))
+  const text = element("p")
+  if (entry.speaker !== "agent") {
+    text.textContent = entry.said || (entry.end_ms == null ? "speaks" : "(no words were recognized)")
+    if (!entry.said) text.className = "quiet"
+    return [who, text]
+  }
+  const end = entry.heard !== undefined ? entry.heard.length : heardOf(entry.said, entry.heard_share ?? 1)
+  const [heard, rest] = [entry.said.slice(0, end), entry.said.slice(end)]
+  text.append(heard)
+  if (rest.trim()) {
+    text.append(element("span", "rest", element("span", "unseen", entry.interrupted ? " (not heard: " : " (not heard yet: "), rest,
+      element("span", "unseen", ")")))
+  }
+  if (entry.interrupted && rest.trim()) who.append(element("span", "quiet", " · was cut off, the struck words were not heard"))
+  return [who, text]
+}
+
+function tool(entry) {
+  const seconds = entry.end_ms == null ? "" : ` · ${((entry.end_ms - entry.start_ms) / 1000).toFixed(1)} s`
+  const state = entry.waits ? " · waits for approval" : entry.end_ms == null ? " · is running" : seconds
+  const parts = [element("p", "who", `Tool ${entry.name}`, element("span", "quiet", state))]
+  if (entry.arguments && entry.arguments !== "{}") parts.push(element("pre", "", readable(entry.arguments)))
+  if (entry.error) parts.push(element("p", "failed", `Failed: ${entry.error}`))
+  if (entry.output) parts.push(element("p", "small quiet", entry.error ? "The agent was told:" : "Result:"), element("pre", "", readable(entry.output)))
+  return parts
+}
+
+/** JSON in lines of "name: value"; other text as it is. */
+function readable(text) {
+  try {
+    const value = JSON.parse(text)
+    if (value && typeof value === "object" && !Array.isArray(value)) {
+      return Object.entries(value).map(([name, each]) => `${name}: ${typeof each === "string" ? each : JSON.stringify(each)}`).join("\n")
+    }
+  } catch { /* no JSON */ }
+  return text
+}
+
+function words(entry) {
+  const known = WORDS[entry.type]
+  if (entry.type === "interruption") return known[entry.cause] ?? known.caller
+  if (entry.type === "key") return entry.text.length === 1 ? `The caller pressed ${entry.text}` : "The caller pressed a key"
+  return `${known ?? ""}${entry.text}`
+}
