@@ -28,6 +28,8 @@ BIN := $(ENV)/bin
 READY := $(ENV)/.ready
 export UV_PROJECT_ENVIRONMENT := $(ENV)
 export UV_PYTHON_DOWNLOADS := never
+# The tests start hundreds of interpreters. Without stored bytecode each of them compiles every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@sed -n '/^$$/q; s/^#//p' Makefile
