@@ -124,7 +124,8 @@ def test_postgresql_takes_the_locks_of_a_process_that_is_frozen_in_a_transaction
         assert row is not None and (row.agent, row.reason) == ("Desk", "")
 
 
-def test_sqlite_is_read_while_a_frozen_process_keeps_its_lock(tmp_path: Path) -> None:
+def test_sqlite_is_read_while_a_frozen_process_keeps_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telephony.records.engine.WITHIN_S", 1)
     file = tmp_path / "records.db"
     with closing(DatabaseRecords(f"sqlite:///{file}")) as database:
         database.note([begun("CA1", "a")])

@@ -112,8 +112,9 @@ def test_of_many_processes_one_wins_each_claim(database_url: str) -> None:
     assert sorted(map(int, winners)) == list(range(20))
 
 
-def test_to_begin_takes_nobody_s_lock_away(tmp_path: Path) -> None:
+def test_to_begin_takes_nobody_s_lock_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """POSIX: to close a file takes away all locks of this process on it, those of other connections, too."""
+    monkeypatch.setattr("telephony.records.engine.WITHIN_S", 1)
     file = tmp_path / "records.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as locking:
         locking.execute("CREATE TABLE it (x)")
