@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -51,6 +51,8 @@ class Registry:
         self.draining = False
         self._calls: dict[Call, None] = {}
         self._sessions: dict[str, CallSession] = {}
+        self._arriving: list[str] = []
+        """The calls of the streams that wait for their admission."""
         self._ended: OrderedDict[str, tuple[float, StreamEnd]] = OrderedDict()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -119,14 +121,28 @@ class Registry:
 
         async def take(stream: MediaStream, start: Start, info: CallInfo) -> Outcome:
             session = self._sessions.get(info.sid) or self._begin(info, agent, options)
-            session.streams.attach(stream, start, info)
+            if session.leg.is_stale(stream):
+                connection.close(1000, "another stream was offered")
+            else:
+                session.streams.attach(stream, start, info)
             return session.outcome
+
+        def admit(start: Start) -> CallInfo | Awaitable[CallInfo]:
+            info = options.admit(start)
+            return self._arrive(start.call_sid, info) if isinstance(info, Awaitable) else info
 
         def refused(call_sid: str, reason: str) -> None:
             self._refused(call_sid, reason)
             options.on_refused(call_sid, reason)
 
-        return await accept_stream(connection, options.admit, take, refused, self._refusals)
+        return await accept_stream(connection, admit, take, refused, self._refusals)
+
+    async def _arrive(self, call_sid: str, admission: Awaitable[CallInfo]) -> CallInfo:
+        self._arriving.append(call_sid)
+        try:
+            return await admission
+        finally:
+            self._arriving.remove(call_sid)
 
     def begin_warm(self, info: CallInfo, agent: AgentSource, options: CallOptions) -> bool:
         """Connect the session of a call before its stream comes, so that the greeting is not late. If no stream comes,
@@ -172,6 +188,9 @@ class Registry:
         """Why this call's last stream ended; None if it had no stream here."""
         if (session := self._sessions.get(call_sid)) is not None:
             if not session.leg.had_stream and not _is_refused(session):
+                if call_sid in self._arriving:  # it broke before it was admitted
+                    session.reattach.expect(_WARM_S, EndReason.NO_STREAM)
+                    return session.stream_end()
                 # This process answered the webhook only.
                 session.lifetime.end(EndReason.STREAM_ELSEWHERE, release=Release.CLOSE)
                 return None
@@ -189,7 +208,7 @@ class Registry:
     def stream_offered(self, call_sid: str) -> None:
         """Note that this process answers Twilio with TwiML that opens a new stream for this call."""
         if (session := self._sessions.get(call_sid)) is not None:
-            session.leg.offered += 1
+            session.leg.offer()
 
     def call_status(self, status: CallStatus) -> None:
         """Handle a status of a call or of a second leg. Late and repeated statuses change nothing."""

@@ -22,6 +22,7 @@ from telephony.simulator.handset import Handset
 from telephony.simulator.line import Line
 from telephony.simulator.peer import MediaPeer
 from telephony.twilio.callbacks import CallStatus
+from telephony.twilio.media_stream import Start
 from tests.support.phone_calls import Records
 
 pytestmark = pytest.mark.virtual_time
@@ -72,6 +73,44 @@ async def first_word_after(warm: bool) -> float:
 
 async def test_a_warm_session_speaks_sooner() -> None:
     assert await first_word_after(warm=False) - await first_word_after(warm=True) == pytest.approx(0.8, abs=0.1)
+
+
+async def test_a_stream_that_breaks_before_its_admission_is_followed_by_another() -> None:
+    """The database is slow, so the broken stream is admitted after Twilio has asked what comes next."""
+    admissions = 0
+
+    async def admit(start: Start) -> CallInfo:
+        nonlocal admissions
+        admissions += 1
+        await asyncio.sleep(3.0 if admissions == 1 else 0.0)
+        return CallInfo.of(start)
+
+    async with switchboard(admit=admit, reattach_s=10.0) as (registry, options):
+        (ours, theirs), (next_ours, next_theirs) = memory_pair(), memory_pair()
+        first, second = peer_of(theirs), peer_of(next_theirs)
+        assert registry.begin_warm(CallInfo(first.call_sid), AGENT, options)
+
+        async def breaks(phone: Handset) -> None:
+            await asyncio.sleep(0.5)
+            ours.break_()
+            end = registry.stream_end(first.call_sid)
+            assert end is not None and (end.why, end.offered) == ("lost", 0)
+            registry.stream_offered(first.call_sid)
+            streams.create_task(registry.serve_stream(next_ours, AGENT, options))
+            streams.create_task(second.run(hears))
+
+        async def hears(phone: Handset) -> None:
+            await phone.agent_speaks()
+            await asyncio.sleep(3.0)
+            (session,) = registry._sessions.values()
+            assert session.leg.stream is not None and session.leg.stream.connection is next_ours
+            phone.hang_up()
+
+        async with asyncio.TaskGroup() as streams:
+            streams.create_task(registry.serve_stream(ours, AGENT, options))
+            await first.run(breaks)
+        await registry.empty()
+    assert admissions == 2
 
 
 async def test_a_warm_session_without_a_stream_is_dropped() -> None:

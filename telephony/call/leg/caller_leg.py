@@ -58,6 +58,7 @@ class CallerLeg:
         """How many lost streams were replaced."""
         self.offered = 0
         """How many new streams were requested from Twilio since the last one came."""
+        self._offered_at: float | None = None
         self._report = report
         self.attached = asyncio.Event()
         self._detached = asyncio.Event()
@@ -74,6 +75,15 @@ class CallerLeg:
         """The TwiML for the caller when we cannot continue the call. None: there is none. `apologises`: the caller has
         heard no apology yet."""
         return self._rescue(self.info, apologises)
+
+    def offer(self) -> None:
+        """Note that Twilio gets TwiML that opens a new stream. It asks for TwiML only after a stream has ended."""
+        self.offered += 1
+        self._offered_at = asyncio.get_running_loop().time()
+
+    def is_stale(self, stream: MediaStream) -> bool:
+        """Whether this stream ended before it was admitted: it is older than the last offer of a new stream."""
+        return self._offered_at is not None and stream.opened_at < self._offered_at
 
     @property
     def is_lost(self) -> bool:

@@ -52,6 +52,7 @@ class MediaStream:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.close: Close | None = None
+        self.opened_at = asyncio.get_running_loop().time()
         self.skipped = 0
         """How many messages could not be used."""
         self._started: asyncio.Future[media_stream.Start] = asyncio.get_running_loop().create_future()
