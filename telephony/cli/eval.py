@@ -14,6 +14,7 @@ from pathlib import Path
 import typer
 
 from ..env_file import environment
+from ..evals.calibration import calibrate
 from ..evals.call import EMBEDDED, LIVE
 from ..evals.cases import Case, CaseKind, find_cases
 from ..evals.comparison import CallResult, EvalResult, result_of
@@ -103,7 +104,8 @@ def run_eval(paths: Sequence[Path], options: EvalOptions) -> None:
 
 def run_calibration(*, json: bool) -> None:
     """Print how often the judge agrees with the labels of the transcripts that come with the package."""
-    raise CliError("The calibration is not part of this version.")
+    calibration = calibrate(judge_of(chat_settings()))
+    typer.echo(jsonlib.dumps(calibration.to_json(), indent=1) if json else calibration.to_text())
 
 
 def chat_settings() -> ChatSettings:

@@ -24,6 +24,8 @@ __all__ = ["Overheard", "PersonaCaller", "RecordedCaller"]
 
 _GAP_S = 0.8
 """The agent has ended its turn when it was silent for this long."""
+_AFTER_MHM_S = 2.0
+"""... or for this long after the caller said "mhm", because the agent may go on."""
 _HURRIED_GAP_S = 0.5
 _LAST_WORDS_S = 6.0
 _RECORDED_PATIENCE_S = 20.0
@@ -99,7 +101,7 @@ class PersonaCaller:
         """Hear the agent out, with "mhm" and interruptions. False: the agent was silent for too long."""
         persona, random = self._persona, self._random
         interrupts, agrees = random.random() < persona.interrupts, random.random() < persona.backchannels
-        after_s = random.uniform(1.2, 2.5)
+        after_s, gap_s = random.uniform(0.8, 1.6), _GAP_S
         try:
             await phone.agent_speaks(within_s=persona.patience_s)
         except CallerTimeout:
@@ -111,8 +113,9 @@ class PersonaCaller:
             if interrupts:
                 return True  # the next words come over the agent's
             await self._utter(phone, "Mhm.", ActKind.BACKCHANNEL)
+            gap_s = _AFTER_MHM_S
         with contextlib.suppress(CallerTimeout):
-            await phone.agent_silent(_GAP_S, within_s=60.0)
+            await phone.agent_silent(gap_s, within_s=60.0)
         return True
 
     async def _talks_for(self, phone: Handset, seconds: float) -> bool:

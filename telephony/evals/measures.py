@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from ..journal.cuts import CutCause
+from ..journal.figures import end_of_voice_ms
 from ..replay.call import HeardCall
 from .acts import Act, ActKind
 
@@ -39,7 +40,7 @@ no `barge_in_silence_ms`."""
 
 def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None) -> dict[str, float]:
     """The figures of one call. `acts` is the caller's own account."""
-    latencies = sorted(latency.ms for latency in call.figures.latencies if latency.after == "speech")
+    latencies = sorted(_latencies(call, acts))
     cuts = [call.recorded.ms(cut.t) for cut in call.recorded.interruptions if cut.cause is CutCause.CALLER]
     causes = [cut.cause for cut in call.recorded.interruptions]
     turns = sum(turn.speaker == "agent" for turn in call.turns)
@@ -70,6 +71,22 @@ def measure(call: HeardCall, acts: Sequence[Act], cost_usd: float | None = None)
     if wanted := [act for act in over if act.kind is ActKind.INTERRUPTS]:
         found["missed_barge_ins"] = float(sum(not _cut_after(act, over, cuts) for act in wanted))
     return {name: round(found[name] or 0.0, 4) for name in MEASURES if found.get(name) is not None}
+
+
+def _latencies(call: HeardCall, acts: Sequence[Act]) -> list[float]:
+    """The times from the end of each of the caller's turns to the first sound of the answer. A backchannel is no turn,
+    and a clip that bridges a wait is no answer."""
+    small = [act.at_ms for act in acts if act.kind is ActKind.BACKCHANNEL]
+    clips = {part_id for part_id, part in call.recorded.parts.items() if part.is_clip}
+    answers = [span.at / 8 for span in call.audio.spans if span.offset == 0 and span.part not in clips]
+    ends = [
+        end_of_voice_ms(call.audio.caller, speech, speech.end_ms)
+        for speech in call.recorded.speech
+        if speech.end_ms is not None and not any(speech.start_ms <= at <= speech.end_ms for at in small)
+    ]
+    pairs = zip(ends, [*ends[1:], float("inf")], strict=True)
+    found = [(end, next((at for at in answers if end <= at < until), None)) for end, until in pairs]
+    return [answer - end for end, answer in found if answer is not None]
 
 
 def _cut_after(act: Act, others: Sequence[Act], cuts: Sequence[float]) -> bool:

@@ -28,6 +28,7 @@ _CONFIRMS = re.compile(
     r"\b(confirm|read (it|them|everything)? ?back|repeat (it|them|everything|the)|is that right)", re.I
 )
 _FILLS = re.compile(r"\bone moment\b", re.I)
+_KEY = re.compile(r"pressed ([0-9*#])")
 _GREETS = re.compile(r"\bgreet", re.I)
 _EXACTLY = re.compile(r"[Ss]ay exactly(?: this)?[^:\"]*: *\"?([^\"]+)")
 _SENTENCE = re.compile(r"[^.!?]+[.!?]?")
@@ -85,6 +86,7 @@ _QUESTIONS = {
     "name": "What is your name?",
 }
 _SLIP = 0.02
+_AGAIN, _HELP = "As I said: ", "How can I help you?"
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,11 @@ class StandInModel:
             return Reply(say=found[1].strip()), state
         if situation.outputs:
             return self._after_tools(situation, state)
-        if situation.texts:
-            return Reply(say=f"You wrote: {situation.texts[-1]}"), state
+        for text in situation.texts:
+            if found := _KEY.search(text):
+                return Reply(say=f"You pressed {found[1]}."), state
+        if situation.texts:  # feedback of a guardrail, or another message of the application
+            return Reply(say="I am sorry, I cannot say that. Can I do anything else for you?"), state
         if situation.idle:
             return Reply(say="Are you still there?"), state
         if not situation.speech_s:
@@ -155,9 +160,8 @@ class StandInModel:
         tools = [tool for tool in situation.tools if tool.get("type") == "function"]
         if not words:
             return Reply(say="Sorry, I did not hear you."), state
-        if is_backchannel(words) and not state.asked:
-            rest = state.said.split()
-            return Reply(say=f"As I said: {' '.join(rest[len(rest) // 2 :]) or 'how can I help you?'}"), state
+        if is_backchannel(words) and not is_yes(words):
+            return Reply(say=f"{_AGAIN}{state.said.removeprefix(_AGAIN) or _HELP}"), state
         if is_goodbye(words):
             return self._goodbye(tools), state
         if state.asked == "confirm":

@@ -1,0 +1,271 @@
+"""Whether evals find planted regressions, and find nothing where nothing changed.
+
+`python -m benchmarks.evals [--runs N]`
+
+Each run compares a changed agent with the baseline, with new seeds. The stand-in for the speech model depends on
+instructions, schemas and chance, so neither "same" nor "worse" is free. The figures say what the comparison finds. They
+say nothing about a real model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from realtime_core import (
+    GuardrailFunctionOutput,
+    OpenAIRealtimeWebSocketModel,
+    RealtimeAgent,
+    RunContextWrapper,
+    function_tool,
+    output_guardrail,
+)
+from realtime_core.turn_policy import OurTurns
+from telephony import hang_up
+from telephony.call.options import CallOptions
+from telephony.evals.cases import Case, find_cases
+from telephony.evals.comparison import CallResult, result_of
+from telephony.evals.criteria import Criteria, parse_criteria
+from telephony.evals.judge import StandInJudge
+from telephony.evals.run import Side, VoiceSettings, judge_calls, make_calls
+from telephony.evals.statistics import Verdict
+
+RUNS, NEEDED = 20, 19
+PAIRS_WORSE, PAIRS_SAME = 12, 60
+MARGIN = 0.15
+
+# --- the agents --------------------------------------------------------------------------------------------------
+
+_CONFIRMING = (
+    "You answer for Trattoria Blu. Short sentences. Repeat the booking and ask whether it is right before you book."
+)
+_FORGETFUL = "You answer for Trattoria Blu. Short sentences."
+
+
+@function_tool
+async def book_table(day: str, people: int, time: str) -> str:
+    """Book a table; returns the confirmation.
+
+    Args:
+        day: A day of the week, such as Friday.
+        people: How many will come.
+        time: When, as HH:MM on the 24-hour clock.
+    """
+    return f"Booked for {people} on {day}."
+
+
+@function_tool(name_override="book_table")
+async def book_table_renamed(day: str, pax: int, time: str) -> str:
+    """Book a table; returns the confirmation.
+
+    Args:
+        day: A day of the week, such as Friday.
+        pax: As in the old system.
+        time: When, as HH:MM on the 24-hour clock.
+    """
+    return f"Booked for {pax} on {day}."
+
+
+@function_tool(name_override="book_table")
+async def book_table_slowly(day: str, people: int, time: str) -> str:
+    """Book a table; returns the confirmation.
+
+    Args:
+        day: A day of the week, such as Friday.
+        people: How many will come.
+        time: When, as HH:MM on the 24-hour clock.
+    """
+    await asyncio.sleep(2.5)
+    return f"Booked for {people} on {day}."
+
+
+def _guardrail(pattern: str) -> Any:
+    @output_guardrail(name="promises")
+    async def check(ctx: RunContextWrapper[Any], agent: RealtimeAgent[Any], text: str) -> GuardrailFunctionOutput:
+        return GuardrailFunctionOutput(None, tripwire_triggered=re.search(pattern, text, re.I) is not None)
+
+    return check
+
+
+def _agent(
+    *, instructions: str = _CONFIRMING, tool: Any = book_table, blocked: str = r"\bguarantee"
+) -> RealtimeAgent[Any]:
+    return RealtimeAgent(
+        name="Trattoria Blu",
+        instructions=instructions,
+        tools=[tool, hang_up()],
+        output_guardrails=[_guardrail(blocked)],
+    )
+
+
+baseline = _agent()
+forgets_to_confirm = _agent(instructions=_FORGETFUL)
+renamed_parameter = _agent(tool=book_table_renamed)
+slow_tool = _agent(tool=book_table_slowly)
+broad_guardrail = _agent(blocked=r"\bbooked")
+
+
+def our_turns(options: CallOptions) -> None:
+    """Our turn policy: a short noise of the caller does not stop the agent."""
+    options.model = lambda: OpenAIRealtimeWebSocketModel(turn_policy=OurTurns())
+
+
+CRITERIA = f"""
+margin = {MARGIN}
+
+[[criterion]]
+name = "answers quickly"
+measure = "response_latency_max_ms"
+max = 2500
+
+[[criterion]]
+name = "is not cut by mhm"
+measure = "false_cuts"
+max = 0
+
+[[criterion]]
+name = "books what the caller wants"
+tool = "book_table"
+arguments = {{ day = "{{day}}", people = "{{people}}" }}
+
+[[criterion]]
+name = "no guardrail stops the agent"
+measure = "guardrail_cuts"
+max = 0
+
+[[criterion]]
+name = "confirms first"
+order = ["says: is that right", "tool: book_table"]
+
+[[criterion]]
+name = "is polite"
+judge = "Is the agent polite?"
+"""
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A change of the agent, and the criterion that has to become worse. No criterion: nothing changed."""
+
+    name: str
+    agent: str
+    worse: str | None
+    configure: str | None = "benchmarks.evals:our_turns"
+
+
+PLANTED = (
+    Planted("prompt: forgets to confirm", "forgets_to_confirm", "confirms first"),
+    Planted("tool schema: a renamed parameter", "renamed_parameter", "books what the caller wants"),
+    Planted("latency: a slow tool", "slow_tool", "answers quickly"),
+    Planted("turn policy: cuts at mhm", "baseline", "is not cut by mhm", configure=None),
+    Planted("guardrail: blocks a harmless answer", "broad_guardrail", "no guardrail stops the agent"),
+    Planted("unchanged", "baseline", None),
+)
+
+PEOPLE = (("Ada", "Friday", 2), ("Alan", "Monday", 4), ("Grace", "Sunday", 3), ("Tony", "Tuesday", 5))
+_COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
+
+
+def write_personas(folder: Path, people: int = len(PEOPLE)) -> list[Case]:
+    """Write the personas, and return them as cases."""
+    for name, day, count in PEOPLE[:people]:
+        (folder / f"{name.lower()}.toml").write_text(
+            f'name = "{name}"\n'
+            f'goal = "A table for {_COUNTS[count]} on {day}, at seven p.m."\n'
+            f'facts = {{ day = "{day}", people = {count}, time = "seven p.m.", name = "{name}" }}\n'
+            "backchannels = 0.8\n"
+            "[line]\nround_trip_ms = 60\njitter_ms = 10\n"
+        )
+    return find_cases([folder])
+
+
+# --- the runs ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the runs of one planted change found. `right`: the number of runs with the right verdict. `others`: the
+    criteria besides the right one that became worse, with the number of runs."""
+
+    planted: Planted
+    right: int
+    runs: int
+    others: dict[str, int]
+
+    @property
+    def holds(self) -> bool:
+        return self.right >= min(NEEDED, self.runs)
+
+
+def measure(
+    planted: Planted, cases: Sequence[Case], *, runs: int, pairs: int, seed: int, workers: int | None = None
+) -> Found:
+    """Compare the changed agent with the baseline `runs` times, by `pairs` pairs of calls each."""
+    criteria = parse_criteria(CRITERIA)
+    right, others = 0, dict[str, int]()
+    repeat = -(-pairs // len(cases))
+    for run in range(runs):
+        verdicts = _verdicts(planted, criteria, cases, repeat, seed + run, workers)
+        if planted.worse is None:
+            right += all(verdict is Verdict.SAME for verdict in verdicts.values())
+        else:
+            right += verdicts[planted.worse] is Verdict.WORSE
+        for name, verdict in verdicts.items():
+            is_wrong = verdict is Verdict.WORSE if planted.worse else verdict is not Verdict.SAME
+            if name != planted.worse and is_wrong:
+                others[name] = others.get(name, 0) + 1
+    return Found(planted, right, runs, others)
+
+
+def _verdicts(
+    planted: Planted, criteria: Criteria, cases: Sequence[Case], repeat: int, seed: int, workers: int | None
+) -> dict[str, Verdict]:
+    sides = [
+        Side("new", f"benchmarks.evals:{planted.agent}", planted.configure),
+        Side("baseline", "benchmarks.evals:baseline", "benchmarks.evals:our_turns"),
+    ]
+    calls = make_calls(
+        sides, cases, repeat=repeat, model="embedded", seed=seed, run_tools=True, voice=VoiceSettings("stored"),
+        workers=workers,
+    )  # fmt: skip
+    return verdicts_of(criteria, calls)
+
+
+def verdicts_of(criteria: Criteria, calls: dict[str, list[CallResult]]) -> dict[str, Verdict]:
+    """The verdict of each criterion."""
+    for each in calls.values():
+        judge_calls(criteria, each, StandInJudge())
+    result = result_of(criteria, calls["new"], calls["baseline"])
+    return {each.criterion.name: each.comparison.verdict for each in result.results if each.comparison is not None}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, help="the number of one planted change, from 0")
+    options = parser.parse_args()
+    holds = True
+    with tempfile.TemporaryDirectory() as folder:
+        cases = write_personas(Path(folder))
+        for planted in PLANTED if options.only is None else PLANTED[options.only : options.only + 1]:
+            began, cpu = time.monotonic(), os.times().children_user
+            pairs = PAIRS_SAME if planted.worse is None else PAIRS_WORSE
+            found = measure(planted, cases, runs=options.runs, pairs=pairs, seed=options.seed)
+            holds = holds and found.holds
+            took = f"{time.monotonic() - began:.0f} s, {os.times().children_user - cpu:.0f} s of CPU"
+            print(f"{planted.name}: right in {found.right} of {found.runs} runs; others {found.others} ({took})")
+    sys.exit(not holds)
+
+
+if __name__ == "__main__":
+    main()
