@@ -27,6 +27,8 @@ _GAP_S = 0.8
 _AFTER_MHM_S = 2.0
 """... or for this long after the caller said "mhm", because the agent may go on."""
 _HURRIED_GAP_S = 0.5
+_PAUSE_S = 0.6
+"""A shorter silence of the agent may be a pause within its turn."""
 _LAST_WORDS_S = 6.0
 _RECORDED_PATIENCE_S = 20.0
 _MAX_CALL_S = 300.0
@@ -176,7 +178,7 @@ class RecordedCaller:
         with contextlib.suppress(CallerTimeout):
             await phone.agent_speaks(within_s=_RECORDED_PATIENCE_S)
             if turn.into_s is None:
-                await phone.agent_silent(turn.after_s, within_s=3 * _RECORDED_PATIENCE_S)
+                await phone.agent_silent(max(_PAUSE_S, turn.after_s), within_s=3 * _RECORDED_PATIENCE_S)
             else:
                 await phone.heard(turn.into_s, within_s=_RECORDED_PATIENCE_S)
 
