@@ -17,6 +17,7 @@ from .errors import SettingsError
 __all__ = ["ENCODING", "VARIABLE", "env_file", "environment"]
 
 VARIABLE = "TELEPHONY_ENV_FILE"
+_DEFAULT = ".env"
 ENCODING = "utf-8-sig"
 """UTF-8, also with the mark that editors of Windows write before the first line."""
 
@@ -30,8 +31,8 @@ def env_file() -> Path | None:
     named = os.environ.get(VARIABLE, "").strip()
     if named.lower() == "off":
         return None
-    path = Path(named or ".env")
-    if not path.exists() and not named:
+    path = Path(named or _DEFAULT)
+    if not path.exists() and str(path) == _DEFAULT:
         return None
     try:
         path.read_text(ENCODING)
