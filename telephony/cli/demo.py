@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from realtime_core import FunctionTool, RealtimeAgent
-from realtime_core.local.improviser import leaves_alone
 from realtime_core.sources import SYSTEM
-from telephony.call.options import AgentSource
 from telephony.demo.agent import GREETING
 from telephony.demo.live_call import whole_call
 from telephony.demo.over_sockets import call_over_sockets
 from telephony.demo.plan import DEMO_AGENT, Plan
 from telephony.demo.report import make_report, show_report
 from telephony.demo.stubs import stubbed
+from telephony.demo.tools_tried import ToolsTried, expected_tools, tools_tried
 from telephony.demo.view import LiveView, NoView, PlainView, View
 from telephony.env_file import environment
 from telephony.journal.reader import read_journal
@@ -52,13 +49,12 @@ def run_demo(
         raise CliError("--live needs a key.", "Set OPENAI_API_KEY; without --live the embedded model answers.")
     if seed is not None and not fast:
         raise CliError("--seed needs --fast. Over sockets the timing is not reproducible.", code=USAGE)
-    plan = Plan(agent, script, live, run_tools, folder, verbose, caller)
     console = Console(stderr=json)
-    _make(folder)
     source = load_agent(agent or DEMO_AGENT)
+    plan = Plan(agent, script, live, run_tools, folder, verbose, caller, expected_tools(source))
+    _make(folder)
     _check_caller(plan.caller)
-    skipped = _skipped(source, plan)
-    _announce(plan, console, skipped, json=json)
+    _announce(plan, console, fast=fast, json=json)
     view = _view(console, json=json, verbose=verbose)
     try:
         if fast:
@@ -72,9 +68,12 @@ def run_demo(
     finally:
         view.close()
     report = make_report(demo_call, seed=seed)
+    tried = tools_tried(read_journal(demo_call.journal)) if plan.tries_tools else ToolsTried()
     if json:
-        typer.echo(jsonlib.dumps({**report.figures, "skipped_tools": skipped}, indent=1))
+        tools = {"called_tools": tried.called, "skipped_tools": tried.left_alone, "missed_tools": tried.missed}
+        typer.echo(jsonlib.dumps({**report.figures, **tools}, indent=1))
     else:
+        _show_tools(tried, console)
         show_report(report, console)
 
 
@@ -92,28 +91,31 @@ def _check_caller(name: str) -> None:
         raise CliError(f"The caller {name} cannot be read: {error.strerror}.") from error
 
 
-def _skipped(source: AgentSource, plan: Plan) -> list[str]:
-    """The tools that the embedded model does not call without a script."""
-    if plan.live or plan.model_script is not None or not isinstance(source, RealtimeAgent):
-        return []
-    tools = [tool for tool in source.tools if isinstance(tool, FunctionTool)]
-    return [tool.name for tool in tools if leaves_alone(tool.name, tool.description)]
-
-
-def _announce(plan: Plan, console: Console, skipped: Sequence[str], *, json: bool) -> None:
+def _announce(plan: Plan, console: Console, *, fast: bool, json: bool) -> None:
     if plan.live:
         console.print("The real model answers. This costs money.", style="bold yellow")
     elif not json:
         console.print(
             "The embedded model answers. It is no AI. The server is real, the caller is simulated.", style="dim"
         )
-    if skipped and not json:
-        note = (
-            f"Not called, because they end or transfer the call, or write the do-not-call list: {', '.join(skipped)}."
-        )
-        console.print(f"{note} A script (--script) can call them.", style="dim")
     if plan.stub_tools and not json:
         console.print("The agent's tools are replaced by stubs (--run-tools runs them).", style="dim")
+    if plan.agent is not None and not (fast or plan.live or json):
+        console.print("The call takes as long as a real one. With --fast it takes about a second.", style="dim")
+
+
+def _show_tools(tried: ToolsTried, console: Console) -> None:
+    """Say which tools were called, and why others were not."""
+    if tried.called:
+        console.print(f"\nCalled: {', '.join(tried.called)}.", highlight=False)
+    if tried.left_alone:
+        note = "Not called, because they end or transfer the call, or write the do-not-call list"
+        console.print(f"{note}: {', '.join(tried.left_alone)}. A script (--script) can call them.", highlight=False)
+    if tried.missed:
+        console.print(
+            f"Not called, because the call ended before: {', '.join(tried.missed)}. A caller of your own (--caller) "
+            "can stay longer.", highlight=False,
+        )  # fmt: skip
 
 
 def _view(console: Console, *, json: bool, verbose: bool) -> View:

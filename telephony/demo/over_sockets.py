@@ -28,7 +28,8 @@ from .view import View
 __all__ = ["JournalTail", "call_over_sockets"]
 
 _OF_THE_MODEL = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "TELEPHONY_MODEL_NAME")
-_CALL_S = 300.0
+_CALL_S, _TOOL_S = 300.0, 30.0
+"""The maximum duration of a call, and how much each tool adds."""
 _SETTLE_S = 5.0
 _SHOW_EVERY_S = 0.08
 _MAX_LOOP_LAG_S = 10.0
@@ -103,14 +104,15 @@ async def _follow(plan: Plan, view: View, caller: Child) -> tuple[Path, list[Map
     events: list[Mapping[str, Any]] = [started]
     call = LiveCall()
     show = asyncio.create_task(_show(call, JournalTail(journal), view, started["clock"]))
+    limit_s = _CALL_S + _TOOL_S * plan.tools
     try:
-        async with asyncio.timeout(_CALL_S):
+        async with asyncio.timeout(limit_s):
             events += [event async for event in caller.lines()]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_S):
                 await show
     except TimeoutError:
-        raise DemoFailed(f"The call did not end within {_CALL_S:.0f} s.") from None
+        raise DemoFailed(f"The call did not end within {limit_s:.0f} s.") from None
     finally:
         show.cancel()
         await asyncio.wait([show])

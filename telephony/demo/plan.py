@@ -24,6 +24,8 @@ class Plan:
     verbose: bool
     caller_name: str | None = None
     """The caller that the user chose."""
+    tools: int = 0
+    """The number of tools that the embedded model is to call, where it has no script."""
 
     @property
     def model_script(self) -> str | None:
@@ -37,7 +39,14 @@ class Plan:
         """The caller's name, for `telephony.simulator.callers.find`."""
         if self.caller_name is not None:
             return self.caller_name
-        return "demo" if self.agent is None and self.script is None else "visitor"
+        if self.agent is None and self.script is None:
+            return "demo"
+        return "visitor" if self.script is not None else f"visitor-{self.tools}"
+
+    @property
+    def tries_tools(self) -> bool:
+        """Whether the embedded model calls each tool once."""
+        return self.model_script is None and not self.live
 
     @property
     def stub_tools(self) -> bool:

@@ -24,6 +24,7 @@ import asyncio
 import contextlib
 import importlib
 import math
+import re
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -35,7 +36,7 @@ from . import clips
 from .handset import KEYS, Handset
 from .peer import Caller
 
-__all__ = ["demo", "find", "follow", "load", "patient", "read", "visitor"]
+__all__ = ["demo", "find", "follow", "load", "patient", "read", "visitor", "visitor_of"]
 
 BETWEEN_SENTENCES_S = 1.0
 _PATIENCE_S = 12.0
@@ -54,21 +55,36 @@ async def demo(phone: Handset) -> None:
 
 
 async def visitor(phone: Handset) -> None:
-    """A caller that behaves as `demo`, but for any agent. Each wait has a limit, because the agent may say nothing."""
+    """A caller that behaves as `demo`, but for any agent: it speaks three times, breaks into an answer, presses a key,
+    and says goodbye. Each wait has a limit, because the agent may say nothing."""
+    await _visit(phone, 3)
+
+
+def visitor_of(turns: int) -> Caller:
+    """The visitor that speaks so many times before the goodbye, at least three times. It is called `visitor-12`."""
+
+    async def caller(phone: Handset) -> None:
+        await _visit(phone, turns)
+
+    return caller
+
+
+async def _visit(phone: Handset, turns: int) -> None:
     await _hear_out_patiently(phone)
-    await phone.say("booking")
-    await _hear_out_patiently(phone)
+    for nth in range(max(1, turns - 2)):
+        await phone.say("hello" if nth else "booking")
+        await _hear_out_patiently(phone)
     await phone.say("hello")
     with contextlib.suppress(CallerTimeout):
         await phone.agent_speaks(within_s=_PATIENCE_S)
         await phone.heard(2.0, within_s=_PATIENCE_S)
-    await _break_in_and_leave(phone, _hear_out_patiently)
+    await _break_in_and_leave(phone, _hear_out_patiently, key="0")
 
 
-async def _break_in_and_leave(phone: Handset, hear_out: Callable[[Handset], Awaitable[None]]) -> None:
+async def _break_in_and_leave(phone: Handset, hear_out: Callable[[Handset], Awaitable[None]], key: str = "1") -> None:
     await phone.say("sorry_hours")
     await hear_out(phone)
-    phone.press("1")
+    phone.press(key)
     await hear_out(phone)
     await phone.say("goodbye")
     await hear_out(phone)
@@ -95,6 +111,7 @@ async def _hear_out_patiently(phone: Handset) -> None:
         await phone.agent_silent(1.2, within_s=3 * _PATIENCE_S)
 
 
+_VISITOR = re.compile(r"visitor-(\d{1,3})")
 NAMED: dict[str, Caller] = {"demo": demo, "patient": patient, "visitor": visitor}
 
 
@@ -103,6 +120,8 @@ def find(name: str) -> Caller:
     (`module:function`). Raises `CallerError`."""
     if name in NAMED:
         return NAMED[name]
+    if found_turns := _VISITOR.fullmatch(name):
+        return visitor_of(int(found_turns[1]))
     if name.endswith(".toml"):
         return load(name)
     module, _, attribute = name.partition(":")

@@ -1,0 +1,87 @@
+"""Which tools the embedded model calls in a demonstration, and which it does not, and why.
+
+The embedded model calls each tool once. It does not call a tool that ends or moves the call, or that writes the
+do-not-call list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from realtime_core import FunctionTool, Handoff, RealtimeAgent
+from realtime_core.local.improviser import leaves_alone
+
+from ..call.options import AgentSource
+from ..journal.format import Record, object_at
+
+__all__ = ["ToolsTried", "expected_tools", "tools_tried"]
+
+_UNKNOWN = 8
+"""The number of tools of a function that chooses the agent: they are known only in the call."""
+
+
+@dataclass(slots=True)
+class ToolsTried:
+    """The names of the tools that were called, that are left alone, and that were offered and not called."""
+
+    called: list[str] = field(default_factory=list)
+    left_alone: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+
+
+def expected_tools(source: AgentSource) -> int:
+    """How many tools and handoffs the embedded model is to call: those of the agent, and of the agents behind it."""
+    if not isinstance(source, RealtimeAgent):
+        return _UNKNOWN
+    names: set[str] = set()
+    for agent in _agents(source):
+        tools = [tool for tool in agent.tools if isinstance(tool, FunctionTool)]
+        names |= {tool.name for tool in tools if not leaves_alone(tool.name, tool.description)}
+        names |= {
+            Handoff.default_tool_name(each) if isinstance(each, RealtimeAgent) else each.tool_name
+            for each in agent.handoffs
+        }
+    return len(names)
+
+
+def _agents(first: RealtimeAgent[Any]) -> Iterator[RealtimeAgent[Any]]:
+    """The agent, and those that it can hand over to, each once."""
+    seen: set[int] = set()
+    waiting = [first]
+    while waiting:
+        agent = waiting.pop()
+        if id(agent) in seen:
+            continue
+        seen.add(id(agent))
+        yield agent
+        for handoff in agent.handoffs:
+            target = handoff if isinstance(handoff, RealtimeAgent) else handoff.target
+            if isinstance(target, RealtimeAgent):
+                waiting.append(target)
+
+
+def tools_tried(records: Iterable[Record]) -> ToolsTried:
+    """What became of the tools that a call offered to the model, from its journal, in the order in which they were
+    offered."""
+    offered: dict[str, str] = {}
+    called: set[str] = set()
+    for record in records:
+        if record.kind == "model.out" and record.event == "session.update":
+            for tool in object_at(record.message, "session").get("tools") or ():
+                if tool.get("type") == "function":
+                    offered.setdefault(str(tool.get("name")), str(tool.get("description") or ""))
+        elif record.kind == "model.in" and record.event == "response.output_item.done":
+            item = object_at(record.message, "item")
+            if item.get("type") == "function_call":
+                called.add(str(item.get("name")))
+    tried = ToolsTried()
+    for name, description in offered.items():
+        if name in called:
+            tried.called.append(name)
+        elif leaves_alone(name, description):
+            tried.left_alone.append(name)
+        else:
+            tried.missed.append(name)
+    return tried
