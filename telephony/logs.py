@@ -109,6 +109,7 @@ def configure_logs(
     logging.basicConfig(level=level.upper(), handlers=[handler], force=force)
     if level != "debug":  # it logs a dozen lines for each request; we log failures ourselves
         logging.getLogger("twilio.http_client").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # a dozen lines when the records are made
 
 
 class _Text(logging.Formatter):

@@ -72,6 +72,9 @@ def serve(
         typer.Option(help="Another agent, for POST /calls. Can be repeated.", show_default=False),
     ] = None,
     stub_tools: Annotated[bool, typer.Option("--stub-tools", help="Replace the tools by stubs.")] = False,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="For development: start again when a file in this folder changes.")
+    ] = False,
     phone: Annotated[
         bool,
         typer.Option(
@@ -96,6 +99,7 @@ def serve(
             verbose=verbose,
             phone=phone,
             outgoing=outgoing or (),
+            reload=reload,
         )
 
 

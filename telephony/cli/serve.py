@@ -18,7 +18,9 @@ from telephony.urls import websocket_address
 from telephony.web.app import create_app
 from telephony.web.server import serve
 
+from .errors import USAGE, CliError
 from .load import load_agent, load_agents
+from .reload import run_reloading
 from .temporary_webhook import TemporaryWebhook, temporary_webhook
 
 __all__ = ["run_server"]
@@ -38,8 +40,23 @@ def run_server(
     verbose: bool,
     phone: bool = False,
     outgoing: Sequence[str] = (),
+    reload: bool = False,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. With `phone`, the webhook of our number is set to this server in that time."""
+    """Serve until SIGINT or SIGTERM. With `phone`, the webhook of our number is set to this server in that time. With
+    `reload` the server starts again when a file changes."""
+    if reload:
+        if phone:
+            raise CliError(
+                "--reload and --phone exclude each other: each start would change the number's webhook.",
+                "Run a tunnel, set PUBLIC_URL to its address, and run `telephony number set NUMBER` once.", code=USAGE,
+            )  # fmt: skip
+        settings = load_settings(host=host, port=port, telephony_model=model)
+        arguments = [agent] if agent else []
+        arguments += ["--greeting", greeting, *(["--model", model] if model else [])]
+        arguments += [word for name in outgoing for word in ("--outgoing", name)]
+        arguments += ["--stub-tools"] * stub_tools + ["--json"] * json + ["--verbose"] * verbose
+        run_reloading(arguments, host=settings.host, port=settings.port)
+        return
     overrides = {"host": host, "port": port, "telephony_model": model}
     with temporary_webhook(overrides) if phone else nullcontext() as webhook:
         _serve(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import logging
 import socket
@@ -29,7 +30,7 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from .phone_server import PhoneServer
 
-__all__ = ["Startup", "listening", "raise_descriptor_limit", "serve", "server_config"]
+__all__ = ["Startup", "check_port", "free_port", "listening", "raise_descriptor_limit", "serve", "server_config"]
 
 log = logging.getLogger(__name__)
 
@@ -190,10 +191,44 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise ServerFailed(
-            f"Cannot listen on {host}:{port}: {error.strerror}. Set another PORT; 0 is any free port."
-        ) from None
+        raise _no_port(host, port, error) from None
     return bound
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise `ServerFailed` if nothing can listen there. Port 0 is always free."""
+    if not port:
+        return
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ServerFailed(f"HOST: {host!r} is no address of this machine ({error.strerror}).") from None
+    for family, kind, protocol, _, address in addresses:
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                tried.bind(address)
+            except OSError as error:
+                raise _no_port(host, port, error) from None
+
+
+def free_port(host: str) -> int:
+    """A port on which nothing listens now."""
+    with _bind(host, 0) as bound:
+        return int(bound.getsockname()[1])
+
+
+def _no_port(host: str, port: int, error: OSError) -> ServerFailed:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return ServerFailed(f"Port {port} is in use: try --port 0. That is any free port, as with PORT=0.")
+        case errno.EACCES:
+            return ServerFailed(f"Port {port} needs the rights of the administrator: try --port 8000.")
+        case errno.EADDRNOTAVAIL:
+            return ServerFailed(f"HOST: {host} is no address of this machine.")
+    return ServerFailed(f"Cannot listen on {host}:{port}: {error.strerror}.")
 
 
 class _DrainingServer(uvicorn.Server):
@@ -256,6 +291,7 @@ def serve(
         ServerFailed: the application did not start, or the port is in use. The log says why.
         TelephonyError, RealtimeCoreError: the application did not start because of this.
     """
+    check_port(host, port)
     startup = Startup(app)
     raise_descriptor_limit(max_calls)
     server = _DrainingServer(server_config(startup, host=host, port=port, log_level=log_level, max_calls=max_calls))
