@@ -175,6 +175,8 @@ class MemoryStore:
             return None
         del kept.attempts[attempt_id]
         state = ContactState.PENDING if done is None else ContactState.DONE
+        if done is None and kept.campaign.status is CampaignStatus.STOPPED:
+            state, done, until = ContactState.DONE, DoneReason.STOPPED, None
         contact = replace(kept.contacts[attempt.contact_id], state=state, reason=done, next_at=until)
         kept.contacts[contact.id] = contact
         return contact

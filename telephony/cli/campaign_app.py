@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Another setting: m
 Group = Annotated[bool, typer.Option("--group", help="One call for all lines with the same number.")]
 Name = Annotated[str, typer.Option(help="The name of the campaign. [the name of the file]", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Call nobody; show what would happen when.")]
 Start = Annotated[
     str | None,
     typer.Option(help="With --simulate or --dry-run: when it begins, like 2026-12-01T09:00Z.", show_default=False),
@@ -50,7 +52,7 @@ def run(
     settings: Set = None,
     group: Group = False,
     name: Name = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Call nobody; show what would happen when.")] = False,
+    dry_run: DryRun = False,
     simulate: Annotated[bool, typer.Option("--simulate", help="Call simulated people. No real call is made.")] = False,
     fast: Annotated[bool, typer.Option("--fast", help="With --simulate: in virtual time.")] = False,
     seed: Annotated[int, typer.Option(help="With --simulate: the seed of the callees.")] = 0,
@@ -81,3 +83,114 @@ def run(
             people, given, name=name, group=group, seed=seed, start=start, fast=fast, output=output, json=json
         )
         raise typer.Exit(0 if finished else FAILED)
+
+
+@app.command()
+def create(
+    people: Annotated[Path, typer.Argument(help="A CSV file with a column `to`.", exists=True, dir_okay=False)],
+    agent: Agent = None,
+    result: Result = None,
+    message: Message = None,
+    windows: Windows = None,
+    retry: Retry = None,
+    at_once: AtOnce = None,
+    per_second: PerSecond = None,
+    config: Config = None,
+    settings: Set = None,
+    group: Group = False,
+    name: Name = "",
+    dry_run: DryRun = False,
+    start: Start = None,
+    json: Json = False,
+) -> None:
+    """Store a campaign with the contacts of a file. `run` begins it."""
+    from telephony.settings import load_settings
+
+    from . import campaign_store, campaigns
+    from .campaign_options import config_of
+
+    with reporting(verbose=False):
+        given = config_of(
+            config, settings or [], agent=agent, result=result, message=message, windows=windows, retry=retry,
+            at_once=at_once, per_second=per_second,
+        )  # fmt: skip
+        if dry_run:
+            campaigns.dry_run(people, given, group=group, simulate=False, start=start, json=json)
+            return
+        loaded = load_settings()
+        with campaign_store.opened_store(loaded) as store:
+            made = campaign_store.create(store, loaded, people, given, name=name, group=group)
+        if json:
+            typer.echo(jsonlib.dumps({"id": made.id}))
+        else:
+            typer.echo(f"Created. telephony campaign run {made.id} begins it.")
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="A campaign. [all]", show_default=False)] = None,
+    json: Json = False,
+) -> None:
+    """Show a campaign: its state, its funnel and its next attempt."""
+    from .campaign_store import status
+
+    with reporting(verbose=False):
+        status(name, json=json)
+
+
+Campaign = Annotated[str, typer.Argument(help="The name of the campaign.")]
+
+
+@app.command()
+def pause(name: Campaign, json: Json = False) -> None:
+    """Begin no further call. Live calls go on."""
+    _change(name, "PAUSED", json=json)
+
+
+@app.command()
+def resume(name: Campaign, json: Json = False) -> None:
+    """Let a paused campaign go on, in the processes that run it."""
+    _change(name, "RUNNING", json=json)
+
+
+@app.command()
+def stop(name: Campaign, json: Json = False) -> None:
+    """End a campaign. Live calls go on, and the other contacts are done."""
+    _change(name, "STOPPED", json=json)
+
+
+def _change(name: str, to: str, *, json: bool) -> None:
+    from telephony.campaigns.campaign import CampaignStatus
+
+    from .campaign_store import change
+
+    with reporting(verbose=False):
+        change(name, CampaignStatus[to], json=json)
+
+
+@app.command()
+def export(
+    name: Campaign,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .csv or .json file to write.")],
+) -> None:
+    """Write a row for each contact, with its results."""
+    from .campaign_store import export
+
+    with reporting(verbose=False):
+        export(name, output)
+
+
+@app.command()
+def retry(
+    name: Campaign,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(help="Only contacts that ended so: busy, no-answer, machine, ... [all that were not reached]",
+                     show_default=False),
+    ] = None,
+) -> None:  # fmt: skip
+    """Call contacts that were not reached again, as if they were new."""
+    from .campaign_store import retry
+
+    with reporting(verbose=False):
+        retry(name, reason or [])
