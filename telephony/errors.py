@@ -14,11 +14,13 @@ __all__ = [
     "BadField",
     "BadJson",
     "BinaryFrame",
+    "CallElsewhere",
     "CallError",
     "CallRefused",
     "CallerError",
     "CallerTimeout",
     "CampaignError",
+    "ConsoleError",
     "DemoFailed",
     "EvalError",
     "JournalError",
@@ -63,9 +65,9 @@ class CallError(TelephonyError):
     """A live call cannot execute a command. The message says why, in words that a model can speak about."""
 
 
-class AccessRefused(TelephonyError):
-    """The console refuses a client: it is unknown, or its token lacks the scope or the number. `status` is the HTTP
-    status of the answer. Log in, or send another token (`telephony tokens create`)."""
+class ConsoleError(TelephonyError):
+    """The console does not do what a request asks for. `status` is the HTTP status of the answer, and the message is
+    for the person at the console."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -77,6 +79,19 @@ class SecretPartFailed(CallError):
 
     def __init__(self, kind: str) -> None:
         super().__init__(f"A secret part of the call failed ({kind}). Its text is hidden.")
+
+
+class AccessRefused(ConsoleError):
+    """The console refuses a client: it is unknown, or its token lacks the scope or the number. Log in, or send another
+    token (`telephony tokens create`)."""
+
+
+class CallElsewhere(ConsoleError):
+    """Another process has the call of a request to the console. The client repeats the request there."""
+
+    def __init__(self, instance: str) -> None:
+        super().__init__(307, f"The call belongs to the process {instance}.")
+        self.instance = instance
 
 
 class DemoFailed(TelephonyError):

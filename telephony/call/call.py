@@ -21,6 +21,7 @@ from .call_info import CallInfo
 from .digits import DigitCollector, Digits
 from .leg.caller_leg import CallerLeg
 from .lifetime import Lifetime
+from .line.monitor import Listener
 from .line.player import Heard, LinePlayer
 from .pacing.reasons import PauseReason
 from .pacing.scheduler import Scheduler
@@ -44,6 +45,7 @@ class ConversationCommands(Protocol):
 
     session: RealtimeSession
     live: bool
+    waiting_tools: dict[str, str]
 
     async def interrupt(self, cause: CutCause) -> None: ...
 
@@ -64,6 +66,40 @@ class ControlCommands(Protocol):
     async def collect_digits(self, prompt: str | bytes | None, collector: DigitCollector) -> Digits: ...
 
     async def hang_up(self, *, goodbye: str | None = None, within_s: float = 10.0) -> bool: ...
+
+
+class SupervisorCommands(Protocol):
+    """The commands of `telephony.call.supervision.Supervision`."""
+
+    @property
+    def is_active(self) -> bool: ...
+
+    @property
+    def is_away(self) -> bool: ...
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None: ...
+
+    async def hang_up(self) -> None: ...
+
+    async def transfer(self, target: str, number: str, *, warm: bool) -> str: ...
+
+    async def say(self, words: str) -> bool: ...
+
+    async def approve(self, call_id: str) -> None: ...
+
+    async def reject(self, call_id: str, message: str | None = None) -> None: ...
+
+    async def take_over(self) -> None: ...
+
+    def hear(self, ulaw: bytes) -> None: ...
+
+    def voice(self, ulaw: bytes, part: str) -> None: ...
+
+    async def away(self) -> None: ...
+
+    async def back(self) -> None: ...
+
+    async def hand_back(self, said: str = "") -> None: ...
 
 
 class TransferAttempt(Protocol):
@@ -104,6 +140,8 @@ class CallParts:
     conversation: ConversationCommands
     controls: ControlCommands
     transfers: TransferCommands
+    commands: RecordedCommands
+    supervision: SupervisorCommands
     secrets: SecretParts
     wording: Wording
     refuse: Callable[[], None] = lambda: None
@@ -133,7 +171,7 @@ class Call:
         self.opted_out = False
         """Whether the other party asked not to be called again, during this call."""
         self._parts = parts
-        self._commands = RecordedCommands(parts.recorder)
+        self._commands = parts.commands
 
     @property
     def info(self) -> CallInfo:
@@ -184,6 +222,21 @@ class Call:
         the model."""
         return tuple(self._parts.transfers.attempts)
 
+    @property
+    def supervision(self) -> SupervisorCommands:
+        """The commands of a supervisor, who steers the call from the console."""
+        return self._parts.supervision
+
+    @property
+    def waiting_tools(self) -> Mapping[str, str]:
+        """The tool calls that wait for approval: the id, and the name of the tool."""
+        return dict(self._parts.conversation.waiting_tools)
+
+    def listen(self) -> AbstractContextManager[Listener]:
+        """Listen to both sides in the block `with call.listen() as listener:`. The listener yields pieces of stereo
+        PCM (16 bits, 8 kHz): the caller left, what the caller hears right."""
+        return self._parts.player.listen()
+
     def heard(self) -> Sequence[HeardItem]:
         """How much the caller has heard of each item that is playing or queued."""
         return self._parts.player.heard()
@@ -209,14 +262,18 @@ class Call:
         Raises:
             CallError: there is no such target, or a transfer is going on.
         """
+        number = self.transfer_number(target)
+        warm = summary is not None or target in self.warm_targets
+        work = self._parts.transfers.transfer(target, number, warm=warm, summary=summary or "")
+        return await self._commands.run("transfer", work, target=target, warm=warm)
+
+    def transfer_number(self, target: str) -> str:
+        """The number or SIP address of a transfer target. Raises `CallError` if there is no such target."""
         number = self.transfer_targets.get(target)
         if number is None:
             names = ", ".join(self.transfer_targets) or "none"
             raise CallError(f"There is no transfer target {target!r}; there are: {names}.")
-        number = _dialled(number, target)
-        warm = summary is not None or target in self.warm_targets
-        work = self._parts.transfers.transfer(target, number, warm=warm, summary=summary or "")
-        return await self._commands.run("transfer", work, target=target, warm=warm)
+        return _dialled(number, target)
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
         """Request speech from the model now. Returns whether the caller heard it to its end.

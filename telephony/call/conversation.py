@@ -77,6 +77,10 @@ class Conversation:
         self.deaf_until_ms = 0.0
         """The model hears silence before this media timestamp. Infinite: until it is set."""
         self.live = False
+        self.taken_over = False
+        """Whether a supervisor speaks in place of the agent."""
+        self.waiting_tools: dict[str, str] = {}
+        """The tool calls that wait for approval: id -> name."""
         self.picked = False
         """Whether the agent and the model's configuration are known."""
         self.idle = asyncio.Event()
@@ -133,6 +137,11 @@ class Conversation:
         """Send no more input to the model."""
         self.live = False
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the caller cannot interrupt: the model does not hear the caller, or does not speak."""
+        return bool(self.muted) or self.taken_over
+
     # --- the caller ----------------------------------------------------------------------------------------------
 
     def hear(self, ulaw: bytes, stamp_ms: float = 0.0) -> None:
@@ -161,8 +170,8 @@ class Conversation:
             log.warning("Call %s: a message could not be sent to the model: %s", self._sid, error)
 
     async def ask(self, instructions: str) -> bool:
-        """Request a response now. Returns False if no request can be sent."""
-        if not self.live:
+        """Request a response now. Returns False if no request can be sent, or if a supervisor speaks."""
+        if not self.live or self.taken_over:
             return False
         try:
             await self.session.request_response(instructions, tool_choice="none")
@@ -229,7 +238,12 @@ class Conversation:
             case "handoff":
                 self._recorder.write("handoff", **{"from": event.from_agent.name, "to": event.to_agent.name})
             case "tool_start" | "tool_end":
+                self.waiting_tools.pop(event.call_id, None)
                 self._record_tool(event)
+            case "tool_approval_required":
+                self.waiting_tools[event.call_id] = event.tool.name
+                arguments = event.arguments
+                self._recorder.write("tool.approval", call_id=event.call_id, name=event.tool.name, arguments=arguments)
             case "agent_start":
                 self._responses.add(event.response_id)
                 self.idle.clear()

@@ -14,6 +14,8 @@ class EndReason(Enum):
     HUNG_UP = "hung up"
     """The caller hung up."""
     AGENT_HUNG_UP = "agent hung up"
+    SUPERVISOR_HUNG_UP = "supervisor hung up"
+    """A person hung up in the console."""
     SILENCE = "silence"
     MAXIMUM_LENGTH = "maximum length"
     MACHINE = "a machine"

@@ -109,6 +109,11 @@ class Registry:
     def __iter__(self) -> Iterator[Call]:
         return iter(list(self._calls))
 
+    def call(self, call_sid: str) -> Call | None:
+        """The live call with this CallSid, if it is a call of this process."""
+        session = self._sessions.get(call_sid)
+        return None if session is None else session.call
+
     async def empty(self) -> None:
         """Return when no call is left."""
         await self._empty.wait()

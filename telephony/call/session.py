@@ -47,10 +47,11 @@ from .line.player import LinePlayer
 from .line.stream import MediaStream
 from .options import AgentSource, CallOptions, CallOutcome
 from .pacing.scheduler import Scheduler
-from .recording.recorded_commands import OURS, current_tool
+from .recording.recorded_commands import OURS, RecordedCommands, current_tool
 from .recording.recorder import CallRecorder, RecordedControl
 from .secret import SecretParts
 from .streams import CallStreams
+from .supervision import Supervision
 from .transfers import Transfers
 from .wording import Wording
 
@@ -143,6 +144,18 @@ class CallSession:
             sources=options.sources,
             on_change=lambda evidence: self.callbacks.call("on_consent", options.on_consent, self.call, evidence),
         )
+        commands = RecordedCommands(recorder)
+        supervision = Supervision(
+            commands=commands,
+            lifetime=lifetime,
+            recorder=recorder,
+            leg=leg,
+            player=player,
+            conversation=conversation,
+            pacing=pacing,
+            controls=controls,
+            transfers=transfers,
+        )
         secrets = SecretParts(info, recorder, options.control)
         parts = CallParts(
             lifetime,
@@ -153,6 +166,8 @@ class CallSession:
             conversation,
             controls,
             transfers,
+            commands,
+            supervision,
             secrets,
             wording,
             consenting.refuse,

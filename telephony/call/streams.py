@@ -98,6 +98,8 @@ class CallStreams:
         self._player.playout.frame(stamp_s, now)
         self._player.ear.frame(stamp_s, g711.level(ulaw))
         self._conversation.hear(ulaw, timestamp_ms)
+        if self._player.monitor.is_on:
+            self._player.monitor.frame(ulaw, hidden=self._recorder.seal.is_secret)
 
     def on_mark(self, name: str) -> None:
         self._player.mark(name)
@@ -111,7 +113,7 @@ class CallStreams:
         if self._controls.take_digit(digit) or not self._options.digits_to_model:
             return
         self._pacing.expect_answer()
-        interrupt = self._options.policy.digits_interrupt and not self._conversation.muted
+        interrupt = self._options.policy.digits_interrupt and not self._conversation.is_silent
         self._lifetime.start(self._conversation.press(digit, interrupt=interrupt))
 
     def on_stream_end(self, stream: MediaStream, *, stopped: bool) -> None:

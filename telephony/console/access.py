@@ -19,16 +19,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 
 from realtime_core.sources import Sources
 
 from ..allowance import Allowance
-from ..errors import AccessRefused, RecordRefused, RecordsUnavailable
+from ..errors import AccessRefused, ConsoleError, RecordRefused, RecordsUnavailable
 from ..records.access import (
     OPERATOR,
     SINGLE_SIGN_ON,
@@ -45,7 +46,7 @@ from ..settings import Settings
 from ..twilio.numbers import tidy
 from ..web.authentication import Authenticator
 
-__all__ = ["COOKIE", "HEADER", "Access", "Action", "Credential", "Grant", "Scope", "access_refused", "own_number"]
+__all__ = ["COOKIE", "HEADER", "Access", "Action", "Credential", "Grant", "Scope", "console_error", "own_number"]
 
 COOKIE = "telephony_session"
 HEADER = "x-telephony-console"
@@ -336,9 +337,9 @@ class Access:
             raise AccessRefused(503, f"The audit cannot be read: {error}") from None
 
 
-async def access_refused(connection: HTTPConnection, error: Exception) -> Response | None:
-    """The application's answer to `AccessRefused`. A WebSocket is accepted first, so that a page can read the code."""
-    assert isinstance(error, AccessRefused)
+async def console_error(connection: Any, error: Exception) -> Any:
+    """The application's answer to `ConsoleError`. A WebSocket is accepted first, so that a page can read the code."""
+    assert isinstance(error, ConsoleError)
     if isinstance(connection, Request):
         headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
         return JSONResponse({"error": str(error)}, status_code=error.status, headers=headers)

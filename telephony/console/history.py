@@ -38,8 +38,8 @@ from ..twilio.numbers import e164
 from ..web.phone_server import PhoneServer, phone_of
 from .access import Action, Grant, Scope, own_number
 from .board import LiveRow
+from .bodies import json_of
 from .endings import CHOICES, words_of
-from .login import json_of
 from .recordings import Prepared, existing
 
 __all__ = ["routes"]

@@ -10,22 +10,18 @@ GET  /console/api/audit     ?limit=&before=&call=: the newest entries of the aud
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ..errors import AccessRefused
-from ..web.forms import BadForm, read_body
+from ..errors import ConsoleError
 from ..web.middleware import base_of, root_of
 from ..web.phone_server import phone_of
 from .access import COOKIE, HEADER, SESSION, Credential, Scope
+from .bodies import json_of, text_of
 
 __all__ = ["routes", "set_cookie"]
 
-_MAX_BYTES = 4096
 _MAX_ENTRIES = 1000
 
 
@@ -42,9 +38,7 @@ async def log_in(request: Request) -> Response:
     """Begin a session. 204 with the cookie, 401, or 429 after too many attempts."""
     phone = phone_of(request)
     phone.access.demand_own_page(request, Credential.THIS_MACHINE)
-    given = (await json_of(request)).get("token")
-    if not isinstance(given, str) or not given:
-        raise AccessRefused(400, 'Send {"token": "..."}.')
+    given = text_of(await json_of(request), "token", max_chars=1000)
     value, _ = await phone.access.log_in(given)
     response = Response(status_code=204)
     set_cookie(request, response, value)
@@ -110,20 +104,6 @@ def set_cookie(request: Request, response: Response, value: str) -> None:
     )
 
 
-async def json_of(request: Request, max_bytes: int = _MAX_BYTES) -> dict[str, Any]:
-    """The JSON object in the body. An empty body is an empty object. Raises `AccessRefused` (400 or 413)."""
-    try:
-        body = await read_body(request, max_bytes)
-        value = json.loads(body) if body.strip() else {}
-    except BadForm as error:
-        raise AccessRefused(error.status, f"This is {error}.") from None
-    except ValueError:
-        raise AccessRefused(400, "The body is not JSON.") from None
-    if not isinstance(value, dict):
-        raise AccessRefused(400, "The body is not a JSON object.")
-    return value
-
-
 def _path(request: Request) -> str:
     return root_of(request) or "/"
 
@@ -132,5 +112,5 @@ def _number(text: str | None) -> int | None:
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) < 2**31:
-        raise AccessRefused(400, "`limit` and `before` are positive numbers.")
+        raise ConsoleError(400, "`limit` and `before` are positive numbers.")
     return int(text[:12])

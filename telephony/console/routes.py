@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from . import history, live_feed, login, pages, softphone
+from . import history, live_feed, login, pages, softphone, steering, take_over
 
 __all__ = ["routes"]
 
 
 def routes() -> list[BaseRoute]:
-    return [*login.routes(), *live_feed.routes(), *history.routes(), *softphone.routes(), *pages.routes()]
+    return [
+        *login.routes(),
+        *live_feed.routes(),
+        *history.routes(),
+        *steering.routes(),
+        *take_over.routes(),
+        *softphone.routes(),
+        *pages.routes(),
+    ]

@@ -62,6 +62,7 @@ class _Collector:
             ("handoff", ""): self._note,
             ("clip", ""): self._clip,
             ("play", ""): self._play,
+            ("supervisor", ""): self._supervisor,
             ("interruption", ""): self._interruption,
             ("tool.start", ""): self._tool_start,
             ("tool.end", ""): self._tool_end,
@@ -226,6 +227,14 @@ class _Collector:
         part = Part(str(data["item_id"]), 0, chunks=[clip], complete=True, is_clip=True)
         part.transcript = str(data.get("text") or "(a clip)")
         self.call.parts[part.item_id, 0] = part
+
+    def _supervisor(self, record: Record) -> None:
+        item_id = str(record.data["item_id"])
+        part = self.call.parts.get((item_id, 0))
+        if part is None:
+            part = Part(item_id, 0, transcript="(a supervisor speaks)", complete=True, is_clip=True)
+            self.call.parts[item_id, 0] = part
+        part.chunks.append(pybase64.b64decode(record.data["payload"]))
 
     def _interruption(self, record: Record) -> None:
         data = record.data

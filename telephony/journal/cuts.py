@@ -19,9 +19,11 @@ class CutCause(StrEnum):
     TOOL = "tool"
     """A tool of the agent interrupted it."""
     API = "api"
-    """Other code of the application interrupted it, such as a handler or a supervisor's page."""
+    """Other code of the application interrupted it, such as a handler of events."""
     CALL = "call"
     """The call itself interrupted it: it detected a voicemail, or sends keys."""
+    SUPERVISOR = "supervisor"
+    """A supervisor took over."""
 
     @property
     def is_callers(self) -> bool:
@@ -40,6 +42,7 @@ _WORDS = {
     CutCause.TOOL: "a tool stops the agent",
     CutCause.API: "the application stops the agent",
     CutCause.CALL: "the call stops the agent",
+    CutCause.SUPERVISOR: "a supervisor takes over",
 }
 
 

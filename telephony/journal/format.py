@@ -14,6 +14,8 @@ it, that of a clip in `clip`. Derived samples are stored as length and CRC-32.
 and `bed`: `[digest, sample]` if a clip is mixed under it, from that sample of its loop |
 | `clip` | `digest`, `payload`: a clip (mu-law, 8 kHz, base64), before its first use |
 | `play` | `item_id`, `clip` (its digest), `text` if known: a clip was queued, as a part with this id |
+| `supervisor` | `item_id`, `payload` (mu-law, 8 kHz, base64): a supervisor's voice was queued, as the next samples of \
+the part with this id |
 | `model.in` | `message`: as received. If it is no JSON object, `text`: its first 1,000 characters without \
 digits, and `chars`: its length |
 | `model.out` | `message`: as sent; of `input_audio_buffer.append` only `{type, bytes, crc32}`: the \
@@ -21,6 +23,7 @@ length of the audio, and the checksum of its base64 text |
 | `tool.start` | `call_id`, `name`, `arguments` (JSON text) |
 | `tool.end` | `call_id`, `name`, `output` (as sent to the model), `ms`, `silent` (no response was requested), \
 `error`: the tool failed with it |
+| `tool.approval` | `call_id`, `name`, `arguments`: the call of a tool waits for approval |
 | `handoff` | `from`, `to`: the names of the agents |
 | `stream` | `runs`: `[[position, stamp_ms], ...]`: playout has no gap from this stream position on, and its sample \
 was heard when the frame with this media timestamp was sent. (A frame has the timestamp of its first sample and is \
@@ -34,7 +37,8 @@ replaces an earlier one. `heard`: the stream ended here, and this position was t
 status of the answer, if there was one |
 | `close` | `peer` (`twilio` or `model`), `code`, `reason`, `by`; of Twilio's `stream_sid` |
 | `control` | `id`, `action` and its arguments: a request of users' code to the call (`hang_up`, `say`, ...) or to its \
-session (`session.interrupt`, ...). `tool`: the `call_id` of the tool that made it. `ours`: the package made it |
+session (`session.interrupt`, ...), or of a person in the console (`supervisor.take_over`, ...). `tool`: the `call_id` \
+of the tool that made it. `ours`: the package made it |
 | `control.end` | `id`, `action`, and `result`, `error` or `cancelled`; of collected keys `keys` (how many) \
 and `complete` |
 | `verdict` | `answered_by`: of an outgoing call, the result of Twilio's machine detection |

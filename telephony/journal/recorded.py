@@ -32,7 +32,7 @@ class Part:
     transcript: str = ""
     complete: bool = False
     is_clip: bool = False
-    """A clip, not audio of the model: one chunk of mu-law."""
+    """A clip or the voice of a supervisor, not audio of the model: mu-law."""
 
 
 @dataclass(frozen=True, slots=True)

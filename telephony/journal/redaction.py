@@ -28,7 +28,8 @@ __all__ = ["PLAIN", "Redaction", "masked_pcm16", "masked_ulaw", "redaction"]
 _FRAME_S = 0.02
 _AUDIO = re.compile(r'("(?:payload|delta)": ?")([A-Za-z0-9+/=]+)"')
 _AUDIO_EVENTS = (
-    '"kind":"clip"', '"event":"media"', '"event": "media"', '"response.output_audio.delta"', '"response.audio.delta"',
+    '"kind":"clip"', '"kind":"supervisor"', '"event":"media"', '"event": "media"', '"response.output_audio.delta"',
+    '"response.audio.delta"',
 )  # fmt: skip
 _NOISE: NDArray[np.float64] = np.random.default_rng(1).standard_normal(48_000)
 

@@ -112,6 +112,8 @@ class _RecordedCall:
         def on_start(call: Call) -> None:
             began(call)
             self._start(self._repeat(call))
+            if self._recording.supervisor:
+                self._start(self._speak(call))
 
         def on_end(call: Call) -> None:
             ended(call)
@@ -139,6 +141,13 @@ class _RecordedCall:
         outcome = await self._registry.serve_stream(phone, self._source, self._options)
         if outcome.call is None:
             self._over.set()  # the call was refused
+
+    async def _speak(self, call: Call) -> None:
+        """The voice of a supervisor, at its recorded times."""
+        clock = ReplayClock(0.0, self._began)
+        for t, part, ulaw in self._recording.supervisor:
+            await clock.until(t)
+            call.supervision.voice(ulaw, part)
 
     async def _repeat(self, call: Call) -> None:
         player = RequestPlayer(self._recording.requests, self._recording.clips)

@@ -141,6 +141,10 @@ class RequestPlayer:
                 call.machine_found()
             case "refuse_recording":
                 call.refuse_recording()
+            case "supervisor.transfer":
+                await call.supervision.transfer(str(given["target"]), SOME_NUMBER, warm=bool(given.get("warm")))
+            case _ if action.startswith("supervisor."):
+                await getattr(call.supervision, action.partition(".")[2])(**given)
             case _ if action.startswith("session."):
                 await getattr(call.session, action.partition(".")[2])(**given)
 

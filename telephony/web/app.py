@@ -21,9 +21,10 @@ from ..call.options import AgentSource, CallOptions, ModelConfigSource
 from ..call.pacing.policy import CallPolicy
 from ..call.ports import PhoneControl
 from ..console import routes as console
-from ..console.access import access_refused
+from ..console.access import console_error
+from ..console.live_calls import call_elsewhere
 from ..cost import PriceList
-from ..errors import AccessRefused, NotStarted, SettingsError, TwilioNotConfigured
+from ..errors import CallElsewhere, ConsoleError, NotStarted, SettingsError, TwilioNotConfigured
 from ..journal.journals import Journals
 from ..journal.store import purge_daily
 from ..metrics import Metrics
@@ -212,7 +213,8 @@ def create_app(
         exception_handlers={
             404: error_responses.no_such_address,
             405: error_responses.no_such_address,
-            AccessRefused: access_refused,  # type: ignore[dict-item]  # of both kinds of connection
+            CallElsewhere: call_elsewhere,
+            ConsoleError: console_error,
             NotStarted: error_responses.NotStartedAnswer(settings),
             Exception: webhooks.failed,
         },

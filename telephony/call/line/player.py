@@ -6,7 +6,8 @@ import asyncio
 import binascii
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -23,6 +24,7 @@ from ...locales.locale import words_of
 from ...twilio import media_stream
 from ..recording.recorder import CallRecorder
 from .ear import Ear
+from .monitor import Listener, Monitor
 from .playout import Clear, Command, Cut, Mark, Media, Playout, Source
 
 __all__ = ["Heard", "LinePlayer"]
@@ -89,6 +91,8 @@ class LinePlayer:
         self._timer = DeadlineTimer(self._on_time)
         self._clips: Counter[str] = Counter()
         self._clip_sources: set[str] = set()
+        self.monitor = Monitor()
+        """Those who listen to the call."""
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.ear = Ear()
@@ -188,6 +192,30 @@ class LinePlayer:
         self._record.write("play", item_id=name, clip=self._record.clip(ulaw), **({"text": text} if text else {}))
         self._enqueue((name, 0), ulaw, whole=True)
 
+    def play_voice(self, name: str, ulaw: bytes) -> None:
+        """Play a piece of a person's voice (mu-law, 8 kHz) as the part `name`, which `end_voice` ends. It belongs to no
+        item of the model."""
+        self._clip_sources.add(name)
+        self._enqueue((name, 0), ulaw)
+
+    def end_voice(self, name: str) -> None:
+        """Note that a person's part is complete."""
+        self.playout.end((name, 0))
+        self._settle()
+        self._pump()
+
+    @property
+    def unheard(self) -> int:
+        """How many samples are queued, or sent and not heard."""
+        playout = self.playout
+        return playout.queued + playout.sent - playout.heard_position(self._loop.time())
+
+    @contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """Listen to both sides of the call in this block."""
+        with self.monitor.listen(self.playout.unheard(self._loop.time())) as listener:
+            yield listener
+
     def sound(self, ulaw: bytes | None) -> None:
         """Loop this clip under the speech and between answers. None: loop the call's ambience again."""
         if ulaw is not self._looped:
@@ -220,6 +248,7 @@ class LinePlayer:
         self._connection = None
         self._pump()
         self._quiet.set()
+        self.monitor.close()
 
     # -------------------------------------------------------------------------------------------------------------
 
@@ -278,10 +307,14 @@ class LinePlayer:
                 for part in command.segments:
                     if part.source is not None and part.offset == 0:
                         self._first_samples.append((part.start, part.source[0] in self._clip_sources))
+                if self.monitor.is_on:
+                    self.monitor.sent(command.payload, hidden=self._record.seal.is_secret)
                 if self._record.is_on:
                     self._record.write("twilio.out", message=self._media(command))
             else:
                 self._record.verbatim("twilio.out", text)
+                if isinstance(command, Clear):
+                    self.monitor.cleared()
         if self.playout.runs:
             self._record_runs()
         if commands:

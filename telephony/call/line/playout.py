@@ -306,6 +306,14 @@ class Playout:
             return self.sent
         return max(self._proved, min(self.sent, self._playhead.position(self.line.expected_effect(now))))
 
+    def unheard(self, now: float) -> bytes:
+        """The sent audio that the caller has not heard, without ambience under it."""
+        heard, audio = self.heard_position(now), bytearray()
+        for segment in self._segments:
+            if segment.end > heard:
+                audio += segment.payload[max(0, heard - segment.start) :]
+        return bytes(audio)
+
     def plays_at(self, position: int) -> float | None:
         """When the caller hears this position, on the clock of the caller's frames. None: not in this run."""
         run = self._playhead

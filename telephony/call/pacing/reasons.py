@@ -27,6 +27,8 @@ class PauseReason(Enum):
     GIVING_UP = auto()
     CONSENT = auto()
     """The caller hears the notice about the recording, or is asked about it."""
+    TAKEN_OVER = auto()
+    """A supervisor speaks in place of the agent."""
 
 
 class PendingCause(Enum):

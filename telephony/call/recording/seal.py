@@ -40,7 +40,8 @@ _STRUCTURE = frozenset(
 _OF_CONTROLS = frozenset({"action", "tool", "target", "clip", "digest", "terminator", "source", "item_id"})
 _PLAIN_KINDS = frozenset(
     {"header", "stream", "close", "end", "timer", "open", "model", "lost", "handoff", "interruption", "callback",
-     "rest", "answered", "verdict", "skipped", "consent", "seal", "twilio.out"}
+     "rest", "answered", "verdict", "skipped", "consent", "seal", "twilio.out",
+     "supervisor"}
 )  # fmt: skip
 """Kinds of records without words, keys and arguments."""
 _BEGINNINGS = (".speech_started", ".speech_stopped", ".committed", ".item.added", ".item.created", ".item.create",

@@ -1,0 +1,115 @@
+"""Lets people listen to a call: both sides, as they are heard. A slow listener loses audio, and the call loses nothing.
+
+The caller's frames are the clock: with each of them a listener gets as much of the other side. What was sent to Twilio
+and not heard is dropped when it is cleared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from realtime_core.audio import g711
+
+__all__ = ["Listener", "Monitor"]
+
+_MAX_SENT = 3 * 8000
+"""How much of the sent side may wait, in samples. Playout keeps a lead of at most 2 s."""
+_MAX_WAITING = 100
+"""How many pieces may wait for a listener: 2 s. Then the oldest are dropped."""
+_SILENCE = b"\xff"
+
+
+class Listener:
+    """One person who listens. An async iterator of pieces: stereo PCM, 16 bits, 8 kHz, the caller left."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._waiting: deque[bytes] = deque()
+        self._filled = asyncio.Event()
+        self._ended = False
+
+    def put(self, piece: bytes) -> None:
+        if len(self._waiting) >= _MAX_WAITING:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(piece)
+        self._filled.set()
+
+    def end(self) -> None:
+        """The call is over."""
+        self._ended = True
+        self._filled.set()
+
+    def __aiter__(self) -> Listener:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """All pieces that wait, as one."""
+        while not self._waiting:
+            if self._ended:
+                raise StopAsyncIteration
+            self._filled.clear()
+            await self._filled.wait()
+        pieces = b"".join(self._waiting)
+        self._waiting.clear()
+        return pieces
+
+
+class Monitor:
+    """The listeners of one call. Without listeners it does nothing."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+        self._sent = bytearray()
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self._listeners)
+
+    @contextmanager
+    def listen(self, unheard: bytes = b"") -> Iterator[Listener]:
+        """Listen in this block. `unheard`: what was sent before and is not heard yet."""
+        if not self._listeners:
+            self._sent[:] = unheard[:_MAX_SENT]
+        listener = Listener()
+        self._listeners.append(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.remove(listener)
+
+    def frame(self, ulaw: bytes, *, hidden: bool = False) -> None:
+        """A frame of the caller has come. `hidden`: it belongs to a secret part, and listeners get silence."""
+        if not self._listeners:
+            return
+        if hidden:
+            ulaw = _SILENCE * len(ulaw)
+        size = len(ulaw)
+        sent = bytes(self._sent[:size]).ljust(size, _SILENCE)
+        del self._sent[:size]
+        piece = np.empty(2 * size, "<i2")
+        piece[0::2] = np.frombuffer(g711.decode(ulaw), "<i2")
+        piece[1::2] = np.frombuffer(g711.decode(sent), "<i2")
+        data = piece.tobytes()
+        for listener in self._listeners:
+            listener.put(data)
+
+    def sent(self, ulaw: bytes, *, hidden: bool = False) -> None:
+        """This was sent to the caller. `hidden`: it belongs to a secret part, and listeners get silence."""
+        if self._listeners:
+            self._sent += _SILENCE * len(ulaw) if hidden else ulaw
+            del self._sent[: max(0, len(self._sent) - _MAX_SENT)]
+
+    def cleared(self) -> None:
+        """What was sent and not heard is dropped."""
+        self._sent.clear()
+
+    def close(self) -> None:
+        """The call is over."""
+        for listener in self._listeners:
+            listener.end()

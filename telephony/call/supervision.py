@@ -1,0 +1,301 @@
+"""What a supervisor does in a live call: hang up, transfer, decide on tools, and take over the voice of the agent.
+
+A take-over has a fixed order. First the agent is interrupted, and its answer is truncated at what the caller has heard.
+Then the responses are paused, and the server has to agree. Only then the supervisor's audio is played. It is not queued
+behind an answer, and its marks belong to no item of the model. The model hears the caller meanwhile. To hand back, a
+message tells the model what the supervisor has said, the responses are resumed, and the model continues.
+
+The journal has each command as a `control` record, and the supervisor's audio, so that a replay repeats both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from enum import Enum, auto
+from typing import Any
+
+import pybase64
+
+from realtime_core import events as session_events
+from realtime_core.errors import RealtimeCoreError
+
+from ..errors import CallError
+from ..journal.cuts import CutCause
+from . import clips
+from .controls import Controls
+from .conversation import Conversation
+from .ending import EndReason
+from .leg.caller_leg import CallerLeg
+from .lifetime import Lifetime
+from .line.live_voice import LiveVoice
+from .line.player import Heard, LinePlayer
+from .pacing.reasons import PauseReason
+from .pacing.scheduler import Scheduler
+from .recording.recorded_commands import RecordedCommands
+from .recording.recorder import CallRecorder
+from .transfers import Transfers
+
+__all__ = ["Supervision", "TakeOver"]
+
+log = logging.getLogger(__name__)
+
+_AGREE_S = 3.0
+"""How long the server may take to agree to a pause of the responses."""
+_LAST_WORDS_S = 1.0
+_NOTE = (
+    "A member of staff took over your voice for a while and spoke with the caller. You heard the caller, and not the "
+    "member of staff.{said} The member of staff has handed the call back to you. Continue from here in one or two "
+    "short sentences. Do not greet again, and do not repeat what was settled."
+)
+_SAID = " The member of staff said: “{said}”."
+_MAX_SAID = 4000
+_NOT_TRANSFERRED = "A member of staff tried to transfer the caller. {result}"
+_WORDS = "Say this to the caller now, in these words: {words}"
+
+
+class TakeOver(Enum):
+    """The state of a take-over."""
+
+    NONE = auto()
+    BEGINNING = auto()
+    """The agent was interrupted, and the server has not agreed to be silent."""
+    LIVE = auto()
+    """The caller hears the supervisor."""
+    AWAY = auto()
+    """The supervisor's connection was lost. The caller hears a filler."""
+    ENDING = auto()
+
+
+class Supervision:
+    """The commands of supervisors for one call."""
+
+    def __init__(
+        self,
+        *,
+        commands: RecordedCommands,
+        lifetime: Lifetime,
+        recorder: CallRecorder,
+        leg: CallerLeg,
+        player: LinePlayer,
+        conversation: Conversation,
+        pacing: Scheduler,
+        controls: Controls,
+        transfers: Transfers,
+    ) -> None:
+        self.state = TakeOver.NONE
+        self._commands = commands
+        self._lifetime = lifetime
+        self._recorder = recorder
+        self._leg = leg
+        self._player = player
+        self._conversation = conversation
+        self._pacing = pacing
+        self._controls = controls
+        self._transfers = transfers
+        self._transferring = False
+        self._voice = LiveVoice()
+        self._part = ""
+        self._parts = 0
+        self._filled = False
+        self._loop = asyncio.get_running_loop()
+        conversation.handlers.append(self._on_event)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a supervisor has taken over the call."""
+        return self.state is not TakeOver.NONE
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the connection of the supervisor was lost."""
+        return self.state is TakeOver.AWAY
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work of a supervisor as a task that ends with the call."""
+        self._lifetime.start(work)
+
+    # --- single commands -----------------------------------------------------------------------------------------
+
+    async def hang_up(self) -> None:
+        """End the call, at once or after the last word of a supervisor."""
+        await self._commands.run("supervisor.hang_up", self._hang_up())
+
+    async def transfer(self, target: str, number: str, *, warm: bool) -> str:
+        """Transfer the caller to `number`, known as `target`, at once. Returns the result in words. If it fails, the
+        agent or the supervisor speaks on.
+
+        Raises:
+            CallError: a transfer is going on.
+        """
+        work = self._transfer(target, number, warm=warm)
+        return await self._commands.run("supervisor.transfer", work, target=target, warm=warm)
+
+    async def say(self, words: str) -> bool:
+        """Let the agent say this. Returns whether the caller heard it to its end.
+
+        Raises:
+            CallError: a supervisor has taken over the call.
+        """
+        if self.state is not TakeOver.NONE:
+            raise CallError("The agent is silent while a supervisor speaks.")
+        return await self._commands.run("supervisor.say", self._say(words), words=words)
+
+    async def approve(self, call_id: str) -> None:
+        """Approve a tool call that waits. An unknown id changes nothing."""
+        work = self._conversation.session.approve_tool_call(call_id)
+        self._conversation.waiting_tools.pop(call_id, None)
+        await self._commands.run("supervisor.approve", work, call_id=call_id)
+
+    async def reject(self, call_id: str, message: str | None = None) -> None:
+        """Reject a tool call that waits. The model gets the message. An unknown id changes nothing."""
+        work = self._conversation.session.reject_tool_call(call_id, rejection_message=message)
+        self._conversation.waiting_tools.pop(call_id, None)
+        await self._commands.run("supervisor.reject", work, call_id=call_id, message=message)
+
+    async def _transfer(self, target: str, number: str, *, warm: bool) -> str:
+        self._end_part()
+        self._transferring = True
+        try:
+            if self.state is TakeOver.NONE:
+                await self._conversation.interrupt(CutCause.SUPERVISOR)
+            result = await self._transfers.transfer(target, number, warm=warm)
+        finally:
+            self._transferring = False
+        if self.state is TakeOver.NONE and not self._lifetime.over:
+            await self._tell(_NOT_TRANSFERRED.format(result=result))
+        return result
+
+    async def _hang_up(self) -> None:
+        self._end_part()
+        await self._controls.hang_up(within_s=_LAST_WORDS_S, reason=EndReason.SUPERVISOR_HUNG_UP, anyway=True)
+
+    async def _say(self, words: str) -> bool:
+        return await self._controls.say(_WORDS.format(words=words)) is Heard.HEARD
+
+    # --- taking over ---------------------------------------------------------------------------------------------
+
+    async def take_over(self) -> None:
+        """Silence the agent, and let `voice` speak in its place. Returns when the model's server has agreed.
+
+        Raises:
+            CallError: a supervisor has taken over the call already, the model is not connected, or its server did not
+                agree. The agent then speaks again.
+        """
+        if self.state is not TakeOver.NONE:
+            raise CallError("Another supervisor has taken over this call.")
+        if not self._conversation.live or self._lifetime.over:
+            raise CallError("This call cannot be taken over: the agent is not connected, or the call is over.")
+        await self._commands.run("supervisor.take_over", self._take_over())
+
+    async def _take_over(self) -> None:
+        self.state = TakeOver.BEGINNING
+        conversation = self._conversation
+        conversation.taken_over = True
+        self._pacing.pause(PauseReason.TAKEN_OVER)
+        try:
+            await conversation.interrupt(CutCause.SUPERVISOR)
+            async with asyncio.timeout(_AGREE_S):
+                await conversation.session.pause_responses()
+        except (TimeoutError, RealtimeCoreError) as error:
+            await self._resume()
+            raise CallError(f"The agent could not be silenced: {error or 'its server did not answer'}.") from None
+        except asyncio.CancelledError:
+            await self._resume()
+            raise
+        self.state = TakeOver.LIVE
+
+    def hear(self, ulaw: bytes) -> None:
+        """Play a piece of the supervisor's voice (mu-law, 8 kHz). Pieces that come too fast are dropped."""
+        if self.state is not TakeOver.LIVE or self._leg.stream is None or self._transferring:
+            return
+        unheard = self._player.unheard
+        if not (piece := self._voice.push(ulaw, unheard)):
+            return
+        if not self._part or unheard <= 0:
+            self._parts += 1
+            self.voice(piece, f"supervisor:{self._parts}")
+        else:
+            self.voice(piece, self._part)
+
+    def voice(self, ulaw: bytes, part: str) -> None:
+        """Play this now, as the next samples of a part. The journal has it. A part is speech without a gap."""
+        if self.state is not TakeOver.LIVE:
+            return
+        if part != self._part:
+            self._player.end_voice(self._part)
+            self._part = part
+        kept = b"\xff" * len(ulaw) if self._recorder.seal.is_closed else ulaw
+        self._recorder.write("supervisor", item_id=self._part, payload=pybase64.b64encode(kept).decode())
+        self._player.play_voice(self._part, ulaw)
+
+    async def away(self) -> None:
+        """The supervisor's connection was lost: let the caller hear a filler."""
+        if self.state is TakeOver.LIVE:
+            self.state = TakeOver.AWAY
+            self._commands.done("supervisor.away")
+            self._end_part()
+            self._player.play_clip("clip:one moment", clips.one_moment())
+            self._fill()
+
+    async def back(self) -> None:
+        """The supervisor's connection is back: the caller hears the supervisor again."""
+        if self.state is TakeOver.AWAY:
+            self.state = TakeOver.LIVE
+            self._commands.done("supervisor.back")
+            self._stop_filling()
+
+    async def hand_back(self, said: str = "") -> None:
+        """Give the call back to the agent, which continues. `said`: what the supervisor has told the caller."""
+        if self.state in (TakeOver.LIVE, TakeOver.AWAY):
+            await self._commands.run("supervisor.hand_back", self._hand_back(said), said=said)
+
+    async def _hand_back(self, said: str) -> None:
+        self.state = TakeOver.ENDING
+        self._end_part()
+        said = " ".join(said.split())[:_MAX_SAID]
+        await self._tell(_NOTE.format(said=_SAID.format(said=said) if said else ""))
+        await self._resume()
+
+    async def _tell(self, note: str) -> None:
+        """Send the model a note that it answers, perhaps later."""
+        content: list[Any] = [{"type": "input_text", "text": note}]
+        try:
+            await self._conversation.session.send_message({"type": "message", "role": "system", "content": content})
+        except RealtimeCoreError as error:
+            log.warning("Call %s: the model could not be told what happened: %s", self._leg.info.sid, error)
+        self._pacing.expect_answer()
+
+    async def _resume(self) -> None:
+        """Let the agent speak again."""
+        self.state = TakeOver.NONE
+        self._conversation.taken_over = False
+        self._pacing.resume(PauseReason.TAKEN_OVER)
+        try:
+            async with asyncio.timeout(_AGREE_S):
+                await self._conversation.session.resume_responses()
+        except (TimeoutError, RealtimeCoreError) as error:
+            log.warning("Call %s: the model's server did not confirm that it answers again: %s",
+                        self._leg.info.sid, error or "no answer")  # fmt: skip
+
+    # --- the caller's ear ----------------------------------------------------------------------------------------
+
+    def _end_part(self) -> None:
+        if self._part:
+            self._voice.flush()
+            self._player.end_voice(self._part)
+            self._part = ""
+
+    def _fill(self) -> None:
+        self._filled = True
+        self._player.sound(clips.waiting())
+
+    def _stop_filling(self) -> None:
+        if self._filled:
+            self._filled = False
+            self._player.sound(None)
+
+    def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
+        if self._filled and event.type == "audio":
+            self._stop_filling()

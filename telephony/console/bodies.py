@@ -1,0 +1,37 @@
+"""Reads the JSON bodies of the console's requests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from ..errors import ConsoleError
+from ..web.forms import BadForm, read_body
+
+__all__ = ["json_of", "text_of"]
+
+_MAX_BYTES = 64 * 1024
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """The JSON object in the body. An empty body is an empty object. Raises `ConsoleError` (400 or 413)."""
+    try:
+        body = await read_body(request, _MAX_BYTES)
+        value = json.loads(body) if body.strip() else {}
+    except BadForm as error:
+        raise ConsoleError(error.status, f"This is {error}.") from None
+    except (ValueError, RecursionError):
+        raise ConsoleError(400, "The body is not JSON.") from None
+    if not isinstance(value, dict):
+        raise ConsoleError(400, "The body is not a JSON object.")
+    return value
+
+
+def text_of(body: dict[str, Any], name: str, *, max_chars: int = 200) -> str:
+    """The text of a field. Raises `ConsoleError` (400) if it is missing, empty or too long."""
+    value = body.get(name)
+    if not isinstance(value, str) or not value.strip() or len(value) > max_chars:
+        raise ConsoleError(400, f"`{name}` has to be a text of 1 to {max_chars} characters.")
+    return value.strip()

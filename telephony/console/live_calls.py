@@ -1,0 +1,71 @@
+"""Finds the live call of a request: in this process, or the process that has it.
+
+A call belongs to one process. Its record names the instance of the process, and a proxy sends `/i/INSTANCE/...` there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import RedirectResponse
+from starlette.websockets import WebSocket
+
+from ..call.call import Call
+from ..errors import CallElsewhere, ConsoleError
+from ..records.access import Scope
+from ..records.call_record import CallRecord
+from ..web.middleware import root_of
+from ..web.phone_server import PhoneServer, phone_of
+from .access import Grant, own_number
+
+__all__ = ["call_elsewhere", "live_call"]
+
+
+async def live_call(connection: HTTPConnection, scope: Scope) -> tuple[Call, Grant]:
+    """The live call with the CallSid of the path, and the grant of the client, who has this scope for it.
+
+    Raises:
+        AccessRefused: the client may not do this.
+        CallElsewhere: another process has the call.
+        ConsoleError: there is no such call (404), it is over (409), or its process does not answer (503).
+    """
+    phone, sid = phone_of(connection), str(connection.path_params["sid"])
+    call = phone.registry.call(sid)
+    if call is not None:
+        number = own_number(call.info.direction, call.caller, call.called)
+        return call, await phone.access.admit(connection, scope, number=number)
+    grant = await phone.access.admit(connection, scope)
+    row = await phone.call_records.client.call(sid)
+    if row is None or not grant.allows(scope, own_number(row.direction, row.caller, row.called)):
+        raise ConsoleError(404, "There is no such call.")
+    raise await _why_not_here(phone, connection, row)
+
+
+async def _why_not_here(phone: PhoneServer, connection: HTTPConnection, row: CallRecord) -> ConsoleError:
+    if row.over:
+        return ConsoleError(409, "This call is over.")
+    asked_for = connection.path_params.get("instance")
+    is_alive = bool(row.process) and await phone.call_records.client.is_alive(row.process)
+    if row.instance in ("", phone.instance, asked_for) or not is_alive:
+        # The request was for the process of the call, and a proxy sent it here because that process is gone.
+        return ConsoleError(503, "The process of this call does not answer. If the caller is still there, another "
+                                 "process continues the call soon.")  # fmt: skip
+    return CallElsewhere(row.instance)
+
+
+async def call_elsewhere(connection: Any, error: Exception) -> Any:
+    """Send a client to the process of the call: a request by a redirect (307), a WebSocket by the close code 4307 with
+    the path of the process as the reason."""
+    assert isinstance(error, CallElsewhere)
+    here = root_of(connection)
+    base = f"{here}/i/{error.instance}"
+    if isinstance(connection, Request):
+        instance = connection.path_params.get("instance")
+        before = here if instance is None else f"{here}/i/{instance}"
+        path = connection.url.path.removeprefix(before)
+        return RedirectResponse(f"{base}{path}", status_code=307)
+    assert isinstance(connection, WebSocket)
+    await connection.accept()
+    await connection.close(4307, base)
+    return None

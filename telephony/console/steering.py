@@ -1,0 +1,186 @@
+"""Steers live calls: hangs up, transfers, decides on tools, says something, listens.
+
+```
+POST /console/api/calls/{sid}/hang-up
+POST /console/api/calls/{sid}/transfer   {"target": "kitchen", "warm": false}
+POST /console/api/calls/{sid}/approve    {"call_id": "..."}
+POST /console/api/calls/{sid}/reject     {"call_id": "...", "message": "..."}
+POST /console/api/calls/{sid}/say        {"words": "..."}
+WebSocket /console/api/calls/{sid}/listen
+```
+
+A command is accepted with 202. What became of it is in the journal of the call (`control.end`). Each command is in the
+audit before it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ..call.call import Call
+from ..errors import CallError, ConsoleError, TwilioError
+from ..records.access import Action, Scope
+from ..web.phone_server import phone_of
+from .access import own_number
+from .bodies import json_of, text_of
+from .live_calls import live_call
+
+__all__ = ["routes"]
+
+log = logging.getLogger(__name__)
+
+_MAX_WORDS = 1000
+
+
+def routes() -> list[BaseRoute]:
+    calls = "/console/api/calls/{sid}"
+    return [
+        Route(f"{calls}/hang-up", hang_up, methods=["POST"]),
+        Route(f"{calls}/transfer", transfer, methods=["POST"]),
+        Route(f"{calls}/approve", approve, methods=["POST"]),
+        Route(f"{calls}/reject", reject, methods=["POST"]),
+        Route(f"{calls}/say", say, methods=["POST"]),
+        WebSocketRoute(f"{calls}/listen", listen),
+    ]
+
+
+async def hang_up(request: Request) -> Response:
+    """End the call. If its process does not answer, Twilio is asked to end it."""
+    phone = phone_of(request)
+    try:
+        call, grant = await live_call(request, Scope.CONTROL)
+    except ConsoleError as error:
+        if error.status != 503 or phone.control is None:
+            raise
+        return await _hang_up_at_twilio(request)
+    await phone.access.record(grant, Action.HANG_UP, call=call.sid)
+    return _started(call, call.supervision.hang_up())
+
+
+async def _hang_up_at_twilio(request: Request) -> Response:
+    """Ask Twilio to end a call whose process is gone."""
+    phone, sid = phone_of(request), str(request.path_params["sid"])
+    row = await phone.call_records.client.call(sid)
+    if row is None or row.sid is None or phone.control is None:
+        raise ConsoleError(404, "There is no such call.")
+    number = own_number(row.direction, row.caller, row.called)
+    grant = await phone.access.admit(request, Scope.CONTROL, number=number)
+    await phone.access.record(grant, Action.HANG_UP, call=row.sid, detail="at Twilio, because its process is gone")
+    try:
+        await phone.control.hang_up(row.sid)
+    except TwilioError as error:
+        raise ConsoleError(502, str(error)) from None
+    return JSONResponse({}, status_code=202)
+
+
+async def transfer(request: Request) -> Response:
+    """Transfer the caller to one of the call's targets. `warm`: the called person hears who is calling, and accepts or
+    declines."""
+    call, grant = await live_call(request, Scope.CONTROL)
+    body = await json_of(request)
+    target, warm = text_of(body, "target"), body.get("warm") is True or body.get("target") in call.warm_targets
+    try:
+        number = call.transfer_number(target)
+    except CallError as error:
+        raise ConsoleError(409, str(error)) from None
+    await phone_of(request).access.record(grant, Action.TRANSFER, call=call.sid, detail=f"to {target}")
+    return _started(call, call.supervision.transfer(target, number, warm=warm))
+
+
+async def approve(request: Request) -> Response:
+    """Approve a tool call that waits for approval."""
+    call, grant = await live_call(request, Scope.CONTROL)
+    call_id, tool = _waiting_tool(call, await json_of(request))
+    await phone_of(request).access.record(grant, Action.APPROVE, call=call.sid, detail=f"{tool} {call_id}")
+    return _started(call, call.supervision.approve(call_id))
+
+
+async def reject(request: Request) -> Response:
+    """Reject a tool call that waits for approval. The model gets the `message`."""
+    call, grant = await live_call(request, Scope.CONTROL)
+    body = await json_of(request)
+    call_id, tool = _waiting_tool(call, body)
+    message = text_of(body, "message", max_chars=_MAX_WORDS) if "message" in body else None
+    await phone_of(request).access.record(grant, Action.REJECT, call=call.sid, detail=f"{tool} {call_id}")
+    return _started(call, call.supervision.reject(call_id, message))
+
+
+async def say(request: Request) -> Response:
+    """Let the agent say these words to the caller."""
+    call, grant = await live_call(request, Scope.CONTROL)
+    words = text_of(await json_of(request), "words", max_chars=_MAX_WORDS)
+    if call.supervision.is_active:
+        raise ConsoleError(409, "The agent is silent while a supervisor speaks.")
+    await phone_of(request).access.record(grant, Action.SAY, call=call.sid)
+    return _started(call, call.supervision.say(words))
+
+
+async def listen(websocket: WebSocket) -> None:
+    """Both sides of a live call, as binary messages of stereo PCM (16 bits, 8 kHz): the caller left, what the caller
+    hears right. It is closed with 1000 at the end of the call. A client that does not read loses audio."""
+    phone = phone_of(websocket)
+    call, grant = await live_call(websocket, Scope.LISTEN)
+    await phone.access.record(grant, Action.LISTEN, call=call.sid)
+    await websocket.accept()
+    with call.listen() as listener:
+        async with phone.access.while_valid(grant), until_closed(websocket):
+            async for piece in listener:
+                await websocket.send_bytes(piece)
+            await websocket.close(1000)
+
+
+class until_closed:  # noqa: N801: it reads like a function
+    """Cancel the block when the client closes the WebSocket, to which it sends nothing. The block then ends without an
+    error."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._closed = False
+
+    async def __aenter__(self) -> None:
+        block = asyncio.current_task()
+        assert block is not None
+
+        async def watch() -> None:
+            while (await self._websocket.receive())["type"] != "websocket.disconnect":
+                pass
+            self._closed = True
+            block.cancel()
+
+        self._block, self._watching = block, asyncio.create_task(watch(), name="listening client")
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> bool:
+        self._watching.cancel()
+        if kind is asyncio.CancelledError and self._closed and self._block.uncancel() == 0:
+            return True
+        return kind is WebSocketDisconnect
+
+
+def _waiting_tool(call: Call, body: dict[str, Any]) -> tuple[str, str]:
+    """The id and the name of a tool call that waits for approval."""
+    call_id = text_of(body, "call_id")
+    tool = call.waiting_tools.get(call_id)
+    if tool is None:
+        raise ConsoleError(409, "No tool call with this id waits for approval. It may be decided already.")
+    return call_id, tool
+
+
+def _started(call: Call, work: Coroutine[Any, Any, Any]) -> Response:
+    """Run a command of a supervisor as a task of the call."""
+
+    async def run() -> None:
+        try:
+            await work
+        except CallError as error:
+            log.warning("Call %s: a command of a supervisor failed: %s", call.sid, error)
+
+    call.supervision.start(run())
+    return JSONResponse({}, status_code=202)

@@ -1,0 +1,136 @@
+"""A supervisor's take-over of a live call over a WebSocket.
+
+`WebSocket /console/api/calls/{sid}/take-over`. The client sends its microphone as binary messages (PCM, 16 bits,
+8 kHz, mono), and one text message to hand back: `{"type": "hand-back", "said": "..."}`. The server sends JSON:
+
+```
+{"state": "live"}          the caller hears the supervisor
+{"state": "over"}          the agent has the call again, and the WebSocket is closed with 1000
+{"state": "failed", "error": "..."}
+```
+
+If the connection is lost, the caller hears a filler. The same person can continue within some seconds. After that the
+call is handed back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from realtime_core.audio import g711
+
+from ..call.call import Call
+from ..errors import AccessRefused, CallError
+from ..records.access import Action, Scope
+from ..web.phone_server import phone_of
+from .access import Grant
+from .live_calls import live_call
+
+__all__ = ["routes"]
+
+GRACE_S = 4.0
+"""How long a supervisor whose connection was lost may take to come back."""
+_MAX_PIECE_BYTES = 16_000
+"""A second of the microphone."""
+_MAX_SAID = 4000
+
+
+def routes() -> list[BaseRoute]:
+    return [WebSocketRoute("/console/api/calls/{sid}/take-over", take_over)]
+
+
+@dataclass(slots=True)
+class _Seat:
+    """The supervisor of one call."""
+
+    who: str
+    connections: int = 0
+    """How many connections this supervisor has had for it."""
+
+
+_seats: dict[Call, _Seat] = {}
+"""The calls of this process that are taken over."""
+
+
+async def take_over(websocket: WebSocket) -> None:
+    """Speak in place of the agent until `hand-back`."""
+    phone = phone_of(websocket)
+    call, grant = await live_call(websocket, Scope.CONTROL)
+    await phone.access.record(grant, Action.TAKE_OVER, call=call.sid)
+    await websocket.accept()
+    try:
+        seat = await _sit_down(call, grant)
+    except CallError as error:
+        await websocket.send_json({"state": "failed", "error": str(error)})
+        await websocket.close(4409)
+        return
+    nth = seat.connections
+    said = None
+    try:
+        async with phone.access.while_valid(grant):
+            await websocket.send_json({"state": "live"})
+            said = await _speaks(websocket, call)
+    except (WebSocketDisconnect, AccessRefused, OSError):
+        pass
+    finally:
+        if said is None:
+            call.supervision.start(_left(call, seat, nth))
+    if said is None:
+        return
+    await phone.access.record(grant, Action.HAND_BACK, call=call.sid)
+    _seats.pop(call, None)
+    await call.supervision.hand_back(said)
+    await websocket.send_json({"state": "over"})
+    await websocket.close(1000)
+
+
+async def _sit_down(call: Call, grant: Grant) -> _Seat:
+    """Begin the take-over, or continue one whose connection was lost. Raises `CallError`."""
+    seat = _seats.get(call)
+    if seat is not None and seat.who == grant.name and call.supervision.is_away:
+        seat.connections += 1
+        await call.supervision.back()
+        return seat
+    await call.supervision.take_over()
+    seat = _seats[call] = _Seat(grant.name)
+    return seat
+
+
+async def _speaks(websocket: WebSocket, call: Call) -> str:
+    """Play the microphone until the supervisor hands back, or the call is over. Returns what the supervisor says that
+    was said."""
+    while True:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        if (audio := message.get("bytes")) is not None:
+            if len(audio) <= _MAX_PIECE_BYTES:
+                call.supervision.hear(g711.encode(audio[: len(audio) // 2 * 2]))
+        elif (said := _handed_back(message.get("text") or "")) is not None:
+            return said
+
+
+def _handed_back(text: str) -> str | None:
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or value.get("type") != "hand-back":
+        return None
+    said = value.get("said")
+    return said[:_MAX_SAID] if isinstance(said, str) else ""
+
+
+async def _left(call: Call, seat: _Seat, nth: int) -> None:
+    """The supervisor's connection was lost: hand back after a short time, unless the supervisor comes back."""
+    await call.supervision.away()
+    await asyncio.sleep(GRACE_S)
+    if call.supervision.is_away and seat.connections == nth:
+        _seats.pop(call, None)
+        await call.supervision.hand_back()

@@ -1,0 +1,189 @@
+"""The console's WebSockets over real sockets: listening to a call, and taking it over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from websockets.asyncio.client import ClientConnection, connect
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core.audio import g711
+from realtime_core.local import LocalRealtimeServer, Reply, Script
+from telephony import create_app, load_settings
+from telephony.call.call import Call
+from telephony.replay.replaying import replay_call
+from telephony.simulator import Handset, SimulatedTwilio, clips
+from telephony.web.server import listening
+
+pytestmark = pytest.mark.real_time
+
+OURS = "+14155550199"
+GREETING = "We are open from noon to eleven, every day but Monday, and on Sundays we also serve breakfast from nine."
+Story = Callable[[Handset, Call, str], Awaitable[None]]
+
+
+@asynccontextmanager
+async def desk(folder: Path) -> AsyncIterator[tuple[SimulatedTwilio, Any, str]]:
+    script = Script(greeting=Reply(say=GREETING), otherwise=Reply(say="Yes, I know what was settled."))
+    async with LocalRealtimeServer(script) as model:
+        app = create_app(
+            RealtimeAgent(name="Desk"),
+            greeting="Greet.",
+            settings=load_settings(telephony_journal_dir=folder),
+            model_config=RealtimeModelConfig(**model.model_config),
+        )
+        async with listening(app) as address, SimulatedTwilio(numbers=()) as twilio:
+            twilio.add_number(OURS, voice_url=f"{address}/incoming-call")
+            yield twilio, app, address
+
+
+def run(folder: Path, story: Story) -> Handset:
+    phones: list[Handset] = []
+
+    async def main() -> None:
+        async with desk(folder) as (twilio, app, address):
+
+            async def caller(phone: Handset) -> None:
+                phones.append(phone)
+                await phone.agent_speaks()
+                (call,) = app.state.phone.registry
+                base = address.replace("http", "ws") + f"/console/api/calls/{call.sid}"
+                await story(phone, call, base)
+
+            await twilio.ring(to=OURS, caller=caller)
+
+    asyncio.run(main())
+    return phones[0]
+
+
+def loudness(pcm: NDArray[np.float64]) -> NDArray[np.float64]:
+    frames = pcm[: len(pcm) // 160 * 160].reshape(-1, 160)
+    level: NDArray[np.float64] = np.sqrt((frames**2).mean(axis=1))
+    return level
+
+
+def alike(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, int]:
+    """How well the shorter one fits into the longer one, from 0 to 1, and where."""
+    one = (one - one.mean()) / (one.std() + 1e-9)
+    best = (0.0, 0)
+    for at in range(len(other) - len(one) + 1):
+        part = other[at : at + len(one)]
+        score = float((one * (part - part.mean())).mean() / (part.std() + 1e-9))
+        best = max(best, (score, at))
+    return best
+
+
+def pcm(ulaw: bytes | bytearray) -> NDArray[np.float64]:
+    return np.frombuffer(g711.decode(bytes(ulaw)), "<i2").astype(float)
+
+
+def test_a_listener_hears_both_sides_as_the_caller_does(tmp_path: Path) -> None:
+    heard = bytearray()
+
+    async def story(phone: Handset, call: Call, base: str) -> None:
+        async with connect(f"{base}/listen") as socket:
+
+            async def take() -> None:
+                async for message in socket:
+                    assert isinstance(message, bytes)
+                    heard.extend(message)
+
+            taking = asyncio.create_task(take())
+            await phone.heard(1.5)
+            await phone.say("sorry_hours")
+            await phone.agent_speaks()
+            await phone.agent_silent(1.0)
+            phone.hang_up()
+            await taking
+            assert socket.close_code == 1000, "the call is over"
+
+    phone = run(tmp_path, story)
+    stereo = np.frombuffer(bytes(heard), "<i2").astype(float)
+    left, right = loudness(stereo[0::2]), loudness(stereo[1::2])
+    said, ear = loudness(pcm(clips.load("sorry_hours"))), loudness(pcm(phone.received))
+    assert alike(said, left)[0] > 0.95
+    score, at = alike(right[10:-10], ear)
+    assert score > 0.95, "the right side is what the ear got"
+    mine = next(n for n in range(len(left)) if left[n] > 300)
+    assert abs((at - 10) - (len(ear) - len(right))) <= 15 and mine, "it is in step with the caller's side"
+
+
+class Microphone:
+    """A supervisor's browser: a tone, 20 ms at a time, while `open`."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.states: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.sending = asyncio.Event()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            speaking = group.create_task(self._speak())
+            async for message in self.socket:
+                self.states.put_nowait(json.loads(message))
+            speaking.cancel()
+
+    async def _speak(self) -> None:
+        wave = 9000 * np.sin(2 * np.pi * 440 * np.arange(160) / 8000)
+        piece, loop = wave.astype("<i2").tobytes(), asyncio.get_running_loop()
+        await self.sending.wait()
+        began, n = loop.time(), 0
+        while self.sending.is_set():
+            await self.socket.send(piece)
+            n += 1
+            await asyncio.sleep(max(0.0, began + n * 0.02 - loop.time()))
+
+
+def tone_frames(ulaw: bytes | bytearray) -> NDArray[np.int64]:
+    """The 20 ms frames with the supervisor's tone."""
+    frames = pcm(ulaw)
+    frames = frames[: len(frames) // 160 * 160].reshape(-1, 160)
+    found = np.abs(frames @ np.exp(-2j * np.pi * 440 * np.arange(160) / 8000)) / 160
+    return np.flatnonzero(found * np.sqrt(2) > 0.8 * (np.sqrt((frames**2).mean(axis=1)) + 1.0))
+
+
+def test_the_caller_hears_the_supervisor_and_then_the_agent_who_knows(tmp_path: Path) -> None:
+    times: dict[str, float] = {}
+    before: list[int] = []
+
+    async def story(phone: Handset, call: Call, base: str) -> None:
+        await phone.heard(1.0)
+        async with connect(f"{base}/take-over") as socket:
+            microphone = Microphone(socket)
+            running = asyncio.create_task(microphone.run())
+            assert await microphone.states.get() == {"state": "live"}
+            times["live"] = len(phone.received) / 8000
+            microphone.sending.set()
+            await phone.heard(1.5)
+            before.append(
+                sum(1 for each in call.session.history if each.type == "message" and each.role == "assistant")
+            )
+            microphone.sending.clear()
+            await phone.say("sorry_hours")
+            await phone.agent_silent(1.0)
+            after = sum(1 for each in call.session.history if each.type == "message" and each.role == "assistant")
+            assert after == before[0], "the model says nothing"
+            await socket.send(json.dumps({"type": "hand-back", "said": "Your table is booked for eight."}))
+            assert await microphone.states.get() == {"state": "over"}
+            await running
+        times["back"] = len(phone.received) / 8000
+        await phone.agent_speaks()
+        await phone.agent_silent(1.0)
+        said = [each for each in call.session.history if each.type == "message" and each.role == "system"]
+        assert "booked for eight" in (said[-1].content[0].text or "")
+
+    phone = run(tmp_path, story)
+    found = tone_frames(phone.received) * 0.02
+    assert 0 <= found[0] - times["live"] < 0.3, f"heard after {found[0] - times['live']:.3f} s"
+    assert loudness(pcm(phone.received[int(times["back"] * 8000) :])).max() > 300, "the agent continues"
+    (journal,) = tmp_path.glob("*/journal.jsonl")
+    again = replay_call(journal, RealtimeAgent(name="Desk"))
+    assert again.divergence is None, again.divergence
