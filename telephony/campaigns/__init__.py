@@ -9,6 +9,7 @@
 - `store`: what the shells need of a store; `memory_store` keeps it in memory. Pure.
 - `attempt_call`: the call of one attempt.
 - `runner`: a shell in one process, on a store that does not block.
+- `wanted`: the check before dialing.
 - `interrupts`: Ctrl-C drains, and a second one hangs up.
 - `rehearsal`, `callee_mix`: the whole campaign in virtual time, with simulated callees.
 """

@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import typer
 from pydantic import ValidationError
 
 from telephony.campaigns.attempt_call import Speech
 from telephony.campaigns.config import CampaignConfig
 from telephony.campaigns.contact_list import ContactList, contacts_from_csv
+from telephony.campaigns.runner import Check
+from telephony.campaigns.wanted import check_of, is_url
 from telephony.errors import CampaignError
 from telephony.outbound.dialing_rules import DialingRules
 from telephony.outbound.do_not_call import dialing_rules_of
@@ -22,11 +25,12 @@ from telephony.simulator.twilio import OWN_NUMBER
 
 from .call import load_model
 from .errors import USAGE, CliError
-from .load import load_agent
+from .load import load_agent, load_object
 
-__all__ = ["config_of", "own_number", "read_contacts", "rules_of", "speech_of"]
+__all__ = ["config_of", "loaded_check", "own_number", "read_contacts", "rules_of", "speech_of"]
 
 _MAX_FILE = 100_000_000
+_CHECK_FORM = "A check is a URL, or module:function."
 
 
 def config_of(file: Path | None, pairs: Sequence[str], **given: Any) -> CampaignConfig:
@@ -88,6 +92,14 @@ def rules_of(settings: Settings, *, simulate: bool) -> DialingRules:
     if simulate and settings.twilio_phone_number is None and settings.telephony_call_countries is None:
         rules = replace(rules, countries=DialingRules.none().countries)
     return rules
+
+
+def loaded_check(config: CampaignConfig, *, fast: bool = False) -> Check | None:
+    """The check before dialing of a campaign. A URL cannot be asked in virtual time. Raises `CliError`."""
+    if fast and config.check is not None and is_url(config.check):
+        typer.echo("The check is a URL, which is not asked in virtual time: every call counts as wanted.", err=True)
+        return None
+    return check_of(config.check, lambda name: load_object(name, _CHECK_FORM, "function"))
 
 
 def speech_of(config: CampaignConfig, secrets: Mapping[str, Any] | None = None) -> Speech:

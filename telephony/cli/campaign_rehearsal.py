@@ -12,7 +12,7 @@ from telephony.campaigns.rehearsal import START, rehearse
 from telephony.outbound.dialing_rules import DialingRules
 from telephony.settings import Settings
 
-from .campaign_options import speech_of
+from .campaign_options import loaded_check, speech_of
 from .campaign_progress import CampaignProgress
 
 __all__ = ["rehearse_campaign"]
@@ -43,6 +43,7 @@ def rehearse_campaign(
             rules=rules,
             seed=seed,
             start=begins,
+            check=loaded_check(config, fast=fast),
             on_change=progress.changed,
             fast=fast,
             store=store,
