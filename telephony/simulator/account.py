@@ -137,7 +137,8 @@ class SimulatedAccount:
         call = SimulatedCall(self, to=to, from_=from_, direction="inbound", options=options)
         call.fields = dict(fields or {})
         self.calls[call.sid] = call
-        fetch = Fetch(number.voice_url, number.voice_method or "POST", fallback_url=number.voice_fallback_url)
+        fetch = Fetch(number.voice_url, number.voice_method or "POST")
+        call.fallback_url = number.voice_fallback_url
         self.start(call.run(call.call_in(caller, fetch)))
         return call
 

@@ -15,12 +15,15 @@ from realtime_core.errors import ConnectFailed
 from . import tones
 from .dialling import dial_numbers
 from .gathering import gather, message
-from .ports import Leg
+from .playout import SILENCE
+from .ports import Leg, RunningRecording
 from .sounds import sound
 from .twiml import Document, Fetch, Verb
 from .webhooks import WebhookFailed, absolute
 
 __all__ = ["CallVerbs"]
+
+SILENT = frozenset(SILENCE)
 
 
 class CallVerbs:
@@ -62,9 +65,18 @@ class CallVerbs:
                 pause_s=verb.number("timeout", 5),
                 max_s=verb.number("maxLength", 3600),
                 finish=verb.get("finishOnKey", "1234567890*#"),
+                into=recording.audio,
             )
-        finally:
-            recording.stop()
+        except asyncio.CancelledError:
+            # The caller hung up. What was said until then is kept, and the action gets it with `Digits=hangup`.
+            recording.stop(heard=any(byte not in SILENT for byte in recording.audio))
+            if recording.status == "completed":
+                call.leave_behind(verb, base, {"Digits": "hangup", **recording.fields()})
+                _transcribe(call, recording, verb, base)
+            raise
+        recording.stop(heard=heard)
+        if heard:
+            _transcribe(call, recording, verb, base)
         return {"Digits": keys, **recording.fields()} if heard else {}
 
     async def start_recording(self, noun: Verb, base: str) -> None:
@@ -147,6 +159,29 @@ def _times(verb: Verb) -> int:
         case "Play":
             return int(verb.number("loop", 1)) or 1000
     return 1
+
+
+def _transcribe(call: Leg, recording: RunningRecording, verb: Verb, base: str) -> None:
+    """Send the transcript of a message. Twilio transcribes messages of 2 to 120 s, and only English ones, which the
+    simulation cannot tell (https://www.twilio.com/docs/voice/twiml/record#attributes-transcribe)."""
+    url = verb.get("transcribeCallback")
+    if not (verb.flag("transcribe") or url):
+        return
+    fields = recording.fields()
+    done = 2 <= int(fields["RecordingDuration"]) <= 120
+    form = {
+        "AccountSid": call.twilio.account_sid,
+        "CallSid": call.sid,
+        "From": call.from_,
+        "To": call.to,
+        "TranscriptionSid": call.twilio.sources.id("TR"),
+        "TranscriptionStatus": "completed" if done else "failed",
+        "TranscriptionText": "(a message)" if done else "",
+        "RecordingSid": fields["RecordingSid"],
+        "RecordingUrl": fields["RecordingUrl"],
+    }
+    if url:
+        call.twilio.notify(call, absolute(base, url), form, "POST", event="transcription")
 
 
 def _recording_options(verb: Verb, base: str) -> dict[str, str]:

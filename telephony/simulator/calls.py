@@ -22,8 +22,8 @@ from .playout import FRAME, RATE, SILENCE
 from .ports import Account, Leg, RecordingSource
 from .recordings import Recording
 from .rooms import Member, Room
-from .twiml import Document, DocumentRefused, Fetch, parse
-from .webhooks import WebhookFailed
+from .twiml import Document, DocumentRefused, Fetch, Verb, parse
+from .webhooks import WebhookFailed, absolute
 
 __all__ = ["FINAL", "SimulatedCall"]
 
@@ -71,6 +71,10 @@ class SimulatedCall:
         self.queued_ms = 0
         """How long it waited in the queue of calls per second."""
         self.failure: BaseException | None = None
+        self.fallback_url = ""
+        """The fallback URL of the number that was called."""
+        self.met_twilios_error = False
+        """Whether the caller heard Twilio's own error."""
         self.stream: MediaPeer | None = None
         self._joined = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -256,6 +260,12 @@ class SimulatedCall:
         while not work.done():
             await self.phone.play(SILENCE * FRAME)
 
+    def leave_behind(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
+        """Send the request for the `action` of a verb although the caller has hung up."""
+        if action := verb.get("action"):
+            form = self.form() | {"CallStatus": "completed"} | dict(fields)
+            self.twilio.notify(self, absolute(base, action), form, verb.get("method") or "POST", event="action")
+
     # --- requests to the application --------------------------------------------------------------------------------
 
     def form(self) -> dict[str, str]:
@@ -282,9 +292,14 @@ class SimulatedCall:
         """Get the document, with a request if it needs one. If the request fails, it is Twilio's apology."""
         if isinstance(what, Document):
             return what
-        for url, extra in ((what.url, what.extra), (what.fallback_url, {"ErrorUrl": what.url, "ErrorCode": "11200"})):
+        # The fallback URL of a number serves all requests for TwiML during the call:
+        # https://www.twilio.com/docs/usage/security/availability-reliability
+        fallback = what.fallback_url or self.fallback_url
+        failed: dict[str, str] = {}
+        for url, is_fallback in ((what.url, False), (fallback, True)):
             if not url:
                 continue
+            extra = failed if is_fallback else what.extra
             try:
                 answer = await self.twilio.webhooks.ask(url, self.form() | dict(extra), what.method)
                 if not answer.body:
@@ -294,6 +309,8 @@ class SimulatedCall:
                 return self.parsed(answer.body, url)
             except (WebhookFailed, DocumentRefused) as error:
                 self.warn(str(error))
+                failed = failed or {"ErrorUrl": url, "ErrorCode": str(error.code)}
+        self.met_twilios_error = True
         return parse("<Response><Say>We are sorry, an application error has occurred. Goodbye.</Say></Response>")
 
     def parsed(self, text: bytes | str, base: str) -> Document:

@@ -39,14 +39,19 @@ async def gather(call: Leg, verb: Verb, prompt: Coroutine[Any, Any, None]) -> di
         await asyncio.wait({prompting})
 
 
-async def message(call: Leg, *, pause_s: float, max_s: float, finish: str) -> tuple[str, bool]:
+async def message(
+    call: Leg, *, pause_s: float, max_s: float, finish: str, into: bytearray | None = None
+) -> tuple[str, bool]:
     """Listen until `pause_s` of silence, a key of `finish`, or the hang-up.
 
     Returns the key, and whether there was speech.
     """
     heard, silent_s, at_s = False, 0.0, 0.0
     while silent_s < pause_s and at_s < max_s:
-        speaks = call.phone.speak() != SILENCE * FRAME
+        frame = call.phone.speak()
+        speaks = frame != SILENCE * FRAME
+        if into is not None:
+            into += frame
         call.phone.hear(SILENCE * FRAME)
         heard, silent_s = heard or speaks, 0.0 if speaks else silent_s + FRAME_S
         at_s += FRAME_S

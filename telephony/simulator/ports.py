@@ -21,6 +21,9 @@ RecordingSource = Literal[
 
 
 class RunningRecording(Protocol):
+    audio: bytearray
+    status: Any
+
     def stop(self, *, heard: bool = True) -> None:
         """End the recording. `heard=False`: there was no speech."""
 
@@ -62,6 +65,9 @@ class Leg(Protocol):
 
     def end(self, status: str = "completed") -> None:
         """End the call. The first status counts."""
+
+    def leave_behind(self, verb: Verb, base: str, fields: Mapping[str, str]) -> None:
+        """Send the request for the `action` of a verb although the caller has hung up."""
 
     async def joins(self) -> bool:
         """Wait until the leg is joined to the call that dialled it. False: it ended before."""

@@ -1,4 +1,4 @@
-"""Simulates Twilio recordings and their callbacks. No audio is kept: there is nothing at `RecordingUrl`.
+"""Simulates Twilio recordings and their callbacks. Only the audio of `<Record>` is kept.
 
 https://www.twilio.com/docs/voice/api/recording
 """
@@ -36,6 +36,8 @@ class Recording:
         self._url = options.get("recordingStatusCallback", "")
         self._method = options.get("recordingStatusCallbackMethod") or "POST"
         self._events = (options.get("recordingStatusCallbackEvent") or "completed").split()
+        self.audio = bytearray()
+        """What was recorded, as mu-law. Only `<Record>` keeps it."""
         self._loop = asyncio.get_running_loop()
         self._since: float | None = self._loop.time()
         self._recorded_s = 0.0

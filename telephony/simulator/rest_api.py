@@ -56,6 +56,7 @@ def rest_api(twilio: SimulatedAccount) -> Starlette:
         ("POST", f"{recordings}/{{recording}}.json", kept.update_recording, documented.RECORDING_UPDATE),
         ("GET", "/{account}/Recordings.json", kept.list_recordings, documented.RECORDING_LIST),
         ("DELETE", "/{account}/Recordings/{recording}.json", kept.delete_recording, nothing),
+        ("GET", "/{account}/Recordings/{recording}.wav", kept.audio, nothing),
         ("GET", "/{account}/IncomingPhoneNumbers.json", account.list_numbers, documented.NUMBER_LIST),
         ("GET", "/{account}/IncomingPhoneNumbers/{sid}.json", account.fetch_number, nothing),
         ("POST", "/{account}/IncomingPhoneNumbers/{sid}.json", account.update_number, documented.NUMBER_UPDATE),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ..audio.files import wav_header
 from . import resources
 from .documented_parameters import Form
 from .parameters import Refused
@@ -63,6 +64,14 @@ class Recordings:
                 raise Refused(400, 20001, f"Invalid status {status}")
         return JSONResponse(resources.recording(recording))
 
+    async def audio(self, request: Request, form: Form) -> Response:
+        """The audio of a recording that is complete."""
+        for call in self._twilio.calls.values():
+            for it in call.recordings:
+                if it.sid == request.path_params["recording"] and it.is_over and it.audio:
+                    return Response(_wav(bytes(it.audio)), media_type="audio/x-wav")
+        raise not_found(request)
+
     async def delete_recording(self, request: Request, form: Form) -> Response:
         """Delete a recording. A recording that is running cannot be deleted."""
         for call in self._twilio.calls.values():
@@ -81,3 +90,7 @@ class Recordings:
             if wanted == it.sid or (wanted == "Twilio.CURRENT" and not it.is_over):
                 return it
         raise not_found(request)
+
+
+def _wav(ulaw: bytes) -> bytes:
+    return wav_header(7, 1, 8000, 8, len(ulaw)) + ulaw
