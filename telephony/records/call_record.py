@@ -45,6 +45,7 @@ MAX_CHARS: Mapping[str, int] = {
     "summary": 4_000,
     "journal": 1_000,
     "variant": 64,
+    "language": 16,
 }
 """The maximum length of each text. Longer texts are cut."""
 _EARLY = ("queued", "ringing")
@@ -57,7 +58,7 @@ _WORDS: Mapping[str, str] = {
     "interrupted": "its process ended",
 }
 """The endings of calls that our side did not end, and that have no words yet."""
-JSON_FIELDS = ("agents", "result", "turns", "tools", "transfers", "usage", "consent")
+JSON_FIELDS = ("agents", "result", "turns", "tools", "transfers", "usage", "consent", "steps", "task")
 _INTERNAL = ("process", "document", "subject")
 
 
@@ -127,6 +128,12 @@ class CallRecord:
     """The path of the journal."""
     variant: str = ""
     """The version of the agent: `name digest`, or `name digest canary` (`telephony.versions`)."""
+    language: str = ""
+    """The language of the call."""
+    steps: list[dict[str, Any]] | None = None
+    """What the steps of the number's ladder did, in order: `step` and `result`."""
+    task: Any = None
+    """What is to be done after the call: to call back a caller who left a message. `state` is `open` or `done`."""
     consent: Any = None
     """The evidence about the consent to a recording (`telephony.call.consent.ConsentEvidence`), as JSON."""
 

@@ -51,7 +51,7 @@ __all__ = [
     "webhooks",
 ]
 
-VERSION = 7
+VERSION = 8
 VERSION_TABLE = "telephony_migrations"
 """The table of alembic. The database may be the user's, and have a table `alembic_version` of the user's own."""
 _LOCK = 7_483_115_020
@@ -126,6 +126,9 @@ calls = Table(
     Column("journal", Text, nullable=False, server_default=""),
     Column("variant", String(MAX_CHARS["variant"]), nullable=False, server_default=""),
     Column("consent", _json),
+    Column("language", String(MAX_CHARS["language"]), nullable=False, server_default=""),
+    Column("steps", _json),
+    Column("task", _json),
     Index("ix_telephony_calls_started_at", "started_at", "id"),
     Index("ix_telephony_calls_subject", "subject", "started_at"),
     Index("ix_telephony_calls_updated_at", "updated_at"),
