@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class VoiceWebhook:
     fallback_method: str = "POST"
     application_sid: str = ""
     """If it is set, Twilio uses the settings of this TwiML application instead."""
+    status_callback: str = ""
+    status_callback_method: str = "POST"
 
     @classmethod
     def of(cls, number: PhoneNumber) -> VoiceWebhook:
@@ -37,6 +39,8 @@ class VoiceWebhook:
             number.voice_fallback_url,
             number.voice_fallback_method or "POST",
             number.voice_application_sid,
+            number.status_callback,
+            number.status_callback_method or "POST",
         )
 
     def __str__(self) -> str:
@@ -53,6 +57,8 @@ class SavedWebhook:
     number: str
     before: VoiceWebhook
     ours: VoiceWebhook
+    account: str = ""
+    """The name of the account in the file of numbers. Empty: that of the settings."""
 
 
 def default_path() -> Path:
@@ -68,8 +74,9 @@ class NumberWebhooks:
         self._rest = rest
         self._path = path or default_path()
 
-    async def set(self, number: str, webhook: VoiceWebhook) -> SavedWebhook:
-        """Set the webhook of the number, and save the one from before our first change.
+    async def set(self, number: str, webhook: VoiceWebhook, *, account: str | None = None) -> SavedWebhook:
+        """Set the webhook of the number, and save the one from before our first change. `account`: the name of its
+        account in the file of numbers; without it, the status callback of the number stays.
 
         Raises:
             NumberError: the account has no such number, or it cannot receive calls.
@@ -84,8 +91,14 @@ class NumberWebhooks:
             raise NumberError(f"{number} belongs to the SIP trunk {found.trunk_sid}. Remove it from the trunk first.")
         all_saved = self.saved()
         current, earlier = VoiceWebhook.of(found), all_saved.get(found.sid)
+        if account is None:
+            kept = {
+                "status_callback": current.status_callback,
+                "status_callback_method": current.status_callback_method,
+            }
+            webhook = replace(webhook, **kept)
         before = earlier.before if earlier is not None and earlier.ours == current else current
-        saved = all_saved[found.sid] = SavedWebhook(found.sid, found.number, before, webhook)
+        saved = all_saved[found.sid] = SavedWebhook(found.sid, found.number, before, webhook, account or "")
         self._write(all_saved)
         await self._update(found.sid, webhook)
         return saved
@@ -138,6 +151,5 @@ class NumberWebhooks:
 
 
 def _saved(entry: dict[str, Any]) -> SavedWebhook:
-    return SavedWebhook(
-        entry["sid"], entry["number"], VoiceWebhook(**entry["before"]), VoiceWebhook(**entry["ours"])
-    )  # fmt: skip
+    before, ours = VoiceWebhook(**entry["before"]), VoiceWebhook(**entry["ours"])
+    return SavedWebhook(entry["sid"], entry["number"], before, ours, entry.get("account", ""))

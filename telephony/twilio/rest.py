@@ -36,6 +36,8 @@ __all__ = ["Account", "Application", "CallResource", "DialingPermission", "Phone
 
 _T = TypeVar("_T")
 
+_EDGES = {"ie1": "dublin", "au1": "sydney"}
+"""The edges of the regions other than us1: https://www.twilio.com/docs/global-infrastructure/regional-product-and-feature-availability"""
 MAX_TWIML_CHARS = 4000
 """The maximum length of TwiML in a request (32018)."""
 
@@ -67,6 +69,7 @@ class PhoneNumber:
     trunk_sid: str
     """If it is set, calls go to this SIP trunk, and the webhook is not used."""
     voice_fallback_method: str = ""
+    status_callback_method: str = ""
 
     @classmethod
     def of(cls, it: Any) -> PhoneNumber:
@@ -81,6 +84,7 @@ class PhoneNumber:
             voice_application_sid=it.voice_application_sid or "",
             trunk_sid=it.trunk_sid or "",
             voice_fallback_method=it.voice_fallback_method or "",
+            status_callback_method=it.status_callback_method or "",
         )
 
 
@@ -131,6 +135,7 @@ class TwilioRest:
         password: The auth token, or the secret of the API key.
         base_url: The address of the API, if it is not Twilio's (a simulator).
         timeout_s: The time limit of one request, in seconds.
+        region: Twilio's region of the account's resources: `us1`, `ie1` or `au1`.
         http: The HTTP client that carries the requests (through a proxy, or to a simulator in memory). It has a
             time-out of its own.
     """
@@ -144,13 +149,17 @@ class TwilioRest:
         base_url: str | None = None,
         timeout_s: float = 10.0,
         http: TwilioHttpClient | None = None,
+        region: str = "us1",
     ) -> None:
         self.on_request: Callable[[str, str, float], None] = lambda action, code, seconds: None
         """Gets each request: the name of the method, `ok` or Twilio's code of the error, and how long it took."""
         self._account_sid = account_sid
         self._timeout_s = timeout_s
         self._http = http or TwilioHttpClient(timeout=timeout_s)
-        self._client = Client(username, password, account_sid, http_client=self._http)
+        edge = _EDGES.get(region)
+        self._client = Client(
+            username, password, account_sid, http_client=self._http, region=region if edge else None, edge=edge
+        )
         if base_url is not None:
             self._client.region = self._client.edge = None  # values of the environment would change the host name
             self._client.api.base_url = self._client.voice.base_url = base_url.rstrip("/")
@@ -301,6 +310,21 @@ class TwilioRest:
             await self._ask("delete_recordings", each.delete)
         return len(found)
 
+    async def recording_audio(self, recording_sid: str) -> bytes:
+        """The audio of a complete recording, as WAV: https://www.twilio.com/docs/voice/api/recording"""
+        path = f"/2010-04-01/Accounts/{self._account_sid}/Recordings/{recording_sid}.wav"
+        return await self._ask("recording_audio", lambda: self._fetch(path))
+
+    def _fetch(self, path: str) -> bytes:
+        session, api = self._http.session or requests.Session(), self._client.api
+        auth = (str(self._client.username), str(self._client.password))
+        answer = session.get(api.absolute_url(path), auth=auth, timeout=self._timeout_s)
+        if answer.status_code == 404:
+            raise TwilioNotFound("The recording is not there.", status=404)
+        if not answer.ok:
+            raise TwilioServerError("The recording could not be fetched.", status=answer.status_code)
+        return bytes(answer.content)
+
     # --- conferences ---------------------------------------------------------------------------------------------
 
     async def conference_sid(self, name: str) -> str | None:
@@ -373,9 +397,18 @@ class TwilioRest:
         return DialingPermission(found.name or country, bool(found.low_risk_numbers_enabled))
 
     async def set_voice_webhook(
-        self, number_sid: str, *, url: str, method: str, fallback_url: str, fallback_method: str, application_sid: str
+        self,
+        number_sid: str,
+        *,
+        url: str,
+        method: str,
+        fallback_url: str,
+        fallback_method: str,
+        application_sid: str,
+        status_callback: str,
+        status_callback_method: str,
     ) -> None:
-        """Set the voice webhook of a number. An application has priority over the URLs."""
+        """Set the voice webhook and the status callback of a number. An application has priority over the URLs."""
         number = self._client.incoming_phone_numbers(number_sid)
         await self._ask(
             "set_voice_webhook",
@@ -385,6 +418,8 @@ class TwilioRest:
                 voice_fallback_url=fallback_url,
                 voice_fallback_method=fallback_method,
                 voice_application_sid=application_sid,
+                status_callback=status_callback,
+                status_callback_method=status_callback_method,
             ),
         )
 
