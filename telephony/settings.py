@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     telephony_twilio_api_url: str | None = Field(default=None, examples=["http://127.0.0.1:9000"])
     """The address of a simulated Twilio REST API. Default: Twilio's."""
 
+    telephony_numbers: Path | None = Field(default=None, examples=["numbers.toml"])
+    """The file of numbers: agents, languages, hours and fallbacks of each number (`docs/numbers.md`). It is read again
+    when it changes, and on SIGHUP."""
+
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int = Field(default=8000, ge=0, le=65535)

@@ -14,6 +14,7 @@ from ..audio.containers import container_of
 from ..audio.files import Clip, load_ulaw
 from ..errors import CallError, NoCurrentCall
 from ..journal.cuts import CutCause
+from ..locales.locale import Locale, Locales
 from ..logs import log_as_call
 from ..records.opt_outs import OptOutSource
 from ..twilio.numbers import e164, tidy
@@ -33,7 +34,7 @@ from .simulation import Simulation
 from .wording import Wording
 
 if TYPE_CHECKING:
-    from realtime_core import HeardItem, RealtimeSession
+    from realtime_core import HeardItem, RealtimeAgent, RealtimeSession
 
 __all__ = ["Call", "CallInfo", "CallParts", "OptOutWriter", "TransferAttempt", "current_call"]
 
@@ -195,6 +196,19 @@ class Call:
     def language(self) -> str:
         """The language of the fixed texts, clips and prompts of this call, such as `de`."""
         return self._parts.wording.locale.tag
+
+    async def change_language(self, language: str | Locale, agent: RealtimeAgent[Any] | None = None) -> None:
+        """Change the language of the fixed texts, clips and prompts of this call. With `agent`, this agent speaks from
+        now on.
+
+        Raises:
+            LocaleError: no texts in this language ship. Give a `Locale` of your own.
+        """
+        locale = Locales.load().of(language) if isinstance(language, str) else language
+        self._parts.wording.locale = locale
+        self.note("language", language=locale.tag)
+        if agent is not None:
+            await self._parts.conversation.session.update_agent(agent)
 
     @property
     def session(self) -> RealtimeSession:

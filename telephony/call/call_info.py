@@ -43,6 +43,9 @@ class CallInfo:
     """The query of the webhook's own URL: `?campaign=spring` becomes `{"campaign": "spring"}`. If a name has several
     values, the last one counts."""
 
+    route: str = ""
+    """The place of the call in the ladder of its number (`numbers.ladder`). Empty: there is none."""
+
     @classmethod
     def of(cls, start: Start) -> CallInfo:
         """Read the data from the `start` of a stream, with the parameters that our TwiML added."""
@@ -58,6 +61,7 @@ class CallInfo:
             forwarded_from=details.get("forwarded_from", ""),
             caller_name=details.get("caller_name", ""),
             stir_verstat=details.get("stir_verstat", ""),
+            route=details.get("route", ""),
             sip_headers=_under(_SIP, details),
             query=_under(_QUERY, details),
         )
@@ -69,6 +73,7 @@ class CallInfo:
             "forwarded_from": self.forwarded_from,
             "caller_name": self.caller_name,
             "stir_verstat": self.stir_verstat,
+            "route": self.route,
         }
         details = {name: value for name, value in single.items() if value}
         details |= {_SIP + name: value for name, value in self.sip_headers.items()}
@@ -84,6 +89,7 @@ class CallInfo:
             forwarded_from=self.forwarded_from or streams.forwarded_from,
             caller_name=self.caller_name or streams.caller_name,
             stir_verstat=self.stir_verstat or streams.stir_verstat,
+            route=self.route or streams.route,
             sip_headers={**streams.sip_headers, **self.sip_headers},
             query={**streams.query, **self.query},
         )

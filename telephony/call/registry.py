@@ -83,7 +83,9 @@ class Registry:
         """Say goodbye in all live calls, and hang up."""
         async with asyncio.TaskGroup() as group:
             for session in list(self._sessions.values()):
-                group.create_task(session.controls.say_farewell(session.options.policy.farewell))
+                group.create_task(
+                    session.controls.say_farewell(session.wording.instructions(session.options.policy.farewell))
+                )
 
     # --- how many ------------------------------------------------------------------------------------------------
 
@@ -120,12 +122,22 @@ class Registry:
 
     # --- calls and their streams ---------------------------------------------------------------------------------
 
-    async def serve_stream(self, connection: Connection, agent: AgentSource, options: CallOptions) -> CallOutcome:
+    async def serve_stream(
+        self,
+        connection: Connection,
+        agent: AgentSource,
+        options: CallOptions,
+        *,
+        of_call: Callable[[CallInfo], tuple[AgentSource, CallOptions]] | None = None,
+    ) -> CallOutcome:
         """Serve one stream to its end, for a call that waits for it or for a new call. The call may continue after its
-        stream; then `reason` is empty."""
+        stream; then `reason` is empty. `of_call`: the agent and the options of a new call, where they depend on the
+        call."""
 
         async def take(stream: MediaStream, start: Start, info: CallInfo) -> Outcome:
-            session = self._sessions.get(info.sid) or self._begin(info, agent, options)
+            session = self._sessions.get(info.sid)
+            if session is None:
+                session = self._begin(info, *((agent, options) if of_call is None else of_call(info)))
             if session.leg.is_stale(stream):
                 connection.close(1000, "another stream was offered")
             else:

@@ -14,22 +14,25 @@ from ..call.options import AgentSource
 __all__ = ["agent_for_call"]
 
 
-def agent_for_call(source: AgentSource, facts: Mapping[str, Any], tools: Sequence[FunctionTool]) -> AgentSource:
-    """A copy of the agent (or of the function that chooses one) with `facts` in its instructions, and with `tools`
-    besides its own. The agents that it hands over to get both, too. A tool of the agent replaces one of ours with the
-    same name."""
+def agent_for_call(
+    source: AgentSource, facts: Mapping[str, Any], tools: Sequence[FunctionTool], *, notes: Sequence[str] = ()
+) -> AgentSource:
+    """A copy of the agent (or of the function that chooses one) with `facts` and `notes` in its instructions, and with
+    `tools` besides its own. A `{name}` in the instructions is replaced by the fact of this name; the others are added.
+    The agents that it hands over to get all of it, too. A tool of the agent replaces one of ours with the same name."""
     if isinstance(source, RealtimeAgent):
-        return _CallAgents(facts, tools).agent(source)
+        return _CallAgents(facts, tools, notes).agent(source)
 
     async def pick(info: Any) -> RealtimeAgent[Any]:
-        return _CallAgents(facts, tools).agent(await user_code.call(source, info))
+        return _CallAgents(facts, tools, notes).agent(await user_code.call(source, info))
 
     return pick
 
 
 class _CallAgents:
-    def __init__(self, facts: Mapping[str, Any], tools: Sequence[FunctionTool]) -> None:
-        self._facts = "; ".join(f"{name}: {value}" for name, value in facts.items())
+    def __init__(self, facts: Mapping[str, Any], tools: Sequence[FunctionTool], notes: Sequence[str]) -> None:
+        self._facts = facts
+        self._notes = notes
         self._tools = tools
         self._copies: dict[int, RealtimeAgent[Any]] = {}
 
@@ -44,16 +47,25 @@ class _CallAgents:
         return copy
 
     def _instructions(self, given: Instructions | None) -> Instructions | None:
-        if not self._facts:
+        if not self._facts and not self._notes:
             return given
-        facts = f"About this call: {self._facts}."
         if given is None or isinstance(given, str):
-            return f"{given or ''}\n{facts}".strip()
+            return self._filled(given or "")
 
         async def instructions(context: Any, agent: Any) -> str:
-            return f"{await user_code.call(given, context, agent) or ''}\n{facts}".strip()
+            return self._filled(await user_code.call(given, context, agent) or "")
 
         return instructions
+
+    def _filled(self, text: str) -> str:
+        others = []
+        for name, value in self._facts.items():
+            if f"{{{name}}}" in text:
+                text = text.replace(f"{{{name}}}", str(value))
+            else:
+                others.append(f"{name}: {value}")
+        about = [f"About this call: {'; '.join(others)}."] if others else []
+        return "\n".join([text, *about, *self._notes]).strip()
 
     def _handoff(self, handoff: Any) -> Any:
         if isinstance(handoff, RealtimeAgent):

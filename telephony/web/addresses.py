@@ -54,6 +54,17 @@ class Addresses:
     def after_dial(self) -> str:
         return self._address("after-dial")
 
+    def ladder(self, place: str, what: str = "") -> str:
+        """A step of the ladder of a call. `place` names the step (`RoutedCall.token`). `what`: what has happened."""
+        return self._address(f"ladder/{place}{what and '/'}{what}")
+
+    def voicemail(self, what: str) -> str:
+        """The callbacks about a message: its recording, or its transcript."""
+        return self._address(f"voicemail/{what}")
+
+    def choose_language(self, place: str) -> str:
+        return self._address(f"language/{place}")
+
     @property
     def call_status(self) -> str:
         return self._address("call-status")

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.applications import Starlette
@@ -28,6 +30,7 @@ from ..errors import CallElsewhere, ConsoleError, NotStarted, SettingsError, Twi
 from ..journal.journals import Journals
 from ..journal.store import purge_daily
 from ..metrics import Metrics
+from ..numbers.config import Account, NumbersConfig
 from ..outcomes.on_end import OnEnd, OnEndCallback
 from ..outcomes.text_model import TextModel
 from ..records import Records
@@ -37,12 +40,15 @@ from ..settings import Settings, load_settings
 from ..tracing import Tracing, global_provider, otlp_provider
 from ..twilio.rest import TwilioRest
 from ..webhooks.sender import WebhookSender
-from . import callbacks, error_responses, health, media_streams, outgoing, webhooks
+from . import callbacks, error_responses, health, ladder, media_streams, outgoing, webhooks
 from .call_clearance import CallClearance
 from .call_outcomes import CallOutcomes, model_names, result_type
 from .calls_api import create_call, end_call, fetch_call, list_calls, open_dialler
 from .draining import drained_by_signals
+from .live_numbers import LiveNumbers
 from .middleware import HeadLimits, MountPath
+from .number_accounts import load_agent, reloaded_by_signal, rest_of
+from .number_book import build_book, load_book
 from .phone_server import PhoneServer
 from .routing import Agents
 
@@ -55,8 +61,9 @@ log = logging.getLogger(__name__)
 
 
 def create_app(
-    agent: Agents,
+    agent: Agents | None = None,
     *,
+    numbers: NumbersConfig | Path | str | None = None,
     greeting: str | Clip | None = None,
     settings: Settings | None = None,
     model: RealtimeModel | Callable[[], RealtimeModel] | None = None,
@@ -71,13 +78,17 @@ def create_app(
     on_end: OnEndCallback | None = None,
     tracer_provider: TracerProvider | None = None,
     rest: TwilioRest | None = None,
+    account_rest: Callable[[Account], TwilioRest | None] | None = None,
     sources: Sources = SYSTEM,
 ) -> Starlette:
     """A Starlette application that answers the phone with `agent`.
 
     Args:
         agent: A `RealtimeAgent`; a function `(CallInfo) -> RealtimeAgent` (or coroutine function) that picks one; or a
-            mapping of called numbers to these. A caller of any other number hears that it is not in service.
+            mapping of called numbers to these. A caller of any other number hears that it is not in service. None: only
+            `numbers` answer.
+        numbers: The configuration of numbers: a `NumbersConfig`, or the path of its file, which is read again when it
+            changes. Numbers that it does not have are answered by `agent`.
         greeting: Instructions for the first words, like "Greet the caller", or a clip: an audio file (its path or
             bytes), or mu-law at 8 kHz. None: the caller speaks first.
         settings: None: the settings are read from the environment when the application starts.
@@ -100,6 +111,8 @@ def create_app(
         outgoing: The agents that `POST /calls` may name. Without a name, `agent` speaks.
         rest: The client of Twilio's REST API. Default: one with the credentials of the settings. It is closed with the
             application.
+        account_rest: Makes the client for a further account of `numbers`. Default: one with the keys that its entry
+            names.
 
     Raises:
         AudioFileError: a clip is empty or has an unknown format.
@@ -152,6 +165,7 @@ def create_app(
                 client=client,
                 journals=journals,
                 subjects=subjects,
+                numbers=await _numbers(loaded, numbers, account_rest, stack),
                 outcomes=lambda call_records: CallOutcomes(
                     result=wanted,
                     on_end=callbacks_after,
@@ -166,6 +180,7 @@ def create_app(
             )
             await phone.opt_outs.load()
             stack.push_async_callback(phone.outcomes.close)
+            stack.push_async_callback(phone.voicemails.close)
             phone.outgoing = outgoing or {}
             phone.tracing = _tracing(loaded, tracer_provider, sources, models.speech, stack)
             await stack.enter_async_context(phone.recordings)
@@ -188,8 +203,10 @@ def create_app(
                 if loaded.purges_journals and (folder := loaded.telephony_journal_dir) is not None:
                     work = purge_daily(folder, loaded.telephony_journal_days, sources)
                     tasks.append(group.create_task(work, name="old journals"))
+                if phone.numbers is not None:
+                    tasks.append(group.create_task(phone.numbers.watch(), name="numbers"))
                 phone.ready = True
-                with drained_by_signals(phone):
+                with drained_by_signals(phone), reloaded_by_signal(phone.numbers):
                     yield
                 phone.registry.draining = True
                 for task in tasks:
@@ -242,11 +259,36 @@ def _for_twilio() -> list[BaseRoute]:
         Route("/call-status", callbacks.call_status, methods=both),
         Route("/stream-status", callbacks.stream_status, methods=both),
         Route("/amd-status", callbacks.amd_status, methods=both),
+        Route("/ladder/{place}", ladder.ladder_step, methods=both),
+        Route("/ladder/{place}/{what}", ladder.ladder_step, methods=both),
+        Route("/language/{place}", ladder.chosen_language, methods=both),
+        Route("/voicemail/{place}/{what}", ladder.voicemail_callback, methods=both),
         Route("/outgoing-answer/{token}", outgoing.outgoing_call, methods=both),
         Route("/outgoing-status/{token}", outgoing.outgoing_status, methods=both),
         Route("/outgoing-machine/{token}", outgoing.outgoing_machine, methods=both),
         WebSocketRoute("/media-stream", media_streams.media_stream),
     ]
+
+
+async def _numbers(
+    settings: Settings,
+    given: NumbersConfig | Path | str | None,
+    account_rest: Callable[[Account], TwilioRest | None] | None,
+    stack: AsyncExitStack,
+) -> LiveNumbers | None:
+    """The configured numbers. Raises `NumbersFileError`."""
+    given = settings.telephony_numbers if given is None else given
+    if given is None:
+        return None
+    path = None if isinstance(given, NumbersConfig) else Path(given)
+    if isinstance(given, NumbersConfig):
+        book = await asyncio.to_thread(build_book, given, load_agent)
+    else:
+        book = await asyncio.to_thread(load_book, Path(given), load_agent)
+    make_rest = account_rest or partial(rest_of, base_url=settings.telephony_twilio_api_url)
+    numbers = LiveNumbers(book, settings, path=path, load_agent=load_agent, make_rest=make_rest)
+    stack.callback(numbers.close)
+    return numbers
 
 
 def _records(settings: Settings, sources: Sources) -> Records | None:

@@ -10,14 +10,14 @@ import hmac
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import HTTPConnection
 
 from ..allowance import Allowance
 from ..logs import Repeats
 from ..settings import Settings, is_loopback
-from ..twilio.signature import Fault, check, check_header, explain, other_slash, signed_for
+from ..twilio.signature import Fault, SigningKeys, check, check_header, explain, other_slash, signed_for
 from .forms import Form
 from .middleware import signed_url
 
@@ -44,6 +44,15 @@ class Unsigned:
     expected: str | None = None
 
 
+class AccountKeys(Protocol):
+    """The signing keys of further accounts of Twilio."""
+
+    def keys_of(self, account_sid: str) -> Sequence[SigningKeys]: ...
+
+    @property
+    def all_keys(self) -> Sequence[SigningKeys]: ...
+
+
 class Authenticator:
     """Admits or refuses webhooks, upgrades of media streams, and requests of operators.
 
@@ -53,6 +62,8 @@ class Authenticator:
     """
 
     def __init__(self, settings: Settings, *, on_refused: Callable[[str], None] = lambda kind: None) -> None:
+        self.accounts: AccountKeys | None = None
+        """The keys of further accounts. None: there is one account, that of the settings."""
         self._settings = settings
         self._keys = settings.signing_keys
         self._on_refused = on_refused
@@ -63,7 +74,8 @@ class Authenticator:
         """Whether the headers can be those of a Twilio webhook. Call it before you read the body."""
         if not self._checks:
             return self._admits_without_secret(request, "a webhook")
-        fault = check_header(self._keys, *_signature(request))
+        faults = [check_header(keys, *_signature(request)) for keys in self._all_keys]
+        fault = None if None in faults else faults[0]
         if fault is not None:
             self._reject("a webhook", fault, request, {}, websocket=False)
         return fault is None
@@ -84,7 +96,8 @@ class Authenticator:
         """
         if not self._checks:
             return False
-        return check(self._keys, self._url(request), _signed_part(request, form), *_signature(request)) is None
+        url, signed = self._url(request), _signed_part(request, form)
+        return any(check(keys, url, signed, *_signature(request)) is None for keys in self._keys_of(form))
 
     def admits_stream(self, websocket: HTTPConnection) -> bool:
         """Whether the upgrade of a media stream has a valid signature or, without a secret, comes from this machine."""
@@ -92,13 +105,16 @@ class Authenticator:
             return self._admits_without_secret(websocket, "a media stream")
         url = self._url(websocket, websocket=True)
         signature, settings = _signature(websocket)
-        fault = check(self._keys, url, {}, signature, settings)
-        if fault is None:
+        # The upgrade does not say which account it is of. The `start` message does, and it is checked there.
+        faults = [check(keys, url, {}, signature, settings) for keys in self._all_keys]
+        if None in faults:
             return True
+        fault = next((each for each in faults if each == "mismatch"), faults[0])
+        assert fault is not None
         if fault == "mismatch":
             # Reported by users, not documented: the URL is signed with a slash that the TwiML did not have.
             other = other_slash(url)
-            if check(self._keys, other, {}, signature, settings) is None:
+            if any(check(keys, other, {}, signature, settings) is None for keys in self._all_keys):
                 self._repeats.info("slash", f"A media stream is signed for {other!r}, not {url!r}. It is accepted.")
                 return True
         self._reject("a media stream", fault, websocket, {}, websocket=True)
@@ -117,6 +133,15 @@ class Authenticator:
         return scheme.lower() == "bearer" and hmac.compare_digest(
             given.strip().encode(), token.get_secret_value().encode()
         )
+
+    @property
+    def _all_keys(self) -> Sequence[SigningKeys]:
+        return (self._keys, *(() if self.accounts is None else self.accounts.all_keys))
+
+    def _keys_of(self, form: Form) -> Sequence[SigningKeys]:
+        """The keys of the account that the form names. An account with keys of its own is checked with these only."""
+        own = () if self.accounts is None else self.accounts.keys_of(form.get("AccountSid", ""))
+        return own or (self._keys,)
 
     @property
     def _checks(self) -> bool:

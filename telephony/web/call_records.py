@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_core.sources import Sources
 
@@ -52,6 +52,13 @@ _REFUSED: Mapping[str, str] = {
     "caller": "this caller has called too often",
     "budget": "the budget of the day is used up",
 }
+_LADDER_ENDS: Mapping[str, str] = {
+    "dial": "a person took the call",
+    "voicemail": "the caller left a message",
+    "say": "the caller was told that nobody can help",
+}
+_MESSAGE_S = 300.0
+"""How long the webhook about a call waits for the message that the caller left."""
 _ELSEWHERE_S = 60.0
 """How long a message about a call waits whose end only Twilio has reported here. The process of the call knows more,
 and usually writes it sooner."""
@@ -69,6 +76,16 @@ _WAITING: Mapping[str, Why] = {
     "conference": "conference",
 }
 """The reasons for which its process waits for the call."""
+
+
+class LadderCall(Protocol):
+    """A call on the ladder of its number (`live_numbers.RoutedCall`)."""
+
+    taken: list[dict[str, Any]]
+    began: datetime
+
+    @property
+    def language(self) -> str: ...
 
 
 class CallRecords:
@@ -115,6 +132,33 @@ class CallRecords:
         del self._expected[sid]
         how: dict[str, Any] = {"status": INTERRUPTED, "ended_at": self._now(), **_ending(Ending(EndReason.NO_STREAM))}
         self.client.note(sid, begins=False, held_by=self.client.process, announce_s=_ELSEWHERE_S, **how)
+
+    def on_ladder(self, sid: str, caller: str, call: LadderCall, *, within_s: float) -> None:
+        """Note that a step of its ladder has the call, for `within_s` at most. Then the call counts as ended."""
+        self._arrived(sid)
+        now: dict[str, Any] = {
+            "status": "in-progress",
+            "answered_at": self._now(),
+            "steps": list(call.taken),
+            "language": call.language,
+        }
+        self.client.note(sid, begins=False, **now)
+        late = asyncio.get_running_loop().call_later(within_s, self.ladder_ended, sid, caller, call, "hung_up")
+        self._expected[sid] = late
+
+    def ladder_ended(self, sid: str, caller: str, call: LadderCall, ending: str) -> None:
+        """Note that a step of its ladder has ended the call."""
+        self._arrived(sid)
+        how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "ending": ending}
+        how |= {"reason": _LADDER_ENDS.get(ending.rpartition("-")[2], "hung up"), "caller": self._kept(caller)}
+        how |= {"steps": list(call.taken), "language": call.language}
+        how["duration_s"] = round((self._now() - call.began).total_seconds())
+        waits = ending.endswith("voicemail")
+        self.client.note(sid, begins=False, announce_s=_MESSAGE_S if waits else 0.0, **how)
+
+    def task(self, sid: str, task: dict[str, Any], *, hold_s: float) -> None:
+        """Note a task that follows from a call. The webhook about the call waits for `hold_s`."""
+        self.client.note(sid, begins=False, announce_s=hold_s, task=task)
 
     def turned_away(self, call_sid: str, caller: str, called: str, *, why: str, is_busy: bool) -> None:
         """Note that the webhook refused a call. `why` is one of a few fixed words. `is_busy`: the caller heard the busy
@@ -184,10 +228,18 @@ class CallRecords:
         self.client.note(self._key(call.info), begins=False, held_by=self.client.process, **changes)
 
     def ended(
-        self, call: Call, duration_s: float, details: CallDetails, outcome: Mapping[str, Any], *, hold_s: float = 0.0
+        self,
+        call: Call,
+        duration_s: float,
+        details: CallDetails,
+        outcome: Mapping[str, Any],
+        *,
+        hold_s: float = 0.0,
+        goes_on: bool = False,
     ) -> None:
         """Write the end of a call. `outcome` has more fields of its record. The webhook about it waits for `hold_s`, or
-        until `outcome` is called."""
+        until `outcome` is called. `goes_on`: only the conversation with the agent has ended, and another step takes the
+        caller."""
         info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}
         how |= outcome
@@ -198,6 +250,9 @@ class CallRecords:
             self.client.note(self._key(info), begins=False, held_by=here, **how)
             return
         self._live.pop(info.sid, None)
+        if goes_on:
+            self.client.note(info.sid, begins=False, held_by=here, **how)
+            return
         self.client.note(
             info.sid,
             held_by=here,  # otherwise another process has its stream

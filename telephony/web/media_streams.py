@@ -19,7 +19,10 @@ async def media_stream(websocket: WebSocket) -> None:
     if not phone.authenticator.admits_stream(websocket):
         await websocket.close(1008)  # before `accept` this is HTTP 403
         return
-    outcome = await phone.registry.serve_stream(await accept(websocket), *phone.answer(websocket))
+    agent, options = phone.answer(websocket)
+    outcome = await phone.registry.serve_stream(
+        await accept(websocket), agent, options, of_call=lambda info: phone.answer(websocket, info)
+    )
     phone.metrics.messages_skipped(outcome.skipped)
     if outcome.call is None:
         phone.metrics.request_refused("stream")

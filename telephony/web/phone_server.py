@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from realtime_core.sources import Sources
 
 from ..call.call import Call, CallInfo
-from ..call.ending import Ending
+from ..call.ending import Ending, EndReason
 from ..call.line.ear import Latency
 from ..call.options import AgentSource, CallOptions
 from ..call.ports import PhoneControl
@@ -40,6 +40,7 @@ from ..settings import Settings, is_loopback
 from ..tracing import CallTrace, Tracing
 from ..twilio.callbacks import ProgressBook
 from ..twilio.refusal import Refusal, parse_refusal
+from ..twilio.rest import TwilioRest
 from .addresses import Addresses
 from .authentication import Authenticator
 from .budgets import Budgets
@@ -49,10 +50,13 @@ from .call_outcomes import CallOutcomes, with_form
 from .call_records import CallRecords
 from .hooks import Hooks
 from .limits import Caps, Limits
+from .live_numbers import LiveNumbers, RoutedCall
 from .middleware import base_of, root_of
+from .number_options import number_options
 from .observed_call import ObservedCall
 from .routing import Agents, Routing
 from .stream_admission import StreamAdmission
+from .voicemails import Voicemails
 
 if TYPE_CHECKING:
     from ..outbound.placed import PlacedCall
@@ -139,6 +143,9 @@ class PhoneServer:
     """Makes a trace of each call. None: no traces."""
     keypad: KeypadOptOut | None = None
     """Puts a person on the do-not-call list who presses the key (TELEPHONY_OPT_OUT_KEY)."""
+    numbers: LiveNumbers | None = None
+    """The configured numbers. None: there is no configuration."""
+    voicemails: Voicemails = field(init=False)
     ready: bool = False
 
     @property
@@ -158,10 +165,17 @@ class PhoneServer:
             self.repeats.warning("no TLS", _NO_TLS.format(base=base))
         return Addresses(base, self.instance, self.stream_admission.parameters)
 
-    def answer(self, connection: HTTPConnection) -> tuple[AgentSource, CallOptions]:
-        """The agent and the options for an inbound call."""
+    def answer(self, connection: HTTPConnection, info: CallInfo | None = None) -> tuple[AgentSource, CallOptions]:
+        """The agent and the options for an inbound call. `info`: the call, where it is known."""
         form = self.outcomes.form()
-        return with_form(self.routing.source, form), self.options(connection, form)
+        options = self.options(connection, form)
+        if self.numbers is None or info is None:
+            return with_form(self.routing.source, form), options
+        routed = self.numbers.resumed(info.sid, info.called, info.caller, info.route, self.sources.now())
+        if routed is None:
+            return with_form(self.routing.source, form), options
+        agent, options = number_options(self.numbers, routed, options, self.addresses(connection))
+        return with_form(agent, form), options
 
     def options(self, connection: HTTPConnection, form: ResultForm | None = None, *, agent: str = "") -> CallOptions:
         """The options for the call of this connection. `form`: the result that its agent fills in.
@@ -205,10 +219,15 @@ class PhoneServer:
 
         return options if self.tracing is None else _traced(options, self.tracing.call())
 
+    def recording_source(self, call: RoutedCall) -> TwilioRest | None:
+        """The client of Twilio's REST API that has the recordings of a call."""
+        own = None if self.numbers is None else self.numbers.rest(call)
+        return own or (self.control if isinstance(self.control, TwilioRest) else None)
+
     def warm(self, connection: HTTPConnection, info: CallInfo) -> None:
         """Connect the model while Twilio opens the media stream."""
         if self.settings.telephony_warm:
-            self.registry.begin_warm(info, *self.answer(connection))
+            self.registry.begin_warm(info, *self.answer(connection, info))
 
     async def refuse_call(self, call_sid: str, caller: str) -> tuple[str, Refusal] | None:
         """Why a new call is refused, and the answer to it. None: the call is accepted and has a place."""
@@ -237,6 +256,8 @@ class PhoneServer:
     def call_started(self, call: Call, observed: ObservedCall) -> None:
         info = call.info
         self.limits.started(call.sid, self.now)
+        if self.numbers is not None:
+            self.numbers.started(call.sid, self.now)
         self.metrics.call_started(info.direction)
         self.call_records.started(call)
         self.board.started(call, observed.live)
@@ -256,7 +277,13 @@ class PhoneServer:
         if observed.usage.requests:
             self.metrics.model_cost(self.outcomes.models.speech, cost)
         outcome = self.outcomes.changes(call, observed.form, cost)
-        self.call_records.ended(call, duration_s, details, outcome, hold_s=self.outcomes.hold_s)
+        goes_on = False
+        if self.numbers is not None:
+            self.numbers.ended(call.sid, self.now, cost)
+            goes_on = ending is not None and ending.reason is EndReason.FAILED and self.numbers.of(call.sid) is not None
+        self.call_records.ended(
+            call, duration_s, details, outcome, hold_s=self.outcomes.hold_s, goes_on=goes_on and call.had_stream
+        )
         self.outcomes.ended(call, observed.form, details, duration_s, cost)
         journal, why = self.journals.path_of(call.sid), str(call.masked(call.ended))
         log.info("%s", ended_line(call.sid, duration_s, why, observed.responses_s, cost, journal))
@@ -278,7 +305,7 @@ class PhoneServer:
     @classmethod
     def assemble(
         cls,
-        agents: Agents,
+        agents: Agents | None,
         settings: Settings,
         options: CallOptions,
         *,
@@ -288,6 +315,7 @@ class PhoneServer:
         subjects: SubjectKey,
         outcomes: Callable[[CallRecords], CallOutcomes],
         metrics: Metrics,
+        numbers: LiveNumbers | None = None,
     ) -> PhoneServer:
         """Build the parts and connect them. `options` are the application's options for its calls."""
         sources = options.sources
@@ -332,6 +360,10 @@ class PhoneServer:
             keypad=None if key is None else KeypadOptOut(key),
             board=Board(sources),
         )
+        phone.numbers = authenticator.accounts = numbers
+        if numbers is not None:
+            phone.stream_admission.has_account = numbers.has_account
+        phone.voicemails = Voicemails(call_records, journals, sources, phone.recording_source)
         phone.defaults = replace(
             options,
             journal=lambda info: phone.feeds.tee(info.sid, journals.open(info.sid)),

@@ -23,8 +23,9 @@ called number."""
 class Routing:
     """The agents of an application. `source` is the agent, or the function that selects one, for a call."""
 
-    def __init__(self, agents: Agents) -> None:
+    def __init__(self, agents: Agents | None) -> None:
         self._by_number: dict[str, AgentSource] | None = None
+        agents = {} if agents is None else agents
         if isinstance(agents, Mapping):
             self._by_number = {_key(number): source for number, source in agents.items()}
             self.source: AgentSource = self._pick

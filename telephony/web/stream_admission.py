@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from realtime_core.sources import Sources
 
@@ -39,6 +40,8 @@ class StreamAdmission:
         limits: Limits | None = None,
         calls: StreamEnds | None = None,
     ) -> None:
+        self.has_account: Callable[[str], bool] = lambda sid: False
+        """Whether a further account with this SID is configured."""
         self._settings = settings
         self._registry = registry
         self._sources = sources
@@ -62,7 +65,7 @@ class StreamAdmission:
             StreamRefused: the token is invalid, or there is no room.
         """
         account = self._settings.twilio_account_sid
-        if account is not None and start.account_sid != account:
+        if account is not None and start.account_sid != account and not self.has_account(start.account_sid):
             raise StreamRefused("the stream belongs to another account than TWILIO_ACCOUNT_SID")
         if self._key is not None:
             await self._use_token(self._key, start)

@@ -9,33 +9,37 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..call.call import CallInfo
-from ..call.leg.fallback import fallback_for
 from ..call.leg.next_twiml import Next, StreamEnd
 from ..call.leg.next_twiml import after_dial as decide_after_dial
 from ..call.leg.next_twiml import after_stream as decide_after_stream
+from ..call.wording import voice_of
 from ..errors import NoCallerId
 from ..logs import about_call
 from ..twilio import twiml
 from ..twilio.callbacks import DialResult, VoiceRequest
-from ..twilio.details import own_query
 from ..twilio.refusal import Refusal
 from .forms import BadForm, Form, read_forms
-from .phone_server import BROWSER, PhoneServer, phone_of
+from .ladder_steps import answer_number
+from .phone_server import PhoneServer, phone_of
+from .twiml_responses import apologise, call_info, new_stream, twiml_response
 
-__all__ = ["after_dial", "after_stream", "failed", "for_twilio", "incoming_call", "leg_key"]
+__all__ = [
+    "after_dial",
+    "after_stream",
+    "failed",
+    "for_twilio",
+    "incoming_call",
+    "leg_key",
+]
 
 log = logging.getLogger(__name__)
 
-_MAX_CHARS = 400
-_MAX_DETAILS_CHARS = 16_000
-"""Twilio accepts responses of up to 64 kB (error 11750)."""
-_ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial", "leg_key"}
+_ANSWERED_IN_TWIML = {"incoming_call", "after_stream", "after_dial", "leg_key", "ladder_step", "chosen_language"}
 
 _SID = re.compile(r"[A-Za-z0-9]{1,64}")
 
@@ -66,20 +70,34 @@ def for_twilio(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
 async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The voice webhook: connects an incoming call to the media stream, or refuses it."""
     voice = VoiceRequest.parse(form)
+    if phone.numbers is not None:
+        routed = phone.numbers.begin(voice.call_sid, voice.called, voice.caller, phone.sources.now())
+        if routed is not None and _is_of_account(phone, voice, routed.book.account_sid(routed.number)):
+            return twiml_response(await answer_number(request, phone, voice, routed))
     if not phone.routing.serves(voice.called):
         _turned_away(phone, voice, "number")
         phone.refusals.warning(f"number {voice.called}", f"Refused a call: no agent answers {voice.called!r}.")
-        return _twiml(twiml.say_and_hang_up(phone.settings.telephony_unknown_number))
+        return twiml_response(twiml.say_and_hang_up(phone.settings.telephony_unknown_number))
     if (refused := await phone.refuse_call(voice.call_sid, voice.caller)) is not None:
         why, answer = refused
         _turned_away(phone, voice, why, is_busy=answer.kind == "busy")
         phone.refusals.warning(why, f"Refused a call: {why}.")
-        return _twiml(_refuse(answer, phone, voice))
-    info = _info(request, voice)
-    document = _new_stream(request, phone, info)
+        return twiml_response(_refuse(answer, phone, voice))
+    info = call_info(request, voice)
+    document = new_stream(request, phone, info)
     phone.call_records.announced(info)
     phone.warm(request, info)
-    return _twiml(document)
+    return twiml_response(document)
+
+
+def _is_of_account(phone: PhoneServer, voice: VoiceRequest, account_sid: str | None) -> bool:
+    """Whether the request comes from the account that has the number. Its signature was checked with the token of the
+    account that it names."""
+    expected = account_sid or phone.settings.twilio_account_sid
+    if expected is None or voice.account_sid == expected:
+        return True
+    phone.refusals.warning("account", f"Refused a call to {voice.called!r}: its number belongs to another account.")
+    return False
 
 
 def _turned_away(phone: PhoneServer, voice: VoiceRequest, why: str, *, is_busy: bool = False) -> None:
@@ -98,8 +116,8 @@ async def after_stream(request: Request, phone: PhoneServer, form: Form) -> Resp
     what = decide_after_stream(end, call_ended=voice.ended)
     log.info("The media stream has ended (%s): %s.", "an unknown call" if end is None else end.why, what)
     if what == "document" and end is not None and end.twiml is not None:
-        return _twiml(end.twiml)
-    return _twiml(await _go_on(what, request, phone, voice, end))
+        return twiml_response(end.twiml)
+    return twiml_response(await _go_on(what, request, phone, voice, end))
 
 
 @for_twilio
@@ -112,7 +130,7 @@ async def after_dial(request: Request, phone: PhoneServer, form: Form) -> Respon
         connected=result.connected, call_ended=voice.ended, known=end is not None, offered=end.offered if end else 0
     )
     log.info("The transfer has ended (%s): %s.", result.status, what)
-    return _twiml(await _go_on(what, request, phone, voice, end))
+    return twiml_response(await _go_on(what, request, phone, voice, end))
 
 
 async def _stream_end(phone: PhoneServer, voice: VoiceRequest) -> StreamEnd | None:
@@ -124,7 +142,7 @@ async def _stream_end(phone: PhoneServer, voice: VoiceRequest) -> StreamEnd | No
 @for_twilio
 def leg_key(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The webhook for a key that the called party of a warm transfer pressed."""
-    return _twiml(phone.hooks.leg_key(request.path_params["leg"], form.get("Digits", "")))
+    return twiml_response(phone.hooks.leg_key(request.path_params["leg"], form.get("Digits", "")))
 
 
 class _Refused(Exception):
@@ -180,8 +198,8 @@ async def failed(request: Request, error: Exception) -> Response:
     """The response if an endpoint raised an exception. The server logs the exception."""
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
-    phone = phone_of(request)
-    return _twiml(_apologise(phone, getattr(request.state, "voice", None)))
+    phone, voice = phone_of(request), getattr(request.state, "voice", None)
+    return twiml_response(apologise(phone, voice))
 
 
 async def _go_on(what: Next, request: Request, phone: PhoneServer, voice: VoiceRequest, end: StreamEnd | None) -> str:
@@ -191,15 +209,25 @@ async def _go_on(what: Next, request: Request, phone: PhoneServer, voice: VoiceR
         phone.metrics.stream_reattached()
         phone.hooks.stream_offered(voice.call_sid)
         await phone.call_records.offered(voice.call_sid, end)
-        return _new_stream(request, phone, _info(request, voice), instance=end.instance)
-    return _apologise(phone, voice)
+        return new_stream(request, phone, _again(request, phone, voice), instance=end.instance)
+    return _rescued(request, phone, voice) or apologise(phone, voice)
 
 
-def _apologise(phone: PhoneServer, voice: VoiceRequest | None) -> str:
-    """An apology, with the fallback number if Twilio can call it for this caller."""
-    settings = phone.settings
-    parties = (voice or VoiceRequest("")).parties(settings.twilio_phone_number)
-    return twiml.apologise(settings.telephony_apology, fallback_for(parties, settings.telephony_fallback_number))
+def _again(request: Request, phone: PhoneServer, voice: VoiceRequest) -> CallInfo:
+    routed = None if phone.numbers is None else phone.numbers.of(voice.call_sid)
+    return call_info(request, voice, "" if routed is None else routed.token)
+
+
+def _rescued(request: Request, phone: PhoneServer, voice: VoiceRequest) -> str | None:
+    """The next step for a call to a configured number whose agent is lost. None: the number is not configured."""
+    if phone.numbers is None:
+        return None
+    routed = phone.numbers.begin(voice.call_sid, voice.called, voice.caller, phone.sources.now())
+    if routed is None:
+        return None
+    locale = routed.book.locale(routed.language)
+    place = f"{routed.route.ladder}.{routed.at + 1}.{routed.language}"
+    return twiml.redirect(phone.addresses(request).ladder(place), locale.words["hold_the_line"], voice_of(locale))
 
 
 def _refuse(answer: Refusal, phone: PhoneServer, voice: VoiceRequest) -> str:
@@ -207,42 +235,4 @@ def _refuse(answer: Refusal, phone: PhoneServer, voice: VoiceRequest) -> str:
         return twiml.refuse(answer, voice.parties(phone.settings.twilio_phone_number))
     except NoCallerId as error:
         log.error("A refused call cannot be dialled to %s: %s.", answer.value, error)
-        return _apologise(phone, voice)
-
-
-def _new_stream(request: Request, phone: PhoneServer, info: CallInfo, *, instance: str = "") -> str:
-    """TwiML for a stream to this process, or to `instance`, the process of the call."""
-    addresses = phone.addresses(request)
-    addresses = replace(addresses, instance=instance or addresses.instance, details_chars=_MAX_DETAILS_CHARS)
-    return twiml.connect_stream(addresses.stream(info))
-
-
-def _info(request: Request, voice: VoiceRequest) -> CallInfo:
-    """The parties of a call, and the parameters of a softphone.
-
-    An address that is too long for a parameter of a stream is left out.
-    """
-    caller, called = (_fitting(address) for address in (voice.caller, voice.called))
-    return CallInfo(
-        voice.call_sid,
-        caller=caller,
-        called=called,
-        account_sid=voice.account_sid,
-        parameters=request.scope.get(BROWSER, {}),
-        forwarded_from=voice.forwarded_from,
-        caller_name=voice.caller_name,
-        stir_verstat=voice.stir_verstat,
-        sip_headers=voice.sip_headers,
-        query=own_query(request.query_params, is_form=request.method != "POST"),
-    )
-
-
-def _fitting(address: str) -> str:
-    if len(address) <= _MAX_CHARS:
-        return address
-    log.warning("An address of %d characters is too long and is left out.", len(address))
-    return ""
-
-
-def _twiml(document: str) -> Response:
-    return Response(document, media_type="text/xml")
+        return apologise(phone, voice)

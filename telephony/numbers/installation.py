@@ -1,0 +1,166 @@
+"""Compares the numbers at Twilio with the configuration, changes them, and restores them.
+
+What a number had before our first change is saved on disk, in the same file as that of `telephony number set`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ..twilio.number_webhooks import NumberWebhooks, SavedWebhook, VoiceWebhook
+from ..twilio.rest import PhoneNumber, TwilioRest
+from ..urls import public_address
+from .config import MAIN, NumberConfig, NumbersConfig
+
+__all__ = ["Installation", "NumberPlan"]
+
+
+@dataclass(frozen=True, slots=True)
+class NumberPlan:
+    """One number: what Twilio has, and what the configuration says."""
+
+    number: str
+    account: str
+    """The name of the account."""
+    now: VoiceWebhook | None
+    """None: the account does not have the number."""
+    wanted: VoiceWebhook | None
+    """None: the configuration does not have the number."""
+    problem: str = ""
+    """Why the number cannot be changed, and what to do."""
+    warning: str = ""
+
+    @property
+    def is_change(self) -> bool:
+        return self.now is not None and self.wanted is not None and self.now != self.wanted and not self.problem
+
+    def lines(self) -> list[str]:
+        """The change in words."""
+        if self.problem:
+            return [f"{self.number}  PROBLEM: {self.problem}"]
+        if self.wanted is None:
+            return [f"{self.number}  is not in the file and stays as it is"]
+        if not self.is_change:
+            return [f"{self.number}  is as the file says", *self._warnings()]
+        assert self.now is not None
+        pairs = [
+            ("webhook", _shown(self.now.url, self.now.application_sid), self.wanted.url),
+            ("fallback", self.now.fallback_url or "none", self.wanted.fallback_url),
+            ("status callback", self.now.status_callback or "none", self.wanted.status_callback or "none"),
+        ]
+        changes = [f"    {name}: {old} -> {new}" for name, old, new in pairs if old != new]
+        return [f"{self.number}  ({self.account})", *changes, *self._warnings()]
+
+    def _warnings(self) -> list[str]:
+        return [f"    warning: {self.warning}"] if self.warning else []
+
+
+class Installation:
+    """The numbers of one configuration at Twilio. `rest_of` returns the client of an account by its name."""
+
+    def __init__(
+        self,
+        config: NumbersConfig,
+        rest_of: Callable[[str], TwilioRest],
+        public_url: str,
+        webhooks_of: Callable[[TwilioRest], NumberWebhooks] = NumberWebhooks,
+    ) -> None:
+        self._config = config
+        self._rest_of = rest_of
+        self._public_url = public_url
+        self._webhooks_of = webhooks_of
+
+    async def plan(self) -> list[NumberPlan]:
+        """All numbers of the file and of its accounts, in the order of the file.
+
+        Raises:
+            TwilioError: an account cannot be read.
+        """
+        names = list(dict.fromkeys(number.account for number in self._config.numbers.values()))
+        owned = {name: {it.number: it for it in await self._rest_of(name).phone_numbers()} for name in names}
+        plans: list[NumberPlan] = []
+        seen: set[str] = set()
+        for key, number in self._config.numbers.items():
+            if not key.endswith("*"):
+                seen.add(key)
+                plans.append(self._plan(key, number, owned))
+        for account, numbers in owned.items():
+            for it in numbers.values():
+                if it.number in seen:
+                    continue
+                found = self._config.find(it.number)
+                if found is not None and found[1].account == account:
+                    plans.append(self._plan(it.number, found[1], owned))
+                else:
+                    plans.append(NumberPlan(it.number, account, VoiceWebhook.of(it), None))
+        return plans
+
+    def _plan(self, number: str, config: NumberConfig, owned: dict[str, dict[str, PhoneNumber]]) -> NumberPlan:
+        account, wanted = config.account, self._wanted(config)
+        found = owned[account].get(number)
+        if found is None:
+            other = next((name for name, numbers in owned.items() if number in numbers), None)
+            where = f"the account {other} has it: set account = {other!r}" if other else "no account of the file has it"
+            return NumberPlan(number, account, None, wanted, f"{account} does not have this number; {where}")
+        now = VoiceWebhook.of(found)
+        if not found.voice:
+            return NumberPlan(number, account, now, wanted, "it cannot receive voice calls: buy a number with Voice")
+        if found.trunk_sid:
+            problem = f"it belongs to the SIP trunk {found.trunk_sid}: remove it from the trunk first"
+            return NumberPlan(number, account, now, wanted, problem)
+        return NumberPlan(number, account, now, wanted, warning=self._warning(config))
+
+    def _wanted(self, config: NumberConfig) -> VoiceWebhook:
+        url = public_address(self._public_url, "/incoming-call")
+        callback = public_address(self._public_url, "/call-status")
+        return VoiceWebhook(url, fallback_url=config.fallback_url or url, status_callback=callback)
+
+    def _warning(self, config: NumberConfig) -> str:
+        host = urlsplit(self._public_url).hostname
+        if config.fallback_url and urlsplit(config.fallback_url).hostname != host:
+            return ""
+        return (
+            "its fallback is this server. Callers hear an error of Twilio while the server is down: set fallback_url "
+            "to a TwiML Bin or to another server"
+        )
+
+    async def apply(self, plans: Sequence[NumberPlan]) -> list[NumberPlan]:
+        """Change the numbers of these plans. Returns those that were changed.
+
+        Raises:
+            TwilioError, NumberError: Twilio refused a change. Earlier changes stay, and can be restored.
+        """
+        changed = []
+        for plan in plans:
+            if plan.is_change and plan.wanted is not None:
+                webhooks = self._webhooks_of(self._rest_of(plan.account))
+                await webhooks.set(plan.number, plan.wanted, account=plan.account)
+                changed.append(plan)
+        return changed
+
+    async def restore(self, *, force: bool = False) -> list[tuple[SavedWebhook, bool]]:
+        """Restore the numbers of the file that were changed. False: the number was changed elsewhere since, and stays.
+
+        Raises:
+            TwilioError: Twilio refused.
+        """
+        saved = self._webhooks_of(self._rest_of(MAIN)).saved() if self._has_main() else self._any().saved()
+        done = []
+        for entry in saved.values():
+            found = self._config.find(entry.number)
+            if found is not None and found[1].account == (entry.account or MAIN):
+                webhooks = self._webhooks_of(self._rest_of(found[1].account))
+                done.append((entry, await webhooks.restore(entry, force=force)))
+        return done
+
+    def _has_main(self) -> bool:
+        return any(number.account == MAIN for number in self._config.numbers.values())
+
+    def _any(self) -> NumberWebhooks:
+        return self._webhooks_of(self._rest_of(next(iter(self._config.numbers.values())).account))
+
+
+def _shown(url: str, application_sid: str) -> str:
+    return f"application {application_sid}" if application_sid else url or "nothing"

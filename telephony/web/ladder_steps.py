@@ -1,0 +1,132 @@
+"""The steps of the ladder of a configured number, as TwiML: an agent, a person, a message, or a notice.
+
+If a step does not help, the next one follows. The last one ends the call.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from starlette.requests import Request
+
+from ..call.wording import voice_of
+from ..errors import NoCallerId
+from ..numbers.config import Choice, StepKind
+from ..numbers.ladder import Ladder, text_in
+from ..twilio import twiml
+from ..twilio.callbacks import VoiceRequest
+from .live_numbers import RoutedCall
+from .phone_server import PhoneServer
+from .twiml_responses import call_info, new_stream
+
+__all__ = ["after_message", "answer_number", "ladder_over", "next_step", "step_twiml", "took"]
+
+log = logging.getLogger(__name__)
+
+_NOT_CLOSED = "nobody_available"
+
+
+async def answer_number(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
+    """The TwiML for a new call to a configured number."""
+    why = ""
+    if call.step.kind is StepKind.AGENT:
+        refused = await phone.refuse_call(voice.call_sid, voice.caller)
+        assert phone.numbers is not None
+        why = "" if refused is None else refused[0]
+        if not why and phone.numbers.over_limit(voice.call_sid, call, voice.caller, phone.now):
+            phone.limits.ended(voice.call_sid, phone.now)
+            why = "number-limit"
+    phone.call_records.announced(call_info(request, voice, call.token))
+    if why:
+        phone.metrics.call_refused(why)
+        phone.refusals.warning(why, f"No agent takes a call: {why}. The next step of its number does.")
+        took(call, f"agent: {why}")
+        return next_step(request, phone, voice, call)
+    if Choice.KEYPAD in call.number.choose_language and len(call.number.offered) > 1:
+        return _offer_languages(request, phone, call)
+    return step_twiml(request, phone, voice, call)
+
+
+def _offer_languages(request: Request, phone: PhoneServer, call: RoutedCall) -> str:
+    addresses = phone.addresses(request)
+    offers = []
+    for key, tag in enumerate(call.number.offered, 1):
+        locale = call.book.locale(tag)
+        offers.append((locale.text("press_for_language", key=str(key)), voice_of(locale)))
+    place = addresses.choose_language(call.token)
+    return twiml.choose_language(offers, action=place, otherwise=place)
+
+
+def next_step(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
+    call.at = min(call.at + 1, len(call.route.steps) - 1)
+    return step_twiml(request, phone, voice, call)
+
+
+def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: RoutedCall) -> str:
+    """The TwiML of the step that the call is at, or of the next one that is possible."""
+    step, addresses = call.step, phone.addresses(request)
+    locale = call.book.locale(call.language)
+    speaks = voice_of(locale)
+    match step.kind:
+        case StepKind.AGENT:
+            assert phone.numbers is not None
+            usable = phone.defaults.model is not None or phone.numbers.endpoints.may_try(call.number.models)
+            if not usable or phone.registry.draining:
+                took(call, "agent: the model's endpoints fail")
+                return next_step(request, phone, voice, call)
+            info = call_info(request, voice, call.token)
+            document = new_stream(request, phone, info)
+            phone.warm(request, info)
+            return document
+        case StepKind.DIAL:
+            target = call.number.transfer_targets.get(step.dial or "", step.dial or "")
+            try:
+                whom = voice.parties(phone.settings.twilio_phone_number).reach(target)
+            except NoCallerId as error:
+                log.error("A step cannot dial %s: %s.", step.dial, error)
+                took(call, f"dial {step.dial}: no caller id")
+                return next_step(request, phone, voice, call)
+            phone.call_records.on_ladder(voice.call_sid, voice.caller, call, within_s=step.ring_s + 4 * 3600)
+            say = locale.text("connecting")
+            action = addresses.ladder(call.token, "dialled")
+            return twiml.dial(whom, action=action, ring_s=round(step.ring_s), say=say, voice=speaks)
+        case StepKind.VOICEMAIL:
+            phone.call_records.on_ladder(voice.call_sid, voice.caller, call, within_s=step.max_s + 120)
+            greeting = text_in(step.voicemail, call.language) or locale.text("leave_message")
+            return twiml.record_message(
+                greeting,
+                locale.text("no_message"),
+                action=addresses.ladder(call.token, "recorded"),
+                status_callback=addresses.voicemail(f"{call.token}/recording"),
+                max_s=step.max_s,
+                transcribe_callback=addresses.voicemail(f"{call.token}/transcript") if step.transcribe else None,
+                voice=speaks,
+            )
+        case StepKind.SAY:
+            name = "closed" if call.route.ladder is Ladder.CLOSED and call.at == 0 else _NOT_CLOSED
+            text = text_in(step.say, call.language) or locale.text(name)
+            ladder_over(phone, voice, call, "say")
+            return twiml.say_and_hang_up(text, speaks)
+
+
+def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, form: Mapping[str, str]) -> str:
+    """The TwiML after a message. The recording itself comes with its own callback."""
+    locale = call.book.locale(call.language)
+    took(call, f"voicemail: {form.get('RecordingDuration', '0')} s")
+    ladder_over(phone, voice, call, "voicemail")
+    phone.voicemails.message(voice, call, form)
+    if voice.ended:
+        return twiml.hang_up()
+    return twiml.say_and_hang_up(locale.text("message_saved"), voice_of(locale))
+
+
+def took(call: RoutedCall, what: str) -> None:
+    step, _, result = what.partition(": ")
+    call.taken.append({"step": step, "result": result})
+
+
+def ladder_over(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, how: str) -> None:
+    """Note that the ladder has ended the call."""
+    why = "closed" if call.route.ladder is Ladder.CLOSED else "fallback"
+    phone.call_records.ladder_ended(voice.call_sid, voice.caller, call, f"{why}-{how}")

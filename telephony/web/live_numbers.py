@@ -1,0 +1,245 @@
+"""The numbers of a running application: the current configuration, its reload, and the routes of live calls.
+
+A call keeps the configuration with which it began. A reload applies to the calls that begin after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import NumbersFileError
+from ..numbers.config import Account, NumberConfig, Step
+from ..numbers.endpoints import Endpoints
+from ..numbers.ladder import Ladder, Route, ladder_of, language_of, route_of
+from ..settings import Settings
+from ..twilio.rest import TwilioRest
+from ..twilio.signature import SigningKeys
+from .limits import Caps, Limits
+from .number_book import LoadAgent, NumberBook, load_book
+
+__all__ = ["LiveNumbers", "RoutedCall"]
+
+log = logging.getLogger(__name__)
+
+_MAX_CALLS = 10_000
+_POLL_S = 2.0
+MakeRest = Callable[[Account], TwilioRest | None]
+"""Makes the client of Twilio's REST API for an account."""
+
+
+@dataclass(slots=True)
+class RoutedCall:
+    """One call with its route, and the configuration with which it began."""
+
+    book: NumberBook
+    route: Route
+    began: datetime
+    at: int = 0
+    """The number of the step that the call is at."""
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    """What the steps did, for the record."""
+
+    @property
+    def number(self) -> NumberConfig:
+        return self.route.number
+
+    @property
+    def step(self) -> Step:
+        return self.route.steps[self.at]
+
+    @property
+    def language(self) -> str:
+        return self.route.language
+
+    @property
+    def token(self) -> str:
+        """The place of the call in its ladder, as a text for addresses and stream parameters."""
+        return f"{self.route.ladder}.{self.at}.{self.route.language}"
+
+    def speak(self, language: str) -> None:
+        self.route = replace(self.route, language=language)
+
+
+class LiveNumbers:
+    """The current configuration, and the calls that follow it."""
+
+    def __init__(
+        self,
+        book: NumberBook,
+        settings: Settings,
+        *,
+        path: Path | None = None,
+        load_agent: LoadAgent,
+        make_rest: MakeRest,
+        endpoints: Endpoints | None = None,
+    ) -> None:
+        self.book = book
+        self.path = path
+        self.endpoints = endpoints or Endpoints()
+        self.reloads = 0
+        self.problems: list[str] = []
+        """What is wrong with the file since the last reload. The old configuration then stays."""
+        self._settings = settings
+        self._load_agent = load_agent
+        self._make_rest = make_rest
+        self._rests: dict[str, TwilioRest | None] = {}
+        self._calls: OrderedDict[str, RoutedCall] = OrderedDict()
+        self._limits: dict[str, Limits] = {}
+        self._costs: dict[str, tuple[int, float]] = {}
+        self._reload = asyncio.Event()
+
+    # --- calls -----------------------------------------------------------------------------------------------------
+
+    def begin(self, sid: str, called: str, caller: str, now: datetime) -> RoutedCall | None:
+        """The route of a new call. None: no number of the configuration was called. A repeated webhook gets the same
+        route again."""
+        if (call := self._calls.get(sid)) is not None:
+            return call
+        if (found := self.book.config.find(called)) is None:
+            return None
+        fallback = self._settings.telephony_fallback_number
+        route = route_of(self.book.config, found[0], caller, now, fallback_number=fallback)
+        return self._keep(sid, RoutedCall(self.book, route, now))
+
+    def of(self, sid: str) -> RoutedCall | None:
+        """The call with this CallSid, if it began here."""
+        return self._calls.get(sid)
+
+    def resumed(self, sid: str, called: str, caller: str, token: str, now: datetime) -> RoutedCall | None:
+        """The call at the place that `token` names. A call that began in another process gets the current
+        configuration."""
+        call = self._calls.get(sid)
+        ladder, _, rest = token.partition(".")
+        at, _, language = rest.partition(".")
+        if call is None:
+            if (begun := self.begin(sid, called, caller, now)) is None or ladder not in list(Ladder):
+                return begun
+            number = begun.number
+            steps = ladder_of(number, Ladder(ladder), self._settings.telephony_fallback_number)
+            spoken = language if language in number.offered else language_of(number, caller)
+            begun.route = replace(begun.route, ladder=Ladder(ladder), steps=steps, language=spoken)
+            call = begun
+        if at.isdigit():
+            call.at = min(int(at), len(call.route.steps) - 1)
+        return call
+
+    def _keep(self, sid: str, call: RoutedCall) -> RoutedCall:
+        self._calls[sid] = call
+        if len(self._calls) > _MAX_CALLS:
+            self._calls.popitem(last=False)
+        return call
+
+    # --- limits ----------------------------------------------------------------------------------------------------
+
+    def over_limit(self, sid: str, call: RoutedCall, caller: str, now: float) -> bool:
+        """Whether the number has reached one of its limits. If not, the call counts from now on."""
+        limits = self._limits_of(call)
+        day, spent = self._costs.get(call.route.key, (0, 0.0))
+        budget = call.number.limits.cost_per_day
+        if budget and day == int(now // 86_400) and spent >= budget:
+            return True
+        return limits.admit(sid, caller, now) is not None
+
+    def started(self, sid: str, now: float) -> None:
+        if (call := self._calls.get(sid)) is not None:
+            self._limits_of(call).started(sid, now)
+
+    def ended(self, sid: str, now: float, cost: float | None) -> None:
+        if (call := self._calls.get(sid)) is None:
+            return
+        self._limits_of(call).ended(sid, now)
+        today = int(now // 86_400)
+        day, spent = self._costs.get(call.route.key, (0, 0.0))
+        self._costs[call.route.key] = (today, (spent if day == today else 0.0) + (cost or 0.0))
+
+    def _limits_of(self, call: RoutedCall) -> Limits:
+        given = call.number.limits
+        caps = Caps(
+            given.max_calls,
+            per_caller_hour=given.calls_per_caller_hour,
+            withheld_hour=0,
+            minutes_per_day=given.minutes_per_day,
+        )
+        limits = self._limits.setdefault(call.route.key, Limits(caps))
+        limits.caps = caps
+        return limits
+
+    # --- accounts --------------------------------------------------------------------------------------------------
+
+    def keys_of(self, account_sid: str) -> Sequence[SigningKeys]:
+        return self.book.keys.get(account_sid, ())
+
+    @property
+    def all_keys(self) -> Sequence[SigningKeys]:
+        return [key for keys in self.book.keys.values() for key in keys]
+
+    def has_account(self, sid: str) -> bool:
+        return sid in self.book.keys
+
+    def rest(self, call: RoutedCall) -> TwilioRest | None:
+        """The client of the account of the number. None: that of the settings."""
+        name = call.number.account
+        if name not in call.book.config.accounts:
+            return None
+        if name not in self._rests:
+            self._rests[name] = self._make_rest(call.book.config.accounts[name])
+        return self._rests[name]
+
+    def close(self) -> None:
+        for rest in self._rests.values():
+            if rest is not None:
+                rest.close()
+
+    # --- reload ----------------------------------------------------------------------------------------------------
+
+    def request_reload(self) -> None:
+        """Read the file again soon, because of a signal."""
+        self._reload.set()
+
+    async def reload(self) -> bool:
+        """Read the file again. If it has problems, they are logged and the old configuration stays."""
+        assert self.path is not None
+        try:
+            book = await asyncio.to_thread(load_book, self.path, self._load_agent)
+        except NumbersFileError as error:
+            self.problems = error.problems
+            log.error("The numbers stay as they are, because the file has problems:\n%s", error)
+            return False
+        self.book, self.problems = book, []
+        self.reloads += 1
+        self.close()
+        self._rests.clear()
+        log.info("The configuration of %d numbers was loaded again.", len(book.config.numbers))
+        return True
+
+    async def watch(self) -> None:
+        """Reload the file when it changes, or after `request_reload`. Until cancelled."""
+        if self.path is None:
+            return
+        seen = await asyncio.to_thread(_version, self.path)
+        while True:
+            try:
+                async with asyncio.timeout(_POLL_S):
+                    await self._reload.wait()
+            except TimeoutError:
+                pass
+            found = await asyncio.to_thread(_version, self.path)
+            if found != seen or self._reload.is_set():
+                self._reload.clear()
+                seen = found
+                await self.reload()
+
+
+def _version(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size

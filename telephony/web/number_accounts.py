@@ -1,0 +1,57 @@
+"""What the configuration of numbers needs from its surroundings: agents by import string, REST clients, and SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from realtime_core.errors import UserError, VirtualTimeError
+
+from ..call.options import AgentSource
+from ..numbers.config import Account
+from ..twilio.rest import TwilioRest
+from .live_numbers import LiveNumbers
+
+__all__ = ["load_agent", "reloaded_by_signal", "rest_of"]
+
+
+def load_agent(name: str) -> AgentSource:
+    """The agent at `module:attribute`. Raises `UserError`."""
+    from ..cli.errors import CliError
+    from ..cli.load import load_agent as load
+
+    try:
+        return load(name)
+    except CliError as error:
+        raise UserError(f"{error} {error.hint}".strip()) from error
+
+
+def rest_of(account: Account, base_url: str | None = None) -> TwilioRest | None:
+    """The client of an account, in its region. None: its environment variables are not set."""
+    key, secret = os.environ.get(account.api_key_env or "", ""), os.environ.get(account.api_secret_env or "", "")
+    if key and secret:
+        return TwilioRest(account.sid, key, secret, base_url=base_url, region=account.region.value)
+    if token := os.environ.get(account.auth_token_env, ""):
+        return TwilioRest(account.sid, account.sid, token, base_url=base_url, region=account.region.value)
+    return None
+
+
+@contextmanager
+def reloaded_by_signal(numbers: LiveNumbers | None) -> Iterator[None]:
+    """Read the file of numbers again on SIGHUP. Where signals cannot be handled, the file is only watched."""
+    if numbers is None or numbers.path is None or not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGHUP, numbers.request_reload)
+    except (NotImplementedError, RuntimeError, ValueError, VirtualTimeError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)

@@ -1,0 +1,76 @@
+"""TwiML that several webhooks answer with: a new media stream, and an apology."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..call.call import CallInfo
+from ..call.leg.fallback import fallback_for
+from ..call.wording import voice_of
+from ..twilio import twiml
+from ..twilio.callbacks import VoiceRequest
+from ..twilio.details import own_query
+from .phone_server import BROWSER, PhoneServer
+
+__all__ = ["apologise", "call_info", "new_stream", "twiml_response"]
+
+log = logging.getLogger(__name__)
+
+_MAX_CHARS = 400
+_MAX_DETAILS_CHARS = 16_000
+"""Twilio accepts responses of up to 64 kB (error 11750)."""
+
+
+def apologise(phone: PhoneServer, voice: VoiceRequest | None) -> str:
+    """An apology in the language of the call, with the fallback number if Twilio can call it for this caller."""
+    settings = phone.settings
+    voice = voice or VoiceRequest("")
+    fallback = fallback_for(voice.parties(settings.twilio_phone_number), settings.telephony_fallback_number)
+    routed = None if phone.numbers is None else phone.numbers.of(voice.call_sid)
+    if routed is None or routed.language == "en":
+        return twiml.apologise(settings.telephony_apology, fallback)
+    locale = routed.book.locale(routed.language)
+    return twiml.apologise(locale.text("failed"), fallback, voice_of(locale))
+
+
+def new_stream(request: Request, phone: PhoneServer, info: CallInfo, *, instance: str = "") -> str:
+    """TwiML for a stream to this process, or to `instance`, the process of the call."""
+    addresses = phone.addresses(request)
+    addresses = replace(addresses, instance=instance or addresses.instance, details_chars=_MAX_DETAILS_CHARS)
+    return twiml.connect_stream(addresses.stream(info))
+
+
+def call_info(request: Request, voice: VoiceRequest, route: str = "") -> CallInfo:
+    """The parties of a call, and the parameters of a softphone.
+
+    An address that is too long for a parameter of a stream is left out.
+    """
+    caller, called = (_fitting(address) for address in (voice.caller, voice.called))
+    return CallInfo(
+        voice.call_sid,
+        caller=caller,
+        called=called,
+        account_sid=voice.account_sid,
+        parameters=request.scope.get(BROWSER, {}),
+        forwarded_from=voice.forwarded_from,
+        caller_name=voice.caller_name,
+        stir_verstat=voice.stir_verstat,
+        sip_headers=voice.sip_headers,
+        query=own_query(request.query_params, is_form=request.method != "POST"),
+        route=route,
+    )
+
+
+def _fitting(address: str) -> str:
+    if len(address) <= _MAX_CHARS:
+        return address
+    log.warning("An address of %d characters is too long and is left out.", len(address))
+    return ""
+
+
+def twiml_response(document: str) -> Response:
+    return Response(document, media_type="text/xml")
