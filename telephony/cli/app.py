@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import calls_app, campaign_app, tokens, webhooks
+from . import calls_app, campaign_app, numbers, tokens, webhooks
 from . import probe as probing
 from .errors import FAILED, USAGE, CliError, reporting
 
@@ -81,6 +81,12 @@ def serve(
             "--phone", help="Point TWILIO_PHONE_NUMBER here while the server runs, through a tunnel if needed."
         ),
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file of numbers. Other numbers are answered by AGENT. [TELEPHONY_NUMBERS]", show_default=False
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON line with the address when ready.")] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -100,6 +106,7 @@ def serve(
             phone=phone,
             outgoing=outgoing or (),
             reload=reload,
+            config=config,
         )
 
 
@@ -405,6 +412,7 @@ def restore_number(
         commands.restore_number(number, force=force)
 
 
+app.add_typer(numbers.app, name="numbers")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(tokens.app, name="tokens")
 app.command()(probing.probe)

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 import typer
 
@@ -41,6 +42,7 @@ def run_server(
     phone: bool = False,
     outgoing: Sequence[str] = (),
     reload: bool = False,
+    config: Path | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. With `phone`, the webhook of our number is set to this server in that time. With
     `reload` the server starts again when a file changes."""
@@ -53,11 +55,12 @@ def run_server(
         settings = load_settings(host=host, port=port, telephony_model=model)
         arguments = [agent] if agent else []
         arguments += ["--greeting", greeting, *(["--model", model] if model else [])]
+        arguments += ["--config", str(config)] if config else []
         arguments += [word for name in outgoing for word in ("--outgoing", name)]
         arguments += ["--stub-tools"] * stub_tools + ["--json"] * json + ["--verbose"] * verbose
         run_reloading(arguments, host=settings.host, port=settings.port)
         return
-    overrides = {"host": host, "port": port, "telephony_model": model}
+    overrides = {"host": host, "port": port, "telephony_model": model, "telephony_numbers": config}
     with temporary_webhook(overrides) if phone else nullcontext() as webhook:
         _serve(
             load_settings(**overrides), agent, webhook, outgoing,
@@ -80,6 +83,7 @@ def _serve(
     if verbose:
         for name in ("telephony", "realtime_core"):
             logging.getLogger(name).setLevel(logging.DEBUG)
+    has_agent = agent is not None or settings.telephony_numbers is None
     agents = load_agents(agent or DEMO_AGENT)
     if stub_tools:
         agents = (
@@ -87,7 +91,7 @@ def _serve(
         )
 
     callers = {name: stubbed(load_agent(name)) if stub_tools else load_agent(name) for name in outgoing}
-    if not isinstance(agents, Mapping):
+    if has_agent and not isinstance(agents, Mapping):
         callers[agent or DEMO_AGENT] = agents
 
     def listening(address: str) -> None:
@@ -109,7 +113,9 @@ def _serve(
         if webhook is not None:
             webhook.set()
 
-    application = create_app(agents, greeting=greeting or None, settings=settings, outgoing=callers)
+    application = create_app(
+        agents if has_agent else None, greeting=greeting or None, settings=settings, outgoing=callers
+    )
     serve(
         application,
         host=settings.host,

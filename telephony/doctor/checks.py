@@ -10,6 +10,7 @@ from realtime_core.sources import SYSTEM, Sources
 from ..settings import Settings
 from .account import check_twilio
 from .check_result import CheckResult
+from .fallback import check_fallbacks, check_numbers_file
 from .local import check_audio, check_journal_folder, check_model, check_settings
 from .records import check_records
 from .remote import WEB, Web, check_address, check_clock, check_key
@@ -39,6 +40,9 @@ async def run_checks(
     results += [check_model(settings), await check_journal_folder(settings), await check_records(settings, sources)]
     results += await check_key(settings, web.get, sources.now().date(), wanted=model_key)
     results += await check_twilio(settings, to=to)
+    if settings.telephony_numbers is not None:
+        about, urls = await asyncio.to_thread(check_numbers_file, settings.telephony_numbers)
+        results += [*about, *await check_fallbacks(settings, urls, web)]
     address, answer = await check_address(settings, web)
     results += address
     if settings.public_url is not None or settings.twilio_account_sid is not None:

@@ -1,0 +1,143 @@
+"""`telephony numbers`: compares the numbers at Twilio with a file, changes and restores them."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telephony.errors import NumberError
+from telephony.numbers.config import MAIN, NumbersConfig
+from telephony.numbers.installation import Installation, NumberPlan
+from telephony.settings import Settings, read_settings
+from telephony.twilio.rest import TwilioRest
+from telephony.web.number_accounts import load_agent, rest_of
+from telephony.web.number_book import load_book
+
+from .errors import FAILED, USAGE, CliError, reporting
+
+__all__ = ["app", "rests"]
+
+app = typer.Typer(
+    help="Compare the numbers at Twilio with a file of numbers, change and restore them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+File = Annotated[
+    Path, typer.Argument(help="The file of numbers.", envvar="TELEPHONY_NUMBERS", show_default="numbers.toml")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DIFFERS = 3
+
+
+@app.command()
+def plan(file: File = Path("numbers.toml"), json: Json = False) -> None:
+    """Show what `apply` would change. It changes nothing."""
+    with reporting(verbose=False):
+        _show(asyncio.run(_installation(file).plan()), json=json)
+
+
+@app.command()
+def diff(file: File = Path("numbers.toml"), json: Json = False) -> None:
+    """The same as `plan`, with exit code 3 if a number differs from the file."""
+    with reporting(verbose=False):
+        plans = asyncio.run(_installation(file).plan())
+        _show([each for each in plans if each.is_change or each.problem], json=json)
+        if any(each.is_change or each.problem for each in plans):
+            raise typer.Exit(DIFFERS)
+        if not json:
+            typer.echo("Twilio has what the file says.")
+
+
+@app.command()
+def apply(
+    file: File = Path("numbers.toml"),
+    yes: Annotated[bool, typer.Option("--yes", help="Change the numbers without a question.")] = False,
+) -> None:
+    """Change the webhooks, fallbacks and status callbacks of all numbers of the file. The previous ones are saved."""
+    with reporting(verbose=False):
+        installation = _installation(file)
+        plans = asyncio.run(installation.plan())
+        changes = [each for each in plans if each.is_change]
+        _show(plans, json=False)
+        if any(each.problem for each in plans):
+            raise CliError("Nothing was changed.", "Correct the problems above first.")
+        if not changes:
+            typer.echo("Nothing has to be changed.")
+            return
+        if not yes and not typer.confirm(f"Change {len(changes)} numbers?"):
+            raise CliError("Nothing was changed.")
+        asyncio.run(installation.apply(changes))
+        typer.echo(f"{len(changes)} numbers were changed. `telephony numbers restore {file}` restores them.")
+
+
+@app.command()
+def restore(
+    file: File = Path("numbers.toml"),
+    yes: Annotated[bool, typer.Option("--yes", help="Restore without a question.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Restore numbers that were changed elsewhere, too.")] = False,
+) -> None:
+    """Restore what the numbers of the file had before the first `apply`."""
+    with reporting(verbose=False):
+        installation = _installation(file)
+        if not yes and not typer.confirm("Restore the numbers of the file?"):
+            raise CliError("Nothing was changed.")
+        done = asyncio.run(installation.restore(force=force))
+        if not done:
+            raise NumberError("Nothing is saved for the numbers of this file.")
+        for entry, restored in done:
+            how = f"leads to {entry.before} again" if restored else "was changed elsewhere and stays as it is"
+            typer.echo(f"{entry.number} {how}.")
+        if not all(restored for _, restored in done):
+            raise typer.Exit(FAILED)
+
+
+@app.command()
+def check(file: File = Path("numbers.toml")) -> None:
+    """Check the file, and load the agents, languages and clips that it names. Twilio is not asked."""
+    with reporting(verbose=False):
+        book = load_book(file, load_agent)
+        typer.echo(f"{file}: {len(book.config.numbers)} numbers, no problem.")
+
+
+def rests(config: NumbersConfig, settings: Settings) -> Callable[[str], TwilioRest]:
+    """The clients of the accounts of a configuration, by their names. Raises `CliError` for one without keys."""
+    clients: dict[str, TwilioRest] = {}
+
+    def client(name: str) -> TwilioRest:
+        if name not in clients:
+            if name == MAIN:
+                clients[name] = TwilioRest.of(settings)
+            else:
+                account = config.accounts[name]
+                found = rest_of(account, settings.telephony_twilio_api_url)
+                if found is None:
+                    raise CliError(f"The account {name} has no keys.", f"Set {account.auth_token_env}.")
+                clients[name] = found
+        return clients[name]
+
+    return client
+
+
+def _installation(file: Path) -> Installation:
+    settings = read_settings()
+    if settings.public_url is None:
+        raise CliError("No address for the calls is set.", "Set PUBLIC_URL to the address of the server.", code=USAGE)
+    config = load_book(file, load_agent).config
+    return Installation(config, rests(config, settings), settings.public_url)
+
+
+def _show(plans: list[NumberPlan], *, json: bool) -> None:
+    if json:
+        listed = [{**asdict(each), "change": each.is_change} for each in plans]
+        typer.echo(jsonlib.dumps(listed, indent=1))
+        return
+    for each in plans:
+        for line in each.lines():
+            typer.echo(line)
