@@ -43,6 +43,7 @@ PAGES = [
         "The page of one call: live, or its recording. `?t=12.4`: a moment in it.",
         below="calls",
     ),
+    Page("numbers", "numbers", "Numbers", "The page of the configured numbers.", "Numbers"),
     Page("phone", "phone", "Phone", "The page of the softphone.", "Phone"),
     Page("login", "login", "Log in", "The page where a person gives a token."),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from . import history, live_feed, login, pages, softphone, steering, take_over
+from . import history, live_feed, login, numbers, pages, softphone, steering, take_over
 
 __all__ = ["routes"]
 
@@ -16,6 +16,7 @@ def routes() -> list[BaseRoute]:
         *history.routes(),
         *steering.routes(),
         *take_over.routes(),
+        *numbers.routes(),
         *softphone.routes(),
         *pages.routes(),
     ]
