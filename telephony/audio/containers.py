@@ -8,8 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
-__all__ = ["Container", "container_of", "is_text"]
+__all__ = ["RAW_SUFFIXES", "Container", "RawAudio", "container_of", "is_text"]
+
+
+class RawAudio(StrEnum):
+    """The encoding of audio at 8 kHz without a header."""
+
+    ULAW = "ulaw"
+    ALAW = "alaw"
+
+
+_ULAW_SUFFIXES, _ALAW_SUFFIXES = (".ulaw", ".ul", ".mulaw", ".mu", ".pcmu"), (".alaw", ".al", ".pcma")
+RAW_SUFFIXES = dict.fromkeys(_ULAW_SUFFIXES, RawAudio.ULAW) | dict.fromkeys(_ALAW_SUFFIXES, RawAudio.ALAW)
+"""The endings of the names of files without a header. Such audio cannot be detected by its content."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from realtime_core.audio import g711
 
 from ..errors import AudioFileError
-from .containers import WAV, Container, container_of, is_text
+from .containers import RAW_SUFFIXES, WAV, Container, RawAudio, container_of, is_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,7 @@ __all__ = [
     "read_pcm16",
     "read_pcm16_channels",
     "read_ulaw",
+    "ulaw_of",
     "wav_header",
     "write_pcm16",
     "write_ulaw",
@@ -61,15 +62,17 @@ class _Wave:
 
 def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None) -> bytes:
     """Audio from a user as mono mu-law at 8 kHz, never empty. Audio files are converted. Bytes of no known kind of file
-    are mu-law at 8 kHz. `what` names the audio in messages.
+    are mu-law at 8 kHz, or A-law where the name of the file says so. `what` names the audio in messages.
 
     Raises:
         AudioFileError: the audio is empty, longer than `max_s` seconds, or of a kind that is not read.
     """
+    coding = None
     if isinstance(given, bytes | bytearray | memoryview):
         raw, name = bytes(given), what
     elif isinstance(given, os.PathLike):
         raw, name = _file(given), f"{what} {os.fspath(given)}"
+        coding = RAW_SUFFIXES.get(Path(given).suffix.lower())
     else:
         raise AudioFileError(f"{what}: give bytes or a pathlib.Path, not {type(given).__name__}.")
     if not raw:
@@ -81,10 +84,15 @@ def load_ulaw(given: Clip, what: str = "the clip", *, max_s: float | None = None
     elif is_text(raw):
         raise AudioFileError(f"{name} is text, and not audio. Give words as str, and a file as pathlib.Path.")
     else:
-        ulaw = raw
+        ulaw = ulaw_of(raw, coding or RawAudio.ULAW)
     if max_s is not None and len(ulaw) > max_s * 8000:
         raise AudioFileError(f"{name} lasts {len(ulaw) / 8000:.0f} s; {max_s:.0f} s is the most.")
     return ulaw
+
+
+def ulaw_of(raw: bytes, coding: RawAudio) -> bytes:
+    """Audio without a header as mu-law."""
+    return raw if coding is RawAudio.ULAW else g711.encode(g711.decode_alaw(raw))
 
 
 def load_words(given: str | Clip, what: str) -> str | bytes:

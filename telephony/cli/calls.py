@@ -7,7 +7,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,11 +15,11 @@ import typer
 
 from realtime_core.sources import SYSTEM
 
+from ..audio.containers import RawAudio
 from ..errors import AudioFileError, JournalError
 from ..journal.collector import collect
 from ..journal.figures import figures_of
 from ..journal.imported import import_call
-from ..journal.journals import redaction_of
 from ..journal.reader import read_journal
 from ..journal.store import find_call, purge
 from ..journal.transcript import to_json
@@ -27,12 +27,11 @@ from ..records.call_record import CallRecord
 from ..records.exports import note_export
 from ..records.storable import is_key
 from ..replay.call import HeardCall
-from ..replay.recording_files import make_test
 from ..settings import Settings, load_settings
 from .call_list import csv_of, folder_of, opened_records, write_private
 from .errors import USAGE, CliError
 
-__all__ = ["add_test", "export_call", "import_calls", "play_call", "purge_calls", "show_call"]
+__all__ = ["export_call", "import_calls", "play_call", "purge_calls", "show_call"]
 
 _PLAYERS = (
     ("afplay",),
@@ -42,7 +41,10 @@ _PLAYERS = (
     ("play", "-q"),
 )
 _TRANSCRIPT = ["start_ms", "end_ms", "type", "speaker", "said", "heard", "text", "cause"]
-_IMPORTED = "Give a stereo recording (WAV, MP3, FLAC, Ogg), or a log with one message of a media stream on each line."
+_IMPORTED = (
+    "Give a recording (WAV, MP3, FLAC, Ogg, raw mu-law or A-law): stereo, or one file for each side with --agent-side; "
+    "or a log with one message of a media stream on each line."
+)
 _MAX_PROBLEMS = 10
 
 
@@ -186,22 +188,31 @@ def purge_calls(folder: Path | None, days: float | None, *, dry_run: bool) -> No
     typer.echo(f"{len(gone)} calls older than {kept_days:g} days {verb}.")
 
 
-def add_test(name_of_call: str, name: str, agent: str | None, tests: Path, folder: Path | None) -> None:
-    """Copy the masked journal of a call to the tests, and write a test with the current values."""
-    settings = load_settings()
-    journal = find_call(folder_of(settings, folder), name_of_call)
-    recording, test = make_test(journal, name, agent, tests, redaction_of(settings))
-    typer.echo(
-        f"{recording} ({recording.stat().st_size / 1e6:.1f} MB) and {test}: edit the expectations, and run pytest."
-    )
+def import_calls(
+    sources: Sequence[Path], folder: Path | None, *, agent_side: Path | None, caller_only: bool, raw: RawAudio | None
+) -> None:
+    """Make journals from recordings or logs of other programs. A file that cannot be used does not stop the others."""
+    if agent_side is not None and (len(sources) > 1 or caller_only):
+        raise CliError("--agent-side belongs to one recording of the caller's side.", _IMPORTED, code=USAGE)
+    failed: CliError | None = None
+    for source in sources:
+        try:
+            _import(source, folder_of(load_settings(), folder), agent_side, caller_only, raw)
+        except CliError as error:
+            if len(sources) == 1:
+                raise
+            typer.echo(f"{error} Skipped.", err=True)
+            failed = error
+    if failed is not None:
+        raise CliError("Not every file was imported.", _IMPORTED)
 
 
-def import_calls(source: Path, folder: Path | None) -> None:
-    """Make journals from a recording or a log of another program."""
-    if not source.is_file():
-        raise CliError(f"{source} {'is a folder' if source.is_dir() else 'does not exist'}.", _IMPORTED, code=USAGE)
+def _import(source: Path, folder: Path, agent_side: Path | None, caller_only: bool, raw: RawAudio | None) -> None:
+    for path in filter(None, (source, agent_side)):
+        if not path.is_file():
+            raise CliError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}.", _IMPORTED, code=USAGE)
     try:
-        made = import_call(source, folder_of(load_settings(), folder))
+        made = import_call(source, folder, agent_side=agent_side, caller_only=caller_only, raw=raw)
     except (AudioFileError, JournalError) as error:
         raise CliError(str(error), _IMPORTED) from error
     except OSError as error:
@@ -213,3 +224,4 @@ def import_calls(source: Path, folder: Path | None) -> None:
     for journal in made.journals:
         call = collect(read_journal(journal))
         typer.echo(f"{journal}: {call.duration_ms / 1000:.1f} s, {call.frames} frames of the caller.")
+    typer.echo("It has no recorded model: `telephony eval` calls an agent with this caller.", err=True)

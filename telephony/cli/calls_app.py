@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..audio.containers import RawAudio
 from .errors import reporting
 
 __all__ = ["app"]
@@ -156,26 +157,46 @@ def erase_calls(
 
 @app.command("import")
 def import_call(
-    source: Annotated[Path, typer.Argument(help="A stereo recording, or a log of media stream messages.")],
+    sources: Annotated[list[Path], typer.Argument(help="Recordings, or logs of media stream messages.")],
+    agent_side: Annotated[
+        Path | None,
+        typer.Option(help="The recording of the agent's side, if each side has a mono file.", show_default=False),
+    ] = None,
+    caller_only: Annotated[
+        bool, typer.Option("--caller-only", help="The recording is mono and has only the caller.")
+    ] = False,
+    raw: Annotated[
+        RawAudio | None,
+        typer.Option(help="The recording has no header: ulaw or alaw, 8 kHz. [by the name: .ulaw, .alaw...]",
+                     show_default=False),
+    ] = None,
     folder: Folder = None,
-) -> None:
-    """Make journals from recordings or logs of other programs."""
+) -> None:  # fmt: skip
+    """Make journals from recordings or logs of other programs. They have no model: use them with `telephony eval`."""
     from . import calls as commands
 
     with reporting(verbose=False):
-        commands.import_calls(source, folder)
+        commands.import_calls(sources, folder, agent_side=agent_side, caller_only=caller_only, raw=raw)
 
 
 @tests.command("add")
 def add_test(
-    call: Annotated[str, typer.Argument(help="A CallSid, the beginning of one, or a journal.")],
-    name: Annotated[str, typer.Option(help="The name of the recording and of the test.")],
+    call: Annotated[
+        str, typer.Argument(help="A CallSid, the beginning of one, a journal, or a folder with several calls.")
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(help="The name of the test, and of the recording. [of a folder: its name]", show_default=False),
+    ] = None,
     agent: Annotated[str | None, typer.Option(help="module:attribute", show_default=False)] = None,
     into: Annotated[Path, typer.Option(help="The folder of the tests.")] = Path("tests"),
     folder: Folder = None,
 ) -> None:
-    """From a call to a test: its recording, masked, and expectations with today's values for editing."""
-    from . import calls as commands
+    """From calls to tests: their recordings, masked, and expectations with today's values for editing.
+
+    Of a folder with several calls, each call becomes a recording, and all tests are in one file.
+    """
+    from . import calls_tests as commands
 
     with reporting(verbose=False):
-        commands.add_test(call, name, agent, into, folder)
+        commands.add_tests(call, name, agent, into, folder)

@@ -16,6 +16,7 @@ from ..journal.store import JOURNALS, find_call
 from ..replay.batch import Job, junit_of, run, spread_of, spread_text, summary_text
 from ..replay.page import index_of
 from ..settings import load_settings, read_settings
+from .calls_tests import journals_in
 from .errors import USAGE, CliError
 from .load import load_agent
 
@@ -114,10 +115,7 @@ def _journals(paths: Sequence[str]) -> list[Path]:
     for name in paths:
         path = Path(name)
         if path.is_dir() and not any((path / journal).is_file() for journal in JOURNALS):
-            inside = sorted(each for each in path.rglob("*.jsonl*") if each.name.endswith((".jsonl", ".jsonl.gz")))
-            if not inside:
-                raise CliError(f"There are no journals in {path}.")
-            found += inside
+            found += journals_in(path)
         else:
             found.append(find_call(load_settings().telephony_journal_dir or Path("calls"), name))
     return found

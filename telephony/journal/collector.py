@@ -9,6 +9,7 @@ from typing import Any
 import pybase64
 
 from .cuts import CutCause, cause_of
+from .detected_speech import detected_speech
 from .format import MALFORMED, Record, segments_of
 from .recorded import Interruption, Key, Mark, Media, Note, Part, RecordedCall, Speech, Stream, ToolCall
 
@@ -79,7 +80,16 @@ class _Collector:
                 except MALFORMED:
                     self.call.malformed += 1
         self.call.lag_s = min(self._lags, default=0.0)
+        if "imported" in self.call.header and not self.call.speech:
+            self.call.speech = self._detected()
         return self.call
+
+    def _detected(self) -> list[Speech]:
+        """The caller's speech in a call without a model, which would have reported it."""
+        return [
+            Speech(f"caller_{n}", self.call.lag_s + start_ms / 1000, start_ms, end_ms)
+            for n, (start_ms, end_ms) in enumerate(detected_speech(bytes(self.call.caller)), 1)
+        ]
 
     # --- the phone -----------------------------------------------------------------------------------------------
 

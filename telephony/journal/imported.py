@@ -1,4 +1,7 @@
-"""Makes journals from calls that other software recorded: logged media streams, or a stereo recording."""
+"""Makes journals from calls that other software recorded: logged media streams, or recordings of one or both sides.
+
+Such a journal has no recorded model. `telephony eval` calls an agent with its caller.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from typing import Any
 
 from realtime_core.audio import g711
 
-from ..audio.containers import container_of
-from ..audio.files import read_pcm16_channels
+from ..audio.containers import RAW_SUFFIXES, RawAudio, container_of
+from ..audio.files import read_pcm16_channels, ulaw_of
 from ..errors import JournalError
 from .disk import Disk
 from .foreign_log import LoggedAudio, LoggedStream, read_log
@@ -39,8 +42,20 @@ class Imported:
     problems: list[str]
 
 
-def import_call(source: Path, folder: Path) -> Imported:
+def import_call(
+    source: Path,
+    folder: Path,
+    *,
+    agent_side: Path | None = None,
+    caller_only: bool = False,
+    raw: RawAudio | None = None,
+) -> Imported:
     """Make journals in `folder` from a recording or a log. The first bytes of the file decide which it is.
+
+    `raw`, or the ending of the name (`RAW_SUFFIXES`), says that it is audio without a header.
+
+    A recording has both sides in two channels: the caller left, the agent right. Or `source` is the caller's side, and
+    the agent's side is the file `agent_side`, or, with `caller_only`, not known.
 
     Raises:
         AudioFileError, JournalError: the file has no usable call.
@@ -48,7 +63,11 @@ def import_call(source: Path, folder: Path) -> Imported:
     """
     with source.open("rb") as file:
         container = container_of(file.read(_SNIFFED))
-    return import_twilio(source, folder) if container is None else Imported([import_audio(source, folder)], [])
+    if container is None and _raw_coding(source, raw) is None:
+        if agent_side is not None or caller_only:
+            raise JournalError(f"{source} is no recording of one side: it is text, or of an unknown kind.")
+        return import_twilio(source, folder)
+    return Imported([import_audio(source, folder, agent_side=agent_side, caller_only=caller_only, raw=raw)], [])
 
 
 def import_twilio(source: Path, folder: Path) -> Imported:
@@ -76,22 +95,53 @@ def import_twilio(source: Path, folder: Path) -> Imported:
     return Imported([_write_call(call, source, folder) for call in calls], problems)
 
 
-def import_audio(source: Path, folder: Path) -> Path:
-    """Make a journal in `folder` from a stereo recording of any kind and rate: the caller left, the agent right.
+def import_audio(
+    source: Path,
+    folder: Path,
+    *,
+    agent_side: Path | None = None,
+    caller_only: bool = False,
+    raw: RawAudio | None = None,
+) -> Path:
+    """Make a journal in `folder` from a recording of any kind and rate. See `import_call`.
 
     Raises:
-        AudioFileError, JournalError: the file cannot be read, or does not have two channels.
+        AudioFileError, JournalError: a file cannot be read, or its number of channels is wrong.
     """
-    sides = [g711.encode(side) for side in read_pcm16_channels(source, _RATE)]
+    sides = _channels(source, raw)
+    if agent_side is not None or caller_only:
+        if len(sides) != 1:
+            raise JournalError(f"{source} has {len(sides)} channels. One is needed where it is the caller's side.")
+        sides.append(b"")
+    if agent_side is not None:
+        (sides[1], *more) = _channels(agent_side, raw)
+        if more:
+            raise JournalError(f"{agent_side} has {1 + len(more)} channels. One is needed: the agent's side.")
     if len(sides) != 2:
         raise JournalError(
             f"{source}: two channels are needed, the caller's and the agent's, and it has {len(sides)}. "
-            "Twilio records two with recordingChannels=dual."
+            "Twilio records two with recordingChannels=dual. If it is one side, say --agent-side FILE or --caller-only."
         )
-    lanes = [[LoggedAudio(0, side)] for side in sides]
+    if not any(sides):
+        raise JournalError(f"{source} has no audio in it.")
+    lanes = [[LoggedAudio(0, side)] if side else [] for side in sides]
     sid, stream_sid = "CA" + source.stem, "MZ" + source.stem
     stream = LoggedStream(stream_sid, sid, {"callSid": sid, "tracks": ["inbound"]}, 0, 0, lanes[0], lanes[1])
     return _write_call([stream], source, folder)
+
+
+def _raw_coding(source: Path, raw: RawAudio | None) -> RawAudio | None:
+    """The encoding of a file without a header. None: it has one, or it is no audio."""
+    return raw or RAW_SUFFIXES.get(source.suffix.lower())
+
+
+def _channels(source: Path, raw: RawAudio | None) -> list[bytes]:
+    """The channels of a recording as mu-law."""
+    data = source.read_bytes()
+    coding = _raw_coding(source, raw)
+    if coding is None or container_of(data[:_SNIFFED]) is not None:
+        return [g711.encode(side) for side in read_pcm16_channels(source, _RATE)]
+    return [ulaw_of(data, coding)]
 
 
 def _recordings(streams: Sequence[LoggedStream]) -> Iterator[list[LoggedStream]]:

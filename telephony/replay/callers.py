@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..errors import CallerTimeout
 from ..journal.audio import CallAudio
+from ..journal.detected_speech import detected_speech
 from ..journal.recorded import RecordedCall
 from ..simulator import Caller, Handset
 from ..simulator.handset import KEYS
@@ -79,8 +80,11 @@ def retimed(turns: list[Turn]) -> Caller:
 
 
 def turns_of(call: RecordedCall, audio: CallAudio) -> list[Turn]:
-    """The caller's turns, each relative to the agent's speech before it."""
-    agent = _stretches(audio)
+    """The caller's turns, each relative to the agent's speech before it.
+
+    In a call without a model the agent's speech is found in its audio.
+    """
+    agent = detected_speech(audio.agent) if "imported" in call.header else _stretches(audio)
     moments: list[tuple[float, bytes, str]] = [(call.ms(key.t), b"", _key(key.digit)) for key in call.keys]
     for speech in call.speech:
         end_ms = speech.end_ms if speech.end_ms is not None else call.duration_ms

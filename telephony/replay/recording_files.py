@@ -6,18 +6,20 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ReplayError
+from ..errors import JournalError, ReplayError
 from ..journal.encoding import dump
 from ..journal.format import Record
-from ..journal.reader import read_journal
+from ..journal.reader import raw_lines, read_journal
 from ..journal.redaction import Redaction
 from .call import HeardCall, ReplayedCall, ToolCall
+from .recording import load
 
-__all__ = ["FOLDER", "add", "find", "make_test", "renew", "test_of"]
+__all__ = ["FOLDER", "MadeTests", "add", "find", "make_test", "make_tests", "renew"]
 
 FOLDER = "calls"
 """Recordings are in `calls/NAME.jsonl.gz` beside the tests."""
@@ -50,19 +52,71 @@ def make_test(journal: Path, name: str, agent: str | None, tests: Path, redactio
     of the recording and of the test. `agent` is `module:attribute`.
 
     Raises:
-        ReplayError: the name is no identifier or exists already, or the agent is no import string.
+        ReplayError: the name is no identifier or exists already, the agent is no import string, or the call was
+            imported.
         JournalError: the journal cannot be read.
     """
-    if not name.isidentifier():
-        raise ReplayError(f"{name!r} cannot be the name of a test. Use letters, digits and underscores.")
+    made = make_tests({name: journal}, name, agent, tests, redaction)
+    if made.problems:
+        raise ReplayError(made.problems[0])
+    return made.recordings[0], made.test
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTests:
+    """The files that `make_tests` wrote, and why calls were left out."""
+
+    recordings: list[Path]
+    test: Path
+    problems: list[str]
+
+
+def make_tests(
+    journals: Mapping[str, Path], module: str, agent: str | None, tests: Path, redaction: Redaction
+) -> MadeTests:
+    """Copy journals as `make_test` does, and write `test_<module>.py` with a test of each. `journals` has the names of
+    the recordings. A call that cannot be a test is left out. If none can, nothing is written.
+
+    Raises:
+        ReplayError: a name is no identifier or exists already, or the agent is no import string.
+    """
+    for name in (module, *journals):
+        if not name.isidentifier():
+            raise ReplayError(f"{name!r} cannot be the name of a test. Use letters, digits and underscores.")
+        if name in journals and (path := tests / FOLDER / f"{name}.jsonl.gz").exists():
+            raise ReplayError(f"{path} exists already; choose another --name.")
     if agent is not None and not re.fullmatch(r"[\w.]+:[\w.]+", agent):
         raise ReplayError(f"{agent!r} is no agent. Write module:attribute, like desk:agent.")
-    test = tests / f"test_{name}.py"
+    test = tests / f"test_{module}.py"
     if test.exists():
         raise ReplayError(f"{test} exists already; choose another --name.")
-    recording = add(journal, name, tests, redaction)
-    test.write_text(test_of(HeardCall(lambda: read_journal(recording), name), name, agent), encoding="utf-8")
-    return recording, test
+    recordings, parts, problems = [], [], []
+    for name, journal in journals.items():
+        if (problem := _problem(journal)) is not None:
+            problems.append(problem)
+            continue
+        recording = add(journal, name, tests, redaction)
+        recordings.append(recording)
+        parts.append(_test_of(HeardCall(lambda path=recording: read_journal(path), name), agent))  # type: ignore[misc]
+    if parts:
+        what = f"The call {module!r}. When it changes" if len(journals) == 1 else "Recorded calls. When one changes"
+        head = f'"""{what} on purpose, run `pytest --update-calls`."""\n'
+        test.write_text(head + "".join(f"\n\n{part}" for part in parts), encoding="utf-8")
+    return MadeTests(recordings, test, problems)
+
+
+def _problem(journal: Path) -> str | None:
+    """Why this call cannot be a test. None: it can."""
+    try:
+        recording = load(raw_lines(journal), journal.parent.name)
+    except JournalError as error:
+        return str(error)
+    if "imported" in recording.header:
+        return (
+            f"{journal}: the call was imported, so it has no recorded model that could answer in a test. "
+            "`telephony eval` calls an agent with its caller."
+        )
+    return None
 
 
 def _stating(record: Record, redaction: Redaction) -> Record:
@@ -86,13 +140,10 @@ def renew(path: Path, call: ReplayedCall) -> None:
     _write(path, _lines(records))
 
 
-def test_of(call: HeardCall, name: str, agent: str | None) -> str:
-    """The source of a test with today's values, to be edited."""
-    named = "" if agent is None else f', agent="{agent}"'
+def _test_of(call: HeardCall, agent: str | None) -> str:
+    """The source of a test with today's values, to be edited. The call has the name of its recording."""
+    name, named = call.name, "" if agent is None else f', agent="{agent}"'
     lines = [
-        f'"""The call {name!r}. When it changes on purpose, run `pytest --update-calls`."""',
-        "",
-        "",
         f"def test_{name}(replay):",
         f'    call = replay("{name}"{named})',
         "    call.assert_same()",

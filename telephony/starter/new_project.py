@@ -16,10 +16,8 @@ from ..call.options import AgentSource
 from ..demo.in_memory import call_in_memory
 from ..demo.plan import Plan
 from ..errors import ProjectError
-from ..journal.reader import read_journal
 from ..journal.redaction import Redaction
-from ..replay.call import HeardCall
-from ..replay.recording_files import add, test_of
+from ..replay.recording_files import make_test
 
 __all__ = ["AGENT", "new_project"]
 
@@ -71,9 +69,7 @@ def _record(folder: Path) -> None:
             caller_name=str(simulation / "caller.toml"),
         )  # fmt: skip
         made = call_in_memory(plan, agent, _GREETING, _SEED)
-        recording = add(made.journal, "booking", folder / "tests", Redaction())
-    call = HeardCall(lambda: read_journal(recording), "booking")
-    (folder / "tests" / "test_booking.py").write_text(test_of(call, "booking", AGENT), encoding="utf-8")
+        make_test(made.journal, "booking", AGENT, folder / "tests", Redaction())
 
 
 @contextmanager

@@ -192,6 +192,23 @@ def test_from_a_call_to_a_test(folder: Path, tmp_path: Path) -> None:
     telephony("calls", "test", "add", "CA1", "--name", "a table", "--into", tests, "--folder", folder, exit_code=1)
 
 
+def test_from_a_folder_of_calls_to_tests(folder: Path, tmp_path: Path) -> None:
+    twilio_log(tmp_path / "server.log", clips.load("booking"))
+    telephony("calls", "import", tmp_path / "server.log", "--folder", folder)
+    (folder / "broken").mkdir()
+    (folder / "broken" / "journal.jsonl").write_text("{}\n")
+    tests = tmp_path / "tests"
+    said = telephony("calls", "test", "add", folder, "--agent", "desk:agent", "--name", "kept", "--into", tests)
+    assert "2 recordings in" in said
+    written = (tests / "test_kept.py").read_text()
+    assert re.findall(r"^def (\w+)", written, re.MULTILINE) == ["test_CA1", "test_CA2"]
+    assert written.count('agent="desk:agent"') == 2 and written.count("call.assert_same()") == 2
+    assert sorted(path.name for path in (tests / "calls").iterdir()) == ["CA1.jsonl.gz", "CA2.jsonl.gz"]
+    telephony("calls", "test", "add", folder, "--name", "again", "--into", tests, exit_code=1)
+    telephony("calls", "test", "add", folder / "CA1", "--into", tests, exit_code=2)
+    assert not (tests / "test_again.py").exists()
+
+
 # --- calls that others recorded --------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from realtime_core.audio import g711
+from telephony.audio.files import load_ulaw
 from telephony.cli.app import app
 from telephony.errors import JournalError, ReplayError
 from telephony.journal.audio import rebuild
@@ -19,7 +22,10 @@ from telephony.journal.collector import collect
 from telephony.journal.foreign_log import read_log
 from telephony.journal.imported import import_call, import_twilio
 from telephony.journal.reader import read_journal
+from telephony.replay.callers import turns_of
 from telephony.replay.replaying import replay_call
+from telephony.simulator import clips
+from tests.support.recorded_calls import AGENT as RESTAURANT
 
 A, B, AGENT = b"\x11" * 160, b"\x22" * 160, b"\x33" * 160
 
@@ -194,3 +200,125 @@ def test_an_imported_call_has_no_model_to_play_back(options: dict[str, Any], tmp
     (journal,) = import_twilio(log, tmp_path / "calls").journals
     with pytest.raises(ReplayError, match="--mode embedded"):
         replay_call(journal, **options)
+
+
+# --- recordings of one side, and audio without a header --------------------------------------------------------------
+
+CALLER, OTHER = g711.SILENCE * 8000 + clips.load("booking"), g711.SILENCE * 64000 + clips.load("goodbye")
+
+
+def alaw(ulaw: bytes) -> bytes:
+    """The same as A-law, by libsndfile."""
+    file = io.BytesIO()
+    samples = np.frombuffer(g711.decode(ulaw), "<i2")
+    soundfile.write(file, samples, 8000, format="RAW", subtype="ALAW")
+    return file.getvalue()
+
+
+def sides(journal: Path) -> tuple[bytes, bytes]:
+    call = collect(read_journal(journal))
+    return bytes(call.caller), bytes(rebuild(call).agent)
+
+
+def near(got: bytes, wanted: bytes) -> bool:
+    """Whether this is the same voice: A-law and resampling change the samples a little."""
+    one, other = (
+        np.frombuffer(g711.decode(it[: len(wanted)].ljust(len(wanted), b"\xff")), "<i2") for it in (got, wanted)
+    )
+    return bool(np.abs(one.astype(int) - other).mean() < 60)
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC"])
+def test_a_file_for_each_side(format: str, tmp_path: Path) -> None:
+    for name, side in (("caller", CALLER), ("agent", OTHER)):
+        samples = np.frombuffer(g711.decode(side), "<i2")
+        soundfile.write(tmp_path / f"{name}.dat", samples, 8000, format=format)
+    made = import_call(tmp_path / "caller.dat", tmp_path / "calls", agent_side=tmp_path / "agent.dat")
+    caller, agent = sides(made.journals[0])
+    assert near(caller, CALLER) and near(agent, OTHER)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "raw"),
+    [
+        ("a.ulaw", CALLER, None),
+        ("a.AL", alaw(CALLER), None),
+        ("a.bin", CALLER, "ulaw"),
+        ("a.raw", alaw(CALLER), "alaw"),
+    ],
+)
+def test_audio_without_a_header(name: str, data: bytes, raw: str | None, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(data)
+    arguments = ["calls", "import", str(tmp_path / name), "--caller-only", "--folder", str(tmp_path / "calls")]
+    done = CliRunner().invoke(app, arguments + (["--raw", raw] if raw else []))
+    assert done.exit_code == 0 and "telephony eval" in done.output, done.output
+    (journal,) = (tmp_path / "calls").glob("*/journal.jsonl")
+    caller, agent = sides(journal)
+    assert near(caller, CALLER) and set(agent) <= {0xFF}
+
+
+def test_a_clip_in_a_law_is_played_as_it_sounds(tmp_path: Path) -> None:
+    (tmp_path / "clip.alaw").write_bytes(alaw(CALLER))
+    assert near(load_ulaw(tmp_path / "clip.alaw"), CALLER)
+
+
+def test_where_the_caller_speaks_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.ulaw").write_bytes(CALLER + g711.SILENCE * 16000 + clips.load("goodbye") + g711.SILENCE * 8000)
+    (tmp_path / "b.ulaw").write_bytes(OTHER)
+    (journal,) = import_call(tmp_path / "a.ulaw", tmp_path / "calls", agent_side=tmp_path / "b.ulaw").journals
+    call = collect(read_journal(journal))
+    assert len(call.speech) == 2 and abs(call.speech[0].start_ms - 1000) < 200
+    turns = turns_of(call, rebuild(call))
+    assert [bool(turn.voice) for turn in turns] == [True, True]
+    assert turns[0].into_s is None, "the agent's silence is no speech"
+
+
+def test_an_imported_call_is_replayed_turn_by_turn(tmp_path: Path) -> None:
+    (tmp_path / "a.ulaw").write_bytes(CALLER + g711.SILENCE * 16000)
+    (journal,) = import_call(tmp_path / "a.ulaw", tmp_path / "calls", caller_only=True).journals
+    call = replay_call(journal, RESTAURANT, caller="simulated", model="trattoria", turns="retimed")
+    assert call.called("book_table")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["mono.wav"], "--agent-side FILE or --caller-only"),
+        (["stereo.wav", "--agent-side", "mono.wav"], "has 2 channels"),
+        (["mono.wav", "--agent-side", "stereo.wav"], "has 2 channels"),
+        (["mono.wav", "--agent-side", "none.wav"], "none.wav does not exist"),
+        (["mono.wav", "--agent-side", "mono.wav", "--caller-only"], "belongs to one recording"),
+        (["mono.wav", "stereo.wav", "--agent-side", "mono.wav"], "belongs to one recording"),
+        (["a.log", "--caller-only"], "no recording of one side"),
+    ],
+)
+def test_sides_that_do_not_fit_are_refused(arguments: list[str], says: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "mono.wav", np.zeros(800), 8000)
+    soundfile.write(tmp_path / "stereo.wav", np.zeros((800, 2)), 8000)
+    write(tmp_path / "a.log", start("CA1", "MZ1"), media("MZ1", "0", A))
+    paths = [it if it.startswith("--") else str(tmp_path / it) for it in arguments]
+    done = CliRunner().invoke(app, ["calls", "import", *paths, "--folder", str(tmp_path / "calls")])
+    assert done.exit_code in (1, 2) and says in done.output, done.output
+    assert not (tmp_path / "calls").exists()
+
+
+def test_several_files_at_once_and_one_that_cannot_be_used(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "stereo.wav", np.zeros((800, 2)), 8000)
+    (tmp_path / "x.pdf").write_bytes(b"%PDF-1.7")
+    log = write(tmp_path / "a.log", start("CA1", "MZ1"), media("MZ1", "0", A))
+    sources = [str(tmp_path / "stereo.wav"), str(tmp_path / "x.pdf"), str(log)]
+    done = CliRunner().invoke(app, ["calls", "import", *sources, "--folder", str(tmp_path / "calls")])
+    assert done.exit_code == 1 and "x.pdf" in done.output and "Skipped." in done.output
+    assert sorted(path.name for path in (tmp_path / "calls").iterdir()) == ["CA1", "CAstereo"]
+
+
+def test_an_imported_call_is_offered_an_eval_and_is_no_test(tmp_path: Path) -> None:
+    log = write(tmp_path / "a.log", start("CA1", "MZ1"), *[media("MZ1", str(20 * n), A) for n in range(50)])
+    (journal,) = import_twilio(log, tmp_path / "calls").journals
+    with pytest.raises(ReplayError, match="Use `telephony eval`"):
+        replay_call(journal)
+    done = CliRunner().invoke(
+        app, ["calls", "test", "add", str(journal), "--name", "x", "--into", str(tmp_path / "tests")]
+    )
+    assert done.exit_code == 1 and "no recorded model" in done.output and "telephony eval" in done.output
+    assert not (tmp_path / "tests").exists()

@@ -1,0 +1,28 @@
+"""Finds speech in recorded audio. Pure. For calls without a model, whose recordings do not say where speech is."""
+
+from __future__ import annotations
+
+from realtime_core.audio import g711
+from realtime_core.local.vad import SpeechDetector
+
+__all__ = ["detected_speech"]
+
+_THRESHOLD = 0.5
+_SILENCE_MS = 500
+"""A shorter silence is a pause within the speech."""
+
+
+def detected_speech(ulaw: bytes) -> list[tuple[float, float]]:
+    """The stretches of speech (start, end) in milliseconds, in order. `ulaw` is mono mu-law at 8 kHz."""
+    found: list[tuple[float, float]] = []
+    start_ms: float | None = None
+    detector = SpeechDetector(threshold=_THRESHOLD, silence_ms=_SILENCE_MS)
+    for edge in detector.push(g711.decode(ulaw)):
+        if edge.kind == "started":
+            start_ms = edge.at_ms
+        elif start_ms is not None:
+            found.append((start_ms, edge.at_ms - _SILENCE_MS))
+            start_ms = None
+    if start_ms is not None:
+        found.append((start_ms, len(ulaw) / 8))
+    return found
