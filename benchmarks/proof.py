@@ -41,6 +41,7 @@ LONG_TESTS = (
     "tests/telephony/stories/test_story_hang_ups.py",
     "tests/telephony/test_outbound_faults.py",
     "tests/telephony/test_call_list.py",
+    "tests/telephony/test_campaign_rehearsal.py",
     "tests/telephony/test_webhook_kill.py",
     "tests/realtime_core/test_repeated_events.py",
 )

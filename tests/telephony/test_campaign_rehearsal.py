@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
+from time import process_time
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from benchmarks.extent import extent
 from examples.remind import Outcome as Answer
 from examples.remind import agent
 from telephony.campaigns.attempt_call import Speech
@@ -29,6 +31,7 @@ from telephony.settings import read_settings
 RULES = DialingRules()
 SPEECH = Speech(agent, Answer, LeaveMessage("Blu Dental: please call us back."))
 OWN = "+14155550199"
+COUNT = extent(40, 500)
 
 
 def people(count: int) -> tuple[Contact, ...]:
@@ -48,7 +51,9 @@ def rows(store: MemoryStore) -> list[tuple[Any, ...]]:
 
 
 def test_every_contact_has_an_end_and_every_attempt_keeps_to_the_rules() -> None:
-    store = rehearsed(people(40), at_once=4, windows="mon-fri 09:00-12:00")
+    began = process_time()
+    store = rehearsed(people(COUNT), at_once=4, windows="mon-fri 09:00-12:00")
+    assert process_time() - began < 120.0, "500 contacts in under two minutes of one core"
     campaign = store.campaign("c")
     assert campaign is not None
     assert campaign.status is CampaignStatus.FINISHED
