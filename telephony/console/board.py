@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from realtime_core.sources import Sources
@@ -35,8 +35,6 @@ class LiveRow:
     text: str = ""
     serial: int = 0
     ended_at: float | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-    """More fields of the row, such as who has taken the call over."""
 
 
 class Board:
@@ -96,7 +94,6 @@ class Board:
             "latency_ms": state.latency_ms,
             "warnings": [] if row.ended_at is not None else state.warnings(now),
             "over": row.ended_at is not None,
-            **row.extra,
         }
         masked: dict[str, Any] = call.masked(described)
         return {**masked, "sid": call.sid, "caller": call.caller, "called": call.called}

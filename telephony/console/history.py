@@ -45,6 +45,8 @@ from .recordings import Prepared, existing
 __all__ = ["routes"]
 
 _PAGE = 50
+_SCAN = 5_000
+"""How many calls one request looks at. A search for rare words takes several requests, each of which is short."""
 _NO_STORE = {"Cache-Control": "no-store"}
 _NOTHING_KEPT = (
     "This server keeps no recordings. Set TELEPHONY_JOURNAL_DIR, and the audio and the words of later calls are here."
@@ -97,7 +99,7 @@ def _query(phone: PhoneServer, given: Mapping[str, str]) -> CallQuery:
     if why and why not in CHOICES:
         raise UserError(f"why: choose one of {', '.join(CHOICES)}.")
     query = query_of(wanted, now=phone.sources.now(), subject_of=subject_of)
-    return replace(query, text=words, endings=CHOICES[why][1] if why else (), limit=_PAGE)
+    return replace(query, text=words, endings=CHOICES[why][1] if why else (), limit=_PAGE, scan=_SCAN)
 
 
 def _number(text: str) -> str:

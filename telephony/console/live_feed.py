@@ -187,7 +187,8 @@ async def _one_call(phone: PhoneServer, row: LiveRow) -> AsyncIterator[bytes]:
             if entries or samples or text != described or now >= sent_at + _HEARTBEAT_S:
                 version, described, sent_at = row.state.version, text, now
                 elapsed_ms = round(row.state.elapsed_ms(now))
-                yield _event(dump({"call": status, "entries": entries, "wave": samples, "elapsed_ms": elapsed_ms}))
+                news = {"call": status, "entries": entries, "wave": samples, "elapsed_ms": elapsed_ms}
+                yield _event(dump({**news, "targets": sorted(row.call.transfer_targets)}))
             if row.ended_at is not None:
                 return
             await asyncio.sleep(_CALL_EVERY_S)

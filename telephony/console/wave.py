@@ -82,9 +82,10 @@ class Wave:
         match kind, name:
             case "twilio.in", "media":
                 media = object_at(message, "media")
+                offset_ms = now_ms - float(media["timestamp"])
                 pcm = np.frombuffer(g711.decode(pybase64.b64decode(media["payload"])), "<i2")
                 self._put("caller", now_ms - 20, int(np.abs(pcm.astype(np.int32)).max(initial=0)))
-                self._stamp_offset_ms = now_ms - float(media["timestamp"])
+                self._stamp_offset_ms = offset_ms
             case "twilio.in", "mark":
                 self._event("marks", now_ms)
             case "twilio.out", "clear":

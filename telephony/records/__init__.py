@@ -81,6 +81,9 @@ class Records(Protocol):
     def calls(self, query: CallQuery) -> list[CallRecord]:
         """The calls that match, the newest first: one more than `query.limit`, if there are so many."""
 
+    def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
+        """The start and the id of the last of the `query.scan` calls that a page looks at. None: there are fewer."""
+
     def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
         """The minutes and the cost of the calls that began at `since` or later, in all processes together: of all
         calls, or of those with one person. A call that goes on counts until `now`."""

@@ -58,6 +58,10 @@ class CallQuery:
     limit: int = DEFAULT_LIMIT
     after: tuple[datetime, str] | None = None
     """The start and the id of the last call of the page before."""
+    scan: int = 0
+    """How many calls a page looks at, at most. A page may then be short, or empty, and have a next page. 0: all."""
+    until: tuple[datetime, str] | None = None
+    """The start and the id of the last call that the page looks at."""
 
     def matches(self, row: CallRecord) -> bool:
         """Whether this call matches, for records in memory. The database has the same conditions."""
@@ -75,6 +79,7 @@ class CallQuery:
             and (self.start is None or started >= self.start)
             and (self.end is None or started < self.end)
             and (self.after is None or (started, row.id) < self.after)
+            and (self.until is None or (started, row.id) >= self.until)
         )
 
 
@@ -95,9 +100,12 @@ class CallPage:
 
 
 def page_of(rows: list[CallRecord], query: CallQuery) -> CallPage:
-    """A page of at most `query.limit` of these rows. There is a next page if there are more rows."""
+    """A page of at most `query.limit` of these rows. There is a next page if there are more rows, or if the page did
+    not look at all calls."""
     shown = rows[: query.limit]
     last = shown[-1] if len(rows) > query.limit else None
+    if last is None and query.until is not None:
+        return CallPage(shown, _cursor(*query.until))
     return CallPage(shown, "" if last is None or last.started_at is None else _cursor(last.started_at, last.id))
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Text, cast, false, literal, or_, tuple_
 
@@ -15,7 +16,7 @@ from .call_record import INTERRUPTED, CallRecord
 from .schema import calls
 from .storable import clean_text
 
-__all__ = ["conditions", "record_of"]
+__all__ = ["conditions", "period", "record_of", "utc"]
 
 _DATES = ("started_at", "answered_at", "ended_at", "updated_at")
 
@@ -44,12 +45,24 @@ def conditions(query: CallQuery) -> Iterator[ColumnElement[bool]]:
         yield or_(*texts, cast(c.result, Text).icontains(json.dumps(text)[1:-1], autoescape=True))
     if query.is_open:
         yield c.ended_at.is_(None)
+    if query.until is not None:
+        yield tuple_(c.started_at, c.id) >= _place(query.until)
+    yield from period(query)
+
+
+def period(query: CallQuery) -> Iterator[ColumnElement[bool]]:
+    """The conditions of the time and of the page before. An index has them."""
+    c = calls.c
     if query.start is not None:
         yield c.started_at >= query.start
     if query.end is not None:
         yield c.started_at < query.end
     if query.after is not None:
-        yield tuple_(c.started_at, c.id) < tuple_(literal(query.after[0], c.started_at.type), query.after[1])
+        yield tuple_(c.started_at, c.id) < _place(query.after)
+
+
+def _place(at: tuple[datetime, str]) -> Any:
+    return tuple_(literal(at[0], calls.c.started_at.type), at[1])
 
 
 def _is_over() -> ColumnElement[bool]:
@@ -63,9 +76,9 @@ def _is_subject(party: Party) -> ColumnElement[bool]:
 
 def record_of(found: RowMapping) -> CallRecord:
     values = {each.name: found[each.name] for each in fields(CallRecord)}
-    return CallRecord(**{**values, **{name: _utc(values[name]) for name in _DATES}})
+    return CallRecord(**{**values, **{name: utc(values[name]) for name in _DATES if values[name] is not None}})
 
 
-def _utc(date: datetime | None) -> datetime | None:
+def utc(date: datetime) -> datetime:
     """The date in UTC. SQLite does not store the time zone, and PostgreSQL returns the time zone of the session."""
-    return date if date is None else date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

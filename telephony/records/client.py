@@ -276,7 +276,12 @@ class RecordsClient:
         Raises:
             RecordsUnavailable: the database is down.
         """
-        page = page_of(await self._run(lambda records: records.calls(query)), query)
+
+        def ask(records: Records) -> CallPage:
+            wanted = replace(query, until=records.boundary(query)) if query.scan else query
+            return page_of(records.calls(wanted), wanted)
+
+        page = await self._run(ask)
         return CallPage([self._newest(row) for row in page.calls], page.cursor)
 
     @property

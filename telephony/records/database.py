@@ -33,7 +33,7 @@ from . import Claimed
 from .budget import DOLLARS, Spent, spent_of
 from .call_query import CallQuery
 from .call_record import INTERRUPTED, CallRecord, CallUpdate, updated
-from .call_rows import conditions, record_of
+from .call_rows import conditions, period, record_of, utc
 from .database_access import DatabaseAccess
 from .database_erasure import DatabaseErasure
 from .database_opt_outs import DatabaseNumberClaims, DatabaseOptOuts
@@ -129,9 +129,19 @@ class DatabaseRecords:
             return _find(connection, key)
 
     def calls(self, query: CallQuery) -> list[CallRecord]:
-        listed = select(calls).where(*conditions(query)).order_by(calls.c.started_at.desc(), calls.c.id.desc())
+        listed = select(calls).where(*conditions(query)).limit(query.limit + 1)
+        if not query.is_open:  # those few are sorted here, because the index of open calls has another order
+            listed = listed.order_by(calls.c.started_at.desc(), calls.c.id.desc())
         with self._transaction(reads=True) as connection:
-            return [record_of(row) for row in connection.execute(listed.limit(query.limit + 1)).mappings()]
+            found = [record_of(row) for row in connection.execute(listed).mappings()]
+        return sorted(found, key=lambda row: (row.started_at, row.id), reverse=True) if query.is_open else found
+
+    def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
+        order = calls.c.started_at.desc(), calls.c.id.desc()
+        looked_at = select(calls.c.started_at, calls.c.id).where(calls.c.started_at.is_not(None), *period(query))
+        with self._transaction(reads=True) as connection:
+            last = connection.execute(looked_at.order_by(*order).offset(query.scan - 1).limit(1)).one_or_none()
+        return None if last is None else (utc(last.started_at), last.id)
 
     def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
         these = [calls.c.started_at >= since, *([calls.c.subject == subject] if subject else [])]

@@ -75,6 +75,9 @@ class MemoryRecords:
         found = (row for row in self._calls.values() if query.matches(row))
         return nlargest(query.limit + 1, found, key=lambda row: (row.started_at, row.id))
 
+    def boundary(self, query: CallQuery) -> tuple[datetime, str] | None:
+        return None  # these records are few
+
     def spent(self, since: datetime, now: datetime, subject: str = "") -> Spent:
         began = (row for row in self._calls.values() if row.started_at is not None and row.started_at >= since)
         return spent_of((row for row in began if subject in ("", row.subject)), now)

@@ -3,6 +3,7 @@
 import { $, clock, element, get, moment, notice, party, show } from "./console.js"
 
 const form = $("filters")
+const PAGE = 50
 const FILTERS = ["q", "agent", "why", "from", "to"]
 let cursor = null
 let asking = new AbortController()
@@ -26,40 +27,52 @@ function row(call) {
   return element("li", "", line)
 }
 
-/** Ask for the first page, or with `more` for the next one. */
+/** Ask for the first page, or with `more` for the next one. The server looks at a part of the calls in one request, so
+ *  a page of rare calls takes several. */
 async function load({ more = false } = {}) {
   asking.abort()
   asking = new AbortController()
+  const { signal } = asking
   const wanted = filters()
   if (!more) {
-    const address = `${location.pathname}${wanted.size ? `?${wanted}` : ""}`
-    history.replaceState(null, "", address)
+    history.replaceState(null, "", `${location.pathname}${wanted.size ? `?${wanted}` : ""}`)
     cursor = null
   }
-  if (cursor) wanted.set("cursor", cursor)
   $("more").disabled = true
-  let page
-  try {
-    page = await get(`api/calls?${wanted}`, { signal: asking.signal })
-  } catch (error) {
-    if (error.name !== "AbortError") {
+  let missing = PAGE
+  let fresh = !more
+  do {
+    if (cursor) wanted.set("cursor", cursor)
+    let page
+    try {
+      page = await get(`api/calls?${wanted}`, { signal })
+    } catch (error) {
+      if (error.name === "AbortError") return
       notice($("notice"), error.message)
       $("more").disabled = false
+      return
     }
-    return
-  }
-  notice($("notice"), "")
-  choices(page)
-  const items = page.calls.map(row)
-  if (more) $("calls").append(...items)
-  else $("calls").replaceChildren(...items)
-  cursor = page.next
-  const n = $("calls").childElementCount
-  $("more").hidden = !cursor
+    if (signal.aborted) return
+    notice($("notice"), "")
+    choices(page)
+    const items = page.calls.map(row)
+    if (fresh) $("calls").replaceChildren(...items)
+    else $("calls").append(...items)
+    fresh = false
+    cursor = page.next
+    missing -= items.length
+    tell(cursor && missing > 0)
+  } while (cursor && missing > 0)
   $("more").disabled = false
-  $("nothing").hidden = n > 0 || Boolean(cursor)
+}
+
+function tell(searching) {
+  const n = $("calls").childElementCount
+  $("more").hidden = !cursor || searching
+  $("nothing").hidden = n > 0 || searching
   show($("advice"), filters().size ? "No call matches these filters." : "Calls appear here when they begin.")
-  show($("found"), n === 0 ? "" : cursor ? `The newest ${n} calls` : n === 1 ? "1 call" : `${n} calls`)
+  const count = n === 1 ? "1 call" : `${n} calls`
+  show($("found"), searching ? `${count}, searching older ones` : cursor ? `The newest ${count}` : n === 0 ? "" : count)
 }
 
 /** Fill the two selections once, and keep what the address asks for. */

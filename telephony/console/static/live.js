@@ -44,7 +44,7 @@ function fill({ call, item, cells }) {
   show(cells.last, call.last.text ? who + call.last.text : "")
   show(cells.latency, call.latency_ms == null ? "–" : `${(call.latency_ms / 1000).toFixed(1)} s`)
   const tags = call.over ? [["Ended", ""]] : [
-    ...(call.taken_by ? [[`Taken over by ${call.taken_by}`, "good"]] : []),
+    ...(call.taken_over ? [["A supervisor speaks", "good"]] : []),
     ...call.warnings.map(text => [text, text.startsWith("Waits") || text.startsWith("No conn") ? "bad" : "warn"]),
   ]
   const key = JSON.stringify(tags)

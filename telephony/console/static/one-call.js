@@ -15,6 +15,7 @@ let may = new Set(["view"])
 let api = `api/calls/${sid}` // of the process that has the call
 let listener
 let takeOver
+let targets = [] // the names of those to whom the caller can be transferred
 
 // --- what is known of the call ---------------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ function numbers(record) {
     ["From", record.caller || "Number withheld"],
     ["To", record.called],
     ["Agents", (record.agents ?? [record.agent]).filter(Boolean).join(", ")],
-    ["Interrupted by caller", record.interruptions == null ? "" : `${record.interruptions}×`],
+    ["Interrupted by caller", record.interruptions == null ? "" : element("span", "interruptions", `${record.interruptions}×`)],
     ["Typical answer after", latencies.length ? `${(latencies[latencies.length >> 1] / 1000).toFixed(1)} s` : ""],
     ["Tools", tools],
     ["Transfers", transfers],
@@ -129,11 +130,20 @@ function makeTest() {
   })
 }
 
+/** Mark a page in the navigation. */
+function current(href) {
+  for (const link of document.querySelectorAll(".bar nav a")) {
+    if (link.getAttribute("href") === href) link.setAttribute("aria-current", "page")
+    else link.removeAttribute("aria-current")
+  }
+}
+
 // --- a past call -----------------------------------------------------------------------------------------------------
 
 async function past({ recording, no_recording }) {
   $("actions").hidden = true
   $("back").href = "calls"
+  current("calls")
   show($("back"), "← History")
   if (!recording) {
     $("timeline").hidden = true
@@ -155,6 +165,7 @@ async function past({ recording, no_recording }) {
   talk.put(made.entries)
   timeline.set(made)
   describe(made.entries, made.duration_ms)
+  moments(made.entries)
   $("silent").hidden = made.entries.length > 0
   show($("silent"), "Nothing was said.")
   if (!may.has("listen")) return
@@ -169,6 +180,19 @@ function describe(entries, duration_ms) {
   const count = (k, one, many) => k === 1 ? `1 ${one}` : `${k} ${many}`
   $("canvas").setAttribute("aria-label", `Timeline of the call, ${clock(duration_ms / 1000)} long: ${count(n("turn"), "turn", "turns")}, ` +
     `${count(n("interruption"), "interruption", "interruptions")}, ${count(n("tool"), "tool", "tools")}. The list below has all of them.`)
+}
+
+/** The moments at which the caller interrupted the agent, to go to. */
+function moments(entries) {
+  const place = document.querySelector(".interruptions")
+  const found = entries.filter(entry => entry.type === "interruption" && ["caller", "digit"].includes(entry.cause))
+  if (!place || !found.length) return
+  place.classList.add("moments")
+  place.replaceChildren(...found.map(entry => {
+    const button = element("button", "plain", `at ${clock(entry.start_ms / 1000)}`)
+    button.onclick = () => play(Math.max(0, entry.start_ms - 2000))
+    return button
+  }))
 }
 
 function seek(seconds) {
@@ -222,13 +246,15 @@ function live({ here, instance }) {
   api = `${base}api/calls/${sid}`
   $("back").href = "../console"
   show($("back"), "← Live calls")
+  current("../console")
   $("player").hidden = true
   talk = new Talk($("talk"), null)
   $("silent").hidden = false
   let failures = 0
   stop = follow(`${api}/feed`, {
-    data({ call, entries, wave, elapsed_ms }) {
+    data({ call, entries, wave, elapsed_ms, targets: names }) {
       failures = 0
+      targets = names
       notice($("problem"), "")
       status(call, elapsed_ms)
       talk.put(entries, { follow: true })
@@ -252,14 +278,17 @@ function status(call, elapsed_ms) {
   document.title = `${party(call).number} · Telephony`
   show($("subtitle"), [call.direction?.startsWith("outbound") ? "Called by the agent" : "Called us", call.agent].filter(Boolean).join(" · "))
   const speaks = { caller: "The caller speaks", agent: "The agent speaks" }[call.speaking] ?? "Nobody speaks"
-  const parts = [`Live for ${clock(elapsed_ms / 1000)}`, call.taken_by ? `${call.taken_by} has taken over` : speaks]
+  const parts = [`Live for ${clock(elapsed_ms / 1000)}`, call.taken_over ? "A supervisor has taken over" : speaks]
   if (call.latency_ms != null) parts.push(`last answer after ${(call.latency_ms / 1000).toFixed(1)} s`)
   $("state").removeAttribute("role") // it changes each second
   notice($("state"), [...parts, ...call.warnings].join(" · "))
   $("state").classList.toggle("bad", call.warnings.some(text => /^(Waits|No conn)/.test(text)))
   $("actions").hidden = call.over || !(may.has("listen") || may.has("control"))
   $("listen").hidden = !may.has("listen")
-  for (const id of ["take-over", "transfer", "hang-up"]) $(id).hidden = !may.has("control")
+  for (const id of ["say", "transfer", "hang-up"]) $(id).hidden = !may.has("control")
+  $("take-over").hidden = !may.has("control") || Boolean(takeOver)
+  $("take-over").disabled = call.taken_over && !takeOver
+  $("say").disabled = call.taken_over
 }
 
 async function ended() {
@@ -337,31 +366,44 @@ $("take-over").addEventListener("click", () => act($("take-over"), async () => {
     takeOver = null
     $("take-over").hidden = false
   })
-  await speaking.start()
   takeOver = speaking
   $("take-over").hidden = true
+  try {
+    await speaking.start()
+  } catch (error) {
+    takeOver = null
+    $("take-over").hidden = false
+    throw error
+  }
   if (may.has("listen") && !listener) await listen(true)
 }))
 
 $("hang-up").addEventListener("click", () => ask({
   title: "Hang up?",
-  text: "The call ends at once, and the caller hears nothing more. You may let the agent say goodbye first.",
-  fields: [{ name: "goodbye", label: "Let the agent say goodbye first", type: "checkbox" }],
+  text: "The call ends at once, and the caller hears nothing more.",
   action: "Hang up",
   danger: true,
-  run: ({ goodbye }) => post(`${api}/hang-up`, { goodbye }),
+  run: () => post(`${api}/hang-up`),
 }))
 
 $("transfer").addEventListener("click", () => act($("transfer"), async () => {
-  const { transfer_targets: targets = [] } = await get(`${api}/targets`)
   if (!targets.length) throw new Failed("This agent has nobody to transfer to. A developer adds targets with the tool `transfer`.")
   ask({
     title: "Transfer the caller",
-    text: "The agent leaves the call when the other person answers.",
-    fields: [{ name: "target", label: "To whom", options: targets }],
+    text: "The caller leaves the agent. If the other person does not answer, the caller comes back to the agent.",
+    fields: [{ name: "target", label: "To whom", options: targets },
+      { name: "warm", label: "Ask the other person first, while the caller hears music", type: "checkbox" }],
     action: "Transfer",
     run: values => post(`${api}/transfer`, values),
   })
+}))
+
+$("say").addEventListener("click", () => ask({
+  title: "Let the agent say something",
+  text: "The agent says this to the caller in its own voice.",
+  fields: [{ name: "words", label: "Words for the caller", required: true }],
+  action: "Say it",
+  run: values => post(`${api}/say`, values),
 }))
 
 addEventListener("pagehide", () => {

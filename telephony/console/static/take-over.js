@@ -1,6 +1,6 @@
 // Taking over: the supervisor's microphone becomes the agent's voice until the call is handed back.
 
-import { Failed, element, notice, show } from "./console.js"
+import { Failed, element, notice } from "./console.js"
 import { reason } from "./listener.js"
 
 export class TakeOver {
@@ -36,15 +36,18 @@ export class TakeOver {
     this.#context.createMediaStreamSource(this.#microphone).connect(node)
     this.#socket = new WebSocket(this.#url)
     this.#socket.binaryType = "arraybuffer"
-    this.#socket.onmessage = ({ data }) => this.#status(JSON.parse(data))
-    await new Promise((opened, failed) => {
-      this.#socket.onopen = opened
-      this.#socket.onclose = ({ code, reason: text }) => failed(new Failed(text || reason(code) || "The call cannot be taken over now."))
+    await new Promise((live, failed) => {
+      this.#socket.onmessage = ({ data }) => {
+        const { state, error } = JSON.parse(data)
+        if (state === "live") live()
+        if (state === "failed") failed(new Failed(error))
+      }
+      this.#socket.onclose = ({ code }) => failed(new Failed(reason(code) || "The call cannot be taken over now."))
     }).catch(error => {
       this.#close()
       throw error
     })
-    this.#socket.onclose = ({ code, reason: text }) => this.#ended(code === 1000 ? "" : text || reason(code))
+    this.#socket.onclose = ({ code }) => this.#ended(code === 1000 ? "" : reason(code) || "The connection was lost. The agent has the call again.")
     node.port.onmessage = ({ data }) => {
       if (this.#socket.readyState === WebSocket.OPEN && this.#socket.bufferedAmount < 32_000) this.#socket.send(data)
     }
@@ -54,28 +57,22 @@ export class TakeOver {
 
   #show() {
     const said = element("input")
-    said.placeholder = "What you said, for the agent"
+    said.placeholder = "What you said, like: the refund was approved"
     said.setAttribute("aria-label", "What you said, for the agent")
     const back = element("button", "primary", "Hand back to the agent")
     back.onclick = () => this.handBack()
     this.#said = said
     this.#panel.replaceChildren(
       element("h2", "", "The caller hears you"),
-      element("p", "quiet small", "The agent is silent and listens. Wear headphones. When you hand back, the agent knows what was said. If your words are not recognized, type them here."),
-      element("p", "small", ""),
+      element("p", "quiet small", "The agent is silent, and hears the caller but not you. Wear headphones. Before you hand back, write in a few words what you said, so that the agent knows it."),
       said, element("p", "buttons", back))
     this.#panel.hidden = false
     back.focus()
   }
 
-  #status(message) {
-    const line = this.#panel.querySelector("p.small:not(.quiet)")
-    if (line && (message.text || message.message)) show(line, message.text ? `You: ${message.text}` : message.message)
-  }
-
   /** Give the call back, with what was typed. */
   handBack() {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ type: "hand_back", said: this.#said?.value.trim() ?? "" }))
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ type: "hand-back", said: this.#said?.value.trim() ?? "" }))
   }
 
   stop() {
