@@ -93,6 +93,7 @@ class Board:
             "last": {"who": who, "text": words[-160:]},
             "latency_ms": state.latency_ms,
             "warnings": [] if row.ended_at is not None else state.warnings(now),
+            "taken_over": row.ended_at is None and call.supervision.is_active,
             "over": row.ended_at is not None,
         }
         masked: dict[str, Any] = call.masked(described)

@@ -21,6 +21,7 @@ class EndingWords:
 _WORDS: dict[str, EndingWords] = {
     "hung_up": EndingWords("Caller hung up", "The caller hung up."),
     "agent_hung_up": EndingWords("Agent hung up", "The agent said goodbye and hung up."),
+    "supervisor_hung_up": EndingWords("Supervisor hung up", "A supervisor hung up in the console."),
     "silence": EndingWords("Silence", "The caller said nothing for a long time, so the agent said goodbye."),
     "maximum_length": EndingWords("Too long", "The call reached the maximum length, so the agent said goodbye."),
     "machine": EndingWords("Answering machine", "An answering machine took the call."),
@@ -49,6 +50,7 @@ _WORDS: dict[str, EndingWords] = {
 CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
     "caller": ("Caller hung up", ("hung_up", "completed")),
     "agent": ("Agent hung up", ("agent_hung_up",)),
+    "supervisor": ("Supervisor hung up", ("supervisor_hung_up",)),
     "transferred": ("Transferred", ("transferred",)),
     "silence": ("Silence, or too long", ("silence", "maximum_length")),
     "unanswered": ("Nobody answered", ("busy", "no-answer", "canceled", "machine")),

@@ -25,6 +25,8 @@ __all__ = ["Entry", "LiveCall", "Speaker", "heard_text"]
 _MAX_ENTRIES = 600
 """The oldest entries are dropped. A call of an hour has fewer."""
 _MAX_CHARS = 4_000
+_STEP_MS = 200
+"""How often a supervisor's turn grows."""
 _SLOW_MS = 2_000
 _SILENT_S = 15.0
 _RECENT_S = 30.0
@@ -171,8 +173,11 @@ class LiveCall:
                 said = str(fields.get("text") or "(recorded announcement)")
                 entry = self._add("turn", now, speaker="agent", said=said, clip=True, interrupted=False, heard_share=0)
                 self._parts[key] = _Part(entry, complete=True)
+            case "supervisor":
+                self._supervisor(now)
             case "control" if not fields.get("ours"):
-                self._add("control", now, text=str(fields.get("action", "")).replace("_", " "))
+                said = f"(said={fields['said']})" if fields.get("said") else ""
+                self._add("control", now, text=_cut(f"{fields.get('action', '')}{said}"))
             case "timer":
                 self._add("timer", now, text=str(fields.get("name", "")))
             case "rest":
@@ -289,6 +294,14 @@ class LiveCall:
 
     def _audio(self, item_id: str, content_index: int, n_bytes: int, now: float) -> None:
         self._part(item_id, content_index, now).n_bytes += n_bytes
+
+    def _supervisor(self, now: float) -> None:
+        """Note a piece of a supervisor's voice."""
+        last = next(reversed(self._entries.values()), None)
+        if last is None or last.fields.get("speaker") != "supervisor":
+            last = self._add("turn", now, speaker="supervisor", said="")
+        if last.end_ms is None or self._ms(now) >= last.end_ms + _STEP_MS:
+            self._change(last, end_ms=self._ms(now) + _STEP_MS)
 
     def _agent_text(self, item_id: str, content_index: int, delta: str, now: float) -> None:
         entry = self._part(item_id, content_index, now).entry

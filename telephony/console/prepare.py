@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import JournalError
 from ..journal.audio import CallAudio, pcm_of
+from ..journal.collector import SUPERVISOR_SPEAKS
 from ..journal.encoding import dump
 from ..journal.reader import read_journal
 from ..journal.recorded import RecordedCall
@@ -52,6 +53,7 @@ def _entries(call: HeardCall) -> list[dict[str, Any]]:
     events = [it for it in call.events if not (isinstance(it, Event) and it.kind == "tool")]
     entries = [*to_json(events), *_tools(call.recorded)]
     entries.sort(key=lambda entry: entry["start_ms"])
+    entries = _with_supervisor(entries)
     latencies = list(call.figures.latencies)
     for n, entry in enumerate(entries):
         entry["id"] = n
@@ -61,6 +63,19 @@ def _entries(call: HeardCall) -> list[dict[str, Any]]:
             share = entry["heard_ms"] / entry["received_ms"] if entry["received_ms"] else 1.0
             entry["heard_share"] = 1.0 if not entry["interrupted"] else min(1.0, round(share, 3))
     return entries
+
+
+def _with_supervisor(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries with the turns of supervisors. A pause divides the voice of a supervisor into parts of one turn."""
+    joined: list[dict[str, Any]] = []
+    for entry in entries:
+        if entry["type"] == "turn" and entry["said"] == SUPERVISOR_SPEAKS:
+            if joined and joined[-1].get("speaker") == "supervisor":
+                joined[-1]["end_ms"] = entry["end_ms"]
+                continue
+            entry = {**entry, "speaker": "supervisor", "said": "", "heard": ""}
+        joined.append(entry)
+    return joined
 
 
 def _tools(call: RecordedCall) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ class Wave:
         """A position of the stream, and when it is heard."""
         self._last_step = 0
         """The last step of the agent that has a value."""
-        self._samples_to_bytes = 6
+        self._is_pcm = True
 
     def take(self) -> dict[str, Any]:
         """The new values: `{"caller": [[step, loudness], ...], "agent": ..., "marks": [ms], "clears": [ms]}`. Empty:
@@ -71,6 +71,8 @@ class Wave:
         try:
             if kind in _KINDS:
                 self._take(kind, object_at(fields, "message"), now_ms)
+            elif kind == "supervisor":
+                self._append(f"{fields['item_id']}/0", g711.decode(pybase64.b64decode(fields["payload"])), _FRAME * 2)
             elif kind == "stream" and self._stamp_offset_ms is not None:
                 for position, stamp_ms in fields.get("runs", ()):
                     self._run = int(position), float(stamp_ms) + self._stamp_offset_ms
@@ -98,22 +100,25 @@ class Wave:
                 self._received(message)
             case "model.in", "session.created" | "session.updated":
                 format_ = object_at(message, "session", "audio", "output", "format").get("type", "audio/pcm")
-                self._samples_to_bytes = 6 if format_ == "audio/pcm" else 1
+                self._is_pcm = format_ == "audio/pcm"
 
     def _received(self, message: Mapping[str, Any]) -> None:
-        key = f"{message['item_id']}/{message['content_index']}"
+        audio = pybase64.b64decode(message["delta"])
+        pcm, frame = (audio, _FRAME * 6) if self._is_pcm else (g711.decode(audio), _FRAME * 2)
+        self._append(f"{message['item_id']}/{message['content_index']}", pcm, frame)
+
+    def _append(self, key: str, pcm16: bytes, frame: int) -> None:
+        """Add the peaks of a part's next audio. `frame` is the number of bytes of 20 ms."""
         if key not in self._items:
             self._items[key] = []
             if len(self._items) > _MAX_ITEMS:
                 self._rest.pop(self._items.popitem(last=False)[0], None)
-        audio = self._rest.get(key, b"") + pybase64.b64decode(message["delta"])
-        size = _FRAME * self._samples_to_bytes
-        whole = len(audio) // size * size
-        self._rest[key] = audio[whole:]
-        if not whole:
-            return
-        pcm = np.frombuffer(audio[:whole] if size > _FRAME else g711.decode(audio[:whole]), "<i2").astype(np.int32)
-        self._items[key] += np.abs(pcm).reshape(whole // size, -1).max(axis=1).tolist()
+        pcm16 = self._rest.get(key, b"") + pcm16
+        whole = len(pcm16) // frame * frame
+        self._rest[key] = pcm16[whole:]
+        if whole:
+            pcm = np.abs(np.frombuffer(pcm16[:whole], "<i2").astype(np.int32))
+            self._items[key] += pcm.reshape(whole // frame, -1).max(axis=1).tolist()
 
     def _sent(self, message: Mapping[str, Any], now_ms: float) -> None:
         position = int(message["position"])

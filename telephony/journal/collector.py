@@ -13,7 +13,10 @@ from .detected_speech import detected_speech
 from .format import MALFORMED, Record, segments_of
 from .recorded import Interruption, Key, Mark, Media, Note, Part, RecordedCall, Speech, Stream, ToolCall
 
-__all__ = ["collect"]
+__all__ = ["SUPERVISOR_SPEAKS", "collect"]
+
+SUPERVISOR_SPEAKS = "(a supervisor speaks)"
+"""The text of a turn of a supervisor."""
 
 FRAME_MS = 20
 RATE = 8000
@@ -242,7 +245,7 @@ class _Collector:
         item_id = str(record.data["item_id"])
         part = self.call.parts.get((item_id, 0))
         if part is None:
-            part = Part(item_id, 0, transcript="(a supervisor speaks)", complete=True, is_clip=True)
+            part = Part(item_id, 0, transcript=SUPERVISOR_SPEAKS, complete=True, is_clip=True)
             self.call.parts[item_id, 0] = part
         part.chunks.append(pybase64.b64decode(record.data["payload"]))
 

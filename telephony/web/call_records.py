@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..outbound.placed import PlacedCall
     from ..twilio.rest import CallResource
 
-__all__ = ["CallRecords"]
+__all__ = ["REFUSED_CALLS", "CallRecords"]
 
 OUTBOUND = "outbound-api"
 _MAX_PLACED = 10_000
@@ -44,7 +44,7 @@ _WRITING_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.0)
 waits 15 s for the response, and the caller hears nothing in that time."""
 _SETUP_S = 60.0
 """How long a stream may take after its webhook."""
-_REFUSED: Mapping[str, str] = {
+REFUSED_CALLS: Mapping[str, str] = {
     "number": "no agent answers this number",
     "draining": "the process stops",
     "journal": "journals cannot be written",
@@ -164,7 +164,7 @@ class CallRecords:
         """Note that the webhook refused a call. `why` is one of a few fixed words. `is_busy`: the caller heard the busy
         signal."""
         how: dict[str, Any] = {"status": "busy" if is_busy else "completed", "ended_at": self._now(), "duration_s": 0}
-        how |= {"ending": f"refused-{why}", "reason": f"refused: {_REFUSED[why]}"}
+        how |= {"ending": f"refused-{why}", "reason": f"refused: {REFUSED_CALLS[why]}"}
         how |= {"caller": self._kept(caller), "called": called, "subject": self.subjects.of(caller)}
         self.client.note(call_sid, sid=call_sid, direction="inbound", announce_s=0.0, **self._here(), **how)
 

@@ -8,8 +8,17 @@ const WORDS = {
     caller: "The caller interrupted the agent", digit: "A key of the caller stopped the agent",
     guardrail: "A guardrail stopped the agent", tool: "A tool stopped the agent",
     api: "The application stopped the agent", call: "The call stopped the agent",
+    supervisor: "A supervisor stopped the agent",
   },
   timer: "Time limit: ", control: "Request: ", rest: "Asked Twilio: ", callback: "From Twilio: ", stream: "",
+}
+const CONTROL = {
+  "supervisor.take_over": "A supervisor took over", "supervisor.hand_back": "The supervisor handed the call back",
+  "supervisor.hang_up": "A supervisor hung up", "supervisor.transfer": "A supervisor transferred the caller",
+  "supervisor.approve": "A supervisor approved the tool", "supervisor.reject": "A supervisor rejected the tool",
+  "supervisor.say": "A supervisor let the agent say something", "supervisor.away": "The supervisor’s connection was lost",
+  "supervisor.back": "The supervisor is back", hang_up: "The agent hangs up", transfer: "The agent transfers the caller",
+  collect_digits: "The agent asks for keys", hold: "The caller is on hold", muted: "The agent does not hear the caller",
 }
 const TECHNICAL = new Set(["rest", "callback", "stream", "timer", "control"])
 
@@ -88,7 +97,8 @@ function turn(entry) {
   if (entry.latency_ms != null) who.append(element("span", "quiet", ` · answered after ${(entry.latency_ms / 1000).toFixed(1)} s`))
   const text = element("p")
   if (entry.speaker !== "agent") {
-    text.textContent = entry.said || (entry.end_ms == null ? "speaks" : "(no words were recognized)")
+    const silent = entry.speaker === "supervisor" ? "speaks to the caller" : "(no words were recognized)"
+    text.textContent = entry.said || (entry.end_ms == null ? "speaks" : silent)
     if (!entry.said) text.className = "quiet"
     return [who, text]
   }
@@ -128,5 +138,9 @@ function words(entry) {
   const known = WORDS[entry.type]
   if (entry.type === "interruption") return known[entry.cause] ?? known.caller
   if (entry.type === "key") return entry.text.length === 1 ? `The caller pressed ${entry.text}` : "The caller pressed a key"
+  if (entry.type === "control") {
+    const [, action, said] = entry.text.match(/^([\w.]+)(?:\(.*?said=(.+)\))?/s) ?? []
+    if (CONTROL[action]) return said ? `${CONTROL[action]}, who said: “${said}”` : CONTROL[action]
+  }
   return `${known ?? ""}${entry.text}`
 }

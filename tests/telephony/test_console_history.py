@@ -1,0 +1,240 @@
+"""The history of the console: search, one call, its recording and what can be made of it. And the pages' frame."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from realtime_core import RealtimeAgent, RealtimeModelConfig
+from telephony import create_app, load_settings
+from telephony.call.ending import Ending, EndReason
+from telephony.console.endings import CHOICES, words_of
+from telephony.console.pages import PAGES, render
+from telephony.records.call_record import CallRecord, CallUpdate
+from telephony.records.database import DatabaseRecords
+from telephony.records.subjects import SubjectKey
+from telephony.web.call_records import REFUSED_CALLS
+
+JOURNAL = Path(__file__).parent / "journals" / "schema_4.jsonl.gz"
+NOW = datetime.now(UTC)
+OURS = {"X-Telephony-Console": "1"}
+API = "/console/api/calls"
+ADA, OWN = "+14155550123", "+14155550199"
+
+
+def call(n: int, **changes: Any) -> CallUpdate:
+    at = NOW - timedelta(minutes=n)
+    over = {"status": "completed", "ended_at": at, "duration_s": 60, "ending": "hung_up", "reason": "hung up"}
+    base = {"sid": f"CA{n:03}", "started_at": at, "direction": "inbound", "caller": "+14•••••••99", "called": OWN}
+    return CallUpdate(f"CA{n:03}", at, changes={**base, **over, "agent": "Desk", **changes})
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[TestClient]:
+    folder = tmp_path / "calls" / "CA001"
+    folder.mkdir(parents=True)
+    shutil.copy(JOURNAL, folder / "journal.jsonl.gz")
+    settings = load_settings(
+        telephony_model="scripted",
+        telephony_data_dir=tmp_path / "data",
+        telephony_journal_dir=tmp_path / "calls",
+        telephony_number_key="a key of the tests, long enough",
+    )
+    (tmp_path / "data").mkdir()
+    key = SubjectKey(b"a key of the tests, long enough")
+    assert settings.records_url is not None
+    with closing(DatabaseRecords(settings.records_url)) as records:
+        records.note(
+            [
+                call(1, caller="+14•••••••23", subject=key.of(ADA), summary="A refund of order 7.", agent="Billing"),
+                call(2, ending="failed", reason="failed: ToolError: no stock", result={"Order": "Zebra"}),
+                call(3, ending="transferred", reason="transferred to kitchen"),
+                *(call(n) for n in range(4, 60)),
+                call(60, ending="refused-full", reason="refused: no room for another call"),
+            ]
+        )
+    app = create_app(
+        RealtimeAgent(name="Desk"),
+        settings=settings,
+        model_config=RealtimeModelConfig(url="ws://127.0.0.1:9/never", api_key="none"),
+    )
+    with TestClient(app, base_url="http://127.0.0.1:8000", client=("127.0.0.1", 5000)) as client:
+        yield client
+
+
+def found(console: TestClient, **filters: str) -> list[str]:
+    page = console.get(API, params=filters)
+    assert page.status_code == 200, page.text
+    return [each["sid"] for each in page.json()["calls"]]
+
+
+@pytest.mark.parametrize(
+    "filters, sids",
+    [
+        ({"q": ADA}, ["CA001"]),
+        ({"q": "+1 415 555 0123"}, ["CA001"]),
+        ({"q": "•23"}, ["CA001"]),
+        ({"q": "REFUND"}, ["CA001"]),
+        ({"q": "zebra"}, ["CA002"]),
+        ({"q": "no stock"}, ["CA002"]),
+        ({"q": "100%"}, []),
+        ({"agent": "Billing"}, ["CA001"]),
+        ({"why": "transferred"}, ["CA003"]),
+        ({"why": "failed"}, ["CA002"]),
+        ({"why": "refused"}, ["CA060"]),
+        ({"why": "failed", "q": "refund"}, []),
+        ({"from": "2020-01-01", "to": "2020-12-31"}, []),
+    ],
+)
+def test_calls_are_found_by_number_words_agent_reason_and_date(
+    console: TestClient, filters: dict[str, str], sids: list[str]
+) -> None:
+    assert found(console, **filters) == sids
+
+
+def test_pages_continue_where_the_page_before_ended(console: TestClient) -> None:
+    first = console.get(API).json()
+    second = console.get(API, params={"cursor": first["next"]}).json()
+    assert [len(first["calls"]), len(second["calls"]), second["next"]] == [50, 10, None]
+    assert [each["sid"] for each in first["calls"] + second["calls"]] == [f"CA{n:03}" for n in range(1, 61)]
+
+
+def test_a_search_looks_at_a_part_of_the_calls_and_says_where_to_go_on(
+    console: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telephony.console.history._SCAN", 20)
+    sids: list[str] = []
+    cursor, pages = "", 0
+    while cursor is not None:
+        page = console.get(API, params={"why": "refused", "cursor": cursor}).json()
+        sids += [each["sid"] for each in page["calls"]]
+        cursor, pages = page["next"], pages + 1
+    assert (sids, pages) == (["CA060"], 4)
+
+
+@pytest.mark.parametrize("filters", [{"from": "yesterday"}, {"why": "boredom"}, {"cursor": "?"}])
+def test_an_invalid_filter_is_explained(console: TestClient, filters: dict[str, str]) -> None:
+    response = console.get(API, params=filters)
+    assert (response.status_code, bool(response.json()["error"])) == (400, True)
+
+
+def test_one_call_has_its_record_and_why_it_ended(console: TestClient) -> None:
+    one = console.get(f"{API}/CA003").json()
+    assert one["ended"] == {"label": "Transferred", "sentence": "The caller was transferred to kitchen."}
+    assert (one["live"], one["recording"], one["record"]["duration_s"]) == (None, False, 60)
+    assert "journal" not in one["record"], "a path of the server"
+    assert console.get(f"{API}/CA999").status_code == 404
+
+
+def test_a_recorded_call_has_a_timeline_and_audio_with_ranges(console: TestClient) -> None:
+    assert console.get(f"{API}/CA001").json()["recording"]
+    made = console.get(f"{API}/CA001/timeline").json()
+    assert made["duration_ms"] > 1000
+    turns = [entry for entry in made["entries"] if entry["type"] == "turn"]
+    assert {turn["speaker"] for turn in turns} == {"caller", "agent"}
+    assert all(0 <= turn["heard_share"] <= 1 for turn in turns if turn["speaker"] == "agent")
+    assert len(made["wave"]["caller"]) == len(made["wave"]["agent"]) > 20
+    whole = console.get(f"{API}/CA001/audio")
+    assert (whole.status_code, whole.headers["content-type"], whole.content[:4]) == (200, "audio/wav", b"RIFF")
+    part = console.get(f"{API}/CA001/audio", headers={"Range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, whole.content[100:200])
+    assert "attachment" in console.get(f"{API}/CA001/audio?download=1").headers["content-disposition"]
+
+
+def test_listening_and_exporting_are_in_the_audit(console: TestClient) -> None:
+    for path in ("audio", "audio?download=1", "export.json"):
+        assert console.get(f"{API}/CA001/{path}").status_code == 200
+    console.get(f"{API}/CA001/audio", headers={"Range": "bytes=100-199"})
+    entries = console.get("/console/api/audit").json()["entries"]
+    noted = [(entry["action"], entry["detail"]) for entry in entries if entry["call"] == "CA001"]
+    assert noted == [("export", "transcript"), ("export", "recording"), ("listen", "recording")]
+
+
+def test_a_call_whose_journal_was_deleted_cannot_be_played(console: TestClient, tmp_path: Path) -> None:
+    assert console.get(f"{API}/CA001/timeline").status_code == 200
+    shutil.rmtree(tmp_path / "calls" / "CA001")
+    assert console.get(f"{API}/CA001/audio").status_code == 404
+
+
+def test_a_test_is_made_of_a_call(console: TestClient) -> None:
+    made = console.post(f"{API}/CA001/test", json={"name": "refund", "agent": "desk:agent"}, headers=OURS)
+    assert made.status_code == 200, made.text
+    with zipfile.ZipFile(io.BytesIO(made.content)) as packed:
+        assert sorted(packed.namelist()) == ["tests/calls/refund.jsonl.gz", "tests/test_refund.py"]
+        source = packed.read("tests/test_refund.py").decode()
+    assert 'replay("refund", agent="desk:agent")' in source
+    compile(source, "test_refund.py", "exec")
+
+
+@pytest.mark.parametrize("body", [{"name": "no name"}, {"name": ""}, {"name": "x", "agent": 'a:b")\nimport os#'}])
+def test_a_name_that_is_no_name_makes_no_test(console: TestClient, body: dict[str, str]) -> None:
+    response = console.post(f"{API}/CA001/test", json=body, headers=OURS)
+    assert response.status_code == 400, response.text
+
+
+def test_a_call_that_is_not_live_has_no_feed(console: TestClient) -> None:
+    assert console.get(f"{API}/CA001/feed").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["", "/CA001", "/CA001/timeline", "/CA001/audio", "/CA001/export.json", "/CA001/feed"])
+def test_without_a_login_nothing_is_shown(tmp_path: Path, path: str) -> None:
+    settings = load_settings(
+        public_url="https://phone.example.com",
+        twilio_auth_token="12345",
+        telephony_api_token="letmein",
+        telephony_model="scripted",
+        telephony_data_dir=tmp_path,
+    )
+    app = create_app(RealtimeAgent(name="Desk"), settings=settings)
+    with TestClient(app, base_url="https://phone.example.com", client=("10.0.0.7", 5000)) as client:
+        assert client.get(f"{API}{path}").status_code == 401
+        assert client.get("/console/api/live").status_code == 401
+        assert client.get("/console").status_code == 200, "the page itself has no data"
+
+
+# --- words -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", EndReason)
+def test_every_ending_has_words_and_a_choice(reason: EndReason) -> None:
+    code = reason.name.lower()
+    row = CallRecord("CA1", status="completed", ending=code, reason=str(Ending(reason)))
+    words = words_of(row)
+    assert words is not None and words.sentence != f"{row.ending_words}.", "these are words of its own"
+    moved = ("stream_taken", "stream_elsewhere")
+    assert code in moved or any(code in codes for _, codes in CHOICES.values())
+
+
+@pytest.mark.parametrize("why", REFUSED_CALLS)
+def test_every_refusal_has_words_and_a_choice(why: str) -> None:
+    row = CallRecord("CA1", status="completed", ending=f"refused-{why}", reason="refused: x")
+    words = words_of(row)
+    assert words is not None and not words.label.startswith("Refused-")
+    assert f"refused-{why}" in CHOICES["refused"][1]
+
+
+# --- pages -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path, base",
+    [("/console", "console/"), ("/console/calls", "./"), ("/console/calls/CA1", "../"), ("/console/phone", "./")],
+)
+@pytest.mark.parametrize("mount", ["", "/voice", "/i/abc"])
+def test_the_addresses_of_a_page_are_relative_to_the_console(mount: str, path: str, base: str) -> None:
+    fits = {"/console": "", "/console/calls/CA1": "calls/{sid}"}
+    page = next(each for each in PAGES if each.path == fits.get(path, path.removeprefix("/console/")))
+    html = render(page, mount + path)
+    assert f'<base href="{base}">' in html
+    assert "{{" not in html
+    assert html.count("aria-current=page") == 1
+    assert 'href="/' not in html and 'src="/' not in html
