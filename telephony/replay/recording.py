@@ -171,9 +171,10 @@ class _Loader:
         recording.stalls = [gap for gap in self._gaps if self._is_stall(gap[0], gap[1])]
         by_id = {tool.call_id: tool for tool in recording.tools}
         for request in self._log.requests:
-            if request.tool is not None and (tool := by_id.get(request.tool)) is not None:
+            tool = None if request.tool is None else by_id.get(request.tool)
+            if tool is not None and not (self._log.complete and _outlives(request, tool)):
                 tool.requests.append(request)
-            elif request.tool is None and self._log.complete:
+            elif (request.tool is None or tool is not None) and self._log.complete:
                 recording.requests.append(request)
             if request.action == "collect_digits" and recording.schema >= 3:
                 self._end_of_keys(request)
@@ -334,6 +335,13 @@ class _Loader:
         elif (ended := self._open_tools.pop(data["call_id"], None)) is not None:
             ended.output, ended.seconds = _text(data.get("output")), record.t - ended.t
             ended.silent = bool(data.get("silent"))
+
+
+def _outlives(request: RecordedRequest, tool: ToolAnswer) -> bool:
+    """Whether the request went on after its tool had returned: the tool began a task and did not wait for it."""
+    if tool.seconds is None or not request.end_is_known:
+        return False
+    return request.ended_t is None or request.ended_t > tool.t + tool.seconds + _SAME_STEP_S
 
 
 def _text(value: Any) -> str:

@@ -30,7 +30,7 @@ seal was opened are hidden, too."""
 _MAX_IDS = 20_000
 _STRUCTURE = frozenset(
     {
-        "type", "event", "event_id", "item_id", "response_id", "call_id", "id", "name", "object", "status", "role",
+        "type", "event", "event_id", "client_event_id", "item_id", "response_id", "call_id", "id", "name", "object", "status", "role",
         "previous_item_id", "conversation_id", "output_modalities", "modalities", "voice", "code", "streamSid",
         "accountSid", "callSid", "sequenceNumber", "track", "action", "tool", "target", "clip", "digest", "model",
         "format", "tool_choice", "phase", "reason", "from", "to", "what", "peer", "terminator",
@@ -40,8 +40,7 @@ _STRUCTURE = frozenset(
 _OF_CONTROLS = frozenset({"action", "tool", "target", "clip", "digest", "terminator", "source", "item_id"})
 _PLAIN_KINDS = frozenset(
     {"header", "stream", "close", "end", "timer", "open", "model", "lost", "handoff", "interruption", "callback",
-     "rest", "answered", "verdict", "skipped", "consent", "seal", "twilio.out",
-     "supervisor"}
+     "rest", "answered", "verdict", "skipped", "consent", "seal", "twilio.out", "clip", "supervisor"}
 )  # fmt: skip
 """Kinds of records without words, keys and arguments."""
 _BEGINNINGS = (".speech_started", ".speech_stopped", ".committed", ".item.added", ".item.created", ".item.create",
@@ -73,6 +72,7 @@ class Seal:
         self._from_ms = 0.0
         """The first frame in the open has this stamp or a later one."""
         self._is_frame_hidden = False
+        self._was_frame_hidden = False
         self._connections = 0
         self._is_fresh = False
         self._is_pcmu = False
@@ -127,13 +127,15 @@ class Seal:
         lag_s = now - stamp_ms / 1000
         if self._lag_s is None or lag_s < self._lag_s:
             self._lag_s = lag_s
+        self._was_frame_hidden = self._is_frame_hidden
         self._is_frame_hidden = bool(self._reasons) or stamp_ms < self._from_ms
         return self._is_frame_hidden
 
     @property
     def hides_caller(self) -> bool:
-        """Whether the last frame of the caller was hidden."""
-        return self._is_frame_hidden
+        """Whether the last frame of the caller was hidden, or the one before it. The filter of the resampler carries a
+        part of a frame into the next one."""
+        return self._is_frame_hidden or self._was_frame_hidden
 
     def appended(self, n_bytes: int) -> None:
         """Note that audio of the caller went to the model."""
