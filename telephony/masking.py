@@ -11,10 +11,12 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from .errors import SettingsError
+from .spoken_digits import spoken_runs
 
 __all__ = [
     "BULLET", "PRESSED", "TYPED", "Masker", "Patterns", "bullets", "change_strings", "is_text_delta",
-    "mask_all_digits", "mask_key_characters", "mask_keys", "mask_number", "mask_numbers", "mask_spelled", "secrets_in",
+    "mask_all_digits", "mask_key_characters", "mask_keys", "mask_number", "mask_numbers", "mask_spelled", "mask_spoken",
+    "secrets_in",
 ]  # fmt: skip
 
 BULLET = "•"
@@ -38,6 +40,11 @@ _FORMS = (
     (re.compile(r"(?<![+\w])(?:[0-9][ -]?){12,18}[0-9]\b"), BULLET),
 )
 """Credentials, pressed keys, and digits that look like the number of a card."""
+
+
+_CARD = re.compile(r"\d{13,19}")
+_NAMED = {"card": r"\b(?:\d[ -]?){12,18}\d\b"}
+"""Patterns with a name."""
 
 
 def bullets(text: str) -> str:
@@ -74,6 +81,17 @@ def mask_spelled(secret: str) -> Callable[[str], str]:
     """A function that masks this secret in a text, also where its characters stand apart ("4 7-1, 1")."""
     pattern = re.compile(_SEPARATORS.join(map(re.escape, secret)))
     return lambda text: pattern.sub(lambda match: _SPELLED_CHARACTER.sub(BULLET, match[0]), text)
+
+
+def mask_spoken(text: str, find: Callable[[str], Iterable[Any]]) -> str:
+    """Mask digits that stand in a text as words ("four two"). `find` finds matches in the digits of a run."""
+    hidden = set[tuple[int, int]]()
+    for run in spoken_runs(text):
+        for match in find(run.digits):
+            hidden.update(run.spans[match.start() : match.end()])
+    for start, end in sorted(hidden, reverse=True):
+        text = text[:start] + re.sub(r"\S", BULLET, text[start:end]) + text[end:]
+    return text
 
 
 def mask_number(number: str) -> str:
@@ -145,7 +163,7 @@ class Masker:
             text = self._known.sub(BULLET, text)
         for pattern, mask in _FORMS:
             text = pattern.sub(mask, text)
-        return text
+        return mask_spoken(text, _CARD.finditer)
 
 
 class Patterns:
@@ -156,11 +174,15 @@ class Patterns:
     ASCII: they are replaced by Unicode classes. Its `\\b` knows only ASCII, too. In a text with other letters `\\b` and
     `\\B` match everywhere: such a text may be masked too much, and never too little.
 
+    A pattern also matches digits that are spoken as words ("four two four two"), in five languages. The name `card` is
+    a pattern for the numbers of payment cards.
+
     Raises `SettingsError` for a pattern that RE2 does not take.
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
-        self._patterns = [(_compiled(each), _compiled(each, boundaries=False)) for each in patterns]
+        written = [_NAMED.get(each, each) for each in patterns]
+        self._patterns = [(_compiled(each), _compiled(each, boundaries=False)) for each in written]
 
     def __len__(self) -> int:
         return len(self._patterns)
@@ -171,6 +193,7 @@ class Patterns:
         exact = text.isascii() or not any(c.isalnum() and not c.isascii() for c in text)
         for pattern, loose in self._patterns:
             text = (pattern if exact else loose).sub(lambda match: bullets(match[0]), text)
+            text = mask_spoken(text, pattern.finditer)
         return text
 
 

@@ -33,7 +33,7 @@ from .twilio import RecordedTwilio
 __all__ = ["ReplayRun", "run_recorded"]
 
 _AFTER_S = 0.0005
-"""The status callback of the end comes just after what happened at that time."""
+"""The status callback of the end, and an answer about the recording, come just after what happened at that time."""
 
 
 @dataclass(slots=True)
@@ -156,7 +156,7 @@ class _RecordedCall:
     async def _webhooks(self, call_sid: str) -> None:
         clock = ReplayClock(0.0, self._began)
         for t, callback in self._recording.callbacks:
-            await clock.until(t + _AFTER_S if callback.get("what") == "call status" else t)
+            await clock.until(t + _AFTER_S if callback.get("what") in ("call status", "consent") else t)
             if callback.get("what") == "farewell":
                 self._start(self._registry.farewell())
             else:

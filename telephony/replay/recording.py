@@ -169,6 +169,7 @@ class _Loader:
         for stream in recording.streams:
             stream.marks.settle()
         recording.stalls = [gap for gap in self._gaps if self._is_stall(gap[0], gap[1])]
+        self._restore_answers()
         by_id = {tool.call_id: tool for tool in recording.tools}
         for request in self._log.requests:
             tool = None if request.tool is None else by_id.get(request.tool)
@@ -179,6 +180,18 @@ class _Loader:
             if request.action == "collect_digits" and recording.schema >= 3:
                 self._end_of_keys(request)
         return recording
+
+    def _restore_answers(self) -> None:
+        """Put the keys back with which the caller answered the notice about the recording. The header has them, and
+        they are no secret."""
+        consent = recording.get("consent") if isinstance(recording := self.recording.config, Mapping) else None
+        for t, callback in self.recording.callbacks:
+            if not isinstance(consent, Mapping) or callback.get("what") != "consent" or callback.get("by") != "key":
+                continue
+            key = str(consent.get("accept_key" if callback.get("answer") == "accepted" else "refuse_key", ""))
+            for each in (each for stream in self.recording.streams for each in stream.phone):
+                if each.event == "dtmf" and abs(each.t - t) < _SAME_STEP_S:
+                    each.text = each.text.replace(BULLET, key)
 
     def _is_stall(self, begin: float, end: float) -> bool:
         """Whether nothing was recorded in this time, and the caller's frames of this time then came at once."""

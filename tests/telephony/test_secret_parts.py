@@ -129,14 +129,16 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "telephony_trace_content": True,
         }
         agent = RealtimeAgent(name="Desk", tools=[pay, open_secret, note_card, break_down])
-        async with office(SCRIPT, agent=agent, given=given, tracer_provider=provider, on_end=ended.append) as (twilio, app):
+        async with office(SCRIPT, agent=agent, given=given, tracer_provider=provider, on_end=ended.append) as (
+            twilio,
+            app,
+        ):
             call = twilio.start_ringing(caller=pays)
             recording = call.record("DialVerb")
 
             async def watch() -> None:
                 with app.state.phone.feeds.follow(call.sid) as feed:
-                    async for record in feed.records():
-                        fed.append(record)
+                    fed.extend([record async for record in feed.records()])
 
             watching = asyncio.create_task(watch())
             statuses = []

@@ -30,10 +30,10 @@ seal was opened are hidden, too."""
 _MAX_IDS = 20_000
 _STRUCTURE = frozenset(
     {
-        "type", "event", "event_id", "client_event_id", "item_id", "response_id", "call_id", "id", "name", "object", "status", "role",
-        "previous_item_id", "conversation_id", "output_modalities", "modalities", "voice", "code", "streamSid",
-        "accountSid", "callSid", "sequenceNumber", "track", "action", "tool", "target", "clip", "digest", "model",
-        "format", "tool_choice", "phase", "reason", "from", "to", "what", "peer", "terminator",
+        "type", "event", "event_id", "client_event_id", "item_id", "response_id", "call_id", "id", "name", "object",
+        "status", "role", "previous_item_id", "conversation_id", "output_modalities", "modalities", "voice", "code",
+        "streamSid", "accountSid", "callSid", "sequenceNumber", "track", "action", "tool", "target", "clip",
+        "digest", "model", "format", "tool_choice", "phase", "reason", "from", "to", "what", "peer", "terminator",
     }
 )  # fmt: skip
 """The keys of strings that a replay needs. None holds words of a person."""
