@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from .call.call import Call, CallInfo, current_call
+    from .call.consent import Consent
     from .call.pacing.policy import CallPolicy
     from .call.pacing.silence_prompts import SilencePolicy
+    from .call.screening import Emergency, Screening
     from .call.session import CallOptions, CallOutcome, run_call
     from .errors import TelephonyError
+    from .identity import requires
     from .outbound import CallResult, Care, DialingRules, LeaveMessage, Telephony, opt_out
     from .outcomes.ended_call import EndedCall
     from .settings import Settings, load_settings
-    from .tools import collect_digits, hang_up, send_digits, transfer
+    from .tools import collect_digits, hang_up, refuse_recording, send_digits, transfer
     from .web.app import create_app
 
 __all__ = [
@@ -29,9 +32,12 @@ __all__ = [
     "CallPolicy",
     "CallResult",
     "Care",
+    "Consent",
     "DialingRules",
+    "Emergency",
     "EndedCall",
     "LeaveMessage",
+    "Screening",
     "Settings",
     "SilencePolicy",
     "Telephony",
@@ -42,6 +48,8 @@ __all__ = [
     "hang_up",
     "load_settings",
     "opt_out",
+    "refuse_recording",
+    "requires",
     "run_call",
     "send_digits",
     "transfer",
@@ -55,9 +63,12 @@ _HOMES = {
     "CallPolicy": "call.pacing.policy",
     "CallResult": "outbound",
     "Care": "outbound",
+    "Consent": "call.consent",
     "DialingRules": "outbound",
+    "Emergency": "call.screening",
     "EndedCall": "outcomes.ended_call",
     "LeaveMessage": "outbound",
+    "Screening": "call.screening",
     "Settings": "settings",
     "SilencePolicy": "call.pacing.silence_prompts",
     "Telephony": "outbound",
@@ -68,6 +79,8 @@ _HOMES = {
     "hang_up": "tools",
     "load_settings": "settings",
     "opt_out": "outbound",
+    "refuse_recording": "tools",
+    "requires": "identity",
     "run_call": "call.session",
     "send_digits": "tools",
     "transfer": "tools",

@@ -24,7 +24,7 @@ from .call.recording.digit_masking import typed
 from .errors import CallError
 from .twilio.numbers import e164, tidy
 
-__all__ = ["collect_digits", "hang_up", "send_digits", "transfer"]
+__all__ = ["call_tool", "collect_digits", "hang_up", "refuse_recording", "send_digits", "transfer"]
 
 _SIP = re.compile(r"sips?:[^\s]+")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
@@ -42,7 +42,7 @@ def hang_up(*, goodbye: str | None = None) -> FunctionTool:
         return "The caller began to speak, so the call goes on. Answer, and hang up later."
 
     said = "" if goodbye else " Say goodbye first, in the same turn."
-    return _tool("hang_up", f"End the phone call, when the caller has nothing more to ask.{said}", {}, do)
+    return call_tool("hang_up", f"End the phone call, when the caller has nothing more to ask.{said}", {}, do)
 
 
 def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> FunctionTool:
@@ -66,7 +66,7 @@ def transfer(*, warm: bool = False, name: str = "transfer", **targets: str) -> F
             "description": "What they are told before they take the call: who is calling, and what about.",
         }
     description = "Hand the caller over to somebody else. Say so first, in the same turn."
-    tool = _tool(name, description, properties, do)
+    tool = call_tool(name, description, properties, do)
     tool.targets, tool.warm = targets, warm
     return tool
 
@@ -91,7 +91,7 @@ def send_digits() -> FunctionTool:
 
     description = "Press keys on the phone, as a recorded menu asks for. The line is away for a moment."
     keys = {"type": "string", "description": "0-9, *, #; w is a pause of half a second."}
-    return _tool("send_digits", description, {"digits": keys}, do)
+    return call_tool("send_digits", description, {"digits": keys}, do)
 
 
 def collect_digits(
@@ -111,10 +111,24 @@ def collect_digits(
         return typed(digits.value)
 
     what = {"type": "string", "description": "What to ask for, like: your order number, then the hash key."}
-    return _tool(name, "Have the caller type digits on the keypad. You ask for them by this tool.", {"what": what}, do)
+    return call_tool(
+        name, "Have the caller type digits on the keypad. You ask for them by this tool.", {"what": what}, do
+    )
 
 
-def _tool(name: str, description: str, properties: dict[str, Any], do: _Do) -> CallTool:
+def refuse_recording() -> FunctionTool:
+    """The tool `refuse_recording`: the caller does not want to be recorded. The consent policy says what follows."""
+
+    async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
+        call.refuse_recording()
+        return "From now on nothing is recorded. Tell the caller so, and go on."
+
+    return call_tool("refuse_recording", "Stop the recording, because the caller does not want it.", {}, do)
+
+
+def call_tool(name: str, description: str, properties: dict[str, Any], do: _Do) -> CallTool:
+    """A tool that works on phone calls. `do` gets the call and the arguments. Every property must be given."""
+
     async def invoke(context: ToolContext[Any], arguments: str) -> Any:
         call = context.context
         if not isinstance(call, Call):

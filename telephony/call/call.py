@@ -8,16 +8,20 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Protocol
+
+from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.containers import container_of
 from ..audio.files import Clip, load_ulaw
-from ..errors import CallError, NoCurrentCall
+from ..errors import CallError, NoCurrentCall, TwilioError
 from ..journal.cuts import CutCause
 from ..locales.locale import Locale, Locales
 from ..logs import log_as_call
 from ..records.opt_outs import OptOutSource
 from ..twilio.numbers import e164, tidy
+from ..twilio.twiml import say_code
 from .call_info import CallInfo
 from .digits import DigitCollector, Digits
 from .leg.caller_leg import CallerLeg
@@ -26,6 +30,7 @@ from .line.monitor import Listener
 from .line.player import Heard, LinePlayer
 from .pacing.reasons import PauseReason
 from .pacing.scheduler import Scheduler
+from .ports import PhoneControl
 from .recording.recorded_commands import RecordedCommands, cut_cause
 from .recording.recorded_session import RecordedSession
 from .recording.recorder import CallRecorder
@@ -145,6 +150,8 @@ class CallParts:
     supervision: SupervisorCommands
     secrets: SecretParts
     wording: Wording
+    control: PhoneControl | None = None
+    sources: Sources = SYSTEM
     refuse: Callable[[], None] = lambda: None
     """Handles a refusal of the recording."""
 
@@ -173,6 +180,7 @@ class Call:
         """Whether the other party asked not to be called again, during this call."""
         self._parts = parts
         self._commands = parts.commands
+        self._verified: frozenset[str] = frozenset()
 
     @property
     def info(self) -> CallInfo:
@@ -413,6 +421,45 @@ class Call:
         happens."""
         self._commands.done("refuse_recording")
         self._parts.refuse()
+
+    # --- who is calling --------------------------------------------------------------------------------------------
+
+    @property
+    def verified(self) -> frozenset[str]:
+        """The levels at which code has verified the caller in this call (see `telephony.identity`)."""
+        return self._verified
+
+    async def mark_verified(self, level: str = "verified") -> None:
+        """Note that code has verified the caller. The tools that require it are offered to the model from now on."""
+        self._verified |= {level}
+        await self._commands.run("mark_verified", self._offer_tools(), level=level)
+
+    async def _offer_tools(self) -> None:
+        session = self._parts.conversation.session
+        await session.update_agent(session.current_agent)
+
+    def new_code(self, n_digits: int) -> str:
+        """A random code of digits."""
+        random = self._parts.sources.random if self._parts.sources.seed is not None else SystemRandom()
+        return "".join(str(random.randrange(10)) for _ in range(n_digits))
+
+    async def ring_with_code(self, number: str, code: str) -> None:
+        """Call another number, and say these digits there. This call goes on.
+
+        Raises:
+            CallError: the number cannot be called.
+        """
+        await self._commands.run("ring_with_code", self._ring(number, code))
+
+    async def _ring(self, number: str, code: str) -> None:
+        control = self._parts.control
+        self.keep_secret(code)
+        if control is None:
+            raise CallError("No other number can be called: Twilio's REST API is not configured.")
+        try:
+            await control.create_call(to=number, from_=self._parts.leg.parties.ours, twiml=say_code(code))
+        except TwilioError as error:
+            raise CallError(f"The number on file could not be called: {type(error).__name__}.") from error
 
     def keep_secret(self, secret: str) -> None:
         """Replace this text by bullets in the call's journal from now on."""

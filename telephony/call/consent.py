@@ -6,7 +6,6 @@ Laws differ in who has to agree: one party of the call, or all of them. This mod
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -17,6 +16,7 @@ from realtime_core.errors import UserError
 from ..audio.files import Clip, load_ulaw
 from ..numbers.policies import ConsentPolicy, Otherwise
 from .call_info import CallInfo
+from .screening import has_phrase
 
 __all__ = [
     "Answer",
@@ -150,14 +150,14 @@ class Consent:
 
     def refuses(self, text: str) -> bool:
         """Whether these words of the caller refuse the recording, in any of the languages."""
-        return _has(text, [*self.refusals, *(phrase for phrases in _REFUSALS.values() for phrase in phrases)])
+        return has_phrase(text, [*self.refusals, *(phrase for phrases in _REFUSALS.values() for phrase in phrases)])
 
     def answer(self, text: str, language: str) -> Answer:
         """The answer in these words of the caller, for `asks`."""
         language = language_of(language)
-        if self.refuses(text) or _has(text, _NO.get(language, _NO["en"])):
+        if self.refuses(text) or has_phrase(text, _NO.get(language, _NO["en"])):
             return Answer.REFUSED
-        return Answer.ACCEPTED if _has(text, _YES.get(language, _YES["en"])) else Answer.NONE
+        return Answer.ACCEPTED if has_phrase(text, _YES.get(language, _YES["en"])) else Answer.NONE
 
 
 ConsentSource = Consent | Mapping[str, Consent] | Callable[[CallInfo], Consent | None]
@@ -218,14 +218,3 @@ def _in(given: Any, language: str) -> Any:
 
 def _line(line: Clip | str, text: str) -> tuple[str, bytes | None]:
     return (line, None) if isinstance(line, str) else (text, load_ulaw(line, "notice"))
-
-
-def _has(text: str, phrases: Sequence[str]) -> bool:
-    words = f" {_plain(text)} "
-    return any(f" {_plain(phrase)} " in words for phrase in phrases)
-
-
-def _plain(text: str) -> str:
-    """The words in lower case, without punctuation and accents."""
-    letters = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
-    return " ".join(re.findall(r"[\w']+", "".join(c for c in letters if not unicodedata.combining(c))))

@@ -17,6 +17,8 @@ class EndReason(Enum):
     SUPERVISOR_HUNG_UP = "supervisor hung up"
     """A person hung up in the console."""
     SILENCE = "silence"
+    SAID_NOTHING = "the caller said nothing"
+    """The caller neither spoke nor pressed a key from the beginning on (`Screening.silent_s`)."""
     MAXIMUM_LENGTH = "maximum length"
     MACHINE = "a machine"
     TRANSFERRED = "transferred to"

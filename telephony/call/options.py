@@ -25,6 +25,7 @@ from .leg.reattach import Followed
 from .line.ear import Latency
 from .pacing.policy import CallPolicy
 from .ports import CallAddresses, PhoneControl
+from .screening import Screening
 from .simulation import Simulation
 
 __all__ = ["AgentSource", "CallOptions", "CallOutcome", "ModelConfigSource"]
@@ -79,8 +80,8 @@ class CallOptions:
     data: Mapping[str, Any] = field(default_factory=dict)
     consent: ConsentSource | None = None
     """The consent policy of the call (`Consent`), or how to find it."""
-    language: str = ""
-    """The language of the caller, like `de` or `en-GB`, for the notice."""
+    screening: Screening | None = None
+    """Rules about callers who say nothing, and about emergencies."""
     on_consent: Callable[[Call, ConsentEvidence], None] = lambda call, evidence: None
     """Called at each change of the evidence about the consent."""
     sources: Sources = SYSTEM

@@ -247,6 +247,11 @@ class Registry:
         if (session := self._sessions.get(call_sid)) is not None:
             session.consenting.answered(answer, by)
 
+    def emergency(self, call_sid: str) -> None:
+        """Handle a recorded emergency, in a replay."""
+        if (session := self._sessions.get(call_sid)) is not None and session.guard is not None:
+            session.guard.emergency()
+
     def machine_detected(self, found: MachineDetection) -> None:
         """Handle the result of answering machine detection."""
         if found.is_machine and (session := self._sessions.get(found.call_sid)) is not None:

@@ -38,6 +38,7 @@ from .consenting import Consenting
 from .controls import Controls
 from .conversation import Conversation
 from .ending import Release
+from .guard import Guard
 from .leg.caller_leg import CallerLeg
 from .leg.fallback import fallback_for
 from .leg.next_twiml import StreamEnd
@@ -49,6 +50,7 @@ from .options import AgentSource, CallOptions, CallOutcome
 from .pacing.scheduler import Scheduler
 from .recording.recorded_commands import OURS, RecordedCommands, current_tool
 from .recording.recorder import CallRecorder, RecordedControl
+from .screening import Screening
 from .secret import SecretParts
 from .streams import CallStreams
 from .supervision import Supervision
@@ -131,7 +133,7 @@ class CallSession:
         )
         self.consenting = consenting = Consenting(
             consent,
-            options.language,
+            options.locale.tag,
             lifetime=lifetime,
             recorder=recorder,
             leg=leg,
@@ -156,6 +158,18 @@ class CallSession:
             controls=controls,
             transfers=transfers,
         )
+        self.guard = None
+        if options.screening is not None:
+            self.guard = Guard(
+                options.screening,
+                options.locale.tag,
+                lifetime=lifetime,
+                recorder=recorder,
+                leg=leg,
+                conversation=conversation,
+                controls=controls,
+                transfers=transfers,
+            )
         secrets = SecretParts(info, recorder, options.control)
         parts = CallParts(
             lifetime,
@@ -170,6 +184,8 @@ class CallSession:
             supervision,
             secrets,
             wording,
+            options.control,
+            options.sources,
             consenting.refuse,
         )
         self.call = Call(parts, options.data, options.simulation, options.opt_outs)
@@ -187,6 +203,7 @@ class CallSession:
             pacing=pacing,
             controls=controls,
             consenting=consenting,
+            guard=self.guard,
         )
         pacing.call, pacing.replace_stream = controls, reattach.stalled
         player.ear.on_latency = functools.partial(callbacks.call, "on_latency", options.on_latency)
@@ -205,6 +222,8 @@ class CallSession:
             async with lifetime.tasks() as tasks:
                 conversation = tasks.create_task(self._converse(), name=f"conversation of {self.call.sid}")
                 lifetime.start(_ours(self._consent()))
+                if self.guard is not None:
+                    lifetime.start(_ours(self.guard.run()))
                 if options.beside is not None:
                     lifetime.start(_ours(options.beside(self.call)))
                 await lifetime.wait()
@@ -306,7 +325,7 @@ async def _ours(work: Coroutine[Any, Any, None]) -> None:
 def _write_header(
     recorder: CallRecorder, info: CallInfo, agent: AgentSource, options: CallOptions, consent: Consent | None
 ) -> None:
-    lines = [] if consent is None else consent.lines(options.language)
+    lines = [] if consent is None else consent.lines(options.locale.tag)
     recorder.write(
         "header",
         schema=SCHEMA,
@@ -329,13 +348,30 @@ def _write_header(
             has_fallback=options.fallback is not None or options.rescue is not None,
             has_own_number=options.own_number is not None,
             **({"added_tools": list(options.added_tools)} if options.added_tools else {}),
-            **({} if consent is None else {"consent": _described(consent, options.language, lines)}),
+            **({} if options.screening is None else {"screening": _screened(options.screening)}),
+            **({} if consent is None else {"consent": _described(consent, options.locale.tag, lines)}),
             **({"language": options.locale.tag} if options.locale.tag != "en" else {}),
         ),
     )
-    for clip in (options.greeting, options.ambience, *(clip for _, clip in lines)):
+    line = (
+        None if options.screening is None or options.screening.emergency is None else options.screening.emergency.line
+    )
+    for clip in (options.greeting, options.ambience, line, *(clip for _, clip in lines)):
         if isinstance(clip, bytes):
             recorder.clip(clip)
+
+
+def _screened(screening: Screening) -> dict[str, Any]:
+    """The rules in the header that matter during the call."""
+    emergency = screening.emergency
+    if emergency is None:
+        return {"silent_s": screening.silent_s}
+    line = {"clip": digest_of(emergency.line)} if isinstance(emergency.line, bytes) else emergency.line
+    phrases, transfers = list(emergency.phrases), bool(emergency.transfer_to)
+    return {
+        "silent_s": screening.silent_s,
+        "emergency": {"line": line, "phrases": phrases, "transfers": transfers},
+    }
 
 
 def _described(consent: Consent, language: str, lines: list[tuple[str, bytes | None]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from .consenting import Consenting
 from .controls import Controls
 from .conversation import Conversation
 from .ending import EndReason
+from .guard import Guard
 from .leg.caller_leg import CallerLeg
 from .leg.reattach import Reattach
 from .lifetime import Lifetime
@@ -47,6 +48,7 @@ class CallStreams:
         pacing: Scheduler,
         controls: Controls,
         consenting: Consenting,
+        guard: Guard | None,
     ) -> None:
         self._call = call
         self._options = options
@@ -59,6 +61,7 @@ class CallStreams:
         self._pacing = pacing
         self._controls = controls
         self._consenting = consenting
+        self._guard = guard
         self._reattach = reattach
         self._now = asyncio.get_running_loop().time
 
@@ -99,7 +102,7 @@ class CallStreams:
         self._player.ear.frame(stamp_s, g711.level(ulaw))
         self._conversation.hear(ulaw, timestamp_ms)
         if self._player.monitor.is_on:
-            self._player.monitor.frame(ulaw, hidden=self._recorder.seal.is_secret)
+            self._player.monitor.frame(ulaw, hidden=self._recorder.seal.hides_caller)
 
     def on_mark(self, name: str) -> None:
         self._player.mark(name)
@@ -107,6 +110,8 @@ class CallStreams:
     def on_digit(self, digit: str) -> None:
         self._pacing.caller_acted()
         self._recorder.press(digit)
+        if self._guard is not None:
+            self._guard.pressed()
         if self._consenting.take_digit(digit):
             return
         self._callbacks.call("on_digit", self._options.on_digit, self._call, digit)

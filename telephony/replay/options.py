@@ -18,6 +18,7 @@ from ..call.consent import Consent
 from ..call.options import CallOptions
 from ..call.pacing.policy import CallPolicy
 from ..call.pacing.silence_prompts import SilencePolicy
+from ..call.screening import Emergency, Screening
 from ..call.simulation import Simulation
 from ..journal.memory import MemoryJournal
 from ..locales.locale import SHIPPED, shipped
@@ -53,7 +54,9 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
     if isinstance(policy := config.get("policy"), dict):
         options.policy = _policy(policy)
     if isinstance(consent := config.get("consent"), dict):
-        options.consent, options.language = _consent(recording, consent), str(consent.get("language", ""))
+        options.consent = _consent(recording, consent)
+    if isinstance(screening := config.get("screening"), dict):
+        options.screening = _screening(recording, screening)
     twilio = RecordedTwilio(recording)
     options.control = twilio if config.get("has_control") else None
     if config.get("has_way_back", len(recording.streams) > 1):
@@ -112,6 +115,17 @@ def _consent(recording: Recording, values: dict[str, Any]) -> Consent:
     disclosure = heard[0] if values.get("discloses_ai") and heard else None
     texts = {"notice": notice, "disclosure": disclosure, "text": lines[-1][0] if lines else ""}
     return Consent(**{**known, **texts, "transfer_to": SOME_NUMBER})
+
+
+def _screening(recording: Recording, values: dict[str, Any]) -> Screening:
+    """The recorded rules that matter during a call."""
+    emergency = None
+    if isinstance(given := values.get("emergency"), dict):
+        line = given.get("line") or ""
+        words = line if isinstance(line, str) else _clip(recording, line) or ""
+        number = SOME_NUMBER if given.get("transfers") else ""
+        emergency = Emergency(number, words, given.get("phrases") or ["\0"])
+    return Screening(silent_s=values.get("silent_s"), emergency=emergency)
 
 
 def _policy(values: dict[str, Any]) -> CallPolicy:

@@ -156,7 +156,7 @@ class _RecordedCall:
     async def _webhooks(self, call_sid: str) -> None:
         clock = ReplayClock(0.0, self._began)
         for t, callback in self._recording.callbacks:
-            await clock.until(t + _AFTER_S if callback.get("what") in ("call status", "consent") else t)
+            await clock.until(t + _AFTER_S if callback.get("what") in ("call status", "consent", "emergency") else t)
             if callback.get("what") == "farewell":
                 self._start(self._registry.farewell())
             else:

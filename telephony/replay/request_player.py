@@ -139,6 +139,10 @@ class RequestPlayer:
                 await call.collect_digits(self._clip(given) or words, **limits)
             case "machine_found":
                 call.machine_found()
+            case "mark_verified":
+                await call.mark_verified(str(given["level"]))
+            case "ring_with_code":
+                await call.ring_with_code(SOME_NUMBER, "")
             case "refuse_recording":
                 call.refuse_recording()
             case "supervisor.transfer":

@@ -103,5 +103,7 @@ class RecordedTwilio:
                 registry.machine_detected(MachineDetection(call_sid, answered_by))
             case {"what": "consent", "answer": str(answer), "by": str(by)}:
                 registry.consent_answered(call_sid, answer, by)
+            case {"what": "emergency"}:
+                registry.emergency(call_sid)
             case {"what": "stop"}:
                 registry.stop()

@@ -38,6 +38,7 @@ __all__ = [
     "redirect",
     "refuse",
     "say_and_hang_up",
+    "say_code",
 ]
 
 MAX_PARAMETER_CHARS = 499
@@ -111,6 +112,16 @@ def hang_up() -> str:
 def say_and_hang_up(text: str, voice: Voice = DEFAULT_VOICE) -> str:
     response = VoiceResponse()
     _say(response, text, voice)
+    response.hangup()
+    return str(response)
+
+
+def say_code(code: str) -> str:
+    """Say the digits of a code twice, one by one."""
+    response = VoiceResponse()
+    for _ in range(2):
+        _say(response, f"Your code is: {', '.join(code)}.")
+        response.pause(length=1)
     response.hangup()
     return str(response)
 

@@ -22,6 +22,7 @@ from ..call.consent import ConsentSource
 from ..call.options import AgentSource, CallOptions, ModelConfigSource
 from ..call.pacing.policy import CallPolicy
 from ..call.ports import PhoneControl
+from ..call.screening import Screening
 from ..console import routes as console
 from ..console.access import console_error
 from ..console.live_calls import call_elsewhere
@@ -75,6 +76,7 @@ def create_app(
     outgoing: Mapping[str, AgentSource] | None = None,
     result: Any = None,
     consent: ConsentSource | None = None,
+    screening: Screening | None = None,
     on_end: OnEndCallback | None = None,
     tracer_provider: TracerProvider | None = None,
     rest: TwilioRest | None = None,
@@ -104,6 +106,7 @@ def create_app(
             an object. The agent fills it in with the tool `record_result`, and it is validated.
         consent: The consent policy of all calls (`Consent`), of each called number, or a function `(CallInfo) ->
             Consent | None`. None: calls are recorded from their start.
+        screening: Rules about unwanted callers, callers who say nothing, and emergencies (`Screening`).
         on_end: Called with an `EndedCall` after each call, inbound or placed. A coroutine function runs on the event
             loop, a plain function in a thread. Its failures are logged.
         tracer_provider: The OpenTelemetry provider of the traces of calls. Default: the one that is set for the
@@ -138,6 +141,7 @@ def create_app(
                 ambience=ambience,
                 data=data or {},
                 consent=consent,
+                screening=screening,
                 sources=sources,
             )
             client = await stack.enter_async_context(RecordsClient(_records(loaded, sources), sources=sources))

@@ -50,6 +50,9 @@ REFUSED_CALLS: Mapping[str, str] = {
     "journal": "journals cannot be written",
     "full": "no room for another call",
     "caller": "this caller has called too often",
+    "blocked": "this number is blocked",
+    "withheld": "the caller has no number",
+    "attestation": "the carriers do not attest the caller's number",
     "budget": "the budget of the day is used up",
 }
 _LADDER_ENDS: Mapping[str, str] = {

@@ -49,7 +49,6 @@ def number_options(
         run_config=_with_voice(base.run_config, number.voices.get(call.language, number.voice)),
         data={**base.data, **number.variables},
         consent=consent_for(number, book.locales),
-        language=call.language,
         locale=locale,
         control=None if base.control is None else numbers.rest(call) or base.control,
         rescue=_rescue(call, addresses),

@@ -84,6 +84,11 @@ async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Res
         phone.refusals.warning(why, f"Refused a call: {why}.")
         return twiml_response(_refuse(answer, phone, voice))
     info = call_info(request, voice)
+    if (screening := phone.defaults.screening) is not None and (why := screening.refusal(info)):
+        _turned_away(phone, voice, why, is_busy=True)
+        phone.limits.ended(voice.call_sid, phone.now)
+        phone.refusals.warning(why, f"Refused a call: {why}.")
+        return twiml_response(twiml.busy())
     document = new_stream(request, phone, info)
     phone.call_records.announced(info)
     phone.warm(request, info)

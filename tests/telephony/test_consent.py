@@ -135,9 +135,9 @@ def test_the_model_says_a_notice_of_words_in_the_language_of_the_call(tmp_path: 
 
 def test_an_agent_says_that_it_is_an_ai_where_the_policy_wants_it() -> None:
     consent = Consent("two-party", notice="Recorded.", discloses_ai=True)
-    assert [words for words, _ in consent.lines("fr")][
-        0
-    ] == "Vous parlez avec un assistant d'intelligence artificielle."
+    assert (
+        next(words for words, _ in consent.lines("fr")) == "Vous parlez avec un assistant d'intelligence artificielle."
+    )
     assert [words for words, _ in Consent(discloses_ai=True, disclosure="I am a bot.").lines("en")] == ["I am a bot."]
 
 
@@ -317,7 +317,7 @@ def test_a_number_that_records_nothing_keeps_nothing(tmp_path: Path) -> None:
 def test_a_policy_that_cannot_be_followed_is_refused() -> None:
     for wrong in ({"policy": "three-party"}, {"policy": "two-party"}, {"on_refusal": "transfer"}, {"asks": True}):
         with pytest.raises(UserError):
-            Consent(**wrong)  # type: ignore[arg-type]
+            Consent(**wrong)
 
 
 def test_each_number_may_have_its_policy() -> None:

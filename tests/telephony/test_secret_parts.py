@@ -141,7 +141,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                     fed.extend([record async for record in feed.records()])
 
             watching = asyncio.create_task(watch())
-            statuses = []
+            statuses: list[str] = []
             while not call.is_over:
                 await asyncio.sleep(0.1)
                 if not statuses or statuses[-1] != recording.status:

@@ -213,7 +213,8 @@ class LinePlayer:
     @contextmanager
     def listen(self) -> Iterator[Listener]:
         """Listen to both sides of the call in this block."""
-        with self.monitor.listen(self.playout.unheard(self._loop.time())) as listener:
+        unheard = b"" if self._record.seal.watches else self.playout.unheard(self._loop.time())
+        with self.monitor.listen(unheard) as listener:
             yield listener
 
     def sound(self, ulaw: bytes | None) -> None:
@@ -308,7 +309,7 @@ class LinePlayer:
                     if part.source is not None and part.offset == 0:
                         self._first_samples.append((part.start, part.source[0] in self._clip_sources))
                 if self.monitor.is_on:
-                    self.monitor.sent(command.payload, hidden=self._record.seal.is_secret)
+                    self.monitor.sent(command.payload, hidden=self._record.seal.is_closed or self._is_sealed(command))
                 if self._record.is_on:
                     self._record.write("twilio.out", message=self._media(command))
             else:
@@ -319,6 +320,11 @@ class LinePlayer:
             self._record_runs()
         if commands:
             self.on_sent(connection.buffered_bytes)
+
+    def _is_sealed(self, media: Media) -> bool:
+        """Whether some of this audio belongs to a part of the call that is not recorded."""
+        seal = self._record.seal
+        return seal.watches and any(part.source is not None and seal.hides(part.source[0]) for part in media.segments)
 
     def _encode(self, command: Command) -> str:
         match command:
@@ -339,8 +345,7 @@ class LinePlayer:
             "position": media.position,
             "segments": [[*(part.source or ("", 0)), part.offset, part.end - part.start] for part in media.segments],
         }
-        seal = self._record.seal
-        if seal.watches and any(part.source is not None and seal.hides(part.source[0]) for part in media.segments):
+        if self._is_sealed(media):
             message |= {"crc32": 0, "sealed": True}
         if (bed := self._bed) is not None:
             message["bed"] = [bed.digest, bed.sent]

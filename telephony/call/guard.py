@@ -1,0 +1,107 @@
+"""Watches one call for callers who say nothing, and for emergencies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from realtime_core import events as session_events
+
+from ..errors import CallError
+from ..journal.cuts import CutCause
+from .consent import language_of
+from .controls import Controls
+from .conversation import Conversation
+from .ending import EndReason
+from .leg.caller_leg import CallerLeg
+from .lifetime import Lifetime
+from .recording.recorder import CallRecorder
+from .screening import LINES, Screening
+from .transfers import Transfers
+
+__all__ = ["Guard"]
+
+log = logging.getLogger(__name__)
+
+_SAY = 'Say exactly these words, and nothing else: "{}"'
+_TARGET = "emergency"
+
+
+class Guard:
+    """Carries out the `Screening` of one call. `run` is started with the call."""
+
+    def __init__(
+        self,
+        screening: Screening,
+        language: str,
+        *,
+        lifetime: Lifetime,
+        recorder: CallRecorder,
+        leg: CallerLeg,
+        conversation: Conversation,
+        controls: Controls,
+        transfers: Transfers,
+    ) -> None:
+        self._screening = screening
+        self._language = language
+        self._lifetime = lifetime
+        self._recorder = recorder
+        self._leg = leg
+        self._conversation = conversation
+        self._controls = controls
+        self._transfers = transfers
+        self._acted = asyncio.Event()
+        self._is_emergency = False
+        conversation.handlers.append(self._on_event)
+
+    async def run(self) -> None:
+        """End the call if the caller does nothing for too long."""
+        if self._screening.silent_s is None:
+            return
+        await self._leg.attached.wait()
+        try:
+            async with asyncio.timeout(self._screening.silent_s):
+                await self._acted.wait()
+        except TimeoutError:
+            self._recorder.write("timer", name="the caller says nothing")
+            self._lifetime.end(EndReason.SAID_NOTHING)
+
+    def pressed(self) -> None:
+        """Note that the caller has pressed a key."""
+        self._acted.set()
+
+    def emergency(self) -> None:
+        """Handle an emergency: from the caller's words, or in a replay of a call whose words are masked."""
+        emergency = self._screening.emergency
+        if emergency is None or self._is_emergency:
+            return
+        self._is_emergency = True
+        self._recorder.callback("emergency")
+        log.warning("Call %s: the caller speaks of an emergency.", self._leg.info.sid)
+        self._lifetime.start(self._help())
+
+    def _on_event(self, event: session_events.RealtimeAnyEvent) -> None:
+        if event.type == "speech_started":
+            self._acted.set()
+        elif event.type == "raw_model_event" and event.data.type == "input_audio_transcription_completed":
+            emergency = self._screening.emergency
+            if emergency is not None and emergency.applies(event.data.transcript):
+                self.emergency()
+
+    async def _help(self) -> None:
+        emergency = self._screening.emergency
+        assert emergency is not None
+        await self._conversation.interrupt(CutCause.CALL)
+        if emergency.transfer_to:
+            try:
+                await self._transfers.transfer(_TARGET, emergency.transfer_to, warm=False)
+            except CallError as error:
+                log.warning("Call %s: %s", self._leg.info.sid, error)
+            if self._lifetime.over:
+                return
+        line = emergency.line or LINES.get(language_of(self._language), LINES["en"])
+        if isinstance(line, bytes):
+            await self._controls.play(line, interruptible=False)
+        else:
+            await self._controls.say(_SAY.format(line), interruptible=False)
+        self._is_emergency = False

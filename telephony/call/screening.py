@@ -1,0 +1,107 @@
+"""Who is answered, and what leads away from the agent: unwanted callers, callers who say nothing, emergencies. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from realtime_core.errors import UserError
+
+from .call_info import CallInfo
+
+__all__ = ["Emergency", "Screening", "has_phrase"]
+
+FAILED_ATTESTATION = frozenset({"TN-Validation-Failed-A", "TN-Validation-Failed-B", "TN-Validation-Failed-C"})
+"""Values of `StirVerstat` for a signature that does not fit the caller id.
+https://www.twilio.com/docs/voice/trusted-calling-with-shakenstir"""
+
+PHRASES: Mapping[str, Sequence[str]] = {
+    "en": ("heart attack", "cannot breathe", "can't breathe", "is unconscious", "overdose", "kill myself", "suicide",
+           "call an ambulance", "call nine one one", "call 911", "bleeding badly", "chest pain"),
+    "de": ("herzinfarkt", "bekomme keine luft", "kriege keine luft", "ist bewusstlos", "überdosis", "umbringen",
+           "selbstmord", "suizid", "krankenwagen", "notarzt", "rettungswagen"),
+    "es": ("ataque al corazón", "no puedo respirar", "inconsciente", "sobredosis", "suicidarme", "suicidio",
+           "una ambulancia", "infarto"),
+    "fr": ("crise cardiaque", "peux pas respirer", "inconscient", "inconsciente", "overdose", "suicider", "suicide",
+           "une ambulance", "infarctus"),
+    "it": ("infarto", "non respiro", "non riesco a respirare", "privo di sensi", "overdose", "uccidermi", "suicidio",
+           "un'ambulanza"),
+}  # fmt: skip
+LINES: Mapping[str, str] = {
+    "en": "If this is an emergency, hang up now and call your local emergency number.",
+    "de": "Wenn dies ein Notfall ist, legen Sie jetzt auf und wählen Sie den Notruf.",
+    "es": "Si es una emergencia, cuelgue ahora y llame al número de emergencias.",
+    "fr": "Si c'est une urgence, raccrochez maintenant et appelez le numéro d'urgence.",
+    "it": "Se è un'emergenza, riagganci ora e chiami il numero di emergenza.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Emergency:
+    """What follows when a caller says one of `phrases`: a fixed line, or a transfer. The agent is silenced at once.
+
+    `phrases`: default: some in five languages. They are matched as whole words in the transcript of the caller.
+    """
+
+    transfer_to: str = ""
+    """The number that takes the caller. Empty: the caller hears `line`, and the call goes on."""
+    line: bytes | str = ""
+    """The words that the model says, or a clip (mu-law at 8 kHz). Default: a sentence in the caller's language."""
+    phrases: Sequence[str] = field(default_factory=lambda: [each for some in PHRASES.values() for each in some])
+
+    def __post_init__(self) -> None:
+        if not self.phrases:
+            raise UserError("Emergency(phrases=[]) never applies: name the phrases, or leave them out for the default.")
+
+    def applies(self, text: str) -> bool:
+        """Whether these words of the caller have one of the phrases."""
+        return has_phrase(text, self.phrases)
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """Rules about callers.
+
+    - `blocked`: numbers, or beginnings of numbers with `*` (`+1900*`), that are refused.
+    - `refuse_attestation`: values of `StirVerstat` that are refused, such as `FAILED_ATTESTATION`.
+    - `needs_attestation`: refuse a caller whose carrier attests nothing at all. Many honest carriers do not.
+    - `withheld`: whether a caller without a number is answered.
+    - `silent_s`: end the call if the caller has said and pressed nothing for so long after the first stream. None: no
+      limit.
+    """
+
+    blocked: Collection[str] = ()
+    refuse_attestation: Collection[str] = ()
+    needs_attestation: bool = False
+    withheld: bool = True
+    silent_s: float | None = None
+    emergency: Emergency | None = None
+
+    def refusal(self, info: CallInfo) -> str:
+        """Why this call is not answered, as a word. Empty: it is answered."""
+        caller = info.caller
+        if any(_matches(caller, rule) for rule in self.blocked):
+            return "blocked"
+        if not self.withheld and not re.fullmatch(r"\+?\d{3,}|sips?:.+|client:.+", caller):
+            return "withheld"
+        if info.stir_verstat in self.refuse_attestation:
+            return "attestation"
+        return "attestation" if self.needs_attestation and not info.stir_verstat else ""
+
+
+def _matches(number: str, rule: str) -> bool:
+    plain = re.sub(r"[ ().-]", "", rule)
+    return number.startswith(plain[:-1]) if plain.endswith("*") else number == plain
+
+
+def has_phrase(text: str, phrases: Collection[str]) -> bool:
+    """Whether one of the phrases is in the text, as whole words, whatever their case, accents and punctuation."""
+    words = f" {_plain(text)} "
+    return any(f" {_plain(phrase)} " in words for phrase in phrases if phrase)
+
+
+def _plain(text: str) -> str:
+    letters = unicodedata.normalize("NFKD", text.lower().replace("’", "'").replace("ß", "ss"))
+    return " ".join(re.findall(r"[\w']+", "".join(c for c in letters if not unicodedata.combining(c))))

@@ -1,0 +1,172 @@
+"""Ready tools that take a value from a caller: name, e-mail, phone, address, date, date of birth, amount.
+
+```python
+agent = RealtimeAgent(name="Desk", tools=[capture_name(), capture_phone(region="GB"), capture_amount(store="price")])
+```
+
+The model passes on what the caller said. A deterministic parser reads it (`spoken_values`), the model reads the value
+back, and after a yes `call.data[store]` has it. After two failures the caller types the value, where keys can say it.
+With `secret=True` the value and what was said reach no record and no model: the caller types it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from realtime_core import FunctionTool
+
+from .call.call import Call
+from .spoken_values import address, amount, birth_date, day, email, name, phone
+from .tools import call_tool
+
+__all__ = [
+    "capture_address",
+    "capture_amount",
+    "capture_birth_date",
+    "capture_date",
+    "capture_email",
+    "capture_name",
+    "capture_phone",
+]
+
+_FAILURES = 2
+_SPELL = {"@": "at", ".": "dot", "-": "dash", "_": "underscore", "+": "plus"}
+
+
+def capture_name(*, store: str = "name") -> FunctionTool:
+    """The tool `capture_name`. The name is read back letter by letter."""
+    return _capture("name", store, "the caller's name, spelled if it is unusual", name, _spelled)
+
+
+def capture_email(*, store: str = "email") -> FunctionTool:
+    """The tool `capture_email`."""
+    return _capture("email", store, "an e-mail address", email, _spelled)
+
+
+def capture_phone(*, region: str = "US", store: str = "phone", secret: bool = False) -> FunctionTool:
+    """The tool `capture_phone`. `region` is the country of numbers without one (ISO 3166)."""
+    parse = lambda said: phone(said, region)  # noqa: E731
+    return _capture("phone", store, "a phone number", parse, _digits, keys=parse, n_keys=15, secret=secret)
+
+
+def capture_address(*, store: str = "address") -> FunctionTool:
+    """The tool `capture_address`: street, number, postal code and town, in one text."""
+    return _capture("address", store, "a postal address", address, str)
+
+
+def capture_date(*, store: str = "date", today: Callable[[], date] = date.today) -> FunctionTool:
+    """The tool `capture_date`. The value is a `datetime.date`; without a year it is the next one."""
+    read = lambda said: day(said, today=today())  # noqa: E731
+    return _capture("date", store, "a date", read, _long_date, keys=_typed_date, n_keys=8, typed_as=_EIGHT)
+
+
+def capture_birth_date(
+    *, store: str = "birth_date", secret: bool = False, today: Callable[[], date] = date.today
+) -> FunctionTool:
+    """The tool `capture_birth_date`. The value is a `datetime.date`."""
+    read = lambda said: birth_date(said, today=today())  # noqa: E731
+    return _capture(
+        "birth_date", store, "a date of birth, with the year", read, _long_date,
+        keys=lambda keys: birth_date(_typed_date(keys).isoformat(), today=today()), n_keys=8, typed_as=_EIGHT,
+        secret=secret,
+    )  # fmt: skip
+
+
+def capture_amount(*, store: str = "amount", currency: str = "") -> FunctionTool:
+    """The tool `capture_amount`. The value is a `Decimal`. `currency`: the only one that is accepted (ISO 4217)."""
+
+    def read(said: str) -> Decimal:
+        value, found = amount(said)
+        if currency and found and found != currency:
+            raise ValueError(f"Only amounts in {currency} are possible. Ask for one.")
+        return value
+
+    return _capture(
+        "amount", store, "an amount of money", read, lambda value: f"{value} {currency}".strip(),
+        keys=lambda keys: Decimal(keys.replace("*", ".")).quantize(Decimal("0.01")), n_keys=10,
+        typed_as="in figures, with a star for the point",
+    )  # fmt: skip
+
+
+_EIGHT = "with eight digits: day, month and year"
+
+
+def _capture(
+    kind: str,
+    store: str,
+    what: str,
+    read: Callable[[str], Any],
+    read_back: Callable[[Any], str],
+    *,
+    keys: Callable[[str], Any] | None = None,
+    n_keys: int = 0,
+    typed_as: str = "",
+    secret: bool = False,
+) -> FunctionTool:
+    """A tool that takes one value. `keys` reads what the caller types. `read_back` makes the words for the caller."""
+
+    async def by_keys(call: Call) -> str:
+        assert keys is not None
+        ask = f"Ask the caller to type {what} on the keypad {typed_as}, and then the hash key.".replace(" ,", ",")
+        if secret:
+            async with call.secret():
+                typed = await call.collect_digits(ask, max_digits=n_keys)
+        else:
+            typed = await call.collect_digits(ask, max_digits=n_keys)
+        try:
+            value = keys(typed.value)
+        except (ValueError, ArithmeticError):
+            return f"What was typed is not {what}. Ask whether the caller wants to try again."
+        call.data[store] = value
+        if secret:
+            return "The value is stored. You do not get it."
+        return f"Typed and stored. Read it back: {read_back(value)}"
+
+    async def do(call: Call, arguments: Mapping[str, Any]) -> Any:
+        state: dict[str, Any] = call.data.setdefault(f"capture {store}", {"failures": 0})
+        if secret:
+            return await by_keys(call)
+        if arguments.get("confirmed") and "value" in state:
+            call.data[store] = state.pop("value")
+            return "It is stored."
+        if state["failures"] >= _FAILURES and keys is not None:
+            state["failures"] = 0
+            return await by_keys(call)
+        try:
+            state["value"] = read(str(arguments.get("said") or "")[:500])
+        except ValueError as error:
+            state["failures"] += 1
+            return str(error)
+        state["failures"] += 1  # until the caller has said yes
+        said = read_back(state["value"])
+        return f"Read this back and ask whether it is right: {said}. After a yes, call this tool with confirmed=true."
+
+    properties: dict[str, Any] = {}
+    if not secret:
+        properties = {
+            "said": {"type": "string", "description": f"What the caller said for {what}, word by word and unchanged."},
+            "confirmed": {"type": "boolean", "description": "True after the caller has confirmed what you read back."},
+        }
+    return call_tool(f"capture_{kind}", f"Take {what} from the caller. Ask for it first.", properties, do)
+
+
+def _spelled(value: str) -> str:
+    letters = ", ".join(_SPELL.get(c, "space" if c == " " else c.upper()) for c in value)
+    return f"{value} (spelled: {letters})"
+
+
+def _digits(value: str) -> str:
+    return " ".join(value)
+
+
+def _long_date(value: date) -> str:
+    return f"{value:%A}, {value.day} {value:%B %Y}"
+
+
+def _typed_date(keys: str) -> date:
+    if len(keys) != 8 or not keys.isdigit():
+        raise ValueError("eight digits are needed")
+    return date(int(keys[4:]), int(keys[2:4]), int(keys[:2]))

@@ -1,0 +1,279 @@
+"""Reads what callers say: names, addresses of e-mail, phone numbers, dates, amounts. Pure, and without a model.
+
+Phone numbers are read by `phonenumbers`, dates by `dateutil`. Each function raises `ValueError` with words for the
+model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+import phonenumbers
+from dateutil import parser as dates
+
+from .spoken_digits import digits_of, spoken_runs
+
+__all__ = ["address", "amount", "birth_date", "day", "email", "name", "phone", "spelled"]
+
+_ALPHABET_WORDS = """
+alfa bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike november oscar papa quebec romeo sierra
+tango uniform victor whiskey xray yankee zulu
+"""
+_ALPHABET = _ALPHABET_WORDS.split()
+_LETTERS: Mapping[str, str] = {
+    **{word: word[0] for word in _ALPHABET}, "alpha": "a", "juliet": "j", "whisky": "w", "x-ray": "x", "anton": "a",
+    "berta": "b", "cäsar": "c", "dora": "d", "emil": "e", "friedrich": "f", "gustav": "g", "heinrich": "h", "ida": "i",
+    "julius": "j", "kaufmann": "k", "ludwig": "l", "martha": "m", "nordpol": "n", "otto": "o", "paula": "p",
+    "richard": "r", "samuel": "s", "theodor": "t", "ulrich": "u", "viktor": "v", "wilhelm": "w", "zacharias": "z",
+}  # fmt: skip
+_MARKS: Mapping[str, str] = {
+    "at": "@", "dot": ".", "point": ".", "period": ".", "underscore": "_", "dash": "-", "hyphen": "-", "minus": "-",
+    "plus": "+", "punkt": ".", "punto": ".", "arroba": "@", "arobase": "@", "chiocciola": "@", "klammeraffe": "@",
+    "unterstrich": "_", "bindestrich": "-", "strich": "-", "guion": "-", "tiret": "-", "trattino": "-",
+}  # fmt: skip
+_HOSTS = {"gmail", "gmx", "hotmail", "icloud", "outlook", "yahoo", "web", "aol", "proton", "protonmail"}
+_EMAIL = re.compile(r"[a-z0-9](?:[a-z0-9._%+-]{0,62}[a-z0-9])?@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}")
+_TIMES = {"double": 2, "triple": 3}
+_CURRENCIES: Mapping[str, str] = {
+    "$": "USD", "dollar": "USD", "dollars": "USD", "usd": "USD", "bucks": "USD", "€": "EUR", "euro": "EUR",
+    "euros": "EUR", "eur": "EUR", "£": "GBP", "pound": "GBP", "pounds": "GBP", "gbp": "GBP", "franken": "CHF",
+    "francs": "CHF", "chf": "CHF",
+}  # fmt: skip
+_CENTS = re.compile(r"(?i)\b(?:cents?|pence|céntimos|centimes?|centesimi)\b")
+_MONTHS = {
+    "januar": "january", "jänner": "january", "februar": "february", "märz": "march", "mai": "may", "juni": "june",
+    "juli": "july", "oktober": "october", "dezember": "december", "enero": "january", "febrero": "february",
+    "marzo": "march", "abril": "april", "mayo": "may", "junio": "june", "julio": "july", "agosto": "august",
+    "septiembre": "september", "octubre": "october", "noviembre": "november", "diciembre": "december",
+    "janvier": "january", "février": "february", "mars": "march", "avril": "april", "juin": "june",
+    "juillet": "july", "août": "august", "septembre": "september", "octobre": "october", "novembre": "november",
+    "décembre": "december", "gennaio": "january", "febbraio": "february", "aprile": "april", "maggio": "may",
+    "giugno": "june", "luglio": "july", "settembre": "september", "ottobre": "october", "dicembre": "december",
+}  # fmt: skip
+_ENGLISH_ORDINALS = """
+first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth
+sixteenth seventeenth eighteenth nineteenth twentieth
+"""
+_GERMAN_ORDINALS = "erst zweit dritt viert fünft sechst siebt acht neunt zehnt elft zwölft"
+_ORDINALS = {word: str(n) for n, word in enumerate(_ENGLISH_ORDINALS.split(), 1)} | {"thirtieth": "30"}
+_ORDINALS |= {
+    word + ending: str(n) for n, word in enumerate(_GERMAN_ORDINALS.split(), 1) for ending in ("e", "er", "en")
+}
+_YEAR = re.compile(
+    r"\b(?:(?:nineteen|twenty)[ -](?:oh[ -])?[a-z]+(?:[ -][a-z]+)?|two thousand(?: and)?(?: [a-z]+){0,2})"
+)
+_DAYS = {"today": 0, "heute": 0, "hoy": 0, "oggi": 0, "tomorrow": 1, "morgen": 1, "mañana": 1, "demain": 1, "domani": 1}
+_OLDEST = 120
+
+
+def spelled(said: str) -> str:
+    """The letters of a spelled word: `A, D, A`, `a as in alpha`, `double l`, `Anton Dora Anton`. Empty: no letters."""
+    text = re.sub(r"(?i)\b(\w)\s+(?:as in|for|like|wie|como|comme|come)\s+\w+", r"\1", said)
+    letters, times = "", 1
+    for token in re.findall(r"[^\W_]+(?:-ray)?", text.lower()):
+        if token in _TIMES:
+            times = _TIMES[token]
+        elif len(token) == 1 or token in _LETTERS:
+            letters, times = letters + _LETTERS.get(token, token) * times, 1
+        else:
+            return ""
+    return letters
+
+
+def name(said: str) -> str:
+    """A name, spelled or as it is: `Ada Lovelace`, or `A D A`."""
+    text = re.sub(r"(?i)^\s*(?:my name is|i am|i'm|it is|it's|ich heiße|mein name ist)\s+", "", said).strip(" .,!")
+    if (letters := spelled(text)).isalpha():
+        return letters.capitalize()
+    if not re.fullmatch(r"[^\W\d_][^\W\d_' .-]{0,99}(?:[ '.-][^\W\d_' .-]{0,99}){0,9}\.?", text):
+        raise ValueError("This is no name. Ask the caller to spell it, letter by letter.")
+    return " ".join(word[:1].upper() + word[1:] for word in text.split())
+
+
+def email(said: str) -> str:
+    """An address of e-mail: `ada dot lovelace at example dot com`, also spelled in part."""
+    text = said.lower().strip(" .,!?")
+    if _EMAIL.fullmatch(text):
+        return text
+    for run in reversed(list(spoken_runs(text))):
+        text = f"{text[: run.spans[0][0]]} {run.digits} {text[run.spans[-1][1] :]}"
+    text = re.sub(r"\b(\w)\s+(?:as in|for|wie)\s+\w+", r"\1", text)
+    built, times = "", 1
+    for token in re.findall(r"[\w@.+%-]+", text):
+        if token in _TIMES:
+            times = _TIMES[token]
+            continue
+        built, times = built + _MARKS.get(token, token) * times, 1
+    host = built.rpartition("@")[2]
+    if built.count("@") == 1 and host in _HOSTS:
+        raise ValueError("The end of the address is missing. Ask what comes after the dot.")
+    if len(built) > 254 or not _EMAIL.fullmatch(built) or ".." in built:
+        raise ValueError("This is no e-mail address. Ask the caller to spell it, with `at` and `dot`.")
+    return built
+
+
+def phone(said: str, region: str = "US") -> str:
+    """A phone number in E.164. Without a country it is one of `region` (ISO 3166)."""
+    digits = digits_of(said)
+    international = re.match(r"\s*(?:\+|plus\b|00|double (?:zero|oh)|zero zero)", said.lower()) is not None
+    if international:
+        digits = digits.removeprefix("00")
+    try:
+        number = phonenumbers.parse(f"+{digits}" if international else digits, region)
+    except phonenumbers.NumberParseException:
+        raise ValueError("This is no phone number. Ask for it digit by digit.") from None
+    if not phonenumbers.is_valid_number(number):
+        raise ValueError("There is no such phone number. Ask for it again, digit by digit.")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def day(said: str, *, today: date, is_past: bool = False) -> date:
+    """A date: `the third of March`, `tomorrow`, `2026-03-03`, `Friday`. Without a year it is the next one, or with
+    `is_past` the last one. Dates of numbers only are year-month-day, or day.month.year; others are ambiguous."""
+    text = said.lower().strip(" .,!?")
+    for word, ahead in _DAYS.items():
+        if re.fullmatch(rf"(?:\w+ )?{word}", text):
+            return today + timedelta(days=ahead)
+    if re.fullmatch(r"\d{1,2}[/-]\d{1,2}[/-]\d{2,4}", text):
+        raise ValueError("Day and month are not clear in this date. Ask for the month by its name.")
+    text = _YEAR.sub(_figures_of_year, text)
+    text = re.sub(r"\btwenty[ -](\w+)\b", lambda m: _twenty(m[1], m[0]), text)
+    text = re.sub(r"[^\W\d_]+", lambda m: _ORDINALS.get(m[0], _MONTHS.get(m[0], m[0])), text)
+    text = re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", r"\1", text)
+    for run in reversed(list(spoken_runs(text))):
+        text = f"{text[: run.spans[0][0]]} {run.digits} {text[run.spans[-1][1] :]}"
+    text = re.sub(r"\b(?:the|of|on|next|am|den|der|de|del|el|le|il|this)\b", " ", text)
+    is_dotted = re.match(r"\s*\d{1,2}\.", text) is not None
+    try:
+        middle = dates.parse(text, default=_at(today), dayfirst=is_dotted)
+        other = dates.parse(text, default=_at(date(today.year - 4, 2, 1) + timedelta(days=5)), dayfirst=is_dotted)
+    except (ValueError, OverflowError):
+        raise ValueError("This is no date. Ask for day, month and year.") from None
+    found: date = middle.date()
+    if re.search(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b", text) and not re.search(r"\d", text):
+        return found if found > today else found + timedelta(days=7)
+    if (middle.month, middle.day) != (other.month, other.day):
+        raise ValueError("A part of the date is missing. Ask for day and month.")
+    if middle.year != other.year:  # no year was said
+        if is_past and found > today:
+            found = _in_year(found, found.year - 1)
+        elif not is_past and found < today:
+            found = _in_year(found, found.year + 1)
+    return found
+
+
+def birth_date(said: str, *, today: date) -> date:
+    """A date of birth. It needs its year."""
+    said = _YEAR.sub(_figures_of_year, said.lower())
+    if not re.search(r"\d{4}|\d{2}\b.*\d{2}\b.*\d{2}", said) and len(digits_of(said)) < 4:
+        raise ValueError("The year is missing. Ask for day, month and year of birth.")
+    found = day(said, today=today, is_past=True)
+    if not date(today.year - _OLDEST, 1, 1) <= found <= today:
+        raise ValueError("Nobody who calls was born on this date. Ask for it again.")
+    return found
+
+
+def amount(said: str) -> tuple[Decimal, str]:
+    """An amount and its currency (ISO 4217, or empty): `twenty three fifty`, `$1,200.50`, `12 euros and 30 cents`."""
+    text = said.lower()
+    currency = next((code for word, code in _CURRENCIES.items() if re.search(_alone(word), text)), "")
+    plain = re.sub(r"(?<=\d)[,'](?=\d{3}\b)", "", text)
+    plain = _with_words(plain)
+    cents = 0
+    if (found := re.search(r"(\d{1,2})\s*$", plain[: m.start()] if (m := _CENTS.search(plain)) else "")) is not None:
+        cents, plain = int(found[1]), plain[: found.start()]
+    numbers = re.findall(r"\d+(?:[.,]\d{1,2}(?!\d))?", plain)
+    if not numbers and not cents:
+        raise ValueError("This is no amount. Ask for it in figures.")
+    if len(numbers) == 2 and not cents and len(numbers[1]) == 2 and "." not in numbers[0]:
+        numbers = [f"{numbers[0]}.{numbers[1]}"]  # "twenty three fifty"
+    if len(numbers) > 1:
+        raise ValueError("These are several amounts. Ask for one.")
+    try:
+        value = Decimal(numbers[0].replace(",", ".")) if numbers else Decimal(0)
+    except InvalidOperation:
+        raise ValueError("This is no amount. Ask for it in figures.") from None
+    return (value + Decimal(cents) / 100).quantize(Decimal("0.01")), currency
+
+
+def address(said: str) -> str:
+    """A postal address with the numbers in figures. It needs a number, and words."""
+    text = " ".join(said.split()).strip(" .,")
+    for run in reversed(list(spoken_runs(text))):
+        text = f"{text[: run.spans[0][0]]}{run.digits}{text[run.spans[-1][1] :]}"
+    if not re.search(r"\d", text) or not re.search(r"[^\W\d_]{3}", text):
+        raise ValueError("This is no complete address. Ask for street, number, postal code and town.")
+    return text[:300]
+
+
+def _alone(word: str) -> str:
+    return rf"(?<!\w){re.escape(word)}(?!\w)|(?<!\w){re.escape(word)}(?=\d)"
+
+
+def _twenty(word: str, whole: str) -> str:
+    """`twenty third` as a number; other pairs as they are."""
+    return str(20 + int(_ORDINALS[word])) if word in _ORDINALS and int(_ORDINALS[word]) < 10 else whole
+
+
+def _figures_of_year(match: re.Match[str]) -> str:
+    """A year in figures: `nineteen eighty four`, `twenty oh six`, `two thousand and six`. Other words stay."""
+    words = match[0]
+    if words.startswith("two thousand"):
+        after = digits_of(words.removeprefix("two thousand").replace("and", ""))
+        return f" {2000 + int(after or 0)} " if len(after) < 3 else words
+    for rest in (words, words.rpartition(" ")[0]):
+        if len(digits := digits_of(rest)) == 4:
+            return f" {digits} {words.removeprefix(rest)}"
+    return words
+
+
+def _with_words(text: str) -> str:
+    """The text with spoken numbers up to thousands as figures: `two hundred and five`."""
+    tokens = re.findall(r"[^\W\d_]+|\d+(?:[.,]\d+)?|[^\w\s]", text)
+    built, current, total, is_open = list[str](), 0, 0, False
+
+    def close() -> None:
+        nonlocal current, total, is_open
+        if is_open:
+            built.append(str(total + current))
+        current, total, is_open = 0, 0, False
+
+    for token in tokens:
+        value = digits_of(token) if token.isalpha() else ""
+        if token in ("hundred", "hundert", "cien", "cent", "cento") and is_open:
+            current *= 100
+        elif token in ("thousand", "tausend", "mil", "mille", "mila") and is_open:
+            total, current = (total + current) * 1000, 0
+        elif value and len(value) <= 2:
+            number = int(value)
+            if is_open and not _fits(current, number) and not (total and current == 0):
+                close()
+            current, is_open = current + number, True
+        elif token in ("and", "und", "y", "et", "e") and is_open:
+            continue
+        else:
+            close()
+            built.append(token)
+    close()
+    return re.sub(r"(?<=\d) (?=[.,] \d)|(?<=\d [.,]) (?=\d)", "", " ".join(built))
+
+
+def _fits(current: int, number: int) -> bool:
+    """Whether a number may follow within one: `twenty` `three`, `200` `five`."""
+    if current % 100 == 0:
+        return current > 0
+    return current % 10 == 0 and current % 100 >= 20 and number < 10
+
+
+def _at(day_: date) -> datetime:
+    return datetime(day_.year, day_.month, day_.day)  # noqa: DTZ001 - a date
+
+
+def _in_year(found: date, year: int) -> date:
+    try:
+        return found.replace(year=year)
+    except ValueError:  # the 29th of February
+        raise ValueError("There is no such day in that year. Ask for the year.") from None

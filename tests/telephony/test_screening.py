@@ -1,0 +1,104 @@
+"""Unwanted callers, callers who say nothing, and emergencies."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from realtime_core.local import Reply, Script, Turn
+from realtime_core.testing import virtual_time
+from telephony.call.call_info import CallInfo
+from telephony.call.screening import FAILED_ATTESTATION, Emergency, Screening
+from telephony.simulator import Handset
+from tests.support.office import office, talks
+
+DOCTOR = "+14155550123"
+SCRIPT = Script(
+    greeting=Reply(say="Hello."),
+    turns=[Turn(Reply(say="A long answer. " * 15), heard="My father has CHEST pain!")],
+    otherwise=Reply(say="Yes."),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("screening", "caller", "verstat", "why"),
+    [
+        (Screening(blocked=["+1 900*"]), "+19005550100", "", "blocked"),
+        (Screening(blocked=["+14155550100"]), "+14155550100", "", "blocked"),
+        (Screening(blocked=["+14155550100"]), "+14155550101", "", ""),
+        (Screening(withheld=False), "anonymous", "", "withheld"),
+        (Screening(withheld=False), "+14155550101", "", ""),
+        (Screening(refuse_attestation=FAILED_ATTESTATION), "+14155550101", "TN-Validation-Failed-A", "attestation"),
+        (Screening(refuse_attestation=FAILED_ATTESTATION), "+14155550101", "TN-Validation-Passed-A", ""),
+        (Screening(needs_attestation=True), "+14155550101", "", "attestation"),
+    ],
+)
+def test_unwanted_callers_are_refused(screening: Screening, caller: str, verstat: str, why: str) -> None:
+    assert screening.refusal(CallInfo("CA1", caller=caller, stir_verstat=verstat)) == why
+
+
+def rung(screening: Screening, caller: Any, **ring: Any) -> dict[str, Any]:
+    left: dict[str, Any] = {}
+
+    async def main() -> None:
+        async with office(SCRIPT, screening=screening) as (twilio, app):
+            call = await twilio.ring(caller=caller, **ring)
+            await asyncio.sleep(2)
+            row = await app.state.phone.call_records.client.call(call.sid)
+            dialled = [it.to for it in twilio.calls.values() if it.direction != "inbound"]
+            left.update(call=call, row=row, dialled=dialled)
+
+    virtual_time.run(main, seed=4)
+    return left
+
+
+def test_a_refused_caller_is_in_the_records() -> None:
+    left = rung(Screening(blocked=["+1415*"]), talks)
+    assert left["call"].status == "busy" and left["row"].ending == "refused-blocked"
+
+
+def test_a_failed_attestation_is_refused_by_its_webhook() -> None:
+    screening = Screening(refuse_attestation=FAILED_ATTESTATION)
+    left = rung(screening, talks, fields={"StirVerstat": "TN-Validation-Failed-C"})
+    assert left["call"].status == "busy" and left["row"].ending == "refused-attestation"
+
+
+async def says_nothing(phone: Handset) -> None:
+    await asyncio.sleep(60)
+
+
+def test_a_caller_who_says_nothing_is_hung_up_on() -> None:
+    left = rung(Screening(silent_s=6), says_nothing)
+    assert left["row"].ending == "said_nothing" and left["call"].duration_s < 10
+
+
+def test_a_caller_who_speaks_is_not() -> None:
+    left = rung(Screening(silent_s=6), talks)
+    assert left["row"].ending == "hung_up"
+
+
+async def in_need(phone: Handset) -> None:
+    await talks(phone)
+    await asyncio.sleep(6)
+
+
+def test_an_emergency_is_transferred_at_once() -> None:
+    left = rung(Screening(emergency=Emergency(DOCTOR)), in_need)
+    assert left["dialled"] == [DOCTOR]
+
+
+@pytest.mark.parametrize(
+    ("words", "applies"),
+    [
+        ("Call 911!", True),
+        ("Mein Mann ist bewusstlos", True),
+        ("Je ne peux pas respirer", True),
+        ("I'd like a table", False),
+        ("It cost a heart-attack amount", True),
+        ("overdosed", False),
+    ],
+)
+def test_phrases_of_emergencies(words: str, applies: bool) -> None:
+    assert Emergency().applies(words) is applies
