@@ -1,0 +1,106 @@
+"""Recognises contacts that call our number: the agent gets what is known about the contact, and the retries stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from realtime_core import RealtimeAgent, user_code
+from realtime_core.sources import Sources
+
+from ..call.call import Call
+from ..call.call_info import CallInfo
+from ..call.options import AgentSource
+from ..errors import CampaignError, RecordRefused, RecordsUnavailable
+from ..outcomes.call_agent import agent_for_call
+from ..twilio.caller_id import is_withheld
+from .campaign import Campaign
+from .contact import Attempt, Contact, Outcome
+from .store import CampaignStore
+
+__all__ = ["RingBack"]
+
+log = logging.getLogger(__name__)
+
+
+class RingBack:
+    """The contacts that call. An async context manager. `ask` runs a query of the store of campaigns."""
+
+    def __init__(self, ask: Callable[[Callable[[CampaignStore], Any]], Awaitable[Any]], sources: Sources) -> None:
+        self._ask = ask
+        self._sources = sources
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._group.__aexit__(None, None, None)
+
+    def source(self, source: AgentSource) -> AgentSource:
+        """The same agents. An agent that answers a contact knows the data of the contact."""
+
+        async def pick(info: CallInfo) -> RealtimeAgent[Any]:
+            agent = source if isinstance(source, RealtimeAgent) else await user_code.call(source, info)
+            found = await self._contacts(info.caller) if info.direction == "inbound" else []
+            if not found or not isinstance(agent, RealtimeAgent):
+                return agent
+            known = agent_for_call(agent, _facts(found), ())
+            assert isinstance(known, RealtimeAgent)
+            return known
+
+        return pick
+
+    def started(self, call: Call) -> None:
+        """An inbound call has begun. If a contact calls, the contact is done, and `call.data` gets the contact's
+        data."""
+        if call.info.direction == "inbound":
+            self._group.create_task(self._rang_back(call), name="ring-back")
+
+    async def _rang_back(self, call: Call) -> None:
+        found, now = await self._contacts(call.caller), self._sources.now()
+        if found:
+            call.data.update(_facts(found))
+        for n, (campaign, contact) in enumerate(found):
+            inbound = Attempt(
+                id=call.sid if n == 0 else f"{call.sid}/{n + 1}",
+                contact_id=contact.id,
+                number=contact.number,
+                started_at=now,
+                ended_at=now,
+                outcome=Outcome.RANG_BACK,
+                sid=call.sid,
+                answered_by="",
+                inbound=True,
+            )
+            await self._tell(lambda store, it=inbound, to=campaign.id: store.rang_back(it, to), None)
+            log.info("Call %s: a contact of campaign %s rang back.", call.sid, campaign.id)
+
+    async def _contacts(self, number: str) -> list[tuple[Campaign, Contact]]:
+        if is_withheld(number):
+            return []
+        found: list[tuple[Campaign, Contact]] = await self._tell(lambda store: store.contacts_of(number), [])
+        return found
+
+    async def _tell(self, query: Callable[..., Any], otherwise: Any) -> Any:
+        """Without the records nobody is recognised, and the call goes on."""
+        try:
+            return await self._ask(query)
+        except (RecordsUnavailable, RecordRefused, CampaignError) as error:
+            log.warning("Whether a contact of a campaign calls is not known: %s", error)
+            return otherwise
+
+
+def _facts(found: list[tuple[Campaign, Contact]]) -> dict[str, Any]:
+    """What the agent knows: the data of the first contact, and of further ones as a list."""
+    campaign, first = found[0]
+    facts: dict[str, Any] = {"rings back after our call of the campaign": campaign.name or campaign.id, **first.data}
+    if len(found) > 1:
+        facts["contacts"] = [{"campaign": each.name or each.id, **contact.data} for each, contact in found]
+    return facts
