@@ -28,8 +28,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from telephony import CallResult, LeaveMessage, Telephony
 from telephony.cli.call import load_model
 from telephony.cli.errors import USAGE, CliError, reporting
-from telephony.cli.load import load_agent
 from telephony.errors import TwilioError
+from telephony.import_strings import load_agent
 
 CLOCK_S = 5.0
 """The largest difference between our clock and Twilio's."""

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from .call.session import CallOptions, CallOutcome, run_call
     from .errors import TelephonyError
     from .identity import requires
-    from .outbound import CallResult, Care, DialingRules, LeaveMessage, Telephony, opt_out
+    from .outbound import CallResult, Care, DialingRules, LeaveMessage, opt_out
     from .outcomes.ended_call import EndedCall
     from .settings import Settings, load_settings
+    from .telephony import Telephony
     from .tools import collect_digits, hang_up, refuse_recording, send_digits, transfer
     from .web.app import create_app
 
@@ -71,7 +72,7 @@ _HOMES = {
     "Screening": "call.screening",
     "Settings": "settings",
     "SilencePolicy": "call.pacing.silence_prompts",
-    "Telephony": "outbound",
+    "Telephony": "telephony",
     "TelephonyError": "errors",
     "collect_digits": "tools",
     "create_app": "web.app",

@@ -23,6 +23,7 @@ __all__ = [
     "ConsoleError",
     "DemoFailed",
     "EvalError",
+    "ImportStringError",
     "JournalError",
     "LocaleError",
     "MediaStreamError",
@@ -118,6 +119,16 @@ class CallRefused(TelephonyError):
 
 class CampaignError(TelephonyError):
     """A campaign cannot do this: it does not exist, it was stopped, or its name is taken."""
+
+
+class ImportStringError(TelephonyError):
+    """An import string such as `examples.receptionist:agent` names nothing that can be loaded. `hint` says what to
+    write. If not `is_usage`, the name is right, and the module itself cannot be imported."""
+
+    def __init__(self, message: str, hint: str = "", *, is_usage: bool = True) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.is_usage = is_usage
 
 
 class LocaleError(TelephonyError):

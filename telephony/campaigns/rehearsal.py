@@ -15,8 +15,8 @@ from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 
 from ..outbound.dialing_rules import DialingRules
-from ..outbound.telephony import Telephony
 from ..settings import Settings
+from ..telephony import Telephony
 from .attempt_call import Speech
 from .callee_mix import CalleeMix
 from .campaign import Campaign

@@ -16,11 +16,11 @@ from telephony.env_file import environment
 from telephony.errors import CallRefused
 from telephony.outbound.placed import PlacedCall
 from telephony.outbound.plan import CallResult, LeaveMessage
-from telephony.outbound.telephony import Telephony
 from telephony.settings import read_settings
+from telephony.telephony import Telephony
 
+from ..import_strings import load_agent, load_object
 from .errors import USAGE, CliError
-from .load import load_agent, load_object
 
 __all__ = ["load_model", "run_call"]
 

@@ -23,9 +23,9 @@ from telephony.outbound.plan import LeaveMessage
 from telephony.settings import Settings
 from telephony.simulator.twilio import OWN_NUMBER
 
+from ..import_strings import load_agent, load_object
 from .call import load_model
 from .errors import USAGE, CliError
-from .load import load_agent, load_object
 
 __all__ = ["config_of", "loaded_check", "own_number", "read_contacts", "rules_of", "speech_of"]
 

@@ -21,8 +21,8 @@ from telephony.env_file import environment
 from telephony.journal.reader import read_journal
 from telephony.simulator import callers
 
+from ..import_strings import load_agent
 from .errors import USAGE, CliError
-from .load import load_agent
 
 __all__ = ["run_demo"]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import typer
 
 from realtime_core.errors import RealtimeCoreError
-from telephony.errors import SettingsError, TelephonyError
+from telephony.errors import ImportStringError, SettingsError, TelephonyError
 
 __all__ = ["FAILED", "USAGE", "CliError", "reporting"]
 
@@ -41,6 +41,12 @@ def reporting(*, verbose: bool) -> Iterator[None]:
             traceback.print_exc()
         for line in error.problems if isinstance(error, SettingsError) else [str(error)]:
             typer.echo(f"telephony: {line}", file=sys.stderr)
-        if isinstance(error, CliError) and error.hint:
+        if isinstance(error, CliError | ImportStringError) and error.hint:
             typer.echo(f"  hint: {error.hint}", file=sys.stderr)
-        raise typer.Exit(error.code if isinstance(error, CliError) else FAILED) from None
+        raise typer.Exit(_exit_code(error)) from None
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, ImportStringError):
+        return USAGE if error.is_usage else FAILED
+    return error.code if isinstance(error, CliError) else FAILED

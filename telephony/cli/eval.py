@@ -22,9 +22,9 @@ from ..evals.criteria import Criteria, Family, load_criteria
 from ..evals.judge import Judge, StandInJudge, TextJudge
 from ..evals.report import data_of, junit_of, text_of
 from ..evals.run import ChatSettings, Side, VoiceSettings, judge_calls, make_calls
+from ..import_strings import load_agent, load_object
 from ..settings import load_settings
 from .errors import USAGE, CliError
-from .load import load_agent, load_object
 
 __all__ = ["EvalOptions", "run_calibration", "run_eval"]
 

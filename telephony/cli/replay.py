@@ -12,13 +12,13 @@ from typing import Any
 import typer
 
 from ..env_file import environment
+from ..import_strings import load_agent
 from ..journal.store import JOURNALS, find_call
 from ..replay.batch import Job, junit_of, run, spread_of, spread_text, summary_text
 from ..replay.page import index_of
 from ..settings import load_settings, read_settings
 from .calls_tests import journals_in
 from .errors import USAGE, CliError
-from .load import load_agent
 
 __all__ = ["run_replay"]
 

@@ -19,8 +19,8 @@ from telephony.urls import websocket_address
 from telephony.web.app import create_app
 from telephony.web.server import serve
 
+from ..import_strings import load_agent, load_agents
 from .errors import USAGE, CliError
-from .load import load_agent, load_agents
 from .reload import run_reloading
 from .temporary_webhook import TemporaryWebhook, temporary_webhook
 

@@ -177,7 +177,7 @@ def _leaves(errors: BaseExceptionGroup[BaseException]) -> Iterator[BaseException
 
 @lru_cache(maxsize=8)
 def _plan(side: Side, model: str, run_tools: bool, chat: ChatSettings, voice: VoiceSettings) -> Plan:
-    from ..cli.load import load_agent, load_object
+    from ..import_strings import load_agent, load_object
 
     prices = PriceList()
     talks = chat.chat()

@@ -1,4 +1,4 @@
-"""Placed calls: `Telephony`, the dialing rules, and who answered."""
+"""Placed calls: the dialing rules, the dialler, and who answered."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ if TYPE_CHECKING:
     from .dialing_rules import DialingRules
     from .do_not_call import opt_out
     from .plan import CallResult, LeaveMessage
-    from .telephony import Telephony
 
     Care = DialingRules
 
-__all__ = ["CallResult", "Care", "DialingRules", "LeaveMessage", "Telephony", "opt_out"]
+__all__ = ["CallResult", "Care", "DialingRules", "LeaveMessage", "opt_out"]
 
 _HOMES = {
     "CallResult": ("plan", "CallResult"),
     "Care": ("dialing_rules", "DialingRules"),  # an older name
     "DialingRules": ("dialing_rules", "DialingRules"),
     "LeaveMessage": ("plan", "LeaveMessage"),
-    "Telephony": ("telephony", "Telephony"),
     "opt_out": ("do_not_call", "opt_out"),
 }
 

@@ -56,7 +56,7 @@ def _run(job: Job) -> dict[str, Any]:
     try:
         agent = None
         if job.agent is not None:
-            from ..cli.load import load_agent
+            from ..import_strings import load_agent
 
             agent = load_agent(job.agent)
         call = replay_call(job.path, agent, **job.options)

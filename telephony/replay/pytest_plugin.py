@@ -64,7 +64,7 @@ def replay(request: pytest.FixtureRequest) -> Callable[..., ReplayedCall]:
 
         path = find(name, beside)
         if isinstance(agent, str):
-            from ..cli.load import load_agent
+            from ..import_strings import load_agent
 
             agent = load_agent(agent)
         options.setdefault("model_settings", read_settings().model_settings)

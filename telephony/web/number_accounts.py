@@ -10,7 +10,9 @@ from contextlib import contextmanager
 
 from realtime_core.errors import UserError, VirtualTimeError
 
+from .. import import_strings
 from ..call.options import AgentSource
+from ..errors import ImportStringError
 from ..numbers.config import Account
 from ..twilio.rest import TwilioRest
 from .live_numbers import LiveNumbers
@@ -20,12 +22,9 @@ __all__ = ["load_agent", "reloaded_by_signal", "rest_of"]
 
 def load_agent(name: str) -> AgentSource:
     """The agent at `module:attribute`. Raises `UserError`."""
-    from ..cli.errors import CliError
-    from ..cli.load import load_agent as load
-
     try:
-        return load(name)
-    except CliError as error:
+        return import_strings.load_agent(name)
+    except ImportStringError as error:
         raise UserError(f"{error} {error.hint}".strip()) from error
 
 

@@ -27,8 +27,8 @@ from benchmarks.extent import extent
 from examples import call_list
 from realtime_core.testing import virtual_time
 from telephony.errors import TwilioServerError
-from telephony.outbound.telephony import Telephony
 from telephony.simulator import SimulatedTwilio
+from telephony.telephony import Telephony
 
 ROWS = extent(30, 60)
 KILLS = extent(4, 10)

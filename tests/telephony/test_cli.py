@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from realtime_core import RealtimeAgent
 from telephony.cli.app import app
-from telephony.cli.errors import CliError
-from telephony.cli.load import load_agent, load_agents
+from telephony.errors import ImportStringError
+from telephony.import_strings import load_agent, load_agents
 
 AGENTS = """
 from realtime_core import RealtimeAgent
@@ -63,9 +63,9 @@ def test_agents_by_called_number(project: Path) -> None:
     assert isinstance(agents, dict) and list(agents) == ["+14155550101", "+14155550102"]
     assert load_agents("shopdesk:agent") is load_agent("shopdesk:agent")
     for name, complaint in {"desks:wrong": r"desks:wrong\['\+14155550101'\] is a int", "desks:none": "empty"}.items():
-        with pytest.raises(CliError, match=complaint):
+        with pytest.raises(ImportStringError, match=complaint):
             load_agents(name)
-    with pytest.raises(CliError, match="is a dict"):
+    with pytest.raises(ImportStringError, match="is a dict"):
         load_agent("desks:agents")
 
 
@@ -85,11 +85,11 @@ def test_agents_by_called_number(project: Path) -> None:
     ],
 )
 def test_what_cannot_be_loaded(project: Path, name: str, complaint: str, hint: str, code: int) -> None:
-    with pytest.raises(CliError) as caught:
+    with pytest.raises(ImportStringError) as caught:
         load_agent(name)
     assert complaint in str(caught.value)
     assert hint in caught.value.hint
-    assert caught.value.code == code
+    assert caught.value.is_usage == (code == 2)
 
     for command in ("serve", "demo"):
         result = CliRunner().invoke(app, [command, name])

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from telephony import Telephony
 from telephony.demo.environment import child_environment
 from telephony.env_file import environment
 from telephony.errors import SettingsError
-from telephony.outbound import Telephony
 from telephony.settings import load_settings
 
 

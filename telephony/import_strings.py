@@ -1,4 +1,4 @@
-"""Loads the agent of an import string, as uvicorn loads an application."""
+"""Loads the agent that an import string names, as uvicorn loads an application."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .errors import USAGE, CliError
+from .errors import ImportStringError
 
 if TYPE_CHECKING:
-    from telephony.call.session import AgentSource
-    from telephony.web.routing import Agents
+    from .call.options import AgentSource
+    from .web.routing import Agents
 
 __all__ = ["load_agent", "load_agents", "load_object"]
 
@@ -23,29 +23,29 @@ _FORM = "AGENT is an import string, module:attribute, such as examples.reception
 def load_agent(name: str) -> AgentSource:
     """The `RealtimeAgent` at `module:attribute`, or the function there that selects one for a call.
 
-    The current directory is searched first. Raises `CliError`.
+    The current directory is searched first. Raises `ImportStringError`.
     """
     return _agent(load_object(name), name)
 
 
 def load_agents(name: str) -> Agents:
-    """Load what `load_agent` loads, or a mapping of called numbers to agents. Raises `CliError`."""
+    """Load what `load_agent` loads, or a mapping of called numbers to agents. Raises `ImportStringError`."""
     value = load_object(name)
     if not isinstance(value, Mapping):
         return _agent(value, name)
     if not value:
-        raise CliError(f"{name} is empty. It needs at least one agent.", code=USAGE)
+        raise ImportStringError(f"{name} is empty. It needs at least one agent.")
     return {str(number): _agent(source, f"{name}[{number!r}]") for number, source in value.items()}
 
 
 def load_object(name: str, form: str = _FORM, what: str = "agent") -> Any:
-    """The object of an import string. `form` and `what` are for messages. Raises `CliError`."""
+    """The object of an import string. `form` and `what` are for messages. Raises `ImportStringError`."""
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
-        raise CliError(f"{name!r} names no {what}.", form, code=USAGE)
+        raise ImportStringError(f"{name!r} names no {what}.", form)
     if module_name.endswith(".py") or "/" in module_name:
         dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
-        raise CliError(f"{module_name!r} is a path.", f"Write {dotted}:{attribute}.", code=USAGE)
+        raise ImportStringError(f"{module_name!r} is a path.", f"Write {dotted}:{attribute}.")
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
     return _attribute(_module(module_name, form), attribute, module_name, form)
@@ -57,11 +57,11 @@ def _module(name: str, form: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             where = f"looked in {os.getcwd()} and among the installed packages"
-            raise CliError(f"There is no module {error.name!r}.", f"{form} ({where})", code=USAGE) from error
-        raise CliError(f"{name} imports {error.name!r}, which is not installed.") from error
+            raise ImportStringError(f"There is no module {error.name!r}.", f"{form} ({where})") from error
+        raise ImportStringError(f"{name} imports {error.name!r}, which is not installed.", is_usage=False) from error
     except (Exception, SystemExit) as error:
         hint = '-v shows where. A module that is also a script runs its main part under `if __name__ == "__main__":`.'
-        raise CliError(f"{name} raises {type(error).__name__}: {error}", hint) from error
+        raise ImportStringError(f"{name} raises {type(error).__name__}: {error}", hint, is_usage=False) from error
 
 
 def _attribute(module: Any, path: str, name: str, form: str) -> Any:
@@ -69,7 +69,7 @@ def _attribute(module: Any, path: str, name: str, form: str) -> Any:
     for part in path.split("."):
         if not hasattr(value, part):
             close = difflib.get_close_matches(part, [n for n in dir(value) if not n.startswith("_")], 1)
-            raise CliError(f"{name} has no {path!r}.", f"Did you mean {close[0]!r}?" if close else form, code=USAGE)
+            raise ImportStringError(f"{name} has no {path!r}.", f"Did you mean {close[0]!r}?" if close else form)
         value = getattr(value, part)
     return value
 
@@ -80,10 +80,8 @@ def _agent(value: Any, name: str) -> AgentSource:
     from realtime_core import RealtimeAgent
 
     if isinstance(value, Starlette):
-        raise CliError(
-            f"{name} is an application, not an agent.", f"Name the agent, or run: uvicorn {name}", code=USAGE
-        )
+        raise ImportStringError(f"{name} is an application, not an agent.", f"Name the agent, or run: uvicorn {name}")
     if not isinstance(value, RealtimeAgent) and (not callable(value) or isinstance(value, type)):
         message = f"{name} is a {type(value).__name__}, not a RealtimeAgent or a function that returns one."
-        raise CliError(message, code=USAGE)
+        raise ImportStringError(message)
     return value

@@ -24,23 +24,23 @@ from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.errors import UserError
 from realtime_core.sources import SYSTEM, Sources
 
-from ..call.call import CallInfo
-from ..call.options import AgentSource
-from ..env_file import environment
-from ..errors import CallRefused, SettingsError
-from ..settings import Settings, load_settings, read_settings
-from ..twilio.numbers import tidy
-from ..twilio.rest import CallResource, TwilioRest
-from ..web.server import listening
-from .dialing_rules import DialingRules, e164
-from .dialler import Dialler
-from .do_not_call import simulated, simulated_dialing_rules
-from .placed import PlacedCall
-from .plan import GREETING, CallPlan, CallResult, LeaveMessage
+from .call.call import CallInfo
+from .call.options import AgentSource
+from .env_file import environment
+from .errors import CallRefused, SettingsError
+from .outbound.dialing_rules import DialingRules, e164
+from .outbound.dialler import Dialler
+from .outbound.do_not_call import simulated, simulated_dialing_rules
+from .outbound.placed import PlacedCall
+from .outbound.plan import GREETING, CallPlan, CallResult, LeaveMessage
+from .settings import Settings, load_settings, read_settings
+from .twilio.numbers import tidy
+from .twilio.rest import CallResource, TwilioRest
+from .web.server import listening
 
 if TYPE_CHECKING:
-    from ..simulator.twilio import SimulatedTwilio
-    from .remote import RemoteServer
+    from .outbound.remote import RemoteServer
+    from .simulator.twilio import SimulatedTwilio
 
 __all__ = ["Telephony"]
 
@@ -130,7 +130,7 @@ class Telephony:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             if self._server is not None:
-                from .remote import RemoteServer
+                from .outbound.remote import RemoteServer
 
                 self._remote = RemoteServer(self._server, self._token)
             else:
@@ -187,7 +187,7 @@ class Telephony:
             CallRefused: the dialing rules forbid the call; see `DialingRules`.
         """
         if isinstance(agent, str):
-            from ..cli.load import load_agent
+            from .import_strings import load_agent
 
             agent = load_agent(agent)
         plan = CallPlan(
@@ -248,8 +248,8 @@ class Telephony:
     async def _simulated(self, stack: AsyncExitStack) -> Settings:
         from realtime_core.testing import virtual_time
 
-        from ..simulator import callees
-        from ..simulator.twilio import OWN_NUMBER, SimulatedTwilio
+        from .simulator import callees
+        from .simulator.twilio import OWN_NUMBER, SimulatedTwilio
 
         self._sources = self._sources or (Sources(0) if virtual_time.is_running() else SYSTEM)
         twilio = self.twilio = await stack.enter_async_context(SimulatedTwilio(sources=self._sources))
@@ -280,7 +280,7 @@ class Telephony:
         )
 
     async def _serve(self, settings: Settings, stack: AsyncExitStack) -> None:
-        from ..web.app import create_app
+        from .web.app import create_app
 
         twilio = self.twilio
         app = create_app(
