@@ -13,7 +13,6 @@ from .errors import ImportStringError
 
 if TYPE_CHECKING:
     from .call.options import AgentSource
-    from .web.routing import Agents
 
 __all__ = ["load_agent", "load_agents", "load_object"]
 
@@ -28,7 +27,7 @@ def load_agent(name: str) -> AgentSource:
     return _agent(load_object(name), name)
 
 
-def load_agents(name: str) -> Agents:
+def load_agents(name: str) -> AgentSource | Mapping[str, AgentSource]:
     """Load what `load_agent` loads, or a mapping of called numbers to agents. Raises `ImportStringError`."""
     value = load_object(name)
     if not isinstance(value, Mapping):
