@@ -19,7 +19,7 @@ from .masking import Patterns
 from .twilio.numbers import e164, tidy
 from .twilio.refusal import parse_refusal
 from .twilio.signature import SigningKeys
-from .webhooks.target import check_secrets, check_url
+from .webhook_target import check_secrets, check_url
 
 __all__ = ["Settings", "is_loopback", "load_settings", "read_settings"]
 

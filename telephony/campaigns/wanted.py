@@ -11,7 +11,7 @@ from typing import Any
 from realtime_core import user_code
 
 from ..errors import CampaignError
-from ..webhooks.target import check_url
+from ..webhook_target import check_url
 from .contact import Contact
 from .runner import Check
 

@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import requests
+from pydantic import SecretStr
 from twilio.base.exceptions import TwilioException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
@@ -29,10 +30,9 @@ from ..errors import (
     TwilioUnreachable,
     TwimlError,
 )
-from ..settings import Settings
 from .rest_errors import error_of
 
-__all__ = ["Account", "Application", "CallResource", "DialingPermission", "PhoneNumber", "TwilioRest"]
+__all__ = ["Account", "Application", "CallResource", "Credentials", "DialingPermission", "PhoneNumber", "TwilioRest"]
 
 _T = TypeVar("_T")
 
@@ -40,6 +40,21 @@ _EDGES = {"ie1": "dublin", "au1": "sydney"}
 """The edges of the regions other than us1: https://www.twilio.com/docs/global-infrastructure/regional-product-and-feature-availability"""
 MAX_TWIML_CHARS = 4000
 """The maximum length of TwiML in a request (32018)."""
+
+
+class Credentials(Protocol):
+    """The settings of a client. `Settings` has them."""
+
+    @property
+    def twilio_account_sid(self) -> str | None: ...
+    @property
+    def twilio_auth_token(self) -> SecretStr | None: ...
+    @property
+    def twilio_api_key(self) -> str | None: ...
+    @property
+    def twilio_api_secret(self) -> SecretStr | None: ...
+    @property
+    def telephony_twilio_api_url(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +180,7 @@ class TwilioRest:
             self._client.api.base_url = self._client.voice.base_url = base_url.rstrip("/")
 
     @classmethod
-    def of(cls, settings: Settings, http: TwilioHttpClient | None = None) -> TwilioRest:
+    def of(cls, settings: Credentials, http: TwilioHttpClient | None = None) -> TwilioRest:
         """A client with the credentials of the settings. An API key has priority over the auth token.
 
         Raises:
