@@ -17,10 +17,11 @@ def run_init(folder: Path) -> None:
     made = new_project(folder)
     where = os.path.relpath(folder)
     typer.echo(f"{where}{os.sep}  {', '.join(map(str, made))}\n")
-    steps = [] if where == os.curdir else [f"cd {where}"]
-    steps += [
-        f"telephony demo {AGENT} --fast     # a call in about a second",
-        "pytest                            # replays the recorded call (pip install pytest)",
-        f"telephony serve {AGENT} --reload  # talk to it in the browser",
-    ]
-    typer.echo("Next:\n" + "\n".join(f"  {step}" for step in steps))
+    steps = {} if where == os.curdir else {f"cd {where}": ""}
+    steps |= {
+        f"telephony demo {AGENT} --fast": "a call in about a second",
+        "pytest": "replays the recorded call (pip install pytest)",
+        f"telephony serve {AGENT} --reload": "talk to it in the browser",
+    }
+    width = max(map(len, steps))
+    typer.echo("Next:\n" + "\n".join(f"  {step:{width}}  {what}".rstrip() for step, what in steps.items()))

@@ -140,6 +140,15 @@ def test_the_demo_rings_the_sketch(project: Project) -> None:
     assert done.returncode == 0 and "hang_up, transfer" in done.stdout, done.stdout + done.stderr
 
 
+def test_a_new_project_is_made_with_all_its_files(project: Project) -> None:
+    """`.ci/package` does what its README says."""
+    done = project.run("telephony", "init", "my-agent")
+    assert done.returncode == 0, done.stderr
+    made = {str(path.relative_to(project.folder / "my-agent")) for path in (project.folder / "my-agent").rglob("*")}
+    assert {".env", ".gitignore", "AGENTS.md", "README.md", "desk.py", "pyproject.toml", "evals/criteria.toml",
+            "evals/personas/ada.toml", "tests/test_booking.py", "tests/calls/booking.jsonl.gz"} <= made  # fmt: skip
+
+
 def test_a_recorded_call_is_replayed_made_a_test_and_purged(project: Project) -> None:
     done = project.run("telephony", "demo", "desk:agent", "--fast", "--seed", "1", "--json", "--folder", "calls")
     assert done.returncode == 0, done.stderr

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,14 @@ from telephony.cli.app import app
 from telephony.errors import ProjectError
 from telephony.starter.new_project import new_project
 from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
+
+
+@pytest.fixture(autouse=True)
+def no_other_desk() -> Iterator[None]:
+    """The module `desk` is that of the new project."""
+    sys.modules.pop("desk", None)
+    yield
+    sys.modules.pop("desk", None)
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +84,28 @@ def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     done = CliRunner().invoke(app, ["init", str(tmp_path / "taken")])
     assert done.exit_code == 1 and "cannot be written" in done.output and "Traceback" not in done.output
+
+
+def test_its_eval_passes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    arguments = ["evals/personas/ada.toml", "--agent", "desk:agent", "--criteria", "evals/criteria.toml"]
+    done = CliRunner().invoke(app, ["eval", *arguments, "--repeat", "1", "--workers", "1", "--json"])
+    assert done.exit_code == 0, done.output
+
+
+def test_it_has_what_was_promised(project: Path) -> None:
+    desk = runpy.run_path(str(project / "desk.py"))
+    agent = desk["agent"]
+    assert [tool.name for tool in agent.tools] == ["find_table", "book_table", "hang_up"] and len(agent.handoffs) == 1
+    for name in (".env", "README.md", "AGENTS.md", "tests/calls/booking.jsonl.gz", "evals/criteria.toml"):
+        assert (project / name).is_file(), name
+
+
+def test_it_rings_at_once(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.syspath_prepend(str(project))
+    done = CliRunner().invoke(app, ["demo", "desk:agent", "--fast", "--seed", "1", "--json", "--folder", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    assert set(figures["called_tools"]) == {"find_table", "book_table", "transfer_to_events"}
+    assert figures["skipped_tools"] == ["hang_up"] and figures["missed_tools"] == []

@@ -43,8 +43,8 @@ events: RealtimeAgent[Call] = RealtimeAgent(
 agent: RealtimeAgent[Call] = RealtimeAgent(
     name="Desk",
     instructions=(
-        "You answer for Trattoria Blu. Short sentences. Look for a free table before you book one. "
-        "Repeat day, time and number of guests after you have booked. Hand over parties of more than eight guests."
+        "You answer for Trattoria Blu. Short sentences. Ask for day, time and number of guests. "
+        "Read them back and ask whether that is right before you book. Hand over parties of more than eight guests."
     ),
     tools=[find_table, book_table, hang_up()],
     handoffs=[events],
