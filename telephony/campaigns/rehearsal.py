@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from realtime_core.local import LocalRealtimeServer
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 
@@ -23,6 +24,7 @@ from .campaign import Campaign
 from .contact import Attempt, Contact
 from .interrupts import drained_by_ctrl_c
 from .memory_store import MemoryStore
+from .rehearsal_director import RehearsalDirector
 from .runner import CampaignRunner, Check
 
 __all__ = ["START", "rehearse"]
@@ -68,7 +70,16 @@ def rehearse(
         clock, mix = SkippingClock(start), CalleeMix(seed)
         sources = Sources(seed, clock=clock.now)
         store.add(replace(campaign, created_at=start), contacts)
-        async with Telephony(settings, simulate=True, dialing_rules=rules, sources=sources.fork("phone")) as phone:
+        async with (
+            LocalRealtimeServer(director=RehearsalDirector, sources=sources.fork("model")) as model,
+            Telephony(
+                settings,
+                simulate=True,
+                dialing_rules=rules,
+                model_config=model.model_config,
+                sources=sources.fork("phone"),
+            ) as phone,
+        ):
             twilio = phone.twilio
             assert twilio is not None
 
@@ -76,6 +87,7 @@ def rehearse(
                 twilio.callees[contact.number] = mix.draw(contact.number)
                 on_change(contact, attempt)
 
+            phone.dialler.completes_results = False
             twilio.callees |= {contact.number: mix.draw(contact.number) for contact in contacts}
             runner = CampaignRunner(
                 store,

@@ -79,6 +79,8 @@ class Dialler:
         self._sources = sources
         self._group = asyncio.TaskGroup()
         self._closing = False
+        self.completes_results = True
+        """Whether the model completes a result from the transcript, after the call. A rehearsal's script cannot."""
         self.text_model: TextModel | None = None
         """Reads the transcripts of ended calls."""
 
@@ -138,7 +140,7 @@ class Dialler:
             can_opt_out=self.clearance is not None,
             fetch_s=self.fetch_s,
         )
-        call.text_model = self.text_model
+        call.text_model, call.completes_result = self.text_model, self.completes_results
         return call
 
     def _begin(self, call: PlacedCall, life: Coroutine[Any, Any, None]) -> None:

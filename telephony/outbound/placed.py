@@ -82,6 +82,8 @@ class PlacedCall(LiveControls):
         self._model_config: RealtimeModelConfig = {}
         self.text_model: TextModel | None = None
         """Reads the transcript after the call. None: the realtime model does, if required fields are missing."""
+        self.completes_result = True
+        """Whether the realtime model may do so."""
         self.summary = ""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -216,7 +218,7 @@ class PlacedCall(LiveControls):
         missing = [] if self.form is None else self.form.validate()
         if self.text_model is not None and self._is_conversation:
             self.summary = await self.text_model.read(self.form, self._transcript)
-        elif self.form is not None and missing and self._transcript:
+        elif self.form is not None and missing and self._transcript and self.completes_result:
             await fill_from_transcript(self.form, self._transcript, self._model_config)
         if self.state.sid is not None and self.state.answered:
             try:

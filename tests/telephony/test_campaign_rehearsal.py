@@ -73,6 +73,15 @@ def test_every_contact_has_an_end_and_every_attempt_keeps_to_the_rules() -> None
         assert not [it for it in made[:-1] if it.outcome in (Outcome.REACHED, Outcome.OPTED_OUT)]
 
 
+def test_a_person_who_hangs_up_in_mid_sentence_gives_no_result() -> None:
+    """The model of a rehearsal makes up no result."""
+    found = rows(rehearsed(people(12), seed=3, retry="busy=0,no-answer=0,machine=0"))
+    attempts = [each for _, *made in found for each in made]
+    assert {Outcome.REACHED, Outcome.INCOMPLETE} <= {each.outcome for each in attempts}
+    for attempt in attempts:
+        assert (attempt.result is not None) == (attempt.outcome is Outcome.REACHED)
+
+
 def test_the_same_seed_gives_the_same_result() -> None:
     first, second, other = (rows(rehearsed(people(4), seed=seed)) for seed in (3, 3, 4))
     assert first == second

@@ -1,0 +1,31 @@
+"""What the agent of a rehearsal says. Pure. It is a script, no AI: it greets, and then tries each of its tools once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from realtime_core.local.improviser import Improviser
+from realtime_core.local.reply import Heard, Reply, Situation
+
+__all__ = ["RehearsalDirector"]
+
+
+class RehearsalDirector:
+    """The improviser, but its first words are a greeting, also to a callee who has said hello. So a callee who hangs up
+    in the greeting gives no result."""
+
+    def __init__(self) -> None:
+        self._improviser = Improviser()
+        self._greeted = False
+
+    def heard(self) -> Heard:
+        return self._improviser.heard()
+
+    def reply(self, situation: Situation) -> Reply:
+        if not self._greeted:
+            situation = replace(situation, speech_s=0.0, texts=())
+        return self._improviser.reply(situation)
+
+    def begun(self, reply: Reply) -> None:
+        self._greeted = True
+        self._improviser.begun(reply)
