@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .settings import Settings, load_settings
     from .telephony import Telephony
     from .tools import collect_digits, hang_up, refuse_recording, send_digits, transfer
+    from .versions import Canary
     from .web.app import create_app
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "CallOutcome",
     "CallPolicy",
     "CallResult",
+    "Canary",
     "Care",
     "Consent",
     "DialingRules",
@@ -63,6 +65,7 @@ _HOMES = {
     "CallOutcome": "call.session",
     "CallPolicy": "call.pacing.policy",
     "CallResult": "outbound",
+    "Canary": "versions",
     "Care": "outbound",
     "Consent": "call.consent",
     "DialingRules": "outbound",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -129,6 +129,19 @@ class Metrics:
             "Failures of the application's own code: a tool, a hook, a guardrail or a callback.",
             "kind",
         )
+        self._version_calls = counter(
+            "version_calls",
+            "Ended calls by the version of the agent. `outcome`: `ok` or `failed`.",
+            "version",
+            "outcome",
+        )
+        self._version_latency = histogram(
+            "version_response_latency_at_ear_seconds",
+            "Response latency as the caller heard it, by the version of the agent.",
+            _LATENCY_S,
+            "version",
+        )
+        self._versions = Bounded()
         self._lag = gauge("loop_lag_seconds", "Delay of the event loop.")
 
     # --- calls -----------------------------------------------------------------------------------------------------
@@ -142,6 +155,13 @@ class Metrics:
         self._live.dec()
         self._duration.labels(direction).observe(duration_s)
         self._ended.labels(direction, self._agents(agent), reason).inc()
+
+    def version_ended(self, version: str, *, failed: bool, responses_s: Sequence[float]) -> None:
+        """Count an ended call by the version of its agent."""
+        version = self._versions(version)
+        self._version_calls.labels(version, "failed" if failed else "ok").inc()
+        for seconds in responses_s:
+            self._version_latency.labels(version).observe(seconds)
 
     def placed_call_ended(self, status: str, answered_by: str, cost: float | None, currency: str) -> None:
         self._outgoing.labels(status, answered_by or "none").inc()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import calls_app, campaign_app, numbers, tokens, webhooks
+from . import calls_app, campaign_app, numbers, tokens, versions, webhooks
 from . import probe as probing
 from .errors import FAILED, USAGE, CliError, reporting
 
@@ -413,6 +413,7 @@ def restore_number(
 
 
 app.add_typer(numbers.app, name="numbers")
+app.add_typer(versions.app, name="versions")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(tokens.app, name="tokens")
 app.command()(probing.probe)

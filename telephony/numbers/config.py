@@ -196,6 +196,10 @@ class NumberConfig(Part):
 
     agent: Any
     """The agent: an import string such as `clinic:agent`, or in Python an agent."""
+    canary: Any = None
+    """A new version of the agent for a part of the callers: an import string, or in Python an agent."""
+    canary_percent: float = Field(default=5.0, ge=0, le=100)
+    """The part of the callers who get the canary, in percent."""
     variables: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Facts for the agent's instructions. A `{name}` in the instructions is replaced, and the others are added. Tools
     find them in `Call.data`."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .call_record import CallRecord, CallUpdate
     from .opt_outs import NumberClaims, OptOuts
     from .outbox import Outbox
+    from .releases import Releases
 
 __all__ = ["Claimed", "Records"]
 
@@ -59,6 +60,10 @@ class Records(Protocol):
     @property
     def number_claims(self) -> NumberClaims:
         """The numbers that are being called."""
+
+    @property
+    def releases(self) -> Releases:
+        """The decisions about canaries."""
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None

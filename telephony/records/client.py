@@ -345,6 +345,10 @@ class RecordsClient:
         """Run a query of the outbox. Raises `RecordsUnavailable`."""
         return await self._run(lambda records: query(records.outbox))
 
+    async def query(self, query: Callable[[Records], _T]) -> _T:
+        """Run a short query that a caller waits for. Raises `RecordsUnavailable` and `RecordRefused`."""
+        return await self._run(query, _CLAIM_S)
+
     async def access(self, query: Callable[[AccessStore], _T]) -> _T:
         """Run a query of the tokens or of the audit. Raises `RecordsUnavailable`."""
         return await self._run(lambda records: query(records.access), _CLAIM_S)

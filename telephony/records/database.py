@@ -38,6 +38,7 @@ from .database_access import DatabaseAccess
 from .database_erasure import DatabaseErasure
 from .database_opt_outs import DatabaseNumberClaims, DatabaseOptOuts
 from .database_outbox import DatabaseOutbox, put
+from .database_releases import DatabaseReleases
 from .engine import READS, create_file, engine_of, parse_url
 from .outbox import message_of
 from .schema import VERSION, calls, claims, processes, upgrade, version_of, webhooks
@@ -73,6 +74,7 @@ class DatabaseRecords:
         self.access = DatabaseAccess(self._transaction)
         self.opt_outs = DatabaseOptOuts(self._transaction)
         self.number_claims = DatabaseNumberClaims(self._transaction)
+        self.releases = DatabaseReleases(self._transaction)
         self.erasure = DatabaseErasure(self._engine, self._transaction)
 
     def claim(

@@ -15,6 +15,7 @@ from .memory_access import MemoryAccess
 from .memory_opt_outs import MemoryNumberClaims, MemoryOptOuts
 from .memory_outbox import MemoryOutbox
 from .outbox import message_of
+from .releases import MemoryReleases
 
 __all__ = ["MemoryRecords"]
 
@@ -35,6 +36,7 @@ class MemoryRecords:
         self.access = MemoryAccess()
         self.opt_outs = MemoryOptOuts()
         self.number_claims = MemoryNumberClaims()
+        self.releases = MemoryReleases()
 
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None

@@ -40,11 +40,13 @@ from ..records.subjects import subject_key
 from ..settings import Settings, load_settings
 from ..tracing import Tracing, global_provider, otlp_provider
 from ..twilio.rest import TwilioRest
+from ..versions import Canary
 from ..webhooks.sender import WebhookSender
 from . import callbacks, error_responses, health, ladder, media_streams, outgoing, webhooks
 from .call_clearance import CallClearance
 from .call_outcomes import CallOutcomes, model_names, result_type
 from .calls_api import create_call, end_call, fetch_call, list_calls, open_dialler
+from .canaries import Canaries
 from .draining import drained_by_signals
 from .live_numbers import LiveNumbers
 from .middleware import HeadLimits, MountPath
@@ -77,6 +79,7 @@ def create_app(
     result: Any = None,
     consent: ConsentSource | None = None,
     screening: Screening | None = None,
+    canary: Canary | Mapping[str, Canary] | None = None,
     on_end: OnEndCallback | None = None,
     tracer_provider: TracerProvider | None = None,
     rest: TwilioRest | None = None,
@@ -107,6 +110,8 @@ def create_app(
         consent: The consent policy of all calls (`Consent`), of each called number, or a function `(CallInfo) ->
             Consent | None`. None: calls are recorded from their start.
         screening: Rules about unwanted callers, callers who say nothing, and emergencies (`Screening`).
+        canary: A new version of the agent for a part of the callers (`Canary`): of all numbers, or of each called
+            number.
         on_end: Called with an `EndedCall` after each call, inbound or placed. A coroutine function runs on the event
             loop, a plain function in a thread. Its failures are logged.
         tracer_provider: The OpenTelemetry provider of the traces of calls. Default: the one that is set for the
@@ -185,6 +190,14 @@ def create_app(
             await phone.opt_outs.load()
             stack.push_async_callback(phone.outcomes.close)
             stack.push_async_callback(phone.voicemails.close)
+            phone.canaries = Canaries(
+                canary,
+                client=client,
+                subject_of=subjects.of,
+                sources=sources,
+                model=models.speech,
+                config=options.run_config,
+            )
             phone.outgoing = outgoing or {}
             phone.tracing = _tracing(loaded, tracer_provider, sources, models.speech, stack)
             await stack.enter_async_context(phone.recordings)

@@ -112,6 +112,8 @@ class _Loading:
 
     def _number(self, here: tuple[str, ...], number: NumberConfig) -> None:
         self._agent((*here, "agent"), number.agent)
+        if number.canary is not None:
+            self._agent((*here, "canary"), number.canary)
         for tag, agent in number.agents.items():
             self._agent((*here, "agents", tag), agent)
         for index, step in enumerate(number.closed):

@@ -25,11 +25,12 @@ from ..numbers.languages import LanguageDetector
 from ..outcomes.call_agent import agent_for_call
 from ..tools import transfer
 from ..twilio import twiml
+from ..versions import Canary
 from .addresses import Addresses
 from .live_numbers import LiveNumbers, RoutedCall
 from .number_book import consent_for
 
-__all__ = ["number_options"]
+__all__ = ["agent_of", "canary_of", "number_options"]
 
 _SESSION_S = 3.0
 """How long an endpoint may take until the session begins, before the next one is tried."""
@@ -68,6 +69,22 @@ def number_options(
         options.beside = switch.run
     options.on_start, options.on_end, options.on_event = _all(on_start), _all(on_end), tuple(on_event)
     return _agent(call, call.step.agent, call.language), options
+
+
+def canary_of(call: RoutedCall) -> Canary | None:
+    """The canary of the number of this call, for the agent of the number itself."""
+    number = call.number
+    if number.canary is None or call.step.agent is not number.agent:
+        return None
+    return Canary(call.book.agent(number.canary), number.canary_percent)
+
+
+def agent_of(call: RoutedCall, agent: AgentSource) -> AgentSource:
+    """Another agent with the facts, the tools and the language of this call."""
+    number, language = call.number, call.language
+    tools = [transfer(warm=number.warm, **number.transfer_targets)] if number.transfer_targets else []
+    notes = () if language == number.language == "en" else (call.book.locale(language).instructions["language"],)
+    return agent_for_call(agent, number.variables, tools, notes=notes)
 
 
 def _agent(call: RoutedCall, given: Any, language: str) -> AgentSource:

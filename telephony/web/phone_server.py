@@ -48,11 +48,12 @@ from .call_log import ended_line, started_line
 from .call_metrics import CallMetrics
 from .call_outcomes import CallOutcomes, with_form
 from .call_records import CallRecords
+from .canaries import Canaries
 from .hooks import Hooks
 from .limits import Caps, Limits
 from .live_numbers import LiveNumbers, RoutedCall
 from .middleware import base_of, root_of
-from .number_options import number_options
+from .number_options import agent_of, canary_of, number_options
 from .observed_call import ObservedCall
 from .routing import Agents, Routing
 from .stream_admission import StreamAdmission
@@ -145,6 +146,8 @@ class PhoneServer:
     """Puts a person on the do-not-call list who presses the key (TELEPHONY_OPT_OUT_KEY)."""
     numbers: LiveNumbers | None = None
     """The configured numbers. None: there is no configuration."""
+    canaries: Canaries = field(init=False)
+    """The versions of the agents."""
     voicemails: Voicemails = field(init=False)
     ready: bool = False
 
@@ -169,12 +172,14 @@ class PhoneServer:
         """The agent and the options for an inbound call. `info`: the call, where it is known."""
         form = self.outcomes.form()
         options = self.options(connection, form)
+        own = self.canaries.source(self.routing.source)
         if self.numbers is None or info is None:
-            return with_form(self.routing.source, form), options
+            return with_form(own, form), options
         routed = self.numbers.resumed(info.sid, info.called, info.caller, info.route, self.sources.now())
         if routed is None:
-            return with_form(self.routing.source, form), options
+            return with_form(own, form), options
         agent, options = number_options(self.numbers, routed, options, self.addresses(connection))
+        agent = self.canaries.source(agent, canary_of(routed), lambda it: agent_of(routed, it))
         return with_form(agent, form), options
 
     def options(self, connection: HTTPConnection, form: ResultForm | None = None, *, agent: str = "") -> CallOptions:
@@ -273,10 +278,14 @@ class PhoneServer:
         ending, agents = Ending.parse(call.ended), details.agents
         reason = "unknown" if ending is None else ending.reason.name.lower()
         self.metrics.call_ended(call.info.direction, agents[-1] if agents else "", reason, duration_s)
+        failed = ending is not None and ending.reason is EndReason.FAILED
+        failed = failed or any(counts["failures"] for counts in details.tools.values())
+        if (version := self.canaries.ended(call.sid, failed=failed)) is not None:
+            self.metrics.version_ended(str(version), failed=failed, responses_s=observed.responses_s)
         cost = self.outcomes.cost(observed.usage, observed.transcribed)
         if observed.usage.requests:
             self.metrics.model_cost(self.outcomes.models.speech, cost)
-        outcome = self.outcomes.changes(call, observed.form, cost)
+        outcome = {**self.outcomes.changes(call, observed.form, cost), "variant": str(version or "")}
         goes_on = False
         if self.numbers is not None:
             self.numbers.ended(call.sid, self.now, cost)
@@ -363,6 +372,7 @@ class PhoneServer:
         phone.numbers = authenticator.accounts = numbers
         if numbers is not None:
             phone.stream_admission.has_account = numbers.has_account
+        phone.canaries = Canaries(None, client=client, subject_of=subjects.of, sources=sources)
         phone.voicemails = Voicemails(call_records, journals, sources, phone.recording_source)
         phone.defaults = replace(
             options,

@@ -1,0 +1,119 @@
+"""`telephony versions`: figures by version of an agent, and the rollback of a canary."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import statistics
+from collections import defaultdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import CliError, reporting
+
+if TYPE_CHECKING:
+    from ..records import Records
+    from ..records.call_record import CallRecord
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Compare versions of agents, and roll a canary back.", no_args_is_help=True,
+                  rich_markup_mode=None)  # fmt: skip
+
+Place = Annotated[str, typer.Argument(help="The called number of the canary, or `*` for the canary of all numbers.")]
+_PAGE = 500
+
+
+@app.command("list")
+def list_versions(
+    since: Annotated[str, typer.Option(help="An age (24h, 7d) or a time.")] = "7d",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the calls, failures and latencies of each version, and the decisions about canaries."""
+    with reporting(verbose=False):
+        figures, decisions = _figures(since)
+        if json:
+            typer.echo(jsonlib.dumps({"versions": figures, "releases": decisions}, indent=1))
+            return
+        for each in figures:
+            latency = "-" if each["latency_ms"] is None else f"{each['latency_ms']:.0f} ms"
+            typer.echo(f"{each['version']:<50} {each['calls']:>5} calls  {each['failed']:>4} failed  latency {latency}")
+        for decision in decisions:
+            typer.echo(
+                f"canary of {decision['place']}: {decision['state']} {decision['at']} {decision['reason']}".strip()
+            )
+        if not figures:
+            typer.echo("No call in this time has a version.")
+
+
+@app.command("rollback")
+def rollback(place: Place, reason: Annotated[str, typer.Option(help="Why, for the records.")] = "by command") -> None:
+    """Roll a canary back. Processes see it within five seconds; calls that go on keep their agent."""
+    _decide(place, "rolled back", reason)
+
+
+@app.command("resume")
+def resume(place: Place) -> None:
+    """Let a canary that was rolled back take part again."""
+    _decide(place, "running", "by command")
+
+
+def _decide(place: str, state: str, reason: str) -> None:
+    from realtime_core.sources import SYSTEM
+
+    from ..records.releases import Release
+    from ..settings import load_settings
+    from .call_list import opened_records
+
+    with reporting(verbose=False), opened_records(load_settings()) as records:
+        _stored(records).releases.decide(Release(place, state, reason, SYSTEM.now()))
+        typer.echo(f"The canary of {place} is {state}.")
+
+
+def _figures(since: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    from dataclasses import replace
+
+    from realtime_core.sources import SYSTEM
+
+    from ..records.call_query import page_of, query_of
+    from ..settings import load_settings
+    from .call_list import opened_records
+
+    rows: list[CallRecord] = []
+    with opened_records(load_settings()) as records:
+        stored = _stored(records)
+        query = replace(query_of({"since": since}, now=SYSTEM.now(), subject_of=lambda number: ""), limit=_PAGE)
+        while True:
+            page = page_of(stored.calls(query), query)
+            rows += [row for row in page.calls if row.variant]
+            if not page.cursor or (last := page.calls[-1]).started_at is None:
+                break
+            query = replace(query, after=(last.started_at, last.id))
+        decisions = [
+            {"place": it.place, "state": it.state, "reason": it.reason, "at": it.at.isoformat(timespec="seconds")}
+            for it in stored.releases.all()
+        ]
+    by_version: defaultdict[str, list[CallRecord]] = defaultdict(list)
+    for row in rows:
+        by_version[row.variant].append(row)
+    return [_of_version(version, by_version[version]) for version in sorted(by_version)], decisions
+
+
+def _of_version(version: str, rows: list[CallRecord]) -> dict[str, Any]:
+    latencies = [turn["latency_ms"] for row in rows for turn in row.turns or () if turn.get("latency_ms") is not None]
+    failed = sum(
+        row.ending == "failed" or any(counts.get("failures") for counts in (row.tools or {}).values()) for row in rows
+    )
+    return {
+        "version": version,
+        "calls": len(rows),
+        "failed": failed,
+        "transferred": sum(any(each.get("succeeded") for each in row.transfers or ()) for row in rows),
+        "latency_ms": statistics.median(latencies) if latencies else None,
+    }
+
+
+def _stored(records: Records | None) -> Records:
+    if records is None:
+        raise CliError("There are no records.", "Set DATABASE_URL or TELEPHONY_DATA_DIR to those of the server.")
+    return records

@@ -1,0 +1,145 @@
+"""Versions of agents: a digest of each, a share of the calls for a new one, and its rollback. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from realtime_core import RealtimeAgent
+from realtime_core.errors import UserError
+
+if TYPE_CHECKING:
+    from .call.options import AgentSource
+
+__all__ = ["Canary", "CanaryWatch", "Rollback", "Version", "digest_of_agent", "is_chosen"]
+
+CANARY, STABLE = "canary", "stable"
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """When a canary is rolled back by itself: `failures` of its last `calls` calls have failed. A call has failed if a
+    tool failed, or if the agent could not continue the call."""
+
+    failures: int = 3
+    calls: int = 20
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.failures <= self.calls:
+            raise UserError("Rollback(failures=..., calls=...): failures is at least 1, and at most calls.")
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A new agent for `percent` of the calls. The same caller always gets the same agent, and within a day nobody gets
+    both, unless the canary was rolled back meanwhile. A caller without a number gets the present agent.
+
+    `rollback`: None: only a command rolls it back (`telephony versions rollback`).
+    """
+
+    agent: AgentSource
+    percent: float = 5.0
+    rollback: Rollback | None = field(default_factory=Rollback)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.percent <= 100:
+            raise UserError(f"Canary(percent={self.percent!r}): write a number from 0 to 100.")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The version of the agent of one call."""
+
+    name: str
+    digest: str
+    is_canary: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name[:40]} {self.digest}{' canary' if self.is_canary else ''}"
+
+
+def is_chosen(subject: str, place: str, percent: float) -> bool:
+    """Whether this caller is among the `percent` of the callers of a number (`place`) that get the canary. It depends
+    on nothing else: all processes decide alike."""
+    number = int.from_bytes(hashlib.sha256(f"canary {place} {subject}".encode()).digest()[:8])
+    return number / 2**64 * 100 < percent
+
+
+def digest_of_agent(agent: RealtimeAgent[Any], model: str = "", config: Mapping[str, Any] | None = None) -> str:
+    """A digest of what makes an agent: instructions, tools, voice, the agents that it hands over to, the name of the
+    model, and the configuration. Of functions it has the name and the code."""
+    seen: dict[int, int] = {}
+    text = json.dumps([_agent(agent, seen), model, _plain(config or {})], sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def _agent(agent: Any, seen: dict[int, int]) -> Any:
+    if id(agent) in seen:  # agents may hand over to each other
+        return seen[id(agent)]
+    seen[id(agent)] = len(seen)
+    tools = [
+        dict(tool)
+        if isinstance(tool, Mapping)
+        else [tool.name, tool.description, tool.params_json_schema, _plain(tool.on_invoke_tool)]
+        for tool in agent.tools
+    ]
+    handoffs = [
+        _agent(each, seen) if isinstance(each, RealtimeAgent) else [getattr(each, "tool_name", ""), str(type(each))]
+        for each in agent.handoffs
+    ]
+    instructions = _plain(agent.instructions)
+    return {"name": agent.name, "instructions": instructions, "tools": tools, "handoffs": handoffs,
+            "voice": _plain(agent.voice)}  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case Mapping():
+            return {str(name): _plain(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+    return _of_function(value) if callable(value) else type(value).__qualname__
+
+
+def _of_function(function: Any, depth: int = 3) -> Any:
+    """The name, the code and the constants of a function, and those of the functions that it encloses."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return [getattr(function, "__qualname__", type(function).__qualname__)]
+    constants = [each for each in code.co_consts if isinstance(each, str | int | float)]
+    inner: list[Any] = []
+    if depth:
+        cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _is_filled(cell)]
+        inner = [_of_function(each, depth - 1) for each in cells if callable(each)]
+    return [code.co_qualname, hashlib.sha256(code.co_code).hexdigest(), constants, inner]
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+class CanaryWatch:
+    """Counts the last calls of one canary in this process."""
+
+    def __init__(self, rollback: Rollback | None) -> None:
+        self._rollback = rollback
+        self._failed: deque[bool] = deque(maxlen=None if rollback is None else rollback.calls)
+
+    def ended(self, *, failed: bool) -> str:
+        """Count a call. Returns why the canary is to be rolled back; empty: it is not."""
+        if self._rollback is None:
+            return ""
+        self._failed.append(failed)
+        if (failures := sum(self._failed)) < self._rollback.failures:
+            return ""
+        return f"{failures} of its last {len(self._failed)} calls failed"
