@@ -70,6 +70,8 @@ class Heard:
 
     text: str | None = None
     failed: bool = False
+    language: str = ""
+    """The language that the transcription names. Empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ clip = "hello.wav"           # a WAV file beside the script, or the name of a st
 [[turn]]                     # the caller's first spoken turn; the next [[turn]] is the second, and so on
 heard = "A table for two, please."       # its transcript
 heard_fails = false          # true: the transcription fails
+heard_in = "de"              # the language that the transcription names; without it, none
 filler = "One moment."       # said before the call
 tool = "book_table"          # called with `arguments`; then `say` is said after the result, and may contain {result}
 arguments = { day = "Friday", people = 2 }
@@ -74,6 +75,7 @@ class Turn:
     text: str | None = None
     heard: str | None = None
     heard_fails: bool = False
+    heard_in: str = ""
     filler: str = ""
     calls: Sequence[Call] = ()
 
@@ -140,7 +142,7 @@ _ANSWER = {
     "fail": _STR, "incomplete": _STR, "close": _INT, "stall_s": _NUMBER, "error": _STR,
 }  # fmt: skip
 _TURN = {
-    **_ANSWER, "text": _STR, "heard": _STR, "heard_fails": _BOOL, "filler": _STR,
+    **_ANSWER, "text": _STR, "heard": _STR, "heard_fails": _BOOL, "heard_in": _STR, "filler": _STR,
     "tool": _STR, "arguments": _TABLE, "calls": _TABLES,
 }  # fmt: skip
 _SCRIPT = {
@@ -193,6 +195,7 @@ class _Reader:
             text=table.get("text"),
             heard=table.get("heard"),
             heard_fails=table.get("heard_fails", False),
+            heard_in=table.get("heard_in", ""),
             filler=table.get("filler", ""),
             calls=tuple(calls),
         )

@@ -25,7 +25,7 @@ class ScriptDirector:
 
     def heard(self) -> Heard:
         turn = self._next_spoken()
-        return Heard() if turn is None else Heard(turn.heard, turn.heard_fails)
+        return Heard() if turn is None else Heard(turn.heard, turn.heard_fails, turn.heard_in)
 
     def reply(self, situation: Situation) -> Reply:
         if situation.outputs and self._waiting is not None:

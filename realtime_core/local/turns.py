@@ -141,7 +141,8 @@ class Turns:
             self._outbox.emit(f"{_TRANSCRIPTION}.delta", **where, delta=f" {word}" if i else word)
         item.wire = {**item.wire, "content": [{"type": "input_audio", "transcript": transcript}]}
         usage = {"type": "duration", "seconds": round(seconds, 2)}
-        self._outbox.emit(f"{_TRANSCRIPTION}.completed", **where, transcript=transcript, usage=usage)
+        named = {"languages": [heard.language]} if heard.language else {}
+        self._outbox.emit(f"{_TRANSCRIPTION}.completed", **where, transcript=transcript, usage=usage, **named)
 
     # The idle time-out.
 

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 HANDSHAKE_S = 2.0
 """How long an endpoint may take for its handshake, before the next one is tried."""
+_PATIENCE_S = 1.5
+"""If the call ends before this time, an endpoint without a session has not failed: the caller hung up."""
 _CREATED = '"session.created"'
 _Transport = Callable[[str, Mapping[str, str]], Any]
 
@@ -85,6 +87,7 @@ class CallEndpoints:
         self._models = models
         self._main = main
         self._model_name = model_name
+        self._began = False
         self._failed: dict[str, None] = {}
         """The endpoints that failed in this call, in the order of their last failure."""
 
@@ -109,7 +112,9 @@ class CallEndpoints:
                 self.failed(name)
                 failure = error
         if isinstance(failure, ConnectFailed):
-            failure.status = None  # another attempt may reach another endpoint
+            # At the start of a call the caller does not wait for a second attempt. In the middle of one, any endpoint
+            # may work again, also one that refused.
+            failure.status = None if self._began else 404
         raise failure
 
     def failed(self, name: str) -> None:
@@ -123,6 +128,7 @@ class CallEndpoints:
 
     def _result(self, name: str, ok: bool) -> None:
         if ok:
+            self._began = True
             self._endpoints.succeeded(name)
         else:
             self.failed(name)
@@ -131,14 +137,14 @@ class CallEndpoints:
         endpoint = self._models.get(name)
         options = RealtimeModelConfig(**self._main)
         model_name = self._model_name
+        transport: _Transport | None = options.pop("transport", None)
         if endpoint is not None:
             if endpoint.base_url:
                 options = RealtimeModelConfig(base_url=endpoint.base_url)
             options["api_key"] = os.environ.get(endpoint.api_key_env) or options.get("api_key") or ""
             model_name = endpoint.model or model_name
-        transport: _Transport = options.pop("transport", None) or websocket_transport(
-            TransportConfig(handshake_timeout=HANDSHAKE_S)
-        )
+        if transport is None:
+            transport = websocket_transport(TransportConfig(handshake_timeout=HANDSHAKE_S))
         address = await resolve_endpoint(options, model_name, DEFAULT_MODEL, os.environ)
         connection: Connection = await transport(address.url, address.headers)
         return connection
@@ -151,6 +157,8 @@ class _Watched(ConnectionWrapper):
         super().__init__(connection)
         self._report = report
         self._closes = False
+        self._clock = asyncio.get_running_loop().time
+        self._since = self._clock()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         self._closes = True
@@ -169,9 +177,12 @@ class _Watched(ConnectionWrapper):
         try:
             close = await super().run(take)
         except asyncio.CancelledError:
-            if not began:
+            if not began and self._clock() - self._since >= _PATIENCE_S:
                 self._report(False)
             raise
-        if not began or (not self._closes and close.code != 1000):
+        if not self._closes:
+            if not began or close.code != 1000:
+                self._report(False)
+        elif not began and self._clock() - self._since >= _PATIENCE_S:
             self._report(False)
         return close

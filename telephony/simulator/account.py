@@ -48,6 +48,7 @@ class SimulatedAccount:
         test_credentials: Behave as the API does with an account's test credentials: no call is made.
         port: The port of the REST API. 0: any free port.
         in_memory: Use no sockets (see `links`). None: use none in virtual time.
+        beside: Another account that reaches the same servers.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class SimulatedAccount:
         test_credentials: bool = False,
         port: int = 0,
         in_memory: bool | None = None,
+        beside: SimulatedAccount | None = None,
         sources: Sources = SYSTEM,
     ) -> None:
         self.account_sid = account_sid or sources.id("AC")
@@ -93,7 +95,7 @@ class SimulatedAccount:
         """Request parameters that Twilio's documentation lacks. `SimulatedTwilio` then raises `UndocumentedRequest`."""
         self.log_lines: deque[str] = deque(maxlen=10_000)
         self.rooms = Rooms(self)
-        self.links = links(in_memory)
+        self.links = links(in_memory) if beside is None else beside.links
         self.webhooks = Webhooks(self.auth_token, reach or {}, self.links, timeout_s=webhook_timeout_s)
         self.max_concurrent_calls = max_concurrent_calls
         self.test_credentials = test_credentials

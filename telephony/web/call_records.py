@@ -117,6 +117,8 @@ class CallRecords:
         self._written: dict[str, dict[str, Any]] = {}
         self._live: dict[str, dict[str, Any]] = {}
         """The first values of the live calls."""
+        self._on_ladder: dict[str, tuple[str, LadderCall]] = {}
+        """The calls that a step of a ladder has, with their callers."""
         self._expected: dict[str, asyncio.TimerHandle] = {}
         """The calls that were answered with TwiML for a stream which has not come."""
         client.on_lease_lost = self._note_again
@@ -148,16 +150,19 @@ class CallRecords:
         self.client.note(sid, begins=False, **now)
         late = asyncio.get_running_loop().call_later(within_s, self.ladder_ended, sid, caller, call, "hung_up")
         self._expected[sid] = late
+        self._on_ladder[sid] = caller, call
 
     def ladder_ended(self, sid: str, caller: str, call: LadderCall, ending: str) -> None:
         """Note that a step of its ladder has ended the call."""
         self._arrived(sid)
+        self._on_ladder.pop(sid, None)
         how: dict[str, Any] = {"status": "completed", "ended_at": self._now(), "ending": ending}
         how |= {"reason": _LADDER_ENDS.get(ending.rpartition("-")[2], "hung up"), "caller": self._kept(caller)}
         how |= {"steps": list(call.taken), "language": call.language}
         how["duration_s"] = round((self._now() - call.began).total_seconds())
-        waits = ending.endswith("voicemail")
-        self.client.note(sid, begins=False, announce_s=_MESSAGE_S if waits else 0.0, **how)
+        # A message, or the end of a step, may come after the end of the call.
+        waits_s = {"voicemail": _MESSAGE_S, "hung_up": _ELSEWHERE_S}.get(ending.rpartition("-")[2], 0.0)
+        self.client.note(sid, begins=False, announce_s=waits_s, **how)
 
     def task(self, sid: str, task: dict[str, Any], *, hold_s: float) -> None:
         """Note a task that follows from a call. The webhook about the call waits for `hold_s`."""
@@ -339,6 +344,8 @@ class CallRecords:
             if status.duration_s is not None:
                 changes["duration_s"] = status.duration_s
         self.client.note(key, begins=False, announce_s=_ELSEWHERE_S, **changes)
+        if status.ended and (found := self._on_ladder.get(key)) is not None:
+            self.ladder_ended(key, *found, "hung_up")
 
     def found(self, row: CallRecord, record: CallResource) -> CallRecord:
         """Write the status that Twilio has for a call whose process has ended, and return the new row."""

@@ -87,11 +87,13 @@ def step_twiml(request: Request, phone: PhoneServer, voice: VoiceRequest, call: 
                 log.error("A step cannot dial %s: %s.", step.dial, error)
                 took(call, f"dial {step.dial}: no caller id")
                 return next_step(request, phone, voice, call)
+            took(call, f"dial {step.dial}: ringing")
             phone.call_records.on_ladder(voice.call_sid, voice.caller, call, within_s=step.ring_s + 4 * 3600)
             say = locale.text("connecting")
             action = addresses.ladder(call.token, "dialled")
             return twiml.dial(whom, action=action, ring_s=round(step.ring_s), say=say, voice=speaks)
         case StepKind.VOICEMAIL:
+            took(call, "voicemail: no message")
             phone.call_records.on_ladder(voice.call_sid, voice.caller, call, within_s=step.max_s + 120)
             greeting = text_in(step.voicemail, call.language) or locale.text("leave_message")
             return twiml.record_message(
@@ -122,7 +124,10 @@ def after_message(phone: PhoneServer, voice: VoiceRequest, call: RoutedCall, for
 
 
 def took(call: RoutedCall, what: str) -> None:
+    """Note what a step did. A later result of the same step replaces the earlier one."""
     step, _, result = what.partition(": ")
+    if call.taken and call.taken[-1]["step"] == step:
+        call.taken.pop()
     call.taken.append({"step": step, "result": result})
 
 

@@ -94,6 +94,7 @@ class LiveNumbers:
         self._limits: dict[str, Limits] = {}
         self._costs: dict[str, tuple[int, float]] = {}
         self._reload = asyncio.Event()
+        self._seen = (0, 0) if path is None else _version(path)
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
@@ -223,7 +224,6 @@ class LiveNumbers:
         """Reload the file when it changes, or after `request_reload`. Until cancelled."""
         if self.path is None:
             return
-        seen = await asyncio.to_thread(_version, self.path)
         while True:
             try:
                 async with asyncio.timeout(_POLL_S):
@@ -231,9 +231,9 @@ class LiveNumbers:
             except TimeoutError:
                 pass
             found = await asyncio.to_thread(_version, self.path)
-            if found != seen or self._reload.is_set():
+            if found != self._seen or self._reload.is_set():
                 self._reload.clear()
-                seen = found
+                self._seen = found
                 await self.reload()
 
 

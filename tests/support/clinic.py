@@ -13,6 +13,9 @@ from typing import Any
 from starlette.applications import Starlette
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
+from realtime_core.connection import Connection
+from realtime_core.connection.memory import MemoryConnection, memory_pair
+from realtime_core.errors import ConnectFailed
 from realtime_core.local import LocalRealtimeServer, Reply, Script
 from realtime_core.sources import Sources
 from telephony import create_app
@@ -26,6 +29,39 @@ BIN = "https://handler.example.com/fallback"
 """A TwiML Bin: it answers without our host."""
 agent = RealtimeAgent(name="Clinic", instructions="You answer for the clinic {clinic}.")
 night = RealtimeAgent(name="Night", instructions="You answer at night.")
+
+
+class Endpoints:
+    """The endpoints of the models. `modes` says what each one does: `works`, `refuses`, `hangs` or `mute`: it takes the
+    session and says nothing."""
+
+    def __init__(self, servers: Mapping[str, LocalRealtimeServer]) -> None:
+        self.modes: dict[str, str] = {}
+        self.tried: list[str] = []
+        self._servers = servers
+        self._open: dict[str, list[Connection]] = {}
+
+    async def transport(self, url: str, headers: Mapping[str, str]) -> Connection:
+        name = next((each for each in self._servers if each in url), "main")
+        self.tried.append(name)
+        mode = self.modes.get(name, "works")
+        if mode == "refuses":
+            raise ConnectFailed(f"{name} refuses")
+        if mode == "hangs":
+            near, far = memory_pair()
+            self._open.setdefault(name, []).append(far)
+            return near
+        server = self._servers[name]
+        connection: Connection = await server.model_config["transport"](url, headers)
+        self._open.setdefault(name, []).append(connection)
+        return connection
+
+    def die(self, name: str) -> None:
+        """Break all connections of an endpoint, which refuses new ones."""
+        self.modes[name] = "refuses"
+        for connection in self._open.pop(name, []):
+            assert isinstance(connection, MemoryConnection)
+            connection.break_()
 
 
 async def twiml_bin(scope: Any, receive: Any, send: Any) -> None:
@@ -50,7 +86,7 @@ class Clinic:
     """The account of the settings."""
     others: Mapping[str, SimulatedTwilio]
     """The further accounts, by the names of the file."""
-    models: Mapping[str, LocalRealtimeServer]
+    endpoints: Endpoints
     settings: Settings
     address: str
     rests: dict[str, TwilioRest] = field(default_factory=dict)
@@ -83,11 +119,12 @@ async def clinic(
             name: await stack.enter_async_context(LocalRealtimeServer(script, in_memory=True, sources=sources))
             for name, script in scripts.items()
         }
+        endpoints = Endpoints(servers)
         twilio = await stack.enter_async_context(SimulatedTwilio(sources=sources, numbers=()))
         others = {}
         for name, sid in (accounts or {}).items():
-            other = SimulatedTwilio(account_sid=sid, auth_token=f"token-of-{name}", sources=sources, numbers=())
-            other.links = twilio.links
+            token = f"token-of-{name}"
+            other = SimulatedTwilio(account_sid=sid, auth_token=token, sources=sources, numbers=(), beside=twilio)
             others[name] = await stack.enter_async_context(other)
         settings = Settings(
             **{
@@ -116,7 +153,7 @@ async def clinic(
         app = create_app(
             numbers=numbers,
             settings=settings,
-            model_config=RealtimeModelConfig(**servers["main"].model_config),
+            model_config=RealtimeModelConfig(url="wss://main", api_key="local", transport=endpoints.transport),
             rest=TwilioRest.of(settings, twilio.http_client()),
             account_rest=account_rest,
             sources=sources,
@@ -127,7 +164,7 @@ async def clinic(
         for each in (twilio, *others.values()):
             each.webhooks.reach[PUBLIC] = address
             each.webhooks.reach["https://handler.example.com"] = fallback
-        yield Clinic(app, twilio, others, servers, settings, address)
+        yield Clinic(app, twilio, others, endpoints, settings, address)
 
 
 def own(twilio: SimulatedTwilio, number: str) -> None:
