@@ -42,6 +42,7 @@ LONG_TESTS = (
     "tests/telephony/test_outbound_faults.py",
     "tests/telephony/test_call_list.py",
     "tests/telephony/test_campaign_rehearsal.py",
+    "tests/telephony/test_numbers_proof.py",
     "tests/telephony/test_webhook_kill.py",
     "tests/realtime_core/test_repeated_events.py",
 )

@@ -18,7 +18,7 @@ from .calls import SimulatedCall
 from .dialling import Rooms
 from .faults import Faults
 from .line import Line
-from .links import links
+from .links import Links, links
 from .peer import Caller, MediaPeer
 from .ports import Leg
 from .resources import OwnedNumber
@@ -95,7 +95,7 @@ class SimulatedAccount:
         """Request parameters that Twilio's documentation lacks. `SimulatedTwilio` then raises `UndocumentedRequest`."""
         self.log_lines: deque[str] = deque(maxlen=10_000)
         self.rooms = Rooms(self)
-        self.links = links(in_memory) if beside is None else beside.links
+        self.links: Links = links(in_memory) if beside is None else beside.links
         self.webhooks = Webhooks(self.auth_token, reach or {}, self.links, timeout_s=webhook_timeout_s)
         self.max_concurrent_calls = max_concurrent_calls
         self.test_credentials = test_credentials

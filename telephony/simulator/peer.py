@@ -12,6 +12,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 
 from realtime_core.connection import Close, Connection
+from realtime_core.connection.memory import MemoryConnection
 from realtime_core.deadline_timer import DeadlineTimer
 from realtime_core.sources import SYSTEM, Sources
 
@@ -97,6 +98,13 @@ class MediaPeer:
     @property
     def violations(self) -> list[Violation]:
         return [event for event in self.events if isinstance(event, Violation)]
+
+    def lose(self) -> None:
+        """Lose the connection, as when the server dies."""
+        if isinstance(self._connection, MemoryConnection):
+            self._connection.break_()
+        else:
+            self._connection.close(1006)
 
     async def run(self, caller: Caller) -> Close:
         """Start the stream and let `caller` talk. Returns how the connection ended. Raises what `caller` raises, and

@@ -232,7 +232,7 @@ class CallRecords:
 
     def progress(self, call: Call, details: CallDetails) -> None:
         """Write what has happened in the call until now, so that it is known if the process is killed."""
-        changes = {"agent": _agent(call), **details.changes()}
+        changes = {"agent": _agent(call), **details.changes(), **_language(call)}
         self.client.note(self._key(call.info), begins=False, held_by=self.client.process, **changes)
 
     def ended(
@@ -250,7 +250,7 @@ class CallRecords:
         caller."""
         info, here = call.info, self.client.process
         how: dict[str, Any] = {"agent": _agent(call), "reason": self._mask(call.ended) or "ended", **details.changes()}
-        how |= outcome
+        how |= {**outcome, **_language(call)}
         how |= {"transfers": [_attempt(each) for each in call.transfers], "usage": _usage(call)}
         if (ending := Ending.parse(call.ended)) is not None:
             how["ending"] = ending.reason.name.lower()
@@ -439,6 +439,11 @@ def _usage(call: Call) -> dict[str, Any] | None:
 
 def _has_end(row: CallRecord) -> bool:
     return row.status in ENDED or row.stream not in ("", OPEN) or bool(row.reason and not row.process)
+
+
+def _language(call: Call) -> dict[str, str]:
+    """The language of a call to a configured number, which has one."""
+    return {"language": call.language} if call.info.route else {}
 
 
 def _agent(call: Call) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from realtime_core import RealtimeAgent, RealtimeModelConfig
 from realtime_core.connection import Connection
 from realtime_core.connection.memory import MemoryConnection, memory_pair
 from realtime_core.errors import ConnectFailed
-from realtime_core.local import LocalRealtimeServer, Reply, Script
+from realtime_core.local import LocalRealtimeServer, Reply, Script, Trouble
 from realtime_core.sources import Sources
 from telephony import create_app
 from telephony.numbers.config import Account
@@ -25,6 +25,10 @@ from telephony.simulator import SimulatedTwilio
 from telephony.twilio.rest import TwilioRest
 
 PUBLIC = "https://phone.example.com"
+SILENT = Script(
+    greeting=Reply(trouble=Trouble("stall", stall_s=600)), otherwise=Reply(trouble=Trouble("stall", stall_s=600))
+)
+"""A model that takes the session and says nothing."""
 BIN = "https://handler.example.com/fallback"
 """A TwiML Bin: it answers without our host."""
 agent = RealtimeAgent(name="Clinic", instructions="You answer for the clinic {clinic}.")
@@ -51,7 +55,7 @@ class Endpoints:
             near, far = memory_pair()
             self._open.setdefault(name, []).append(far)
             return near
-        server = self._servers[name]
+        server = self._servers["silent" if mode == "mute" else name]
         connection: Connection = await server.model_config["transport"](url, headers)
         self._open.setdefault(name, []).append(connection)
         return connection
@@ -89,7 +93,15 @@ class Clinic:
     endpoints: Endpoints
     settings: Settings
     address: str
-    rests: dict[str, TwilioRest] = field(default_factory=dict)
+    another: Callable[[], Awaitable[str]]
+    """Starts another process, and returns its address."""
+
+    async def kill(self) -> None:
+        """Kill the process of all calls. Another process with the same records takes its place."""
+        self.twilio.webhooks.reach[PUBLIC] = await self.another()
+        for call in self.twilio.calls.values():
+            if call.stream is not None:
+                call.stream.lose()
 
     async def record(self, sid: str) -> Any:
         """The record of a call, when the call is over and its callbacks have come."""
@@ -113,7 +125,11 @@ async def clinic(
     """`accounts`: the SIDs of further accounts by their names in the file. `models`: scripts of the endpoints by name;
     `main` is that of the settings. `given`: more settings."""
     sources = sources or Sources(5)
-    scripts = {"main": Script(greeting=Reply("Hello, how can I help you?"), otherwise=Reply("Yes.")), **(models or {})}
+    scripts = {
+        "silent": SILENT,
+        "main": Script(greeting=Reply("Hello, how can I help you?"), otherwise=Reply("Yes.")),
+        **(models or {}),
+    }
     async with AsyncExitStack() as stack:
         servers = {
             name: await stack.enter_async_context(LocalRealtimeServer(script, in_memory=True, sources=sources))
@@ -150,21 +166,27 @@ async def clinic(
                 region=account.region,
             )
 
-        app = create_app(
-            numbers=numbers,
-            settings=settings,
-            model_config=RealtimeModelConfig(url="wss://main", api_key="local", transport=endpoints.transport),
-            rest=TwilioRest.of(settings, twilio.http_client()),
-            account_rest=account_rest,
-            sources=sources,
-            **options,
-        )
+        def make() -> Starlette:
+            return create_app(
+                numbers=numbers,
+                settings=settings,
+                model_config=RealtimeModelConfig(url="wss://main", api_key="local", transport=endpoints.transport),
+                rest=TwilioRest.of(settings, twilio.http_client()),
+                account_rest=account_rest,
+                sources=sources,
+                **options,
+            )
+
+        async def another() -> str:
+            return await stack.enter_async_context(twilio.serving(make()))
+
+        app = make()
         address = await stack.enter_async_context(twilio.serving(app))
         fallback = await stack.enter_async_context(twilio.serving(twiml_bin))
         for each in (twilio, *others.values()):
             each.webhooks.reach[PUBLIC] = address
             each.webhooks.reach["https://handler.example.com"] = fallback
-        yield Clinic(app, twilio, others, endpoints, settings, address)
+        yield Clinic(app, twilio, others, endpoints, settings, address, another)
 
 
 def own(twilio: SimulatedTwilio, number: str) -> None:
