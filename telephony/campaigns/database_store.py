@@ -278,6 +278,11 @@ class DatabaseStore:
             noting = update(attempts).where(ours).values(requests=attempts.c.requests + 1)
             return connection.execute(noting).rowcount == 1
 
+    def requests(self, attempt_id: str) -> int:
+        """How often Twilio may have been asked to make the call."""
+        with self._transaction(reads=True) as connection:
+            return connection.execute(select(attempts.c.requests).where(attempts.c.id == attempt_id)).scalar() or 0
+
     def placed(self, attempt_id: str, sid: str) -> None:
         with self._transaction() as connection:
             connection.execute(update(attempts).where(attempts.c.id == attempt_id, queries.IN_PROGRESS).values(sid=sid))
@@ -337,16 +342,21 @@ class DatabaseStore:
         return contact
 
     def withdraw(
-        self, attempt_id: str, *, done: DoneReason | None = None, until: datetime | None = None
+        self,
+        attempt_id: str,
+        *,
+        done: DoneReason | None = None,
+        until: datetime | None = None,
+        owner: str | None = None,
     ) -> Contact | None:
+        """See `CampaignStore.withdraw`. With `owner`: only an attempt of this process."""
         with self._transaction() as connection:
-            if (found := queries.open_attempt(connection, attempt_id)) is None:
+            found = queries.open_attempt(connection, attempt_id)
+            if found is None or owner not in (None, found["owner"]):
                 return None
             campaign = campaign_of(queries.locked(connection, found["campaign"]))
-            if (
-                connection.execute(delete(attempts).where(attempts.c.id == attempt_id, queries.IN_PROGRESS)).rowcount
-                == 0
-            ):
+            this = and_(attempts.c.id == attempt_id, attempts.c.owner == found["owner"], queries.IN_PROGRESS)
+            if connection.execute(delete(attempts).where(this)).rowcount == 0:
                 return None
             counts = {"live": campaigns.c.live - 1, "calls": campaigns.c.calls - 1}
             connection.execute(update(campaigns).where(campaigns.c.id == campaign.id).values(counts))

@@ -46,6 +46,8 @@ class CallState:
     error: str = ""
     """Why there was no call, or why it is unknown whether there was one."""
     answered: bool = False
+    not_made: bool = False
+    """Whether the request had no answer, and a search has found that Twilio made no call."""
     deadline: float = math.inf
     _progress: CallProgress = field(default_factory=CallProgress)
     _searching: bool = False
@@ -132,6 +134,7 @@ class CallState:
         if sid is not None:
             self.identified(sid, now)
         elif self._searching and self._listings >= len(_LIST_AFTER_S):
+            self.not_made = True
             self._end("failed", f"{self.error} The call was not made.")
         elif self._searching:
             self._plan_listing(now)

@@ -182,6 +182,10 @@ class Dialler:
         """Request the call once. The request is repeated only where Twilio certainly made no call."""
         state, plan = call.state, call.plan
         for attempt in range(_MAX_REQUESTS):
+            if not call.may_request():
+                call.withheld = True
+                state.refused("This process was too slow, and another one has taken the call over.")
+                return
             try:
                 sid = await self.rest.create_call(
                     to=call.to,

@@ -55,16 +55,24 @@ class OptOutList:
 
     async def problem(self, number: str) -> str:
         """Why this number may not be called. Empty: it is not on the list."""
-        if self._simulation is not None and number in self._simulation.opted_out(None):
-            return f"{number} does not want to be called"
-        subject = self._subjects.of(number)
         try:
-            found = await self._client.ask(lambda records: records.opt_outs.among([subject]))
+            found = await self.has(number)
         except (RecordsUnavailable, RecordRefused) as error:
             if self._copy is None:
                 return f"the do-not-call list cannot be read, so no number is called: {error}"
-            found = self._copy & {subject}
+            found = self._subjects.of(number) in self._copy
         return f"{number} does not want to be called" if found else ""
+
+    async def has(self, number: str) -> bool:
+        """Whether this number is on the list.
+
+        Raises:
+            RecordsUnavailable, RecordRefused: the list cannot be read.
+        """
+        if self._simulation is not None and number in self._simulation.opted_out(None):
+            return True
+        subject = self._subjects.of(number)
+        return bool(await self._client.ask(lambda records: records.opt_outs.among([subject])))
 
     async def add(
         self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None

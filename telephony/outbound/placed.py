@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, cast
@@ -74,6 +75,10 @@ class PlacedCall(LiveControls):
         self.cancelled = False
         self.not_cleared = ""
         """Why the call was not requested: see `Clearance`."""
+        self.may_request: Callable[[], bool] = lambda: True
+        """Asked before each request to Twilio to make the call. False: the call belongs to another process now."""
+        self.withheld = False
+        """Whether Twilio was not asked, because of `may_request`."""
         self.form = None if plan.result is None else ResultForm(plan.result)
         self._control = control
         self._tools: list[FunctionTool] = [*([] if self.form is None else [self.form.tool()]), *plan.tools]

@@ -235,7 +235,7 @@ def test_the_stores_decide_alike(tmp_path: Path) -> None:
                 log.append(str(replace(standing, recent=recent, cost=round(float(standing.cost), 6))))
             log.append(str(sorted((each.value, count) for each, count in store.funnel("spring").reasons.items())))
         assert said[0] == said[1]
-        assert sum("Attempt(" in line for line in said[0]) > 20 and sum("Wait(" in line for line in said[0]) > 5
+        assert sum("Attempt(" in line for line in said[0]) > 20 and any("Wait(" in line for line in said[0])
 
 
 # --- the database alone --------------------------------------------------------------------------------------------

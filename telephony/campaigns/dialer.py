@@ -1,0 +1,403 @@
+"""Makes the calls of all campaigns in the records: the shell around the policy in each process of a server.
+
+Every process looks for due contacts, marks them as queued, and enqueues one attempt each. The process that gets the
+attempt from the queue decides about it in the records (`CampaignStore.begin`): that one transaction checks the limits,
+the hours and the do-not-call list, claims the number, and writes the attempt. Only then is Twilio asked. So an attempt
+that is in the queue twice is made once.
+
+Each process holds a lease. When it does not renew the lease, the others take its attempts over: they search for the
+call at Twilio before anything else. A process that continues later may not ask Twilio any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self, TypeVar
+
+from realtime_core.sources import Sources
+
+from ..errors import CallRefused, CampaignError, RecordRefused, RecordsUnavailable
+from ..outbound.dialler import Dialler
+from ..outbound.opt_out_list import OptOutList
+from ..outbound.placed import PlacedCall
+from ..records.call_record import INTERRUPTED
+from ..records.client import RecordsClient
+from .attempt_call import AttemptCall, Speech
+from .campaign import Campaign, CampaignStatus, PersonHistory, Standing
+from .contact import Attempt, Contact, DoneReason, Outcome
+from .database_store import DatabaseStore
+from .durable_queue import Queue
+from .finished_call import completed, ended_elsewhere
+from .policy import Dial, Hold, HoldReason, at_once_now, calling_hours, decide
+from .runner import Check
+
+__all__ = ["CampaignDialer"]
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+TICK_S = 0.5
+LEASE_S = 20.0
+"""How long a process counts as alive after it renewed its lease."""
+_RENEW_S = 4.0
+_SAFE_S = 3.0
+"""Twilio is not asked for a call in the last seconds of a lease."""
+_QUEUED_S = 60.0
+"""When a contact is enqueued again whose attempt was lost on its way."""
+_LONGEST_WAIT_S = 2.0
+"""An attempt waits in the process for the rate of its campaign for so long at most."""
+_LOOK_AGAIN = timedelta(minutes=1)
+_CHECK_AGAIN = timedelta(minutes=5)
+_MAX_REQUESTS = 2
+"""Twilio is asked a second time only if a search found that it made no call."""
+_PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class CampaignDialer:
+    """Makes the calls of the campaigns. An async context manager; `start` begins the work.
+
+    Args:
+        store: The campaigns.
+        client: The records.
+        dialler: Places and follows the calls of this process.
+        opt_outs: The do-not-call list.
+        speech: Who speaks in a campaign. Raises `CampaignError` if this process cannot say it.
+        check: The check before dialing of a campaign. None: it has none.
+        room: How many more calls this process takes.
+        sources: The wall clock and tokens.
+    """
+
+    def __init__(
+        self,
+        store: DatabaseStore,
+        client: RecordsClient,
+        dialler: Dialler,
+        opt_outs: OptOutList,
+        *,
+        speech: Callable[[Campaign], Speech],
+        check: Callable[[Campaign], Check | None],
+        room: Callable[[], int],
+        sources: Sources,
+    ) -> None:
+        self.owner = f"dialer-{sources.token(8)}"
+        """The id of the lease of this process."""
+        self.queue: Queue | None = None
+        """Where attempts are enqueued. Set it before `start`."""
+        self.on_change: Callable[[Campaign, Attempt | None, Contact | None], None] = lambda *_: None
+        """Called after each change of a contact by this process."""
+        self._store = store
+        self._client = client
+        self._dialler = dialler
+        self._opt_outs = opt_outs
+        self._speech = speech
+        self._check = check
+        self._room = room
+        self._sources = sources
+        self._lease_until = -math.inf
+        self._renew_at = -math.inf
+        self._live: set[str] = set()
+        self._beginning: dict[str, asyncio.Lock] = {}
+        self._wake_up = asyncio.Event()
+        self._draining = False
+        self._unable: set[str] = set()
+        self._group = asyncio.TaskGroup()
+        self._loop_task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.drain()
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+        await self._group.__aexit__(None, None, None)
+        while self._live:  # attempts of the queue, whose calls have been hung up
+            await asyncio.sleep(0.05)
+        try:
+            await self._client.ask(lambda records: records.leave(self.owner))
+        except (RecordsUnavailable, RecordRefused):
+            log.info("The lease of the dialer runs out by itself.")
+
+    def start(self) -> None:
+        """Begin the work."""
+        self._loop_task = self._group.create_task(self._run(), name="campaigns")
+
+    def drain(self) -> None:
+        """Begin no further call."""
+        self._draining = True
+
+    def look_now(self) -> None:
+        """Look for due contacts now, because a campaign has changed."""
+        self._wake_up.set()
+
+    @property
+    def live(self) -> int:
+        """How many attempts this process makes now."""
+        return len(self._live)
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether other processes know that this one lives, for long enough to ask Twilio for a call."""
+        return asyncio.get_running_loop().time() < self._lease_until - _SAFE_S
+
+    # --- which attempts ----------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            self._wake_up.clear()
+            try:
+                await self._renew()
+                await self._take_over()
+                if not self._draining:
+                    await self._plan()
+            except (RecordsUnavailable, RecordRefused) as error:
+                log.debug("Campaigns wait for the records: %s", error)  # the client has logged why
+            try:
+                async with asyncio.timeout(TICK_S):
+                    await self._wake_up.wait()
+            except TimeoutError:
+                pass
+
+    async def _renew(self) -> None:
+        """The lease counts from before the request, so this process never thinks longer than others that it has one."""
+        began = asyncio.get_running_loop().time()
+        if began < self._renew_at:
+            return
+        now = self._sources.now()
+        await self._client.ask(lambda records: records.renew(self.owner, ttl_s=LEASE_S, now=now))
+        self._lease_until, self._renew_at = began + LEASE_S, began + _RENEW_S
+
+    async def _take_over(self) -> None:
+        """Take over the attempts of processes that have ended."""
+        for campaign_id, attempt in await self._ask(lambda store: store.orphans(self._sources.now())):
+            if attempt.id in self._live or not self.has_lease:
+                continue
+            if await self._ask(lambda store, attempt=attempt: store.take_over(attempt, self.owner)):  # type: ignore[misc]
+                log.warning("Attempt %s is taken over: its process has ended.", attempt.id)
+                self._live.add(attempt.id)
+                self._group.create_task(self._adopted(campaign_id, replace(attempt, owner=self.owner)))
+
+    async def _plan(self) -> None:
+        """Enqueue what is due, as far as the limits have room."""
+        for campaign in await self._ask(lambda store: store.campaigns()):
+            if campaign.status is not CampaignStatus.RUNNING:
+                continue
+            now, id_ = self._sources.now(), campaign.id
+            standing = await self._ask(lambda store, id_=id_, now=now: store.standing(id_, now))  # type: ignore[misc]
+            if not standing.live and await self._ask(lambda store, id_=id_, now=now: store.finish(id_, now)):  # type: ignore[misc]
+                self.on_change(replace(campaign, status=CampaignStatus.FINISHED), None, None)
+                continue
+            if not self._is_able(campaign):
+                continue
+            rate = math.ceil(campaign.config.per_second * TICK_S) + 1
+            limit = min(at_once_now(campaign.config, standing) - standing.live, self._room() - len(self._live), rate)
+            if limit <= 0 or not self.has_lease:
+                continue
+            due = await self._ask(lambda store, id_=id_, n=limit, now=now: store.queue(id_, now, n, for_s=_QUEUED_S))  # type: ignore[misc]
+            assert self.queue is not None
+            for contact_id in due:
+                await self.queue.put(self._sources.token(12), id_, contact_id)
+
+    def _is_able(self, campaign: Campaign) -> bool:
+        """Whether this process knows the agent of the campaign."""
+        try:
+            self._speech(campaign)
+        except CampaignError as error:
+            if campaign.id not in self._unable:
+                self._unable.add(campaign.id)
+                log.error("Campaign %s cannot be made here: %s", campaign.id, error)
+            return False
+        self._unable.discard(campaign.id)
+        return True
+
+    # --- one attempt -------------------------------------------------------------------------------------------------
+
+    async def work(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
+        """Make an attempt from the queue, if it is still to be made."""
+        if attempt_id in self._live:
+            return
+        self._live.add(attempt_id)
+        try:
+            if await self._persist(lambda store: store.attempt(attempt_id)) is None:
+                await self._begin(attempt_id, campaign_id, contact_id)
+        except CampaignError as error:
+            log.info("An attempt is not made: %s", error)
+        finally:
+            self._live.discard(attempt_id)
+            self._wake_up.set()
+
+    async def _begin(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
+        campaign = await self._persist(lambda store: store.campaign(campaign_id))
+        if campaign is None or self._draining or not self.has_lease or not self._is_able(campaign):
+            return
+        rules = self._dialler.rules
+        waits_until = asyncio.get_running_loop().time() + _LONGEST_WAIT_S
+        async with self._beginning.setdefault(campaign_id, asyncio.Lock()):
+            while True:
+                now = self._sources.now()
+                got = await self._persist(
+                    lambda store, now=now: store.begin(  # type: ignore[misc]
+                        campaign_id, contact_id, now, attempt_id=attempt_id, owner=self.owner, rules=rules
+                    )
+                )
+                if not isinstance(got, Hold) or got.reason is not HoldReason.PER_SECOND or got.until is None:
+                    break
+                pause_s = (got.until - now).total_seconds()
+                if self._draining or asyncio.get_running_loop().time() + pause_s > waits_until:
+                    break
+                await asyncio.sleep(max(0.0, pause_s))
+        contact = await self._persist(lambda store: store.contact(campaign_id, contact_id))
+        if isinstance(got, Attempt) and contact is not None:
+            await self._make(campaign, contact, got)
+        elif not isinstance(got, Hold):
+            self.on_change(campaign, None, contact)
+
+    async def _make(self, campaign: Campaign, contact: Contact, attempt: Attempt) -> None:
+        wanted = await self._is_wanted(campaign, contact)
+        if wanted:
+            await self._place(campaign, contact, attempt)
+            return
+        until = None if wanted is not None else self._sources.now() + _CHECK_AGAIN
+        await self._withdraw(campaign, attempt, done=None if wanted is None else DoneReason.UNWANTED, until=until)
+
+    async def _place(self, campaign: Campaign, contact: Contact, attempt: Attempt) -> None:
+        """Ask Twilio for the call and follow it. Twilio is asked a second time only if it made no call."""
+        ended: Attempt | None = None
+        while await self._persist(lambda store: store.requested(attempt.id, self.owner, at_most=_MAX_REQUESTS)):
+            now = self._sources.now()
+            made = AttemptCall(campaign, contact, attempt, self._speech(campaign), rules=self._dialler.rules, now=now)
+            try:
+                call = made.place(self._dialler)
+            except CallRefused as error:
+                log.info("A contact is not called now: %s", error)
+                until, done = (now + _LOOK_AGAIN, None) if error.temporary else (None, DoneReason.REFUSED)
+                await self._withdraw(campaign, attempt, done=done, until=until)
+                return
+            call.may_request = lambda: self.has_lease
+            await self._follow(call, attempt)
+            if call.withheld or (call.state.not_made and not await self._is_allowed(campaign.id, contact)):
+                await self._withdraw(campaign, attempt)
+                return
+            ended = made.ended(call, self._sources.now())
+            if not call.state.not_made:
+                break
+            log.warning("Twilio did not make the call of attempt %s.", attempt.id)
+        if ended is not None:
+            await self._end(campaign, ended)
+
+    async def _adopted(self, campaign_id: str, attempt: Attempt) -> None:
+        """Finish the attempt of a process that has ended. Its call is searched for before anything else."""
+        try:
+            campaign = await self._persist(lambda store: store.campaign(campaign_id))
+            contact = await self._persist(lambda store: store.contact(campaign_id, attempt.contact_id))
+            if campaign is None or contact is None:  # the person was erased
+                return
+            requests = await self._persist(lambda store: store.requests(attempt.id))
+            row = await self._client.call(attempt.id)
+            if row is not None and row.over and row.status != INTERRUPTED:
+                await self._end(campaign, ended_elsewhere(attempt, row, campaign.config, self._sources.now()))
+                return
+            if requests:
+                if row is not None and row.sid is not None:
+                    attempt = replace(attempt, sid=row.sid)
+                now, speech = self._sources.now(), self._speech(campaign)
+                made = AttemptCall(campaign, contact, attempt, speech, rules=self._dialler.rules, now=now)
+                call = made.adopt(self._dialler)
+                await self._follow(call, attempt)
+                if not call.state.not_made:
+                    ended = made.ended(call, self._sources.now())
+                    row = await self._client.call(attempt.id)
+                    await self._end(campaign, ended if row is None else completed(ended, row, campaign.config))
+                    return
+            if await self._is_allowed(campaign_id, contact):
+                await self._place(campaign, contact, attempt)
+            else:
+                await self._withdraw(campaign, attempt)
+        except CampaignError as error:
+            log.error("Attempt %s cannot be finished here: %s", attempt.id, error)
+        finally:
+            self._live.discard(attempt.id)
+            self._wake_up.set()
+
+    async def _follow(self, call: PlacedCall, attempt: Attempt) -> None:
+        await call.answered()
+        if (sid := call.sid) is not None:
+            await self._persist(lambda store: store.placed(attempt.id, sid))
+        await call.finished()
+
+    async def _end(self, campaign: Campaign, ended: Attempt) -> None:
+        answered = ended.outcome in (Outcome.REACHED, Outcome.INCOMPLETE, Outcome.CALLBACK, Outcome.ABANDONED)
+        if answered and await self._persist_any(lambda: self._opt_outs.has(ended.number)):
+            ended = replace(ended, outcome=Outcome.OPTED_OUT)
+        now, rules = self._sources.now(), self._dialler.rules
+        contact = await self._persist(lambda store: store.end(ended, now, rules=rules))
+        if contact is not None:
+            self.on_change(campaign, ended, contact)
+
+    async def _withdraw(
+        self, campaign: Campaign, attempt: Attempt, *, done: DoneReason | None = None, until: datetime | None = None
+    ) -> None:
+        owner = self.owner
+        contact = await self._persist(lambda store: store.withdraw(attempt.id, done=done, until=until, owner=owner))
+        if contact is not None:
+            self.on_change(campaign, None, contact)
+
+    async def _is_allowed(self, campaign_id: str, contact: Contact) -> bool:
+        """Whether the call may still be made: the campaign runs, the hour is right, and the person has not opted out."""
+        campaign = await self._persist(lambda store: store.campaign(campaign_id))
+        if campaign is None or self._draining or not self.has_lease:
+            return False
+        listed = await self._persist_any(lambda: self._opt_outs.has(contact.number))
+        action = decide(
+            campaign,
+            contact,
+            [],
+            self._sources.now(),
+            standing=Standing(),
+            person=PersonHistory(listed=listed),
+            hours=calling_hours(contact, campaign.config, self._dialler.rules),
+        )
+        return isinstance(action, Dial)
+
+    async def _is_wanted(self, campaign: Campaign, contact: Contact) -> bool | None:
+        """None: it is not known."""
+        if (check := self._check(campaign)) is None:
+            return True
+        try:
+            return await check(contact)
+        except Exception:  # the user's code
+            log.exception("The check before dialing failed for contact %s. It is asked again in 5 minutes.", contact.id)
+            return None
+
+    # --- the records -------------------------------------------------------------------------------------------------
+
+    async def _ask(self, query: Callable[[DatabaseStore], _T]) -> _T:
+        """Raises `RecordsUnavailable`, `RecordRefused` and `CampaignError`."""
+        return await self._client.ask(lambda _: query(self._store))
+
+    async def _persist(self, query: Callable[[DatabaseStore], _T]) -> _T:
+        """The same, and wait for the records while they cannot be used. An attempt must not be lost."""
+        return await self._persist_any(lambda: self._ask(query))
+
+    async def _persist_any(self, query: Callable[[], Awaitable[_T]]) -> _T:
+        failures = 0
+        while True:
+            try:
+                return await query()
+            except RecordRefused as error:
+                raise CampaignError(f"the records refuse it: {error}") from error
+            except RecordsUnavailable as error:
+                if self._draining and failures >= len(_PAUSES_S):
+                    raise CampaignError(f"the records cannot be used: {error}") from error
+                await asyncio.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+                failures += 1

@@ -1,0 +1,54 @@
+"""What is known from the call record about the attempt of a process that has ended. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, cast
+
+from ..outbound.plan import AnsweredBy, CallResult, Status
+from ..records.call_record import CallRecord
+from .config import CampaignConfig
+from .contact import Attempt, Outcome
+from .outcomes import outcome_of
+
+__all__ = ["completed", "ended_elsewhere"]
+
+
+def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, now: datetime) -> Attempt:
+    """The end of an attempt whose call is over in the records."""
+    result = CallResult[Any](
+        to=attempt.number,
+        status=cast(Status, row.status),
+        answered_by=cast(AnsweredBy, row.answered_by),
+        output=row.result,
+        message_left=row.message_left,
+    )
+    outcome = outcome_of(
+        result,
+        wants_result=config.result is not None,
+        opted_out=False,
+        callback_at=None,
+        abandoned_after_s=config.abandoned_after_s,
+    )
+    ended = replace(attempt, ended_at=row.ended_at or now, outcome=outcome, sid=row.sid or attempt.sid)
+    return completed(ended, row, config)
+
+
+def completed(ended: Attempt, row: CallRecord, config: CampaignConfig) -> Attempt:
+    """The attempt with what the call record has and the search at Twilio could not find out."""
+    outcome = ended.outcome
+    if outcome is Outcome.ABANDONED and row.answered_at is not None:  # the process ended in the conversation
+        is_reached = row.result is not None and config.result is not None
+        outcome = Outcome.REACHED if is_reached else Outcome.INCOMPLETE
+    return replace(
+        ended,
+        outcome=outcome,
+        answered_by=ended.answered_by or row.answered_by,
+        duration_s=ended.duration_s or row.duration_s or 0,
+        cost=row.cost if ended.cost is None else ended.cost,
+        currency=ended.currency or row.currency,
+        result=row.result if ended.result is None and isinstance(row.result, dict) else ended.result,
+        message_left=ended.message_left or row.message_left,
+        error=ended.error or row.error,
+    )
