@@ -87,6 +87,13 @@ class DatabaseStore:
         with self._transaction(reads=True) as connection:
             return [campaign_of(row) for row in connection.execute(listed).mappings()]
 
+    def running(self) -> list[Campaign]:
+        """The campaigns that run, the oldest first."""
+        these = campaigns.c.status == CampaignStatus.RUNNING.value
+        with self._transaction(reads=True) as connection:
+            rows = connection.execute(select(campaigns).where(these).order_by(campaigns.c.created_at)).mappings()
+            return [campaign_of(row) for row in rows]
+
     def set_status(
         self, campaign_id: str, status: CampaignStatus, now: datetime, *, reason: PauseReason | None = None
     ) -> Campaign:

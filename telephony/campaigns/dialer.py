@@ -103,6 +103,8 @@ class CampaignDialer:
         self._lease_until = -math.inf
         self._renew_at = -math.inf
         self._live: set[str] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._beginning: dict[str, asyncio.Lock] = {}
         self._wake_up = asyncio.Event()
         self._draining = False
@@ -121,8 +123,7 @@ class CampaignDialer:
         if self._loop_task is not None:
             self._loop_task.cancel()
         await self._group.__aexit__(None, None, None)
-        while self._live:  # attempts of the queue, whose calls have been hung up
-            await asyncio.sleep(0.05)
+        await self._idle.wait()  # the calls of attempts from the queue have been hung up
         try:
             await self._client.ask(lambda records: records.leave(self.owner))
         except (RecordsUnavailable, RecordRefused):
@@ -184,14 +185,16 @@ class CampaignDialer:
                 continue
             if await self._ask(lambda store, attempt=attempt: store.take_over(attempt, self.owner)):  # type: ignore[misc]
                 log.warning("Attempt %s is taken over: its process has ended.", attempt.id)
-                self._live.add(attempt.id)
+                self._is_made(attempt.id)
                 self._group.create_task(self._adopted(campaign_id, replace(attempt, owner=self.owner)))
 
     async def _plan(self) -> None:
         """Enqueue what is due, as far as the limits have room."""
-        for campaign in await self._ask(lambda store: store.campaigns()):
-            if campaign.status is not CampaignStatus.RUNNING:
-                continue
+        running = await self._ask(lambda store: store.running())
+        if running:
+            assert self.queue is not None
+            await self.queue.open()
+        for campaign in running:
             now, id_ = self._sources.now(), campaign.id
             standing = await self._ask(lambda store, id_=id_, now=now: store.standing(id_, now))  # type: ignore[misc]
             if not standing.live and await self._ask(lambda store, id_=id_, now=now: store.finish(id_, now)):  # type: ignore[misc]
@@ -204,8 +207,8 @@ class CampaignDialer:
             if limit <= 0 or not self.has_lease:
                 continue
             due = await self._ask(lambda store, id_=id_, n=limit, now=now: store.queue(id_, now, n, for_s=_QUEUED_S))  # type: ignore[misc]
-            assert self.queue is not None
             for contact_id in due:
+                assert self.queue is not None
                 await self.queue.put(self._sources.token(12), id_, contact_id)
 
     def _is_able(self, campaign: Campaign) -> bool:
@@ -226,15 +229,24 @@ class CampaignDialer:
         """Make an attempt from the queue, if it is still to be made."""
         if attempt_id in self._live:
             return
-        self._live.add(attempt_id)
+        self._is_made(attempt_id)
         try:
             if await self._persist(lambda store: store.attempt(attempt_id)) is None:
                 await self._begin(attempt_id, campaign_id, contact_id)
         except CampaignError as error:
             log.info("An attempt is not made: %s", error)
         finally:
-            self._live.discard(attempt_id)
-            self._wake_up.set()
+            self._is_over(attempt_id)
+
+    def _is_made(self, attempt_id: str) -> None:
+        self._live.add(attempt_id)
+        self._idle.clear()
+
+    def _is_over(self, attempt_id: str) -> None:
+        self._live.discard(attempt_id)
+        if not self._live:
+            self._idle.set()
+        self._wake_up.set()
 
     async def _begin(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
         campaign = await self._persist(lambda store: store.campaign(campaign_id))
@@ -285,6 +297,9 @@ class CampaignDialer:
                 return
             call.may_request = lambda: self.has_lease
             await self._follow(call, attempt)
+            if call.not_cleared:
+                await self._withdraw(campaign, attempt, until=self._sources.now() + _LOOK_AGAIN)
+                return
             if call.withheld or (call.state.not_made and not await self._is_allowed(campaign.id, contact)):
                 await self._withdraw(campaign, attempt)
                 return
@@ -326,8 +341,7 @@ class CampaignDialer:
         except CampaignError as error:
             log.error("Attempt %s cannot be finished here: %s", attempt.id, error)
         finally:
-            self._live.discard(attempt.id)
-            self._wake_up.set()
+            self._is_over(attempt.id)
 
     async def _follow(self, call: PlacedCall, attempt: Attempt) -> None:
         await call.answered()
@@ -353,7 +367,7 @@ class CampaignDialer:
             self.on_change(campaign, None, contact)
 
     async def _is_allowed(self, campaign_id: str, contact: Contact) -> bool:
-        """Whether the call may still be made: the campaign runs, the hour is right, and the person has not opted out."""
+        """Whether the call may still be made: the campaign runs, the hour is right, the person has not opted out."""
         campaign = await self._persist(lambda store: store.campaign(campaign_id))
         if campaign is None or self._draining or not self.has_lease:
             return False

@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -32,6 +33,8 @@ Work = Callable[[str, str, str], Awaitable[None]]
 _NAME = "telephony"
 _QUEUE = "telephony-attempts"
 _WORKFLOW = "telephony.attempt"
+_SCHEMA = "telephony_dbos"
+"""The schema of DBOS in PostgreSQL."""
 _VERSION = "1"
 """The application version for DBOS, the same in all releases: a release finishes the attempts of the one before.
 By default DBOS makes it from the source, and workflows of another version are never run again."""
@@ -42,7 +45,11 @@ _SUBSECONDS_SINCE = (3, 42)
 class Queue(Protocol):
     """Makes attempts, in this process or in another one."""
 
-    async def put(self, attempt_id: str, campaign_id: str, contact_id: str) -> None: ...
+    async def open(self) -> None:
+        """Begin to make attempts, if it has not begun."""
+
+    async def put(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
+        """Enqueue an attempt. An attempt that was enqueued before is not enqueued again."""
 
 
 class DirectQueue:
@@ -61,15 +68,18 @@ class DirectQueue:
     ) -> None:
         await self._group.__aexit__(None, None, None)
 
-    async def put(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
-        self._group.create_task(self._run(attempt_id, campaign_id, contact_id), name=f"attempt {attempt_id}")
+    async def open(self) -> None:
+        pass
 
-    async def _run(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
-        await self._work(attempt_id, campaign_id, contact_id)
+    async def put(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
+        self._group.create_task(self._work(attempt_id, campaign_id, contact_id), name=f"attempt {attempt_id}")
 
 
 class DurableQueue:
-    """The queue of a process. An async context manager, on the event loop that serves. One process has one.
+    """The queue of a process. An async context manager. One process has one.
+
+    DBOS runs in threads of its own, with an event loop of its own, and begins with `open`. Attempts run on the event
+    loop that serves. So DBOS neither blocks that loop nor replaces its default executor.
 
     Args:
         url: The database of DBOS.
@@ -82,60 +92,87 @@ class DurableQueue:
     """
 
     def __init__(self, url: str, executor: str, work: Work, *, at_once: int) -> None:
+        if find_spec("dbos") is None:
+            raise SettingsError(["Campaigns need their engine: pip install 'telephony-agent[campaigns]'"])
         self._url = url
         self._executor = executor
         self._work = work
         self._at_once = at_once
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="campaigns")
+        self._is_open = False
 
     async def __aenter__(self) -> Self:
-        try:
-            from dbos import DBOS
-        except ModuleNotFoundError:
-            raise SettingsError(["Campaigns need their engine: pip install 'telephony-agent[campaigns]'"]) from None
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._is_open:
+            await asyncio.get_running_loop().run_in_executor(self._thread, _close)
+        self._thread.shutdown(wait=False)
+
+    async def open(self) -> None:
+        if self._is_open:
+            return
+        loop = asyncio.get_running_loop()
+
+        async def work(attempt_id: str, campaign_id: str, contact_id: str) -> None:
+            await asyncio.wrap_future(
+                asyncio.run_coroutine_threadsafe(_made(self._work, attempt_id, campaign_id, contact_id), loop)
+            )
+
+        await loop.run_in_executor(self._thread, self._launch, work)
+        self._is_open = True
+
+    async def put(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, _enqueue, attempt_id, campaign_id, contact_id)
+
+    def _launch(self, work: Work) -> None:
+        from dbos import DBOS
+
         url = parse_url(self._url)
         config: Any = {
             "name": _NAME,
             "application_version": _VERSION,
             "executor_id": self._executor,
             "system_database_url": url.render_as_string(hide_password=False),
-            "dbos_system_schema": "telephony_dbos",
+            "dbos_system_schema": _SCHEMA,
             "use_listen_notify": False,  # the connections may go through a pooler
             "log_level": "WARNING",
             "sys_db_pool_size": 4,
-            "run_migrations": True,
         }
         if url.drivername == "sqlite":
             if url.database:
                 create_file(url.database)
             config["system_database_engine"] = _sqlite_engine(self._url)
-        global _work  # the workflow is a function that DBOS finds by its name
-        _work = self._work
+        global _work  # DBOS finds the workflow by its name, so it is a function of this module
+        _work = work
         _register()
         DBOS(config=config)
-        DBOS.launch()  # here, and not in a thread: workflows run on the loop of the thread that launches
-        await DBOS.register_queue_async(
+        DBOS.launch()
+        DBOS.register_queue(
             _QUEUE, worker_concurrency=self._at_once, polling_interval_sec=_POLL_S, on_conflict="always_update"
         )
-        return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        from dbos import DBOS
 
-        global _work
-        loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, thread_name_prefix="dbos-end") as thread:
-            await loop.run_in_executor(thread, lambda: DBOS.destroy(workflow_completion_timeout_sec=0))
-        loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))  # DBOS had replaced it by its own
-        _work = _nothing
+async def _made(work: Work, attempt_id: str, campaign_id: str, contact_id: str) -> None:
+    await work(attempt_id, campaign_id, contact_id)
 
-    async def put(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
-        """Enqueue an attempt. An attempt that was enqueued before is not enqueued again."""
-        from dbos import DBOS, SetWorkflowID
 
-        with SetWorkflowID(attempt_id):
-            await DBOS.enqueue_workflow_async(_QUEUE, _workflow(), attempt_id, campaign_id, contact_id)
+def _enqueue(attempt_id: str, campaign_id: str, contact_id: str) -> None:
+    from dbos import DBOS, SetWorkflowID
+
+    with SetWorkflowID(attempt_id):
+        DBOS.enqueue_workflow(_QUEUE, _workflows[0], attempt_id, campaign_id, contact_id)
+
+
+def _close() -> None:
+    from dbos import DBOS
+
+    global _work
+    DBOS.destroy(workflow_completion_timeout_sec=0)
+    _work = _nothing
 
 
 async def _nothing(attempt_id: str, campaign_id: str, contact_id: str) -> None:
@@ -143,25 +180,21 @@ async def _nothing(attempt_id: str, campaign_id: str, contact_id: str) -> None:
 
 
 _work: Work = _nothing
-_registered: list[Any] = []
+_workflows: list[Any] = []
 
 
 def _register() -> None:
     """Register the workflow, once in a process."""
     from dbos import DBOS
 
-    if _registered:
+    if _workflows:
         return
 
     @DBOS.workflow(name=_WORKFLOW)
     async def attempt(attempt_id: str, campaign_id: str, contact_id: str) -> None:
         await _work(attempt_id, campaign_id, contact_id)
 
-    _registered.append(attempt)
-
-
-def _workflow() -> Any:
-    return _registered[0]
+    _workflows.append(attempt)
 
 
 def _sqlite_engine(url: str) -> Engine:
