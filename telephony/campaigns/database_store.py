@@ -47,7 +47,7 @@ Transaction = Callable[..., AbstractContextManager[Connection]]
 class DatabaseStore:
     """`CampaignStore` in a database. `transaction` begins a transaction of `DatabaseRecords`. `subject_of` hashes a
     number. With `announces`, messages about contacts and campaigns are put into the outbox; with `shows_numbers`, they
-    have the numbers in full."""
+    have the numbers in full. In a simulation an opt-out changes no list of real people."""
 
     def __init__(
         self,
@@ -56,8 +56,10 @@ class DatabaseStore:
         *,
         announces: bool = False,
         shows_numbers: bool = False,
+        is_simulation: bool = False,
     ) -> None:
         self._transaction = transaction
+        self._is_simulation = is_simulation
         self._subject_of = subject_of
         self._announces = announces
         self._shows_numbers = shows_numbers
@@ -152,19 +154,29 @@ class DatabaseStore:
         with self._transaction(reads=True) as connection:
             return [contact_of(row) for row in connection.execute(queries.due(campaign_id, now, limit)).mappings()]
 
-    def queue(self, campaign_id: str, now: datetime, limit: int, *, for_s: float) -> list[str]:
-        """Mark due contacts as queued for `for_s`, and return their ids. No other process gets them in this time. A
-        contact whose attempt is lost on its way is due again after it."""
+    def queue(self, campaign_id: str, now: datetime, limit: int, *, for_s: float) -> list[int]:
+        """Mark due contacts as queued for `for_s`, and return their positions in the file. No other process gets them
+        in this time. A contact whose attempt is lost on its way is due again after it."""
         with self._transaction() as connection:
-            found = (
-                queries.due(campaign_id, now, limit).with_only_columns(contacts.c.id).with_for_update(skip_locked=True)
-            )
-            ids = list(connection.execute(found).scalars())
-            if ids:
-                these = (contacts.c.campaign == campaign_id) & contacts.c.id.in_(ids)
+            found = queries.due(campaign_id, now, limit).with_only_columns(contacts.c.position)
+            positions = list(connection.execute(found.with_for_update(skip_locked=True)).scalars())
+            if positions:
+                these = (contacts.c.campaign == campaign_id) & contacts.c.position.in_(positions)
                 until = now + timedelta(seconds=for_s)
                 connection.execute(update(contacts).where(these).values(queued_until=until))
-            return ids
+            return positions
+
+    def contact_at(self, campaign_id: str, position: int) -> str | None:
+        """The id of the contact at this position of the file. None: the person was erased."""
+        this = (contacts.c.campaign == campaign_id) & (contacts.c.position == position)
+        with self._transaction(reads=True) as connection:
+            return connection.execute(select(contacts.c.id).where(this)).scalar()
+
+    def unqueue(self, campaign_id: str, contact_id: str) -> None:
+        """Make a queued contact due again, because its attempt was not begun."""
+        this = (contacts.c.campaign == campaign_id) & (contacts.c.id == contact_id)
+        with self._transaction() as connection:
+            connection.execute(update(contacts).where(this, queries.PENDING).values(queued_until=None))
 
     def next_due(self, campaign_id: str) -> datetime | None:
         later = contacts.c.next_at > AT_ONCE
@@ -308,7 +320,7 @@ class DatabaseStore:
                 return None
             self._count(connection, campaign.id, ended)
             queries.let_go(connection, ended.id)
-            if ended.outcome is Outcome.OPTED_OUT:
+            if ended.outcome is Outcome.OPTED_OUT and not self._is_simulation:
                 opt_out(connection, OptOut(found["subject"], ended.number, OptOutSource.PHONE, now))
             return self._settle(connection, campaign, ended.contact_id, found["subject"], now, rules)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 TICK_S = 0.5
+_IDLE_S = 1.0
 LEASE_S = 20.0
 """How long a process counts as alive after it renewed its lease."""
 _RENEW_S = 4.0
@@ -70,7 +71,7 @@ class CampaignDialer:
         opt_outs: The do-not-call list.
         speech: Who speaks in a campaign. Raises `CampaignError` if this process cannot say it.
         check: The check before dialing of a campaign. None: it has none.
-        room: How many more calls this process takes.
+        room: How many more calls this process takes, beside so many attempts of campaigns.
         sources: The wall clock and tokens.
     """
 
@@ -83,7 +84,7 @@ class CampaignDialer:
         *,
         speech: Callable[[Campaign], Speech],
         check: Callable[[Campaign], Check | None],
-        room: Callable[[], int],
+        room: Callable[[int], int],
         sources: Sources,
     ) -> None:
         self.owner = f"dialer-{sources.token(8)}"
@@ -156,15 +157,19 @@ class CampaignDialer:
     async def _run(self) -> None:
         while True:
             self._wake_up.clear()
+            is_idle = not self._live
             try:
-                await self._renew()
+                running = await self._ask(lambda store: store.running())
+                is_idle = is_idle and not running
+                if not is_idle:
+                    await self._renew()
                 await self._take_over()
                 if not self._draining:
-                    await self._plan()
+                    await self._plan(running)
             except (RecordsUnavailable, RecordRefused) as error:
                 log.debug("Campaigns wait for the records: %s", error)  # the client has logged why
             try:
-                async with asyncio.timeout(TICK_S):
+                async with asyncio.timeout(_IDLE_S if is_idle else TICK_S):
                     await self._wake_up.wait()
             except TimeoutError:
                 pass
@@ -181,6 +186,7 @@ class CampaignDialer:
     async def _take_over(self) -> None:
         """Take over the attempts of processes that have ended."""
         for campaign_id, attempt in await self._ask(lambda store: store.orphans(self._sources.now())):
+            await self._renew()
             if attempt.id in self._live or not self.has_lease:
                 continue
             if await self._ask(lambda store, attempt=attempt: store.take_over(attempt, self.owner)):  # type: ignore[misc]
@@ -188,9 +194,8 @@ class CampaignDialer:
                 self._is_made(attempt.id)
                 self._group.create_task(self._adopted(campaign_id, replace(attempt, owner=self.owner)))
 
-    async def _plan(self) -> None:
+    async def _plan(self, running: Sequence[Campaign]) -> None:
         """Enqueue what is due, as far as the limits have room."""
-        running = await self._ask(lambda store: store.running())
         if running:
             assert self.queue is not None
             await self.queue.open()
@@ -203,13 +208,13 @@ class CampaignDialer:
             if not self._is_able(campaign):
                 continue
             rate = math.ceil(campaign.config.per_second * TICK_S) + 1
-            limit = min(at_once_now(campaign.config, standing) - standing.live, self._room() - len(self._live), rate)
+            limit = min(at_once_now(campaign.config, standing) - standing.live, self._room(len(self._live)), rate)
             if limit <= 0 or not self.has_lease:
                 continue
             due = await self._ask(lambda store, id_=id_, n=limit, now=now: store.queue(id_, now, n, for_s=_QUEUED_S))  # type: ignore[misc]
-            for contact_id in due:
+            for position in due:
                 assert self.queue is not None
-                await self.queue.put(self._sources.token(12), id_, contact_id)
+                await self.queue.put(self._sources.token(12), id_, position)
 
     def _is_able(self, campaign: Campaign) -> bool:
         """Whether this process knows the agent of the campaign."""
@@ -225,13 +230,15 @@ class CampaignDialer:
 
     # --- one attempt -------------------------------------------------------------------------------------------------
 
-    async def work(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
+    async def work(self, attempt_id: str, campaign_id: str, position: int) -> None:
         """Make an attempt from the queue, if it is still to be made."""
         if attempt_id in self._live:
             return
         self._is_made(attempt_id)
         try:
-            if await self._persist(lambda store: store.attempt(attempt_id)) is None:
+            known = await self._persist(lambda store: store.attempt(attempt_id))
+            contact_id = await self._persist(lambda store: store.contact_at(campaign_id, position))
+            if known is None and contact_id is not None:
                 await self._begin(attempt_id, campaign_id, contact_id)
         except CampaignError as error:
             log.info("An attempt is not made: %s", error)
@@ -250,7 +257,9 @@ class CampaignDialer:
 
     async def _begin(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
         campaign = await self._persist(lambda store: store.campaign(campaign_id))
-        if campaign is None or self._draining or not self.has_lease or not self._is_able(campaign):
+        is_free = not self._draining and self.has_lease and self._room(len(self._live) - 1) > 0
+        if campaign is None or not is_free or not self._is_able(campaign):
+            await self._persist(lambda store: store.unqueue(campaign_id, contact_id))
             return
         rules = self._dialler.rules
         waits_until = asyncio.get_running_loop().time() + _LONGEST_WAIT_S
@@ -390,7 +399,9 @@ class CampaignDialer:
         try:
             return await check(contact)
         except Exception:  # the user's code
-            log.exception("The check before dialing failed for contact %s. It is asked again in 5 minutes.", contact.id)
+            log.exception(
+                "The check before dialing of campaign %s failed. It is asked again in 5 minutes.", campaign.id
+            )
             return None
 
     # --- the records -------------------------------------------------------------------------------------------------

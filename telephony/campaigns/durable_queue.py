@@ -1,9 +1,10 @@
 """The durable queue of attempts, on DBOS Transact (https://docs.dbos.dev/python): an SQLite file, or PostgreSQL for
 several machines.
 
-One workflow is one attempt. It has only the ids of the attempt, the campaign and the contact, because DBOS stores what
-a workflow gets. The state of an attempt is in the records, so a workflow that runs twice changes nothing the second
-time. A workflow never sleeps: a contact that has to wait is enqueued when it is due.
+One workflow is one attempt. It gets the ids of the attempt and of the campaign, and the position of the contact in the
+file: DBOS stores what a workflow gets, and the id of a contact may be a number. The state of an attempt is in the
+records, so a workflow that runs twice changes nothing the second time. A workflow never sleeps: a contact that has to
+wait is enqueued when it is due.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -27,8 +29,8 @@ __all__ = ["DirectQueue", "DurableQueue", "Queue", "Work"]
 
 log = logging.getLogger(__name__)
 
-Work = Callable[[str, str, str], Awaitable[None]]
-"""Makes an attempt: the ids of the attempt, of the campaign and of the contact."""
+Work = Callable[[str, str, int], Coroutine[Any, Any, None]]
+"""Makes an attempt: its id, the id of the campaign, and the position of the contact."""
 
 _NAME = "telephony"
 _QUEUE = "telephony-attempts"
@@ -39,6 +41,8 @@ _VERSION = "1"
 """The application version for DBOS, the same in all releases: a release finishes the attempts of the one before.
 By default DBOS makes it from the source, and workflows of another version are never run again."""
 _POLL_S = 0.25
+_KEPT_S = 7 * 86_400.0
+_MAX_DELETED = 10_000
 _SUBSECONDS_SINCE = (3, 42)
 
 
@@ -48,7 +52,7 @@ class Queue(Protocol):
     async def open(self) -> None:
         """Begin to make attempts, if it has not begun."""
 
-    async def put(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
+    async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
         """Enqueue an attempt. An attempt that was enqueued before is not enqueued again."""
 
 
@@ -71,8 +75,8 @@ class DirectQueue:
     async def open(self) -> None:
         pass
 
-    async def put(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
-        self._group.create_task(self._work(attempt_id, campaign_id, contact_id), name=f"attempt {attempt_id}")
+    async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
+        self._group.create_task(self._work(attempt_id, campaign_id, position), name=f"attempt {attempt_id}")
 
 
 class DurableQueue:
@@ -116,17 +120,17 @@ class DurableQueue:
             return
         loop = asyncio.get_running_loop()
 
-        async def work(attempt_id: str, campaign_id: str, contact_id: str) -> None:
+        async def work(attempt_id: str, campaign_id: str, position: int) -> None:
             await asyncio.wrap_future(
-                asyncio.run_coroutine_threadsafe(_made(self._work, attempt_id, campaign_id, contact_id), loop)
+                asyncio.run_coroutine_threadsafe(self._work(attempt_id, campaign_id, position), loop)
             )
 
         await loop.run_in_executor(self._thread, self._launch, work)
         self._is_open = True
 
-    async def put(self, attempt_id: str, campaign_id: str, contact_id: str) -> None:
+    async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, _enqueue, attempt_id, campaign_id, contact_id)
+        await loop.run_in_executor(self._thread, _enqueue, attempt_id, campaign_id, position)
 
     def _launch(self, work: Work) -> None:
         from dbos import DBOS
@@ -151,20 +155,30 @@ class DurableQueue:
         _register()
         DBOS(config=config)
         DBOS.launch()
+        _forget_old()
         DBOS.register_queue(
             _QUEUE, worker_concurrency=self._at_once, polling_interval_sec=_POLL_S, on_conflict="always_update"
         )
 
 
-async def _made(work: Work, attempt_id: str, campaign_id: str, contact_id: str) -> None:
-    await work(attempt_id, campaign_id, contact_id)
-
-
-def _enqueue(attempt_id: str, campaign_id: str, contact_id: str) -> None:
+def _enqueue(attempt_id: str, campaign_id: str, position: int) -> None:
     from dbos import DBOS, SetWorkflowID
 
     with SetWorkflowID(attempt_id):
-        DBOS.enqueue_workflow(_QUEUE, _workflows[0], attempt_id, campaign_id, contact_id)
+        DBOS.enqueue_workflow(_QUEUE, _workflows[0], attempt_id, campaign_id, position)
+
+
+def _forget_old() -> None:
+    """Delete workflows that ended more than a week ago."""
+    from dbos import DBOS
+
+    before = datetime.fromtimestamp(time.time() - _KEPT_S, UTC).isoformat()
+    ended = ["SUCCESS", "ERROR", "CANCELLED"]
+    old = DBOS.list_workflows(
+        status=ended, end_time=before, limit=_MAX_DELETED, load_input=False, load_output=False, queue_name=_QUEUE
+    )
+    if old:
+        DBOS.delete_workflows([each.workflow_id for each in old])
 
 
 def _close() -> None:
@@ -175,7 +189,7 @@ def _close() -> None:
     _work = _nothing
 
 
-async def _nothing(attempt_id: str, campaign_id: str, contact_id: str) -> None:
+async def _nothing(attempt_id: str, campaign_id: str, position: int) -> None:
     raise RuntimeError("The queue of attempts is closed.")
 
 
@@ -191,8 +205,8 @@ def _register() -> None:
         return
 
     @DBOS.workflow(name=_WORKFLOW)
-    async def attempt(attempt_id: str, campaign_id: str, contact_id: str) -> None:
-        await _work(attempt_id, campaign_id, contact_id)
+    async def attempt(attempt_id: str, campaign_id: str, position: int) -> None:
+        await _work(attempt_id, campaign_id, position)
 
     _workflows.append(attempt)
 

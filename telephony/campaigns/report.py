@@ -10,7 +10,7 @@ from .campaign import Campaign
 from .contact import Attempt, Contact
 from .store import CampaignStore, Funnel
 
-__all__ = ["CSV_COLUMNS", "campaign_json", "csv_row", "funnel_json", "funnel_lines", "result_rows"]
+__all__ = ["CSV_COLUMNS", "campaign_json", "csv_row", "funnel_json", "funnel_lines", "result_row", "result_rows"]
 
 _PAGE = 1000
 _ROW = ("id", "number", "extension", "line", "state", "reason", "problem", "attempts", "outcome", "answered_by")
@@ -24,7 +24,7 @@ def result_rows(store: CampaignStore, campaign_id: str) -> Iterator[dict[str, An
     while page := store.contacts(campaign_id, limit=_PAGE, after=after):
         for contact in page:
             attempts = store.attempts(campaign_id, contact.id)
-            row = _row(contact, attempts)
+            row = result_row(contact, attempts)
             groups = contact.data.get("contacts")
             if not contact.members or not isinstance(groups, list):
                 yield row
@@ -35,7 +35,8 @@ def result_rows(store: CampaignStore, campaign_id: str) -> Iterator[dict[str, An
         after = page[-1].id
 
 
-def _row(contact: Contact, attempts: Sequence[Attempt]) -> dict[str, Any]:
+def result_row(contact: Contact, attempts: Sequence[Attempt]) -> dict[str, Any]:
+    """The row of a contact. `attempts` are in their order."""
     last = attempts[-1] if attempts else None
     costs = [each.cost for each in attempts if each.cost is not None]
     with_result = next((each for each in reversed(attempts) if each.result is not None), None)

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
 from realtime_core.sources import Sources
 
 from ..call.options import AgentSource
-from ..errors import CampaignError
+from ..errors import CampaignError, SettingsError
 from ..outbound.dialler import Dialler
 from ..outbound.opt_out_list import OptOutList
 from ..records.client import RecordsClient
 from ..records.database import DatabaseRecords
 from ..settings import Settings
 from .attempt_call import Speech
-from .campaign import Campaign
+from .campaign import Campaign, CampaignStatus, PauseReason
+from .contact import ContactState, DoneReason
 from .database_store import DatabaseStore
 from .dialer import CampaignDialer
 from .durable_queue import DurableQueue
+from .report import campaign_json, result_row
 from .runner import Check
 from .wanted import check_of
 
-__all__ = ["Campaigns", "ServerSpeech", "campaigns_of", "engine_url"]
+__all__ = ["Campaigns", "ServerSpeech", "campaigns_of", "check_for", "dialer_of", "engine_url"]
 
-log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 ENGINE_FILE = "campaigns.db"
 
@@ -42,10 +43,73 @@ class Campaigns:
     speech: Callable[[Campaign], Speech]
     dialer: CampaignDialer | None = None
 
-    def changed(self) -> None:
-        """A campaign was changed here: look for due contacts now."""
+    async def ask(self, query: Callable[[DatabaseStore], _T]) -> _T:
+        """Run a query of the store. Raises what it raises."""
+        return await self.client.ask(lambda _: query(self.store))
+
+    async def existing(self, campaign_id: str) -> Campaign:
+        """Raises `CampaignError` if there is no such campaign."""
+        campaign = await self.ask(lambda store: store.campaign(campaign_id))
+        if campaign is None:
+            raise CampaignError(f"There is no campaign {campaign_id}.")
+        return campaign
+
+    def check(self, campaign: Campaign) -> None:
+        """Raises `CampaignError` if this server cannot make the calls of the campaign."""
+        self.speech(campaign)
+        check_for(campaign)
+
+    async def run(self, campaign_id: str, now: datetime) -> Campaign:
+        """Begin a campaign, or go on after a pause. Raises `CampaignError`."""
+        campaign = await self.existing(campaign_id)
+        self.check(campaign)
+        if campaign.status is CampaignStatus.FINISHED:
+            raise CampaignError(f"The campaign {campaign_id} is finished: `retry` calls some of its contacts again.")
+        if campaign.status is not CampaignStatus.RUNNING:
+            campaign = await self.ask(lambda store: store.set_status(campaign_id, CampaignStatus.RUNNING, now))
         if self.dialer is not None:
             self.dialer.look_now()
+        return campaign
+
+    async def pause(self, campaign_id: str, now: datetime) -> Campaign:
+        """Begin no further call of a campaign, in any process. Raises `CampaignError`."""
+        if (await self.existing(campaign_id)).status is CampaignStatus.FINISHED:
+            raise CampaignError(f"The campaign {campaign_id} is finished.")
+        paused, reason = CampaignStatus.PAUSED, PauseReason.USER
+        return await self.ask(lambda store: store.set_status(campaign_id, paused, now, reason=reason))
+
+    async def stop(self, campaign_id: str, now: datetime) -> Campaign:
+        """End a campaign. Calls in progress go on. Raises `CampaignError`."""
+        await self.existing(campaign_id)
+        return await self.ask(lambda store: store.set_status(campaign_id, CampaignStatus.STOPPED, now))
+
+    async def retry(self, campaign_id: str, reasons: Sequence[str], now: datetime) -> int:
+        """Call contacts again that are done with one of these reasons. Raises `CampaignError` and `ValueError`."""
+        await self.existing(campaign_id)
+        wanted = [DoneReason(reason) for reason in reasons]
+        count = await self.ask(lambda store: store.retry(campaign_id, wanted, now))
+        if self.dialer is not None:
+            self.dialer.look_now()
+        return count
+
+    async def shown(self, campaign_id: str) -> dict[str, Any]:
+        """The status and the counts, as JSON values. Raises `CampaignError`."""
+        campaign = await self.existing(campaign_id)
+        funnel, next_at = await self.ask(lambda store: (store.funnel(campaign_id), store.next_due(campaign_id)))
+        return {**campaign_json(campaign, funnel), "next_at": None if next_at is None else next_at.isoformat()}
+
+    async def page(
+        self, campaign_id: str, *, limit: int, after: str = "", state: str = "", search: str = ""
+    ) -> list[dict[str, Any]]:
+        """Contacts in the order of the file, with their attempts. Raises `CampaignError` and `ValueError`."""
+        only = ContactState(state) if state else None
+
+        def read(store: DatabaseStore) -> list[dict[str, Any]]:
+            found = store.contacts(campaign_id, limit=limit, after=after, state=only, search=search)
+            tried = store.attempts_of(campaign_id, [each.id for each in found])
+            return [result_row(each, tried[each.id]) for each in found]
+
+        return await self.ask(read)
 
 
 class ServerSpeech:
@@ -79,7 +143,11 @@ def imported(name: str) -> Any:
 
 
 def campaigns_of(
-    settings: Settings, client: RecordsClient, subject_of: Callable[[str], str], agents: Mapping[str, AgentSource]
+    client: RecordsClient,
+    subject_of: Callable[[str], str],
+    agents: Mapping[str, AgentSource],
+    *,
+    is_simulation: bool = False,
 ) -> Campaigns | None:
     """The campaigns in the records of a server. None: its records are in memory."""
     if not isinstance(client.database, DatabaseRecords):
@@ -89,25 +157,44 @@ def campaigns_of(
         subject_of,
         announces=client.announces,
         shows_numbers=client.shows_numbers,
+        is_simulation=is_simulation,
     )
     return Campaigns(store, client, ServerSpeech(agents))
 
 
-@asynccontextmanager
-async def dialing(
+def check_for(campaign: Campaign) -> Check | None:
+    """The check before dialing of a campaign. Raises `CampaignError`."""
+    return check_of(campaign.config.check, imported)
+
+
+def dialer_of(
     campaigns: Campaigns,
+    settings: Settings,
     dialler: Dialler,
     opt_outs: OptOutList,
-    settings: Settings,
     *,
-    room: Callable[[], int],
+    room: Callable[[int], int],
     executor: str,
     sources: Sources,
-    at_once: int,
-) -> AsyncIterator[CampaignDialer | None]:
-    """Make the calls of the campaigns in this process; `start` begins. Enter it before `dialler`, which hangs up.
-    Yields None where DBOS is not installed."""
-    yield None
+) -> tuple[CampaignDialer, DurableQueue] | None:
+    """What makes the calls of the campaigns in this process. Enter both before `dialler`, the queue first, and then
+    start the dialer. None: DBOS is not installed."""
+    dialer = CampaignDialer(
+        campaigns.store,
+        campaigns.client,
+        dialler,
+        opt_outs,
+        speech=campaigns.speech,
+        check=check_for,
+        room=room,
+        sources=sources,
+    )
+    try:
+        queue = DurableQueue(engine_url(settings), executor, dialer.work, at_once=settings.telephony_max_calls)
+    except SettingsError:
+        return None
+    dialer.queue, campaigns.dialer = queue, dialer
+    return dialer, queue
 
 
 def engine_url(settings: Settings) -> str:

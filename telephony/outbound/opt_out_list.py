@@ -77,14 +77,16 @@ class OptOutList:
     async def add(
         self, number: str, source: OptOutSource, remark: str = "", *, simulation: Simulation | None = None
     ) -> bool:
-        """Add a number in E.164 to the records and to the file. In a simulated call it is kept in memory. False: the
-        number was on the list of the records.
+        """Add a number in E.164 to the records and to the file. What a simulated person asked for is kept in memory.
+        False: the number was on the list.
 
         Raises:
             RecordsUnavailable, RecordRefused, OSError, CallRefused: the list cannot be written. The number may be in
                 one of both places.
         """
-        if (simulation := simulation or self._simulation) is not None:
+        if simulation is None and source in (OptOutSource.PHONE, OptOutSource.KEYPAD):
+            simulation = self._simulation
+        if simulation is not None:
             known = simulation.opted_out(None)
             is_new = number not in known
             known.add(number)
@@ -95,7 +97,7 @@ class OptOutList:
         try:
             added = await self._client.ask(lambda records: records.opt_outs.add([entry]))
         finally:
-            if self.file is not None:
+            if self.file is not None and self._simulation is None:
                 await asyncio.to_thread(self.file.add, number, remark)
         return added == 1
 

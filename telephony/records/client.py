@@ -163,6 +163,11 @@ class RecordsClient:
         self._database.close()
 
     @property
+    def database(self) -> Records | None:
+        """The database. None: the records are in the memory of this process."""
+        return self._database
+
+    @property
     def state(self) -> str:
         """The state of the records: `memory`, `ok` or `unavailable` (the database does not answer, or the writer does
         not run)."""

@@ -46,6 +46,7 @@ from . import callbacks, error_responses, health, ladder, media_streams, outgoin
 from .call_clearance import CallClearance
 from .call_outcomes import CallOutcomes, model_names, result_type
 from .calls_api import create_call, end_call, fetch_call, list_calls, open_dialler
+from .campaigns_api import campaign_routes
 from .canaries import Canaries
 from .draining import drained_by_signals
 from .live_numbers import LiveNumbers
@@ -57,6 +58,10 @@ from .routing import Agents
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
+
+    from ..campaigns.dialer import CampaignDialer
+    from ..campaigns.service import Campaigns
+    from ..outbound.dialler import Dialler
 
 __all__ = ["PhoneServer", "create_app"]
 
@@ -204,11 +209,15 @@ def create_app(
             await stack.enter_async_context(phone.registry)
             if phone.keypad is not None:
                 await stack.enter_async_context(phone.keypad)
+            phone.campaigns = _campaigns_of(phone)
             if (dialler := open_dialler(phone)) is not None:
                 dialler.clearance = CallClearance(phone.budgets, phone.opt_outs, client, subjects, sources)
                 dialler.on_news, dialler.is_taken = phone.placed_call_changed, phone.call_records.is_taken
                 dialler.text_model = _text_model(loaded)
+                campaign_dialer = await _campaigns(phone, dialler, stack)
                 app.state.dialler = await stack.enter_async_context(dialler)
+                if campaign_dialer is not None:
+                    campaign_dialer.start()
             if loaded.telephony_allow_unsigned and not loaded.checks_signatures:
                 log.warning("TELEPHONY_ALLOW_UNSIGNED is set: anyone who finds this address can call at your cost.")
             async with asyncio.TaskGroup() as group:
@@ -237,6 +246,7 @@ def create_app(
             Route("/calls", create_call, methods=["POST"]),
             Route("/calls/{id}", fetch_call),
             Route("/calls/{id}", end_call, methods=["DELETE"]),
+            *campaign_routes(),
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/metrics", health.metrics),
@@ -256,6 +266,48 @@ def create_app(
     app.router.default = error_responses.unknown_path
     app.router.redirect_slashes = False  # the signature contains the exact address, which is unknown behind a proxy
     return app
+
+
+def _campaigns_of(phone: PhoneServer) -> Campaigns | None:
+    """The campaigns in the records. None: the records are in memory."""
+    if phone.call_records.client.database is None:
+        return None
+    from ..campaigns.service import campaigns_of
+
+    return campaigns_of(
+        phone.call_records.client,
+        phone.call_records.subjects.of,
+        phone.outgoing,
+        is_simulation=phone.settings.is_simulation,
+    )
+
+
+async def _campaigns(phone: PhoneServer, dialler: Dialler, stack: AsyncExitStack) -> CampaignDialer | None:
+    """What makes the calls of campaigns in this process. It ends after `dialler`, which hangs up the calls."""
+    if phone.campaigns is None:
+        return None
+    from ..campaigns.service import dialer_of
+
+    registry = phone.registry
+
+    def room(live: int) -> int:
+        return registry.max_calls - max(len(registry), live) if phone.takes_calls and not registry.draining else 0
+
+    executor = phone.settings.telephony_instance or "dialer"
+    made = dialer_of(
+        phone.campaigns,
+        phone.settings,
+        dialler,
+        phone.opt_outs,
+        room=room,
+        executor=executor,
+        sources=phone.sources,
+    )
+    if made is None:
+        return None
+    dialer, queue = made
+    await stack.enter_async_context(queue)
+    return await stack.enter_async_context(dialer)
 
 
 def _routes_of_an_instance() -> Router:

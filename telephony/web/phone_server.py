@@ -60,6 +60,7 @@ from .stream_admission import StreamAdmission
 from .voicemails import Voicemails
 
 if TYPE_CHECKING:
+    from ..campaigns.service import Campaigns
     from ..outbound.placed import PlacedCall
 
 __all__ = ["BROWSER", "PhoneServer", "phone_of"]
@@ -149,6 +150,8 @@ class PhoneServer:
     canaries: Canaries = field(init=False)
     """The versions of the agents."""
     voicemails: Voicemails = field(init=False)
+    campaigns: Campaigns | None = None
+    """The campaigns in the records. None: the records are in memory."""
     ready: bool = False
 
     @property

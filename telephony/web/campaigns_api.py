@@ -1,0 +1,330 @@
+"""The endpoints of campaigns and of the do-not-call list. They serve this machine, or the bearer token
+TELEPHONY_API_TOKEN.
+
+```
+GET /campaigns                     all campaigns, the newest first
+POST /campaigns                    {"name": "spring", "csv": "to,name\\n+1415...,Ada\\n",
+                                   "config": {"at_once": 5}, "run": true}
+                                   Idempotency-Key: any text; the same key never makes a second campaign
+GET /campaigns/{id}                the status and the counts
+POST /campaigns/{id}/run           begin it, or go on after a pause; also /resume
+POST /campaigns/{id}/pause         begin no further call, in any process
+POST /campaigns/{id}/stop          end the campaign: what was not called stays uncalled
+POST /campaigns/{id}/retry         {"reasons": ["busy"]}: call these contacts again
+GET /campaigns/{id}/contacts       ?state=&search=&limit=&after=
+GET /campaigns/{id}/export         all results as JSON, or ?format=csv
+GET /do-not-call                   the newest entries; ?limit=&before=
+POST /do-not-call                  {"number": "+14155550123", "remark": "asked by letter"}
+DELETE /do-not-call/{number}
+```
+
+In place of `csv`, `contacts` may be a list of objects with the keys of the columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from realtime_core.errors import UserError
+
+from ..errors import CallRefused, CampaignError, RecordRefused, RecordsUnavailable
+from ..outbound.dialing_rules import e164
+from ..records.opt_outs import OptOutSource
+from .forms import BadForm, discard_body, read_body
+from .phone_server import PhoneServer, phone_of
+
+if TYPE_CHECKING:
+    from ..campaigns.service import Campaigns
+
+__all__ = ["campaign_routes"]
+
+log = logging.getLogger(__name__)
+
+MAX_BYTES = 64 * 1024 * 1024
+_MAX_SMALL = 16 * 1024
+_KIND = "campaign key"
+_KEY_S = 7 * 86_400.0
+_WRITE_S = 60.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MAX_PAGE = 1000
+
+
+class CampaignRequest(BaseModel):
+    """The body of `POST /campaigns`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    csv: str | None = None
+    contacts: list[dict[str, Any]] | None = None
+    group: bool = False
+    config: dict[str, Any] = Field(default_factory=dict)
+    run: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> CampaignRequest:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError("name: write letters, digits, dots, _ and -, 64 at most")
+        if (self.csv is None) == (self.contacts is None):
+            raise ValueError("give the contacts as csv or as contacts")
+        return self
+
+
+class RetryRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reasons: list[str] = Field(min_length=1)
+
+
+class OptOutRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    number: str
+    remark: str = Field("", max_length=200)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    request: Request
+    phone: PhoneServer
+
+    @property
+    def campaigns(self) -> Campaigns:
+        if self.phone.campaigns is None:
+            raise CampaignError("Campaigns need a database: set DATABASE_URL or TELEPHONY_DATA_DIR.")
+        return self.phone.campaigns
+
+    async def body(self, max_bytes: int = _MAX_SMALL) -> bytes:
+        try:
+            return await read_body(self.request, max_bytes)
+        except BadForm:
+            await discard_body(self.request, max_bytes)
+            raise
+
+
+_Endpoint = Callable[[_Asked], Awaitable[Response]]
+
+
+def _operator(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint for operators. Errors become answers."""
+
+    async def answer(request: Request) -> Response:
+        phone = phone_of(request)
+        if not phone.authenticator.admits_operator(request):
+            return _problem(401, "This request needs the bearer token TELEPHONY_API_TOKEN. Set it if it is not set.")
+        try:
+            return await endpoint(_Asked(request, phone))
+        except BadForm as error:
+            return _problem(error.status, f"This is {error}.")
+        except ValidationError as error:
+            return _problem(400, "; ".join(map(_words, error.errors())))
+        except (UserError, CallRefused, ValueError) as error:
+            return _problem(400, str(error))
+        except CampaignError as error:
+            return _problem(404 if "There is no campaign" in str(error) else 409, str(error))
+        except RecordRefused as error:
+            return _problem(400, f"The database of records refuses this: {error}")
+        except (RecordsUnavailable, OSError) as error:
+            return _problem(503, f"The records cannot be used: {error}", again=True)
+
+    return answer
+
+
+def campaign_routes() -> list[BaseRoute]:
+    post, status = ["POST"], "/campaigns/{id}"
+    return [
+        Route("/campaigns", _operator(_list)),
+        Route("/campaigns", _operator(_create), methods=post),
+        Route(status, _operator(_status)),
+        Route(f"{status}/run", _operator(_run), methods=post),
+        Route(f"{status}/resume", _operator(_run), methods=post),
+        Route(f"{status}/pause", _operator(_pause), methods=post),
+        Route(f"{status}/stop", _operator(_stop), methods=post),
+        Route(f"{status}/retry", _operator(_retry), methods=post),
+        Route(f"{status}/contacts", _operator(_contacts)),
+        Route(f"{status}/export", _operator(_export)),
+        Route("/do-not-call", _operator(_listed)),
+        Route("/do-not-call", _operator(_opt_out), methods=post),
+        Route("/do-not-call/{number}", _operator(_remove), methods=["DELETE"]),
+    ]
+
+
+# --- campaigns --------------------------------------------------------------------------------------------------------
+
+
+async def _create(asked: _Asked) -> Response:
+    from ..campaigns.campaign import Campaign
+    from ..campaigns.config import CampaignConfig
+    from ..campaigns.contact_list import contacts_from_csv, contacts_from_rows
+
+    phone, campaigns = asked.phone, asked.campaigns
+    body = await asked.body(MAX_BYTES)
+    wanted = CampaignRequest.model_validate_json(body)
+    own = phone.settings.twilio_phone_number
+    if own is None:
+        return _problem(503, "No calls can be placed: set TWILIO_PHONE_NUMBER.")
+    now = phone.sources.now()
+    campaign = Campaign(wanted.name, CampaignConfig.model_validate(wanted.config), now, wanted.name)
+    campaigns.check(campaign)
+    options: dict[str, Any] = {"own_number": own, "rules": phone.dialing_rules, "group": wanted.group}
+
+    def add(_: Any) -> tuple[bool, Any]:
+        if wanted.csv is not None:
+            found = contacts_from_csv(wanted.csv, **options)
+        else:
+            found = contacts_from_rows(wanted.contacts or [], **options)
+        campaigns.store.add(campaign, found.contacts)
+        return True, found
+
+    if key := asked.request.headers.get("idempotency-key", ""):
+        digest = sha256(body).hexdigest()
+        claimed = await campaigns.client.ask(
+            lambda records: records.claim(_KIND, key, ttl_s=_KEY_S, now=now, value=f"{digest}:{wanted.name}")
+        )
+        if not claimed.first:
+            known, _, name = claimed.value.partition(":")
+            if known != digest:
+                return _problem(422, "This Idempotency-Key was used for another request.")
+            if await campaigns.ask(lambda store: store.campaign(name)) is not None:
+                return JSONResponse(await _shown(campaigns, name))
+    _, found = await campaigns.client.ask(add, _WRITE_S)
+    if wanted.run:
+        await campaigns.run(campaign.id, phone.sources.now())
+    invalid = [{"lines": list(it.lines), "number": it.number, "problem": it.problem} for it in found.invalid]
+    merged = [{"line": line, "equals": other} for line, other in found.merged]
+    shown = await _shown(campaigns, campaign.id)
+    location = f"{phone.root_path}/campaigns/{campaign.id}"
+    return JSONResponse(
+        {**shown, "invalid": invalid, "merged": merged}, status_code=201, headers={"Location": location}
+    )
+
+
+async def _list(asked: _Asked) -> Response:
+    campaigns = asked.campaigns
+    known = await campaigns.ask(lambda store: [(it, store.funnel(it.id)) for it in store.campaigns()])
+    from ..campaigns.report import campaign_json
+
+    return JSONResponse({"campaigns": [campaign_json(campaign, funnel) for campaign, funnel in known]})
+
+
+async def _status(asked: _Asked) -> Response:
+    return JSONResponse(await _shown(asked.campaigns, _id(asked)))
+
+
+async def _run(asked: _Asked) -> Response:
+    await asked.campaigns.run(_id(asked), asked.phone.sources.now())
+    return JSONResponse(await _shown(asked.campaigns, _id(asked)))
+
+
+async def _pause(asked: _Asked) -> Response:
+    await asked.campaigns.pause(_id(asked), asked.phone.sources.now())
+    return JSONResponse(await _shown(asked.campaigns, _id(asked)))
+
+
+async def _stop(asked: _Asked) -> Response:
+    await asked.campaigns.stop(_id(asked), asked.phone.sources.now())
+    return JSONResponse(await _shown(asked.campaigns, _id(asked)))
+
+
+async def _retry(asked: _Asked) -> Response:
+    wanted = RetryRequest.model_validate_json(await asked.body())
+    count = await asked.campaigns.retry(_id(asked), wanted.reasons, asked.phone.sources.now())
+    return JSONResponse({**await _shown(asked.campaigns, _id(asked)), "retried": count})
+
+
+async def _contacts(asked: _Asked) -> Response:
+    query, id_ = asked.request.query_params, _id(asked)
+    limit = _limit(query.get("limit"), 50)
+    page = await asked.campaigns.page(
+        id_, limit=limit, after=query.get("after", ""), state=query.get("state", ""), search=query.get("search", "")
+    )
+    return JSONResponse({"contacts": page, "next": page[-1]["id"] if len(page) == limit else None})
+
+
+async def _export(asked: _Asked) -> Response:
+    from ..campaigns.report import CSV_COLUMNS, campaign_json, csv_row, result_rows
+
+    campaigns, id_ = asked.campaigns, _id(asked)
+    known = await campaigns.existing(id_)
+    rows, funnel = await campaigns.client.ask(
+        lambda _: (list(result_rows(campaigns.store, id_)), campaigns.store.funnel(id_)), _WRITE_S
+    )
+    if asked.request.query_params.get("format", "json") == "csv":
+        cells = [csv_row(row) for row in rows]
+        more = sorted({name for row in cells for name in row} - set(CSV_COLUMNS))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, [*CSV_COLUMNS, *more], restval="")
+        writer.writeheader()
+        writer.writerows(cells)
+        return PlainTextResponse(text.getvalue(), media_type="text/csv; charset=utf-8")
+    document = {**campaign_json(known, funnel), "contacts": rows}
+    return Response(json.dumps(document, ensure_ascii=False), media_type="application/json")
+
+
+async def _shown(campaigns: Campaigns, id_: str) -> dict[str, Any]:
+    return await campaigns.shown(id_)
+
+
+# --- the do-not-call list ---------------------------------------------------------------------------------------------
+
+
+async def _listed(asked: _Asked) -> Response:
+    query = asked.request.query_params
+    limit = _limit(query.get("limit"), 100)
+    before = query.get("before")
+    found = await asked.phone.opt_outs.listed(
+        limit=limit, before=None if before is None else datetime.fromisoformat(before)
+    )
+    following = found[-1].added_at.isoformat() if len(found) == limit else None
+    return JSONResponse({"numbers": [each.to_json() for each in found], "next": following})
+
+
+async def _opt_out(asked: _Asked) -> Response:
+    wanted = OptOutRequest.model_validate_json(await asked.body())
+    number = e164(wanted.number, asked.phone.settings.twilio_phone_number or "")
+    added = await asked.phone.opt_outs.add(number, OptOutSource.API, wanted.remark)
+    return JSONResponse({"number": number, "added": added}, status_code=201 if added else 200)
+
+
+async def _remove(asked: _Asked) -> Response:
+    number = e164(asked.request.path_params["number"], asked.phone.settings.twilio_phone_number or "")
+    if not await asked.phone.opt_outs.remove(number):
+        return _problem(404, f"{number} is not on the list of the records.")
+    return JSONResponse({"number": number, "removed": True})
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    where, what = ".".join(map(str, error["loc"])), str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
+
+
+def _id(asked: _Asked) -> str:
+    return str(asked.request.path_params["id"])
+
+
+def _limit(given: str | None, default: int) -> int:
+    limit = default if given is None else int(given)
+    if not 1 <= limit <= _MAX_PAGE:
+        raise ValueError(f"limit={given}: write a number from 1 to {_MAX_PAGE}")
+    return limit
+
+
+def _problem(status: int, message: str, *, again: bool = False) -> JSONResponse:
+    return JSONResponse({"error": message}, status_code=status, headers={"Retry-After": "5"} if again else None)
