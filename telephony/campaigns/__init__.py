@@ -11,5 +11,5 @@
 - `runner`: a shell in one process, on a store that does not block.
 - `wanted`: the check before dialing.
 - `interrupts`: Ctrl-C drains, and a second one hangs up.
-- `rehearsal`, `callee_mix`: the whole campaign in virtual time, with simulated callees.
+- `callee_mix`: the simulated callees of a rehearsal (`telephony.rehearsal`).
 """

@@ -8,8 +8,8 @@ from telephony.campaigns.campaign import Campaign, CampaignStatus
 from telephony.campaigns.config import CampaignConfig
 from telephony.campaigns.contact_list import ContactList
 from telephony.campaigns.memory_store import MemoryStore
-from telephony.campaigns.rehearsal import START, rehearse
 from telephony.outbound.dialing_rules import DialingRules
+from telephony.rehearsal import START, rehearse
 from telephony.settings import Settings
 
 from .campaign_options import loaded_check, speech_of

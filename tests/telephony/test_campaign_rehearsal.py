@@ -23,9 +23,9 @@ from telephony.campaigns.config import CampaignConfig
 from telephony.campaigns.contact import Contact, ContactState, DoneReason, Outcome
 from telephony.campaigns.contact_list import contacts_from_rows
 from telephony.campaigns.memory_store import MemoryStore
-from telephony.campaigns.rehearsal import START, rehearse
 from telephony.outbound import DialingRules, LeaveMessage
 from telephony.outbound.do_not_call import DoNotCall
+from telephony.rehearsal import START, rehearse
 from telephony.settings import read_settings
 
 RULES = DialingRules()
