@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from enum import Enum, auto
 from typing import Any
 
@@ -112,14 +111,10 @@ class Supervision:
         """Whether the connection of the supervisor was lost."""
         return self.state is TakeOver.AWAY
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run work of a supervisor as a task that ends with the call."""
-        self._lifetime.start(work)
-
     # --- single commands -----------------------------------------------------------------------------------------
 
     async def hang_up(self) -> None:
-        """End the call, at once or after the last word of a supervisor."""
+        """End the call: at once, or after the last word of a supervisor who speaks."""
         await self._commands.run("supervisor.hang_up", self._hang_up())
 
     async def transfer(self, target: str, number: str, *, warm: bool) -> str:
@@ -169,6 +164,8 @@ class Supervision:
 
     async def _hang_up(self) -> None:
         self._end_part()
+        if self.state is TakeOver.NONE:
+            await self._conversation.interrupt(CutCause.SUPERVISOR)
         await self._controls.hang_up(within_s=_LAST_WORDS_S, reason=EndReason.SUPERVISOR_HUNG_UP, anyway=True)
 
     async def _say(self, words: str) -> bool:

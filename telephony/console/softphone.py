@@ -73,7 +73,7 @@ async def webhook(request: Request) -> Response:
     endpoint = _WEBHOOKS.get(name := request.path_params["name"])
     if endpoint is None:
         return PlainTextResponse("Not Found", status_code=404)
-    await phone.access.admit(request, Scope.CONTROL)
+    grant = await phone.access.admit(request, Scope.CONTROL)
     try:
         body = await read_body(request, MAX_FORM_BYTES)
     except BadForm as error:
@@ -84,6 +84,7 @@ async def webhook(request: Request) -> Response:
             "The name and value of a parameter must have fewer than 500 characters together.", status_code=400
         )
     form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    grant.demand(Scope.CONTROL, form.get("To", ""))
 
     async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -110,7 +111,8 @@ async def media_stream(websocket: WebSocket) -> None:
 async def feed(request: Request) -> Response:
     """The journal of the call with this CallSid as server-sent events, also before the call starts."""
     phone = phone_of(request)
-    await phone.access.admit(request, Scope.VIEW)
+    call = phone.registry.call(request.path_params["call_sid"])
+    await phone.access.admit(request, Scope.VIEW, number=None if call is None else call.called)
     if phone.feeds.full:
         return PlainTextResponse("Too many pages follow calls.", status_code=503)
 

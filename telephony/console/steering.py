@@ -62,7 +62,7 @@ async def hang_up(request: Request) -> Response:
             raise
         return await _hang_up_at_twilio(request)
     await phone.access.record(grant, Action.HANG_UP, call=call.sid)
-    return _started(call, call.supervision.hang_up())
+    return _started(request, call, call.supervision.hang_up())
 
 
 async def _hang_up_at_twilio(request: Request) -> Response:
@@ -92,7 +92,7 @@ async def transfer(request: Request) -> Response:
     except CallError as error:
         raise ConsoleError(409, str(error)) from None
     await phone_of(request).access.record(grant, Action.TRANSFER, call=call.sid, detail=f"to {target}")
-    return _started(call, call.supervision.transfer(target, number, warm=warm))
+    return _started(request, call, call.supervision.transfer(target, number, warm=warm))
 
 
 async def approve(request: Request) -> Response:
@@ -100,7 +100,7 @@ async def approve(request: Request) -> Response:
     call, grant = await live_call(request, Scope.CONTROL)
     call_id, tool = _waiting_tool(call, await json_of(request))
     await phone_of(request).access.record(grant, Action.APPROVE, call=call.sid, detail=f"{tool} {call_id}")
-    return _started(call, call.supervision.approve(call_id))
+    return _started(request, call, call.supervision.approve(call_id))
 
 
 async def reject(request: Request) -> Response:
@@ -110,7 +110,7 @@ async def reject(request: Request) -> Response:
     call_id, tool = _waiting_tool(call, body)
     message = text_of(body, "message", max_chars=_MAX_WORDS) if "message" in body else None
     await phone_of(request).access.record(grant, Action.REJECT, call=call.sid, detail=f"{tool} {call_id}")
-    return _started(call, call.supervision.reject(call_id, message))
+    return _started(request, call, call.supervision.reject(call_id, message))
 
 
 async def say(request: Request) -> Response:
@@ -120,7 +120,7 @@ async def say(request: Request) -> Response:
     if call.supervision.is_active:
         raise ConsoleError(409, "The agent is silent while a supervisor speaks.")
     await phone_of(request).access.record(grant, Action.SAY, call=call.sid)
-    return _started(call, call.supervision.say(words))
+    return _started(request, call, call.supervision.say(words))
 
 
 async def listen(websocket: WebSocket) -> None:
@@ -173,8 +173,8 @@ def _waiting_tool(call: Call, body: dict[str, Any]) -> tuple[str, str]:
     return call_id, tool
 
 
-def _started(call: Call, work: Coroutine[Any, Any, Any]) -> Response:
-    """Run a command of a supervisor as a task of the call."""
+def _started(request: Request, call: Call, work: Coroutine[Any, Any, Any]) -> Response:
+    """Run a command of a supervisor in the background."""
 
     async def run() -> None:
         try:
@@ -182,5 +182,5 @@ def _started(call: Call, work: Coroutine[Any, Any, Any]) -> Response:
         except CallError as error:
             log.warning("Call %s: a command of a supervisor failed: %s", call.sid, error)
 
-    call.supervision.start(run())
+    phone_of(request).background.start(run(), f"supervisor of {call.sid}")
     return JSONResponse({}, status_code=202)

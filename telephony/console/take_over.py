@@ -80,7 +80,7 @@ async def take_over(websocket: WebSocket) -> None:
         pass
     finally:
         if said is None:
-            call.supervision.start(_left(call, seat, nth))
+            phone.background.start(_left(call, seat, nth), f"lost supervisor of {call.sid}")
     if said is None:
         return
     await phone.access.record(grant, Action.HAND_BACK, call=call.sid)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pybase64
+
 from ..journal.format import Record
 
-__all__ = ["STATES", "RecordedRequest", "RequestLog"]
+__all__ = ["STATES", "RecordedRequest", "RequestLog", "decided_tools"]
 
+_DECISIONS = frozenset(
+    {"supervisor.approve", "supervisor.reject", "session.approve_tool_call", "session.reject_tool_call"}
+)
 STATES = frozenset({"hold", "muted", "listening", "secret"})
 """These requests last until users' code ends them. All others last until the call has carried them out."""
 
@@ -41,6 +46,11 @@ class RecordedRequest:
         return self.action not in STATES and not self.outcome.get("cancelled")
 
 
+def decided_tools(requests: Iterable[RecordedRequest]) -> frozenset[str]:
+    """The ids of the tool calls that these requests approve or reject."""
+    return frozenset(str(each.arguments.get("call_id")) for each in requests if each.action in _DECISIONS)
+
+
 class RequestLog:
     """Collects the requests of a journal.
 
@@ -52,6 +62,12 @@ class RequestLog:
         self.complete = False
         self._open: dict[Any, RecordedRequest] = {}
         self._order = itertools.count()
+
+    def take_voice(self, record: Record) -> None:
+        """Take a `supervisor` record: a piece of a supervisor's voice."""
+        arguments = {"part": str(record.data["item_id"]), "ulaw": pybase64.b64decode(record.data["payload"])}
+        order = next(self._order)
+        self.requests.append(RecordedRequest("supervisor.voice", record.t, arguments, order=order, end_is_known=False))
 
     def take(self, record: Record, *, inside: str | None) -> None:
         """Take a `control` or `control.end` record. `inside` is the running tool, for records that do not name one."""

@@ -25,6 +25,7 @@ from .call_player import CallPlayer
 from .options import call_info, options_of, replay_opening
 from .perturbation import Perturbation
 from .perturbed import perturbed
+from .recorded_requests import decided_tools
 from .recorded_tools import RecordedTools, agent_for_replay
 from .recording import Recording
 from .request_player import ReplayClock, RequestPlayer
@@ -63,7 +64,12 @@ def run_recorded(
     perturbation = perturbation or Perturbation(seed=seed)
 
     async def run() -> ReplayRun:
-        tools = RecordedTools(recording.tools, recording.clips, slower_s=perturbation.slow_tools_s)
+        tools = RecordedTools(
+            recording.tools,
+            recording.clips,
+            slower_s=perturbation.slow_tools_s,
+            decided=decided_tools(recording.requests),
+        )
         journal = MemoryJournal(masks_digits=recording.header.get("redaction", {}).get("digits", True))
         options = options_of(recording, journal, seed)
         replay_opening(recording, options)
@@ -112,8 +118,6 @@ class _RecordedCall:
         def on_start(call: Call) -> None:
             began(call)
             self._start(self._repeat(call))
-            if self._recording.supervisor:
-                self._start(self._speak(call))
 
         def on_end(call: Call) -> None:
             ended(call)
@@ -141,13 +145,6 @@ class _RecordedCall:
         outcome = await self._registry.serve_stream(phone, self._source, self._options)
         if outcome.call is None:
             self._over.set()  # the call was refused
-
-    async def _speak(self, call: Call) -> None:
-        """The voice of a supervisor, at its recorded times."""
-        clock = ReplayClock(0.0, self._began)
-        for t, part, ulaw in self._recording.supervisor:
-            await clock.until(t)
-            call.supervision.voice(ulaw, part)
 
     async def _repeat(self, call: Call) -> None:
         player = RequestPlayer(self._recording.requests, self._recording.clips)

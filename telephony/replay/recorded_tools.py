@@ -31,12 +31,19 @@ class RecordedTools:
     """
 
     def __init__(
-        self, tools: Sequence[ToolAnswer], clips: Mapping[str, bytes] | None = None, *, slower_s: float = 0.0
+        self,
+        tools: Sequence[ToolAnswer],
+        clips: Mapping[str, bytes] | None = None,
+        *,
+        slower_s: float = 0.0,
+        decided: frozenset[str] = frozenset(),
     ) -> None:
+        """`decided`: the ids of the tool calls whose recorded approval or rejection is repeated. They wait for it."""
         self._clips = clips or {}
         self._left = list(tools)
         self._all = list(tools)
         self._slower_s = slower_s
+        self._decided = decided
         self.unrecorded: list[tuple[str, str]] = []
         """Tool calls (name, arguments) without a recorded answer."""
 
@@ -108,7 +115,12 @@ class RecordedTools:
             return await self.invoke(tool.name, context, arguments)
 
         enabled = getattr(tool, "is_enabled", True)
-        return FunctionTool(tool.name, tool.description, tool.params_json_schema, answer, is_enabled=enabled)
+        made = FunctionTool(tool.name, tool.description, tool.params_json_schema, answer, is_enabled=enabled)
+        made.needs_approval = self._needs_approval
+        return made
+
+    def _needs_approval(self, context: Any, arguments: Any, call_id: str) -> bool:
+        return call_id in self._decided
 
 
 def agent_for_replay(

@@ -91,8 +91,6 @@ class Recording:
     tools: list[ToolAnswer] = field(default_factory=list)
     requests: list[RecordedRequest] = field(default_factory=list)
     """The requests that were made outside of tools."""
-    supervisor: list[tuple[float, str, bytes]] = field(default_factory=list)
-    """The voice of supervisors: (t, part, mu-law)."""
     verdicts: list[tuple[float, str]] = field(default_factory=list)
     """The results of Twilio's answering machine detection, for an outgoing call: (t, answered by)."""
     callbacks: list[tuple[float, Mapping[str, Any]]] = field(default_factory=list)
@@ -288,8 +286,7 @@ class _Loader:
             case "close":
                 self._close(self._place, record)
             case "supervisor":
-                part, payload = str(record.data["item_id"]), base64.b64decode(record.data["payload"])
-                recording.supervisor.append((record.t, part, payload))
+                self._log.take_voice(record)
             case "verdict":
                 recording.verdicts.append((record.t, str(record.data.get("answered_by"))))
             case "tool.start" | "tool.end":

@@ -145,6 +145,8 @@ class RequestPlayer:
                 await call.ring_with_code(SOME_NUMBER, "")
             case "refuse_recording":
                 call.refuse_recording()
+            case "supervisor.voice":
+                call.supervision.voice(given["ulaw"], given["part"])
             case "supervisor.transfer":
                 await call.supervision.transfer(str(given["target"]), SOME_NUMBER, warm=bool(given.get("warm")))
             case _ if action.startswith("supervisor."):

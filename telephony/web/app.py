@@ -207,6 +207,7 @@ def create_app(
             phone.tracing = _tracing(loaded, tracer_provider, sources, models.speech, stack)
             await stack.enter_async_context(phone.recordings)
             await stack.enter_async_context(phone.registry)
+            stack.push_async_callback(phone.background.close)
             if phone.keypad is not None:
                 await stack.enter_async_context(phone.keypad)
             phone.campaigns = _campaigns_of(phone)

@@ -43,6 +43,7 @@ from ..twilio.refusal import Refusal, parse_refusal
 from ..twilio.rest import TwilioRest
 from .addresses import Addresses
 from .authentication import Authenticator
+from .background import Background
 from .budgets import Budgets
 from .call_log import ended_line, started_line
 from .call_metrics import CallMetrics
@@ -152,6 +153,8 @@ class PhoneServer:
     voicemails: Voicemails = field(init=False)
     campaigns: Campaigns | None = None
     """The campaigns in the records. None: the records are in memory."""
+    background: Background = field(default_factory=Background)
+    """Work of the console that goes on after its request."""
     ready: bool = False
 
     @property

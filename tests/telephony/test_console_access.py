@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -14,12 +15,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from typer.testing import CliRunner
 
 from realtime_core import RealtimeAgent, RealtimeModelConfig
 from telephony import Settings, create_app, load_settings
+from telephony.cli.app import app
 from telephony.console.access import COOKIE, HEADER, Action, Scope, own_number
 from telephony.errors import RecordRefused, RecordsUnavailable
 from telephony.records.access import AccessStore, AuditEntry, StoredToken, hash_secret, split_token, token_text
+from telephony.records.call_record import CallUpdate
 from telephony.records.database import DatabaseRecords
 from telephony.records.memory import MemoryRecords
 from telephony.web.phone_server import phone_of
@@ -111,16 +115,16 @@ async def socket(websocket: WebSocket) -> None:
 
 
 def client(settings: Settings, base_url: str, peer: str) -> TestClient:
-    app = create_app(
+    application = create_app(
         RealtimeAgent(name="Desk"),
         settings=settings,
         model_config=RealtimeModelConfig(url="ws://127.0.0.1:9/never", api_key="none"),
     )
-    app.router.routes[:0] = [
+    application.router.routes[:0] = [
         Route("/probe/{scope}", probe, methods=["GET", "POST"]),
         WebSocketRoute("/probe-socket", socket),
     ]
-    return TestClient(app, base_url=base_url, client=(peer, 5000))
+    return TestClient(application, base_url=base_url, client=(peer, 5000))
 
 
 @pytest.fixture
@@ -320,3 +324,59 @@ def test_the_audit_has_who_did_what(public: TestClient) -> None:
     assert first["entries"] + rest["entries"] == page["entries"]
     assert public.get("/console/api/audit?limit=x", headers=bearer("letmein")).status_code == 400
     assert public.get("/console/api/audit").status_code == 401
+
+
+@pytest.mark.parametrize("what, needed", [("listen", Scope.LISTEN), ("take-over", Scope.CONTROL)])
+@pytest.mark.parametrize("held", [*Scope, None])
+def test_a_socket_of_a_call_needs_its_scope(
+    public: TestClient, records: DatabaseRecords, what: str, needed: Scope, held: Scope | None
+) -> None:
+    records.access.add_token(token(scopes=frozenset({held} if held else ())))
+    headers = bearer() if held else {}
+    path = f"/console/api/calls/CA1/{what}"
+    with public.websocket_connect(path, headers=headers) as opened, pytest.raises(WebSocketDisconnect) as refused:
+        opened.receive_text()
+    assert refused.value.code == (4404 if held is needed else 4403 if held else 4401), "there is no call CA1"
+
+
+def test_a_socket_is_sent_to_the_process_of_its_call(public: TestClient, records: DatabaseRecords) -> None:
+    records.renew("p9", ttl_s=60, now=datetime.now(UTC))
+    records.note([CallUpdate("CA1", NOON, changes={"sid": "CA1", "direction": "inbound", "status": "in-progress",
+                                                   "instance": "phone-9", "process": "p9"})])  # fmt: skip
+    path, headers = "/console/api/calls/CA1/listen", bearer("letmein")
+    with public.websocket_connect(path, headers=headers) as opened, pytest.raises(WebSocketDisconnect) as moved:
+        opened.receive_text()
+    assert (moved.value.code, moved.value.reason) == (4307, "/i/phone-9")
+    answer = public.post("/console/api/calls/CA1/say", headers=bearer("letmein"), follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/i/phone-9/console/api/calls/CA1/say")
+    again = public.post("/i/phone-9/console/api/calls/CA1/say", headers=bearer("letmein"), follow_redirects=False)
+    assert again.status_code == 503, "a proxy sent it here, because that process is gone"
+
+
+def test_a_limited_token_dials_only_its_numbers(public: TestClient, records: DatabaseRecords) -> None:
+    records.access.add_token(token(numbers=frozenset({OURS})))
+    form = {"CallSid": "CA" + "0" * 32, "From": OTHER}
+    dial = "/console/phone/webhook/incoming-call"
+    statuses = [public.post(dial, data={**form, "To": to}, headers=bearer()).status_code for to in (OURS, OTHER)]
+    assert statuses == [200, 403]
+
+
+def test_the_command_makes_a_token_that_works_until_it_is_revoked(
+    public: TestClient, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    run = CliRunner().invoke
+    made = run(app, ["tokens", "create", "Ada", "--scope", "listen", "--number", "+1 415 555 0100", "--days", "7"])
+    text = made.stdout.strip()
+    assert public.get("/probe/listen", params={"number": OURS}, headers=bearer(text)).json() == {"name": "Ada"}
+    assert public.get("/probe/view", headers=bearer(text)).status_code == 403
+    (shown,) = json.loads(run(app, ["tokens", "list", "--json"]).stdout)
+    assert (shown["name"], shown["scopes"], shown["numbers"]) == ("Ada", ["listen"], [OURS])
+    assert text.partition(".")[2] not in str(shown)
+    assert run(app, ["tokens", "revoke", shown["id"]]).exit_code == 0
+    assert public.get("/probe/listen", headers=bearer(text)).status_code == 401
+    assert run(app, ["tokens", "revoke", shown["id"]]).exit_code == 1
+    assert "revoked" in run(app, ["tokens", "list"]).stdout
+    entries = public.get("/console/api/audit", headers=bearer("letmein")).json()["entries"]
+    assert [each["action"] for each in entries] == ["revoke token", "create token"]
+    assert "Ada" in entries[0]["detail"] and entries[0]["who"].endswith("(command line)")

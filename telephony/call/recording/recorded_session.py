@@ -82,6 +82,16 @@ class RecordedSession(RealtimeSession):
         with cutting(cut_cause()):
             await self._session.interrupt()
 
+    @_recorded
+    async def approve_tool_call(self, call_id: str, *, always: bool = False) -> None:
+        await self._session.approve_tool_call(call_id, always=always)
+
+    @_recorded
+    async def reject_tool_call(
+        self, call_id: str, *, always: bool = False, rejection_message: str | None = None
+    ) -> None:
+        await self._session.reject_tool_call(call_id, always=always, rejection_message=rejection_message)
+
     # --- not recorded ------------------------------------------------------------------------------------------------
 
     @property
@@ -147,11 +157,3 @@ class RecordedSession(RealtimeSession):
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
         await self._session.update_agent(agent)
-
-    async def approve_tool_call(self, call_id: str, *, always: bool = False) -> None:
-        await self._session.approve_tool_call(call_id, always=always)
-
-    async def reject_tool_call(
-        self, call_id: str, *, always: bool = False, rejection_message: str | None = None
-    ) -> None:
-        await self._session.reject_tool_call(call_id, always=always, rejection_message=rejection_message)

@@ -157,7 +157,9 @@ class CallRecorder:
         self._journal.write_raw("model.out", self._clock() - self._start, message)
 
     def close(self) -> None:
+        """Write nothing more. A command that ends after its call leaves no record."""
         self._journal.close()
+        self.is_on, self._on_record = False, None
 
 
 class RecordedConnection(ConnectionWrapper):
