@@ -119,7 +119,8 @@ def readme_commands() -> set[str]:
 
 
 DONE = {
-    "telephony serve", "telephony demo desk:agent",
+    "telephony serve", "telephony demo", "telephony demo desk:agent", "telephony demo desk:agent --fast",
+    "telephony init my-agent", "telephony calls test add",
     "telephony serve desk:agent", "telephony serve examples.receptionist:agent",
     "telephony doctor", "telephony replay PATH", "telephony calls test add <call sid> --name booking",
     "python remind.py +14155550123 Ada Friday", "telephony calls import FILE", "telephony calls purge",

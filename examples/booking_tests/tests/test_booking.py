@@ -4,7 +4,7 @@
 def test_booking(replay):
     """Today's code and agent do what they did: same commands, same tools, same timing."""
     call = replay("booking", agent="desk:agent")
-    assert call.divergence is None, call.divergence
+    call.assert_same()
     assert call.tool("book_table").arguments == {"day": "Friday", "people": 2}
     assert call.interruptions[0].silence_after_ms <= 60
     assert call.interruptions[0].heard_text.startswith("Your table for two")
@@ -16,7 +16,7 @@ def test_booking_over_a_bad_line(replay):
     """The same caller and the same model, 180 ms away, with jitter and a stalling process."""
     line = {"round_trip_ms": 180, "jitter_ms": 50, "stall_ms": 300, "seed": 7}
     call = replay("booking", agent="desk:agent", caller="simulated", **line)
-    assert call.divergence is None, call.divergence
+    call.assert_same()
     assert call.underruns == 0 and not call.violations
     assert call.interruptions[0].silence_after_ms <= 600
     assert call.goodbye_heard
