@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from . import calls_app, campaign_app, numbers, tokens, versions, webhooks
+from . import certify as certifying
 from . import probe as probing
 from .errors import FAILED, USAGE, CliError, reporting
 
@@ -417,6 +418,7 @@ app.add_typer(versions.app, name="versions")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(tokens.app, name="tokens")
 app.command()(probing.probe)
+app.command()(certifying.certify)
 
 app.add_typer(calls_app.app, name="calls")
 app.add_typer(campaign_app.app, name="campaign")

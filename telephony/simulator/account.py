@@ -13,8 +13,10 @@ from typing import Any
 
 from realtime_core.sources import SYSTEM, Sources
 
+from .bridge import bridge
 from .callees import Callee, person
 from .calls import SimulatedCall
+from .deviations import NONE, Deviations
 from .dialling import Rooms
 from .faults import Faults
 from .line import Line
@@ -86,6 +88,7 @@ class SimulatedAccount:
         self.default_callee = person()
         self.calls: dict[str, SimulatedCall] = {}
         """Every call so far, by sid."""
+        self._deviations = NONE
         self.faults = Faults()
         self.faults_at: dict[str, Faults] = {}
         """For calls to a number, instead of `faults`."""
@@ -113,6 +116,16 @@ class SimulatedAccount:
         """Add a number to the account."""
         owned = self.numbers[number] = OwnedNumber(self.sources.id("PN"), number, voice_url)
         return owned
+
+    @property
+    def deviations(self) -> Deviations:
+        """Ways in which this Twilio differs from the simulation, for tests of `telephony certify`."""
+        return self._deviations
+
+    @deviations.setter
+    def deviations(self, deviations: Deviations) -> None:
+        self._deviations = deviations
+        self.webhooks.signed_for = deviations.signed_for
 
     # --- calls in ------------------------------------------------------------------------------------------------
 
@@ -153,8 +166,20 @@ class SimulatedAccount:
         """Make an outbound call, as `POST Calls` does."""
         call = self.unplaced(options)
         self.calls[call.sid] = call
-        self.start(call.run(call.be_called(self.callee(call.to), document)))
+        self.start(call.run(call.be_called(self._callee_of(call), document)))
         return call
+
+    def _callee_of(self, call: SimulatedCall) -> Callee:
+        """Who answers at the number of a placed call. Behind a number of our own there is its webhook."""
+        own = self.numbers.get(call.to)
+        if own is None or not own.voice_url or call.to in self.callees:
+            return self.callee(call.to)
+
+        def ring(caller: Caller) -> None:
+            self.start_ringing(to=call.to, caller=caller, from_=call.from_)
+
+        machine = "machine_end_beep" if "MachineDetection" in call.options else "human"
+        return bridge(ring, verdict=self.deviations.verdict or machine)
 
     def unplaced(self, options: Mapping[str, Any]) -> SimulatedCall:
         """The resource of a call that is not made, as with test credentials."""
@@ -244,6 +269,7 @@ class SimulatedAccount:
             line=self._line,
             sources=self.sources,
             phone=call.phone,
+            deviations=self.deviations,
         )
 
     async def hang(self, seconds: float) -> None:

@@ -58,6 +58,7 @@ class CallVerbs:
         call = self._call
         if verb.flag("playBeep", True):
             await call.phone.play(tones.beep())
+            call.phone.hear_beep()
         recording = call.record("RecordVerb", _recording_options(verb, base))
         try:
             keys, heard = await message(

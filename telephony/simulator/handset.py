@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from realtime_core.audio import g711
 
@@ -68,6 +69,9 @@ class Handset:
         self.beeped = asyncio.Event()
         """Set after the beep of a voicemail."""
         self._now = now or _stopwatch()
+        self._other: Handset | None = None
+        self._from_other: deque[bytes] = deque(maxlen=50)
+        self._relayed = 0
         self._on_say = on_say
         self._on_press = on_press
         self._on_hang_up = on_hang_up
@@ -128,10 +132,22 @@ class Handset:
         target = self._speech_frames + round(seconds / FRAME_S)
         await self._until(lambda: self._speech_frames >= target, within_s, f"{seconds} s of the agent's speech")
 
+    @contextmanager
+    def joined(self, other: Handset) -> Iterator[None]:
+        """Hold this handset to another one in this block: each says what the other one hears, and presses its keys."""
+        self._other, other._other = other, self
+        self._relayed, other._relayed = len(self.tones), len(other.tones)
+        try:
+            yield
+        finally:
+            self._other = other._other = None
+
     # --- for the line --------------------------------------------------------------------------------------------
 
     def speak(self) -> bytes:
         """Return the next 20 ms of what the caller says."""
+        if self._other is not None and not self._words:
+            return self._from_other.popleft() if self._from_other else SILENCE * FRAME
         if not self._words:
             return SILENCE * FRAME
         name, ulaw, said = self._words[0]
@@ -151,6 +167,11 @@ class Handset:
         if len(self.received) < _MAX_RECEIVED:
             self.received += frame
         self._frames += 1
+        if self._other is not None:
+            self._other._from_other.append(frame)
+            while self._relayed < len(self.tones):
+                self._other.press(self.tones[self._relayed])
+                self._relayed += 1
         if frame.translate(_IS_LOUD).count(1) >= _VOICED_SHARE * FRAME:
             self._voiced_in_a_row += 1
             if self._silent_in_a_row <= _BREATH_FRAMES:
@@ -162,6 +183,12 @@ class Handset:
             self._silent_in_a_row += 1
         if self._waits:
             self._waits = [wait for wait in self._waits if not self._settle(*wait)]
+
+    def hear_beep(self) -> None:
+        """Note that the line has played the beep of a voicemail. The other handset hears it, too."""
+        self.beeped.set()
+        if self._other is not None:
+            self._other.beeped.set()
 
     async def play(self, ulaw: bytes) -> None:
         """Play audio to the handset in real time. What the person says meanwhile is dropped, as during `<Say>`."""

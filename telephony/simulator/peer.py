@@ -16,6 +16,7 @@ from realtime_core.connection.memory import MemoryConnection
 from realtime_core.deadline_timer import DeadlineTimer
 from realtime_core.sources import SYSTEM, Sources
 
+from .deviations import NONE, Deviations
 from .events import (
     AudioReceived,
     Cleared,
@@ -60,6 +61,7 @@ class MediaPeer:
         sources: Sources = SYSTEM,
         on_event: Callable[[Event], None] | None = None,
         phone: Handset | None = None,
+        deviations: Deviations = NONE,
     ) -> None:
         """A given `phone` may outlive the stream; its owner calls `press` and `hang_up`. By default the peer has
         its own."""
@@ -71,6 +73,7 @@ class MediaPeer:
         self.events: list[Event] = []
         self.started_at: float = 0.0
         """The event loop's time at the stream's start."""
+        self._deviations = deviations
         self._connection = connection
         self._on_event = on_event
         self._sender = Sender(self.stream_sid, self.call_sid, self.account_sid, parameters)
@@ -168,7 +171,9 @@ class MediaPeer:
                 messages, self._inbox = self._inbox, []
                 for message in messages:
                     self._obey(message)
-            self._up.push(self._sender.media((end - FRAME) * 1000 // RATE, self._phone.speak()))
+            stamp_ms = (end - FRAME) * 1000 // RATE
+            stamp_ms += self._deviations.stamps_jump_ms * (stamp_ms // 1000)
+            self._up.push(self._sender.media(stamp_ms, self._phone.speak()))
             self._phone.hear(bytes(self._playout.heard[end - FRAME : end]))
         if self._live:
             self._frame_timer.set(self._time_of((self._frames + 1) * FRAME))
@@ -198,8 +203,12 @@ class MediaPeer:
                     self._log(AudioReceived(self.now, len(ulaw), playout.buffered))
                 else:
                     self._log(Violation(self.now, 31931, "more than ten minutes of audio are buffered"))
+            case Mark(name) if self._deviations.marks_early:
+                self._return([Returned(name, playout.position)])
             case Mark(name):
                 self._return(playout.mark(name))
+            case Clear() if self._deviations.ignores_clear:
+                pass
             case Clear():
                 flushed, returned = playout.clear()
                 marks = tuple(mark.name for mark in returned)
@@ -214,8 +223,12 @@ class MediaPeer:
             self._log(RanDry(self.now, playout.dry_at))
 
     def _return(self, marks: list[Returned]) -> None:
+        late_s = self._deviations.marks_late_s
         for mark in marks:
-            self._up.push(self._sender.mark(mark.name))
+            if late_s:
+                self._loop.call_later(late_s, self._up.push, self._sender.mark(mark.name))
+            else:
+                self._up.push(self._sender.mark(mark.name))
             self._log(MarkReturned(self.now, mark.name, mark.position, mark.flushed))
 
     def _await_mark(self) -> None:

@@ -1,0 +1,43 @@
+"""Connects a call that we place to one of our own numbers: what one side hears, the other side says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from .callees import Callee
+from .handset import Handset
+from .peer import Caller
+
+__all__ = ["bridge"]
+
+_ANSWER_S = 30.0
+
+
+def bridge(ring: Callable[[Caller], None], *, verdict: str) -> Callee:
+    """The callee behind one of our numbers. `ring` starts the incoming call with the person at its other end.
+    `verdict`: the result of machine detection."""
+    answered: asyncio.Future[Handset] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def incoming(phone: Handset) -> None:
+        if not answered.done():
+            answered.set_result(phone)
+        try:
+            await over.wait()
+        finally:
+            over.set()
+
+    async def outgoing(phone: Handset) -> None:
+        ring(incoming)
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                other = await answered
+            with phone.joined(other):
+                await over.wait()
+        except TimeoutError:
+            pass
+        finally:
+            over.set()
+
+    return Callee(outgoing, after_s=0.2, answered_by=verdict, verdict_after_s=2.5)
