@@ -40,7 +40,6 @@ LIBRARIES = ("numpy", "starlette", "uvicorn", "websockets", "orjson", "pybase64"
 LONG_TESTS = (
     "tests/telephony/stories/test_story_hang_ups.py",
     "tests/telephony/test_outbound_faults.py",
-    "tests/telephony/test_call_list.py",
     "tests/telephony/test_campaign_rehearsal.py",
     "tests/telephony/test_numbers_proof.py",
     "tests/telephony/test_webhook_kill.py",

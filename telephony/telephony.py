@@ -39,6 +39,7 @@ from .twilio.rest import CallResource, TwilioRest
 from .web.server import listening
 
 if TYPE_CHECKING:
+    from .campaigns.service import Campaigns
     from .outbound.remote import RemoteServer
     from .simulator.twilio import SimulatedTwilio
 
@@ -73,6 +74,7 @@ class Telephony:
             our own number, not at night, and no number of TELEPHONY_DO_NOT_CALL. A simulation keeps the rules that are
             set, on the real clock, and writes to no list; rules that are not set do not apply in it.
         model_config: How to reach the model.
+        outgoing: The agents that campaigns in the records may name.
         care: An older name of `dialing_rules`.
     """
 
@@ -86,6 +88,7 @@ class Telephony:
         dialing_rules: DialingRules | None = None,
         model_config: RealtimeModelConfig | None = None,
         sources: Sources | None = None,
+        outgoing: Mapping[str, AgentSource] | None = None,
         care: DialingRules | None = None,
     ) -> None:
         if simulate and server is not None:
@@ -99,13 +102,20 @@ class Telephony:
         self._rules = dialing_rules or care
         self._model_config = model_config
         self._sources = sources
+        self._outgoing = outgoing
+        self._campaigns: Campaigns | None = None
         self._stack = AsyncExitStack()
         self._dialler: Dialler | None = None
         self._remote: RemoteServer | None = None
 
     @classmethod
     def from_env(
-        cls, *, dialing_rules: DialingRules | None = None, care: DialingRules | None = None, **overrides: Any
+        cls,
+        *,
+        dialing_rules: DialingRules | None = None,
+        care: DialingRules | None = None,
+        outgoing: Mapping[str, AgentSource] | None = None,
+        **overrides: Any,
     ) -> Self:
         """From the environment and `.env`: TELEPHONY_SIMULATE (`1`, or who answers), else TELEPHONY_SERVER, else the
         Twilio settings. `overrides` replace settings (`telephony_quiet_hours="off"`).
@@ -118,14 +128,14 @@ class Telephony:
         simulate = tidy(variables.get("TELEPHONY_SIMULATE", ""))
         if simulate not in ("", "0"):
             callee = True if simulate in ("1", "true", "yes") else simulate
-            return cls(read_settings(**overrides), simulate=callee, dialing_rules=rules)
+            return cls(read_settings(**overrides), simulate=callee, dialing_rules=rules, outgoing=outgoing)
         if server := tidy(variables.get("TELEPHONY_SERVER", "")):
             return cls(server=server, token=variables.get("TELEPHONY_API_TOKEN"), dialing_rules=rules)
         settings = load_settings(**overrides)
         if not all((settings.twilio_account_sid, settings.twilio_auth_token, settings.twilio_phone_number,
                     settings.public_url)):  # fmt: skip
             raise SettingsError([_NO_PHONE])
-        return cls(settings, dialing_rules=rules)
+        return cls(settings, dialing_rules=rules, outgoing=outgoing)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -245,6 +255,11 @@ class Telephony:
             raise UserError("Telephony places calls only within `async with`.")
         return self._dialler
 
+    @property
+    def campaigns(self) -> Campaigns | None:
+        """The campaigns in the records, whose calls this process makes. None: the records are in memory."""
+        return self._campaigns
+
     async def _simulated(self, stack: AsyncExitStack) -> Settings:
         from realtime_core.testing import virtual_time
 
@@ -289,12 +304,13 @@ class Telephony:
             model_config=self._model_config,
             rest=None if twilio is None else TwilioRest.of(settings, twilio.http_client()),
             sources=self._sources or SYSTEM,
+            outgoing=self._outgoing,
         )
         serving = listening(app, host=settings.host, port=settings.port) if twilio is None else twilio.serving(app)
         address = await stack.enter_async_context(serving)
         if twilio is not None:
             twilio.webhooks.reach[SIMULATED_URL] = address
-        self._dialler = app.state.dialler
+        self._dialler, self._campaigns = app.state.dialler, app.state.phone.campaigns
         assert self._dialler is not None
         if self._rules is not None:
             is_real = not settings.is_simulation

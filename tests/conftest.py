@@ -36,7 +36,7 @@ BY_THE_CLOCK = {
         "test_softphone_twiml.py",
     },
     "processes": {
-        "test_call_list.py",
+        "test_campaign_run.py",
         "test_cli_call.py",
         "test_deploy.py",
         "test_drain.py",

@@ -116,9 +116,9 @@ class CampaignConfig(BaseModel):
     message: str | None = None
     """The words for a voicemail. None: hang up on it."""
     greeting: str | None = None
-    max_s: float = Field(300.0, gt=0, le=14_400)
+    max_s: float = Field(default=300.0, gt=0, le=14_400)
     """The maximum length of a call, in seconds."""
-    ring_s: int = Field(30, ge=5, le=600)
+    ring_s: int = Field(default=30, ge=5, le=600)
     check: str | None = None
     """Is the call still wanted? A function, `module:function`, or an `https` URL, asked before each attempt."""
 
@@ -134,7 +134,7 @@ class CampaignConfig(BaseModel):
     # How often
     retry: Mapping[Outcome, RetryRule] = Field(default_factory=lambda: retry_rules(_RETRY))
     """Outcomes that are not here are not tried again. A text changes only the outcomes that it names."""
-    max_attempts: int = Field(5, ge=1, le=100)
+    max_attempts: int = Field(default=5, ge=1, le=100)
     """For one contact, callbacks included."""
     per_number: Rate = Rate(times=4, per=timedelta(days=1))
     """Calls to one number by this campaign."""
@@ -144,25 +144,25 @@ class CampaignConfig(BaseModel):
     """Whether a contact without a yes in the consent column is not called. A no always counts."""
 
     # How fast
-    at_once: int = Field(2, ge=1, le=10_000)
+    at_once: int = Field(default=2, ge=1, le=10_000)
     """Calls at once."""
-    per_second: float = Field(1.0, gt=0, le=100)
+    per_second: float = Field(default=1.0, gt=0, le=100)
     """Calls begun in a second, at most."""
-    max_per_day: int | None = Field(None, ge=1)
+    max_per_day: int | None = Field(default=None, ge=1)
     """Calls in any 24 hours."""
-    max_calls: int | None = Field(None, ge=1)
+    max_calls: int | None = Field(default=None, ge=1)
     """Calls of the campaign altogether."""
-    max_minutes: float | None = Field(None, gt=0)
+    max_minutes: float | None = Field(default=None, gt=0)
     """The budget in minutes. A call in progress reserves `max_s`."""
-    max_cost: float | None = Field(None, gt=0)
+    max_cost: float | None = Field(default=None, gt=0)
     """The budget in the currency of the account. A call whose price is not known yet counts as an average call."""
-    failures: int = Field(10, ge=1, le=100)
+    failures: int = Field(default=10, ge=1, le=100)
     """The circuit breaker: the campaign pauses when so many of the last `failures_of` attempts failed."""
-    failures_of: int = Field(20, ge=1, le=100)
-    max_abandoned_per_day: int = Field(10, ge=1)
+    failures_of: int = Field(default=20, ge=1, le=100)
+    max_abandoned_per_day: int = Field(default=10, ge=1)
     """Abandoned calls in any 24 hours. The campaign makes fewer calls at once while there are any, and none at this
     number."""
-    abandoned_after_s: float = Field(2.0, gt=0, le=30)
+    abandoned_after_s: float = Field(default=2.0, gt=0, le=30)
     """A call is abandoned if a person answered and the agent said nothing within this time."""
 
     @field_validator("windows", mode="before")

@@ -79,6 +79,10 @@ def run(
             return
         if fast and not simulate:
             raise CliError("--fast is for --simulate: real calls take their time.", code=USAGE)
+        if not simulate:
+            from .campaign_run import run_campaign
+
+            raise typer.Exit(run_campaign(source, given, name=name, group=group, output=output, json=json))
         finished = commands.rehearse(
             people, given, name=name, group=group, seed=seed, start=start, fast=fast, output=output, json=json
         )

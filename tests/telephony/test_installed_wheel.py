@@ -127,7 +127,7 @@ DONE = {
     "telephony calls list", "telephony calls erase",
     "telephony call +14155550123 --agent remind:agent --data name=Ada --result remind:Outcome", "telephony simulate",
     "telephony serve desk:agent --outgoing remind:agent",
-    "python -m examples.call_list people.csv --agent examples.remind:agent",
+    "telephony campaign run people.csv --agent remind:agent --simulate --fast",
 }  # fmt: skip
 """Commands of the README that the tests below run."""
 
@@ -232,12 +232,10 @@ def test_the_simulator_starts(project: Project) -> None:
 
 def test_a_list_is_called(project: Project) -> None:
     (project.folder / "people.csv").write_text(f"to,name,day\n{TO},Ada,Friday\n")
-    done = project.run(
-        "python", "-m", "examples.call_list", "people.csv", "--agent", "examples.remind:agent",
-        TELEPHONY_SIMULATE="busy",
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    assert "busy" in (project.folder / "people.results.csv").read_text()
+    command = ("telephony", "campaign", "run", "people.csv", "--agent", "remind:agent", "--simulate", "--fast")
+    done = project.run(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["funnel"]["states"] == {"done": 1}
 
 
 def test_a_caller_of_the_users_own_is_found_beside_the_agent(project: Project) -> None:

@@ -4,7 +4,6 @@ person, a voicemail, a call screening, a busy line, nobody at home, and somebody
 from __future__ import annotations
 
 import asyncio
-import csv
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from examples import call_list, remind, survey, verify
+from examples import remind, survey, verify
 from realtime_core.audio import g711
 from realtime_core.testing import virtual_time
 from telephony.cli.app import app
@@ -173,26 +172,3 @@ def test_the_command(who: str, on_simulator, tmp_path: Path) -> None:  # type: i
         heard = [line["heard"] for line in result["transcript"] if line["who"] == "agent"]
         assert heard[-1] is not None, "it was cut off, and that is said"
     check_ear(who, ran)
-
-
-def test_the_call_list(on_simulator, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """All of them on one list. Who answers goes by the number."""
-    people = tmp_path / "people.csv"
-    numbers = {who: f"+1415555{3000 + n}" for n, who in enumerate(who for who in CASES if who not in SCREENS)}
-    people.write_text("to,name\n" + "".join(f"{number},{who}\n" for who, number in numbers.items()))
-
-    def program() -> None:
-        call_list.main(people, "examples.remind:agent", "examples.remind:Outcome", "Please call us back.", at_once=3)
-
-    ran = on_simulator("person", program, {number: who for who, number in numbers.items()})
-    assert sorted(call.to for call in ran.twilio.calls.values()) == sorted(numbers.values()), "each once"
-    with (tmp_path / "people.results.csv").open(newline="") as file:
-        outcome = {row["name"]: (row["status"], row["answered_by"], row["comes"], row["message_left"])
-                for row in csv.DictReader(file)}  # fmt: skip
-    assert outcome == {
-        "person": ("completed", "human", "True", "False"),
-        "voicemail": ("completed", "machine", "", "True"),
-        "busy": ("busy", "", "", "False"),
-        "no-answer": ("no-answer", "", "", "False"),
-        "leaves": ("completed", "human", "True", "False"),
-    }
