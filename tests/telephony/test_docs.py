@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,13 +23,15 @@ from telephony import Call
 from telephony.bench.plot import draw
 from telephony.cli.app import app
 from telephony.journal.reader import read_journal
+from telephony.locales.locale import english
+from telephony.numbers.number_file import parse_numbers
 from tests.support.environment import NO_OTHER_PLUGINS, PLUGINS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]}
 NAMED = re.compile(r"# (\w+\.py)(?: +(.*))?\n")
-LANGUAGES = {"python", "sh", "text"}
+LANGUAGES = {"python", "sh", "text", "toml"}
 OF_THE_SDK = ("examples/realtime/", "docs/realtime/")
 """Paths in the repository of the OpenAI Agents SDK."""
 
@@ -83,6 +86,21 @@ def write(folder: Path, page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_is_of_a_language_that_is_tested(page: str) -> None:
     assert set(re.findall(r"^```(\w+)$", PAGES[page], re.MULTILINE)) <= LANGUAGES
+
+
+NUMBERS = [(page, block) for page, text in PAGES.items() for block in blocks("toml", text)]
+
+
+@pytest.mark.parametrize(("page", "block"), NUMBERS)
+def test_a_file_of_numbers_or_of_texts_is_valid(page: str, block: str) -> None:
+    if block.startswith("# numbers.toml"):
+        assert parse_numbers(block).numbers
+        return
+    assert block.startswith("# texts.toml"), "a block of TOML begins with the name of its file"
+    for table, texts in tomllib.loads(block).items():
+        known = {"language": {"name", "english", "say_language", "say_voice"}, "clips": english().words.keys()}
+        known |= {"texts": english().texts.keys(), "instructions": english().instructions.keys()}
+        assert texts.keys() <= known[table]
 
 
 @pytest.mark.parametrize(("page", "name"), MODULES)
