@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ RATE = 8000
 # What reaches the loudspeaker is recorded at the one place where it has to pass.
 RECORD_OUTPUT = """
 window.played = []
+window.playedRight = []
 const connect = AudioNode.prototype.connect
 AudioNode.prototype.connect = function (target, ...rest) {
   if (target instanceof AudioDestinationNode) record(this)
@@ -47,8 +49,12 @@ async function record(node) {
     if (done) return
     const samples = new Float32Array(data.numberOfFrames)
     data.copyTo(samples, { planeIndex: 0, format: "f32-planar" })
-    data.close()
     window.played.push(Array.from(samples))
+    if (data.numberOfChannels > 1) {
+      data.copyTo(samples, { planeIndex: 1, format: "f32-planar" })
+      window.playedRight.push(Array.from(samples))
+    }
+    data.close()
   }
 }
 """
@@ -127,9 +133,9 @@ class Watched:
             assert time.monotonic() < deadline, f"not so after {within_s:g} s: {condition}; page: {self.complaints}"
             self.page.wait_for_timeout(20)
 
-    def played(self) -> NDArray[np.float64]:
-        """What went to the loudspeaker, at 8 kHz."""
-        samples = np.array([s for block in self.page.evaluate("window.played") for s in block], dtype=np.float64)
+    def played(self, name: str = "played") -> NDArray[np.float64]:
+        """What went to the loudspeaker, at 8 kHz: the left side, or `playedRight`."""
+        samples = np.array([s for block in self.page.evaluate(f"window.{name}") for s in block], dtype=np.float64)
         return np.asarray(soxr.resample(samples, self.page.evaluate("window.playedRate"), RATE))
 
 
@@ -137,6 +143,40 @@ def screenshot(page: Any, name: str) -> None:
     """Kept where SCREENSHOTS says, for somebody to look at."""
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+def screenshots(page: Any, name: str) -> None:
+    """Kept where SCREENSHOTS says: both widths, in both themes."""
+    if "SCREENSHOTS" not in os.environ:
+        return
+    for width, height in ((390, 844), (1280, 860)):
+        page.set_viewport_size({"width": width, "height": height})
+        for theme in ("dark", "light"):
+            page.emulate_media(color_scheme=theme)
+            page.wait_for_timeout(100)
+            screenshot(page, f"{name}-{width}-{theme}")
+
+
+def accessibility_problems(page: Any) -> list[str]:
+    """What axe-core finds on the page: all rules in the light theme, and the contrast in the dark one.
+
+    It looks at a copy of the page without scripts. The check takes a second of the CPU, and a call of the page would
+    lose its audio meanwhile.
+    """
+    from axe_playwright_python.sync_playwright import Axe
+
+    html = re.sub(r"<script\b.*?</script>", "", page.evaluate("document.documentElement.outerHTML"), flags=re.DOTALL)
+    copy = page.context.new_page()
+    copy.route(page.url, lambda route: route.fulfill(body=f"<!doctype html>{html}", content_type="text/html"))
+    copy.goto(page.url)
+    found = []
+    for theme, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+        copy.emulate_media(color_scheme=theme)
+        for violation in Axe().run(copy, options={"resultTypes": ["violations"], **options}).response["violations"]:
+            where = ", ".join(node["html"][:120] for node in violation["nodes"][:3])
+            found.append(f"{theme}: {violation['id']}: {violation['help']}: {where}")
+    copy.close()
+    return found
 
 
 def await_file(path: Path, text: str, within_s: float = 5.0) -> None:

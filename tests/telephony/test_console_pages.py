@@ -1,0 +1,225 @@
+"""The console in a real browser: the story of one call, as a supervisor sees it.
+
+A call from the softphone appears live. The supervisor listens, takes over, hands back and hangs up, finds the call in
+the history, and plays it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from telephony.journal.audio import pcm_of, voice_of
+from telephony.journal.collector import collect
+from telephony.journal.reader import read_journal
+from telephony.journal.recorded import RecordedCall
+from telephony.simulator import clips
+from tests.support.browser import (
+    RATE,
+    RECORD_OUTPUT,
+    TRATTORIA,
+    Watched,
+    accessibility_problems,
+    chromium,
+    find,
+    flags,
+    microphone,
+    screenshots,
+    serving,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.real_time]
+
+MAX_PAGE_BYTES = 200_000
+CALLER = "+14155550100"
+TALK = "document.querySelector('#talk').textContent"
+
+
+def heard(words: str) -> str:
+    """JavaScript: has the caller heard these words of the agent?"""
+    return f"[...document.querySelectorAll('#lines .heard')].some(one => one.textContent.includes('{words}'))"
+
+
+@dataclass
+class Story:
+    """What was seen and heard."""
+
+    address: str
+    journal: RecordedCall
+    listened: tuple[NDArray[Any], NDArray[Any]]
+    """What the supervisor heard: the caller, the agent."""
+    callers_ear: NDArray[Any]
+    pages: list[Watched] = field(default_factory=list)
+    problems: dict[str, list[str]] = field(default_factory=dict)
+    """What axe found, by page."""
+    texts: dict[str, str] = field(default_factory=dict)
+    n_bytes: dict[str, int] = field(default_factory=dict)
+    """The bytes of each page's first load."""
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    executable = chromium()
+    from playwright.sync_api import sync_playwright
+
+    folder = tmp_path_factory.mktemp("console")
+    voice = microphone(folder / "voice.wav", "booking", silence_s=2.0)
+    environment = {"TELEPHONY_SCRIPT": str(TRATTORIA), "TELEPHONY_JOURNAL_DIR": str(folder / "calls"),
+                   "TELEPHONY_DATA_DIR": str(folder / "data")}  # fmt: skip
+    with serving(environment) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=flags(voice))
+        context = browser.new_context(viewport={"width": 1280, "height": 860}, permissions=["microphone"])
+        context.add_init_script(RECORD_OUTPUT)
+        told = Story(address, RecordedCall(), (np.empty(0), np.empty(0)), np.empty(0))
+
+        def opened(name: str, path: str) -> Watched:
+            watched = Watched(context.new_page())
+            told.pages.append(watched)
+            sizes: list[int] = []
+            watched.page.on("response", lambda r: sizes.append(int(r.headers.get("content-length", "0"))))
+            watched.page.goto(f"{address}{path}")
+            watched.page.wait_for_timeout(200)
+            told.n_bytes[name] = sum(sizes)
+            return watched
+
+        def looked_at(name: str, watched: Watched) -> None:
+            told.problems[name] = accessibility_problems(watched.page)
+            told.texts[name] = watched.page.inner_text("main")
+            screenshots(watched.page, f"console-{name}")
+
+        live = opened("live", "/console")
+        live.until("document.querySelector('#connection').textContent === 'Up to date'")
+        looked_at("no calls", live)
+        phone = opened("phone", "/console/phone")
+        phone.until("!document.querySelector('#call').disabled")
+        looked_at("phone", phone)
+        phone.page.click("#mute")
+        phone.page.click("#call")
+        live.until("document.querySelectorAll('#calls li:not(.over)').length === 1")
+        live.until("document.querySelector('#calls').textContent.includes('Trattoria Blu')")
+        looked_at("live", live)
+        address_of_call = live.page.eval_on_selector("#calls a", "link => link.href")
+
+        call = opened("one call", urlsplit(address_of_call).path)
+        call.until("!document.querySelector('#actions').hidden")
+        call.page.click("#listen")
+        call.until("document.querySelector('#listen').textContent === 'Stop listening'")
+        phone.until(heard("How can I help you?"))
+        phone.page.click("#mute")  # the caller speaks
+        call.until(f"{TALK}.includes('For two, Friday')")
+        phone.page.click("#mute")
+        call.until(f"{TALK}.includes('Tonight we serve')")
+        looked_at("one call", call)
+        told.problems["phone in a call"] = accessibility_problems(phone.page)
+        begun = phone.page.evaluate("window.played.length")
+        call.page.click("#take-over")
+        call.until("!document.querySelector('#taken').hidden")
+        call.until("document.querySelector('#state').textContent.includes('A supervisor has taken over')")
+        said = pcm_of(clips.load("booking")).astype(np.float64) / 32768
+        call.page.wait_for_timeout(1000 * len(said) / RATE + 1500)  # the supervisor speaks
+        looked_at("taken over", call)
+        ended = phone.page.evaluate("window.played.length")
+        told.texts["while taken over"] = call.page.inner_text("#talk")
+        call.page.fill("#taken input", "The table is booked.")
+        call.page.get_by_role("button", name="Hand back to the agent").click()
+        call.until("document.querySelector('#taken').hidden")
+        call.until(f"{TALK}.split('handed the call back')[1]?.includes('Agent')")
+        call.page.click("#hang-up")
+        call.page.get_by_role("button", name="Hang up", exact=True).last.click()
+        call.until("!document.querySelector('#player').hidden")
+        call.until("document.querySelector('#audio').readyState >= 1")
+        looked_at("over", call)
+        phone.page.evaluate(f"window.played = window.played.slice({begun}, {ended})")
+        told.callers_ear = phone.played()
+        told.listened = (call.played(), call.played("playedRight"))
+
+        history = opened("history", "/console/calls")
+        history.page.fill("input[name=q]", CALLER)
+        history.until("document.querySelectorAll('#calls li').length === 1")
+        looked_at("history", history)
+        history.page.click("#calls a")
+        history.page.wait_for_url("**/console/calls/CA*")
+        history.until("document.querySelector('#audio')?.readyState >= 1")
+        history.page.get_by_role("button", name="Play from").filter(has_text="0:00").first.click()
+        history.until("document.querySelector('#audio').currentTime > 0.5")
+        history.until("document.querySelector('#talk .now')")
+        told.texts["playing"] = history.page.inner_text("#talk .now")
+        history.page.evaluate("document.querySelector('#audio').pause()")
+        history.until("/[?&]t=\\d+\\.\\d/.test(location.search)")
+        moment = history.page.evaluate("[location.href, document.querySelector('#audio').currentTime]")
+        shared = opened("shared", urlsplit(moment[0]).path + "?t=2.5")
+        shared.until("document.querySelector('#audio').currentTime === 2.5")
+        (file,) = (folder / "calls").glob("*/journal.jsonl")
+        told.journal = collect(read_journal(file))
+        yield told
+        browser.close()
+
+
+def test_the_call_appears_live_with_its_number_agent_and_words(story: Story) -> None:
+    assert CALLER in story.texts["live"]
+    assert "1 call" in story.texts["live"]
+    assert "No calls right now" in story.texts["no calls"]
+
+
+def likeness(voice: NDArray[Any], sound: NDArray[Any]) -> float:
+    """How well a piece of half a second of this voice is found in the sound: the best piece, because a busy machine
+    loses some audio."""
+    half = RATE // 2
+    pieces = [voice[n : n + half] for n in range(0, len(voice) - half, half)]
+    return max(find(piece, sound)[1] for piece in pieces if np.abs(piece).max() > 0.1)
+
+
+def test_the_supervisor_hears_the_caller_left_and_the_agent_right(story: Story) -> None:
+    caller, agent = story.listened
+    said = pcm_of(clips.load("booking")).astype(np.float64) / 32768
+    assert likeness(said, caller) > 0.7, "the browser's echo and noise suppression take some"
+    answer = next(p for p in story.journal.parts.values() if p.transcript.startswith("Your table for two"))
+    voice = pcm_of(voice_of(answer, story.journal.output_format)).astype(np.float64) / 32768
+    assert likeness(voice[: 2 * RATE], agent) > 0.9
+    assert likeness(voice[: 2 * RATE], caller) < 0.6, "the agent is on the other side"
+
+
+def test_the_caller_hears_the_supervisor_and_the_agent_is_silent_meanwhile(story: Story) -> None:
+    said = pcm_of(clips.load("booking")).astype(np.float64) / 32768
+    assert likeness(said, story.callers_ear) > 0.7
+    assert "A supervisor took over" in story.texts["while taken over"]
+    assert "Agent" not in story.texts["while taken over"].split("A supervisor took over")[1]
+
+
+def test_the_recording_shows_who_did_what_and_why_the_call_ended(story: Story) -> None:
+    over = story.texts["over"]
+    assert "A supervisor hung up" in over
+    assert "The supervisor handed the call back, who said: “The table is booked.”" in over
+    assert "was cut off" in over
+    assert over.index("A supervisor took over") < over.index("handed the call back")
+
+
+def test_the_call_is_found_by_its_number_and_played_in_step(story: Story) -> None:
+    assert "Supervisor hung up" in story.texts["history"]
+    assert "Hello, this is Trattoria Blu" in story.texts["playing"]
+
+
+def test_axe_finds_nothing_on_any_page_in_either_theme(story: Story) -> None:
+    assert len(story.problems) == 8
+    assert {page: found for page, found in story.problems.items() if found} == {}
+
+
+def test_the_pages_are_small_silent_and_request_no_other_host(story: Story) -> None:
+    assert [complaint for page in story.pages for complaint in page.complaints] == []
+    hosts = {urlsplit(url).netloc for page in story.pages for url in page.requests if not url.startswith("blob:")}
+    assert hosts == {urlsplit(story.address).netloc}
+    recording = story.n_bytes.pop("shared", 0)
+    assert recording > 0
+    assert all(0 < size < MAX_PAGE_BYTES for size in story.n_bytes.values()), story.n_bytes
+
+
+@pytest.mark.parametrize("page", ["live", "one call", "over", "history", "phone"])
+def test_a_supervisor_reads_no_words_of_the_machinery(story: Story, page: str) -> None:
+    text = story.texts[page].lower()
+    assert not any(word in text for word in ("websocket", "null", "undefined", "nan", "mark ", "[object", "instance"))
