@@ -44,6 +44,9 @@ _WORDS: dict[str, EndingWords] = {
     "refused-journal": EndingWords("Not recorded", "The call was refused, because it could not be recorded."),
     "refused-full": EndingWords("All lines in use", "The call was refused, because there was no room for it."),
     "refused-caller": EndingWords("Called too often", "The call was refused: this number had called too often."),
+    "refused-attestation": EndingWords(
+        "Not verified", "The call was refused: the carriers do not vouch for its number."
+    ),
     "refused-budget": EndingWords("Budget used up", "The call was refused: the budget of the day was used up."),
 }
 
@@ -70,6 +73,8 @@ def words_of(row: CallRecord) -> EndingWords | None:
         return None
     known = _WORDS.get(code)
     if known is None:
+        if code.startswith("refused-"):
+            return EndingWords("Refused", f"The call was {row.ending_words}.")
         return EndingWords(code.replace("_", " ").replace("-", " ").capitalize(), f"{row.ending_words}.")
     ending = Ending.parse(row.reason)
     detail = ending.detail if ending is not None else ""

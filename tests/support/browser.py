@@ -163,7 +163,7 @@ def accessibility_problems(page: Any) -> list[str]:
     It looks at a copy of the page without scripts. The check takes a second of the CPU, and a call of the page would
     lose its audio meanwhile.
     """
-    from axe_playwright_python.sync_playwright import Axe
+    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
     html = re.sub(r"<script\b.*?</script>", "", page.evaluate("document.documentElement.outerHTML"), flags=re.DOTALL)
     copy = page.context.new_page()
