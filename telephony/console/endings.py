@@ -23,6 +23,7 @@ _WORDS: dict[str, EndingWords] = {
     "agent_hung_up": EndingWords("Agent hung up", "The agent said goodbye and hung up."),
     "supervisor_hung_up": EndingWords("Supervisor hung up", "A supervisor hung up in the console."),
     "silence": EndingWords("Silence", "The caller said nothing for a long time, so the agent said goodbye."),
+    "said_nothing": EndingWords("Silence", "The caller said nothing at all, so the call was ended."),
     "maximum_length": EndingWords("Too long", "The call reached the maximum length, so the agent said goodbye."),
     "machine": EndingWords("Answering machine", "An answering machine took the call."),
     "transferred": EndingWords("Transferred", "The caller was transferred."),
@@ -47,6 +48,8 @@ _WORDS: dict[str, EndingWords] = {
     "refused-attestation": EndingWords(
         "Not verified", "The call was refused: the carriers do not vouch for its number."
     ),
+    "refused-blocked": EndingWords("Blocked", "The call was refused: this number is blocked."),
+    "refused-withheld": EndingWords("Number withheld", "The call was refused, because the caller has no number."),
     "refused-budget": EndingWords("Budget used up", "The call was refused: the budget of the day was used up."),
 }
 
@@ -55,7 +58,7 @@ CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
     "agent": ("Agent hung up", ("agent_hung_up",)),
     "supervisor": ("Supervisor hung up", ("supervisor_hung_up",)),
     "transferred": ("Transferred", ("transferred",)),
-    "silence": ("Silence, or too long", ("silence", "maximum_length")),
+    "silence": ("Silence, or too long", ("silence", "said_nothing", "maximum_length")),
     "unanswered": ("Nobody answered", ("busy", "no-answer", "canceled", "machine")),
     "refused": ("Refused", ("refused", *(code for code in _WORDS if code.startswith("refused-")))),
     "failed": (
