@@ -55,6 +55,7 @@ class RingBack:
             assert isinstance(known, RealtimeAgent)
             return known
 
+        pick.__name__ = source.name if isinstance(source, RealtimeAgent) else getattr(source, "__name__", "agent")
         return pick
 
     def started(self, call: Call) -> None:

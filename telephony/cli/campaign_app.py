@@ -24,9 +24,7 @@ Windows = Annotated[
 Retry = Annotated[str | None, typer.Option(help="Retries by outcome: 'busy=3/30m,no-answer=2/4h'.", show_default=False)]
 AtOnce = Annotated[int | None, typer.Option(help="Calls at once. [2]", show_default=False)]
 PerSecond = Annotated[float | None, typer.Option(help="Calls begun in a second. [1]", show_default=False)]
-Config = Annotated[
-    Path | None, typer.Option(help="A TOML file with the configuration.", show_default=False, exists=True)
-]
+Config = Annotated[Path | None, typer.Option(help="A TOML file with the configuration.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Another setting: max_minutes=100. Can be repeated.")]
 Group = Annotated[bool, typer.Option("--group", help="One call for all lines with the same number.")]
 Name = Annotated[str, typer.Option(help="The name of the campaign. [the name of the file]", show_default=False)]
@@ -91,7 +89,7 @@ def run(
 
 @app.command()
 def create(
-    people: Annotated[Path, typer.Argument(help="A CSV file with a column `to`.", exists=True, dir_okay=False)],
+    people: Annotated[Path, typer.Argument(help="A CSV file with a column `to`.")],
     agent: Agent = None,
     result: Result = None,
     message: Message = None,

@@ -210,7 +210,11 @@ def create_app(
             stack.push_async_callback(phone.background.close)
             if phone.keypad is not None:
                 await stack.enter_async_context(phone.keypad)
-            phone.campaigns = _campaigns_of(phone)
+            if (campaigns := _campaigns_of(phone)) is not None:
+                from ..campaigns.ring_back import RingBack
+
+                phone.campaigns = campaigns
+                phone.ring_back = await stack.enter_async_context(RingBack(campaigns.ask, sources))
             if (dialler := open_dialler(phone)) is not None:
                 dialler.clearance = CallClearance(phone.budgets, phone.opt_outs, client, subjects, sources)
                 dialler.on_news, dialler.is_taken = phone.placed_call_changed, phone.call_records.is_taken

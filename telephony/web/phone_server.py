@@ -61,6 +61,7 @@ from .stream_admission import StreamAdmission
 from .voicemails import Voicemails
 
 if TYPE_CHECKING:
+    from ..campaigns.ring_back import RingBack
     from ..campaigns.service import Campaigns
     from ..outbound.placed import PlacedCall
 
@@ -155,6 +156,8 @@ class PhoneServer:
     """The campaigns in the records. None: the records are in memory."""
     background: Background = field(default_factory=Background)
     """Work of the console that goes on after its request."""
+    ring_back: RingBack | None = None
+    """Recognises contacts of campaigns that call. None: there are no campaigns."""
     ready: bool = False
 
     @property
@@ -180,13 +183,17 @@ class PhoneServer:
         options = self.options(connection, form)
         own = self.canaries.source(self.routing.source)
         if self.numbers is None or info is None:
-            return with_form(own, form), options
+            return self._prepared(own, form), options
         routed = self.numbers.resumed(info.sid, info.called, info.caller, info.route, self.sources.now())
         if routed is None:
-            return with_form(own, form), options
+            return self._prepared(own, form), options
         agent, options = number_options(self.numbers, routed, options, self.addresses(connection))
         agent = self.canaries.source(agent, canary_of(routed), lambda it: agent_of(routed, it))
-        return with_form(agent, form), options
+        return self._prepared(agent, form), options
+
+    def _prepared(self, agent: AgentSource, form: ResultForm | None) -> AgentSource:
+        """The agent with the tool of the result, and with what campaigns know about the caller."""
+        return with_form(agent if self.ring_back is None else self.ring_back.source(agent), form)
 
     def options(self, connection: HTTPConnection, form: ResultForm | None = None, *, agent: str = "") -> CallOptions:
         """The options for the call of this connection. `form`: the result that its agent fills in.
@@ -271,6 +278,8 @@ class PhoneServer:
             self.numbers.started(call.sid, self.now)
         self.metrics.call_started(info.direction)
         self.call_records.started(call)
+        if self.ring_back is not None:
+            self.ring_back.started(call)
         self.board.started(call, observed.live)
         agent = observed.agent or self.routing.name(info.called)
         log.info("%s", started_line(call.sid, info.direction, info.caller, info.called, agent))
