@@ -98,8 +98,20 @@ class Settings(BaseSettings):
     """The name of this process in the URLs that Twilio gets (`/i/<instance>/...`). A proxy uses it to route the
     requests of a call to the process of the call. Default: a random name."""
     telephony_api_token: SecretStr | None = Field(default=None, examples=["secret"])
-    """The bearer token for `/metrics`, `/calls` and the softphone. Without a token they serve this machine only, and
-    refuse every request where `PUBLIC_URL` is set."""
+    """The bearer token for `/metrics`, `/calls` and the console. Without a token `/metrics` and `/calls` serve this
+    machine only, and refuse every request where `PUBLIC_URL` is set. The console takes named tokens, too."""
+    telephony_oidc_issuer: str | None = Field(default=None, examples=["https://login.example.com"])
+    """The OpenID Connect provider for logins to the console. It needs the extra `oidc`."""
+    telephony_oidc_client_id: str | None = Field(default=None, examples=["telephony-console"])
+    """The id of this application at `TELEPHONY_OIDC_ISSUER`."""
+    telephony_oidc_client_secret: SecretStr | None = Field(default=None, examples=["secret"])
+    """The secret of this application at `TELEPHONY_OIDC_ISSUER`. Default: a public client."""
+    telephony_oidc_emails: str | None = Field(default=None, examples=["ada@example.com @example.org"])
+    """The addresses that may log in to the console, and domains with `@` in front. Default: nobody."""
+    telephony_oidc_scopes: str = Field(
+        default="view", pattern=r"^(view|listen|control|export)( (view|listen|control|export))*$"
+    )
+    """What a login through `TELEPHONY_OIDC_ISSUER` permits: some of `view listen control export`."""
     telephony_allow_unsigned: bool = False
     """Accept unsigned requests, on any address. Anyone who finds the port can then spend your money."""
     database_url: SecretStr | None = Field(default=None, examples=["postgresql://user:password@host/telephony"])

@@ -13,12 +13,14 @@ from realtime_core.sources import SYSTEM
 from ..erasure import Places, Receipt, erase
 from ..errors import TwilioNotConfigured
 from ..outbound.do_not_call import DoNotCall
+from ..records.access import Action
 from ..records.call_query import Party
 from ..records.database import DatabaseRecords
 from ..records.subjects import SubjectKey, check_key, subject_key
 from ..settings import Settings, load_settings
 from ..twilio.numbers import e164
 from ..twilio.rest import TwilioRest
+from .auditing import audit
 from .call_list import folder_of, opened_records
 from .errors import FAILED, USAGE, CliError
 
@@ -44,6 +46,9 @@ def erase_number(number: str, folder: Path | None, output: Path | None) -> None:
                 "Set the TELEPHONY_NUMBER_KEY or the TELEPHONY_DATA_DIR of the server. Nothing was erased.",
             )
         receipt = asyncio.run(_erase(person, settings, records, folder, key))
+        if records is not None:
+            what = f"subject {receipt.subject[:12]}: {len(receipt.calls)} calls"
+            audit(records.access, SYSTEM.now(), Action.ERASE, what)
     text = jsonlib.dumps(receipt.to_json(), indent=1)
     if output is None:
         typer.echo(text)

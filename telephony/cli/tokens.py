@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json as jsonlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..records.access import Scope
+from .auditing import audit
 from .errors import USAGE, CliError, reporting
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..records.access import AccessStore, Action, StoredToken
+    from ..records.access import AccessStore, StoredToken
 
 __all__ = ["app"]
 
@@ -63,7 +63,7 @@ def create(
             expires_at=None if days is None else now + timedelta(days=days),
         )
         with _store() as store:
-            _audit(store, now, Action.CREATE_TOKEN, f"{token.name} ({token.id}): {_scopes(token)}")
+            audit(store, now, Action.CREATE_TOKEN, f"{token.name} ({token.id}): {_scopes(token)}")
             store.add_token(token)
         text = token_text(token.id, secret)
         typer.echo(jsonlib.dumps(_shown(token) | {"token": text}) if json else text)
@@ -99,7 +99,7 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="The id in
             token = next((each for each in store.tokens() if each.id == token_id), None)
             if token is None or token.revoked_at is not None:
                 raise CliError(f"There is no valid token {token_id!r}.", "`telephony tokens list` shows them.")
-            _audit(store, now, Action.REVOKE_TOKEN, f"{token.name} ({token.id})")
+            audit(store, now, Action.REVOKE_TOKEN, f"{token.name} ({token.id})")
             store.revoke_token(token_id, now)
         typer.echo(f"The token of {token.name} is revoked.")
 
@@ -121,16 +121,6 @@ def _shown(token: StoredToken) -> dict[str, object]:
 
 def _scopes(token: StoredToken) -> str:
     return ",".join(each.value for each in Scope if each in token.scopes)
-
-
-def _audit(store: AccessStore, now: datetime, action: Action, detail: str) -> None:
-    from ..records.access import AuditEntry
-
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # there is no account with this number, as in some containers
-        user = "unknown"
-    store.add_entry(AuditEntry(now, f"{user} (command line)", action, detail=detail))
 
 
 @contextmanager

@@ -27,11 +27,17 @@ _MAX_ENTRIES = 1000
 
 def routes() -> list[BaseRoute]:
     return [
+        Route("/console/api/login", ways),
         Route("/console/api/login", log_in, methods=["POST"]),
         Route("/console/api/logout", log_out, methods=["POST"]),
         Route("/console/api/me", me),
         Route("/console/api/audit", audit),
     ]
+
+
+async def ways(request: Request) -> Response:
+    """How a person can log in, besides with a token: `{"single_sign_on": true}`. Public."""
+    return JSONResponse({"single_sign_on": phone_of(request).settings.telephony_oidc_issuer is not None})
 
 
 async def log_in(request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from . import history, live_feed, login, numbers, pages, softphone, steering, take_over
+from . import history, live_feed, login, numbers, pages, single_sign_on, softphone, steering, take_over
 
 __all__ = ["routes"]
 
@@ -12,6 +12,7 @@ __all__ = ["routes"]
 def routes() -> list[BaseRoute]:
     return [
         *login.routes(),
+        *single_sign_on.routes(),
         *live_feed.routes(),
         *history.routes(),
         *steering.routes(),

@@ -26,6 +26,7 @@ from ..call.screening import Screening
 from ..console import routes as console
 from ..console.access import console_error
 from ..console.live_calls import call_elsewhere
+from ..console.single_sign_on import check_extra
 from ..cost import PriceList
 from ..errors import CallElsewhere, ConsoleError, NotStarted, SettingsError, TwilioNotConfigured
 from ..journal.journals import Journals
@@ -154,6 +155,7 @@ def create_app(
                 screening=screening,
                 sources=sources,
             )
+            check_extra(loaded)
             client = await stack.enter_async_context(RecordsClient(_records(loaded, sources), sources=sources))
             subjects = subject_key(loaded, sources)
             await client.check_key(subjects)

@@ -22,3 +22,8 @@ document.getElementById("form").addEventListener("submit", async (event) => {
     problem.textContent = "The server does not answer. Try again.";
   }
 });
+
+fetch("api/login").then(answer => answer.json()).then(({ single_sign_on }) => {
+  document.getElementById("single-link").href = "oidc/login";
+  document.getElementById("single").hidden = !single_sign_on;
+}).catch(() => {});
