@@ -48,7 +48,8 @@ class EndedCall(Generic[T]):
     agents: tuple[str, ...] = ()
     """The agents that have spoken, in order."""
     turns: tuple[Mapping[str, Any], ...] = ()
-    """The agent's turns: `at_ms` since the start, `latency_ms` (None: not known) and `cut`, if it was interrupted."""
+    """The agent's turns: `at_ms` since the start, `latency_ms` at the caller's ear (None: not known) and `cut`, if it
+    was interrupted."""
     interruptions: int = 0
     """How often the caller interrupted the agent."""
     tools: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -115,7 +115,8 @@ class CallRecord:
     """The structured result, as JSON."""
     summary: str = ""
     turns: list[dict[str, Any]] | None = None
-    """The agent's turns: `at_ms` since the start, and `latency_ms` after the caller's last word. None: not known."""
+    """The agent's turns: `at_ms` since the start, and `latency_ms` from the caller's last word to the first sound, at
+    the caller's ear. None: not known."""
     interruptions: int | None = None
     tools: dict[str, dict[str, int]] | None = None
     """The numbers of `calls` and `failures`, by the name of the tool."""

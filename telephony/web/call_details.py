@@ -19,10 +19,11 @@ _UNNAMED = "other"
 
 
 class CallDetails:
-    """The details of one conversation. `on_event` takes each event of the session and the loop's time.
+    """The details of one conversation. `on_event` takes each event of the session and the loop's time, `on_response`
+    each response latency at the caller's ear.
 
-    The latency of a turn is the time from the end of the caller's speech, as the model reports it, to the first audio
-    of the answer.
+    The latency of a turn is the time from the end of the caller's voice to the first sound of the answer, as the caller
+    heard it. It is not known for a turn that the caller did not hear, or that answered no speech.
     """
 
     def __init__(self) -> None:
@@ -31,8 +32,8 @@ class CallDetails:
         self.interruptions = 0
         self.tools: dict[str, dict[str, int]] = {}
         self._began: float | None = None
-        self._stopped_at: float | None = None
         self._response = ""
+        self._is_counted = False
         self._causes = CutCauses()
         self._changed = False
         self._written = 0.0
@@ -46,10 +47,6 @@ class CallDetails:
         match event.type:
             case "audio":
                 self._audio(event.audio.response_id, now)
-            case "speech_started":
-                self._stopped_at = None
-            case "speech_stopped":
-                self._stopped_at = now
             case "agent_start":
                 self._speaks(event.agent.name)
             case "handoff":
@@ -63,6 +60,12 @@ class CallDetails:
                 if self.turns:
                     self.turns[-1]["cut"] = cause.value
                 self._changed = True
+
+    def on_response(self, seconds: float) -> None:
+        """Note the latency of the turn that the caller begins to hear: the last one whose audio has come."""
+        if self.turns and self._is_counted and self.turns[-1]["latency_ms"] is None:
+            self.turns[-1]["latency_ms"] = round(seconds * 1000)
+            self._changed = True
 
     def is_due(self, now: float) -> bool:
         """Whether there is something new, and the last values are ten seconds old. True only once for each change."""
@@ -84,10 +87,9 @@ class CallDetails:
         if response_id == self._response:
             return
         self._response, self._changed = response_id, True
-        if len(self.turns) < _MAX_TURNS:
-            latency_ms = None if self._stopped_at is None else round((now - self._stopped_at) * 1000)
-            self.turns.append({"at_ms": round((now - (self._began or now)) * 1000), "latency_ms": latency_ms})
-        self._stopped_at = None
+        self._is_counted = len(self.turns) < _MAX_TURNS
+        if self._is_counted:
+            self.turns.append({"at_ms": round((now - (self._began or now)) * 1000), "latency_ms": None})
 
     def _speaks(self, name: str) -> None:
         if not self.agents or self.agents[-1] != name:

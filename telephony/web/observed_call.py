@@ -75,9 +75,11 @@ class ObservedCall:
         self.live.on_key(self._clock())
 
     def on_latency(self, latency: Latency) -> None:
-        if latency.kind is LatencyKind.RESPONSE:
-            self.live.on_latency(latency.seconds)
-        if latency.kind is LatencyKind.RESPONSE and len(self.responses_s) < _MAX_LATENCIES:
+        if latency.kind is not LatencyKind.RESPONSE:
+            return
+        self.live.on_latency(latency.seconds)
+        self.details.on_response(latency.seconds)
+        if len(self.responses_s) < _MAX_LATENCIES:
             self.responses_s.append(latency.seconds)
 
     def end(self, call: Call) -> None:

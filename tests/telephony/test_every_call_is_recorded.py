@@ -71,6 +71,7 @@ async def test_a_whole_call(tmp_path: Path) -> None:
     ):
         call = await twilio.ring(caller=asks, from_=CALLER)
         row = await record_of(app, call.sid)
+        heard_s = app.state.phone.metrics.registry.get_sample_value("telephony_response_latency_at_ear_seconds_sum")
         subject = app.state.phone.call_records.subjects.of(CALLER)
     assert (row.direction, row.caller, row.called) == ("inbound", "+14•••••••77", OWN_NUMBER)
     assert (row.subject, row.agent, row.agents) == (subject, "Desk", ["Desk"])
@@ -80,6 +81,8 @@ async def test_a_whole_call(tmp_path: Path) -> None:
     assert row.tools == {"works": {"calls": 2, "failures": 0}, "breaks": {"calls": 1, "failures": 1}}
     assert row.turns is not None and len(row.turns) >= 2 and row.interruptions == 0
     assert row.turns[0]["latency_ms"] is None and any(turn["latency_ms"] for turn in row.turns)
+    at_ear = sum(turn["latency_ms"] or 0 for turn in row.turns) / 1000
+    assert at_ear == pytest.approx(heard_s, abs=0.005), "the latency as the caller heard it, as in the metrics"
     assert [turn["at_ms"] for turn in row.turns] == sorted(turn["at_ms"] for turn in row.turns)
     assert row.usage is not None and row.usage["input"]["tokens"] > 0 and row.usage["output"]["audio"] > 0
     assert row.transfers == [] and row.journal == str(journals / call.sid / "journal.jsonl")
