@@ -79,16 +79,19 @@ class Metrics:
                 "first_word_at_ear_seconds",
                 "Time from the start of the media stream to the first sound that the caller heard.",
                 _LATENCY_S,
+                "agent",
             ),
             LatencyKind.RESPONSE: histogram(
                 "response_latency_at_ear_seconds",
                 "Time from the end of the caller's voice to the first sound of the answer, as the caller heard it.",
                 _LATENCY_S,
+                "agent",
             ),
             LatencyKind.BARGE_IN: histogram(
                 "barge_in_latency_at_ear_seconds",
                 "Time from the start of the caller's voice to the silence of the agent, as the caller heard it.",
                 _SHORT_S,
+                "agent",
             ),
         }
         self._barge_ins = counter("barge_ins", "Interruptions of the agent by a caller.")
@@ -178,8 +181,9 @@ class Metrics:
     def response_latency(self, seconds: float) -> None:
         self._latency.observe(seconds)
 
-    def at_ear(self, latency: Latency) -> None:
-        self._at_ear[latency.kind].observe(latency.seconds)
+    def at_ear(self, latency: Latency, agent: str) -> None:
+        """Count a latency of an answer of this agent."""
+        self._at_ear[latency.kind].labels(self._agents(agent)).observe(latency.seconds)
 
     def barge_in(self) -> None:
         self._barge_ins.inc()

@@ -68,6 +68,11 @@ class ObservedCall:
         if self.details.is_due(now) and self._call is not None:
             self._on_progress(self._call, self)
 
+    @property
+    def speaking(self) -> str:
+        """The name of the agent that speaks. Empty: not known yet."""
+        return self.details.agents[-1] if self.details.agents else self.agent
+
     def on_record(self, kind: str, at_s: float, fields: Mapping[str, Any]) -> None:
         self.live.on_record(kind, fields, self._clock())
 

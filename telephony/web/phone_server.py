@@ -209,7 +209,7 @@ class PhoneServer:
 
         def on_latency(latency: Latency) -> None:
             observed.on_latency(latency)
-            self.metrics.at_ear(latency)
+            self.metrics.at_ear(latency, observed.speaking)
 
         pressed = self.defaults.on_digit if self.keypad is None else self.keypad.pressed
 

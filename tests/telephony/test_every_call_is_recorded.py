@@ -71,7 +71,9 @@ async def test_a_whole_call(tmp_path: Path) -> None:
     ):
         call = await twilio.ring(caller=asks, from_=CALLER)
         row = await record_of(app, call.sid)
-        heard_s = app.state.phone.metrics.registry.get_sample_value("telephony_response_latency_at_ear_seconds_sum")
+        heard_s = app.state.phone.metrics.registry.get_sample_value(
+            "telephony_response_latency_at_ear_seconds_sum", {"agent": "Desk"}
+        )
         subject = app.state.phone.call_records.subjects.of(CALLER)
     assert (row.direction, row.caller, row.called) == ("inbound", "+14•••••••77", OWN_NUMBER)
     assert (row.subject, row.agent, row.agents) == (subject, "Desk", ["Desk"])
