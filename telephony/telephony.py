@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
@@ -229,6 +229,31 @@ class Telephony:
         except asyncio.CancelledError:
             call.cancelled = True  # closing hangs it up
             raise
+
+    async def run_campaign(
+        self, name: str, contacts: Iterable[Mapping[str, Any]], *, group: bool = False, **config: Any
+    ) -> list[dict[str, Any]]:
+        """Call every contact of a list, and return a row for each, as `telephony campaign export` writes them.
+
+        `contacts` have the keys of the columns of a list (`to`, and `id`, `timezone`, `consent` and the data). `config`
+        are the settings of a campaign (`CampaignConfig`); its `agent` is one of `outgoing`. A campaign of this name
+        that is in the records goes on. In a simulation the campaign is in memory.
+
+        Raises:
+            CampaignError: the campaign cannot be run here, or is over.
+            pydantic.ValidationError: a setting is invalid.
+        """
+        from .campaigns.campaign import Campaign
+        from .campaigns.config import CampaignConfig
+        from .campaigns.contact_list import contacts_from_rows
+        from .campaigns.in_process import in_memory, on_the_records
+
+        dialler, sources = self.dialler, self._sources or SYSTEM
+        found = contacts_from_rows(contacts, own_number=dialler.from_, rules=dialler.rules, group=group)
+        campaign = Campaign(name, CampaignConfig.model_validate(config), sources.now(), name)
+        if self._campaigns is None:
+            return await in_memory(campaign, found.contacts, dialler, self._outgoing or {}, sources)
+        return await on_the_records(campaign, found.contacts, self._campaigns, sources)
 
     async def placed_since(self, to: str, since: datetime) -> list[CallResource]:
         """The account's calls from our number to `to` that were requested since then, newest first: for a program that

@@ -10,6 +10,8 @@
 - `attempt_call`: the call of one attempt.
 - `runner`: a shell in one process, on a store that does not block.
 - `wanted`: the check before dialing.
+- `in_process`: one campaign to its end in this process.
+- `ring_back`: contacts that call us.
 - `interrupts`: Ctrl-C drains, and a second one hangs up.
 - `callee_mix`: the simulated callees of a rehearsal (`telephony.rehearsal`).
 """

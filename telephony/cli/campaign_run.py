@@ -12,9 +12,8 @@ from realtime_core.sources import SYSTEM
 from telephony.campaigns.campaign import Campaign, CampaignStatus
 from telephony.campaigns.config import CampaignConfig
 from telephony.campaigns.contact import Attempt, Contact
-from telephony.campaigns.dialer import CampaignDialer
+from telephony.campaigns.in_process import until_over
 from telephony.campaigns.interrupts import drained_by_ctrl_c
-from telephony.campaigns.service import Campaigns
 from telephony.env_file import environment
 from telephony.settings import Settings, load_settings
 from telephony.telephony import Telephony
@@ -27,7 +26,6 @@ from .errors import INTERRUPTED, USAGE, CliError
 
 __all__ = ["run_campaign"]
 
-_LOOK_S = 0.5
 _NO_ENGINE = "Campaigns of real calls need DBOS."
 
 
@@ -106,13 +104,4 @@ class _Run:
             dialer.on_change = changed
             await campaigns.run(self.campaign_id, SYSTEM.now())
             with drained_by_ctrl_c(drain, hang_up):
-                await self._over(campaigns, dialer)
-
-    async def _over(self, campaigns: Campaigns, dialer: CampaignDialer) -> None:
-        """Wait until the campaign is over or drained, and no call is in progress."""
-        while True:
-            campaign = await campaigns.existing(self.campaign_id)
-            runs = campaign.status is CampaignStatus.RUNNING and not self.drained
-            if not runs and not dialer.live:
-                return
-            await asyncio.sleep(_LOOK_S)
+                await until_over(campaigns, self.campaign_id, lambda: self.drained)

@@ -23,6 +23,7 @@ from telephony.campaigns.contact import Contact, ContactState, DoneReason, Outco
 from telephony.campaigns.memory_store import MemoryStore
 from telephony.campaigns.outcomes import outcome_of
 from telephony.campaigns.runner import CampaignRunner
+from telephony.errors import CampaignError
 from telephony.simulator import Handset, callees
 from telephony.simulator.callees import Callee
 
@@ -164,6 +165,22 @@ async def test_a_second_interrupt_hangs_up() -> None:
         tasks: list[asyncio.Task[None]] = []
         await _run_and(runner, store, lambda: tasks.append(asyncio.create_task(runner.hang_up())))
     assert (outcomes(store), outcomes(store, BEN)) == ([Outcome.CANCELED], [])
+
+
+async def test_a_program_runs_a_campaign_and_gets_a_row_for_each_contact() -> None:
+    people = [{"to": "(415) 555-0123", "name": "Ada"}, {"to": "12", "name": "Bob"}]
+    async with Telephony(simulate="busy", outgoing={"remind": AGENT}) as phone:
+        ada, bob = await phone.run_campaign("spring", people, agent="remind", retry="busy=1/5s", holidays=True)
+        assert phone.twilio is not None
+        assert len(phone.twilio.calls) == 2
+    assert (ada["reason"], [each["outcome"] for each in ada["attempts"]]) == ("busy", ["busy", "busy"])
+    assert (bob["state"], bob["lines"]) == ("invalid", [2])
+
+
+async def test_a_program_that_names_an_unknown_agent_is_told_so() -> None:
+    async with Telephony(simulate="busy", outgoing={"remind": AGENT}) as phone:
+        with pytest.raises(CampaignError, match="no agent 'desk'"):
+            await phone.run_campaign("spring", [{"to": "+14155550123"}], agent="desk")
 
 
 # --- what an attempt becomes ------------------------------------------------------------------------------------------

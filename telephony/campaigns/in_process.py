@@ -1,0 +1,66 @@
+"""Runs one campaign to its end in this process: on the records, or in memory where there are none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from realtime_core.sources import Sources
+
+from ..call.options import AgentSource
+from ..errors import CampaignError
+from ..outbound.dialler import Dialler
+from .campaign import Campaign, CampaignStatus
+from .contact import Contact
+from .memory_store import MemoryStore
+from .report import result_rows
+from .runner import CampaignRunner
+from .service import Campaigns, ServerSpeech, check_for
+
+__all__ = ["in_memory", "on_the_records", "until_over"]
+
+_LOOK_S = 0.5
+
+
+async def in_memory(
+    campaign: Campaign,
+    contacts: Sequence[Contact],
+    dialler: Dialler,
+    agents: Mapping[str, AgentSource],
+    sources: Sources,
+) -> list[dict[str, Any]]:
+    """Run a campaign whose state ends with this process. Returns a row for each contact. Raises `CampaignError`."""
+    store = MemoryStore()
+    store.add(campaign, contacts)
+    speech, check = ServerSpeech(agents)(campaign), check_for(campaign)
+    await CampaignRunner(store, campaign.id, dialler, speech, sources=sources, check=check).run()
+    return list(result_rows(store, campaign.id))
+
+
+async def on_the_records(
+    campaign: Campaign, contacts: Sequence[Contact], campaigns: Campaigns, sources: Sources
+) -> list[dict[str, Any]]:
+    """Run a campaign on the records, or go on with the one of the same name. Returns a row for each contact.
+
+    Raises:
+        CampaignError: this process cannot make the calls, or the campaign is finished or was stopped.
+    """
+    if campaigns.dialer is None:
+        raise CampaignError("Campaigns of real calls need DBOS: pip install 'telephony-agent[campaigns]'")
+    if await campaigns.ask(lambda store: store.campaign(campaign.id)) is None:
+        await campaigns.ask(lambda store: store.add(campaign, contacts))
+    await campaigns.run(campaign.id, sources.now())
+    await until_over(campaigns, campaign.id)
+    return await campaigns.ask(lambda store: list(result_rows(store, campaign.id)))
+
+
+async def until_over(campaigns: Campaigns, campaign_id: str, is_drained: Callable[[], bool] = lambda: False) -> None:
+    """Wait until the campaign is over or drained, and this process has no call in progress."""
+    assert campaigns.dialer is not None
+    while True:
+        campaign = await campaigns.existing(campaign_id)
+        runs = campaign.status is CampaignStatus.RUNNING and not is_drained()
+        if not runs and not campaigns.dialer.live:
+            return
+        await asyncio.sleep(_LOOK_S)
