@@ -191,7 +191,8 @@ def _line(call: CallRecord | StoredCall) -> str:
     direction = "outbound" if call.is_outbound else "inbound"
     ending = call.ending_words or call.status
     columns = [f"{_when(call)[0]:%Y-%m-%d %H:%M} UTC", f"{direction:8}", f"{numbers:28}", f"{call.agent or '-':12}",
-               f"{length:>6}", f"{ending:24}", call.sid or call.id, _result(call)]  # fmt: skip
+               f"{length:>6}", f"{ending:24}", call.sid or call.id, call.variant,
+               _result(call)]  # fmt: skip
     return "  ".join(filter(None, columns))
 
 
