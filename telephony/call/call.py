@@ -436,18 +436,16 @@ class Call:
         session = self._parts.conversation.session
         await session.update_agent(session.current_agent)
 
-    def new_code(self, n_digits: int) -> str:
-        """A random code of digits."""
-        random = self._parts.sources.random if self._parts.sources.seed is not None else SystemRandom()
-        return "".join(str(random.randrange(10)) for _ in range(n_digits))
-
-    async def ring_with_code(self, number: str, code: str) -> None:
-        """Call another number, and say these digits there. This call goes on.
+    async def ring_with_code(self, number: str, *, n_digits: int = 4) -> str:
+        """Call another number, and say a random code of digits there. Returns the code. This call goes on.
 
         Raises:
             CallError: the number cannot be called.
         """
+        random = self._parts.sources.random if self._parts.sources.seed is not None else SystemRandom()
+        code = "".join(str(random.randrange(10)) for _ in range(n_digits))
         await self._commands.run("ring_with_code", self._ring(number, code))
+        return code
 
     async def _ring(self, number: str, code: str) -> None:
         control = self._parts.control

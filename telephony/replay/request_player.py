@@ -142,7 +142,7 @@ class RequestPlayer:
             case "mark_verified":
                 await call.mark_verified(str(given["level"]))
             case "ring_with_code":
-                await call.ring_with_code(SOME_NUMBER, "")
+                await call.ring_with_code(SOME_NUMBER)
             case "refuse_recording":
                 call.refuse_recording()
             case "supervisor.voice":
