@@ -40,7 +40,7 @@ from .conversation import Conversation
 from .ending import Release
 from .guard import Guard
 from .leg.caller_leg import CallerLeg
-from .leg.fallback import fallback_for
+from .leg.fallback import after_fallback, fallback_for
 from .leg.next_twiml import StreamEnd
 from .leg.reattach import Reattach
 from .lifetime import Lifetime
@@ -312,9 +312,10 @@ class CallSession:
 def _to_fallback(options: CallOptions, info: CallInfo, apologises: bool) -> str | None:
     """The TwiML that dials the fallback number."""
     destination = fallback_for(info.parties(options.own_number), options.fallback)
+    action = None if options.addresses is None else after_fallback(options.addresses.after_dial)
     if apologises:
-        return twiml.apologise(options.apology, destination)
-    return None if destination is None else twiml.dial(destination)
+        return twiml.apologise(options.apology, destination, action=action)
+    return None if destination is None else twiml.dial(destination, action=action)
 
 
 async def _ours(work: Coroutine[Any, Any, None]) -> None:

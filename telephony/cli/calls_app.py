@@ -114,6 +114,20 @@ def export_calls(
             calls.export_call(call, output, folder)
 
 
+@app.command("tasks")
+def list_tasks(
+    done: Annotated[
+        str | None, typer.Option(help="Mark the task of this call as done, and mask its number.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """List the callers who left a message and are to be called back."""
+    from . import tasks as commands
+
+    with reporting(verbose=False):
+        commands.list_tasks(done, json=json)
+
+
 @app.command("purge")
 def purge_calls(
     folder: Folder = None,

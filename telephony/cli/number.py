@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 from dataclasses import asdict
+from urllib.parse import urlsplit
 
 import typer
 
@@ -37,6 +38,9 @@ def set_number(number: str, url: str | None, fallback_url: str | None) -> None:
     webhook = to_us(settings, url, fallback_url)
     saved = asyncio.run(NumberWebhooks(TwilioRest.of(settings)).set(number, webhook))
     typer.echo(f"{saved.number} leads to {webhook}.")
+    if urlsplit(webhook.fallback_url).hostname == urlsplit(webhook.url).hostname:
+        hint = "Callers hear an error of Twilio while this server is down: set --fallback-url to a TwiML Bin."
+        typer.echo(f"Its fallback is the same server. {hint}", err=True)
     typer.echo(f"Before: {saved.before}. `telephony number restore {saved.number}` restores it.")
 
 

@@ -126,12 +126,14 @@ def say_code(code: str) -> str:
     return str(response)
 
 
-def apologise(text: str, fallback: Destination | None = None, voice: Voice = DEFAULT_VOICE) -> str:
-    """Apologise, then dial the fallback number or end the call."""
+def apologise(
+    text: str, fallback: Destination | None = None, voice: Voice = DEFAULT_VOICE, *, action: str | None = None
+) -> str:
+    """Apologise, then dial the fallback number or end the call. Twilio requests `action` after the `<Dial>`."""
     response = VoiceResponse()
     _say(response, text, voice)
     if fallback is not None:
-        response.dial(fallback.to, caller_id=fallback.caller_id)
+        response.dial(fallback.to, caller_id=fallback.caller_id, action=action)
     response.hangup()
     return str(response)
 

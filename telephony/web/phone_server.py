@@ -388,7 +388,13 @@ class PhoneServer:
         if numbers is not None:
             phone.stream_admission.has_account = numbers.has_account
         phone.canaries = Canaries(None, client=client, subject_of=subjects.of, sources=sources)
-        phone.voicemails = Voicemails(call_records, journals, sources, phone.recording_source)
+        phone.voicemails = Voicemails(
+            call_records,
+            journals,
+            sources,
+            phone.recording_source,
+            keeps_audio=not settings.telephony_redact_audio,
+        )
         phone.defaults = replace(
             options,
             journal=lambda info: phone.feeds.tee(info.sid, journals.open(info.sid)),

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..call.call import CallInfo
-from ..call.leg.fallback import fallback_for
+from ..call.leg.fallback import after_fallback, fallback_for
 from ..call.wording import voice_of
 from ..twilio import twiml
 from ..twilio.callbacks import VoiceRequest
@@ -25,16 +25,17 @@ _MAX_DETAILS_CHARS = 16_000
 """Twilio accepts responses of up to 64 kB (error 11750)."""
 
 
-def apologise(phone: PhoneServer, voice: VoiceRequest | None) -> str:
+def apologise(phone: PhoneServer, voice: VoiceRequest | None, request: Request | None = None) -> str:
     """An apology in the language of the call, with the fallback number if Twilio can call it for this caller."""
     settings = phone.settings
     voice = voice or VoiceRequest("")
     fallback = fallback_for(voice.parties(settings.twilio_phone_number), settings.telephony_fallback_number)
+    action = None if request is None else after_fallback(phone.addresses(request).after_dial)
     routed = None if phone.numbers is None else phone.numbers.of(voice.call_sid)
     if routed is None or routed.language == "en":
-        return twiml.apologise(settings.telephony_apology, fallback)
+        return twiml.apologise(settings.telephony_apology, fallback, action=action)
     locale = routed.book.locale(routed.language)
-    return twiml.apologise(locale.text("failed"), fallback, voice_of(locale))
+    return twiml.apologise(locale.text("failed"), fallback, voice_of(locale), action=action)
 
 
 def new_stream(request: Request, phone: PhoneServer, info: CallInfo, *, instance: str = "") -> str:

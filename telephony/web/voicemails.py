@@ -47,7 +47,11 @@ class RecordingSource(Protocol):
 
 
 class Voicemails:
-    """The messages of one application. `source_of`: where the recordings of a call are."""
+    """The messages of one application.
+
+    `source_of`: where the recordings of a call are. `keeps_audio`: whether voices are kept as they are; otherwise only
+    journals, which replace them by noise, have a message.
+    """
 
     def __init__(
         self,
@@ -55,11 +59,14 @@ class Voicemails:
         journals: Journals,
         sources: Sources,
         source_of: Callable[[RoutedCall], RecordingSource | None],
+        *,
+        keeps_audio: bool = True,
     ) -> None:
         self._call_records = call_records
         self._journals = journals
         self._sources = sources
         self._source_of = source_of
+        self._keeps_audio = keeps_audio
         self._tasks: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._fetching: set[asyncio.Task[None]] = set()
 
@@ -114,14 +121,16 @@ class Voicemails:
             except (TwilioError, AudioFileError, OSError) as error:
                 log.warning("The message of call %s could not be stored: %s", voice.call_sid, error)
                 await asyncio.sleep(_PAUSE_S * 2**attempt)
-        waits = call.number.fallback and any(step.transcribe for step in call.route.steps)
-        self._write(voice.call_sid, hold_s=_TRANSCRIPT_S if waits else 0.0, stored=bool(stored), file=stored)
+        hold_s = _TRANSCRIPT_S if call.step.transcribe else 0.0
+        self._write(voice.call_sid, hold_s=hold_s, stored=bool(stored), file=stored)
 
     def _file(self, voice: VoiceRequest, ulaw: bytes) -> Path | None:
         """Write the message. Returns its file; None: no journals are written."""
         if self._journals.folder is None:
             return None
         if (journal := self._journals.path_of(voice.call_sid)) is not None and journal.exists():
+            if not self._keeps_audio:
+                return None
             path = journal.parent / "voicemail.wav"
             write_ulaw(path, ulaw)
             path.chmod(0o600)

@@ -14,11 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..call.call import CallInfo
+from ..call.leg.fallback import AFTER_FALLBACK
 from ..call.leg.next_twiml import Next, StreamEnd
 from ..call.leg.next_twiml import after_dial as decide_after_dial
 from ..call.leg.next_twiml import after_stream as decide_after_stream
 from ..call.wording import voice_of
 from ..errors import NoCallerId
+from ..locales.locale import english
 from ..logs import about_call
 from ..twilio import twiml
 from ..twilio.callbacks import DialResult, VoiceRequest
@@ -82,7 +84,7 @@ async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Res
         why, answer = refused
         _turned_away(phone, voice, why, is_busy=answer.kind == "busy")
         phone.refusals.warning(why, f"Refused a call: {why}.")
-        return twiml_response(_refuse(answer, phone, voice))
+        return twiml_response(_refuse(request, answer, phone, voice))
     info = call_info(request, voice)
     if (screening := phone.defaults.screening) is not None and (why := screening.refusal(info)):
         _turned_away(phone, voice, why, is_busy=True)
@@ -129,6 +131,8 @@ async def after_stream(request: Request, phone: PhoneServer, form: Form) -> Resp
 async def after_dial(request: Request, phone: PhoneServer, form: Form) -> Response:
     """The webhook after a cold transfer that has ended or failed."""
     voice, result = VoiceRequest.parse(form), DialResult.parse(form)
+    if AFTER_FALLBACK in request.query_params:
+        return twiml_response(_after_fallback(phone, voice, result))
     end = None if result.connected else await _stream_end(phone, voice)
     phone.hooks.dial_ended(result)
     what = decide_after_dial(
@@ -136,6 +140,16 @@ async def after_dial(request: Request, phone: PhoneServer, form: Form) -> Respon
     )
     log.info("The transfer has ended (%s): %s.", result.status, what)
     return twiml_response(await _go_on(what, request, phone, voice, end))
+
+
+def _after_fallback(phone: PhoneServer, voice: VoiceRequest, result: DialResult) -> str:
+    """The TwiML after the fallback number was dialled. If it did not answer, the caller is told."""
+    log.info("The fallback number was dialled: %s.", result.status)
+    if result.connected or voice.ended:
+        return twiml.hang_up()
+    routed = None if phone.numbers is None else phone.numbers.of(voice.call_sid)
+    locale = english() if routed is None else routed.book.locale(routed.language)
+    return twiml.say_and_hang_up(locale.text("nobody_available"), voice_of(locale))
 
 
 async def _stream_end(phone: PhoneServer, voice: VoiceRequest) -> StreamEnd | None:
@@ -204,7 +218,7 @@ async def failed(request: Request, error: Exception) -> Response:
     if not getattr(request.state, "wants_twiml", False):
         return PlainTextResponse("Internal Server Error", status_code=500)
     phone, voice = phone_of(request), getattr(request.state, "voice", None)
-    return twiml_response(apologise(phone, voice))
+    return twiml_response(apologise(phone, voice, request))
 
 
 async def _go_on(what: Next, request: Request, phone: PhoneServer, voice: VoiceRequest, end: StreamEnd | None) -> str:
@@ -215,7 +229,7 @@ async def _go_on(what: Next, request: Request, phone: PhoneServer, voice: VoiceR
         phone.hooks.stream_offered(voice.call_sid)
         await phone.call_records.offered(voice.call_sid, end)
         return new_stream(request, phone, _again(request, phone, voice), instance=end.instance)
-    return _rescued(request, phone, voice) or apologise(phone, voice)
+    return _rescued(request, phone, voice) or apologise(phone, voice, request)
 
 
 def _again(request: Request, phone: PhoneServer, voice: VoiceRequest) -> CallInfo:
@@ -235,9 +249,9 @@ def _rescued(request: Request, phone: PhoneServer, voice: VoiceRequest) -> str |
     return twiml.redirect(phone.addresses(request).ladder(place), locale.words["hold_the_line"], voice_of(locale))
 
 
-def _refuse(answer: Refusal, phone: PhoneServer, voice: VoiceRequest) -> str:
+def _refuse(request: Request, answer: Refusal, phone: PhoneServer, voice: VoiceRequest) -> str:
     try:
         return twiml.refuse(answer, voice.parties(phone.settings.twilio_phone_number))
     except NoCallerId as error:
         log.error("A refused call cannot be dialled to %s: %s.", answer.value, error)
-        return apologise(phone, voice)
+        return apologise(phone, voice, request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from realtime_core import RealtimeAgent
+from realtime_core.errors import ConnectFailed
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.sources import Sources
 from telephony.journal.reader import read_journal
@@ -17,6 +19,7 @@ from telephony.locales.locale import shipped
 from telephony.numbers.config import NumbersConfig
 from telephony.simulator import Handset, callees
 from tests.support.clinic import PUBLIC, agent, clinic, own
+from tests.support.office import office
 
 pytestmark = pytest.mark.virtual_time
 
@@ -351,6 +354,34 @@ async def test_a_file_with_a_mistake_changes_nothing(tmp_path: Path, caplog: pyt
         path.write_text(FILE.format(language="it", text="Uno"))
         await asyncio.sleep(3)
         assert not numbers.problems
+
+
+async def test_a_fallback_number_that_nobody_answers_is_followed_by_a_notice() -> None:
+    async with office(Script(), given={"telephony_fallback_number": RECEPTION}) as (twilio, app):
+        twilio.callees[RECEPTION] = callees.no_answer()
+        app.state.phone.defaults.model_config["url"] = "ws://nowhere"
+
+        async def refuses(url: str, headers: Any) -> Any:
+            raise ConnectFailed("the model refuses")
+
+        app.state.phone.defaults.model_config["transport"] = refuses
+        call = await twilio.ring(caller=waits(90), from_=CALLER)
+    assert shipped("en").clips["hold_the_line"][:20_000] in call.heard
+    after = call.heard.rstrip(b"\xff\x7f")
+    assert len(after) / 8000 > 35, "the caller heard something after the phone had rung for 30 s"
+    assert not call.met_twilios_error and call.duration_s < 60
+
+
+async def test_the_console_lists_the_numbers() -> None:
+    given = {"telephony_api_token": "a-token"}
+    async with clinic(one(languages=["de"], **TO_A_PERSON), given=given) as it:
+        address, headers = f"{it.address}/console/api/numbers", {"authorization": "Bearer a-token"}
+        answer = await it.twilio.links.request("GET", address, headers, None, timeout_s=5, max_bytes=10_000)
+        refused = await it.twilio.links.request("GET", address, {}, None, timeout_s=5, max_bytes=10_000)
+    (row,) = json.loads(answer.body)["numbers"]
+    assert (row["number"], row["agent"], row["languages"], row["open"]) == (ONE, "Clinic", ["en", "de"], True)
+    assert row["steps"] == ["Clinic", "dial reception", "voicemail"] and row["closed"] == ["notice"]
+    assert refused.status == 401
 
 
 # --- the host is dead ------------------------------------------------------------------------------------------------

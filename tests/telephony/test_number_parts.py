@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from realtime_core.testing import virtual_time
+from telephony.cli.app import app
 from telephony.doctor.fallback import check_fallbacks, check_numbers_file
 from telephony.doctor.remote import Answer, Web
 from telephony.errors import LocaleError
@@ -19,6 +21,8 @@ from telephony.numbers.config import NumberConfig, NumbersConfig, StepKind
 from telephony.numbers.installation import Installation
 from telephony.numbers.ladder import Ladder, ladder_of, language_of, route_of, text_in
 from telephony.numbers.languages import LanguageDetector
+from telephony.records.call_record import CallUpdate
+from telephony.records.client import open_records
 from telephony.settings import Settings
 from telephony.simulator import SimulatedTwilio
 from telephony.twilio.number_webhooks import NumberWebhooks
@@ -288,3 +292,32 @@ def test_the_doctor_checks_the_file_of_numbers(tmp_path: Path) -> None:
     path.write_text('[numbers."+14155550101"]\nagnt = "a:b"\nfallback_url = "https://b.example/x"\n')
     results, urls = check_numbers_file(path)
     assert {result.state for result in results} == {"wrong"} and f"{path}:2: " in results[1].message
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+def test_open_tasks_are_listed_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/records.db")
+    records = open_records(Settings())
+    assert records is not None
+    task = {"kind": "callback", "state": "open", "number": "+14155550177", "language": "de", "seconds": 12}
+    ended = {"direction": "inbound", "status": "completed", "ending": "closed-voicemail", "task": task}
+    records.note([CallUpdate("CA1", datetime(2026, 11, 28, tzinfo=UTC), True, ended)])
+    runner = CliRunner()
+    assert "+14155550177" in runner.invoke(app, ["calls", "tasks"]).output
+    assert runner.invoke(app, ["calls", "tasks", "--done", "CA2"]).exit_code == 1
+    assert runner.invoke(app, ["calls", "tasks", "--done", "CA1"]).exit_code == 0
+    row = records.call("CA1")
+    records.close()
+    assert row is not None and row.task["state"] == "done" and "0177" not in row.task["number"]
+    assert "no open tasks" in runner.invoke(app, ["calls", "tasks"]).output
+
+
+def test_a_file_with_a_mistake_is_reported_by_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.toml"
+    path.write_text('[numbers."+14155550101"]\nagent = "nowhere:agent"\n')
+    done = CliRunner().invoke(app, ["numbers", "check", str(path)])
+    assert done.exit_code == 1 and f"{path}:2: " in done.output and "There is no module 'nowhere'" in done.output
+    path.write_text('[numbers."+14155550101"]\nagent = "tests.support.clinic:agent"\n')
+    assert "1 numbers, no problem" in CliRunner().invoke(app, ["numbers", "check", str(path)]).output

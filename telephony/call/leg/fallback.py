@@ -7,9 +7,19 @@ import logging
 from ...errors import NoCallerId
 from ...twilio.caller_id import Destination, Parties
 
-__all__ = ["fallback_for"]
+__all__ = ["AFTER_FALLBACK", "after_fallback", "fallback_for"]
 
 log = logging.getLogger(__name__)
+
+
+AFTER_FALLBACK = "fallback"
+"""The query parameter of the address after a `<Dial>` to the fallback number."""
+
+
+def after_fallback(after_dial: str) -> str:
+    """The address that Twilio requests when the fallback number was dialled. If it did not answer, the caller is
+    told."""
+    return f"{after_dial}?{AFTER_FALLBACK}=1"
 
 
 def fallback_for(parties: Parties, number: str | None) -> Destination | None:
