@@ -14,7 +14,13 @@ from ..twilio.rest import PhoneNumber, TwilioRest
 from ..urls import public_address
 from .config import MAIN, NumberConfig, NumbersConfig
 
-__all__ = ["Installation", "NumberPlan"]
+__all__ = ["OVERRIDES", "Installation", "NumberPlan"]
+
+
+OVERRIDES = "ct=2000&rt=5000&rc=0"
+"""Twilio's connection overrides, in milliseconds: it asks the fallback when this server has not accepted a connection
+within 2 s, or not answered within 5 s. By default it tries twice for 5 s each
+(https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ class Installation:
         return NumberPlan(number, account, now, wanted, warning=self._warning(config))
 
     def _wanted(self, config: NumberConfig) -> VoiceWebhook:
-        url = public_address(self._public_url, "/incoming-call")
+        url = f"{public_address(self._public_url, '/incoming-call')}#{OVERRIDES}"
         callback = public_address(self._public_url, "/call-status")
         return VoiceWebhook(url, fallback_url=config.fallback_url or url, status_callback=callback)
 

@@ -18,7 +18,7 @@ from telephony.errors import LocaleError
 from telephony.locales.locale import SHIPPED, Locales, english, shipped
 from telephony.numbers.breaker import BreakerState, CircuitBreaker
 from telephony.numbers.config import NumberConfig, NumbersConfig, StepKind
-from telephony.numbers.installation import Installation
+from telephony.numbers.installation import OVERRIDES, Installation
 from telephony.numbers.ladder import Ladder, ladder_of, language_of, route_of, text_in
 from telephony.numbers.languages import LanguageDetector
 from telephony.records.call_record import CallUpdate
@@ -219,12 +219,13 @@ async def _installed(tmp_path: Path) -> None:
         assert plans[THREE].wanted is None, "the account has it and the file does not"
         assert plans[TWO].warning and not plans[ONE].warning
         assert any(
-            "https://old.example.com -> https://phone.example.com/incoming-call" in line for line in plans[ONE].lines()
+            "https://old.example.com -> https://phone.example.com/incoming-call#ct=2000&rt=5000&rc=0" in line
+            for line in plans[ONE].lines()
         )
         await installation.apply(list(plans.values()))
         assert main.numbers[ONE].voice_fallback_url == "https://handler.example.com/EH1"
         assert main.numbers[ONE].status_callback == "https://phone.example.com/call-status"
-        assert berlin.numbers[TWO].voice_url == "https://phone.example.com/incoming-call"
+        assert berlin.numbers[TWO].voice_url == f"https://phone.example.com/incoming-call#{OVERRIDES}"
         assert not main.numbers[THREE].voice_url
         assert not any(plan.is_change for plan in await installation.plan())
         berlin.numbers[TWO].voice_url = "https://elsewhere.example.com"
