@@ -106,7 +106,7 @@ class CallEndpoints:
             breaker.tries(now())
             self.current = name
             try:
-                return _Watched(await self._connect(name), partial(self._result, name))
+                return _Watched(await self._connect(name, url, headers), partial(self._result, name))
             except RealtimeCoreError as error:
                 log.warning("The model's endpoint %s cannot be reached: %s", name, error)
                 self.failed(name)
@@ -133,20 +133,18 @@ class CallEndpoints:
         else:
             self.failed(name)
 
-    async def _connect(self, name: str) -> Connection:
-        endpoint = self._models.get(name)
-        options = RealtimeModelConfig(**self._main)
-        model_name = self._model_name
-        transport: _Transport | None = options.pop("transport", None)
-        if endpoint is not None:
-            if endpoint.base_url:
-                options = RealtimeModelConfig(base_url=endpoint.base_url)
-            options["api_key"] = os.environ.get(endpoint.api_key_env) or options.get("api_key") or ""
-            model_name = endpoint.model or model_name
-        if transport is None:
-            transport = websocket_transport(TransportConfig(handshake_timeout=HANDSHAKE_S))
-        address = await resolve_endpoint(options, model_name, DEFAULT_MODEL, os.environ)
-        connection: Connection = await transport(address.url, address.headers)
+    async def _connect(self, name: str, url: str, headers: Mapping[str, str]) -> Connection:
+        """Connect to an endpoint. `url` and `headers` are those of the settings, with what the application has set for
+        this call."""
+        given: _Transport | None = self._main.get("transport")
+        transport = given or websocket_transport(TransportConfig(handshake_timeout=HANDSHAKE_S))
+        if (endpoint := self._models.get(name)) is not None:
+            options = RealtimeModelConfig(api_key=os.environ.get(endpoint.api_key_env, ""))
+            if base_url := endpoint.base_url or self._main.get("base_url"):
+                options["base_url"] = base_url
+            address = await resolve_endpoint(options, endpoint.model or self._model_name, DEFAULT_MODEL, os.environ)
+            url, headers = address.url, address.headers
+        connection: Connection = await transport(url, headers)
         return connection
 
 

@@ -18,10 +18,11 @@ from ..call.call import Call, CallInfo
 from ..call.ending import Ending, EndReason
 from ..call.options import AgentSource, CallOptions
 from ..call.wording import voice_of
-from ..numbers.config import Choice
+from ..numbers.config import Choice, NumberConfig
 from ..numbers.endpoints import CallEndpoints
 from ..numbers.ladder import text_in
 from ..numbers.languages import LanguageDetector
+from ..numbers.policies import ConsentConfig, RecordingConfig
 from ..outcomes.call_agent import agent_for_call
 from ..tools import transfer
 from ..twilio import twiml
@@ -49,7 +50,7 @@ def number_options(
         greeting=_greeting(call) if call.at == 0 else base.greeting,
         run_config=_with_voice(base.run_config, number.voices.get(call.language, number.voice)),
         data={**base.data, **number.variables},
-        consent=consent_for(number, book.locales),
+        consent=consent_for(number, book.locales) if _has_consent(number) else base.consent,
         locale=locale,
         control=None if base.control is None else numbers.rest(call) or base.control,
         rescue=_rescue(call, addresses),
@@ -95,6 +96,11 @@ def _agent(call: RoutedCall, given: Any, language: str) -> AgentSource:
         () if language == "en" and number.language == "en" else (call.book.locale(language).instructions["language"],)
     )
     return agent_for_call(source, number.variables, tools, notes=notes)
+
+
+def _has_consent(number: NumberConfig) -> bool:
+    """Whether the configuration says anything about consent or recording. If not, the application's policy applies."""
+    return number.consent != ConsentConfig() or number.recording != RecordingConfig()
 
 
 def _greeting(call: RoutedCall) -> str | bytes | None:
