@@ -208,6 +208,15 @@ async def test_a_caller_who_hangs_up_before_the_first_word_is_in_the_records() -
     assert row.over and row.direction == "inbound"
 
 
+async def test_the_consent_policy_of_a_number_has_its_notice_in_the_language_of_the_call() -> None:
+    async with clinic(one(language="de", consent={"policy": "two-party"})) as it:
+        own(it.twilio, ONE)
+        call = await it.twilio.ring(to=ONE, caller=asks, from_=CALLER)
+        row = await it.record(call.sid)
+    assert (row.consent["policy"], row.consent["language"]) == ("two-party", "de")
+    assert row.consent["notice"] == shipped("de").texts["recording_notice"]
+
+
 # --- languages -------------------------------------------------------------------------------------------------------
 
 
