@@ -27,6 +27,7 @@ from typing import Any
 from realtime_core.sources import SYSTEM
 
 from . import measurements
+from .campaign_cpu import LIMIT_MS, cpu_ms_per_call
 from .exploration import explore
 from .heard_position import CLASSES, CallResult, Summary, measure, summarise
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying
@@ -43,6 +44,7 @@ LONG_TESTS = (
     "tests/telephony/test_campaign_rehearsal.py",
     "tests/telephony/test_numbers_proof.py",
     "tests/telephony/test_webhook_kill.py",
+    "tests/telephony/test_campaign_faults.py",
     "tests/realtime_core/test_repeated_events.py",
 )
 """Tests with a long form: see `benchmarks.extent`."""
@@ -119,6 +121,13 @@ def journal_cost(extent: Extent) -> Result:
     return Result(figures, percent <= CPU_LIMIT_PERCENT, summary)
 
 
+def campaign_cpu(extent: Extent) -> Result:
+    """Measures the CPU time of a campaign's dialer for each call, beside the call itself."""
+    per_call = cpu_ms_per_call(500)
+    figures = {"calls": 500, "ms_per_call": round(per_call, 1), "limit_ms": LIMIT_MS}
+    return Result(figures, per_call <= LIMIT_MS, f"{per_call:.1f} ms of CPU for each call")
+
+
 def long_tests(extent: Extent) -> Result:
     """Runs long tests: 200 hang-ups, fault combinations of outgoing calls, a call list whose process is killed."""
     command = [sys.executable, "-m", "pytest", *LONG_TESTS]
@@ -161,6 +170,7 @@ STEPS: dict[str, Callable[[Extent], Result]] = {
     "replays": replays,
     "kills": kills,
     "journal": journal_cost,
+    "campaign_cpu": campaign_cpu,
     "tests": long_tests,
     "exploration": exploration,
     "mutation": mutation,

@@ -127,6 +127,9 @@ class Metrics:
         self._webhooks_pending = gauge("webhooks_pending", "Webhooks in the outbox that are not delivered yet.")
         self._webhooks_dead = gauge("webhooks_dead", "Webhooks in the outbox that were given up.")
         self._webhook_age = gauge("webhook_oldest_pending_seconds", "Age of the oldest webhook that waits; 0: none.")
+        self._campaign_attempts = counter("campaign_attempts", "Attempts of campaigns that ended here.", "outcome")
+        self._campaign_contacts = counter("campaign_contacts_done", "Contacts of campaigns that are done.", "reason")
+        self._campaign_live = gauge("campaign_attempts_live", "Attempts of campaigns that this process makes now.")
         self._failures = counter(
             "application_failures",
             "Failures of the application's own code: a tool, a hook, a guardrail or a callback.",
@@ -260,6 +263,17 @@ class Metrics:
         self._webhooks_pending.set(waiting.pending)
         self._webhooks_dead.set(waiting.dead)
         self._webhook_age.set(0 if waiting.oldest is None else max(0.0, (now - waiting.oldest).total_seconds()))
+
+    def campaign_attempt(self, outcome: str) -> None:
+        """Count an attempt that ended. `outcome` is one of a small set of fixed words, such as `abandoned`."""
+        self._campaign_attempts.labels(outcome).inc()
+
+    def campaign_contact_done(self, reason: str) -> None:
+        """Count a contact for which no further attempt is made. `reason` is one of a small set of fixed words."""
+        self._campaign_contacts.labels(reason).inc()
+
+    def campaign_live(self, attempts: int) -> None:
+        self._campaign_live.set(attempts)
 
     def loop_lag(self, seconds: float) -> None:
         self._lag.set(seconds)

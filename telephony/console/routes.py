@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from . import history, live_feed, login, numbers, pages, single_sign_on, softphone, steering, take_over
+from . import campaigns, history, live_feed, login, numbers, pages, single_sign_on, softphone, steering, take_over
 
 __all__ = ["routes"]
 
@@ -17,6 +17,7 @@ def routes() -> list[BaseRoute]:
         *history.routes(),
         *steering.routes(),
         *take_over.routes(),
+        *campaigns.routes(),
         *numbers.routes(),
         *softphone.routes(),
         *pages.routes(),

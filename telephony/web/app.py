@@ -60,6 +60,8 @@ from .routing import Agents
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
+    from ..campaigns.campaign import Campaign
+    from ..campaigns.contact import Attempt, Contact
     from ..campaigns.dialer import CampaignDialer
     from ..campaigns.service import Campaigns
     from ..outbound.dialler import Dialler
@@ -313,6 +315,16 @@ async def _campaigns(phone: PhoneServer, dialler: Dialler, stack: AsyncExitStack
     if made is None:
         return None
     dialer, queue = made
+
+    def changed(campaign: Campaign, attempt: Attempt | None, contact: Contact | None) -> None:
+        if attempt is not None and attempt.outcome is not None:
+            phone.metrics.campaign_attempt(attempt.outcome.value)
+        if contact is not None and contact.reason is not None:
+            phone.metrics.campaign_contact_done(contact.reason.value)
+        if phone.call_records.client.announces:
+            phone.call_records.client.on_announced()
+
+    dialer.on_change = changed
     await stack.enter_async_context(queue)
     return await stack.enter_async_context(dialer)
 

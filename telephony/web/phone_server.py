@@ -324,6 +324,8 @@ class PhoneServer:
         client = self.call_records.client
         self.metrics.capacity(self.registry.max_calls, draining=self.registry.draining)
         self.metrics.journal_queue(self.journals.waiting)
+        if self.campaigns is not None and self.campaigns.dialer is not None:
+            self.metrics.campaign_live(self.campaigns.dialer.live)
         self.metrics.records(client.state != "unavailable", client.waiting, client.dropped)
 
     @classmethod

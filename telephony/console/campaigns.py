@@ -1,0 +1,126 @@
+"""The campaigns, for their pages: status, contacts, and pause, resume and stop."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ..errors import CampaignError, RecordRefused, RecordsUnavailable
+from ..web.phone_server import PhoneServer, phone_of
+from .access import Scope
+
+if TYPE_CHECKING:
+    from ..campaigns.service import Campaigns
+
+__all__ = ["routes"]
+
+_NO_STORE = {"Cache-Control": "no-store"}
+_PAGE = 50
+_HOURS = 24
+_CHANGES = ("pause", "resume", "stop")
+
+
+def routes() -> list[BaseRoute]:
+    return [
+        Route("/console/api/campaigns", list_campaigns),
+        Route("/console/api/campaigns/{id}", show_campaign),
+        Route("/console/api/campaigns/{id}/contacts", list_contacts),
+        Route("/console/api/campaigns/{id}/{change}", change_campaign, methods=["POST"]),
+    ]
+
+
+async def list_campaigns(request: Request) -> Response:
+    """The campaigns, the newest first, with their counts: `{"campaigns": [...]}`."""
+    phone = await _admitted(request, Scope.VIEW)
+    if phone.campaigns is None:
+        return JSONResponse({"campaigns": []}, headers=_NO_STORE)
+    from ..campaigns.report import campaign_json
+
+    try:
+        known = await phone.campaigns.ask(lambda store: [(it, store.funnel(it.id)) for it in store.campaigns()])
+    except (RecordsUnavailable, RecordRefused) as error:
+        return _problem(503, f"The records cannot be used: {error}")
+    shown = [campaign_json(campaign, funnel) for campaign, funnel in known]
+    return JSONResponse({"campaigns": shown}, headers=_NO_STORE)
+
+
+async def show_campaign(request: Request) -> Response:
+    """One campaign: its counts, its calls in each of the last 24 hours, and the next attempt."""
+    phone = await _admitted(request, Scope.VIEW)
+    try:
+        return await _shown(phone, request.path_params["id"])
+    except CampaignError as error:
+        return _problem(404, str(error))
+    except (RecordsUnavailable, RecordRefused) as error:
+        return _problem(503, f"The records cannot be used: {error}")
+
+
+async def list_contacts(request: Request) -> Response:
+    """Contacts of a campaign with their attempts: `state`, `search` and `after`."""
+    phone, query = await _admitted(request, Scope.VIEW), request.query_params
+    try:
+        page = await _campaigns(phone).page(
+            request.path_params["id"],
+            limit=_PAGE,
+            after=query.get("after", ""),
+            state=query.get("state", ""),
+            search=query.get("search", ""),
+        )
+    except CampaignError as error:
+        return _problem(404, str(error))
+    except ValueError as error:
+        return _problem(400, str(error))
+    except (RecordsUnavailable, RecordRefused) as error:
+        return _problem(503, f"The records cannot be used: {error}")
+    following = page[-1]["id"] if len(page) == _PAGE else None
+    return JSONResponse({"contacts": page, "next": following}, headers=_NO_STORE)
+
+
+async def change_campaign(request: Request) -> Response:
+    """Pause, resume or stop a campaign. It counts at once in every process."""
+    phone = await _admitted(request, Scope.CONTROL)
+    id_, change, now = request.path_params["id"], request.path_params["change"], phone.sources.now()
+    try:
+        campaigns = _campaigns(phone)
+        if change not in _CHANGES:
+            return _problem(404, f"There is no {change!r}: write {', '.join(_CHANGES)}.")
+        await {"pause": campaigns.pause, "resume": campaigns.run, "stop": campaigns.stop}[change](id_, now)
+        return await _shown(phone, id_)
+    except CampaignError as error:
+        return _problem(409, str(error))
+    except (RecordsUnavailable, RecordRefused) as error:
+        return _problem(503, f"The records cannot be used: {error}")
+
+
+async def _admitted(request: Request, scope: Scope) -> PhoneServer:
+    """The phone server, for a client with this scope for all numbers: a campaign has many. Raises `AccessRefused`."""
+    phone = phone_of(request)
+    grant = await phone.access.admit(request, scope)
+    grant.demand_all_numbers()
+    return phone
+
+
+def _campaigns(phone: PhoneServer) -> Campaigns:
+    if phone.campaigns is None:
+        raise CampaignError("Campaigns need a database: set DATABASE_URL or TELEPHONY_DATA_DIR.")
+    return phone.campaigns
+
+
+async def _shown(phone: PhoneServer, id_: str) -> Response:
+    campaigns, now = _campaigns(phone), phone.sources.now()
+    shown = await campaigns.shown(id_)
+    since = (now - timedelta(hours=_HOURS - 1)).replace(minute=0, second=0, microsecond=0)
+    standing, by_hour = await campaigns.ask(lambda store: (store.standing(id_, now), store.calls_by_hour(id_, since)))
+    hours: list[dict[str, Any]] = [
+        {"at": (at := since + timedelta(hours=n)).isoformat(), "calls": by_hour[at]} for n in range(_HOURS)
+    ]
+    about = {**shown, "live": standing.live, "abandoned_in_day": standing.abandoned_in_day, "hours": hours}
+    return JSONResponse(about, headers=_NO_STORE)
+
+
+def _problem(status: int, message: str) -> Response:
+    return JSONResponse({"error": message}, status_code=status, headers=_NO_STORE)
