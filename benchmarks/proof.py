@@ -41,6 +41,7 @@ LIBRARIES = ("numpy", "starlette", "uvicorn", "websockets", "orjson", "pybase64"
 LONG_TESTS = (
     "tests/telephony/stories/test_story_hang_ups.py",
     "tests/telephony/test_outbound_faults.py",
+    "tests/telephony/test_campaign_contacts.py",
     "tests/telephony/test_campaign_rehearsal.py",
     "tests/telephony/test_numbers_proof.py",
     "tests/telephony/test_webhook_kill.py",

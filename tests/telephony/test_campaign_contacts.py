@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import pytest
 
+from benchmarks.extent import extent
 from telephony.campaigns.contact import Contact, ContactState
 from telephony.campaigns.contact_list import ContactList, contacts_from_csv, contacts_from_rows
 from telephony.errors import CampaignError
@@ -139,3 +141,12 @@ def test_a_cell_may_have_several_lines_and_empty_lines_are_no_contacts() -> None
         ((2,), {"note": "a\nb"}),
         ((6,), {"note": "c"}),
     ]
+
+
+def test_ten_thousand_contacts_are_read_in_under_ten_seconds() -> None:
+    count = extent(2_000, 10_000)
+    lines = "".join(f"{n},+1415555{n:04},Person {n},,yes\n" for n in range(count))
+    began = process_time()
+    found = read(f"id,to,name,timezone,consent\n{lines}")
+    assert process_time() - began < count / 1_000
+    assert (len(found.contacts), found.invalid) == (count, [])
