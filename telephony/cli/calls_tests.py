@@ -37,7 +37,8 @@ def add_tests(call: str, name: str | None, agent: str | None, tests: Path, folde
     for problem in made.problems:
         typer.echo(f"{problem} Left out.", err=True)
     size = sum(recording.stat().st_size for recording in made.recordings) / 1e6
-    what = str(made.recordings[0]) if not many else f"{len(made.recordings)} recordings in {made.recordings[0].parent}"
+    count = len(made.recordings)
+    what = str(made.recordings[0]) if count == 1 else f"{count} recordings in {made.recordings[0].parent}"
     typer.echo(f"{what} ({size:.1f} MB) and {made.test}: edit the expectations, and run pytest.")
 
 
