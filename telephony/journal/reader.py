@@ -109,7 +109,10 @@ class _Checked:
     def done(self) -> None:
         """Report. Raises `JournalError` if no line was a record."""
         if self._odd and not self._records:
-            raise JournalError(f"{self._name} is no journal: {self._odd[0]}")
+            raise JournalError(
+                f"{self._name} is no journal: {self._odd[0]}. `telephony calls import` makes journals of the logs and "
+                "recordings of other programs."
+            )
         if self._odd:
             log.warning("%s: %d lines are no records and are skipped. The first is %s",
                         self._name, len(self._odd), self._odd[0])  # fmt: skip
