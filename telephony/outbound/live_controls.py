@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
-from realtime_core import HeardItem, RealtimeSession
+from realtime_core import HeardItem, RealtimeAgent, RealtimeSession
 
 from ..audio.files import Clip
-from ..call.call import Call, TransferAttempt
+from ..call.call import Call, SupervisorCommands, TransferAttempt
 from ..call.call_info import CallInfo
 from ..call.digits import Digits
+from ..call.line.monitor import Listener
 from ..errors import CallError
+from ..locales.locale import Locale
 
 __all__ = ["LiveControls"]
 
@@ -61,6 +63,10 @@ class LiveControls:
         return self._answered_call("called").called
 
     @property
+    def language(self) -> str:
+        return self._answered_call("language").language
+
+    @property
     def session(self) -> RealtimeSession:
         return self._answered_call("session").session
 
@@ -76,6 +82,25 @@ class LiveControls:
     def had_stream(self) -> bool:
         return self._answered_call("had_stream").had_stream
 
+    @property
+    def supervision(self) -> SupervisorCommands:
+        return self._answered_call("supervision").supervision
+
+    @property
+    def waiting_tools(self) -> Mapping[str, str]:
+        return self._answered_call("waiting_tools").waiting_tools
+
+    @property
+    def verified(self) -> frozenset[str]:
+        return self._answered_call("verified").verified
+
+    @property
+    def is_sealed(self) -> bool:
+        return self._answered_call("is_sealed").is_sealed
+
+    def hides(self, item_id: str) -> bool:
+        return self._answered_call("hides").hides(item_id)
+
     def heard(self) -> Sequence[HeardItem]:
         return self._answered_call("heard").heard()
 
@@ -83,6 +108,12 @@ class LiveControls:
 
     async def transfer(self, target: str, *, summary: str | None = None) -> str:
         return await self._answered_call("transfer").transfer(target, summary=summary)
+
+    def transfer_number(self, target: str) -> str:
+        return self._answered_call("transfer_number").transfer_number(target)
+
+    async def change_language(self, language: str | Locale, agent: RealtimeAgent[Any] | None = None) -> None:
+        await self._answered_call("change_language").change_language(language, agent)
 
     async def say(self, instructions: str, *, interruptible: bool = True) -> bool:
         return await self._answered_call("say").say(instructions, interruptible=interruptible)
@@ -118,11 +149,26 @@ class LiveControls:
     def listening(self) -> AbstractContextManager[None]:
         return self._answered_call("listening").listening()
 
+    def listen(self) -> AbstractContextManager[Listener]:
+        return self._answered_call("listen").listen()
+
     def machine_found(self) -> None:
         self._answered_call("machine_found").machine_found()
 
     def note(self, kind: str, **fields: Any) -> None:
         self._answered_call("note").note(kind, **fields)
+
+    def secret(self) -> AbstractAsyncContextManager[None]:
+        return self._answered_call("secret").secret()
+
+    def refuse_recording(self) -> None:
+        self._answered_call("refuse_recording").refuse_recording()
+
+    async def mark_verified(self, level: str = "verified") -> None:
+        await self._answered_call("mark_verified").mark_verified(level)
+
+    async def ring_with_code(self, number: str, *, n_digits: int = 4) -> str:
+        return await self._answered_call("ring_with_code").ring_with_code(number, n_digits=n_digits)
 
     def keep_secret(self, secret: str) -> None:
         self._answered_call("keep_secret").keep_secret(secret)
