@@ -158,7 +158,7 @@ def _holidays(name: str) -> Any:
 
     country, _, part = name.partition("-")
     try:
-        return holidays.country_holidays(country.upper(), subdiv=part.upper() or None)
+        return holidays.country_holidays(country.upper(), subdiv=part.upper() or None, language="en_US")
     except NotImplementedError:
         raise ValueError(
             f"the holidays of {name!r} are not known: write a country like DE, or a part of it like DE-BE"

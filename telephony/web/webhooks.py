@@ -75,7 +75,8 @@ async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Res
     if phone.numbers is not None:
         routed = phone.numbers.begin(voice.call_sid, voice.called, voice.caller, phone.sources.now())
         if routed is not None and _is_of_account(phone, voice, routed.book.account_sid(routed.number)):
-            return twiml_response(await answer_number(request, phone, voice, routed))
+            screened = _screened(phone, call_info(request, voice))
+            return screened or twiml_response(await answer_number(request, phone, voice, routed))
     if not phone.routing.serves(voice.called):
         _turned_away(phone, voice, "number")
         phone.refusals.warning(f"number {voice.called}", f"Refused a call: no agent answers {voice.called!r}.")
@@ -86,11 +87,9 @@ async def incoming_call(request: Request, phone: PhoneServer, form: Form) -> Res
         phone.refusals.warning(why, f"Refused a call: {why}.")
         return twiml_response(_refuse(request, answer, phone, voice))
     info = call_info(request, voice)
-    if (screening := phone.defaults.screening) is not None and (why := screening.refusal(info)):
-        _turned_away(phone, voice, why, is_busy=True)
+    if (screened := _screened(phone, info)) is not None:
         phone.limits.ended(voice.call_sid, phone.now)
-        phone.refusals.warning(why, f"Refused a call: {why}.")
-        return twiml_response(twiml.busy())
+        return screened
     document = new_stream(request, phone, info)
     phone.call_records.announced(info)
     phone.warm(request, info)
@@ -105,6 +104,16 @@ def _is_of_account(phone: PhoneServer, voice: VoiceRequest, account_sid: str | N
         return True
     phone.refusals.warning("account", f"Refused a call to {voice.called!r}: its number belongs to another account.")
     return False
+
+
+def _screened(phone: PhoneServer, info: CallInfo) -> Response | None:
+    """The response to a caller whom the screening turns away. None: the caller may call."""
+    if (screening := phone.defaults.screening) is None or not (why := screening.refusal(info)):
+        return None
+    phone.metrics.call_refused(why)
+    phone.call_records.turned_away(info.sid, info.caller, info.called, why=why, is_busy=True)
+    phone.refusals.warning(why, f"Refused a call: {why}.")
+    return twiml_response(twiml.busy())
 
 
 def _turned_away(phone: PhoneServer, voice: VoiceRequest, why: str, *, is_busy: bool = False) -> None:

@@ -14,6 +14,7 @@ from realtime_core import RealtimeAgent
 from realtime_core.errors import ConnectFailed
 from realtime_core.local import Reply, Script, Turn
 from realtime_core.sources import Sources
+from telephony.call.screening import Screening
 from telephony.journal.reader import read_journal
 from telephony.locales.locale import shipped
 from telephony.numbers.config import NumbersConfig
@@ -198,6 +199,14 @@ async def test_a_caller_at_a_limit_goes_to_the_next_step_and_is_in_the_records()
         row = await it.record(second.sid)
         await first.ends()
     assert (row.status, row.ending, row.steps[0]["result"]) == ("completed", "fallback-say", "number-limit")
+
+
+async def test_a_blocked_caller_is_turned_away_and_in_the_records() -> None:
+    async with clinic(one(), screening=Screening(blocked=["+1415555017*"])) as it:
+        own(it.twilio, ONE)
+        call = await it.twilio.ring(to=ONE, caller=waits(20), from_=CALLER)
+        row = await it.record(call.sid)
+    assert not call.streams and call.status == "busy" and row.ending == "refused-blocked"
 
 
 async def test_a_caller_who_hangs_up_before_the_first_word_is_in_the_records() -> None:
