@@ -16,7 +16,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,50 +39,46 @@ from telephony.evals.judge import StandInJudge
 from telephony.evals.run import Side, VoiceSettings, judge_calls, make_calls
 from telephony.evals.statistics import Verdict
 
-RUNS, NEEDED = 20, 19
+RUNS = 20
 PAIRS_WORSE, PAIRS_SAME = 12, 60
 MARGIN = 0.15
+OUR_TURNS = "benchmarks.evals:our_turns"
 
 # --- the agents --------------------------------------------------------------------------------------------------
 
-_CONFIRMING = (
-    "You answer for Trattoria Blu. Short sentences. Repeat the booking and ask whether it is right before you book."
-)
-_FORGETFUL = "You answer for Trattoria Blu. Short sentences."
+_CONFIRMING = "You answer for Blu. Short sentences. Repeat the booking and ask whether it is right before you book."
+_FORGETFUL = "You answer for Blu. Short sentences."
 
 
 @function_tool
-async def book_table(day: str, people: int, time: str) -> str:
+async def book_table(day: str, people: int) -> str:
     """Book a table; returns the confirmation.
 
     Args:
         day: A day of the week, such as Friday.
         people: How many will come.
-        time: When, as HH:MM on the 24-hour clock.
     """
     return f"Booked for {people} on {day}."
 
 
 @function_tool(name_override="book_table")
-async def book_table_renamed(day: str, pax: int, time: str) -> str:
+async def book_table_renamed(day: str, pax: int) -> str:
     """Book a table; returns the confirmation.
 
     Args:
         day: A day of the week, such as Friday.
         pax: As in the old system.
-        time: When, as HH:MM on the 24-hour clock.
     """
     return f"Booked for {pax} on {day}."
 
 
 @function_tool(name_override="book_table")
-async def book_table_slowly(day: str, people: int, time: str) -> str:
+async def book_table_slowly(day: str, people: int) -> str:
     """Book a table; returns the confirmation.
 
     Args:
         day: A day of the week, such as Friday.
         people: How many will come.
-        time: When, as HH:MM on the 24-hour clock.
     """
     await asyncio.sleep(2.5)
     return f"Booked for {people} on {day}."
@@ -100,7 +96,7 @@ def _agent(
     *, instructions: str = _CONFIRMING, tool: Any = book_table, blocked: str = r"\bguarantee"
 ) -> RealtimeAgent[Any]:
     return RealtimeAgent(
-        name="Trattoria Blu",
+        name="Blu",
         instructions=instructions,
         tools=[tool, hang_up()],
         output_guardrails=[_guardrail(blocked)],
@@ -159,7 +155,19 @@ class Planted:
     name: str
     agent: str
     worse: str | None
-    configure: str | None = "benchmarks.evals:our_turns"
+    configure: str | None = OUR_TURNS
+
+    def is_right(self, verdicts: Mapping[str, Verdict]) -> bool:
+        """Whether the right criterion is worse; of an unchanged agent, whether all are the same."""
+        if self.worse is None:
+            return all(verdict is Verdict.SAME for verdict in verdicts.values())
+        return verdicts[self.worse] is Verdict.WORSE
+
+    def besides(self, verdicts: Mapping[str, Verdict]) -> list[str]:
+        """The criteria besides the right one that are worse; of an unchanged agent, those that are not the same."""
+        if self.worse is None:
+            return [name for name, verdict in verdicts.items() if verdict is not Verdict.SAME]
+        return [name for name, verdict in verdicts.items() if name != self.worse and verdict is Verdict.WORSE]
 
 
 PLANTED = (
@@ -180,8 +188,8 @@ def write_personas(folder: Path, people: int = len(PEOPLE)) -> list[Case]:
     for name, day, count in PEOPLE[:people]:
         (folder / f"{name.lower()}.toml").write_text(
             f'name = "{name}"\n'
-            f'goal = "A table for {_COUNTS[count]} on {day}, at seven p.m."\n'
-            f'facts = {{ day = "{day}", people = {count}, time = "seven p.m.", name = "{name}" }}\n'
+            f'goal = "A table for {_COUNTS[count]} on {day}, please."\n'
+            f'facts = {{ day = "{day}", people = {count}, name = "{name}" }}\n'
             "backchannels = 0.8\n"
             "[line]\nround_trip_ms = 60\njitter_ms = 10\n"
         )
@@ -203,41 +211,59 @@ class Found:
 
     @property
     def holds(self) -> bool:
-        return self.right >= min(NEEDED, self.runs)
+        return self.right >= self.runs - self.runs // RUNS
+
+    def __str__(self) -> str:
+        others = "".join(f"; {name} in {count}" for name, count in self.others.items())
+        return f"{self.planted.name}: right in {self.right} of {self.runs} runs{others}"
+
+
+def run_once(
+    planted: Sequence[Planted],
+    cases: Sequence[Case],
+    *,
+    pairs: Callable[[Planted], int],
+    seed: int,
+    workers: int | None = None,
+) -> dict[Planted, dict[str, Verdict]]:
+    """Compare each changed agent with the baseline, by this number of pairs. The baseline's calls are made once."""
+    criteria = parse_criteria(CRITERIA)
+    repeats = {each: -(-pairs(each) // len(cases)) for each in planted}
+
+    def calls_of(name: str, agent: str, configure: str | None, repeat: int) -> list[CallResult]:
+        side = Side(name, f"benchmarks.evals:{agent}", configure)
+        return make_calls(
+            [side], cases, repeat=repeat, model="embedded", seed=seed, run_tools=True, voice=VoiceSettings("stored"),
+            workers=workers,
+        )[name]  # fmt: skip
+
+    before = calls_of("baseline", "baseline", OUR_TURNS, max(repeats.values()))
+    found = {}
+    for each in planted:
+        new = calls_of("new", each.agent, each.configure, repeats[each])
+        same = [call for call in before if call.nth <= repeats[each]]
+        found[each] = verdicts_of(criteria, {"new": new, "baseline": same})
+    return found
+
+
+def _pairs(planted: Planted) -> int:
+    return PAIRS_WORSE if planted.worse else PAIRS_SAME
 
 
 def measure(
-    planted: Planted, cases: Sequence[Case], *, runs: int, pairs: int, seed: int, workers: int | None = None
-) -> Found:
-    """Compare the changed agent with the baseline `runs` times, by `pairs` pairs of calls each."""
-    criteria = parse_criteria(CRITERIA)
-    right, others = 0, dict[str, int]()
-    repeat = -(-pairs // len(cases))
+    planted: Sequence[Planted], cases: Sequence[Case], *, runs: int, seed: int, workers: int | None = None
+) -> list[Found]:
+    """Compare each changed agent with the baseline `runs` times."""
+    right = dict.fromkeys(planted, 0)
+    others: dict[Planted, dict[str, int]] = {each: {} for each in planted}
     for run in range(runs):
-        verdicts = _verdicts(planted, criteria, cases, repeat, seed + run, workers)
-        if planted.worse is None:
-            right += all(verdict is Verdict.SAME for verdict in verdicts.values())
-        else:
-            right += verdicts[planted.worse] is Verdict.WORSE
-        for name, verdict in verdicts.items():
-            is_wrong = verdict is Verdict.WORSE if planted.worse else verdict is not Verdict.SAME
-            if name != planted.worse and is_wrong:
-                others[name] = others.get(name, 0) + 1
-    return Found(planted, right, runs, others)
-
-
-def _verdicts(
-    planted: Planted, criteria: Criteria, cases: Sequence[Case], repeat: int, seed: int, workers: int | None
-) -> dict[str, Verdict]:
-    sides = [
-        Side("new", f"benchmarks.evals:{planted.agent}", planted.configure),
-        Side("baseline", "benchmarks.evals:baseline", "benchmarks.evals:our_turns"),
-    ]
-    calls = make_calls(
-        sides, cases, repeat=repeat, model="embedded", seed=seed, run_tools=True, voice=VoiceSettings("stored"),
-        workers=workers,
-    )  # fmt: skip
-    return verdicts_of(criteria, calls)
+        verdicts = run_once(planted, cases, pairs=_pairs, seed=seed + run, workers=workers)
+        for each, found in verdicts.items():
+            right[each] += each.is_right(found)
+            for name in each.besides(found):
+                others[each][name] = others[each].get(name, 0) + 1
+        print(f"run {run + 1}: {', '.join(str(right[each]) for each in planted)} right", file=sys.stderr, flush=True)
+    return [Found(each, right[each], runs, others[each]) for each in planted]
 
 
 def verdicts_of(criteria: Criteria, calls: dict[str, list[CallResult]]) -> dict[str, Verdict]:
@@ -252,19 +278,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", type=int, help="the number of one planted change, from 0")
+    parser.add_argument("--workers", type=int)
     options = parser.parse_args()
-    holds = True
+    began, cpu = time.monotonic(), os.times().children_user
     with tempfile.TemporaryDirectory() as folder:
-        cases = write_personas(Path(folder))
-        for planted in PLANTED if options.only is None else PLANTED[options.only : options.only + 1]:
-            began, cpu = time.monotonic(), os.times().children_user
-            pairs = PAIRS_SAME if planted.worse is None else PAIRS_WORSE
-            found = measure(planted, cases, runs=options.runs, pairs=pairs, seed=options.seed)
-            holds = holds and found.holds
-            took = f"{time.monotonic() - began:.0f} s, {os.times().children_user - cpu:.0f} s of CPU"
-            print(f"{planted.name}: right in {found.right} of {found.runs} runs; others {found.others} ({took})")
-    sys.exit(not holds)
+        found = measure(
+            PLANTED, write_personas(Path(folder)), runs=options.runs, seed=options.seed, workers=options.workers
+        )
+    print("\n".join(map(str, found)))
+    print(f"{time.monotonic() - began:.0f} s, {os.times().children_user - cpu:.0f} s of CPU")
+    sys.exit(not all(each.holds for each in found))
 
 
 if __name__ == "__main__":

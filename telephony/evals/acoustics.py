@@ -17,7 +17,7 @@ __all__ = ["Acoustics", "noise"]
 _RATE = 8000
 _LOOP_S = 8
 _FRAME = 160
-_ECHO_GAIN = 10 ** (-30 / 20)
+_ECHO_GAIN = 10 ** (-46 / 20)
 _ECHO_FRAMES = 3
 _FULL = 32768.0
 

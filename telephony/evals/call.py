@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +20,7 @@ from realtime_core.local import LocalRealtimeServer
 from realtime_core.sources import Sources
 from realtime_core.testing import virtual_time
 
+from ..audio.files import Clip, load_ulaw
 from ..call.call_tools import CallTool
 from ..call.options import AgentSource, CallOptions
 from ..call.session import run_call
@@ -41,6 +42,7 @@ from ..replay.replaying import read
 from ..simulator import Caller, Handset, Line, MediaPeer, clips
 from ..simulator import callers as scripted
 from .acoustics import Acoustics
+from .acts import ActKind
 from .callers import Overheard, PersonaCaller, RecordedCaller
 from .cases import Case, CaseKind
 from .evidence import Evidence, evidence_of
@@ -136,10 +138,10 @@ class _Call:
         peers: list[MediaPeer] = []
         handset = _Handset(
             acoustics,
+            self._ear if self._case.kind is CaseKind.SCRIPTED else None,
             now=lambda: peers[0].now,
             on_press=lambda key: peers[0].press(key),
             on_hang_up=lambda: peers[0].hang_up(),
-            on_say=lambda name, samples: self._ear.said(clips.WORDS.get(name, "")),
         )
         peers.append(MediaPeer(connection, line=line, sources=self._sources.fork("phone"), phone=handset))
         return peers[0]
@@ -202,11 +204,20 @@ class _Call:
 
 
 class _Handset(Handset):
-    """A handset in the surroundings of its caller."""
+    """A handset in the surroundings of its caller. The words of the clips that come with the package go to `ear`."""
 
-    def __init__(self, acoustics: Acoustics, **options: Any) -> None:
+    def __init__(self, acoustics: Acoustics, ear: Overheard | None, **options: Any) -> None:
         super().__init__(**options)
         self._acoustics = acoustics
+        self._ear = ear
+
+    def say(self, clip: str | Clip) -> asyncio.Future[None]:
+        if self._ear is not None:
+            text = clips.WORDS.get(clip, "") if isinstance(clip, str) else _words().get(load_ulaw(clip), "")
+            kind = ActKind.INTERRUPTS if self.hears_voice else ActKind.SAYS
+            self._ear.note(self, kind, text)
+            self._ear.said(text)
+        return super().say(clip)
 
     def speak(self) -> bytes:
         return self._acoustics.microphone(super().speak())
@@ -214,6 +225,11 @@ class _Handset(Handset):
     def hear(self, frame: bytes) -> None:
         self._acoustics.loudspeaker(frame)
         super().hear(frame)
+
+
+@cache
+def _words() -> dict[bytes, str]:
+    return {clips.load(name): text for name, text in clips.WORDS.items()}
 
 
 class _Tapped(MemoryJournal):

@@ -24,7 +24,7 @@ __all__ = ["Overheard", "PersonaCaller", "RecordedCaller"]
 
 _GAP_S = 0.8
 """The agent has ended its turn when it was silent for this long."""
-_AFTER_MHM_S = 2.0
+_AFTER_MHM_S = 1.6
 """... or for this long after the caller said "mhm", because the agent may go on."""
 _HURRIED_GAP_S = 0.5
 _PAUSE_S = 0.6

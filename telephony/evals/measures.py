@@ -84,7 +84,8 @@ def _latencies(call: HeardCall, acts: Sequence[Act]) -> list[float]:
         for speech in call.recorded.speech
         if speech.end_ms is not None and not any(speech.start_ms <= at <= speech.end_ms for at in small)
     ]
-    pairs = zip(ends, [*ends[1:], float("inf")], strict=True)
+    untils = [*ends[1:], float("inf")][: len(ends)]
+    pairs = zip(ends, untils, strict=True)
     found = [(end, next((at for at in answers if end <= at < until), None)) for end, until in pairs]
     return [answer - end for end, answer in found if answer is not None]
 

@@ -18,7 +18,7 @@ round_trip_ms = 120
 jitter_ms = 30
 loss = 0.01
 noise = "street"             # white, street, babble, music or none
-noise_dbfs = -45
+noise_dbfs = -60
 speakerphone = false
 level_db = 0                 # how much louder or quieter the caller is
 ```
@@ -62,10 +62,11 @@ class LineProfile(BaseModel):
     loss: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """The probability that a frame of the caller is lost."""
     noise: NoiseKind = NoiseKind.NONE
-    noise_dbfs: Annotated[float, Field(ge=-90, le=-10)] = -50.0
-    """The level of the noise (RMS) relative to full scale."""
+    noise_dbfs: Annotated[float, Field(ge=-90, le=-10)] = -60.0
+    """The level of the noise (RMS) relative to full scale. The embedded model's detector takes street noise or babble
+    from about -50 on for speech."""
     speakerphone: bool = False
-    """The agent's voice comes back into the microphone, 30 dB quieter and 60 ms later."""
+    """The agent's voice comes back into the microphone, 46 dB quieter and 60 ms later."""
     level_db: Annotated[float, Field(ge=-40, le=12)] = 0.0
 
 

@@ -25,6 +25,7 @@ from realtime_core.local.voice import Voice as StoredWords
 
 from ..audio.files import read_ulaw
 from ..errors import AudioFileError, EvalError
+from .texts import tls
 
 __all__ = ["HttpVoice", "LocalVoice", "StoredVoice", "Voice", "voice_of"]
 
@@ -84,7 +85,7 @@ class HttpVoice:
         import httpx2
 
         try:
-            with httpx2.Client(timeout=_WITHIN_S, follow_redirects=False) as http:
+            with httpx2.Client(timeout=_WITHIN_S, follow_redirects=False, verify=tls()) as http:
                 response = http.post(self._url, json=body, headers=self._headers)
             response.raise_for_status()
             return read_ulaw(response.content)

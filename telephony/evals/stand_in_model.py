@@ -210,7 +210,7 @@ class StandInModel:
         if state.tool and (current := next((t for t in usable if t["name"] == state.tool), None)) is not None:
             return current
         said = set(words_of(words)) - _COMMON
-        scores = [(len(said & _vocabulary(tool)), -n) for n, tool in enumerate(usable)]
+        scores = [(len(said & _vocabulary(tool)) + _values_in(words, tool), -n) for n, tool in enumerate(usable)]
         best = max(scores, default=(0, 0))
         return usable[-best[1]] if best[0] > 0 else None
 
@@ -240,6 +240,12 @@ class StandInModel:
 def _parameters(tool: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[str]]:
     schema = tool.get("parameters") or {}
     return schema.get("properties") or {}, schema.get("required") or ()
+
+
+def _values_in(words: str, tool: Mapping[str, Any]) -> int:
+    """How many parameters of the tool have a value in these words."""
+    values = [value_of(words, name, schema, asked=False) for name, schema in _parameters(tool)[0].items()]
+    return sum(value is not None for value in values)
 
 
 def _vocabulary(tool: Mapping[str, Any]) -> set[str]:

@@ -6,10 +6,12 @@ It blocks, so it is called in a thread. In virtual time the clock of the call st
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 from ..errors import EvalError
@@ -71,7 +73,7 @@ class HttpChat:
         import httpx2
 
         try:
-            with httpx2.Client(timeout=_WITHIN_S, follow_redirects=False) as http:
+            with httpx2.Client(timeout=_WITHIN_S, follow_redirects=False, verify=tls()) as http:
                 response = http.post(self._url, json=body, headers=self._headers)
             if response.status_code in _AGAIN and not last:
                 return None
@@ -95,6 +97,12 @@ class HttpChat:
             self.spent.requests += 1
             self.spent.input_tokens += int(usage.get("prompt_tokens") or 0)
             self.spent.output_tokens += int(usage.get("completion_tokens") or 0)
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """The certificates of this machine. They take tens of milliseconds to load."""
+    return ssl.create_default_context()
 
 
 def _why(error: Exception) -> str:

@@ -1,0 +1,156 @@
+"""The noise and backchannel suite: which sounds of a caller stop the agent, and which do not.
+
+Each clip is played over the agent's voice in a call through the real path, in virtual time. Its truth says whether a
+person wants the turn. *False cut*: a clip without a turn stopped the agent. *Miss*: a clip with a turn did not.
+
+The detector is that of the embedded server (WebRTC's detector with a level), not OpenAI's. So the figures compare turn
+policies. They do not say how often a real model is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+
+from realtime_core import OpenAIRealtimeWebSocketModel, RealtimeAgent
+from realtime_core.connection.memory import memory_pair
+from realtime_core.local import LocalRealtimeServer, Reply, Script
+from realtime_core.sources import Sources
+from realtime_core.testing import virtual_time
+from realtime_core.turn_policy import OurTurns
+
+from ..audio.files import read_ulaw
+from ..call.options import CallOptions
+from ..call.session import run_call
+from ..call.simulation import Simulation
+from ..journal.cuts import CutCause
+from ..journal.memory import MemoryJournal
+from ..simulator import Handset, Line, MediaPeer
+
+__all__ = ["Policy", "TurnClip", "TurnFigures", "figures_of", "is_cut_by", "turn_clips"]
+
+_BEFORE_S, _AFTER_S = 1.5, 1.5
+_ANSWER = (
+    "Your table for two on Friday at seven is booked. Tonight we serve a soup of white beans with sage, then fresh "
+    "tagliatelle with mushrooms, or sea bass from the oven with lemon and potatoes. For dessert there is tiramisu, "
+    "made this morning. Our house wine comes from a small village near Verona. Would you like to hear more?"
+)
+"""A line that is stored with the embedded server's voice, of about 18 seconds."""
+
+
+class Policy(StrEnum):
+    """The turn policies of the suite."""
+
+    SERVER = "server"
+    """The server decides: any speech interrupts."""
+    OURS = "ours"
+    """`OurTurns`: speech must last for 300 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnClip:
+    """A sound of a caller. `turn`: a person wants the turn, so the agent has to stop."""
+
+    name: str
+    kind: str
+    turn: bool
+    source: str
+    licence: str
+    ulaw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFigures:
+    """How often a policy was wrong, in all and by the kind of clip: (wrong, clips)."""
+
+    false_cuts: tuple[int, int]
+    misses: tuple[int, int]
+    by_kind: dict[str, tuple[int, int]]
+
+
+@cache
+def turn_clips() -> tuple[TurnClip, ...]:
+    """The clips that come with the package."""
+    folder = files(__package__) / "clips"
+    listed = tomllib.loads((folder / "index.toml").read_text("utf-8"))["clip"]
+    return tuple(TurnClip(**clip, ulaw=read_ulaw((folder / f"{clip['name']}.wav").read_bytes())) for clip in listed)
+
+
+def is_cut_by(clip: TurnClip, policy: Policy, *, filter_frames: Callable[[bytes], bytes] | None = None) -> bool:
+    """Whether the clip stops the agent. `filter_frames` changes each frame of the caller before the detector."""
+    journal = MemoryJournal()
+
+    async def call() -> None:
+        here, there = memory_pair()
+        peers: list[MediaPeer] = []
+        phone = _Handset(
+            filter_frames,
+            now=lambda: peers[0].now,
+            on_press=lambda key: peers[0].press(key),
+            on_hang_up=lambda: peers[0].hang_up(),
+        )
+        peers.append(MediaPeer(here, line=Line(seed=1), sources=Sources(1), phone=phone))
+        async with LocalRealtimeServer(
+            Script(greeting=Reply(say=_ANSWER)), in_memory=True, sources=Sources(2)
+        ) as model:
+            options = CallOptions(
+                greeting="Greet the caller.",
+                model_config=model.model_config,
+                model=_ours if policy is Policy.OURS else None,
+                journal=lambda info: journal,
+                sources=Sources(3),
+                simulation=Simulation(),
+            )
+            async with asyncio.TaskGroup() as group:
+                group.create_task(run_call(there, RealtimeAgent(name="Suite"), options))
+                await peers[0].run(lambda handset: _play(handset, clip.ulaw))
+
+    virtual_time.run(call, seed=1)
+    return any(
+        record.kind == "interruption" and record.data.get("cause", CutCause.CALLER) == CutCause.CALLER
+        for record in journal.records()
+    )
+
+
+def figures_of(
+    policy: Policy,
+    clips: Sequence[TurnClip] | None = None,
+    *,
+    new_filter: Callable[[], Callable[[bytes], bytes]] | None = None,
+) -> TurnFigures:
+    """Play all clips. `new_filter` makes a filter for each call."""
+    wrong: dict[bool, list[bool]] = {True: [], False: []}
+    by_kind: dict[str, tuple[int, int]] = {}
+    for clip in turn_clips() if clips is None else clips:
+        cut = is_cut_by(clip, policy, filter_frames=None if new_filter is None else new_filter())
+        wrong[clip.turn].append(cut is not clip.turn)
+        bad, of = by_kind.get(clip.kind, (0, 0))
+        by_kind[clip.kind] = (bad + (cut is not clip.turn), of + 1)
+    return TurnFigures((sum(wrong[False]), len(wrong[False])), (sum(wrong[True]), len(wrong[True])), by_kind)
+
+
+async def _play(phone: Handset, ulaw: bytes) -> None:
+    await phone.agent_speaks()
+    await phone.heard(_BEFORE_S)
+    await phone.say(ulaw)
+    await asyncio.sleep(_AFTER_S)
+    phone.hang_up()
+
+
+def _ours() -> OpenAIRealtimeWebSocketModel:
+    return OpenAIRealtimeWebSocketModel(turn_policy=OurTurns())
+
+
+class _Handset(Handset):
+    def __init__(self, filter_frames: Callable[[bytes], bytes] | None, **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]
+        self._filter = filter_frames
+
+    def speak(self) -> bytes:
+        frame = super().speak()
+        return frame if self._filter is None else self._filter(frame)
