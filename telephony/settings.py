@@ -28,6 +28,7 @@ _ONE_WORD = (
     "openai_api_key", "openai_base_url", "twilio_account_sid", "twilio_auth_token", "twilio_shared_key_secret",
     "twilio_api_key", "twilio_api_secret", "public_url", "host", "telephony_api_token", "telephony_twilio_api_url",
     "telephony_model_name", "telephony_webhook_url", "telephony_text_model_url", "telephony_text_model_key",
+    "telephony_voice_key",
 )  # fmt: skip
 """Settings whose values never contain a blank."""
 
@@ -153,6 +154,8 @@ class Settings(BaseSettings):
     """The name of the text model."""
     telephony_text_model_key: SecretStr | None = Field(default=None, examples=["sk-..."])
     """The key of the text model."""
+    telephony_voice_key: SecretStr | None = Field(default=None, examples=["sk-..."])
+    """The key of the service that speaks for the personas of `telephony eval`, with `--voice http`."""
     telephony_summaries: bool = False
     """Let the text model write a summary of each call."""
     telephony_model_prices: dict[str, ModelPrice] = {}

@@ -24,6 +24,7 @@ from realtime_core.errors import RealtimeCoreError, UserError
 from realtime_core.tools import HostedTool, tool_output_text
 from realtime_core.user_code import UserCode, error_text
 
+from ..audio.noise_suppression import NoiseSuppressor
 from ..journal.cuts import CutCause
 from ..journal.header import model_of
 from .call import Call
@@ -91,6 +92,7 @@ class Conversation:
         self._recorder = recorder
         self._player = player
         self._up = Upsampler3()
+        self._suppress = NoiseSuppressor() if options.noise_suppression else None
         self._held: deque[bytes] = deque(maxlen=_MAX_HELD_FRAMES)
         self._held_digits: list[str] = []
         self._responses: set[str] = set()
@@ -147,6 +149,8 @@ class Conversation:
     def hear(self, ulaw: bytes, stamp_ms: float = 0.0) -> None:
         """Send the caller's audio (mu-law, 8 kHz) to the model. `stamp_ms` is its media timestamp."""
         is_muted = self.muted or stamp_ms < self.deaf_until_ms
+        if self._suppress is not None:
+            ulaw = self._suppress(ulaw)
         audio = self._up.push_ulaw(g711.SILENCE * len(ulaw) if is_muted else ulaw)
         if self.live:
             self._post_audio(audio)

@@ -57,6 +57,8 @@ class CallOptions:
     """Checks the stream's `start` and returns its call, at once or awaited. Raises `StreamRefused`."""
     ambience: bytes | None = None
     """A clip that is looped under the agent's voice and between its answers."""
+    noise_suppression: bool = False
+    """Suppress noise in the caller's audio before the model hears it. It needs the extra `noise`."""
     digits_to_model: bool = True
     """Send pressed keys to the model, which answers."""
     reattach_s: float = 0.0

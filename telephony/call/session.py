@@ -348,6 +348,7 @@ def _write_header(
             has_way_back=options.addresses is not None,
             has_fallback=options.fallback is not None or options.rescue is not None,
             has_own_number=options.own_number is not None,
+            **({"noise_suppression": True} if options.noise_suppression else {}),
             **({"added_tools": list(options.added_tools)} if options.added_tools else {}),
             **({} if options.screening is None else {"screening": _screened(options.screening)}),
             **({} if consent is None else {"consent": _described(consent, options.locale.tag, lines)}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -349,6 +348,7 @@ def eval_(
 ) -> None:
     """Call a new agent and a baseline with the same callers, and say where the new one is better or worse."""
     from ..evals.run import VoiceSettings
+    from ..settings import load_settings
     from .eval import EvalOptions, run_calibration, run_eval
 
     with reporting(verbose=verbose):
@@ -359,8 +359,9 @@ def eval_(
             raise CliError(
                 "telephony eval needs callers and --agent.", "telephony eval calls/ --agent desk:agent", code=USAGE
             )
-        key = os.environ.get("TELEPHONY_VOICE_KEY")
-        voices = VoiceSettings(voice, voice_url, voice_model, voice_name, key)
+        key = load_settings().telephony_voice_key
+        secret = None if key is None else key.get_secret_value()
+        voices = VoiceSettings(voice, voice_url, voice_model, voice_name, secret)
         options = EvalOptions(
             agent=agent, baseline=baseline, criteria=criteria, repeat=repeat, model=model, configure=configure,
             baseline_configure=baseline_configure, baseline_folder=baseline_folder, result=result, run_tools=run_tools,

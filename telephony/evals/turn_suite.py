@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -50,6 +50,8 @@ class Policy(StrEnum):
     """The server decides: any speech interrupts."""
     OURS = "ours"
     """`OurTurns`: speech must last for 300 ms."""
+    OURS_LONGER = "ours, 600 ms"
+    """`OurTurns(0.6)`: speech must last for 600 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,34 +83,28 @@ def turn_clips() -> tuple[TurnClip, ...]:
     return tuple(TurnClip(**clip, ulaw=read_ulaw((folder / f"{clip['name']}.wav").read_bytes())) for clip in listed)
 
 
-def is_cut_by(clip: TurnClip, policy: Policy, *, filter_frames: Callable[[bytes], bytes] | None = None) -> bool:
-    """Whether the clip stops the agent. `filter_frames` changes each frame of the caller before the detector."""
+def is_cut_by(clip: TurnClip, policy: Policy, *, noise_suppression: bool = False) -> bool:
+    """Whether the clip stops the agent."""
     journal = MemoryJournal()
 
     async def call() -> None:
         here, there = memory_pair()
-        peers: list[MediaPeer] = []
-        phone = _Handset(
-            filter_frames,
-            now=lambda: peers[0].now,
-            on_press=lambda key: peers[0].press(key),
-            on_hang_up=lambda: peers[0].hang_up(),
-        )
-        peers.append(MediaPeer(here, line=Line(seed=1), sources=Sources(1), phone=phone))
+        peer = MediaPeer(here, line=Line(seed=1), sources=Sources(1))
         async with LocalRealtimeServer(
             Script(greeting=Reply(say=_ANSWER)), in_memory=True, sources=Sources(2)
         ) as model:
             options = CallOptions(
                 greeting="Greet the caller.",
                 model_config=model.model_config,
-                model=_ours if policy is Policy.OURS else None,
+                model=None if policy is Policy.SERVER else lambda: _ours(policy),
                 journal=lambda info: journal,
                 sources=Sources(3),
                 simulation=Simulation(),
+                noise_suppression=noise_suppression,
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(run_call(there, RealtimeAgent(name="Suite"), options))
-                await peers[0].run(lambda handset: _play(handset, clip.ulaw))
+                await peer.run(lambda handset: _play(handset, clip.ulaw))
 
     virtual_time.run(call, seed=1)
     return any(
@@ -118,16 +114,13 @@ def is_cut_by(clip: TurnClip, policy: Policy, *, filter_frames: Callable[[bytes]
 
 
 def figures_of(
-    policy: Policy,
-    clips: Sequence[TurnClip] | None = None,
-    *,
-    new_filter: Callable[[], Callable[[bytes], bytes]] | None = None,
+    policy: Policy, clips: Sequence[TurnClip] | None = None, *, noise_suppression: bool = False
 ) -> TurnFigures:
-    """Play all clips. `new_filter` makes a filter for each call."""
+    """Play all clips, or these."""
     wrong: dict[bool, list[bool]] = {True: [], False: []}
     by_kind: dict[str, tuple[int, int]] = {}
     for clip in turn_clips() if clips is None else clips:
-        cut = is_cut_by(clip, policy, filter_frames=None if new_filter is None else new_filter())
+        cut = is_cut_by(clip, policy, noise_suppression=noise_suppression)
         wrong[clip.turn].append(cut is not clip.turn)
         bad, of = by_kind.get(clip.kind, (0, 0))
         by_kind[clip.kind] = (bad + (cut is not clip.turn), of + 1)
@@ -142,15 +135,5 @@ async def _play(phone: Handset, ulaw: bytes) -> None:
     phone.hang_up()
 
 
-def _ours() -> OpenAIRealtimeWebSocketModel:
-    return OpenAIRealtimeWebSocketModel(turn_policy=OurTurns())
-
-
-class _Handset(Handset):
-    def __init__(self, filter_frames: Callable[[bytes], bytes] | None, **options: object) -> None:
-        super().__init__(**options)  # type: ignore[arg-type]
-        self._filter = filter_frames
-
-    def speak(self) -> bytes:
-        frame = super().speak()
-        return frame if self._filter is None else self._filter(frame)
+def _ours(policy: Policy) -> OpenAIRealtimeWebSocketModel:
+    return OpenAIRealtimeWebSocketModel(turn_policy=OurTurns(0.6 if policy is Policy.OURS_LONGER else 0.3))

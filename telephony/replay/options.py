@@ -48,7 +48,7 @@ def options_of(recording: Recording, journal: MemoryJournal, seed: int) -> CallO
         sources=RecordedSources(seed, str(recording.header.get("started_at", ""))),
         simulation=Simulation(),
     )
-    for name in ("digits_to_model", "reattach_s"):
+    for name in ("digits_to_model", "noise_suppression", "reattach_s"):
         if name in config:
             setattr(options, name, config[name])
     if isinstance(policy := config.get("policy"), dict):

@@ -18,6 +18,7 @@ from realtime_core import RealtimeModel, RealtimeModelConfig, RealtimeRunConfig,
 from realtime_core.sources import SYSTEM, Sources
 
 from ..audio.files import Clip, load_ulaw, load_words
+from ..audio.noise_suppression import NoiseSuppressor
 from ..call.consent import ConsentSource
 from ..call.options import AgentSource, CallOptions, ModelConfigSource
 from ..call.pacing.policy import CallPolicy
@@ -82,6 +83,7 @@ def create_app(
     run_config: RealtimeRunConfig | None = None,
     policy: CallPolicy | None = None,
     ambience: Clip | None = None,
+    noise_suppression: bool = False,
     data: Mapping[str, Any] | None = None,
     outgoing: Mapping[str, AgentSource] | None = None,
     result: Any = None,
@@ -112,6 +114,7 @@ def create_app(
         run_config: The session's configuration.
         policy: The pacing of calls: silence prompts, limits, farewells.
         ambience: A background clip that plays in a loop, also under the agent's voice.
+        noise_suppression: Suppress noise in the caller's audio before the model hears it. It needs the extra `noise`.
         data: The first content of each call's `data`.
         result: What each inbound call is to find out: a pydantic model, a dataclass, a TypedDict, or the JSON schema of
             an object. The agent fills it in with the tool `record_result`, and it is validated.
@@ -132,12 +135,15 @@ def create_app(
 
     Raises:
         AudioFileError: a clip is empty or has an unknown format.
-        SettingsError: the settings are invalid. It is raised when the application starts.
+        SettingsError: `noise_suppression` needs an extra that is not installed; or the settings are invalid, which is
+            raised when the application starts.
         UserError: `result` is none of these types, or cannot be checked in linear time.
     """
     wanted = result_type(result)
     greeting = None if greeting is None else load_words(greeting, "greeting")
     ambience = None if ambience is None else load_ulaw(ambience, "ambience")
+    if noise_suppression:
+        NoiseSuppressor()  # so that a missing library is reported now
     per_call, for_all = (model_config, None) if callable(model_config) else (None, model_config)
 
     @asynccontextmanager
@@ -152,6 +158,7 @@ def create_app(
                 run_config=_run_config(loaded, run_config),
                 policy=policy or CallPolicy(),
                 ambience=ambience,
+                noise_suppression=noise_suppression,
                 data=data or {},
                 consent=consent,
                 screening=screening,
