@@ -2,8 +2,9 @@
 
 The figures, with versions, are written to `benchmarks/figures/` and `docs/measurements.md`.
 
-Everything runs on this machine, in memory or over loopback. It takes about half an hour on two idle cores. CPU figures
-are not reliable while other work runs. `--only NAME` runs some steps and writes no figures, except those of `mutation`.
+Everything runs on this machine, in memory or over loopback. It takes about three quarters of an hour on two idle cores.
+CPU figures are not reliable while other work runs. `--only NAME` runs some steps and writes no figures, except those of
+`mutation`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -26,7 +28,7 @@ from typing import Any
 
 from realtime_core.sources import SYSTEM
 
-from . import measurements
+from . import evals, measurements
 from .campaign_cpu import LIMIT_MS, cpu_ms_per_call
 from .exploration import explore
 from .heard_position import CLASSES, CallResult, Summary, measure, summarise
@@ -164,6 +166,14 @@ def mutation(extent: Extent) -> Result:
     return Result(figures, percent >= KILLED_PERCENT and not result.unexplained, "\n".join(lines))
 
 
+def planted_regressions(extent: Extent) -> Result:
+    """Plants regressions in an agent, and compares it with the baseline by evals, with new seeds in each run."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = evals.measure(evals.PLANTED, evals.write_personas(Path(folder)), runs=evals.RUNS, seed=extent.seed)
+    figures = [{"planted": each.planted.name, "right": each.right, "runs": each.runs} for each in found]
+    return Result(figures, all(each.holds for each in found), "; ".join(map(str, found)))
+
+
 STEPS: dict[str, Callable[[Extent], Result]] = {
     "truncation": truncations,
     "ten_minutes": ten_minutes_of_barge_ins,
@@ -172,6 +182,7 @@ STEPS: dict[str, Callable[[Extent], Result]] = {
     "kills": kills,
     "journal": journal_cost,
     "campaign_cpu": campaign_cpu,
+    "evals": planted_regressions,
     "tests": long_tests,
     "exploration": exploration,
     "mutation": mutation,

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from telephony.errors import EvalError
-from telephony.evals import texts
 from telephony.evals.calibration import calibrate, labelled_calls
 from telephony.evals.checks import Outcome
 from telephony.evals.criteria import Criterion
@@ -30,7 +29,7 @@ ASKED = Criterion(name="confirms", judge="Does the agent confirm?", votes=3)
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("telephony.evals.texts.time.sleep", lambda seconds: None)
 
 
 def test_a_judge_sees_what_was_heard_and_the_tools_with_their_results() -> None:
@@ -74,7 +73,8 @@ def test_the_majority_of_quoted_votes_decides(
 
 
 def test_a_service_that_fails_for_a_moment_is_asked_again() -> None:
-    answers = itertools.chain([503, 429], itertools.repeat({"answer": "no", "quote": "", "reason": "never"}))
+    failures: list[dict[str, Any] | int] = [503, 429]
+    answers = itertools.chain(failures, itertools.repeat({"answer": "no", "quote": "", "reason": "never"}))
     with chat_service(lambda body: next(answers)) as service:
         assert decide(TextJudge(HttpChat(service.url, "judge-1")), ASKED, CALL).outcome is Outcome.FAILED
 
