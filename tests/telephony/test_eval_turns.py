@@ -15,7 +15,6 @@ from realtime_core.audio import g711
 from telephony import create_app
 from telephony.audio.noise_suppression import NoiseSuppressor
 from telephony.errors import SettingsError
-from telephony.evals.statistics import Verdict
 from telephony.evals.turn_suite import Policy, TurnClip, figures_of, is_cut_by, turn_clips
 
 
@@ -74,9 +73,8 @@ def test_noise_suppression_without_its_library_says_what_to_install(monkeypatch:
         create_app(RealtimeAgent(name="Desk"), noise_suppression=True)
 
 
-def test_planted_regressions_are_found(tmp_path: Path) -> None:
-    """One run of two of them. `python -m benchmarks.evals` makes twenty runs of all, and of an unchanged agent."""
-    planted = [each for each in PLANTED if each.name.startswith(("prompt", "guardrail"))]
-    found = run_once(planted, write_personas(tmp_path, 1), pairs=lambda each: 9, seed=3, workers=1)
-    assert [verdicts[each.worse or ""] for each, verdicts in found.items()] == [Verdict.WORSE] * 2
-    assert [each.besides(verdicts) for each, verdicts in found.items()] == [[], []]
+def test_a_planted_regression_is_found(tmp_path: Path) -> None:
+    """One run of one of them. `python -m benchmarks.evals` makes twenty runs of all, and of an unchanged agent."""
+    planted = PLANTED[0]
+    (verdicts,) = run_once([planted], write_personas(tmp_path, 1), pairs=lambda each: 9, seed=3, workers=1).values()
+    assert planted.is_right(verdicts) and not planted.besides(verdicts)
