@@ -33,7 +33,7 @@ __all__ = ["Plan", "Report", "run_campaign"]
 PUBLIC, TOKEN, KEY = "https://phone.example.com", "api-token", "the key of the proof"
 OWN = "+14155550199"
 FAULTS: tuple[CreateFault, ...] = ("", "", "", "", "", "429", "500", "500-after", "time-out-after")
-_LEASE_S = 4.0
+_LEASE_S = 8.0
 _PROGRAM = f"""
 import sys
 from telephony.campaigns import dialer
@@ -58,6 +58,8 @@ class Plan:
     contacts: int
     processes: int = 1
     kills: int = 0
+    restarts: bool = True
+    """Whether a killed process is started again."""
     freezes: int = 0
     deploys: int = 0
     twin: bool = False
@@ -188,8 +190,9 @@ class _Site:
             if act == "kill":
                 await self.stop(slot, signal.SIGKILL)
                 self.report.kills += 1
-                await asyncio.sleep(self.random.uniform(0.0, 1.0))
-                await self.start(slot, "a" if slot == "twin" else None)
+                if plan.restarts:
+                    await asyncio.sleep(self.random.uniform(0.0, 1.0))
+                    await self.start(slot, "a" if slot == "twin" else None)
             elif act == "deploy":
                 await self.stop(slot, signal.SIGTERM)
                 self.report.deploys += 1

@@ -20,14 +20,16 @@ PROOF = extent(0, 1)
 
 
 def test_one_process_on_sqlite_is_killed_and_no_call_is_made_twice(tmp_path: Path) -> None:
-    contacts, kills = (500, 20) if PROOF else (16, 1)
+    contacts, kills = (500, 20) if PROOF else (10, 1)
     report = run_campaign(Plan(f"sqlite:///{tmp_path}/records.db", contacts, kills=kills, opted_out=2, seed=1))
     assert report.problems == [] and report.kills == kills
 
 
 def test_processes_on_postgresql_are_killed_and_no_call_is_made_twice(postgresql: Cluster) -> None:
-    contacts, processes, kills = (500, 3, 20) if PROOF else (16, 2, 1)
-    plan = Plan(postgresql.new_database(), contacts, processes=processes, kills=kills, opted_out=3, seed=2)
+    contacts, processes, kills = (500, 3, 20) if PROOF else (10, 2, 1)
+    plan = Plan(
+        postgresql.new_database(), contacts, processes=processes, kills=kills, restarts=bool(PROOF), opted_out=1, seed=2
+    )
     report = run_campaign(plan)
     assert report.problems == [] and report.kills == kills
 
