@@ -30,6 +30,8 @@ from realtime_core.sources import SYSTEM
 
 from . import evals, measurements
 from .campaign_cpu import LIMIT_MS, cpu_ms_per_call
+from .consoles import CPU_LIMIT_PERCENT as CONSOLES_PERCENT
+from .consoles import cost
 from .exploration import explore
 from .heard_position import CLASSES, CallResult, Summary, measure, summarise
 from .journal import CPU_LIMIT_PERCENT, overhead, replaying
@@ -41,6 +43,7 @@ ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "figures"
 LIBRARIES = ("numpy", "starlette", "uvicorn", "websockets", "orjson", "pybase64", "twilio")
 LONG_TESTS = (
+    "tests/telephony/test_console_many.py",
     "tests/telephony/stories/test_story_hang_ups.py",
     "tests/telephony/test_outbound_faults.py",
     "tests/telephony/test_campaign_contacts.py",
@@ -131,6 +134,14 @@ def campaign_cpu(extent: Extent) -> Result:
     return Result(figures, per_call <= LIMIT_MS, f"{per_call:.1f} ms of CPU for each call")
 
 
+def consoles(extent: Extent) -> Result:
+    """Compares 50 calls with and without five open consoles, one of which never reads."""
+    figures = cost(calls=50, seconds=15.0, rounds=extent.rounds)
+    percent, underruns = figures["added_percent"], figures["underruns"]["with"]
+    holds = percent <= CONSOLES_PERCENT and underruns <= figures["underruns"]["without"]
+    return Result(figures, holds, f"{percent:+.1f} % of CPU, {underruns} underruns, {figures['events']} events")
+
+
 def long_tests(extent: Extent) -> Result:
     """Runs long tests: 200 hang-ups, fault combinations of outgoing calls, a call list whose process is killed."""
     command = [sys.executable, "-m", "pytest", *LONG_TESTS]
@@ -183,6 +194,7 @@ STEPS: dict[str, Callable[[Extent], Result]] = {
     "journal": journal_cost,
     "campaign_cpu": campaign_cpu,
     "evals": planted_regressions,
+    "consoles": consoles,
     "tests": long_tests,
     "exploration": exploration,
     "mutation": mutation,

@@ -56,6 +56,11 @@ class Target:
         self._load = load
         self._address = address
 
+    @property
+    def address(self) -> str:
+        """The address of the media stream. Other requests go to the same host and port."""
+        return self._address
+
     def measure(self, calls: int, seconds: float) -> dict[str, Any]:
         """Make these calls at once. `telephony.bench.load` describes the figures.
 

@@ -103,7 +103,7 @@ for (const name of FILTERS) {
 }
 form.addEventListener("input", () => {
   clearTimeout(timer)
-  timer = setTimeout(load, 150)
+  timer = setTimeout(load, 80)
 })
 form.addEventListener("submit", event => {
   event.preventDefault()
