@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -37,6 +39,14 @@ CLOSING_S = 10
 TOKEN = "a-token"
 PROGRAM = ("-m", "telephony")
 """What Python runs as the server."""
+
+
+class _Unmoved(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+no_redirects = urllib.request.build_opener(_Unmoved)
 
 
 # --- time-outs ---------------------------------------------------------------------------------------------------
@@ -536,3 +546,58 @@ async def until_restarted(address: str, before: float) -> None:
             except OSError:
                 pass
             await asyncio.sleep(0.1)
+
+
+def test_the_console_finds_a_call_in_any_process_also_after_its_process_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes share a database. A client speaks with the proxy, and with each process directly."""
+
+    def post(address: str, what: str, sid: str, body: object = None) -> tuple[int, str]:
+        request = urllib.request.Request(
+            f"{address}/console/api/calls/{sid}/{what}",
+            data=json.dumps(body or {}).encode(),
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        )
+        try:
+            with no_redirects.open(request, timeout=10) as response:
+                return response.status, ""
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers.get("Location", "")
+
+    async def caller(phone: Handset) -> None:
+        await asyncio.sleep(60)
+
+    async def main() -> None:
+        url = f"sqlite:///{tmp_path}/records.db"
+        async with site(tmp_path, monkeypatch, DATABASE_URL=url) as here:
+            call = here.twilio.start_ringing(caller=caller)
+            await speaks(call, stream=1)
+            direct = {number: f"http://127.0.0.{number}:{here.port}" for number in (2, 3)}
+            (own,) = [number for number in direct if here.calls_begun(number)]
+            other = 5 - own
+            say = await asyncio.to_thread(post, direct[own], "say", call.sid, {"words": "Hello."})
+            assert say == (202, "")
+            moved = await asyncio.to_thread(post, direct[other], "say", call.sid, {"words": "Hello."})
+            assert moved == (307, f"/i/phone-{own}/console/api/calls/{call.sid}/say")
+            here.processes[own - 2].kill()
+            await here.processes[own - 2].wait()
+            prefix = f"{direct[other]}/i/phone-{own}"  # as the proxy sends it, because the process is gone
+            gone, _ = await asyncio.to_thread(post, prefix, "say", call.sid, {"words": "Hello."})
+            assert gone in (409, 503), "the call is over, or its process does not answer"
+            call.end()
+            async with asyncio.timeout(60):
+                while True:  # the proxy needs some seconds to see which process is gone
+                    again = here.twilio.start_ringing(caller=caller)
+                    with contextlib.suppress(AssertionError):
+                        await speaks(again, stream=1)
+                        break
+            public = here.twilio.numbers["+14155550199"].voice_url.removesuffix("/incoming-call")
+            async with asyncio.timeout(30):
+                while (found := await asyncio.to_thread(post, public, "hang-up", again.sid))[0] in (502, 503):  # noqa: ASYNC110
+                    await asyncio.sleep(0.5)  # the proxy tries the process that is gone
+            assert found == (202, ""), "through the proxy"
+            async with asyncio.timeout(20):
+                await again.finished()
+
+    asyncio.run(main())
