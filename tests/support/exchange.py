@@ -38,6 +38,7 @@ from realtime_core.local import LocalRealtimeServer, Script
 from realtime_core.sources import Sources
 from telephony.call import clips
 from telephony.call.call import CallInfo
+from telephony.call.leg.fallback import after_fallback
 from telephony.call.leg.next_twiml import after_dial, after_stream
 from telephony.call.options import CallOptions
 from telephony.call.registry import Registry
@@ -285,6 +286,8 @@ class ExchangeVerbs:
             return what
         if self._exchange.over:
             return Document(())
+        if what.url == after_fallback(Exchange.after_dial):
+            return parse(twiml.hang_up())
         return parse(self._dial_ended(what) if what.url == Exchange.after_dial else await self._stream_ended())
 
     async def play(self, verb: Verb, base: str) -> None:
