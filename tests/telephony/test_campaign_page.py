@@ -51,7 +51,7 @@ def store(tmp_path: Path) -> Iterator[DatabaseStore]:
 
 
 def test_a_campaign_is_shown_and_paused_at_once(store: DatabaseStore, tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     environment = {"TELEPHONY_DATA_DIR": str(tmp_path), "TELEPHONY_NUMBER_KEY": KEY, "TELEPHONY_MODEL": "scripted"}
     with serving(environment) as address, sync_playwright() as playwright:
@@ -67,11 +67,11 @@ def test_a_campaign_is_shown_and_paused_at_once(store: DatabaseStore, tmp_path: 
             counted = page.locator("#funnel .counted").all_inner_texts()
             assert [text.split()[-1] for text in counted] == ["70", "69", "2", "2", "2"]
             assert page.locator("#outcomes .counted").count() == 4
-            assert page.locator("#contacts tr").count() == 50
+            expect(page.locator("#contacts tr")).to_have_count(50)
             page.get_by_role("button", name="Show more contacts").click()
             page.locator("#contacts tr").nth(69).wait_for()
             page.get_by_role("searchbox").fill("5550104")
-            page.wait_for_function("document.querySelectorAll('#contacts tr').length === 1")
+            expect(page.locator("#contacts tr")).to_have_count(1)
             assert "machine" in page.locator("#contacts tr").inner_text()
             page.get_by_role("searchbox").fill("")
             page.get_by_label("State").select_option("invalid")
