@@ -8,7 +8,7 @@ when a page does not read: it gets the newest state later.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -25,6 +25,7 @@ __all__ = ["Entry", "LiveCall", "Speaker", "heard_text"]
 _MAX_ENTRIES = 600
 """The oldest entries are dropped. A call of an hour has fewer."""
 _MAX_CHARS = 4_000
+_HIDDEN = "(a secret part of the call)"
 _STEP_MS = 200
 """How often a supervisor's turn grows."""
 _SLOW_MS = 2_000
@@ -83,6 +84,10 @@ class LiveCall:
     agent: str = ""
     speaking: Speaker | None = None
     latency_ms: int | None = None
+    hides: Callable[[str], bool] = lambda item_id: False
+    """Whether the words of this item may not be shown, because it belongs to a secret part of the call."""
+    is_sealed: Callable[[], bool] = lambda: False
+    """Whether a secret part of the call goes on."""
     waiting: dict[str, str] = field(default_factory=dict)
     """The tools that wait for an approval: call id -> name."""
     _began: float | None = None
@@ -128,7 +133,7 @@ class LiveCall:
                     self._change(entry, end_ms=self._ms(now))
             case "input_audio_transcription_delta":
                 entry = self._caller(event.item_id, now)
-                self._change(entry, said=_cut(entry.fields["said"] + event.delta))
+                self._say(entry, event.item_id, entry.fields["said"] + event.delta)
             case "raw_model_event":
                 self._on_model_event(event.data, now)
             case "tool_start":
@@ -157,10 +162,10 @@ class LiveCall:
     def _on_model_event(self, event: Any, now: float) -> None:
         match event.type:
             case "input_audio_transcription_completed":
-                self._change(self._caller(event.item_id, now), said=_cut(event.transcript))
+                self._say(self._caller(event.item_id, now), event.item_id, event.transcript)
             case "transcript_done":
                 entry = self._part(event.item_id, event.content_index, now).entry
-                self._change(entry, said=_cut(event.transcript))
+                self._say(entry, event.item_id, event.transcript)
             case "raw_server_event" if event.data.get("type") in ("session.created", "session.updated"):
                 name = object_at(event.data, "session", "audio", "output", "format").get("type")
                 self._bytes_per_ms = _FORMATS.get(str(name), self._bytes_per_ms)
@@ -305,7 +310,10 @@ class LiveCall:
 
     def _agent_text(self, item_id: str, content_index: int, delta: str, now: float) -> None:
         entry = self._part(item_id, content_index, now).entry
-        self._change(entry, said=_cut(entry.fields["said"] + delta))
+        self._say(entry, item_id, entry.fields["said"] + delta)
+
+    def _say(self, entry: Entry, item_id: str, text: str) -> None:
+        self._change(entry, said=_HIDDEN if self.is_sealed() or self.hides(item_id) else _cut(text))
 
     def _heard(self, part: _Part, share: float, now: float) -> None:
         share = round(share, 3)
@@ -330,7 +338,8 @@ class LiveCall:
     def _tool(self, call_id: str, name: str, arguments: str, now: float, *, waits: bool) -> None:
         entry = self._tools.get(call_id)
         if entry is None:
-            entry = self._add("tool", now, call_id=call_id, name=name, arguments=_cut(arguments), output="", error="")
+            shown = _HIDDEN if self.is_sealed() else _cut(arguments)
+            entry = self._add("tool", now, call_id=call_id, name=name, arguments=shown, output="", error="")
             self._tools[call_id] = entry
             if len(self._tools) > _MAX_ENTRIES:
                 self._tools.pop(next(iter(self._tools)))
@@ -341,11 +350,15 @@ class LiveCall:
         if (entry := self._tools.get(call_id)) is None:
             return
         problem = "" if error is None else f"{type(error).__name__}: {error}"
-        self._change(entry, end_ms=self._ms(now), output=_cut(str(output)), error=_cut(problem), waits=False)
+        shown, failed = (
+            (_HIDDEN, _HIDDEN if problem else "") if self.is_sealed() else (_cut(str(output)), _cut(problem))
+        )
+        self._change(entry, end_ms=self._ms(now), output=shown, error=failed, waits=False)
         if error is not None:
             self._failure = now, f"The tool {entry.fields['name']} failed"
 
     def _fail(self, now: float, words: str) -> None:
+        words = "An error" if self.is_sealed() else words
         self._failure = now, words
         self._add("error", now, text=words)
 

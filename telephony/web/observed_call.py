@@ -54,6 +54,7 @@ class ObservedCall:
         now = self._clock()
         self.details.begin(now)
         self.live.begin(now)
+        self.live.hides, self.live.is_sealed = call.hides, lambda: call.is_sealed
         self._on_start(call, self)
 
     def on_event(self, event: RealtimeAnyEvent) -> None:

@@ -142,6 +142,25 @@ def test_handoffs_guardrails_keys_and_the_calls_own_acts_are_listed() -> None:
     assert all("5" not in entry.get("text", "") for entry in call.since(0)), "which key it was is not shown"
 
 
+def test_nothing_of_a_secret_part_is_shown() -> None:
+    call = call_with()
+    sealed = True
+    call.is_sealed, call.hides = lambda: sealed, lambda item_id: item_id == "c1"
+    agent = RealtimeAgent[Any](name="Desk")
+    call.on_event(events.RealtimeInputAudioTranscriptionDelta(INFO, "c1", "four one one"), 11.0)
+    call.on_event(said("a1", "I heard 411."), 12.0)
+    call.on_event(events.RealtimeToolStart(agent, refund, '{"order": "411"}', INFO, call_id="t1"), 13.0)
+    failed = events.RealtimeToolEnd(agent, refund, "{}", "411", INFO, call_id="t1", error=OSError("411"))
+    call.on_event(failed, 14.0)
+    call.on_event(events.RealtimeError({"message": "411"}, INFO), 14.5)
+    sealed = False
+    call.on_event(raw(RealtimeModelInputAudioTranscriptionCompletedEvent("c1", "four one one 411")), 15.0)
+    call.on_event(said("a2", "Thank you."), 16.0)
+    shown = json.dumps(call.since(0)) + json.dumps(call.warnings(16.0))
+    assert "411" not in shown and "four" not in shown
+    assert "Thank you." in shown
+
+
 def test_a_page_gets_only_what_changed_since_its_version() -> None:
     call = call_with(said("a1", "one"), said("a2", "two"))
     seen = call.version
