@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -141,13 +142,15 @@ def test_a_canary_that_was_rolled_back_by_command_takes_no_part(
     from telephony.cli.app import app
 
     database = f"sqlite:///{tmp_path / 'records.db'}"
-    DatabaseRecords(database).check()
+    with closing(DatabaseRecords(database)) as records:
+        records.check()
     monkeypatch.setenv("DATABASE_URL", database)
     done = CliRunner().invoke(app, ["versions", "rollback", "*", "--reason", "it stutters"])
     assert done.exit_code == 0, done.output
     listed = CliRunner().invoke(app, ["versions", "list", "--json"])
     assert json.loads(listed.output)["releases"][0]["reason"] == "it stutters"
-    (release,) = DatabaseRecords(database).releases.all()
+    with closing(DatabaseRecords(database)) as records:
+        (release,) = records.releases.all()
     monkeypatch.delenv("DATABASE_URL")
 
     async def main() -> None:
