@@ -50,7 +50,7 @@ def cost(*, calls: int, seconds: float, rounds: int) -> dict[str, Any]:
                     figures = target.measure(calls, seconds)
                     events += sum(feed.events for feed in feeds)
                 cpu[name].append(figures["cpu_ms_per_call_second"])
-                underruns[name] += figures["underruns"]
+                underruns[name] += figures["figures"]["underruns"]
     before, after = median(cpu["without"]), median(cpu["with"])
     return {
         "calls": calls,
