@@ -49,11 +49,12 @@ def _way(frame: FrameType | None) -> list[tuple[str, str]]:
     return way
 
 
-@pytest.mark.parametrize(("journal", "functions", "modules"), [(False, 8, 7), (True, 9, 8)])
+@pytest.mark.parametrize(("journal", "functions", "modules"), [(False, 9, 8), (True, 9, 8)])
 def test_few_functions_lie_between_the_sockets(
     journal: bool, functions: int, modules: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sockets have two functions and one module more: see `realtime_core.connection`. A journal has one."""
+    """The sockets have two functions and one module more: see `realtime_core.connection`. Without a journal, the
+    recorder counts the audio, because a secret part may begin at any time."""
     ways: list[list[tuple[str, str]]] = []
     sent = stages._Model._sent
 
@@ -103,5 +104,5 @@ async def test_few_functions_lie_between_real_sockets(monkeypatch: pytest.Monkey
                 if not ways.empty() and (way := ways.get_nowait())[-1][1] == "data_received":
                     break
             await phone.send('{"event":"stop","sequenceNumber":"9","streamSid":"MZ1","stop":{}}')
-    assert len(way) <= 10, way
-    assert len({file for file, _ in way}) <= 8, way
+    assert len(way) <= 11, way
+    assert len({file for file, _ in way}) <= 9, way

@@ -147,11 +147,11 @@ class CallRecorder:
 
     def appended(self, text: str) -> None:
         """Record that this message with the caller's audio went to the model."""
-        audio = text[len(_APPEND) : -2].encode()
-        n_bytes = len(audio) // 4 * 3 - audio.count(b"=", -2)
+        n_bytes = (len(text) - len(_APPEND) - 2) // 4 * 3 - text.count("=", -4)
         self.seal.appended(n_bytes)
         if not self.is_on:
             return
+        audio = text[len(_APPEND) : -2].encode()
         checksum = '0,"sealed":true' if self.seal.hides_caller else f"{zlib.crc32(audio)}"
         message = f'{{"type":"input_audio_buffer.append","bytes":{n_bytes},"crc32":{checksum}}}'
         self._journal.write_raw("model.out", self._clock() - self._start, message)
