@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -221,11 +221,11 @@ class CallSession:
         try:
             async with lifetime.tasks() as tasks:
                 conversation = tasks.create_task(self._converse(), name=f"conversation of {self.call.sid}")
-                lifetime.start(_ours(self._consent()))
+                lifetime.start(_ours(self._consent))
                 if self.guard is not None:
-                    lifetime.start(_ours(self.guard.run()))
+                    lifetime.start(_ours(self.guard.run))
                 if options.beside is not None:
-                    lifetime.start(_ours(options.beside(self.call)))
+                    lifetime.start(_ours(functools.partial(options.beside, self.call)))
                 await lifetime.wait()
                 if not self._open:
                     conversation.cancel()
@@ -318,9 +318,10 @@ def _to_fallback(options: CallOptions, info: CallInfo, apologises: bool) -> str 
     return None if destination is None else twiml.dial(destination, action=action)
 
 
-async def _ours(work: Coroutine[Any, Any, None]) -> None:
+async def _ours(work: Callable[[], Awaitable[None]]) -> None:
+    """Run our own work beside a call. `work` is called here, because a task that is cancelled at once runs nothing."""
     current_tool.set(OURS)
-    await work
+    await work()
 
 
 def _write_header(
