@@ -242,6 +242,7 @@ class Silent:
     """The parts of a call that the records read."""
 
     recorder = None
+    commands = None
     lifetime = SimpleNamespace(reason="")
     leg = SimpleNamespace(info=CallInfo(CALL), had_stream=True)
 
