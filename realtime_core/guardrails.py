@@ -61,9 +61,11 @@ GuardrailFunction = Callable[..., "GuardrailFunctionOutput | Awaitable[Guardrail
 
 @dataclass(eq=False)
 class OutputGuardrail(Generic[TContext]):
-    """A check `(context, agent, text) -> GuardrailFunctionOutput`, plain or async, of the agent's speech.
+    """A check of the agent's speech. `guardrail_function` is called with `(context, agent, text)` and returns a
+    `GuardrailFunctionOutput`. The function may be async.
 
-    It gets the whole text of a response so far: after every `debounce_text_length` more characters, and at the end.
+    `text` is the whole text of the response so far. The check runs after every `debounce_text_length` more characters,
+    and at the end of the response.
     """
 
     guardrail_function: GuardrailFunction
@@ -83,9 +85,10 @@ class OutputGuardrail(Generic[TContext]):
 
 @dataclass(eq=False)
 class InputGuardrail(Generic[TContext]):
-    """A check `(context, agent, transcript) -> GuardrailFunctionOutput`, plain or async, of the caller's speech.
+    """A check of the caller's speech. `guardrail_function` is called with `(context, agent, transcript)` and returns a
+    `GuardrailFunctionOutput`. The function may be async.
 
-    Transcripts come after the reply has begun, so a tripped guardrail cuts the reply short.
+    The transcript comes after the reply has begun. So a guardrail that trips interrupts the reply.
     """
 
     guardrail_function: GuardrailFunction
@@ -189,7 +192,8 @@ class ToolInputGuardrailData:
 
 @dataclass(eq=False)
 class ToolInputGuardrail(Generic[TContext]):
-    """A check `(ToolInputGuardrailData) -> ToolGuardrailFunctionOutput`, plain or async, before a tool runs."""
+    """A check of a tool call before the tool runs. `guardrail_function` takes a `ToolInputGuardrailData` and returns a
+    `ToolGuardrailFunctionOutput`. The function may be async."""
 
     guardrail_function: Callable[
         [ToolInputGuardrailData], ToolGuardrailFunctionOutput | Awaitable[ToolGuardrailFunctionOutput]
@@ -229,7 +233,8 @@ class ToolOutputGuardrailData(ToolInputGuardrailData):
 
 @dataclass(eq=False)
 class ToolOutputGuardrail(Generic[TContext]):
-    """A check `(ToolOutputGuardrailData) -> ToolGuardrailFunctionOutput`, plain or async, of a tool's output."""
+    """A check of a tool's output. `guardrail_function` takes a `ToolOutputGuardrailData` and returns a
+    `ToolGuardrailFunctionOutput`. The function may be async."""
 
     guardrail_function: Callable[
         [ToolOutputGuardrailData], ToolGuardrailFunctionOutput | Awaitable[ToolGuardrailFunctionOutput]

@@ -96,7 +96,8 @@ class RealtimeModelAudioInterruptedEvent:
 
 @dataclass
 class RealtimeModelAudioDoneEvent:
-    """All audio of this part was received. It may not have been played yet."""
+    """All audio of one content part (`item_id` and `content_index`) was received. The caller may not have heard the
+    part yet."""
 
     item_id: str
     content_index: int

@@ -64,7 +64,8 @@ class TurnPolicy(ABC):
 
 
 class ServerTurns(TurnPolicy):
-    """The server decides: it answers each turn, and any speech interrupts it. The user's settings stay unchanged."""
+    """The server decides when a turn begins and ends, and answers each turn. Any speech of the caller interrupts the
+    agent. The `turn_detection` that the user has set has priority."""
 
     def turn_detection(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {"create_response": True, "interrupt_response": True, **given}

@@ -236,8 +236,9 @@ class Settings(BaseSettings):
     telephony_drain_s: float = Field(default=300.0, ge=0)
     """How long live calls may continue after SIGTERM, in seconds."""
     telephony_farewell_s: float = Field(default=15.0, ge=0)
-    """How long live calls may then take to say goodbye, in seconds. The supervisor must wait longer than both times
-    together before it kills the process (systemd: `TimeoutStopSec`)."""
+    """The maximum length of the goodbye of a call that is still live after `TELEPHONY_DRAIN_S`, in seconds. The
+    supervisor of the process must wait longer than `TELEPHONY_DRAIN_S` + `TELEPHONY_FAREWELL_S` before it kills the
+    process (systemd: `TimeoutStopSec`)."""
 
     @model_validator(mode="before")
     @classmethod

@@ -95,8 +95,9 @@ class SessionConfig:
         return SessionConfig(self._settings, turns=self._turns, defaults=self._defaults)
 
     def without_refused_default(self, error: RealtimeCoreError) -> SessionConfig | None:
-        """The configuration for another attempt where the server does not have the default transcription model: without
-        transcription. None where the error has another cause, or where the user has chosen the model."""
+        """The same configuration without transcription, for a second attempt after the server has refused the default
+        transcription model with `error`. None: the error has another cause, or the user has configured the
+        transcription."""
         is_refused = isinstance(error, ServerRejected) and error.param.startswith(
             ".".join(("session", *_TRANSCRIPTION))
         )
@@ -193,7 +194,8 @@ class SessionConfig:
         return self._ledger.refused(event_id, _VOICE if code == "cannot_update_voice" else path_of(param))
 
     def on_time(self, now: float) -> tuple[list[Change], list[Change]]:
-        """Give up updates without an answer; returns the changes that count as taken, and those that failed."""
+        """Stop waiting for each `session.update` whose answer is late. Returns two lists: the changes that a later
+        message of the server shows as accepted, and the changes that failed."""
         return self._ledger.on_time(now)
 
     def renewed(self) -> SessionConfig:

@@ -1,8 +1,9 @@
-"""Worker threads under virtual time. One thread runs at a time, only while the event loop waits for it.
+"""Worker threads under virtual time. At any time either the event loop runs, or one worker thread.
 
-The loop and its threads pass one baton. A thread gets the baton when nothing else is ready in the loop, in the order of
-submission. It returns the baton when it ends, when it declares virtual time (`spend`), or when it waits for the loop
-(`run_coroutine_threadsafe(...).result()`, `anyio.from_thread.run`).
+A worker thread runs when nothing else is ready in the loop. Threads run in the order in which their jobs were
+submitted. The loop continues when the thread ends, when the thread declares virtual time (`spend`), or when the thread
+waits for the loop (`run_coroutine_threadsafe(...).result()`, `anyio.from_thread.run`). The permission to run is called
+the baton below.
 """
 
 from __future__ import annotations

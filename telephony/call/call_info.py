@@ -82,7 +82,9 @@ class CallInfo:
         return {**self.parameters, "caller": self.caller, "called": self.called, **packed}, left_out
 
     def with_stream(self, streams: CallInfo) -> CallInfo:
-        """The data of the call's first stream, completed by this data of the webhook, which may have more details."""
+        """Combine this data, which comes from the webhook, with `streams`, the data of the call's first media stream.
+        The details of the webhook have priority, because details that did not fit into the parameters of the stream are
+        missing there."""
         return replace(
             streams,
             direction=self.direction,

@@ -136,4 +136,4 @@ class CallOutcome:
     skipped: int = 0
     """How many messages of the peer could not be read."""
     underruns: int = 0
-    """How often playout ran dry in the middle of an answer."""
+    """How many times no audio was ready in the middle of an answer, so that the caller heard a gap."""

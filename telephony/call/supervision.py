@@ -204,7 +204,8 @@ class Supervision:
         self.state = TakeOver.LIVE
 
     def hear(self, ulaw: bytes) -> None:
-        """Play a piece of the supervisor's voice (mu-law, 8 kHz). Pieces that come too fast are dropped."""
+        """Play a piece of the supervisor's voice to the caller (mu-law, 8 kHz, any length). Audio that the caller would
+        hear more than 250 ms later is dropped. Nothing is played unless `state` is `LIVE`."""
         if self.state is not TakeOver.LIVE or self._leg.stream is None or self._transferring:
             return
         unheard = self._player.unheard

@@ -1,7 +1,7 @@
-"""Reads contacts from CSV or from rows of a program, and checks every one. Pure.
+"""Reads contacts from a CSV file, or from rows that a program made, and checks each contact. Pure.
 
-A line that cannot be called becomes a contact with the state `INVALID`, so that it stays in the results. Only rows that
-are equal in every column are merged.
+A row without a number that can be called becomes a contact with the state `INVALID`, so that the results show the row.
+Rows are merged only if they are equal in every column.
 """
 
 from __future__ import annotations

@@ -155,8 +155,9 @@ class DatabaseStore:
             return [contact_of(row) for row in connection.execute(queries.due(campaign_id, now, limit)).mappings()]
 
     def queue(self, campaign_id: str, now: datetime, limit: int, *, for_s: float) -> list[int]:
-        """Mark due contacts as queued for `for_s`, and return their positions in the file. No other process gets them
-        in this time. A contact whose attempt is lost on its way is due again after it."""
+        """Mark at most `limit` due contacts as queued for `for_s` seconds. Returns their positions in the list of
+        contacts (the first is 0). No other process gets these contacts within that time. If the attempt of a contact is
+        lost in the queue, the contact is due again when that time is over."""
         with self._transaction() as connection:
             found = queries.due(campaign_id, now, limit).with_only_columns(contacts.c.position)
             positions = list(connection.execute(found.with_for_update(skip_locked=True)).scalars())
@@ -167,7 +168,8 @@ class DatabaseStore:
             return positions
 
     def contact_at(self, campaign_id: str, position: int) -> str | None:
-        """The id of the contact at this position of the file. None: the person was erased."""
+        """The id of the contact at this position in the list of contacts (the first is 0). None: the person was
+        erased."""
         this = (contacts.c.campaign == campaign_id) & (contacts.c.position == position)
         with self._transaction(reads=True) as connection:
             return connection.execute(select(contacts.c.id).where(this)).scalar()

@@ -50,7 +50,8 @@ __all__ = ["COOKIE", "HEADER", "Access", "Action", "Credential", "Grant", "Scope
 
 COOKIE = "telephony_session"
 HEADER = "x-telephony-console"
-"""The pages send this header, with any value, with each request that is not a GET. A form of another site cannot."""
+"""A header that the pages send with each request that is not a GET. The value does not matter. A form on another site
+cannot send this header, so such a form cannot change anything (cross-site request forgery)."""
 SESSION = timedelta(hours=12)
 RECHECK_S = 2.0
 """How often a WebSocket or a feed checks that its token is still valid."""

@@ -1,4 +1,6 @@
-"""Reads and writes JSON for journals, with any content from peers and users' code. Pure."""
+"""Reads and writes the JSON of journals. Pure. The content comes from Twilio, the model and users' code, and may be
+invalid: `parse_object` returns None for a text that is not JSON, and `dump` replaces each value that JSON cannot
+hold."""
 
 from __future__ import annotations
 

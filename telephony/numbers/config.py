@@ -79,7 +79,7 @@ class Step(Part):
     """One step for a caller. It has one of `agent`, `dial`, `voicemail` and `say`."""
 
     agent: Any = None
-    """Another agent: an import string, or in Python an agent."""
+    """Another agent: an import string. A configuration in Python may have the agent object."""
     dial: str | None = None
     """A transfer target by its name, a number, or a `sip:` address. If nobody answers, the next step follows."""
     voicemail: bool | Text | None = None
@@ -110,16 +110,17 @@ class Step(Part):
 
 
 class Limits(Part):
-    """The limits of one number. 0: no limit of its own. The limits of the settings apply as well."""
+    """The limits of one number. 0: the number has no limit of its own. The limits of the settings apply as well. Each
+    process counts its own calls."""
 
     max_calls: int = Field(default=0, ge=0)
-    """The maximum number of calls at the same time, in one process."""
+    """The maximum number of calls at the same time."""
     calls_per_caller_hour: int = Field(default=0, ge=0)
-    """The maximum number of calls from one caller within an hour, in one process."""
+    """The maximum number of calls from one caller within an hour."""
     minutes_per_day: float = Field(default=0.0, ge=0)
-    """The maximum number of minutes within a day (UTC), in one process."""
+    """The maximum length of all calls to the number within a day (UTC) together, in minutes."""
     cost_per_day: float = Field(default=0.0, ge=0)
-    """The maximum cost of the model within a day (UTC), in US dollars, in one process."""
+    """The maximum cost of the model for all calls to the number within a day (UTC) together, in US dollars."""
 
 
 class Account(Part):
@@ -195,14 +196,16 @@ class NumberConfig(Part):
     """One number, or all numbers of a pattern (`+4930*`)."""
 
     agent: Any
-    """The agent: an import string such as `clinic:agent`, or in Python an agent."""
+    """The agent that answers: an import string such as `clinic:agent`. A configuration in Python may have the agent
+    object."""
     canary: Any = None
-    """A new version of the agent for a part of the callers: an import string, or in Python an agent."""
+    """A new version of the agent for a part of the callers: an import string. A configuration in Python may have the
+    agent object."""
     canary_percent: float = Field(default=5.0, ge=0, le=100)
-    """The part of the callers who get the canary, in percent."""
+    """The share of the callers who get the `canary`, in percent."""
     variables: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Facts for the agent's instructions. A `{name}` in the instructions is replaced, and the others are added. Tools
-    find them in `Call.data`."""
+    """Values for the agent's instructions. A `{name}` in the instructions is replaced by the value with this name.
+    Values whose name is not in the instructions are added at their end. Tools find all values in `Call.data`."""
     greeting: Text | Path | None = "Greet the caller and ask how you can help."
     """Instructions for the first words, or an audio file (`greeting = { file = "hello.wav" }`). Empty: the caller
     speaks first."""

@@ -114,7 +114,8 @@ class CallState:
             self._become("in-progress")
 
     def stream_ended(self, now: float) -> None:
-        """Note that the media stream has ended. The call is about to end, and is fetched soon if no callback comes."""
+        """Note that the media stream has ended. The call will probably end now. If no callback comes within 1 s,
+        `next_step` returns `FETCH`: request the call's status from Twilio."""
         if not self.over:
             self.deadline = now + 1.0
 

@@ -1,5 +1,8 @@
-"""Places calls and follows them until they are over: requests each call from Twilio once, searches for a call whose
-request had no answer, takes callbacks, and fetches a call without callbacks. A shell around `CallState`.
+"""Places calls, and follows each call until it is over.
+
+Each call is requested from Twilio once. If Twilio does not answer the request, the dialler searches for the call in the
+list of the account's calls. It handles the status callbacks of the call. If no callback comes, it requests the status
+from Twilio. `CallState` decides about these steps, and this module carries them out.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ __all__ = ["Claimed", "Records"]
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Whether the claim succeeded, and the value that the first claim stored."""
+    """The result of `Records.claim`. `first`: this claim succeeded, because no earlier claim of the key is valid.
+    `value`: the value of the claim that is valid now."""
 
     first: bool
     value: str = ""
@@ -68,9 +69,10 @@ class Records(Protocol):
     def claim(
         self, kind: str, key: str, *, ttl_s: float, now: datetime, value: str = "", call: CallUpdate | None = None
     ) -> Claimed:
-        """Claim a key. One claim of each (kind, key) succeeds within `ttl_s`, in all processes together.
+        """Claim a key for `ttl_s` seconds. While a claim is valid, every other claim of the same (kind, key) fails, in
+        all processes.
 
-        The store has a hash of the key, and `value` as it is. If the claim succeeds, `call` is noted in the same
+        The store keeps a hash of the key, and `value` in plain text. If the claim succeeds, `call` is noted in the same
         transaction.
         """
 

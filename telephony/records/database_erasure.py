@@ -91,7 +91,8 @@ class DatabaseErasure:
             )
 
     def scrub(self) -> str:
-        """Remove the remains of deleted rows. Returns what may remain and where, or an empty text.
+        """Remove the content of deleted rows from the files of the database. Returns a text that names the places where
+        such content may still be, or an empty text.
 
         Raises:
             RecordsUnavailable: another process has used the database for 30 s.

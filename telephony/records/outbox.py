@@ -72,11 +72,12 @@ class Outbox(Protocol):
     """A store of messages. Its methods may block; they raise what `Records` raises."""
 
     def claim_due(self, now: datetime, *, lease_s: float, limit: int) -> list[Message]:
-        """Claim due messages, the oldest first. They become due again after `lease_s`, unless they are settled. Each
-        message goes to one process."""
+        """Claim at most `limit` due messages for this process, the oldest first. No other process gets a claimed
+        message for `lease_s` seconds. After that a message is due again, unless `settle` was called for it."""
 
     def settle(self, message: Message) -> bool:
-        """Write `state`, `due_at` and `error` of a claimed message. False: another process has claimed it since."""
+        """Store the `state`, `due_at` and `error` of a claimed message after an attempt to deliver it. False: another
+        process has claimed the message since, and nothing was stored."""
 
     def messages(self, *, state: MessageState | None = None, limit: int = 100) -> list[Message]:
         """The newest messages."""

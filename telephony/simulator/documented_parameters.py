@@ -138,7 +138,7 @@ def _is_allowed(name: str, value: str) -> bool:
 
 
 def is_url(value: str) -> bool:
-    """Whether Twilio calls this address. A host name must not have an underscore."""
+    """Whether Twilio accepts this text as a URL: `http` or `https`, and a host name without an underscore."""
     try:
         parts = urlsplit(value)
     except ValueError:

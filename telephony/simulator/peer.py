@@ -44,9 +44,11 @@ _NO_PARAMETERS: Mapping[str, str] = {}
 
 
 class MediaPeer:
-    """One media stream over `connection`. It uses none of the product's own accounting.
+    """Twilio's side of one media stream over `connection`. It computes what the caller hears by itself, without the
+    code of the product.
 
-    `drawn`: the line of this call. `events`: what happened. `heard`: the audio that was played to the caller.
+    `drawn`: the delays, the jitter and the clock drift that were drawn from `line` for this call. `events`: what
+    happened, in order. `heard`: the audio that was played to the caller.
     """
 
     def __init__(

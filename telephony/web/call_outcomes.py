@@ -191,7 +191,8 @@ class CallOutcomes:
     # --- placed calls ------------------------------------------------------------------------------------------------
 
     def placed(self, call: PlacedCall) -> None:
-        """Handle a change of a placed call. If the call is over, its outcome is complete."""
+        """Handle a change of a placed call. If the call is over, add its result and Twilio's status to its `EndedCall`,
+        and pass the `EndedCall` to `on_end`."""
         if (result := call.result) is None:
             return
         talked = self._placed.pop(call.sid or "", EndedCall(call.token, direction=OUTBOUND))

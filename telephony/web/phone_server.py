@@ -104,7 +104,8 @@ class LoopLag:
 
 @dataclass(slots=True)
 class PhoneServer:
-    """The parts and the state of one application."""
+    """What the routes of one application (`create_app`) share: the settings, the limits, the live calls, the records
+    and the options of calls. `phone_of` returns it for a request."""
 
     settings: Settings
     routing: Routing

@@ -133,7 +133,8 @@ class Scheduler:
         self._silence.caller_acted(self._loop.time())
 
     def machine_found(self) -> None:
-        """Treat the other side as a machine from now on."""
+        """Note that a machine is on the other side. The call ends when `CallPolicy.machine_s` seconds have passed since
+        then."""
         self._machine.found(self._loop.time())
         self._set()
 
