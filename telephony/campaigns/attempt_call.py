@@ -1,4 +1,5 @@
-"""The call of one attempt: its plan, and what the attempt becomes when the call is over. The shells share it."""
+"""The call of one attempt: the plan of the call, and the attempt with its outcome when the call is over. `runner` and
+`dialer` use it."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ __all__ = ["AttemptCall", "Speech"]
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Who speaks in a campaign, and what is to be found out. `secrets` are for tools only."""
+    """The agent that speaks in a campaign, the type of the result that the agent has to find out, and the message for a
+    voicemail. `secrets` are given to tools only, not to the model."""
 
     agent: AgentSource | None
     result: type[Any] | Mapping[str, Any] | None = None
@@ -32,7 +34,8 @@ class Speech:
 
 
 class AttemptCall:
-    """The call of one attempt. `place` makes it, `adopt` follows the call of a process that has ended; then `ended`."""
+    """The call of one attempt. `place` makes a new call. `adopt` follows the call that another process made before it
+    ended. When the call is over, `ended` returns the attempt with its outcome."""
 
     def __init__(
         self,
@@ -69,18 +72,19 @@ class AttemptCall:
         return dialler.place(self.plan, self.attempt.id)
 
     def adopt(self, dialler: Dialler) -> PlacedCall:
-        """Follow the call of a process that has ended. It is searched for, and never placed again."""
+        """Follow the call that a process made before it ended. The call is searched for at Twilio, and is never placed
+        again."""
         it = self.attempt
         return dialler.adopt(self.plan, it.id, to=it.number, sid=it.sid or None, requested_at=it.started_at)
 
     @staticmethod
     def was_made(call: PlacedCall) -> bool:
-        """Whether the call that is over was requested from Twilio. If not, the attempt is withdrawn: the number is
-        in another call, on the do-not-call list, or a budget of the server is used up."""
+        """Whether Twilio was asked to make this call, which is over. False: the attempt has to be withdrawn, because
+        the number is in another call or on the do-not-call list, or because a budget of the server is used up."""
         return not call.not_cleared
 
     def ended(self, call: PlacedCall, now: datetime) -> Attempt:
-        """The attempt, because its call is over."""
+        """The attempt with the outcome of `call`, which is over."""
         result = call.result
         assert result is not None
         outcome = outcome_of(

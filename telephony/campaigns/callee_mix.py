@@ -1,4 +1,4 @@
-"""The simulated callees of a rehearsal: who answers at a number, drawn anew for each attempt."""
+"""The simulated callees of a rehearsal. The kind of callee that answers is drawn for each attempt."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def _hears_out(phone: Handset) -> None:
 
 
 async def _interrupts(phone: Handset) -> None:
-    """The same, and speaks over the agent's sentences."""
+    """Answers the agent like `_hears_out`, but speaks while the agent speaks."""
     await phone.say("hello")
     await _converse(phone, interrupts=True)
 

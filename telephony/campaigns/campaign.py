@@ -1,4 +1,4 @@
-"""A campaign, and what it has done so far. Pure."""
+"""A campaign, and the counts of its calls so far. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PauseReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A campaign. Its contacts are kept beside it."""
+    """A campaign without its contacts. The store keeps the contacts."""
 
     id: str
     config: CampaignConfig
@@ -53,7 +53,7 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a campaign has done so far, in all processes together. The stores compute it."""
+    """The counts of a campaign so far, for all processes together. A store computes them."""
 
     live: int = 0
     """Attempts in progress."""
@@ -63,11 +63,11 @@ class Standing:
     calls_in_day: int = 0
     """Attempts that began in the last 24 hours."""
     oldest_in_day: datetime | None = None
-    """When the oldest of them began."""
+    """When the oldest attempt of the last 24 hours began, in UTC. None: no attempt began."""
     minutes: float = 0.0
-    """Minutes of the attempts that ended."""
+    """The length of the calls that ended, in minutes."""
     cost: float = 0.0
-    """The known prices of the attempts that ended."""
+    """The sum of the known prices of the attempts that ended, in the currency of the Twilio account."""
     priced: int = 0
     """Attempts with a known price."""
     unpriced: int = 0
@@ -75,7 +75,7 @@ class Standing:
     abandoned_in_day: int = 0
     """Abandoned calls that ended in the last 24 hours."""
     oldest_abandoned: datetime | None = None
-    """When the oldest of them ended."""
+    """When the oldest abandoned call of the last 24 hours ended, in UTC. None: there was no such call."""
     recent: tuple[Outcome, ...] = field(default=())
     """The outcomes of the last `failures_of` attempts that ended after `Campaign.resumed_at`, in any order."""
 
@@ -91,4 +91,4 @@ class PersonHistory:
     called_at: tuple[datetime, ...] = ()
     """The starts of the calls to the number by all campaigns within `CampaignConfig.per_person.per`, in any order."""
     called_here: tuple[datetime, ...] = ()
-    """The same by this campaign, within `CampaignConfig.per_number.per`."""
+    """The starts of the calls to the number by this campaign within `CampaignConfig.per_number.per`, in any order."""

@@ -20,7 +20,7 @@ _LONGEST = timedelta(days=366)
 
 
 def duration_of(text: str) -> timedelta:
-    """`30m`, `4h`, `1d`, `1h30m`. Raises `ValueError`."""
+    """The duration in a text such as `30m`, `4h`, `1d` or `1h30m`. Raises `ValueError`."""
     text = text.strip()
     parts = _DURATION.findall(text)
     if not parts or _DURATION.sub("", text).strip():
@@ -76,13 +76,14 @@ class RetryRule(_Counted):
 
 
 class Rate(_Counted):
-    """At most this many in any period of this length: `3/7d`."""
+    """A maximum number of calls within any period of a length: `3/7d` is at most 3 calls in 7 days."""
 
     times: int = Field(ge=1, le=100)
 
 
 def retry_rules(text: str) -> dict[Outcome, RetryRule]:
-    """`busy=3/30m, no-answer=2/4h, machine=1/1d`. `busy=0` turns retries off. Raises `ValueError`."""
+    """The retry rules in a text such as `busy=3/30m, no-answer=2/4h, machine=1/1d`. `busy=0`: a busy number is not
+    tried again. Raises `ValueError`."""
     rules: dict[Outcome, RetryRule] = {}
     for part in filter(None, re.split(r"[,\s]+", text.strip())):
         name, equals, rule = part.partition("=")
@@ -114,13 +115,14 @@ class CampaignConfig(BaseModel):
     result: str | None = None
     """The type of the result, `module:Model`."""
     message: str | None = None
-    """The words for a voicemail. None: hang up on it."""
+    """The words that the agent says to a voicemail. None: the agent hangs up when a voicemail answers."""
     greeting: str | None = None
     max_s: float = Field(default=300.0, gt=0, le=14_400)
     """The maximum length of a call, in seconds."""
     ring_s: int = Field(default=30, ge=5, le=600)
     check: str | None = None
-    """Is the call still wanted? A function, `module:function`, or an `https` URL, asked before each attempt."""
+    """The check before dialing: a function (`module:function`) or an `https` URL. Before each attempt it says whether
+    the call is still wanted. None: no check."""
 
     # When
     windows: tuple[Window, ...] = ()
@@ -135,33 +137,35 @@ class CampaignConfig(BaseModel):
     retry: Mapping[Outcome, RetryRule] = Field(default_factory=lambda: retry_rules(_RETRY))
     """Outcomes that are not here are not tried again. A text changes only the outcomes that it names."""
     max_attempts: int = Field(default=5, ge=1, le=100)
-    """For one contact, callbacks included."""
+    """The maximum number of attempts for one contact. Callbacks count, calls from the contact do not."""
     per_number: Rate = Rate(times=4, per=timedelta(days=1))
-    """Calls to one number by this campaign."""
+    """The maximum number of calls to one number by this campaign."""
     per_person: Rate = Rate(times=8, per=timedelta(days=7))
-    """Calls to one number by all campaigns."""
+    """The maximum number of calls to one number by all campaigns together."""
     needs_consent: bool = False
-    """Whether a contact without a yes in the consent column is not called. A no always counts."""
+    """True: only contacts with a yes in the consent column are called. A contact with a no is never called."""
 
     # How fast
     at_once: int = Field(default=2, ge=1, le=10_000)
-    """Calls at once."""
+    """The maximum number of calls at the same time."""
     per_second: float = Field(default=1.0, gt=0, le=100)
-    """Calls begun in a second, at most."""
+    """The maximum number of calls that begin within a second. 0.5: one call in two seconds."""
     max_per_day: int | None = Field(default=None, ge=1)
-    """Calls in any 24 hours."""
+    """The maximum number of calls within any 24 hours. None: no limit."""
     max_calls: int | None = Field(default=None, ge=1)
-    """Calls of the campaign altogether."""
+    """The maximum number of calls of the whole campaign. None: no limit."""
     max_minutes: float | None = Field(default=None, gt=0)
-    """The budget in minutes. A call in progress reserves `max_s`."""
+    """The maximum length of all calls of the campaign together, in minutes. A call in progress counts as `max_s` long.
+    None: no limit."""
     max_cost: float | None = Field(default=None, gt=0)
-    """The budget in the currency of the account. A call whose price is not known yet counts as an average call."""
+    """The maximum cost of all calls of the campaign together, in the currency of the Twilio account. A call whose price
+    is not known yet counts with the average price. None: no limit."""
     failures: int = Field(default=10, ge=1, le=100)
-    """The circuit breaker: the campaign pauses when so many of the last `failures_of` attempts failed."""
+    """The campaign pauses when this number of the last `failures_of` attempts have failed (the circuit breaker)."""
     failures_of: int = Field(default=20, ge=1, le=100)
     max_abandoned_per_day: int = Field(default=10, ge=1)
-    """Abandoned calls in any 24 hours. The campaign makes fewer calls at once while there are any, and none at this
-    number."""
+    """The maximum number of abandoned calls within any 24 hours. Each abandoned call lowers the number of calls at the
+    same time. When the maximum is reached, no call begins."""
     abandoned_after_s: float = Field(default=2.0, gt=0, le=30)
     """A call is abandoned if a person answered and the agent said nothing within this time."""
 

@@ -21,7 +21,7 @@ class ContactState(Enum):
     DONE = "done"
     """No attempt follows. `Contact.reason` says why."""
     INVALID = "invalid"
-    """The line of the file cannot be called. `Contact.problem` says why."""
+    """The row of the file has no number that can be called. `Contact.problem` says why."""
 
 
 class Outcome(Enum):
@@ -36,11 +36,11 @@ class Outcome(Enum):
     OPTED_OUT = "opted-out"
     """A person answered and does not want to be called again."""
     ABANDONED = "abandoned"
-    """A person answered, and the agent said nothing within the limit."""
+    """A person answered, and the agent said nothing within `CampaignConfig.abandoned_after_s`."""
     MACHINE = "machine"
     """A voicemail or another machine answered."""
     SCREENING = "screening"
-    """A call screening answered and did not put the call through."""
+    """A call screening service answered and did not connect the call to the person."""
     FAX = "fax"
     BUSY = "busy"
     NO_ANSWER = "no-answer"
@@ -93,8 +93,9 @@ class DoneReason(Enum):
 class Contact:
     """One person to call, for one matter.
 
-    `id` is unique within the campaign: the user's own id, or made from the number. `number` is in E.164; it is the text
-    of the file if the contact is invalid. `lines` are the lines of the file that gave this contact.
+    `id` is unique within the campaign. It is the user's own id, or an id that was made from the number. `number` is in
+    E.164. In an invalid contact `number` is the text of the file. `lines` are the numbers of the lines of the file from
+    which this contact was made (the first line is 1).
     """
 
     id: str
@@ -102,13 +103,14 @@ class Contact:
     extension: str = ""
     """Digits that are dialled after the answer."""
     timezone: str = ""
-    """An IANA name. Empty: the time zones of the number count."""
+    """The IANA name of the time zone of the contact. Empty: the time zones in which the number may be are used."""
     consent: bool | None = None
     """None: the file has no consent column."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """What the agent knows about the contact."""
     members: tuple[str, ...] = ()
-    """The ids that were grouped into this contact, itself included. Empty: it is not a group."""
+    """The ids of the contacts that were combined into this contact, with the id of this contact. Empty: none were
+    combined."""
     lines: tuple[int, ...] = ()
     state: ContactState = ContactState.PENDING
     reason: DoneReason | None = None
@@ -145,14 +147,14 @@ class Attempt:
     result: Mapping[str, Any] | None = None
     """The structured result, as JSON values."""
     transcript: str = ""
-    """What was said, and how much of it was heard."""
+    """The transcript of the call, with the part of the agent's words that the callee heard."""
     callback_at: datetime | None = None
     """The time that the callee named, with the outcome `CALLBACK`."""
     message_left: bool = False
     inbound: bool = False
     error: str = ""
     owner: str = ""
-    """The process that makes the attempt."""
+    """The id of the process that makes the attempt."""
 
     @property
     def is_open(self) -> bool:

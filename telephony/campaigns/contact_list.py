@@ -31,8 +31,8 @@ _MAX_ID = 200
 
 @dataclass(frozen=True, slots=True)
 class ContactList:
-    """The contacts in the order of the file. `merged` are the lines that were equal to an earlier line:
-    (line, earlier line)."""
+    """The contacts in the order of the file. `merged` has a pair for each row that was equal to an earlier row: (line
+    of the row, line of the earlier row). The first line is 1."""
 
     contacts: tuple[Contact, ...] = ()
     merged: tuple[tuple[int, int], ...] = ()
@@ -45,9 +45,9 @@ class ContactList:
 def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group: bool = False) -> ContactList:
     """Read the contacts of a CSV file with a header. The separator is a comma, a semicolon or a tab.
 
-    Columns: `to` (or number, phone, phone_number, telephone, mobile), and if there are any `id`, `timezone` and
-    `consent`. Every other column is data of the agent. `own_number`: the number that calls; its country is the default
-    country. `group`: contacts with the same number become one call.
+    Columns: `to` (or number, phone, phone_number, telephone, mobile). Optional columns: `id`, `timezone` and `consent`.
+    The values of every other column are data for the agent. `own_number`: our number, from which the calls are made.
+    Its country is the default country of the contacts' numbers. `group`: contacts with the same number become one call.
 
     Raises:
         CampaignError: the file has no usable header.
@@ -65,8 +65,8 @@ def contacts_from_csv(text: str, *, own_number: str, rules: DialingRules, group:
 def contacts_from_rows(
     rows: Iterable[Mapping[str, Any]], *, own_number: str, rules: DialingRules, group: bool = False
 ) -> ContactList:
-    """Check contacts that a program made: mappings with the keys of the columns. Values of other keys may be any JSON
-    values. The line of a contact is its place, from 1 on."""
+    """Check contacts that a program made. Each row is a mapping whose keys are the names of the columns. Other keys may
+    have any JSON values. The line of a contact is its place in the rows, and the first row is 1."""
     return _checked(((n, dict(row), "") for n, row in enumerate(rows, 1)), own_number, rules, group=group)
 
 

@@ -34,7 +34,8 @@ __all__ = ["DatabaseStore"]
 
 _BATCH = 1000
 _HOLD_S = 2.0
-"""When a contact is looked at again that the limits of its campaign held back without a time."""
+"""After this time a contact is tried again, if a limit of its campaign forbade the call and no time is known for the
+limit."""
 _CLAIM_S = 2 * 86_400.0
 """The claim of a number ends with its attempt, or after the longest call."""
 _TALKED = (Outcome.REACHED, Outcome.INCOMPLETE, Outcome.CALLBACK, Outcome.OPTED_OUT, Outcome.ABANDONED)
@@ -136,8 +137,8 @@ class DatabaseStore:
         return changed
 
     def finish(self, campaign_id: str, now: datetime) -> bool:
-        """Give a running campaign without a pending contact and without a call the status `FINISHED`. False: it has
-        one, or does not run."""
+        """Set the status of a running campaign to `FINISHED`, if the campaign has no pending contact and no call in
+        progress. False: the status was not changed."""
         with self._transaction() as connection:
             row = queries.locked(connection, campaign_id)
             campaign, theirs = campaign_of(row), contacts.c.campaign == campaign_id
@@ -290,8 +291,8 @@ class DatabaseStore:
             return action
 
     def requested(self, attempt_id: str, owner: str, *, at_most: int) -> bool:
-        """Note that Twilio may now be asked to make the call. False: it was asked `at_most` times, the attempt has
-        ended, or another process has it."""
+        """Note that the process `owner` now asks Twilio to make the call of an attempt. False: the process must not
+        ask, because Twilio was asked `at_most` times, the attempt has ended, or another process has the attempt."""
         ours = and_(
             attempts.c.id == attempt_id, attempts.c.owner == owner, queries.IN_PROGRESS, attempts.c.requests < at_most
         )
@@ -419,14 +420,15 @@ class DatabaseStore:
             return [attempt_of(row) for row in connection.execute(wanted).mappings()]
 
     def orphans(self, now: datetime) -> list[tuple[str, Attempt]]:
-        """The attempts in progress whose process has no lease any more, with their campaigns."""
+        """The attempts in progress whose process has lost its lease: (id of the campaign, attempt)."""
         leases = select(processes.c.id).where(processes.c.expires_at > now)
         wanted = select(attempts).where(queries.IN_PROGRESS, attempts.c.owner.not_in(leases))
         with self._transaction(reads=True) as connection:
             return [(row["campaign"], attempt_of(row)) for row in connection.execute(wanted).mappings()]
 
     def take_over(self, attempt: Attempt, owner: str) -> bool:
-        """Give an attempt in progress another owner. False: another process has it already, or it has ended."""
+        """Make the process `owner` the owner of an attempt in progress. False: another process has taken the attempt
+        over, or the attempt has ended."""
         these = and_(attempts.c.id == attempt.id, attempts.c.owner == attempt.owner, queries.IN_PROGRESS)
         with self._transaction() as connection:
             return connection.execute(update(attempts).where(these).values(owner=owner)).rowcount == 1
@@ -489,7 +491,7 @@ class DatabaseStore:
         return found
 
     def calls_by_hour(self, campaign_id: str, since: datetime) -> Counter[datetime]:
-        """How many attempts began in each hour (UTC) since then."""
+        """The number of attempts that began in each hour (UTC) since `since`."""
         began = select(attempts.c.started_at).where(
             attempts.c.campaign == campaign_id, attempts.c.started_at >= since, ~attempts.c.inbound
         )

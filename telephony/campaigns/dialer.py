@@ -1,12 +1,13 @@
-"""Makes the calls of all campaigns in the records: the shell around the policy in each process of a server.
+"""Makes the calls of all campaigns in the records, in each process of a server. `policy` decides which call is due, and
+this module carries it out.
 
 Every process looks for due contacts, marks them as queued, and enqueues one attempt each. The process that gets the
 attempt from the queue decides about it in the records (`CampaignStore.begin`): that one transaction checks the limits,
-the hours and the do-not-call list, claims the number, and writes the attempt. Only then is Twilio asked. So an attempt
-that is in the queue twice is made once.
+the hours and the do-not-call list, claims the number, and writes the attempt. After that the process asks Twilio for
+the call. So an attempt that is in the queue twice is made once.
 
-Each process holds a lease. When it does not renew the lease, the others take its attempts over: they search for the
-call at Twilio before anything else. A process that continues later may not ask Twilio any more.
+Each process holds a lease. If a process does not renew its lease, the other processes take its attempts over. They
+first search for the call at Twilio. A process that has lost its lease may not ask Twilio for calls.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ _RENEW_S = 4.0
 _SAFE_S = 3.0
 """Twilio is not asked for a call in the last seconds of a lease."""
 _QUEUED_S = 60.0
-"""When a contact is enqueued again whose attempt was lost on its way."""
+"""After this time a contact is enqueued again, if its attempt was lost in the queue."""
 _LONGEST_WAIT_S = 2.0
-"""An attempt waits in the process for the rate of its campaign for so long at most."""
+"""The maximum time that an attempt waits in the process until the rate of its campaign (`per_second`) allows the
+call."""
 _LOOK_AGAIN = timedelta(minutes=1)
 _CHECK_AGAIN = timedelta(minutes=5)
 _MAX_REQUESTS = 2
@@ -65,14 +67,11 @@ class CampaignDialer:
     """Makes the calls of the campaigns. An async context manager; `start` begins the work.
 
     Args:
-        store: The campaigns.
-        client: The records.
-        dialler: Places and follows the calls of this process.
-        opt_outs: The do-not-call list.
-        speech: Who speaks in a campaign. Raises `CampaignError` if this process cannot say it.
-        check: The check before dialing of a campaign. None: it has none.
-        room: How many more calls this process takes, beside so many attempts of campaigns.
-        sources: The wall clock and tokens.
+        store: The campaigns. client: The records. dialler: Places and follows the calls of this process. opt_outs: The
+        do-not-call list. speech: Returns the `Speech` of a campaign. Raises `CampaignError` if this process does not
+        know the agent of the campaign. check: Returns the check before dialing of a campaign. None: the campaign has no
+        check. room: Returns how many more calls this process can take, if it makes the given number of attempts of
+        campaigns. sources: The wall clock and tokens.
     """
 
     def __init__(
@@ -149,7 +148,7 @@ class CampaignDialer:
 
     @property
     def has_lease(self) -> bool:
-        """Whether other processes know that this one lives, for long enough to ask Twilio for a call."""
+        """Whether the lease of this process lasts long enough to ask Twilio for a call."""
         return asyncio.get_running_loop().time() < self._lease_until - _SAFE_S
 
     # --- which attempts ----------------------------------------------------------------------------------------------
@@ -195,7 +194,7 @@ class CampaignDialer:
                 self._group.create_task(self._adopted(campaign_id, replace(attempt, owner=self.owner)))
 
     async def _plan(self, running: Sequence[Campaign]) -> None:
-        """Enqueue what is due, as far as the limits have room."""
+        """Enqueue due contacts, as many as the limits allow."""
         if running:
             assert self.queue is not None
             await self.queue.open()
@@ -376,7 +375,8 @@ class CampaignDialer:
             self.on_change(campaign, None, contact)
 
     async def _is_allowed(self, campaign_id: str, contact: Contact) -> bool:
-        """Whether the call may still be made: the campaign runs, the hour is right, the person has not opted out."""
+        """Whether the call may still be made: the campaign runs, the time is within the calling hours, and the person
+        has not opted out."""
         campaign = await self._persist(lambda store: store.campaign(campaign_id))
         if campaign is None or self._draining or not self.has_lease:
             return False

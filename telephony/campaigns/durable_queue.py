@@ -1,10 +1,10 @@
 """The durable queue of attempts, on DBOS Transact (https://docs.dbos.dev/python): an SQLite file, or PostgreSQL for
 several machines.
 
-One workflow is one attempt. It gets the ids of the attempt and of the campaign, and the position of the contact in the
-file: DBOS stores what a workflow gets, and the id of a contact may be a number. The state of an attempt is in the
-records, so a workflow that runs twice changes nothing the second time. A workflow never sleeps: a contact that has to
-wait is enqueued when it is due.
+One workflow is one attempt. The workflow gets the id of the attempt, the id of the campaign, and the position of the
+contact in the list of contacts. It does not get the id of the contact, because that id may be a telephone number and
+DBOS stores the arguments of a workflow. The state of an attempt is in the records, so a workflow that runs twice
+changes nothing the second time. A workflow never sleeps: a contact that has to wait is enqueued when it is due.
 """
 
 from __future__ import annotations
@@ -50,14 +50,15 @@ class Queue(Protocol):
     """Makes attempts, in this process or in another one."""
 
     async def open(self) -> None:
-        """Begin to make attempts, if it has not begun."""
+        """Begin to make attempts. A second call changes nothing."""
 
     async def put(self, attempt_id: str, campaign_id: str, position: int) -> None:
         """Enqueue an attempt. An attempt that was enqueued before is not enqueued again."""
 
 
 class DirectQueue:
-    """A queue without a database: attempts run in this process, and end with it. An async context manager."""
+    """A queue without a database. Attempts run in this process, and stop when the process ends. An async context
+    manager."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -80,10 +81,9 @@ class DirectQueue:
 
 
 class DurableQueue:
-    """The queue of a process. An async context manager. One process has one.
-
-    DBOS runs in threads of its own, with an event loop of its own, and begins with `open`. Attempts run on the event
-    loop that serves. So DBOS neither blocks that loop nor replaces its default executor.
+    """The queue of a process. An async context manager. A process has at most one such queue. DBOS starts in `open`,
+    and runs in its own threads with its own event loop. Attempts run on the event loop of the server. So DBOS does not
+    block the event loop of the server, and does not replace its default executor.
 
     Args:
         url: The database of DBOS.

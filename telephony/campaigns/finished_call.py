@@ -36,7 +36,7 @@ def ended_elsewhere(attempt: Attempt, row: CallRecord, config: CampaignConfig, n
 
 
 def completed(ended: Attempt, row: CallRecord, config: CampaignConfig) -> Attempt:
-    """The attempt with what the call record has and the search at Twilio could not find out."""
+    """The attempt, with the facts that the call record has and that the search at Twilio cannot find out."""
     outcome = ended.outcome
     if outcome is Outcome.ABANDONED and row.answered_at is not None:  # the process ended in the conversation
         is_reached = row.result is not None and config.result is not None

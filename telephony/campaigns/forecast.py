@@ -1,4 +1,4 @@
-"""What a campaign would do with its contacts, without a call: when each could be called first. Pure."""
+"""The forecast of a campaign: the first time at which each contact may be called. No call is made. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Ctrl-C for a campaign that runs in the terminal: the first drains, the second hangs up the live calls."""
+"""Handles Ctrl-C for a campaign that runs in the terminal. After the first Ctrl-C no further call begins. The second
+Ctrl-C hangs up the live calls."""
 
 from __future__ import annotations
 

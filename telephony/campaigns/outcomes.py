@@ -1,4 +1,4 @@
-"""The outcome of an attempt, from the result of its call. Pure."""
+"""Decides the outcome of an attempt from the result of its call. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Decides what happens to a contact now. Pure: every shell of a campaign calls `decide`, and does what it returns.
+"""Decides what happens to a contact now. Pure. `runner` and the stores call `decide`, and carry out the action that it
+returns.
 
-The order of the rules: the contact's own end, then when the contact may be called, then whether the campaign may begin
-a call at this moment.
+The order of the rules: first whether the contact is done, then when the contact may be called, then whether the
+campaign may begin a call now.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ __all__ = [
 
 DAY = timedelta(days=1)
 _LOOK_AGAIN = timedelta(seconds=30)
-"""When a contact is looked at again whose number is in another call."""
+"""A contact whose number is in another call is tried again after this time."""
 
 
 class WaitReason(Enum):
@@ -61,7 +62,7 @@ class HoldReason(Enum):
     PER_DAY = "per-day"
     ABANDONED = "abandoned"
     BUDGET = "budget"
-    """Calls in progress have reserved the rest of the budget."""
+    """The calls in progress may use up the rest of `max_minutes` or `max_cost`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +113,8 @@ def decide(
     person: PersonHistory,
     hours: CallingHours,
 ) -> Action:
-    """What happens to this contact now.
-
-    `attempts` are those for this contact in any order; none of them is in progress. `hours` are the calling hours of
-    this contact.
+    """Decide what happens to this contact now. `attempts` are all earlier attempts for this contact, in any order. None
+    of the attempts is in progress. `hours` are the calling hours of this contact.
     """
     return (
         _end_of(campaign, contact, attempts, now, person)
@@ -134,7 +133,7 @@ def settled(
     person: PersonHistory,
     hours: CallingHours,
 ) -> Contact:
-    """The contact between two attempts: done, or pending until its next attempt."""
+    """The contact after an attempt has ended: done, or pending until the next attempt."""
     if (ended := _end_of(campaign, contact, attempts, now, person)) is not None:
         return done(contact, ended.reason)
     match _wait_of(campaign, contact, attempts, now, person, hours):
@@ -147,7 +146,7 @@ def settled(
 
 
 def done(contact: Contact, reason: DoneReason) -> Contact:
-    """The contact at its end."""
+    """The contact with the state `DONE` and this reason."""
     return replace(contact, state=ContactState.DONE, reason=reason, next_at=None)
 
 
@@ -169,7 +168,8 @@ def calling_hours(contact: Contact, config: CampaignConfig, rules: DialingRules)
 def _end_of(
     campaign: Campaign, contact: Contact, attempts: Sequence[Attempt], now: datetime, person: PersonHistory
 ) -> Done | None:
-    """The end of the contact, if it has come. What was reached counts before what is forbidden."""
+    """`Done`, if no further attempt follows. The outcome of the last attempt is looked at before the rules that forbid
+    a call."""
     attempts = _counted(contact, attempts)
     config, last = campaign.config, _last(attempts)
     if last is not None and (reason := _ended_by(last, attempts, config)) is not None:
@@ -186,7 +186,7 @@ def _end_of(
 
 
 def _ended_by(last: Attempt, attempts: Sequence[Attempt], config: CampaignConfig) -> DoneReason | None:
-    """Why the last attempt is the end. None: another attempt follows."""
+    """Why no attempt follows after the last attempt. None: another attempt follows."""
     outcome = last.outcome
     assert outcome is not None
     if outcome in FINAL:
@@ -248,7 +248,8 @@ def _due_after(last: Attempt, config: CampaignConfig) -> tuple[datetime, WaitRea
 
 
 def _free_at(rate: Rate, started: Sequence[datetime], now: datetime) -> datetime:
-    """When a further call keeps to the rate: once the oldest of the last `times` calls leaves the period."""
+    """The earliest time at which a further call keeps to the rate: when the oldest of the last `times` calls is no
+    longer within the period."""
     inside = sorted(at for at in started if at > now - rate.per)
     return now if len(inside) < rate.times else inside[-rate.times] + rate.per
 
@@ -291,7 +292,8 @@ def _hold_of(campaign: Campaign, standing: Standing, now: datetime) -> Hold | Pa
 
 
 def at_once_now(config: CampaignConfig, standing: Standing) -> int:
-    """How many calls may be in progress at once. Abandoned calls of the last 24 hours lower it, down to one."""
+    """How many calls may be in progress at the same time. Each abandoned call of the last 24 hours lowers this number.
+    The minimum is 1."""
     left = 1 - standing.abandoned_in_day / config.max_abandoned_per_day
     return max(1, int(config.at_once * left))
 

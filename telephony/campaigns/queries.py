@@ -30,7 +30,8 @@ __all__ = [
 
 IN_PROGRESS = attempts.c.outcome == literal_column("''")
 PENDING = contacts.c.state == literal_column("'pending'")
-"""Written as literals: SQLite uses a partial index only where the query has its condition."""
+"""The condition for pending contacts. It is a literal, because SQLite uses a partial index only for a query that
+contains the condition of the index."""
 
 
 def find(connection: Connection, campaign_id: str) -> Any:

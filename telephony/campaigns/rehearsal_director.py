@@ -1,4 +1,5 @@
-"""What the agent of a rehearsal says. Pure. It is a script, no AI: it greets, and then tries each of its tools once."""
+"""The words and actions of the agent in a rehearsal. Pure. They come from a script, not from an AI model: the agent
+greets, and then calls each of its tools once."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ __all__ = ["RehearsalDirector"]
 
 
 class RehearsalDirector:
-    """The improviser, but its first words are a greeting, also to a callee who has said hello. So a callee who hangs up
-    in the greeting gives no result."""
+    """A director like the improviser. Its first words are always a greeting, even if the callee has said hello. So a
+    callee who hangs up during the greeting gives no result."""
 
     def __init__(self) -> None:
         self._improviser = Improviser()

@@ -15,11 +15,12 @@ __all__ = ["CSV_COLUMNS", "campaign_json", "csv_row", "funnel_json", "funnel_lin
 _PAGE = 1000
 _ROW = ("id", "number", "extension", "line", "state", "reason", "problem", "attempts", "outcome", "answered_by")
 CSV_COLUMNS = (*_ROW, "next_at", "message_left", "duration_s", "cost", "currency", "call_ids", "transcript")
-"""The columns of a CSV file before those of the results (`result.comes`) and of the contacts (`data.name`)."""
+"""The first columns of a CSV file. The columns of the results (`result.comes`) and of the contacts' data (`data.name`)
+follow."""
 
 
 def result_rows(store: CampaignStore, campaign_id: str) -> Iterator[dict[str, Any]]:
-    """A row for each contact in the order of the file. The members of a group have a row each."""
+    """A row for each contact in the order of the file. Each member of a group has its own row."""
     after = ""
     while page := store.contacts(campaign_id, limit=_PAGE, after=after):
         for contact in page:
@@ -79,7 +80,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 
 def csv_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A result row as cells: lists joined by blanks, results and data in columns of their own."""
+    """The cells of a result row. A list becomes one text with spaces between the elements. Each field of the result and
+    of the data gets its own column."""
     cells = {name: row.get(name) for name in CSV_COLUMNS}
     cells["line"] = " ".join(map(str, row["lines"]))
     cells["attempts"] = len(row["attempts"])
@@ -116,7 +118,8 @@ def campaign_json(campaign: Campaign, funnel: Funnel) -> dict[str, Any]:
 
 
 def funnel_lines(funnel: Funnel) -> list[str]:
-    """The funnel for people: contacts by their state and reason, then attempts by their outcome."""
+    """The funnel as lines of text: the number of contacts by state and reason, then the number of attempts by
+    outcome."""
     lines = [f"{funnel.contacts} contacts"]
     lines += [f"  {count:6} {state.value}" for state, count in funnel.states.most_common() if state.value != "done"]
     lines += [f"  {count:6} {reason.value}" for reason, count in _by_count(funnel.reasons)]

@@ -1,4 +1,5 @@
-"""Recognises contacts that call our number: the agent gets what is known about the contact, and the retries stop."""
+"""Recognises contacts of campaigns that call our number. The agent gets the data of the contact, and the contact is not
+called again."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class RingBack:
-    """The contacts that call. An async context manager. `ask` runs a query of the store of campaigns."""
+    """Recognises the contacts that call. An async context manager. `ask` runs a query of the store of campaigns."""
 
     def __init__(self, ask: Callable[[Callable[[CampaignStore], Any]], Awaitable[Any]], sources: Sources) -> None:
         self._ask = ask
@@ -44,7 +45,8 @@ class RingBack:
         await self._group.__aexit__(None, None, None)
 
     def source(self, source: AgentSource) -> AgentSource:
-        """The same agents. An agent that answers a contact knows the data of the contact."""
+        """A source of the same agents. If the caller is a contact, the instructions of the agent also have the data of
+        the contact."""
 
         async def pick(info: CallInfo) -> RealtimeAgent[Any]:
             agent = source if isinstance(source, RealtimeAgent) else await user_code.call(source, info)
@@ -90,7 +92,8 @@ class RingBack:
         return found
 
     async def _tell(self, query: Callable[..., Any], otherwise: Any) -> Any:
-        """Without the records nobody is recognised, and the call goes on."""
+        """Run a query. Returns `otherwise` while the records cannot be used: no contact is recognised, and the call
+        continues."""
         try:
             return await self._ask(query)
         except (RecordsUnavailable, RecordRefused, CampaignError) as error:

@@ -24,7 +24,7 @@ __all__ = [
 
 _E = TypeVar("_E", bound=Enum)
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
-"""What a row has for `Contact.next_at` None, so that an index sorts it to the front in every database."""
+"""The value in a row for a `Contact.next_at` that is None. An index of every database sorts this value first."""
 _MAX_ERROR = 500
 _MAX_TRANSCRIPT = 100_000
 

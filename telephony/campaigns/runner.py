@@ -1,4 +1,5 @@
-"""Runs one campaign in this process, on a store that does not block. A shell around the policy."""
+"""Runs one campaign in this process, with a store that does not block. `policy` decides what to do, and this module
+carries it out."""
 
 from __future__ import annotations
 
@@ -27,12 +28,14 @@ _LOOK_AGAIN = timedelta(minutes=1)
 _CHECK_AGAIN = timedelta(minutes=5)
 
 Check = Callable[[Contact], Awaitable[bool]]
-"""Whether the call is still wanted. An exception means that it is not known: the contact is asked about again later."""
+"""A function that says whether the call to a contact is still wanted. If the function raises an exception, the call is
+not made now, and the function is called again later."""
 
 
 class CampaignRunner:
     """Runs a campaign until every contact is done, or until it is paused or stopped. `on_change` is called after each
-    change of a contact. `when_idle` is called before a wait without a call in progress, with its end."""
+    change of a contact. If no call is in progress, `when_idle` is called before each wait, with the time at which the
+    wait ends."""
 
     def __init__(
         self,
@@ -59,7 +62,8 @@ class CampaignRunner:
         self._live: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> Campaign:
-        """Returns the campaign when it is finished, paused or stopped, or drained, and no call is in progress."""
+        """Run the campaign until it is finished, paused, stopped or drained, and no call is in progress. Returns the
+        campaign."""
         self._store.set_status(self._id, CampaignStatus.RUNNING, self._sources.now())
         async with asyncio.TaskGroup() as group:
             while True:

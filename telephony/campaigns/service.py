@@ -1,4 +1,5 @@
-"""The campaigns of one server: their store, the dialer, and what both need of the application."""
+"""The campaigns of one server: the store of campaigns, the dialer, and the agents and checks of the application for
+both."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ ENGINE_FILE = "campaigns.db"
 
 @dataclass(slots=True)
 class Campaigns:
-    """The campaigns of a server. `dialer` is None where this process makes no calls."""
+    """The campaigns of a server. `dialer` is None if this process makes no calls of campaigns."""
 
     store: DatabaseStore
     client: RecordsClient
@@ -44,7 +45,7 @@ class Campaigns:
     dialer: CampaignDialer | None = None
 
     async def ask(self, query: Callable[[DatabaseStore], _T]) -> _T:
-        """Run a query of the store. Raises what it raises."""
+        """Run a query of the store in a worker thread. Errors of the query are raised."""
         return await self.client.ask(lambda _: query(self.store))
 
     async def existing(self, campaign_id: str) -> Campaign:
@@ -113,8 +114,9 @@ class Campaigns:
 
 
 class ServerSpeech:
-    """Who speaks in the campaigns of a server: `agents` by their names (`create_app(outgoing=...)`), or the server's
-    own agent. A campaign may name a result and a check only of a module that the server has imported itself."""
+    """Finds the agent of a campaign of the server: one of `agents` by its name (`create_app(outgoing=...)`), or else
+    the server's own agent. A campaign may name a result and a check only of a module that the server has imported
+    itself."""
 
     def __init__(self, agents: Mapping[str, AgentSource]) -> None:
         self._agents = agents
@@ -177,8 +179,8 @@ def dialer_of(
     executor: str,
     sources: Sources,
 ) -> tuple[CampaignDialer, DurableQueue] | None:
-    """What makes the calls of the campaigns in this process. Enter both before `dialler`, the queue first, and then
-    start the dialer. None: DBOS is not installed."""
+    """The dialer and the queue that make the calls of the campaigns in this process. Enter the queue first, then the
+    dialer, then `dialler`. After that start the dialer. None: DBOS is not installed."""
     dialer = CampaignDialer(
         campaigns.store,
         campaigns.client,
@@ -198,7 +200,8 @@ def dialer_of(
 
 
 def engine_url(settings: Settings) -> str:
-    """The database of DBOS: the one of the records if it is PostgreSQL, or a file beside that of the records."""
+    """The URL of the database of DBOS: the database of the records if that is PostgreSQL, else an SQLite file beside
+    the file of the records."""
     url = settings.records_url
     assert url is not None
     if not url.startswith("sqlite"):

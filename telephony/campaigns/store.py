@@ -1,6 +1,8 @@
-"""What the shells of a campaign need of a store. `memory_store` keeps it in memory, for rehearsals and single programs.
+"""The interface of the stores of campaigns. `database_store` keeps campaigns in the records. `memory_store` keeps them
+in memory, for rehearsals and single programs.
 
-Every method is one transaction over all processes. A method may block: call it in a worker thread. `now` is in UTC.
+Each method is one transaction that all processes see. A method may block, so call it in a worker thread. `now` is in
+UTC.
 """
 
 from __future__ import annotations
@@ -26,19 +28,20 @@ class Funnel:
     contacts: int = 0
     states: Counter[ContactState] = field(default_factory=Counter)
     reasons: Counter[DoneReason] = field(default_factory=Counter)
-    """Of the contacts that are done."""
+    """The number of contacts that are done, by the reason."""
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    """Of the attempts that ended."""
+    """The number of attempts that ended, by the outcome."""
     attempts: int = 0
     answered: int = 0
-    """Attempts that a person answered."""
+    """The number of attempts that a person answered."""
     minutes: float = 0.0
     cost: float = 0.0
     currency: str = ""
 
 
 class CampaignStore(Protocol):
-    """Campaigns, their contacts and attempts. Methods raise `CampaignError` for an id that is not there."""
+    """Campaigns, their contacts and attempts. A method raises `CampaignError` if there is no campaign, contact or
+    attempt with the given id."""
 
     def add(self, campaign: Campaign, contacts: Sequence[Contact]) -> None:
         """Add a campaign with its contacts. Raises `CampaignError` if the id is taken."""
@@ -116,5 +119,5 @@ class CampaignStore(Protocol):
     def funnel(self, campaign_id: str) -> Funnel: ...
 
     def retry(self, campaign_id: str, reasons: Sequence[DoneReason], now: datetime) -> int:
-        """Set contacts that are done with one of these reasons back to pending, with
-        `retried_at`. A contact that opted out stays done. Returns how many there were."""
+        """Set contacts that are done with one of these reasons back to pending, with `retried_at`. A contact that opted
+        out stays done. Returns the number of contacts that were set back."""

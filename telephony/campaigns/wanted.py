@@ -1,4 +1,4 @@
-"""The check before dialing: is the call still wanted? It is a function of the user, or a URL."""
+"""The check before dialing. A function of the user or a URL says whether the call is still wanted."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ def is_url(check: str) -> bool:
 
 
 def check_of(check: str | None, load: Callable[[str], Any]) -> Check | None:
-    """The check of a campaign. None: it has none.
+    """The check of a campaign. Returns None if the campaign has no check.
 
     `check` is a URL, or `module:function`, which `load` returns. A URL gets a POST with the contact as JSON (`id`,
     `number`, `data`), and answers `{"wanted": true}` or `{"wanted": false}`. A function gets the `Contact` and returns
-    a bool; it may be a coroutine function. Every other answer means that it is not known.
+    a bool; it may be a coroutine function. After any other answer the call is not made now, and the check is repeated
+    later.
 
     Raises:
-        CampaignError: the URL is not allowed, or the function is none.
+        CampaignError: the URL is not allowed, or the name is not the name of a function.
     """
     if check is None:
         return None

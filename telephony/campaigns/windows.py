@@ -1,4 +1,4 @@
-"""When a callee may be called: weekly windows, quiet hours and holidays, in the callee's local time. Pure.
+"""Computes when a callee may be called, from weekly windows, quiet hours and holidays in the callee's local time. Pure.
 
 Holidays come from the package `holidays`, by the country of the number. A country that the package does not know has no
 holidays here.
@@ -23,7 +23,7 @@ __all__ = ["CallingHours", "Window", "is_holiday"]
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WRITTEN = re.compile(r"(?:([a-z,\- ]+?)\s+)?(\d{1,2}(?::\d{2})?)\s*-\s*(\d{1,2}(?::\d{2})?)", re.IGNORECASE)
 _SEARCH_DAYS = 400
-"""A window that does not open within this time does not open at all."""
+"""If no window opens within this number of days, the callee is never called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Window:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`mon-fri 09:00-18:00`, `sat,sun 10-16`, or `09:00-18:00` for every day. Raises `ValueError`."""
+        """Parse a window such as `mon-fri 09:00-18:00`, `sat,sun 10-16`, or `09:00-18:00` for every day. Raises
+        `ValueError`."""
         found = _WRITTEN.fullmatch(text.strip())
         if found is None:
             raise ValueError(f"{text!r} is not a window: write mon-fri 09:00-18:00")
@@ -103,9 +104,10 @@ def is_holiday(day: date, country: str) -> bool:
 class CallingHours:
     """When one callee may be called.
 
-    `zones` are the time zones in which the callee may be; all of them have to be open, and there has to be one.
-    `quiet_from` and `quiet_until` are as in `DialingRules`: equal means no quiet hours. `country`: no calls on its
-    public holidays; empty: holidays do not count.
+    `zones` are the time zones in which the callee may be. A call is allowed only if it is allowed in each of these
+    zones, and never if `zones` is empty. `quiet_from` and `quiet_until` are as in `DialingRules`: if they are equal,
+    there are no quiet hours. `country`: no call on public holidays of this country. Empty: calls are allowed on
+    holidays.
     """
 
     zones: tuple[str, ...]

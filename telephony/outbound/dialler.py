@@ -1,8 +1,8 @@
 """Places calls, and follows each call until it is over.
 
-Each call is requested from Twilio once. If Twilio does not answer the request, the dialler searches for the call in the
-list of the account's calls. It handles the status callbacks of the call. If no callback comes, it requests the status
-from Twilio. `CallState` decides about these steps, and this module carries them out.
+A request that Twilio may have carried out is never repeated. If Twilio does not answer the request, the dialler
+searches for the call in the list of the account's calls. It handles the status callbacks of the call. If no callback
+comes, it requests the status from Twilio. `CallState` decides about these steps, and this module carries them out.
 """
 
 from __future__ import annotations
